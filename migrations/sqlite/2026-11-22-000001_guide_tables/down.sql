@@ -1,0 +1,2 @@
+-- Nothing: the tables may have been there before, with rows in them.
+SELECT 1;

@@ -1,0 +1,34 @@
+//! Whether a theme takes new work on this node.
+
+use actix::Message;
+
+/// Closed as soon as anybody has a reason. The scanner and the pool each keep one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gate {
+    pub(super) paused: bool,
+    pub(super) fenced: bool,
+    pub(super) stopping: bool,
+}
+
+/// A reason to close the gate comes or goes.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) enum GateChange {
+    /// Somebody paused or resumed the theme.
+    Paused(bool),
+    /// The node lost or regained its lease.
+    Fenced(bool),
+}
+
+impl Gate {
+    pub(super) fn is_open(self) -> bool {
+        !(self.paused || self.fenced || self.stopping)
+    }
+
+    pub(super) fn change(&mut self, change: GateChange) {
+        match change {
+            GateChange::Paused(paused) => self.paused = paused,
+            GateChange::Fenced(fenced) => self.fenced = fenced,
+        }
+    }
+}

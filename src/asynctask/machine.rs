@@ -1,0 +1,269 @@
+//! One theme's actors put together, and the table of all themes of this process.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use actix::{Actor, Addr};
+use tokio::sync::{Notify, Semaphore};
+
+use super::{
+    SchedulerOptions,
+    completion::Completions,
+    gate::GateChange,
+    pool::{CancelRun, GetPoolSnapshot, Resize, StopWork, WorkerPool},
+    recorder::{Drained, Ended, GetRecorderSnapshot, RecorderActor},
+    scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, StopScanning},
+    status::SchedulerStatus,
+};
+use crate::{
+    arbiters::{Thread, Threads},
+    clock::Clock,
+    domain::RetryPolicy,
+    error::Error,
+    registry::Registry,
+    store::Store,
+};
+
+/// Outcomes that may wait for the database before workers wait too: a few flushes.
+const BACKLOG: usize = 5_000;
+
+/// What every actor and every run of a theme needs.
+pub(super) struct Theme {
+    pub(super) name: Arc<str>,
+    pub(super) options: SchedulerOptions,
+    pub(super) clock: Clock,
+    pub(super) registry: Registry,
+    pub(super) recorder: Addr<RecorderActor>,
+    backlog: Arc<Semaphore>,
+}
+
+impl Theme {
+    /// Hands an end to the recorder; waits while its backlog is full.
+    pub(super) async fn record(&self, mut ended: Ended) {
+        // The semaphore is never closed.
+        ended.permit = Arc::clone(&self.backlog).acquire_owned().await.ok();
+        self.recorder.do_send(ended);
+    }
+}
+
+/// What a machine is built from.
+pub(crate) struct MachineParts {
+    pub(crate) options: SchedulerOptions,
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) node: Arc<str>,
+    pub(crate) control: Arc<Thread>,
+    pub(crate) threads: Threads,
+    pub(crate) paused: bool,
+}
+
+/// The running actors of one theme.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    theme: Arc<str>,
+    retry: RetryPolicy,
+    wake: Arc<Notify>,
+    completions: Completions,
+    scanner: Addr<ScannerActor>,
+    pool: Addr<WorkerPool>,
+    recorder: Addr<RecorderActor>,
+    _claim: Arc<ThemeClaim>,
+}
+
+impl Machine {
+    /// Starts recorder, pool and scanner on the control thread; the workers are spread over the others.
+    pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
+        let claim = ThemeClaim::of(&parts.store, &parts.options.theme)?;
+        let name: Arc<str> = parts.options.theme.as_str().into();
+        let retry = parts.options.retry;
+        let wake = Arc::new(Notify::new());
+        let completions = Completions::default();
+        let control = parts.control.handle();
+        let recorder = RecorderActor::new(
+            Arc::clone(&name),
+            parts.store.clone(),
+            retry,
+            Arc::clone(&wake),
+            completions.clone(),
+        );
+        let recorder = RecorderActor::start_in_arbiter(&control, |_| recorder);
+        let theme = Arc::new(Theme {
+            name: Arc::clone(&name),
+            options: parts.options,
+            clock: parts.store.clock().clone(),
+            registry: parts.registry,
+            recorder: recorder.clone(),
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
+        });
+        let pool = WorkerPool::new(
+            Arc::clone(&theme),
+            parts.threads,
+            Arc::clone(&wake),
+            parts.paused,
+        );
+        let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
+        let scanner = ScannerActor::new(
+            theme,
+            parts.store,
+            parts.node,
+            pool.clone(),
+            Arc::clone(&wake),
+            parts.paused,
+        );
+        let scanner = ScannerActor::start_in_arbiter(&control, |_| scanner);
+        Ok(Self {
+            theme: name,
+            retry,
+            wake,
+            completions,
+            scanner,
+            pool,
+            recorder,
+            _claim: Arc::new(claim),
+        })
+    }
+
+    pub(crate) fn theme(&self) -> &str {
+        &self.theme
+    }
+
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        self.retry
+    }
+
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) fn quick_queue(&self, task_id: i64) {
+        self.scanner.do_send(QuickQueue(task_id));
+    }
+
+    pub(super) fn completions(&self) -> &Completions {
+        &self.completions
+    }
+
+    pub(super) async fn resize(&self, workers: usize) -> Result<(), Error> {
+        Ok(self.pool.send(Resize(workers)).await?)
+    }
+
+    /// Tells the run of this task to stop, if it is here.
+    pub(crate) fn cancel_run(&self, task_id: i64) {
+        self.pool.do_send(CancelRun(task_id));
+    }
+
+    /// Closes or opens the gate of both the scanner and the pool.
+    pub(crate) fn change_gate(&self, change: GateChange) {
+        self.scanner.do_send(change);
+        self.pool.do_send(change);
+    }
+
+    /// Stops claiming, then the runs: what has not begun is handed back, what has may end within `grace`. Answers when no
+    /// run is left; the outcomes may not be written yet.
+    pub(crate) async fn stop_work(&self, grace: Duration) {
+        // An actor that is gone has stopped.
+        let _ = self.scanner.send(StopScanning).await;
+        let _ = self.pool.send(StopWork { grace }).await;
+    }
+
+    /// Answers when every outcome is written.
+    pub(crate) async fn drained(&self) {
+        let _ = self.recorder.send(Drained).await;
+    }
+
+    /// How many claimed tasks were handed back, and how many outcomes are not written. The scanner may be gone by now.
+    pub(crate) async fn status_at_stop(&self) -> Result<(u64, usize), Error> {
+        let recorder = self.recorder.send(GetRecorderSnapshot).await?;
+        Ok((recorder.handed_back, recorder.unwritten))
+    }
+
+    pub(crate) async fn status(&self) -> Result<SchedulerStatus, Error> {
+        let scanner = self.scanner.send(GetScannerSnapshot).await?;
+        let pool = self.pool.send(GetPoolSnapshot).await?;
+        let recorder = self.recorder.send(GetRecorderSnapshot).await?;
+        Ok(SchedulerStatus {
+            theme: self.theme.to_string(),
+            paused: pool.gate.paused,
+            fenced: pool.gate.fenced,
+            scans: scanner.scans,
+            pushed: pool.pushed,
+            pulled: pool.pulled,
+            executed: recorder.executed,
+            succeeded: recorder.succeeded,
+            failed: recorder.failed,
+            retried: recorder.retried,
+            panicked: recorder.panicked,
+            timed_out: recorder.timed_out,
+            cancelled: recorder.cancelled,
+            snoozed: recorder.snoozed,
+            handed_back: recorder.handed_back,
+            stale: recorder.stale,
+            running_workers: pool.running,
+            all_workers: pool.workers,
+            replaced_workers: pool.replaced,
+            queue_depth: pool.queued,
+            unwritten: recorder.unwritten,
+            database_errors: scanner.database_errors + recorder.database_errors,
+            rescued: 0,
+        })
+    }
+}
+
+/// The themes this process works on, by name. Shared by the handles, the node and the runtime.
+#[derive(Clone, Default)]
+pub(crate) struct Machines(Arc<Mutex<BTreeMap<String, Machine>>>);
+
+impl Machines {
+    pub(crate) fn add(&self, machine: Machine) {
+        let theme = machine.theme.to_string();
+        self.table().insert(theme, machine);
+    }
+
+    pub(crate) fn get(&self, theme: &str) -> Option<Machine> {
+        self.table().get(theme).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Machine> {
+        self.table().values().cloned().collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.table().clear();
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<String, Machine>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Two schedulers of one theme in one process would share nothing but trouble: each would think the other's workers its
+/// own limit. Held while the scheduler lives.
+struct ThemeClaim(String, String);
+
+static CLAIMED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+
+impl ThemeClaim {
+    fn of(store: &Store, theme: &str) -> Result<Self, Error> {
+        let key = (store.identity(), theme.to_owned());
+        let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !claimed.insert(key.clone()) {
+            return Err(Error::AlreadyScheduled {
+                theme: theme.to_owned(),
+            });
+        }
+        Ok(Self(key.0, key.1))
+    }
+}
+
+impl Drop for ThemeClaim {
+    fn drop(&mut self) {
+        let key = (std::mem::take(&mut self.0), std::mem::take(&mut self.1));
+        CLAIMED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
+    }
+}

@@ -1,0 +1,193 @@
+//! How one theme is worked on.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::LocalBoxFuture};
+
+use crate::{
+    domain::{Faults, MAX_THEME_CHARS, Outcome, RetryPolicy, TaskError},
+    registry::TaskContext,
+};
+
+/// Most workers one scheduler may have: each is an actor, so this is a guard against a slip of the finger, not a limit of
+/// the machine.
+pub(super) const MAX_WORKERS: usize = 100_000;
+
+type Hook = LocalBoxFuture<'static, Result<(), TaskError>>;
+type PreHandler = dyn Fn(TaskContext) -> Hook + Send + Sync;
+type PostHandler = dyn Fn(i64, Outcome) -> Hook + Send + Sync;
+
+/// The options of a scheduler, with the integration guide's names and defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use gaia_actors::{SchedulerOptions, TaskContext};
+///
+/// let options = SchedulerOptions::new("order-task")
+///     .worker_num(30)
+///     .scan_interval(Duration::from_secs(5))
+///     .timeout(Duration::from_secs(60))
+///     .post_handler(async |task_id, outcome| {
+///         log::info!("task {task_id} ended: {outcome:?}");
+///         Ok(())
+///     });
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until a scheduler is started with them"]
+pub struct SchedulerOptions {
+    pub(crate) theme: String,
+    pub(crate) worker_num: usize,
+    pub(crate) scan_interval: Duration,
+    pub(crate) task_id_chan_length: usize,
+    pub(crate) scan_task_num: usize,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) pre_handler: Option<Arc<PreHandler>>,
+    pub(crate) post_handler: Option<Arc<PostHandler>>,
+}
+
+impl std::fmt::Debug for SchedulerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SchedulerOptions")
+            .field("theme", &self.theme)
+            .field("worker_num", &self.worker_num)
+            .field("scan_interval", &self.scan_interval)
+            .field("task_id_chan_length", &self.task_id_chan_length)
+            .field("scan_task_num", &self.scan_task_num)
+            .field("retry", &self.retry)
+            .field("timeout", &self.timeout)
+            .field("cancel_grace", &self.cancel_grace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SchedulerOptions {
+    /// The defaults for `theme` (1 to 100 characters), which tells one business from another.
+    pub fn new(theme: impl Into<String>) -> Self {
+        Self {
+            theme: theme.into(),
+            worker_num: 30,
+            scan_interval: Duration::from_secs(5),
+            task_id_chan_length: 1_000,
+            scan_task_num: 50,
+            retry: RetryPolicy::default(),
+            timeout: None,
+            cancel_grace: Duration::from_secs(5),
+            pre_handler: None,
+            post_handler: None,
+        }
+    }
+
+    /// How many tasks run at once at most. Default 30; 0 takes no work until [`ResizeWorkers`](super::ResizeWorkers) says
+    /// otherwise.
+    pub fn worker_num(self, worker_num: usize) -> Self {
+        Self { worker_num, ..self }
+    }
+
+    /// How long an idle scanner waits before it looks again without having been woken. Default 5 s; at least 1 ms.
+    pub fn scan_interval(self, scan_interval: Duration) -> Self {
+        Self {
+            scan_interval,
+            ..self
+        }
+    }
+
+    /// How many claimed tasks may wait in memory for a worker. Default 1000. As few as half a second's work are kept there,
+    /// so that other nodes get their share.
+    pub fn task_id_chan_length(self, task_id_chan_length: usize) -> Self {
+        Self {
+            task_id_chan_length,
+            ..self
+        }
+    }
+
+    /// How many tasks one scan claims, to begin with: under load it doubles up to
+    /// [`task_id_chan_length`](Self::task_id_chan_length). Default 50.
+    pub fn scan_task_num(self, scan_task_num: usize) -> Self {
+        Self {
+            scan_task_num,
+            ..self
+        }
+    }
+
+    /// Delays between the attempts of a failing task. Default: 1 s, doubling up to 10 min, ± 20 %.
+    pub fn retry(self, retry: RetryPolicy) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// The longest one attempt may take, unless the task has a timeout of its own. Default: no limit, as in the guide.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self {
+            timeout: Some(timeout),
+            ..self
+        }
+    }
+
+    /// How long a cancelled handler may take to end by itself before it is dropped. Default 5 s.
+    pub fn cancel_grace(self, cancel_grace: Duration) -> Self {
+        Self {
+            cancel_grace,
+            ..self
+        }
+    }
+
+    /// Runs before every attempt; an error is the attempt's failure, by the rules for a handler's errors.
+    pub fn pre_handler<F>(self, hook: F) -> Self
+    where
+        F: AsyncFn(TaskContext) -> Result<(), TaskError> + Send + Sync + 'static,
+    {
+        let hook = Arc::new(hook);
+        let erased: Arc<PreHandler> = Arc::new(move |ctx| {
+            let hook = Arc::clone(&hook);
+            async move { hook(ctx).await }.boxed_local()
+        });
+        Self {
+            pre_handler: Some(erased),
+            ..self
+        }
+    }
+
+    /// Runs after every attempt, once its outcome is in the database. Its error is logged and changes nothing. It holds its
+    /// worker while it runs; if the process dies in between, it is not called again.
+    pub fn post_handler<F>(self, hook: F) -> Self
+    where
+        F: AsyncFn(i64, Outcome) -> Result<(), TaskError> + Send + Sync + 'static,
+    {
+        let hook = Arc::new(hook);
+        let erased: Arc<PostHandler> = Arc::new(move |task_id, outcome| {
+            let hook = Arc::clone(&hook);
+            async move { hook(task_id, outcome).await }.boxed_local()
+        });
+        Self {
+            post_handler: Some(erased),
+            ..self
+        }
+    }
+
+    pub(crate) fn check(&self, faults: &mut Faults) {
+        let theme = &self.theme;
+        faults.name("theme", theme, MAX_THEME_CHARS);
+        faults.expect(self.worker_num <= MAX_WORKERS, || {
+            let workers = self.worker_num;
+            format!("theme {theme:?}: worker_num is {workers}, expected at most {MAX_WORKERS}")
+        });
+        faults.expect(self.scan_interval >= Duration::from_millis(1), || {
+            format!("theme {theme:?}: scan_interval is below 1 ms")
+        });
+        faults.expect(self.task_id_chan_length > 0, || {
+            format!("theme {theme:?}: task_id_chan_length is 0, expected at least 1")
+        });
+        faults.expect(self.scan_task_num > 0, || {
+            format!("theme {theme:?}: scan_task_num is 0, expected at least 1")
+        });
+        faults.expect((0.0..=1.0).contains(&self.retry.jitter), || {
+            let jitter = self.retry.jitter;
+            format!("theme {theme:?}: retry.jitter is {jitter}, expected 0 to 1")
+        });
+        faults.expect(
+            self.timeout.is_none_or(|timeout| !timeout.is_zero()),
+            || format!("theme {theme:?}: timeout is 0; leave it out for no limit"),
+        );
+    }
+}

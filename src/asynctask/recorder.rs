@@ -1,0 +1,400 @@
+//! The actor that writes outcomes, many at a time.
+//!
+//! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single
+//! outcome is written at once, and under load one commit serves hundreds. While the database is away the batch is kept and
+//! tried again; the backlog is bounded by the theme's permits, so in the end the workers wait.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    WrapFuture,
+};
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+
+use super::{completion::Completions, run::Run};
+use crate::{
+    backoff::Backoff,
+    domain::{Failure, Next, Outcome, RetryPolicy, TEXT_LIMIT, TaskStatus, next, truncated},
+    store::{Finish, Finished, Store, StoreError},
+};
+
+/// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
+const BATCH: usize = 1_000;
+
+/// Writes the ends of runs and the progress of running ones.
+pub(super) struct RecorderActor {
+    theme: Arc<str>,
+    store: Store,
+    policy: RetryPolicy,
+    wake: Arc<Notify>,
+    completions: Completions,
+    pending: VecDeque<Ended>,
+    progress: Vec<Arc<Run>>,
+    /// A batch that the database did not take yet.
+    refused: Option<Batch>,
+    busy: bool,
+    backoff: Backoff,
+    drained: Vec<oneshot::Sender<()>>,
+    counts: RecorderSnapshot,
+}
+
+/// A run came to its end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Ended {
+    pub(super) run: Arc<Run>,
+    pub(super) outcome: Outcome,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) ended_at: DateTime<Utc>,
+    pub(super) duration: Duration,
+    /// Its place in the bounded backlog, free again when this is dropped.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Told when the end is in the database (dropped if it was stale).
+    pub(super) written: Option<oneshot::Sender<()>>,
+}
+
+/// A run has something to say of its progress.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ProgressChanged(pub(super) Arc<Run>);
+
+/// Answers when everything that was handed in is written.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Drained;
+
+#[derive(Message)]
+#[rtype(result = "RecorderSnapshot")]
+pub(super) struct GetRecorderSnapshot;
+
+/// The recorder's counters, with the meanings of [`SchedulerStatus`](super::SchedulerStatus).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RecorderSnapshot {
+    pub(super) executed: u64,
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
+    pub(super) retried: u64,
+    pub(super) panicked: u64,
+    pub(super) timed_out: u64,
+    pub(super) cancelled: u64,
+    pub(super) snoozed: u64,
+    pub(super) handed_back: u64,
+    pub(super) stale: u64,
+    pub(super) database_errors: u64,
+    pub(super) unwritten: usize,
+}
+
+/// What is written in one transaction.
+struct Batch {
+    ends: Vec<Written>,
+    finishes: Arc<Vec<Finish>>,
+}
+
+/// What is needed of an end once it is written.
+struct Written {
+    run: Arc<Run>,
+    kind: Kind,
+    written: Option<oneshot::Sender<()>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Snoozed,
+    HandedBack,
+    Failed(Failure),
+}
+
+impl RecorderActor {
+    pub(super) fn new(
+        theme: Arc<str>,
+        store: Store,
+        policy: RetryPolicy,
+        wake: Arc<Notify>,
+        completions: Completions,
+    ) -> Self {
+        Self {
+            theme,
+            store,
+            policy,
+            wake,
+            completions,
+            pending: VecDeque::new(),
+            progress: Vec::new(),
+            refused: None,
+            busy: false,
+            backoff: Backoff::default(),
+            drained: Vec::new(),
+            counts: RecorderSnapshot::default(),
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            return;
+        }
+        let Some(batch) = self.refused.take().or_else(|| self.next_batch()) else {
+            self.flush_progress(ctx);
+            return;
+        };
+        self.busy = true;
+        let store = self.store.clone();
+        let write = async move {
+            let finished = store.finish(Arc::clone(&batch.finishes)).await;
+            (batch, finished)
+        };
+        ctx.spawn(
+            write
+                .into_actor(self)
+                .map(|(batch, finished), recorder, ctx| recorder.flushed(batch, finished, ctx)),
+        );
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let count = self.pending.len().min(BATCH);
+        let policy = self.policy;
+        let (ends, finishes) = self
+            .pending
+            .drain(..count)
+            .map(|ended| to_write(ended, policy))
+            .unzip();
+        Some(Batch {
+            ends,
+            finishes: Arc::new(finishes),
+        })
+    }
+
+    fn flushed(
+        &mut self,
+        batch: Batch,
+        finished: Result<Vec<Finished>, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        match finished {
+            Ok(finished) => {
+                self.busy = false;
+                if self.backoff.succeeded() {
+                    log::info!("theme {}: outcomes are written again", self.theme);
+                }
+                self.written(batch, &finished);
+                self.flush(ctx);
+            }
+            Err(error) => {
+                let outcomes = batch.finishes.len();
+                self.refused = Some(batch);
+                self.failed(&error, &format!("{outcomes} outcomes"), ctx);
+            }
+        }
+    }
+
+    /// Keeps `busy` until the wait is over, so that nothing is tried before.
+    fn failed(&mut self, error: &StoreError, what: &str, ctx: &mut Context<Self>) {
+        self.counts.database_errors += 1;
+        let wait = self.backoff.failed();
+        log::error!(
+            "theme {}: cannot write {what}, will try again in {wait:.1?}: {error}",
+            self.theme
+        );
+        ctx.run_later(wait, |recorder, ctx| {
+            recorder.busy = false;
+            recorder.flush(ctx);
+        });
+    }
+
+    fn written(&mut self, batch: Batch, finished: &[Finished]) {
+        let mut requeued = false;
+        let ended = batch.ends.iter().zip(finished);
+        self.completions.tell(
+            ended
+                .filter(|(_, finished)| matches!(finished, Finished::Written(status) if status.is_finished()))
+                .map(|(end, _)| end.run.task.id),
+        );
+        let written = batch.ends.into_iter().zip(batch.finishes.iter());
+        for ((end, finish), finished) in written.zip(finished) {
+            log_end(&self.theme, &end.run, finish, *finished);
+            match *finished {
+                Finished::Written(status) => {
+                    requeued |= !status.is_finished();
+                    self.counts.add(status, end.kind);
+                    if let Some(written) = end.written {
+                        // The worker may be gone by now.
+                        let _ = written.send(());
+                    }
+                }
+                Finished::Stale => self.counts.stale += 1,
+            }
+        }
+        if requeued {
+            self.wake.notify_one();
+        }
+    }
+
+    fn flush_progress(&mut self, ctx: &mut Context<Self>) {
+        let batch: Vec<_> = self
+            .progress
+            .drain(..)
+            .filter_map(|run| run.take_progress())
+            .collect();
+        if batch.is_empty() {
+            for drained in self.drained.drain(..) {
+                // Whoever asked may have given up.
+                let _ = drained.send(());
+            }
+            return;
+        }
+        self.busy = true;
+        let store = self.store.clone();
+        let write = async move { store.write_progress(&batch).await };
+        ctx.spawn(write.into_actor(self).map(|written, recorder, ctx| {
+            match written {
+                Ok(()) => {
+                    recorder.busy = false;
+                    recorder.flush(ctx);
+                }
+                // The next report replaces this one: it is not worth keeping.
+                Err(error) => recorder.failed(&error, "progress", ctx),
+            }
+        }));
+    }
+}
+
+impl RecorderSnapshot {
+    fn add(&mut self, status: TaskStatus, kind: Kind) {
+        match kind {
+            Kind::HandedBack if !status.is_finished() => {
+                self.handed_back += 1;
+                return;
+            }
+            Kind::Snoozed => self.snoozed += 1,
+            Kind::Failed(Failure::Panicked) => self.panicked += 1,
+            Kind::Failed(Failure::TimedOut) => self.timed_out += 1,
+            _ => {}
+        }
+        self.executed += 1;
+        match status {
+            TaskStatus::Success => self.succeeded += 1,
+            TaskStatus::Failed => self.failed += 1,
+            TaskStatus::Cancelled => self.cancelled += 1,
+            TaskStatus::Retry if kind != Kind::Snoozed => self.retried += 1,
+            _ => {}
+        }
+    }
+}
+
+fn to_write(ended: Ended, policy: RetryPolicy) -> (Written, Finish) {
+    let Ended { run, outcome, .. } = ended;
+    let kind = match &outcome {
+        Outcome::Failed { failure, .. } => Kind::Failed(*failure),
+        Outcome::Snoozed(_) => Kind::Snoozed,
+        Outcome::HandedBack { .. } => Kind::HandedBack,
+        Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
+    };
+    let spread = fastrand::f64() * 2.0 - 1.0;
+    let next = next(run.task.attempt(), outcome, policy, ended.ended_at, spread);
+    let cut = |text: Option<String>| text.map(|text| truncated(text, TEXT_LIMIT));
+    let finish = Finish {
+        task_id: run.task.id,
+        owner: run.task.owner.clone(),
+        token: run.task.token,
+        attempt: run.task.retry_time.saturating_add(1),
+        log_id: run.ctx.log_id().to_owned(),
+        started_at: ended.started_at,
+        ended_at: ended.ended_at,
+        duration: ended.duration,
+        next: Next {
+            result: cut(next.result),
+            error: cut(next.error),
+            ..next
+        },
+    };
+    let written = Written {
+        run,
+        kind,
+        written: ended.written,
+        _permit: ended.permit,
+    };
+    (written, finish)
+}
+
+/// One line for each run, with the log id that its record has.
+fn log_end(theme: &str, run: &Run, finish: &Finish, finished: Finished) {
+    let level = match finished {
+        Finished::Written(TaskStatus::Failed) | Finished::Stale => log::Level::Warn,
+        Finished::Written(TaskStatus::Retry) => log::Level::Info,
+        Finished::Written(_) => log::Level::Debug,
+    };
+    if !log::log_enabled!(level) {
+        return;
+    }
+    let became = match finished {
+        Finished::Written(status) => status.as_str(),
+        Finished::Stale => "not written, the task is in other hands since",
+    };
+    let (id, attempt, log_id) = (finish.task_id, finish.attempt, &finish.log_id);
+    let (service, method) = (&run.task.service, &run.task.method);
+    let error = finish.next.error.as_deref().unwrap_or_default();
+    // One line of a log, not a megabyte: the record has the whole text.
+    let error = &error[..error.floor_char_boundary(300)];
+    let took = finish.duration;
+    log::log!(
+        level,
+        "theme {theme} task {id} {service}.{method} attempt {attempt} log_id={log_id}: {became} after {took:.1?} {error}"
+    );
+}
+
+impl Actor for RecorderActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ended> for RecorderActor {
+    type Result = ();
+
+    fn handle(&mut self, ended: Ended, ctx: &mut Context<Self>) {
+        self.pending.push_back(ended);
+        self.flush(ctx);
+    }
+}
+
+impl Handler<ProgressChanged> for RecorderActor {
+    type Result = ();
+
+    fn handle(&mut self, ProgressChanged(run): ProgressChanged, ctx: &mut Context<Self>) {
+        self.progress.push(run);
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Drained> for RecorderActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drained, ctx: &mut Context<Self>) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        self.drained.push(tell);
+        self.flush(ctx);
+        Box::pin(async move {
+            // Never dropped unsent but with the actor itself, and then there is nobody to ask.
+            let _ = told.await;
+        })
+    }
+}
+
+impl Handler<GetRecorderSnapshot> for RecorderActor {
+    type Result = MessageResult<GetRecorderSnapshot>;
+
+    fn handle(&mut self, _: GetRecorderSnapshot, _: &mut Context<Self>) -> Self::Result {
+        let refused = self
+            .refused
+            .as_ref()
+            .map_or(0, |batch| batch.finishes.len());
+        MessageResult(RecorderSnapshot {
+            unwritten: self.pending.len() + refused,
+            ..self.counts
+        })
+    }
+}

@@ -1,0 +1,292 @@
+//! The actor that claims work from the database.
+//!
+//! It asks the pool how much it can take, claims at most that, and looks again at once while claims come back full.
+//! Otherwise it sleeps until it is woken, the next scheduled task is due, or the scan interval is over. A wake-up that
+//! comes while a claim is under way is kept by the `Notify`, and leads to another look: none is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+    MessageResult, ResponseFuture, SpawnHandle, WrapFuture,
+};
+use tokio::sync::{Notify, oneshot};
+
+use super::{
+    gate::{Gate, GateChange},
+    machine::Theme,
+    pool::{Dispatch, GetRoom, WorkerPool},
+    run::Run,
+};
+use crate::{
+    backoff::Backoff,
+    store::{Claim, Claimed, Store, StoreError},
+};
+
+/// Ids remembered at most while the pool is full. More are found by the scan like any other task.
+const MAX_QUICK: usize = 1_000;
+
+/// Claims the due tasks of one theme for its pool.
+pub(super) struct ScannerActor {
+    theme: Arc<Theme>,
+    store: Store,
+    node: Arc<str>,
+    pool: Addr<WorkerPool>,
+    wake: Arc<Notify>,
+    gate: Gate,
+    /// How many to claim at once: doubles while claims come back full.
+    batch: usize,
+    /// Ids that somebody wants to see picked before others.
+    quick: Vec<i64>,
+    scanning: bool,
+    timer: Option<SpawnHandle>,
+    backoff: Backoff,
+    stopped: Vec<oneshot::Sender<()>>,
+    scans: u64,
+    database_errors: u64,
+}
+
+/// Claim this task before others with the next scan, which begins at once.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct QuickQueue(pub(super) i64);
+
+/// Claim nothing more. Answers when no claim is under way; the actor has stopped then.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct StopScanning;
+
+#[derive(Message)]
+#[rtype(result = "ScannerSnapshot")]
+pub(super) struct GetScannerSnapshot;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScannerSnapshot {
+    pub(super) scans: u64,
+    pub(super) database_errors: u64,
+}
+
+/// What one look brought.
+struct Scan {
+    /// The ids that were wanted before others.
+    first: Vec<i64>,
+    limit: usize,
+    /// `None`: the pool had no room. It rings the wake when it has.
+    claimed: Option<Result<Claimed, StoreError>>,
+}
+
+impl ScannerActor {
+    pub(super) fn new(
+        theme: Arc<Theme>,
+        store: Store,
+        node: Arc<str>,
+        pool: Addr<WorkerPool>,
+        wake: Arc<Notify>,
+        paused: bool,
+    ) -> Self {
+        Self {
+            batch: theme.options.scan_task_num,
+            theme,
+            store,
+            node,
+            pool,
+            wake,
+            gate: Gate {
+                paused,
+                ..Gate::default()
+            },
+            quick: Vec::new(),
+            scanning: false,
+            timer: None,
+            backoff: Backoff::default(),
+            stopped: Vec::new(),
+            scans: 0,
+            database_errors: 0,
+        }
+    }
+
+    /// Looks for work now, unless it is looking already: then the wake-up that brought us here is not taken yet, and ends
+    /// the next sleep at once.
+    fn scan(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if self.scanning || !self.gate.is_open() {
+            return;
+        }
+        self.scanning = true;
+        let claim = Claim {
+            theme: self.theme.name.to_string(),
+            node: self.node.to_string(),
+            limit: self.batch,
+            first: std::mem::take(&mut self.quick),
+        };
+        let look = look(self.store.clone(), self.pool.clone(), claim);
+        ctx.spawn(
+            look.into_actor(self)
+                .map(|scan, scanner, ctx| scanner.scanned(scan, ctx)),
+        );
+    }
+
+    fn scanned(&mut self, scan: Scan, ctx: &mut Context<Self>) {
+        self.scanning = false;
+        let next = match scan.claimed {
+            Some(Ok(claimed)) => self.claimed(claimed, scan.limit),
+            Some(Err(error)) => {
+                self.quick.extend(scan.first);
+                Some(self.failed(&error))
+            }
+            None => {
+                self.quick.extend(scan.first);
+                Some(self.theme.options.scan_interval)
+            }
+        };
+        if self.gate.stopping {
+            self.finish_stop(ctx);
+            return;
+        }
+        match next {
+            None => self.scan(ctx),
+            Some(wait) => self.sleep(wait, ctx),
+        }
+    }
+
+    /// Hands a claim to the pool; answers how long to sleep, `None` for not at all.
+    fn claimed(&mut self, claimed: Claimed, limit: usize) -> Option<Duration> {
+        self.scans += 1;
+        if self.backoff.succeeded() {
+            log::info!("theme {}: the database answers again", self.theme.name);
+        }
+        let count = claimed.tasks.len();
+        if count > 0 {
+            let runs = claimed
+                .tasks
+                .into_iter()
+                .map(|task| Run::new(task, &self.theme));
+            self.pool.do_send(Dispatch(runs.collect()));
+        }
+        let options = &self.theme.options;
+        if count >= limit {
+            if limit >= self.batch {
+                let most = options.task_id_chan_length.max(options.scan_task_num);
+                self.batch = (self.batch * 2).min(most);
+            }
+            return None;
+        }
+        self.batch = options.scan_task_num;
+        let now = self.theme.clock.now();
+        let until_due = claimed
+            .next_due
+            .map(|due| (due - now).to_std().unwrap_or_default());
+        // Nodes that were started together do not scan together.
+        let interval = options.scan_interval.mul_f64(1.0 - fastrand::f64() / 10.0);
+        Some(until_due.map_or(interval, |due| due.min(interval)))
+    }
+
+    fn failed(&mut self, error: &StoreError) -> Duration {
+        self.database_errors += 1;
+        let wait = self.backoff.failed();
+        log::error!(
+            "theme {}: cannot claim tasks, will try again in {wait:.1?}: {error}",
+            self.theme.name
+        );
+        wait
+    }
+
+    fn sleep(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        // Never zero: a due time a microsecond ahead must not become a busy loop.
+        let wait = wait.max(Duration::from_millis(1));
+        let (clock, wake) = (self.theme.clock.clone(), Arc::clone(&self.wake));
+        let slept = async move {
+            tokio::select! {
+                () = wake.notified() => {}
+                () = clock.sleep(wait) => {}
+            }
+        };
+        self.timer = Some(ctx.spawn(slept.into_actor(self).map(|(), scanner, ctx| {
+            scanner.timer = None;
+            scanner.scan(ctx);
+        })));
+    }
+
+    fn finish_stop(&mut self, ctx: &mut Context<Self>) {
+        for stopped in self.stopped.drain(..) {
+            // Whoever asked may have given up.
+            let _ = stopped.send(());
+        }
+        ctx.stop();
+    }
+}
+
+async fn look(store: Store, pool: Addr<WorkerPool>, mut claim: Claim) -> Scan {
+    // A pool that is gone takes nothing.
+    let room = pool.send(GetRoom).await.unwrap_or(0);
+    claim.limit = claim.limit.min(room);
+    let (limit, first) = (claim.limit, claim.first.clone());
+    let claimed = if room == 0 {
+        None
+    } else {
+        Some(store.claim(claim).await)
+    };
+    Scan {
+        first,
+        limit,
+        claimed,
+    }
+}
+
+impl Actor for ScannerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.scan(ctx);
+    }
+}
+
+impl Handler<QuickQueue> for ScannerActor {
+    type Result = ();
+
+    fn handle(&mut self, QuickQueue(id): QuickQueue, _: &mut Context<Self>) {
+        if self.quick.len() < MAX_QUICK {
+            self.quick.push(id);
+        }
+        self.wake.notify_one();
+    }
+}
+
+impl Handler<GateChange> for ScannerActor {
+    type Result = ();
+
+    fn handle(&mut self, change: GateChange, ctx: &mut Context<Self>) {
+        self.gate.change(change);
+        self.scan(ctx);
+    }
+}
+
+impl Handler<StopScanning> for ScannerActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: StopScanning, ctx: &mut Context<Self>) -> Self::Result {
+        self.gate.stopping = true;
+        let (tell, told) = oneshot::channel();
+        self.stopped.push(tell);
+        if !self.scanning {
+            self.finish_stop(ctx);
+        }
+        Box::pin(async move {
+            // Dropped unsent only with the actor itself, and then it scans no more.
+            let _ = told.await;
+        })
+    }
+}
+
+impl Handler<GetScannerSnapshot> for ScannerActor {
+    type Result = MessageResult<GetScannerSnapshot>;
+
+    fn handle(&mut self, _: GetScannerSnapshot, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(ScannerSnapshot {
+            scans: self.scans,
+            database_errors: self.database_errors,
+        })
+    }
+}

@@ -1,0 +1,387 @@
+//! The handle on one theme: every operation as an async method.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use super::{gate::GateChange, machine::Machines, status::SchedulerStatus};
+use crate::{
+    domain::{
+        ActionOnTask, AddedTask, ExecRecord, InvalidInput, ListTasks, NewTask, Page, PageRequest,
+        Task, TaskStatus, check_theme,
+    },
+    error::Error,
+    node::{GetRescued, NodeActor},
+    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store},
+};
+
+/// Cloneable handle on one theme.
+///
+/// It works in a process that runs the theme's workers and in one that only adds tasks; only
+/// [`resize_workers`](Self::resize_workers) and [`status`](Self::status) need the workers to be here.
+///
+/// It is an actor too: start a clone, and the same operations are messages to its address.
+///
+/// ```
+/// use actix::Actor;
+/// use gaia_actors::{AddTask, Gaia, NewTask};
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+/// let orders = gaia.scheduler("order-task")?;
+/// let task = NewTask::new("OrderService", "AsyncCreateOrder");
+///
+/// let by_method = orders.add_task(task.clone()).await?;
+/// let by_message = orders.clone().start().send(AddTask(task)).await??;
+/// assert_eq!(by_message.id, by_method.id + 1);
+/// # gaia.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Scheduler {
+    theme: Arc<str>,
+    store: Store,
+    machines: Machines,
+    node: actix::Addr<NodeActor>,
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("theme", &self.theme)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What cancelling did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum CancelAnswer {
+    /// The task waited; it is Cancelled now.
+    Cancelled,
+    /// The task runs; its handler is told, and dropped if it does not end within the scheduler's cancel grace.
+    Requested,
+}
+
+impl Scheduler {
+    pub(crate) fn new(
+        theme: &str,
+        store: Store,
+        machines: Machines,
+        node: actix::Addr<NodeActor>,
+    ) -> Result<Self, InvalidInput> {
+        check_theme(theme)?;
+        Ok(Self {
+            theme: theme.into(),
+            store,
+            machines,
+            node,
+        })
+    }
+
+    /// The theme this handle is for.
+    #[must_use]
+    pub fn theme(&self) -> &str {
+        &self.theme
+    }
+
+    // ---- adding ----
+
+    /// Adds a task. When this returns, the task is durably stored; workers in this process are woken, those elsewhere find
+    /// it with their next scan.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]; nothing is stored then.
+    pub async fn add_task(&self, task: NewTask) -> Result<AddedTask, Error> {
+        let added = self.receive_task(task).await?;
+        self.wake();
+        Ok(added)
+    }
+
+    /// Adds many tasks in one transaction: all of them, or none.
+    ///
+    /// # Errors
+    /// As for [`add_task`](Self::add_task); the faults name the task by its place in the list.
+    pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
+        let added = self.store.add(self.rows(tasks)?).await?;
+        self.wake();
+        Ok(added)
+    }
+
+    /// Adds a task without waking anybody: it runs with the next scan, or at once after
+    /// [`task_quick_queue`](Self::task_quick_queue).
+    ///
+    /// # Errors
+    /// As for [`add_task`](Self::add_task).
+    pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
+        let added = self.store.add(self.rows(vec![task])?).await?;
+        Ok(added[0])
+    }
+
+    /// Has the workers of this process pick a task now, before others, if one is free. Does not wait, and does nothing in a
+    /// process without workers of this theme: the task is found by a scan then.
+    pub fn task_quick_queue(&self, id: i64) {
+        if let Some(machine) = self.machines.get(&self.theme) {
+            machine.quick_queue(id);
+        }
+    }
+
+    /// Adds a task on a connection of yours, inside the transaction that is open there: the task exists if and only if
+    /// your transaction commits. After the commit call [`task_quick_queue`](Self::task_quick_queue) with its id (before,
+    /// nobody could see it); without that it runs with the next scan.
+    ///
+    /// ```no_run
+    /// use diesel_async::{RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};
+    /// use diesel::SqliteConnection;
+    /// use gaia_actors::{Error, NewTask, Scheduler};
+    ///
+    /// # async fn place(
+    /// #     orders: &Scheduler,
+    /// #     conn: &mut SyncConnectionWrapper<SqliteConnection>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// let task = NewTask::new("OrderService", "AsyncCreateOrder");
+    /// let added = conn
+    ///     .immediate_transaction(async |conn| {
+    ///         diesel::sql_query("INSERT INTO orders (amount) VALUES (7)").execute(conn).await?;
+    ///         orders.add_task_on(conn, task).await.map_err(|_| diesel::result::Error::RollbackTransaction)
+    ///     })
+    ///     .await?;
+    /// orders.task_quick_queue(added.id);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_task`](Self::add_task).
+    pub async fn add_task_on<C: EnqueueConnection>(
+        &self,
+        conn: &mut C,
+        task: NewTask,
+    ) -> Result<AddedTask, Error> {
+        let added = Store::add_on(conn, self.rows(vec![task])?).await?;
+        Ok(added[0])
+    }
+
+    fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
+        let now = self.store.clock().now();
+        let many = tasks.len() > 1;
+        tasks
+            .into_iter()
+            .enumerate()
+            .map(|(at, task)| {
+                task.check().map_err(|error| match many {
+                    true => error.of(&format!("task {at} of the list")),
+                    false => error,
+                })?;
+                Ok(NewTaskRow::new(&self.theme, task, now))
+            })
+            .collect()
+    }
+
+    fn wake(&self) {
+        if let Some(machine) = self.machines.get(&self.theme) {
+            machine.wake();
+        }
+    }
+
+    // ---- looking ----
+
+    /// Lists tasks, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
+    pub async fn list_tasks(&self, list: ListTasks) -> Result<Page<Task>, Error> {
+        list.page.check()?;
+        Ok(self.store.list(&self.theme, &list).await?)
+    }
+
+    /// A task as it stands.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`], [`Error::Store`].
+    pub async fn get_task_detail(&self, id: i64) -> Result<Task, Error> {
+        let task = self.store.task(&self.theme, id).await?;
+        task.ok_or_else(|| self.not_found(id))
+    }
+
+    /// The records of a task's runs, newest first.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`], [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
+    pub async fn get_task_exec_records(
+        &self,
+        id: i64,
+        page: PageRequest,
+    ) -> Result<Page<ExecRecord>, Error> {
+        page.check()?;
+        self.get_task_detail(id).await?;
+        Ok(self.store.records(id, page).await?)
+    }
+
+    /// How many tasks of the theme have each status.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn count_by_status(&self) -> Result<BTreeMap<TaskStatus, i64>, Error> {
+        Ok(self.store.count_by_status(&self.theme).await?)
+    }
+
+    /// Waits until a task has come to an end, and answers with it.
+    ///
+    /// # Errors
+    /// [`Error::WaitTimedOut`] if it has not by then, [`Error::TaskNotFound`], [`Error::Store`].
+    pub async fn wait_for(&self, id: i64, timeout: Duration) -> Result<Task, Error> {
+        match tokio::time::timeout(timeout, self.wait_for_end(id)).await {
+            Ok(task) => task,
+            Err(_) => Err(Error::WaitTimedOut {
+                id,
+                waited: timeout,
+                status: self.get_task_detail(id).await?.status,
+            }),
+        }
+    }
+
+    /// Looks when this process records the end, and from time to time in case another one does.
+    async fn wait_for_end(&self, id: i64) -> Result<Task, Error> {
+        const SLOWEST: Duration = Duration::from_millis(500);
+        let machine = self.machines.get(&self.theme);
+        let watch = machine
+            .as_ref()
+            .map(|machine| machine.completions().watch(id));
+        let mut pause = if watch.is_some() {
+            SLOWEST
+        } else {
+            Duration::from_millis(10)
+        };
+        loop {
+            let told = watch.as_ref().map(|watch| watch.told());
+            let task = self.get_task_detail(id).await?;
+            if task.status.is_finished() {
+                return Ok(task);
+            }
+            match told {
+                // Told or not: the row says what is so.
+                Some(told) => drop(tokio::time::timeout(pause, told).await),
+                None => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(SLOWEST);
+        }
+    }
+
+    // ---- changing ----
+
+    /// Queues a finished task again: its attempts start anew, its records stay.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`] unless it is Failed or Cancelled, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
+    /// [`Error::Store`].
+    pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
+        match self.store.retry(&self.theme, id).await? {
+            Retried::Queued => {
+                self.wake();
+                Ok(())
+            }
+            Retried::NotAllowed(status) => Err(not_allowed(ActionOnTask::Retry, id, status)),
+            Retried::KeyTaken => Err(Error::UniqueKeyTaken { id }),
+            Retried::NotFound => Err(self.not_found(id)),
+        }
+    }
+
+    /// Cancels a task, wherever it waits or runs.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`] if it has come to an end, [`Error::TaskNotFound`], [`Error::Store`].
+    pub async fn cancel_task(&self, id: i64) -> Result<CancelAnswer, Error> {
+        match self.store.cancel(&self.theme, id).await? {
+            Cancelled::AtOnce => {
+                if let Some(machine) = self.machines.get(&self.theme) {
+                    machine.completions().tell(std::iter::once(id));
+                }
+                Ok(CancelAnswer::Cancelled)
+            }
+            Cancelled::Requested => {
+                // On another node its NodeActor finds the request.
+                if let Some(machine) = self.machines.get(&self.theme) {
+                    machine.cancel_run(id);
+                }
+                Ok(CancelAnswer::Requested)
+            }
+            Cancelled::NotAllowed(status) => Err(not_allowed(ActionOnTask::Cancel, id, status)),
+            Cancelled::NotFound => Err(self.not_found(id)),
+        }
+    }
+
+    /// Stops every node from taking tasks of this theme; what runs ends normally. Kept in the database until
+    /// [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.set_paused(true).await
+    }
+
+    /// Lets every node take tasks of this theme again. Nodes elsewhere follow within a few seconds.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.set_paused(false).await
+    }
+
+    async fn set_paused(&self, paused: bool) -> Result<(), Error> {
+        self.store.set_paused(&self.theme, paused).await?;
+        if let Some(machine) = self.machines.get(&self.theme) {
+            machine.change_gate(GateChange::Paused(paused));
+        }
+        Ok(())
+    }
+
+    /// Changes how many workers this process has for the theme. Growing takes effect at once; when shrinking, workers end
+    /// the tasks they have. With 0 no work is taken.
+    ///
+    /// # Errors
+    /// [`Error::NotScheduledHere`], [`Error::Invalid`] for more than 100,000.
+    pub async fn resize_workers(&self, workers: usize) -> Result<(), Error> {
+        let mut faults = crate::domain::Faults::default();
+        faults.expect(workers <= super::options::MAX_WORKERS, || {
+            let most = super::options::MAX_WORKERS;
+            format!("{workers} workers, expected at most {most}")
+        });
+        faults.into_result()?;
+        self.machine()?.resize(workers).await
+    }
+
+    /// The counters of the theme's actors in this process.
+    ///
+    /// # Errors
+    /// [`Error::NotScheduledHere`], [`Error::Stopped`].
+    pub async fn status(&self) -> Result<SchedulerStatus, Error> {
+        let status = self.machine()?.status().await?;
+        let rescued = self.node.send(GetRescued).await?;
+        Ok(SchedulerStatus {
+            rescued: rescued.get(&*self.theme).copied().unwrap_or(0),
+            ..status
+        })
+    }
+
+    fn machine(&self) -> Result<super::Machine, Error> {
+        self.machines
+            .get(&self.theme)
+            .ok_or_else(|| Error::NotScheduledHere {
+                theme: self.theme.to_string(),
+            })
+    }
+
+    fn not_found(&self, id: i64) -> Error {
+        Error::TaskNotFound {
+            theme: self.theme.to_string(),
+            id,
+        }
+    }
+}
+
+fn not_allowed(action: ActionOnTask, id: i64, status: TaskStatus) -> Error {
+    Error::NotAllowed { action, id, status }
+}

@@ -1,0 +1,57 @@
+//! What a theme's actors say of themselves.
+
+use serde::Serialize;
+
+/// The state of one theme on this node, put together from its actors' own counters.
+///
+/// Counters begin at 0 when the scheduler starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SchedulerStatus {
+    /// The theme.
+    pub theme: String,
+    /// No new work is taken: somebody paused the theme.
+    pub paused: bool,
+    /// No new work is taken: this node could not beat for its lease time and cannot know whether others took its work.
+    pub fenced: bool,
+    /// Looks at the database for work.
+    pub scans: u64,
+    /// Tasks claimed and put into the buffer.
+    pub pushed: u64,
+    /// Tasks taken from the buffer by workers.
+    pub pulled: u64,
+    /// Runs that ended here and were recorded, whatever their outcome.
+    pub executed: u64,
+    /// Runs after which the task was Success.
+    pub succeeded: u64,
+    /// Runs after which the task was Failed.
+    pub failed: u64,
+    /// Runs after which the task waits for another attempt.
+    pub retried: u64,
+    /// Runs that ended in a panic (also counted in failed or retried).
+    pub panicked: u64,
+    /// Runs that took too long (also counted in failed or retried).
+    pub timed_out: u64,
+    /// Runs after which the task was Cancelled.
+    pub cancelled: u64,
+    /// Runs that were snoozed by their handler.
+    pub snoozed: u64,
+    /// Claimed tasks given back because the node stopped, paused, or lost its lease.
+    pub handed_back: u64,
+    /// Ends of runs that were not written because the task was in other hands by then.
+    pub stale: u64,
+    /// Workers that have a task.
+    pub running_workers: usize,
+    /// Workers there are.
+    pub all_workers: usize,
+    /// Workers that were replaced because they, or their thread, died or were blocked.
+    pub replaced_workers: u64,
+    /// Claimed tasks that wait in memory for a worker.
+    pub queue_depth: usize,
+    /// Outcomes that wait to be written.
+    pub unwritten: usize,
+    /// Database errors met by this theme's scanner and recorder.
+    pub database_errors: u64,
+    /// Tasks of this theme that this node took from dead nodes.
+    pub rescued: u64,
+}

@@ -1,0 +1,101 @@
+//! The actor that runs one task at a time.
+
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakAddr, WrapFuture,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    execution::{caught, execute},
+    machine::Theme,
+    pool::{Idle, WorkerPool},
+    run::Run,
+};
+use crate::{
+    arbiters::Thread,
+    domain::{Json, Outcome},
+};
+
+/// Runs one task at a time and reports to its pool when it is free again.
+pub(super) struct WorkerActor {
+    id: u64,
+    theme: Arc<Theme>,
+    pool: WeakAddr<WorkerPool>,
+}
+
+/// Run this task now. The pool sends it to idle workers only.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Start(pub(super) Arc<Run>);
+
+impl WorkerActor {
+    /// Starts worker `id` on `thread`.
+    pub(super) fn spawn(
+        id: u64,
+        thread: &Thread,
+        theme: Arc<Theme>,
+        pool: WeakAddr<WorkerPool>,
+    ) -> Addr<Self> {
+        Self::start_in_arbiter(&thread.handle(), move |_| Self { id, theme, pool })
+    }
+}
+
+impl Actor for WorkerActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Start> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, Start(run): Start, ctx: &mut Context<Self>) {
+        // Taken from us while the message lay in the mailbox: it is somebody else's now, and the pool no longer counts on us.
+        let Some(args) = run.begin(self.id) else {
+            return;
+        };
+        let work = work(Arc::clone(&self.theme), run, args).into_actor(self);
+        ctx.spawn(work.map(|(), worker, _| {
+            if let Some(pool) = worker.pool.upgrade() {
+                pool.do_send(Idle(worker.id));
+            }
+        }));
+    }
+}
+
+async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
+    let outcome = execute(&theme, &run, args).await;
+    let Some(mut ended) = run.end(outcome) else {
+        // The pool has given up on this run and recorded its end.
+        return;
+    };
+    let told = theme
+        .options
+        .post_handler
+        .as_ref()
+        .map(|_| ended.outcome.clone());
+    let (written, when_written) = oneshot::channel();
+    if told.is_some() {
+        ended.written = Some(written);
+    }
+    theme.record(ended).await;
+    if let Some(outcome) = told
+        && when_written.await.is_ok()
+    {
+        after(&theme, &run, outcome).await;
+    }
+}
+
+async fn after(theme: &Theme, run: &Run, outcome: Outcome) {
+    let Some(post_handler) = &theme.options.post_handler else {
+        return;
+    };
+    if let Err(error) = caught(|| post_handler(run.task.id, outcome)).await {
+        log::warn!(
+            "theme {} task {} log_id={}: post_handler failed: {error:?}",
+            theme.name,
+            run.task.id,
+            run.ctx.log_id()
+        );
+    }
+}

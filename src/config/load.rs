@@ -1,0 +1,261 @@
+//! From JSON and the environment to a checked [`Config`].
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::{Map, Value};
+
+use super::Config;
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(super) fn new(fault: String) -> Self {
+        Self(fault)
+    }
+}
+
+/// Prefix and separator of variables that replace one key.
+const PREFIX: &str = "GAIA__";
+const SEPARATOR: &str = "__";
+
+impl Config {
+    /// The defaults and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a variable that names no known key, or a value that does not fit.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        build(Value::Object(Map::new()), std::env::vars())
+    }
+
+    /// A JSON file and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, is not JSON, has an unknown key or a value that does not fit.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+        build(parse(&text)?, std::env::vars())
+    }
+
+    /// JSON text alone.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        build(parse(text)?, std::iter::empty())
+    }
+}
+
+fn parse(text: &str) -> Result<Value, ConfigError> {
+    serde_json::from_str(text).map_err(|error| ConfigError(format!("it is not JSON: {error}")))
+}
+
+fn build(
+    mut value: Value,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let shape = shape()?;
+    let mut url = None;
+    // Sorted, so that the same environment always gives the same answer.
+    for (name, text) in variables.collect::<BTreeMap<_, _>>() {
+        if name == "DATABASE_URL" {
+            url = Some(text);
+        } else if name.to_ascii_uppercase().starts_with(PREFIX) {
+            put(&mut value, &shape, &name, &text)?;
+        }
+    }
+    check_keys(&value, &shape, "")?;
+    let mut config: Config = serde_path_to_error::deserialize(value)
+        .map_err(|error| ConfigError(format!("{}: {}", error.path(), error.inner())))?;
+    if let Some(url) = url {
+        let name = config.async_task.mysql.clone();
+        config.databases.insert(name, url);
+    }
+    check_values(&config)?;
+    Ok(config)
+}
+
+/// The default configuration is the list of known keys.
+fn shape() -> Result<Value, ConfigError> {
+    serde_json::to_value(Config::default()).map_err(|error| ConfigError(error.to_string()))
+}
+
+/// Sets the key that a variable names.
+fn put(value: &mut Value, shape: &Value, name: &str, text: &str) -> Result<(), ConfigError> {
+    let (mut value, mut shape, mut place) = (value, shape, String::new());
+    for part in name[PREFIX.len()..].split(SEPARATOR) {
+        let known = keys(shape);
+        let free = place == "Databases";
+        let key = known
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(part))
+            .map(|key| (*key).to_owned())
+            .or_else(|| free.then(|| part.to_ascii_lowercase()))
+            .ok_or_else(|| unknown(&format!("variable {name}: {part:?}"), part, &known))?;
+        shape = shape.get(&key).unwrap_or(&Value::Null);
+        if !value.is_object() {
+            *value = Value::Object(Map::new());
+        }
+        value = &mut value[key.as_str()];
+        place = joined(&place, &key);
+    }
+    // Numbers, truth values and lists are written as in JSON; anything else is a text.
+    *value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    Ok(())
+}
+
+fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigError> {
+    let (Value::Object(entries), Value::Object(known)) = (value, shape) else {
+        return Ok(());
+    };
+    if place == "Databases" {
+        return Ok(());
+    }
+    for (key, value) in entries {
+        let here = joined(place, key);
+        let Some(shape) = known.get(key) else {
+            return Err(unknown(&here, key, &keys(shape)));
+        };
+        check_keys(value, shape, &here)?;
+    }
+    Ok(())
+}
+
+fn check_values(config: &Config) -> Result<(), ConfigError> {
+    let seconds = [
+        (
+            "AsyncTask.ScanTaskInterval",
+            Some(config.async_task.scan_task_interval),
+        ),
+        ("AsyncTask.Timeout", config.async_task.timeout),
+        ("Node.Lease", Some(config.node.lease)),
+        ("Node.Grace", Some(config.node.grace)),
+    ];
+    for (key, value) in seconds {
+        // A year is longer than any of them can mean, and far from what a duration cannot hold.
+        if let Some(value) = value
+            && !(0.0..=31_536_000.0).contains(&value)
+        {
+            return Err(ConfigError(format!(
+                "{key} is {value}, expected 0 to 31536000 seconds"
+            )));
+        }
+    }
+    config.async_task_url().map(drop)
+}
+
+fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
+    let near = nearest(key, known);
+    ConfigError(format!(
+        "unknown key {place}, the nearest known key is {near:?}"
+    ))
+}
+
+fn keys(shape: &Value) -> Vec<&str> {
+    let keys = shape.as_object().into_iter().flat_map(Map::keys);
+    keys.map(String::as_str).collect()
+}
+
+fn joined(place: &str, key: &str) -> String {
+    if place.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{place}.{key}")
+    }
+}
+
+/// The known name most like `key`; empty if none is known.
+pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> &'a str {
+    let likeness =
+        |name: &str| strsim::jaro_winkler(&key.to_ascii_lowercase(), &name.to_ascii_lowercase());
+    known
+        .iter()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .copied()
+        .unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(json: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let variables = variables
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        build(parse(json)?, variables)
+    }
+
+    fn refusal(json: &str, variables: &[(&str, &str)]) -> String {
+        with(json, variables).expect_err("is bad").to_string()
+    }
+
+    #[test]
+    fn the_guides_file_is_read() {
+        let config = with(
+            r#"{"AsyncTask": {"Mysql": "default"}, "Framework": {"Mysql": "default"}, "Jobs": {"BanEnvList": ["test", "local"]}}"#,
+            &[],
+        )
+        .expect("is good");
+        assert_eq!(config.jobs.ban_env_list, ["test", "local"]);
+    }
+
+    #[test]
+    fn the_ban_list_may_be_one_text() {
+        let config = with(r#"{"Jobs": {"BanEnvList": "test, local"}}"#, &[]).expect("is good");
+        assert_eq!(config.jobs.ban_env_list, ["test", "local"]);
+    }
+
+    #[test]
+    fn the_environment_wins() {
+        let json = r#"{"Databases": {"main": "sqlite:a.db"}, "AsyncTask": {"Mysql": "main", "WorkerNum": 3}}"#;
+        let config = with(
+            json,
+            &[
+                ("DATABASE_URL", "sqlite:b.db"),
+                ("GAIA__ASYNCTASK__WORKERNUM", "7"),
+                ("GAIA__node__lease", "2.5"),
+            ],
+        )
+        .expect("is good");
+        assert_eq!(config.async_task_url(), Ok("sqlite:b.db"));
+        assert_eq!(config.async_task.worker_num, 7);
+        assert!((config.node.lease - 2.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn unknown_keys_name_their_nearest() {
+        assert_eq!(
+            refusal(r#"{"AsyncTsk": {}}"#, &[]),
+            "configuration: unknown key AsyncTsk, the nearest known key is \"AsyncTask\""
+        );
+        assert!(
+            refusal(r#"{"Node": {"Leese": 1}}"#, &[])
+                .contains("Node.Leese, the nearest known key is \"Lease\"")
+        );
+        assert!(
+            refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\"")
+        );
+    }
+
+    #[test]
+    fn values_that_do_not_fit_name_their_key() {
+        let text = refusal(r#"{"AsyncTask": {"WorkerNum": -1}}"#, &[]);
+        assert!(text.contains("AsyncTask.WorkerNum"), "{text}");
+        let text = refusal(r#"{"Node": {"Lease": -1}}"#, &[]);
+        assert!(text.contains("Node.Lease is -1, expected 0"), "{text}");
+        let text = refusal(r#"{"AsyncTask": {"Mysql": "other"}}"#, &[]);
+        assert!(text.contains("names the database \"other\""), "{text}");
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let config =
+            with("{}", &[("DATABASE_URL", "postgres://me:s3cret@host/db")]).expect("is good");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,199 @@
+//! Settings from the integration guide's `config.json`, and from the environment.
+
+mod load;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use load::ConfigError;
+pub(crate) use load::nearest;
+
+/// The settings of one process.
+///
+/// The shape is the guide's: sections in `PascalCase`, each naming an entry of `Databases` by the key `Mysql` (whatever
+/// database that entry is). A key that is not known is an error that names the nearest one.
+///
+/// ```json
+/// {
+///   "Databases": { "default": "sqlite:gaia.db" },
+///   "AsyncTask": { "Mysql": "default", "WorkerNum": 30 },
+///   "Framework": { "Mysql": "default" },
+///   "Jobs": { "BanEnvList": ["test", "local"] }
+/// }
+/// ```
+///
+/// The environment comes last and wins: `DATABASE_URL` replaces the URL of the database that `AsyncTask` names, and
+/// `GAIA__SECTION__KEY` (in any case, as in `GAIA__ASYNCTASK__WORKERNUM=50`) replaces any one key.
+///
+/// ```
+/// use gaia_actors::Config;
+///
+/// let config = Config::from_json(r#"{"AsyncTask": {"Mysql": "default", "WorkerNum": 8}}"#)?;
+/// assert_eq!(config.async_task.worker_num, 8);
+/// assert_eq!(config.async_task_url()?, "sqlite:gaia.db");
+///
+/// let typo = Config::from_json(r#"{"AsyncTask": {"WorkerNumber": 8}}"#).unwrap_err();
+/// assert!(typo.to_string().contains("the nearest known key is \"WorkerNum\""));
+/// # Ok::<(), gaia_actors::ConfigError>(())
+/// ```
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct Config {
+    /// URL by name. Default: `default` is `sqlite:gaia.db`.
+    pub databases: BTreeMap<String, String>,
+    /// Asynchronous tasks.
+    pub async_task: AsyncTaskConfig,
+    /// The guide's place for the jobs' database.
+    pub framework: FrameworkConfig,
+    /// Cron jobs. Read and kept, but this version runs no jobs yet, and says so when it starts.
+    pub jobs: JobsConfig,
+    /// This process.
+    pub node: NodeConfig,
+}
+
+/// Section `AsyncTask`: the database, and the defaults of every scheduler that is started without options of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct AsyncTaskConfig {
+    /// Name of an entry of `Databases`. Default `default`.
+    pub mysql: String,
+    /// See [`SchedulerOptions::worker_num`](crate::SchedulerOptions::worker_num). Default 30.
+    pub worker_num: usize,
+    /// Seconds; see [`SchedulerOptions::scan_interval`](crate::SchedulerOptions::scan_interval). Default 5.
+    pub scan_task_interval: f64,
+    /// See [`SchedulerOptions::task_id_chan_length`](crate::SchedulerOptions::task_id_chan_length). Default 1000.
+    pub task_id_chan_length: usize,
+    /// See [`SchedulerOptions::scan_task_num`](crate::SchedulerOptions::scan_task_num). Default 50.
+    pub scan_task_num: usize,
+    /// Seconds; see [`SchedulerOptions::timeout`](crate::SchedulerOptions::timeout). Default: none.
+    pub timeout: Option<f64>,
+}
+
+/// Section `Framework`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct FrameworkConfig {
+    /// Name of an entry of `Databases`. Default `default`.
+    pub mysql: String,
+}
+
+/// Section `Jobs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct JobsConfig {
+    /// Environments in which no jobs may start: a list, or one text with commas.
+    #[serde(deserialize_with = "list_or_commas")]
+    pub ban_env_list: Vec<String>,
+}
+
+/// Section `Node`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// Threads for workers; 0 (the default) means one for each core.
+    pub arbiters: usize,
+    /// Seconds without a heartbeat after which this node counts as dead. Default 20.
+    pub lease: f64,
+    /// Seconds that running tasks get to end when the process is asked to stop. Default 30.
+    pub grace: f64,
+    /// Whether to bring the tables to this version at start. Default true.
+    pub migrate: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let default = ("default".to_owned(), "sqlite:gaia.db".to_owned());
+        Self {
+            databases: BTreeMap::from([default]),
+            async_task: AsyncTaskConfig::default(),
+            framework: FrameworkConfig::default(),
+            jobs: JobsConfig::default(),
+            node: NodeConfig::default(),
+        }
+    }
+}
+
+impl Default for AsyncTaskConfig {
+    fn default() -> Self {
+        Self {
+            mysql: "default".to_owned(),
+            worker_num: 30,
+            scan_task_interval: 5.0,
+            task_id_chan_length: 1_000,
+            scan_task_num: 50,
+            timeout: None,
+        }
+    }
+}
+
+impl Default for FrameworkConfig {
+    fn default() -> Self {
+        Self {
+            mysql: "default".to_owned(),
+        }
+    }
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            arbiters: 0,
+            lease: 20.0,
+            grace: 30.0,
+            migrate: true,
+        }
+    }
+}
+
+/// URLs hold passwords: the names are all that is shown.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("databases", &self.databases.keys())
+            .field("async_task", &self.async_task)
+            .field("framework", &self.framework)
+            .field("jobs", &self.jobs)
+            .field("node", &self.node)
+            .finish()
+    }
+}
+
+impl Config {
+    /// The URL of the database that `AsyncTask.Mysql` names.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if `Databases` has no such entry.
+    pub fn async_task_url(&self) -> Result<&str, ConfigError> {
+        let name = &self.async_task.mysql;
+        let names: Vec<&str> = self.databases.keys().map(String::as_str).collect();
+        match self.databases.get(name) {
+            Some(url) => Ok(url),
+            None => Err(ConfigError::new(format!(
+                "AsyncTask.Mysql names the database {name:?}, but Databases has only {names:?}"
+            ))),
+        }
+    }
+}
+
+fn list_or_commas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a list of texts, or one text with commas")]
+    enum Either {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::List(list) => list,
+        Either::Text(text) => text
+            .split(',')
+            .map(|item| item.trim().to_owned())
+            .filter(|item| !item.is_empty())
+            .collect(),
+    })
+}

@@ -1,0 +1,111 @@
+//! What a handler may answer instead of a result, and which failures are tried again.
+
+use std::{fmt, time::Duration};
+
+/// What a handler answers when it has no result.
+///
+/// Any error converts with `?` into [`TaskError::Failed`], with its whole chain of sources in the message. (For that to be
+/// possible, `TaskError` itself is not a [`std::error::Error`].)
+///
+/// ```
+/// use gaia_actors::TaskError;
+///
+/// fn port(text: &str) -> Result<u16, TaskError> {
+///     if text.is_empty() {
+///         return Err(TaskError::discard("no port given"));
+///     }
+///     Ok(text.parse::<u16>()?)
+/// }
+/// assert!(matches!(port("x"), Err(TaskError::Failed(_))));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The attempt failed; it is tried again while attempts are left. A message that starts with `PARAM_ERROR` is not tried
+    /// again: the integration guide's convention.
+    Failed(String),
+    /// Trying again is useless: the task ends as Failed at once.
+    Discard(String),
+    /// Not now: run again after this time, without using an attempt.
+    Snooze(Duration),
+}
+
+impl TaskError {
+    /// A failure worth another attempt.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
+    }
+
+    /// A failure for good.
+    pub fn discard(message: impl Into<String>) -> Self {
+        Self::Discard(message.into())
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(message) | Self::Discard(message) => f.write_str(message),
+            Self::Snooze(delay) => write!(f, "snoozed for {delay:?}"),
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for TaskError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // Many errors already name their source in their own text.
+            if !message.ends_with(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = error.source();
+        }
+        Self::Failed(message)
+    }
+}
+
+/// The kind of a failed run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The handler answered with an error, or there was no handler.
+    Error,
+    /// The handler said that another attempt is useless, or its arguments did not fit.
+    Discarded,
+    /// The handler panicked.
+    Panicked,
+    /// The run took longer than its timeout.
+    TimedOut,
+    /// The process or the thread that ran it died.
+    Lost,
+}
+
+impl Failure {
+    /// Whether another attempt may help.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        !matches!(self, Self::Discarded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_brings_its_chain_of_sources() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read the order")]
+        struct Outer(#[from] std::num::ParseIntError);
+
+        let inner = "x".parse::<i32>().expect_err("is no number");
+        let error = TaskError::from(Outer(inner));
+        assert_eq!(
+            error.to_string(),
+            "cannot read the order: invalid digit found in string"
+        );
+    }
+}

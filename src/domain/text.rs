@@ -1,0 +1,42 @@
+//! Results and error texts of any size and script, made storable.
+
+/// Longest result or error text that is stored, in bytes. Longer ones are cut, visibly.
+pub(crate) const LIMIT: usize = 1 << 20;
+
+/// `text` cut to `limit` bytes at a character boundary, saying so, and without NUL (which PostgreSQL cannot store).
+pub(crate) fn truncated(text: String, limit: usize) -> String {
+    let text = if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    };
+    if text.len() <= limit {
+        return text;
+    }
+    let note = format!("… [cut: {} bytes in all]", text.len());
+    let kept = text.floor_char_boundary(limit.saturating_sub(note.len()));
+    format!("{}{note}", &text[..kept])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_is_untouched() {
+        assert_eq!(truncated("déjà 🚀".to_owned(), 64), "déjà 🚀");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_so() {
+        let cut = truncated("🚀".repeat(100), 101);
+        assert!(cut.len() <= 101, "{}", cut.len());
+        assert!(cut.starts_with('🚀'));
+        assert!(cut.ends_with("… [cut: 400 bytes in all]"), "{cut}");
+    }
+
+    #[test]
+    fn nul_becomes_a_replacement_character() {
+        assert_eq!(truncated("a\0b".to_owned(), 64), "a\u{fffd}b");
+    }
+}

@@ -1,0 +1,265 @@
+//! The state machine of a task: `(attempt, outcome, retry policy) → what to write`.
+//!
+//! ```text
+//!              claim                 Succeeded
+//!   ┌─► Wait ────────► Running ──────────────────► Success
+//!   │    ▲ │            │ │ │ └── Failed, none left ─► Failed ──┐
+//!   │    │ └─ cancel ─┐ │ │ └──── Cancelled ─► Cancelled ───────┤
+//!   │    └─ Snoozed, ─┼─┘ │                        ▲            │ retry by hand
+//!   │      HandedBack │   └ Failed, attempts left  │            │
+//!   │                 └────────────┬───────────────┤            │
+//!   │                              ▼               │            │
+//!   │                            Retry ── cancel ──┘            │
+//!   │                              └── claim ─► Running         │
+//!   └───────────────────────────────────────────────────────────┘
+//! ```
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Failure, Json, RetryPolicy, TaskStatus};
+
+/// How one run of a task ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The handler returned; its result as JSON.
+    Succeeded(Json),
+    /// The handler failed, panicked, ran out of time, or its process died.
+    Failed {
+        /// Why, in words for people.
+        error: String,
+        /// What kind of failure, which decides whether it is tried again.
+        failure: Failure,
+    },
+    /// The handler asked to run again after this time; no attempt is used.
+    Snoozed(Duration),
+    /// Somebody cancelled the task while it ran.
+    Cancelled,
+    /// The node stopped before the run ended (or before it began, `started` false); no attempt is used.
+    HandedBack {
+        /// Whether the handler had been called.
+        started: bool,
+    },
+}
+
+/// What the state machine must know of the task that ran.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub(crate) retry_time: i32,
+    pub(crate) max_retry_time: i32,
+    pub(crate) retry_delay: Option<Duration>,
+}
+
+/// What to write about a task whose run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Next {
+    pub(crate) status: TaskStatus,
+    pub(crate) retry_time: i32,
+    /// `None`: due at once (or finished).
+    pub(crate) run_at: Option<DateTime<Utc>>,
+    pub(crate) result: Option<String>,
+    pub(crate) error: Option<String>,
+    /// Whether the run leaves an execution record.
+    pub(crate) record: bool,
+}
+
+impl Next {
+    /// Whether the task goes back to the queue.
+    pub(crate) fn requeues(&self) -> bool {
+        !self.status.is_finished()
+    }
+
+    /// The same run, of a task that somebody has asked to cancel: it must not go back to the queue.
+    pub(crate) fn cancelled_instead(self) -> Self {
+        Self {
+            status: TaskStatus::Cancelled,
+            run_at: None,
+            // It ends here, so it leaves a record even if the run had not begun.
+            record: true,
+            error: Some(match self.error {
+                Some(error) => format!("{CANCELLED}; the run had ended with: {error}"),
+                None => CANCELLED.to_owned(),
+            }),
+            ..self
+        }
+    }
+}
+
+const CANCELLED: &str = "cancelled on request";
+
+/// The state after `outcome`. `spread` in -1 to 1 places the retry within the policy's jitter.
+pub(crate) fn next(
+    attempt: Attempt,
+    outcome: Outcome,
+    policy: RetryPolicy,
+    now: DateTime<Utc>,
+    spread: f64,
+) -> Next {
+    let finished = |status, result, error| Next {
+        status,
+        retry_time: attempt.retry_time,
+        run_at: None,
+        result,
+        error,
+        record: true,
+    };
+    match outcome {
+        Outcome::Succeeded(result) => {
+            finished(TaskStatus::Success, Some(result.into_string()), None)
+        }
+        Outcome::Cancelled => finished(TaskStatus::Cancelled, None, Some(CANCELLED.to_owned())),
+        Outcome::Failed { error, failure }
+            if failure.is_retryable() && attempt.retry_time < attempt.max_retry_time =>
+        {
+            let retries = u32::try_from(attempt.retry_time).unwrap_or(0);
+            let delay = policy.with_base(attempt.retry_delay).delay(retries, spread);
+            Next {
+                status: TaskStatus::Retry,
+                retry_time: attempt.retry_time + 1,
+                run_at: after(now, delay),
+                ..finished(TaskStatus::Retry, None, Some(error))
+            }
+        }
+        Outcome::Failed { error, .. } => finished(TaskStatus::Failed, None, Some(error)),
+        Outcome::Snoozed(delay) => Next {
+            run_at: after(now, delay),
+            ..finished(waiting(attempt), None, None)
+        },
+        Outcome::HandedBack { started } => Next {
+            record: started,
+            ..finished(
+                waiting(attempt),
+                None,
+                started.then(|| "interrupted by the stop of its node; handed back".to_owned()),
+            )
+        },
+    }
+}
+
+/// The waiting status of a task that has used this many attempts.
+fn waiting(attempt: Attempt) -> TaskStatus {
+    if attempt.retry_time > 0 {
+        TaskStatus::Retry
+    } else {
+        TaskStatus::Wait
+    }
+}
+
+/// `None` for no delay: such a task is due at once. A delay beyond the calendar means its last day.
+fn after(now: DateTime<Utc>, delay: Duration) -> Option<DateTime<Utc>> {
+    if delay.is_zero() {
+        return None;
+    }
+    let end_of_calendar = DateTime::<Utc>::from_timestamp(253_402_300_799, 0);
+    chrono::TimeDelta::from_std(delay)
+        .ok()
+        .and_then(|delay| now.checked_add_signed(delay))
+        .filter(|at| Some(*at) <= end_of_calendar)
+        .or(end_of_calendar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(failure: Failure) -> Outcome {
+        Outcome::Failed {
+            error: "no".to_owned(),
+            failure,
+        }
+    }
+
+    /// Every outcome at every place of the attempt counter: status after, attempts used after, delay in seconds, record.
+    #[test]
+    fn the_table() {
+        use TaskStatus::{Cancelled, Failed, Retry, Success, Wait};
+        let ok = || Outcome::Succeeded(Json::null());
+        let error = || failed(Failure::Error);
+        let snooze = || Outcome::Snoozed(Duration::from_secs(7));
+        let back = |started| Outcome::HandedBack { started };
+        #[rustfmt::skip]
+        let table = [
+            // used, of, outcome,                  status,    used, delay, record
+            (0, 3, ok(),                           Success,   0, None,    true),
+            (3, 3, ok(),                           Success,   3, None,    true),
+            (0, 3, error(),                        Retry,     1, Some(1), true),
+            (2, 3, error(),                        Retry,     3, Some(4), true),
+            (3, 3, error(),                        Failed,    3, None,    true),
+            (0, 0, error(),                        Failed,    0, None,    true),
+            (0, 3, failed(Failure::Discarded),     Failed,    0, None,    true),
+            (0, 3, failed(Failure::Panicked),      Retry,     1, Some(1), true),
+            (0, 3, failed(Failure::TimedOut),      Retry,     1, Some(1), true),
+            (0, 3, failed(Failure::Lost),          Retry,     1, Some(1), true),
+            (3, 3, failed(Failure::Lost),          Failed,    3, None,    true),
+            (0, 3, snooze(),                       Wait,      0, Some(7), true),
+            (3, 3, snooze(),                       Retry,     3, Some(7), true),
+            (0, 3, Outcome::Cancelled,             Cancelled, 0, None,    true),
+            (0, 3, back(false),                    Wait,      0, None,    false),
+            (2, 3, back(false),                    Retry,     2, None,    false),
+            (0, 3, back(true),                     Wait,      0, None,    true),
+            (1, 3, back(true),                     Retry,     1, None,    true),
+        ];
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        for (retry_time, max_retry_time, outcome, status, used, delay, record) in table {
+            let attempt = Attempt {
+                retry_time,
+                max_retry_time,
+                retry_delay: None,
+            };
+            let next = next(attempt, outcome.clone(), RetryPolicy::default(), now, 0.0);
+            let got = (next.status, next.retry_time, next.run_at, next.record);
+            let run_at = delay.map(|delay| now + chrono::TimeDelta::seconds(delay));
+            assert_eq!(
+                got,
+                (status, used, run_at, record),
+                "{retry_time} of {max_retry_time}, {outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tasks_own_delay_wins_over_the_schedulers() {
+        let attempt = Attempt {
+            retry_time: 0,
+            max_retry_time: 3,
+            retry_delay: Some(Duration::ZERO),
+        };
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let next = next(
+            attempt,
+            failed(Failure::Error),
+            RetryPolicy::default(),
+            now,
+            0.0,
+        );
+        assert_eq!((next.status, next.run_at), (TaskStatus::Retry, None));
+    }
+
+    #[test]
+    fn a_requeue_of_a_cancelled_task_becomes_a_cancel_and_keeps_its_error() {
+        let attempt = Attempt {
+            retry_time: 0,
+            max_retry_time: 3,
+            retry_delay: None,
+        };
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let next = next(
+            attempt,
+            failed(Failure::Error),
+            RetryPolicy::default(),
+            now,
+            0.0,
+        )
+        .cancelled_instead();
+        assert_eq!((next.status, next.run_at), (TaskStatus::Cancelled, None));
+        assert!(next.error.is_some_and(|error| error.ends_with("no")));
+    }
+
+    #[test]
+    fn a_delay_beyond_the_calendar_is_its_last_day() {
+        let at = after(DateTime::<Utc>::UNIX_EPOCH, Duration::MAX);
+        assert_eq!(at.map(|at| at.timestamp()), Some(253_402_300_799));
+    }
+}

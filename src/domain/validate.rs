@@ -1,0 +1,82 @@
+//! Bad input is refused where it enters, with every fault named at once.
+
+use std::fmt;
+
+/// Longest service, method and task name, in characters: the width of the guide's columns.
+pub const MAX_NAME_CHARS: usize = 255;
+/// Longest theme, in characters: the width of the guide's `system_name`.
+pub const MAX_THEME_CHARS: usize = 100;
+/// Longest argument text, in bytes (8 MiB): what all three databases take with their default settings.
+pub const MAX_ARG_BYTES: usize = 8 << 20;
+/// Largest page of a list.
+pub const MAX_PAGE_SIZE: u32 = 1_000;
+
+/// Input that was refused, with one line for each fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidInput {
+    faults: Vec<String>,
+}
+
+impl InvalidInput {
+    /// Each fault in a sentence of its own.
+    #[must_use]
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    /// The same faults, each said of `what`.
+    pub(crate) fn of(self, what: &str) -> Self {
+        let say = |fault| format!("{what}: {fault}");
+        Self {
+            faults: self.faults.into_iter().map(say).collect(),
+        }
+    }
+}
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.faults.join("; "))
+    }
+}
+
+impl std::error::Error for InvalidInput {}
+
+/// Collects faults, so that a caller hears of all of them in one answer.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<String>);
+
+impl Faults {
+    /// Notes `fault()` unless `holds`.
+    pub(crate) fn expect(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(fault());
+        }
+    }
+
+    /// A name that must not be empty, too long for its column, or hold a NUL.
+    pub(crate) fn name(&mut self, what: &str, name: &str, most: usize) {
+        let chars = name.chars().count();
+        self.expect(!name.trim().is_empty(), || format!("{what} is empty"));
+        self.expect(chars <= most, || {
+            format!("{what} has {chars} characters, at most {most} fit its column")
+        });
+        self.expect(!name.contains('\0'), || {
+            format!("{what} holds a NUL character")
+        });
+    }
+
+    pub(crate) fn into_result(self) -> Result<(), InvalidInput> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(InvalidInput { faults: self.0 })
+        }
+    }
+}
+
+/// A theme as it may stand in `system_name`.
+pub(crate) fn check_theme(theme: &str) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.name("theme", theme, MAX_THEME_CHARS);
+    faults.into_result()
+}

@@ -1,0 +1,322 @@
+//! The actor that keeps this process alive in the eyes of the others, and watches them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
+    ResponseFuture, WrapFuture,
+};
+
+use super::{rescue, watch::Watch};
+use crate::{
+    asynctask::{GateChange, Machines},
+    domain::RetryPolicy,
+    store::{Beat, NodeRow, Store, StoreError},
+};
+
+/// How often requests of other processes are looked for: to cancel a task that runs here, to pause a theme. They are to
+/// take effect within 5 s.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(2);
+
+/// Beats in one lease: one or two may get lost.
+const BEATS: u32 = 4;
+
+/// Heartbeat, lease, rescue, and requests from elsewhere.
+pub struct NodeActor {
+    row: NodeRow,
+    lease: Duration,
+    store: Store,
+    machines: Machines,
+    /// When the last beat that succeeded was begun.
+    last_beat: Instant,
+    beating: bool,
+    fenced: bool,
+    watch: Watch,
+    asking: bool,
+    paused: HashSet<String>,
+    rescued: BTreeMap<String, u64>,
+}
+
+impl std::fmt::Debug for NodeActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeActor")
+            .field("id", &self.row.id)
+            .field("fenced", &self.fenced)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a node is built from. Its row is in the database already.
+pub(crate) struct NodeParts {
+    pub(crate) row: NodeRow,
+    pub(crate) lease: Duration,
+    pub(crate) store: Store,
+    pub(crate) machines: Machines,
+}
+
+/// How many tasks of each theme this node has taken from dead ones.
+#[derive(Message)]
+#[rtype(result = "BTreeMap<String, u64>")]
+pub(crate) struct GetRescued;
+
+/// Leave the cluster: beat no more and remove the row. Whatever still runs under it is an orphan then.
+#[derive(Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub(crate) struct Retire;
+
+/// What one beat brought.
+struct Beaten {
+    begun: Instant,
+    beat: Result<Beat, StoreError>,
+}
+
+impl NodeActor {
+    pub(crate) fn new(parts: NodeParts) -> Self {
+        Self {
+            row: parts.row,
+            lease: parts.lease,
+            store: parts.store,
+            machines: parts.machines,
+            last_beat: Instant::now(),
+            beating: false,
+            fenced: false,
+            watch: Watch::default(),
+            asking: false,
+            paused: HashSet::new(),
+            rescued: BTreeMap::new(),
+        }
+    }
+
+    // ---- heartbeat and lease ----
+
+    fn beat(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.beating, true) {
+            return;
+        }
+        self.row.beat += 1;
+        self.row.heartbeat = self.store.clock().now().naive_utc();
+        let (store, machines, mut row) =
+            (self.store.clone(), self.machines.clone(), self.row.clone());
+        let beat = async move {
+            let begun = Instant::now();
+            row.themes = themes(&machines).await;
+            let mut beat = store.beat(&row).await;
+            if matches!(beat, Ok(Beat::DeclaredDead)) {
+                // Our runs are others' by now, and every write about them is refused. With a new row we may claim again.
+                beat = store.register_node(&row).await.map(|()| Beat::DeclaredDead);
+            }
+            Beaten { begun, beat }
+        };
+        ctx.spawn(
+            beat.into_actor(self)
+                .map(|beaten, node, ctx| node.beaten(beaten, ctx)),
+        );
+    }
+
+    fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
+        match beaten.beat {
+            Ok(Beat::Alive) => {
+                self.last_beat = beaten.begun;
+                self.set_fenced(false);
+                self.rescue(ctx);
+            }
+            Ok(Beat::DeclaredDead) => {
+                log::warn!(
+                    "node {} was declared dead by others while it could not beat; its runs are cancelled",
+                    self.row.id
+                );
+                self.set_fenced(true);
+                self.last_beat = beaten.begun;
+                self.set_fenced(false);
+                self.rescue(ctx);
+            }
+            Err(error) => {
+                log::error!("node {}: cannot beat: {error}", self.row.id);
+                self.beating = false;
+            }
+        }
+    }
+
+    /// A node that could not beat for its lease time must take itself for dead, since others do.
+    fn fence_if_silent(&mut self) {
+        if !self.fenced && self.last_beat.elapsed() > self.lease {
+            log::error!(
+                "node {}: no heartbeat for {:.1?}, longer than the lease of {:?}; what runs here is cancelled, nothing is claimed until it beats again",
+                self.row.id,
+                self.last_beat.elapsed(),
+                self.lease
+            );
+            self.set_fenced(true);
+        }
+    }
+
+    fn set_fenced(&mut self, fenced: bool) {
+        if self.fenced != fenced {
+            self.fenced = fenced;
+            for machine in self.machines.all() {
+                machine.change_gate(GateChange::Fenced(fenced));
+            }
+        }
+    }
+
+    // ---- rescue ----
+
+    fn rescue(&mut self, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        let nodes = async move { store.nodes().await };
+        ctx.spawn(nodes.into_actor(self).map(|nodes, node, ctx| match nodes {
+            Ok(rows) => node.rescue_from(&rows, ctx),
+            Err(error) => node.rescue_done(Err(error)),
+        }));
+    }
+
+    fn rescue_from(&mut self, rows: &[NodeRow], ctx: &mut Context<Self>) {
+        let now = self.store.clock().now();
+        let dead = self.watch.dead(rows, &self.row.id, now, Instant::now());
+        let (store, machines) = (self.store.clone(), self.machines.clone());
+        let rescue = async move {
+            rescue::bury(&store, &dead).await?;
+            let policy = |theme: &str| {
+                let machine = machines.get(theme);
+                machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
+            };
+            rescue::rescue(&store, policy).await
+        };
+        ctx.spawn(
+            rescue
+                .into_actor(self)
+                .map(|rescued, node, _| node.rescue_done(rescued)),
+        );
+    }
+
+    /// The end of a beat, whatever it did.
+    fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>) {
+        self.beating = false;
+        match rescued {
+            Ok(rescued) => {
+                for (theme, count) in rescued {
+                    log::warn!("theme {theme}: {count} tasks of dead nodes were taken over");
+                    if let Some(machine) = self.machines.get(&theme) {
+                        machine.wake();
+                    }
+                    *self.rescued.entry(theme).or_default() += count;
+                }
+            }
+            Err(error) => log::error!(
+                "node {}: cannot look after dead nodes: {error}",
+                self.row.id
+            ),
+        }
+    }
+
+    // ---- requests of other processes ----
+
+    fn look_for_requests(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.asking, true) {
+            return;
+        }
+        let (store, machines, id) = (
+            self.store.clone(),
+            self.machines.clone(),
+            self.row.id.clone(),
+        );
+        let ask = async move {
+            let mut paused = HashSet::new();
+            for machine in machines.all() {
+                if store.is_paused(machine.theme()).await? {
+                    paused.insert(machine.theme().to_owned());
+                }
+            }
+            Ok::<_, StoreError>((store.cancel_requests(&id).await?, paused))
+        };
+        ctx.spawn(ask.into_actor(self).map(|requests, node, _| {
+            node.asking = false;
+            match requests {
+                Ok((cancels, paused)) => node.obey(cancels, paused),
+                Err(error) => {
+                    log::error!("node {}: cannot look for requests: {error}", node.row.id)
+                }
+            }
+        }));
+    }
+
+    fn obey(&mut self, cancels: Vec<(String, i64)>, paused: HashSet<String>) {
+        for (theme, task_id) in cancels {
+            if let Some(machine) = self.machines.get(&theme) {
+                machine.cancel_run(task_id);
+            }
+        }
+        for theme in self.paused.symmetric_difference(&paused) {
+            if let Some(machine) = self.machines.get(theme) {
+                machine.change_gate(GateChange::Paused(paused.contains(theme)));
+            }
+        }
+        self.paused = paused;
+    }
+}
+
+/// What the node's row says of its themes: JSON, for people and tools.
+async fn themes(machines: &Machines) -> String {
+    let mut themes = Vec::new();
+    for machine in machines.all() {
+        if let Ok(status) = machine.status().await {
+            themes.push(serde_json::json!({
+                "theme": status.theme,
+                "workers": status.all_workers,
+                "running": status.running_workers,
+            }));
+        }
+    }
+    serde_json::Value::Array(themes).to_string()
+}
+
+impl Actor for NodeActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.beat(ctx);
+        ctx.run_interval(self.lease / BEATS, |node, ctx| node.beat(ctx));
+        ctx.run_interval(self.lease / (BEATS * 5), |node, _| node.fence_if_silent());
+        ctx.run_interval(LOOK_FOR_REQUESTS, |node, ctx| node.look_for_requests(ctx));
+    }
+}
+
+impl Handler<GetRescued> for NodeActor {
+    type Result = MessageResult<GetRescued>;
+
+    fn handle(&mut self, _: GetRescued, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.rescued.clone())
+    }
+}
+
+impl Handler<Retire> for NodeActor {
+    type Result = ResponseFuture<Result<(), StoreError>>;
+
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) -> Self::Result {
+        ctx.stop();
+        let (store, id) = (self.store.clone(), self.row.id.clone());
+        Box::pin(async move { store.retire_node(&id).await })
+    }
+}
+
+/// Where this process runs, for the node's row.
+pub(crate) fn describe(id: &str, lease: Duration, now: chrono::DateTime<chrono::Utc>) -> NodeRow {
+    let host = hostname::get().map_or_else(
+        |_| "unknown".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    NodeRow {
+        id: id.to_owned(),
+        host,
+        pid: i64::from(std::process::id()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: now.naive_utc(),
+        heartbeat: now.naive_utc(),
+        beat: 0,
+        lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
+        themes: "[]".to_owned(),
+    }
+}

@@ -1,0 +1,8 @@
+//! This process among the others on the database: its heartbeat, its lease, and the work of those that died.
+
+mod actor;
+mod rescue;
+mod watch;
+
+pub use actor::NodeActor;
+pub(crate) use actor::{GetRescued, NodeParts, Retire, describe};

@@ -1,0 +1,134 @@
+//! Which nodes are dead.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::store::NodeRow;
+
+/// What is known of the other nodes' heartbeats.
+///
+/// A node is dead when two things hold: by its row, its last beat is older than its lease; and it has not beaten while we
+/// watched it for half that time by our own monotonic clock. The second keeps a clock that jumps from killing the living:
+/// they beat again long before the half is over.
+#[derive(Debug, Default)]
+pub(super) struct Watch(HashMap<String, Seen>);
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    beat: i64,
+    since: Instant,
+}
+
+impl Watch {
+    /// Takes note of all rows; answers with the dead, each with its last beat. `me` is never among them.
+    pub(super) fn dead(
+        &mut self,
+        rows: &[NodeRow],
+        me: &str,
+        now: DateTime<Utc>,
+        instant: Instant,
+    ) -> Vec<(String, i64)> {
+        self.0.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        rows.iter()
+            .filter(|row| row.id != me)
+            .filter(|row| self.is_dead(row, now, instant))
+            .map(|row| (row.id.clone(), row.beat))
+            .collect()
+    }
+
+    fn is_dead(&mut self, row: &NodeRow, now: DateTime<Utc>, instant: Instant) -> bool {
+        let seen = self.0.entry(row.id.clone()).or_insert(Seen {
+            beat: row.beat,
+            since: instant,
+        });
+        if seen.beat != row.beat {
+            *seen = Seen {
+                beat: row.beat,
+                since: instant,
+            };
+        }
+        let lease = Duration::from_millis(row.lease_ms.unsigned_abs());
+        // A beat from the future was written before the clock was set back: as strange as an old one.
+        let age = (now.naive_utc() - row.heartbeat).abs();
+        let silent = age.to_std().unwrap_or(Duration::MAX) > lease;
+        silent && instant.saturating_duration_since(seen.since) >= lease / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn row(id: &str, beat: i64, heartbeat: DateTime<Utc>) -> NodeRow {
+        NodeRow {
+            id: id.to_owned(),
+            host: String::new(),
+            pid: 0,
+            version: String::new(),
+            started_at: heartbeat.naive_utc(),
+            heartbeat: heartbeat.naive_utc(),
+            beat,
+            lease_ms: 20_000,
+            themes: String::new(),
+        }
+    }
+
+    fn seconds(seconds: i64) -> TimeDelta {
+        TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn a_silent_node_is_dead_after_its_lease_and_two_looks() {
+        let (now, start) = (Utc::now(), Instant::now());
+        let mut watch = Watch::default();
+        let rows = [row("a", 1, now), row("me", 1, now - seconds(99))];
+        let mut dead_at = |after: u64| {
+            let after = Duration::from_secs(after);
+            watch.dead(&rows, "me", now + after, start + after)
+        };
+        assert!(dead_at(0).is_empty());
+        assert!(dead_at(20).is_empty());
+        assert_eq!(dead_at(21), [("a".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn an_old_row_is_watched_for_half_a_lease_before_it_counts() {
+        let (now, start) = (Utc::now(), Instant::now());
+        let mut watch = Watch::default();
+        let rows = [row("a", 1, now - seconds(3_600))];
+        assert!(watch.dead(&rows, "me", now, start).is_empty());
+        let later = start + Duration::from_secs(10);
+        assert_eq!(watch.dead(&rows, "me", now, later).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_either_way_kills_nobody_who_beats() {
+        for jump in [seconds(3_600), seconds(-3_600)] {
+            let (now, start) = (Utc::now(), Instant::now());
+            let mut watch = Watch::default();
+            watch.dead(&[row("a", 1, now)], "me", now, start);
+            let later = start + Duration::from_secs(9);
+            let jumped = watch.dead(&[row("a", 1, now)], "me", now + jump, later);
+            assert!(jumped.is_empty());
+            let beaten = [row("a", 2, now + jump)];
+            let later = start + Duration::from_secs(15);
+            assert!(watch.dead(&beaten, "me", now + jump, later).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_dead_node_is_found_although_the_clock_was_set_back() {
+        let (now, start) = (Utc::now(), Instant::now());
+        let mut watch = Watch::default();
+        let rows = [row("a", 1, now)];
+        let back = now - seconds(3_600);
+        assert!(watch.dead(&rows, "me", back, start).is_empty());
+        let later = start + Duration::from_secs(10);
+        assert_eq!(watch.dead(&rows, "me", back, later).len(), 1);
+    }
+}

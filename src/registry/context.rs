@@ -1,0 +1,172 @@
+//! What a handler is told about its run, and how it answers while it runs.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock::Clock, domain::TEXT_LIMIT, domain::truncated};
+
+/// What a handler knows about the run it serves. Cloning is cheap; clones speak of the same run.
+///
+/// In a direct call ([`Registry::call`](super::Registry::call)) the id is 0, the theme is empty, and nobody cancels.
+#[derive(Clone)]
+pub struct TaskContext(Arc<Inner>);
+
+struct Inner {
+    id: i64,
+    theme: Arc<str>,
+    attempt: u32,
+    max_attempts: u32,
+    log_id: String,
+    cancel: CancellationToken,
+    reason: OnceLock<CancelReason>,
+    clock: Clock,
+    /// Reading of the clock at which the run is out of time; set when it begins.
+    deadline: OnceLock<Duration>,
+    progress: Option<Weak<dyn ProgressSink>>,
+}
+
+/// Why a run is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CancelReason {
+    /// Somebody cancelled the task.
+    Request,
+    /// The run is out of time.
+    Timeout,
+    /// The node stops, or has lost its lease.
+    Node,
+}
+
+/// Takes what a handler says of its progress.
+pub(crate) trait ProgressSink: Send + Sync {
+    fn report(self: Arc<Self>, percent: u8, note: String);
+}
+
+/// What is known about a run before it begins.
+pub(crate) struct RunFacts {
+    pub(crate) id: i64,
+    pub(crate) theme: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) log_id: String,
+}
+
+impl std::fmt::Debug for TaskContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskContext")
+            .field("id", &self.0.id)
+            .field("theme", &self.0.theme)
+            .field("attempt", &self.0.attempt)
+            .field("log_id", &self.0.log_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TaskContext {
+    pub(crate) fn new(
+        facts: RunFacts,
+        clock: Clock,
+        progress: Option<Weak<dyn ProgressSink>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id: facts.id,
+            theme: facts.theme,
+            attempt: facts.attempt,
+            max_attempts: facts.max_attempts,
+            log_id: facts.log_id,
+            cancel: CancellationToken::new(),
+            reason: OnceLock::new(),
+            clock,
+            deadline: OnceLock::new(),
+            progress,
+        }))
+    }
+
+    /// The context of a call that no task stands behind.
+    pub(crate) fn direct() -> Self {
+        let facts = RunFacts {
+            id: 0,
+            theme: Arc::from(""),
+            attempt: 1,
+            max_attempts: 1,
+            log_id: uuid::Uuid::now_v7().simple().to_string(),
+        };
+        Self::new(facts, Clock::system(), None)
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        self.0.id
+    }
+
+    /// The theme the task belongs to.
+    #[must_use]
+    pub fn theme(&self) -> &str {
+        &self.0.theme
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// How many attempts the task has in all.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.0.max_attempts
+    }
+
+    /// Names this run in every log line and in its execution record. Put it into yours.
+    #[must_use]
+    pub fn log_id(&self) -> &str {
+        &self.0.log_id
+    }
+
+    /// Whether the run should end: the task was cancelled, is out of time, or its node stops.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancel.is_cancelled()
+    }
+
+    /// Ends when the run should end. A handler that does not listen is dropped after the scheduler's cancel grace (a
+    /// blocking function cannot be dropped: it must ask [`is_cancelled`](Self::is_cancelled) now and then).
+    pub async fn cancelled(&self) {
+        self.0.cancel.cancelled().await;
+    }
+
+    /// How much time the run has left; `None` without a timeout.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let deadline = self.0.deadline.get()?;
+        Some(deadline.saturating_sub(self.0.clock.elapsed()))
+    }
+
+    /// Says how far the run is, in percent (more than 100 counts as 100), and a note of any length. Reports are written
+    /// together with other outcomes, the last one of a task at a time; it costs little to call this often.
+    pub fn progress(&self, percent: u8, note: impl Into<String>) {
+        if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {
+            sink.report(percent.min(100), truncated(note.into(), TEXT_LIMIT));
+        }
+    }
+
+    pub(crate) fn set_deadline(&self, timeout: Duration) {
+        let at = self.0.clock.elapsed().saturating_add(timeout);
+        // A run begins once; a second call would be a fault of ours and changes nothing.
+        let _ = self.0.deadline.set(at);
+    }
+
+    /// Tells the run to stop. The first reason stays.
+    pub(crate) fn cancel(&self, reason: CancelReason) {
+        let _ = self.0.reason.set(reason);
+        self.0.cancel.cancel();
+    }
+
+    pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
+        self.0.reason.get().copied()
+    }
+}

@@ -1,0 +1,108 @@
+//! A handler of any kind behind one call.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use actix::{MailboxError, Recipient};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+
+use super::{CallError, Invoke, RegistryError, TaskContext, panic_text};
+use crate::domain::{Json, TaskError};
+
+/// A registered handler. Made from a `Recipient<Invoke>`, by [`async_fn`](super::async_fn) or by
+/// [`blocking_fn`](super::blocking_fn).
+#[derive(Clone)]
+pub struct Endpoint(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Actor(Recipient<Invoke>),
+    Async(Arc<AsyncHandler>),
+    Blocking(Arc<BlockingHandler>),
+}
+
+pub(super) type Answer = Result<Json, TaskError>;
+pub(super) type AsyncHandler =
+    dyn Fn(TaskContext, Json) -> LocalBoxFuture<'static, Answer> + Send + Sync;
+pub(super) type BlockingHandler = dyn Fn(TaskContext, Json) -> Answer + Send + Sync;
+
+/// Why an endpoint gave no answer of its own.
+#[derive(Debug)]
+pub(crate) enum InvokeError {
+    /// What the handler answered.
+    Handler(TaskError),
+    /// What its panic said.
+    Panicked(String),
+    /// The actor behind it is gone.
+    Gone(String),
+    /// There is no handler (any more).
+    Missing(RegistryError),
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Actor(_) => "Endpoint::Actor",
+            Kind::Async(_) => "Endpoint::Async",
+            Kind::Blocking(_) => "Endpoint::Blocking",
+        })
+    }
+}
+
+impl Endpoint {
+    pub(super) fn actor(recipient: Recipient<Invoke>) -> Self {
+        Self(Kind::Actor(recipient))
+    }
+
+    pub(super) fn asynchronous(handler: Arc<AsyncHandler>) -> Self {
+        Self(Kind::Async(handler))
+    }
+
+    pub(super) fn blocking(handler: Arc<BlockingHandler>) -> Self {
+        Self(Kind::Blocking(handler))
+    }
+
+    /// Calls the handler. A panic of the handler ends here. An async function runs on the calling thread and is dropped
+    /// with this future; a blocking function runs on the thread pool and goes on if this future is dropped.
+    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Json) -> Result<Json, InvokeError> {
+        match &self.0 {
+            Kind::Actor(recipient) => match recipient.send(Invoke { ctx, args }).await {
+                Ok(answer) => answer.map_err(InvokeError::Handler),
+                Err(MailboxError::Closed) => Err(InvokeError::Gone(
+                    "the actor that serves this method is gone; it may have panicked or been stopped".to_owned(),
+                )),
+                Err(MailboxError::Timeout) => Err(InvokeError::Gone(
+                    "the actor that serves this method did not answer in time".to_owned(),
+                )),
+            },
+            Kind::Async(handler) => {
+                // The call itself may panic as well as the future it returns.
+                let run = AssertUnwindSafe(async { handler(ctx, args).await });
+                match run.catch_unwind().await {
+                    Ok(answer) => answer.map_err(InvokeError::Handler),
+                    Err(payload) => Err(InvokeError::Panicked(panic_text(&*payload))),
+                }
+            }
+            Kind::Blocking(handler) => {
+                let handler = Arc::clone(handler);
+                match tokio::task::spawn_blocking(move || handler(ctx, args)).await {
+                    Ok(answer) => answer.map_err(InvokeError::Handler),
+                    Err(error) => Err(match error.try_into_panic() {
+                        Ok(payload) => InvokeError::Panicked(panic_text(&*payload)),
+                        Err(_) => InvokeError::Gone("the thread pool is shutting down".to_owned()),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+impl From<InvokeError> for CallError {
+    fn from(error: InvokeError) -> Self {
+        match error {
+            InvokeError::Handler(error) => Self::Handler(error),
+            InvokeError::Panicked(message) => Self::Panicked(message),
+            InvokeError::Gone(message) => Self::HandlerGone(message),
+            InvokeError::Missing(error) => Self::Registry(error),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Why a call did not reach a handler, or what the handler answered.
+
+use super::MethodName;
+use crate::domain::{InvalidInput, TaskError};
+
+/// An error of the routing table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The method has a handler already.
+    #[error("{0} is registered already; unregister it first, or use `replace`")]
+    AlreadyRegistered(MethodName),
+    /// No method of the service is registered.
+    #[error("service {service:?} is not registered; registered services: {known}")]
+    UnknownService {
+        /// The service that was asked for.
+        service: String,
+        /// The services that are there.
+        known: String,
+    },
+    /// The service is there, the method is not.
+    #[error("service {service:?} has no method {method:?}; its registered methods: {known}")]
+    UnknownMethod {
+        /// The service.
+        service: String,
+        /// The method that was asked for.
+        method: String,
+        /// The methods that are there.
+        known: String,
+    },
+    /// A name is empty or too long.
+    #[error("cannot register: {0}")]
+    Invalid(#[from] InvalidInput),
+    /// The registry's actor has stopped.
+    #[error("the registry has stopped")]
+    Stopped,
+}
+
+impl From<actix::MailboxError> for RegistryError {
+    fn from(_: actix::MailboxError) -> Self {
+        Self::Stopped
+    }
+}
+
+/// Why a direct call has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CallError {
+    /// There is no handler to call.
+    Registry(RegistryError),
+    /// What the handler answered; also arguments or a result that do not fit.
+    Handler(TaskError),
+    /// The handler panicked, with this message.
+    Panicked(String),
+    /// The actor that serves the method is gone (it may have panicked), or did not take the message.
+    HandlerGone(String),
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Registry(error) => error.fmt(f),
+            Self::Handler(error) => error.fmt(f),
+            Self::Panicked(message) => write!(f, "the handler panicked: {message}"),
+            Self::HandlerGone(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<RegistryError> for CallError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}

@@ -1,0 +1,58 @@
+//! Functions as handlers: the one place where the types of arguments and results are erased.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Endpoint, TaskContext};
+use crate::domain::{Json, TaskError};
+
+/// An async function as a handler. It runs on the arbiter of the worker that calls it, so it need not be `Send`, and it
+/// must not block: for that there is [`blocking_fn`].
+///
+/// ```
+/// use gaia_actors::{TaskContext, TaskError, async_fn};
+///
+/// # #[derive(serde::Deserialize)] struct CreateOrder { amount: u32 }
+/// # #[derive(serde::Serialize)] struct Receipt { order: u32 }
+/// let handler = async_fn(async |ctx: TaskContext, order: CreateOrder| {
+///     log::info!("task {} creates an order of {}", ctx.id(), order.amount);
+///     Ok::<_, TaskError>(Receipt { order: 17 })
+/// });
+/// ```
+pub fn async_fn<F, T, R>(function: F) -> Endpoint
+where
+    F: AsyncFn(TaskContext, T) -> Result<R, TaskError> + Send + Sync + 'static,
+    T: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    let function = Arc::new(function);
+    Endpoint::asynchronous(Arc::new(move |ctx, args| {
+        let function = Arc::clone(&function);
+        async move { Json::of(&function(ctx, args.parse()?).await?) }.boxed_local()
+    }))
+}
+
+/// A blocking function as a handler. It runs on a pool of threads of its own, never on an arbiter.
+///
+/// A thread cannot be stopped from outside: a run that is cancelled or out of time is recorded as such at once, while the
+/// function goes on until it ends or asks [`TaskContext::is_cancelled`].
+///
+/// ```
+/// use gaia_actors::{TaskContext, TaskError, blocking_fn};
+///
+/// let handler = blocking_fn(|_: TaskContext, path: String| {
+///     Ok::<_, TaskError>(std::fs::read_to_string(path)?)
+/// });
+/// ```
+pub fn blocking_fn<F, T, R>(function: F) -> Endpoint
+where
+    F: Fn(TaskContext, T) -> Result<R, TaskError> + Send + Sync + 'static,
+    T: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    Endpoint::blocking(Arc::new(move |ctx, args| {
+        Json::of(&function(ctx, args.parse()?)?)
+    }))
+}

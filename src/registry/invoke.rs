@@ -1,0 +1,53 @@
+//! The message that calls a handler.
+
+use actix::Message;
+use serde::de::DeserializeOwned;
+
+use super::TaskContext;
+use crate::domain::{Json, TaskError};
+
+/// One call of a method. Any actor that handles it can serve methods.
+///
+/// ```
+/// use actix::prelude::*;
+/// use gaia_actors::{Invoke, Json, TaskError};
+///
+/// struct OrderService {
+///     orders: u64,
+/// }
+///
+/// impl Actor for OrderService {
+///     type Context = Context<Self>;
+/// }
+///
+/// impl Handler<Invoke> for OrderService {
+///     type Result = Result<Json, TaskError>;
+///
+///     fn handle(&mut self, call: Invoke, _: &mut Context<Self>) -> Self::Result {
+///         let amount: u64 = call.args()?;
+///         self.orders += amount;
+///         Json::of(&self.orders)
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Invoke {
+    /// What is known about the run: task id, attempt, cancellation, deadline.
+    pub ctx: TaskContext,
+    /// The arguments as JSON text.
+    pub args: Json,
+}
+
+impl Invoke {
+    /// The arguments as a value of type `T`.
+    ///
+    /// # Errors
+    /// [`TaskError::Discard`] with `PARAM_ERROR` if they do not fit.
+    pub fn args<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
+        self.args.parse()
+    }
+}
+
+impl Message for Invoke {
+    type Result = Result<Json, TaskError>;
+}

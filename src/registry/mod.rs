@@ -1,0 +1,218 @@
+//! Which handler answers a call to a method of a service.
+//!
+//! A handler is any actor that answers [`Invoke`], an async function, or a blocking function. [`RegistryActor`] owns the
+//! table; a [`Registry`] is the handle on it. Whoever calls often resolves a route once and keeps it: a handler that is
+//! replaced or taken away later reaches every kept route.
+
+mod actor;
+mod context;
+mod endpoint;
+mod error;
+mod function;
+mod invoke;
+mod panic;
+mod route;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use actix::{Actor, Addr, Recipient};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use actor::{Call, RegistryActor};
+use actor::{List, Register, Resolve, Unregister};
+pub use context::TaskContext;
+pub(crate) use context::{CancelReason, ProgressSink, RunFacts};
+pub use endpoint::Endpoint;
+pub(crate) use endpoint::InvokeError;
+pub use error::{CallError, RegistryError};
+pub use function::{async_fn, blocking_fn};
+pub use invoke::Invoke;
+pub(crate) use panic::panic_text;
+pub(crate) use route::Route;
+
+use crate::domain::Json;
+
+/// A service and one of its methods.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct MethodName {
+    /// The service.
+    pub service: String,
+    /// The method.
+    pub method: String,
+}
+
+impl std::fmt::Display for MethodName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.service, self.method)
+    }
+}
+
+/// Cloneable handle on a [`RegistryActor`].
+///
+/// ```
+/// use gaia_actors::{Registry, TaskContext, TaskError, async_fn};
+///
+/// #[actix_rt::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let registry = Registry::start();
+///     registry
+///         .register("Math", "Double", async_fn(async |_: TaskContext, n: i64| Ok::<_, TaskError>(2 * n)))
+///         .await?;
+///     let doubled: i64 = registry.call("Math", "Double", &21).await?;
+///     assert_eq!(doubled, 42);
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Registry {
+    actor: Addr<RegistryActor>,
+    routes: Arc<RwLock<Routes>>,
+}
+
+/// Routes that were resolved before, by service and method. Only names that have a handler get in, so it cannot outgrow
+/// what was ever registered.
+type Routes = HashMap<String, HashMap<String, Route>>;
+
+impl Registry {
+    /// Starts an empty registry on the calling arbiter.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::of(RegistryActor::default().start())
+    }
+
+    pub(crate) fn of(actor: Addr<RegistryActor>) -> Self {
+        Self {
+            actor,
+            routes: Arc::default(),
+        }
+    }
+
+    /// Registers a handler: a `Recipient<Invoke>` of any actor, [`async_fn`] or [`blocking_fn`].
+    ///
+    /// # Errors
+    /// [`RegistryError::AlreadyRegistered`] if the method has a handler; [`replace`](Self::replace) takes its place.
+    pub async fn register(
+        &self,
+        service: impl Into<String>,
+        method: impl Into<String>,
+        handler: impl Into<Endpoint>,
+    ) -> Result<(), RegistryError> {
+        self.put(service.into(), method.into(), handler.into(), false)
+            .await
+    }
+
+    /// Registers a handler in place of the one that may be there. Runs that have begun end with the old one.
+    ///
+    /// # Errors
+    /// [`RegistryError::Stopped`] or [`RegistryError::Invalid`].
+    pub async fn replace(
+        &self,
+        service: impl Into<String>,
+        method: impl Into<String>,
+        handler: impl Into<Endpoint>,
+    ) -> Result<(), RegistryError> {
+        self.put(service.into(), method.into(), handler.into(), true)
+            .await
+    }
+
+    async fn put(
+        &self,
+        service: String,
+        method: String,
+        endpoint: Endpoint,
+        replace: bool,
+    ) -> Result<(), RegistryError> {
+        let name = MethodName { service, method };
+        let register = Register {
+            name,
+            endpoint,
+            replace,
+        };
+        self.actor.send(register).await?
+    }
+
+    /// Takes a handler away; answers whether there was one. Tasks that call it fail with a message that says so, and are
+    /// tried again while attempts are left.
+    ///
+    /// # Errors
+    /// [`RegistryError::Stopped`].
+    pub async fn unregister(&self, service: &str, method: &str) -> Result<bool, RegistryError> {
+        let name = MethodName {
+            service: service.to_owned(),
+            method: method.to_owned(),
+        };
+        Ok(self.actor.send(Unregister(name)).await?)
+    }
+
+    /// What is registered, sorted.
+    ///
+    /// # Errors
+    /// [`RegistryError::Stopped`].
+    pub async fn list(&self) -> Result<Vec<MethodName>, RegistryError> {
+        Ok(self.actor.send(List).await?)
+    }
+
+    /// Calls a method directly, without a queue: no record, no retry, no timeout.
+    ///
+    /// # Errors
+    /// [`CallError::Registry`] if there is no such handler, [`CallError::Handler`] with what the handler answered,
+    /// [`CallError::Panicked`] if it panicked.
+    pub async fn call<R: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: &str,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<R, CallError> {
+        let args = Json::of(args).map_err(CallError::Handler)?;
+        let route = self.resolve(service, method).await?;
+        let result = route.invoke(TaskContext::direct(), args).await?;
+        result.parse().map_err(CallError::Handler)
+    }
+
+    /// The address of the actor behind this handle, for those who would rather send [`Call`].
+    #[must_use]
+    pub fn addr(&self) -> Addr<RegistryActor> {
+        self.actor.clone()
+    }
+
+    /// The handler of a method as a `Recipient`-like route, which may be kept.
+    pub(crate) async fn resolve(
+        &self,
+        service: &str,
+        method: &str,
+    ) -> Result<Route, RegistryError> {
+        if let Some(route) = self.known(service, method) {
+            return Ok(route);
+        }
+        let name = MethodName {
+            service: service.to_owned(),
+            method: method.to_owned(),
+        };
+        let route = self.actor.send(Resolve(name)).await??;
+        self.routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(service.to_owned())
+            .or_default()
+            .insert(method.to_owned(), route.clone());
+        Ok(route)
+    }
+
+    fn known(&self, service: &str, method: &str) -> Option<Route> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        routes
+            .get(service)?
+            .get(method)
+            .filter(|route| route.is_served())
+            .cloned()
+    }
+}
+
+impl From<Recipient<Invoke>> for Endpoint {
+    fn from(recipient: Recipient<Invoke>) -> Self {
+        Self::actor(recipient)
+    }
+}

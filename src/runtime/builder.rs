@@ -1,0 +1,222 @@
+//! From settings to a running [`Gaia`].
+
+use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
+
+use actix::Actor;
+use tokio::sync::OnceCell;
+
+use super::{Gaia, Inner};
+use crate::{
+    arbiters::{Thread, Threads},
+    asynctask::{Machines, SchedulerOptions},
+    clock::Clock,
+    config::Config,
+    domain::Faults,
+    error::Error,
+    node::{NodeActor, NodeParts, describe},
+    registry::{Endpoint, Registry, RegistryActor},
+    store::Store,
+};
+
+/// Shorter leases would be lost to a busy disk.
+const SHORTEST_LEASE: Duration = Duration::from_millis(500);
+
+/// Most threads for workers: a guard against a slip of the finger.
+const MAX_ARBITERS: usize = 1_024;
+
+/// Collects what a [`Gaia`] is started with. Everything is checked in [`start`](Self::start), which names all faults at
+/// once.
+#[derive(Debug, Default)]
+#[must_use = "nothing runs until `start` is called"]
+pub struct GaiaBuilder {
+    config: Config,
+    url: Option<String>,
+    arbiters: Option<usize>,
+    lease: Option<Duration>,
+    grace: Option<Duration>,
+    migrate: Option<bool>,
+    clock: Clock,
+    handlers: Vec<(String, String, Endpoint)>,
+    schedulers: Vec<SchedulerOptions>,
+}
+
+impl GaiaBuilder {
+    /// Settings from a file or the environment. What is said by the methods below wins over them.
+    pub fn config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The database's URL. Default: the configuration's, which is `sqlite:gaia.db` unless told otherwise.
+    pub fn database(self, url: impl Into<String>) -> Self {
+        Self {
+            url: Some(url.into()),
+            ..self
+        }
+    }
+
+    /// How many threads the workers are spread over. Default: one for each core.
+    pub fn arbiters(self, arbiters: usize) -> Self {
+        Self {
+            arbiters: Some(arbiters),
+            ..self
+        }
+    }
+
+    /// How long this node may be silent before others take its work. It beats four times in that time. Default 20 s, at
+    /// least 0.5 s.
+    pub fn lease(self, lease: Duration) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
+    }
+
+    /// How long running tasks may take to end when this process is asked to stop. Default 30 s.
+    pub fn grace(self, grace: Duration) -> Self {
+        Self {
+            grace: Some(grace),
+            ..self
+        }
+    }
+
+    /// Whether to bring the tables to this version at start. Default true. If not, they must be there.
+    pub fn migrate(self, migrate: bool) -> Self {
+        Self {
+            migrate: Some(migrate),
+            ..self
+        }
+    }
+
+    /// Where due times come from. Default: the machine's clock.
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Registers a handler before any worker starts: a `Recipient<Invoke>` of any actor,
+    /// [`async_fn`](crate::async_fn) or [`blocking_fn`](crate::blocking_fn).
+    pub fn handler(
+        mut self,
+        service: impl Into<String>,
+        method: impl Into<String>,
+        handler: impl Into<Endpoint>,
+    ) -> Self {
+        self.handlers
+            .push((service.into(), method.into(), handler.into()));
+        self
+    }
+
+    /// Starts workers for a theme. A process without any is a client: it adds and looks, and runs nothing.
+    pub fn scheduler(mut self, options: SchedulerOptions) -> Self {
+        self.schedulers.push(options);
+        self
+    }
+
+    /// Opens the database, registers this node and starts the actors. Must run inside an actix system
+    /// (`#[actix_rt::main]`, `#[actix_web::main]`).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault of the settings, [`Error::Store`] if the database cannot be opened or its tables
+    /// are not this version's, [`Error::Registry`] for a method registered twice, [`Error::AlreadyScheduled`],
+    /// [`Error::Start`].
+    pub async fn start(self) -> Result<Gaia, Error> {
+        let node = &self.config.node;
+        let arbiters = self.arbiters.unwrap_or(node.arbiters);
+        let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
+        let grace = self.grace.unwrap_or(Duration::from_secs_f64(node.grace));
+        let migrate = self.migrate.unwrap_or(node.migrate);
+        self.check(arbiters, lease)?;
+
+        let control = Thread::start()?;
+        let threads = Threads::start(match arbiters {
+            0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            count => count,
+        })?;
+        let url = match &self.url {
+            Some(url) => url,
+            None => self.config.async_task_url()?,
+        };
+        let store = Store::connect(url, self.clock).await?;
+        if migrate {
+            store.migrate().await?;
+        } else {
+            store.check_schema().await?;
+        }
+
+        let registry =
+            RegistryActor::start_in_arbiter(&control.handle(), |_| RegistryActor::default());
+        let registry = Registry::of(registry);
+        for (service, method, handler) in self.handlers {
+            registry.register(service, method, handler).await?;
+        }
+
+        let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
+        let row = describe(&node_id, lease, store.clock().now());
+        store.register_node(&row).await?;
+        let machines = Machines::default();
+        let node = NodeActor::new(NodeParts {
+            row,
+            lease,
+            store: store.clone(),
+            machines: machines.clone(),
+        });
+        let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
+        if self.config.jobs != crate::config::JobsConfig::default() {
+            log::warn!("the configuration has a section Jobs, but this version runs no jobs yet");
+        }
+        log::info!("node {node_id} works on {}", store.url());
+
+        let gaia = Gaia(Arc::new(Inner {
+            store,
+            registry,
+            machines,
+            node_id,
+            node,
+            threads,
+            control,
+            grace,
+            options: defaults(&self.config),
+            stopped: OnceCell::new(),
+        }));
+        for options in self.schedulers {
+            if let Err(error) = gaia.start_scheduler(options).await {
+                // Nothing half-started is left behind.
+                gaia.stop().await?;
+                return Err(error);
+            }
+        }
+        Ok(gaia)
+    }
+
+    fn check(&self, arbiters: usize, lease: Duration) -> Result<(), Error> {
+        let mut faults = Faults::default();
+        faults.expect(arbiters <= MAX_ARBITERS, || {
+            format!("{arbiters} arbiters, expected at most {MAX_ARBITERS}")
+        });
+        faults.expect(lease >= SHORTEST_LEASE, || {
+            format!("the lease is {lease:?}, expected at least {SHORTEST_LEASE:?}")
+        });
+        for (at, options) in self.schedulers.iter().enumerate() {
+            options.check(&mut faults);
+            let theme = &options.theme;
+            let twice = self.schedulers[..at]
+                .iter()
+                .any(|other| other.theme == *theme);
+            faults.expect(!twice, || format!("two schedulers of theme {theme:?}"));
+        }
+        Ok(faults.into_result()?)
+    }
+}
+
+/// The configuration's defaults for schedulers.
+fn defaults(config: &Config) -> SchedulerOptions {
+    let tasks = &config.async_task;
+    let options = SchedulerOptions::new("")
+        .worker_num(tasks.worker_num)
+        .scan_interval(Duration::from_secs_f64(tasks.scan_task_interval))
+        .task_id_chan_length(tasks.task_id_chan_length)
+        .scan_task_num(tasks.scan_task_num);
+    match tasks.timeout {
+        Some(timeout) => options.timeout(Duration::from_secs_f64(timeout)),
+        None => options,
+    }
+}

@@ -1,0 +1,40 @@
+//! The operations of [`Gaia`] as messages to its address.
+
+use std::collections::BTreeMap;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+
+use super::{Gaia, StopReport};
+use crate::{asynctask::SchedulerStatus, error::Error};
+
+/// The counters of every theme of this process: [`Gaia::all_scheduler_status`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<BTreeMap<String, SchedulerStatus>, Error>")]
+pub struct GetAllSchedulerStatus;
+
+/// Stop gracefully: [`Gaia::stop`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<StopReport, Error>")]
+pub struct StopGaia;
+
+impl Actor for Gaia {
+    type Context = Context<Self>;
+}
+
+impl Handler<GetAllSchedulerStatus> for Gaia {
+    type Result = ResponseFuture<Result<BTreeMap<String, SchedulerStatus>, Error>>;
+
+    fn handle(&mut self, _: GetAllSchedulerStatus, _: &mut Context<Self>) -> Self::Result {
+        let gaia = self.clone();
+        Box::pin(async move { gaia.all_scheduler_status().await })
+    }
+}
+
+impl Handler<StopGaia> for Gaia {
+    type Result = ResponseFuture<Result<StopReport, Error>>;
+
+    fn handle(&mut self, _: StopGaia, _: &mut Context<Self>) -> Self::Result {
+        let gaia = self.clone();
+        Box::pin(async move { gaia.stop().await })
+    }
+}

@@ -1,0 +1,167 @@
+//! Everything put together: the one place that names every actor.
+
+mod builder;
+mod messages;
+mod signal;
+mod stop;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use actix::Addr;
+use tokio::sync::OnceCell;
+
+pub use builder::GaiaBuilder;
+pub use messages::{GetAllSchedulerStatus, StopGaia};
+pub use stop::StopReport;
+
+use crate::{
+    arbiters::{Thread, Threads},
+    asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
+    domain::Faults,
+    error::Error,
+    node::NodeActor,
+    registry::Registry,
+    store::Store,
+};
+
+/// Cloneable handle on the runtime of this process: its registry, its schedulers, its node.
+///
+/// ```
+/// use gaia_actors::prelude::*;
+///
+/// #[actix_rt::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let gaia = Gaia::builder()
+///         .database("sqlite::memory:")
+///         .handler("Math", "Double", async_fn(async |_: TaskContext, n: i64| Ok(2 * n)))
+///         .scheduler(SchedulerOptions::new("demo"))
+///         .start()
+///         .await?;
+///
+///     let demo = gaia.scheduler("demo")?;
+///     let added = demo.add_task(NewTask::new("Math", "Double").args(&21)).await?;
+///     let task = demo.wait_for(added.id, std::time::Duration::from_secs(10)).await?;
+///     assert_eq!(task.last_result.as_deref(), Some("42"));
+///
+///     gaia.stop().await?;
+///     Ok(())
+/// }
+/// ```
+///
+/// It is an actor too: start a clone to have an address for [`GetAllSchedulerStatus`] and [`StopGaia`].
+///
+/// Without [`stop`](Self::stop) a process that drops its last handle leaves what ran to be taken over by other nodes, or
+/// by itself at its next start, once the lease is over.
+#[derive(Clone)]
+pub struct Gaia(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    registry: Registry,
+    machines: Machines,
+    node_id: Arc<str>,
+    node: Addr<NodeActor>,
+    threads: Threads,
+    /// All actors but the workers run here, where no code of users can block them.
+    control: Arc<Thread>,
+    grace: Duration,
+    options: SchedulerOptions,
+    stopped: OnceCell<StopReport>,
+}
+
+impl std::fmt::Debug for Gaia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gaia")
+            .field("node", &self.0.node_id)
+            .field("store", &self.0.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gaia {
+    /// Starts to put a runtime together.
+    #[must_use]
+    pub fn builder() -> GaiaBuilder {
+        GaiaBuilder::default()
+    }
+
+    /// The handle on a theme, whether its workers are in this process or not.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a theme that is empty or longer than 100 characters.
+    pub fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        let inner = &self.0;
+        Ok(Scheduler::new(
+            theme,
+            inner.store.clone(),
+            inner.machines.clone(),
+            inner.node.clone(),
+        )?)
+    }
+
+    /// Options for `theme` with the defaults of the configuration.
+    pub fn scheduler_options(&self, theme: impl Into<String>) -> SchedulerOptions {
+        SchedulerOptions {
+            theme: theme.into(),
+            ..self.0.options.clone()
+        }
+    }
+
+    /// Starts workers for one more theme.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault of the options, [`Error::AlreadyScheduled`], [`Error::Stopped`],
+    /// [`Error::Store`].
+    pub async fn start_scheduler(&self, options: SchedulerOptions) -> Result<Scheduler, Error> {
+        if self.0.stopped.initialized() {
+            return Err(Error::Stopped);
+        }
+        let mut faults = Faults::default();
+        options.check(&mut faults);
+        faults.into_result()?;
+        let theme = options.theme.clone();
+        let paused = self.0.store.is_paused(&theme).await?;
+        let machine = Machine::start(MachineParts {
+            options,
+            store: self.0.store.clone(),
+            registry: self.0.registry.clone(),
+            node: Arc::clone(&self.0.node_id),
+            control: Arc::clone(&self.0.control),
+            threads: self.0.threads.clone(),
+            paused,
+        })?;
+        self.0.machines.add(machine);
+        self.scheduler(&theme)
+    }
+
+    /// Where handlers are registered and called.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// This process among the nodes of the database.
+    #[must_use]
+    pub fn node_id(&self) -> &str {
+        &self.0.node_id
+    }
+
+    /// The counters of every theme of this process, by theme.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn all_scheduler_status(&self) -> Result<BTreeMap<String, SchedulerStatus>, Error> {
+        let mut all = BTreeMap::new();
+        for machine in self.0.machines.all() {
+            let status = self.scheduler(machine.theme())?.status().await?;
+            all.insert(status.theme.clone(), status);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,74 @@
+//! Running until somebody asks the process to stop.
+
+use std::io;
+
+use super::{Gaia, StopReport};
+use crate::error::Error;
+
+impl Gaia {
+    /// Runs until SIGINT (Ctrl-C) or SIGTERM, then [`stop`](Self::stop)s. A second signal cuts the grace period short.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
+    pub async fn run_until_signal(&self) -> Result<StopReport, Error> {
+        let mut signals = Signals::listen()?;
+        let name = signals.next().await;
+        log::info!(
+            "{name}: stopping; running tasks have {:?} to end",
+            self.0.grace
+        );
+        let stop = self.stop();
+        tokio::pin!(stop);
+        tokio::select! {
+            report = &mut stop => report,
+            name = signals.next() => {
+                log::warn!("{name} again: running tasks are cut off");
+                let (report, ()) = tokio::join!(stop, self.hurry());
+                report
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[expect(clippy::unnecessary_wraps, reason = "listening can fail on unix")]
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        // An error means that nobody can ever press Ctrl-C.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
+}

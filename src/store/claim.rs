@@ -1,0 +1,85 @@
+//! Claiming tasks, finishing runs, adding tasks: what each database does in its own way, behind one signature.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    ClaimedTask, Store, StoreError,
+    db::{Db, EnqueueConnection, sealed::Rows},
+    rows::{Finish, Finished, NewTaskRow},
+};
+use crate::domain::AddedTask;
+
+/// What to claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The theme whose tasks are wanted.
+    pub theme: String,
+    /// The node that will hold them. It must have a row in `gaia_nodes`: a node that others have declared dead gets
+    /// nothing until it has registered again.
+    pub node: String,
+    /// At most this many, highest priority first, oldest first.
+    pub limit: usize,
+    /// These ids before any other, as far as they are waiting and due.
+    pub first: Vec<i64>,
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// The tasks, now `Running` and held by the node.
+    pub tasks: Vec<ClaimedTask>,
+    /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Takes due tasks for a node, in one transaction that selects and marks them. A theme that is paused gives none.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of the database; nothing is claimed then.
+    pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut claimed = match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(sqlite) => sqlite.claim(claim, now).await?,
+        };
+        // `RETURNING` promises no order.
+        claimed
+            .tasks
+            .sort_unstable_by_key(|task| (std::cmp::Reverse(task.priority), task.id));
+        Ok(claimed)
+    }
+
+    /// Writes the ends of runs in one transaction: for each the task and, unless it was handed back before it began, its
+    /// execution record. A run that no longer holds its task changes nothing.
+    pub(crate) async fn finish(
+        &self,
+        batch: Arc<Vec<Finish>>,
+    ) -> Result<Vec<Finished>, StoreError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(sqlite) => sqlite.finish(batch).await,
+        }
+    }
+
+    /// Adds tasks, all of them or (on an error) none.
+    pub(crate) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(sqlite) => sqlite.add(rows).await,
+        }
+    }
+
+    /// Adds tasks on a connection of the caller's, inside whatever transaction is open there.
+    pub(crate) async fn add_on<C: EnqueueConnection>(
+        conn: &mut C,
+        rows: Vec<NewTaskRow>,
+    ) -> Result<Vec<AddedTask>, StoreError> {
+        conn.insert_tasks(Rows(rows)).await
+    }
+}

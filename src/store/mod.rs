@@ -1,0 +1,92 @@
+//! Tasks, their records and the nodes that run them, in a database.
+//!
+//! [`Store`] is the only place that knows SQL. Each statement is written once, in `tasks`, `records` and `nodes`, and is
+//! checked by the compiler for every database of the build (`on_backend!`). Only what a database does in its own way
+//! sits in the file of that database: connecting, migrating, claiming, finishing a batch, inserting with ids.
+//!
+//! Every write about a run names the task, the node and the lease token of the claim. If the task has been in other hands
+//! since, nothing is written.
+
+mod claim;
+mod db;
+mod error;
+mod nodes;
+mod records;
+mod rows;
+mod schema;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod tasks;
+mod url;
+
+pub use claim::{Claim, Claimed};
+pub use db::EnqueueConnection;
+pub use error::StoreError;
+pub(crate) use nodes::Beat;
+pub use rows::ClaimedTask;
+pub(crate) use rows::{Finish, Finished, NewTaskRow, NodeRow, Progress};
+pub(crate) use tasks::{Cancelled, Retried};
+pub use url::InvalidUrl;
+
+use crate::clock::Clock;
+
+/// Cloneable handle on one database.
+///
+/// Actors, benchmarks and tests all use this same handle. Applications rarely need it: [`Gaia`](crate::Gaia) opens one
+/// from its URL.
+#[derive(Clone)]
+pub struct Store {
+    db: db::Db,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("url", &self.url()).finish()
+    }
+}
+
+impl Store {
+    /// Opens the database that `url` names, without looking at its tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] if the URL cannot be used, [`StoreError::Connect`] if the database cannot be opened.
+    pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
+        let db = db::Db::connect(&url::DatabaseUrl::parse(url)?).await?;
+        Ok(Self { db, clock })
+    }
+
+    /// Brings the tables to this version. Safe to call from many processes at once, and on a database that already holds
+    /// the integration guide's tables.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`], [`StoreError::Migration`] or [`StoreError::ReadOnly`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.db.migrate().await
+    }
+
+    /// Checks that the tables are those of this version, without changing them.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaMissing`] or [`StoreError::SchemaTooNew`].
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        self.db.check_schema().await
+    }
+
+    /// The database's URL, without its password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.db.url()
+    }
+
+    /// What tells this database from any other in this process, for "one scheduler of a theme".
+    pub(crate) fn identity(&self) -> String {
+        self.db.identity()
+    }
+
+    /// The clock by which due times and time stamps are written.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}

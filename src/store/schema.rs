@@ -1,0 +1,75 @@
+//! The tables as all three databases know them: text, whole numbers, and time stamps in UTC.
+
+diesel::table! {
+    asynctasks (id) {
+        id -> BigInt,
+        service_name -> Text,
+        method_name -> Text,
+        task_name -> Text,
+        arg -> Nullable<Text>,
+        max_retry_time -> Nullable<Integer>,
+        system_name -> Text,
+        task_status -> Nullable<Text>,
+        last_run_time -> Nullable<Timestamp>,
+        last_run_end_time -> Nullable<Timestamp>,
+        last_run_duration -> Nullable<BigInt>,
+        create_time -> Nullable<Timestamp>,
+        update_time -> Nullable<Timestamp>,
+        retry_time -> Nullable<Integer>,
+        last_result -> Nullable<Text>,
+        last_err_msg -> Nullable<Text>,
+        log_id -> Nullable<Text>,
+        priority -> Integer,
+        run_at -> Nullable<Timestamp>,
+        timeout_ms -> Nullable<BigInt>,
+        retry_delay_ms -> Nullable<BigInt>,
+        unique_key -> Nullable<Text>,
+        lease_owner -> Nullable<Text>,
+        lease_token -> BigInt,
+        cancel_requested -> Integer,
+        progress -> Nullable<Integer>,
+        progress_note -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    asynctask_exec_row (id) {
+        id -> BigInt,
+        task_id -> BigInt,
+        task_status -> Nullable<Text>,
+        last_result -> Nullable<Text>,
+        last_err_msg -> Nullable<Text>,
+        last_run_time -> Nullable<Timestamp>,
+        last_run_end_time -> Nullable<Timestamp>,
+        last_run_duration -> Nullable<BigInt>,
+        log_id -> Nullable<Text>,
+        create_time -> Nullable<Timestamp>,
+        attempt -> Nullable<Integer>,
+        node_id -> Nullable<Text>,
+        lease_token -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    gaia_nodes (id) {
+        id -> Text,
+        host -> Text,
+        pid -> BigInt,
+        version -> Text,
+        started_at -> Timestamp,
+        heartbeat -> Timestamp,
+        beat -> BigInt,
+        lease_ms -> BigInt,
+        themes -> Text,
+    }
+}
+
+diesel::table! {
+    gaia_themes (theme) {
+        theme -> Text,
+        paused -> Integer,
+        update_time -> Timestamp,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);

@@ -1,0 +1,355 @@
+//! Reading tasks, and what people do to them by hand. Each change is one guarded statement; what it did not match is
+//! explained by reading the row afterwards.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Store, StoreError,
+    db::on_backend,
+    rows::{ClaimedRow, ClaimedTask, Progress, TaskRow, status_of},
+    schema::{asynctasks, gaia_nodes},
+};
+use crate::domain::{ActionOnTask, ListTasks, Page, Task, TaskStatus};
+
+/// What a request to cancel did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// The task waited and is Cancelled now.
+    AtOnce,
+    /// The task runs; its node will be told.
+    Requested,
+    /// It has come to an end already.
+    NotAllowed(TaskStatus),
+    NotFound,
+}
+
+/// What a request to retry did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Retried {
+    Queued,
+    NotAllowed(TaskStatus),
+    /// Another unfinished task has its unique key by now.
+    KeyTaken,
+    NotFound,
+}
+
+/// The boxed query of a list, for whichever database compiles it.
+macro_rules! listed {
+    ($theme:expr, $list:expr) => {{
+        let mut query = asynctasks::table
+            .filter(asynctasks::system_name.eq($theme))
+            .into_boxed();
+        if !$list.statuses.is_empty() {
+            let statuses: Vec<&str> = $list
+                .statuses
+                .iter()
+                .map(|status| status.as_str())
+                .collect();
+            query = query.filter(asynctasks::task_status.eq_any(statuses));
+        }
+        if let Some(text) = &$list.name_contains {
+            query = query.filter(asynctasks::task_name.like(containing(text)).escape('\\'));
+        }
+        if let Some(service) = &$list.service {
+            query = query.filter(asynctasks::service_name.eq(service));
+        }
+        if let Some(method) = &$list.method {
+            query = query.filter(asynctasks::method_name.eq(method));
+        }
+        if let Some(from) = $list.created_from {
+            query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
+        }
+        if let Some(before) = $list.created_before {
+            query = query.filter(asynctasks::create_time.lt(before.naive_utc()));
+        }
+        query
+    }};
+}
+
+/// A LIKE pattern for "contains this text", in which `%`, `_` and `\` stand for themselves.
+fn containing(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for char in text.chars() {
+        if matches!(char, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl Store {
+    pub(crate) async fn task(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let row: Option<TaskRow> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .select(TaskRow::as_select())
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(row.map(Into::into))
+    }
+
+    pub(crate) async fn list(
+        &self,
+        theme: &str,
+        list: &ListTasks,
+    ) -> Result<Page<Task>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let total: i64 = on_backend!(lease, |conn| listed!(theme, list)
+            .count()
+            .get_result(conn)
+            .await)?;
+        let rows: Vec<TaskRow> = on_backend!(lease, |conn| {
+            listed!(theme, list)
+                .order(asynctasks::id.desc())
+                .limit(i64::from(list.page.page_size))
+                .offset(list.page.offset())
+                .select(TaskRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(list
+            .page
+            .of(rows.into_iter().map(Into::into).collect(), total))
+    }
+
+    /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
+    pub(crate) async fn count_by_status(
+        &self,
+        theme: &str,
+    ) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let rows: Vec<(Option<String>, i64)> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::system_name.eq(theme))
+                .group_by(asynctasks::task_status)
+                .select((asynctasks::task_status, diesel::dsl::count_star()))
+                .load(conn)
+                .await
+        })?;
+        let mut counts: BTreeMap<_, _> = TaskStatus::ALL.map(|status| (status, 0)).into();
+        for (status, count) in rows {
+            *counts.entry(status_of(status.as_deref())).or_default() += count;
+        }
+        Ok(counts)
+    }
+
+    /// How many tasks of the theme run, or could run now.
+    pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            let due = asynctasks::run_at.is_null().or(asynctasks::run_at.le(now));
+            asynctasks::table
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
+                .filter(due)
+                .count()
+                .get_result(conn)
+                .await
+        })?)
+    }
+
+    async fn status(&self, theme: &str, id: i64) -> Result<Option<TaskStatus>, StoreError> {
+        let mut lease = self.db.write().await?;
+        let status: Option<Option<String>> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .select(asynctasks::task_status)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(status.map(|text| status_of(text.as_deref())))
+    }
+
+    pub(crate) async fn cancel(&self, theme: &str, id: i64) -> Result<Cancelled, StoreError> {
+        // A task may move between two statements: from waiting to running and back. Twice is rare, thrice is a storm.
+        for _ in 0..10 {
+            if self.cancel_waiting(theme, id).await? {
+                return Ok(Cancelled::AtOnce);
+            }
+            if self.request_cancel(theme, id).await? {
+                return Ok(Cancelled::Requested);
+            }
+            match self.status(theme, id).await? {
+                None => return Ok(Cancelled::NotFound),
+                Some(status) if !ActionOnTask::Cancel.allowed_from().contains(&status) => {
+                    return Ok(Cancelled::NotAllowed(status));
+                }
+                Some(_) => {}
+            }
+        }
+        Err(StoreError::Database(format!(
+            "task {id} changes its status faster than it can be cancelled; try again"
+        )))
+    }
+
+    /// Ends a task that nobody runs: one that waits, or one that another framework left as Running without a node.
+    async fn cancel_waiting(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.write().await?;
+        let cancelled = on_backend!(lease, |conn| {
+            let waiting = asynctasks::task_status.eq_any(["Wait", "Retry"]);
+            let left_behind = asynctasks::task_status
+                .eq("Running")
+                .and(asynctasks::lease_owner.is_null());
+            diesel::update(asynctasks::table)
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(waiting.or(left_behind))
+                .set((
+                    asynctasks::task_status.eq(TaskStatus::Cancelled.as_str()),
+                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                    asynctasks::update_time.eq(now),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        Ok(cancelled > 0)
+    }
+
+    async fn request_cancel(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.write().await?;
+        let requested = on_backend!(lease, |conn| {
+            diesel::update(asynctasks::table)
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
+                .filter(asynctasks::lease_owner.is_not_null())
+                .set((
+                    asynctasks::cancel_requested.eq(1),
+                    asynctasks::update_time.eq(now),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        Ok(requested > 0)
+    }
+
+    /// Queues a finished task again, its counters at zero.
+    pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let allowed = ActionOnTask::Retry
+            .allowed_from()
+            .iter()
+            .map(|status| status.as_str());
+        let mut lease = self.db.write().await?;
+        let queued = on_backend!(lease, |conn| {
+            diesel::update(asynctasks::table)
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(asynctasks::task_status.eq_any(allowed))
+                .set((
+                    asynctasks::task_status.eq(TaskStatus::Wait.as_str()),
+                    asynctasks::retry_time.eq(0),
+                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                    asynctasks::cancel_requested.eq(0),
+                    asynctasks::update_time.eq(now),
+                ))
+                .execute(conn)
+                .await
+        });
+        drop(lease);
+        match queued.map_err(StoreError::from) {
+            Ok(0) => Ok(match self.status(theme, id).await? {
+                None => Retried::NotFound,
+                Some(status) => Retried::NotAllowed(status),
+            }),
+            Ok(_) => Ok(Retried::Queued),
+            Err(StoreError::Duplicate(_)) => Ok(Retried::KeyTaken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tasks a node runs that somebody has asked to cancel.
+    pub(crate) async fn cancel_requests(
+        &self,
+        node: &str,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(running())
+                .filter(asynctasks::lease_owner.eq(node))
+                .filter(asynctasks::cancel_requested.ne(0))
+                .select((asynctasks::system_name, asynctasks::id))
+                .load(conn)
+                .await
+        })?)
+    }
+
+    /// Running tasks whose node has no row any more, at most `limit`, with the theme of each.
+    pub(crate) async fn orphans(
+        &self,
+        limit: i64,
+    ) -> Result<Vec<(String, ClaimedTask)>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let rows: Vec<(String, ClaimedRow)> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(running())
+                .filter(asynctasks::lease_owner.is_not_null())
+                .filter(diesel::dsl::not(diesel::dsl::exists(
+                    gaia_nodes::table
+                        .filter(gaia_nodes::id.nullable().eq(asynctasks::lease_owner))
+                        .select(gaia_nodes::id),
+                )))
+                .order(asynctasks::id)
+                .limit(limit)
+                .select((asynctasks::system_name, ClaimedRow::as_select()))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|(theme, row)| (theme, row.into()))
+            .collect())
+    }
+
+    /// Writes what running tasks said of their progress, as far as they still hold their tasks.
+    pub(crate) async fn write_progress(&self, batch: &[Progress]) -> Result<(), StoreError> {
+        let mut lease = self.db.write().await?;
+        for progress in batch {
+            on_backend!(lease, |conn| {
+                diesel::update(asynctasks::table)
+                    .filter(asynctasks::id.eq(progress.task_id))
+                    .filter(asynctasks::lease_owner.eq(&progress.owner))
+                    .filter(asynctasks::lease_token.eq(progress.token))
+                    .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
+                    .set((
+                        asynctasks::progress.eq(progress.percent),
+                        asynctasks::progress_note.eq(&progress.note),
+                    ))
+                    .execute(conn)
+                    .await
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Spelled as text, so that a partial index over the running tasks serves.
+fn running() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("task_status = 'Running'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_in_a_searched_text_stand_for_themselves() {
+        assert_eq!(containing(r"50%_off\"), r"%50\%\_off\\%");
+    }
+}
