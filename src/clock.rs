@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::sync::watch;
 
 /// Cloneable source of time for everything that people can see: due times, backoff, timeouts, time stamps.
@@ -55,7 +55,8 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
-            Source::System(_) => Utc::now(),
+            // Databases keep microseconds: what is written is what is read.
+            Source::System(_) => Utc::now().trunc_subsecs(6),
             Source::Manual(manual) => {
                 manual.began + TimeDelta::from_std(self.elapsed()).unwrap_or(TimeDelta::MAX)
             }

@@ -4,10 +4,10 @@
 //! node's row is removed (if it has not beaten since), and tasks that are Running under a node without a row end as a lost
 //! attempt, by the same state machine and the same fenced write as any other run.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    domain::{Failure, Outcome, RetryPolicy, next},
+    domain::{Failure, Outcome, RetryPolicy},
     store::{ClaimedTask, Finish, Finished, Store, StoreError},
 };
 
@@ -60,21 +60,9 @@ pub(super) async fn rescue(
 }
 
 fn lost(store: &Store, task: ClaimedTask, policy: RetryPolicy) -> Finish {
-    let now = store.clock().now();
     let outcome = Outcome::Failed {
         error: format!("its node {} died while it ran", task.owner),
         failure: Failure::Lost,
     };
-    let spread = fastrand::f64() * 2.0 - 1.0;
-    Finish {
-        task_id: task.id,
-        attempt: task.retry_time.saturating_add(1),
-        next: next(task.attempt(), outcome, policy, now, spread),
-        owner: task.owner,
-        token: task.token,
-        log_id: task.log_id,
-        started_at: task.claimed_at,
-        ended_at: now,
-        duration: (now - task.claimed_at).to_std().unwrap_or(Duration::ZERO),
-    }
+    Finish::without_run(task, outcome, policy, store.clock().now())
 }

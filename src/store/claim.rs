@@ -9,7 +9,7 @@ use super::{
     db::{Db, EnqueueConnection, sealed::Rows},
     rows::{Finish, Finished, NewTaskRow},
 };
-use crate::domain::AddedTask;
+use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
 
 /// What to claim.
 #[derive(Debug, Clone)]
@@ -67,7 +67,31 @@ impl Store {
         }
     }
 
-    /// Adds tasks, all of them or (on an error) none.
+    /// Writes how runs ended, as the recorder of a scheduler does: task and execution record, in one transaction. Answers
+    /// with each task's new status, or `None` where the run no longer held its task and nothing was written.
+    ///
+    /// For tools, tests and benchmarks that run tasks without a scheduler.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of the database; nothing is written then.
+    pub async fn record(
+        &self,
+        runs: Vec<(ClaimedTask, Outcome)>,
+        policy: RetryPolicy,
+    ) -> Result<Vec<Option<TaskStatus>>, StoreError> {
+        let ended_at = self.clock().now();
+        let end = |(task, outcome)| Finish::without_run(task, outcome, policy, ended_at);
+        let batch = runs.into_iter().map(end).collect();
+        let finished = self.finish(Arc::new(batch)).await?;
+        let status = |finished| match finished {
+            Finished::Written(status) => Some(status),
+            Finished::Stale => None,
+        };
+        Ok(finished.into_iter().map(status).collect())
+    }
+
+    /// Adds tasks to a theme in one transaction: all of them or (on an error) none. They are taken to have passed their
+    /// checks; [`Scheduler::add_tasks`](crate::Scheduler::add_tasks) makes them.
     pub(crate) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
         match &self.db {
             #[cfg(feature = "sqlite")]

@@ -6,7 +6,9 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
 use super::schema::{asynctask_exec_row, asynctasks, gaia_nodes};
-use crate::domain::{Attempt, ExecRecord, Json, NewTask, Next, Task, TaskStatus};
+use crate::domain::{
+    Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, next,
+};
 
 /// The guide's default where a row holds none.
 const DEFAULT_MAX_RETRY: i32 = 3;
@@ -311,6 +313,27 @@ pub(super) struct NewRecord<'a> {
 }
 
 impl Finish {
+    /// The end of a run that nobody timed: it lasted from its claim until now.
+    pub(crate) fn without_run(
+        task: ClaimedTask,
+        outcome: Outcome,
+        policy: RetryPolicy,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let spread = fastrand::f64() * 2.0 - 1.0;
+        Self {
+            task_id: task.id,
+            attempt: task.retry_time.saturating_add(1),
+            next: next(task.attempt(), outcome, policy, now, spread),
+            started_at: task.claimed_at,
+            ended_at: now,
+            duration: (now - task.claimed_at).to_std().unwrap_or_default(),
+            owner: task.owner,
+            token: task.token,
+            log_id: task.log_id,
+        }
+    }
+
     fn duration_ms(&self) -> i64 {
         i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
     }

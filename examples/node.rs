@@ -1,0 +1,143 @@
+//! A long-running worker process, for trials and for the tests of this repository.
+//!
+//! ```sh
+//! DATABASE_URL=sqlite:gaia.db THEME=demo WORKERS=8 cargo run --example node
+//! ```
+//!
+//! It serves `Demo.Noop`, `Demo.Echo` (returns its arguments), `Demo.Sleep` and `Demo.Block` (`{"ms": n}`), `Demo.Fail`
+//! (`{"times": n}`: its first n attempts fail), `Demo.Panic` and `Demo.Abort` (ends the process). If `EFFECTS` names a
+//! file, each run appends `task_id attempt pid start|end epoch_ms` to it. All settings of [`Config::from_env`] apply.
+//! It prints `ready` when it takes work; SIGTERM or SIGINT stops it gracefully.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    sync::Arc,
+    time::Duration,
+};
+
+use gaia_actors::{Config, Endpoint, prelude::*};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Millis {
+    ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Times {
+    times: u32,
+}
+
+#[actix_rt::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let theme = std::env::var("THEME").unwrap_or_else(|_| "demo".to_owned());
+    let workers = match std::env::var("WORKERS") {
+        Ok(text) => text
+            .parse()
+            .map_err(|_| format!("WORKERS is {text:?}, expected a number"))?,
+        Err(_) => 8,
+    };
+    let effects = Arc::new(Effects::open()?);
+
+    let mut builder = Gaia::builder().config(Config::from_env()?);
+    for (method, handler) in handlers(&effects) {
+        builder = builder.handler("Demo", method, handler);
+    }
+    let gaia = builder.start().await?;
+    let options = gaia.scheduler_options(theme).worker_num(workers);
+    gaia.start_scheduler(options).await?;
+
+    println!("ready");
+    gaia.run_until_signal().await?;
+    Ok(())
+}
+
+fn handlers(effects: &Arc<Effects>) -> Vec<(&'static str, Endpoint)> {
+    vec![
+        ("Noop", demo(effects, async |_, _: Value| Ok(Value::Null))),
+        ("Echo", demo(effects, async |_, args: Value| Ok(args))),
+        (
+            "Sleep",
+            demo(effects, async |_, Millis { ms }| {
+                actix_rt::time::sleep(Duration::from_millis(ms)).await;
+                Ok(Value::Null)
+            }),
+        ),
+        (
+            "Fail",
+            demo(effects, async |ctx: TaskContext, Times { times }| {
+                if ctx.attempt() <= times {
+                    return Err(TaskError::failed(format!(
+                        "attempt {} fails as asked",
+                        ctx.attempt()
+                    )));
+                }
+                Ok(Value::Null)
+            }),
+        ),
+        (
+            "Panic",
+            demo(effects, async |_, _: Value| panic!("panics as asked")),
+        ),
+        (
+            "Abort",
+            demo(effects, async |_, _: Value| std::process::abort()),
+        ),
+        ("Block", blocking(effects)),
+    ]
+}
+
+/// An async handler that notes its start and its end.
+fn demo<T, F>(effects: &Arc<Effects>, handler: F) -> Endpoint
+where
+    T: DeserializeOwned + 'static,
+    F: AsyncFn(TaskContext, T) -> Result<Value, TaskError> + Send + Sync + 'static,
+{
+    let effects = Arc::clone(effects);
+    async_fn(async move |ctx: TaskContext, args: T| {
+        effects.note(&ctx, "start");
+        let result = handler(ctx.clone(), args).await?;
+        effects.note(&ctx, "end");
+        Ok(result)
+    })
+}
+
+fn blocking(effects: &Arc<Effects>) -> Endpoint {
+    let effects = Arc::clone(effects);
+    blocking_fn(move |ctx: TaskContext, Millis { ms }| {
+        effects.note(&ctx, "start");
+        std::thread::sleep(Duration::from_millis(ms));
+        effects.note(&ctx, "end");
+        Ok(())
+    })
+}
+
+/// The file in which tests read what really ran.
+struct Effects(Option<File>);
+
+impl Effects {
+    fn open() -> Result<Self, String> {
+        let Ok(path) = std::env::var("EFFECTS") else {
+            return Ok(Self(None));
+        };
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        file.map(|file| Self(Some(file)))
+            .map_err(|error| format!("cannot open EFFECTS {path}: {error}"))
+    }
+
+    /// One write for one line, so that the lines of several processes do not mix.
+    fn note(&self, ctx: &TaskContext, what: &str) {
+        let Some(mut file) = self.0.as_ref() else {
+            return;
+        };
+        let (id, attempt, pid) = (ctx.id(), ctx.attempt(), std::process::id());
+        let millis = chrono::Utc::now().timestamp_millis();
+        let line = format!("{id} {attempt} {pid} {what} {millis}\n");
+        if let Err(error) = file.write_all(line.as_bytes()) {
+            eprintln!("cannot write EFFECTS: {error}");
+        }
+    }
+}
