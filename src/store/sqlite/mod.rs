@@ -4,28 +4,30 @@
 //! code, transaction included, so that a dropped future can never leave a transaction open, and a batch costs one hop to
 //! the thread pool.
 
+mod connection;
+
 use std::{
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use chrono::NaiveDateTime;
 use diesel::{
     QueryableByName,
-    connection::SimpleConnection,
     migration::MigrationSource,
     prelude::*,
     result::OptionalExtension,
     sql_types::{BigInt, Nullable, Text, Timestamp},
     sqlite::{Sqlite as Backend, SqliteConnection},
 };
-use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub(super) use connection::Lease;
+use connection::Shared;
 
 use super::{
     Claim, Claimed, StoreError,
@@ -41,26 +43,21 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// How many scheduled tasks one claim moves to the due ones at most, so that its transaction stays short.
 const PROMOTED_AT_ONCE: i64 = 1_000;
 
-type AsyncSqlite = SyncConnectionWrapper<SqliteConnection>;
-
-/// One of the two connections, held.
-pub(super) type Lease = OwnedMutexGuard<AsyncSqlite>;
-
 #[derive(Clone)]
 pub(super) struct Sqlite {
-    writer: Arc<Mutex<AsyncSqlite>>,
-    reader: Arc<Mutex<AsyncSqlite>>,
+    writer: Shared,
+    reader: Shared,
     url: SqliteUrl,
     identity: Arc<str>,
 }
 
 impl Sqlite {
     pub(super) async fn connect(url: &SqliteUrl) -> Result<Self, StoreError> {
-        let writer = Arc::new(Mutex::new(open(url).await?));
+        let writer = Shared::open(url).await?;
         let reader = match &url.path {
-            Some(_) => Arc::new(Mutex::new(open(url).await?)),
+            Some(_) => Shared::open(url).await?,
             // Each connection to `:memory:` is a database of its own.
-            None => Arc::clone(&writer),
+            None => writer.clone(),
         };
         Ok(Self {
             writer,
@@ -71,11 +68,11 @@ impl Sqlite {
     }
 
     pub(super) async fn read(&self) -> Lease {
-        Arc::clone(&self.reader).lock_owned().await
+        self.reader.lease().await
     }
 
     pub(super) async fn write(&self) -> Lease {
-        Arc::clone(&self.writer).lock_owned().await
+        self.writer.lease().await
     }
 
     pub(super) fn url(&self) -> String {
@@ -217,52 +214,11 @@ impl Sqlite {
     }
 }
 
-impl sealed::Insert for AsyncSqlite {
+impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteConnection, S> {
     async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
         Ok(self
             .spawn_blocking(move |conn| insert_tasks(conn, &rows.0))
             .await?)
-    }
-}
-
-async fn open(url: &SqliteUrl) -> Result<AsyncSqlite, StoreError> {
-    let path = url.path.clone().unwrap_or_else(|| ":memory:".to_owned());
-    let pragmas = format!(
-        "PRAGMA busy_timeout = {}; PRAGMA synchronous = {};",
-        url.busy_timeout.as_millis(),
-        url.synchronous,
-    );
-    let opened = tokio::task::spawn_blocking(move || {
-        let mut conn = SqliteConnection::establish(&path).map_err(|error| error.to_string())?;
-        conn.batch_execute(&pragmas)
-            .and_then(|()| set_wal(&mut conn))
-            .map_err(|error| error.to_string())?;
-        Ok(conn)
-    });
-    let opened = opened.await.unwrap_or_else(|error| Err(error.to_string()));
-    opened
-        .map(AsyncSqlite::new)
-        .map_err(|reason| StoreError::Connect {
-            url: super::url::DatabaseUrl::Sqlite(url.clone()).to_string(),
-            reason,
-        })
-}
-
-/// Switches to write-ahead logging. The switch needs the file for itself for a moment and SQLite does not wait for that
-/// by its busy timeout, so processes that start together would fail each other; a database that is WAL already needs no lock.
-fn set_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
-    const TRIES: u32 = 50;
-    let mut tries = 0;
-    loop {
-        match conn.batch_execute("PRAGMA journal_mode = WAL") {
-            Err(error) if tries < TRIES && error.to_string().contains("locked") => {
-                tries += 1;
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            // A read-only file stays as it is: the first write will say so.
-            Err(error) if error.to_string().contains("readonly") => return Ok(()),
-            done => return done,
-        }
     }
 }
 

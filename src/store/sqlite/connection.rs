@@ -1,0 +1,157 @@
+//! One SQLite connection that many callers take in turn.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use diesel::{Connection, QueryResult, connection::SimpleConnection, sqlite::SqliteConnection};
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use crate::store::{
+    StoreError,
+    url::{DatabaseUrl, SqliteUrl},
+};
+
+type AsyncSqlite = SyncConnectionWrapper<SqliteConnection, Detached>;
+
+/// Cloneable handle on one connection. Callers get it in the order in which they asked.
+#[derive(Clone)]
+pub(super) struct Shared {
+    connection: Arc<tokio::sync::Mutex<AsyncSqlite>>,
+    turns: Arc<Semaphore>,
+    turn: Turn,
+}
+
+/// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.
+pub(in crate::store) struct Lease {
+    // Dropped before the turn: whoever has the next one finds the connection free.
+    connection: OwnedMutexGuard<AsyncSqlite>,
+    _turn: TurnGuard,
+}
+
+/// The permit of whoever has the connection now.
+type Turn = Arc<Mutex<Option<Arc<OwnedSemaphorePermit>>>>;
+
+struct TurnGuard(Turn);
+
+/// Runs blocking pieces on the thread pool of whoever calls, and lets them end by themselves if the caller loses interest.
+///
+/// diesel-async's own runtime waits for the piece when its future is dropped, and that panics on the single-threaded
+/// runtimes that actix has. Nothing here needs the wait: each piece is a whole transaction. But the next caller must not
+/// meet a connection that is still busy (it would block its thread, not wait): so each piece holds the turn until it ends.
+pub(in crate::store) struct Detached(Turn);
+
+impl Shared {
+    pub(super) async fn open(url: &SqliteUrl) -> Result<Self, StoreError> {
+        let turn = Turn::default();
+        let runtime = Detached(Arc::clone(&turn));
+        let connection = SyncConnectionWrapper::with_runtime(open(url).await?, runtime);
+        Ok(Self {
+            connection: Arc::new(tokio::sync::Mutex::new(connection)),
+            turns: Arc::new(Semaphore::new(1)),
+            turn,
+        })
+    }
+
+    pub(super) async fn lease(&self) -> Lease {
+        // The semaphore is never closed; without a permit the mutex alone would still keep callers apart.
+        let permit = Arc::clone(&self.turns).acquire_owned().await.ok();
+        *lock(&self.turn) = permit.map(Arc::new);
+        let turn = TurnGuard(Arc::clone(&self.turn));
+        Lease {
+            connection: Arc::clone(&self.connection).lock_owned().await,
+            _turn: turn,
+        }
+    }
+}
+
+impl Drop for TurnGuard {
+    fn drop(&mut self) {
+        lock(&self.0).take();
+    }
+}
+
+fn lock(turn: &Turn) -> std::sync::MutexGuard<'_, Option<Arc<OwnedSemaphorePermit>>> {
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Deref for Lease {
+    type Target = AsyncSqlite;
+
+    fn deref(&self) -> &AsyncSqlite {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut AsyncSqlite {
+        &mut self.connection
+    }
+}
+
+impl SpawnBlocking for Detached {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync>>>
+    where
+        R: Send + 'static,
+    {
+        let turn = lock(&self.0).clone();
+        let piece = move || {
+            let result = task();
+            drop(turn);
+            result
+        };
+        tokio::task::spawn_blocking(piece)
+            .map_err(Box::from)
+            .boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self(Turn::default())
+    }
+}
+
+async fn open(url: &SqliteUrl) -> Result<SqliteConnection, StoreError> {
+    let path = url.path.clone().unwrap_or_else(|| ":memory:".to_owned());
+    let pragmas = format!(
+        "PRAGMA busy_timeout = {}; PRAGMA synchronous = {};",
+        url.busy_timeout.as_millis(),
+        url.synchronous,
+    );
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut conn = SqliteConnection::establish(&path).map_err(|error| error.to_string())?;
+        conn.batch_execute(&pragmas)
+            .and_then(|()| set_wal(&mut conn))
+            .map_err(|error| error.to_string())?;
+        Ok(conn)
+    });
+    let opened = opened.await.unwrap_or_else(|error| Err(error.to_string()));
+    opened.map_err(|reason| StoreError::Connect {
+        url: DatabaseUrl::Sqlite(url.clone()).to_string(),
+        reason,
+    })
+}
+
+/// Switches to write-ahead logging. The switch needs the file for itself for a moment and SQLite does not wait for that
+/// by its busy timeout, so processes that start together would fail each other; a database that is WAL already needs no lock.
+fn set_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
+    const TRIES: u32 = 50;
+    let mut tries = 0;
+    loop {
+        match conn.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(error) if tries < TRIES && error.to_string().contains("locked") => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            // A read-only file stays as it is: the first write will say so.
+            Err(error) if error.to_string().contains("readonly") => return Ok(()),
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The promises of the crate, kept against real databases through the public API.
+
+mod adoption;
+mod clustering;
+mod execution;
+mod layers;
+mod operations;
+mod outage;
+mod pool;
+mod processes;
+mod registry;
+mod starting;
+mod stopping;
+mod support;
+mod transaction;
