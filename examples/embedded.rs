@@ -13,10 +13,14 @@
 //!
 //! The first order is answered with 202 and its ids, and is `confirmed` a moment later. The one of 0 is answered with 400,
 //! and neither it nor its task is in the database. `LISTEN` (default `127.0.0.1:8080`) says where to listen, `DATABASE_URL`
-//! (default `sqlite:embedded.db`) where the data are. Ctrl-C or SIGTERM stops it: first the server, then the actors.
+//! (default `sqlite:embedded.db`) where the data are. Ctrl-C or SIGTERM stops it: first the actors, once the tasks that
+//! run have ended, then the server.
+
+use std::sync::Arc;
 
 use actix_web::{
-    App, HttpResponse, HttpServer, ResponseError, get, http::StatusCode, middleware, post, web,
+    App, HttpResponse, HttpServer, ResponseError, dev::Server, get, http::StatusCode, middleware,
+    post, web,
 };
 use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::{
@@ -26,6 +30,7 @@ use diesel_async::{
 use gaia_actors::{Config, Endpoint, prelude::*};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Mutex;
 
 type Connection = SyncConnectionWrapper<SqliteConnection>;
 
@@ -53,12 +58,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
 
     let served = serve(&gaia).await;
-    // Also if the server could not start: what was begun is ended or handed back.
+    // Nothing new after a graceful stop; it matters if the server could not start.
     gaia.stop().await?;
     served
 }
 
-/// Runs until the server has stopped; actix-web listens for the signals.
+/// Runs until SIGINT or SIGTERM, and ends what was begun.
 async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
     let database = Database::of(gaia)?;
     database
@@ -71,10 +76,19 @@ async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
         .register("OrderService", "ConfirmOrder", confirm)
         .await?;
     // The table and the handler are there: now tasks that were left by the last run may begin.
-    let scheduler = gaia
-        .start_scheduler(gaia.scheduler_options("order-task"))
-        .await?;
+    let options = gaia.scheduler_options("order-task");
+    let scheduler = gaia.start_scheduler(options).await?;
 
+    let server = server(database, scheduler)?;
+    let handle = server.handle();
+    let serving = actix_web::rt::spawn(server);
+    // An order that comes while the last tasks end is safe: its task is in the database, and runs after the next start.
+    gaia.run_until_signal().await?;
+    handle.stop(true).await;
+    Ok(serving.await??)
+}
+
+fn server(database: Database, scheduler: Scheduler) -> Result<Server, String> {
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let server = HttpServer::new(move || {
         App::new()
@@ -85,11 +99,13 @@ async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
             .service(show_task)
             .service(show_records)
             .service(resize)
-    });
-    let server = server
-        .bind(&listen)
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    Ok(server.run().await?)
+    })
+    // Once actix-web has handled a signal, it stops every thread of the actix system, and with them the actors in the midst
+    // of their tasks. So the actors listen instead.
+    .disable_signals();
+    let bound = server.bind(&listen);
+    let bound = bound.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    Ok(bound.run())
 }
 
 // ---- the application's own database ----
@@ -98,6 +114,8 @@ async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
 #[derive(Debug, Clone)]
 struct Database {
     path: String,
+    /// The file takes one writer at a time. Who waits here is served in turn; who waits in SQLite, by luck.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Database {
@@ -106,6 +124,7 @@ impl Database {
         match url.strip_prefix("sqlite:") {
             Some(path) if path != ":memory:" => Ok(Self {
                 path: path.to_owned(),
+                turn: Arc::default(),
             }),
             _ => Err(format!(
                 "the database is {url}, expected a file, as in sqlite:embedded.db"
@@ -113,8 +132,8 @@ impl Database {
         }
     }
 
-    /// A connection for one piece of work. Should the client go away in the middle of a transaction, actix-web drops the
-    /// request and the connection with it, and SQLite rolls back; a connection that is kept would keep the transaction.
+    /// A connection for one piece of work. If a request is dropped in the middle of a transaction (its client is gone, the
+    /// server stops), its connection goes with it and the database rolls back; one that is kept would keep the transaction.
     async fn connect(&self) -> Result<Connection, ApiError> {
         let mut conn = Connection::establish(&self.path).await?;
         // The actors write to the same file: wait for them instead of failing.
@@ -126,6 +145,7 @@ impl Database {
 /// The handler. Setting a status twice is the same as once, so it does not matter if a task runs again after a crash.
 fn confirm_with(database: Database) -> Endpoint {
     async_fn(async move |_: TaskContext, order: i64| {
+        let _turn = database.turn.lock().await;
         let mut conn = database.connect().await?;
         let confirmed = diesel::update(orders::table.find(order))
             .set(orders::status.eq("confirmed"))
@@ -158,6 +178,7 @@ async fn place_order(
     scheduler: web::Data<Scheduler>,
     order: web::Json<NewOrder>,
 ) -> Result<HttpResponse, ApiError> {
+    let _turn = database.turn.lock().await;
     let mut conn = database.connect().await?;
     let placed = conn
         .immediate_transaction(async |conn| insert(conn, &scheduler, &order).await)

@@ -12,6 +12,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::Write,
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +32,17 @@ struct Times {
 }
 
 #[actix_rt::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("node: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let theme = std::env::var("THEME").unwrap_or_else(|_| "demo".to_owned());
     let workers = match std::env::var("WORKERS") {

@@ -30,7 +30,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 const ORDERS: u64 = 2_000;
 const WORKERS_AT_FIRST: usize = 5;
 const WORKERS_LATER: usize = 50;
-const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 const PANIC: &str = "the printer is on fire";
 
 #[actix_rt::main]
@@ -139,7 +139,7 @@ impl Kind {
             2 => Self::TimesOut,
             3 => Self::Panics,
             _ if order % 400 == 7 => Self::BadInput,
-            _ if order % 20 == 0 => Self::FailsOnce,
+            _ if order.is_multiple_of(20) => Self::FailsOnce,
             _ => Self::Good,
         }
     }

@@ -27,7 +27,11 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     let answer = pin!(answer(theme, run, args));
     let stopped = pin!(stopped(theme, run));
     match select(answer, stopped).await {
-        Either::Left((answer, _)) => classify(answer),
+        // A handler that listens may be quicker than we are.
+        Either::Left((answer, _)) => match run.ctx.cancel_reason() {
+            Some(reason) => told_to_stop(reason, classify(answer)),
+            None => classify(answer),
+        },
         Either::Right((CancelReason::Timeout, _)) => timed_out(run.timeout()),
         Either::Right((reason, answer)) => {
             let grace = pin!(theme.clock.sleep(theme.options.cancel_grace));

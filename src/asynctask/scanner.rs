@@ -258,8 +258,11 @@ impl Handler<GateChange> for ScannerActor {
     type Result = ();
 
     fn handle(&mut self, change: GateChange, ctx: &mut Context<Self>) {
+        let was_open = self.gate.is_open();
         self.gate.change(change);
-        self.scan(ctx);
+        if !was_open {
+            self.scan(ctx);
+        }
     }
 }
 

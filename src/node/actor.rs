@@ -1,7 +1,7 @@
 //! The actor that keeps this process alive in the eyes of the others, and watches them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use actix::{
 
 use super::{rescue, watch::Watch};
 use crate::{
-    asynctask::{GateChange, Machines},
+    asynctask::{GateChange, Machine, Machines},
     domain::RetryPolicy,
     store::{Beat, NodeRow, Store, StoreError},
 };
@@ -36,7 +36,6 @@ pub struct NodeActor {
     fenced: bool,
     watch: Watch,
     asking: bool,
-    paused: HashSet<String>,
     rescued: BTreeMap<String, u64>,
 }
 
@@ -85,7 +84,6 @@ impl NodeActor {
             fenced: false,
             watch: Watch::default(),
             asking: false,
-            paused: HashSet::new(),
             rescued: BTreeMap::new(),
         }
     }
@@ -224,18 +222,17 @@ impl NodeActor {
             self.row.id.clone(),
         );
         let ask = async move {
-            let mut paused = HashSet::new();
+            let mut themes = Vec::new();
             for machine in machines.all() {
-                if store.is_paused(machine.theme()).await? {
-                    paused.insert(machine.theme().to_owned());
-                }
+                let paused = store.is_paused(machine.theme()).await?;
+                themes.push((machine, paused));
             }
-            Ok::<_, StoreError>((store.cancel_requests(&id).await?, paused))
+            Ok::<_, StoreError>((store.cancel_requests(&id).await?, themes))
         };
         ctx.spawn(ask.into_actor(self).map(|requests, node, _| {
             node.asking = false;
             match requests {
-                Ok((cancels, paused)) => node.obey(cancels, paused),
+                Ok((cancels, themes)) => node.obey(cancels, &themes),
                 Err(error) => {
                     log::error!("node {}: cannot look for requests: {error}", node.row.id)
                 }
@@ -243,18 +240,16 @@ impl NodeActor {
         }));
     }
 
-    fn obey(&mut self, cancels: Vec<(String, i64)>, paused: HashSet<String>) {
+    fn obey(&mut self, cancels: Vec<(String, i64)>, themes: &[(Machine, bool)]) {
         for (theme, task_id) in cancels {
             if let Some(machine) = self.machines.get(&theme) {
                 machine.cancel_run(task_id);
             }
         }
-        for theme in self.paused.symmetric_difference(&paused) {
-            if let Some(machine) = self.machines.get(theme) {
-                machine.change_gate(GateChange::Paused(paused.contains(theme)));
-            }
+        // Said each time, changed or not: whoever was started or told in between is set right.
+        for (machine, paused) in themes {
+            machine.change_gate(GateChange::Paused(*paused));
         }
-        self.paused = paused;
     }
 }
 

@@ -1,1 +1,192 @@
+//! Databases that were there before us, and rows that others write.
 
+use gaia_actors::{async_fn, prelude::*, store::Store};
+use serde_json::Value;
+
+use crate::support::{Database, THEME, ended, eventually, options, refusal, task};
+
+async fn working(database: &Database) -> (Gaia, Scheduler) {
+    let gaia = database
+        .builder()
+        .handler("Demo", "Echo", async_fn(async |_, args: Value| Ok(args)))
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    (gaia, demo)
+}
+
+/// The guide's columns, in SQLite's words, with a row in it and not one column of ours.
+const GUIDE: &str = "
+    CREATE TABLE asynctasks (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, service_name varchar(255) NOT NULL, method_name varchar(255) NOT NULL,
+      task_name varchar(255) NOT NULL, arg text, max_retry_time int(11) DEFAULT '3', system_name varchar(100) NOT NULL,
+      task_status varchar(50) DEFAULT 'Wait', last_run_time datetime DEFAULT NULL, last_run_end_time datetime DEFAULT NULL,
+      last_run_duration bigint(20) DEFAULT '0', create_time datetime DEFAULT CURRENT_TIMESTAMP,
+      update_time datetime DEFAULT CURRENT_TIMESTAMP, retry_time int(11) DEFAULT '0', last_result text, last_err_msg text,
+      log_id varchar(100) DEFAULT NULL);
+    CREATE TABLE asynctask_exec_row (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, task_id bigint(20) NOT NULL, task_status varchar(50) DEFAULT NULL,
+      last_result text, last_err_msg text, last_run_time datetime DEFAULT NULL, last_run_end_time datetime DEFAULT NULL,
+      last_run_duration bigint(20) DEFAULT '0', log_id varchar(100) DEFAULT NULL,
+      create_time datetime DEFAULT CURRENT_TIMESTAMP);
+    INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, max_retry_time)
+      VALUES ('Demo', 'Echo', '创建订单', '{\"order\": 1}', 'demo', 3);
+    INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, task_status)
+      VALUES ('Demo', 'Echo', 'left behind', '1', 'demo', 'Running');
+    INSERT INTO asynctask_exec_row (task_id, task_status) VALUES (99, 'Success');";
+
+#[actix_rt::test]
+async fn tables_of_the_guide_are_adopted_with_their_rows() {
+    let database = Database::fresh();
+    database.execute(GUIDE);
+    let (gaia, demo) = working(&database).await;
+    let task = ended(&demo, 1).await;
+    assert_eq!(
+        (task.status, task.name.as_str()),
+        (TaskStatus::Success, "创建订单")
+    );
+    assert_eq!(task.last_result.as_deref(), Some("{\"order\":1}"));
+    // What another framework runs, or has left behind, is not ours to judge; people may cancel it and retry.
+    assert_eq!(
+        demo.get_task_detail(2).await.expect("is there").status,
+        TaskStatus::Running
+    );
+    demo.cancel_task(2).await.expect("nobody runs it");
+    demo.retry_task(2).await.expect("is Cancelled");
+    assert_eq!(ended(&demo, 2).await.status, TaskStatus::Success);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn rows_of_plain_sql_with_only_the_guides_columns_are_executed() {
+    let database = Database::fresh();
+    let (gaia, demo) = working(&database).await;
+    database.execute(
+        "INSERT INTO asynctasks (service_name, method_name, task_name, system_name) VALUES ('Demo', 'Echo', 'no arg', 'demo');
+         INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name) VALUES ('Demo', 'Echo', 'empty', '', 'demo');
+         INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, max_retry_time, retry_time)
+           VALUES ('Demo', 'Echo', 'nulls', '\"x\"', 'demo', NULL, NULL);
+         INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, max_retry_time)
+           VALUES ('Demo', 'Echo', 'not JSON', '{oops', 'demo', -5);
+         INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, task_status)
+           VALUES ('Demo', 'Echo', 'odd', '1', 'demo', 'Sleeping');
+         INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, run_at)
+           VALUES ('Demo', 'Echo', 'due', '2', 'demo', datetime('now', '+1 seconds'));",
+    );
+    let results = ["null", "null", "\"x\""];
+    for (id, result) in (1..).zip(results) {
+        assert_eq!(ended(&demo, id).await.last_result.as_deref(), Some(result));
+    }
+    let bad = ended(&demo, 4).await;
+    assert_eq!(bad.status, TaskStatus::Failed);
+    assert!(bad.last_error.expect("has one").starts_with("PARAM_ERROR"));
+    assert_eq!(
+        database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Sleeping'"),
+        1
+    );
+    assert_eq!(ended(&demo, 6).await.status, TaskStatus::Success);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_row_that_plain_sql_puts_back_to_wait_runs_again() {
+    let database = Database::fresh();
+    let (gaia, demo) = working(&database).await;
+    let id = demo.add_task(task("Echo")).await.expect("is added").id;
+    ended(&demo, id).await;
+    database.execute("UPDATE asynctasks SET task_status = 'Wait', retry_time = 0");
+    eventually("a second run", async || {
+        let page = demo
+            .get_task_exec_records(id, PageRequest::default())
+            .await
+            .expect("lists");
+        (page.total == 2).then_some(())
+    })
+    .await;
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn processes_that_start_together_migrate_once() {
+    let database = Database::fresh();
+    let starts = (0..8).map(|_| {
+        let url = database.url();
+        std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async {
+                let store = Store::connect(&url, gaia_actors::Clock::system()).await?;
+                store.migrate().await?;
+                store.check_schema().await
+            })
+        })
+    });
+    for start in starts.collect::<Vec<_>>() {
+        start.join().expect("joins").expect("migrates");
+    }
+}
+
+#[actix_rt::test]
+async fn a_schema_that_is_missing_or_too_new_is_refused() {
+    let database = Database::fresh();
+    let text = refusal(database.builder().migrate(false).start().await);
+    assert!(
+        text.contains("lacks 2 of this version's migrations"),
+        "{text}"
+    );
+    assert!(text.contains("Store::migrate"), "{text}");
+
+    database
+        .builder()
+        .start()
+        .await
+        .expect("starts")
+        .stop()
+        .await
+        .expect("stops");
+    database
+        .builder()
+        .migrate(false)
+        .start()
+        .await
+        .expect("starts")
+        .stop()
+        .await
+        .expect("stops");
+
+    database.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
+    for migrate in [true, false] {
+        let text = refusal(database.builder().migrate(migrate).start().await);
+        assert!(
+            text.contains("migrated by a newer version of gaia-actors (it has 29990101000000)"),
+            "{text}"
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn themes_share_the_tables_and_nothing_else() {
+    let database = Database::fresh();
+    let (gaia, demo) = working(&database).await;
+    let other = gaia.scheduler("other").expect("is a theme");
+    let theirs = other.add_task(task("Echo")).await.expect("is added").id;
+    let ours = demo.add_task(task("Echo")).await.expect("is added").id;
+    ended(&demo, ours).await;
+    assert_eq!(
+        other
+            .get_task_detail(theirs)
+            .await
+            .expect("is there")
+            .status,
+        TaskStatus::Wait
+    );
+    assert_eq!(
+        gaia.all_scheduler_status()
+            .await
+            .expect("runs here")
+            .keys()
+            .collect::<Vec<_>>(),
+        [THEME]
+    );
+    gaia.stop().await.expect("stops");
+}

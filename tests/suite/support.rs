@@ -255,7 +255,7 @@ impl Drop for NodeProcess {
 }
 
 /// The example that cargo builds together with the tests.
-fn node_program() -> PathBuf {
+pub fn node_program() -> PathBuf {
     let tests = std::env::current_exe().expect("has a path");
     let profile = tests
         .parent()

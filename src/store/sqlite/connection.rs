@@ -132,10 +132,18 @@ async fn open(url: &SqliteUrl) -> Result<SqliteConnection, StoreError> {
         Ok(conn)
     });
     let opened = opened.await.unwrap_or_else(|error| Err(error.to_string()));
-    opened.map_err(|reason| StoreError::Connect {
-        url: DatabaseUrl::Sqlite(url.clone()).to_string(),
-        reason,
+    opened.map_err(|reason| match is_read_only(&reason) {
+        true => StoreError::ReadOnly(reason),
+        false => StoreError::Connect {
+            url: DatabaseUrl::Sqlite(url.clone()).to_string(),
+            reason,
+        },
     })
+}
+
+/// SQLite has a code for it, which diesel does not pass on.
+fn is_read_only(error: &str) -> bool {
+    error.contains("readonly database")
 }
 
 /// Switches to write-ahead logging. The switch needs the file for itself for a moment and SQLite does not wait for that
@@ -149,8 +157,6 @@ fn set_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // A read-only file stays as it is: the first write will say so.
-            Err(error) if error.to_string().contains("readonly") => return Ok(()),
             done => return done,
         }
     }
