@@ -114,7 +114,7 @@ fn server(database: Database, scheduler: Scheduler) -> Result<Server, String> {
 #[derive(Debug, Clone)]
 struct Database {
     path: String,
-    /// The file takes one writer at a time. Who waits here is served in turn; who waits in SQLite, by luck.
+    /// The file takes one writer at a time. Who waits here is served in turn; who waits for the file, by luck.
     turn: Arc<Mutex<()>>,
 }
 

@@ -73,7 +73,7 @@ impl From<DieselError> for StoreError {
             }
             error => {
                 let text = error.to_string();
-                if text.contains("readonly database") {
+                if is_read_only(&text) {
                     Self::ReadOnly(text)
                 } else {
                     Self::Database(text)
@@ -81,4 +81,9 @@ impl From<DieselError> for StoreError {
             }
         }
     }
+}
+
+/// SQLite has a code for it, which diesel does not pass on.
+pub(super) fn is_read_only(text: &str) -> bool {
+    text.contains("readonly database")
 }

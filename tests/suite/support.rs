@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -254,20 +254,27 @@ impl Drop for NodeProcess {
     }
 }
 
-/// The example that cargo builds together with the tests.
+/// The program of `examples/node`, built from what the sources say now: `cargo test --test suite` alone builds no examples.
 pub fn node_program() -> PathBuf {
+    static BUILT: Once = Once::new();
     let tests = std::env::current_exe().expect("has a path");
     let profile = tests
         .parent()
         .and_then(Path::parent)
         .expect("lies in target/<profile>/deps");
-    let program = profile.join("examples").join("node");
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo build --example node`",
-        program.display()
-    );
-    program
+    BUILT.call_once(|| {
+        let release = profile.ends_with("release").then_some("--release");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--example", "node"])
+            .args(release)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(
+            built.expect("cargo runs").success(),
+            "the example does not build"
+        );
+    });
+    profile.join("examples").join("node")
 }
 
 /// What the nodes of a database really did, from their `EFFECTS` file.

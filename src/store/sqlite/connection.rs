@@ -13,6 +13,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::store::{
     StoreError,
+    error::is_read_only,
     url::{DatabaseUrl, SqliteUrl},
 };
 
@@ -139,11 +140,6 @@ async fn open(url: &SqliteUrl) -> Result<SqliteConnection, StoreError> {
             reason,
         },
     })
-}
-
-/// SQLite has a code for it, which diesel does not pass on.
-fn is_read_only(error: &str) -> bool {
-    error.contains("readonly database")
 }
 
 /// Switches to write-ahead logging. The switch needs the file for itself for a moment and SQLite does not wait for that

@@ -32,6 +32,7 @@ use connection::Shared;
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
+    error::is_read_only,
     rows::{ClaimedRow, Finish, Finished, NewTaskRow},
     schema::{asynctask_exec_row, asynctasks},
     url::SqliteUrl,
@@ -109,7 +110,7 @@ impl Sqlite {
         });
         migrated.await?.map_err(|error| {
             let text = error.to_string();
-            if text.contains("readonly") {
+            if is_read_only(&text) {
                 StoreError::ReadOnly(text)
             } else {
                 StoreError::Migration {
