@@ -57,17 +57,10 @@ async fn main() -> Result<()> {
 async fn drain(options: &Options) -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        ours.push(rate(
-            options.tasks,
-            drain_ours(options.tasks, options.workers).await?,
-        ));
+        ours.push(rate(options.tasks, drain_ours(options.tasks, options.workers).await?));
         bare.push(rate(options.tasks, drain_bare(options.tasks).await?));
     }
-    let ratios = ours
-        .iter()
-        .zip(&bare)
-        .map(|(ours, bare)| ours / bare)
-        .collect();
+    let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
     println!(
         "drain   backend=sqlite tasks={} workers={} rounds={} ours={:.0}/s bare={:.0}/s ratio={:.2} (ours {}, bare {})",
         options.tasks,
@@ -86,8 +79,7 @@ async fn drain(options: &Options) -> Result<()> {
 async fn pickup(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (started, mut starts) = mpsc::unbounded_channel();
-    let handler =
-        async_fn(async move |_, _: Value| started.send(Instant::now()).map_err(TaskError::from));
+    let handler = async_fn(async move |_, _: Value| started.send(Instant::now()).map_err(TaskError::from));
     let gaia = Gaia::builder()
         .database(url(&folder))
         .handler("Bench", "Noop", handler)
@@ -148,11 +140,7 @@ async fn drain_ours(tasks: usize, workers: usize) -> Result<Duration> {
     let took = began.elapsed();
 
     let counts = client.count_by_status().await?;
-    assert_eq!(
-        counts[&TaskStatus::Success],
-        i64::try_from(tasks)?,
-        "{counts:?}"
-    );
+    assert_eq!(counts[&TaskStatus::Success], i64::try_from(tasks)?, "{counts:?}");
     gaia.stop().await?;
     Ok(took)
 }
@@ -207,10 +195,7 @@ fn rate(tasks: usize, took: Duration) -> f64 {
     tasks as f64 / took.as_secs_f64()
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "microseconds are far below 2^53")]
 fn millis(micros: u64) -> f64 {
     micros as f64 / 1_000.0
 }

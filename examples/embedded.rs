@@ -13,21 +13,19 @@
 //!
 //! The first order is answered with 202 and its ids, and is `confirmed` a moment later. The one of 0 is answered with 400,
 //! and neither it nor its task is in the database. `LISTEN` (default `127.0.0.1:8080`) says where to listen, `DATABASE_URL`
-//! (default `sqlite:embedded.db`) where the data are. Ctrl-C or SIGTERM stops it: first the actors, once the tasks that
-//! run have ended, then the server.
+//! (default `sqlite:embedded.db`) where the data are. Ctrl-C or SIGTERM stops it: first the server, then the actors,
+//! once the tasks that run have ended.
 
 use std::sync::Arc;
 
 use actix_web::{
-    App, HttpResponse, HttpServer, ResponseError, dev::Server, get, http::StatusCode, middleware,
-    post, web,
+    App, HttpResponse, HttpServer, ResponseError, dev::Server, get, http::StatusCode, middleware, post, web,
 };
 use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::{
-    AsyncConnection, RunQueryDsl, SimpleAsyncConnection,
-    sync_connection_wrapper::SyncConnectionWrapper,
+    AsyncConnection, RunQueryDsl, SimpleAsyncConnection, sync_connection_wrapper::SyncConnectionWrapper,
 };
-use gaia_actors::{Config, Endpoint, prelude::*};
+use gaia_actors::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -50,27 +48,19 @@ const CREATE_ORDERS: &str = "CREATE TABLE IF NOT EXISTS orders (\
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:embedded.db".to_owned());
-    let gaia = Gaia::builder()
-        .config(Config::from_env()?)
-        .database(url)
-        .start()
-        .await?;
+    let config = Config::from_json(r#"{ "Databases": { "default": "sqlite:embedded.db" } }"#)?.with_env()?;
+    let gaia = Gaia::builder().config(config).start().await?;
 
     let served = serve(&gaia).await;
-    // Nothing new after a graceful stop; it matters if the server could not start.
+    // The server takes no more orders: now let the tasks end that run.
     gaia.stop().await?;
     served
 }
 
-/// Runs until SIGINT or SIGTERM, and ends what was begun.
+/// Serves until SIGINT or SIGTERM.
 async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
     let database = Database::of(gaia)?;
-    database
-        .connect()
-        .await?
-        .batch_execute(CREATE_ORDERS)
-        .await?;
+    database.connect().await?.batch_execute(CREATE_ORDERS).await?;
     let confirm = confirm_with(database.clone());
     gaia.registry()
         .register("OrderService", "ConfirmOrder", confirm)
@@ -79,13 +69,7 @@ async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
     let options = gaia.scheduler_options("order-task");
     let scheduler = gaia.start_scheduler(options).await?;
 
-    let server = server(database, scheduler)?;
-    let handle = server.handle();
-    let serving = actix_web::rt::spawn(server);
-    // An order that comes while the last tasks end is safe: its task is in the database, and runs after the next start.
-    gaia.run_until_signal().await?;
-    handle.stop(true).await;
-    Ok(serving.await??)
+    Ok(server(database, scheduler)?.await?)
 }
 
 fn server(database: Database, scheduler: Scheduler) -> Result<Server, String> {
@@ -99,10 +83,7 @@ fn server(database: Database, scheduler: Scheduler) -> Result<Server, String> {
             .service(show_task)
             .service(show_records)
             .service(resize)
-    })
-    // Once actix-web has handled a signal, it stops every thread of the actix system, and with them the actors in the midst
-    // of their tasks. So the actors listen instead.
-    .disable_signals();
+    });
     let bound = server.bind(&listen);
     let bound = bound.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     Ok(bound.run())
@@ -132,8 +113,7 @@ impl Database {
         }
     }
 
-    /// A connection for one piece of work. If a request is dropped in the middle of a transaction (its client is gone, the
-    /// server stops), its connection goes with it and the database rolls back; one that is kept would keep the transaction.
+    /// A connection for one piece of work: cheap with SQLite, and whatever goes wrong in it goes with it.
     async fn connect(&self) -> Result<Connection, ApiError> {
         let mut conn = Connection::establish(&self.path).await?;
         // The actors write to the same file: wait for them instead of failing.
@@ -178,6 +158,16 @@ async fn place_order(
     scheduler: web::Data<Scheduler>,
     order: web::Json<NewOrder>,
 ) -> Result<HttpResponse, ApiError> {
+    // In a task of its own: if the client hangs up, actix-web drops this function, and a transaction must not be dropped.
+    let placed = actix_web::rt::spawn(place(database, scheduler, order.into_inner()));
+    Ok(HttpResponse::Accepted().json(placed.await??))
+}
+
+async fn place(
+    database: web::Data<Database>,
+    scheduler: web::Data<Scheduler>,
+    order: NewOrder,
+) -> Result<Placed, ApiError> {
     let _turn = database.turn.lock().await;
     let mut conn = database.connect().await?;
     let placed = conn
@@ -185,15 +175,11 @@ async fn place_order(
         .await?;
     // Only now can the workers see it.
     scheduler.task_quick_queue(placed.task);
-    Ok(HttpResponse::Accepted().json(placed))
+    Ok(placed)
 }
 
 /// Both rows, or an error and neither.
-async fn insert(
-    conn: &mut Connection,
-    scheduler: &Scheduler,
-    new: &NewOrder,
-) -> Result<Placed, ApiError> {
+async fn insert(conn: &mut Connection, scheduler: &Scheduler, new: &NewOrder) -> Result<Placed, ApiError> {
     let order = diesel::insert_into(orders::table)
         .values((orders::item.eq(&new.item), orders::amount.eq(new.amount)))
         .returning(orders::id)
@@ -206,18 +192,13 @@ async fn insert(
     // Last on purpose: here are two rows to be rolled back.
     if new.amount < 1 {
         let amount = new.amount;
-        return Err(ApiError::BadInput(format!(
-            "amount is {amount}, expected at least 1"
-        )));
+        return Err(ApiError::BadInput(format!("amount is {amount}, expected at least 1")));
     }
     Ok(Placed { order, task })
 }
 
 #[get("/tasks/{id}")]
-async fn show_task(
-    scheduler: web::Data<Scheduler>,
-    id: web::Path<i64>,
-) -> Result<HttpResponse, ApiError> {
+async fn show_task(scheduler: web::Data<Scheduler>, id: web::Path<i64>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(scheduler.get_task_detail(*id).await?))
 }
 
@@ -232,10 +213,7 @@ async fn show_records(
 }
 
 #[post("/workers/{n}")]
-async fn resize(
-    scheduler: web::Data<Scheduler>,
-    workers: web::Path<usize>,
-) -> Result<HttpResponse, ApiError> {
+async fn resize(scheduler: web::Data<Scheduler>, workers: web::Path<usize>) -> Result<HttpResponse, ApiError> {
     scheduler.resize_workers(*workers).await?;
     Ok(HttpResponse::Ok().json(json!({ "workers": *workers })))
 }
@@ -251,6 +229,8 @@ enum ApiError {
     Orders(#[from] diesel::result::Error),
     #[error(transparent)]
     Connection(#[from] diesel::ConnectionError),
+    #[error("the order was not placed: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
 }
 
 impl ResponseError for ApiError {

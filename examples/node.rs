@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use gaia_actors::{Config, Endpoint, prelude::*};
+use gaia_actors::prelude::*;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -81,22 +81,13 @@ fn handlers(effects: &Arc<Effects>) -> Vec<(&'static str, Endpoint)> {
             "Fail",
             demo(effects, async |ctx: TaskContext, Times { times }| {
                 if ctx.attempt() <= times {
-                    return Err(TaskError::failed(format!(
-                        "attempt {} fails as asked",
-                        ctx.attempt()
-                    )));
+                    return Err(TaskError::failed(format!("attempt {} fails as asked", ctx.attempt())));
                 }
                 Ok(Value::Null)
             }),
         ),
-        (
-            "Panic",
-            demo(effects, async |_, _: Value| panic!("panics as asked")),
-        ),
-        (
-            "Abort",
-            demo(effects, async |_, _: Value| std::process::abort()),
-        ),
+        ("Panic", demo(effects, async |_, _: Value| panic!("panics as asked"))),
+        ("Abort", demo(effects, async |_, _: Value| std::process::abort())),
         ("Block", blocking(effects)),
     ]
 }

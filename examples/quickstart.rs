@@ -14,13 +14,14 @@
 use std::{
     collections::BTreeMap,
     panic,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
 use actix::Actor;
 use actix_rt::time::sleep;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
-use gaia_actors::{CancelAnswer, Config, prelude::*};
+use gaia_actors::{CancelAnswer, prelude::*};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,15 +35,24 @@ const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 const PANIC: &str = "the printer is on fire";
 
 #[actix_rt::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+    match demonstrate().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demonstrate() -> Result<()> {
     keep_quiet_about_the_planned_panic();
-    let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:quickstart.db".to_owned());
+    let config = Config::from_json(r#"{ "Databases": { "default": "sqlite:quickstart.db" } }"#)?.with_env()?;
     let theme = chrono::Utc::now().format("order-task-%Y%m%d-%H%M%S-%3f");
     let options = SchedulerOptions::new(theme.to_string()).worker_num(WORKERS_AT_FIRST);
     let gaia = Gaia::builder()
-        .config(Config::from_env()?)
-        .database(url)
+        .config(config)
         .handler("OrderService", "AsyncCreateOrder", async_fn(create_order))
         .handler("OrderService", "AsyncPrintInvoice", async_fn(print_invoice))
         .handler("OrderService", "AsyncShipOrder", async_fn(ship_order))
@@ -65,10 +75,7 @@ async fn run(gaia: &Gaia, scheduler: &Scheduler) -> Result<()> {
     }
 
     println!("theme {}: {ORDERS} orders added", scheduler.theme());
-    tokio::try_join!(
-        watch(scheduler),
-        cancel_once_begun(scheduler, &ids[&Kind::Cancelled])
-    )?;
+    tokio::try_join!(watch(scheduler), cancel_once_begun(scheduler, &ids[&Kind::Cancelled]))?;
     show_kinds(scheduler, &ids).await?;
     let checked = check(scheduler, &kinds).await;
     show_where_to_look(gaia, scheduler, &ids);

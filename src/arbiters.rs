@@ -1,6 +1,9 @@
-//! The threads on which workers run.
+//! The threads on which the actors run.
 //!
-//! Handlers share these threads. One that blocks (it should not, but it will) holds up its thread, so the threads are
+//! They belong to an actix system of their own: when the application's system stops (as actix-web makes it do at every
+//! signal), its arbiters are gone at once, and so would be the tasks that run, without the grace they were promised.
+//!
+//! Handlers share the worker threads. One that blocks (it should not, but it will) holds up its thread, so the threads are
 //! asked for a sign of life, and a thread that gives none for [`STALLED_AFTER`] is replaced: the pools move what had not
 //! begun to others, and leave the blocked run where it is until it ends.
 
@@ -9,14 +12,50 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
+use tokio::sync::oneshot;
 
 /// A thread that has not answered for this long counts as blocked. Longer than any pause a loaded machine makes.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
+
+/// The thread of all actors but the workers, where no code of users can block them. Its system is that of the worker
+/// threads too: they all end with the last owner of this value.
+#[derive(Debug)]
+pub(crate) struct Control(System);
+
+impl Control {
+    pub(crate) fn start() -> io::Result<Arc<Self>> {
+        let (tell, told) = mpsc::channel();
+        thread::Builder::new().name("gaia-control".to_owned()).spawn(move || {
+            let runner = System::new();
+            // Whoever started us waits for this.
+            let _ = tell.send(System::current());
+            if let Err(error) = runner.run() {
+                log::error!("the control thread ended with an error: {error}");
+            }
+        })?;
+        let system = told
+            .recv()
+            .map_err(|_| io::Error::other("the control thread ended before it began"))?;
+        Ok(Arc::new(Self(system)))
+    }
+
+    pub(crate) fn handle(&self) -> ArbiterHandle {
+        self.0.arbiter().clone()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
 
 /// One thread with an actix event loop. It ends with the last owner of this value.
 #[derive(Debug)]
@@ -29,13 +68,8 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Starts a thread. Must be called inside an actix system.
-    pub(crate) fn start() -> io::Result<Arc<Self>> {
-        if System::try_current().is_none() {
-            return Err(io::Error::other(
-                "no actix system runs here; start Gaia inside #[actix_rt::main], #[actix_web::main] or System::new().block_on(…)",
-            ));
-        }
+    /// Starts a thread in the system that is current on this one.
+    fn start() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             arbiter: Arbiter::try_new()?,
             asked: Mutex::default(),
@@ -59,15 +93,12 @@ impl Thread {
         if self.answered.swap(false, Ordering::Relaxed) {
             *asked = None;
         }
-        let dead = match *asked {
-            Some(since) => since.elapsed() > STALLED_AFTER || !self.arbiter.alive(),
-            None => {
-                *asked = Some(Instant::now());
-                let answered = Arc::clone(&self.answered);
-                !self
-                    .arbiter
-                    .spawn_fn(move || answered.store(true, Ordering::Relaxed))
-            }
+        let dead = if let Some(since) = *asked {
+            since.elapsed() > STALLED_AFTER || !self.arbiter.alive()
+        } else {
+            *asked = Some(Instant::now());
+            let answered = Arc::clone(&self.answered);
+            !self.arbiter.spawn_fn(move || answered.store(true, Ordering::Relaxed))
         };
         dead && !self.stalled.swap(true, Ordering::Relaxed)
     }
@@ -90,10 +121,19 @@ struct Inner {
 }
 
 impl Threads {
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
-        let threads = (0..count.max(1)).map(|_| Thread::start());
+    /// Starts `count` worker threads in the system of `control`.
+    pub(crate) async fn start(control: &Control, count: usize) -> io::Result<Self> {
+        let (tell, told) = oneshot::channel();
+        control.handle().spawn_fn(move || {
+            let threads: io::Result<Vec<_>> = (0..count.max(1)).map(|_| Thread::start()).collect();
+            // Whoever asked may have given up.
+            let _ = tell.send(threads);
+        });
+        let threads = told
+            .await
+            .map_err(|_| io::Error::other("the control thread is gone"))??;
         Ok(Self(Arc::new(Inner {
-            threads: Mutex::new(threads.collect::<io::Result<_>>()?),
+            threads: Mutex::new(threads),
             next: AtomicUsize::new(0),
         })))
     }
@@ -105,7 +145,8 @@ impl Threads {
         Arc::clone(&threads[turn % threads.len()])
     }
 
-    /// Asks every thread for a sign of life and replaces those that are blocked or dead. Answers whether any was.
+    /// Asks every thread for a sign of life and replaces those that are blocked or dead. Answers whether any was. To be
+    /// called on the control thread.
     pub(crate) fn replace_stalled(&self) -> bool {
         let mut replaced = false;
         for thread in self.threads().iter_mut().filter(|thread| thread.check()) {
@@ -113,7 +154,7 @@ impl Threads {
             match Thread::start() {
                 Ok(fresh) => *thread = fresh,
                 Err(error) => {
-                    log::error!("cannot start a thread in place of a blocked one: {error}")
+                    log::error!("cannot start a thread in place of a blocked one: {error}");
                 }
             }
         }
@@ -121,9 +162,6 @@ impl Threads {
     }
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Thread>>> {
-        self.0
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,9 +14,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Notes a failure and answers how long to wait.
     pub(crate) fn failed(&mut self) -> Duration {
-        let wait = FIRST
-            .saturating_mul(2_u32.saturating_pow(self.failures))
-            .min(LONGEST);
+        let wait = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         wait.mul_f64(0.5 + fastrand::f64() / 2.0)
     }

@@ -57,9 +57,7 @@ impl Clock {
         match &self.0 {
             // Databases keep microseconds: what is written is what is read.
             Source::System(_) => Utc::now().trunc_subsecs(6),
-            Source::Manual(manual) => {
-                manual.began + TimeDelta::from_std(self.elapsed()).unwrap_or(TimeDelta::MAX)
-            }
+            Source::Manual(manual) => manual.began + TimeDelta::from_std(self.elapsed()).unwrap_or(TimeDelta::MAX),
         }
     }
 
@@ -68,10 +66,7 @@ impl Clock {
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
             Source::System(began) => began.elapsed(),
-            Source::Manual(manual) => *manual
-                .elapsed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
+            Source::Manual(manual) => *manual.elapsed.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -90,10 +85,7 @@ impl Clock {
     /// Moves a manual clock on and wakes whoever waits for that time. The machine's clock cannot be moved: nothing happens.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.0 {
-            let mut elapsed = manual
-                .elapsed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut elapsed = manual.elapsed.lock().unwrap_or_else(PoisonError::into_inner);
             *elapsed = elapsed.saturating_add(by);
             manual.moved.send_replace(*elapsed);
         }

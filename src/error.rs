@@ -36,9 +36,7 @@ pub enum Error {
         status: TaskStatus,
     },
     /// The task cannot be queued again while another unfinished task has its unique key.
-    #[error(
-        "cannot retry task {id}: another unfinished task has its unique key; wait for that one, or cancel it"
-    )]
+    #[error("cannot retry task {id}: another unfinished task has its unique key; wait for that one, or cancel it")]
     UniqueKeyTaken {
         /// The task.
         id: i64,
@@ -63,9 +61,7 @@ pub enum Error {
         theme: String,
     },
     /// The operation needs the theme's workers, and they are not in this process.
-    #[error(
-        "theme {theme:?} has no scheduler in this process; start one, or ask a process that has it"
-    )]
+    #[error("theme {theme:?} has no scheduler in this process; start one, or ask a process that has it")]
     NotScheduledHere {
         /// The theme.
         theme: String,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod arbiters;
 mod asynctask;
@@ -15,22 +16,21 @@ pub mod store;
 pub mod testing;
 
 pub use asynctask::{
-    AddTask, AddTasks, CancelAnswer, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,
-    GetTaskExecRecords, PauseTheme, ReceiveTask, ResizeWorkers, ResumeTheme, RetryTask, Scheduler,
-    SchedulerOptions, SchedulerStatus, TaskQuickQueue, WaitFor,
+    AddTask, AddTasks, CancelAnswer, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
+    PauseTheme, ReceiveTask, ResizeWorkers, ResumeTheme, RetryTask, Scheduler, SchedulerOptions, SchedulerStatus,
+    TaskQuickQueue, WaitFor,
 };
 pub use clock::Clock;
 pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, NodeConfig};
 pub use domain::{
-    ActionOnTask, AddedTask, ExecRecord, Failure, InvalidInput, Json, ListTasks, MAX_ARG_BYTES,
-    MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, NewTask, Outcome, Page, PageRequest,
-    RetryPolicy, Task, TaskError, TaskStatus,
+    ActionOnTask, AddedTask, ExecRecord, Failure, InvalidInput, Json, ListTasks, MAX_ARG_BYTES, MAX_NAME_CHARS,
+    MAX_PAGE_SIZE, MAX_THEME_CHARS, NewTask, Outcome, Page, PageRequest, RetryPolicy, Task, TaskError, TaskStatus,
 };
 pub use error::Error;
 pub use node::NodeActor;
 pub use registry::{
-    Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError,
-    TaskContext, async_fn, blocking_fn,
+    Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, TaskContext, async_fn,
+    blocking_fn,
 };
 pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, StopGaia, StopReport};
 pub use store::{EnqueueConnection, StoreError};
@@ -38,8 +38,8 @@ pub use store::{EnqueueConnection, StoreError};
 /// What nearly every user needs: `use gaia_actors::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        AddTask, CancelTask, Error, Gaia, Invoke, Json, ListTasks, NewTask, PageRequest,
-        ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions, TaskContext, TaskError,
-        TaskStatus, async_fn, blocking_fn,
+        AddTask, CancelTask, Config, Endpoint, Error, Gaia, Invoke, Json, ListTasks, NewTask, PageRequest,
+        ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn,
+        blocking_fn,
     };
 }

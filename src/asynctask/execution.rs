@@ -92,10 +92,7 @@ pub(super) async fn caught<F>(hook: impl FnOnce() -> F) -> Result<(), InvokeErro
 where
     F: Future<Output = Result<(), TaskError>>,
 {
-    match AssertUnwindSafe(async { hook().await })
-        .catch_unwind()
-        .await
-    {
+    match AssertUnwindSafe(async { hook().await }).catch_unwind().await {
         Ok(done) => done.map_err(InvokeError::Handler),
         Err(payload) => Err(InvokeError::Panicked(panic_text(&*payload))),
     }
@@ -121,10 +118,7 @@ fn classify(answer: Answer) -> Outcome {
             failed(Failure::Discarded, error)
         }
         Err(InvokeError::Handler(TaskError::Failed(error))) => failed(Failure::Error, error),
-        Err(InvokeError::Panicked(message)) => failed(
-            Failure::Panicked,
-            format!("the handler panicked: {message}"),
-        ),
+        Err(InvokeError::Panicked(message)) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
     }
@@ -161,26 +155,17 @@ mod tests {
             _ => None,
         };
         assert_eq!(failure(Ok(Json::null())), None);
-        assert_eq!(
-            failure(handler(TaskError::failed("no"))),
-            Some(Failure::Error)
-        );
+        assert_eq!(failure(handler(TaskError::failed("no"))), Some(Failure::Error));
         assert_eq!(
             failure(handler(TaskError::failed("PARAM_ERROR: no amount"))),
             Some(Failure::Discarded)
         );
-        assert_eq!(
-            failure(handler(TaskError::discard("no"))),
-            Some(Failure::Discarded)
-        );
+        assert_eq!(failure(handler(TaskError::discard("no"))), Some(Failure::Discarded));
         assert_eq!(
             failure(Err(InvokeError::Panicked("x".to_owned()))),
             Some(Failure::Panicked)
         );
-        assert_eq!(
-            failure(Err(InvokeError::Gone("x".to_owned()))),
-            Some(Failure::Lost)
-        );
+        assert_eq!(failure(Err(InvokeError::Gone("x".to_owned()))), Some(Failure::Lost));
         let snoozed = classify(handler(TaskError::Snooze(Duration::from_secs(3))));
         assert_eq!(snoozed, Outcome::Snoozed(Duration::from_secs(3)));
     }
@@ -192,14 +177,8 @@ mod tests {
             told_to_stop(CancelReason::Node, obeyed.clone()),
             Outcome::HandedBack { started: true }
         );
-        assert_eq!(
-            told_to_stop(CancelReason::Request, obeyed),
-            Outcome::Cancelled
-        );
+        assert_eq!(told_to_stop(CancelReason::Request, obeyed), Outcome::Cancelled);
         let finished = Outcome::Succeeded(Json::null());
-        assert_eq!(
-            told_to_stop(CancelReason::Request, finished.clone()),
-            finished
-        );
+        assert_eq!(told_to_stop(CancelReason::Request, finished.clone()), finished);
     }
 }

@@ -19,7 +19,7 @@ use super::{
     status::SchedulerStatus,
 };
 use crate::{
-    arbiters::{Thread, Threads},
+    arbiters::{Control, Threads},
     clock::Clock,
     domain::RetryPolicy,
     error::Error,
@@ -55,7 +55,7 @@ pub(crate) struct MachineParts {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
-    pub(crate) control: Arc<Thread>,
+    pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) paused: bool,
 }
@@ -98,12 +98,7 @@ impl Machine {
             recorder: recorder.clone(),
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         });
-        let pool = WorkerPool::new(
-            Arc::clone(&theme),
-            parts.threads,
-            Arc::clone(&wake),
-            parts.paused,
-        );
+        let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), parts.paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
         let scanner = ScannerActor::new(
             theme,
@@ -261,9 +256,6 @@ impl ThemeClaim {
 impl Drop for ThemeClaim {
     fn drop(&mut self) {
         let key = (std::mem::take(&mut self.0), std::mem::take(&mut self.1));
-        CLAIMED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
+        CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 }

@@ -31,9 +31,8 @@ mod worker;
 pub(crate) use gate::GateChange;
 pub(crate) use machine::{Machine, MachineParts, Machines};
 pub use messages::{
-    AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,
-    GetTaskExecRecords, PauseTheme, ReceiveTask, ResizeWorkers, ResumeTheme, RetryTask,
-    TaskQuickQueue, WaitFor,
+    AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, PauseTheme,
+    ReceiveTask, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub use options::SchedulerOptions;
 pub use scheduler::{CancelAnswer, Scheduler};

@@ -87,10 +87,7 @@ impl SchedulerOptions {
 
     /// How long an idle scanner waits before it looks again without having been woken. Default 5 s; at least 1 ms.
     pub fn scan_interval(self, scan_interval: Duration) -> Self {
-        Self {
-            scan_interval,
-            ..self
-        }
+        Self { scan_interval, ..self }
     }
 
     /// How many claimed tasks may wait in memory for a worker. Default 1000. As few as half a second's work are kept there,
@@ -105,10 +102,7 @@ impl SchedulerOptions {
     /// How many tasks one scan claims, to begin with: under load it doubles up to
     /// [`task_id_chan_length`](Self::task_id_chan_length). Default 50.
     pub fn scan_task_num(self, scan_task_num: usize) -> Self {
-        Self {
-            scan_task_num,
-            ..self
-        }
+        Self { scan_task_num, ..self }
     }
 
     /// Delays between the attempts of a failing task. Default: 1 s, doubling up to 10 min, ± 20 %.
@@ -126,10 +120,7 @@ impl SchedulerOptions {
 
     /// How long a cancelled handler may take to end by itself before it is dropped. Default 5 s.
     pub fn cancel_grace(self, cancel_grace: Duration) -> Self {
-        Self {
-            cancel_grace,
-            ..self
-        }
+        Self { cancel_grace, ..self }
     }
 
     /// Runs before every attempt; an error is the attempt's failure, by the rules for a handler's errors.
@@ -185,9 +176,8 @@ impl SchedulerOptions {
             let jitter = self.retry.jitter;
             format!("theme {theme:?}: retry.jitter is {jitter}, expected 0 to 1")
         });
-        faults.expect(
-            self.timeout.is_none_or(|timeout| !timeout.is_zero()),
-            || format!("theme {theme:?}: timeout is 0; leave it out for no limit"),
-        );
+        faults.expect(self.timeout.is_none_or(|timeout| !timeout.is_zero()), || {
+            format!("theme {theme:?}: timeout is 0; leave it out for no limit")
+        });
     }
 }

@@ -50,11 +50,7 @@ impl Pace {
         let elapsed = (current + took).max(SHORTEST).as_secs_f64();
         let ahead = finished / elapsed * AHEAD.as_secs_f64();
         // Whole, positive, and far below 2^53.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "see above"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
         let ahead = ahead as usize;
         ahead.min(most)
     }

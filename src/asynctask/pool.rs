@@ -110,12 +110,7 @@ pub(super) struct PoolSnapshot {
 }
 
 impl WorkerPool {
-    pub(super) fn new(
-        theme: Arc<Theme>,
-        threads: Threads,
-        wake: Arc<Notify>,
-        paused: bool,
-    ) -> Self {
+    pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Notify>, paused: bool) -> Self {
         Self {
             target: theme.options.worker_num,
             theme,
@@ -330,11 +325,7 @@ impl WorkerPool {
     // ---- stop ----
 
     fn cancel_all(&self) {
-        for run in self
-            .workers
-            .values()
-            .filter_map(|worker| worker.run.as_ref())
-        {
+        for run in self.workers.values().filter_map(|worker| worker.run.as_ref()) {
             run.cancel(CancelReason::Node);
         }
     }

@@ -7,8 +7,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
-    WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture,
 };
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -159,23 +158,14 @@ impl RecorderActor {
         }
         let count = self.pending.len().min(BATCH);
         let policy = self.policy;
-        let (ends, finishes) = self
-            .pending
-            .drain(..count)
-            .map(|ended| to_write(ended, policy))
-            .unzip();
+        let (ends, finishes) = self.pending.drain(..count).map(|ended| to_write(ended, policy)).unzip();
         Some(Batch {
             ends,
             finishes: Arc::new(finishes),
         })
     }
 
-    fn flushed(
-        &mut self,
-        batch: Batch,
-        finished: Result<Vec<Finished>, StoreError>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn flushed(&mut self, batch: Batch, finished: Result<Vec<Finished>, StoreError>, ctx: &mut Context<Self>) {
         match finished {
             Ok(finished) => {
                 self.busy = false;
@@ -236,11 +226,7 @@ impl RecorderActor {
     }
 
     fn flush_progress(&mut self, ctx: &mut Context<Self>) {
-        let batch: Vec<_> = self
-            .progress
-            .drain(..)
-            .filter_map(|run| run.take_progress())
-            .collect();
+        let batch: Vec<_> = self.progress.drain(..).filter_map(|run| run.take_progress()).collect();
         if batch.is_empty() {
             for drained in self.drained.drain(..) {
                 // Whoever asked may have given up.
@@ -388,10 +374,7 @@ impl Handler<GetRecorderSnapshot> for RecorderActor {
     type Result = MessageResult<GetRecorderSnapshot>;
 
     fn handle(&mut self, _: GetRecorderSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let refused = self
-            .refused
-            .as_ref()
-            .map_or(0, |batch| batch.finishes.len());
+        let refused = self.refused.as_ref().map_or(0, |batch| batch.finishes.len());
         MessageResult(RecorderSnapshot {
             unwritten: self.pending.len() + refused,
             ..self.counts

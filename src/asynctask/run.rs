@@ -49,11 +49,7 @@ impl Run {
         let args = std::mem::replace(&mut task.args, Json::null());
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
-            ctx: TaskContext::new(
-                facts,
-                theme.clock.clone(),
-                Some(run.clone() as Weak<dyn ProgressSink>),
-            ),
+            ctx: TaskContext::new(facts, theme.clock.clone(), Some(run.clone() as Weak<dyn ProgressSink>)),
             theme: Arc::clone(theme),
             stage: Mutex::new(Stage {
                 worker: None,
@@ -155,11 +151,7 @@ impl Run {
 
     /// The last report of progress that has not been taken yet.
     pub(super) fn take_progress(&self) -> Option<Progress> {
-        let (percent, note) = self
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()?;
+        let (percent, note) = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(Progress {
             task_id: self.task.id,
             owner: self.task.owner.clone(),

@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
-    MessageResult, ResponseFuture, SpawnHandle, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    SpawnHandle, WrapFuture,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -159,10 +159,7 @@ impl ScannerActor {
         }
         let count = claimed.tasks.len();
         if count > 0 {
-            let runs = claimed
-                .tasks
-                .into_iter()
-                .map(|task| Run::new(task, &self.theme));
+            let runs = claimed.tasks.into_iter().map(|task| Run::new(task, &self.theme));
             self.pool.do_send(Dispatch(runs.collect()));
         }
         let options = &self.theme.options;
@@ -175,9 +172,7 @@ impl ScannerActor {
         }
         self.batch = options.scan_task_num;
         let now = self.theme.clock.now();
-        let until_due = claimed
-            .next_due
-            .map(|due| (due - now).to_std().unwrap_or_default());
+        let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
         // Nodes that were started together do not scan together.
         let interval = options.scan_interval.mul_f64(1.0 - fastrand::f64() / 10.0);
         Some(until_due.map_or(interval, |due| due.min(interval)))
@@ -228,11 +223,7 @@ async fn look(store: Store, pool: Addr<WorkerPool>, mut claim: Claim) -> Scan {
     } else {
         Some(store.claim(claim).await)
     };
-    Scan {
-        first,
-        limit,
-        claimed,
-    }
+    Scan { first, limit, claimed }
 }
 
 impl Actor for ScannerActor {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{gate::GateChange, machine::Machines, status::SchedulerStatus};
 use crate::{
     domain::{
-        ActionOnTask, AddedTask, ExecRecord, InvalidInput, ListTasks, NewTask, Page, PageRequest,
-        Task, TaskStatus, check_theme,
+        ActionOnTask, AddedTask, ExecRecord, InvalidInput, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus,
+        check_theme,
     },
     error::Error,
     node::{GetRescued, NodeActor},
@@ -132,6 +132,11 @@ impl Scheduler {
     /// your transaction commits. After the commit call [`task_quick_queue`](Self::task_quick_queue) with its id (before,
     /// nobody could see it); without that it runs with the next scan.
     ///
+    /// On SQLite the file takes one writer at a time: while your transaction is open, no outcome is written, so keep it
+    /// short, and set a `busy_timeout` on your connection. And a diesel-async transaction must not be dropped half-way (as
+    /// a web server does when its client hangs up): run it in a task of its own and await that, as the example `embedded`
+    /// does.
+    ///
     /// ```no_run
     /// use diesel_async::{RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};
     /// use diesel::SqliteConnection;
@@ -155,11 +160,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// As for [`add_task`](Self::add_task).
-    pub async fn add_task_on<C: EnqueueConnection>(
-        &self,
-        conn: &mut C,
-        task: NewTask,
-    ) -> Result<AddedTask, Error> {
+    pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
         let added = Store::add_on(conn, self.rows(vec![task])?).await?;
         Ok(added[0])
     }
@@ -210,11 +211,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`Error::TaskNotFound`], [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
-    pub async fn get_task_exec_records(
-        &self,
-        id: i64,
-        page: PageRequest,
-    ) -> Result<Page<ExecRecord>, Error> {
+    pub async fn get_task_exec_records(&self, id: i64, page: PageRequest) -> Result<Page<ExecRecord>, Error> {
         page.check()?;
         self.get_task_detail(id).await?;
         Ok(self.store.records(id, page).await?)
@@ -247,9 +244,7 @@ impl Scheduler {
     async fn wait_for_end(&self, id: i64) -> Result<Task, Error> {
         const SLOWEST: Duration = Duration::from_millis(500);
         let machine = self.machines.get(&self.theme);
-        let watch = machine
-            .as_ref()
-            .map(|machine| machine.completions().watch(id));
+        let watch = machine.as_ref().map(|machine| machine.completions().watch(id));
         let mut pause = if watch.is_some() {
             SLOWEST
         } else {
@@ -367,11 +362,9 @@ impl Scheduler {
     }
 
     fn machine(&self) -> Result<super::Machine, Error> {
-        self.machines
-            .get(&self.theme)
-            .ok_or_else(|| Error::NotScheduledHere {
-                theme: self.theme.to_string(),
-            })
+        self.machines.get(&self.theme).ok_or_else(|| Error::NotScheduledHere {
+            theme: self.theme.to_string(),
+        })
     }
 
     fn not_found(&self, id: i64) -> Error {

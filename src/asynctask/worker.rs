@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakAddr, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakAddr, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::{
@@ -32,12 +30,7 @@ pub(super) struct Start(pub(super) Arc<Run>);
 
 impl WorkerActor {
     /// Starts worker `id` on `thread`.
-    pub(super) fn spawn(
-        id: u64,
-        thread: &Thread,
-        theme: Arc<Theme>,
-        pool: WeakAddr<WorkerPool>,
-    ) -> Addr<Self> {
+    pub(super) fn spawn(id: u64, thread: &Thread, theme: Arc<Theme>, pool: WeakAddr<WorkerPool>) -> Addr<Self> {
         Self::start_in_arbiter(&thread.handle(), move |_| Self { id, theme, pool })
     }
 }
@@ -69,11 +62,7 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         // The pool has given up on this run and recorded its end.
         return;
     };
-    let told = theme
-        .options
-        .post_handler
-        .as_ref()
-        .map(|_| ended.outcome.clone());
+    let told = theme.options.post_handler.as_ref().map(|_| ended.outcome.clone());
     let (written, when_written) = oneshot::channel();
     if told.is_some() {
         ended.written = Some(written);

@@ -22,15 +22,7 @@ const PREFIX: &str = "GAIA__";
 const SEPARATOR: &str = "__";
 
 impl Config {
-    /// The defaults and the environment.
-    ///
-    /// # Errors
-    /// [`ConfigError`] for a variable that names no known key, or a value that does not fit.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        build(Value::Object(Map::new()), std::env::vars())
-    }
-
-    /// A JSON file and the environment.
+    /// A JSON file, and nothing else.
     ///
     /// # Errors
     /// [`ConfigError`] if the file cannot be read, is not JSON, has an unknown key or a value that does not fit.
@@ -38,27 +30,38 @@ impl Config {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
-        build(parse(&text)?, std::env::vars())
+        Self::from_json(&text)
     }
 
-    /// JSON text alone.
+    /// JSON text.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        build(parse(text)?, std::iter::empty())
+        let value = serde_json::from_str(text).map_err(|error| ConfigError(format!("it is not JSON: {error}")))?;
+        build(value, std::iter::empty())
+    }
+
+    /// The defaults and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a variable that names no known key, or a value that does not fit.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::default().with_env()
+    }
+
+    /// These settings, with those of the environment put over them.
+    ///
+    /// # Errors
+    /// As for [`from_env`](Self::from_env).
+    pub fn with_env(&self) -> Result<Self, ConfigError> {
+        build(to_value(self)?, std::env::vars())
     }
 }
 
-fn parse(text: &str) -> Result<Value, ConfigError> {
-    serde_json::from_str(text).map_err(|error| ConfigError(format!("it is not JSON: {error}")))
-}
-
-fn build(
-    mut value: Value,
-    variables: impl Iterator<Item = (String, String)>,
-) -> Result<Config, ConfigError> {
-    let shape = shape()?;
+fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    // The default configuration is the list of known keys.
+    let shape = to_value(&Config::default())?;
     let mut url = None;
     // Sorted, so that the same environment always gives the same answer.
     for (name, text) in variables.collect::<BTreeMap<_, _>>() {
@@ -79,9 +82,8 @@ fn build(
     Ok(config)
 }
 
-/// The default configuration is the list of known keys.
-fn shape() -> Result<Value, ConfigError> {
-    serde_json::to_value(Config::default()).map_err(|error| ConfigError(error.to_string()))
+fn to_value(config: &Config) -> Result<Value, ConfigError> {
+    serde_json::to_value(config).map_err(|error| ConfigError(error.to_string()))
 }
 
 /// Sets the key that a variable names.
@@ -127,10 +129,7 @@ fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigErr
 
 fn check_values(config: &Config) -> Result<(), ConfigError> {
     let seconds = [
-        (
-            "AsyncTask.ScanTaskInterval",
-            Some(config.async_task.scan_task_interval),
-        ),
+        ("AsyncTask.ScanTaskInterval", Some(config.async_task.scan_task_interval)),
         ("AsyncTask.Timeout", config.async_task.timeout),
         ("Node.Lease", Some(config.node.lease)),
         ("Node.Grace", Some(config.node.grace)),
@@ -140,9 +139,7 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
         if let Some(value) = value
             && !(0.0..=31_536_000.0).contains(&value)
         {
-            return Err(ConfigError(format!(
-                "{key} is {value}, expected 0 to 31536000 seconds"
-            )));
+            return Err(ConfigError(format!("{key} is {value}, expected 0 to 31536000 seconds")));
         }
     }
     config.async_task_url().map(drop)
@@ -150,9 +147,7 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
 
 fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
     let near = nearest(key, known);
-    ConfigError(format!(
-        "unknown key {place}, the nearest known key is {near:?}"
-    ))
+    ConfigError(format!("unknown key {place}, the nearest known key is {near:?}"))
 }
 
 fn keys(shape: &Value) -> Vec<&str> {
@@ -170,8 +165,7 @@ fn joined(place: &str, key: &str) -> String {
 
 /// The known name most like `key`; empty if none is known.
 pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> &'a str {
-    let likeness =
-        |name: &str| strsim::jaro_winkler(&key.to_ascii_lowercase(), &name.to_ascii_lowercase());
+    let likeness = |name: &str| strsim::jaro_winkler(&key.to_ascii_lowercase(), &name.to_ascii_lowercase());
     known
         .iter()
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
@@ -187,7 +181,7 @@ mod tests {
         let variables = variables
             .iter()
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        build(parse(json)?, variables)
+        build(serde_json::from_str(json).expect("is JSON"), variables)
     }
 
     fn refusal(json: &str, variables: &[(&str, &str)]) -> String {
@@ -233,13 +227,8 @@ mod tests {
             refusal(r#"{"AsyncTsk": {}}"#, &[]),
             "configuration: unknown key AsyncTsk, the nearest known key is \"AsyncTask\""
         );
-        assert!(
-            refusal(r#"{"Node": {"Leese": 1}}"#, &[])
-                .contains("Node.Leese, the nearest known key is \"Lease\"")
-        );
-        assert!(
-            refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\"")
-        );
+        assert!(refusal(r#"{"Node": {"Leese": 1}}"#, &[]).contains("Node.Leese, the nearest known key is \"Lease\""));
+        assert!(refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\""));
     }
 
     #[test]
@@ -254,8 +243,7 @@ mod tests {
 
     #[test]
     fn no_password_is_shown() {
-        let config =
-            with("{}", &[("DATABASE_URL", "postgres://me:s3cret@host/db")]).expect("is good");
+        let config = with("{}", &[("DATABASE_URL", "postgres://me:s3cret@host/db")]).expect("is good");
         assert!(!format!("{config:?}").contains("s3cret"));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use load::nearest;
 /// }
 /// ```
 ///
-/// The environment comes last and wins: `DATABASE_URL` replaces the URL of the database that `AsyncTask` names, and
+/// The environment is put over that with [`with_env`](Self::with_env): `DATABASE_URL` replaces the URL of the database that `AsyncTask` names, and
 /// `GAIA__SECTION__KEY` (in any case, as in `GAIA__ASYNCTASK__WORKERNUM=50`) replaces any one key.
 ///
 /// ```

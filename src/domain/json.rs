@@ -34,9 +34,7 @@ impl Json {
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, TaskError> {
         serde_json::to_string(value)
             .map(|text| Self(Cow::Owned(text)))
-            .map_err(|error| {
-                TaskError::Discard(format!("the result cannot be serialised to JSON: {error}"))
-            })
+            .map_err(|error| TaskError::Discard(format!("the result cannot be serialised to JSON: {error}")))
     }
 
     /// The text of a column; none or an empty one means `null`. It is not checked here: [`parse`](Self::parse) does.
@@ -55,9 +53,7 @@ impl Json {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         serde_json::from_str(&self.0).map_err(|error| {
             let expected = std::any::type_name::<T>();
-            TaskError::Discard(format!(
-                "PARAM_ERROR: the arguments do not fit {expected}: {error}"
-            ))
+            TaskError::Discard(format!("PARAM_ERROR: the arguments do not fit {expected}: {error}"))
         })
     }
 

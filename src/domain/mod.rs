@@ -13,9 +13,7 @@ mod validate;
 pub use failure::{Failure, TaskError};
 pub use json::Json;
 pub use retry::RetryPolicy;
-pub use task::{
-    ActionOnTask, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus,
-};
+pub use task::{ActionOnTask, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus};
 pub(crate) use text::{LIMIT as TEXT_LIMIT, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Attempt, Next, next};

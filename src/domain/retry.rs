@@ -55,10 +55,7 @@ impl RetryPolicy {
     pub fn delay(&self, retries: u32, spread: f64) -> Duration {
         // 2^20 s is twelve days: beyond any sensible `max`, and far from overflow.
         let factor = 2_u32.pow(retries.min(20));
-        let plain = self
-            .base
-            .saturating_mul(factor)
-            .min(self.max.max(self.base));
+        let plain = self.base.saturating_mul(factor).min(self.max.max(self.base));
         plain.mul_f64((1.0 + self.jitter * spread.clamp(-1.0, 1.0)).max(0.0))
     }
 

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::validate::{Faults, InvalidInput, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE};
 
@@ -232,9 +232,7 @@ impl NewTask {
         }
         match &self.arg {
             Ok(arg) => check_arg(&mut faults, arg),
-            Err(error) => faults.expect(false, || {
-                format!("the arguments cannot be serialised to JSON: {error}")
-            }),
+            Err(error) => faults.expect(false, || format!("the arguments cannot be serialised to JSON: {error}")),
         }
         faults.expect((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
             format!("max_retry is {}, expected 0 to 2147483646", self.max_retry)
@@ -248,10 +246,9 @@ impl NewTask {
             || "retry_delay must be zero, or at least 1 ms and at most 2^63 - 1 ms".to_owned(),
         );
         let years = self.run_at.map(|at| chrono::Datelike::year(&at));
-        faults.expect(
-            years.is_none_or(|year| (1970..=9999).contains(&year)),
-            || "run_at must lie in the years 1970 to 9999".to_owned(),
-        );
+        faults.expect(years.is_none_or(|year| (1970..=9999).contains(&year)), || {
+            "run_at must lie in the years 1970 to 9999".to_owned()
+        });
         faults.into_result()
     }
 }
@@ -306,7 +303,8 @@ pub struct Task {
     pub priority: i32,
     /// Not before this time; `None` once it is due.
     pub run_at: Option<DateTime<Utc>>,
-    /// The longest one attempt may take; `None`: the scheduler's.
+    /// The longest one attempt may take; `None`: the scheduler's. Serialised as `timeout_ms`.
+    #[serde(rename = "timeout_ms", serialize_with = "as_millis")]
     pub timeout: Option<Duration>,
     /// See [`NewTask::unique_key`].
     pub unique_key: Option<String>,
@@ -322,7 +320,8 @@ pub struct Task {
     pub last_run_time: Option<DateTime<Utc>>,
     /// When the last run ended.
     pub last_run_end_time: Option<DateTime<Utc>>,
-    /// How long the last run took.
+    /// How long the last run took. Serialised in milliseconds, as in the guide's column.
+    #[serde(serialize_with = "as_millis")]
     pub last_run_duration: Duration,
     /// JSON text of the last result.
     pub last_result: Option<String>,
@@ -360,10 +359,17 @@ pub struct ExecRecord {
     pub run_time: Option<DateTime<Utc>>,
     /// When it ended.
     pub end_time: Option<DateTime<Utc>>,
-    /// How long it took.
+    /// How long it took. Serialised as `duration_ms`.
+    #[serde(rename = "duration_ms", serialize_with = "as_millis")]
     pub duration: Duration,
     /// Names the run in every log line about it.
     pub log_id: Option<String>,
+}
+
+/// Whole milliseconds, as the columns hold them.
+fn as_millis<S: Serializer>(duration: &(impl Copy + Into<Option<Duration>>), serializer: S) -> Result<S::Ok, S::Error> {
+    let duration: Option<Duration> = (*duration).into();
+    duration.map(|duration| duration.as_millis()).serialize(serializer)
 }
 
 /// One page of a list.
@@ -391,10 +397,7 @@ pub struct PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self {
-            page: 1,
-            page_size: 20,
-        }
+        Self { page: 1, page_size: 20 }
     }
 }
 
@@ -407,9 +410,7 @@ impl PageRequest {
 
     pub(crate) fn check(self) -> Result<(), InvalidInput> {
         let mut faults = Faults::default();
-        faults.expect(self.page >= 1, || {
-            "page is 0, pages count from 1".to_owned()
-        });
+        faults.expect(self.page >= 1, || "page is 0, pages count from 1".to_owned());
         faults.expect((1..=MAX_PAGE_SIZE).contains(&self.page_size), || {
             let size = self.page_size;
             format!("page_size is {size}, expected 1 to {MAX_PAGE_SIZE}")

@@ -90,13 +90,7 @@ impl Next {
 const CANCELLED: &str = "cancelled on request";
 
 /// The state after `outcome`. `spread` in -1 to 1 places the retry within the policy's jitter.
-pub(crate) fn next(
-    attempt: Attempt,
-    outcome: Outcome,
-    policy: RetryPolicy,
-    now: DateTime<Utc>,
-    spread: f64,
-) -> Next {
+pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>, spread: f64) -> Next {
     let finished = |status, result, error| Next {
         status,
         retry_time: attempt.retry_time,
@@ -106,13 +100,9 @@ pub(crate) fn next(
         record: true,
     };
     match outcome {
-        Outcome::Succeeded(result) => {
-            finished(TaskStatus::Success, Some(result.into_string()), None)
-        }
+        Outcome::Succeeded(result) => finished(TaskStatus::Success, Some(result.into_string()), None),
         Outcome::Cancelled => finished(TaskStatus::Cancelled, None, Some(CANCELLED.to_owned())),
-        Outcome::Failed { error, failure }
-            if failure.is_retryable() && attempt.retry_time < attempt.max_retry_time =>
-        {
+        Outcome::Failed { error, failure } if failure.is_retryable() && attempt.retry_time < attempt.max_retry_time => {
             let retries = u32::try_from(attempt.retry_time).unwrap_or(0);
             let delay = policy.with_base(attempt.retry_delay).delay(retries, spread);
             Next {
@@ -227,13 +217,7 @@ mod tests {
             retry_delay: Some(Duration::ZERO),
         };
         let now = DateTime::<Utc>::UNIX_EPOCH;
-        let next = next(
-            attempt,
-            failed(Failure::Error),
-            RetryPolicy::default(),
-            now,
-            0.0,
-        );
+        let next = next(attempt, failed(Failure::Error), RetryPolicy::default(), now, 0.0);
         assert_eq!((next.status, next.run_at), (TaskStatus::Retry, None));
     }
 
@@ -245,14 +229,7 @@ mod tests {
             retry_delay: None,
         };
         let now = DateTime::<Utc>::UNIX_EPOCH;
-        let next = next(
-            attempt,
-            failed(Failure::Error),
-            RetryPolicy::default(),
-            now,
-            0.0,
-        )
-        .cancelled_instead();
+        let next = next(attempt, failed(Failure::Error), RetryPolicy::default(), now, 0.0).cancelled_instead();
         assert_eq!((next.status, next.run_at), (TaskStatus::Cancelled, None));
         assert!(next.error.is_some_and(|error| error.ends_with("no")));
     }

@@ -60,9 +60,7 @@ impl Faults {
         self.expect(chars <= most, || {
             format!("{what} has {chars} characters, at most {most} fit its column")
         });
-        self.expect(!name.contains('\0'), || {
-            format!("{what} holds a NUL character")
-        });
+        self.expect(!name.contains('\0'), || format!("{what} holds a NUL character"));
     }
 
     pub(crate) fn into_result(self) -> Result<(), InvalidInput> {

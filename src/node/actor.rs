@@ -6,8 +6,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
-    ResponseFuture, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    WrapFuture,
 };
 
 use super::{rescue, watch::Watch};
@@ -96,8 +96,7 @@ impl NodeActor {
         }
         self.row.beat += 1;
         self.row.heartbeat = self.store.clock().now().naive_utc();
-        let (store, machines, mut row) =
-            (self.store.clone(), self.machines.clone(), self.row.clone());
+        let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
         let beat = async move {
             let begun = Instant::now();
             row.themes = themes(&machines).await;
@@ -108,10 +107,7 @@ impl NodeActor {
             }
             Beaten { begun, beat }
         };
-        ctx.spawn(
-            beat.into_actor(self)
-                .map(|beaten, node, ctx| node.beaten(beaten, ctx)),
-        );
+        ctx.spawn(beat.into_actor(self).map(|beaten, node, ctx| node.beaten(beaten, ctx)));
     }
 
     fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
@@ -203,10 +199,7 @@ impl NodeActor {
                     *self.rescued.entry(theme).or_default() += count;
                 }
             }
-            Err(error) => log::error!(
-                "node {}: cannot look after dead nodes: {error}",
-                self.row.id
-            ),
+            Err(error) => log::error!("node {}: cannot look after dead nodes: {error}", self.row.id),
         }
     }
 
@@ -216,11 +209,7 @@ impl NodeActor {
         if std::mem::replace(&mut self.asking, true) {
             return;
         }
-        let (store, machines, id) = (
-            self.store.clone(),
-            self.machines.clone(),
-            self.row.id.clone(),
-        );
+        let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
         let ask = async move {
             let mut themes = Vec::new();
             for machine in machines.all() {
@@ -234,7 +223,7 @@ impl NodeActor {
             match requests {
                 Ok((cancels, themes)) => node.obey(cancels, &themes),
                 Err(error) => {
-                    log::error!("node {}: cannot look for requests: {error}", node.row.id)
+                    log::error!("node {}: cannot look for requests: {error}", node.row.id);
                 }
             }
         }));
@@ -273,9 +262,9 @@ impl Actor for NodeActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.beat(ctx);
-        ctx.run_interval(self.lease / BEATS, |node, ctx| node.beat(ctx));
+        ctx.run_interval(self.lease / BEATS, Self::beat);
         ctx.run_interval(self.lease / (BEATS * 5), |node, _| node.fence_if_silent());
-        ctx.run_interval(LOOK_FOR_REQUESTS, |node, ctx| node.look_for_requests(ctx));
+        ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
     }
 }
 
@@ -299,10 +288,7 @@ impl Handler<Retire> for NodeActor {
 
 /// Where this process runs, for the node's row.
 pub(crate) fn describe(id: &str, lease: Duration, now: chrono::DateTime<chrono::Utc>) -> NodeRow {
-    let host = hostname::get().map_or_else(
-        |_| "unknown".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
+    let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
     NodeRow {
         id: id.to_owned(),
         host,

@@ -18,9 +18,7 @@ const BATCH: i64 = 500;
 pub(super) async fn bury(store: &Store, dead: &[(String, i64)]) -> Result<(), StoreError> {
     for (id, beat) in dead {
         if store.remove_node(id, *beat).await? {
-            log::warn!(
-                "node {id} is dead: it has not beaten for its lease time; its tasks are taken over"
-            );
+            log::warn!("node {id} is dead: it has not beaten for its lease time; its tasks are taken over");
         }
     }
     Ok(())

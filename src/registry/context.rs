@@ -66,11 +66,7 @@ impl std::fmt::Debug for TaskContext {
 }
 
 impl TaskContext {
-    pub(crate) fn new(
-        facts: RunFacts,
-        clock: Clock,
-        progress: Option<Weak<dyn ProgressSink>>,
-    ) -> Self {
+    pub(crate) fn new(facts: RunFacts, clock: Clock, progress: Option<Weak<dyn ProgressSink>>) -> Self {
         Self(Arc::new(Inner {
             id: facts.id,
             theme: facts.theme,

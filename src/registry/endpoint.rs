@@ -21,8 +21,7 @@ enum Kind {
 }
 
 pub(super) type Answer = Result<Json, TaskError>;
-pub(super) type AsyncHandler =
-    dyn Fn(TaskContext, Json) -> LocalBoxFuture<'static, Answer> + Send + Sync;
+pub(super) type AsyncHandler = dyn Fn(TaskContext, Json) -> LocalBoxFuture<'static, Answer> + Send + Sync;
 pub(super) type BlockingHandler = dyn Fn(TaskContext, Json) -> Answer + Send + Sync;
 
 /// Why an endpoint gave no answer of its own.

@@ -52,7 +52,5 @@ where
     T: DeserializeOwned + 'static,
     R: Serialize + 'static,
 {
-    Endpoint::blocking(Arc::new(move |ctx, args| {
-        Json::of(&function(ctx, args.parse()?)?)
-    }))
+    Endpoint::blocking(Arc::new(move |ctx, args| Json::of(&function(ctx, args.parse()?)?)))
 }

@@ -100,8 +100,7 @@ impl Registry {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Result<(), RegistryError> {
-        self.put(service.into(), method.into(), handler.into(), false)
-            .await
+        self.put(service.into(), method.into(), handler.into(), false).await
     }
 
     /// Registers a handler in place of the one that may be there. Runs that have begun end with the old one.
@@ -114,8 +113,7 @@ impl Registry {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Result<(), RegistryError> {
-        self.put(service.into(), method.into(), handler.into(), true)
-            .await
+        self.put(service.into(), method.into(), handler.into(), true).await
     }
 
     async fn put(
@@ -179,11 +177,7 @@ impl Registry {
     }
 
     /// The handler of a method as a `Recipient`-like route, which may be kept.
-    pub(crate) async fn resolve(
-        &self,
-        service: &str,
-        method: &str,
-    ) -> Result<Route, RegistryError> {
+    pub(crate) async fn resolve(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
         if let Some(route) = self.known(service, method) {
             return Ok(route);
         }

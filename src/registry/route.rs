@@ -24,11 +24,7 @@ impl Route {
     }
 
     pub(super) fn set(&self, endpoint: Option<Endpoint>) {
-        *self
-            .0
-            .endpoint
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = endpoint;
+        *self.0.endpoint.write().unwrap_or_else(PoisonError::into_inner) = endpoint;
     }
 
     /// Whether there is a handler.
@@ -37,11 +33,7 @@ impl Route {
     }
 
     fn endpoint(&self) -> Option<Endpoint> {
-        self.0
-            .endpoint
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Json) -> Result<Json, InvokeError> {

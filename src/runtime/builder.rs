@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner};
 use crate::{
-    arbiters::{Thread, Threads},
+    arbiters::{Control, Threads},
     asynctask::{Machines, SchedulerOptions},
     clock::Clock,
     config::Config,
@@ -100,8 +100,7 @@ impl GaiaBuilder {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Self {
-        self.handlers
-            .push((service.into(), method.into(), handler.into()));
+        self.handlers.push((service.into(), method.into(), handler.into()));
         self
     }
 
@@ -111,8 +110,8 @@ impl GaiaBuilder {
         self
     }
 
-    /// Opens the database, registers this node and starts the actors. Must run inside an actix system
-    /// (`#[actix_rt::main]`, `#[actix_web::main]`).
+    /// Opens the database, registers this node and starts the actors, on threads and in an actix system of their own: they
+    /// go on until [`Gaia::stop`], whatever becomes of the caller's system.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault of the settings, [`Error::Store`] if the database cannot be opened or its tables
@@ -126,11 +125,10 @@ impl GaiaBuilder {
         let migrate = self.migrate.unwrap_or(node.migrate);
         self.check(arbiters, lease)?;
 
-        let control = Thread::start()?;
-        let threads = Threads::start(match arbiters {
-            0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            count => count,
-        })?;
+        let control = Control::start()?;
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let arbiters = if arbiters == 0 { cores() } else { arbiters };
+        let threads = Threads::start(&control, arbiters).await?;
         let url = match &self.url {
             Some(url) => url,
             None => self.config.async_task_url()?,
@@ -142,8 +140,7 @@ impl GaiaBuilder {
             store.check_schema().await?;
         }
 
-        let registry =
-            RegistryActor::start_in_arbiter(&control.handle(), |_| RegistryActor::default());
+        let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| RegistryActor::default());
         let registry = Registry::of(registry);
         for (service, method, handler) in self.handlers {
             registry.register(service, method, handler).await?;
@@ -198,9 +195,7 @@ impl GaiaBuilder {
         for (at, options) in self.schedulers.iter().enumerate() {
             options.check(&mut faults);
             let theme = &options.theme;
-            let twice = self.schedulers[..at]
-                .iter()
-                .any(|other| other.theme == *theme);
+            let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.expect(!twice, || format!("two schedulers of theme {theme:?}"));
         }
         Ok(faults.into_result()?)

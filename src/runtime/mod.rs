@@ -15,7 +15,7 @@ pub use messages::{GetAllSchedulerStatus, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
-    arbiters::{Thread, Threads},
+    arbiters::{Control, Threads},
     asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
     domain::Faults,
     error::Error,
@@ -62,8 +62,7 @@ struct Inner {
     node_id: Arc<str>,
     node: Addr<NodeActor>,
     threads: Threads,
-    /// All actors but the workers run here, where no code of users can block them.
-    control: Arc<Thread>,
+    control: Arc<Control>,
     grace: Duration,
     options: SchedulerOptions,
     stopped: OnceCell<StopReport>,
@@ -80,7 +79,6 @@ impl std::fmt::Debug for Gaia {
 
 impl Gaia {
     /// Starts to put a runtime together.
-    #[must_use]
     pub fn builder() -> GaiaBuilder {
         GaiaBuilder::default()
     }

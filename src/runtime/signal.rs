@@ -13,10 +13,7 @@ impl Gaia {
     pub async fn run_until_signal(&self) -> Result<StopReport, Error> {
         let mut signals = Signals::listen()?;
         let name = signals.next().await;
-        log::info!(
-            "{name}: stopping; running tasks have {:?} to end",
-            self.0.grace
-        );
+        log::info!("{name}: stopping; running tasks have {:?} to end", self.0.grace);
         let stop = self.stop();
         tokio::pin!(stop);
         tokio::select! {

@@ -52,12 +52,7 @@ impl Gaia {
     /// Cuts a stop that is under way short: what still runs is told to end now.
     pub(super) async fn hurry(&self) {
         let machines = self.0.machines.all();
-        join_all(
-            machines
-                .iter()
-                .map(|machine| machine.stop_work(Duration::ZERO)),
-        )
-        .await;
+        join_all(machines.iter().map(|machine| machine.stop_work(Duration::ZERO))).await;
     }
 
     async fn stop_machines(&self, grace: Duration) -> StopReport {

@@ -54,10 +54,7 @@ impl Store {
 
     /// Writes the ends of runs in one transaction: for each the task and, unless it was handed back before it began, its
     /// execution record. A run that no longer holds its task changes nothing.
-    pub(crate) async fn finish(
-        &self,
-        batch: Arc<Vec<Finish>>,
-    ) -> Result<Vec<Finished>, StoreError> {
+    pub(crate) async fn finish(&self, batch: Arc<Vec<Finish>>) -> Result<Vec<Finished>, StoreError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }

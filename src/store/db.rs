@@ -101,10 +101,7 @@ pub(super) mod sealed {
 
     pub trait Insert {
         #[doc(hidden)]
-        fn insert_tasks(
-            &mut self,
-            rows: Rows,
-        ) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
+        fn insert_tasks(&mut self, rows: Rows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
     }
 
     /// Rows to insert, opaque outside the crate.

@@ -24,10 +24,7 @@ impl Store {
     pub(crate) async fn register_node(&self, node: &NodeRow) -> Result<(), StoreError> {
         let mut lease = self.db.write().await?;
         on_backend!(lease, |conn| {
-            diesel::insert_into(gaia_nodes::table)
-                .values(node)
-                .execute(conn)
-                .await
+            diesel::insert_into(gaia_nodes::table).values(node).execute(conn).await
         })?;
         Ok(())
     }
@@ -105,10 +102,7 @@ impl Store {
         let mut lease = self.db.write().await?;
         let updated = on_backend!(lease, |conn| {
             diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
-                .set((
-                    gaia_themes::paused.eq(value),
-                    gaia_themes::update_time.eq(now),
-                ))
+                .set((gaia_themes::paused.eq(value), gaia_themes::update_time.eq(now)))
                 .execute(conn)
                 .await
         })?;

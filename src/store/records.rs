@@ -8,11 +8,7 @@ use crate::domain::{ExecRecord, Page, PageRequest};
 
 impl Store {
     /// The records of a task's runs, newest first.
-    pub(crate) async fn records(
-        &self,
-        task_id: i64,
-        page: PageRequest,
-    ) -> Result<Page<ExecRecord>, StoreError> {
+    pub(crate) async fn records(&self, task_id: i64, page: PageRequest) -> Result<Page<ExecRecord>, StoreError> {
         let of_task = || asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq(task_id));
         let mut lease = self.db.read().await?;
         let total: i64 = on_backend!(lease, |conn| of_task().count().get_result(conn).await)?;

@@ -6,9 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
 use super::schema::{asynctask_exec_row, asynctasks, gaia_nodes};
-use crate::domain::{
-    Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, next,
-};
+use crate::domain::{Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, next};
 
 /// The guide's default where a row holds none.
 const DEFAULT_MAX_RETRY: i32 = 3;
@@ -77,8 +75,7 @@ impl From<TaskRow> for Task {
 
 /// A status written by somebody else that we do not know is shown as Failed: it is not run, and can be retried by hand.
 pub(super) fn status_of(text: Option<&str>) -> TaskStatus {
-    text.and_then(|text| text.parse().ok())
-        .unwrap_or(TaskStatus::Failed)
+    text.and_then(|text| text.parse().ok()).unwrap_or(TaskStatus::Failed)
 }
 
 fn millis(value: i64) -> Option<Duration> {
@@ -143,8 +140,7 @@ pub(crate) struct NewTaskRow {
 impl NewTaskRow {
     /// The row of a task that has passed its check.
     pub(crate) fn new(theme: &str, task: NewTask, now: DateTime<Utc>) -> Self {
-        let as_millis =
-            |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let as_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self {
             system_name: theme.to_owned(),
             service_name: task.service,
@@ -234,10 +230,7 @@ impl From<ClaimedRow> for ClaimedTask {
             retry_time: row.retry_time.unwrap_or(0).max(0),
             max_retry_time: row.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY).max(0),
             priority: row.priority,
-            timeout: row
-                .timeout_ms
-                .and_then(millis)
-                .filter(|timeout| !timeout.is_zero()),
+            timeout: row.timeout_ms.and_then(millis).filter(|timeout| !timeout.is_zero()),
             retry_delay: row.retry_delay_ms.and_then(millis),
             owner: row.lease_owner.unwrap_or_default(),
             token: row.lease_token,
@@ -314,12 +307,7 @@ pub(super) struct NewRecord<'a> {
 
 impl Finish {
     /// The end of a run that nobody timed: it lasted from its claim until now.
-    pub(crate) fn without_run(
-        task: ClaimedTask,
-        outcome: Outcome,
-        policy: RetryPolicy,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub(crate) fn without_run(task: ClaimedTask, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>) -> Self {
         let spread = fastrand::f64() * 2.0 - 1.0;
         Self {
             task_id: task.id,

@@ -43,11 +43,7 @@ macro_rules! listed {
             .filter(asynctasks::system_name.eq($theme))
             .into_boxed();
         if !$list.statuses.is_empty() {
-            let statuses: Vec<&str> = $list
-                .statuses
-                .iter()
-                .map(|status| status.as_str())
-                .collect();
+            let statuses: Vec<&str> = $list.statuses.iter().map(|status| status.as_str()).collect();
             query = query.filter(asynctasks::task_status.eq_any(statuses));
         }
         if let Some(text) = &$list.name_contains {
@@ -98,16 +94,9 @@ impl Store {
         Ok(row.map(Into::into))
     }
 
-    pub(crate) async fn list(
-        &self,
-        theme: &str,
-        list: &ListTasks,
-    ) -> Result<Page<Task>, StoreError> {
+    pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
         let mut lease = self.db.read().await?;
-        let total: i64 = on_backend!(lease, |conn| listed!(theme, list)
-            .count()
-            .get_result(conn)
-            .await)?;
+        let total: i64 = on_backend!(lease, |conn| listed!(theme, list).count().get_result(conn).await)?;
         let rows: Vec<TaskRow> = on_backend!(lease, |conn| {
             listed!(theme, list)
                 .order(asynctasks::id.desc())
@@ -117,16 +106,11 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        Ok(list
-            .page
-            .of(rows.into_iter().map(Into::into).collect(), total))
+        Ok(list.page.of(rows.into_iter().map(Into::into).collect(), total))
     }
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
-    pub(crate) async fn count_by_status(
-        &self,
-        theme: &str,
-    ) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
+    pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
         let mut lease = self.db.read().await?;
         let rows: Vec<(Option<String>, i64)> = on_backend!(lease, |conn| {
             asynctasks::table
@@ -228,10 +212,7 @@ impl Store {
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
                 .filter(asynctasks::lease_owner.is_not_null())
-                .set((
-                    asynctasks::cancel_requested.eq(1),
-                    asynctasks::update_time.eq(now),
-                ))
+                .set((asynctasks::cancel_requested.eq(1), asynctasks::update_time.eq(now)))
                 .execute(conn)
                 .await
         })?;
@@ -241,10 +222,7 @@ impl Store {
     /// Queues a finished task again, its counters at zero.
     pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
         let now = self.clock().now().naive_utc();
-        let allowed = ActionOnTask::Retry
-            .allowed_from()
-            .iter()
-            .map(|status| status.as_str());
+        let allowed = ActionOnTask::Retry.allowed_from().iter().map(|status| status.as_str());
         let mut lease = self.db.write().await?;
         let queued = on_backend!(lease, |conn| {
             diesel::update(asynctasks::table)
@@ -274,10 +252,7 @@ impl Store {
     }
 
     /// The tasks a node runs that somebody has asked to cancel.
-    pub(crate) async fn cancel_requests(
-        &self,
-        node: &str,
-    ) -> Result<Vec<(String, i64)>, StoreError> {
+    pub(crate) async fn cancel_requests(&self, node: &str) -> Result<Vec<(String, i64)>, StoreError> {
         let mut lease = self.db.read().await?;
         Ok(on_backend!(lease, |conn| {
             asynctasks::table
@@ -291,10 +266,7 @@ impl Store {
     }
 
     /// Running tasks whose node has no row any more, at most `limit`, with the theme of each.
-    pub(crate) async fn orphans(
-        &self,
-        limit: i64,
-    ) -> Result<Vec<(String, ClaimedTask)>, StoreError> {
+    pub(crate) async fn orphans(&self, limit: i64) -> Result<Vec<(String, ClaimedTask)>, StoreError> {
         let mut lease = self.db.read().await?;
         let rows: Vec<(String, ClaimedRow)> = on_backend!(lease, |conn| {
             asynctasks::table
@@ -311,10 +283,7 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        Ok(rows
-            .into_iter()
-            .map(|(theme, row)| (theme, row.into()))
-            .collect())
+        Ok(rows.into_iter().map(|(theme, row)| (theme, row.into())).collect())
     }
 
     /// Writes what running tasks said of their progress, as far as they still hold their tasks.

@@ -41,9 +41,9 @@ impl DatabaseUrl {
             url: redacted(text),
             fault,
         };
-        let (scheme, rest) = text.split_once(':').ok_or_else(|| {
-            refused("it has no scheme; for a SQLite file write sqlite:path/to/file.db".to_owned())
-        })?;
+        let (scheme, rest) = text
+            .split_once(':')
+            .ok_or_else(|| refused("it has no scheme; for a SQLite file write sqlite:path/to/file.db".to_owned()))?;
         match scheme {
             #[cfg(feature = "sqlite")]
             "sqlite" => SqliteUrl::parse(rest).map(Self::Sqlite).map_err(refused),
@@ -86,9 +86,9 @@ impl SqliteUrl {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (key, value) {
                 ("busy_timeout", millis) => {
-                    let millis = millis.parse().map_err(|_| {
-                        format!("busy_timeout is {millis:?}, expected milliseconds")
-                    })?;
+                    let millis = millis
+                        .parse()
+                        .map_err(|_| format!("busy_timeout is {millis:?}, expected milliseconds"))?;
                     url.busy_timeout = Duration::from_millis(millis);
                 }
                 ("synchronous", "full") => url.synchronous = "FULL",
@@ -98,9 +98,7 @@ impl SqliteUrl {
                 }
                 (key, _) => {
                     let near = nearest(key, &PARAMETERS);
-                    return Err(format!(
-                        "unknown parameter {key:?}, the nearest is {near:?}"
-                    ));
+                    return Err(format!("unknown parameter {key:?}, the nearest is {near:?}"));
                 }
             }
         }

@@ -34,9 +34,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    Clock, Error, Gaia, GaiaBuilder, ListTasks, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus,
-};
+use crate::{Clock, Error, Gaia, GaiaBuilder, ListTasks, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus};
 
 /// How long [`TestGaia::drain`] waits, in real time, before it says that something hangs.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -107,10 +105,7 @@ impl TestGaia {
             method: Some(method.to_owned()),
             ..ListTasks::default()
         };
-        let scheduler = self
-            .gaia
-            .scheduler(theme)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let scheduler = self.gaia.scheduler(theme).unwrap_or_else(|error| panic!("{error}"));
         match scheduler.list_tasks(list).await {
             Ok(page) => page.items,
             Err(error) => panic!("cannot list the tasks of theme {theme:?}: {error}"),
@@ -131,19 +126,17 @@ impl TestGaia {
     ) -> Task {
         let expected = serde_json::to_value(args).unwrap_or_else(|error| panic!("{error}"));
         let mut tasks = self.enqueued(theme, service, method).await;
-        let found = tasks.iter().position(|task| {
-            serde_json::from_str(&task.arg).is_ok_and(|arg| contains(&arg, &expected))
-        });
-        match found {
-            Some(at) => tasks.swap_remove(at),
-            None => {
-                let there: Vec<&str> = tasks.iter().map(|task| task.arg.as_str()).collect();
-                panic!(
-                    "no unfinished task of theme {theme:?} calls {service}.{method} with {expected}; \
-                     the calls there are: {there:?}"
-                )
-            }
+        let found = tasks
+            .iter()
+            .position(|task| serde_json::from_str(&task.arg).is_ok_and(|arg| contains(&arg, &expected)));
+        if let Some(at) = found {
+            return tasks.swap_remove(at);
         }
+        let calls: Vec<&str> = tasks.iter().map(|task| task.arg.as_str()).collect();
+        panic!(
+            "no unfinished task of theme {theme:?} calls {service}.{method} with {expected}; \
+             the calls there are: {calls:?}"
+        )
     }
 
     /// Asserts that no unfinished task calls this method.
@@ -184,13 +177,9 @@ impl Deref for TestGaia {
 /// Whether `value` is `expected`, or an object with at least its members.
 fn contains(value: &Value, expected: &Value) -> bool {
     match (value, expected) {
-        (Value::Object(value), Value::Object(expected)) => {
-            expected.iter().all(|(key, expected)| {
-                value
-                    .get(key)
-                    .is_some_and(|value| contains(value, expected))
-            })
-        }
+        (Value::Object(value), Value::Object(expected)) => expected
+            .iter()
+            .all(|(key, expected)| value.get(key).is_some_and(|value| contains(value, expected))),
         (value, expected) => value == expected,
     }
 }

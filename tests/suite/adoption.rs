@@ -43,10 +43,7 @@ async fn tables_of_the_guide_are_adopted_with_their_rows() {
     database.execute(GUIDE);
     let (gaia, demo) = working(&database).await;
     let task = ended(&demo, 1).await;
-    assert_eq!(
-        (task.status, task.name.as_str()),
-        (TaskStatus::Success, "创建订单")
-    );
+    assert_eq!((task.status, task.name.as_str()), (TaskStatus::Success, "创建订单"));
     assert_eq!(task.last_result.as_deref(), Some("{\"order\":1}"));
     // What another framework runs, or has left behind, is not ours to judge; people may cancel it and retry.
     assert_eq!(
@@ -130,10 +127,7 @@ async fn processes_that_start_together_migrate_once() {
 async fn a_schema_that_is_missing_or_too_new_is_refused() {
     let database = Database::fresh();
     let text = refusal(database.builder().migrate(false).start().await);
-    assert!(
-        text.contains("lacks 2 of this version's migrations"),
-        "{text}"
-    );
+    assert!(text.contains("lacks 2 of this version's migrations"), "{text}");
     assert!(text.contains("Store::migrate"), "{text}");
 
     database
@@ -173,11 +167,7 @@ async fn themes_share_the_tables_and_nothing_else() {
     let ours = demo.add_task(task("Echo")).await.expect("is added").id;
     ended(&demo, ours).await;
     assert_eq!(
-        other
-            .get_task_detail(theirs)
-            .await
-            .expect("is there")
-            .status,
+        other.get_task_detail(theirs).await.expect("is there").status,
         TaskStatus::Wait
     );
     assert_eq!(

@@ -11,9 +11,7 @@ use gaia_actors::{
 };
 use serde_json::Value;
 
-use crate::support::{
-    Database, Gate, NodeProcess, PATIENCE, THEME, ended, eventually, options, task,
-};
+use crate::support::{Database, Gate, NodeProcess, PATIENCE, THEME, ended, eventually, options, task};
 
 /// A node's row as a process makes it, with a heartbeat so many seconds ago.
 fn join(database: &Database, node: &str, seconds_ago: u32) {
@@ -35,10 +33,7 @@ async fn claim(store: &Store, node: &str, limit: usize) -> Vec<ClaimedTask> {
 
 async fn record(store: &Store, task: ClaimedTask, outcome: Outcome) -> Option<TaskStatus> {
     let policy = RetryPolicy::immediate();
-    store
-        .record(vec![(task, outcome)], policy)
-        .await
-        .expect("writes")[0]
+    store.record(vec![(task, outcome)], policy).await.expect("writes")[0]
 }
 
 fn success() -> Outcome {
@@ -56,9 +51,7 @@ fn failure() -> Outcome {
 async fn two_nodes(database: &Database) -> (Gaia, Scheduler, Store) {
     let gaia = database.builder().start().await.expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    let store = Store::connect(&database.url(), Clock::system())
-        .await
-        .expect("opens");
+    let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
     // Beats from now on for a while: nobody buries them.
     join(database, "a", 0);
     join(database, "b", 0);
@@ -70,16 +63,10 @@ async fn two_nodes(database: &Database) -> (Gaia, Scheduler, Store) {
 async fn a_task_is_given_to_one_node_only() {
     let database = Database::fresh();
     let (gaia, demo, store) = two_nodes(&database).await;
-    demo.add_tasks(vec![task("Noop"); 10])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Noop"); 10]).await.expect("are added");
     let (first, second) = (claim(&store, "a", 6).await, claim(&store, "b", 6).await);
     assert_eq!((first.len(), second.len()), (6, 4));
-    assert!(
-        first
-            .iter()
-            .all(|one| second.iter().all(|other| one.id != other.id))
-    );
+    assert!(first.iter().all(|one| second.iter().all(|other| one.id != other.id)));
     assert!(claim(&store, "a", 6).await.is_empty());
     gaia.stop().await.expect("stops");
 }
@@ -98,17 +85,10 @@ async fn a_node_without_a_row_is_given_nothing() {
 async fn a_stale_run_writes_nothing() {
     let database = Database::fresh();
     let (gaia, demo, store) = two_nodes(&database).await;
-    let id = demo
-        .add_task(task("Noop").max_retry(9))
-        .await
-        .expect("is added")
-        .id;
+    let id = demo.add_task(task("Noop").max_retry(9)).await.expect("is added").id;
     let stale = claim(&store, "a", 1).await.remove(0);
     // Somebody else takes the run for lost, and the task is claimed again, by the same node even.
-    assert_eq!(
-        record(&store, stale.clone(), failure()).await,
-        Some(TaskStatus::Retry)
-    );
+    assert_eq!(record(&store, stale.clone(), failure()).await, Some(TaskStatus::Retry));
     let fresh = claim(&store, "a", 1).await.remove(0);
     assert!(fresh.token > stale.token);
 
@@ -140,10 +120,7 @@ async fn a_stale_run_writes_nothing() {
         demo.get_task_detail(id).await.expect("is there").status,
         TaskStatus::Success
     );
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        2
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 2);
     gaia.stop().await.expect("stops");
 }
 
@@ -158,14 +135,8 @@ async fn a_run_that_somebody_cancelled_does_not_go_back_to_the_queue() {
     ] {
         let id = demo.add_task(task("Noop")).await.expect("is added").id;
         let run = claim(&store, "a", 1).await.remove(0);
-        assert_eq!(
-            demo.cancel_task(id).await.expect("runs"),
-            CancelAnswer::Requested
-        );
-        assert_eq!(
-            record(&store, run, outcome).await,
-            Some(TaskStatus::Cancelled)
-        );
+        assert_eq!(demo.cancel_task(id).await.expect("runs"), CancelAnswer::Requested);
+        assert_eq!(record(&store, run, outcome).await, Some(TaskStatus::Cancelled));
         let records = demo
             .get_task_exec_records(id, PageRequest::default())
             .await
@@ -176,10 +147,7 @@ async fn a_run_that_somebody_cancelled_does_not_go_back_to_the_queue() {
     let id = demo.add_task(task("Noop")).await.expect("is added").id;
     let run = claim(&store, "a", 1).await.remove(0);
     demo.cancel_task(id).await.expect("runs");
-    assert_eq!(
-        record(&store, run, success()).await,
-        Some(TaskStatus::Success)
-    );
+    assert_eq!(record(&store, run, success()).await, Some(TaskStatus::Success));
     gaia.stop().await.expect("stops");
 }
 
@@ -187,10 +155,7 @@ async fn a_run_that_somebody_cancelled_does_not_go_back_to_the_queue() {
 async fn wanted_ids_come_before_others() {
     let database = Database::fresh();
     let (gaia, demo, store) = two_nodes(&database).await;
-    let added = demo
-        .add_tasks(vec![task("Noop"); 5])
-        .await
-        .expect("are added");
+    let added = demo.add_tasks(vec![task("Noop"); 5]).await.expect("are added");
     let wanted = Claim {
         theme: THEME.to_owned(),
         node: "a".to_owned(),
@@ -207,16 +172,8 @@ async fn wanted_ids_come_before_others() {
 async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
     let database = Database::fresh();
     let (client, demo, store) = two_nodes(&database).await;
-    let again = demo
-        .add_task(task("Noop").max_retry(1))
-        .await
-        .expect("is added")
-        .id;
-    let last = demo
-        .add_task(task("Noop").max_retry(0))
-        .await
-        .expect("is added")
-        .id;
+    let again = demo.add_task(task("Noop").max_retry(1)).await.expect("is added").id;
+    let last = demo.add_task(task("Noop").max_retry(0)).await.expect("is added").id;
     let unwanted = demo.add_task(task("Noop")).await.expect("is added").id;
     assert_eq!(claim(&store, "a", 3).await.len(), 3);
     demo.cancel_task(unwanted).await.expect("runs");
@@ -236,10 +193,7 @@ async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
     assert_eq!(ended(&demo, again).await.status, TaskStatus::Success);
     let lost = ended(&demo, last).await;
     assert_eq!(lost.status, TaskStatus::Failed);
-    assert_eq!(
-        lost.last_error.as_deref(),
-        Some("its node a died while it ran")
-    );
+    assert_eq!(lost.last_error.as_deref(), Some("its node a died while it ran"));
     assert_eq!(ended(&demo, unwanted).await.status, TaskStatus::Cancelled);
     let records = demo
         .get_task_exec_records(again, PageRequest::default())
@@ -251,10 +205,7 @@ async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
         .filter_map(|record| record.node.as_deref())
         .collect();
     assert_eq!(nodes, [gaia.node_id(), "a"]);
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM gaia_nodes WHERE id = 'a'"),
-        0
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM gaia_nodes WHERE id = 'a'"), 0);
     gaia.stop().await.expect("stops");
     client.stop().await.expect("stops");
 }
@@ -272,10 +223,7 @@ async fn a_running_task_is_cancelled_from_another_process() {
         (task.status == TaskStatus::Running).then_some(())
     })
     .await;
-    assert_eq!(
-        demo.cancel_task(id).await.expect("runs"),
-        CancelAnswer::Requested
-    );
+    assert_eq!(demo.cancel_task(id).await.expect("runs"), CancelAnswer::Requested);
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Cancelled);
     assert_eq!(node.stop(), Some(0));
     client.stop().await.expect("stops");
@@ -318,17 +266,9 @@ async fn a_node_that_was_stopped_in_its_tracks_finds_its_runs_gone_and_goes_on()
         .get_task_exec_records(id, PageRequest::default())
         .await
         .expect("lists");
-    let statuses: Vec<_> = records
-        .items
-        .iter()
-        .map(|record| record.status.as_str())
-        .collect();
+    let statuses: Vec<_> = records.items.iter().map(|record| record.status.as_str()).collect();
     assert_eq!(statuses, ["Success", "Retry"]);
-    let tokens: Vec<_> = records
-        .items
-        .iter()
-        .map(|record| record.lease_token)
-        .collect();
+    let tokens: Vec<_> = records.items.iter().map(|record| record.lease_token).collect();
     assert_eq!(tokens, [Some(2), Some(1)]);
     assert_eq!(sleeper.stop(), Some(0));
     client.stop().await.expect("stops");

@@ -9,9 +9,7 @@ use std::{
 };
 
 use actix::{Actor, Context, Handler, ResponseFuture};
-use gaia_actors::{
-    Endpoint, ExecRecord, Outcome, Task, async_fn, blocking_fn, prelude::*, testing::TestGaia,
-};
+use gaia_actors::{Endpoint, ExecRecord, Outcome, Task, async_fn, blocking_fn, prelude::*, testing::TestGaia};
 use serde_json::{Value, json};
 
 use crate::support::{Database, Gate, THEME, ended, eventually, options, task};
@@ -21,13 +19,8 @@ async fn with(handler: impl Into<Endpoint>) -> (TestGaia, Scheduler) {
     with_options(handler, SchedulerOptions::new(THEME)).await
 }
 
-async fn with_options(
-    handler: impl Into<Endpoint>,
-    options: SchedulerOptions,
-) -> (TestGaia, Scheduler) {
-    let builder = Gaia::builder()
-        .handler("Demo", "Run", handler)
-        .scheduler(options);
+async fn with_options(handler: impl Into<Endpoint>, options: SchedulerOptions) -> (TestGaia, Scheduler) {
+    let builder = Gaia::builder().handler("Demo", "Run", handler).scheduler(options);
     let gaia = TestGaia::start(builder).await.expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     (gaia, demo)
@@ -39,39 +32,28 @@ async fn run(demo: &Scheduler, task: NewTask) -> Task {
 }
 
 async fn records(demo: &Scheduler, id: i64) -> Vec<ExecRecord> {
-    let page = demo
-        .get_task_exec_records(id, PageRequest::new(1, 1_000))
-        .await;
+    let page = demo.get_task_exec_records(id, PageRequest::new(1, 1_000)).await;
     page.expect("lists").items
 }
 
 #[actix_rt::test]
 async fn a_result_and_its_record_are_kept() {
     let (gaia, demo) = with(async_fn(async |ctx: TaskContext, n: i64| {
-        assert_eq!(
-            (ctx.theme(), ctx.attempt(), ctx.max_attempts()),
-            (THEME, 1, 4)
-        );
+        assert_eq!((ctx.theme(), ctx.attempt(), ctx.max_attempts()), (THEME, 1, 4));
         Ok(json!({"twice": n * 2, "id": ctx.id(), "log_id": ctx.log_id()}))
     }))
     .await;
     let task = run(&demo, task("Run").args(&21)).await;
     assert_eq!(task.status, TaskStatus::Success);
     let result: Value = serde_json::from_str(&task.last_result.expect("has one")).expect("is JSON");
-    assert_eq!(
-        (&result["twice"], &result["id"]),
-        (&json!(42), &json!(task.id))
-    );
+    assert_eq!((&result["twice"], &result["id"]), (&json!(42), &json!(task.id)));
     assert_eq!(result["log_id"].as_str(), task.log_id.as_deref());
     assert_eq!(task.node, None);
 
     let records = records(&demo, task.id).await;
     assert_eq!(records.len(), 1);
     let record = &records[0];
-    assert_eq!(
-        (record.status.as_str(), record.attempt),
-        ("Success", Some(1))
-    );
+    assert_eq!((record.status.as_str(), record.attempt), ("Success", Some(1)));
     assert_eq!(record.log_id, task.log_id);
     assert_eq!(record.node.as_deref(), Some(gaia.node_id()));
     assert_eq!(record.run_time, task.last_run_time);
@@ -83,24 +65,16 @@ async fn failures_are_tried_again_after_a_growing_delay_until_none_is_left() {
         jitter: 0.0,
         ..RetryPolicy::default()
     };
-    let failing = async_fn(async |ctx: TaskContext, _: Value| {
-        Err::<(), _>(TaskError::failed(format!("no {}", ctx.attempt())))
-    });
+    let failing =
+        async_fn(async |ctx: TaskContext, _: Value| Err::<(), _>(TaskError::failed(format!("no {}", ctx.attempt()))));
     let (gaia, demo) = with_options(failing, SchedulerOptions::new(THEME).retry(retry)).await;
-    let id = demo
-        .add_task(task("Run").max_retry(2))
-        .await
-        .expect("is added")
-        .id;
+    let id = demo.add_task(task("Run").max_retry(2)).await.expect("is added").id;
 
     for (attempt, delay) in [(1, 1), (2, 2)] {
         gaia.drain(THEME).await;
         let task = demo.get_task_detail(id).await.expect("is there");
         assert_eq!((task.status, task.retry_time), (TaskStatus::Retry, attempt));
-        assert_eq!(
-            task.run_at,
-            Some(gaia.now() + chrono::TimeDelta::seconds(delay))
-        );
+        assert_eq!(task.run_at, Some(gaia.now() + chrono::TimeDelta::seconds(delay)));
         assert_eq!(task.last_error, Some(format!("no {attempt}")));
         gaia.advance(Duration::from_secs(delay.unsigned_abs()));
     }
@@ -121,11 +95,7 @@ async fn failures_are_tried_again_after_a_growing_delay_until_none_is_left() {
 async fn a_scheduled_task_runs_when_its_time_has_come_and_not_before() {
     let (gaia, demo) = with(async_fn(async |_, _: Value| Ok(()))).await;
     let at = gaia.now() + chrono::TimeDelta::seconds(90);
-    let id = demo
-        .add_task(task("Run").run_at(at))
-        .await
-        .expect("is added")
-        .id;
+    let id = demo.add_task(task("Run").run_at(at)).await.expect("is added").id;
     gaia.advance(Duration::from_secs(89));
     gaia.drain(THEME).await;
     assert_eq!(
@@ -187,11 +157,7 @@ async fn a_snooze_uses_no_attempt() {
         }
     }))
     .await;
-    let id = demo
-        .add_task(task("Run").max_retry(0))
-        .await
-        .expect("is added")
-        .id;
+    let id = demo.add_task(task("Run").max_retry(0)).await.expect("is added").id;
     for _ in 0..5 {
         assert_eq!(gaia.drain(THEME).await[&TaskStatus::Wait], 1);
         gaia.advance(Duration::from_secs(60));
@@ -319,11 +285,7 @@ async fn a_cancelled_handler_is_told_and_may_clean_up() {
     });
     let (_gaia, demo) = real(handler, options().cancel_grace(Duration::from_secs(60))).await;
     for (obey, status) in [(true, TaskStatus::Cancelled), (false, TaskStatus::Success)] {
-        let id = demo
-            .add_task(task("Run").args(&obey))
-            .await
-            .expect("is added")
-            .id;
+        let id = demo.add_task(task("Run").args(&obey)).await.expect("is added").id;
         entries.recv().await.expect("runs");
         demo.cancel_task(id).await.expect("runs");
         assert_eq!(ended(&demo, id).await.status, status);
@@ -358,14 +320,9 @@ async fn a_task_that_waits_in_the_buffer_can_be_cancelled() {
     let demo = gaia.scheduler(THEME).expect("is a theme");
     // Quick runs first, so that the pool takes tasks in advance.
     gate.let_pass(200);
-    demo.add_tasks(vec![task("Run"); 200])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Run"); 200]).await.expect("are added");
     gate.entered(200).await;
-    let ids = demo
-        .add_tasks(vec![task("Run"); 20])
-        .await
-        .expect("are added");
+    let ids = demo.add_tasks(vec![task("Run"); 20]).await.expect("are added");
     gate.entered(1).await;
     eventually("a claimed task in the buffer", async || {
         let status = demo.status().await.expect("runs here");
@@ -401,10 +358,7 @@ async fn higher_priority_runs_first_and_older_before_younger() {
     }
     demo.resize_workers(1).await.expect("grows");
     gaia.drain(THEME).await;
-    assert_eq!(
-        *order.lock().expect("is not poisoned"),
-        ["c", "e", "a", "d", "b"]
-    );
+    assert_eq!(*order.lock().expect("is not poisoned"), ["c", "e", "a", "d", "b"]);
 }
 
 #[actix_rt::test]
@@ -424,8 +378,7 @@ async fn progress_is_written_while_the_task_runs() {
     let id = demo.add_task(task("Run")).await.expect("is added").id;
     eventually("the last report", async || {
         let task = demo.get_task_detail(id).await.expect("is there");
-        (task.progress == Some(100) && task.progress_note.as_deref() == Some("step 250 🚀"))
-            .then_some(())
+        (task.progress == Some(100) && task.progress_note.as_deref() == Some("step 250 🚀")).then_some(())
     })
     .await;
     go.send_replace(true);
@@ -449,10 +402,7 @@ async fn large_texts_of_any_script_are_stored_or_visibly_cut() {
     let result = cut.last_result.expect("has one");
     assert!(result.len() <= 1 << 20 && result.ends_with("… [cut: 2000002 bytes in all]"));
 
-    let error = run(&demo, task("Run").args(&""))
-        .await
-        .last_error
-        .expect("has one");
+    let error = run(&demo, task("Run").args(&"")).await.last_error.expect("has one");
     assert_eq!(error, "🚀\u{fffd}".repeat(20_000));
 }
 
@@ -476,12 +426,7 @@ async fn a_missing_handler_is_named_and_may_come_later() {
     demo.retry_task(method.id).await.expect("is Failed");
     assert_eq!(ended(&demo, method.id).await.status, TaskStatus::Success);
 
-    assert!(
-        gaia.registry()
-            .unregister("Demo", "Walk")
-            .await
-            .expect("alive")
-    );
+    assert!(gaia.registry().unregister("Demo", "Walk").await.expect("alive"));
     let gone = run(&demo, task("Walk").max_retry(0)).await;
     assert_eq!(gone.status, TaskStatus::Failed);
 }
@@ -510,20 +455,8 @@ impl Handler<Invoke> for Counter {
 async fn any_actor_can_serve_a_method_and_its_end_is_an_error_not_a_hang() {
     let counter = Counter(0).start();
     let (_gaia, demo) = with_options(counter.recipient::<Invoke>(), options()).await;
-    assert_eq!(
-        run(&demo, task("Run").args(&2))
-            .await
-            .last_result
-            .as_deref(),
-        Some("2")
-    );
-    assert_eq!(
-        run(&demo, task("Run").args(&3))
-            .await
-            .last_result
-            .as_deref(),
-        Some("5")
-    );
+    assert_eq!(run(&demo, task("Run").args(&2)).await.last_result.as_deref(), Some("2"));
+    assert_eq!(run(&demo, task("Run").args(&3)).await.last_result.as_deref(), Some("5"));
     let bad = run(&demo, task("Run").args(&"x")).await;
     assert!(bad.last_error.expect("has one").starts_with("PARAM_ERROR"));
     // A panic inside an actor ends that actor (actix does not catch it): the task says so.
@@ -540,17 +473,14 @@ async fn any_actor_can_serve_a_method_and_its_end_is_an_error_not_a_hang() {
 #[actix_rt::test]
 async fn the_pre_handler_guards_every_attempt() {
     let asked = AtomicUsize::new(0);
-    let options =
-        options().pre_handler(
-            async move |ctx| match asked.fetch_add(1, Ordering::SeqCst) + 1 {
-                1 => Err(TaskError::failed("the database is away")),
-                2 => panic!("worse"),
-                _ => {
-                    assert_eq!(ctx.attempt(), 3);
-                    Ok(())
-                }
-            },
-        );
+    let options = options().pre_handler(async move |ctx| match asked.fetch_add(1, Ordering::SeqCst) + 1 {
+        1 => Err(TaskError::failed("the database is away")),
+        2 => panic!("worse"),
+        _ => {
+            assert_eq!(ctx.attempt(), 3);
+            Ok(())
+        }
+    });
     let (_gaia, demo) = with_options(async_fn(async |_, _: Value| Ok(())), options).await;
     let task = run(&demo, task("Run")).await;
     assert_eq!(task.status, TaskStatus::Success);
@@ -598,10 +528,7 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
     let (first, outcome) = hears.recv().await.expect("is told");
     assert_eq!(first, id);
     assert!(matches!(outcome, Outcome::Failed { error, .. } if error == "no"));
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        1
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 1);
     let (_, outcome) = hears.recv().await.expect("is told");
     assert!(matches!(outcome, Outcome::Succeeded(result) if result.as_str() == "7"));
     assert_eq!(

@@ -45,16 +45,8 @@ fn only_the_store_knows_sql_and_it_knows_no_actors() {
             .filter(|line| !line.trim_start().starts_with("//"))
             .collect();
         let in_store = module_of(&src, &file) == "store";
-        assert!(
-            in_store || !code.contains("diesel"),
-            "{} uses diesel",
-            file.display()
-        );
-        assert!(
-            !in_store || !code.contains("actix"),
-            "{} uses actix",
-            file.display()
-        );
+        assert!(in_store || !code.contains("diesel"), "{} uses diesel", file.display());
+        assert!(!in_store || !code.contains("actix"), "{} uses actix", file.display());
     }
 }
 

@@ -1,5 +1,7 @@
 //! The promises of the crate, kept against real databases through the public API.
 
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
 mod adoption;
 mod clustering;
 mod execution;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix::Actor;
 use gaia_actors::{
-    AddTasks, CancelAnswer, CountByStatus, Error, GetAllSchedulerStatus, GetSchedulerStatus,
-    GetTaskDetail, GetTaskExecRecords, PauseTheme, ReceiveTask, ResumeTheme, RetryTask,
-    TaskQuickQueue, WaitFor, async_fn, prelude::*, testing::TestGaia,
+    AddTasks, CancelAnswer, CountByStatus, Error, GetAllSchedulerStatus, GetSchedulerStatus, GetTaskDetail,
+    GetTaskExecRecords, PauseTheme, ReceiveTask, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor, async_fn, prelude::*,
+    testing::TestGaia,
 };
 use serde_json::{Value, json};
 
@@ -41,17 +41,11 @@ async fn a_task_comes_back_as_it_was_added() {
         .expect("is added");
     let task = demo.get_task_detail(added.id).await.expect("is there");
     assert_eq!(task.theme, THEME);
-    assert_eq!(
-        (task.service.as_str(), task.method.as_str()),
-        ("Demo", "Noop")
-    );
+    assert_eq!((task.service.as_str(), task.method.as_str()), ("Demo", "Noop"));
     assert_eq!(task.name, "创建订单 🚀");
     assert_eq!(task.arg, r#"{"n":1}"#);
     assert_eq!(task.status, TaskStatus::Wait);
-    assert_eq!(
-        (task.max_retry_time, task.retry_time, task.priority),
-        (7, 0, -3)
-    );
+    assert_eq!((task.max_retry_time, task.retry_time, task.priority), (7, 0, -3));
     assert_eq!(task.run_at, Some(at));
     assert_eq!(task.timeout, Some(Duration::from_millis(1_500)));
     assert_eq!(task.unique_key.as_deref(), Some("k"));
@@ -89,10 +83,7 @@ async fn every_fault_of_a_bad_task_is_named_and_nothing_is_stored() {
     assert!(text.contains("cannot be serialised to JSON"), "{text}");
 
     let text = refusal(demo.add_tasks(vec![task("Noop"), task("")]).await);
-    assert!(
-        text.contains("task 1 of the list: method is empty"),
-        "{text}"
-    );
+    assert!(text.contains("task 1 of the list: method is empty"), "{text}");
     assert_eq!(total(&demo.count_by_status().await.expect("counts")), 0);
 }
 
@@ -104,10 +95,7 @@ async fn names_of_the_columns_full_width_fit() {
         .add_task(NewTask::new(&name, &name).name(&name))
         .await
         .expect("fits");
-    assert_eq!(
-        demo.get_task_detail(added.id).await.expect("is there").name,
-        name
-    );
+    assert_eq!(demo.get_task_detail(added.id).await.expect("is there").name, name);
 }
 
 #[actix_rt::test]
@@ -119,20 +107,13 @@ async fn themes_do_not_see_each_other() {
         refusal(other.get_task_detail(id).await),
         refusal(other.cancel_task(id).await),
         refusal(other.retry_task(id).await),
-        refusal(
-            other
-                .get_task_exec_records(id, PageRequest::default())
-                .await,
-        ),
+        refusal(other.get_task_exec_records(id, PageRequest::default()).await),
     ] {
         assert_eq!(text, format!("theme \"other\" has no task {id}"));
     }
     assert_eq!(total(&other.count_by_status().await.expect("counts")), 0);
     for theme in ["", "   ", &"t".repeat(101)] {
-        assert!(
-            matches!(gaia.scheduler(theme), Err(Error::Invalid(_))),
-            "{theme:?}"
-        );
+        assert!(matches!(gaia.scheduler(theme), Err(Error::Invalid(_))), "{theme:?}");
     }
 }
 
@@ -140,9 +121,7 @@ async fn themes_do_not_see_each_other() {
 async fn lists_are_filtered_and_paged() {
     let (gaia, demo) = client().await;
     for name in ["a%b", "a_b", "axb", r"a\b", "it's", "订单-1", "订单-2"] {
-        demo.add_task(task("Noop").name(name))
-            .await
-            .expect("is added");
+        demo.add_task(task("Noop").name(name)).await.expect("is added");
         gaia.advance(Duration::from_secs(60));
     }
     demo.add_task(NewTask::new("Other", "Else").name("z"))
@@ -202,10 +181,7 @@ async fn pages_out_of_range_are_refused() {
     for (page, fault) in [
         (PageRequest::new(0, 20), "page is 0, pages count from 1"),
         (PageRequest::new(1, 0), "page_size is 0, expected 1 to 1000"),
-        (
-            PageRequest::new(1, 1_001),
-            "page_size is 1001, expected 1 to 1000",
-        ),
+        (PageRequest::new(1, 1_001), "page_size is 1001, expected 1 to 1000"),
     ] {
         let list = ListTasks {
             page,
@@ -218,13 +194,7 @@ async fn pages_out_of_range_are_refused() {
         page: PageRequest::new(u32::MAX, 1_000),
         ..ListTasks::default()
     };
-    assert!(
-        demo.list_tasks(beyond)
-            .await
-            .expect("lists")
-            .items
-            .is_empty()
-    );
+    assert!(demo.list_tasks(beyond).await.expect("lists").items.is_empty());
 }
 
 #[actix_rt::test]
@@ -234,20 +204,14 @@ async fn a_unique_key_keeps_a_second_task_out_until_the_first_has_ended() {
     let first = demo.add_task(keyed()).await.expect("is added");
     let second = demo.add_task(keyed()).await.expect("answers");
     assert_eq!((second.id, second.duplicate), (first.id, true));
-    let both = demo
-        .add_tasks(vec![keyed(), task("Noop")])
-        .await
-        .expect("answers");
+    let both = demo.add_tasks(vec![keyed(), task("Noop")]).await.expect("answers");
     assert!(both[0].duplicate && !both[1].duplicate);
 
     demo.cancel_task(first.id).await.expect("is cancelled");
     let third = demo.add_task(keyed()).await.expect("is added");
     assert!(!third.duplicate);
     let text = refusal(demo.retry_task(first.id).await);
-    assert!(
-        text.contains("another unfinished task has its unique key"),
-        "{text}"
-    );
+    assert!(text.contains("another unfinished task has its unique key"), "{text}");
     demo.cancel_task(third.id).await.expect("is cancelled");
     demo.retry_task(first.id).await.expect("is queued again");
 }
@@ -261,10 +225,7 @@ async fn actions_that_the_status_does_not_allow_are_refused() {
         text,
         format!("cannot retry task {id}: it is Wait, and only Failed, Cancelled may be")
     );
-    assert_eq!(
-        demo.cancel_task(id).await.expect("waits"),
-        CancelAnswer::Cancelled
-    );
+    assert_eq!(demo.cancel_task(id).await.expect("waits"), CancelAnswer::Cancelled);
     let text = refusal(demo.cancel_task(id).await);
     assert!(
         text.contains("it is Cancelled, and only Wait, Retry, Running may be"),
@@ -285,11 +246,7 @@ async fn a_retry_by_hand_starts_anew_and_keeps_the_history() {
         .await
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    let id = demo
-        .add_task(task("Fail").max_retry(1))
-        .await
-        .expect("is added")
-        .id;
+    let id = demo.add_task(task("Fail").max_retry(1)).await.expect("is added").id;
     assert_eq!(ended(&demo, id).await.retry_time, 1);
     demo.retry_task(id).await.expect("is Failed");
     let again = ended(&demo, id).await;
@@ -361,17 +318,11 @@ async fn an_operation_may_be_dropped_at_any_moment() {
 #[actix_rt::test]
 async fn what_needs_workers_says_so_where_there_are_none() {
     let (_gaia, demo) = client().await;
-    for text in [
-        refusal(demo.resize_workers(3).await),
-        refusal(demo.status().await),
-    ] {
+    for text in [refusal(demo.resize_workers(3).await), refusal(demo.status().await)] {
         assert!(text.contains("has no scheduler in this process"), "{text}");
     }
     let text = refusal(demo.resize_workers(100_001).await);
-    assert!(
-        text.contains("100001 workers, expected at most 100000"),
-        "{text}"
-    );
+    assert!(text.contains("100001 workers, expected at most 100000"), "{text}");
 }
 
 #[actix_rt::test]
@@ -397,22 +348,11 @@ async fn every_operation_is_a_message_too() {
         task_id,
         timeout: PATIENCE,
     };
-    let done = demo
-        .send(wait(first.id))
-        .await
-        .expect("alive")
-        .expect("ends");
+    let done = demo.send(wait(first.id)).await.expect("alive").expect("ends");
     assert_eq!(done.last_result.as_deref(), Some("\"done\""));
 
     let many = AddTasks(vec![task("Noop"), task("Noop")]);
-    assert_eq!(
-        demo.send(many)
-            .await
-            .expect("alive")
-            .expect("are added")
-            .len(),
-        2
-    );
+    assert_eq!(demo.send(many).await.expect("alive").expect("are added").len(), 2);
     let received = demo
         .send(ReceiveTask(task("Noop")))
         .await
@@ -422,10 +362,7 @@ async fn every_operation_is_a_message_too() {
         .await
         .expect("alive")
         .expect("is sent");
-    demo.send(wait(received.id))
-        .await
-        .expect("alive")
-        .expect("ends");
+    demo.send(wait(received.id)).await.expect("alive").expect("ends");
 
     let running = demo
         .send(AddTask(task("Gate")))
@@ -433,27 +370,16 @@ async fn every_operation_is_a_message_too() {
         .expect("alive")
         .expect("is added");
     gate.entered(1).await;
-    let answer = demo
-        .send(CancelTask(running.id))
-        .await
-        .expect("alive")
-        .expect("runs");
+    let answer = demo.send(CancelTask(running.id)).await.expect("alive").expect("runs");
     assert_eq!(answer, CancelAnswer::Requested);
-    let ended = demo
-        .send(wait(running.id))
-        .await
-        .expect("alive")
-        .expect("ends");
+    let ended = demo.send(wait(running.id)).await.expect("alive").expect("ends");
     assert_eq!(ended.status, TaskStatus::Cancelled);
     gate.let_pass(1);
     demo.send(RetryTask(running.id))
         .await
         .expect("alive")
         .expect("is queued");
-    demo.send(wait(running.id))
-        .await
-        .expect("alive")
-        .expect("ends");
+    demo.send(wait(running.id)).await.expect("alive").expect("ends");
 
     let detail = demo
         .send(GetTaskDetail(running.id))
@@ -465,14 +391,7 @@ async fn every_operation_is_a_message_too() {
         task_id: running.id,
         page: PageRequest::default(),
     };
-    assert_eq!(
-        demo.send(records)
-            .await
-            .expect("alive")
-            .expect("lists")
-            .total,
-        2
-    );
+    assert_eq!(demo.send(records).await.expect("alive").expect("lists").total, 2);
     assert_eq!(
         demo.send(ListTasks::default())
             .await
@@ -490,33 +409,14 @@ async fn every_operation_is_a_message_too() {
             .expect("runs here")
             .paused
     );
-    demo.send(ResumeTheme)
-        .await
-        .expect("alive")
-        .expect("resumes");
-    demo.send(ResizeWorkers(9))
-        .await
-        .expect("alive")
-        .expect("resizes");
-    let status = demo
-        .send(GetSchedulerStatus)
-        .await
-        .expect("alive")
-        .expect("runs here");
+    demo.send(ResumeTheme).await.expect("alive").expect("resumes");
+    demo.send(ResizeWorkers(9)).await.expect("alive").expect("resizes");
+    let status = demo.send(GetSchedulerStatus).await.expect("alive").expect("runs here");
     assert_eq!((status.all_workers, status.paused), (9, false));
-    let counts = demo
-        .send(CountByStatus)
-        .await
-        .expect("alive")
-        .expect("counts");
+    let counts = demo.send(CountByStatus).await.expect("alive").expect("counts");
     assert_eq!(counts[&TaskStatus::Success], 5);
 
-    let all = gaia
-        .clone()
-        .start()
-        .send(GetAllSchedulerStatus)
-        .await
-        .expect("alive");
+    let all = gaia.clone().start().send(GetAllSchedulerStatus).await.expect("alive");
     assert_eq!(all.expect("runs here").keys().collect::<Vec<_>>(), [THEME]);
     gaia.stop().await.expect("stops");
 }

@@ -6,9 +6,7 @@ use diesel::connection::SimpleConnection;
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{
-    Database, NodeProcess, THEME, effects, ended, eventually, options, refusal, task,
-};
+use crate::support::{Database, NodeProcess, THEME, effects, ended, eventually, options, refusal, task};
 
 /// Another process holds an exclusive lock for 10 s in the middle of a run.
 #[actix_rt::test]
@@ -41,15 +39,9 @@ async fn work_goes_on_by_itself_after_an_exclusive_lock() {
     .await;
     assert_eq!(node.stop(), Some(0));
     // Every task ran once, and every run has its record: the outcomes of the outage were kept and written.
-    let starts = effects(&database)
-        .iter()
-        .filter(|effect| effect.is_start)
-        .count();
+    let starts = effects(&database).iter().filter(|effect| effect.is_start).count();
     assert_eq!(starts, TASKS);
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        2_000
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 2_000);
     client.stop().await.expect("stops");
 }
 

@@ -24,9 +24,7 @@ async fn gated(database: &Database, options: SchedulerOptions) -> (Gaia, Schedul
 async fn growing_takes_effect_at_once_and_shrinking_drains() {
     let database = Database::fresh();
     let (gaia, demo, gate) = gated(&database, options().worker_num(1)).await;
-    demo.add_tasks(vec![task("Gate"); 60])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Gate"); 60]).await.expect("are added");
     gate.entered(1).await;
     demo.resize_workers(8).await.expect("grows");
     gate.entered(7).await;
@@ -46,10 +44,7 @@ async fn growing_takes_effect_at_once_and_shrinking_drains() {
     })
     .await;
     assert_eq!(gate.most(), 8);
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        60
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 60);
     gaia.stop().await.expect("stops");
 }
 
@@ -58,13 +53,9 @@ async fn no_workers_take_no_work_and_hold_none_back() {
     let database = Database::fresh();
     let (gaia, demo, gate) = gated(&database, options().worker_num(2)).await;
     gate.let_pass(100);
-    demo.add_tasks(vec![task("Gate"); 100])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Gate"); 100]).await.expect("are added");
     gate.entered(100).await;
-    demo.add_tasks(vec![task("Gate"); 30])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Gate"); 30]).await.expect("are added");
     gate.entered(2).await;
 
     demo.resize_workers(0).await.expect("shrinks");
@@ -81,10 +72,7 @@ async fn no_workers_take_no_work_and_hold_none_back() {
     })
     .await;
     assert_eq!(demo.status().await.expect("runs here").all_workers, 0);
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        102
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 102);
 
     gate.let_pass(28);
     demo.resize_workers(3).await.expect("grows");
@@ -164,15 +152,8 @@ async fn a_handler_that_blocks_its_thread_holds_up_nobody_else() {
         .await
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    let bad = demo
-        .add_task(task("Block").max_retry(0))
-        .await
-        .expect("is added")
-        .id;
-    let added = demo
-        .add_tasks(vec![task("Noop"); 50])
-        .await
-        .expect("are added");
+    let bad = demo.add_task(task("Block").max_retry(0)).await.expect("is added").id;
+    let added = demo.add_tasks(vec![task("Noop"); 50]).await.expect("are added");
     for added in added {
         assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
     }
@@ -182,10 +163,7 @@ async fn a_handler_that_blocks_its_thread_holds_up_nobody_else() {
     // The node went on beating: nobody took the blocked run from it.
     assert!(!status.fenced);
     drop(block);
-    assert_eq!(
-        ended(&demo, bad).await.last_result.as_deref(),
-        Some("\"at last\"")
-    );
+    assert_eq!(ended(&demo, bad).await.last_result.as_deref(), Some("\"at last\""));
     gaia.stop().await.expect("stops");
 }
 
@@ -209,18 +187,13 @@ async fn a_blocked_run_that_is_out_of_time_is_recorded_by_the_pool() {
         .await
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    let stuck = task("Block")
-        .max_retry(0)
-        .timeout(Duration::from_millis(50));
+    let stuck = task("Block").max_retry(0).timeout(Duration::from_millis(50));
     let id = demo.add_task(stuck).await.expect("is added").id;
     let task = ended(&demo, id).await;
     assert_eq!(task.last_error.as_deref(), Some("timed out after 50ms"));
     drop(block);
     gaia.stop().await.expect("stops");
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        1
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 1);
 }
 
 #[actix_rt::test]
@@ -249,17 +222,8 @@ async fn workers_whose_thread_was_stopped_are_replaced() {
         .id;
     let task_then = ended(&demo, id).await;
     assert_eq!(task_then.status, TaskStatus::Failed);
-    assert!(
-        task_then
-            .last_error
-            .expect("has one")
-            .contains("its worker died")
-    );
-    for added in demo
-        .add_tasks(vec![task("Noop"); 20])
-        .await
-        .expect("are added")
-    {
+    assert!(task_then.last_error.expect("has one").contains("its worker died"));
+    for added in demo.add_tasks(vec![task("Noop"); 20]).await.expect("are added") {
         assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
     }
     eventually("four workers again", async || {
@@ -273,17 +237,9 @@ async fn workers_whose_thread_was_stopped_are_replaced() {
 #[actix_rt::test]
 async fn two_schedulers_of_a_theme_in_one_process_are_refused() {
     let database = Database::fresh();
-    let gaia = database
-        .builder()
-        .scheduler(options())
-        .start()
-        .await
-        .expect("starts");
+    let gaia = database.builder().scheduler(options()).start().await.expect("starts");
     let text = refusal(gaia.start_scheduler(options()).await);
-    assert!(
-        text.contains("already runs a scheduler of theme \"demo\""),
-        "{text}"
-    );
+    assert!(text.contains("already runs a scheduler of theme \"demo\""), "{text}");
     // By another handle and another spelling of the path it is still the same database.
     let again = database.path();
     let dotted = again.parent().expect("has one").join(".").join("gaia.db");
@@ -298,11 +254,6 @@ async fn two_schedulers_of_a_theme_in_one_process_are_refused() {
         .expect("is another theme");
     gaia.stop().await.expect("stops");
     // Once stopped, the theme is free.
-    let gaia = database
-        .builder()
-        .scheduler(options())
-        .start()
-        .await
-        .expect("starts");
+    let gaia = database.builder().scheduler(options()).start().await.expect("starts");
     gaia.stop().await.expect("stops");
 }

@@ -24,18 +24,12 @@ async fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing_that_su
     let client = database.builder().start().await.expect("starts");
     let demo = client.scheduler(THEME).expect("is a theme");
     // A killed run is a lost attempt: enough of them for anybody's luck.
-    let new = |at: i64| {
-        task("Sleep")
-            .args(&json!({"ms": 100 + at % 300}))
-            .max_retry(1_000)
-    };
+    let new = |at: i64| task("Sleep").args(&json!({"ms": 100 + at % 300})).max_retry(1_000);
     let rows = (0..tasks).map(new).collect();
     demo.add_tasks(rows).await.expect("are added");
 
     let settings = [("GAIA__NODE__LEASE", "3"), ("WORKERS", "2")];
-    let mut nodes: Vec<_> = (0..NODES)
-        .map(|_| NodeProcess::spawn(&database, &settings))
-        .collect();
+    let mut nodes: Vec<_> = (0..NODES).map(|_| NodeProcess::spawn(&database, &settings)).collect();
     let (began, mut kills) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(seconds) {
         let pause = Duration::from_millis(fastrand::u64(50..400));
@@ -48,11 +42,7 @@ async fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing_that_su
     let patience = PATIENCE + Duration::from_secs(seconds * 5);
     let waited = Instant::now();
     while demo.count_by_status().await.expect("counts")[&TaskStatus::Success] < tasks {
-        assert!(
-            waited.elapsed() < patience,
-            "{:?}",
-            demo.count_by_status().await
-        );
+        assert!(waited.elapsed() < patience, "{:?}", demo.count_by_status().await);
         actix_rt::time::sleep(Duration::from_millis(50)).await;
     }
     for node in &mut nodes {
@@ -73,11 +63,7 @@ async fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing_that_su
         .filter(|start| start.millis > successes[&start.task_id])
         .map(|start| (start.task_id, start.attempt))
         .collect();
-    assert_eq!(
-        late,
-        [],
-        "runs that began after their task's Success was recorded"
-    );
+    assert_eq!(late, [], "runs that began after their task's Success was recorded");
     let count = |sql: &str| database.number(sql);
     assert_eq!(
         count("SELECT COUNT(*) FROM asynctask_exec_row WHERE task_status = 'Success'"),
@@ -86,9 +72,7 @@ async fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing_that_su
     // One record for each claim, and one claim for each attempt.
     let records = count("SELECT COUNT(*) FROM asynctask_exec_row");
     assert_eq!(
-        count(
-            "SELECT COUNT(*) FROM (SELECT DISTINCT task_id, lease_token FROM asynctask_exec_row)"
-        ),
+        count("SELECT COUNT(*) FROM (SELECT DISTINCT task_id, lease_token FROM asynctask_exec_row)"),
         records
     );
     assert_eq!(
@@ -118,8 +102,7 @@ fn success_times(database: &Database) -> HashMap<i64, i64> {
     rows.into_iter()
         .map(|row| {
             let format = "%Y-%m-%d %H:%M:%S%.f";
-            let at =
-                chrono::NaiveDateTime::parse_from_str(&row.create_time, format).expect("is a time");
+            let at = chrono::NaiveDateTime::parse_from_str(&row.create_time, format).expect("is a time");
             // Rounded up: the time is the end of the run, and its start has whole milliseconds.
             (row.task_id, at.and_utc().timestamp_millis() + 1)
         })
@@ -153,12 +136,7 @@ async fn a_task_that_kills_its_process_fails_in_the_end_instead_of_killing_for_e
         }
     };
     assert_eq!((failed.status, failed.retry_time), (TaskStatus::Failed, 2));
-    assert!(
-        failed
-            .last_error
-            .expect("has one")
-            .contains("died while it ran")
-    );
+    assert!(failed.last_error.expect("has one").contains("died while it ran"));
     let records = demo
         .get_task_exec_records(id, PageRequest::default())
         .await
@@ -191,16 +169,8 @@ async fn a_killed_nodes_tasks_run_elsewhere_within_30_s_by_default() {
     let mut recovered = BTreeMap::new();
     while recovered.len() < ids.len() {
         for added in &ids {
-            if demo
-                .get_task_detail(added.id)
-                .await
-                .expect("is there")
-                .retry_time
-                == 1
-            {
-                recovered
-                    .entry(added.id)
-                    .or_insert_with(|| killed.elapsed());
+            if demo.get_task_detail(added.id).await.expect("is there").retry_time == 1 {
+                recovered.entry(added.id).or_insert_with(|| killed.elapsed());
             }
         }
         // The promise itself, not a measure of this machine's speed.

@@ -1,8 +1,6 @@
 //! Registering, routing and direct calls.
 
-use gaia_actors::{
-    Call, CallError, MethodName, Registry, RegistryError, async_fn, blocking_fn, prelude::*,
-};
+use gaia_actors::{Call, CallError, MethodName, Registry, RegistryError, async_fn, blocking_fn, prelude::*};
 use serde_json::Value;
 
 use crate::support::refusal;
@@ -18,27 +16,12 @@ async fn a_typed_call_needs_no_queue() {
         assert_eq!((ctx.id(), ctx.theme(), ctx.attempt()), (0, "", 1));
         Ok(a + b)
     };
-    registry
-        .register("Math", "Add", async_fn(add))
-        .await
-        .expect("is free");
+    registry.register("Math", "Add", async_fn(add)).await.expect("is free");
     let upper = blocking_fn(|_, text: String| Ok(text.to_uppercase()));
-    registry
-        .register("Text", "Upper", upper)
-        .await
-        .expect("is free");
+    registry.register("Text", "Upper", upper).await.expect("is free");
+    assert_eq!(registry.call::<i32>("Math", "Add", &(2, 3)).await.expect("adds"), 5);
     assert_eq!(
-        registry
-            .call::<i32>("Math", "Add", &(2, 3))
-            .await
-            .expect("adds"),
-        5
-    );
-    assert_eq!(
-        registry
-            .call::<String>("Text", "Upper", "hé")
-            .await
-            .expect("answers"),
+        registry.call::<String>("Text", "Upper", "hé").await.expect("answers"),
         "HÉ"
     );
 
@@ -49,12 +32,7 @@ async fn a_typed_call_needs_no_queue() {
         },
         args: Json::of(&(4, 5)).expect("serialises"),
     };
-    let answer = registry
-        .addr()
-        .send(call)
-        .await
-        .expect("alive")
-        .expect("adds");
+    let answer = registry.addr().send(call).await.expect("alive").expect("adds");
     assert_eq!(answer.as_str(), "9");
 }
 
@@ -62,10 +40,7 @@ async fn a_typed_call_needs_no_queue() {
 async fn a_call_that_fails_says_why() {
     let registry = Registry::start();
     let panicking = async_fn(async |_, _: Value| -> Result<(), TaskError> { panic!("ouch") });
-    registry
-        .register("Demo", "Panic", panicking)
-        .await
-        .expect("is free");
+    registry.register("Demo", "Panic", panicking).await.expect("is free");
     registry
         .register("Demo", "Text", answering("text"))
         .await
@@ -95,14 +70,9 @@ async fn registering_twice_is_an_error_unless_asked_to_replace() {
         .await
         .expect("is free");
     let twice = registry.register("Demo", "Run", answering("second")).await;
-    assert!(
-        matches!(&twice, Err(RegistryError::AlreadyRegistered(name)) if name.to_string() == "Demo.Run")
-    );
+    assert!(matches!(&twice, Err(RegistryError::AlreadyRegistered(name)) if name.to_string() == "Demo.Run"));
     assert_eq!(
-        registry
-            .call::<String>("Demo", "Run", &())
-            .await
-            .expect("answers"),
+        registry.call::<String>("Demo", "Run", &()).await.expect("answers"),
         "first"
     );
 
@@ -112,27 +82,19 @@ async fn registering_twice_is_an_error_unless_asked_to_replace() {
         .await
         .expect("replaces");
     assert_eq!(
-        registry
-            .call::<String>("Demo", "Run", &())
-            .await
-            .expect("answers"),
+        registry.call::<String>("Demo", "Run", &()).await.expect("answers"),
         "second"
     );
 
     assert!(registry.unregister("Demo", "Run").await.expect("alive"));
     assert!(!registry.unregister("Demo", "Run").await.expect("alive"));
-    assert!(
-        refusal(registry.call::<String>("Demo", "Run", &()).await).contains("is not registered")
-    );
+    assert!(refusal(registry.call::<String>("Demo", "Run", &()).await).contains("is not registered"));
     registry
         .register("Demo", "Run", answering("third"))
         .await
         .expect("is free again");
     assert_eq!(
-        registry
-            .call::<String>("Demo", "Run", &())
-            .await
-            .expect("answers"),
+        registry.call::<String>("Demo", "Run", &()).await.expect("answers"),
         "third"
     );
 }

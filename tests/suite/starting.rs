@@ -103,17 +103,11 @@ fn as_somebody_who_may_only_read(database: &Database) -> std::process::Output {
     let folder = database.path().parent().expect("has one").to_owned();
     let program = database.file("node");
     std::fs::copy(node_program(), &program).expect("is copied");
-    for (path, mode) in [
-        (&program, 0o755),
-        (&database.path(), 0o444),
-        (&folder, 0o555),
-    ] {
+    for (path, mode) in [(&program, 0o755), (&database.path(), 0o444), (&folder, 0o555)] {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("is set");
     }
     let mut command = Command::new(&program);
-    command
-        .env("DATABASE_URL", database.url())
-        .env("RUST_BACKTRACE", "0");
+    command.env("DATABASE_URL", database.url()).env("RUST_BACKTRACE", "0");
     if std::fs::metadata("/proc/self").expect("is there").uid() == 0 {
         command.uid(65_534);
     }
@@ -133,16 +127,6 @@ async fn a_method_registered_twice_is_refused() {
     assert!(text.contains("Demo.Run is registered already"), "{text}");
 }
 
-#[test]
-fn without_an_actix_system_the_start_says_what_is_missing() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("builds");
-    let text = refusal(runtime.block_on(Gaia::builder().database("sqlite::memory:").start()));
-    assert!(text.contains("#[actix_rt::main]"), "{text}");
-}
-
 #[actix_rt::test]
 async fn the_configuration_gives_the_defaults_of_schedulers() {
     let database = Database::fresh();
@@ -153,11 +137,7 @@ async fn the_configuration_gives_the_defaults_of_schedulers() {
     });
     std::fs::write(database.file("config.json"), json.to_string()).expect("writes");
     let config = Config::load(database.file("config.json")).expect("is good");
-    let gaia = Gaia::builder()
-        .config(config)
-        .start()
-        .await
-        .expect("starts");
+    let gaia = Gaia::builder().config(config).start().await.expect("starts");
     let demo = gaia
         .start_scheduler(gaia.scheduler_options("demo"))
         .await
@@ -167,8 +147,5 @@ async fn the_configuration_gives_the_defaults_of_schedulers() {
     assert!(database.path().exists());
 
     let text = refusal(Config::load(database.file("missing.json")));
-    assert!(
-        text.contains("cannot read") && text.contains("missing.json"),
-        "{text}"
-    );
+    assert!(text.contains("cannot read") && text.contains("missing.json"), "{text}");
 }

@@ -6,9 +6,7 @@ use actix::Actor;
 use gaia_actors::{Error, StopGaia, async_fn, blocking_fn, prelude::*};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Database, Gate, NodeProcess, THEME, effects, ended, eventually, options, task, total,
-};
+use crate::support::{Database, Gate, NodeProcess, THEME, effects, ended, eventually, options, task, total};
 
 #[actix_rt::test]
 async fn what_runs_ends_and_what_waits_is_handed_back() {
@@ -23,13 +21,9 @@ async fn what_runs_ends_and_what_waits_is_handed_back() {
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     gate.let_pass(100);
-    demo.add_tasks(vec![task("Gate"); 100])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Gate"); 100]).await.expect("are added");
     gate.entered(100).await;
-    demo.add_tasks(vec![task("Gate"); 50])
-        .await
-        .expect("are added");
+    demo.add_tasks(vec![task("Gate"); 50]).await.expect("are added");
     gate.entered(3).await;
 
     let stopping = actix_rt::spawn({
@@ -44,18 +38,9 @@ async fn what_runs_ends_and_what_waits_is_handed_back() {
     assert!(!stopping.is_finished(), "it waits for what runs");
     gate.let_pass(3);
     stopping.await.expect("joins").expect("stops");
-    let counts = demo
-        .count_by_status()
-        .await
-        .expect("the store still answers");
-    assert_eq!(
-        (counts[&TaskStatus::Success], counts[&TaskStatus::Wait]),
-        (103, 47)
-    );
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
-        103
-    );
+    let counts = demo.count_by_status().await.expect("the store still answers");
+    assert_eq!((counts[&TaskStatus::Success], counts[&TaskStatus::Wait]), (103, 47));
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 103);
     assert_eq!(
         database.number("SELECT COUNT(*) FROM asynctasks WHERE retry_time > 0"),
         0
@@ -84,17 +69,9 @@ async fn what_outlasts_the_grace_is_cut_off_and_not_counted_as_an_attempt() {
         .await
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    let deaf = demo
-        .add_task(task("Gate").max_retry(0))
-        .await
-        .expect("is added")
-        .id;
+    let deaf = demo.add_task(task("Gate").max_retry(0)).await.expect("is added").id;
     gate.entered(1).await;
-    let obedient = demo
-        .add_task(task("Obeys").max_retry(0))
-        .await
-        .expect("is added")
-        .id;
+    let obedient = demo.add_task(task("Obeys").max_retry(0)).await.expect("is added").id;
     eventually("both", async || {
         let status = demo.status().await.expect("runs here");
         (status.running_workers == 2).then_some(())
@@ -167,24 +144,51 @@ async fn a_stopped_gaia_says_so_and_stops_once() {
     let gaia = builder.scheduler(options()).start().await.expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     let address = gaia.clone().start();
-    let (first, second, third) =
-        futures_util::join!(gaia.stop(), gaia.stop(), address.send(StopGaia));
+    let (first, second, third) = futures_util::join!(gaia.stop(), gaia.stop(), address.send(StopGaia));
     let first = first.expect("stops");
     assert_eq!(
         (first, first),
-        (
-            second.expect("stops"),
-            third.expect("alive").expect("stops")
-        )
+        (second.expect("stops"), third.expect("alive").expect("stops"))
     );
     assert!(matches!(
         demo.resize_workers(3).await,
         Err(Error::NotScheduledHere { .. })
     ));
-    assert!(matches!(
-        gaia.start_scheduler(options()).await,
-        Err(Error::Stopped)
-    ));
+    assert!(matches!(gaia.start_scheduler(options()).await, Err(Error::Stopped)));
+}
+
+/// What actix-web does at every signal.
+#[test]
+fn the_end_of_the_callers_system_does_not_end_the_actors() {
+    let database = Database::fresh();
+    let gate = Gate::closed();
+    let system = actix_rt::System::new();
+    let gaia = system.block_on(async {
+        let builder = database.builder().handler("Demo", "Gate", gate.handler());
+        let gaia = builder.scheduler(options()).start().await.expect("starts");
+        gaia.scheduler(THEME)
+            .expect("is a theme")
+            .add_task(task("Gate"))
+            .await
+            .expect("is added");
+        gate.entered(1).await;
+        gaia
+    });
+    actix_rt::System::current().stop();
+    system.run().expect("ends");
+    // In another system (or in none), the run ends and the stop is graceful.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("builds");
+    gate.let_pass(1);
+    let report = runtime.block_on(gaia.stop()).expect("stops");
+    assert_eq!((report.handed_back, report.unwritten), (0, 0));
+    assert_eq!(
+        database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Success'"),
+        1
+    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM gaia_nodes"), 0);
 }
 
 #[actix_rt::test]

@@ -49,15 +49,12 @@ impl Database {
     /// Whoever runs plain SQL beside us: a connection of its own.
     pub fn connection(&self) -> SqliteConnection {
         let mut conn = SqliteConnection::establish(&self.path().to_string_lossy()).expect("opens");
-        conn.batch_execute("PRAGMA busy_timeout = 20000")
-            .expect("is set");
+        conn.batch_execute("PRAGMA busy_timeout = 20000").expect("is set");
         conn
     }
 
     pub fn execute(&self, sql: &str) {
-        self.connection()
-            .batch_execute(sql)
-            .expect("plain SQL runs");
+        self.connection().batch_execute(sql).expect("plain SQL runs");
     }
 
     /// The one number that a query answers with.
@@ -94,10 +91,7 @@ pub fn task(method: &str) -> NewTask {
 }
 
 pub async fn ended(scheduler: &Scheduler, id: i64) -> Task {
-    scheduler
-        .wait_for(id, PATIENCE)
-        .await
-        .expect("comes to an end")
+    scheduler.wait_for(id, PATIENCE).await.expect("comes to an end")
 }
 
 /// The error text of an operation that must not succeed.
@@ -155,11 +149,7 @@ impl Gate {
     /// Waits until `count` more runs have begun.
     pub async fn entered(&self, count: u32) {
         let entered = tokio::time::timeout(PATIENCE, self.entered.acquire_many(count));
-        entered
-            .await
-            .expect("runs begin")
-            .expect("never closed")
-            .forget();
+        entered.await.expect("runs begin").expect("never closed").forget();
     }
 
     /// Lets `count` runs end.
@@ -269,10 +259,7 @@ pub fn node_program() -> PathBuf {
             .args(release)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
-        assert!(
-            built.expect("cargo runs").success(),
-            "the example does not build"
-        );
+        assert!(built.expect("cargo runs").success(), "the example does not build");
     });
     profile.join("examples").join("node")
 }

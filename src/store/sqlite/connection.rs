@@ -108,9 +108,7 @@ impl SpawnBlocking for Detached {
             drop(turn);
             result
         };
-        tokio::task::spawn_blocking(piece)
-            .map_err(Box::from)
-            .boxed()
+        tokio::task::spawn_blocking(piece).map_err(Box::from).boxed()
     }
 
     fn get_runtime() -> Self {

@@ -100,12 +100,10 @@ impl Sqlite {
         let mut lease = self.write().await;
         let migrated = lease.spawn_blocking(|conn| {
             Ok(conn.immediate_transaction(|conn| {
-                conn.run_pending_migrations(MIGRATIONS)
-                    .map(drop)
-                    .map_err(|error| {
-                        let text = error.to_string();
-                        diesel::result::Error::QueryBuilderError(text.into())
-                    })
+                conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(|error| {
+                    let text = error.to_string();
+                    diesel::result::Error::QueryBuilderError(text.into())
+                })
             }))
         });
         migrated.await?.map_err(|error| {
@@ -170,17 +168,12 @@ impl Sqlite {
             if tables == 0 {
                 return Ok(Vec::new());
             }
-            diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
-                .load::<Version>(conn)
+            diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load::<Version>(conn)
         });
         Ok(versions.await?.into_iter().map(|row| row.version).collect())
     }
 
-    pub(super) async fn claim(
-        &self,
-        claim: Claim,
-        now: NaiveDateTime,
-    ) -> Result<Claimed, StoreError> {
+    pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
         self.transaction(move |conn| {
             promote(conn, &claim.theme, now)?;
             let run = uuid::Uuid::now_v7().simple().to_string();
@@ -201,25 +194,19 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn finish(
-        &self,
-        batch: Arc<Vec<Finish>>,
-    ) -> Result<Vec<Finished>, StoreError> {
+    pub(super) async fn finish(&self, batch: Arc<Vec<Finish>>) -> Result<Vec<Finished>, StoreError> {
         self.transaction(move |conn| batch.iter().map(|one| finish_one(conn, one)).collect())
             .await
     }
 
     pub(super) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
-        self.transaction(move |conn| insert_tasks(conn, &rows))
-            .await
+        self.transaction(move |conn| insert_tasks(conn, &rows)).await
     }
 }
 
 impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteConnection, S> {
     async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
-        Ok(self
-            .spawn_blocking(move |conn| insert_tasks(conn, &rows.0))
-            .await?)
+        Ok(self.spawn_blocking(move |conn| insert_tasks(conn, &rows.0)).await?)
     }
 }
 
@@ -363,10 +350,7 @@ fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Add
         .get_result(conn)
         .optional()?;
     if let Some(id) = added {
-        return Ok(AddedTask {
-            id,
-            duplicate: false,
-        });
+        return Ok(AddedTask { id, duplicate: false });
     }
     let id = asynctasks::table
         .filter(asynctasks::system_name.eq(&row.system_name))
@@ -374,8 +358,5 @@ fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Add
         .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
         .select(asynctasks::id)
         .first(conn)?;
-    Ok(AddedTask {
-        id,
-        duplicate: true,
-    })
+    Ok(AddedTask { id, duplicate: true })
 }
