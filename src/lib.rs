@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
-#![warn(clippy::print_stdout, clippy::print_stderr)]
+#![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+
+#[cfg(not(feature = "sqlite"))]
+compile_error!("gaia-actors: enable at least one database; `sqlite` is the default feature");
 
 mod arbiters;
 mod asynctask;

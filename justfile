@@ -1,0 +1,28 @@
+# Everyday commands; `just` lists them.
+
+default:
+    @just --list
+
+# Two thousand orders through one scheduler
+quickstart:
+    cargo run --example quickstart
+
+# All tests
+test *args:
+    ./scripts/test {{args}}
+
+# What must pass before a change lands
+ci:
+    ./.ci/run
+
+# Ten nodes on one file, killed at random for a minute
+soak seconds="60":
+    GAIA_SOAK_SECONDS={{seconds}} cargo test --test suite nodes_that_are_killed -- --nocapture
+
+# Throughput beside the bare statements
+bench *args:
+    cargo bench --bench throughput -- {{args}}
+
+# Licences, advisories, sources
+deny:
+    cargo deny check
