@@ -8,7 +8,7 @@ use futures_util::{
     future::{Either, select},
 };
 
-use super::{machine::Theme, run::Run};
+use super::{run::Run, theme::Theme};
 use crate::{
     domain::{Failure, Json, Outcome, TaskError},
     registry::{CancelReason, InvokeError, TaskContext, panic_text},

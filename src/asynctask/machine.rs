@@ -2,52 +2,33 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use actix::{Actor, Addr};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::{
     SchedulerOptions,
     completion::Completions,
     gate::GateChange,
     pool::{CancelRun, GetPoolSnapshot, Resize, StopWork, WorkerPool},
-    recorder::{Drained, Ended, GetRecorderSnapshot, RecorderActor},
+    recorder::{Drained, GetRecorderSnapshot, RecorderActor},
     scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, StopScanning},
     status::SchedulerStatus,
+    theme::Theme,
 };
 use crate::{
     arbiters::{Control, Threads},
-    clock::Clock,
     domain::RetryPolicy,
     error::Error,
     registry::Registry,
     store::Store,
 };
-
-/// Outcomes that may wait for the database before workers wait too: a few flushes.
-const BACKLOG: usize = 5_000;
-
-/// What every actor and every run of a theme needs.
-pub(super) struct Theme {
-    pub(super) name: Arc<str>,
-    pub(super) options: SchedulerOptions,
-    pub(super) clock: Clock,
-    pub(super) registry: Registry,
-    pub(super) recorder: Addr<RecorderActor>,
-    backlog: Arc<Semaphore>,
-}
-
-impl Theme {
-    /// Hands an end to the recorder; waits while its backlog is full.
-    pub(super) async fn record(&self, mut ended: Ended) {
-        // The semaphore is never closed.
-        ended.permit = Arc::clone(&self.backlog).acquire_owned().await.ok();
-        self.recorder.do_send(ended);
-    }
-}
 
 /// What a machine is built from.
 pub(crate) struct MachineParts {
@@ -70,6 +51,7 @@ pub(crate) struct Machine {
     scanner: Addr<ScannerActor>,
     pool: Addr<WorkerPool>,
     recorder: Addr<RecorderActor>,
+    rescued: Arc<AtomicU64>,
     _claim: Arc<ThemeClaim>,
 }
 
@@ -90,14 +72,8 @@ impl Machine {
             completions.clone(),
         );
         let recorder = RecorderActor::start_in_arbiter(&control, |_| recorder);
-        let theme = Arc::new(Theme {
-            name: Arc::clone(&name),
-            options: parts.options,
-            clock: parts.store.clock().clone(),
-            registry: parts.registry,
-            recorder: recorder.clone(),
-            backlog: Arc::new(Semaphore::new(BACKLOG)),
-        });
+        let clock = parts.store.clock().clone();
+        let theme = Arc::new(Theme::new(parts.options, clock, parts.registry, recorder.clone()));
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), parts.paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
         let scanner = ScannerActor::new(
@@ -117,6 +93,7 @@ impl Machine {
             scanner,
             pool,
             recorder,
+            rescued: Arc::default(),
             _claim: Arc::new(claim),
         })
     }
@@ -129,8 +106,14 @@ impl Machine {
         self.retry
     }
 
-    pub(crate) fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Notes that this node has taken so many tasks of the theme from dead ones, and has them looked at.
+    pub(crate) fn rescued(&self, count: u64) {
+        self.rescued.fetch_add(count, Ordering::Relaxed);
+        self.wake();
     }
 
     pub(super) fn quick_queue(&self, task_id: i64) {
@@ -202,7 +185,7 @@ impl Machine {
             queue_depth: pool.queued,
             unwritten: recorder.unwritten,
             database_errors: scanner.database_errors + recorder.database_errors,
-            rescued: 0,
+            rescued: self.rescued.load(Ordering::Relaxed),
         })
     }
 }

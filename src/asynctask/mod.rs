@@ -26,6 +26,7 @@ mod run;
 mod scanner;
 mod scheduler;
 mod status;
+mod theme;
 mod worker;
 
 pub(crate) use gate::GateChange;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    machine::Theme,
     recorder::{Ended, ProgressChanged},
+    theme::Theme,
 };
 use crate::{
     domain::{Json, Outcome},

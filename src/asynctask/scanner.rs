@@ -14,9 +14,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     gate::{Gate, GateChange},
-    machine::Theme,
     pool::{Dispatch, GetRoom, WorkerPool},
     run::Run,
+    theme::Theme,
 };
 use crate::{
     backoff::Backoff,

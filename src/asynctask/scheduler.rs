@@ -11,7 +11,6 @@ use crate::{
         check_theme,
     },
     error::Error,
-    node::{GetRescued, NodeActor},
     store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store},
 };
 
@@ -44,7 +43,6 @@ pub struct Scheduler {
     theme: Arc<str>,
     store: Store,
     machines: Machines,
-    node: actix::Addr<NodeActor>,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -66,18 +64,12 @@ pub enum CancelAnswer {
 }
 
 impl Scheduler {
-    pub(crate) fn new(
-        theme: &str,
-        store: Store,
-        machines: Machines,
-        node: actix::Addr<NodeActor>,
-    ) -> Result<Self, InvalidInput> {
+    pub(crate) fn new(theme: &str, store: Store, machines: Machines) -> Result<Self, InvalidInput> {
         check_theme(theme)?;
         Ok(Self {
             theme: theme.into(),
             store,
             machines,
-            node,
         })
     }
 
@@ -353,12 +345,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NotScheduledHere`], [`Error::Stopped`].
     pub async fn status(&self) -> Result<SchedulerStatus, Error> {
-        let status = self.machine()?.status().await?;
-        let rescued = self.node.send(GetRescued).await?;
-        Ok(SchedulerStatus {
-            rescued: rescued.get(&*self.theme).copied().unwrap_or(0),
-            ..status
-        })
+        self.machine()?.status().await
     }
 
     fn machine(&self) -> Result<super::Machine, Error> {

@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 
 use super::{
     execution::{caught, execute},
-    machine::Theme,
     pool::{Idle, WorkerPool},
     run::Run,
+    theme::Theme,
 };
 use crate::{
     arbiters::Thread,

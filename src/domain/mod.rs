@@ -4,6 +4,8 @@
 
 mod failure;
 mod json;
+mod list;
+mod new_task;
 mod retry;
 mod task;
 mod text;
@@ -12,8 +14,10 @@ mod validate;
 
 pub use failure::{Failure, TaskError};
 pub use json::Json;
+pub use list::{ListTasks, Page, PageRequest};
+pub use new_task::NewTask;
 pub use retry::RetryPolicy;
-pub use task::{ActionOnTask, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus};
+pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
 pub(crate) use text::{LIMIT as TEXT_LIMIT, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Attempt, Next, next};

@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
-    WrapFuture,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 
 use super::{rescue, watch::Watch};
 use crate::{
@@ -36,7 +33,6 @@ pub struct NodeActor {
     fenced: bool,
     watch: Watch,
     asking: bool,
-    rescued: BTreeMap<String, u64>,
 }
 
 impl std::fmt::Debug for NodeActor {
@@ -55,11 +51,6 @@ pub(crate) struct NodeParts {
     pub(crate) store: Store,
     pub(crate) machines: Machines,
 }
-
-/// How many tasks of each theme this node has taken from dead ones.
-#[derive(Message)]
-#[rtype(result = "BTreeMap<String, u64>")]
-pub(crate) struct GetRescued;
 
 /// Leave the cluster: beat no more and remove the row. Whatever still runs under it is an orphan then.
 #[derive(Message)]
@@ -84,7 +75,6 @@ impl NodeActor {
             fenced: false,
             watch: Watch::default(),
             asking: false,
-            rescued: BTreeMap::new(),
         }
     }
 
@@ -194,9 +184,8 @@ impl NodeActor {
                 for (theme, count) in rescued {
                     log::warn!("theme {theme}: {count} tasks of dead nodes were taken over");
                     if let Some(machine) = self.machines.get(&theme) {
-                        machine.wake();
+                        machine.rescued(count);
                     }
-                    *self.rescued.entry(theme).or_default() += count;
                 }
             }
             Err(error) => log::error!("node {}: cannot look after dead nodes: {error}", self.row.id),
@@ -265,14 +254,6 @@ impl Actor for NodeActor {
         ctx.run_interval(self.lease / BEATS, Self::beat);
         ctx.run_interval(self.lease / (BEATS * 5), |node, _| node.fence_if_silent());
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
-    }
-}
-
-impl Handler<GetRescued> for NodeActor {
-    type Result = MessageResult<GetRescued>;
-
-    fn handle(&mut self, _: GetRescued, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.rescued.clone())
     }
 }
 

@@ -5,4 +5,4 @@ mod rescue;
 mod watch;
 
 pub use actor::NodeActor;
-pub(crate) use actor::{GetRescued, NodeParts, Retire, describe};
+pub(crate) use actor::{NodeParts, Retire, describe};

@@ -89,12 +89,7 @@ impl Gaia {
     /// [`Error::Invalid`] for a theme that is empty or longer than 100 characters.
     pub fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
         let inner = &self.0;
-        Ok(Scheduler::new(
-            theme,
-            inner.store.clone(),
-            inner.machines.clone(),
-            inner.node.clone(),
-        )?)
+        Ok(Scheduler::new(theme, inner.store.clone(), inner.machines.clone())?)
     }
 
     /// Options for `theme` with the defaults of the configuration.

@@ -1,20 +1,24 @@
 //! The actor that owns the workers: starts, feeds, resizes and replaces them.
 
+mod messages;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
+use actix::{Addr, AsyncContext, Context};
 use tokio::sync::{Notify, oneshot};
+
+pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Idle, Resize, StopWork};
 
 use super::{
     execution::cut_off,
     gate::{Gate, GateChange},
-    machine::Theme,
     pace::Pace,
     run::Run,
+    theme::Theme,
     worker::{Start, WorkerActor},
 };
 use crate::{
@@ -59,54 +63,6 @@ struct Counts {
     pushed: u64,
     pulled: u64,
     replaced: u64,
-}
-
-/// Claimed tasks from the scanner.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Dispatch(pub(super) Vec<Arc<Run>>);
-
-/// A worker is free again.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Idle(pub(super) u64);
-
-/// How many tasks can be taken now. After an answer of 0 the wake is rung when that changes.
-#[derive(Message)]
-#[rtype(result = "usize")]
-pub(super) struct GetRoom;
-
-/// Have this many workers.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Resize(pub(super) usize);
-
-/// Stop the run of this task, if it is here. Answers whether it is.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub(super) struct CancelRun(pub(super) i64);
-
-/// Take nothing more, hand back what has not begun, let runs end within `grace`, then cut them off. Answers when no run is
-/// left.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct StopWork {
-    pub(super) grace: Duration,
-}
-
-#[derive(Message)]
-#[rtype(result = "PoolSnapshot")]
-pub(super) struct GetPoolSnapshot;
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PoolSnapshot {
-    pub(super) gate: Gate,
-    pub(super) pushed: u64,
-    pub(super) pulled: u64,
-    pub(super) replaced: u64,
-    pub(super) running: usize,
-    pub(super) workers: usize,
-    pub(super) queued: usize,
 }
 
 impl WorkerPool {
@@ -358,98 +314,5 @@ impl WorkerPool {
                 let _ = stopped.send(());
             }
         }
-    }
-}
-
-impl Actor for WorkerPool {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.fit(ctx);
-        ctx.run_interval(LOOK_AFTER, |pool, ctx| pool.look_after(ctx));
-    }
-}
-
-impl Handler<Dispatch> for WorkerPool {
-    type Result = ();
-
-    fn handle(&mut self, Dispatch(runs): Dispatch, _: &mut Context<Self>) {
-        self.dispatch(runs);
-    }
-}
-
-impl Handler<Idle> for WorkerPool {
-    type Result = ();
-
-    fn handle(&mut self, Idle(id): Idle, ctx: &mut Context<Self>) {
-        self.became_idle(id, ctx);
-    }
-}
-
-impl Handler<GetRoom> for WorkerPool {
-    type Result = usize;
-
-    fn handle(&mut self, _: GetRoom, _: &mut Context<Self>) -> usize {
-        let room = self.room();
-        self.scanner_waits = room == 0;
-        room
-    }
-}
-
-impl Handler<Resize> for WorkerPool {
-    type Result = ();
-
-    fn handle(&mut self, Resize(target): Resize, ctx: &mut Context<Self>) {
-        if !self.gate.stopping {
-            self.target = target;
-            self.fit(ctx);
-        }
-    }
-}
-
-impl Handler<CancelRun> for WorkerPool {
-    type Result = bool;
-
-    fn handle(&mut self, CancelRun(task_id): CancelRun, _: &mut Context<Self>) -> bool {
-        self.cancel_run(task_id)
-    }
-}
-
-impl Handler<GateChange> for WorkerPool {
-    type Result = ();
-
-    fn handle(&mut self, change: GateChange, _: &mut Context<Self>) {
-        self.change(change);
-    }
-}
-
-impl Handler<StopWork> for WorkerPool {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, StopWork { grace }: StopWork, ctx: &mut Context<Self>) -> Self::Result {
-        let (tell, told) = oneshot::channel();
-        self.stopped.push(tell);
-        self.stop_work(grace, ctx);
-        Box::pin(async move {
-            // Never dropped unsent but with the actor itself, and then nothing runs any more.
-            let _ = told.await;
-        })
-    }
-}
-
-impl Handler<GetPoolSnapshot> for WorkerPool {
-    type Result = MessageResult<GetPoolSnapshot>;
-
-    fn handle(&mut self, _: GetPoolSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let running = |worker: &&Worker| worker.run.is_some();
-        MessageResult(PoolSnapshot {
-            gate: self.gate,
-            pushed: self.counts.pushed,
-            pulled: self.counts.pulled,
-            replaced: self.counts.replaced,
-            running: self.workers.values().filter(running).count(),
-            workers: self.workers.len(),
-            queued: self.buffer.len(),
-        })
     }
 }

@@ -1,0 +1,153 @@
+//! What the pool can be told and asked.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
+use tokio::sync::oneshot;
+
+use super::{LOOK_AFTER, Worker, WorkerPool};
+use crate::asynctask::{
+    gate::{Gate, GateChange},
+    run::Run,
+};
+
+/// Claimed tasks from the scanner.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::asynctask) struct Dispatch(pub(in crate::asynctask) Vec<Arc<Run>>);
+
+/// A worker is free again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::asynctask) struct Idle(pub(in crate::asynctask) u64);
+
+/// How many tasks can be taken now. After an answer of 0 the wake is rung when that changes.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub(in crate::asynctask) struct GetRoom;
+
+/// Have this many workers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::asynctask) struct Resize(pub(in crate::asynctask) usize);
+
+/// Stop the run of this task, if it is here. Answers whether it is.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(in crate::asynctask) struct CancelRun(pub(in crate::asynctask) i64);
+
+/// Take nothing more, hand back what has not begun, let runs end within `grace`, then cut them off. Answers when no run is
+/// left.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::asynctask) struct StopWork {
+    pub(in crate::asynctask) grace: Duration,
+}
+
+#[derive(Message)]
+#[rtype(result = "PoolSnapshot")]
+pub(in crate::asynctask) struct GetPoolSnapshot;
+
+#[derive(Debug, Clone, Copy)]
+pub(in crate::asynctask) struct PoolSnapshot {
+    pub(in crate::asynctask) gate: Gate,
+    pub(in crate::asynctask) pushed: u64,
+    pub(in crate::asynctask) pulled: u64,
+    pub(in crate::asynctask) replaced: u64,
+    pub(in crate::asynctask) running: usize,
+    pub(in crate::asynctask) workers: usize,
+    pub(in crate::asynctask) queued: usize,
+}
+
+impl Actor for WorkerPool {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.fit(ctx);
+        ctx.run_interval(LOOK_AFTER, |pool, ctx| pool.look_after(ctx));
+    }
+}
+
+impl Handler<Dispatch> for WorkerPool {
+    type Result = ();
+
+    fn handle(&mut self, Dispatch(runs): Dispatch, _: &mut Context<Self>) {
+        self.dispatch(runs);
+    }
+}
+
+impl Handler<Idle> for WorkerPool {
+    type Result = ();
+
+    fn handle(&mut self, Idle(id): Idle, ctx: &mut Context<Self>) {
+        self.became_idle(id, ctx);
+    }
+}
+
+impl Handler<GetRoom> for WorkerPool {
+    type Result = usize;
+
+    fn handle(&mut self, _: GetRoom, _: &mut Context<Self>) -> usize {
+        let room = self.room();
+        self.scanner_waits = room == 0;
+        room
+    }
+}
+
+impl Handler<Resize> for WorkerPool {
+    type Result = ();
+
+    fn handle(&mut self, Resize(target): Resize, ctx: &mut Context<Self>) {
+        if !self.gate.stopping {
+            self.target = target;
+            self.fit(ctx);
+        }
+    }
+}
+
+impl Handler<CancelRun> for WorkerPool {
+    type Result = bool;
+
+    fn handle(&mut self, CancelRun(task_id): CancelRun, _: &mut Context<Self>) -> bool {
+        self.cancel_run(task_id)
+    }
+}
+
+impl Handler<GateChange> for WorkerPool {
+    type Result = ();
+
+    fn handle(&mut self, change: GateChange, _: &mut Context<Self>) {
+        self.change(change);
+    }
+}
+
+impl Handler<StopWork> for WorkerPool {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, StopWork { grace }: StopWork, ctx: &mut Context<Self>) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        self.stopped.push(tell);
+        self.stop_work(grace, ctx);
+        Box::pin(async move {
+            // Never dropped unsent but with the actor itself, and then nothing runs any more.
+            let _ = told.await;
+        })
+    }
+}
+
+impl Handler<GetPoolSnapshot> for WorkerPool {
+    type Result = MessageResult<GetPoolSnapshot>;
+
+    fn handle(&mut self, _: GetPoolSnapshot, _: &mut Context<Self>) -> Self::Result {
+        let running = |worker: &&Worker| worker.run.is_some();
+        MessageResult(PoolSnapshot {
+            gate: self.gate,
+            pushed: self.counts.pushed,
+            pulled: self.counts.pulled,
+            replaced: self.counts.replaced,
+            running: self.workers.values().filter(running).count(),
+            workers: self.workers.len(),
+            queued: self.buffer.len(),
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! What every actor and every run of one theme needs.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use tokio::sync::Semaphore;
+
+use super::{
+    SchedulerOptions,
+    recorder::{Ended, RecorderActor},
+};
+use crate::{clock::Clock, registry::Registry};
+
+/// Outcomes that may wait for the database before workers wait too: a few flushes.
+const BACKLOG: usize = 5_000;
+
+/// Shared by the pool, the scanner, the workers and their runs.
+pub(super) struct Theme {
+    pub(super) name: Arc<str>,
+    pub(super) options: SchedulerOptions,
+    pub(super) clock: Clock,
+    pub(super) registry: Registry,
+    pub(super) recorder: Addr<RecorderActor>,
+    backlog: Arc<Semaphore>,
+}
+
+impl Theme {
+    pub(super) fn new(
+        options: SchedulerOptions,
+        clock: Clock,
+        registry: Registry,
+        recorder: Addr<RecorderActor>,
+    ) -> Self {
+        Self {
+            name: options.theme.as_str().into(),
+            options,
+            clock,
+            registry,
+            recorder,
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
+        }
+    }
+
+    /// Hands an end to the recorder; waits while its backlog is full.
+    pub(super) async fn record(&self, mut ended: Ended) {
+        // The semaphore is never closed.
+        ended.permit = Arc::clone(&self.backlog).acquire_owned().await.ok();
+        self.recorder.do_send(ended);
+    }
+}

@@ -1,0 +1,169 @@
+//! Tasks that people hand in, and what is refused of them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::validate::{Faults, InvalidInput, MAX_ARG_BYTES, MAX_NAME_CHARS};
+
+/// A task to be added: which method of which service to call, with which arguments, and how.
+///
+/// ```
+/// use std::time::Duration;
+/// use gaia_actors::NewTask;
+///
+/// let task = NewTask::new("OrderService", "AsyncCreateOrder")
+///     .name("create order 17")
+///     .args(&serde_json::json!({ "order": 17 }))
+///     .max_retry(5)
+///     .timeout(Duration::from_secs(30))
+///     .unique_key("order-17");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a task does nothing until it is added"]
+pub struct NewTask {
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) name: String,
+    pub(crate) arg: Result<String, String>,
+    pub(crate) max_retry: i64,
+    pub(crate) priority: i32,
+    pub(crate) run_at: Option<DateTime<Utc>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry_delay: Option<Duration>,
+    pub(crate) unique_key: Option<String>,
+}
+
+impl NewTask {
+    /// A task that calls `method` of `service` with `null` as its argument. Its name is `service.method` until
+    /// [`name`](Self::name) gives it another; it is retried 3 times.
+    pub fn new(service: impl Into<String>, method: impl Into<String>) -> Self {
+        let (service, method) = (service.into(), method.into());
+        Self {
+            name: format!("{service}.{method}"),
+            service,
+            method,
+            arg: Ok("null".to_owned()),
+            max_retry: 3,
+            priority: 0,
+            run_at: None,
+            timeout: None,
+            retry_delay: None,
+            unique_key: None,
+        }
+    }
+
+    /// The name people see in lists, at most 255 characters.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..self
+        }
+    }
+
+    /// The arguments, serialised to JSON here; a value that cannot be serialised is reported when the task is added.
+    pub fn args(self, args: &impl Serialize) -> Self {
+        let arg = serde_json::to_string(args).map_err(|error| error.to_string());
+        Self { arg, ..self }
+    }
+
+    /// The arguments as JSON text, at most 8 MiB. Text that is not JSON is refused when the task is added.
+    pub fn raw_args(self, json: impl Into<String>) -> Self {
+        Self {
+            arg: Ok(json.into()),
+            ..self
+        }
+    }
+
+    /// How often the task is tried again after its first attempt fails. Default 3; 0 to 2³¹ - 2.
+    pub fn max_retry(self, times: i64) -> Self {
+        Self {
+            max_retry: times,
+            ..self
+        }
+    }
+
+    /// Higher runs first. Default 0.
+    pub fn priority(self, priority: i32) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// Not before this time.
+    pub fn run_at(self, at: DateTime<Utc>) -> Self {
+        Self {
+            run_at: Some(at),
+            ..self
+        }
+    }
+
+    /// The longest one attempt may take. Default: the scheduler's.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self {
+            timeout: Some(timeout),
+            ..self
+        }
+    }
+
+    /// The delay before the first retry, which doubles with each further one; zero: with the next scan. Default: the
+    /// scheduler's.
+    pub fn retry_delay(self, delay: Duration) -> Self {
+        Self {
+            retry_delay: Some(delay),
+            ..self
+        }
+    }
+
+    /// While an unfinished task of the theme has this key, adding another one answers with the task that is there.
+    pub fn unique_key(self, key: impl Into<String>) -> Self {
+        Self {
+            unique_key: Some(key.into()),
+            ..self
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), InvalidInput> {
+        let mut faults = Faults::default();
+        faults.name("service", &self.service, MAX_NAME_CHARS);
+        faults.name("method", &self.method, MAX_NAME_CHARS);
+        faults.name("task name", &self.name, MAX_NAME_CHARS);
+        if let Some(key) = &self.unique_key {
+            faults.name("unique key", key, MAX_NAME_CHARS);
+        }
+        match &self.arg {
+            Ok(arg) => check_arg(&mut faults, arg),
+            Err(error) => faults.expect(false, || format!("the arguments cannot be serialised to JSON: {error}")),
+        }
+        faults.expect((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
+            format!("max_retry is {}, expected 0 to 2147483646", self.max_retry)
+        });
+        faults.expect(self.timeout.is_none_or(fits_millis), || {
+            "timeout must be at least 1 ms and at most 2^63 - 1 ms".to_owned()
+        });
+        faults.expect(
+            self.retry_delay
+                .is_none_or(|delay| delay.is_zero() || fits_millis(delay)),
+            || "retry_delay must be zero, or at least 1 ms and at most 2^63 - 1 ms".to_owned(),
+        );
+        let years = self.run_at.map(|at| chrono::Datelike::year(&at));
+        faults.expect(years.is_none_or(|year| (1970..=9999).contains(&year)), || {
+            "run_at must lie in the years 1970 to 9999".to_owned()
+        });
+        faults.into_result()
+    }
+}
+
+fn check_arg(faults: &mut Faults, arg: &str) {
+    faults.expect(arg.len() <= MAX_ARG_BYTES, || {
+        let len = arg.len();
+        format!("the arguments have {len} bytes, at most {MAX_ARG_BYTES} are stored")
+    });
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(arg) {
+        faults.expect(false, || format!("the arguments are not JSON: {error}"));
+    }
+}
+
+/// Whole milliseconds are what the columns hold: nothing may be rounded to none.
+fn fits_millis(duration: Duration) -> bool {
+    duration >= Duration::from_millis(1) && i64::try_from(duration.as_millis()).is_ok()
+}
