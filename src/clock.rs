@@ -70,14 +70,20 @@ impl Clock {
         }
     }
 
-    /// Ends when this clock has moved on by `duration`.
-    pub async fn sleep(&self, duration: Duration) {
-        match &self.0 {
-            Source::System(_) => actix_rt::time::sleep(duration).await,
-            Source::Manual(manual) => {
-                let until = self.elapsed().saturating_add(duration);
-                // The sender lives in `manual`, which we hold: the wait can only end by the time being reached.
-                let _ = manual.moved.subscribe().wait_for(|now| *now >= until).await;
+    /// Ends when this clock has moved on by `duration` from the moment of this call.
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        let source = self.0.clone();
+        let until = self.elapsed().saturating_add(duration);
+        async move {
+            match source {
+                Source::System(began) => {
+                    let left = until.saturating_sub(began.elapsed());
+                    actix_rt::time::sleep(left).await;
+                }
+                Source::Manual(manual) => {
+                    // The sender lives in `manual`, which we hold: the wait can only end by the time being reached.
+                    let _ = manual.moved.subscribe().wait_for(|now| *now >= until).await;
+                }
             }
         }
     }
