@@ -106,9 +106,9 @@ mod tests {
     async fn a_manual_clock_stands_until_it_is_moved() {
         let clock = Clock::manual(DateTime::<Utc>::UNIX_EPOCH);
         let sleeper = actix_rt::spawn({
-            let clock = clock.clone();
+            let (clock, sleep) = (clock.clone(), clock.sleep(Duration::from_secs(60)));
             async move {
-                clock.sleep(Duration::from_secs(60)).await;
+                sleep.await;
                 clock.now()
             }
         });
