@@ -5,6 +5,11 @@
 #[cfg(not(feature = "sqlite"))]
 compile_error!("gaia-actors: enable at least one database; `sqlite` is the default feature");
 
+/// The examples of the Chinese README are compiled too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.zh-CN.md")]
+struct ReadmeInChinese;
+
 mod arbiters;
 mod asynctask;
 mod backoff;
