@@ -143,7 +143,7 @@ pub struct Task {
     /// The longest one attempt may take; `None`: the scheduler's. Serialised as `timeout_ms`.
     #[serde(rename = "timeout_ms", serialize_with = "as_millis")]
     pub timeout: Option<Duration>,
-    /// See [`NewTask::unique_key`].
+    /// See [`NewTask::unique_key`](crate::NewTask::unique_key).
     pub unique_key: Option<String>,
     /// The node that runs it.
     pub node: Option<String>,
