@@ -87,20 +87,19 @@ impl Thread {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Asks for a sign of life; notes if the last one is overdue. True if the thread has just been found stalled.
-    fn check(&self) -> bool {
+    /// Asks for a sign of life; answers whether the last one is overdue.
+    fn is_silent(&self) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if self.answered.swap(false, Ordering::Relaxed) {
             *asked = None;
         }
-        let dead = if let Some(since) = *asked {
+        if let Some(since) = *asked {
             since.elapsed() > STALLED_AFTER || !self.arbiter.alive()
         } else {
             *asked = Some(Instant::now());
             let answered = Arc::clone(&self.answered);
             !self.arbiter.spawn_fn(move || answered.store(true, Ordering::Relaxed))
-        };
-        dead && !self.stalled.swap(true, Ordering::Relaxed)
+        }
     }
 }
 
@@ -149,10 +148,13 @@ impl Threads {
     /// called on the control thread.
     pub(crate) fn replace_stalled(&self) -> bool {
         let mut replaced = false;
-        for thread in self.threads().iter_mut().filter(|thread| thread.check()) {
-            replaced = true;
+        for thread in self.threads().iter_mut().filter(|thread| thread.is_silent()) {
             match Thread::start() {
-                Ok(fresh) => *thread = fresh,
+                Ok(fresh) => {
+                    thread.stalled.store(true, Ordering::Relaxed);
+                    *thread = fresh;
+                    replaced = true;
+                }
                 Err(error) => {
                     log::error!("cannot start a thread in place of a blocked one: {error}");
                 }

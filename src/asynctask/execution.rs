@@ -21,6 +21,9 @@ type Answer = Result<Json, InvokeError>;
 
 /// Runs the handler of a task: pre-handler → resolve → call, within the timeout, until cancelled.
 pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
+    if let Some(reason) = run.ctx.cancel_reason() {
+        return cut_off(reason, run.timeout());
+    }
     if let Some(timeout) = run.timeout() {
         run.ctx.set_deadline(timeout);
     }

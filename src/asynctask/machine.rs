@@ -10,6 +10,7 @@ use std::{
 };
 
 use actix::{Actor, Addr};
+use futures_util::future::join;
 use tokio::sync::Notify;
 
 use super::{
@@ -139,12 +140,19 @@ impl Machine {
         self.pool.do_send(change);
     }
 
-    /// Stops claiming, then the runs: what has not begun is handed back, what has may end within `grace`. Answers when no
-    /// run is left; the outcomes may not be written yet.
+    /// Stops claiming and starting, and hands back what has not begun; what has may end within `grace`. Answers when no run
+    /// is left; the outcomes may not be written yet.
     pub(crate) async fn stop_work(&self, grace: Duration) {
-        // An actor that is gone has stopped.
-        let _ = self.scanner.send(StopScanning).await;
-        let _ = self.pool.send(StopWork { grace }).await;
+        let scanner = self.scanner.send(StopScanning);
+        let pool = self.pool.send(StopWork { grace });
+        if let (_, Err(_)) = join(scanner, pool).await {
+            log::error!(
+                "theme {}: the pool is gone; its runs are taken over by other nodes",
+                self.theme
+            );
+        }
+        // What the last claim brought was sent to the pool before the scanner answered: after this it is handed back, too.
+        let _ = self.pool.send(GetPoolSnapshot).await;
     }
 
     /// Answers when every outcome is written.
@@ -152,14 +160,15 @@ impl Machine {
         let _ = self.recorder.send(Drained).await;
     }
 
-    /// How many claimed tasks were handed back, and how many outcomes are not written. The scanner may be gone by now.
-    pub(crate) async fn status_at_stop(&self) -> Result<(u64, usize), Error> {
+    /// How many claimed tasks were handed back so far, and how many outcomes are not written.
+    pub(crate) async fn handed_back_and_unwritten(&self) -> Result<(u64, usize), Error> {
         let recorder = self.recorder.send(GetRecorderSnapshot).await?;
         Ok((recorder.handed_back, recorder.unwritten))
     }
 
     pub(crate) async fn status(&self) -> Result<SchedulerStatus, Error> {
-        let scanner = self.scanner.send(GetScannerSnapshot).await?;
+        // In a stop the scanner is the first to go.
+        let scanner = self.scanner.send(GetScannerSnapshot).await.unwrap_or_default();
         let pool = self.pool.send(GetPoolSnapshot).await?;
         let recorder = self.recorder.send(GetRecorderSnapshot).await?;
         Ok(SchedulerStatus {

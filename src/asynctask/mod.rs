@@ -13,6 +13,7 @@
 //! Strong addresses point from left to right and down. Upward there are only weak addresses and one data-free
 //! [`tokio::sync::Notify`].
 
+mod batch;
 mod completion;
 mod execution;
 mod gate;

@@ -12,11 +12,15 @@ use actix::{
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
-use super::{completion::Completions, run::Run};
+use super::{
+    batch::{Batch, Kind},
+    completion::Completions,
+    run::Run,
+};
 use crate::{
     backoff::Backoff,
-    domain::{Failure, Next, Outcome, RetryPolicy, TEXT_LIMIT, TaskStatus, next, truncated},
-    store::{Finish, Finished, Store, StoreError},
+    domain::{Failure, Outcome, RetryPolicy, TaskStatus},
+    store::{Finish, Finished, Store, StoreError, Written},
 };
 
 /// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
@@ -30,6 +34,7 @@ pub(super) struct RecorderActor {
     wake: Arc<Notify>,
     completions: Completions,
     pending: VecDeque<Ended>,
+    begins: Vec<Begins>,
     progress: Vec<Arc<Run>>,
     /// A batch that the database did not take yet.
     refused: Option<Batch>,
@@ -37,6 +42,15 @@ pub(super) struct RecorderActor {
     backoff: Backoff,
     drained: Vec<oneshot::Sender<()>>,
     counts: RecorderSnapshot,
+}
+
+/// The handler of a task's last attempt is about to be called.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Begins {
+    pub(super) run: Arc<Run>,
+    /// Told when that is in the database, and whether the run still held its task.
+    pub(super) written: oneshot::Sender<bool>,
 }
 
 /// A run came to its end.
@@ -85,28 +99,6 @@ pub(super) struct RecorderSnapshot {
     pub(super) unwritten: usize,
 }
 
-/// What is written in one transaction.
-struct Batch {
-    ends: Vec<Written>,
-    finishes: Arc<Vec<Finish>>,
-}
-
-/// What is needed of an end once it is written.
-struct Written {
-    run: Arc<Run>,
-    kind: Kind,
-    written: Option<oneshot::Sender<()>>,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Snoozed,
-    HandedBack,
-    Failed(Failure),
-}
-
 impl RecorderActor {
     pub(super) fn new(
         theme: Arc<str>,
@@ -122,6 +114,7 @@ impl RecorderActor {
             wake,
             completions,
             pending: VecDeque::new(),
+            begins: Vec::new(),
             progress: Vec::new(),
             refused: None,
             busy: false,
@@ -136,84 +129,80 @@ impl RecorderActor {
             return;
         }
         let Some(batch) = self.refused.take().or_else(|| self.next_batch()) else {
-            self.flush_progress(ctx);
+            for drained in self.drained.drain(..) {
+                // Whoever asked may have given up.
+                let _ = drained.send(());
+            }
             return;
         };
         self.busy = true;
-        let store = self.store.clone();
-        let write = async move {
-            let finished = store.finish(Arc::clone(&batch.finishes)).await;
-            (batch, finished)
-        };
+        let (store, writes) = (self.store.clone(), Arc::clone(&batch.writes));
+        let write = async move { store.write(writes).await };
         ctx.spawn(
             write
                 .into_actor(self)
-                .map(|(batch, finished), recorder, ctx| recorder.flushed(batch, finished, ctx)),
+                .map(|written, recorder, ctx| recorder.flushed(batch, written, ctx)),
         );
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
-        if self.pending.is_empty() {
-            return None;
-        }
         let count = self.pending.len().min(BATCH);
-        let policy = self.policy;
-        let (ends, finishes) = self.pending.drain(..count).map(|ended| to_write(ended, policy)).unzip();
-        Some(Batch {
-            ends,
-            finishes: Arc::new(finishes),
-        })
+        let ends = self.pending.drain(..count);
+        let batch = Batch::new(self.begins.drain(..), ends, self.progress.drain(..), self.policy);
+        (!batch.is_empty()).then_some(batch)
     }
 
-    fn flushed(&mut self, batch: Batch, finished: Result<Vec<Finished>, StoreError>, ctx: &mut Context<Self>) {
-        match finished {
-            Ok(finished) => {
+    fn flushed(&mut self, batch: Batch, written: Result<Written, StoreError>, ctx: &mut Context<Self>) {
+        match written {
+            Ok(written) => {
                 self.busy = false;
                 if self.backoff.succeeded() {
                     log::info!("theme {}: outcomes are written again", self.theme);
                 }
-                self.written(batch, &finished);
+                self.written(batch, written);
                 self.flush(ctx);
             }
-            Err(error) => {
-                let outcomes = batch.finishes.len();
-                self.refused = Some(batch);
-                self.failed(&error, &format!("{outcomes} outcomes"), ctx);
-            }
+            Err(error) => self.failed(batch, &error, ctx),
         }
     }
 
     /// Keeps `busy` until the wait is over, so that nothing is tried before.
-    fn failed(&mut self, error: &StoreError, what: &str, ctx: &mut Context<Self>) {
+    fn failed(&mut self, batch: Batch, error: &StoreError, ctx: &mut Context<Self>) {
         self.counts.database_errors += 1;
         let wait = self.backoff.failed();
         log::error!(
-            "theme {}: cannot write {what}, will try again in {wait:.1?}: {error}",
-            self.theme
+            "theme {}: cannot write {} outcomes, will try again in {wait:.1?}: {error}",
+            self.theme,
+            batch.ends.len()
         );
+        self.refused = Some(batch);
         ctx.run_later(wait, |recorder, ctx| {
             recorder.busy = false;
             recorder.flush(ctx);
         });
     }
 
-    fn written(&mut self, batch: Batch, finished: &[Finished]) {
-        let mut requeued = false;
-        let ended = batch.ends.iter().zip(finished);
+    fn written(&mut self, batch: Batch, written: Written) {
+        // A receiver that is gone has no more use for it.
+        for (begin, begun) in batch.begins.into_iter().zip(written.begins) {
+            let _ = begin.send(begun);
+        }
+        let is_end = |finished: &Finished| matches!(finished, Finished::Written(status) if status.is_finished());
+        let ended = batch.ends.iter().zip(&written.finishes);
         self.completions.tell(
             ended
-                .filter(|(_, finished)| matches!(finished, Finished::Written(status) if status.is_finished()))
+                .filter(|(_, finished)| is_end(finished))
                 .map(|(end, _)| end.run.task.id),
         );
-        let written = batch.ends.into_iter().zip(batch.finishes.iter());
-        for ((end, finish), finished) in written.zip(finished) {
-            log_end(&self.theme, &end.run, finish, *finished);
-            match *finished {
+        let mut requeued = false;
+        let finishes = batch.writes.finishes.iter().zip(written.finishes);
+        for (end, (finish, finished)) in batch.ends.into_iter().zip(finishes) {
+            log_end(&self.theme, &end.run, finish, finished);
+            match finished {
                 Finished::Written(status) => {
                     requeued |= !status.is_finished();
                     self.counts.add(status, end.kind);
                     if let Some(written) = end.written {
-                        // The worker may be gone by now.
                         let _ = written.send(());
                     }
                 }
@@ -223,30 +212,6 @@ impl RecorderActor {
         if requeued {
             self.wake.notify_one();
         }
-    }
-
-    fn flush_progress(&mut self, ctx: &mut Context<Self>) {
-        let batch: Vec<_> = self.progress.drain(..).filter_map(|run| run.take_progress()).collect();
-        if batch.is_empty() {
-            for drained in self.drained.drain(..) {
-                // Whoever asked may have given up.
-                let _ = drained.send(());
-            }
-            return;
-        }
-        self.busy = true;
-        let store = self.store.clone();
-        let write = async move { store.write_progress(&batch).await };
-        ctx.spawn(write.into_actor(self).map(|written, recorder, ctx| {
-            match written {
-                Ok(()) => {
-                    recorder.busy = false;
-                    recorder.flush(ctx);
-                }
-                // The next report replaces this one: it is not worth keeping.
-                Err(error) => recorder.failed(&error, "progress", ctx),
-            }
-        }));
     }
 }
 
@@ -271,41 +236,6 @@ impl RecorderSnapshot {
             _ => {}
         }
     }
-}
-
-fn to_write(ended: Ended, policy: RetryPolicy) -> (Written, Finish) {
-    let Ended { run, outcome, .. } = ended;
-    let kind = match &outcome {
-        Outcome::Failed { failure, .. } => Kind::Failed(*failure),
-        Outcome::Snoozed(_) => Kind::Snoozed,
-        Outcome::HandedBack { .. } => Kind::HandedBack,
-        Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
-    };
-    let spread = fastrand::f64() * 2.0 - 1.0;
-    let next = next(run.task.attempt(), outcome, policy, ended.ended_at, spread);
-    let cut = |text: Option<String>| text.map(|text| truncated(text, TEXT_LIMIT));
-    let finish = Finish {
-        task_id: run.task.id,
-        owner: run.task.owner.clone(),
-        token: run.task.token,
-        attempt: run.task.retry_time.saturating_add(1),
-        log_id: run.ctx.log_id().to_owned(),
-        started_at: ended.started_at,
-        ended_at: ended.ended_at,
-        duration: ended.duration,
-        next: Next {
-            result: cut(next.result),
-            error: cut(next.error),
-            ..next
-        },
-    };
-    let written = Written {
-        run,
-        kind,
-        written: ended.written,
-        _permit: ended.permit,
-    };
-    (written, finish)
 }
 
 /// One line for each run, with the log id that its record has.
@@ -336,6 +266,15 @@ fn log_end(theme: &str, run: &Run, finish: &Finish, finished: Finished) {
 
 impl Actor for RecorderActor {
     type Context = Context<Self>;
+}
+
+impl Handler<Begins> for RecorderActor {
+    type Result = ();
+
+    fn handle(&mut self, begins: Begins, ctx: &mut Context<Self>) {
+        self.begins.push(begins);
+        self.flush(ctx);
+    }
 }
 
 impl Handler<Ended> for RecorderActor {
@@ -374,7 +313,7 @@ impl Handler<GetRecorderSnapshot> for RecorderActor {
     type Result = MessageResult<GetRecorderSnapshot>;
 
     fn handle(&mut self, _: GetRecorderSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let refused = self.refused.as_ref().map_or(0, |batch| batch.finishes.len());
+        let refused = self.refused.as_ref().map_or(0, |batch| batch.ends.len());
         MessageResult(RecorderSnapshot {
             unwritten: self.pending.len() + refused,
             ..self.counts

@@ -60,7 +60,7 @@ pub(super) struct StopScanning;
 #[rtype(result = "ScannerSnapshot")]
 pub(super) struct GetScannerSnapshot;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ScannerSnapshot {
     pub(super) scans: u64,
     pub(super) database_errors: u64,
@@ -133,11 +133,11 @@ impl ScannerActor {
         let next = match scan.claimed {
             Some(Ok(claimed)) => self.claimed(claimed, scan.limit),
             Some(Err(error)) => {
-                self.quick.extend(scan.first);
+                self.want_again(scan.first);
                 Some(self.failed(&error))
             }
             None => {
-                self.quick.extend(scan.first);
+                self.want_again(scan.first);
                 Some(self.theme.options.scan_interval)
             }
         };
@@ -149,6 +149,11 @@ impl ScannerActor {
             None => self.scan(ctx),
             Some(wait) => self.sleep(wait, ctx),
         }
+    }
+
+    fn want_again(&mut self, ids: Vec<i64>) {
+        self.quick.extend(ids);
+        self.quick.truncate(MAX_QUICK);
     }
 
     /// Hands a claim to the pool; answers how long to sleep, `None` for not at all.

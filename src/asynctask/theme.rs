@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     SchedulerOptions,
-    recorder::{Ended, RecorderActor},
+    recorder::{Begins, Ended, RecorderActor},
+    run::Run,
 };
 use crate::{clock::Clock, registry::Registry};
 
@@ -39,6 +40,17 @@ impl Theme {
             recorder,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         }
+    }
+
+    /// Marks a run as begun in the database, and waits for that; false if it no longer holds its task. Only a task's last
+    /// attempt needs it: if this process dies, it must be known whether that attempt was used.
+    pub(super) async fn begin(&self, run: &Arc<Run>) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.recorder.do_send(Begins {
+            run: Arc::clone(run),
+            written: tell,
+        });
+        told.await.unwrap_or(false)
     }
 
     /// Hands an end to the recorder; waits while its backlog is full.

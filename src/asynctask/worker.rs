@@ -57,6 +57,11 @@ impl Handler<Start> for WorkerActor {
 }
 
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
+    if run.task.is_last_attempt() && !theme.begin(&run).await {
+        // The task is in other hands: this run must not begin, and has nothing to write.
+        drop(run.end(Outcome::HandedBack { started: false }));
+        return;
+    }
     let outcome = execute(&theme, &run, args).await;
     let Some(mut ended) = run.end(outcome) else {
         // The pool has given up on this run and recorded its end.

@@ -1,6 +1,6 @@
 //! From JSON and the environment to a checked [`Config`].
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use serde_json::{Map, Value};
 
@@ -55,7 +55,28 @@ impl Config {
     /// # Errors
     /// As for [`from_env`](Self::from_env).
     pub fn with_env(&self) -> Result<Self, ConfigError> {
-        build(to_value(self)?, std::env::vars())
+        // A variable that is not text is none of ours.
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        build(to_value(self)?, std::env::vars_os().filter_map(text))
+    }
+
+    /// Checks what the types cannot say. The fields are public: it is done again at every start.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let seconds = [
+            ("AsyncTask.ScanTaskInterval", Some(self.async_task.scan_task_interval)),
+            ("AsyncTask.Timeout", self.async_task.timeout),
+            ("Node.Lease", Some(self.node.lease)),
+            ("Node.Grace", Some(self.node.grace)),
+        ];
+        for (key, value) in seconds {
+            // A year is longer than any of them can mean, and far from what a duration cannot hold.
+            if let Some(value) = value
+                && !(0.0..=31_536_000.0).contains(&value)
+            {
+                return Err(ConfigError(format!("{key} is {value}, expected 0 to 31536000 seconds")));
+            }
+        }
+        self.async_task_url().map(drop)
     }
 }
 
@@ -78,7 +99,7 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
         let name = config.async_task.mysql.clone();
         config.databases.insert(name, url);
     }
-    check_values(&config)?;
+    config.check()?;
     Ok(config)
 }
 
@@ -125,24 +146,6 @@ fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigErr
         check_keys(value, shape, &here)?;
     }
     Ok(())
-}
-
-fn check_values(config: &Config) -> Result<(), ConfigError> {
-    let seconds = [
-        ("AsyncTask.ScanTaskInterval", Some(config.async_task.scan_task_interval)),
-        ("AsyncTask.Timeout", config.async_task.timeout),
-        ("Node.Lease", Some(config.node.lease)),
-        ("Node.Grace", Some(config.node.grace)),
-    ];
-    for (key, value) in seconds {
-        // A year is longer than any of them can mean, and far from what a duration cannot hold.
-        if let Some(value) = value
-            && !(0.0..=31_536_000.0).contains(&value)
-        {
-            return Err(ConfigError(format!("{key} is {value}, expected 0 to 31536000 seconds")));
-        }
-    }
-    config.async_task_url().map(drop)
 }
 
 fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {

@@ -53,7 +53,8 @@ pub struct Config {
     pub node: NodeConfig,
 }
 
-/// Section `AsyncTask`: the database, and the defaults of every scheduler that is started without options of its own.
+/// Section `AsyncTask`: the database, and the options of schedulers that are started with
+/// [`GaiaBuilder::theme`](crate::GaiaBuilder::theme) or [`Gaia::scheduler_options`](crate::Gaia::scheduler_options).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]

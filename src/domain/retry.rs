@@ -23,11 +23,14 @@ use std::time::Duration;
 pub struct RetryPolicy {
     /// Delay before the first retry. Zero: retry with the next scan.
     pub base: Duration,
-    /// No delay is longer than this (before jitter).
+    /// No delay is longer than this (before jitter), unless `base` is.
     pub max: Duration,
     /// Share of the delay, 0 to 1, by which it is moved at random.
     pub jitter: f64,
 }
+
+/// A century: what is longer cannot be told apart from never, and must not overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Default for RetryPolicy {
     fn default() -> Self {
@@ -55,7 +58,11 @@ impl RetryPolicy {
     pub fn delay(&self, retries: u32, spread: f64) -> Duration {
         // 2^20 s is twelve days: beyond any sensible `max`, and far from overflow.
         let factor = 2_u32.pow(retries.min(20));
-        let plain = self.base.saturating_mul(factor).min(self.max.max(self.base));
+        let plain = self
+            .base
+            .saturating_mul(factor)
+            .min(self.max.max(self.base))
+            .min(LONGEST);
         plain.mul_f64((1.0 + self.jitter * spread.clamp(-1.0, 1.0)).max(0.0))
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
 use super::{rescue, watch::Watch};
 use crate::{
@@ -22,6 +22,10 @@ const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(2);
 const BEATS: u32 = 4;
 
 /// Heartbeat, lease, rescue, and requests from elsewhere.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three of them say what is under way, and are independent"
+)]
 pub struct NodeActor {
     row: NodeRow,
     lease: Duration,
@@ -32,6 +36,7 @@ pub struct NodeActor {
     beating: bool,
     fenced: bool,
     watch: Watch,
+    rescuing: bool,
     asking: bool,
 }
 
@@ -52,9 +57,9 @@ pub(crate) struct NodeParts {
     pub(crate) machines: Machines,
 }
 
-/// Leave the cluster: beat no more and remove the row. Whatever still runs under it is an orphan then.
+/// Beat no more, and rescue nobody.
 #[derive(Message)]
-#[rtype(result = "Result<(), StoreError>")]
+#[rtype(result = "()")]
 pub(crate) struct Retire;
 
 /// What one beat brought.
@@ -74,6 +79,7 @@ impl NodeActor {
             beating: false,
             fenced: false,
             watch: Watch::default(),
+            rescuing: false,
             asking: false,
         }
     }
@@ -101,6 +107,7 @@ impl NodeActor {
     }
 
     fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
+        self.beating = false;
         match beaten.beat {
             Ok(Beat::Alive) => {
                 self.last_beat = beaten.begun;
@@ -119,7 +126,8 @@ impl NodeActor {
             }
             Err(error) => {
                 log::error!("node {}: cannot beat: {error}", self.row.id);
-                self.beating = false;
+                // What keeps us from beating may keep the others too: they are watched anew once it is over.
+                self.watch = Watch::default();
             }
         }
     }
@@ -149,6 +157,9 @@ impl NodeActor {
     // ---- rescue ----
 
     fn rescue(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.rescuing, true) {
+            return;
+        }
         let store = self.store.clone();
         let nodes = async move { store.nodes().await };
         ctx.spawn(nodes.into_actor(self).map(|nodes, node, ctx| match nodes {
@@ -160,14 +171,14 @@ impl NodeActor {
     fn rescue_from(&mut self, rows: &[NodeRow], ctx: &mut Context<Self>) {
         let now = self.store.clock().now();
         let dead = self.watch.dead(rows, &self.row.id, now, Instant::now());
-        let (store, machines) = (self.store.clone(), self.machines.clone());
+        let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
         let rescue = async move {
             rescue::bury(&store, &dead).await?;
             let policy = |theme: &str| {
                 let machine = machines.get(theme);
                 machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
             };
-            rescue::rescue(&store, policy).await
+            rescue::rescue(&store, &id, policy).await
         };
         ctx.spawn(
             rescue
@@ -176,9 +187,8 @@ impl NodeActor {
         );
     }
 
-    /// The end of a beat, whatever it did.
     fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>) {
-        self.beating = false;
+        self.rescuing = false;
         match rescued {
             Ok(rescued) => {
                 for (theme, count) in rescued {
@@ -227,6 +237,7 @@ impl NodeActor {
         // Said each time, changed or not: whoever was started or told in between is set right.
         for (machine, paused) in themes {
             machine.change_gate(GateChange::Paused(*paused));
+            machine.change_gate(GateChange::Fenced(self.fenced));
         }
     }
 }
@@ -258,12 +269,10 @@ impl Actor for NodeActor {
 }
 
 impl Handler<Retire> for NodeActor {
-    type Result = ResponseFuture<Result<(), StoreError>>;
+    type Result = ();
 
-    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
         ctx.stop();
-        let (store, id) = (self.store.clone(), self.row.id.clone());
-        Box::pin(async move { store.retire_node(&id).await })
     }
 }
 

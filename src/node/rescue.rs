@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     domain::{Failure, Outcome, RetryPolicy},
-    store::{ClaimedTask, Finish, Finished, Store, StoreError},
+    store::{Finish, Finished, Orphan, Store, StoreError, Writes},
 };
 
 /// Orphans in one transaction.
@@ -24,25 +24,30 @@ pub(super) async fn bury(store: &Store, dead: &[(String, i64)]) -> Result<(), St
     Ok(())
 }
 
-/// Ends the runs of nodes that have no row; answers how many there were of each theme.
+/// Ends the runs of other nodes that have no row; answers how many there were of each theme.
 pub(super) async fn rescue(
     store: &Store,
+    me: &str,
     policy: impl Fn(&str) -> RetryPolicy,
 ) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut rescued = BTreeMap::new();
     loop {
-        let orphans = store.orphans(BATCH).await?;
+        let orphans = store.orphans(me, BATCH).await?;
         if orphans.is_empty() {
             return Ok(rescued);
         }
-        let (themes, batch): (Vec<_>, Vec<_>) = orphans
+        let (themes, finishes): (Vec<_>, Vec<_>) = orphans
             .into_iter()
-            .map(|(theme, task)| {
-                let finish = lost(store, task, policy(&theme));
-                (theme, finish)
+            .map(|orphan| {
+                let policy = policy(&orphan.theme);
+                (orphan.theme.clone(), lost(store, orphan, policy))
             })
             .unzip();
-        let finished = store.finish(Arc::new(batch)).await?;
+        let writes = Writes {
+            finishes,
+            ..Writes::default()
+        };
+        let finished = store.write(Arc::new(writes)).await?.finishes;
         let mut moved = 0;
         for (theme, finished) in themes.into_iter().zip(finished) {
             if matches!(finished, Finished::Written(_)) {
@@ -57,10 +62,17 @@ pub(super) async fn rescue(
     }
 }
 
-fn lost(store: &Store, task: ClaimedTask, policy: RetryPolicy) -> Finish {
-    let outcome = Outcome::Failed {
-        error: format!("its node {} died while it ran", task.owner),
-        failure: Failure::Lost,
+/// A lost attempt. But a task that has only one attempt left must not be failed by a death before that has begun: it is
+/// handed back.
+fn lost(store: &Store, orphan: Orphan, policy: RetryPolicy) -> Finish {
+    let Orphan { task, began, .. } = orphan;
+    let outcome = if task.is_last_attempt() && !began {
+        Outcome::HandedBack { started: false }
+    } else {
+        Outcome::Failed {
+            error: format!("its node {} died while it ran", task.owner),
+            failure: Failure::Lost,
+        }
     };
     Finish::without_run(task, outcome, policy, store.clock().now())
 }

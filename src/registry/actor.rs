@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use tokio::sync::oneshot;
 
 use super::{CallError, Endpoint, MethodName, RegistryError, Route, TaskContext};
-use crate::domain::{Faults, Json, MAX_NAME_CHARS};
+use crate::{
+    arbiters::Threads,
+    domain::{Faults, Json, MAX_NAME_CHARS},
+};
 
 /// Routes calls of services' methods to their handlers. [`Registry`](super::Registry) is the handle on it.
 #[derive(Debug, Default)]
 pub struct RegistryActor {
     services: BTreeMap<String, BTreeMap<String, Route>>,
+    /// Where handlers are called; `None`: on this actor's own thread.
+    threads: Option<Threads>,
 }
 
 impl Actor for RegistryActor {
@@ -49,6 +55,14 @@ pub struct Call {
 }
 
 impl RegistryActor {
+    /// A registry whose [`Call`]s run on these threads, so that a handler that blocks cannot block the registry.
+    pub(crate) fn calling_on(threads: Threads) -> Self {
+        Self {
+            threads: Some(threads),
+            ..Self::default()
+        }
+    }
+
     fn register(&mut self, register: Register) -> Result<(), RegistryError> {
         let Register {
             name,
@@ -153,6 +167,21 @@ impl Handler<Call> for RegistryActor {
 
     fn handle(&mut self, call: Call, _: &mut Context<Self>) -> Self::Result {
         let route = self.resolve(&call.name);
-        Box::pin(async move { Ok(route?.invoke(TaskContext::direct(), call.args).await?) })
+        let Some(threads) = &self.threads else {
+            return Box::pin(answer(route, call.args));
+        };
+        let (tell, told) = oneshot::channel();
+        threads.pick().handle().spawn_fn(move || {
+            actix_rt::spawn(async move {
+                // Whoever called may have given up.
+                let _ = tell.send(answer(route, call.args).await);
+            });
+        });
+        let gone = || CallError::HandlerGone("the thread that ran the handler is gone".to_owned());
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone())) })
     }
+}
+
+async fn answer(route: Result<Route, RegistryError>, args: Json) -> Result<Json, CallError> {
+    Ok(route?.invoke(TaskContext::direct(), args).await?)
 }

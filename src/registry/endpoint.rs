@@ -83,7 +83,12 @@ impl Endpoint {
             }
             Kind::Blocking(handler) => {
                 let handler = Arc::clone(handler);
-                match tokio::task::spawn_blocking(move || handler(ctx, args)).await {
+                // The pool of threads may be full: what was given up while it waited for one must not begin.
+                let call = move || match ctx.is_cancelled() {
+                    true => Err(TaskError::failed("told to stop before it began")),
+                    false => handler(ctx, args),
+                };
+                match tokio::task::spawn_blocking(call).await {
                     Ok(answer) => answer.map_err(InvokeError::Handler),
                     Err(error) => Err(match error.try_into_panic() {
                         Ok(payload) => InvokeError::Panicked(panic_text(&*payload)),

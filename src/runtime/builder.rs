@@ -1,6 +1,11 @@
 //! From settings to a running [`Gaia`].
 
-use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Duration,
+};
 
 use actix::Actor;
 use tokio::sync::OnceCell;
@@ -37,6 +42,7 @@ pub struct GaiaBuilder {
     migrate: Option<bool>,
     clock: Clock,
     handlers: Vec<(String, String, Endpoint)>,
+    themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
 }
 
@@ -104,7 +110,14 @@ impl GaiaBuilder {
         self
     }
 
-    /// Starts workers for a theme. A process without any is a client: it adds and looks, and runs nothing.
+    /// Starts workers for a theme with the options of the configuration's section `AsyncTask`.
+    pub fn theme(mut self, theme: impl Into<String>) -> Self {
+        self.themes.push(theme.into());
+        self
+    }
+
+    /// Starts workers for a theme with these options, whatever the configuration says. A process without any theme is a
+    /// client: it adds and looks, and runs nothing.
     pub fn scheduler(mut self, options: SchedulerOptions) -> Self {
         self.schedulers.push(options);
         self
@@ -117,7 +130,15 @@ impl GaiaBuilder {
     /// [`Error::Invalid`] with every fault of the settings, [`Error::Store`] if the database cannot be opened or its tables
     /// are not this version's, [`Error::Registry`] for a method registered twice, [`Error::AlreadyScheduled`],
     /// [`Error::Start`].
-    pub async fn start(self) -> Result<Gaia, Error> {
+    pub async fn start(mut self) -> Result<Gaia, Error> {
+        self.config.check()?;
+        let defaults = defaults(&self.config);
+        let of_theme = |theme| SchedulerOptions {
+            theme,
+            ..defaults.clone()
+        };
+        let themes = std::mem::take(&mut self.themes);
+        self.schedulers.extend(themes.into_iter().map(of_theme));
         let node = &self.config.node;
         let arbiters = self.arbiters.unwrap_or(node.arbiters);
         let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
@@ -140,7 +161,8 @@ impl GaiaBuilder {
             store.check_schema().await?;
         }
 
-        let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| RegistryActor::default());
+        let registry = RegistryActor::calling_on(threads.clone());
+        let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| registry);
         let registry = Registry::of(registry);
         for (service, method, handler) in self.handlers {
             registry.register(service, method, handler).await?;
@@ -171,7 +193,8 @@ impl GaiaBuilder {
             threads,
             control,
             grace,
-            options: defaults(&self.config),
+            options: defaults,
+            stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
         for options in self.schedulers {

@@ -5,7 +5,14 @@ mod messages;
 mod signal;
 mod stop;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::Addr;
 use tokio::sync::OnceCell;
@@ -65,6 +72,7 @@ struct Inner {
     control: Arc<Control>,
     grace: Duration,
     options: SchedulerOptions,
+    stopping: AtomicBool,
     stopped: OnceCell<StopReport>,
 }
 
@@ -103,10 +111,10 @@ impl Gaia {
     /// Starts workers for one more theme.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault of the options, [`Error::AlreadyScheduled`], [`Error::Stopped`],
-    /// [`Error::Store`].
+    /// [`Error::Invalid`] with every fault of the options, [`Error::AlreadyScheduled`], [`Error::Stopped`] (also while it
+    /// stops), [`Error::Store`].
     pub async fn start_scheduler(&self, options: SchedulerOptions) -> Result<Scheduler, Error> {
-        if self.0.stopped.initialized() {
+        if self.0.stopping.load(Ordering::SeqCst) {
             return Err(Error::Stopped);
         }
         let mut faults = Faults::default();

@@ -1,11 +1,11 @@
 //! Stopping without losing anything.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::future::join_all;
 
 use super::Gaia;
-use crate::{error::Error, node::Retire};
+use crate::{asynctask::Machine, error::Error, node::Retire};
 
 /// How long the last outcomes may take to get into the database once nothing runs any more. What is not written by then
 /// is taken over by other nodes and runs again.
@@ -15,7 +15,7 @@ const FLUSH: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// Claimed tasks that were given back: not begun, or cut off after the grace period.
+    /// Claimed tasks that this stop gave back: not begun, or cut off after the grace period.
     pub handed_back: u64,
     /// Outcomes that could not be written: the database was away. Their tasks will run again.
     pub unwritten: usize,
@@ -26,7 +26,7 @@ impl Gaia {
     /// back as not run, writes every outcome, and leaves the cluster. Whoever calls it meanwhile waits for the same stop.
     ///
     /// # Errors
-    /// [`Error::Store`] if the node's row could not be removed: others will find it dead.
+    /// [`Error::Stopped`] if the actors are gone without having been stopped.
     pub async fn stop(&self) -> Result<StopReport, Error> {
         self.stop_within(self.0.grace).await
     }
@@ -36,14 +36,11 @@ impl Gaia {
     /// # Errors
     /// As for [`stop`](Self::stop).
     pub async fn stop_within(&self, grace: Duration) -> Result<StopReport, Error> {
-        if self.0.stopped.initialized() {
-            return Ok(self.0.stopped.get().copied().unwrap_or_default());
-        }
+        self.0.stopping.store(true, Ordering::SeqCst);
         let stop = self.0.stopped.get_or_try_init(async || {
-            let report = self.stop_machines(grace).await;
-            let retired = self.0.node.send(Retire).await;
+            let report = self.stop_machines(grace).await?;
+            self.leave().await?;
             self.0.machines.clear();
-            retired??;
             Ok::<_, Error>(report)
         });
         stop.await.copied()
@@ -55,24 +52,39 @@ impl Gaia {
         join_all(machines.iter().map(|machine| machine.stop_work(Duration::ZERO))).await;
     }
 
-    async fn stop_machines(&self, grace: Duration) -> StopReport {
+    async fn stop_machines(&self, grace: Duration) -> Result<StopReport, Error> {
         let machines = self.0.machines.all();
+        let before = count(&machines).await?;
         join_all(machines.iter().map(|machine| machine.stop_work(grace))).await;
-        let written = join_all(machines.iter().map(super::Machine::drained));
-        let in_time = tokio::time::timeout(FLUSH, written).await.is_ok();
-        let mut report = StopReport::default();
-        for machine in &machines {
-            if let Ok(status) = machine.status_at_stop().await {
-                report.handed_back += status.0;
-                report.unwritten += status.1;
-            }
-        }
-        if !in_time {
+        let written = join_all(machines.iter().map(Machine::drained));
+        if tokio::time::timeout(FLUSH, written).await.is_err() {
             log::error!(
-                "{} outcomes could not be written in {FLUSH:?}; their tasks will be taken over and run again",
-                report.unwritten
+                "some outcomes could not be written in {FLUSH:?}; their tasks will be taken over and run again"
             );
         }
-        report
+        let after = count(&machines).await?;
+        Ok(StopReport {
+            handed_back: after.handed_back - before.handed_back,
+            ..after
+        })
     }
+
+    /// Others need not wait for the lease to end before they take over what may be left.
+    async fn leave(&self) -> Result<(), Error> {
+        self.0.node.send(Retire).await?;
+        if let Err(error) = self.0.store.retire_node(&self.0.node_id).await {
+            log::warn!("this node's row could not be removed, others will find it dead: {error}");
+        }
+        Ok(())
+    }
+}
+
+async fn count(machines: &[Machine]) -> Result<StopReport, Error> {
+    let mut report = StopReport::default();
+    for machine in machines {
+        let (handed_back, unwritten) = machine.handed_back_and_unwritten().await?;
+        report.handed_back += handed_back;
+        report.unwritten += unwritten;
+    }
+    Ok(report)
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{
     ClaimedTask, Store, StoreError,
     db::{Db, EnqueueConnection, sealed::Rows},
-    rows::{Finish, Finished, NewTaskRow},
+    rows::{Finish, Finished, NewTaskRow, Writes, Written},
 };
 use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
 
@@ -52,15 +52,12 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Writes the ends of runs in one transaction: for each the task and, unless it was handed back before it began, its
-    /// execution record. A run that no longer holds its task changes nothing.
-    pub(crate) async fn finish(&self, batch: Arc<Vec<Finish>>) -> Result<Vec<Finished>, StoreError> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// Writes what happened to runs, in one transaction: beginnings, progress, and ends, each with its execution record
+    /// (unless the run was handed back before it began). A run that no longer holds its task changes nothing.
+    pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         match &self.db {
             #[cfg(feature = "sqlite")]
-            Db::Sqlite(sqlite) => sqlite.finish(batch).await,
+            Db::Sqlite(sqlite) => sqlite.write_runs(writes).await,
         }
     }
 
@@ -78,8 +75,11 @@ impl Store {
     ) -> Result<Vec<Option<TaskStatus>>, StoreError> {
         let ended_at = self.clock().now();
         let end = |(task, outcome)| Finish::without_run(task, outcome, policy, ended_at);
-        let batch = runs.into_iter().map(end).collect();
-        let finished = self.finish(Arc::new(batch)).await?;
+        let writes = Writes {
+            finishes: runs.into_iter().map(end).collect(),
+            ..Writes::default()
+        };
+        let finished = self.write(Arc::new(writes)).await?.finishes;
         let status = |finished| match finished {
             Finished::Written(status) => Some(status),
             Finished::Stale => None,

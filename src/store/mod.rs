@@ -24,8 +24,8 @@ pub use db::EnqueueConnection;
 pub use error::StoreError;
 pub(crate) use nodes::Beat;
 pub use rows::ClaimedTask;
-pub(crate) use rows::{Finish, Finished, NewTaskRow, NodeRow, Progress};
-pub(crate) use tasks::{Cancelled, Retried};
+pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, Writes, Written};
+pub(crate) use tasks::{Cancelled, Orphan, Retried};
 pub use url::InvalidUrl;
 
 use crate::clock::Clock;

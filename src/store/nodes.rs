@@ -97,23 +97,39 @@ impl Store {
     }
 
     pub(crate) async fn set_paused(&self, theme: &str, paused: bool) -> Result<(), StoreError> {
+        if self.update_paused(theme, paused).await? {
+            return Ok(());
+        }
+        match self.insert_paused(theme, paused).await {
+            // Somebody else was first to say something of this theme.
+            Err(StoreError::Duplicate(_)) => self.update_paused(theme, paused).await.map(drop),
+            inserted => inserted,
+        }
+    }
+
+    async fn update_paused(&self, theme: &str, paused: bool) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
-        let value = i32::from(paused);
         let mut lease = self.db.write().await?;
         let updated = on_backend!(lease, |conn| {
             diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
-                .set((gaia_themes::paused.eq(value), gaia_themes::update_time.eq(now)))
+                .set((
+                    gaia_themes::paused.eq(i32::from(paused)),
+                    gaia_themes::update_time.eq(now),
+                ))
                 .execute(conn)
                 .await
         })?;
-        if updated > 0 {
-            return Ok(());
-        }
+        Ok(updated > 0)
+    }
+
+    async fn insert_paused(&self, theme: &str, paused: bool) -> Result<(), StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.write().await?;
         on_backend!(lease, |conn| {
             diesel::insert_into(gaia_themes::table)
                 .values((
                     gaia_themes::theme.eq(theme),
-                    gaia_themes::paused.eq(value),
+                    gaia_themes::paused.eq(i32::from(paused)),
                     gaia_themes::update_time.eq(now),
                 ))
                 .execute(conn)

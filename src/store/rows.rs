@@ -211,6 +211,11 @@ pub struct ClaimedTask {
 }
 
 impl ClaimedTask {
+    /// Whether a failure of this run would be the task's last.
+    pub(crate) fn is_last_attempt(&self) -> bool {
+        self.retry_time >= self.max_retry_time
+    }
+
     pub(crate) fn attempt(&self) -> Attempt {
         Attempt {
             retry_time: self.retry_time,
@@ -252,6 +257,29 @@ pub(crate) struct Finish {
     pub(crate) ended_at: DateTime<Utc>,
     pub(crate) duration: Duration,
     pub(crate) next: Next,
+}
+
+/// What the recorder writes in one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    pub(crate) begins: Vec<Begin>,
+    pub(crate) finishes: Vec<Finish>,
+    pub(crate) progress: Vec<Progress>,
+}
+
+/// What became of [`Writes`]: whether each beginning, and how each end, was written.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) begins: Vec<bool>,
+    pub(crate) finishes: Vec<Finished>,
+}
+
+/// The handler of a task's last attempt is about to be called.
+#[derive(Debug, Clone)]
+pub(crate) struct Begin {
+    pub(crate) task_id: i64,
+    pub(crate) owner: String,
+    pub(crate) token: i64,
 }
 
 /// What became of a [`Finish`].

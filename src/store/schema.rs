@@ -27,6 +27,7 @@ diesel::table! {
         lease_owner -> Nullable<Text>,
         lease_token -> BigInt,
         cancel_requested -> Integer,
+        began -> Integer,
         progress -> Nullable<Integer>,
         progress_note -> Nullable<Text>,
     }

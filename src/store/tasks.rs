@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     db::on_backend,
-    rows::{ClaimedRow, ClaimedTask, Progress, TaskRow, status_of},
+    rows::{ClaimedRow, ClaimedTask, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
 use crate::domain::{ActionOnTask, ListTasks, Page, Task, TaskStatus};
@@ -24,6 +24,15 @@ pub(crate) enum Cancelled {
     /// It has come to an end already.
     NotAllowed(TaskStatus),
     NotFound,
+}
+
+/// A running task whose node is gone.
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    pub(crate) theme: String,
+    pub(crate) task: ClaimedTask,
+    /// Marked as begun: only tasks on their last attempt are.
+    pub(crate) began: bool,
 }
 
 /// What a request to retry did.
@@ -222,13 +231,22 @@ impl Store {
     /// Queues a finished task again, its counters at zero.
     pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
         let now = self.clock().now().naive_utc();
-        let allowed = ActionOnTask::Retry.allowed_from().iter().map(|status| status.as_str());
+        // A status that we do not know counts as Failed: whatever is not forbidden is allowed.
+        let allowed = ActionOnTask::Retry.allowed_from();
+        let forbidden = TaskStatus::ALL
+            .into_iter()
+            .filter(|status| !allowed.contains(status))
+            .map(TaskStatus::as_str);
         let mut lease = self.db.write().await?;
         let queued = on_backend!(lease, |conn| {
             diesel::update(asynctasks::table)
                 .filter(asynctasks::id.eq(id))
                 .filter(asynctasks::system_name.eq(theme))
-                .filter(asynctasks::task_status.eq_any(allowed))
+                .filter(
+                    asynctasks::task_status
+                        .is_null()
+                        .or(asynctasks::task_status.ne_all(forbidden)),
+                )
                 .set((
                     asynctasks::task_status.eq(TaskStatus::Wait.as_str()),
                     asynctasks::retry_time.eq(0),
@@ -265,13 +283,14 @@ impl Store {
         })?)
     }
 
-    /// Running tasks whose node has no row any more, at most `limit`, with the theme of each.
-    pub(crate) async fn orphans(&self, limit: i64) -> Result<Vec<(String, ClaimedTask)>, StoreError> {
+    /// Running tasks of nodes that have no row any more, at most `limit`. Those of `me` are not among them: a node whose row
+    /// is gone learns of it by its next beat, and must not take its own runs for lost before that.
+    pub(crate) async fn orphans(&self, me: &str, limit: i64) -> Result<Vec<Orphan>, StoreError> {
         let mut lease = self.db.read().await?;
-        let rows: Vec<(String, ClaimedRow)> = on_backend!(lease, |conn| {
+        let rows: Vec<(String, i32, ClaimedRow)> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(running())
-                .filter(asynctasks::lease_owner.is_not_null())
+                .filter(asynctasks::lease_owner.ne(me))
                 .filter(diesel::dsl::not(diesel::dsl::exists(
                     gaia_nodes::table
                         .filter(gaia_nodes::id.nullable().eq(asynctasks::lease_owner))
@@ -279,32 +298,16 @@ impl Store {
                 )))
                 .order(asynctasks::id)
                 .limit(limit)
-                .select((asynctasks::system_name, ClaimedRow::as_select()))
+                .select((asynctasks::system_name, asynctasks::began, ClaimedRow::as_select()))
                 .load(conn)
                 .await
         })?;
-        Ok(rows.into_iter().map(|(theme, row)| (theme, row.into())).collect())
-    }
-
-    /// Writes what running tasks said of their progress, as far as they still hold their tasks.
-    pub(crate) async fn write_progress(&self, batch: &[Progress]) -> Result<(), StoreError> {
-        let mut lease = self.db.write().await?;
-        for progress in batch {
-            on_backend!(lease, |conn| {
-                diesel::update(asynctasks::table)
-                    .filter(asynctasks::id.eq(progress.task_id))
-                    .filter(asynctasks::lease_owner.eq(&progress.owner))
-                    .filter(asynctasks::lease_token.eq(progress.token))
-                    .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
-                    .set((
-                        asynctasks::progress.eq(progress.percent),
-                        asynctasks::progress_note.eq(&progress.note),
-                    ))
-                    .execute(conn)
-                    .await
-            })?;
-        }
-        Ok(())
+        let orphan = |(theme, began, row): (_, i32, ClaimedRow)| Orphan {
+            theme,
+            began: began != 0,
+            task: row.into(),
+        };
+        Ok(rows.into_iter().map(orphan).collect())
     }
 }
 

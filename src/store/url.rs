@@ -86,9 +86,10 @@ impl SqliteUrl {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (key, value) {
                 ("busy_timeout", millis) => {
-                    let millis = millis
-                        .parse()
-                        .map_err(|_| format!("busy_timeout is {millis:?}, expected milliseconds"))?;
+                    // SQLite keeps it in a C int.
+                    let parsed = millis.parse().ok().filter(|millis| *millis <= 0x7fff_ffff_u64);
+                    let millis = parsed
+                        .ok_or_else(|| format!("busy_timeout is {millis:?}, expected 0 to 2147483647 milliseconds"))?;
                     url.busy_timeout = Duration::from_millis(millis);
                 }
                 ("synchronous", "full") => url.synchronous = "FULL",

@@ -84,6 +84,9 @@ async fn rows_of_plain_sql_with_only_the_guides_columns_are_executed() {
         1
     );
     assert_eq!(ended(&demo, 6).await.status, TaskStatus::Success);
+    // A status that is nobody's counts as Failed: people may retry it.
+    demo.retry_task(5).await.expect("is as good as Failed");
+    assert_eq!(ended(&demo, 5).await.status, TaskStatus::Success);
     gaia.stop().await.expect("stops");
 }
 
@@ -103,6 +106,21 @@ async fn a_row_that_plain_sql_puts_back_to_wait_runs_again() {
     })
     .await;
     gaia.stop().await.expect("stops");
+}
+
+/// The application's own migrations are noted in diesel's table, in the same file.
+#[actix_rt::test]
+async fn the_applications_own_diesel_migrations_are_its_own() {
+    let database = Database::fresh();
+    database.execute(
+        "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
+         INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')",
+    );
+    let (gaia, demo) = working(&database).await;
+    let id = demo.add_task(task("Echo")).await.expect("is added").id;
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    gaia.stop().await.expect("stops");
+    assert_eq!(database.number("SELECT COUNT(*) FROM __diesel_schema_migrations"), 1);
 }
 
 #[actix_rt::test]
@@ -148,7 +166,7 @@ async fn a_schema_that_is_missing_or_too_new_is_refused() {
         .await
         .expect("stops");
 
-    database.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
+    database.execute("INSERT INTO gaia_migrations (version) VALUES ('29990101000000')");
     for migrate in [true, false] {
         let text = refusal(database.builder().migrate(migrate).start().await);
         assert!(

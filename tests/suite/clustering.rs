@@ -175,7 +175,10 @@ async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
     let again = demo.add_task(task("Noop").max_retry(1)).await.expect("is added").id;
     let last = demo.add_task(task("Noop").max_retry(0)).await.expect("is added").id;
     let unwanted = demo.add_task(task("Noop")).await.expect("is added").id;
-    assert_eq!(claim(&store, "a", 3).await.len(), 3);
+    let unbegun = demo.add_task(task("Noop").max_retry(0)).await.expect("is added").id;
+    assert_eq!(claim(&store, "a", 4).await.len(), 4);
+    // What a worker writes before it calls the handler of a last attempt.
+    database.execute(&format!("UPDATE asynctasks SET began = 1 WHERE id = {last}"));
     demo.cancel_task(unwanted).await.expect("runs");
     // Node a falls silent: its lease of a second is long over.
     database.execute("DELETE FROM gaia_nodes WHERE id = 'a'");
@@ -195,6 +198,8 @@ async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
     assert_eq!(lost.status, TaskStatus::Failed);
     assert_eq!(lost.last_error.as_deref(), Some("its node a died while it ran"));
     assert_eq!(ended(&demo, unwanted).await.status, TaskStatus::Cancelled);
+    // It waited in the dead node's memory: its only attempt was not used.
+    assert_eq!(ended(&demo, unbegun).await.status, TaskStatus::Success);
     let records = demo
         .get_task_exec_records(again, PageRequest::default())
         .await
@@ -297,4 +302,42 @@ async fn a_node_whose_row_is_gone_cancels_what_it_runs_and_registers_again() {
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
     assert_eq!(gate.most(), 1);
     gaia.stop().await.expect("stops");
+}
+
+/// Everybody waits for the same lock: who gets it first must not take the others for dead.
+#[actix_rt::test]
+async fn an_outage_that_hits_every_node_kills_none_of_them() {
+    let database = Database::fresh();
+    let url = format!("{}?busy_timeout=100", database.url());
+    let settings = [("GAIA__NODE__LEASE", "1"), ("DATABASE_URL", url.as_str())];
+    let client = database.builder().start().await.expect("starts");
+    let demo = client.scheduler(THEME).expect("is a theme");
+    let nodes: Vec<_> = (0..3).map(|_| NodeProcess::start(&database, &settings)).collect();
+    let nap = task("Sleep").args(&serde_json::json!({"ms": 3_600_000}));
+    let ids = demo.add_tasks(vec![nap; 6]).await.expect("are added");
+    for _ in 0..3 {
+        eventually("all of them running", async || {
+            let counts = demo.count_by_status().await.expect("counts");
+            (counts[&TaskStatus::Running] == 6).then_some(())
+        })
+        .await;
+        let mut other = database.connection();
+        diesel::connection::SimpleConnection::batch_execute(&mut other, "BEGIN EXCLUSIVE").expect("locks");
+        actix_rt::time::sleep(Duration::from_millis(2_500)).await;
+        diesel::connection::SimpleConnection::batch_execute(&mut other, "COMMIT").expect("unlocks");
+        // Each node beats again within a quarter of its lease.
+        actix_rt::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    for added in ids {
+        let task = demo.get_task_detail(added.id).await.expect("is there");
+        assert_eq!(task.retry_time, 0, "{task:?}");
+    }
+    assert_eq!(
+        database.number("SELECT COUNT(*) FROM asynctask_exec_row WHERE last_err_msg LIKE '%died%'"),
+        0
+    );
+    for mut node in nodes {
+        node.kill();
+    }
+    client.stop().await.expect("stops");
 }

@@ -387,6 +387,34 @@ async fn progress_is_written_while_the_task_runs() {
 }
 
 #[actix_rt::test]
+async fn progress_is_written_although_outcomes_never_pause() {
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let (gaia, demo) = real(
+        async_fn(async move |ctx: TaskContext, long: bool| {
+            ctx.progress(7, "begun");
+            if long {
+                wait.clone().wait_for(|go| *go).await?;
+            }
+            Ok(())
+        }),
+        options(),
+    )
+    .await;
+    let id = demo.add_task(task("Run").args(&true)).await.expect("is added").id;
+    eventually("the report", async || {
+        demo.add_tasks(vec![task("Run").args(&false); 200])
+            .await
+            .expect("are added");
+        let task = demo.get_task_detail(id).await.expect("is there");
+        (task.progress == Some(7)).then_some(())
+    })
+    .await;
+    go.send_replace(true);
+    assert_eq!(ended(&demo, id).await.progress, Some(7));
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn large_texts_of_any_script_are_stored_or_visibly_cut() {
     let (_gaia, demo) = with(async_fn(async |_, text: String| match text.len() {
         0..1_000 => Err(TaskError::discard("🚀\0".repeat(20_000))),

@@ -257,3 +257,67 @@ async fn two_schedulers_of_a_theme_in_one_process_are_refused() {
     let gaia = database.builder().scheduler(options()).start().await.expect("starts");
     gaia.stop().await.expect("stops");
 }
+
+#[actix_rt::test]
+async fn what_waits_in_memory_behind_long_tasks_goes_back_for_others() {
+    let database = Database::fresh();
+    let (gaia, demo, gate) = gated(&database, options().worker_num(2)).await;
+    gate.let_pass(500);
+    demo.add_tasks(vec![task("Gate"); 500]).await.expect("are added");
+    gate.entered(500).await;
+    // The pool was quick until now and takes many in advance; but these do not end.
+    demo.add_tasks(vec![task("Gate"); 100]).await.expect("are added");
+    gate.entered(2).await;
+    eventually("only what runs", async || {
+        let counts = demo.count_by_status().await.expect("counts");
+        (counts[&TaskStatus::Running] == 2 && counts[&TaskStatus::Wait] == 98).then_some(())
+    })
+    .await;
+    gate.let_pass(100);
+    gate.entered(98).await;
+    gaia.stop().await.expect("stops");
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 600);
+}
+
+#[actix_rt::test]
+async fn durations_without_end_are_just_long() {
+    let database = Database::fresh();
+    let endless = options()
+        .scan_interval(Duration::MAX)
+        .cancel_grace(Duration::MAX)
+        .timeout(Duration::MAX)
+        .retry(RetryPolicy {
+            base: Duration::MAX,
+            max: Duration::MAX,
+            jitter: 1.0,
+        });
+    let gaia = database
+        .builder()
+        .grace(Duration::MAX)
+        .handler(
+            "Demo",
+            "Fail",
+            async_fn(async |_, _: Value| Err::<(), _>(TaskError::failed("no"))),
+        )
+        .handler(
+            "Demo",
+            "Snooze",
+            async_fn(async |_, _: Value| Err::<(), _>(TaskError::Snooze(Duration::MAX))),
+        )
+        .scheduler(endless)
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let last_day = chrono::DateTime::from_timestamp(253_402_300_799, 0);
+    for method in ["Fail", "Snooze"] {
+        let id = demo.add_task(task(method)).await.expect("is added").id;
+        let waiting = eventually("the end of time", async || {
+            let task = demo.get_task_detail(id).await.expect("is there");
+            task.run_at.is_some().then_some(task)
+        })
+        .await;
+        assert!(waiting.run_at <= last_day, "{waiting:?}");
+    }
+    gaia.stop().await.expect("stops");
+}

@@ -128,3 +128,33 @@ async fn names_that_fit_no_column_are_refused() {
         "cannot register: service is empty; method has 256 characters, at most 255 fit its column"
     );
 }
+
+#[actix_rt::test]
+async fn no_handler_is_called_on_the_thread_of_the_actors() {
+    let thread = async_fn(async |_, _: Value| {
+        let thread = std::thread::current();
+        Ok(thread.name().unwrap_or_default().to_owned())
+    });
+    let gaia = Gaia::builder()
+        .database("sqlite::memory:")
+        .handler("Demo", "Thread", thread)
+        .start()
+        .await
+        .expect("starts");
+    let call = Call {
+        name: MethodName {
+            service: "Demo".to_owned(),
+            method: "Thread".to_owned(),
+        },
+        args: Json::null(),
+    };
+    let name = gaia
+        .registry()
+        .addr()
+        .send(call)
+        .await
+        .expect("alive")
+        .expect("answers");
+    assert!(name.as_str().contains("arbiter"), "{name}");
+    gaia.stop().await.expect("stops");
+}

@@ -137,7 +137,14 @@ async fn the_configuration_gives_the_defaults_of_schedulers() {
     });
     std::fs::write(database.file("config.json"), json.to_string()).expect("writes");
     let config = Config::load(database.file("config.json")).expect("is good");
-    let gaia = Gaia::builder().config(config).start().await.expect("starts");
+    let gaia = Gaia::builder()
+        .config(config)
+        .theme("by-name")
+        .start()
+        .await
+        .expect("starts");
+    let by_name = gaia.scheduler("by-name").expect("is a theme");
+    assert_eq!(by_name.status().await.expect("runs here").all_workers, 7);
     let demo = gaia
         .start_scheduler(gaia.scheduler_options("demo"))
         .await
@@ -148,4 +155,32 @@ async fn the_configuration_gives_the_defaults_of_schedulers() {
 
     let text = refusal(Config::load(database.file("missing.json")));
     assert!(text.contains("cannot read") && text.contains("missing.json"), "{text}");
+}
+
+#[actix_rt::test]
+async fn a_variable_that_is_not_text_is_none_of_ours() {
+    use std::os::unix::ffi::OsStrExt;
+    let database = Database::fresh();
+    let mut node = Command::new(node_program())
+        .env("DATABASE_URL", database.url())
+        .env("SOMETHING", std::ffi::OsStr::from_bytes(b"\xff\xfe"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut line = String::new();
+    let stdout = node.stdout.take().expect("is piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("speaks");
+    node.kill().expect("is ours");
+    node.wait().expect("ends");
+    assert_eq!(line, "ready\n");
+}
+
+#[actix_rt::test]
+async fn settings_changed_by_hand_are_checked_too() {
+    for lease in [-1.0, f64::NAN, f64::INFINITY] {
+        let mut config = Config::default();
+        config.node.lease = lease;
+        let text = refusal(Gaia::builder().config(config).database("sqlite::memory:").start().await);
+        assert!(text.contains("Node.Lease is"), "{text}");
+    }
 }

@@ -15,6 +15,8 @@ ALTER TABLE asynctasks ADD COLUMN lease_owner TEXT DEFAULT NULL;
 ALTER TABLE asynctasks ADD COLUMN lease_token BIGINT NOT NULL DEFAULT 0;
 -- 1 = somebody asked the running task to stop.
 ALTER TABLE asynctasks ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;
+-- 1 = the handler of its last attempt was called. A node that dies before has not used that attempt up.
+ALTER TABLE asynctasks ADD COLUMN began INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE asynctasks ADD COLUMN progress INTEGER DEFAULT NULL;
 ALTER TABLE asynctasks ADD COLUMN progress_note TEXT DEFAULT NULL;
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use tokio::sync::oneshot;
 
-use super::{LOOK_AFTER, Worker, WorkerPool};
+use super::{LOOK_AFTER, WorkerPool};
 use crate::asynctask::{
     gate::{Gate, GateChange},
     run::Run,
@@ -31,9 +31,9 @@ pub(in crate::asynctask) struct GetRoom;
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct Resize(pub(in crate::asynctask) usize);
 
-/// Stop the run of this task, if it is here. Answers whether it is.
+/// Stop the run of this task, if it is here.
 #[derive(Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "()")]
 pub(in crate::asynctask) struct CancelRun(pub(in crate::asynctask) i64);
 
 /// Take nothing more, hand back what has not begun, let runs end within `grace`, then cut them off. Answers when no run is
@@ -106,10 +106,10 @@ impl Handler<Resize> for WorkerPool {
 }
 
 impl Handler<CancelRun> for WorkerPool {
-    type Result = bool;
+    type Result = ();
 
-    fn handle(&mut self, CancelRun(task_id): CancelRun, _: &mut Context<Self>) -> bool {
-        self.cancel_run(task_id)
+    fn handle(&mut self, CancelRun(task_id): CancelRun, _: &mut Context<Self>) {
+        self.cancel_run(task_id);
     }
 }
 
@@ -139,13 +139,12 @@ impl Handler<GetPoolSnapshot> for WorkerPool {
     type Result = MessageResult<GetPoolSnapshot>;
 
     fn handle(&mut self, _: GetPoolSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let running = |worker: &&Worker| worker.run.is_some();
         MessageResult(PoolSnapshot {
             gate: self.gate,
             pushed: self.counts.pushed,
             pulled: self.counts.pulled,
             replaced: self.counts.replaced,
-            running: self.workers.values().filter(running).count(),
+            running: self.running().count(),
             workers: self.workers.len(),
             queued: self.buffer.len(),
         })

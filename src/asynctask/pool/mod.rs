@@ -30,6 +30,10 @@ use crate::{
 /// How often workers and their threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 
+/// Tasks that wait in memory for longer than this, because every worker is busy with something long, go back to the
+/// database, where other nodes can take them.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// A worker that should have ended its run (out of time, or told to stop and its grace over) gets this much more before
 /// the pool records the end in its place. Only a blocked thread ever takes so long.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,6 +48,7 @@ pub(super) struct WorkerPool {
     idle: Vec<u64>,
     next_id: u64,
     buffer: VecDeque<Arc<Run>>,
+    last_pull: Instant,
     pace: Pace,
     gate: Gate,
     /// The scanner was told that there is no room, and wants to hear when there is.
@@ -76,6 +81,7 @@ impl WorkerPool {
             idle: Vec::new(),
             next_id: 0,
             buffer: VecDeque::new(),
+            last_pull: Instant::now(),
             pace: Pace::new(Instant::now()),
             gate: Gate {
                 paused,
@@ -128,6 +134,7 @@ impl WorkerPool {
                 worker.run = Some(Arc::clone(&run));
                 worker.addr.do_send(Start(run));
                 self.counts.pulled += 1;
+                self.last_pull = Instant::now();
             }
         }
         if self.scanner_waits && self.room() > 0 {
@@ -168,6 +175,10 @@ impl WorkerPool {
             self.give_up(id);
         }
         self.fit(ctx);
+        let waits_too_long = self.last_pull.elapsed() > LONGEST_WAIT;
+        if waits_too_long || !self.gate.is_open() {
+            self.hand_back_buffer();
+        }
         self.report_if_stopped();
     }
 
@@ -261,27 +272,25 @@ impl WorkerPool {
         self.feed();
     }
 
-    fn cancel_run(&mut self, task_id: i64) -> bool {
+    fn cancel_run(&mut self, task_id: i64) {
         let buffered = self.buffer.iter().position(|run| run.task.id == task_id);
         if let Some(run) = buffered.and_then(|at| self.buffer.remove(at)) {
             self.end(&run, Outcome::Cancelled);
-            return true;
         }
-        let running = self
-            .workers
-            .values()
-            .filter_map(|worker| worker.run.as_ref())
-            .find(|run| run.task.id == task_id);
-        if let Some(run) = running {
+        // More than one, if an older run of the task was taken for lost and has not ended yet.
+        for run in self.running().filter(|run| run.task.id == task_id) {
             run.cancel(CancelReason::Request);
         }
-        running.is_some()
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.workers.values().filter_map(|worker| worker.run.as_ref())
     }
 
     // ---- stop ----
 
     fn cancel_all(&self) {
-        for run in self.workers.values().filter_map(|worker| worker.run.as_ref()) {
+        for run in self.running() {
             run.cancel(CancelReason::Node);
         }
     }
@@ -289,7 +298,9 @@ impl WorkerPool {
     fn stop_work(&mut self, grace: Duration, ctx: &mut Context<Self>) {
         self.gate.stopping = true;
         self.hand_back_buffer();
-        let told = grace + self.theme.options.cancel_grace + PATIENCE;
+        let told = grace
+            .saturating_add(self.theme.options.cancel_grace)
+            .saturating_add(PATIENCE);
         ctx.run_later(grace, |pool, _| pool.cancel_all());
         ctx.run_later(told, |pool, _| pool.cut_off_all());
         self.report_if_stopped();
@@ -308,7 +319,7 @@ impl WorkerPool {
     }
 
     fn report_if_stopped(&mut self) {
-        if self.gate.stopping && self.workers.values().all(|worker| worker.run.is_none()) {
+        if self.gate.stopping && self.running().next().is_none() {
             for stopped in self.stopped.drain(..) {
                 // Whoever asked may have given up.
                 let _ = stopped.send(());

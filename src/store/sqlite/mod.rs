@@ -5,6 +5,7 @@
 //! the thread pool.
 
 mod connection;
+mod migrations;
 
 use std::{
     path::PathBuf,
@@ -17,14 +18,12 @@ use std::{
 use chrono::NaiveDateTime;
 use diesel::{
     QueryableByName,
-    migration::MigrationSource,
     prelude::*,
     result::OptionalExtension,
     sql_types::{BigInt, Nullable, Text, Timestamp},
-    sqlite::{Sqlite as Backend, SqliteConnection},
+    sqlite::SqliteConnection,
 };
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 pub(super) use connection::Lease;
 use connection::Shared;
@@ -32,14 +31,11 @@ use connection::Shared;
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    error::is_read_only,
-    rows::{ClaimedRow, Finish, Finished, NewTaskRow},
+    rows::{Begin, ClaimedRow, Finish, Finished, NewTaskRow, Progress, Writes, Written},
     schema::{asynctask_exec_row, asynctasks},
     url::SqliteUrl,
 };
 use crate::domain::{AddedTask, TaskStatus};
-
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// How many scheduled tasks one claim moves to the due ones at most, so that its transaction stays short.
 const PROMOTED_AT_ONCE: i64 = 1_000;
@@ -95,82 +91,15 @@ impl Sqlite {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        self.check_not_newer().await?;
-        // One transaction around all of them: processes that start together wait for the first one, then find nothing to do.
         let mut lease = self.write().await;
-        let migrated = lease.spawn_blocking(|conn| {
-            Ok(conn.immediate_transaction(|conn| {
-                conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(|error| {
-                    let text = error.to_string();
-                    diesel::result::Error::QueryBuilderError(text.into())
-                })
-            }))
-        });
-        migrated.await?.map_err(|error| {
-            let text = error.to_string();
-            if is_read_only(&text) {
-                StoreError::ReadOnly(text)
-            } else {
-                StoreError::Migration {
-                    url: self.url(),
-                    reason: text,
-                }
-            }
-        })
+        let migrated = lease.spawn_blocking(|conn| Ok(migrations::run(conn)));
+        migrated.await?.map_err(|error| error.of(self.url()))
     }
 
     pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
-        self.check_not_newer().await?;
-        let applied = self.applied().await?;
-        let missing = known_versions()
-            .iter()
-            .filter(|version| !applied.contains(version))
-            .count();
-        if missing > 0 {
-            return Err(StoreError::SchemaMissing {
-                url: self.url(),
-                missing,
-            });
-        }
-        Ok(())
-    }
-
-    async fn check_not_newer(&self) -> Result<(), StoreError> {
-        let known = known_versions();
-        let unknown = self
-            .applied()
-            .await?
-            .into_iter()
-            .filter(|version| !known.contains(version))
-            .max();
-        match unknown {
-            Some(unknown) => Err(StoreError::SchemaTooNew {
-                url: self.url(),
-                unknown,
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// The migrations the database has, without making the table in which they are noted.
-    async fn applied(&self) -> Result<Vec<String>, StoreError> {
-        #[derive(QueryableByName)]
-        struct Version {
-            #[diesel(sql_type = Text)]
-            version: String,
-        }
         let mut lease = self.write().await;
-        let versions = lease.spawn_blocking(|conn| {
-            let tables: i64 = diesel::dsl::sql::<BigInt>(
-                "SELECT COUNT(*) FROM sqlite_master WHERE name = '__diesel_schema_migrations'",
-            )
-            .get_result(conn)?;
-            if tables == 0 {
-                return Ok(Vec::new());
-            }
-            diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load::<Version>(conn)
-        });
-        Ok(versions.await?.into_iter().map(|row| row.version).collect())
+        let checked = lease.spawn_blocking(|conn| Ok(migrations::check(conn)));
+        checked.await?.map_err(|error| error.of(self.url()))
     }
 
     pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
@@ -194,9 +123,22 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn finish(&self, batch: Arc<Vec<Finish>>) -> Result<Vec<Finished>, StoreError> {
-        self.transaction(move |conn| batch.iter().map(|one| finish_one(conn, one)).collect())
-            .await
+    pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+        self.transaction(move |conn| {
+            for progress in &writes.progress {
+                write_progress(conn, progress)?;
+            }
+            let begins = writes.begins.iter().map(|begin| write_begin(conn, begin));
+            Ok(Written {
+                begins: begins.collect::<QueryResult<_>>()?,
+                finishes: writes
+                    .finishes
+                    .iter()
+                    .map(|finish| finish_one(conn, finish))
+                    .collect::<QueryResult<_>>()?,
+            })
+        })
+        .await
     }
 
     pub(super) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
@@ -222,14 +164,6 @@ fn identity(url: &SqliteUrl) -> String {
     }
 }
 
-fn known_versions() -> Vec<String> {
-    MigrationSource::<Backend>::migrations(&MIGRATIONS)
-        .unwrap_or_default()
-        .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect()
-}
-
 /// Moves scheduled tasks whose time has come to the due ones.
 fn promote(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<usize> {
     diesel::sql_query(
@@ -250,7 +184,7 @@ macro_rules! claim_sql {
         concat!(
             "UPDATE asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = lease_token + 1, \
              last_run_time = ?2, update_time = ?2, log_id = ?3 || '-' || id, \
-             cancel_requested = 0, progress = NULL, progress_note = NULL \
+             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
              WHERE id IN (SELECT id FROM asynctasks \
                WHERE system_name = ?4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ",
             $which,
@@ -316,14 +250,35 @@ fn finish_one(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<Finis
     })
 }
 
+/// The task, if the run with this lease still holds it. The condition of every write about a run.
+macro_rules! held {
+    ($run:expr) => {
+        asynctasks::table
+            .filter(asynctasks::id.eq($run.task_id))
+            .filter(asynctasks::lease_owner.eq(&$run.owner))
+            .filter(asynctasks::lease_token.eq($run.token))
+            .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
+    };
+}
+
+fn write_begin(conn: &mut SqliteConnection, begin: &Begin) -> QueryResult<bool> {
+    let begun = diesel::update(held!(begin)).set(asynctasks::began.eq(1));
+    Ok(begun.execute(conn)? > 0)
+}
+
+fn write_progress(conn: &mut SqliteConnection, progress: &Progress) -> QueryResult<usize> {
+    diesel::update(held!(progress))
+        .set((
+            asynctasks::progress.eq(progress.percent),
+            asynctasks::progress_note.eq(&progress.note),
+        ))
+        .execute(conn)
+}
+
 /// Writes the end of a run and its record, if the run still holds its task, and if nobody wants the task cancelled where it
 /// would be queued again.
 fn write_end(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<bool> {
-    let held = asynctasks::table
-        .filter(asynctasks::id.eq(finish.task_id))
-        .filter(asynctasks::lease_owner.eq(&finish.owner))
-        .filter(asynctasks::lease_token.eq(finish.token))
-        .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()));
+    let held = held!(finish);
     let wanted = held.filter(asynctasks::cancel_requested.eq(0));
     let written = match (finish.next.requeues(), finish.next.record) {
         (false, _) => diesel::update(held).set(finish.task()).execute(conn)?,

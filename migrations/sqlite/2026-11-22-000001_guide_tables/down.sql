@@ -1,2 +1,0 @@
--- Nothing: the tables may have been there before, with rows in them.
-SELECT 1;

@@ -1,0 +1,107 @@
+//! What the recorder writes in one transaction, and who wants to hear of it.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    recorder::{Begins, Ended},
+    run::Run,
+};
+use crate::{
+    domain::{Failure, Next, Outcome, RetryPolicy, TEXT_LIMIT, next, truncated},
+    store::{Begin, Finish, Writes},
+};
+
+/// Kept until the database has taken it. The lists have the order of those in `writes`.
+pub(super) struct Batch {
+    pub(super) begins: Vec<oneshot::Sender<bool>>,
+    pub(super) ends: Vec<End>,
+    pub(super) writes: Arc<Writes>,
+}
+
+/// What is needed of an end once it is written.
+pub(super) struct End {
+    pub(super) run: Arc<Run>,
+    pub(super) kind: Kind,
+    pub(super) written: Option<oneshot::Sender<()>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What kind of end it was, for the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    Snoozed,
+    HandedBack,
+    Failed(Failure),
+}
+
+impl Batch {
+    pub(super) fn new(
+        begins: impl Iterator<Item = Begins>,
+        ends: impl Iterator<Item = Ended>,
+        progress: impl Iterator<Item = Arc<Run>>,
+        policy: RetryPolicy,
+    ) -> Self {
+        let begin = |Begins { run, written }| (written, begin(&run));
+        let (begins, begun) = begins.map(begin).unzip();
+        let (ends, finishes) = ends.map(|ended| end(ended, policy)).unzip();
+        Self {
+            begins,
+            ends,
+            writes: Arc::new(Writes {
+                begins: begun,
+                finishes,
+                progress: progress.filter_map(|run| run.take_progress()).collect(),
+            }),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.begins.is_empty() && self.ends.is_empty() && self.writes.progress.is_empty()
+    }
+}
+
+fn begin(run: &Run) -> Begin {
+    Begin {
+        task_id: run.task.id,
+        owner: run.task.owner.clone(),
+        token: run.task.token,
+    }
+}
+
+fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
+    let Ended { run, outcome, .. } = ended;
+    let kind = match &outcome {
+        Outcome::Failed { failure, .. } => Kind::Failed(*failure),
+        Outcome::Snoozed(_) => Kind::Snoozed,
+        Outcome::HandedBack { .. } => Kind::HandedBack,
+        Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
+    };
+    let spread = fastrand::f64() * 2.0 - 1.0;
+    let next = next(run.task.attempt(), outcome, policy, ended.ended_at, spread);
+    let cut = |text: Option<String>| text.map(|text| truncated(text, TEXT_LIMIT));
+    let finish = Finish {
+        task_id: run.task.id,
+        owner: run.task.owner.clone(),
+        token: run.task.token,
+        attempt: run.task.retry_time.saturating_add(1),
+        log_id: run.ctx.log_id().to_owned(),
+        started_at: ended.started_at,
+        ended_at: ended.ended_at,
+        duration: ended.duration,
+        next: Next {
+            result: cut(next.result),
+            error: cut(next.error),
+            ..next
+        },
+    };
+    let end = End {
+        run,
+        kind,
+        written: ended.written,
+        _permit: ended.permit,
+    };
+    (end, finish)
+}
