@@ -7,7 +7,7 @@
 //!       ▲ room, wake                       ▲ Idle                       │
 //!       └── store.claim                    └────────────────────────────┤ Ended
 //!                                                                       ▼
-//!                                          store.finish ◄──────── RecorderActor
+//!                                          store.write ◄───────── RecorderActor
 //! ```
 //!
 //! Strong addresses point from left to right and down. Upward there are only weak addresses and one data-free

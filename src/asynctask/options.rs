@@ -139,7 +139,8 @@ impl SchedulerOptions {
         }
     }
 
-    /// Runs after every attempt, once its outcome is in the database. Its error is logged and changes nothing. It holds its
+    /// Runs after every attempt that came to its end here, once its outcome is in the database (not after one that was lost
+    /// with its thread or its process). Its error is logged and changes nothing. It holds its
     /// worker while it runs; if the process dies in between, it is not called again.
     pub fn post_handler<F>(self, hook: F) -> Self
     where

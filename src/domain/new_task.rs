@@ -105,7 +105,7 @@ impl NewTask {
         }
     }
 
-    /// The delay before the first retry, which doubles with each further one; zero: with the next scan. Default: the
+    /// The delay before the first retry, which doubles with each further one up to the scheduler's maximum; zero: with the next scan. Default: the
     /// scheduler's.
     pub fn retry_delay(self, delay: Duration) -> Self {
         Self {

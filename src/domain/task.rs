@@ -160,7 +160,7 @@ pub struct Task {
     /// How long the last run took. Serialised in milliseconds, as in the guide's column.
     #[serde(serialize_with = "as_millis")]
     pub last_run_duration: Duration,
-    /// JSON text of the last result.
+    /// JSON text of the last result; beyond 1 MiB it is cut, which its end says.
     pub last_result: Option<String>,
     /// Error of the last run.
     pub last_error: Option<String>,

@@ -11,6 +11,9 @@ use crate::domain::{Json, TaskError};
 /// An async function as a handler. It runs on the arbiter of the worker that calls it, so it need not be `Send`, and it
 /// must not block: for that there is [`blocking_fn`].
 ///
+/// That arbiter belongs to an actix system of [`Gaia`](crate::Gaia)'s own. So `System::current()` in a handler is that one,
+/// and `SystemService`s found there are not those of the application: bring addresses along instead.
+///
 /// ```
 /// use gaia_actors::{TaskContext, TaskError, async_fn};
 ///
