@@ -49,34 +49,37 @@ struct Options {
 #[actix_rt::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
-    drain(&options).await?;
-    pickup(&options).await?;
-    backlog(&options).await
+    case("drain", options.tasks, options.rounds, &options).await?;
+    case("backlog", options.backlog, 1, &options).await
 }
 
-async fn drain(options: &Options) -> Result<()> {
+/// One line: drain rates beside the bare loop, pickup latency, and the most memory the process had until now.
+async fn case(name: &str, tasks: usize, rounds: usize, options: &Options) -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        ours.push(rate(options.tasks, drain_ours(options.tasks, options.workers).await?));
-        bare.push(rate(options.tasks, drain_bare(options.tasks).await?));
+    for _ in 0..rounds {
+        ours.push(rate(tasks, drain_ours(tasks, options.workers).await?));
+        bare.push(rate(tasks, drain_bare(tasks).await?));
     }
     let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
+    let micros = pickups(options).await?;
     println!(
-        "drain   backend=sqlite tasks={} workers={} rounds={} ours={:.0}/s bare={:.0}/s ratio={:.2} (ours {}, bare {})",
-        options.tasks,
+        "{name:7} backend=sqlite tasks={tasks} workers={} rounds={rounds} ours={:.0}/s bare={:.0}/s ratio={:.2} \
+         (ours {}, bare {}) pickup p50={:.2}ms p99={:.2}ms peak={}MB",
         options.workers,
-        options.rounds,
         median(ours.clone()),
         median(bare.clone()),
         median(ratios),
         spread(&ours),
         spread(&bare),
+        millis(micros.value_at_quantile(0.5)),
+        millis(micros.value_at_quantile(0.99)),
+        peak_memory(),
     );
     Ok(())
 }
 
-/// One no-op task at a time, from the call that adds it to the first line of its handler.
-async fn pickup(options: &Options) -> Result<()> {
+/// One no-op task at a time, from the call that adds it to the first line of its handler, in microseconds.
+async fn pickups(options: &Options) -> Result<Histogram<u64>> {
     let folder = tempfile::tempdir()?;
     let (started, mut starts) = mpsc::unbounded_channel();
     let handler = async_fn(async move |_, _: Value| started.send(Instant::now()).map_err(TaskError::from));
@@ -95,29 +98,7 @@ async fn pickup(options: &Options) -> Result<()> {
         micros.record(u64::try_from((start - began).as_micros())?)?;
     }
     gaia.stop().await?;
-    println!(
-        "pickup  backend=sqlite tasks={} workers={} p50={:.2}ms p99={:.2}ms max={:.2}ms",
-        options.pickups,
-        options.workers,
-        millis(micros.value_at_quantile(0.5)),
-        millis(micros.value_at_quantile(0.99)),
-        millis(micros.max()),
-    );
-    Ok(())
-}
-
-/// What a long queue costs in memory: the peak of the whole process, before and after.
-async fn backlog(options: &Options) -> Result<()> {
-    let before = peak_memory();
-    let took = drain_ours(options.backlog, options.workers).await?;
-    println!(
-        "backlog backend=sqlite tasks={} workers={} ours={:.0}/s peak_before={before}MB peak_after={}MB",
-        options.backlog,
-        options.workers,
-        rate(options.backlog, took),
-        peak_memory(),
-    );
-    Ok(())
+    Ok(micros)
 }
 
 async fn drain_ours(tasks: usize, workers: usize) -> Result<Duration> {
