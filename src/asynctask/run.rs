@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use chrono::SubsecRound;
+
 use super::{
     recorder::{Ended, ProgressChanged},
     theme::Theme,
@@ -133,10 +135,12 @@ impl Run {
             .map(|began| clock.elapsed().saturating_sub(began))
             .unwrap_or_default();
         let ended_at = clock.now();
+        // Databases keep microseconds.
         let started_at = chrono::TimeDelta::from_std(duration)
             .ok()
             .and_then(|duration| ended_at.checked_sub_signed(duration))
-            .unwrap_or(ended_at);
+            .unwrap_or(ended_at)
+            .trunc_subsecs(6);
         drop(stage);
         Some(Ended {
             run: Arc::clone(self),
