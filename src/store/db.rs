@@ -71,7 +71,6 @@ impl Db {
     }
 
     /// A connection for reading.
-    #[allow(clippy::unused_async, reason = "pools of servers are asynchronous")]
     pub(super) async fn read(&self) -> Result<Lease, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
@@ -80,7 +79,6 @@ impl Db {
     }
 
     /// A connection for writing.
-    #[allow(clippy::unused_async, reason = "pools of servers are asynchronous")]
     pub(super) async fn write(&self) -> Result<Lease, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]

@@ -123,7 +123,8 @@ impl WorkerPool {
 
     /// Gives buffered tasks to idle workers, and lets the scanner know when there is room again.
     fn feed(&mut self) {
-        while !self.buffer.is_empty()
+        while self.gate.is_open()
+            && !self.buffer.is_empty()
             && let Some(id) = self.idle.pop()
         {
             let Some(worker) = self.workers.get_mut(&id) else {
@@ -248,9 +249,8 @@ impl WorkerPool {
     fn dispatch(&mut self, runs: Vec<Arc<Run>>) {
         self.counts.pushed += runs.len() as u64;
         self.buffer.extend(runs);
-        if self.gate.is_open() && self.target > 0 {
-            self.feed();
-        } else {
+        self.feed();
+        if !self.gate.is_open() || self.target == 0 {
             self.hand_back_buffer();
         }
     }
