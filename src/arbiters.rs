@@ -49,6 +49,16 @@ impl Control {
     pub(crate) fn handle(&self) -> ArbiterHandle {
         self.0.arbiter().clone()
     }
+
+    /// Does `work` on this thread, and waits for it.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> io::Result<T> {
+        let (tell, told) = oneshot::channel();
+        self.handle().spawn(async move {
+            // Whoever asked may have given up.
+            let _ = tell.send(work.await);
+        });
+        told.await.map_err(|_| io::Error::other("the control thread is gone"))
+    }
 }
 
 impl Drop for Control {
@@ -122,15 +132,8 @@ struct Inner {
 impl Threads {
     /// Starts `count` worker threads in the system of `control`.
     pub(crate) async fn start(control: &Control, count: usize) -> io::Result<Self> {
-        let (tell, told) = oneshot::channel();
-        control.handle().spawn_fn(move || {
-            let threads: io::Result<Vec<_>> = (0..count.max(1)).map(|_| Thread::start()).collect();
-            // Whoever asked may have given up.
-            let _ = tell.send(threads);
-        });
-        let threads = told
-            .await
-            .map_err(|_| io::Error::other("the control thread is gone"))??;
+        let threads = async move { (0..count.max(1)).map(|_| Thread::start()).collect::<io::Result<_>>() };
+        let threads = control.run(threads).await??;
         Ok(Self(Arc::new(Inner {
             threads: Mutex::new(threads),
             next: AtomicUsize::new(0),

@@ -57,7 +57,10 @@ impl Clock {
         match &self.0 {
             // Databases keep microseconds: what is written is what is read.
             Source::System(_) => Utc::now().trunc_subsecs(6),
-            Source::Manual(manual) => manual.began + TimeDelta::from_std(self.elapsed()).unwrap_or(TimeDelta::MAX),
+            Source::Manual(manual) => TimeDelta::from_std(self.elapsed())
+                .ok()
+                .and_then(|elapsed| manual.began.checked_add_signed(elapsed))
+                .unwrap_or(DateTime::<Utc>::MAX_UTC),
         }
     }
 

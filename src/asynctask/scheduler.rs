@@ -1,17 +1,21 @@
 //! The handle on one theme: every operation as an async method.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
 use super::{gate::GateChange, machine::Machines, status::SchedulerStatus};
 use crate::{
     domain::{
-        ActionOnTask, AddedTask, ExecRecord, InvalidInput, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus,
-        check_theme,
+        ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Page, PageRequest, Task,
+        TaskStatus, check_theme,
     },
     error::Error,
-    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store},
+    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store, StoreError},
 };
 
 /// Cloneable handle on one theme.
@@ -53,6 +57,9 @@ impl std::fmt::Debug for Scheduler {
     }
 }
 
+/// Tasks in one transaction: more would hold up everybody else for seconds, heartbeats too.
+const MAX_TASKS_AT_ONCE: usize = 100_000;
+
 /// What cancelling did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -92,12 +99,13 @@ impl Scheduler {
         Ok(added)
     }
 
-    /// Adds many tasks in one transaction: all of them, or none.
+    /// Adds many tasks, at most 100,000, in one transaction: all of them, or none.
     ///
     /// # Errors
     /// As for [`add_task`](Self::add_task); the faults name the task by its place in the list.
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
-        let added = self.store.add(self.rows(tasks)?).await?;
+        let rows = self.rows(tasks)?;
+        let added = self.ask(|store| async move { store.add(rows).await }).await?;
         self.wake();
         Ok(added)
     }
@@ -108,7 +116,8 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task).
     pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
-        let added = self.store.add(self.rows(vec![task])?).await?;
+        let rows = self.rows(vec![task])?;
+        let added = self.ask(|store| async move { store.add(rows).await }).await?;
         Ok(added[0])
     }
 
@@ -158,6 +167,12 @@ impl Scheduler {
     }
 
     fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
+        let mut faults = Faults::default();
+        faults.expect(tasks.len() <= MAX_TASKS_AT_ONCE, || {
+            let count = tasks.len();
+            format!("{count} tasks at once, expected at most {MAX_TASKS_AT_ONCE}; add them in parts")
+        });
+        faults.into_result()?;
         let now = self.store.clock().now();
         let many = tasks.len() > 1;
         tasks
@@ -187,7 +202,8 @@ impl Scheduler {
     /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
     pub async fn list_tasks(&self, list: ListTasks) -> Result<Page<Task>, Error> {
         list.page.check()?;
-        Ok(self.store.list(&self.theme, &list).await?)
+        let theme = Arc::clone(&self.theme);
+        self.ask(|store| async move { store.list(&theme, &list).await }).await
     }
 
     /// A task as it stands.
@@ -195,7 +211,8 @@ impl Scheduler {
     /// # Errors
     /// [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn get_task_detail(&self, id: i64) -> Result<Task, Error> {
-        let task = self.store.task(&self.theme, id).await?;
+        let theme = Arc::clone(&self.theme);
+        let task = self.ask(|store| async move { store.task(&theme, id).await }).await?;
         task.ok_or_else(|| self.not_found(id))
     }
 
@@ -206,7 +223,7 @@ impl Scheduler {
     pub async fn get_task_exec_records(&self, id: i64, page: PageRequest) -> Result<Page<ExecRecord>, Error> {
         page.check()?;
         self.get_task_detail(id).await?;
-        Ok(self.store.records(id, page).await?)
+        self.ask(|store| async move { store.records(id, page).await }).await
     }
 
     /// How many tasks of the theme have each status.
@@ -214,7 +231,9 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Store`].
     pub async fn count_by_status(&self) -> Result<BTreeMap<TaskStatus, i64>, Error> {
-        Ok(self.store.count_by_status(&self.theme).await?)
+        let theme = Arc::clone(&self.theme);
+        self.ask(|store| async move { store.count_by_status(&theme).await })
+            .await
     }
 
     /// Waits until a task has come to an end, and answers with it.
@@ -232,15 +251,15 @@ impl Scheduler {
         }
     }
 
-    /// Looks when this process records the end, and from time to time in case another one does.
+    /// Looks when this process records the end. In case another one does, it also looks after a quarter of the time that it
+    /// has waited so far, so that many who wait for long do not keep the database busy.
     async fn wait_for_end(&self, id: i64) -> Result<Task, Error> {
-        const SLOWEST: Duration = Duration::from_millis(500);
+        let began = Instant::now();
         let machine = self.machines.get(&self.theme);
         let watch = machine.as_ref().map(|machine| machine.completions().watch(id));
-        let mut pause = if watch.is_some() {
-            SLOWEST
-        } else {
-            Duration::from_millis(10)
+        let shortest = match watch {
+            Some(_) => Duration::from_millis(500),
+            None => Duration::from_millis(10),
         };
         loop {
             let told = watch.as_ref().map(|watch| watch.told());
@@ -248,12 +267,12 @@ impl Scheduler {
             if task.status.is_finished() {
                 return Ok(task);
             }
+            let pause = (began.elapsed() / 4).clamp(shortest, Duration::from_secs(5));
             match told {
                 // Told or not: the row says what is so.
                 Some(told) => drop(tokio::time::timeout(pause, told).await),
                 None => tokio::time::sleep(pause).await,
             }
-            pause = (pause * 2).min(SLOWEST);
         }
     }
 
@@ -265,7 +284,8 @@ impl Scheduler {
     /// [`Error::NotAllowed`] unless it is Failed or Cancelled, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
     /// [`Error::Store`].
     pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
-        match self.store.retry(&self.theme, id).await? {
+        let theme = Arc::clone(&self.theme);
+        match self.ask(|store| async move { store.retry(&theme, id).await }).await? {
             Retried::Queued => {
                 self.wake();
                 Ok(())
@@ -281,7 +301,8 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NotAllowed`] if it has come to an end, [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn cancel_task(&self, id: i64) -> Result<CancelAnswer, Error> {
-        match self.store.cancel(&self.theme, id).await? {
+        let theme = Arc::clone(&self.theme);
+        match self.ask(|store| async move { store.cancel(&theme, id).await }).await? {
             Cancelled::AtOnce => {
                 if let Some(machine) = self.machines.get(&self.theme) {
                     machine.completions().tell(std::iter::once(id));
@@ -318,7 +339,9 @@ impl Scheduler {
     }
 
     async fn set_paused(&self, paused: bool) -> Result<(), Error> {
-        self.store.set_paused(&self.theme, paused).await?;
+        let theme = Arc::clone(&self.theme);
+        self.ask(|store| async move { store.set_paused(&theme, paused).await })
+            .await?;
         if let Some(machine) = self.machines.get(&self.theme) {
             machine.change_gate(GateChange::Paused(paused));
         }
@@ -331,7 +354,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NotScheduledHere`], [`Error::Invalid`] for more than 100,000.
     pub async fn resize_workers(&self, workers: usize) -> Result<(), Error> {
-        let mut faults = crate::domain::Faults::default();
+        let mut faults = Faults::default();
         faults.expect(workers <= super::options::MAX_WORKERS, || {
             let most = super::options::MAX_WORKERS;
             format!("{workers} workers, expected at most {most}")
@@ -346,6 +369,16 @@ impl Scheduler {
     /// [`Error::NotScheduledHere`], [`Error::Stopped`].
     pub async fn status(&self) -> Result<SchedulerStatus, Error> {
         self.machine()?.status().await
+    }
+
+    /// Asks the store, without the caller's help once it is asked: see [`Store::drive`].
+    async fn ask<T, W>(&self, work: impl FnOnce(Store) -> W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let answer = self.store.drive(work).await;
+        Ok(answer.ok_or(Error::Stopped)??)
     }
 
     fn machine(&self) -> Result<super::Machine, Error> {

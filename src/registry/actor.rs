@@ -43,6 +43,11 @@ pub(super) struct List;
 #[rtype(result = "Result<Route, RegistryError>")]
 pub(super) struct Resolve(pub(super) MethodName);
 
+/// Take every handler away.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Clear;
+
 /// Calls a method with JSON arguments and answers with its JSON result: the message form of
 /// [`Registry::call`](super::Registry::call).
 #[derive(Debug, Message)]
@@ -136,6 +141,19 @@ impl Handler<Unregister> for RegistryActor {
 
     fn handle(&mut self, Unregister(name): Unregister, _: &mut Context<Self>) -> bool {
         self.unregister(&name)
+    }
+}
+
+impl Handler<Clear> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
+        for route in std::mem::take(&mut self.services)
+            .into_values()
+            .flat_map(BTreeMap::into_values)
+        {
+            route.set(None);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use actix::{Actor, Addr, Recipient};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use actor::{Call, RegistryActor};
-use actor::{List, Register, Resolve, Unregister};
+use actor::{Clear, List, Register, Resolve, Unregister};
 pub use context::TaskContext;
 pub(crate) use context::{CancelReason, ProgressSink, RunFacts};
 pub use endpoint::Endpoint;
@@ -143,6 +143,11 @@ impl Registry {
             method: method.to_owned(),
         };
         Ok(self.actor.send(Unregister(name)).await?)
+    }
+
+    /// Takes every handler away, and with them what they hold: a handler that holds the runtime would keep it alive.
+    pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
+        Ok(self.actor.send(Clear).await?)
     }
 
     /// What is registered, sorted.

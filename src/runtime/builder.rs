@@ -20,7 +20,7 @@ use crate::{
     error::Error,
     node::{NodeActor, NodeParts, describe},
     registry::{Endpoint, Registry, RegistryActor},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// Shorter leases would be lost to a busy disk.
@@ -151,15 +151,11 @@ impl GaiaBuilder {
         let arbiters = if arbiters == 0 { cores() } else { arbiters };
         let threads = Threads::start(&control, arbiters).await?;
         let url = match &self.url {
-            Some(url) => url,
-            None => self.config.async_task_url()?,
+            Some(url) => url.clone(),
+            None => self.config.async_task_url()?.to_owned(),
         };
-        let store = Store::connect(url, self.clock).await?;
-        if migrate {
-            store.migrate().await?;
-        } else {
-            store.check_schema().await?;
-        }
+        // On the control thread: there the store does its work, whatever callers do.
+        let store = control.run(open(url, self.clock, migrate)).await??;
 
         let registry = RegistryActor::calling_on(threads.clone());
         let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| registry);
@@ -223,6 +219,16 @@ impl GaiaBuilder {
         }
         Ok(faults.into_result()?)
     }
+}
+
+async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreError> {
+    let store = Store::connect(&url, clock).await?;
+    if migrate {
+        store.migrate().await?;
+    } else {
+        store.check_schema().await?;
+    }
+    Ok(store)
 }
 
 /// The configuration's defaults for schedulers.

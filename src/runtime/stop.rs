@@ -41,6 +41,7 @@ impl Gaia {
             let report = self.stop_machines(grace).await?;
             self.leave().await?;
             self.0.machines.clear();
+            self.0.registry.clear().await?;
             Ok::<_, Error>(report)
         });
         stop.await.copied()

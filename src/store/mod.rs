@@ -28,6 +28,8 @@ pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, Wr
 pub(crate) use tasks::{Cancelled, Orphan, Retried};
 pub use url::InvalidUrl;
 
+use tokio::runtime::Handle;
+
 use crate::clock::Clock;
 
 /// Cloneable handle on one database.
@@ -38,6 +40,7 @@ use crate::clock::Clock;
 pub struct Store {
     db: db::Db,
     clock: Clock,
+    runtime: Handle,
 }
 
 impl std::fmt::Debug for Store {
@@ -47,13 +50,18 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the database that `url` names, without looking at its tables.
+    /// Opens the database that `url` names, without looking at its tables. To be called inside a tokio runtime (actix's
+    /// are).
     ///
     /// # Errors
     /// [`StoreError::Url`] if the URL cannot be used, [`StoreError::Connect`] if the database cannot be opened.
     pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
         let db = db::Db::connect(&url::DatabaseUrl::parse(url)?).await?;
-        Ok(Self { db, clock })
+        Ok(Self {
+            db,
+            clock,
+            runtime: Handle::current(),
+        })
     }
 
     /// Brings the tables to this version. Safe to call from many processes at once, and on a database that already holds
@@ -77,6 +85,19 @@ impl Store {
     #[must_use]
     pub fn url(&self) -> String {
         self.db.url()
+    }
+
+    /// Does `work` on the runtime in which this store was opened, whatever becomes of the caller meanwhile.
+    ///
+    /// Whoever asks for a connection holds up those who ask later. A caller that has begun and does not go on (a branch of
+    /// a `select!` that is not polled, a thread that blocks) would hold up everybody, heartbeats too. `None`: that runtime
+    /// has ended.
+    pub(crate) async fn drive<T, W>(&self, work: impl FnOnce(Self) -> W) -> Option<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        self.runtime.spawn(work(self.clone())).await.ok()
     }
 
     /// What tells this database from any other in this process, for "one scheduler of a theme".

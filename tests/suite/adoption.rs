@@ -91,6 +91,27 @@ async fn rows_of_plain_sql_with_only_the_guides_columns_are_executed() {
 }
 
 #[actix_rt::test]
+async fn a_start_time_that_nobody_can_read_holds_up_no_other_task() {
+    let database = Database::fresh();
+    let (gaia, demo) = working(&database).await;
+    for run_at in ["tomorrow", "2099-01-01", "23:59"] {
+        database.execute(&format!(
+            "INSERT INTO asynctasks (service_name, method_name, task_name, system_name, run_at) \
+             VALUES ('Demo', 'Echo', 'odd', 'demo', '{run_at}')"
+        ));
+    }
+    let id = demo.add_task(task("Echo")).await.expect("is added").id;
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    let due = demo
+        .add_task(task("Echo").run_at(chrono::Utc::now() + chrono::TimeDelta::milliseconds(300)))
+        .await
+        .expect("is added");
+    assert_eq!(ended(&demo, due.id).await.status, TaskStatus::Success);
+    assert_eq!(demo.status().await.expect("runs here").database_errors, 0);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn a_row_that_plain_sql_puts_back_to_wait_runs_again() {
     let database = Database::fresh();
     let (gaia, demo) = working(&database).await;

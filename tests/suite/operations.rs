@@ -315,6 +315,30 @@ async fn an_operation_may_be_dropped_at_any_moment() {
     assert!(counts[&TaskStatus::Wait] >= 1, "{counts:?}");
 }
 
+/// A branch of a `select!` that is not polled, or a stream that is busy with something else.
+#[actix_rt::test]
+async fn an_operation_that_is_begun_and_left_alone_holds_up_nobody() {
+    let (_gaia, demo) = client().await;
+    let mut left_alone = Box::pin(demo.add_task(task("Noop")));
+    assert!(futures_util::poll!(&mut left_alone).is_pending());
+    let mut list = Box::pin(demo.list_tasks(ListTasks::default()));
+    assert!(futures_util::poll!(&mut list).is_pending());
+    for _ in 0..3 {
+        let added = tokio::time::timeout(PATIENCE, demo.add_task(task("Noop"))).await;
+        added.expect("is not held up").expect("is added");
+    }
+    left_alone.await.expect("is added, too");
+    list.await.expect("lists");
+    assert_eq!(total(&demo.count_by_status().await.expect("counts")), 4);
+}
+
+#[actix_rt::test]
+async fn more_tasks_at_once_than_a_transaction_should_hold_are_refused() {
+    let (_gaia, demo) = client().await;
+    let text = refusal(demo.add_tasks(vec![task("Noop"); 100_001]).await);
+    assert!(text.contains("100001 tasks at once, expected at most 100000"), "{text}");
+}
+
 #[actix_rt::test]
 async fn what_needs_workers_says_so_where_there_are_none() {
     let (_gaia, demo) = client().await;

@@ -192,6 +192,31 @@ fn the_end_of_the_callers_system_does_not_end_the_actors() {
 }
 
 #[actix_rt::test]
+async fn a_handler_that_holds_the_runtime_does_not_keep_it_alive() {
+    struct Told(std::sync::mpsc::Sender<()>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let database = Database::fresh();
+    let gaia = database.builder().start().await.expect("starts");
+    let held = (gaia.clone(), Told(tell));
+    let handler = async_fn(async move |_, _: Value| {
+        let _ = &held;
+        Ok(())
+    });
+    gaia.registry()
+        .register("Demo", "Holds", handler)
+        .await
+        .expect("is free");
+    gaia.stop().await.expect("stops");
+    told.recv_timeout(Duration::from_secs(60))
+        .expect("the handler is dropped");
+}
+
+#[actix_rt::test]
 async fn sigterm_under_load_ends_with_code_0_and_nothing_lost() {
     let database = Database::fresh();
     let client = database.builder().start().await.expect("starts");

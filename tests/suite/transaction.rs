@@ -1,7 +1,9 @@
 //! Adding a task inside the caller's own transaction.
 
 use diesel::{SqliteConnection, result::Error::RollbackTransaction};
-use diesel_async::{AsyncConnection, RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};
+use diesel_async::{
+    AsyncConnection, RunQueryDsl, SimpleAsyncConnection, sync_connection_wrapper::SyncConnectionWrapper,
+};
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
@@ -19,8 +21,12 @@ async fn shop(database: &Database) -> (Gaia, Scheduler, Connection) {
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)");
-    let conn = Connection::establish(&database.path().to_string_lossy()).await;
-    (gaia, demo, conn.expect("opens"))
+    let mut conn = Connection::establish(&database.path().to_string_lossy())
+        .await
+        .expect("opens");
+    // The actors write to the same file.
+    conn.batch_execute("PRAGMA busy_timeout = 20000").await.expect("is set");
+    (gaia, demo, conn)
 }
 
 #[actix_rt::test]

@@ -20,7 +20,7 @@ use diesel::{
     QueryableByName,
     prelude::*,
     result::OptionalExtension,
-    sql_types::{BigInt, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Text, Timestamp},
     sqlite::SqliteConnection,
 };
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
@@ -104,7 +104,7 @@ impl Sqlite {
 
     pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
         self.transaction(move |conn| {
-            promote(conn, &claim.theme, now)?;
+            promote(conn, &claim, now)?;
             let run = uuid::Uuid::now_v7().simple().to_string();
             let mut rows = Vec::new();
             for id in claim.first.iter().take(claim.limit) {
@@ -117,7 +117,7 @@ impl Sqlite {
             }
             Ok(Claimed {
                 tasks: rows.into_iter().map(Into::into).collect(),
-                next_due: next_due(conn, &claim.theme)?.map(|at| at.and_utc()),
+                next_due: next_due(conn, &claim.theme, now)?.map(|at| at.and_utc()),
             })
         })
         .await
@@ -164,17 +164,18 @@ fn identity(url: &SqliteUrl) -> String {
     }
 }
 
-/// Moves scheduled tasks whose time has come to the due ones.
-fn promote(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<usize> {
+/// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed.
+fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     diesel::sql_query(
         "UPDATE asynctasks SET run_at = NULL WHERE id IN ( \
            SELECT id FROM asynctasks \
            WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ? \
            ORDER BY run_at LIMIT ?)",
     )
-    .bind::<Text, _>(theme)
+    .bind::<Text, _>(&claim.theme)
     .bind::<Timestamp, _>(now)
-    .bind::<BigInt, _>(PROMOTED_AT_ONCE)
+    .bind::<BigInt, _>(most)
     .execute(conn)
 }
 
@@ -216,19 +217,25 @@ fn claim_rows(
         .load(conn)
 }
 
-fn next_due(conn: &mut SqliteConnection, theme: &str) -> QueryResult<Option<NaiveDateTime>> {
+/// When the next scheduled task is due. A time that plain SQL wrote and nobody can read is passed over: its task waits, and
+/// no other.
+fn next_due(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<Option<NaiveDateTime>> {
     #[derive(QueryableByName)]
     struct Due {
-        #[diesel(sql_type = Nullable<Timestamp>)]
-        due: Option<NaiveDateTime>,
+        #[diesel(sql_type = Text)]
+        due: String,
     }
-    diesel::sql_query(
-        "SELECT MIN(run_at) AS due FROM asynctasks \
-         WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL",
+    let next = diesel::sql_query(
+        "SELECT strftime('%Y-%m-%d %H:%M:%f', run_at) AS due FROM asynctasks \
+         WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at > ? \
+         AND datetime(run_at) IS NOT NULL ORDER BY run_at LIMIT 1",
     )
     .bind::<Text, _>(theme)
+    .bind::<Timestamp, _>(now)
     .get_result::<Due>(conn)
-    .map(|row| row.due)
+    .optional()?;
+    let parsed = next.and_then(|next| NaiveDateTime::parse_from_str(&next.due, "%Y-%m-%d %H:%M:%S%.f").ok());
+    Ok(parsed.filter(|due| *due > now))
 }
 
 fn finish_one(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<Finished> {
@@ -298,20 +305,26 @@ fn insert_tasks(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult
 }
 
 fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
-    let added = diesel::insert_into(asynctasks::table)
-        .values(row)
-        .on_conflict_do_nothing()
-        .returning(asynctasks::id)
-        .get_result(conn)
-        .optional()?;
-    if let Some(id) = added {
-        return Ok(AddedTask { id, duplicate: false });
+    loop {
+        let added = diesel::insert_into(asynctasks::table)
+            .values(row)
+            .on_conflict_do_nothing()
+            .returning(asynctasks::id)
+            .get_result(conn)
+            .optional()?;
+        if let Some(id) = added {
+            return Ok(AddedTask { id, duplicate: false });
+        }
+        let there = asynctasks::table
+            .filter(asynctasks::system_name.eq(&row.system_name))
+            .filter(asynctasks::unique_key.eq(&row.unique_key))
+            .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
+            .select(asynctasks::id)
+            .first(conn)
+            .optional()?;
+        if let Some(id) = there {
+            return Ok(AddedTask { id, duplicate: true });
+        }
+        // On a connection without a transaction the task that was in the way may have ended in between.
     }
-    let id = asynctasks::table
-        .filter(asynctasks::system_name.eq(&row.system_name))
-        .filter(asynctasks::unique_key.eq(&row.unique_key))
-        .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
-        .select(asynctasks::id)
-        .first(conn)?;
-    Ok(AddedTask { id, duplicate: true })
 }
