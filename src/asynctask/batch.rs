@@ -18,6 +18,8 @@ pub(super) struct Batch {
     pub(super) begins: Vec<oneshot::Sender<bool>>,
     pub(super) ends: Vec<End>,
     pub(super) writes: Arc<Writes>,
+    /// It was refused while another batch was taken: something in it may never be taken.
+    pub(super) suspect: bool,
 }
 
 /// What is needed of an end once it is written.
@@ -55,7 +57,29 @@ impl Batch {
                 finishes,
                 progress: progress.filter_map(|run| run.take_progress()).collect(),
             }),
+            suspect: false,
         }
+    }
+
+    /// Two halves, if it has more than one begin or end.
+    pub(super) fn split(mut self) -> Result<(Self, Self), Self> {
+        if self.begins.len() + self.ends.len() < 2 {
+            return Err(self);
+        }
+        let mut writes = Arc::unwrap_or_clone(self.writes);
+        let (begins, ends) = (self.begins.len() / 2, self.ends.len().div_ceil(2));
+        let rest = Self {
+            begins: self.begins.split_off(begins),
+            ends: self.ends.split_off(ends),
+            writes: Arc::new(Writes {
+                begins: writes.begins.split_off(begins),
+                finishes: writes.finishes.split_off(ends),
+                progress: Vec::new(),
+            }),
+            suspect: self.suspect,
+        };
+        self.writes = Arc::new(writes);
+        Ok((self, rest))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -36,8 +36,9 @@ pub(super) struct RecorderActor {
     pending: VecDeque<Ended>,
     begins: Vec<Begins>,
     progress: Vec<Arc<Run>>,
-    /// A batch that the database did not take yet.
-    refused: Option<Batch>,
+    /// Batches that the database did not take yet.
+    refused: VecDeque<Batch>,
+    turn_of_others: bool,
     busy: bool,
     backoff: Backoff,
     drained: Vec<oneshot::Sender<()>>,
@@ -116,7 +117,8 @@ impl RecorderActor {
             pending: VecDeque::new(),
             begins: Vec::new(),
             progress: Vec::new(),
-            refused: None,
+            refused: VecDeque::new(),
+            turn_of_others: false,
             busy: false,
             backoff: Backoff::default(),
             drained: Vec::new(),
@@ -128,7 +130,7 @@ impl RecorderActor {
         if self.busy {
             return;
         }
-        let Some(batch) = self.refused.take().or_else(|| self.next_batch()) else {
+        let Some(batch) = self.take_batch() else {
             for drained in self.drained.drain(..) {
                 // Whoever asked may have given up.
                 let _ = drained.send(());
@@ -145,6 +147,16 @@ impl RecorderActor {
         );
     }
 
+    /// Old batches first; but after a refusal something else has its turn, so that one that is never taken holds up no
+    /// other.
+    fn take_batch(&mut self) -> Option<Batch> {
+        if std::mem::take(&mut self.turn_of_others) {
+            self.next_batch().or_else(|| self.refused.pop_front())
+        } else {
+            self.refused.pop_front().or_else(|| self.next_batch())
+        }
+    }
+
     fn next_batch(&mut self) -> Option<Batch> {
         let count = self.pending.len().min(BATCH);
         let ends = self.pending.drain(..count);
@@ -158,6 +170,9 @@ impl RecorderActor {
                 self.busy = false;
                 if self.backoff.succeeded() {
                     log::info!("theme {}: outcomes are written again", self.theme);
+                }
+                for refused in &mut self.refused {
+                    refused.suspect = true;
                 }
                 self.written(batch, written);
                 self.flush(ctx);
@@ -175,11 +190,24 @@ impl RecorderActor {
             self.theme,
             batch.ends.len()
         );
-        self.refused = Some(batch);
+        self.put_back(batch);
         ctx.run_later(wait, |recorder, ctx| {
             recorder.busy = false;
             recorder.flush(ctx);
         });
+    }
+
+    /// A batch that was refused although the database takes others is halved, until what it refuses is alone.
+    fn put_back(&mut self, batch: Batch) {
+        self.turn_of_others = true;
+        if !batch.suspect {
+            self.refused.push_front(batch);
+            return;
+        }
+        match batch.split() {
+            Ok((half, rest)) => self.refused.extend([half, rest]),
+            Err(single) => self.refused.push_back(single),
+        }
     }
 
     fn written(&mut self, batch: Batch, written: Written) {
@@ -313,7 +341,7 @@ impl Handler<GetRecorderSnapshot> for RecorderActor {
     type Result = MessageResult<GetRecorderSnapshot>;
 
     fn handle(&mut self, _: GetRecorderSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let refused = self.refused.as_ref().map_or(0, |batch| batch.ends.len());
+        let refused: usize = self.refused.iter().map(|batch| batch.ends.len()).sum();
         MessageResult(RecorderSnapshot {
             unwritten: self.pending.len() + refused,
             ..self.counts

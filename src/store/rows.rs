@@ -260,7 +260,7 @@ pub(crate) struct Finish {
 }
 
 /// What the recorder writes in one transaction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Writes {
     pub(crate) begins: Vec<Begin>,
     pub(crate) finishes: Vec<Finish>,
