@@ -556,7 +556,8 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
     let (first, outcome) = hears.recv().await.expect("is told");
     assert_eq!(first, id);
     assert!(matches!(outcome, Outcome::Failed { error, .. } if error == "no"));
-    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 1);
+    // The next attempt may be over by now, too.
+    assert!(database.number("SELECT COUNT(*) FROM asynctask_exec_row") >= 1);
     let (_, outcome) = hears.recv().await.expect("is told");
     assert!(matches!(outcome, Outcome::Succeeded(result) if result.as_str() == "7"));
     assert_eq!(

@@ -319,16 +319,20 @@ async fn an_operation_may_be_dropped_at_any_moment() {
 #[actix_rt::test]
 async fn an_operation_that_is_begun_and_left_alone_holds_up_nobody() {
     let (_gaia, demo) = client().await;
-    let mut left_alone = Box::pin(demo.add_task(task("Noop")));
-    assert!(futures_util::poll!(&mut left_alone).is_pending());
+    let mut add = Box::pin(demo.add_task(task("Noop")));
     let mut list = Box::pin(demo.list_tasks(ListTasks::default()));
-    assert!(futures_util::poll!(&mut list).is_pending());
+    // Begun, and on a lucky machine done already.
+    let (added, listed) = (futures_util::poll!(&mut add), futures_util::poll!(&mut list));
     for _ in 0..3 {
         let added = tokio::time::timeout(PATIENCE, demo.add_task(task("Noop"))).await;
         added.expect("is not held up").expect("is added");
     }
-    left_alone.await.expect("is added, too");
-    list.await.expect("lists");
+    if added.is_pending() {
+        add.await.expect("is added, too");
+    }
+    if listed.is_pending() {
+        list.await.expect("lists");
+    }
     assert_eq!(total(&demo.count_by_status().await.expect("counts")), 4);
 }
 
