@@ -17,9 +17,21 @@ pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    System(Instant),
+    System(Arc<System>),
     Manual(Arc<Manual>),
 }
+
+#[derive(Debug)]
+struct System {
+    began: Instant,
+    /// How far the machine's clock is made to be wrong, in tests.
+    skew: TimeDelta,
+    /// What another clock said, and when.
+    followed: Mutex<Option<(DateTime<Utc>, Instant)>>,
+}
+
+/// The clock that is followed is asked over a network: smaller differences are that, and not the clocks.
+const TOLERANCE: TimeDelta = TimeDelta::milliseconds(50);
 
 #[derive(Debug)]
 struct Manual {
@@ -38,7 +50,30 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self(Source::System(Instant::now()))
+        Self::skewed(TimeDelta::zero())
+    }
+
+    /// The machine's clock, but wrong by so much: a test of what a wrong clock does.
+    #[must_use]
+    pub fn skewed(skew: TimeDelta) -> Self {
+        Self(Source::System(Arc::new(System {
+            began: Instant::now(),
+            skew,
+            followed: Mutex::default(),
+        })))
+    }
+
+    /// Goes on from `now`, which another clock said between `asked` and this moment: that of a database which many processes
+    /// share, so that all of them have one time, whatever their machines say. A manual clock does not.
+    pub(crate) fn follow(&self, now: DateTime<Utc>, asked: Instant) {
+        if let Source::System(system) = &self.0 {
+            let at = asked + asked.elapsed() / 2;
+            let mut followed = system.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            let expected = followed.as_ref().and_then(|anchor| time_after(anchor, at));
+            if expected.is_none_or(|expected| (now - expected).abs() > TOLERANCE) {
+                *followed = Some((now, at));
+            }
+        }
     }
 
     /// A clock that stands at `start` until [`advance`](Self::advance) moves it.
@@ -56,7 +91,7 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
             // Databases keep microseconds: what is written is what is read.
-            Source::System(_) => Utc::now().trunc_subsecs(6),
+            Source::System(system) => system.now().trunc_subsecs(6),
             Source::Manual(manual) => TimeDelta::from_std(self.elapsed())
                 .ok()
                 .and_then(|elapsed| manual.began.checked_add_signed(elapsed))
@@ -68,7 +103,7 @@ impl Clock {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
-            Source::System(began) => began.elapsed(),
+            Source::System(system) => system.began.elapsed(),
             Source::Manual(manual) => *manual.elapsed.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
@@ -79,8 +114,8 @@ impl Clock {
         let until = self.elapsed().saturating_add(duration);
         async move {
             match source {
-                Source::System(began) => {
-                    let left = until.saturating_sub(began.elapsed());
+                Source::System(system) => {
+                    let left = until.saturating_sub(system.began.elapsed());
                     actix_rt::time::sleep(left).await;
                 }
                 Source::Manual(manual) => {
@@ -99,6 +134,22 @@ impl Clock {
             manual.moved.send_replace(*elapsed);
         }
     }
+}
+
+impl System {
+    fn now(&self) -> DateTime<Utc> {
+        let followed = *self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed
+            .and_then(|anchor| time_after(&anchor, Instant::now()))
+            .or_else(|| Utc::now().checked_add_signed(self.skew))
+            .unwrap_or_default()
+    }
+}
+
+/// What the clock says at `at` that said something at another moment.
+fn time_after((said, when): &(DateTime<Utc>, Instant), at: Instant) -> Option<DateTime<Utc>> {
+    let since = TimeDelta::from_std(at.saturating_duration_since(*when)).ok()?;
+    said.checked_add_signed(since)
 }
 
 #[cfg(test)]
@@ -120,5 +171,19 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance(Duration::from_secs(1));
         assert_eq!(sleeper.await.expect("joins").timestamp(), 60);
+    }
+
+    #[test]
+    fn a_wrong_clock_is_right_once_it_follows_another() {
+        let clock = Clock::skewed(TimeDelta::hours(1));
+        assert!((clock.now() - Utc::now()).num_minutes() >= 59);
+        let said = DateTime::<Utc>::UNIX_EPOCH;
+        clock.follow(said, Instant::now());
+        assert!((clock.now() - said).num_seconds() < 30);
+        // A little later or earlier is the network.
+        clock.follow(said + TimeDelta::milliseconds(20), Instant::now());
+        assert!((clock.now() - said).num_seconds() < 30);
+        clock.follow(said + TimeDelta::days(1), Instant::now());
+        assert_eq!((clock.now() - said).num_days(), 1);
     }
 }

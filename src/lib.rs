@@ -1,12 +1,16 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "sqlite", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "sqlite"),
+    doc = "Durable asynchronous tasks for actix; see README.md."
+)]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
-#[cfg(not(feature = "sqlite"))]
-compile_error!("gaia-actors: enable at least one database; `sqlite` is the default feature");
+#[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+compile_error!("gaia-actors: enable at least one database: `sqlite` (the default feature), `postgres` or `mysql`");
 
 /// The examples of the Chinese README are compiled too.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../README.zh-CN.md")]
 struct ReadmeInChinese;
 
@@ -25,8 +29,8 @@ pub mod testing;
 
 pub use asynctask::{
     AddTask, AddTasks, CancelAnswer, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
-    PauseTheme, ReceiveTask, ResizeWorkers, ResumeTheme, RetryTask, Scheduler, SchedulerOptions, SchedulerStatus,
-    TaskQuickQueue, WaitFor,
+    PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, Scheduler, SchedulerOptions,
+    SchedulerStatus, TaskQuickQueue, WaitFor,
 };
 pub use clock::Clock;
 pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, NodeConfig};
@@ -35,12 +39,12 @@ pub use domain::{
     MAX_PAGE_SIZE, MAX_THEME_CHARS, NewTask, Outcome, Page, PageRequest, RetryPolicy, Task, TaskError, TaskStatus,
 };
 pub use error::Error;
-pub use node::NodeActor;
+pub use node::{NodeActor, NodeInfo, NodeTheme};
 pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, TaskContext, async_fn,
     blocking_fn,
 };
-pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, StopGaia, StopReport};
+pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
 pub use store::{EnqueueConnection, StoreError};
 
 /// What nearly every user needs: `use gaia_actors::prelude::*;`

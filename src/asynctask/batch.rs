@@ -88,11 +88,7 @@ impl Batch {
 }
 
 fn begin(run: &Run) -> Begin {
-    Begin {
-        task_id: run.task.id,
-        owner: run.task.owner.clone(),
-        token: run.task.token,
-    }
+    Begin { run: run.task.key() }
 }
 
 fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
@@ -107,9 +103,7 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
     let next = next(run.task.attempt(), outcome, policy, ended.ended_at, spread);
     let cut = |text: Option<String>| text.map(|text| truncated(text, TEXT_LIMIT));
     let finish = Finish {
-        task_id: run.task.id,
-        owner: run.task.owner.clone(),
-        token: run.task.token,
+        run: run.task.key(),
         attempt: run.task.retry_time.saturating_add(1),
         log_id: run.ctx.log_id().to_owned(),
         started_at: ended.started_at,

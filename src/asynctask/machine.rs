@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use crate::{
     domain::RetryPolicy,
     error::Error,
     registry::Registry,
-    store::Store,
+    store::{Store, ThemeSettings},
 };
 
 /// What a machine is built from.
@@ -39,7 +39,7 @@ pub(crate) struct MachineParts {
     pub(crate) node: Arc<str>,
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
-    pub(crate) paused: bool,
+    pub(crate) settings: ThemeSettings,
 }
 
 /// The running actors of one theme.
@@ -53,6 +53,9 @@ pub(crate) struct Machine {
     pool: Addr<WorkerPool>,
     recorder: Addr<RecorderActor>,
     rescued: Arc<AtomicU64>,
+    own_size: usize,
+    /// The last order to all nodes that was followed.
+    size_order: Arc<AtomicI64>,
     _claim: Arc<ThemeClaim>,
 }
 
@@ -74,17 +77,13 @@ impl Machine {
         );
         let recorder = RecorderActor::start_in_arbiter(&control, |_| recorder);
         let clock = parts.store.clock().clone();
+        let own_size = parts.options.worker_num;
+        let ThemeSettings { paused, size } = parts.settings;
         let theme = Arc::new(Theme::new(parts.options, clock, parts.registry, recorder.clone()));
-        let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), parts.paused);
+        let workers = size.workers.unwrap_or(own_size);
+        let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
-        let scanner = ScannerActor::new(
-            theme,
-            parts.store,
-            parts.node,
-            pool.clone(),
-            Arc::clone(&wake),
-            parts.paused,
-        );
+        let scanner = ScannerActor::new(theme, parts.store, parts.node, pool.clone(), Arc::clone(&wake), paused);
         let scanner = ScannerActor::start_in_arbiter(&control, |_| scanner);
         Ok(Self {
             theme: name,
@@ -95,6 +94,8 @@ impl Machine {
             pool,
             recorder,
             rescued: Arc::default(),
+            own_size,
+            size_order: Arc::new(AtomicI64::new(size.order)),
             _claim: Arc::new(claim),
         })
     }
@@ -107,7 +108,8 @@ impl Machine {
         self.retry
     }
 
-    pub(super) fn wake(&self) {
+    /// Has the database looked at soon.
+    pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
@@ -127,6 +129,16 @@ impl Machine {
 
     pub(super) async fn resize(&self, workers: usize) -> Result<(), Error> {
         Ok(self.pool.send(Resize(workers)).await?)
+    }
+
+    /// Does what operators have set for the theme on every node. An order to resize is followed once: what is said in this
+    /// process afterwards stands until the next one.
+    pub(crate) fn follow(&self, settings: ThemeSettings) {
+        self.change_gate(GateChange::Paused(settings.paused));
+        let size = settings.size;
+        if self.size_order.fetch_max(size.order, Ordering::SeqCst) < size.order {
+            self.pool.do_send(Resize(size.workers.unwrap_or(self.own_size)));
+        }
     }
 
     /// Tells the run of this task to stop, if it is here.

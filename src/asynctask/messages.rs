@@ -94,6 +94,10 @@ pub struct ResumeTheme;
 #[derive(Debug, Clone, Copy)]
 pub struct ResizeWorkers(pub usize);
 
+/// Have this many workers in every process, or as many as each says for itself: [`Scheduler::resize_theme`].
+#[derive(Debug, Clone, Copy)]
+pub struct ResizeTheme(pub Option<usize>);
+
 /// The counters of the theme in this process: [`Scheduler::status`].
 #[derive(Debug, Clone, Copy)]
 pub struct GetSchedulerStatus;
@@ -114,5 +118,6 @@ operations! {
     PauseTheme => |scheduler, PauseTheme| scheduler.pause().await, ();
     ResumeTheme => |scheduler, ResumeTheme| scheduler.resume().await, ();
     ResizeWorkers => |scheduler, ResizeWorkers(workers)| scheduler.resize_workers(workers).await, ();
+    ResizeTheme => |scheduler, ResizeTheme(workers)| scheduler.resize_theme(workers).await, ();
     GetSchedulerStatus => |scheduler, GetSchedulerStatus| scheduler.status().await, SchedulerStatus;
 }

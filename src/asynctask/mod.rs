@@ -34,7 +34,7 @@ pub(crate) use gate::GateChange;
 pub(crate) use machine::{Machine, MachineParts, Machines};
 pub use messages::{
     AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, PauseTheme,
-    ReceiveTask, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub use options::SchedulerOptions;
 pub use scheduler::{CancelAnswer, Scheduler};

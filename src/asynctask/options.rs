@@ -38,6 +38,7 @@ pub struct SchedulerOptions {
     pub(crate) theme: String,
     pub(crate) worker_num: usize,
     pub(crate) scan_interval: Duration,
+    pub(crate) shortest_scan_interval: Duration,
     pub(crate) task_id_chan_length: usize,
     pub(crate) scan_task_num: usize,
     pub(crate) retry: RetryPolicy,
@@ -53,6 +54,7 @@ impl std::fmt::Debug for SchedulerOptions {
             .field("theme", &self.theme)
             .field("worker_num", &self.worker_num)
             .field("scan_interval", &self.scan_interval)
+            .field("shortest_scan_interval", &self.shortest_scan_interval)
             .field("task_id_chan_length", &self.task_id_chan_length)
             .field("scan_task_num", &self.scan_task_num)
             .field("retry", &self.retry)
@@ -69,6 +71,7 @@ impl SchedulerOptions {
             theme: theme.into(),
             worker_num: 30,
             scan_interval: Duration::from_secs(5),
+            shortest_scan_interval: Duration::from_millis(100),
             task_id_chan_length: 1_000,
             scan_task_num: 50,
             retry: RetryPolicy::default(),
@@ -85,9 +88,19 @@ impl SchedulerOptions {
         Self { worker_num, ..self }
     }
 
-    /// How long an idle scanner waits before it looks again without having been woken. Default 5 s; at least 1 ms.
+    /// How long an idle scanner waits at most before it looks again without having been woken. Default 5 s; at least 1 ms.
     pub fn scan_interval(self, scan_interval: Duration) -> Self {
         Self { scan_interval, ..self }
+    }
+
+    /// How long a scanner waits that has just found work, on a database that cannot tell it of more (SQLite, MySQL): each
+    /// look in vain doubles the wait, up to [`scan_interval`](Self::scan_interval). Default 100 ms; at least 1 ms. On
+    /// PostgreSQL other processes are heard at once.
+    pub fn shortest_scan_interval(self, shortest_scan_interval: Duration) -> Self {
+        Self {
+            shortest_scan_interval,
+            ..self
+        }
     }
 
     /// How many claimed tasks may wait in memory for a worker. Default 1000. As few as half a second's work are kept there,
@@ -166,6 +179,9 @@ impl SchedulerOptions {
         });
         faults.expect(self.scan_interval >= Duration::from_millis(1), || {
             format!("theme {theme:?}: scan_interval is below 1 ms")
+        });
+        faults.expect(self.shortest_scan_interval >= Duration::from_millis(1), || {
+            format!("theme {theme:?}: shortest_scan_interval is below 1 ms")
         });
         faults.expect(self.task_id_chan_length > 0, || {
             format!("theme {theme:?}: task_id_chan_length is 0, expected at least 1")

@@ -222,13 +222,14 @@ impl RecorderActor {
                 .filter(|(_, finished)| is_end(finished))
                 .map(|(end, _)| end.run.task.id),
         );
-        let mut requeued = false;
+        let (mut requeued, mut handed_back) = (false, false);
         let finishes = batch.writes.finishes.iter().zip(written.finishes);
         for (end, (finish, finished)) in batch.ends.into_iter().zip(finishes) {
             log_end(&self.theme, &end.run, finish, finished);
             match finished {
                 Finished::Written(status) => {
                     requeued |= !status.is_finished();
+                    handed_back |= end.kind == Kind::HandedBack;
                     self.counts.add(status, end.kind);
                     if let Some(written) = end.written {
                         let _ = written.send(());
@@ -239,6 +240,10 @@ impl RecorderActor {
         }
         if requeued {
             self.wake.notify_one();
+        }
+        // This node had its reasons: others may take them at once.
+        if handed_back {
+            self.store.announce_tasks(&self.theme);
         }
     }
 }
@@ -280,7 +285,7 @@ fn log_end(theme: &str, run: &Run, finish: &Finish, finished: Finished) {
         Finished::Written(status) => status.as_str(),
         Finished::Stale => "not written, the task is in other hands since",
     };
-    let (id, attempt, log_id) = (finish.task_id, finish.attempt, &finish.log_id);
+    let (id, attempt, log_id) = (finish.run.task_id, finish.attempt, &finish.log_id);
     let (service, method) = (&run.task.service, &run.task.method);
     let error = finish.next.error.as_deref().unwrap_or_default();
     // One line of a log, not a megabyte: the record has the whole text.

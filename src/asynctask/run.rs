@@ -157,9 +157,7 @@ impl Run {
     pub(super) fn take_progress(&self) -> Option<Progress> {
         let (percent, note) = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(Progress {
-            task_id: self.task.id,
-            owner: self.task.owner.clone(),
-            token: self.task.token,
+            run: self.task.key(),
             percent: i32::from(percent),
             note,
         })

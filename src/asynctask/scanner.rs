@@ -36,6 +36,8 @@ pub(super) struct ScannerActor {
     gate: Gate,
     /// How many to claim at once: doubles while claims come back full.
     batch: usize,
+    /// How long to wait after a look in vain.
+    idle: Duration,
     /// Ids that somebody wants to see picked before others.
     quick: Vec<i64>,
     scanning: bool,
@@ -86,6 +88,7 @@ impl ScannerActor {
     ) -> Self {
         Self {
             batch: theme.options.scan_task_num,
+            idle: theme.options.scan_interval,
             theme,
             store,
             node,
@@ -164,6 +167,7 @@ impl ScannerActor {
         }
         let count = claimed.tasks.len();
         if count > 0 {
+            self.idle = Duration::ZERO;
             let runs = claimed.tasks.into_iter().map(|task| Run::new(task, &self.theme));
             self.pool.do_send(Dispatch(runs.collect()));
         }
@@ -178,9 +182,21 @@ impl ScannerActor {
         self.batch = options.scan_task_num;
         let now = self.theme.clock.now();
         let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
-        // Nodes that were started together do not scan together.
-        let interval = options.scan_interval.mul_f64(1.0 - fastrand::f64() / 10.0);
+        let interval = self.idle_interval();
         Some(until_due.map_or(interval, |due| due.min(interval)))
+    }
+
+    /// Where other processes are not heard, what they add is looked for: soon after there was work, and ever less often while
+    /// there is none. Nodes that were started together do not look together.
+    fn idle_interval(&mut self) -> Duration {
+        let options = &self.theme.options;
+        self.idle = if self.store.hears_others() {
+            options.scan_interval
+        } else {
+            let next = self.idle.saturating_mul(2).max(options.shortest_scan_interval);
+            next.min(options.scan_interval)
+        };
+        self.idle.mul_f64(1.0 - fastrand::f64() / 10.0)
     }
 
     fn failed(&mut self, error: &StoreError) -> Duration {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{gate::GateChange, machine::Machines, status::SchedulerStatus};
+use super::{machine::Machines, options::MAX_WORKERS, status::SchedulerStatus};
 use crate::{
     domain::{
         ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Page, PageRequest, Task,
@@ -88,8 +88,8 @@ impl Scheduler {
 
     // ---- adding ----
 
-    /// Adds a task. When this returns, the task is durably stored; workers in this process are woken, those elsewhere find
-    /// it with their next scan.
+    /// Adds a task. When this returns, the task is durably stored. Workers are woken: those in this process, and on
+    /// PostgreSQL those elsewhere, too; on the other databases those find it with their next scan.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]; nothing is stored then.
@@ -188,10 +188,12 @@ impl Scheduler {
             .collect()
     }
 
+    /// Has workers look, here and, where they can be told, elsewhere.
     fn wake(&self) {
         if let Some(machine) = self.machines.get(&self.theme) {
             machine.wake();
         }
+        self.store.announce_tasks(&self.theme);
     }
 
     // ---- looking ----
@@ -310,10 +312,11 @@ impl Scheduler {
                 Ok(CancelAnswer::Cancelled)
             }
             Cancelled::Requested => {
-                // On another node its NodeActor finds the request.
                 if let Some(machine) = self.machines.get(&self.theme) {
                     machine.cancel_run(id);
                 }
+                // On another node its NodeActor finds the request.
+                self.store.announce_requests();
                 Ok(CancelAnswer::Requested)
             }
             Cancelled::NotAllowed(status) => Err(not_allowed(ActionOnTask::Cancel, id, status)),
@@ -330,7 +333,7 @@ impl Scheduler {
         self.set_paused(true).await
     }
 
-    /// Lets every node take tasks of this theme again. Nodes elsewhere follow within a few seconds.
+    /// Lets every node take tasks of this theme again. Nodes elsewhere follow within 5 seconds.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -342,24 +345,43 @@ impl Scheduler {
         let theme = Arc::clone(&self.theme);
         self.ask(|store| async move { store.set_paused(&theme, paused).await })
             .await?;
+        self.follow_settings().await
+    }
+
+    /// Changes how many workers *every* process has for the theme: those that run follow within 5 seconds, those that start
+    /// later begin with it. Kept in the database until the next such order; `None` lets each process go back to its own
+    /// [`worker_num`](crate::SchedulerOptions::worker_num). A later [`resize_workers`](Self::resize_workers) in one process
+    /// stands until the next order.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for more than 100,000, [`Error::Store`].
+    pub async fn resize_theme(&self, workers: impl Into<Option<usize>>) -> Result<(), Error> {
+        let workers = workers.into();
+        check_size(workers.unwrap_or(0))?;
+        let theme = Arc::clone(&self.theme);
+        self.ask(|store| async move { store.set_size(&theme, workers).await })
+            .await?;
+        self.follow_settings().await
+    }
+
+    /// What was set for every process holds here at once.
+    async fn follow_settings(&self) -> Result<(), Error> {
+        self.store.announce_requests();
         if let Some(machine) = self.machines.get(&self.theme) {
-            machine.change_gate(GateChange::Paused(paused));
+            let theme = Arc::clone(&self.theme);
+            let settings = self.ask(|store| async move { store.settings(&theme).await }).await?;
+            machine.follow(settings);
         }
         Ok(())
     }
 
-    /// Changes how many workers this process has for the theme. Growing takes effect at once; when shrinking, workers end
+    /// Changes how many workers this process has for the theme, until it is told otherwise. Growing takes effect at once; when shrinking, workers end
     /// the tasks they have. With 0 no work is taken.
     ///
     /// # Errors
     /// [`Error::NotScheduledHere`], [`Error::Invalid`] for more than 100,000.
     pub async fn resize_workers(&self, workers: usize) -> Result<(), Error> {
-        let mut faults = Faults::default();
-        faults.expect(workers <= super::options::MAX_WORKERS, || {
-            let most = super::options::MAX_WORKERS;
-            format!("{workers} workers, expected at most {most}")
-        });
-        faults.into_result()?;
+        check_size(workers)?;
         self.machine()?.resize(workers).await
     }
 
@@ -393,6 +415,14 @@ impl Scheduler {
             id,
         }
     }
+}
+
+fn check_size(workers: usize) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.expect(workers <= MAX_WORKERS, || {
+        format!("{workers} workers, expected at most {MAX_WORKERS}")
+    });
+    faults.into_result()
 }
 
 fn not_allowed(action: ActionOnTask, id: i64, status: TaskStatus) -> Error {

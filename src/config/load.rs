@@ -64,16 +64,23 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let seconds = [
             ("AsyncTask.ScanTaskInterval", Some(self.async_task.scan_task_interval)),
+            (
+                "AsyncTask.ShortestScanInterval",
+                Some(self.async_task.shortest_scan_interval),
+            ),
             ("AsyncTask.Timeout", self.async_task.timeout),
             ("Node.Lease", Some(self.node.lease)),
             ("Node.Grace", Some(self.node.grace)),
+            ("Node.Retention", Some(self.node.retention)),
         ];
         for (key, value) in seconds {
-            // A year is longer than any of them can mean, and far from what a duration cannot hold.
+            // A century is longer than any of them can mean, and far from what a duration cannot hold.
             if let Some(value) = value
-                && !(0.0..=31_536_000.0).contains(&value)
+                && !(0.0..=3_155_760_000.0).contains(&value)
             {
-                return Err(ConfigError(format!("{key} is {value}, expected 0 to 31536000 seconds")));
+                return Err(ConfigError(format!(
+                    "{key} is {value}, expected 0 to 3155760000 seconds"
+                )));
             }
         }
         self.async_task_url().map(drop)

@@ -65,6 +65,9 @@ pub struct AsyncTaskConfig {
     pub worker_num: usize,
     /// Seconds; see [`SchedulerOptions::scan_interval`](crate::SchedulerOptions::scan_interval). Default 5.
     pub scan_task_interval: f64,
+    /// Seconds; see [`SchedulerOptions::shortest_scan_interval`](crate::SchedulerOptions::shortest_scan_interval).
+    /// Default 0.1.
+    pub shortest_scan_interval: f64,
     /// See [`SchedulerOptions::task_id_chan_length`](crate::SchedulerOptions::task_id_chan_length). Default 1000.
     pub task_id_chan_length: usize,
     /// See [`SchedulerOptions::scan_task_num`](crate::SchedulerOptions::scan_task_num). Default 50.
@@ -105,6 +108,8 @@ pub struct NodeConfig {
     pub grace: f64,
     /// Whether to bring the tables to this version at start. Default true.
     pub migrate: bool,
+    /// Seconds for which finished tasks and their records are kept; 0 means for ever. Default 604800, a week.
+    pub retention: f64,
 }
 
 impl Default for Config {
@@ -126,6 +131,7 @@ impl Default for AsyncTaskConfig {
             mysql: "default".to_owned(),
             worker_num: 30,
             scan_task_interval: 5.0,
+            shortest_scan_interval: 0.1,
             task_id_chan_length: 1_000,
             scan_task_num: 50,
             timeout: None,
@@ -148,6 +154,7 @@ impl Default for NodeConfig {
             lease: 20.0,
             grace: 30.0,
             migrate: true,
+            retention: 604_800.0,
         }
     }
 }

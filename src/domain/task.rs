@@ -114,6 +114,16 @@ pub struct AddedTask {
     pub duplicate: bool,
 }
 
+impl AddedTask {
+    pub(crate) fn new(id: i64) -> Self {
+        Self { id, duplicate: false }
+    }
+
+    pub(crate) fn duplicate_of(id: i64) -> Self {
+        Self { id, duplicate: true }
+    }
+}
+
 /// A task as it stands in the database.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]

@@ -7,25 +7,26 @@ use std::{
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use super::{rescue, watch::Watch};
+use super::{NodeTheme, rescue, watch::Watch};
 use crate::{
     asynctask::{GateChange, Machine, Machines},
     domain::RetryPolicy,
-    store::{Beat, NodeRow, Store, StoreError},
+    store::{Beat, Heard, NodeRow, Nodes, Store, StoreError, ThemeSettings},
 };
 
 /// How often requests of other processes are looked for: to cancel a task that runs here, to pause a theme. They are to
 /// take effect within 5 s.
-const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(2);
+const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(4);
 
 /// Beats in one lease: one or two may get lost.
 const BEATS: u32 = 4;
 
+/// Every so many beats there is a look for tasks of nodes without a row, even if none was buried here: whoever buried one may
+/// have died before it took the tasks over.
+const BEATS_PER_ROUND: i64 = 3;
+
 /// Heartbeat, lease, rescue, and requests from elsewhere.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "three of them say what is under way, and are independent"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct NodeActor {
     row: NodeRow,
     lease: Duration,
@@ -38,6 +39,8 @@ pub struct NodeActor {
     watch: Watch,
     rescuing: bool,
     asking: bool,
+    /// There was a request to look while a look was under way.
+    ask_again: bool,
 }
 
 impl std::fmt::Debug for NodeActor {
@@ -62,6 +65,11 @@ pub(crate) struct NodeParts {
 #[rtype(result = "()")]
 pub(crate) struct Retire;
 
+/// Somebody has announced requests.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LookForRequests;
+
 /// What one beat brought.
 struct Beaten {
     begun: Instant,
@@ -81,6 +89,7 @@ impl NodeActor {
             watch: Watch::default(),
             rescuing: false,
             asking: false,
+            ask_again: false,
         }
     }
 
@@ -91,7 +100,6 @@ impl NodeActor {
             return;
         }
         self.row.beat += 1;
-        self.row.heartbeat = self.store.clock().now().naive_utc();
         let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
         let beat = async move {
             let begun = Instant::now();
@@ -163,17 +171,20 @@ impl NodeActor {
         let store = self.store.clone();
         let nodes = async move { store.nodes().await };
         ctx.spawn(nodes.into_actor(self).map(|nodes, node, ctx| match nodes {
-            Ok(rows) => node.rescue_from(&rows, ctx),
+            Ok(nodes) => node.rescue_from(&nodes, ctx),
             Err(error) => node.rescue_done(Err(error)),
         }));
     }
 
-    fn rescue_from(&mut self, rows: &[NodeRow], ctx: &mut Context<Self>) {
-        let now = self.store.clock().now();
-        let dead = self.watch.dead(rows, &self.row.id, now, Instant::now());
+    fn rescue_from(&mut self, nodes: &Nodes, ctx: &mut Context<Self>) {
+        let dead = self.watch.dead(&nodes.rows, &self.row.id, nodes.now, Instant::now());
+        let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
         let rescue = async move {
-            rescue::bury(&store, &dead).await?;
+            let buried = rescue::bury(&store, &dead).await?;
+            if buried == 0 && !is_round {
+                return Ok(BTreeMap::new());
+            }
             let policy = |theme: &str| {
                 let machine = machines.get(theme);
                 machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
@@ -196,6 +207,7 @@ impl NodeActor {
                     if let Some(machine) = self.machines.get(&theme) {
                         machine.rescued(count);
                     }
+                    self.store.announce_tasks(&theme);
                 }
             }
             Err(error) => log::error!("node {}: cannot look after dead nodes: {error}", self.row.id),
@@ -206,40 +218,88 @@ impl NodeActor {
 
     fn look_for_requests(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.asking, true) {
+            self.ask_again = true;
             return;
         }
-        let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
-        let ask = async move {
-            let mut themes = Vec::new();
-            for machine in machines.all() {
-                let paused = store.is_paused(machine.theme()).await?;
-                themes.push((machine, paused));
-            }
-            Ok::<_, StoreError>((store.cancel_requests(&id).await?, themes))
-        };
-        ctx.spawn(ask.into_actor(self).map(|requests, node, _| {
+        self.ask_again = false;
+        let requests = requests(self.store.clone(), self.machines.all(), self.row.id.clone());
+        ctx.spawn(requests.into_actor(self).map(|requests, node, ctx| {
             node.asking = false;
             match requests {
-                Ok((cancels, themes)) => node.obey(cancels, &themes),
-                Err(error) => {
-                    log::error!("node {}: cannot look for requests: {error}", node.row.id);
-                }
+                Ok(requests) => node.obey(requests),
+                Err(error) => log::error!("node {}: cannot look for requests: {error}", node.row.id),
+            }
+            if node.ask_again {
+                node.look_for_requests(ctx);
             }
         }));
     }
 
-    fn obey(&mut self, cancels: Vec<(String, i64)>, themes: &[(Machine, bool)]) {
+    fn obey(&mut self, Requests { cancels, themes }: Requests) {
         for (theme, task_id) in cancels {
             if let Some(machine) = self.machines.get(&theme) {
                 machine.cancel_run(task_id);
             }
         }
         // Said each time, changed or not: whoever was started or told in between is set right.
-        for (machine, paused) in themes {
-            machine.change_gate(GateChange::Paused(*paused));
+        for (machine, settings) in themes {
+            machine.follow(settings);
             machine.change_gate(GateChange::Fenced(self.fenced));
         }
     }
+
+    // ---- wake-ups of other processes ----
+
+    fn listen(&self, ctx: &mut Context<Self>) {
+        let (machines, node) = (self.machines.clone(), ctx.address().downgrade());
+        let heard = move |heard: Heard<'_>| {
+            let ask = || {
+                if let Some(node) = node.upgrade() {
+                    node.do_send(LookForRequests);
+                }
+            };
+            match heard {
+                Heard::Tasks(theme) => machines.get(theme).iter().for_each(Machine::wake),
+                Heard::Requests => ask(),
+                Heard::Anything => {
+                    machines.all().iter().for_each(Machine::wake);
+                    ask();
+                }
+            }
+        };
+        ctx.spawn(self.store.clone().listen(heard).into_actor(self));
+    }
+}
+
+/// What other processes want of this node.
+struct Requests {
+    /// Running tasks to be cancelled, each with its theme.
+    cancels: Vec<(String, i64)>,
+    themes: Vec<(Machine, ThemeSettings)>,
+}
+
+/// Nobody can want a task cancelled on a node that runs none: then there is one query for all themes together.
+async fn requests(store: Store, machines: Vec<Machine>, id: String) -> Result<Requests, StoreError> {
+    let mut requests = Requests {
+        cancels: Vec::new(),
+        themes: Vec::new(),
+    };
+    if machines.is_empty() {
+        return Ok(requests);
+    }
+    let names: Vec<String> = machines.iter().map(|machine| machine.theme().to_owned()).collect();
+    let settings = store.settings_of(&names).await?;
+    let mut is_busy = false;
+    for machine in machines {
+        let status = machine.status().await;
+        is_busy |= status.is_ok_and(|status| status.running_workers + status.queue_depth > 0);
+        let settings = settings.get(machine.theme()).copied().unwrap_or_default();
+        requests.themes.push((machine, settings));
+    }
+    if is_busy {
+        requests.cancels = store.cancel_requests(&id).await?;
+    }
+    Ok(requests)
 }
 
 /// What the node's row says of its themes: JSON, for people and tools.
@@ -247,14 +307,14 @@ async fn themes(machines: &Machines) -> String {
     let mut themes = Vec::new();
     for machine in machines.all() {
         if let Ok(status) = machine.status().await {
-            themes.push(serde_json::json!({
-                "theme": status.theme,
-                "workers": status.all_workers,
-                "running": status.running_workers,
-            }));
+            themes.push(NodeTheme {
+                theme: status.theme,
+                workers: status.all_workers,
+                running: status.running_workers,
+            });
         }
     }
-    serde_json::Value::Array(themes).to_string()
+    serde_json::to_string(&themes).unwrap_or_default()
 }
 
 impl Actor for NodeActor {
@@ -265,6 +325,15 @@ impl Actor for NodeActor {
         ctx.run_interval(self.lease / BEATS, Self::beat);
         ctx.run_interval(self.lease / (BEATS * 5), |node, _| node.fence_if_silent());
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
+        self.listen(ctx);
+    }
+}
+
+impl Handler<LookForRequests> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: LookForRequests, ctx: &mut Context<Self>) {
+        self.look_for_requests(ctx);
     }
 }
 
@@ -277,15 +346,15 @@ impl Handler<Retire> for NodeActor {
 }
 
 /// Where this process runs, for the node's row.
-pub(crate) fn describe(id: &str, lease: Duration, now: chrono::DateTime<chrono::Utc>) -> NodeRow {
+pub(crate) fn describe(id: &str, lease: Duration) -> NodeRow {
     let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
     NodeRow {
         id: id.to_owned(),
         host,
         pid: i64::from(std::process::id()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: now.naive_utc(),
-        heartbeat: now.naive_utc(),
+        started_at: chrono::NaiveDateTime::default(),
+        heartbeat: chrono::NaiveDateTime::default(),
         beat: 0,
         lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
         themes: "[]".to_owned(),

@@ -1,8 +1,12 @@
 //! This process among the others on the database: its heartbeat, its lease, and the work of those that died.
 
 mod actor;
+mod info;
+mod prune;
 mod rescue;
 mod watch;
 
 pub use actor::NodeActor;
 pub(crate) use actor::{NodeParts, Retire, describe};
+pub use info::{NodeInfo, NodeTheme};
+pub(crate) use prune::{PruneActor, StopPruning};

@@ -14,14 +14,16 @@ use crate::{
 /// Orphans in one transaction.
 const BATCH: i64 = 500;
 
-/// Removes the rows of dead nodes.
-pub(super) async fn bury(store: &Store, dead: &[(String, i64)]) -> Result<(), StoreError> {
+/// Removes the rows of dead nodes; answers how many there were.
+pub(super) async fn bury(store: &Store, dead: &[(String, i64)]) -> Result<usize, StoreError> {
+    let mut buried = 0;
     for (id, beat) in dead {
         if store.remove_node(id, *beat).await? {
+            buried += 1;
             log::warn!("node {id} is dead: it has not beaten for its lease time; its tasks are taken over");
         }
     }
-    Ok(())
+    Ok(buried)
 }
 
 /// Ends the runs of other nodes that have no row; answers how many there were of each theme.

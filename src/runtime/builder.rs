@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     domain::Faults,
     error::Error,
-    node::{NodeActor, NodeParts, describe},
+    node::{NodeActor, NodeParts, PruneActor, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
 };
@@ -40,6 +40,7 @@ pub struct GaiaBuilder {
     lease: Option<Duration>,
     grace: Option<Duration>,
     migrate: Option<bool>,
+    retention: Option<Option<Duration>>,
     clock: Clock,
     handlers: Vec<(String, String, Endpoint)>,
     themes: Vec<String>,
@@ -53,6 +54,15 @@ impl GaiaBuilder {
     }
 
     /// The database's URL. Default: the configuration's, which is `sqlite:gaia.db` unless told otherwise.
+    ///
+    /// | scheme | parameters (`?name=value&…`) |
+    /// |---|---|
+    /// | `sqlite:path/to/file.db`, `sqlite::memory:` | `busy_timeout` (ms, default 5000), `synchronous` (`full`, the default: a commit survives a power cut; `normal`: it survives a killed process) |
+    /// | `postgres://user:password@host:port/database`, `postgresql:` | `sslmode` (`disable`; `prefer`, the default; `require`; `verify-full`), `sslrootcert` (a file of certificates in PEM; default: the authorities that browsers trust), `pool_size` (default 10), `pool_timeout` and `connect_timeout` (ms, default 10000), and the driver's `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` |
+    /// | `mysql://user:password@host:port/database`, `mariadb:` | `sslmode` (`disable`, the default; `require`; `verify-full`), `sslrootcert`, `pool_size`, `pool_timeout`, `connect_timeout` as above, `socket` |
+    ///
+    /// `require` encrypts; it checks the certificate only if `sslrootcert` is given, and never the host's name. `verify-full`
+    /// checks both. Beside its pool a process has one connection for its heartbeat and, on PostgreSQL, one that listens.
     pub fn database(self, url: impl Into<String>) -> Self {
         Self {
             url: Some(url.into()),
@@ -93,7 +103,16 @@ impl GaiaBuilder {
         }
     }
 
-    /// Where due times come from. Default: the machine's clock.
+    /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What is older is
+    /// deleted in small batches, about once a minute.
+    pub fn retention(self, retention: impl Into<Option<Duration>>) -> Self {
+        Self {
+            retention: Some(retention.into()),
+            ..self
+        }
+    }
+
+    /// Where due times come from. Default: the machine's clock, and on a database server that server's.
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
@@ -144,6 +163,10 @@ impl GaiaBuilder {
         let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
         let grace = self.grace.unwrap_or(Duration::from_secs_f64(node.grace));
         let migrate = self.migrate.unwrap_or(node.migrate);
+        let retention = self.retention.unwrap_or_else(|| {
+            let seconds = Some(node.retention).filter(|seconds| *seconds > 0.0);
+            seconds.map(Duration::from_secs_f64)
+        });
         self.check(arbiters, lease)?;
 
         let control = Control::start()?;
@@ -165,8 +188,10 @@ impl GaiaBuilder {
         }
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
-        let row = describe(&node_id, lease, store.clock().now());
-        store.register_node(&row).await?;
+        let row = describe(&node_id, lease);
+        let new = row.clone();
+        let registered = store.drive(|store| async move { store.register_node(&new).await });
+        registered.await.ok_or(Error::Stopped)??;
         let machines = Machines::default();
         let node = NodeActor::new(NodeParts {
             row,
@@ -175,6 +200,10 @@ impl GaiaBuilder {
             machines: machines.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
+        let pruner = retention.map(|retention| {
+            let pruner = PruneActor::new(store.clone(), retention);
+            PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
+        });
         if self.config.jobs != crate::config::JobsConfig::default() {
             log::warn!("the configuration has a section Jobs, but this version runs no jobs yet");
         }
@@ -186,6 +215,7 @@ impl GaiaBuilder {
             machines,
             node_id,
             node,
+            pruner,
             threads,
             control,
             grace,
@@ -237,6 +267,7 @@ fn defaults(config: &Config) -> SchedulerOptions {
     let options = SchedulerOptions::new("")
         .worker_num(tasks.worker_num)
         .scan_interval(Duration::from_secs_f64(tasks.scan_task_interval))
+        .shortest_scan_interval(Duration::from_secs_f64(tasks.shortest_scan_interval))
         .task_id_chan_length(tasks.task_id_chan_length)
         .scan_task_num(tasks.scan_task_num);
     match tasks.timeout {

@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 
 use super::{Gaia, StopReport};
-use crate::{asynctask::SchedulerStatus, error::Error};
+use crate::{asynctask::SchedulerStatus, error::Error, node::NodeInfo};
 
 /// The counters of every theme of this process: [`Gaia::all_scheduler_status`].
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<BTreeMap<String, SchedulerStatus>, Error>")]
 pub struct GetAllSchedulerStatus;
+
+/// The processes that share the database: [`Gaia::nodes`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<NodeInfo>, Error>")]
+pub struct GetNodes;
 
 /// Stop gracefully: [`Gaia::stop`].
 #[derive(Debug, Clone, Copy, Message)]
@@ -27,6 +32,15 @@ impl Handler<GetAllSchedulerStatus> for Gaia {
     fn handle(&mut self, _: GetAllSchedulerStatus, _: &mut Context<Self>) -> Self::Result {
         let gaia = self.clone();
         Box::pin(async move { gaia.all_scheduler_status().await })
+    }
+}
+
+impl Handler<GetNodes> for Gaia {
+    type Result = ResponseFuture<Result<Vec<NodeInfo>, Error>>;
+
+    fn handle(&mut self, _: GetNodes, _: &mut Context<Self>) -> Self::Result {
+        let gaia = self.clone();
+        Box::pin(async move { gaia.nodes().await })
     }
 }
 

@@ -18,7 +18,7 @@ use actix::Addr;
 use tokio::sync::OnceCell;
 
 pub use builder::GaiaBuilder;
-pub use messages::{GetAllSchedulerStatus, StopGaia};
+pub use messages::{GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
     domain::Faults,
     error::Error,
-    node::NodeActor,
+    node::{NodeActor, NodeInfo, PruneActor},
     registry::Registry,
     store::Store,
 };
@@ -68,6 +68,7 @@ struct Inner {
     machines: Machines,
     node_id: Arc<str>,
     node: Addr<NodeActor>,
+    pruner: Option<Addr<PruneActor>>,
     threads: Threads,
     control: Arc<Control>,
     grace: Duration,
@@ -121,7 +122,9 @@ impl Gaia {
         options.check(&mut faults);
         faults.into_result()?;
         let theme = options.theme.clone();
-        let paused = self.0.store.is_paused(&theme).await?;
+        let name = theme.clone();
+        let settings = self.0.store.drive(|store| async move { store.settings(&name).await });
+        let settings = settings.await.ok_or(Error::Stopped)??;
         let machine = Machine::start(MachineParts {
             options,
             store: self.0.store.clone(),
@@ -129,7 +132,7 @@ impl Gaia {
             node: Arc::clone(&self.0.node_id),
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
-            paused,
+            settings,
         })?;
         self.0.machines.add(machine);
         self.scheduler(&theme)
@@ -151,6 +154,15 @@ impl Gaia {
     #[must_use]
     pub fn node_id(&self) -> &str {
         &self.0.node_id
+    }
+
+    /// The processes that share the database, this one among them, in the order in which they started.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Stopped`].
+    pub async fn nodes(&self) -> Result<Vec<NodeInfo>, Error> {
+        let nodes = self.0.store.drive(|store| async move { store.nodes().await });
+        Ok(NodeInfo::all(nodes.await.ok_or(Error::Stopped)??))
     }
 
     /// The counters of every theme of this process, by theme.

@@ -5,7 +5,11 @@ use std::{sync::atomic::Ordering, time::Duration};
 use futures_util::future::join_all;
 
 use super::Gaia;
-use crate::{asynctask::Machine, error::Error, node::Retire};
+use crate::{
+    asynctask::Machine,
+    error::Error,
+    node::{Retire, StopPruning},
+};
 
 /// How long the last outcomes may take to get into the database once nothing runs any more. What is not written by then
 /// is taken over by other nodes and runs again.
@@ -73,6 +77,9 @@ impl Gaia {
     /// Others need not wait for the lease to end before they take over what may be left.
     async fn leave(&self) -> Result<(), Error> {
         self.0.node.send(Retire).await?;
+        if let Some(pruner) = &self.0.pruner {
+            pruner.send(StopPruning).await?;
+        }
         if let Err(error) = self.0.store.retire_node(&self.0.node_id).await {
             log::warn!("this node's row could not be removed, others will find it dead: {error}");
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     ClaimedTask, Store, StoreError,
-    db::{Db, EnqueueConnection, sealed::Rows},
+    db::{EnqueueConnection, on_each, sealed::Rows},
     rows::{Finish, Finished, NewTaskRow, Writes, Written},
 };
 use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
@@ -41,10 +41,8 @@ impl Store {
     /// Any [`StoreError`] of the database; nothing is claimed then.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let now = self.clock().now().naive_utc();
-        let mut claimed = match &self.db {
-            #[cfg(feature = "sqlite")]
-            Db::Sqlite(sqlite) => sqlite.claim(claim, now).await?,
-        };
+        let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), now).await) };
+        let mut claimed = self.retrying(claim).await?;
         // `RETURNING` promises no order.
         claimed
             .tasks
@@ -52,13 +50,12 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Writes what happened to runs, in one transaction: beginnings, progress, and ends, each with its execution record
-    /// (unless the run was handed back before it began). A run that no longer holds its task changes nothing.
+    /// Writes what happened to runs: beginnings, progress, and ends, each with its execution record (unless the run was
+    /// handed back before it began). A run that no longer holds its task changes nothing. An end and its record are written
+    /// together; after an error the whole may be tried again.
     pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
-        match &self.db {
-            #[cfg(feature = "sqlite")]
-            Db::Sqlite(sqlite) => sqlite.write_runs(writes).await,
-        }
+        let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
+        self.retrying(write).await
     }
 
     /// Writes how runs ended, as the recorder of a scheduler does: task and execution record, in one transaction. Answers
@@ -90,10 +87,8 @@ impl Store {
     /// Adds tasks to a theme in one transaction: all of them or (on an error) none. They are taken to have passed their
     /// checks; [`Scheduler::add_tasks`](crate::Scheduler::add_tasks) makes them.
     pub(crate) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
-        match &self.db {
-            #[cfg(feature = "sqlite")]
-            Db::Sqlite(sqlite) => sqlite.add(rows).await,
-        }
+        let add = || async { on_each!(&self.db, |db| db.add(rows.clone()).await) };
+        self.retrying(add).await
     }
 
     /// Adds tasks on a connection of the caller's, inside whatever transaction is open there.

@@ -2,6 +2,10 @@
 
 use crate::domain::AddedTask;
 
+#[cfg(feature = "mysql")]
+use super::mysql;
+#[cfg(feature = "postgres")]
+use super::postgres;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
 use super::{StoreError, rows::NewTaskRow, url::DatabaseUrl};
@@ -11,12 +15,20 @@ use super::{StoreError, rows::NewTaskRow, url::DatabaseUrl};
 pub(super) enum Db {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Postgres),
+    #[cfg(feature = "mysql")]
+    Mysql(mysql::Mysql),
 }
 
 /// A connection taken for one statement, or for a few in a row.
 pub(super) enum Lease {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Lease),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Lease),
+    #[cfg(feature = "mysql")]
+    Mysql(mysql::Lease),
 }
 
 /// Runs one diesel-async expression on whatever database the lease is for. The expression is compiled once for each
@@ -29,44 +41,74 @@ macro_rules! on_backend {
                 let $conn = &mut **lease;
                 $query
             }
+            #[cfg(feature = "postgres")]
+            $crate::store::db::Lease::Postgres(lease) => {
+                $crate::store::pool::on_server!(*lease, |$conn| $query)
+            }
+            #[cfg(feature = "mysql")]
+            $crate::store::db::Lease::Mysql(lease) => {
+                $crate::store::pool::on_server!(*lease, |$conn| $query)
+            }
         }
     };
 }
 pub(super) use on_backend;
+
+/// Does the same with whatever database there is.
+macro_rules! on_each {
+    ($db:expr, |$one:ident| $what:expr) => {
+        match $db {
+            #[cfg(feature = "sqlite")]
+            $crate::store::db::Db::Sqlite($one) => $what,
+            #[cfg(feature = "postgres")]
+            $crate::store::db::Db::Postgres($one) => $what,
+            #[cfg(feature = "mysql")]
+            $crate::store::db::Db::Mysql($one) => $what,
+        }
+    };
+}
+pub(super) use on_each;
 
 impl Db {
     pub(super) async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(url) => sqlite::Sqlite::connect(url).await.map(Self::Sqlite),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => postgres::Postgres::connect(url).await.map(Self::Postgres),
+            #[cfg(feature = "mysql")]
+            DatabaseUrl::Mysql(url) => mysql::Mysql::connect(url).await.map(Self::Mysql),
         }
     }
 
-    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.migrate().await,
-        }
-    }
-
-    pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.check_schema().await,
-        }
-    }
-
+    /// The URL, without its password.
     pub(super) fn url(&self) -> String {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.url(),
-        }
+        on_each!(self, |db| db.url())
     }
 
     pub(super) fn identity(&self) -> String {
+        on_each!(self, |db| db.identity())
+    }
+
+    /// The database's own time in UTC, as an SQL expression.
+    pub(super) fn now(&self) -> &'static str {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.identity(),
+            Self::Sqlite(_) => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "(clock_timestamp() AT TIME ZONE 'UTC')",
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => "UTC_TIMESTAMP(6)",
+        }
+    }
+
+    /// Whether this process and the database may have different clocks.
+    pub(super) fn is_remote(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "_server")]
+            _ => true,
         }
     }
 
@@ -75,6 +117,10 @@ impl Db {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.read().await)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => Ok(Lease::Postgres(postgres.connections.lease().await?)),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(mysql) => Ok(Lease::Mysql(mysql.connections.lease().await?)),
         }
     }
 
@@ -83,6 +129,20 @@ impl Db {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await)),
+            #[cfg(feature = "_server")]
+            _ => self.read().await,
+        }
+    }
+
+    /// The connection for heartbeats, which wait for nothing else where the database allows it.
+    pub(super) async fn heartbeat(&self) -> Result<Lease, StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => Ok(Lease::Postgres(postgres.connections.heartbeat().await?)),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(mysql) => Ok(Lease::Mysql(mysql.connections.heartbeat().await?)),
         }
     }
 }

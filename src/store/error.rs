@@ -1,5 +1,7 @@
 //! Why the database could not do what was asked.
 
+use std::time::Duration;
+
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::url::InvalidUrl;
@@ -19,6 +21,23 @@ pub enum StoreError {
         /// What the driver said.
         reason: String,
     },
+    /// Every connection of the pool was in use for too long.
+    #[error(
+        "no database connection was free within {waited:?}: all {pool_size} are in use; \
+         raise pool_size in the URL, or see what keeps the database busy"
+    )]
+    NoConnection {
+        /// How many connections there are.
+        pool_size: usize,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The connection was lost, or the server gave no answer. Whether it did what was asked is not known.
+    #[error("the connection to the database was lost: {0}")]
+    Disconnected(String),
+    /// Others changed the same rows at the same time, again and again.
+    #[error("the database gave up on a transaction that met others: {0}")]
+    Conflict(String),
     /// The tables are not there, or older than this version of the crate.
     #[error(
         "the database {url} lacks {missing} of this version's migrations; \
@@ -51,7 +70,8 @@ pub enum StoreError {
     },
     /// The database takes no writes.
     #[error(
-        "the database is read-only, but tasks must be written: check the file's and its folder's permissions ({0})"
+        "the database is read-only, but tasks must be written: check the rights of the file and its folder, \
+         or of the user, and whether the server is a replica ({0})"
     )]
     ReadOnly(String),
     /// Another row already has this unique value.
@@ -64,21 +84,21 @@ pub enum StoreError {
 
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
+        use DatabaseErrorKind as Kind;
         match error {
-            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) => {
-                Self::Duplicate(info.message().to_owned())
-            }
-            DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, info) => {
-                Self::ReadOnly(info.message().to_owned())
-            }
-            error => {
-                let text = error.to_string();
-                if is_read_only(&text) {
-                    Self::ReadOnly(text)
-                } else {
-                    Self::Database(text)
+            DieselError::DatabaseError(kind, info) => {
+                let text = info.message().to_owned();
+                match kind {
+                    Kind::UniqueViolation => Self::Duplicate(text),
+                    Kind::ReadOnlyTransaction => Self::ReadOnly(text),
+                    Kind::SerializationFailure => Self::Conflict(text),
+                    Kind::UnableToSendCommand | Kind::ClosedConnection => Self::Disconnected(text),
+                    _ if is_conflict(&text) => Self::Conflict(text),
+                    _ if is_read_only(&text) => Self::ReadOnly(text),
+                    _ => Self::Database(text),
                 }
             }
+            error => Self::Database(error.to_string()),
         }
     }
 }
@@ -86,4 +106,14 @@ impl From<DieselError> for StoreError {
 /// SQLite has a code for it, which diesel does not pass on.
 pub(super) fn is_read_only(text: &str) -> bool {
     text.contains("readonly database")
+}
+
+/// The servers have codes for it (40P01; 1213, 1205, 1020), which diesel-async does not pass on.
+pub(super) fn is_conflict(text: &str) -> bool {
+    let texts = [
+        "deadlock detected",
+        "try restarting transaction",
+        "Record has changed since last read",
+    ];
+    texts.iter().any(|conflict| text.contains(conflict))
 }

@@ -10,27 +10,52 @@
 mod claim;
 mod db;
 mod error;
+mod migrations;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod nodes;
+#[cfg(feature = "_server")]
+mod parts;
+#[cfg(feature = "_server")]
+mod pool;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod prune;
 mod records;
 mod rows;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tasks;
+mod themes;
 mod url;
+mod wake;
 
 pub use claim::{Claim, Claimed};
 pub use db::EnqueueConnection;
 pub use error::StoreError;
-pub(crate) use nodes::Beat;
+pub(crate) use nodes::{Beat, Nodes};
 pub use rows::ClaimedTask;
 pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, Writes, Written};
 pub(crate) use tasks::{Cancelled, Orphan, Retried};
+pub(crate) use themes::ThemeSettings;
 pub use url::InvalidUrl;
+pub(crate) use wake::Heard;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
+
+/// How often a transaction that meets others is tried.
+const TRIES: u32 = 10;
 
 /// Cloneable handle on one database.
 ///
@@ -41,6 +66,8 @@ pub struct Store {
     db: db::Db,
     clock: Clock,
     runtime: Handle,
+    /// Transactions that met others and were done again.
+    conflicts: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -57,11 +84,14 @@ impl Store {
     /// [`StoreError::Url`] if the URL cannot be used, [`StoreError::Connect`] if the database cannot be opened.
     pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
         let db = db::Db::connect(&url::DatabaseUrl::parse(url)?).await?;
-        Ok(Self {
+        let store = Self {
             db,
             clock,
             runtime: Handle::current(),
-        })
+            conflicts: Arc::default(),
+        };
+        store.follow_clock().await?;
+        Ok(store)
     }
 
     /// Brings the tables to this version. Safe to call from many processes at once, and on a database that already holds
@@ -70,7 +100,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaTooNew`], [`StoreError::Migration`] or [`StoreError::ReadOnly`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        self.db.migrate().await
+        db::on_each!(&self.db, |db| db.migrate().await)
     }
 
     /// Checks that the tables are those of this version, without changing them.
@@ -78,7 +108,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaMissing`] or [`StoreError::SchemaTooNew`].
     pub async fn check_schema(&self) -> Result<(), StoreError> {
-        self.db.check_schema().await
+        db::on_each!(&self.db, |db| db.check_schema().await)
     }
 
     /// The database's URL, without its password.
@@ -98,6 +128,33 @@ impl Store {
         W: Future<Output = T> + Send + 'static,
     {
         self.runtime.spawn(work(self.clone())).await.ok()
+    }
+
+    /// Does a transaction again if it met others that changed the same rows: a deadlock, a serialization failure, a lock that
+    /// was not given in time. Nothing of it was kept then.
+    async fn retrying<T, W>(&self, mut transaction: impl FnMut() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        let mut tries = 1;
+        loop {
+            match transaction().await {
+                Err(StoreError::Conflict(reason)) if tries < TRIES => {
+                    log::debug!("a transaction met others and is done again: {reason}");
+                    self.conflicts.fetch_add(1, Ordering::Relaxed);
+                    let most = Duration::from_millis(5).saturating_mul(2_u32.saturating_pow(tries));
+                    tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// How many transactions met others (deadlocks, serialization failures, lock timeouts) and were done again.
+    #[must_use]
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts.load(Ordering::Relaxed)
     }
 
     /// What tells this database from any other in this process, for "one scheduler of a theme".

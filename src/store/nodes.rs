@@ -1,14 +1,12 @@
-//! The processes that share the database, and what operators set for a theme on all of them.
+//! The processes that share the database. Their heartbeats are written and judged by the database's own time.
 
-use diesel::prelude::*;
+use std::time::Instant;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{dsl::sql, prelude::*, sql_types::Timestamp};
 use diesel_async::RunQueryDsl;
 
-use super::{
-    Store, StoreError,
-    db::on_backend,
-    rows::NodeRow,
-    schema::{gaia_nodes, gaia_themes},
-};
+use super::{Store, StoreError, db::on_backend, rows::NodeRow, schema::gaia_nodes};
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,22 +17,38 @@ pub(crate) enum Beat {
     DeclaredDead,
 }
 
+/// All nodes, as they were at one time of the database.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) rows: Vec<NodeRow>,
+}
+
 impl Store {
     /// Makes the node's row. From here on it may claim.
     pub(crate) async fn register_node(&self, node: &NodeRow) -> Result<(), StoreError> {
-        let mut lease = self.db.write().await?;
+        let now = self.db.now();
+        let mut lease = self.db.heartbeat().await?;
         on_backend!(lease, |conn| {
-            diesel::insert_into(gaia_nodes::table).values(node).execute(conn).await
+            diesel::insert_into(gaia_nodes::table)
+                .values((
+                    node,
+                    gaia_nodes::started_at.eq(sql::<Timestamp>(now)),
+                    gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
+                ))
+                .execute(conn)
+                .await
         })?;
         Ok(())
     }
 
     pub(crate) async fn beat(&self, node: &NodeRow) -> Result<Beat, StoreError> {
-        let mut lease = self.db.write().await?;
+        let now = self.db.now();
+        let mut lease = self.db.heartbeat().await?;
         let updated = on_backend!(lease, |conn| {
             diesel::update(gaia_nodes::table.filter(gaia_nodes::id.eq(&node.id)))
                 .set((
-                    gaia_nodes::heartbeat.eq(node.heartbeat),
+                    gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
                     gaia_nodes::beat.eq(node.beat),
                     gaia_nodes::themes.eq(&node.themes),
                 ))
@@ -47,15 +61,45 @@ impl Store {
         })
     }
 
-    pub(crate) async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+    /// All nodes. While at it, this process's clock is set by the database's.
+    pub(crate) async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let now = self.db.now();
         let mut lease = self.db.read().await?;
-        Ok(on_backend!(lease, |conn| {
+        let asked = Instant::now();
+        let rows: Vec<(NodeRow, NaiveDateTime)> = on_backend!(lease, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
-                .select(NodeRow::as_select())
+                .select((NodeRow::as_select(), sql::<Timestamp>(now)))
                 .load(conn)
                 .await
-        })?)
+        })?;
+        let now = rows.as_slice().first().map(|(_, now)| now.and_utc());
+        if let Some(now) = now {
+            self.follow(now, asked);
+        }
+        Ok(Nodes {
+            now: now.unwrap_or_else(|| self.clock().now()),
+            rows: rows.into_iter().map(|(row, _)| row).collect(),
+        })
+    }
+
+    /// Sets this process's clock by the database's.
+    pub(super) async fn follow_clock(&self) -> Result<(), StoreError> {
+        if self.db.is_remote() {
+            let sql_now = format!("SELECT {}", self.db.now());
+            let mut lease = self.db.read().await?;
+            let asked = Instant::now();
+            let now: NaiveDateTime = on_backend!(lease, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
+            self.follow(now.and_utc(), asked);
+        }
+        Ok(())
+    }
+
+    fn follow(&self, now: DateTime<Utc>, asked: Instant) {
+        // On one machine it is the same clock.
+        if self.db.is_remote() {
+            self.clock().follow(now, asked);
+        }
     }
 
     /// Removes a node's row if it has not beaten since `beat`. Its running tasks are orphans from then on.
@@ -77,61 +121,6 @@ impl Store {
         on_backend!(lease, |conn| {
             diesel::delete(gaia_nodes::table)
                 .filter(gaia_nodes::id.eq(id))
-                .execute(conn)
-                .await
-        })?;
-        Ok(())
-    }
-
-    pub(crate) async fn is_paused(&self, theme: &str) -> Result<bool, StoreError> {
-        let mut lease = self.db.read().await?;
-        let paused: Option<i32> = on_backend!(lease, |conn| {
-            gaia_themes::table
-                .filter(gaia_themes::theme.eq(theme))
-                .select(gaia_themes::paused)
-                .first(conn)
-                .await
-                .optional()
-        })?;
-        Ok(paused.is_some_and(|paused| paused != 0))
-    }
-
-    pub(crate) async fn set_paused(&self, theme: &str, paused: bool) -> Result<(), StoreError> {
-        if self.update_paused(theme, paused).await? {
-            return Ok(());
-        }
-        match self.insert_paused(theme, paused).await {
-            // Somebody else was first to say something of this theme.
-            Err(StoreError::Duplicate(_)) => self.update_paused(theme, paused).await.map(drop),
-            inserted => inserted,
-        }
-    }
-
-    async fn update_paused(&self, theme: &str, paused: bool) -> Result<bool, StoreError> {
-        let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        let updated = on_backend!(lease, |conn| {
-            diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
-                .set((
-                    gaia_themes::paused.eq(i32::from(paused)),
-                    gaia_themes::update_time.eq(now),
-                ))
-                .execute(conn)
-                .await
-        })?;
-        Ok(updated > 0)
-    }
-
-    async fn insert_paused(&self, theme: &str, paused: bool) -> Result<(), StoreError> {
-        let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
-            diesel::insert_into(gaia_themes::table)
-                .values((
-                    gaia_themes::theme.eq(theme),
-                    gaia_themes::paused.eq(i32::from(paused)),
-                    gaia_themes::update_time.eq(now),
-                ))
                 .execute(conn)
                 .await
         })?;

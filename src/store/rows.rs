@@ -11,6 +11,22 @@ use crate::domain::{Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPoli
 /// The guide's default where a row holds none.
 const DEFAULT_MAX_RETRY: i32 = 3;
 
+/// How many scheduled tasks one claim moves to the due ones at most, so that its transaction stays short.
+pub(super) const PROMOTED_AT_ONCE: i64 = 1_000;
+
+/// How often a unique key may be found taken by a task that is not there a moment later.
+pub(super) const TRIES_OF_A_KEY: usize = 20;
+
+/// The error after that: another unique index of the table is in the way, or somebody plays.
+pub(super) fn key_is_elusive() -> diesel::result::Error {
+    let text = "the table refused the task as a duplicate, but no unfinished task has its unique key; \
+                look for other unique indexes of asynctasks";
+    diesel::result::Error::DatabaseError(
+        diesel::result::DatabaseErrorKind::UniqueViolation,
+        Box::new(text.to_owned()),
+    )
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct TaskRow {
@@ -122,18 +138,18 @@ impl From<RecordRow> for ExecRecord {
 #[diesel(table_name = asynctasks)]
 pub(crate) struct NewTaskRow {
     pub(super) system_name: String,
-    service_name: String,
-    method_name: String,
-    task_name: String,
-    arg: String,
-    max_retry_time: i32,
+    pub(super) service_name: String,
+    pub(super) method_name: String,
+    pub(super) task_name: String,
+    pub(super) arg: String,
+    pub(super) max_retry_time: i32,
     task_status: &'static str,
-    create_time: NaiveDateTime,
+    pub(super) create_time: NaiveDateTime,
     update_time: NaiveDateTime,
-    priority: i32,
-    run_at: Option<NaiveDateTime>,
-    timeout_ms: Option<i64>,
-    retry_delay_ms: Option<i64>,
+    pub(super) priority: i32,
+    pub(super) run_at: Option<NaiveDateTime>,
+    pub(super) timeout_ms: Option<i64>,
+    pub(super) retry_delay_ms: Option<i64>,
     pub(super) unique_key: Option<String>,
 }
 
@@ -178,6 +194,24 @@ pub(super) struct ClaimedRow {
     last_run_time: Option<NaiveDateTime>,
 }
 
+#[cfg(feature = "mysql")]
+impl ClaimedRow {
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// The row as the claim has changed it, for a server that does not tell.
+    pub(super) fn claimed(self, node: &str, run: &str, now: NaiveDateTime) -> Self {
+        Self {
+            lease_owner: Some(node.to_owned()),
+            lease_token: self.lease_token + 1,
+            log_id: Some(format!("{run}-{}", self.id)),
+            last_run_time: Some(now),
+            ..self
+        }
+    }
+}
+
 /// A task that a node holds: what it needs to run it, and what every later write about the run must name.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -216,6 +250,14 @@ impl ClaimedTask {
         self.retry_time >= self.max_retry_time
     }
 
+    pub(crate) fn key(&self) -> RunKey {
+        RunKey {
+            task_id: self.id,
+            owner: self.owner.clone(),
+            token: self.token,
+        }
+    }
+
     pub(crate) fn attempt(&self) -> Attempt {
         Attempt {
             retry_time: self.retry_time,
@@ -245,12 +287,20 @@ impl From<ClaimedRow> for ClaimedTask {
     }
 }
 
+/// What names one run: every write about it must.
+#[derive(Debug, Clone)]
+pub(crate) struct RunKey {
+    pub(crate) task_id: i64,
+    /// The node that claimed the task.
+    pub(crate) owner: String,
+    /// The number of the claim.
+    pub(crate) token: i64,
+}
+
 /// The end of one run, to be written if the run still holds its task.
 #[derive(Debug, Clone)]
 pub(crate) struct Finish {
-    pub(crate) task_id: i64,
-    pub(crate) owner: String,
-    pub(crate) token: i64,
+    pub(crate) run: RunKey,
     pub(crate) attempt: i32,
     pub(crate) log_id: String,
     pub(crate) started_at: DateTime<Utc>,
@@ -277,9 +327,7 @@ pub(crate) struct Written {
 /// The handler of a task's last attempt is about to be called.
 #[derive(Debug, Clone)]
 pub(crate) struct Begin {
-    pub(crate) task_id: i64,
-    pub(crate) owner: String,
-    pub(crate) token: i64,
+    pub(crate) run: RunKey,
 }
 
 /// What became of a [`Finish`].
@@ -291,121 +339,43 @@ pub(crate) enum Finished {
     Stale,
 }
 
-#[derive(AsChangeset)]
-#[diesel(table_name = asynctasks, treat_none_as_null = true)]
-pub(super) struct FinishedTask<'a> {
-    task_status: &'static str,
-    retry_time: i32,
-    run_at: Option<NaiveDateTime>,
-    last_run_time: NaiveDateTime,
-    last_run_end_time: NaiveDateTime,
-    last_run_duration: i64,
-    last_result: Option<&'a str>,
-    last_err_msg: Option<&'a str>,
-    update_time: NaiveDateTime,
-    lease_owner: Option<&'a str>,
-    cancel_requested: i32,
-}
-
-/// A claim that is given back as if it had not been made.
-#[derive(AsChangeset)]
-#[diesel(table_name = asynctasks, treat_none_as_null = true)]
-pub(super) struct ReleasedTask<'a> {
-    task_status: &'static str,
-    update_time: NaiveDateTime,
-    lease_owner: Option<&'a str>,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = asynctask_exec_row)]
-pub(super) struct NewRecord<'a> {
-    task_id: i64,
-    task_status: &'static str,
-    last_result: Option<&'a str>,
-    last_err_msg: Option<&'a str>,
-    last_run_time: NaiveDateTime,
-    last_run_end_time: NaiveDateTime,
-    last_run_duration: i64,
-    log_id: &'a str,
-    create_time: NaiveDateTime,
-    attempt: i32,
-    node_id: &'a str,
-    lease_token: i64,
-}
-
 impl Finish {
     /// The end of a run that nobody timed: it lasted from its claim until now.
     pub(crate) fn without_run(task: ClaimedTask, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>) -> Self {
         let spread = fastrand::f64() * 2.0 - 1.0;
         Self {
-            task_id: task.id,
+            run: task.key(),
             attempt: task.retry_time.saturating_add(1),
             next: next(task.attempt(), outcome, policy, now, spread),
             started_at: task.claimed_at,
             ended_at: now,
             duration: (now - task.claimed_at).to_std().unwrap_or_default(),
-            owner: task.owner,
-            token: task.token,
             log_id: task.log_id,
         }
     }
 
-    fn duration_ms(&self) -> i64 {
+    /// The end of the same run, if somebody has asked to cancel its task.
+    pub(super) fn cancelled_instead(&self) -> Self {
+        Self {
+            next: self.next.clone().cancelled_instead(),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn duration_ms(&self) -> i64 {
         i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    pub(super) fn task(&self) -> FinishedTask<'_> {
-        FinishedTask {
-            task_status: self.next.status.as_str(),
-            retry_time: self.next.retry_time,
-            run_at: self.next.run_at.map(|at| at.naive_utc()),
-            last_run_time: self.started_at.naive_utc(),
-            last_run_end_time: self.ended_at.naive_utc(),
-            last_run_duration: self.duration_ms(),
-            last_result: self.next.result.as_deref(),
-            last_err_msg: self.next.error.as_deref(),
-            update_time: self.ended_at.naive_utc(),
-            lease_owner: None,
-            cancel_requested: 0,
-        }
-    }
-
-    pub(super) fn release(&self) -> ReleasedTask<'_> {
-        ReleasedTask {
-            task_status: self.next.status.as_str(),
-            update_time: self.ended_at.naive_utc(),
-            lease_owner: None,
-        }
-    }
-
-    pub(super) fn record(&self) -> NewRecord<'_> {
-        NewRecord {
-            task_id: self.task_id,
-            task_status: self.next.status.as_str(),
-            last_result: self.next.result.as_deref(),
-            last_err_msg: self.next.error.as_deref(),
-            last_run_time: self.started_at.naive_utc(),
-            last_run_end_time: self.ended_at.naive_utc(),
-            last_run_duration: self.duration_ms(),
-            log_id: &self.log_id,
-            create_time: self.ended_at.naive_utc(),
-            attempt: self.attempt,
-            node_id: &self.owner,
-            lease_token: self.token,
-        }
     }
 }
 
 /// What a running task last said of its progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
-    pub(crate) task_id: i64,
-    pub(crate) owner: String,
-    pub(crate) token: i64,
+    pub(crate) run: RunKey,
     pub(crate) percent: i32,
     pub(crate) note: String,
 }
 
+/// A process. Its times are the database's: they are read with it and never written from it.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = gaia_nodes)]
 pub(crate) struct NodeRow {
@@ -413,9 +383,11 @@ pub(crate) struct NodeRow {
     pub(crate) host: String,
     pub(crate) pid: i64,
     pub(crate) version: String,
-    pub(crate) started_at: NaiveDateTime,
-    pub(crate) heartbeat: NaiveDateTime,
     pub(crate) beat: i64,
     pub(crate) lease_ms: i64,
     pub(crate) themes: String,
+    #[diesel(skip_insertion)]
+    pub(crate) started_at: NaiveDateTime,
+    #[diesel(skip_insertion)]
+    pub(crate) heartbeat: NaiveDateTime,
 }

@@ -69,6 +69,8 @@ diesel::table! {
     gaia_themes (theme) {
         theme -> Text,
         paused -> Integer,
+        workers -> Nullable<Integer>,
+        size_order -> BigInt,
         update_time -> Timestamp,
     }
 }

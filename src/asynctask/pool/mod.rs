@@ -71,9 +71,9 @@ struct Counts {
 }
 
 impl WorkerPool {
-    pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Notify>, paused: bool) -> Self {
+    pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Notify>, workers: usize, paused: bool) -> Self {
         Self {
-            target: theme.options.worker_num,
+            target: workers,
             theme,
             threads,
             wake,

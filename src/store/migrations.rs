@@ -1,0 +1,86 @@
+//! The versions of the tables.
+//!
+//! They are noted in a table of our own: diesel's belongs to the application, which may well keep its tables in the same
+//! database and migrate them by itself.
+
+use diesel::{QueryableByName, result::Error as DieselError, sql_types::Text};
+
+use super::{StoreError, error::is_read_only};
+
+/// One step from one version of the tables to the next.
+pub(super) struct Migration {
+    pub(super) version: &'static str,
+    pub(super) sql: &'static str,
+}
+
+/// The migration in the folder `migrations/$database/$name`.
+macro_rules! migration {
+    ($database:literal, $version:literal, $name:literal) => {
+        $crate::store::migrations::Migration {
+            version: $version,
+            sql: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/migrations/",
+                $database,
+                "/",
+                $name,
+                "/up.sql"
+            )),
+        }
+    };
+}
+pub(super) use migration;
+
+/// A version that the database has.
+#[derive(Debug, QueryableByName)]
+pub(super) struct Applied {
+    #[diesel(sql_type = Text)]
+    pub(super) version: String,
+}
+
+pub(super) const APPLIED: &str = "SELECT version FROM gaia_migrations";
+
+/// Why the tables are not those of this version.
+#[derive(Debug)]
+pub(super) enum SchemaError {
+    Missing(usize),
+    TooNew(String),
+    Failed(String),
+}
+
+impl SchemaError {
+    /// The same, said of the database with this URL.
+    pub(super) fn of(self, url: String) -> StoreError {
+        match self {
+            Self::Missing(missing) => StoreError::SchemaMissing { url, missing },
+            Self::TooNew(unknown) => StoreError::SchemaTooNew { url, unknown },
+            Self::Failed(reason) if is_read_only(&reason) => StoreError::ReadOnly(reason),
+            Self::Failed(reason) => StoreError::Migration { url, reason },
+        }
+    }
+}
+
+impl From<DieselError> for SchemaError {
+    fn from(error: DieselError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// What this version has and the database lacks, in order. An error if the database has what this version does not know.
+pub(super) fn pending<'a>(all: &'a [Migration], applied: &[Applied]) -> Result<Vec<&'a Migration>, SchemaError> {
+    let known = |version: &str| all.iter().any(|migration| migration.version == version);
+    let unknown = applied.iter().filter(|applied| !known(&applied.version));
+    if let Some(unknown) = unknown.map(|applied| &applied.version).max() {
+        return Err(SchemaError::TooNew(unknown.clone()));
+    }
+    let is_applied = |migration: &&Migration| applied.iter().any(|applied| applied.version == migration.version);
+    Ok(all.iter().filter(|migration| !is_applied(migration)).collect())
+}
+
+/// An error unless the database has all of them.
+pub(super) fn check(all: &[Migration], applied: &[Applied]) -> Result<(), SchemaError> {
+    match pending(all, applied)?.len() {
+        0 => Ok(()),
+        missing => Err(SchemaError::Missing(missing)),
+    }
+}

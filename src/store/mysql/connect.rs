@@ -1,0 +1,82 @@
+//! Connecting to MySQL or MariaDB, with or without TLS.
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncMysqlConnection;
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+
+use crate::store::{
+    StoreError,
+    pool::Connect,
+    url::{DatabaseUrl, ServerUrl, TlsMode},
+};
+
+/// What every connection is told first. The messages of errors are read, so they must be in one language.
+const SESSION: [&str; 3] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION innodb_lock_wait_timeout = 10",
+    "SET SESSION lc_messages = 'en_US'",
+];
+
+/// Everything that is needed for one more connection.
+#[derive(Clone)]
+pub(in crate::store) struct Connector(Opts);
+
+impl Connector {
+    pub(super) fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+        let opts = Opts::from_url(url.driver()).map_err(|error| StoreError::Connect {
+            url: DatabaseUrl::Mysql(url.clone()).to_string(),
+            reason: error.to_string(),
+        })?;
+        let builder = OptsBuilder::from_opts(opts)
+            .init(SESSION.to_vec())
+            // diesel-async has a cache of its own.
+            .stmt_cache_size(0)
+            // A row that is found and not changed counts, as on the other databases.
+            .client_found_rows(true)
+            .tcp_keepalive(Some(30_000_u32))
+            .ssl_opts(tls(url));
+        Ok(Self(builder.into()))
+    }
+
+    /// Which database this is, among those of this process.
+    pub(super) fn identity(&self) -> String {
+        let opts = &self.0;
+        format!(
+            "mysql {} {} {}",
+            opts.ip_or_hostname(),
+            opts.tcp_port(),
+            opts.db_name().unwrap_or_default()
+        )
+    }
+}
+
+impl Connect for Connector {
+    type Connection = AsyncMysqlConnection;
+
+    async fn connect(&self) -> ConnectionResult<AsyncMysqlConnection> {
+        let conn = Conn::new(self.0.clone()).await;
+        let conn = conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+        AsyncMysqlConnection::try_from(conn).await
+    }
+}
+
+fn tls(url: &ServerUrl) -> Option<SslOpts> {
+    if url.tls == TlsMode::Disable {
+        return None;
+    }
+    // The driver takes the process's provider. If the application has chosen one, it stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let opts = SslOpts::default();
+    let opts = match &url.ca {
+        Some(path) => opts
+            .with_root_certs(vec![path.clone().into()])
+            .with_disable_built_in_roots(true),
+        None => opts,
+    };
+    Some(match url.tls {
+        TlsMode::VerifyFull => opts,
+        _ => opts
+            .with_danger_skip_domain_validation(true)
+            .with_danger_accept_invalid_certs(url.ca.is_none()),
+    })
+}

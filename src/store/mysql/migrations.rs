@@ -1,0 +1,138 @@
+//! The versions of the tables in MySQL and MariaDB.
+
+use diesel::{
+    QueryResult, QueryableByName,
+    sql_types::{BigInt, Nullable, Text},
+};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
+
+const MIGRATIONS: [Migration; 3] = [
+    migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
+    migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
+    migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
+];
+
+/// Held by whoever migrates this database. Its end is the end of the connection, if nothing else.
+const LOCK: &str = "SELECT CAST(GET_LOCK(LEFT(CONCAT('gaia_migrations.', DATABASE()), 64), 300) AS SIGNED) AS number";
+const UNLOCK: &str = "SELECT CAST(RELEASE_LOCK(LEFT(CONCAT('gaia_migrations.', DATABASE()), 64)) AS SIGNED) AS number";
+
+const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
+    version varchar(50) NOT NULL PRIMARY KEY, run_on datetime NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+
+/// In a migration, the comment before a statement that must not be run twice names a column it makes.
+const UNLESS: &str = "-- unless ";
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    number: Option<i64>,
+}
+
+/// Runs what is missing. Each statement commits by itself here, so that a run which is killed leaves some done: those are
+/// told by the columns they make. Processes that start together wait for the first one, then find nothing to do.
+pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
+    // A database that is as it should be is not written to: the user may not even be allowed to.
+    if pending(&MIGRATIONS, &applied(conn).await?)?.is_empty() {
+        return Ok(());
+    }
+    if number(conn, LOCK).await? != Some(1) {
+        return Err(SchemaError::Failed(
+            "another process has been migrating for five minutes".to_owned(),
+        ));
+    }
+    execute(conn, CREATE_VERSIONS).await?;
+    for migration in pending(&MIGRATIONS, &applied(conn).await?)? {
+        for statement in statements(migration.sql) {
+            if !is_done(conn, &statement).await? {
+                execute(conn, &statement.sql).await?;
+            }
+        }
+        diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES (?)")
+            .bind::<Text, _>(migration.version)
+            .execute(conn)
+            .await?;
+    }
+    number(conn, UNLOCK).await?;
+    Ok(())
+}
+
+/// Whether the tables are those of this version.
+pub(super) async fn check(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
+    crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
+}
+
+async fn applied(conn: &mut AsyncMysqlConnection) -> QueryResult<Vec<Applied>> {
+    let tables = "SELECT COUNT(*) AS number FROM information_schema.tables \
+                  WHERE table_schema = DATABASE() AND table_name = 'gaia_migrations'";
+    match number(conn, tables).await? {
+        Some(0) => Ok(Vec::new()),
+        _ => diesel::sql_query(APPLIED).load(conn).await,
+    }
+}
+
+async fn number(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<Option<i64>> {
+    let row: Number = diesel::sql_query(sql).get_result(conn).await?;
+    Ok(row.number)
+}
+
+async fn execute(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<()> {
+    diesel::sql_query(sql).execute(conn).await.map(drop)
+}
+
+struct Statement {
+    sql: String,
+    /// Table and column that it makes, if it must not be run twice.
+    makes: Option<(String, String)>,
+}
+
+/// The statements of a migration: each ends with a semicolon at the end of a line.
+fn statements(sql: &str) -> Vec<Statement> {
+    let statement = |text: &str| {
+        let lines = || text.lines().map(str::trim_end);
+        let makes = lines().find_map(|line| line.strip_prefix(UNLESS)?.split_once('.'));
+        let sql: Vec<&str> = lines().filter(|line| !line.starts_with("--")).collect();
+        Statement {
+            sql: sql.join("\n").trim().to_owned(),
+            makes: makes.map(|(table, column)| (table.to_owned(), column.to_owned())),
+        }
+    };
+    let statements = sql.split(";\n").map(statement);
+    statements.filter(|statement| !statement.sql.is_empty()).collect()
+}
+
+async fn is_done(conn: &mut AsyncMysqlConnection, statement: &Statement) -> QueryResult<bool> {
+    let Some((table, column)) = &statement.makes else {
+        return Ok(false);
+    };
+    let columns: Number = diesel::sql_query(
+        "SELECT COUNT(*) AS number FROM information_schema.columns \
+         WHERE table_schema = DATABASE() AND table_name = ? AND column_name = ?",
+    )
+    .bind::<Text, _>(table)
+    .bind::<Text, _>(column)
+    .get_result(conn)
+    .await?;
+    Ok(columns.number != Some(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_alters_says_what_it_makes() {
+        for migration in MIGRATIONS {
+            let statements = statements(migration.sql);
+            assert!(!statements.is_empty());
+            for statement in statements {
+                let is_repeatable = statement.sql.starts_with("CREATE TABLE IF NOT EXISTS");
+                assert_eq!(is_repeatable, statement.makes.is_none(), "{}", statement.sql);
+                if let Some((_, column)) = statement.makes {
+                    assert!(statement.sql.contains(&column), "{}", statement.sql);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What MySQL and MariaDB do in their own way. Everything here is in the words of both.
+//!
+//! Neither has partial indexes (generated columns stand for them), nor `UPDATE … RETURNING`: rows are picked and locked in
+//! the order of their keys, then changed, in one short transaction at READ COMMITTED, where no gap is ever locked. A batch
+//! travels as one JSON text.
+
+mod connect;
+mod migrations;
+mod runs;
+mod tasks;
+
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
+
+use super::{
+    Claim, Claimed, StoreError,
+    db::sealed,
+    pool::{Connect, Connections, on_server},
+    rows::{NewTaskRow, Writes, Written},
+    url::ServerUrl,
+    wake::Wake,
+};
+use crate::domain::AddedTask;
+use connect::Connector;
+
+pub(super) type Lease = super::pool::Lease<Connector>;
+
+#[derive(Clone)]
+pub(super) struct Mysql {
+    pub(super) connections: Connections<Connector>,
+    connector: Connector,
+}
+
+/// Runs a diesel-async expression in a transaction. One that fails is rolled back.
+macro_rules! in_transaction {
+    ($lease:expr, |$conn:ident| $work:expr) => {
+        on_server!($lease, |$conn| {
+            $conn.batch_execute("START TRANSACTION").await?;
+            let done = $work;
+            let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+            $conn.batch_execute(end).await?;
+            done
+        })
+    };
+}
+
+impl Mysql {
+    pub(super) async fn connect(url: &ServerUrl) -> Result<Self, StoreError> {
+        let connector = Connector::new(url)?;
+        let connections = Connections::open(url, &connector).await?;
+        Ok(Self { connections, connector })
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.connections.url().shown().to_owned()
+    }
+
+    pub(super) fn identity(&self) -> String {
+        self.connector.identity()
+    }
+
+    /// On a connection of its own: a long migration is no reason to give up.
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let mut conn = self.single().await?;
+        migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
+    }
+
+    pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
+        let mut conn = self.single().await?;
+        migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
+    }
+
+    async fn single(&self) -> Result<AsyncMysqlConnection, StoreError> {
+        self.connector.connect().await.map_err(|error| StoreError::Connect {
+            url: self.url(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Looks first: an idle theme costs one small query, and takes no lock.
+    pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let peek = on_server!(lease, |conn| tasks::peek(conn, &claim).await)?;
+        if !peek.has_work(now) {
+            return Ok(Claimed {
+                tasks: Vec::new(),
+                next_due: peek.next_due(),
+            });
+        }
+        Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, now).await)?)
+    }
+
+    pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(in_transaction!(lease, |conn| runs::write(conn, &writes).await)?)
+    }
+
+    pub(super) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
+    }
+}
+
+impl Wake for Mysql {}
+
+impl sealed::Insert for AsyncMysqlConnection {
+    async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
+        Ok(tasks::insert(self, &rows.0).await?)
+    }
+}

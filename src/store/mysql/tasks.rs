@@ -1,0 +1,235 @@
+//! Claiming and adding tasks.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{
+    Insertable, OptionalExtension, QueryResult, QueryableByName,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_types::{BigInt, Nullable, Text, Timestamp},
+};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+use crate::{
+    domain::AddedTask,
+    store::{
+        Claim, Claimed,
+        parts::{parts, runs_of},
+        rows::{ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        schema::asynctasks,
+    },
+};
+
+// ---- claiming ----
+
+const PEEK: &str = "SELECT \
+    EXISTS (SELECT 1 FROM asynctasks WHERE due_theme = ?) AS due, \
+    (SELECT MIN(run_at) FROM asynctasks WHERE later_theme = ?) AS next_due";
+
+/// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
+const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
+    WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
+
+const PROMOTE: &str = "UPDATE asynctasks t \
+    JOIN JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked ON t.id = picked.id SET t.run_at = NULL";
+
+macro_rules! pick_sql {
+    ($index:literal, $which:literal) => {
+        concat!(
+            "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, priority, timeout_ms, \
+             retry_delay_ms, lease_owner, lease_token, log_id, last_run_time FROM asynctasks FORCE INDEX (",
+            $index,
+            ") WHERE due_theme = ? AND EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = ?) \
+             AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) ",
+            $which,
+            " FOR UPDATE SKIP LOCKED"
+        )
+    };
+}
+
+const PICK_DUE: &str = pick_sql!("gaia_tasks_claim", "ORDER BY priority DESC, id LIMIT ?");
+const PICK_ONE: &str = pick_sql!("PRIMARY", "AND id = ?");
+
+const CLAIM: &str = "UPDATE asynctasks t \
+    JOIN JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked ON t.id = picked.id \
+    SET t.task_status = 'Running', t.lease_owner = ?, t.lease_token = t.lease_token + 1, t.last_run_time = ?, \
+    t.update_time = ?, t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, t.progress = NULL, \
+    t.progress_note = NULL";
+
+/// What waits.
+#[derive(QueryableByName)]
+pub(super) struct Peek {
+    #[diesel(sql_type = BigInt)]
+    due: i64,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    next_due: Option<NaiveDateTime>,
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Peek {
+    pub(super) fn has_work(&self, now: NaiveDateTime) -> bool {
+        self.due != 0 || self.has_come(now)
+    }
+
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.next_due.map(|at| at.and_utc())
+    }
+
+    fn has_come(&self, now: NaiveDateTime) -> bool {
+        self.next_due.is_some_and(|at| at <= now)
+    }
+}
+
+pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<Peek> {
+    diesel::sql_query(PEEK)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(&claim.theme)
+        .get_result(conn)
+        .await
+}
+
+/// Inside a transaction.
+pub(super) async fn claim(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    peek: &Peek,
+    now: NaiveDateTime,
+) -> QueryResult<Claimed> {
+    let mut next_due = peek.next_due();
+    // What is promoted now is claimed now; the next look tells what comes after it. What somebody else holds waits for the
+    // scan interval.
+    if peek.has_come(now) && promote(conn, claim, now).await? == 0 {
+        next_due = None;
+    }
+    let mut rows: Vec<ClaimedRow> = Vec::new();
+    for id in claim.first.iter().take(claim.limit) {
+        rows.extend(pick(conn, PICK_ONE, claim, *id).await?);
+    }
+    let rest = claim.limit.saturating_sub(rows.len());
+    if rest > 0 {
+        let wanted: Vec<i64> = rows.iter().map(ClaimedRow::id).collect();
+        let rest = i64::try_from(claim.limit).unwrap_or(i64::MAX);
+        let due = pick(conn, PICK_DUE, claim, rest).await?;
+        // Rows of our own that are picked twice are not locked for us.
+        rows.extend(due.into_iter().filter(|row| !wanted.contains(&row.id())));
+        rows.truncate(claim.limit);
+    }
+    let run = uuid::Uuid::now_v7().simple().to_string();
+    if !rows.is_empty() {
+        diesel::sql_query(CLAIM)
+            .bind::<Text, _>(ids(rows.iter().map(ClaimedRow::id)))
+            .bind::<Text, _>(&claim.node)
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(now)
+            .bind::<Text, _>(&run)
+            .execute(conn)
+            .await?;
+    }
+    let claimed = rows.into_iter().map(|row| row.claimed(&claim.node, &run, now).into());
+    Ok(Claimed {
+        tasks: claimed.collect(),
+        next_due,
+    })
+}
+
+async fn pick(conn: &mut AsyncMysqlConnection, sql: &str, claim: &Claim, which: i64) -> QueryResult<Vec<ClaimedRow>> {
+    diesel::sql_query(sql)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(which)
+        .load(conn)
+        .await
+}
+
+async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let picked: Vec<Id> = diesel::sql_query(PICK_LATER)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Timestamp, _>(now)
+        .bind::<BigInt, _>(most)
+        .load(conn)
+        .await?;
+    if picked.is_empty() {
+        return Ok(0);
+    }
+    diesel::sql_query(PROMOTE)
+        .bind::<Text, _>(ids(picked.into_iter().map(|row| row.id)))
+        .execute(conn)
+        .await
+}
+
+/// A JSON list, in the order in which rows are locked.
+fn ids(ids: impl Iterator<Item = i64>) -> String {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+    format!("[{}]", ids.join(","))
+}
+
+// ---- adding ----
+
+const FIRST_ID: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED) AS first, \
+    CAST(@@auto_increment_increment AS SIGNED) AS step";
+
+const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks WHERE system_name = ? AND live_key = ?";
+
+#[derive(QueryableByName)]
+struct Ids {
+    #[diesel(sql_type = BigInt)]
+    first: i64,
+    #[diesel(sql_type = BigInt)]
+    step: i64,
+}
+
+pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    let mut added = Vec::with_capacity(rows.len());
+    for run in runs_of(rows, |row| row.unique_key.is_some()) {
+        if run[0].unique_key.is_some() {
+            for row in run {
+                added.push(insert_keyed(conn, row).await?);
+            }
+        } else {
+            for part in parts(run) {
+                added.extend(insert_many(conn, part).await?);
+            }
+        }
+    }
+    Ok(added)
+}
+
+/// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
+async fn insert_many(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    insert_rows(conn, rows).await?;
+    let ids: Ids = diesel::sql_query(FIRST_ID).get_result(conn).await?;
+    let ids = (0_i64..).map(|at| ids.first + at * ids.step);
+    Ok(ids.take(rows.len()).map(AddedTask::new).collect())
+}
+
+async fn insert_rows(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<usize> {
+    rows.insert_into(asynctasks::table).execute(conn).await
+}
+
+/// A row that is refused does not spoil the transaction.
+async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    for _ in 0..TRIES_OF_A_KEY {
+        match insert_many(conn, std::slice::from_ref(row)).await {
+            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
+            added => return added.map(|added| added[0]),
+        }
+        let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
+            .bind::<Text, _>(&row.system_name)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .get_result(conn)
+            .await
+            .optional()?;
+        if let Some(holder) = holder {
+            return Ok(AddedTask::duplicate_of(holder.id));
+        }
+        // The task that was in the way has ended in between.
+    }
+    Err(key_is_elusive())
+}

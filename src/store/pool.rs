@@ -1,0 +1,195 @@
+//! Connections to a database server, pooled.
+//!
+//! A connection goes back to the pool only if its last statement came to its end: one that failed in a way that may be the
+//! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed.
+
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
+use diesel::{
+    ConnectionError, ConnectionResult, QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use diesel_async::pooled_connection::PoolableConnection;
+
+use super::{StoreError, error::is_conflict, url::ServerUrl};
+
+/// How long a statement may take. A server that has stopped to answer without closing the connection must not hold an actor
+/// for ever; the network's own limits are a quarter of an hour.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Knows how to reach a server.
+pub(super) trait Connect: Clone + Send + Sync + 'static {
+    type Connection: PoolableConnection + Send + 'static;
+
+    fn connect(&self) -> impl Future<Output = ConnectionResult<Self::Connection>> + Send;
+}
+
+/// Makes connections for a pool.
+pub(super) struct Maker<K>(K);
+
+/// Cloneable handle on the connections to one server.
+#[derive(Clone)]
+pub(super) struct Connections<K: Connect> {
+    shared: Pool<Maker<K>>,
+    /// One connection for heartbeats only: they must not queue behind anything.
+    heartbeats: Pool<Maker<K>>,
+    url: ServerUrl,
+}
+
+/// A connection, taken.
+pub(super) struct Lease<K: Connect> {
+    connection: Option<Object<Maker<K>>>,
+    pool: Pool<Maker<K>>,
+    sound: bool,
+}
+
+impl<K: Connect> Manager for Maker<K> {
+    type Type = K::Connection;
+    type Error = ConnectionError;
+
+    async fn create(&self) -> ConnectionResult<K::Connection> {
+        self.0.connect().await
+    }
+
+    async fn recycle(&self, connection: &mut K::Connection, _: &Metrics) -> RecycleResult<ConnectionError> {
+        match connection.is_broken() {
+            true => Err(RecycleError::message("it was closed, or left inside a transaction")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<K: Connect> Connections<K> {
+    /// Makes the pools and the first connection, so that what is wrong with the URL is said now.
+    pub(super) async fn open(url: &ServerUrl, connector: &K) -> Result<Self, StoreError> {
+        let connections = Self {
+            shared: pool(url, url.pool_size, connector)?,
+            heartbeats: pool(url, 1, connector)?,
+            url: url.clone(),
+        };
+        connections.lease().await?;
+        Ok(connections)
+    }
+
+    pub(super) async fn lease(&self) -> Result<Lease<K>, StoreError> {
+        self.lease_of(&self.shared).await
+    }
+
+    pub(super) async fn heartbeat(&self) -> Result<Lease<K>, StoreError> {
+        self.lease_of(&self.heartbeats).await
+    }
+
+    pub(super) fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
+    async fn lease_of(&self, pool: &Pool<Maker<K>>) -> Result<Lease<K>, StoreError> {
+        let connection = pool.get().await.map_err(|error| self.refusal(error))?;
+        Ok(Lease {
+            connection: Some(connection),
+            pool: pool.clone(),
+            sound: true,
+        })
+    }
+
+    fn refusal(&self, error: PoolError<ConnectionError>) -> StoreError {
+        let reason = match error {
+            PoolError::Timeout(deadpool::managed::TimeoutType::Wait) => {
+                return StoreError::NoConnection {
+                    pool_size: self.url.pool_size,
+                    waited: self.url.pool_timeout,
+                };
+            }
+            PoolError::Timeout(_) => format!("no connection within {:?}", self.url.connect_timeout),
+            PoolError::Backend(error) => error.to_string(),
+            error => error.to_string(),
+        };
+        StoreError::Connect {
+            url: self.url.shown().to_owned(),
+            reason,
+        }
+    }
+}
+
+fn pool<K: Connect>(url: &ServerUrl, size: usize, connector: &K) -> Result<Pool<Maker<K>>, StoreError> {
+    let timeouts = Timeouts {
+        wait: Some(url.pool_timeout),
+        create: Some(url.connect_timeout),
+        recycle: Some(url.connect_timeout),
+    };
+    Pool::builder(Maker(connector.clone()))
+        .max_size(size)
+        .timeouts(timeouts)
+        // Few busy connections rather than many idle ones.
+        .queue_mode(QueueMode::Lifo)
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| StoreError::Database(error.to_string()))
+}
+
+impl<K: Connect> Lease<K> {
+    /// The connection, for one statement or one transaction, which [`end`](Self::end) is told of. Use `on_server!`.
+    pub(super) fn begin(&mut self) -> Option<&mut K::Connection> {
+        self.sound = false;
+        self.connection.as_mut().map(|connection| &mut **connection)
+    }
+
+    pub(super) fn end<T>(&mut self, result: &QueryResult<T>) {
+        self.sound = result.as_ref().err().is_none_or(leaves_connection_sound);
+    }
+}
+
+impl<K: Connect> Drop for Lease<K> {
+    fn drop(&mut self) {
+        if !self.sound
+            && let Some(connection) = self.connection.take()
+        {
+            drop(Object::take(connection));
+            // What has hit this connection may have hit the idle ones: the server was restarted, say.
+            self.pool.retain(|_, _| false);
+        }
+    }
+}
+
+/// Errors that are about rows, not about the connection.
+fn leaves_connection_sound(error: &DieselError) -> bool {
+    match error {
+        DieselError::NotFound => true,
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => is_conflict(info.message()),
+        DieselError::DatabaseError(kind, _) => !matches!(
+            kind,
+            DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::ReadOnlyTransaction
+        ),
+        _ => false,
+    }
+}
+
+/// Ends with an error if the server gives no answer.
+pub(super) async fn in_time<T>(statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+    match tokio::time::timeout(PATIENCE, statement).await {
+        Ok(answered) => answered,
+        Err(_) => Err(closed(format!("the server gave no answer within {PATIENCE:?}"))),
+    }
+}
+
+/// The error of a connection that is not there any more.
+pub(super) fn closed(reason: String) -> DieselError {
+    DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
+}
+
+/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`].
+macro_rules! on_server {
+    ($lease:expr, |$conn:ident| $query:expr) => {{
+        let lease = &mut $lease;
+        let result = match lease.begin() {
+            Some($conn) => $crate::store::pool::in_time(async { $query }).await,
+            None => Err($crate::store::pool::closed("the connection was given back".to_owned())),
+        };
+        lease.end(&result);
+        result
+    }};
+}
+pub(super) use on_server;

@@ -1,0 +1,85 @@
+//! Connecting to PostgreSQL, with or without TLS.
+
+use std::sync::Arc;
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use tokio_postgres::{Config, NoTls, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls;
+use crate::store::{
+    StoreError,
+    pool::Connect,
+    url::{DatabaseUrl, ServerUrl, TlsMode},
+};
+
+/// Everything that is needed for one more connection.
+#[derive(Clone)]
+pub(in crate::store) struct Connector {
+    config: Arc<Config>,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Connector {
+    pub(super) fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+        let refused = |reason: String| StoreError::Connect {
+            url: DatabaseUrl::Postgres(url.clone()).to_string(),
+            reason,
+        };
+        let mut config: Config = url
+            .driver()
+            .parse()
+            .map_err(|error: tokio_postgres::Error| refused(error.to_string()))?;
+        config.connect_timeout(url.connect_timeout);
+        // A peer that vanished without a word is found out.
+        config.keepalives_idle(std::time::Duration::from_secs(30));
+        config.tcp_user_timeout(std::time::Duration::from_secs(30));
+        if config.get_application_name().is_none() {
+            config.application_name("gaia-actors");
+        }
+        config.ssl_mode(match url.tls {
+            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Prefer => SslMode::Prefer,
+            TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
+        });
+        let tls = match url.tls {
+            TlsMode::Disable => None,
+            mode => Some(tls::connector(mode, url.ca.as_deref()).map_err(refused)?),
+        };
+        Ok(Self {
+            config: Arc::new(config),
+            tls,
+        })
+    }
+
+    /// Which database this is, among those of this process.
+    pub(super) fn identity(&self) -> String {
+        let config = &self.config;
+        format!(
+            "postgres {:?} {:?} {:?} {:?}",
+            config.get_hosts(),
+            config.get_ports(),
+            config.get_dbname().or(config.get_user()),
+            config.get_options()
+        )
+    }
+}
+
+impl Connect for Connector {
+    type Connection = AsyncPgConnection;
+
+    async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+        let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(error.to_string());
+        match &self.tls {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(bad)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Wake-ups across processes: `NOTIFY gaia_tasks, '<theme>'` and `NOTIFY gaia_requests`.
+//!
+//! They carry no data; whoever hears one looks at the tables. Plain SQL may send them too.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use diesel::{QueryResult, sql_types::Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::{StreamExt, pin_mut};
+
+use super::connect::Connector;
+use crate::{
+    backoff::Backoff,
+    store::{
+        pool::{Connect, Connections, on_server},
+        wake::Heard,
+    },
+};
+
+const TASKS: &str = "gaia_tasks";
+const REQUESTS: &str = "gaia_requests";
+
+/// The least time between two announcements of one thing: a burst of inserts is one announcement at its beginning and one
+/// every so often, not one each.
+const APART: Duration = Duration::from_millis(10);
+
+/// Between the name and the sender. No theme holds it.
+const SEPARATOR: char = '\n';
+
+/// Tells other processes that there is something to look at.
+pub(super) struct Announcer {
+    connections: Connections<Connector>,
+    /// Tells this process's announcements from those of others: it need not hear its own.
+    origin: String,
+    /// When each thing was last announced; in the future if that is still to come.
+    sent: Mutex<HashMap<(&'static str, String), Instant>>,
+}
+
+impl Announcer {
+    pub(super) fn new(connections: Connections<Connector>) -> Self {
+        Self {
+            connections,
+            origin: format!("{:016x}", fastrand::u64(..)),
+            sent: Mutex::default(),
+        }
+    }
+
+    pub(super) fn origin(&self) -> String {
+        self.origin.clone()
+    }
+
+    /// Announces it, without waiting for it.
+    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>) {
+        let (channel, name) = match what {
+            Heard::Tasks(theme) => (TASKS, theme),
+            Heard::Requests | Heard::Anything => (REQUESTS, ""),
+        };
+        let Some(wait) = self.turn(channel, name) else { return };
+        let (announcer, name) = (Arc::clone(self), name.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            announcer.send(channel, &name).await;
+        });
+    }
+
+    /// How long to wait with the next announcement; `None` if one is waiting already, which will do for this one too.
+    fn turn(&self, channel: &'static str, name: &str) -> Option<Duration> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let last = sent.entry((channel, name.to_owned())).or_insert(now - APART);
+        if *last > now {
+            return None;
+        }
+        *last = now.max(*last + APART);
+        Some(*last - now)
+    }
+
+    /// A failure only means that others find the work by their next look.
+    async fn send(&self, channel: &str, name: &str) {
+        let sent = async {
+            let mut lease = self.connections.lease().await?;
+            let payload = format!("{name}{SEPARATOR}{}", self.origin);
+            on_server!(lease, |conn| notify(conn, channel, &payload).await)?;
+            Ok::<_, crate::store::StoreError>(())
+        };
+        if let Err(error) = sent.await {
+            log::debug!("cannot notify others on channel {channel}: {error}");
+        }
+    }
+}
+
+/// Announces waiting tasks of a theme inside the transaction that is open on `conn`: it is sent if that commits.
+pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str) -> QueryResult<()> {
+    notify(conn, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
+}
+
+async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> QueryResult<()> {
+    diesel::sql_query("SELECT pg_notify($1, $2)")
+        .bind::<Text, _>(channel)
+        .bind::<Text, _>(payload)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Hears what others announce, on a connection of its own that is made again whenever it is lost.
+pub(super) struct Listener {
+    connector: Connector,
+    origin: String,
+}
+
+impl Listener {
+    pub(super) fn new(connector: Connector, origin: String) -> Self {
+        Self { connector, origin }
+    }
+
+    /// Never ends.
+    pub(super) async fn run(self, heard: impl Fn(Heard)) {
+        let mut backoff = Backoff::default();
+        loop {
+            let reason = self.listen(&heard, &mut backoff).await;
+            let wait = backoff.failed();
+            log::warn!("not listening for wake-ups, will try again in {wait:.1?}: {reason}");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Listens until the connection is lost, and says why.
+    async fn listen(&self, heard: &impl Fn(Heard), backoff: &mut Backoff) -> String {
+        let mut conn = match self.connector.connect().await {
+            Ok(conn) => conn,
+            Err(error) => return error.to_string(),
+        };
+        let subscribe = format!("LISTEN {TASKS}; LISTEN {REQUESTS}");
+        if let Err(error) = conn.batch_execute(&subscribe).await {
+            return error.to_string();
+        }
+        backoff.succeeded();
+        // Whatever was announced before this moment was not heard.
+        heard(Heard::Anything);
+        let notifications = conn.notifications_stream();
+        pin_mut!(notifications);
+        loop {
+            match notifications.next().await {
+                Some(Ok(notification)) => self.hear(&notification.channel, &notification.payload, heard),
+                Some(Err(error)) => return error.to_string(),
+                None => return "the connection was closed".to_owned(),
+            }
+        }
+    }
+
+    fn hear(&self, channel: &str, payload: &str, heard: &impl Fn(Heard)) {
+        let (name, origin) = payload.split_once(SEPARATOR).unwrap_or((payload, ""));
+        if origin == self.origin {
+            return;
+        }
+        match channel {
+            TASKS => heard(Heard::Tasks(name)),
+            _ => heard(Heard::Requests),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The versions of the tables in PostgreSQL.
+
+use diesel::{
+    QueryResult,
+    sql_types::{Bool, Text},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+
+use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
+
+const MIGRATIONS: [Migration; 3] = [
+    migration!("postgres", "20261122000001", "2026-11-22-000001_guide_tables"),
+    migration!("postgres", "20261122000002", "2026-11-22-000002_gaia_columns"),
+    migration!("postgres", "20261122000003", "2026-11-22-000003_theme_size"),
+];
+
+/// Held by whoever migrates; the number is this crate's own.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7164021877312013)";
+
+const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
+    version VARCHAR(50) NOT NULL PRIMARY KEY, run_on TIMESTAMP NOT NULL DEFAULT (now() AT TIME ZONE 'UTC'))";
+
+/// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
+/// find nothing to do. A transaction that is left open by an error ends with its connection.
+pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
+    // A database that is as it should be is not written to: the user may not even be allowed to.
+    if pending(&MIGRATIONS, &applied(conn).await?)?.is_empty() {
+        return Ok(());
+    }
+    conn.batch_execute(&format!("BEGIN; {LOCK}; {CREATE_VERSIONS}")).await?;
+    for migration in pending(&MIGRATIONS, &applied(conn).await?)? {
+        conn.batch_execute(migration.sql).await?;
+        diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES ($1)")
+            .bind::<Text, _>(migration.version)
+            .execute(conn)
+            .await?;
+    }
+    Ok(conn.batch_execute("COMMIT").await?)
+}
+
+/// Whether the tables are those of this version.
+pub(super) async fn check(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
+    crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
+}
+
+async fn applied(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Applied>> {
+    let there: bool = diesel::dsl::sql::<Bool>("SELECT to_regclass('gaia_migrations') IS NOT NULL")
+        .get_result(conn)
+        .await?;
+    match there {
+        false => Ok(Vec::new()),
+        true => diesel::sql_query(APPLIED).load(conn).await,
+    }
+}

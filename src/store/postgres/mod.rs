@@ -1,0 +1,123 @@
+//! What PostgreSQL does in its own way.
+//!
+//! A claim is one statement and so is a batch of finished runs, its records included: one round trip, one commit.
+
+mod connect;
+mod listen;
+mod migrations;
+mod runs;
+mod tasks;
+mod tls;
+
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+
+use super::{
+    Claim, Claimed, StoreError,
+    db::sealed,
+    pool::{Connect, Connections, on_server},
+    rows::{NewTaskRow, Writes, Written},
+    url::ServerUrl,
+    wake::{Heard, Wake},
+};
+use crate::domain::AddedTask;
+use connect::Connector;
+use listen::{Announcer, Listener};
+
+pub(super) type Lease = super::pool::Lease<Connector>;
+
+#[derive(Clone)]
+pub(super) struct Postgres {
+    pub(super) connections: Connections<Connector>,
+    connector: Connector,
+    announcer: Arc<Announcer>,
+}
+
+impl Postgres {
+    pub(super) async fn connect(url: &ServerUrl) -> Result<Self, StoreError> {
+        let connector = Connector::new(url)?;
+        let connections = Connections::open(url, &connector).await?;
+        Ok(Self {
+            announcer: Arc::new(Announcer::new(connections.clone())),
+            connections,
+            connector,
+        })
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.connections.url().shown().to_owned()
+    }
+
+    pub(super) fn identity(&self) -> String {
+        self.connector.identity()
+    }
+
+    /// On a connection of its own: a long migration is no reason to give up.
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let mut conn = self.single().await?;
+        migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
+    }
+
+    pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
+        let mut conn = self.single().await?;
+        migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
+    }
+
+    async fn single(&self) -> Result<AsyncPgConnection, StoreError> {
+        self.connector.connect().await.map_err(|error| StoreError::Connect {
+            url: self.url(),
+            reason: error.to_string(),
+        })
+    }
+
+    pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| tasks::claim(conn, &claim, now).await)?)
+    }
+
+    pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| runs::write(conn, &writes).await)?)
+    }
+
+    pub(super) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| {
+            if tasks::is_one_statement(&rows) {
+                return tasks::insert(conn, &rows).await;
+            }
+            conn.batch_execute("BEGIN").await?;
+            let added = tasks::insert(conn, &rows).await;
+            let end = if added.is_ok() { "COMMIT" } else { "ROLLBACK" };
+            conn.batch_execute(end).await?;
+            added
+        })?)
+    }
+}
+
+impl Wake for Postgres {
+    const HEARS_OTHERS: bool = true;
+
+    fn announce(&self, what: Heard<'_>) {
+        self.announcer.announce(what);
+    }
+
+    async fn listen(&self, heard: impl Fn(Heard<'_>)) {
+        let listener = Listener::new(self.connector.clone(), self.announcer.origin());
+        listener.run(heard).await;
+    }
+}
+
+impl sealed::Insert for AsyncPgConnection {
+    async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
+        let rows = rows.0;
+        let added = tasks::insert(self, &rows).await?;
+        if let Some(row) = rows.first() {
+            // Sent when the caller's transaction commits, to this process too: nobody else tells it.
+            listen::tell(self, &row.system_name, "").await?;
+        }
+        Ok(added)
+    }
+}

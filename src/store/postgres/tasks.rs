@@ -1,0 +1,230 @@
+//! Claiming and adding tasks.
+
+use chrono::NaiveDateTime;
+use diesel::{
+    OptionalExtension, QueryResult, QueryableByName,
+    sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::{
+    domain::AddedTask,
+    store::{
+        Claim, Claimed,
+        parts::{parts, runs_of},
+        rows::{ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+    },
+};
+
+// ---- claiming ----
+
+/// The partial indexes serve because the statuses stand in the text.
+const PEEK: &str = "SELECT \
+    EXISTS (SELECT 1 FROM asynctasks \
+      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) AS due, \
+    (SELECT run_at FROM asynctasks \
+      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL \
+      ORDER BY run_at LIMIT 1) AS next_due";
+
+/// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
+const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
+      SELECT id FROM asynctasks \
+      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= $2 \
+      ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
+    UPDATE asynctasks SET run_at = NULL FROM come WHERE asynctasks.id = come.id";
+
+macro_rules! claim_sql {
+    ($which:literal) => {
+        concat!(
+            "WITH picked AS MATERIALIZED ( \
+               SELECT id FROM asynctasks \
+               WHERE system_name = $4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL \
+               AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
+               AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) ",
+            $which,
+            " FOR UPDATE OF asynctasks SKIP LOCKED) \
+             UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = t.lease_token + 1, \
+             last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
+             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
+             FROM picked WHERE t.id = picked.id \
+             RETURNING t.id, t.service_name, t.method_name, t.arg, t.retry_time, t.max_retry_time, t.priority, \
+             t.timeout_ms, t.retry_delay_ms, t.lease_owner, t.lease_token, t.log_id, t.last_run_time"
+        )
+    };
+}
+
+const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT $5");
+const CLAIM_THESE: &str = claim_sql!("AND id = ANY($5) ORDER BY id");
+
+#[derive(QueryableByName)]
+struct Peek {
+    #[diesel(sql_type = Bool)]
+    due: bool,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    next_due: Option<NaiveDateTime>,
+}
+
+/// Looks first: an idle theme costs one small query, and takes no lock.
+pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Claimed> {
+    let peek: Peek = diesel::sql_query(PEEK)
+        .bind::<Text, _>(&claim.theme)
+        .get_result(conn)
+        .await?;
+    let mut next_due = peek.next_due.map(|at| at.and_utc());
+    let has_come = peek.next_due.is_some_and(|at| at <= now);
+    // What is promoted now is claimed now; the next look tells what comes after it. What somebody else holds waits for the
+    // scan interval.
+    if has_come && promote(conn, claim, now).await? == 0 {
+        next_due = None;
+    }
+    if !peek.due && !has_come {
+        return Ok(Claimed {
+            tasks: Vec::new(),
+            next_due,
+        });
+    }
+    let run = uuid::Uuid::now_v7().simple().to_string();
+    let mut rows: Vec<ClaimedRow> = Vec::new();
+    if !claim.first.is_empty() {
+        let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
+        rows = diesel::sql_query(CLAIM_THESE)
+            .bind::<Text, _>(&claim.node)
+            .bind::<Timestamp, _>(now)
+            .bind::<Text, _>(&run)
+            .bind::<Text, _>(&claim.theme)
+            .bind::<Array<BigInt>, _>(first)
+            .load(conn)
+            .await?;
+    }
+    let rest = claim.limit.saturating_sub(rows.len());
+    if rest > 0 {
+        let due: Vec<ClaimedRow> = diesel::sql_query(CLAIM_DUE)
+            .bind::<Text, _>(&claim.node)
+            .bind::<Timestamp, _>(now)
+            .bind::<Text, _>(&run)
+            .bind::<Text, _>(&claim.theme)
+            .bind::<BigInt, _>(i64::try_from(rest).unwrap_or(i64::MAX))
+            .load(conn)
+            .await?;
+        rows.extend(due);
+    }
+    Ok(Claimed {
+        tasks: rows.into_iter().map(Into::into).collect(),
+        next_due,
+    })
+}
+
+async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    diesel::sql_query(PROMOTE)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Timestamp, _>(now)
+        .bind::<BigInt, _>(most)
+        .execute(conn)
+        .await
+}
+
+// ---- adding ----
+
+/// Ids are given in the order of the rows.
+const INSERT_MANY: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
+       priority, run_at, timeout_ms, retry_delay_ms) \
+    SELECT $1, service, method, name, arg, retries, 'Wait', $2, $2, priority, run_at, timeout, delay \
+    FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY \
+      AS added (service, method, name, arg, retries, priority, run_at, timeout, delay, at) \
+    ORDER BY at RETURNING id";
+
+const INSERT_KEYED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+    VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7, $8, $9, $10, $11, $12) \
+    ON CONFLICT DO NOTHING RETURNING id";
+
+const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
+    WHERE system_name = $1 AND unique_key = $2 AND task_status IN ('Wait', 'Retry', 'Running')";
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Whether [`insert`] needs no transaction around it to be all or nothing.
+pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
+    rows.len() <= 1 || (rows.iter().all(|row| row.unique_key.is_none()) && parts(rows).count() == 1)
+}
+
+pub(super) async fn insert(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    let mut added = Vec::with_capacity(rows.len());
+    for run in runs_of(rows, |row| row.unique_key.is_some()) {
+        if run[0].unique_key.is_some() {
+            for row in run {
+                added.push(insert_keyed(conn, row).await?);
+            }
+        } else {
+            for part in parts(run) {
+                added.extend(insert_many(conn, part).await?);
+            }
+        }
+    }
+    Ok(added)
+}
+
+async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
+        rows.iter().map(column).collect()
+    }
+    let mut ids: Vec<Id> = diesel::sql_query(INSERT_MANY)
+        .bind::<Text, _>(&rows[0].system_name)
+        .bind::<Timestamp, _>(rows[0].create_time)
+        .bind::<Array<Text>, _>(all(rows, |row| row.service_name.as_str()))
+        .bind::<Array<Text>, _>(all(rows, |row| row.method_name.as_str()))
+        .bind::<Array<Text>, _>(all(rows, |row| row.task_name.as_str()))
+        .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
+        .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time))
+        .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
+        .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
+        .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
+        .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+        .load(conn)
+        .await?;
+    // `RETURNING` promises no order, but a later row has a greater id.
+    ids.sort_unstable_by_key(|row| row.id);
+    Ok(ids.into_iter().map(|row| AddedTask::new(row.id)).collect())
+}
+
+async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    for _ in 0..TRIES_OF_A_KEY {
+        let inserted: Option<Id> = diesel::sql_query(INSERT_KEYED)
+            .bind::<Text, _>(&row.system_name)
+            .bind::<Text, _>(&row.service_name)
+            .bind::<Text, _>(&row.method_name)
+            .bind::<Text, _>(&row.task_name)
+            .bind::<Text, _>(&row.arg)
+            .bind::<Integer, _>(row.max_retry_time)
+            .bind::<Timestamp, _>(row.create_time)
+            .bind::<Integer, _>(row.priority)
+            .bind::<Nullable<Timestamp>, _>(row.run_at)
+            .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+            .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .get_result(conn)
+            .await
+            .optional()?;
+        if let Some(row) = inserted {
+            return Ok(AddedTask::new(row.id));
+        }
+        let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
+            .bind::<Text, _>(&row.system_name)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .get_result(conn)
+            .await
+            .optional()?;
+        if let Some(holder) = holder {
+            return Ok(AddedTask::duplicate_of(holder.id));
+        }
+        // The task that was in the way has ended in between.
+    }
+    Err(key_is_elusive())
+}
