@@ -25,7 +25,8 @@ use crate::{
 ///
 /// It is an actor too: start a clone, and the same operations are messages to its address.
 ///
-/// ```
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 /// use actix::Actor;
 /// use gaia_actors::{AddTask, Gaia, NewTask};
 ///

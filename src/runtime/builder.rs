@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix::Actor;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner};
@@ -40,7 +41,8 @@ pub struct GaiaBuilder {
     lease: Option<Duration>,
     grace: Option<Duration>,
     migrate: Option<bool>,
-    retention: Option<Option<Duration>>,
+    /// Zero: for ever.
+    retention: Option<Duration>,
     clock: Clock,
     handlers: Vec<(String, String, Endpoint)>,
     themes: Vec<String>,
@@ -107,7 +109,7 @@ impl GaiaBuilder {
     /// deleted in small batches, about once a minute.
     pub fn retention(self, retention: impl Into<Option<Duration>>) -> Self {
         Self {
-            retention: Some(retention.into()),
+            retention: Some(retention.into().unwrap_or_default()),
             ..self
         }
     }
@@ -149,7 +151,13 @@ impl GaiaBuilder {
     /// [`Error::Invalid`] with every fault of the settings, [`Error::Store`] if the database cannot be opened or its tables
     /// are not this version's, [`Error::Registry`] for a method registered twice, [`Error::AlreadyScheduled`],
     /// [`Error::Start`].
-    pub async fn start(mut self) -> Result<Gaia, Error> {
+    pub async fn start(self) -> Result<Gaia, Error> {
+        // Boxed: what the drivers' futures hold is nobody else's business, nor their compiler's.
+        let start: BoxFuture<'_, _> = Box::pin(self.build());
+        start.await
+    }
+
+    async fn build(mut self) -> Result<Gaia, Error> {
         self.config.check()?;
         let defaults = defaults(&self.config);
         let of_theme = |theme| SchedulerOptions {
@@ -163,10 +171,8 @@ impl GaiaBuilder {
         let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
         let grace = self.grace.unwrap_or(Duration::from_secs_f64(node.grace));
         let migrate = self.migrate.unwrap_or(node.migrate);
-        let retention = self.retention.unwrap_or_else(|| {
-            let seconds = Some(node.retention).filter(|seconds| *seconds > 0.0);
-            seconds.map(Duration::from_secs_f64)
-        });
+        let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
+        let retention = Some(retention).filter(|retention| !retention.is_zero());
         self.check(arbiters, lease)?;
 
         let control = Control::start()?;
@@ -178,7 +184,7 @@ impl GaiaBuilder {
             None => self.config.async_task_url()?.to_owned(),
         };
         // On the control thread: there the store does its work, whatever callers do.
-        let store = control.run(open(url, self.clock, migrate)).await??;
+        let store = control.run(Box::pin(open(url, self.clock, migrate))).await??;
 
         let registry = RegistryActor::calling_on(threads.clone());
         let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| registry);

@@ -33,7 +33,8 @@ use crate::{
 
 /// Cloneable handle on the runtime of this process: its registry, its schedulers, its node.
 ///
-/// ```
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 /// use gaia_actors::prelude::*;
 ///
 /// #[actix_rt::main]

@@ -22,6 +22,7 @@ pub(super) enum Db {
 }
 
 /// A connection taken for one statement, or for a few in a row.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack for one statement")]
 pub(super) enum Lease {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Lease),

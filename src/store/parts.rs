@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn parts_hold_so_many_items_and_bytes() {
         assert_eq!(counts(&[]), [0; 0]);
-        assert_eq!(counts(&[1; 2_500]), [1_000, 1_000, 500]);
+        assert_eq!(counts(&vec![1; 2_500]), [1_000, 1_000, 500]);
         assert_eq!(counts(&[BYTES / 2; 5]), [2, 2, 1]);
         assert_eq!(counts(&[BYTES * 2, 1, BYTES * 2]), [1, 1, 1]);
     }

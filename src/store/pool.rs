@@ -11,6 +11,7 @@ use diesel::{
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use diesel_async::pooled_connection::PoolableConnection;
+use futures_util::future::BoxFuture;
 
 use super::{StoreError, error::is_conflict, url::ServerUrl};
 
@@ -132,7 +133,7 @@ impl<K: Connect> Lease<K> {
     /// The connection, for one statement or one transaction, which [`end`](Self::end) is told of. Use `on_server!`.
     pub(super) fn begin(&mut self) -> Option<&mut K::Connection> {
         self.sound = false;
-        self.connection.as_mut().map(|connection| &mut **connection)
+        self.connection.as_deref_mut()
     }
 
     pub(super) fn end<T>(&mut self, result: &QueryResult<T>) {
@@ -167,8 +168,8 @@ fn leaves_connection_sound(error: &DieselError) -> bool {
     }
 }
 
-/// Ends with an error if the server gives no answer.
-pub(super) async fn in_time<T>(statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+/// Ends with an error if the server gives no answer. Boxed: the drivers' futures are large and deep.
+pub(super) async fn in_time<T>(statement: BoxFuture<'_, QueryResult<T>>) -> QueryResult<T> {
     match tokio::time::timeout(PATIENCE, statement).await {
         Ok(answered) => answered,
         Err(_) => Err(closed(format!("the server gave no answer within {PATIENCE:?}"))),
@@ -185,7 +186,7 @@ macro_rules! on_server {
     ($lease:expr, |$conn:ident| $query:expr) => {{
         let lease = &mut $lease;
         let result = match lease.begin() {
-            Some($conn) => $crate::store::pool::in_time(async { $query }).await,
+            Some($conn) => $crate::store::pool::in_time(Box::pin(async { $query })).await,
             None => Err($crate::store::pool::closed("the connection was given back".to_owned())),
         };
         lease.end(&result);

@@ -1,6 +1,7 @@
 //! Helpers for the tests of applications: an in-memory runtime, time that a hand moves, and questions about the queue.
 //!
-//! ```
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use std::time::Duration;
 //! use gaia_actors::{prelude::*, testing::TestGaia};
 //!
@@ -39,7 +40,7 @@ use crate::{Clock, Error, Gaia, GaiaBuilder, ListTasks, MAX_PAGE_SIZE, PageReque
 /// How long [`TestGaia::drain`] waits, in real time, before it says that something hangs.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// A [`Gaia`] on a database in memory, whose time stands still until it is [`advance`](Self::advance)d: scheduled tasks,
+/// A [`Gaia`] on a database in memory (or any other), whose time stands still until it is [`advance`](Self::advance)d: scheduled tasks,
 /// retries, snoozes and timeouts wait for that. It is a [`Gaia`] for everything else.
 #[derive(Debug, Clone)]
 pub struct TestGaia {
@@ -52,10 +53,19 @@ impl TestGaia {
     ///
     /// # Errors
     /// As for [`GaiaBuilder::start`].
+    #[cfg(feature = "sqlite")]
     pub async fn start(builder: GaiaBuilder) -> Result<Self, Error> {
+        Self::start_on("sqlite::memory:", builder).await
+    }
+
+    /// The same, but on the database with this URL: for what only that kind of database does.
+    ///
+    /// # Errors
+    /// As for [`GaiaBuilder::start`].
+    pub async fn start_on(url: impl Into<String>, builder: GaiaBuilder) -> Result<Self, Error> {
         let start = DateTime::<Utc>::from_timestamp(1_767_225_600, 0).unwrap_or_default();
         let clock = Clock::manual(start);
-        let builder = builder.database("sqlite::memory:").clock(clock.clone());
+        let builder = builder.database(url).clock(clock.clone());
         Ok(Self {
             gaia: builder.start().await?,
             clock,

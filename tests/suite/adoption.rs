@@ -17,61 +17,23 @@ async fn working(database: &Database) -> (Gaia, Scheduler) {
     (gaia, demo)
 }
 
-/// The guide's columns, in SQLite's words, with a row in it and not one column of ours.
-const GUIDE: &str = "
-    CREATE TABLE asynctasks (
-      id INTEGER PRIMARY KEY AUTOINCREMENT, service_name varchar(255) NOT NULL, method_name varchar(255) NOT NULL,
-      task_name varchar(255) NOT NULL, arg text, max_retry_time int(11) DEFAULT '3', system_name varchar(100) NOT NULL,
-      task_status varchar(50) DEFAULT 'Wait', last_run_time datetime DEFAULT NULL, last_run_end_time datetime DEFAULT NULL,
-      last_run_duration bigint(20) DEFAULT '0', create_time datetime DEFAULT CURRENT_TIMESTAMP,
-      update_time datetime DEFAULT CURRENT_TIMESTAMP, retry_time int(11) DEFAULT '0', last_result text, last_err_msg text,
-      log_id varchar(100) DEFAULT NULL);
-    CREATE TABLE asynctask_exec_row (
-      id INTEGER PRIMARY KEY AUTOINCREMENT, task_id bigint(20) NOT NULL, task_status varchar(50) DEFAULT NULL,
-      last_result text, last_err_msg text, last_run_time datetime DEFAULT NULL, last_run_end_time datetime DEFAULT NULL,
-      last_run_duration bigint(20) DEFAULT '0', log_id varchar(100) DEFAULT NULL,
-      create_time datetime DEFAULT CURRENT_TIMESTAMP);
-    INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, max_retry_time)
-      VALUES ('Demo', 'Echo', '创建订单', '{\"order\": 1}', 'demo', 3);
-    INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, task_status)
-      VALUES ('Demo', 'Echo', 'left behind', '1', 'demo', 'Running');
-    INSERT INTO asynctask_exec_row (task_id, task_status) VALUES (99, 'Success');";
-
-#[actix_rt::test]
-async fn tables_of_the_guide_are_adopted_with_their_rows() {
-    let database = Database::fresh();
-    database.execute(GUIDE);
-    let (gaia, demo) = working(&database).await;
-    let task = ended(&demo, 1).await;
-    assert_eq!((task.status, task.name.as_str()), (TaskStatus::Success, "创建订单"));
-    assert_eq!(task.last_result.as_deref(), Some("{\"order\":1}"));
-    // What another framework runs, or has left behind, is not ours to judge; people may cancel it and retry.
-    assert_eq!(
-        demo.get_task_detail(2).await.expect("is there").status,
-        TaskStatus::Running
-    );
-    demo.cancel_task(2).await.expect("nobody runs it");
-    demo.retry_task(2).await.expect("is Cancelled");
-    assert_eq!(ended(&demo, 2).await.status, TaskStatus::Success);
-    gaia.stop().await.expect("stops");
-}
-
 #[actix_rt::test]
 async fn rows_of_plain_sql_with_only_the_guides_columns_are_executed() {
     let database = Database::fresh();
     let (gaia, demo) = working(&database).await;
-    database.execute(
+    let soon = database.in_seconds(1);
+    database.execute(&format!(
         "INSERT INTO asynctasks (service_name, method_name, task_name, system_name) VALUES ('Demo', 'Echo', 'no arg', 'demo');
          INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name) VALUES ('Demo', 'Echo', 'empty', '', 'demo');
          INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, max_retry_time, retry_time)
            VALUES ('Demo', 'Echo', 'nulls', '\"x\"', 'demo', NULL, NULL);
          INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, max_retry_time)
-           VALUES ('Demo', 'Echo', 'not JSON', '{oops', 'demo', -5);
+           VALUES ('Demo', 'Echo', 'not JSON', '{{oops', 'demo', -5);
          INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, task_status)
            VALUES ('Demo', 'Echo', 'odd', '1', 'demo', 'Sleeping');
          INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, run_at)
-           VALUES ('Demo', 'Echo', 'due', '2', 'demo', datetime('now', '+1 seconds'));",
-    );
+           VALUES ('Demo', 'Echo', 'due', '2', 'demo', {soon});"
+    ));
     let results = ["null", "null", "\"x\""];
     for (id, result) in (1..).zip(results) {
         assert_eq!(ended(&demo, id).await.last_result.as_deref(), Some(result));
@@ -91,27 +53,6 @@ async fn rows_of_plain_sql_with_only_the_guides_columns_are_executed() {
 }
 
 #[actix_rt::test]
-async fn a_start_time_that_nobody_can_read_holds_up_no_other_task() {
-    let database = Database::fresh();
-    let (gaia, demo) = working(&database).await;
-    for run_at in ["tomorrow", "2099-01-01", "23:59"] {
-        database.execute(&format!(
-            "INSERT INTO asynctasks (service_name, method_name, task_name, system_name, run_at) \
-             VALUES ('Demo', 'Echo', 'odd', 'demo', '{run_at}')"
-        ));
-    }
-    let id = demo.add_task(task("Echo")).await.expect("is added").id;
-    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
-    let due = demo
-        .add_task(task("Echo").run_at(chrono::Utc::now() + chrono::TimeDelta::milliseconds(300)))
-        .await
-        .expect("is added");
-    assert_eq!(ended(&demo, due.id).await.status, TaskStatus::Success);
-    assert_eq!(demo.status().await.expect("runs here").database_errors, 0);
-    gaia.stop().await.expect("stops");
-}
-
-#[actix_rt::test]
 async fn a_row_that_plain_sql_puts_back_to_wait_runs_again() {
     let database = Database::fresh();
     let (gaia, demo) = working(&database).await;
@@ -127,21 +68,6 @@ async fn a_row_that_plain_sql_puts_back_to_wait_runs_again() {
     })
     .await;
     gaia.stop().await.expect("stops");
-}
-
-/// The application's own migrations are noted in diesel's table, in the same file.
-#[actix_rt::test]
-async fn the_applications_own_diesel_migrations_are_its_own() {
-    let database = Database::fresh();
-    database.execute(
-        "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
-         INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')",
-    );
-    let (gaia, demo) = working(&database).await;
-    let id = demo.add_task(task("Echo")).await.expect("is added").id;
-    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
-    gaia.stop().await.expect("stops");
-    assert_eq!(database.number("SELECT COUNT(*) FROM __diesel_schema_migrations"), 1);
 }
 
 #[actix_rt::test]

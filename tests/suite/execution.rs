@@ -9,19 +9,19 @@ use std::{
 };
 
 use actix::{Actor, Context, Handler, ResponseFuture};
-use gaia_actors::{Endpoint, ExecRecord, Outcome, Task, async_fn, blocking_fn, prelude::*, testing::TestGaia};
+use gaia_actors::{Endpoint, ExecRecord, Outcome, Task, async_fn, blocking_fn, prelude::*};
 use serde_json::{Value, json};
 
-use crate::support::{Database, Gate, THEME, ended, eventually, options, task};
+use crate::support::{Database, Gate, THEME, Tested, ended, eventually, options, task};
 
 /// A runtime whose time stands still, with one handler `Demo.Run`.
-async fn with(handler: impl Into<Endpoint>) -> (TestGaia, Scheduler) {
+async fn with(handler: impl Into<Endpoint>) -> (Tested, Scheduler) {
     with_options(handler, SchedulerOptions::new(THEME)).await
 }
 
-async fn with_options(handler: impl Into<Endpoint>, options: SchedulerOptions) -> (TestGaia, Scheduler) {
+async fn with_options(handler: impl Into<Endpoint>, options: SchedulerOptions) -> (Tested, Scheduler) {
     let builder = Gaia::builder().handler("Demo", "Run", handler).scheduler(options);
-    let gaia = TestGaia::start(builder).await.expect("starts");
+    let gaia = Tested::start(builder).await;
     let demo = gaia.scheduler(THEME).expect("is a theme");
     (gaia, demo)
 }
@@ -255,7 +255,8 @@ async fn a_blocking_run_that_takes_too_long_is_told_and_its_late_end_counts_for_
         told.send(())?;
         Ok("late")
     });
-    let (_gaia, demo) = real(handler, options()).await;
+    let database = Database::fresh();
+    let (_gaia, demo) = real(&database, handler, options()).await;
     let slow = task("Run").timeout(Duration::from_millis(30)).max_retry(0);
     let task = run(&demo, slow).await;
     assert_eq!(task.last_error.as_deref(), Some("timed out after 30ms"));
@@ -263,10 +264,9 @@ async fn a_blocking_run_that_takes_too_long_is_told_and_its_late_end_counts_for_
     assert_eq!(records(&demo, task.id).await.len(), 1);
 }
 
-/// A runtime on a file, in real time.
-async fn real(handler: impl Into<Endpoint>, options: SchedulerOptions) -> (Gaia, Scheduler) {
-    let builder = Gaia::builder().database("sqlite::memory:").arbiters(2);
-    let builder = builder.handler("Demo", "Run", handler).scheduler(options);
+/// A runtime in real time.
+async fn real(database: &Database, handler: impl Into<Endpoint>, options: SchedulerOptions) -> (Gaia, Scheduler) {
+    let builder = database.builder().handler("Demo", "Run", handler).scheduler(options);
     let gaia = builder.start().await.expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     (gaia, demo)
@@ -283,7 +283,8 @@ async fn a_cancelled_handler_is_told_and_may_clean_up() {
         }
         Ok("finished all the same")
     });
-    let (_gaia, demo) = real(handler, options().cancel_grace(Duration::from_secs(60))).await;
+    let database = Database::fresh();
+    let (_gaia, demo) = real(&database, handler, options().cancel_grace(Duration::from_secs(60))).await;
     for (obey, status) in [(true, TaskStatus::Cancelled), (false, TaskStatus::Success)] {
         let id = demo.add_task(task("Run").args(&obey)).await.expect("is added").id;
         entries.recv().await.expect("runs");
@@ -295,7 +296,8 @@ async fn a_cancelled_handler_is_told_and_may_clean_up() {
 #[actix_rt::test]
 async fn a_cancelled_handler_that_does_not_listen_is_dropped_after_the_grace() {
     let gate = Gate::closed();
-    let (_gaia, demo) = real(gate.handler(), options()).await;
+    let database = Database::fresh();
+    let (_gaia, demo) = real(&database, gate.handler(), options()).await;
     let id = demo.add_task(task("Run")).await.expect("is added").id;
     gate.entered(1).await;
     demo.cancel_task(id).await.expect("runs");
@@ -364,7 +366,9 @@ async fn higher_priority_runs_first_and_older_before_younger() {
 #[actix_rt::test]
 async fn progress_is_written_while_the_task_runs() {
     let (go, wait) = tokio::sync::watch::channel(false);
+    let database = Database::fresh();
     let (gaia, demo) = real(
+        &database,
         async_fn(async move |ctx: TaskContext, _: Value| {
             for percent in 0..=250 {
                 ctx.progress(percent, format!("step {percent} 🚀"));
@@ -389,7 +393,9 @@ async fn progress_is_written_while_the_task_runs() {
 #[actix_rt::test]
 async fn progress_is_written_although_outcomes_never_pause() {
     let (go, wait) = tokio::sync::watch::channel(false);
+    let database = Database::fresh();
     let (gaia, demo) = real(
+        &database,
         async_fn(async move |ctx: TaskContext, long: bool| {
             ctx.progress(7, "begun");
             if long {

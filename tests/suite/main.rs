@@ -11,6 +11,8 @@ mod outage;
 mod pool;
 mod processes;
 mod registry;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod starting;
 mod stopping;
 mod support;

@@ -6,14 +6,13 @@ use actix::Actor;
 use gaia_actors::{
     AddTasks, CancelAnswer, CountByStatus, Error, GetAllSchedulerStatus, GetSchedulerStatus, GetTaskDetail,
     GetTaskExecRecords, PauseTheme, ReceiveTask, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor, async_fn, prelude::*,
-    testing::TestGaia,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Database, Gate, PATIENCE, THEME, ended, options, refusal, task, total};
+use crate::support::{Database, Gate, PATIENCE, THEME, Tested, ended, options, refusal, task, total};
 
-async fn client() -> (TestGaia, Scheduler) {
-    let gaia = TestGaia::start(Gaia::builder()).await.expect("starts");
+async fn client() -> (Tested, Scheduler) {
+    let gaia = Tested::start(Gaia::builder()).await;
     let scheduler = gaia.scheduler(THEME).expect("is a theme");
     (gaia, scheduler)
 }
@@ -262,8 +261,8 @@ async fn a_retry_by_hand_starts_anew_and_keeps_the_history() {
 
 #[actix_rt::test]
 async fn a_quick_queued_task_does_not_wait_for_a_scan() {
-    let gaia = Database::fresh();
-    let gaia = gaia
+    let database = Database::fresh();
+    let gaia = database
         .builder()
         .handler("Demo", "Noop", noop())
         .scheduler(options().scan_interval(Duration::from_secs(3_600)))

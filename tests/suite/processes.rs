@@ -8,7 +8,7 @@ use std::{
 use gaia_actors::prelude::*;
 use serde_json::json;
 
-use crate::support::{Database, NodeProcess, PATIENCE, THEME, effects, ended, eventually, task};
+use crate::support::{Database, NodeProcess, NumberAndTime, PATIENCE, THEME, effects, ended, eventually, task};
 
 /// Nodes on one file, killed and restarted at random. `GAIA_SOAK_SECONDS` makes it long; see CONTRIBUTING.md.
 #[actix_rt::test]
@@ -72,11 +72,11 @@ async fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing_that_su
     // One record for each claim, and one claim for each attempt.
     let records = count("SELECT COUNT(*) FROM asynctask_exec_row");
     assert_eq!(
-        count("SELECT COUNT(*) FROM (SELECT DISTINCT task_id, lease_token FROM asynctask_exec_row)"),
+        count("SELECT COUNT(*) FROM (SELECT DISTINCT task_id, lease_token FROM asynctask_exec_row) AS claims"),
         records
     );
     assert_eq!(
-        count("SELECT COUNT(*) FROM (SELECT DISTINCT task_id, attempt FROM asynctask_exec_row)"),
+        count("SELECT COUNT(*) FROM (SELECT DISTINCT task_id, attempt FROM asynctask_exec_row) AS attempts"),
         records
     );
     client.stop().await.expect("stops");
@@ -84,29 +84,10 @@ async fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing_that_su
 
 /// When each task's Success was recorded, in milliseconds.
 fn success_times(database: &Database) -> HashMap<i64, i64> {
-    use diesel::{
-        QueryableByName, RunQueryDsl,
-        sql_types::{BigInt, Text},
-    };
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        task_id: i64,
-        #[diesel(sql_type = Text)]
-        create_time: String,
-    }
-    let sql = "SELECT task_id, create_time FROM asynctask_exec_row WHERE task_status = 'Success'";
-    let rows: Vec<Row> = diesel::sql_query(sql)
-        .load(&mut database.connection())
-        .expect("answers");
-    rows.into_iter()
-        .map(|row| {
-            let format = "%Y-%m-%d %H:%M:%S%.f";
-            let at = chrono::NaiveDateTime::parse_from_str(&row.create_time, format).expect("is a time");
-            // Rounded up: the time is the end of the run, and its start has whole milliseconds.
-            (row.task_id, at.and_utc().timestamp_millis() + 1)
-        })
-        .collect()
+    let sql = "SELECT task_id AS number, create_time AS time FROM asynctask_exec_row WHERE task_status = 'Success'";
+    // Rounded up: the time is the end of the run, and its start has whole milliseconds.
+    let entry = |row: NumberAndTime| (row.number, row.time.and_utc().timestamp_millis() + 1);
+    database.times(sql).into_iter().map(entry).collect()
 }
 
 #[actix_rt::test]

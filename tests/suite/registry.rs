@@ -3,7 +3,7 @@
 use gaia_actors::{Call, CallError, MethodName, Registry, RegistryError, async_fn, blocking_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::refusal;
+use crate::support::{Database, refusal};
 
 fn answering(text: &'static str) -> gaia_actors::Endpoint {
     async_fn(async move |_, _: Value| Ok(text))
@@ -135,8 +135,9 @@ async fn no_handler_is_called_on_the_thread_of_the_actors() {
         let thread = std::thread::current();
         Ok(thread.name().unwrap_or_default().to_owned())
     });
-    let gaia = Gaia::builder()
-        .database("sqlite::memory:")
+    let database = Database::fresh();
+    let gaia = database
+        .builder()
         .handler("Demo", "Thread", thread)
         .start()
         .await

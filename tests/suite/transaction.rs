@@ -1,17 +1,51 @@
 //! Adding a task inside the caller's own transaction.
 
-use diesel::{SqliteConnection, result::Error::RollbackTransaction};
-use diesel_async::{
-    AsyncConnection, RunQueryDsl, SimpleAsyncConnection, sync_connection_wrapper::SyncConnectionWrapper,
-};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, THEME, ended, options, refusal, task};
+use crate::support::{Database, Kind, THEME, ended, options, refusal, task};
 
-type Connection = SyncConnectionWrapper<SqliteConnection>;
+/// Runs the body with a connection of the application's, of whatever type the database has.
+macro_rules! with_connection {
+    ($database:expr, |$conn:ident| $body:expr) => {
+        match $database.kind() {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => {
+                type Connection =
+                    diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::SqliteConnection>;
+                let $conn = &mut Connection::establish(&$database.path().to_string_lossy())
+                    .await
+                    .expect("opens");
+                // The actors write to the same file.
+                $conn
+                    .batch_execute("PRAGMA busy_timeout = 20000; BEGIN IMMEDIATE")
+                    .await
+                    .expect("begins");
+                $body
+            }
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => {
+                let conn = diesel_async::AsyncPgConnection::establish(&$database.url()).await;
+                let $conn = &mut conn.expect("connects");
+                $conn.batch_execute("BEGIN").await.expect("begins");
+                $body
+            }
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => {
+                let conn = diesel_async::AsyncMysqlConnection::establish(&$database.url()).await;
+                let $conn = &mut conn.expect("connects");
+                $conn.batch_execute("START TRANSACTION").await.expect("begins");
+                $body
+            }
+        }
+    };
+}
 
-async fn shop(database: &Database) -> (Gaia, Scheduler, Connection) {
+const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)";
+const ORDER: &str = "INSERT INTO orders (id, amount) VALUES (1, 7)";
+
+async fn shop(database: &Database) -> (Gaia, Scheduler) {
     let gaia = database
         .builder()
         .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
@@ -20,35 +54,27 @@ async fn shop(database: &Database) -> (Gaia, Scheduler, Connection) {
         .await
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)");
-    let mut conn = Connection::establish(&database.path().to_string_lossy())
-        .await
-        .expect("opens");
-    // The actors write to the same file.
-    conn.batch_execute("PRAGMA busy_timeout = 20000").await.expect("is set");
-    (gaia, demo, conn)
+    database.execute(ORDERS);
+    (gaia, demo)
 }
 
 #[actix_rt::test]
 async fn a_task_exists_if_the_transaction_commits() {
     let database = Database::fresh();
-    let (gaia, demo, mut conn) = shop(&database).await;
-    let added = conn
-        .immediate_transaction(async |conn| {
-            let insert = "INSERT INTO orders (amount) VALUES (7)";
-            diesel::sql_query(insert).execute(conn).await?;
-            let added = demo.add_task_on(conn, task("Noop").unique_key("k")).await;
-            let added = added.map_err(|_| RollbackTransaction)?;
-            // Nobody sees it yet, not even the handle.
-            let text = refusal(demo.get_task_detail(added.id).await);
-            assert!(text.contains("has no task"), "{text}");
-            // A duplicate does not spoil the transaction.
-            let again = demo.add_task_on(conn, task("Noop").unique_key("k")).await;
-            assert!(again.map_err(|_| RollbackTransaction)?.duplicate);
-            Ok::<_, diesel::result::Error>(added)
-        })
-        .await
-        .expect("commits");
+    let (gaia, demo) = shop(&database).await;
+    let added = with_connection!(database, |conn| {
+        diesel::sql_query(ORDER).execute(conn).await.expect("is inserted");
+        let keyed = || task("Noop").unique_key("k");
+        let added = demo.add_task_on(conn, keyed()).await.expect("is added");
+        // Nobody sees it yet, not even the handle.
+        let text = refusal(demo.get_task_detail(added.id).await);
+        assert!(text.contains("has no task"), "{text}");
+        // A duplicate does not spoil the transaction.
+        let again = demo.add_task_on(conn, keyed()).await.expect("answers");
+        assert_eq!((again.id, again.duplicate), (added.id, true));
+        conn.batch_execute("COMMIT").await.expect("commits");
+        added
+    });
     demo.task_quick_queue(added.id);
     assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
     assert_eq!(database.number("SELECT COUNT(*) FROM orders"), 1);
@@ -58,18 +84,13 @@ async fn a_task_exists_if_the_transaction_commits() {
 #[actix_rt::test]
 async fn no_task_exists_if_the_transaction_rolls_back() {
     let database = Database::fresh();
-    let (gaia, demo, mut conn) = shop(&database).await;
-    let rolled_back = conn
-        .immediate_transaction(async |conn| {
-            let added = demo.add_task_on(conn, task("Noop")).await;
-            assert!(added.is_ok(), "{added:?}");
-            Err::<(), _>(RollbackTransaction)
-        })
-        .await;
-    assert!(rolled_back.is_err());
+    let (gaia, demo) = shop(&database).await;
+    with_connection!(database, |conn| {
+        demo.add_task_on(conn, task("Noop")).await.expect("is added");
+        conn.batch_execute("ROLLBACK").await.expect("rolls back");
+        let text = refusal(demo.add_task_on(conn, task("")).await);
+        assert!(text.contains("method is empty"), "{text}");
+    });
     assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 0);
-
-    let text = refusal(demo.add_task_on(&mut conn, task("")).await);
-    assert!(text.contains("method is empty"), "{text}");
     gaia.stop().await.expect("stops");
 }

@@ -71,12 +71,13 @@ impl Announcer {
     fn turn(&self, channel: &'static str, name: &str) -> Option<Duration> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let last = sent.entry((channel, name.to_owned())).or_insert(now - APART);
-        if *last > now {
+        let last = sent.get(&(channel, name.to_owned())).copied();
+        if last.is_some_and(|last| last > now) {
             return None;
         }
-        *last = now.max(*last + APART);
-        Some(*last - now)
+        let next = last.map_or(now, |last| now.max(last + APART));
+        sent.insert((channel, name.to_owned()), next);
+        Some(next.saturating_duration_since(now))
     }
 
     /// A failure only means that others find the work by their next look.

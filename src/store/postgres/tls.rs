@@ -59,13 +59,12 @@ struct AnyHost {
 
 impl AnyHost {
     fn new(provider: Arc<CryptoProvider>, ca: Option<&Path>) -> Result<Self, String> {
-        let authority = match ca {
-            None => None,
-            Some(_) => {
-                let roots = Arc::new(roots(ca)?);
-                let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
-                Some(verifier.map_err(|error| error.to_string())?)
-            }
+        let authority = if ca.is_some() {
+            let roots = Arc::new(roots(ca)?);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            Some(verifier.map_err(|error| error.to_string())?)
+        } else {
+            None
         };
         Ok(Self { provider, authority })
     }

@@ -117,19 +117,15 @@ fn redacted(url: &str) -> String {
         return without_secret_pairs(url);
     };
     let rest = without_secret_pairs(rest);
-    match rest.rfind('@') {
-        Some(at) => {
-            let user = rest[..at].split(':').next().unwrap_or("");
-            format!("{scheme}://{user}:***{}", &rest[at..])
-        }
-        None => {
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let (host, path) = rest.split_at(end);
-            match host.split_once(':') {
-                Some((host, port)) if port.parse::<u16>().is_err() => format!("{scheme}://{host}:***{path}"),
-                _ => format!("{scheme}://{rest}"),
-            }
-        }
+    if let Some(at) = rest.rfind('@') {
+        let user = rest[..at].split(':').next().unwrap_or("");
+        return format!("{scheme}://{user}:***{}", &rest[at..]);
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    match host.split_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_err() => format!("{scheme}://{host}:***{path}"),
+        _ => format!("{scheme}://{rest}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The URL of a database server: what is ours in it is taken out, the rest is left to the driver.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
@@ -94,7 +94,7 @@ impl ServerUrl {
         let mut left = Vec::new();
         for (key, value) in pairs(query) {
             match key {
-                "pool_size" => url.pool_size = number(key, value, 1, 10_000)?,
+                "pool_size" => url.pool_size = number(key, value, &(1..=10_000))?,
                 "pool_timeout" => url.pool_timeout = millis(key, value)?,
                 "connect_timeout" => url.connect_timeout = millis(key, value)?,
                 "sslrootcert" => {
@@ -140,15 +140,15 @@ impl Allowed {
 }
 
 fn millis(key: &str, value: &str) -> Result<Duration, String> {
-    number(key, value, 1, 3_600_000).map(Duration::from_millis)
+    number(key, value, &(1..=3_600_000)).map(Duration::from_millis)
 }
 
-fn number<T>(key: &str, value: &str, least: T, most: T) -> Result<T, String>
+fn number<T>(key: &str, value: &str, range: &RangeInclusive<T>) -> Result<T, String>
 where
     T: FromStr + PartialOrd + fmt::Display,
 {
-    let parsed = value.parse().ok().filter(|number| (&least..=&most).contains(&number));
-    parsed.ok_or_else(|| format!("{key} is {value:?}, expected {least} to {most}"))
+    let parsed = value.parse().ok().filter(|number| range.contains(number));
+    parsed.ok_or_else(|| format!("{key} is {value:?}, expected {} to {}", range.start(), range.end()))
 }
 
 impl fmt::Debug for ServerUrl {

@@ -1,8 +1,11 @@
 //! What the tests share: fresh databases, gates that tests open and close, and worker processes.
 
+mod database;
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
+    ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -12,70 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{Connection, connection::SimpleConnection, sqlite::SqliteConnection};
-use gaia_actors::{Gaia, GaiaBuilder, Task, TaskStatus, async_fn, prelude::*};
+pub use database::*;
+use gaia_actors::{GaiaBuilder, Task, TaskStatus, async_fn, prelude::*, testing::TestGaia};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 pub const THEME: &str = "demo";
 
 /// Longer than anything takes here, even on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A database of one test, gone with it.
-pub struct Database {
-    folder: TempDir,
-}
-
-impl Database {
-    pub fn fresh() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join("gaia.db")
-    }
-
-    pub fn url(&self) -> String {
-        format!("sqlite:{}", self.path().display())
-    }
-
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Whoever runs plain SQL beside us: a connection of its own.
-    pub fn connection(&self) -> SqliteConnection {
-        let mut conn = SqliteConnection::establish(&self.path().to_string_lossy()).expect("opens");
-        conn.batch_execute("PRAGMA busy_timeout = 20000").expect("is set");
-        conn
-    }
-
-    pub fn execute(&self, sql: &str) {
-        self.connection().batch_execute(sql).expect("plain SQL runs");
-    }
-
-    /// The one number that a query answers with.
-    pub fn number(&self, sql: &str) -> i64 {
-        use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
-        #[derive(QueryableByName)]
-        struct Number {
-            #[diesel(sql_type = BigInt)]
-            number: i64,
-        }
-        let sql = format!("SELECT ({sql}) AS number");
-        let row: Number = diesel::sql_query(sql)
-            .get_result(&mut self.connection())
-            .expect("plain SQL answers");
-        row.number
-    }
-
-    pub fn builder(&self) -> GaiaBuilder {
-        Gaia::builder().database(self.url()).arbiters(2)
-    }
-}
 
 /// Options under which nothing waits for long.
 pub fn options() -> SchedulerOptions {
@@ -84,6 +32,29 @@ pub fn options() -> SchedulerOptions {
         .scan_interval(Duration::from_millis(200))
         .retry(RetryPolicy::immediate())
         .cancel_grace(Duration::from_millis(200))
+}
+
+/// A runtime whose time stands still, on a database of its own.
+pub struct Tested {
+    // Dropped before its database.
+    gaia: TestGaia,
+    pub database: Database,
+}
+
+impl Tested {
+    pub async fn start(builder: GaiaBuilder) -> Self {
+        let database = Database::fresh();
+        let gaia = TestGaia::start_on(database.url(), builder).await.expect("starts");
+        Self { gaia, database }
+    }
+}
+
+impl Deref for Tested {
+    type Target = TestGaia;
+
+    fn deref(&self) -> &TestGaia {
+        &self.gaia
+    }
 }
 
 pub fn task(method: &str) -> NewTask {

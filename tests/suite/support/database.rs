@@ -1,0 +1,312 @@
+//! Databases of the tests. `GAIA_TEST_DATABASE` says which: `sqlite`, `postgres` or `mysql`.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDateTime;
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Timestamp},
+};
+use gaia_actors::{Gaia, GaiaBuilder};
+use tempfile::TempDir;
+
+/// Which kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "mysql")]
+    Mysql,
+}
+
+/// A database of one test, gone with it.
+pub struct Database {
+    kind: Kind,
+    folder: TempDir,
+    /// Its name on its server.
+    name: String,
+}
+
+/// A number and a time, as plain SQL answers with them.
+#[derive(Debug, QueryableByName)]
+pub struct NumberAndTime {
+    #[diesel(sql_type = BigInt)]
+    pub number: i64,
+    #[diesel(sql_type = Timestamp)]
+    pub time: NaiveDateTime,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+impl Kind {
+    /// What this run of the tests is to be run against.
+    pub fn of_this_run() -> Self {
+        let wanted = std::env::var("GAIA_TEST_DATABASE").unwrap_or_else(|_| Self::default_name().to_owned());
+        match wanted.as_str() {
+            #[cfg(feature = "sqlite")]
+            "sqlite" => Self::Sqlite,
+            #[cfg(feature = "postgres")]
+            "postgres" => Self::Postgres,
+            #[cfg(feature = "mysql")]
+            "mysql" => Self::Mysql,
+            other => panic!("GAIA_TEST_DATABASE is {other:?}, which is no database of this build"),
+        }
+    }
+
+    const fn default_name() -> &'static str {
+        if cfg!(feature = "sqlite") {
+            "sqlite"
+        } else if cfg!(feature = "postgres") {
+            "postgres"
+        } else {
+            "mysql"
+        }
+    }
+
+    /// The URL of a user who may create databases.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub fn admin_url(self) -> String {
+        let variable = match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => panic!("a file needs no server"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => "GAIA_TEST_POSTGRES_URL",
+            #[cfg(feature = "mysql")]
+            Self::Mysql => "GAIA_TEST_MYSQL_URL",
+        };
+        std::env::var(variable)
+            .unwrap_or_else(|_| panic!("{variable} is not set; ./scripts/test starts a server and sets it"))
+    }
+}
+
+impl Database {
+    /// A new one of the kind of this run.
+    pub fn fresh() -> Self {
+        Self::of_kind(Kind::of_this_run())
+    }
+
+    pub fn of_kind(kind: Kind) -> Self {
+        let database = Self {
+            kind,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            name: format!("gaia_{:012x}", fastrand::u64(..1 << 48)),
+        };
+        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        if database.is_on_a_server() {
+            execute(kind, &kind.admin_url(), &format!("CREATE DATABASE {}", database.name));
+        }
+        database
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn is_on_a_server(&self) -> bool {
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => false,
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            _ => true,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn url(&self) -> String {
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => format!("sqlite:{}", self.path().display()),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            kind => named(&kind.admin_url(), &self.name),
+        }
+    }
+
+    /// The URL with one more parameter.
+    pub fn url_with(&self, parameter: &str) -> String {
+        let url = self.url();
+        let joint = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{joint}{parameter}")
+    }
+
+    /// The SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("gaia.db")
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Plain SQL of somebody else, on a connection of its own.
+    pub fn execute(&self, sql: &str) {
+        execute(self.kind, &self.url(), sql);
+    }
+
+    /// The one number that a query answers with.
+    pub fn number(&self, sql: &str) -> i64 {
+        let number = match self.kind {
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => format!("SELECT CAST(({sql}) AS SIGNED) AS number"),
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => format!("SELECT CAST(({sql}) AS BIGINT) AS number"),
+        };
+        load::<Number>(self.kind, &self.url(), &number)[0].number
+    }
+
+    /// The rows of a query with the columns `number` and `time`.
+    pub fn times(&self, sql: &str) -> Vec<NumberAndTime> {
+        load(self.kind, &self.url(), sql)
+    }
+
+    /// The database's time so many seconds from now, as plain SQL.
+    pub fn in_seconds(&self, seconds: i32) -> String {
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => format!("datetime('now', '{seconds} seconds')"),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => format!("(now() AT TIME ZONE 'UTC') + interval '{seconds} seconds'"),
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => format!("UTC_TIMESTAMP(6) + INTERVAL {seconds} SECOND"),
+        }
+    }
+
+    pub fn builder(&self) -> GaiaBuilder {
+        Gaia::builder().database(self.url()).arbiters(2)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => {}
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => self.drop_database(" WITH (FORCE)"),
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => self.drop_database(""),
+        }
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+impl Database {
+    fn drop_database(&self, how: &str) {
+        // A test that fails is in trouble already.
+        if !std::thread::panicking() {
+            let sql = format!("DROP DATABASE {}{how}", self.name);
+            execute(self.kind, &self.kind.admin_url(), &sql);
+        }
+    }
+}
+
+/// The same URL for another database of the server.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub fn named(url: &str, name: &str) -> String {
+    let (url, query) = url
+        .split_once('?')
+        .map_or((url, String::new()), |(url, query)| (url, format!("?{query}")));
+    let (server, _) = url.rsplit_once('/').expect("names a database");
+    format!("{server}/{name}{query}")
+}
+
+/// Runs a diesel-async expression on a connection of its own, on a thread of its own: tests call it from inside a runtime.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+macro_rules! elsewhere {
+    ($connection:ty, $url:expr, |$conn:ident| $query:expr) => {{
+        let url = $url.to_owned();
+        let done = std::thread::scope(|scope| {
+            let piece = scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("starts").block_on(async {
+                    use diesel_async::AsyncConnection;
+                    let $conn = &mut <$connection>::establish(&url).await.expect("connects");
+                    $query
+                })
+            });
+            piece.join().expect("does not panic")
+        });
+        done.expect("plain SQL runs")
+    }};
+}
+
+/// Runs statements of plain SQL.
+pub fn execute(kind: Kind, url: &str, sql: &str) {
+    match kind {
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => {
+            use diesel::connection::SimpleConnection;
+            sqlite(url).batch_execute(sql).expect("plain SQL runs");
+        }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => elsewhere!(diesel_async::AsyncPgConnection, url, |conn| {
+            diesel_async::SimpleAsyncConnection::batch_execute(conn, sql).await
+        }),
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => elsewhere!(diesel_async::AsyncMysqlConnection, url, |conn| {
+            diesel_async::SimpleAsyncConnection::batch_execute(conn, sql).await
+        }),
+    }
+}
+
+/// A row that plain SQL answers with.
+trait Load: Sized {
+    fn load(kind: Kind, url: &str, sql: &str) -> Vec<Self>;
+}
+
+fn load<T: Load>(kind: Kind, url: &str, sql: &str) -> Vec<T> {
+    T::load(kind, url, sql)
+}
+
+macro_rules! loadable {
+    ($($row:ty),*) => {$(
+        impl Load for $row {
+            fn load(kind: Kind, url: &str, sql: &str) -> Vec<Self> {
+                match kind {
+                    #[cfg(feature = "sqlite")]
+                    Kind::Sqlite => {
+                        use diesel::RunQueryDsl;
+                        diesel::sql_query(sql).load(&mut sqlite(url)).expect("plain SQL answers")
+                    }
+                    #[cfg(feature = "postgres")]
+                    Kind::Postgres => elsewhere!(diesel_async::AsyncPgConnection, url, |conn| {
+                        diesel_async::RunQueryDsl::load(diesel::sql_query(sql), conn).await
+                    }),
+                    #[cfg(feature = "mysql")]
+                    Kind::Mysql => elsewhere!(diesel_async::AsyncMysqlConnection, url, |conn| {
+                        diesel_async::RunQueryDsl::load(diesel::sql_query(sql), conn).await
+                    }),
+                }
+            }
+        }
+    )*};
+}
+
+loadable!(Number, NumberAndTime);
+
+/// Whoever runs plain SQL beside us: a connection of its own.
+#[cfg(feature = "sqlite")]
+fn sqlite(url: &str) -> diesel::SqliteConnection {
+    use diesel::{Connection, connection::SimpleConnection};
+    let path = url.strip_prefix("sqlite:").expect("is a file");
+    let mut conn = diesel::SqliteConnection::establish(path).expect("opens");
+    conn.batch_execute("PRAGMA busy_timeout = 20000").expect("is set");
+    conn
+}
+
+#[cfg(feature = "sqlite")]
+impl Database {
+    /// A connection to the file.
+    pub fn connection(&self) -> diesel::SqliteConnection {
+        sqlite(&self.url())
+    }
+}
