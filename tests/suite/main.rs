@@ -6,14 +6,17 @@ mod adoption;
 mod clustering;
 mod execution;
 mod layers;
+mod nodes;
 mod operations;
 mod outage;
 mod pool;
 mod processes;
 mod registry;
+mod retention;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod starting;
 mod stopping;
+#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 mod transaction;

@@ -17,13 +17,16 @@ use crate::store::{
 };
 
 /// Joined to the runs of a batch: the task is still held by its run. The condition of every write about a run.
+///
+/// By key, one row after the other: a small table would be scanned instead, with every row of it locked for a moment, and
+/// claims pass over what is locked.
 macro_rules! held {
     ($columns:literal) => {
         concat!(
             "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$.id', owner VARCHAR(64) PATH '$.owner', \
              token BIGINT PATH '$.token'",
             $columns,
-            ")) i STRAIGHT_JOIN asynctasks t \
+            ")) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
              ON t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running'"
         )
     };

@@ -13,14 +13,18 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
-        rows::{ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        rows::{ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
         schema::asynctasks,
     },
 };
 
 // ---- claiming ----
 
+/// Whether the node may claim is asked here, without a lock: inside the claim, MariaDB would lock the node's row too, and pass
+/// it over while its heartbeat is written. A node that is declared dead right after this look has its claim taken over.
 const PEEK: &str = "SELECT \
+    EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may_claim, \
     EXISTS (SELECT 1 FROM asynctasks WHERE due_theme = ?) AS due, \
     (SELECT MIN(run_at) FROM asynctasks WHERE later_theme = ?) AS next_due";
 
@@ -28,8 +32,8 @@ const PEEK: &str = "SELECT \
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
     WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
-const PROMOTE: &str = "UPDATE asynctasks t \
-    JOIN JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked ON t.id = picked.id SET t.run_at = NULL";
+const PROMOTE: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
+    STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id SET t.run_at = NULL";
 
 macro_rules! pick_sql {
     ($index:literal, $which:literal) => {
@@ -37,8 +41,7 @@ macro_rules! pick_sql {
             "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, priority, timeout_ms, \
              retry_delay_ms, lease_owner, lease_token, log_id, last_run_time FROM asynctasks FORCE INDEX (",
             $index,
-            ") WHERE due_theme = ? AND EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = ?) \
-             AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) ",
+            ") WHERE due_theme = ? ",
             $which,
             " FOR UPDATE SKIP LOCKED"
         )
@@ -48,8 +51,8 @@ macro_rules! pick_sql {
 const PICK_DUE: &str = pick_sql!("gaia_tasks_claim", "ORDER BY priority DESC, id LIMIT ?");
 const PICK_ONE: &str = pick_sql!("PRIMARY", "AND id = ?");
 
-const CLAIM: &str = "UPDATE asynctasks t \
-    JOIN JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked ON t.id = picked.id \
+const CLAIM: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
+    STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id \
     SET t.task_status = 'Running', t.lease_owner = ?, t.lease_token = t.lease_token + 1, t.last_run_time = ?, \
     t.update_time = ?, t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, t.progress = NULL, \
     t.progress_note = NULL";
@@ -57,6 +60,8 @@ const CLAIM: &str = "UPDATE asynctasks t \
 /// What waits.
 #[derive(QueryableByName)]
 pub(super) struct Peek {
+    #[diesel(sql_type = BigInt)]
+    may_claim: i64,
     #[diesel(sql_type = BigInt)]
     due: i64,
     #[diesel(sql_type = Nullable<Timestamp>)]
@@ -71,11 +76,12 @@ struct Id {
 
 impl Peek {
     pub(super) fn has_work(&self, now: NaiveDateTime) -> bool {
-        self.due != 0 || self.has_come(now)
+        self.may_claim != 0 && (self.due != 0 || self.has_come(now))
     }
 
+    /// When something becomes due that the node may have.
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.next_due.map(|at| at.and_utc())
+        self.next_due.filter(|_| self.may_claim != 0).map(|at| at.and_utc())
     }
 
     fn has_come(&self, now: NaiveDateTime) -> bool {
@@ -85,6 +91,8 @@ impl Peek {
 
 pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<Peek> {
     diesel::sql_query(PEEK)
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
         .get_result(conn)
@@ -117,6 +125,9 @@ pub(super) async fn claim(
         rows.extend(due.into_iter().filter(|row| !wanted.contains(&row.id())));
         rows.truncate(claim.limit);
     }
+    if rows.is_empty() && peek.due != 0 {
+        next_due = Some(now.and_utc() + LOCKED);
+    }
     let run = uuid::Uuid::now_v7().simple().to_string();
     if !rows.is_empty() {
         diesel::sql_query(CLAIM)
@@ -137,8 +148,6 @@ pub(super) async fn claim(
 
 async fn pick(conn: &mut AsyncMysqlConnection, sql: &str, claim: &Claim, which: i64) -> QueryResult<Vec<ClaimedRow>> {
     diesel::sql_query(sql)
-        .bind::<Text, _>(&claim.theme)
-        .bind::<Text, _>(&claim.node)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
         .load(conn)

@@ -12,7 +12,7 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
-        rows::{ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        rows::{ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// The partial indexes serve because the statuses stand in the text.
 const PEEK: &str = "SELECT \
+    EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $2) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may_claim, \
     EXISTS (SELECT 1 FROM asynctasks \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) AS due, \
     (SELECT run_at FROM asynctasks \
@@ -59,6 +61,8 @@ const CLAIM_THESE: &str = claim_sql!("AND id = ANY($5) ORDER BY id");
 #[derive(QueryableByName)]
 struct Peek {
     #[diesel(sql_type = Bool)]
+    may_claim: bool,
+    #[diesel(sql_type = Bool)]
     due: bool,
     #[diesel(sql_type = Nullable<Timestamp>)]
     next_due: Option<NaiveDateTime>,
@@ -68,8 +72,12 @@ struct Peek {
 pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Claimed> {
     let peek: Peek = diesel::sql_query(PEEK)
         .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(&claim.node)
         .get_result(conn)
         .await?;
+    if !peek.may_claim {
+        return Ok(Claimed::default());
+    }
     let mut next_due = peek.next_due.map(|at| at.and_utc());
     let has_come = peek.next_due.is_some_and(|at| at <= now);
     // What is promoted now is claimed now; the next look tells what comes after it. What somebody else holds waits for the
@@ -107,6 +115,9 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
             .load(conn)
             .await?;
         rows.extend(due);
+    }
+    if rows.is_empty() && peek.due {
+        next_due = Some(now.and_utc() + LOCKED);
     }
     Ok(Claimed {
         tasks: rows.into_iter().map(Into::into).collect(),

@@ -69,19 +69,30 @@ impl Kind {
         }
     }
 
+    /// Whether there is a server of this kind for these tests.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub fn has_server(self) -> bool {
+        std::env::var(self.variable()).is_ok()
+    }
+
     /// The URL of a user who may create databases.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub fn admin_url(self) -> String {
-        let variable = match self {
+        let variable = self.variable();
+        std::env::var(variable)
+            .unwrap_or_else(|_| panic!("{variable} is not set; ./scripts/test starts a server and sets it"))
+    }
+
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    fn variable(self) -> &'static str {
+        match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite => panic!("a file needs no server"),
             #[cfg(feature = "postgres")]
             Self::Postgres => "GAIA_TEST_POSTGRES_URL",
             #[cfg(feature = "mysql")]
             Self::Mysql => "GAIA_TEST_MYSQL_URL",
-        };
-        std::env::var(variable)
-            .unwrap_or_else(|_| panic!("{variable} is not set; ./scripts/test starts a server and sets it"))
+        }
     }
 }
 
@@ -100,6 +111,7 @@ impl Database {
         #[cfg(any(feature = "postgres", feature = "mysql"))]
         if database.is_on_a_server() {
             execute(kind, &kind.admin_url(), &format!("CREATE DATABASE {}", database.name));
+            database.make_odd();
         }
         database
     }
@@ -200,6 +212,22 @@ impl Drop for Database {
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 impl Database {
+    /// An odd time zone and the strictest rules, as some server somewhere has them.
+    fn make_odd(&self) {
+        let sql = match self.kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => return,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => format!("ALTER DATABASE {} SET timezone = 'Asia/Kathmandu'", self.name),
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => "SET GLOBAL time_zone = '+08:00'; \
+                 SET GLOBAL sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+                 NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'"
+                .to_owned(),
+        };
+        execute(self.kind, &self.kind.admin_url(), &sql);
+    }
+
     fn drop_database(&self, how: &str) {
         // A test that fails is in trouble already.
         if !std::thread::panicking() {

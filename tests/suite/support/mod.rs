@@ -215,6 +215,21 @@ impl Drop for NodeProcess {
     }
 }
 
+/// The features of this build.
+const FEATURES: &str = match (
+    cfg!(feature = "sqlite"),
+    cfg!(feature = "postgres"),
+    cfg!(feature = "mysql"),
+) {
+    (true, true, true) => "sqlite,postgres,mysql",
+    (true, true, false) => "sqlite,postgres",
+    (true, false, true) => "sqlite,mysql",
+    (false, true, true) => "postgres,mysql",
+    (true, false, false) => "sqlite",
+    (false, true, false) => "postgres",
+    (false, false, _) => "mysql",
+};
+
 /// The program of `examples/node`, built from what the sources say now: `cargo test --test suite` alone builds no examples.
 pub fn node_program() -> PathBuf {
     static BUILT: Once = Once::new();
@@ -226,7 +241,15 @@ pub fn node_program() -> PathBuf {
     BUILT.call_once(|| {
         let release = profile.ends_with("release").then_some("--release");
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "node"])
+            .args([
+                "build",
+                "--quiet",
+                "--example",
+                "node",
+                "--no-default-features",
+                "--features",
+                FEATURES,
+            ])
             .args(release)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();

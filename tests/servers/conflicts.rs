@@ -1,0 +1,109 @@
+//! Transactions that meet others.
+
+use actix_rt::task::JoinHandle;
+use gaia_actors::{
+    Clock, Outcome,
+    prelude::*,
+    store::{Claim, Store},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    kinds,
+    support::{Database, Kind, THEME, task},
+};
+
+/// A transaction of somebody else, open until it is told to commit.
+pub struct Holder {
+    commit: oneshot::Sender<String>,
+    done: JoinHandle<()>,
+}
+
+impl Holder {
+    /// Begins a transaction and does this in it.
+    pub async fn of(database: &Database, sql: &str) -> Self {
+        let (commit, committed) = oneshot::channel();
+        let (began, begun) = oneshot::channel();
+        let (kind, url, sql) = (database.kind(), database.url(), sql.to_owned());
+        let done = actix_rt::spawn(async move {
+            match kind {
+                #[cfg(feature = "sqlite")]
+                Kind::Sqlite => panic!("a file has one writer"),
+                #[cfg(feature = "postgres")]
+                Kind::Postgres => {
+                    let sql = format!("BEGIN; SET LOCAL deadlock_timeout = '60s'; {sql}");
+                    hold::<diesel_async::AsyncPgConnection>(&url, &sql, began, committed).await;
+                }
+                #[cfg(feature = "mysql")]
+                Kind::Mysql => {
+                    let sql = format!("START TRANSACTION; {sql}");
+                    hold::<diesel_async::AsyncMysqlConnection>(&url, &sql, began, committed).await;
+                }
+            }
+        });
+        begun.await.expect("begins");
+        Self { commit, done }
+    }
+
+    pub async fn release(self) {
+        self.end_with("SELECT 1").await;
+    }
+
+    /// Does this as the last thing, and commits.
+    pub async fn end_with(self, sql: &str) {
+        self.commit.send(sql.to_owned()).expect("is there");
+        self.done.await.expect("commits");
+    }
+}
+
+async fn hold<C>(url: &str, sql: &str, began: oneshot::Sender<()>, committed: oneshot::Receiver<String>)
+where
+    C: diesel_async::AsyncConnection + diesel_async::SimpleAsyncConnection,
+{
+    let mut conn = C::establish(url).await.expect("connects");
+    conn.batch_execute(sql).await.expect("begins");
+    began.send(()).expect("is awaited");
+    let last = committed.await.expect("is told");
+    conn.batch_execute(&last).await.expect("runs");
+    conn.batch_execute("COMMIT").await.expect("commits");
+}
+
+/// Somebody locks two rows the other way round: the database picks us as the one who has to begin anew.
+#[actix_rt::test]
+async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
+    for kind in kinds() {
+        let database = Database::of_kind(kind);
+        let gaia = database.builder().start().await.expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
+        demo.add_tasks(vec![task("Noop"); 2]).await.expect("are added");
+        let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
+        let claim = Claim {
+            theme: THEME.to_owned(),
+            node: gaia.node_id().to_owned(),
+            limit: 2,
+            first: Vec::new(),
+        };
+        let claimed = store.claim(claim).await.expect("claims").tasks;
+        let ids: Vec<i64> = claimed.iter().map(|task| task.id).collect();
+        // Rows to make the other transaction the heavier one: MySQL lets the lighter one begin anew.
+        demo.add_tasks(vec![task("Other"); 500]).await.expect("are added");
+        let held = format!("UPDATE asynctasks SET task_name = 'held' WHERE id <> {}", ids[0]);
+        let holder = Holder::of(&database, &held).await;
+        let ends = claimed
+            .into_iter()
+            .map(|task| (task, Outcome::Succeeded(Json::null())))
+            .collect();
+        let recording = store.clone();
+        let recorded = actix_rt::spawn(async move { recording.record(ends, RetryPolicy::default()).await });
+        // It holds the first row and waits for the second.
+        actix_rt::time::sleep(std::time::Duration::from_millis(300)).await;
+        let last = format!("UPDATE asynctasks SET task_name = 'held' WHERE id = {}", ids[0]);
+        holder.end_with(&last).await;
+        let statuses = recorded.await.expect("joins").expect("writes");
+        assert_eq!(statuses, [Some(TaskStatus::Success); 2]);
+        assert!(store.conflicts() > 0, "{kind:?}: there was no conflict");
+        let records = database.number("SELECT COUNT(*) FROM asynctask_exec_row");
+        assert_eq!(records, 2);
+        gaia.stop().await.expect("stops");
+    }
+}

@@ -1,0 +1,34 @@
+//! What only the database servers can do or suffer. `./scripts/test` starts them and runs these, too.
+
+#![cfg(any(feature = "postgres", feature = "mysql"))]
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
+mod access;
+mod clock;
+mod conflicts;
+#[cfg(feature = "mysql")]
+mod guide;
+#[cfg(feature = "postgres")]
+mod notify;
+#[path = "../suite/support/mod.rs"]
+#[allow(dead_code, reason = "the suite uses all of it")]
+mod support;
+mod tls;
+
+use support::Kind;
+
+/// The servers of this build.
+const KINDS: &[Kind] = &[
+    #[cfg(feature = "postgres")]
+    Kind::Postgres,
+    #[cfg(feature = "mysql")]
+    Kind::Mysql,
+];
+
+/// The servers that this run has: those whose URL is set. `./scripts/test` sees to both.
+fn kinds() -> Vec<Kind> {
+    let there = KINDS.iter().copied().filter(|kind| kind.has_server());
+    let there: Vec<Kind> = there.collect();
+    assert!(!there.is_empty(), "no server; run ./scripts/test");
+    there
+}

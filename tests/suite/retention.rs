@@ -1,0 +1,86 @@
+//! What is finished for long is deleted, and nothing else.
+
+use std::time::Duration;
+
+use gaia_actors::{async_fn, prelude::*};
+use serde_json::Value;
+
+use crate::support::{THEME, Tested, eventually, task};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+async fn start(builder: gaia_actors::GaiaBuilder) -> (Tested, Scheduler) {
+    let failing = async_fn(async |_, _: Value| Err::<(), _>(TaskError::discard("no")));
+    let builder = builder
+        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
+        .handler("Demo", "Fail", failing)
+        .scheduler(SchedulerOptions::new(THEME));
+    let gaia = Tested::start(builder).await;
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    (gaia, demo)
+}
+
+fn rows(gaia: &Tested, table: &str) -> i64 {
+    gaia.database.number(&format!("SELECT COUNT(*) FROM {table}"))
+}
+
+#[actix_rt::test]
+async fn finished_tasks_and_their_records_go_after_a_week() {
+    let (gaia, demo) = start(Gaia::builder()).await;
+    // More than one batch, and of every end.
+    demo.add_tasks(vec![task("Noop"); 1_200]).await.expect("are added");
+    demo.add_task(task("Fail")).await.expect("is added");
+    let cancelled = task("Noop").run_at(gaia.now() + DAY);
+    let cancelled = demo.add_task(cancelled).await.expect("is added").id;
+    demo.cancel_task(cancelled).await.expect("waits");
+    let later = gaia.now() + chrono::TimeDelta::days(90);
+    let waiting = demo.add_task(task("Noop").run_at(later)).await.expect("is added").id;
+    gaia.drain(THEME).await;
+    gaia.advance(DAY * 6);
+    let young = demo.add_task(task("Noop")).await.expect("is added").id;
+    gaia.drain(THEME).await;
+    assert_eq!(
+        (rows(&gaia, "asynctasks"), rows(&gaia, "asynctask_exec_row")),
+        (1_204, 1_202)
+    );
+
+    gaia.advance(DAY + DAY / 2);
+    eventually("the old ones to go", async || {
+        (rows(&gaia, "asynctasks") == 2 && rows(&gaia, "asynctask_exec_row") == 1).then_some(())
+    })
+    .await;
+    for id in [waiting, young] {
+        demo.get_task_detail(id).await.expect("is kept");
+    }
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_task_that_is_queued_again_is_young_again() {
+    let (gaia, demo) = start(Gaia::builder().retention(DAY)).await;
+    let id = demo.add_task(task("Fail")).await.expect("is added").id;
+    let other = demo.add_task(task("Noop")).await.expect("is added").id;
+    gaia.drain(THEME).await;
+    gaia.advance(Duration::from_secs(23 * 3_600));
+    demo.retry_task(id).await.expect("is Failed");
+    gaia.drain(THEME).await;
+    gaia.advance(Duration::from_secs(7_200));
+    eventually("the other one to go", async || {
+        demo.get_task_detail(other).await.err().map(drop)
+    })
+    .await;
+    demo.get_task_detail(id).await.expect("is kept");
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn nothing_goes_if_that_is_switched_off() {
+    let (gaia, demo) = start(Gaia::builder().retention(None)).await;
+    demo.add_task(task("Noop")).await.expect("is added");
+    gaia.drain(THEME).await;
+    gaia.advance(DAY * 1_000);
+    // Whoever prunes would do it within a minute of that time.
+    actix_rt::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((rows(&gaia, "asynctasks"), rows(&gaia, "asynctask_exec_row")), (1, 1));
+    gaia.stop().await.expect("stops");
+}
