@@ -63,8 +63,8 @@ impl GaiaBuilder {
     /// | `postgres://user:password@host:port/database`, `postgresql:` | `sslmode` (`disable`; `prefer`, the default; `require`; `verify-full`), `sslrootcert` (a file of certificates in PEM; default: the authorities that browsers trust), `pool_size` (default 10), `pool_timeout` and `connect_timeout` (ms, default 10000), and the driver's `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` |
     /// | `mysql://user:password@host:port/database`, `mariadb:` | `sslmode` (`disable`, the default; `require`; `verify-full`), `sslrootcert`, `pool_size`, `pool_timeout`, `connect_timeout` as above, `socket` |
     ///
-    /// `require` encrypts; it checks the certificate only if `sslrootcert` is given, and never the host's name. `verify-full`
-    /// checks both. Beside its pool a process has one connection for its heartbeat and, on PostgreSQL, one that listens.
+    /// `require` encrypts; it checks the certificate only if `sslrootcert` is given (on MySQL the host's name with it).
+    /// `verify-full` checks both. Beside its pool a process has one connection for its heartbeat and, on PostgreSQL, one that listens.
     pub fn database(self, url: impl Into<String>) -> Self {
         Self {
             url: Some(url.into()),

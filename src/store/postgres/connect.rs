@@ -30,7 +30,7 @@ impl Connector {
         let mut config: Config = url
             .driver()
             .parse()
-            .map_err(|error: tokio_postgres::Error| refused(error.to_string()))?;
+            .map_err(|error: tokio_postgres::Error| refused(in_full(&error)))?;
         config.connect_timeout(url.connect_timeout);
         // A peer that vanished without a word is found out.
         config.keepalives_idle(std::time::Duration::from_secs(30));
@@ -66,11 +66,19 @@ impl Connector {
     }
 }
 
+/// The error with its causes: the driver leaves them out.
+fn in_full(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", in_full(cause)),
+        None => error.to_string(),
+    }
+}
+
 impl Connect for Connector {
     type Connection = AsyncPgConnection;
 
     async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
-        let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(error.to_string());
+        let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(in_full(&error));
         match &self.tls {
             None => {
                 let (client, connection) = self.config.connect(NoTls).await.map_err(bad)?;
