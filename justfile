@@ -19,6 +19,14 @@ ci:
 soak seconds="60":
     GAIA_SOAK_SECONDS={{seconds}} cargo test --test suite nodes_that_are_killed -- --nocapture
 
+# Every fault on every database, for minutes each, with a table at the end
+faults *args:
+    cargo test --all-features --test faults -- --long {{args}}
+
+# What a claim costs beside a long history, and what an idle node asks
+claim-cost *args:
+    cargo bench --all-features --bench claim -- {{args}}
+
 # Throughput beside the bare statements
 bench *args:
     cargo bench --bench throughput -- {{args}}
