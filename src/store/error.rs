@@ -108,10 +108,11 @@ pub(super) fn is_read_only(text: &str) -> bool {
     text.contains("readonly database")
 }
 
-/// The servers have codes for it (40P01; 1213, 1205, 1020), which diesel-async does not pass on.
+/// The servers have codes for it (40P01, 55P03; 1213, 1205, 1020), which diesel-async does not pass on.
 pub(super) fn is_conflict(text: &str) -> bool {
     let texts = [
         "deadlock detected",
+        "canceling statement due to lock timeout",
         "try restarting transaction",
         "Record has changed since last read",
     ];

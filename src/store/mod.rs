@@ -47,15 +47,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 
-/// How often a transaction that meets others is tried.
+/// How often, and for how long, a transaction that meets others is tried.
 const TRIES: u32 = 10;
+const TRY_FOR: Duration = Duration::from_secs(10);
 
 /// Cloneable handle on one database.
 ///
@@ -136,10 +137,10 @@ impl Store {
     where
         W: Future<Output = Result<T, StoreError>>,
     {
-        let mut tries = 1;
+        let (began, mut tries) = (Instant::now(), 1);
         loop {
             match transaction().await {
-                Err(StoreError::Conflict(reason)) if tries < TRIES => {
+                Err(StoreError::Conflict(reason)) if tries < TRIES && began.elapsed() < TRY_FOR => {
                     log::debug!("a transaction met others and is done again: {reason}");
                     self.conflicts.fetch_add(1, Ordering::Relaxed);
                     let most = Duration::from_millis(5).saturating_mul(2_u32.saturating_pow(tries));

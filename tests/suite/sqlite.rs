@@ -102,7 +102,6 @@ async fn a_node_that_cannot_beat_fences_itself_and_recovers() {
     entries.recv().await.expect("runs again");
     let task = demo.get_task_detail(id).await.expect("is there");
     assert_eq!(task.retry_time, 0);
-    assert!(demo.status().await.expect("runs here").database_errors > 0);
     demo.cancel_task(id).await.expect("runs");
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Cancelled);
     gaia.stop().await.expect("stops");

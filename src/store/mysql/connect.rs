@@ -10,10 +10,11 @@ use crate::store::{
     url::{DatabaseUrl, ServerUrl, TlsMode},
 };
 
-/// What every connection is told first. The messages of errors are read, so they must be in one language.
+/// What every connection is told first. A row that somebody holds for long must not hold up a batch: it is refused, and tried
+/// again without it. The messages of errors are read, so they must be in one language.
 const SESSION: [&str; 3] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 10",
+    "SET SESSION innodb_lock_wait_timeout = 5",
     "SET SESSION lc_messages = 'en_US'",
 ];
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use tokio_postgres::{Config, NoTls, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -13,6 +13,9 @@ use crate::store::{
     pool::Connect,
     url::{DatabaseUrl, ServerUrl, TlsMode},
 };
+
+/// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it.
+const SESSION: &str = "SET lock_timeout = '5s'";
 
 /// Everything that is needed for one more connection.
 #[derive(Clone)]
@@ -78,6 +81,17 @@ impl Connect for Connector {
     type Connection = AsyncPgConnection;
 
     async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+        let mut conn = self.patient().await?;
+        conn.batch_execute(SESSION)
+            .await
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(conn)
+    }
+}
+
+impl Connector {
+    /// A connection whose statements may take their time.
+    pub(super) async fn patient(&self) -> ConnectionResult<AsyncPgConnection> {
         let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(in_full(&error));
         match &self.tls {
             None => {

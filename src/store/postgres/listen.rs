@@ -16,7 +16,7 @@ use super::connect::Connector;
 use crate::{
     backoff::Backoff,
     store::{
-        pool::{Connect, Connections, on_server},
+        pool::{Connections, on_server},
         wake::Heard,
     },
 };
@@ -132,7 +132,7 @@ impl Listener {
 
     /// Listens until the connection is lost, and says why.
     async fn listen(&self, heard: &impl Fn(Heard), backoff: &mut Backoff) -> String {
-        let mut conn = match self.connector.connect().await {
+        let mut conn = match self.connector.patient().await {
             Ok(conn) => conn,
             Err(error) => return error.to_string(),
         };

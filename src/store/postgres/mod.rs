@@ -17,7 +17,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    pool::{Connect, Connections, on_server},
+    pool::{Connections, on_server},
     rows::{NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
@@ -66,7 +66,7 @@ impl Postgres {
     }
 
     async fn single(&self) -> Result<AsyncPgConnection, StoreError> {
-        self.connector.connect().await.map_err(|error| StoreError::Connect {
+        self.connector.patient().await.map_err(|error| StoreError::Connect {
             url: self.url(),
             reason: error.to_string(),
         })
