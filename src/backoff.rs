@@ -19,6 +19,12 @@ impl Backoff {
         wait.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
+    /// Whether nothing has failed since it last worked.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.failures == 0
+    }
+
     /// Notes that it works again; answers whether it had not.
     pub(crate) fn succeeded(&mut self) -> bool {
         std::mem::take(&mut self.failures) > 0

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::{Database, THEME, ended, eventually, options, refusal, task};
 
-async fn working(database: &Database) -> (Gaia, Scheduler) {
+pub async fn working(database: &Database) -> (Gaia, Scheduler) {
     let gaia = database
         .builder()
         .handler("Demo", "Echo", async_fn(async |_, args: Value| Ok(args)))

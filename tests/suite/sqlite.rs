@@ -13,8 +13,9 @@ use diesel::connection::SimpleConnection;
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{
-    Database, Kind, NodeProcess, THEME, effects, ended, eventually, node_program, options, refusal, task,
+use crate::{
+    adoption::working,
+    support::{Database, Kind, NodeProcess, THEME, effects, ended, eventually, node_program, options, refusal, task},
 };
 
 fn fresh() -> Database {
@@ -279,18 +280,6 @@ async fn the_applications_own_diesel_migrations_are_its_own() {
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
     gaia.stop().await.expect("stops");
     assert_eq!(database.number("SELECT COUNT(*) FROM __diesel_schema_migrations"), 1);
-}
-
-async fn working(database: &Database) -> (Gaia, Scheduler) {
-    let gaia = database
-        .builder()
-        .handler("Demo", "Echo", async_fn(async |_, args: Value| Ok(args)))
-        .scheduler(options())
-        .start()
-        .await
-        .expect("starts");
-    let demo = gaia.scheduler(THEME).expect("is a theme");
-    (gaia, demo)
 }
 
 #[actix_rt::test]

@@ -124,8 +124,14 @@ impl Listener {
         let mut backoff = Backoff::default();
         loop {
             let reason = self.listen(&heard, &mut backoff).await;
+            let is_new = backoff.is_fresh();
             let wait = backoff.failed();
-            log::warn!("not listening for wake-ups, will try again in {wait:.1?}: {reason}");
+            // Said once for each outage: behind some poolers it never works.
+            let level = if is_new { log::Level::Warn } else { log::Level::Debug };
+            log::log!(
+                level,
+                "not listening for wake-ups, new tasks are found by looking; will try again in {wait:.1?}: {reason}"
+            );
             tokio::time::sleep(wait).await;
         }
     }

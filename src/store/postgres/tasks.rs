@@ -18,12 +18,14 @@ use crate::{
 
 // ---- claiming ----
 
-/// The partial indexes serve because the statuses stand in the text.
+/// The partial indexes serve because the statuses stand in the text, and the order has the planner take them: with statistics
+/// that are behind, it might look for a row that merely exists by reading the whole table.
 const PEEK: &str = "SELECT \
     EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $2) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may_claim, \
-    EXISTS (SELECT 1 FROM asynctasks \
-      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) AS due, \
+    (SELECT id FROM asynctasks \
+      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL \
+      ORDER BY priority DESC, id LIMIT 1) IS NOT NULL AS due, \
     (SELECT run_at FROM asynctasks \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL \
       ORDER BY run_at LIMIT 1) AS next_due";
