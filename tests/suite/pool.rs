@@ -133,6 +133,7 @@ async fn a_handler_that_blocks_its_thread_holds_up_nobody_else() {
     let database = Database::fresh();
     let (block, blocked) = std::sync::mpsc::channel::<()>();
     let blocked = std::sync::Mutex::new(blocked);
+    let (entered, mut entries) = tokio::sync::mpsc::unbounded_channel();
     let gaia = database
         .builder()
         .arbiters(1)
@@ -142,6 +143,7 @@ async fn a_handler_that_blocks_its_thread_holds_up_nobody_else() {
             "Block",
             // Ends when the test drops its end of the channel, and not by any timeout.
             async_fn(async move |_, _: Value| {
+                entered.send(())?;
                 let _ = blocked.lock().map(|blocked| blocked.recv());
                 Ok("at last")
             }),
@@ -153,6 +155,8 @@ async fn a_handler_that_blocks_its_thread_holds_up_nobody_else() {
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     let bad = demo.add_task(task("Block").max_retry(0)).await.expect("is added").id;
+    // What has begun beside it on the same thread would have to wait for it.
+    entries.recv().await.expect("blocks");
     let added = demo.add_tasks(vec![task("Noop"); 50]).await.expect("are added");
     for added in added {
         assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
