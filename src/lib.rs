@@ -21,6 +21,7 @@ mod clock;
 mod config;
 mod domain;
 mod error;
+mod lease;
 mod node;
 mod registry;
 mod runtime;

@@ -27,6 +27,7 @@ use crate::{
     arbiters::{Control, Threads},
     domain::RetryPolicy,
     error::Error,
+    lease::NodeLease,
     registry::Registry,
     store::{Store, ThemeSettings},
 };
@@ -37,6 +38,7 @@ pub(crate) struct MachineParts {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
+    pub(crate) lease: NodeLease,
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) settings: ThemeSettings,
@@ -79,7 +81,13 @@ impl Machine {
         let clock = parts.store.clock().clone();
         let own_size = parts.options.worker_num;
         let ThemeSettings { paused, size } = parts.settings;
-        let theme = Arc::new(Theme::new(parts.options, clock, parts.registry, recorder.clone()));
+        let theme = Arc::new(Theme::new(
+            parts.options,
+            clock,
+            parts.registry,
+            recorder.clone(),
+            parts.lease,
+        ));
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);

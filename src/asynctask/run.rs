@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Json, Outcome},
+    lease::Term,
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
     store::{ClaimedTask, Progress},
 };
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct Run {
     pub(super) task: ClaimedTask,
     pub(super) ctx: TaskContext,
+    /// When its task was claimed.
+    term: Term,
     theme: Arc<Theme>,
     stage: Mutex<Stage>,
     progress: Mutex<Option<(u8, String)>>,
@@ -40,7 +43,7 @@ struct Stage {
 }
 
 impl Run {
-    pub(super) fn new(mut task: ClaimedTask, theme: &Arc<Theme>) -> Arc<Self> {
+    pub(super) fn new(mut task: ClaimedTask, term: Term, theme: &Arc<Theme>) -> Arc<Self> {
         let facts = RunFacts {
             id: task.id,
             theme: Arc::clone(&theme.name),
@@ -52,6 +55,7 @@ impl Run {
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
             ctx: TaskContext::new(facts, theme.clock.clone(), Some(run.clone() as Weak<dyn ProgressSink>)),
+            term,
             theme: Arc::clone(theme),
             stage: Mutex::new(Stage {
                 worker: None,
@@ -76,6 +80,11 @@ impl Run {
         }
         stage.began = Some(self.theme.clock.elapsed());
         stage.args.take()
+    }
+
+    /// Whether the task is still this node's: others take over what a silent node has claimed.
+    pub(super) fn is_ours(&self) -> bool {
+        self.theme.lease.holds(self.term)
     }
 
     /// Takes it from the worker it was given to; false if that worker has begun.

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    lease::{NodeLease, Term},
     store::{Claim, Claimed, Store, StoreError},
 };
 
@@ -73,6 +74,8 @@ struct Scan {
     /// The ids that were wanted before others.
     first: Vec<i64>,
     limit: usize,
+    /// The term in which it was claimed.
+    term: Term,
     /// `None`: the pool had no room. It rings the wake when it has.
     claimed: Option<Result<Claimed, StoreError>>,
 }
@@ -124,7 +127,7 @@ impl ScannerActor {
             limit: self.batch,
             first: std::mem::take(&mut self.quick),
         };
-        let look = look(self.store.clone(), self.pool.clone(), claim);
+        let look = look(self.store.clone(), self.pool.clone(), claim, self.theme.lease.clone());
         ctx.spawn(
             look.into_actor(self)
                 .map(|scan, scanner, ctx| scanner.scanned(scan, ctx)),
@@ -134,7 +137,7 @@ impl ScannerActor {
     fn scanned(&mut self, scan: Scan, ctx: &mut Context<Self>) {
         self.scanning = false;
         let next = match scan.claimed {
-            Some(Ok(claimed)) => self.claimed(claimed, scan.limit),
+            Some(Ok(claimed)) => self.claimed(claimed, scan.limit, scan.term),
             Some(Err(error)) => {
                 self.want_again(scan.first);
                 Some(self.failed(&error))
@@ -160,7 +163,7 @@ impl ScannerActor {
     }
 
     /// Hands a claim to the pool; answers how long to sleep, `None` for not at all.
-    fn claimed(&mut self, claimed: Claimed, limit: usize) -> Option<Duration> {
+    fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Option<Duration> {
         self.scans += 1;
         if self.backoff.succeeded() {
             log::info!("theme {}: the database answers again", self.theme.name);
@@ -168,7 +171,7 @@ impl ScannerActor {
         let count = claimed.tasks.len();
         if count > 0 {
             self.idle = Duration::ZERO;
-            let runs = claimed.tasks.into_iter().map(|task| Run::new(task, &self.theme));
+            let runs = claimed.tasks.into_iter().map(|task| Run::new(task, term, &self.theme));
             self.pool.do_send(Dispatch(runs.collect()));
         }
         let options = &self.theme.options;
@@ -234,17 +237,24 @@ impl ScannerActor {
     }
 }
 
-async fn look(store: Store, pool: Addr<WorkerPool>, mut claim: Claim) -> Scan {
+async fn look(store: Store, pool: Addr<WorkerPool>, mut claim: Claim, lease: NodeLease) -> Scan {
     // A pool that is gone takes nothing.
     let room = pool.send(GetRoom).await.unwrap_or(0);
     claim.limit = claim.limit.min(room);
     let (limit, first) = (claim.limit, claim.first.clone());
+    // Before the claim: if the lease is lost while it is made, what it brings may be others' already.
+    let term = lease.term();
     let claimed = if room == 0 {
         None
     } else {
         Some(store.claim(claim).await)
     };
-    Scan { first, limit, claimed }
+    Scan {
+        first,
+        limit,
+        term,
+        claimed,
+    }
 }
 
 impl Actor for ScannerActor {

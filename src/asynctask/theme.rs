@@ -10,7 +10,7 @@ use super::{
     recorder::{Begins, Ended, RecorderActor},
     run::Run,
 };
-use crate::{clock::Clock, registry::Registry};
+use crate::{clock::Clock, lease::NodeLease, registry::Registry};
 
 /// Outcomes that may wait for the database before workers wait too: a few flushes.
 const BACKLOG: usize = 5_000;
@@ -22,6 +22,7 @@ pub(super) struct Theme {
     pub(super) clock: Clock,
     pub(super) registry: Registry,
     pub(super) recorder: Addr<RecorderActor>,
+    pub(super) lease: NodeLease,
     backlog: Arc<Semaphore>,
 }
 
@@ -31,6 +32,7 @@ impl Theme {
         clock: Clock,
         registry: Registry,
         recorder: Addr<RecorderActor>,
+        lease: NodeLease,
     ) -> Self {
         Self {
             name: options.theme.as_str().into(),
@@ -38,6 +40,7 @@ impl Theme {
             clock,
             registry,
             recorder,
+            lease,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         }
     }

@@ -57,6 +57,13 @@ impl Handler<Start> for WorkerActor {
 }
 
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
+    if !run.is_ours() {
+        // This process was silent for too long. Whoever has the task now has it; if nobody has, it waits again.
+        if let Some(ended) = run.end(Outcome::HandedBack { started: false }) {
+            theme.record(ended).await;
+        }
+        return;
+    }
     if run.task.is_last_attempt() && !theme.begin(&run).await {
         // The task is in other hands: this run must not begin, and has nothing to write.
         drop(run.end(Outcome::HandedBack { started: false }));

@@ -11,6 +11,7 @@ use super::{NodeTheme, rescue, watch::Watch};
 use crate::{
     asynctask::{GateChange, Machine, Machines},
     domain::RetryPolicy,
+    lease::NodeLease,
     store::{Beat, Heard, NodeRow, Nodes, Store, StoreError, ThemeSettings},
 };
 
@@ -29,11 +30,9 @@ const BEATS_PER_ROUND: i64 = 3;
 #[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct NodeActor {
     row: NodeRow,
-    lease: Duration,
+    lease: NodeLease,
     store: Store,
     machines: Machines,
-    /// When the last beat that succeeded was begun.
-    last_beat: Instant,
     beating: bool,
     fenced: bool,
     watch: Watch,
@@ -55,7 +54,7 @@ impl std::fmt::Debug for NodeActor {
 /// What a node is built from. Its row is in the database already.
 pub(crate) struct NodeParts {
     pub(crate) row: NodeRow,
-    pub(crate) lease: Duration,
+    pub(crate) lease: NodeLease,
     pub(crate) store: Store,
     pub(crate) machines: Machines,
 }
@@ -83,7 +82,6 @@ impl NodeActor {
             lease: parts.lease,
             store: parts.store,
             machines: parts.machines,
-            last_beat: Instant::now(),
             beating: false,
             fenced: false,
             watch: Watch::default(),
@@ -118,7 +116,7 @@ impl NodeActor {
         self.beating = false;
         match beaten.beat {
             Ok(Beat::Alive) => {
-                self.last_beat = beaten.begun;
+                self.lease.renew(beaten.begun);
                 self.set_fenced(false);
                 self.rescue(ctx);
             }
@@ -128,7 +126,7 @@ impl NodeActor {
                     self.row.id
                 );
                 self.set_fenced(true);
-                self.last_beat = beaten.begun;
+                self.lease.renew(beaten.begun);
                 self.set_fenced(false);
                 self.rescue(ctx);
             }
@@ -142,12 +140,12 @@ impl NodeActor {
 
     /// A node that could not beat for its lease time must take itself for dead, since others do.
     fn fence_if_silent(&mut self) {
-        if !self.fenced && self.last_beat.elapsed() > self.lease {
+        if !self.fenced && self.lease.is_over() {
             log::error!(
                 "node {}: no heartbeat for {:.1?}, longer than the lease of {:?}; what runs here is cancelled, nothing is claimed until it beats again",
                 self.row.id,
-                self.last_beat.elapsed(),
-                self.lease
+                self.lease.silence(),
+                self.lease.length()
             );
             self.set_fenced(true);
         }
@@ -156,6 +154,9 @@ impl NodeActor {
     fn set_fenced(&mut self, fenced: bool) {
         if self.fenced != fenced {
             self.fenced = fenced;
+            if fenced {
+                self.lease.lose();
+            }
             for machine in self.machines.all() {
                 machine.change_gate(GateChange::Fenced(fenced));
             }
@@ -322,8 +323,8 @@ impl Actor for NodeActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.beat(ctx);
-        ctx.run_interval(self.lease / BEATS, Self::beat);
-        ctx.run_interval(self.lease / (BEATS * 5), |node, _| node.fence_if_silent());
+        ctx.run_interval(self.lease.length() / BEATS, Self::beat);
+        ctx.run_interval(self.lease.length() / (BEATS * 5), |node, _| node.fence_if_silent());
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
         self.listen(ctx);
     }

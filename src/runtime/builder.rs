@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     domain::Faults,
     error::Error,
+    lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
@@ -195,13 +196,14 @@ impl GaiaBuilder {
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let row = describe(&node_id, lease);
+        let lease = NodeLease::new(lease);
         let new = row.clone();
         let registered = store.drive(|store| async move { store.register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
         let machines = Machines::default();
         let node = NodeActor::new(NodeParts {
             row,
-            lease,
+            lease: lease.clone(),
             store: store.clone(),
             machines: machines.clone(),
         });
@@ -221,6 +223,7 @@ impl GaiaBuilder {
             machines,
             node_id,
             node,
+            lease,
             pruner,
             threads,
             control,

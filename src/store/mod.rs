@@ -50,6 +50,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
@@ -84,9 +85,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] if the URL cannot be used, [`StoreError::Connect`] if the database cannot be opened.
     pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        let db = db::Db::connect(&url::DatabaseUrl::parse(url)?).await?;
+        let url = url::DatabaseUrl::parse(url)?;
+        let connected: BoxFuture<'_, _> = Box::pin(db::Db::connect(&url));
         let store = Self {
-            db,
+            db: connected.await?,
             clock,
             runtime: Handle::current(),
             conflicts: Arc::default(),
@@ -101,7 +103,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaTooNew`], [`StoreError::Migration`] or [`StoreError::ReadOnly`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        db::on_each!(&self.db, |db| db.migrate().await)
+        let migrated: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.migrate().await) });
+        migrated.await
     }
 
     /// Checks that the tables are those of this version, without changing them.
@@ -109,7 +112,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaMissing`] or [`StoreError::SchemaTooNew`].
     pub async fn check_schema(&self) -> Result<(), StoreError> {
-        db::on_each!(&self.db, |db| db.check_schema().await)
+        let checked: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.check_schema().await) });
+        checked.await
     }
 
     /// The database's URL, without its password.

@@ -86,7 +86,9 @@ impl<K: Connect> Connections<K> {
     }
 
     async fn lease_of(&self, pool: &Pool<Maker<K>>) -> Result<Lease<K>, StoreError> {
-        let connection = pool.get().await.map_err(|error| self.refusal(error))?;
+        // Boxed: it holds all that connecting needs, down to the handshake of TLS.
+        let taken: BoxFuture<'_, _> = Box::pin(pool.get());
+        let connection = taken.await.map_err(|error| self.refusal(error))?;
         Ok(Lease {
             connection: Some(connection),
             pool: pool.clone(),

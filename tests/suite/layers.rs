@@ -7,7 +7,7 @@ use std::{
 
 /// From the bottom. Modules of one row may know each other.
 const LAYERS: [&[&str]; 7] = [
-    &["clock", "config", "backoff", "arbiters"],
+    &["clock", "config", "backoff", "lease", "arbiters"],
     &["domain"],
     &["store"],
     &["registry"],

@@ -1,0 +1,747 @@
+//! What a claim and a finish cost beside a long history, and what a theme costs that has nothing to do.
+//!
+//! ```sh
+//! cargo bench --bench claim --all-features -- [--database sqlite postgres://… mysql://…] [--explain]
+//!     [--finished 1000000] [--scheduled 200000] [--others 100000] [--batch 100] [--rounds 30] [--idle-seconds 30]
+//! ```
+//!
+//! For each database there are two sides with the same due tasks: one has nothing else, the other one the history as well.
+//! They take turns, so that what else the machine does hits both alike. Without `--database` it is SQLite, and the servers of
+//! `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`. The user of a server's URL must be allowed to create databases: each
+//! side is one of its own, dropped at the end.
+//!
+//! `statistics=stale`: the planner knows a small table in which every row is due (SQLite: knows nothing). `statistics=fresh`:
+//! it knows the table as it is, which PostgreSQL and InnoDB see to by themselves after a while, and SQLite when somebody runs
+//! ANALYZE.
+
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(clippy::unused_async, reason = "SQLite answers at once")
+)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use diesel::{
+    QueryableByName,
+    backend::Backend,
+    connection::{InstrumentationEvent, set_default_instrumentation},
+    deserialize::{self, FromSql},
+    row::NamedRow,
+    sql_types,
+};
+use gaia_actors::{
+    Clock, Outcome,
+    prelude::*,
+    store::{Claim, Store},
+};
+use tempfile::TempDir;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const THEME: &str = "bench";
+/// Has a history, and nothing that waits.
+const QUIET: &str = "quiet";
+const NODE: &str = "bench-node";
+/// At least so many tasks are due to begin with.
+const DUE: usize = 10_000;
+/// Rows of one statement that fills.
+const CHUNK: usize = 100_000;
+/// The history reaches so far back: not as far as what a node would delete by default.
+const HISTORY_SECONDS: f64 = 6.0 * 86_400.0;
+/// A scanner looks more often right after its start.
+const SETTLE: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+struct Options {
+    /// `sqlite`, `sqlite:FOLDER`, or URLs of servers.
+    #[arg(long, num_args = 1..)]
+    database: Vec<String>,
+    /// Finished tasks, each with its execution record.
+    #[arg(long, default_value_t = 1_000_000)]
+    finished: usize,
+    /// Tasks that are due tomorrow or later.
+    #[arg(long, default_value_t = 200_000)]
+    scheduled: usize,
+    /// Due tasks of 50 other themes.
+    #[arg(long, default_value_t = 100_000)]
+    others: usize,
+    /// Tasks of one claim.
+    #[arg(long, default_value_t = 100)]
+    batch: usize,
+    /// Turns of each side.
+    #[arg(long, default_value_t = 30)]
+    rounds: usize,
+    /// How long the statements of an idle node are counted; 0: not at all.
+    #[arg(long, default_value_t = 30)]
+    idle_seconds: u64,
+    /// Print the plans of a claim's statements, on both sides.
+    #[arg(long)]
+    explain: bool,
+    /// Passed by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+    Mysql,
+}
+
+/// One database, its store, and a connection for plain SQL.
+struct Side {
+    kind: Kind,
+    url: String,
+    store: Store,
+    plain: Plain,
+    figures: Figures,
+}
+
+/// How long each call took.
+#[derive(Default)]
+struct Figures {
+    claim: Vec<Duration>,
+    finish: Vec<Duration>,
+    nothing: Vec<Duration>,
+}
+
+#[actix_rt::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    set_default_instrumentation(|| Some(Box::new(|event: InstrumentationEvent<'_>| note(&event))))?;
+    let databases = match options.database.is_empty() {
+        true => databases_of_this_build(),
+        false => options.database.clone(),
+    };
+    for database in databases {
+        let names = ["empty", "full"].map(|side| format!("gaia_{side}_{:012x}", fastrand::u64(..1 << 48)));
+        let home = Home::new(&database)?;
+        let measured = measure(&home, &names, &options).await;
+        home.remove(&names).await?;
+        measured?;
+    }
+    Ok(())
+}
+
+fn databases_of_this_build() -> Vec<String> {
+    let server = |is_built: bool, variable: &str| std::env::var(variable).ok().filter(|_| is_built);
+    let sqlite = cfg!(feature = "sqlite").then(|| "sqlite".to_owned());
+    let postgres = server(cfg!(feature = "postgres"), "GAIA_BENCH_POSTGRES_URL");
+    let mysql = server(cfg!(feature = "mysql"), "GAIA_BENCH_MYSQL_URL");
+    [sqlite, postgres, mysql].into_iter().flatten().collect()
+}
+
+async fn measure(home: &Home, names: &[String; 2], options: &Options) -> Result<()> {
+    let [mut empty, mut full] = [side(home, &names[0]).await?, side(home, &names[1]).await?];
+    let version = full.plain.lines(home.kind.version()).await?.join(" ");
+    println!("filling backend={} version={version:?}", home.kind.name());
+    for side in [&mut empty, &mut full] {
+        side.freeze_statistics(options).await?;
+    }
+    full.load_history(options).await?;
+    // Last, as in real life: a scan of the table meets the history first.
+    for side in [&mut empty, &mut full] {
+        side.load_due(options).await?;
+    }
+    println!("filled  backend={} {}", home.kind.name(), full.sizes().await?);
+
+    compare("stale", &mut empty, &mut full, options).await?;
+    for side in [&mut empty, &mut full] {
+        side.refresh_statistics().await?;
+    }
+    compare("fresh", &mut empty, &mut full, options).await?;
+    if options.idle_seconds > 0 {
+        full.idle(options).await?;
+    }
+    Ok(())
+}
+
+// ---- claims and finishes ----
+
+async fn compare(statistics: &str, empty: &mut Side, full: &mut Side, options: &Options) -> Result<()> {
+    for side in [&mut *empty, &mut *full] {
+        side.figures = Figures::default();
+    }
+    for _ in 0..options.rounds {
+        empty.turn(options).await?;
+        full.turn(options).await?;
+    }
+    let backend = full.kind.name();
+    let line = |what: &str, empty: &[Duration], full: &[Duration]| {
+        let [least, most] = [empty, full].map(|took| millis(took, 0.5));
+        println!(
+            "{what:7} backend={backend} statistics={statistics} batch={} rounds={} empty={least:.2}ms full={most:.2}ms \
+             ratio={:.2} (p90 empty={:.2}ms full={:.2}ms, max empty={:.2}ms full={:.2}ms)",
+            options.batch,
+            options.rounds,
+            most / least,
+            millis(empty, 0.9),
+            millis(full, 0.9),
+            millis(empty, 1.0),
+            millis(full, 1.0),
+        );
+    };
+    line("claim", &empty.figures.claim, &full.figures.claim);
+    line("finish", &empty.figures.finish, &full.figures.finish);
+    line("nothing", &empty.figures.nothing, &full.figures.nothing);
+    if options.explain {
+        empty.explain("empty", statistics, options).await?;
+        full.explain("full", statistics, options).await?;
+    }
+    Ok(())
+}
+
+impl Side {
+    /// A full claim, its finish, and a claim that finds nothing.
+    async fn turn(&mut self, options: &Options) -> Result<()> {
+        let began = Instant::now();
+        let tasks = self.store.claim(claim(THEME, options)).await?.tasks;
+        self.figures.claim.push(began.elapsed());
+        if tasks.len() != options.batch {
+            return Err(format!("{} tasks instead of {} were claimed", tasks.len(), options.batch).into());
+        }
+
+        let ends = tasks.into_iter().map(|task| (task, Outcome::Succeeded(Json::null())));
+        let began = Instant::now();
+        let ended = self.store.record(ends.collect(), RetryPolicy::default()).await?;
+        self.figures.finish.push(began.elapsed());
+        if ended.iter().any(|status| *status != Some(TaskStatus::Success)) {
+            return Err("a finish was not written".into());
+        }
+
+        let began = Instant::now();
+        let nothing = self.store.claim(claim(QUIET, options)).await?.tasks;
+        self.figures.nothing.push(began.elapsed());
+        match nothing.is_empty() {
+            true => Ok(()),
+            false => Err("the quiet theme has tasks".into()),
+        }
+    }
+}
+
+fn claim(theme: &str, options: &Options) -> Claim {
+    Claim {
+        theme: theme.to_owned(),
+        node: NODE.to_owned(),
+        limit: options.batch,
+        first: Vec::new(),
+    }
+}
+
+fn millis(took: &[Duration], quantile: f64) -> f64 {
+    let mut sorted = took.to_vec();
+    sorted.sort_unstable();
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounds are few"
+    )]
+    let at = (sorted.len() as f64 * quantile) as usize;
+    sorted
+        .get(at.min(sorted.len().saturating_sub(1)))
+        .map_or(f64::NAN, |took| took.as_secs_f64() * 1_000.0)
+}
+
+// ---- rows ----
+
+impl Side {
+    async fn load_due(&mut self, options: &Options) -> Result<()> {
+        // Enough for both measurements and their plans.
+        let due = DUE.max(2 * (options.rounds + 2) * options.batch);
+        self.load_waiting(&format!("'{THEME}'"), "NULL", due).await
+    }
+
+    async fn load_history(&mut self, options: &Options) -> Result<()> {
+        self.load_finished(options.finished).await?;
+        // Nobody's time comes while we measure. Half of them belong to the theme that has nothing to do now.
+        let later = self.kind.time("86400 + n");
+        let theme = format!("CASE WHEN n % 2 = 0 THEN '{QUIET}' ELSE '{THEME}' END");
+        self.load_waiting(&theme, &later, options.scheduled).await?;
+        self.load_waiting("CONCAT('other-', n % 50)", "NULL", options.others)
+            .await
+    }
+
+    async fn load_waiting(&mut self, theme: &str, run_at: &str, count: usize) -> Result<()> {
+        let columns =
+            "system_name, service_name, method_name, task_name, arg, priority, run_at, create_time, update_time";
+        let now = self.kind.time("0");
+        let values = format!(
+            "{theme}, 'Bench', 'Noop', 'Bench.Noop', CONCAT('{{\"item\":\"tea\",\"amount\":', n, '}}'), n % 10, {run_at}, \
+             {now}, {now}"
+        );
+        self.load(columns, &values, count).await
+    }
+
+    /// A quarter of them is the quiet theme's. Each has its record, as after a real run.
+    async fn load_finished(&mut self, count: usize) -> Result<()> {
+        let columns = "system_name, service_name, method_name, task_name, arg, priority, task_status, last_run_time, \
+                       last_run_end_time, last_run_duration, create_time, update_time, last_result, last_err_msg, log_id, \
+                       lease_token, began";
+        let ago = format!("-{HISTORY_SECONDS:.1} * ({count} - n) / {count}");
+        let time = self.kind.time(&ago);
+        let values = format!(
+            "CASE WHEN n % 4 = 0 THEN '{QUIET}' ELSE '{THEME}' END, 'Bench', 'Noop', 'Bench.Noop', \
+             CONCAT('{{\"item\":\"tea\",\"amount\":', n, '}}'), n % 10, \
+             CASE WHEN n % 11 = 0 THEN 'Failed' ELSE 'Success' END, {time}, {time}, n % 1000, {time}, {time}, \
+             CASE WHEN n % 11 = 0 THEN NULL ELSE CONCAT('{{\"order_id\":', n, '}}') END, \
+             CASE WHEN n % 11 = 0 THEN 'the shop is closed' END, \
+             CONCAT('0193f0a1b2c37d8e9f00112233445566-', n), 1, 0"
+        );
+        self.load(columns, &values, count).await?;
+        let records = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
+                         last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
+                       SELECT id, task_status, last_result, last_err_msg, last_run_time, last_run_end_time, \
+                         last_run_duration, log_id, create_time, 1, 'bench-node', 1 \
+                       FROM asynctasks WHERE task_status IN ('Success', 'Failed')";
+        self.plain.run(records).await
+    }
+
+    /// One text for every database: `n` counts the rows.
+    async fn load(&mut self, columns: &str, values: &str, count: usize) -> Result<()> {
+        for from in (0..count).step_by(CHUNK) {
+            let to = count.min(from + CHUNK);
+            let insert = format!(
+                "INSERT INTO asynctasks ({columns}) \
+                 WITH RECURSIVE s (n) AS (SELECT {from} + 1 UNION ALL SELECT n + 1 FROM s WHERE n < {to}) \
+                 SELECT {values} FROM s"
+            );
+            self.plain.run(&insert).await?;
+        }
+        Ok(())
+    }
+
+    async fn sizes(&mut self) -> Result<String> {
+        let sizes = "SELECT CONCAT('finished=', SUM(CASE WHEN task_status IN ('Success', 'Failed') THEN 1 ELSE 0 END), \
+                       ' scheduled=', SUM(CASE WHEN task_status = 'Wait' AND run_at IS NOT NULL THEN 1 ELSE 0 END), \
+                       ' others=', SUM(CASE WHEN system_name LIKE 'other-%' THEN 1 ELSE 0 END), \
+                       ' due=', SUM(CASE WHEN system_name = 'bench' AND task_status = 'Wait' AND run_at IS NULL \
+                         THEN 1 ELSE 0 END)) AS line FROM asynctasks";
+        Ok(self.plain.lines(sizes).await?.join(" "))
+    }
+}
+
+// ---- statistics and plans ----
+
+impl Side {
+    /// What the planner knows is a table in which every row is due, and so it stays until
+    /// [`refresh_statistics`](Self::refresh_statistics).
+    async fn freeze_statistics(&mut self, options: &Options) -> Result<()> {
+        self.load_due(options).await?;
+        let statements: &[&str] = match self.kind {
+            Kind::Sqlite => &["DELETE FROM asynctasks"],
+            Kind::Postgres => &[
+                "ALTER TABLE asynctasks SET (autovacuum_enabled = false)",
+                "ANALYZE asynctasks",
+                "DELETE FROM asynctasks",
+                "VACUUM asynctasks",
+            ],
+            Kind::Mysql => &[
+                "ALTER TABLE asynctasks STATS_AUTO_RECALC = 0",
+                "ANALYZE TABLE asynctasks",
+                "DELETE FROM asynctasks",
+            ],
+        };
+        self.run_all(statements).await
+    }
+
+    /// Does what the server would do by itself (autovacuum, InnoDB's recalculation) at a moment of its choice. SQLite never
+    /// does; its users may.
+    async fn refresh_statistics(&mut self) -> Result<()> {
+        let statements: &[&str] = match self.kind {
+            Kind::Sqlite => &["ANALYZE"],
+            Kind::Postgres => &[
+                "ALTER TABLE asynctasks RESET (autovacuum_enabled)",
+                "VACUUM (ANALYZE) asynctasks",
+            ],
+            Kind::Mysql => &[
+                "ALTER TABLE asynctasks STATS_AUTO_RECALC = DEFAULT",
+                "ANALYZE TABLE asynctasks",
+            ],
+        };
+        self.run_all(statements).await
+    }
+
+    async fn run_all(&mut self, statements: &[&str]) -> Result<()> {
+        for statement in statements {
+            self.plain.run(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what the store really sends, so that no copy of its statements can grow old here.
+    async fn explain(&mut self, side: &str, statistics: &str, options: &Options) -> Result<()> {
+        listen();
+        let claimed = self.store.claim(claim(THEME, options)).await;
+        let statements = listened();
+        let tasks = claimed?.tasks;
+        let label = format!(
+            "plan    backend={} side={side} statistics={statistics}",
+            self.kind.name()
+        );
+        let verbs = statements.iter().filter_map(|sql| sql.split_whitespace().next());
+        println!("{label} sent={}", verbs.collect::<Vec<_>>().join(","));
+        for statement in statements {
+            let (sql, binds) = statement.split_once(" -- binds: ").unwrap_or((&statement, "[]"));
+            if !["SELECT", "WITH", "UPDATE"].iter().any(|verb| sql.starts_with(verb)) {
+                continue;
+            }
+            println!("{label} statement={:?}", squeeze(sql));
+            let explain = self.kind.explain(self.plain.is_mariadb(self.kind).await?);
+            self.plain.run("BEGIN").await?;
+            let explained = format!("{explain} {}", self.kind.filled_in(sql, binds));
+            let plan = self.plain.lines(&explained).await;
+            self.plain.run("ROLLBACK").await?;
+            for line in plan?.iter().flat_map(|text| text.lines()) {
+                println!("    {line}");
+            }
+        }
+        let ends = tasks.into_iter().map(|task| (task, Outcome::Succeeded(Json::null())));
+        self.store.record(ends.collect(), RetryPolicy::default()).await?;
+        Ok(())
+    }
+}
+
+impl Kind {
+    fn explain(self, is_mariadb: bool) -> &'static str {
+        match self {
+            Self::Sqlite => "EXPLAIN QUERY PLAN",
+            Self::Postgres => "EXPLAIN (ANALYZE, BUFFERS)",
+            Self::Mysql if is_mariadb => "ANALYZE FORMAT=JSON",
+            Self::Mysql => "EXPLAIN FORMAT=JSON",
+        }
+    }
+
+    /// The statement with its values in place of the placeholders, which SQLite's plans do without.
+    fn filled_in(self, sql: &str, binds: &str) -> String {
+        let values = literals(binds).into_iter().enumerate();
+        match self {
+            Self::Sqlite => sql.to_owned(),
+            Self::Postgres => values.rev().fold(sql.to_owned(), |sql, (at, value)| {
+                sql.replace(&format!("${}", at + 1), &value)
+            }),
+            Self::Mysql => values.fold(sql.to_owned(), |sql, (_, value)| sql.replacen('?', &value, 1)),
+        }
+    }
+}
+
+/// Reads `["text", 2026-01-01T00:00:00, 100]`, as diesel shows values. Ours hold no quotation marks.
+fn literals(binds: &str) -> Vec<String> {
+    let mut literals = Vec::new();
+    let inner = binds.strip_prefix('[').and_then(|binds| binds.strip_suffix(']'));
+    for (at, part) in inner.unwrap_or(binds).split('"').enumerate() {
+        if at % 2 == 1 {
+            literals.push(format!("'{part}'"));
+            continue;
+        }
+        let values = part.split(',').map(str::trim).filter(|value| !value.is_empty());
+        literals.extend(values.map(|value| match value.parse::<i64>() {
+            Ok(_) => value.to_owned(),
+            Err(_) => format!("'{value}'"),
+        }));
+    }
+    literals
+}
+
+// ---- an idle node ----
+
+impl Side {
+    /// Counts what a node sends whose one theme has nothing to do.
+    async fn idle(&mut self, options: &Options) -> Result<()> {
+        self.plain.run("DELETE FROM gaia_nodes").await?;
+        let gaia = Gaia::builder()
+            .database(self.url.clone())
+            .scheduler(SchedulerOptions::new(QUIET))
+            .start()
+            .await?;
+        actix_rt::time::sleep(SETTLE).await;
+        let before = self.server_count().await?;
+        listen();
+        actix_rt::time::sleep(Duration::from_secs(options.idle_seconds)).await;
+        let statements = listened();
+        let after = self.server_count().await?;
+        gaia.stop().await?;
+
+        let backend = self.kind.name();
+        println!(
+            "idle    backend={backend} themes=1 nodes=1 seconds={} statements={} per_second={:.2} server_counted={}",
+            options.idle_seconds,
+            statements.len(),
+            per_second(statements.len(), options),
+            after - before,
+        );
+        let mut kinds = BTreeMap::<String, usize>::new();
+        for statement in &statements {
+            let sql = statement.split(" -- binds: ").next().unwrap_or_default();
+            *kinds.entry(squeeze(sql)).or_default() += 1;
+        }
+        for (sql, count) in kinds {
+            println!(
+                "idle    backend={backend} count={count} per_second={:.2} statement={sql:?}",
+                per_second(count, options)
+            );
+        }
+        Ok(())
+    }
+
+    /// What the server has counted so far: statements on MySQL, transactions on PostgreSQL, anybody's. Nothing on SQLite.
+    async fn server_count(&mut self) -> Result<i64> {
+        let count = match self.kind {
+            Kind::Sqlite => return Ok(0),
+            Kind::Postgres => {
+                "SELECT CAST(xact_commit + xact_rollback AS TEXT) AS line FROM pg_stat_database \
+                 WHERE datname = current_database()"
+            }
+            Kind::Mysql => "SHOW GLOBAL STATUS LIKE 'Questions'",
+        };
+        let line = self.plain.lines(count).await?;
+        Ok(line.join("").parse()?)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn per_second(count: usize, options: &Options) -> f64 {
+    count as f64 / options.idle_seconds as f64
+}
+
+/// A statement on one line that is not too long.
+fn squeeze(sql: &str) -> String {
+    let words: Vec<&str> = sql.split_whitespace().collect();
+    let line = words.join(" ").replace(['"', '`'], "");
+    match line.char_indices().nth(150) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// The statements that this process sends, while somebody wants to know.
+static SENT: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+fn sent() -> MutexGuard<'static, Option<Vec<String>>> {
+    SENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen() {
+    *sent() = Some(Vec::new());
+}
+
+fn listened() -> Vec<String> {
+    sent().take().unwrap_or_default()
+}
+
+fn note(event: &InstrumentationEvent<'_>) {
+    if let InstrumentationEvent::StartQuery { query, .. } = event
+        && let Some(sent) = sent().as_mut()
+    {
+        sent.push(query.to_string());
+    }
+}
+
+// ---- databases ----
+
+/// Where databases are made.
+struct Home {
+    kind: Kind,
+    /// Of a user who may create databases.
+    url: String,
+    /// Of SQLite's files.
+    folder: TempDir,
+}
+
+impl Home {
+    fn new(database: &str) -> Result<Self> {
+        let (scheme, rest) = database.split_once(':').unwrap_or((database, ""));
+        let kind = match scheme {
+            "sqlite" => Kind::Sqlite,
+            "postgres" | "postgresql" => Kind::Postgres,
+            "mysql" | "mariadb" => Kind::Mysql,
+            _ => return Err(format!("{scheme:?} is no kind of database: sqlite, postgres or mysql").into()),
+        };
+        let folder = match kind {
+            Kind::Sqlite if !rest.is_empty() => TempDir::new_in(rest)?,
+            _ => TempDir::new()?,
+        };
+        let url = database.to_owned();
+        Ok(Self { kind, url, folder })
+    }
+
+    fn url_of(&self, name: &str) -> Result<String> {
+        if self.kind == Kind::Sqlite {
+            return Ok(format!("sqlite:{}", self.folder.path().join(name).display()));
+        }
+        let (url, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let (server, _) = url.rsplit_once('/').ok_or("the URL names no database")?;
+        let joint = if query.is_empty() { "" } else { "?" };
+        Ok(format!("{server}/{name}{joint}{query}"))
+    }
+
+    async fn create(&self, name: &str) -> Result<()> {
+        if self.kind == Kind::Sqlite {
+            return Ok(());
+        }
+        let mut admin = self.admin().await?;
+        admin.run(&format!("CREATE DATABASE {name}")).await?;
+        if self.kind == Kind::Postgres {
+            // Small tables have no such thing: a scan that goes on where the last one stopped would hide a bad plan.
+            let alter = format!("ALTER DATABASE {name} SET synchronize_seqscans = off");
+            admin.run(&alter).await?;
+        }
+        Ok(())
+    }
+
+    /// SQLite's files go with their folder.
+    async fn remove(&self, names: &[String]) -> Result<()> {
+        let how = match self.kind {
+            Kind::Sqlite => return Ok(()),
+            Kind::Postgres => " WITH (FORCE)",
+            Kind::Mysql => "",
+        };
+        let mut admin = self.admin().await?;
+        for name in names {
+            admin.run(&format!("DROP DATABASE IF EXISTS {name}{how}")).await?;
+        }
+        Ok(())
+    }
+
+    async fn admin(&self) -> Result<Plain> {
+        Plain::connect(self.kind, &self.url).await
+    }
+}
+
+async fn side(home: &Home, name: &str) -> Result<Side> {
+    home.create(name).await?;
+    let url = home.url_of(name)?;
+    let store = Store::connect(&url, Clock::system()).await?;
+    store.migrate().await?;
+    let mut plain = Plain::connect(home.kind, &url).await?;
+    let node = "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
+                VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 20000, '[]')";
+    plain.run(node).await?;
+    if home.kind == Kind::Mysql {
+        let limit = match plain.is_mariadb(home.kind).await? {
+            true => "max_recursive_iterations",
+            false => "cte_max_recursion_depth",
+        };
+        plain.run(&format!("SET SESSION {limit} = {CHUNK}")).await?;
+    }
+    Ok(Side {
+        kind: home.kind,
+        url,
+        store,
+        plain,
+        figures: Figures::default(),
+    })
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+        }
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT sqlite_version() AS line",
+            Self::Postgres | Self::Mysql => "SELECT version() AS line",
+        }
+    }
+
+    /// The time so many seconds from now, in UTC.
+    fn time(self, seconds: &str) -> String {
+        match self {
+            Self::Sqlite => format!("strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds')"),
+            Self::Postgres => format!("(now() AT TIME ZONE 'UTC') + ({seconds}) * interval '1 second'"),
+            Self::Mysql => format!("UTC_TIMESTAMP(6) + INTERVAL ({seconds}) SECOND"),
+        }
+    }
+}
+
+/// A connection for plain SQL.
+enum Plain {
+    #[cfg(feature = "sqlite")]
+    Sqlite(Box<diesel::SqliteConnection>),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<diesel_async::AsyncPgConnection>),
+    #[cfg(feature = "mysql")]
+    Mysql(Box<diesel_async::AsyncMysqlConnection>),
+}
+
+impl Plain {
+    async fn connect(kind: Kind, url: &str) -> Result<Self> {
+        match kind {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => {
+                let file = url.strip_prefix("sqlite:").unwrap_or(url);
+                let mut conn = <diesel::SqliteConnection as diesel::Connection>::establish(file)?;
+                diesel::connection::SimpleConnection::batch_execute(&mut conn, "PRAGMA busy_timeout = 20000")?;
+                Ok(Self::Sqlite(Box::new(conn)))
+            }
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => {
+                let conn = <diesel_async::AsyncPgConnection as diesel_async::AsyncConnection>::establish(url);
+                Ok(Self::Postgres(Box::new(conn.await?)))
+            }
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => {
+                let conn = <diesel_async::AsyncMysqlConnection as diesel_async::AsyncConnection>::establish(url);
+                Ok(Self::Mysql(Box::new(conn.await?)))
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+            _ => Err(format!("this build has no {}", kind.name()).into()),
+        }
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<()> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(conn) => diesel::connection::SimpleConnection::batch_execute(&mut **conn, sql)?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(conn) => diesel_async::SimpleAsyncConnection::batch_execute(&mut **conn, sql).await?,
+            #[cfg(feature = "mysql")]
+            Self::Mysql(conn) => diesel_async::SimpleAsyncConnection::batch_execute(&mut **conn, sql).await?,
+        }
+        Ok(())
+    }
+
+    async fn lines(&mut self, sql: &str) -> Result<Vec<String>> {
+        let query = diesel::sql_query(sql);
+        let lines: Vec<Line> = match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(conn) => diesel::RunQueryDsl::load(query, &mut **conn)?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(conn) => diesel_async::RunQueryDsl::load(query, &mut **conn).await?,
+            #[cfg(feature = "mysql")]
+            Self::Mysql(conn) => diesel_async::RunQueryDsl::load(query, &mut **conn).await?,
+        };
+        Ok(lines.into_iter().map(|line| line.0).collect())
+    }
+
+    async fn is_mariadb(&mut self, kind: Kind) -> Result<bool> {
+        Ok(kind == Kind::Mysql && self.lines(kind.version()).await?.join("").contains("MariaDB"))
+    }
+}
+
+/// The one column of text that matters, whatever the database calls it.
+struct Line(String);
+
+impl<DB: Backend> QueryableByName<DB> for Line
+where
+    String: FromSql<sql_types::Text, DB>,
+{
+    fn build<'a>(row: &impl NamedRow<'a, DB>) -> deserialize::Result<Self> {
+        let text = |column: &&str| NamedRow::get::<sql_types::Text, String>(row, column).ok();
+        let text = ["line", "QUERY PLAN", "detail", "ANALYZE", "EXPLAIN", "Value"]
+            .iter()
+            .find_map(text);
+        text.map(Self).ok_or_else(|| "no column of text".into())
+    }
+}

@@ -1,0 +1,176 @@
+//! What happens, and to whom.
+
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::{
+    Plan, checks,
+    cluster::{Cluster, Recovery, Setup, now},
+    default_settings,
+    interrupt::rest,
+    node::{self, Node},
+    sql::{Backend, Kind},
+    table::{Measured, Row},
+};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::{
+    crowd,
+    server::{self, Server},
+    sql::Database,
+};
+
+/// A lease that is over soon.
+const LEASE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// The server is stopped and started again.
+    Restart,
+    /// The server is killed and started again.
+    Crash,
+    /// Every connection is terminated, again and again.
+    Terminate,
+    /// Somebody else takes all connections of the server; the nodes have one each.
+    Exhausted,
+    /// A node stands still for longer than its lease, and goes on.
+    Paused,
+    /// Nodes are killed and replaced at random.
+    Killed,
+    /// A node with default settings is killed: how long until others have its tasks.
+    Default,
+}
+
+impl Fault {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Crash => "crash",
+            Self::Terminate => "terminate",
+            Self::Exhausted => "exhausted",
+            Self::Paused => "paused",
+            Self::Killed => "killed",
+            Self::Default => "default",
+        }
+    }
+
+    /// Whether it is a fault of this database under load.
+    pub fn loads(self, kind: Kind) -> bool {
+        match self {
+            Self::Default => false,
+            Self::Paused | Self::Killed => true,
+            Self::Restart | Self::Crash | Self::Terminate | Self::Exhausted => kind.is_server(),
+        }
+    }
+
+    fn setup(self) -> Setup {
+        let mut setup = Setup::default();
+        match self {
+            Self::Paused => setup.lease = Some(LEASE),
+            Self::Killed => {
+                setup.lease = Some(LEASE);
+                // The dead keep what they had claimed until their leases end.
+                setup.backlog = 2_000;
+            }
+            Self::Exhausted => setup.parameters = "?pool_size=1&pool_timeout=500",
+            Self::Restart | Self::Crash | Self::Terminate | Self::Default => {}
+        }
+        setup
+    }
+
+    /// Whether the nodes live through it, and say so.
+    fn is_noticed(self) -> bool {
+        !matches!(self, Self::Killed)
+    }
+
+    pub fn run(self, backend: &Backend, plan: Plan) -> Row {
+        match self {
+            Self::Default => default_settings::run(backend, plan),
+            _ => self.run_under_load(backend, plan),
+        }
+    }
+
+    /// The whole story: before, the fault as often as planned, after, and what is left in the end.
+    fn run_under_load(self, backend: &Backend, plan: Plan) -> Row {
+        let mut cluster = Cluster::start(backend, &self.setup());
+        let before = cluster.rate(plan.windows);
+        let (mut problems, mut recoveries) = (Vec::new(), Vec::<Recovery>::new());
+        let began = Instant::now();
+        while recoveries.is_empty() || began.elapsed() < plan.repeat_for {
+            let (from, said) = (now(), node::log_of(&cluster.database).len());
+            problems.extend(self.inflict(backend, &mut cluster, plan, recoveries.len()));
+            let recovery = cluster.recovery(plan.windows, before, (from, now()));
+            recoveries.push(recovery);
+            if self.is_noticed() && node::log_of(&cluster.database).len() == said {
+                problems.push("the fault was none: the nodes have noticed nothing".to_owned());
+            }
+            if recovery.took.is_none() {
+                problems.push(format!(
+                    "throughput is not back: {before}/s before, {}/s now",
+                    recovery.after
+                ));
+                break;
+            }
+        }
+        let counts = checks::finish(cluster, &mut problems);
+        let measured = Measured::new(before, &recoveries, counts);
+        Row::measured(backend.kind, self.name(), measured, problems)
+    }
+
+    /// Answers what was wrong on the way.
+    fn inflict(self, backend: &Backend, cluster: &mut Cluster, plan: Plan, turn: usize) -> Option<String> {
+        match self {
+            Self::Paused => pause(&cluster.nodes[0], plan),
+            Self::Killed => kill(cluster, plan),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            _ => return self.inflict_on(backend.server.as_ref()?, &cluster.database, plan, turn),
+            #[cfg(not(any(feature = "postgres", feature = "mysql")))]
+            _ => unreachable!("{backend:?} has no server for turn {turn}"),
+        }
+        None
+    }
+
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    fn inflict_on(self, server: &Server, database: &Database, plan: Plan, turn: usize) -> Option<String> {
+        // Longer than the nodes can go on with what they have; in some turns longer than leases, too.
+        let downtime = Duration::from_secs([1, 8, 25][turn % 3]);
+        match self {
+            Self::Restart => server.restart(downtime),
+            Self::Crash => server.crash(downtime),
+            Self::Terminate => return terminate(database, plan),
+            Self::Exhausted => {
+                let wrong = crowd::on_one_connection(database);
+                server.exhaust(database, plan.fault_for);
+                return wrong;
+            }
+            Self::Paused | Self::Killed | Self::Default => {}
+        }
+        None
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn terminate(database: &Database, plan: Plan) -> Option<String> {
+    let (began, mut terminated) = (Instant::now(), 0);
+    while began.elapsed() < plan.fault_for {
+        terminated += server::terminate_all(database);
+        rest(Duration::from_millis(fastrand::u64(50..500)));
+    }
+    (terminated == 0).then(|| "there was no connection to terminate".to_owned())
+}
+
+fn pause(node: &Node, plan: Plan) {
+    node.signal("STOP");
+    rest(LEASE * 2 + plan.fault_for / 10);
+    node.signal("CONT");
+}
+
+/// At the end each node has been ready.
+fn kill(cluster: &mut Cluster, plan: Plan) {
+    let began = Instant::now();
+    while began.elapsed() < plan.fault_for {
+        rest(Duration::from_millis(fastrand::u64(50..800)));
+        let victim = fastrand::usize(..cluster.nodes.len());
+        cluster.replace(victim);
+    }
+}

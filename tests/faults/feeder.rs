@@ -1,0 +1,162 @@
+//! A client that never lets the backlog run out, and remembers what it was promised.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use gaia_actors::prelude::*;
+use serde_json::json;
+
+use crate::{cluster::Setup, effects::Effects, interrupt::within, sql::Database};
+
+pub const THEME: &str = "demo";
+
+const BATCH: usize = 100;
+
+/// No answer for so long is none.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the client has seen.
+#[derive(Default)]
+pub struct Fed {
+    /// Tasks whose addition was acknowledged.
+    pub acknowledged: Vec<i64>,
+    /// What was said of additions that failed. Whether their tasks exist is not known.
+    pub errors: BTreeSet<String>,
+}
+
+pub struct Feeder {
+    enough: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
+    fed: Arc<Mutex<Fed>>,
+    /// Taken when it is waited for.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A task of 50 ms in the mean. Were all the same, workers would end in step, and a window hold 19 rounds or 20.
+fn sleep() -> NewTask {
+    let ms = fastrand::u64(40..=60);
+    NewTask::new("Demo", "Sleep")
+        .args(&json!({ "ms": ms }))
+        // A killed run is a lost attempt: enough of them for anybody's luck, and no long waits.
+        .max_retry(1_000)
+        .retry_delay(Duration::from_millis(100))
+}
+
+impl Feeder {
+    /// Returns when the first tasks wait.
+    pub fn start(database: &Database, setup: &Setup, effects: Arc<Mutex<Effects>>) -> Self {
+        let mut builder = Gaia::builder().database(&database.url).arbiters(1);
+        if let Some(lease) = setup.lease {
+            builder = builder.lease(lease);
+        }
+        let (enough, over) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let fed = Arc::<Mutex<Fed>>::default();
+        let feed = Feed {
+            enough: Arc::clone(&enough),
+            over: Arc::clone(&over),
+            fed: Arc::clone(&fed),
+            effects,
+            backlog: setup.backlog,
+        };
+        let thread = thread::spawn(move || {
+            actix_rt::System::new().block_on(async {
+                let client = builder.start().await.expect("the client starts");
+                feed.run(&client.scheduler(THEME).expect("is a theme")).await;
+                client.stop().await.expect("the client stops");
+            });
+        });
+        let feeder = Self {
+            enough,
+            over,
+            fed,
+            thread: Some(thread),
+        };
+        let has_begun = || acknowledged(&feeder.fed) > 0;
+        let begun = within(PATIENCE, || (has_begun() || !feeder.is_alive()).then(has_begun));
+        assert_eq!(begun, Some(true), "the client adds nothing");
+        feeder
+    }
+
+    /// Adds no more. The client stays: it is a node that takes over what dead ones held.
+    pub fn stop_adding(&self) {
+        self.enough.store(true, Ordering::SeqCst);
+    }
+
+    pub fn finish(mut self) -> Fed {
+        self.stop_adding();
+        self.over.store(true, Ordering::SeqCst);
+        let thread = self.thread.take().expect("is waited for once");
+        thread.join().expect("the client does not panic");
+        std::mem::take(&mut *self.fed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+/// A fault that failed half-way must not leave a client to the next one.
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        self.stop_adding();
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The feeder's side on its thread.
+struct Feed {
+    enough: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
+    fed: Arc<Mutex<Fed>>,
+    effects: Arc<Mutex<Effects>>,
+    backlog: usize,
+}
+
+impl Feed {
+    async fn run(&self, demo: &Scheduler) {
+        while !self.enough.load(Ordering::SeqCst) {
+            if self.ahead() >= self.backlog {
+                actix_rt::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+            let tasks = (0..BATCH).map(|_| sleep()).collect();
+            let added = tokio::time::timeout(PATIENCE, demo.add_tasks(tasks)).await;
+            let added = added.unwrap_or_else(|_| panic!("add_tasks gave no answer within {PATIENCE:?}"));
+            let failed = added.is_err();
+            self.note(added);
+            if failed {
+                actix_rt::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        while !self.over.load(Ordering::SeqCst) {
+            actix_rt::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn note(&self, added: Result<Vec<gaia_actors::AddedTask>, Error>) {
+        let mut fed = self.fed.lock().expect("nobody panics with it");
+        match added {
+            Ok(added) => fed.acknowledged.extend(added.iter().map(|added| added.id)),
+            Err(error) => {
+                fed.errors.insert(error.to_string());
+            }
+        }
+    }
+
+    fn ahead(&self) -> usize {
+        let mut effects = self.effects.lock().expect("nobody panics with it");
+        effects.refresh();
+        acknowledged(&self.fed).saturating_sub(effects.ended())
+    }
+}
+
+fn acknowledged(fed: &Mutex<Fed>) -> usize {
+    fed.lock().expect("nobody panics with it").acknowledged.len()
+}

@@ -1,0 +1,169 @@
+//! A server of our own, and what is done to it and to its connections.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    interrupt::rest,
+    sql::{Connection, Database, Kind, block_on},
+};
+
+/// Few, so that they are soon used up. Two nodes and a client take 36.
+const MAX_CONNECTIONS: u32 = 45;
+
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    folder: TempDir,
+    url: String,
+}
+
+impl Server {
+    pub fn start(kind: Kind) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let mut server = Self {
+            kind,
+            folder,
+            url: String::new(),
+        };
+        server.url = server.up()?;
+        Ok(server)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Does nothing if it runs.
+    fn up(&self) -> Result<String, String> {
+        let most = match self.kind.name() {
+            "postgres" => ["-c".to_owned(), format!("max_connections={MAX_CONNECTIONS}")],
+            _ => [
+                "--skip-name-resolve".to_owned(),
+                format!("--max-connections={MAX_CONNECTIONS}"),
+            ],
+        };
+        script(
+            Command::new(PROGRAM)
+                .args(["start", self.kind.name()])
+                .arg(self.path())
+                .arg("--")
+                .args(most),
+        )
+    }
+
+    /// As an operator does it.
+    pub fn restart(&self, downtime: Duration) {
+        self.down("stop").expect("stops");
+        rest(downtime);
+        self.up().expect("starts again");
+    }
+
+    /// As a crash does it.
+    pub fn crash(&self, downtime: Duration) {
+        self.down("kill").expect("dies");
+        rest(downtime);
+        self.up().expect("starts again");
+    }
+
+    fn down(&self, how: &str) -> Result<String, String> {
+        script(Command::new(PROGRAM).arg(how).arg(self.path()))
+    }
+
+    pub fn fresh_database(&self) -> String {
+        // A fault that failed may have left it down. If it runs, nothing happens.
+        self.up().expect("starts again");
+        let name = format!("gaia_{:012x}", fastrand::u64(..1 << 48));
+        let create = format!("CREATE DATABASE {name}");
+        block_on(async { self.connect().await.execute(&create).await }).expect("is created");
+        let (server, _) = self.url.rsplit_once('/').expect("names a database");
+        format!("{server}/{name}")
+    }
+
+    /// To the database that every server has, not to one that is tested.
+    async fn connect(&self) -> Connection {
+        Connection::open(self.kind, &self.url).await.expect("connects")
+    }
+
+    /// Holds every connection that the server gives. Once there are no more, it takes those of the database away from
+    /// whoever has them, for so long.
+    pub fn exhaust(&self, database: &Database, how_long: Duration) {
+        block_on(async {
+            let mut killer = Connection::open(database.kind, &database.url).await.expect("connects");
+            let mut held = Vec::new();
+            let mut began = None;
+            while began.is_none_or(|began: Instant| began.elapsed() < how_long) {
+                if let Ok(connection) = Connection::open(self.kind, &self.url).await {
+                    held.push(connection);
+                    continue;
+                }
+                began.get_or_insert_with(Instant::now);
+                if terminate(self.kind, &mut killer).await == 0 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.down("stop").is_err() {
+            // It may be in any state by now; the folder goes anyhow.
+            let _ = self.down("kill");
+        }
+    }
+}
+
+/// Terminates all connections to the database but the own one; answers how many there were.
+pub fn terminate_all(database: &Database) -> usize {
+    block_on(async {
+        let mut conn = Connection::open(database.kind, &database.url).await.expect("connects");
+        terminate(database.kind, &mut conn).await
+    })
+}
+
+async fn terminate(kind: Kind, conn: &mut Connection) -> usize {
+    let list = match kind.name() {
+        "postgres" => {
+            "SELECT COUNT(pg_terminate_backend(pid)) AS number FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        }
+        _ => {
+            "SELECT id AS number FROM information_schema.processlist \
+             WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        }
+    };
+    let rows = conn.numbers(list).await.expect("lists connections");
+    if kind.name() == "postgres" {
+        return usize::try_from(rows[0].number).expect("a count");
+    }
+    for row in &rows {
+        // It may have ended by itself meanwhile.
+        let _ = conn.execute(&format!("KILL {}", row.number)).await;
+    }
+    rows.len()
+}
+
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/database");
+
+/// Its last line: the URL, or what went wrong.
+fn script(command: &mut Command) -> Result<String, String> {
+    let last = |text: &[u8]| {
+        String::from_utf8_lossy(text)
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let output = command.output().map_err(|error| format!("scripts/database: {error}"))?;
+    match output.status.success() {
+        true => Ok(last(&output.stdout)),
+        false => Err(last(&output.stderr)),
+    }
+}
