@@ -27,6 +27,9 @@ use crate::{
 /// Ids remembered at most while the pool is full. More are found by the scan like any other task.
 const MAX_QUICK: usize = 1_000;
 
+/// Between a look and the next one, at least.
+const BREATH: Duration = Duration::from_millis(1);
+
 /// Claims the due tasks of one theme for its pool.
 pub(super) struct ScannerActor {
     theme: Arc<Theme>,
@@ -213,10 +216,12 @@ impl ScannerActor {
     }
 
     fn sleep(&mut self, wait: Duration, ctx: &mut Context<Self>) {
-        // Never zero: a due time a microsecond ahead must not become a busy loop.
-        let wait = wait.max(Duration::from_millis(1));
         let (clock, wake) = (self.theme.clock.clone(), Arc::clone(&self.wake));
         let slept = async move {
+            // Due since the look, or within a breath: no busy loop, and no clock that might stand still.
+            if wait < BREATH {
+                return actix_rt::time::sleep(BREATH).await;
+            }
             tokio::select! {
                 () = wake.notified() => {}
                 () = clock.sleep(wait) => {}

@@ -55,7 +55,10 @@ impl Server {
         let name = match kind {
             #[cfg(feature = "postgres")]
             Kind::Postgres => "postgres",
-            _ => "mysql",
+            #[cfg(feature = "mysql")]
+            Kind::Mysql => "mysql",
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite => panic!("a file has no server"),
         };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let started = script()

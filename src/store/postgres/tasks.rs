@@ -50,7 +50,7 @@ macro_rules! claim_sql {
              UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = t.lease_token + 1, \
              last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
-             FROM picked WHERE t.id = picked.id \
+             WHERE t.id = ANY (ARRAY(SELECT id FROM picked)) \
              RETURNING t.id, t.service_name, t.method_name, t.arg, t.retry_time, t.max_retry_time, t.priority, \
              t.timeout_ms, t.retry_delay_ms, t.lease_owner, t.lease_token, t.log_id, t.last_run_time"
         )

@@ -99,13 +99,15 @@ impl Sqlite {
     pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
         let mut lease = self.write().await;
         let claimed = lease.spawn_blocking(move |conn| {
-            let tasks = match tasks::is_any_due(conn, &claim.theme, now)? {
+            let look = tasks::look(conn, &claim.theme, now)?;
+            let tasks = match look.due {
                 true => conn.immediate_transaction(|conn| tasks::claim_due(conn, &claim, now))?,
                 false => Vec::new(),
             };
             Ok(Claimed {
                 tasks: tasks.into_iter().map(Into::into).collect(),
-                next_due: tasks::next_due(conn, &claim.theme, now)?.map(|at| at.and_utc()),
+                // What was due until now is claimed or moved; what comes later is as it was.
+                next_due: look.next_due.map(|at| at.and_utc()),
             })
         });
         Ok(claimed.await?)

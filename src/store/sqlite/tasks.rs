@@ -5,7 +5,7 @@ use diesel::{
     QueryableByName,
     prelude::*,
     result::OptionalExtension,
-    sql_types::{BigInt, Text, Timestamp},
+    sql_types::{BigInt, Nullable, Text, Timestamp},
     sqlite::SqliteConnection,
 };
 
@@ -20,22 +20,37 @@ use crate::{
 
 // ---- claiming ----
 
-pub(super) fn is_any_due(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<bool> {
+/// What waits.
+pub(super) struct Look {
+    pub(super) due: bool,
+    pub(super) next_due: Option<NaiveDateTime>,
+}
+
+/// The index is named: left to itself, SQLite reads every scheduled task of the theme on its way to one that is due.
+pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<Look> {
     #[derive(QueryableByName)]
-    struct Due {
+    struct Row {
         #[diesel(sql_type = BigInt)]
         due: i64,
+        #[diesel(sql_type = Nullable<Text>)]
+        next_due: Option<String>,
     }
-    let due: Due = diesel::sql_query(
-        "SELECT EXISTS (SELECT 1 FROM asynctasks \
+    let row: Row = diesel::sql_query(
+        "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_claim \
              WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) \
            OR EXISTS (SELECT 1 FROM asynctasks \
-             WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ?2) AS due",
+             WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ?2) AS due, \
+           (SELECT strftime('%Y-%m-%d %H:%M:%f', run_at) FROM asynctasks \
+             WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at > ?2 \
+             AND datetime(run_at) IS NOT NULL ORDER BY run_at LIMIT 1) AS next_due",
     )
     .bind::<Text, _>(theme)
     .bind::<Timestamp, _>(now)
     .get_result(conn)?;
-    Ok(due.due != 0)
+    Ok(Look {
+        due: row.due != 0,
+        next_due: row.next_due.and_then(|due| parse_due(&due, now)),
+    })
 }
 
 pub(super) fn claim_due(
@@ -112,29 +127,11 @@ fn claim_rows(
 
 /// When the next scheduled task is due. A time that plain SQL wrote and nobody can read is passed over: its task waits, and
 /// no other.
-pub(super) fn next_due(
-    conn: &mut SqliteConnection,
-    theme: &str,
-    now: NaiveDateTime,
-) -> QueryResult<Option<NaiveDateTime>> {
-    #[derive(QueryableByName)]
-    struct Due {
-        #[diesel(sql_type = Text)]
-        due: String,
-    }
-    let next = diesel::sql_query(
-        "SELECT strftime('%Y-%m-%d %H:%M:%f', run_at) AS due FROM asynctasks \
-         WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at > ? \
-         AND datetime(run_at) IS NOT NULL ORDER BY run_at LIMIT 1",
-    )
-    .bind::<Text, _>(theme)
-    .bind::<Timestamp, _>(now)
-    .get_result::<Due>(conn)
-    .optional()?;
-    let parsed = next.and_then(|next| NaiveDateTime::parse_from_str(&next.due, "%Y-%m-%d %H:%M:%S%.f").ok());
+fn parse_due(due: &str, now: NaiveDateTime) -> Option<NaiveDateTime> {
+    let parsed = NaiveDateTime::parse_from_str(due, "%Y-%m-%d %H:%M:%S%.f").ok();
     // SQLite has rounded it to a millisecond, perhaps into the past.
     let rounded = chrono::TimeDelta::milliseconds(1);
-    Ok(parsed.filter(|due| *due > now - rounded).map(|due| due.max(now)))
+    parsed.filter(|due| *due > now - rounded).map(|due| due.max(now))
 }
 
 // ---- adding ----
