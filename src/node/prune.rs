@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::store::{Store, StoreError};
 
 /// How often there is a look for old rows.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(300);
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;

@@ -79,7 +79,7 @@ async fn nothing_goes_if_that_is_switched_off() {
     demo.add_task(task("Noop")).await.expect("is added");
     gaia.drain(THEME).await;
     gaia.advance(DAY * 1_000);
-    // Whoever prunes would do it within a minute of that time.
+    // Whoever prunes would do it within five minutes of that time.
     actix_rt::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((rows(&gaia, "asynctasks"), rows(&gaia, "asynctask_exec_row")), (1, 1));
     gaia.stop().await.expect("stops");
