@@ -26,11 +26,19 @@ struct System {
     began: Instant,
     /// How far the machine's clock is made to be wrong, in tests.
     skew: TimeDelta,
-    /// What another clock said, and when.
-    followed: Mutex<Option<(DateTime<Utc>, Instant)>>,
+    followed: Mutex<Option<Reading>>,
 }
 
-/// The clock that is followed is asked over a network: smaller differences are that, and not the clocks.
+/// What another clock said.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    said: DateTime<Utc>,
+    at: Instant,
+    /// It may have been said so much earlier or later.
+    error: Duration,
+}
+
+/// Smaller differences between two clocks than this, and than the error of the readings, are left alone.
 const TOLERANCE: TimeDelta = TimeDelta::milliseconds(50);
 
 #[derive(Debug)]
@@ -67,11 +75,16 @@ impl Clock {
     /// share, so that all of them have one time, whatever their machines say. A manual clock does not.
     pub(crate) fn follow(&self, now: DateTime<Utc>, asked: Instant) {
         if let Source::System(system) = &self.0 {
-            let at = asked + asked.elapsed() / 2;
+            // It was said somewhere between the question and the answer; on a busy machine that may be long.
+            let error = asked.elapsed() / 2;
+            let reading = Reading {
+                said: now,
+                at: asked + error,
+                error,
+            };
             let mut followed = system.followed.lock().unwrap_or_else(PoisonError::into_inner);
-            let expected = followed.as_ref().and_then(|anchor| time_after(anchor, at));
-            if expected.is_none_or(|expected| (now - expected).abs() > TOLERANCE) {
-                *followed = Some((now, at));
+            if followed.is_none_or(|old| reading.is_better_than(old)) {
+                *followed = Some(reading);
             }
         }
     }
@@ -140,16 +153,25 @@ impl System {
     fn now(&self) -> DateTime<Utc> {
         let followed = *self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed
-            .and_then(|anchor| time_after(&anchor, Instant::now()))
+            .and_then(|reading| reading.time_at(Instant::now()))
             .or_else(|| Utc::now().checked_add_signed(self.skew))
             .unwrap_or_default()
     }
 }
 
-/// What the clock says at `at` that said something at another moment.
-fn time_after((said, when): &(DateTime<Utc>, Instant), at: Instant) -> Option<DateTime<Utc>> {
-    let since = TimeDelta::from_std(at.saturating_duration_since(*when)).ok()?;
-    said.checked_add_signed(since)
+impl Reading {
+    /// What the same clock says at another moment.
+    fn time_at(&self, at: Instant) -> Option<DateTime<Utc>> {
+        let since = TimeDelta::from_std(at.saturating_duration_since(self.at)).ok()?;
+        self.said.checked_add_signed(since)
+    }
+
+    /// Whether it is more exact than an older one, or shows that the clock was set or has drifted since.
+    fn is_better_than(&self, old: Self) -> bool {
+        let error = TimeDelta::from_std(self.error).unwrap_or(TimeDelta::MAX);
+        let off = old.time_at(self.at).map(|expected| (self.said - expected).abs());
+        self.error < old.error || off.is_none_or(|off| off > TOLERANCE.max(error + error))
+    }
 }
 
 #[cfg(test)]
