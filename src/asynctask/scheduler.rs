@@ -139,7 +139,8 @@ impl Scheduler {
     /// a web server does when its client hangs up): run it in a task of its own and await that, as the example `embedded`
     /// does.
     ///
-    /// ```no_run
+    #[cfg_attr(feature = "sqlite", doc = "```no_run")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
     /// use diesel_async::{RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};
     /// use diesel::SqliteConnection;
     /// use gaia_actors::{Error, NewTask, Scheduler};
