@@ -148,7 +148,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     interrupt::listen();
-    node::build();
+    let _program = node::build();
     let began = Instant::now();
     let mut rows = run(&options, &faults);
     table::print(&mut rows, began.elapsed());

@@ -5,14 +5,18 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{OnceLock, mpsc},
     time::Duration,
 };
+
+use tempfile::TempDir;
 
 use crate::{interrupt::within, sql::Database};
 
 /// Longer than a start or a stop takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Environment of a node beyond its database.
 pub type Settings = Vec<(&'static str, String)>;
@@ -25,7 +29,7 @@ impl Node {
     pub fn start(database: &Database, url: &str, settings: &Settings) -> Self {
         let log = database.folder.path().join("nodes.log");
         let log = File::options().create(true).append(true).open(log).expect("opens");
-        let mut child = Command::new(program())
+        let mut child = Command::new(PROGRAM.get().expect("is built"))
             // Whatever the caller has set for itself: faults at default settings are to meet just those.
             .env_clear()
             .env("DATABASE_URL", url)
@@ -88,8 +92,9 @@ pub fn log_of(database: &Database) -> String {
     String::from_utf8_lossy(&log).into_owned()
 }
 
-/// Builds the program from what the sources say now: `cargo test --test faults` alone builds no examples.
-pub fn build() {
+/// Builds the program from what the sources say now: `cargo test --test faults` alone builds no examples. All nodes are
+/// processes of a copy, gone with this value: another build may replace the program meanwhile.
+pub fn build() -> TempDir {
     let release = profile().ends_with("release").then_some("--release");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--example", "node"])
@@ -98,6 +103,10 @@ pub fn build() {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(built.expect("cargo runs").success(), "the example does not build");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let copy = PROGRAM.get_or_init(|| folder.path().join("node"));
+    std::fs::copy(profile().join("examples").join("node"), copy).expect("is copied");
+    folder
 }
 
 /// Those of this program. With others the package would be built once more.
@@ -116,10 +125,6 @@ fn features() -> Vec<String> {
             format!("--features={}", some.join(",")),
         ],
     }
-}
-
-fn program() -> PathBuf {
-    profile().join("examples").join("node")
 }
 
 fn profile() -> PathBuf {
