@@ -1,25 +1,28 @@
-//! What a task is and how its state moves: plain values and pure functions.
+//! What tasks and jobs are and how their state moves: plain values and pure functions.
 //!
 //! Nothing here knows a database, an actor or a clock.
 
 mod failure;
+mod jobs;
 mod json;
 mod list;
 mod new_task;
 mod retry;
 mod task;
 mod text;
+mod text_enum;
 mod transition;
 mod validate;
 
 pub use failure::{Failure, TaskError};
+pub(crate) use jobs::*;
 pub use json::Json;
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
 pub use retry::RetryPolicy;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
-pub(crate) use text::{LIMIT as TEXT_LIMIT, truncated};
+pub(crate) use text::{LIMIT as TEXT_LIMIT, as_millis, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Attempt, Next, next};
-pub(crate) use validate::{Faults, check_theme};
+pub(crate) use validate::{Faults, check_json, check_theme};
 pub use validate::{InvalidInput, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS};

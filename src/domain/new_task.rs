@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::validate::{Faults, InvalidInput, MAX_ARG_BYTES, MAX_NAME_CHARS};
+use super::validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json};
 
 /// A task to be added: which method of which service to call, with which arguments, and how.
 ///
@@ -131,7 +131,7 @@ impl NewTask {
             faults.name("unique key", key, MAX_NAME_CHARS);
         }
         match &self.arg {
-            Ok(arg) => check_arg(&mut faults, arg),
+            Ok(arg) => check_json(&mut faults, arg),
             Err(error) => faults.expect(false, || format!("the arguments cannot be serialised to JSON: {error}")),
         }
         faults.expect((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
@@ -150,16 +150,6 @@ impl NewTask {
             "run_at must lie in the years 1970 to 9999".to_owned()
         });
         faults.into_result()
-    }
-}
-
-fn check_arg(faults: &mut Faults, arg: &str) {
-    faults.expect(arg.len() <= MAX_ARG_BYTES, || {
-        let len = arg.len();
-        format!("the arguments have {len} bytes, at most {MAX_ARG_BYTES} are stored")
-    });
-    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(arg) {
-        faults.expect(false, || format!("the arguments are not JSON: {error}"));
     }
 }
 

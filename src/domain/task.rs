@@ -1,77 +1,36 @@
 //! A task and its runs as they stand in the database.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Serialize;
 
-/// Where a task stands. The texts in the database are those of the integration guide, plus `Cancelled`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum TaskStatus {
-    /// Waits for its first attempt.
-    Wait,
-    /// Claimed by a node.
-    Running,
-    /// Ended well; never runs again.
-    Success,
-    /// Out of attempts, or not worth another.
-    Failed,
-    /// Waits for another attempt.
-    Retry,
-    /// Ended by a request.
-    Cancelled,
+use super::{text::as_millis, text_enum::text_enum};
+
+text_enum! {
+    /// Where a task stands. The texts in the database are those of the integration guide, plus `Cancelled`.
+    TaskStatus, "task status" {
+        /// Waits for its first attempt.
+        Wait = "Wait",
+        /// Claimed by a node.
+        Running = "Running",
+        /// Ended well; never runs again.
+        Success = "Success",
+        /// Out of attempts, or not worth another.
+        Failed = "Failed",
+        /// Waits for another attempt.
+        Retry = "Retry",
+        /// Ended by a request.
+        Cancelled = "Cancelled",
+    }
 }
 
 impl TaskStatus {
-    /// Every status.
-    pub const ALL: [Self; 6] = [
-        Self::Wait,
-        Self::Running,
-        Self::Success,
-        Self::Failed,
-        Self::Retry,
-        Self::Cancelled,
-    ];
-
-    /// The text in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wait => "Wait",
-            Self::Running => "Running",
-            Self::Success => "Success",
-            Self::Failed => "Failed",
-            Self::Retry => "Retry",
-            Self::Cancelled => "Cancelled",
-        }
-    }
-
     /// Whether the task has come to an end (which [`retry_task`](crate::Scheduler::retry_task) can undo for `Failed` and
     /// `Cancelled`).
     #[must_use]
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Cancelled)
-    }
-}
-
-impl fmt::Display for TaskStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for TaskStatus {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| {
-                let known = Self::ALL.map(Self::as_str).join(", ");
-                format!("unknown task status {text:?}, expected one of {known}")
-            })
     }
 }
 
@@ -211,10 +170,4 @@ pub struct ExecRecord {
     pub duration: Duration,
     /// Names the run in every log line about it.
     pub log_id: Option<String>,
-}
-
-/// Whole milliseconds, as the columns hold them.
-fn as_millis<S: Serializer>(duration: &(impl Copy + Into<Option<Duration>>), serializer: S) -> Result<S::Ok, S::Error> {
-    let duration: Option<Duration> = (*duration).into();
-    duration.map(|duration| duration.as_millis()).serialize(serializer)
 }

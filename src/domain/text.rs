@@ -1,4 +1,8 @@
-//! Results and error texts of any size and script, made storable.
+//! Results and error texts of any size and script, made storable; durations as columns hold them.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 /// Longest result or error text that is stored, in bytes. Longer ones are cut, visibly.
 pub(crate) const LIMIT: usize = 1 << 20;
@@ -16,6 +20,12 @@ pub(crate) fn truncated(text: String, limit: usize) -> String {
     let note = format!("… [cut: {} bytes in all]", text.len());
     let kept = text.floor_char_boundary(limit.saturating_sub(note.len()));
     format!("{}{note}", &text[..kept])
+}
+
+/// Whole milliseconds, as the columns hold them.
+pub(crate) fn as_millis<S: Serializer>(duration: &(impl Copy + Into<Option<Duration>>), serializer: S) -> Result<S::Ok, S::Error> {
+    let duration: Option<Duration> = (*duration).into();
+    duration.map(|duration| duration.as_millis()).serialize(serializer)
 }
 
 #[cfg(test)]

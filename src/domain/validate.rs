@@ -18,6 +18,10 @@ pub struct InvalidInput {
 }
 
 impl InvalidInput {
+    pub(crate) fn new(fault: String) -> Self {
+        Self { faults: vec![fault] }
+    }
+
     /// Each fault in a sentence of its own.
     #[must_use]
     pub fn faults(&self) -> &[String] {
@@ -63,11 +67,20 @@ impl Faults {
         self.expect(!name.contains('\0'), || format!("{what} holds a NUL character"));
     }
 
+    /// The value, or `None` and a note of what is wrong.
+    pub(crate) fn take<T, E: fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.0.push(error.to_string())).ok()
+    }
+
+    pub(crate) fn into_error(self) -> InvalidInput {
+        InvalidInput { faults: self.0 }
+    }
+
     pub(crate) fn into_result(self) -> Result<(), InvalidInput> {
         if self.0.is_empty() {
             Ok(())
         } else {
-            Err(InvalidInput { faults: self.0 })
+            Err(self.into_error())
         }
     }
 }
@@ -77,4 +90,15 @@ pub(crate) fn check_theme(theme: &str) -> Result<(), InvalidInput> {
     let mut faults = Faults::default();
     faults.name("theme", theme, MAX_THEME_CHARS);
     faults.into_result()
+}
+
+/// Arguments as they may stand in a column.
+pub(crate) fn check_json(faults: &mut Faults, text: &str) {
+    faults.expect(text.len() <= MAX_ARG_BYTES, || {
+        let len = text.len();
+        format!("the arguments have {len} bytes, at most {MAX_ARG_BYTES} are stored")
+    });
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        faults.expect(false, || format!("the arguments are not JSON: {error}"));
+    }
 }

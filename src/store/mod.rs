@@ -10,11 +10,11 @@
 mod claim;
 mod db;
 mod error;
+mod jobs;
 mod migrations;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod nodes;
-#[cfg(feature = "_server")]
 mod parts;
 #[cfg(feature = "_server")]
 mod pool;
@@ -28,12 +28,14 @@ mod schema;
 mod sqlite;
 mod tasks;
 mod themes;
+mod transaction;
 mod url;
 mod wake;
 
 pub use claim::{Claim, Claimed};
 pub use db::EnqueueConnection;
 pub use error::StoreError;
+pub(crate) use jobs::*;
 pub(crate) use nodes::{Beat, Nodes};
 pub use rows::ClaimedTask;
 pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, Writes, Written};

@@ -196,3 +196,18 @@ macro_rules! on_server {
     }};
 }
 pub(super) use on_server;
+
+/// Runs a diesel-async expression in a transaction. One that fails is rolled back.
+macro_rules! in_transaction {
+    ($lease:expr, |$conn:ident| $work:expr) => {
+        $crate::store::pool::on_server!($lease, |$conn| {
+            use diesel_async::SimpleAsyncConnection;
+            $conn.batch_execute("START TRANSACTION").await?;
+            let done = $work;
+            let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+            $conn.batch_execute(end).await?;
+            done
+        })
+    };
+}
+pub(super) use in_transaction;

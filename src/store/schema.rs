@@ -75,4 +75,64 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    job_center (id) {
+        id -> BigInt,
+        job_name -> Text,
+        job_type -> Text,
+        cron_expr -> Text,
+        hook_url -> Nullable<Text>,
+        service_name -> Nullable<Text>,
+        service_method -> Nullable<Text>,
+        args -> Nullable<Text>,
+        timeout -> Nullable<Integer>,
+        enabled -> Nullable<Integer>,
+        run_status -> Nullable<Text>,
+        last_run_time -> Nullable<Timestamp>,
+        create_time -> Nullable<Timestamp>,
+        update_time -> Nullable<Timestamp>,
+        time_zone -> Nullable<Text>,
+        overlap_policy -> Nullable<Text>,
+        misfire_policy -> Nullable<Text>,
+        misfire_grace -> Nullable<Integer>,
+        max_retry -> Nullable<Integer>,
+        retry_delay_ms -> Nullable<BigInt>,
+        hook_method -> Nullable<Text>,
+        hook_headers -> Nullable<Text>,
+        hook_secret -> Nullable<Text>,
+        scheduled_from -> Nullable<Timestamp>,
+        unique_name -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    job_record (id) {
+        id -> BigInt,
+        job_name -> Text,
+        job_type -> Text,
+        cron_expr -> Text,
+        hook_url -> Nullable<Text>,
+        service_name -> Nullable<Text>,
+        service_method -> Nullable<Text>,
+        args -> Nullable<Text>,
+        job_result_flag -> Nullable<Text>,
+        run_result -> Nullable<Text>,
+        run_err -> Nullable<Text>,
+        create_time -> Nullable<Timestamp>,
+        update_time -> Nullable<Timestamp>,
+        job_id -> Nullable<BigInt>,
+        scheduled_at -> Nullable<Timestamp>,
+        previous_at -> Nullable<Timestamp>,
+        started_at -> Nullable<Timestamp>,
+        ended_at -> Nullable<Timestamp>,
+        duration_ms -> Nullable<BigInt>,
+        attempt -> Nullable<Integer>,
+        node_id -> Nullable<Text>,
+        log_id -> Nullable<Text>,
+        cancel_reason -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

@@ -75,7 +75,7 @@ macro_rules! listed {
 }
 
 /// A LIKE pattern for "contains this text", in which `%`, `_` and `\` stand for themselves.
-fn containing(text: &str) -> String {
+pub(super) fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for char in text.chars() {

@@ -12,12 +12,12 @@ mod tasks;
 use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
+use diesel_async::AsyncMysqlConnection;
 
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    pool::{Connect, Connections, on_server},
+    pool::{Connect, Connections, in_transaction, on_server},
     rows::{NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::Wake,
@@ -31,19 +31,6 @@ pub(super) type Lease = super::pool::Lease<Connector>;
 pub(super) struct Mysql {
     pub(super) connections: Connections<Connector>,
     connector: Connector,
-}
-
-/// Runs a diesel-async expression in a transaction. One that fails is rolled back.
-macro_rules! in_transaction {
-    ($lease:expr, |$conn:ident| $work:expr) => {
-        on_server!($lease, |$conn| {
-            $conn.batch_execute("START TRANSACTION").await?;
-            let done = $work;
-            let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            $conn.batch_execute(end).await?;
-            done
-        })
-    };
 }
 
 impl Mysql {

@@ -74,7 +74,7 @@ impl Sqlite {
     }
 
     /// Runs `work` in one transaction that takes the write lock at its beginning.
-    async fn transaction<T: Send + 'static>(
+    pub(super) async fn transaction<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -1,0 +1,158 @@
+//! Which fires of a schedule are due, and which were missed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::MisfirePolicy;
+use crate::schedule::Schedule;
+
+/// Fires that are late by no more than this are simply due, each of them: a busy machine, a slow commit, a database that is
+/// restarted. What is older was missed.
+pub(crate) const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
+
+/// What a job does about missed fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Misfire {
+    pub(crate) policy: MisfirePolicy,
+    /// How old a missed fire may be to be made up for.
+    pub(crate) grace: Duration,
+}
+
+/// What is to be done about a job at some moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// The latest of the missed fires, if it is to be recorded as skipped.
+    pub(crate) skipped: Option<DateTime<Utc>>,
+    /// Fires to run, in order.
+    pub(crate) run: Vec<DateTime<Utc>>,
+    /// The first fire that is not due yet.
+    pub(crate) next: Option<DateTime<Utc>>,
+}
+
+/// Judges all fires of a schedule from `first` until `now`. The work is bounded, however long ago `first` was.
+pub(crate) fn due(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>, misfire: Misfire) -> Due {
+    let mut due = Due::default();
+    let oldest_on_time = now - TOLERANCE;
+    let mut next = Some(first);
+    if first < oldest_on_time
+        && let Some(missed) = last_before(schedule, first, oldest_on_time)
+    {
+        match misfire.makes_up_for(missed, now) {
+            true => due.run.push(missed),
+            false => due.skipped = Some(missed),
+        }
+        next = schedule.next_after(missed);
+    }
+    while let Some(at) = next.filter(|at| *at <= now) {
+        due.run.push(at);
+        next = schedule.next_after(at);
+    }
+    due.next = next;
+    due
+}
+
+impl Misfire {
+    fn makes_up_for(self, missed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let age = (now - missed).to_std().unwrap_or_default();
+        self.policy == MisfirePolicy::FireOnce && age <= self.grace
+    }
+}
+
+/// The last fire in `first..end`, where `first` is one. Looks back from the end in windows that grow, so that neither a
+/// schedule of every second nor one of every leap day takes many steps.
+fn last_before(schedule: &Schedule, first: DateTime<Utc>, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    const GROWTH: i32 = 8;
+    let mut window = TimeDelta::seconds(60);
+    loop {
+        let start = end.checked_sub_signed(window).filter(|start| *start > first);
+        let found = match start {
+            Some(start) => schedule.next_after(start),
+            None => Some(first),
+        };
+        match found.filter(|at| *at < end) {
+            Some(mut last) => {
+                while let Some(later) = schedule.next_after(last).filter(|at| *at < end) {
+                    last = later;
+                }
+                return Some(last);
+            }
+            None if start.is_none() => return None,
+            None => window = window.checked_mul(GROWTH).unwrap_or(TimeDelta::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONCE: Misfire = Misfire {
+        policy: MisfirePolicy::FireOnce,
+        grace: Duration::from_secs(3_600),
+    };
+    const SKIP: Misfire = Misfire {
+        policy: MisfirePolicy::Skip,
+        ..ONCE
+    };
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-03-01T{text}Z").parse().expect("is a time")
+    }
+
+    fn judged(expr: &str, first: &str, now: &str, misfire: Misfire) -> Due {
+        let schedule: Schedule = expr.parse().expect("is good");
+        due(&schedule, at(first), at(now), misfire)
+    }
+
+    #[test]
+    fn nothing_is_due_before_its_time() {
+        let due = judged("0 * * * *", "09:00:00", "08:59:59.999", ONCE);
+        assert_eq!((due.run, due.next), (Vec::new(), Some(at("09:00:00"))));
+    }
+
+    #[test]
+    fn fires_that_are_a_little_late_run_one_by_one() {
+        let due = judged("* * * * * *", "09:00:00", "09:00:03.5", SKIP);
+        let seconds = ["09:00:00", "09:00:01", "09:00:02", "09:00:03"].map(at);
+        assert_eq!(due.run, seconds);
+        assert_eq!((due.skipped, due.next), (None, Some(at("09:00:04"))));
+    }
+
+    #[test]
+    fn of_missed_fires_the_latest_is_made_up_for() {
+        let due = judged("*/10 * * * *", "09:00:00", "09:45:00", ONCE);
+        assert_eq!(due.run, [at("09:40:00")]);
+        assert_eq!(due.next, Some(at("09:50:00")));
+    }
+
+    #[test]
+    fn one_that_is_too_old_is_skipped() {
+        let due = judged("0 9 * * *", "09:00:00", "10:00:01", ONCE);
+        assert_eq!((due.skipped, due.run.len()), (Some(at("09:00:00")), 0));
+    }
+
+    #[test]
+    fn the_policy_skip_skips_what_was_missed_but_not_what_is_due() {
+        let due = judged("*/5 * * * * *", "09:00:00", "09:01:00", SKIP);
+        assert_eq!(due.skipped, Some(at("09:00:45")));
+        assert_eq!(due.run, ["09:00:50", "09:00:55", "09:01:00"].map(at));
+    }
+
+    #[test]
+    fn years_of_missed_seconds_take_few_steps() {
+        let schedule: Schedule = "* * * * * *".parse().expect("is good");
+        let first = at("00:00:00") - TimeDelta::days(3_650);
+        let due = due(&schedule, first, at("00:00:00"), ONCE);
+        assert_eq!((due.run.len(), due.next), (12, Some(at("00:00:01"))));
+    }
+
+    #[test]
+    fn a_rare_fire_long_ago_is_found() {
+        let schedule: Schedule = "0 0 29 2 *".parse().expect("is good");
+        let leap = "2024-02-29T00:00:00Z".parse().expect("is a time");
+        let due = due(&schedule, leap, at("00:00:00"), ONCE);
+        assert_eq!(due.skipped, Some(leap));
+        assert_eq!(due.next.map(|at| at.to_rfc3339()).as_deref(), Some("2028-02-29T00:00:00+00:00"));
+    }
+}

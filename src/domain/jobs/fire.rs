@@ -1,0 +1,43 @@
+//! What becomes of a fire, seen what else runs of its job. Decided where the job's row is locked.
+
+use super::OverlapPolicy;
+
+/// What is to be written for a fire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Run {
+        /// Runs of the same job to be cancelled.
+        replaced: Vec<i64>,
+    },
+    /// With the reason.
+    Skip(String),
+}
+
+/// Decides by the overlap policy. `open` are the job's runs under way, on any node.
+pub(crate) fn decide(policy: OverlapPolicy, open: &[i64]) -> Decision {
+    match (policy, open) {
+        (OverlapPolicy::Forbid, [run, ..]) => Decision::Skip(format!(
+            "skipped: run {run} is still under way, and the job's overlap policy is forbid"
+        )),
+        (OverlapPolicy::Replace, open) => Decision::Run {
+            replaced: open.to_vec(),
+        },
+        _ => Decision::Run { replaced: Vec::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_decides_only_while_another_run_is_open() {
+        let alone = Decision::Run { replaced: Vec::new() };
+        for policy in OverlapPolicy::ALL {
+            assert_eq!(decide(policy, &[]), alone, "{policy}");
+        }
+        assert_eq!(decide(OverlapPolicy::Allow, &[7]), alone);
+        assert_eq!(decide(OverlapPolicy::Replace, &[7, 8]), Decision::Run { replaced: vec![7, 8] });
+        assert!(matches!(decide(OverlapPolicy::Forbid, &[7]), Decision::Skip(why) if why.contains("run 7")));
+    }
+}

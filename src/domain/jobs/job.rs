@@ -1,0 +1,102 @@
+//! Jobs as they stand in the database.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::as_millis;
+
+/// A job: a row of `job_center`, as it is, good or bad. Serialised with the names of the columns.
+///
+/// Texts are kept as they stand there, since plain SQL may have written anything; [`error`](Self::error) says what is wrong.
+#[derive(Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Job {
+    /// Its id.
+    pub id: i64,
+    /// Its name.
+    pub job_name: String,
+    /// `cron_job` or `cron_hook`: see [`JobType`](crate::JobType).
+    pub job_type: String,
+    /// When it is due.
+    pub cron_expr: String,
+    /// Where a hook calls.
+    pub hook_url: Option<String>,
+    /// Which service a job calls.
+    pub service_name: Option<String>,
+    /// Which method a job calls.
+    pub service_method: Option<String>,
+    /// Arguments as JSON text.
+    pub args: Option<String>,
+    /// The longest one attempt may take, in seconds.
+    pub timeout: i32,
+    /// Whether it fires by its schedule.
+    pub enabled: bool,
+    /// `待运行` or `运行中`: see [`RunStatus`](crate::RunStatus).
+    pub run_status: String,
+    /// When its last run was claimed.
+    pub last_run_time: Option<DateTime<Utc>>,
+    /// Name of the time zone in which `cron_expr` is read; `None`: the runner's.
+    pub time_zone: Option<String>,
+    /// See [`OverlapPolicy`](crate::OverlapPolicy).
+    pub overlap_policy: String,
+    /// See [`MisfirePolicy`](crate::MisfirePolicy).
+    pub misfire_policy: String,
+    /// For how long a missed fire is made up for, in seconds.
+    pub misfire_grace: i32,
+    /// How often a failed run is tried again.
+    pub max_retry: i32,
+    /// The delay before the first retry. Serialised as `retry_delay_ms`.
+    #[serde(rename = "retry_delay_ms", serialize_with = "as_millis")]
+    pub retry_delay: Duration,
+    /// The method of a hook's request.
+    pub hook_method: String,
+    /// Headers of a hook's request.
+    pub hook_headers: BTreeMap<String, String>,
+    /// Whether a hook's request is signed. The secret itself is never shown.
+    pub has_hook_secret: bool,
+    /// Why the job cannot fire; `None`: all is well.
+    pub error: Option<String>,
+    /// When it is due next; `None` if it is disabled or bad.
+    pub next_run_time: Option<DateTime<Utc>>,
+    /// When it was added.
+    pub create_time: Option<DateTime<Utc>>,
+    /// When its row last changed.
+    pub update_time: Option<DateTime<Utc>>,
+}
+
+/// A job, its next fires, and its schedule in words.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub job: Job,
+    /// The next five times its schedule names, whether it is enabled or not; none if it is bad.
+    pub next_fires: Vec<DateTime<Utc>>,
+    /// The schedule in English.
+    pub description: Option<String>,
+    /// The schedule in Chinese.
+    pub description_zh: Option<String>,
+}
+
+/// Values of headers may be secrets: their names are all that is shown.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("id", &self.id)
+            .field("job_name", &self.job_name)
+            .field("job_type", &self.job_type)
+            .field("cron_expr", &self.cron_expr)
+            .field("hook_url", &self.hook_url)
+            .field("service_name", &self.service_name)
+            .field("service_method", &self.service_method)
+            .field("enabled", &self.enabled)
+            .field("run_status", &self.run_status)
+            .field("hook_headers", &self.hook_headers.keys())
+            .field("next_run_time", &self.next_run_time)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,20 @@
+//! Cron jobs: what they are, when they are due, and what is refused of them.
+
+mod definition;
+mod due;
+mod fire;
+mod job;
+mod kinds;
+mod list;
+mod new_job;
+mod record;
+
+pub(crate) use definition::{Definition, Hook, JobRules, Target};
+pub(crate) use due::{Due, Misfire, due};
+pub(crate) use fire::{Decision, Decline, decide};
+pub use job::{Job, JobDetail};
+pub use kinds::{JobType, MisfirePolicy, OverlapPolicy, RunFlag, RunStatus};
+pub use list::ListJobs;
+pub use new_job::NewJob;
+pub(crate) use new_job::SecretChange;
+pub use record::JobRecord;

@@ -1,0 +1,271 @@
+//! Jobs that people hand in.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{JobType, MisfirePolicy, OverlapPolicy};
+use crate::domain::{HookMethod, HookSecret};
+
+/// A job to be added, or what a job is to become.
+///
+/// Nothing is checked here: [`Jobs::add_job`](crate::Jobs::add_job) names every fault at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use gaia_actors::{NewJob, OverlapPolicy};
+///
+/// let report = NewJob::cron_job("每日报表生成", "0 0 1 * * *", "ReportService", "GenerateDailyReport")
+///     .args(&serde_json::json!({ "date": "auto" }))
+///     .time_zone("Asia/Shanghai")
+///     .timeout(Duration::from_secs(300));
+/// let sync = NewJob::cron_hook("数据同步通知", "0 */5 * * * *", "http://localhost:8080/api/sync")
+///     .args(&serde_json::json!({ "type": "full" }))
+///     .header("x-team", "data")
+///     .overlap(OverlapPolicy::Replace);
+/// ```
+///
+/// It can be read from JSON, whose keys are the columns of `job_center`; what is left out has its default.
+///
+/// ```
+/// use gaia_actors::NewJob;
+///
+/// let job: NewJob = serde_json::from_str(
+///     r#"{"job_name": "sync", "job_type": "cron_hook", "cron_expr": "@hourly",
+///         "hook_url": "http://localhost:8080/api/sync", "args": {"type": "full"}, "timeout": 60}"#,
+/// )?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[must_use = "a job does nothing until it is added"]
+pub struct NewJob {
+    pub(crate) job_name: String,
+    pub(crate) job_type: String,
+    pub(crate) cron_expr: String,
+    pub(crate) hook_url: Option<String>,
+    pub(crate) service_name: Option<String>,
+    pub(crate) service_method: Option<String>,
+    #[serde(deserialize_with = "json_text")]
+    pub(crate) args: Result<String, String>,
+    /// Seconds.
+    pub(crate) timeout: f64,
+    pub(crate) enabled: bool,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) overlap_policy: String,
+    pub(crate) misfire_policy: String,
+    /// Seconds.
+    pub(crate) misfire_grace: f64,
+    pub(crate) max_retry: i64,
+    pub(crate) retry_delay_ms: i64,
+    pub(crate) hook_method: String,
+    pub(crate) hook_headers: BTreeMap<String, String>,
+    pub(crate) hook_secret: SecretChange,
+}
+
+/// What is to become of a hook's secret. Nobody can read one back, so that an update without a word keeps it.
+#[derive(Clone, Default, PartialEq)]
+pub(crate) enum SecretChange {
+    #[default]
+    Keep,
+    Remove,
+    Set(String),
+}
+
+impl Default for NewJob {
+    fn default() -> Self {
+        Self {
+            job_name: String::new(),
+            job_type: String::new(),
+            cron_expr: String::new(),
+            hook_url: None,
+            service_name: None,
+            service_method: None,
+            args: Ok(String::new()),
+            timeout: f64::from(Self::DEFAULT_TIMEOUT),
+            enabled: true,
+            time_zone: None,
+            overlap_policy: OverlapPolicy::Forbid.to_string(),
+            misfire_policy: MisfirePolicy::FireOnce.to_string(),
+            misfire_grace: f64::from(Self::DEFAULT_MISFIRE_GRACE),
+            max_retry: 0,
+            retry_delay_ms: Self::DEFAULT_RETRY_DELAY_MS,
+            hook_method: HookMethod::Post.to_string(),
+            hook_headers: BTreeMap::new(),
+            hook_secret: SecretChange::Keep,
+        }
+    }
+}
+
+impl NewJob {
+    /// Seconds, as the guide has it.
+    pub(crate) const DEFAULT_TIMEOUT: i32 = 300;
+    pub(crate) const DEFAULT_MISFIRE_GRACE: i32 = 3_600;
+    pub(crate) const DEFAULT_RETRY_DELAY_MS: i64 = 1_000;
+
+    /// A job that calls `method` of `service`, which is registered as for tasks.
+    pub fn cron_job(
+        name: impl Into<String>,
+        cron_expr: impl Into<String>,
+        service: impl Into<String>,
+        method: impl Into<String>,
+    ) -> Self {
+        Self {
+            service_name: Some(service.into()),
+            service_method: Some(method.into()),
+            ..Self::of(JobType::CronJob, name.into(), cron_expr.into())
+        }
+    }
+
+    /// A job that sends a request to `url`.
+    pub fn cron_hook(name: impl Into<String>, cron_expr: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            hook_url: Some(url.into()),
+            ..Self::of(JobType::CronHook, name.into(), cron_expr.into())
+        }
+    }
+
+    fn of(job_type: JobType, job_name: String, cron_expr: String) -> Self {
+        Self {
+            job_name,
+            job_type: job_type.to_string(),
+            cron_expr,
+            ..Self::default()
+        }
+    }
+
+    /// The arguments of the method, or the body of the request, serialised to JSON here. Default: none.
+    pub fn args(self, args: &impl Serialize) -> Self {
+        let args = serde_json::to_string(args).map_err(|error| error.to_string());
+        Self { args, ..self }
+    }
+
+    /// The same as JSON text, at most 8 MiB.
+    pub fn raw_args(self, json: impl Into<String>) -> Self {
+        Self {
+            args: Ok(json.into()),
+            ..self
+        }
+    }
+
+    /// The longest one attempt may take, in whole seconds from 1. Default 300. What is not done by then is cut off.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self {
+            timeout: timeout.as_secs_f64(),
+            ..self
+        }
+    }
+
+    /// Whether it fires by its schedule. Default true. [`execute_job_immediately`](crate::Jobs::execute_job_immediately)
+    /// runs it either way.
+    pub fn enabled(self, enabled: bool) -> Self {
+        Self { enabled, ..self }
+    }
+
+    /// Name of the time zone in which its expression is read, as in `Asia/Shanghai`. Default: the runner's. A `CRON_TZ=` in
+    /// front of the expression wins.
+    pub fn time_zone(self, name: impl Into<String>) -> Self {
+        Self {
+            time_zone: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// What a fire does while another run is under way. Default [`OverlapPolicy::Forbid`].
+    pub fn overlap(self, policy: OverlapPolicy) -> Self {
+        Self {
+            overlap_policy: policy.to_string(),
+            ..self
+        }
+    }
+
+    /// What becomes of fires that nobody claimed in time. Default [`MisfirePolicy::FireOnce`].
+    pub fn misfire(self, policy: MisfirePolicy) -> Self {
+        Self {
+            misfire_policy: policy.to_string(),
+            ..self
+        }
+    }
+
+    /// For how long a missed fire is made up for, in whole seconds. Default an hour.
+    pub fn misfire_grace(self, grace: Duration) -> Self {
+        Self {
+            misfire_grace: grace.as_secs_f64(),
+            ..self
+        }
+    }
+
+    /// How often a failed run is tried again before it counts as failed. Default 0; at most 1000. It stays one run, with one
+    /// record; each attempt has the whole timeout.
+    pub fn max_retry(self, times: i64) -> Self {
+        Self {
+            max_retry: times,
+            ..self
+        }
+    }
+
+    /// The delay before the first retry, in whole milliseconds. It doubles with each further one, up to ten minutes.
+    /// Default a second.
+    pub fn retry_delay(self, delay: Duration) -> Self {
+        Self {
+            retry_delay_ms: i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
+            ..self
+        }
+    }
+
+    /// The method of the request. Default POST.
+    pub fn hook_method(self, method: HookMethod) -> Self {
+        Self {
+            hook_method: method.to_string(),
+            ..self
+        }
+    }
+
+    /// One more header of the request.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.hook_headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Signs each request as [Standard Webhooks](https://www.standardwebhooks.com) say. An update that does not mention the
+    /// secret keeps it.
+    pub fn secret(self, secret: &HookSecret) -> Self {
+        Self {
+            hook_secret: SecretChange::Set(secret.as_str().to_owned()),
+            ..self
+        }
+    }
+
+    /// Requests are not signed (any more).
+    pub fn without_secret(self) -> Self {
+        Self {
+            hook_secret: SecretChange::Remove,
+            ..self
+        }
+    }
+}
+
+/// Headers and secrets are nobody's business.
+impl std::fmt::Debug for NewJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewJob")
+            .field("job_name", &self.job_name)
+            .field("job_type", &self.job_type)
+            .field("cron_expr", &self.cron_expr)
+            .field("hook_headers", &self.hook_headers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+fn json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<String, String>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(Ok(value.to_string()))
+}
+
+/// A JSON `null` removes the secret, a text sets it.
+impl<'de> Deserialize<'de> for SecretChange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(text.map_or(Self::Remove, Self::Set))
+    }
+}

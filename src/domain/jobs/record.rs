@@ -1,0 +1,72 @@
+//! Runs of jobs as they stand in the database.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::as_millis;
+
+/// One run of a job: a row of `job_record`. What the job was at that time is kept with it.
+///
+/// Serialised with the names of the columns.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct JobRecord {
+    /// Its id: the run's.
+    pub id: i64,
+    /// The job; `None` in records that another framework left and whose job is gone.
+    pub job_id: Option<i64>,
+    /// The job's name at that time.
+    pub job_name: String,
+    /// `cron_job` or `cron_hook`.
+    pub job_type: String,
+    /// When it was due, as an expression.
+    pub cron_expr: String,
+    /// What it called.
+    pub hook_url: Option<String>,
+    /// What it called.
+    pub service_name: Option<String>,
+    /// What it called.
+    pub service_method: Option<String>,
+    /// With which arguments.
+    pub args: Option<String>,
+    /// `None` while the run is under way; else `success`, `failed`, `skipped` or `cancelled` (see [`RunFlag`](crate::RunFlag)).
+    pub job_result_flag: Option<String>,
+    /// What the handler or the hook answered; beyond 1 MiB it is cut, which its end says.
+    pub run_result: Option<String>,
+    /// Why it failed, was skipped or cancelled.
+    pub run_err: Option<String>,
+    /// The second for which it was due; `None` for a run that somebody asked for.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    /// The second that was claimed before this one. Fires in between were missed: no node claimed them in time, and the
+    /// misfire policy made this record stand for them.
+    pub previous_at: Option<DateTime<Utc>>,
+    /// When its first attempt really began (while it has not: when it was claimed).
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How long it took. Serialised as `duration_ms`.
+    #[serde(rename = "duration_ms", serialize_with = "as_millis")]
+    pub duration: Option<Duration>,
+    /// How many attempts were made: 1, or more with `max_retry`.
+    pub attempt: Option<i32>,
+    /// The node on which it ran.
+    pub node_id: Option<String>,
+    /// Names the run in every log line about it.
+    pub log_id: Option<String>,
+    /// Why somebody wants it to stop.
+    pub cancel_reason: Option<String>,
+    /// When the row was made.
+    pub create_time: Option<DateTime<Utc>>,
+    /// When the row last changed.
+    pub update_time: Option<DateTime<Utc>>,
+}
+
+impl JobRecord {
+    /// Whether the run is under way.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.job_result_flag.is_none() && self.node_id.is_some()
+    }
+}

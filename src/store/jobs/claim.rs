@@ -1,0 +1,393 @@
+//! Claiming fires: which node runs them, and which are skipped.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::rows::{JobRow, NewRun};
+use crate::{
+    domain::{Decision, OverlapPolicy, RunFlag, RunStatus, decide},
+    store::{
+        parts::{Weighed, parts},
+        schema::{gaia_nodes, job_center, job_record},
+        transaction::on_each_connection,
+    },
+};
+
+/// Fires that a node wants to run.
+#[derive(Debug)]
+pub(crate) struct FireClaim {
+    pub(crate) node: String,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) fires: Vec<Fire>,
+}
+
+/// A job at one second, or now because somebody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fire {
+    pub(crate) job_id: i64,
+    pub(crate) kind: FireKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FireKind {
+    Scheduled {
+        at: DateTime<Utc>,
+        /// The expression and the zone by which it is due. A job that has others by now does not fire.
+        by: Arc<(String, Option<String>)>,
+        /// It was missed, and is to be recorded as skipped.
+        skip: Option<String>,
+    },
+    Manual,
+}
+
+/// A run that is this node's to run.
+pub(crate) struct ClaimedRun {
+    pub(crate) id: i64,
+    pub(crate) log_id: String,
+    pub(crate) scheduled_at: Option<DateTime<Utc>>,
+    /// The job as it is now.
+    pub(crate) job: JobRow,
+}
+
+/// What became of a fire.
+pub(crate) enum Fired {
+    Run(Box<ClaimedRun>),
+    /// Recorded as skipped, with the reason.
+    Skipped(String),
+    /// Another node has it, or the job is gone, disabled, or has another schedule.
+    Declined,
+}
+
+impl Fire {
+    fn scheduled_at(&self) -> Option<NaiveDateTime> {
+        match &self.kind {
+            FireKind::Scheduled { at, .. } => Some(at.naive_utc()),
+            FireKind::Manual => None,
+        }
+    }
+
+    fn is_of(&self, job: &JobRow) -> bool {
+        match &self.kind {
+            FireKind::Scheduled { by, .. } => {
+                job.is_enabled() && job.cron_expr == by.0 && job.time_zone == by.1
+            }
+            FireKind::Manual => true,
+        }
+    }
+}
+
+// ---- what to write ----
+
+/// What is known of the jobs of a claim while they are locked.
+struct Seen {
+    jobs: HashMap<i64, JobRow>,
+    /// Open runs of each job.
+    open: HashMap<i64, Vec<i64>>,
+    /// Runs of the same job and second.
+    taken: HashMap<(i64, NaiveDateTime), Taken>,
+}
+
+/// A run that is there already.
+struct Taken {
+    run: i64,
+    log_id: String,
+    /// This node claimed it and has not learned of that.
+    is_ours: bool,
+}
+
+/// Columns of a run that may be in the way.
+type TakenRow = (
+    i64,
+    Option<i64>,
+    Option<NaiveDateTime>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+impl Seen {
+    fn new(claim: &FireClaim, jobs: Vec<JobRow>, taken: Vec<TakenRow>, open: Vec<(i64, Option<i64>)>) -> Self {
+        let mut seen = Self {
+            jobs: jobs.into_iter().map(|job| (job.id, job)).collect(),
+            open: HashMap::new(),
+            taken: HashMap::new(),
+        };
+        for (run, job_id, at, node, flag, log_id) in taken {
+            let is_ours = flag.is_none() && node.as_ref() == Some(&claim.node);
+            if let Some(key) = job_id.zip(at) {
+                let log_id = log_id.unwrap_or_default();
+                seen.taken.insert(key, Taken { run, log_id, is_ours });
+            }
+        }
+        for (run, job_id) in open {
+            seen.open.entry(job_id.unwrap_or_default()).or_default().push(run);
+        }
+        seen
+    }
+}
+
+/// What a claim comes to.
+struct Plan {
+    fired: Vec<Planned>,
+    runs: Vec<NewRun>,
+    replaced: Vec<i64>,
+    /// Jobs that run now, and the second of each job that was claimed last.
+    begun: Vec<i64>,
+    claimed: HashMap<NaiveDateTime, Vec<i64>>,
+}
+
+enum Planned {
+    Run(PlannedRun),
+    Skipped(String),
+    Declined,
+}
+
+struct PlannedRun {
+    /// `None`: the database gives it.
+    id: Option<i64>,
+    log_id: String,
+    job_id: i64,
+    scheduled_at: Option<DateTime<Utc>>,
+}
+
+impl Plan {
+    fn new(claim: &FireClaim, mut seen: Seen) -> (Self, HashMap<i64, JobRow>) {
+        let mut plan = Self {
+            fired: Vec::with_capacity(claim.fires.len()),
+            runs: Vec::new(),
+            replaced: Vec::new(),
+            begun: Vec::new(),
+            claimed: HashMap::new(),
+        };
+        for fire in &claim.fires {
+            let planned = plan.fire(claim, fire, &mut seen);
+            plan.fired.push(planned);
+        }
+        (plan, seen.jobs)
+    }
+
+    fn fire(&mut self, claim: &FireClaim, fire: &Fire, seen: &mut Seen) -> Planned {
+        let job_id = fire.job_id;
+        let Some(job) = seen.jobs.get_mut(&job_id).filter(|job| fire.is_of(job)) else {
+            return Planned::Declined;
+        };
+        let at = fire.scheduled_at();
+        let scheduled_at = at.map(|at| at.and_utc());
+        if let Some(taken) = at.and_then(|at| seen.taken.get(&(job_id, at))) {
+            return match taken.is_ours {
+                true => Planned::Run(PlannedRun {
+                    id: Some(taken.run),
+                    log_id: taken.log_id.clone(),
+                    job_id,
+                    scheduled_at,
+                }),
+                false => Planned::Declined,
+            };
+        }
+        let open = seen.open.entry(job_id).or_default();
+        let decision = match &fire.kind {
+            FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
+            _ => decide(overlap(job), open),
+        };
+        let mut run = new_run(claim, job, at);
+        if let Some(at) = at {
+            self.claimed.entry(at).or_default().push(job_id);
+            job.scheduled_from = job.scheduled_from.max(Some(at));
+        }
+        match decision {
+            Decision::Skip(why) => {
+                // Somebody who asked for a run is told; the history is for fires.
+                if at.is_some() {
+                    skip(&mut run, claim, &why);
+                    self.runs.push(run);
+                }
+                Planned::Skipped(why)
+            }
+            Decision::Run { replaced } => {
+                self.replaced.extend(&replaced);
+                self.begun.push(job_id);
+                // A later fire of the same claim meets this run.
+                open.retain(|run| !replaced.contains(run));
+                open.push(0);
+                let log_id = run.log_id.clone().unwrap_or_default();
+                self.runs.push(run);
+                Planned::Run(PlannedRun {
+                    id: None,
+                    log_id,
+                    job_id,
+                    scheduled_at,
+                })
+            }
+        }
+    }
+
+    /// With the ids that the database has given, by log id.
+    fn fired(self, mine: Vec<(i64, Option<String>)>, jobs: &HashMap<i64, JobRow>) -> Vec<Fired> {
+        let ids: HashMap<String, i64> = mine
+            .into_iter()
+            .filter_map(|(id, log_id)| Some((log_id?, id)))
+            .collect();
+        let run = |run: PlannedRun| {
+            let id = run.id.or_else(|| ids.get(&run.log_id).copied())?;
+            Some(Fired::Run(Box::new(ClaimedRun {
+                id,
+                log_id: run.log_id,
+                scheduled_at: run.scheduled_at,
+                job: jobs.get(&run.job_id)?.clone(),
+            })))
+        };
+        let fired = |planned| match planned {
+            Planned::Run(planned) => run(planned).unwrap_or(Fired::Declined),
+            Planned::Skipped(why) => Fired::Skipped(why),
+            Planned::Declined => Fired::Declined,
+        };
+        self.fired.into_iter().map(fired).collect()
+    }
+}
+
+impl Weighed for NewRun {
+    fn bytes(&self) -> usize {
+        self.args.as_ref().map_or(0, String::len)
+    }
+}
+
+/// A policy that nobody knows counts as the default: the run will say that the row is bad.
+fn overlap(job: &JobRow) -> OverlapPolicy {
+    let known = job.overlap_policy.as_deref().and_then(|text| text.parse().ok());
+    known.unwrap_or(OverlapPolicy::Forbid)
+}
+
+fn new_run(claim: &FireClaim, job: &JobRow, at: Option<NaiveDateTime>) -> NewRun {
+    let now = Some(claim.now.naive_utc());
+    NewRun {
+        job_id: Some(job.id),
+        job_name: job.job_name.clone(),
+        job_type: job.job_type.clone(),
+        cron_expr: job.cron_expr.clone(),
+        hook_url: job.hook_url.clone(),
+        service_name: job.service_name.clone(),
+        service_method: job.service_method.clone(),
+        args: job.args.clone(),
+        job_result_flag: None,
+        run_err: None,
+        create_time: now,
+        update_time: now,
+        scheduled_at: at,
+        previous_at: job.scheduled_from.filter(|_| at.is_some()),
+        started_at: now,
+        ended_at: None,
+        node_id: Some(claim.node.clone()),
+        log_id: Some(uuid::Uuid::now_v7().simple().to_string()),
+    }
+}
+
+fn skip(run: &mut NewRun, claim: &FireClaim, why: &str) {
+    run.job_result_flag = Some(RunFlag::Skipped.as_str());
+    run.run_err = Some(why.to_owned());
+    run.ended_at = Some(claim.now.naive_utc());
+}
+
+// ---- the statements ----
+
+/// What the record of a run says that a newer one has replaced.
+const REPLACED: &str = "cancelled: a newer run has replaced it, as the job's overlap policy says";
+
+fn job_ids(claim: &FireClaim) -> Vec<i64> {
+    let mut ids: Vec<i64> = claim.fires.iter().map(|fire| fire.job_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn seconds(claim: &FireClaim) -> Vec<NaiveDateTime> {
+    let mut seconds: Vec<_> = claim.fires.iter().filter_map(Fire::scheduled_at).collect();
+    seconds.sort_unstable();
+    seconds.dedup();
+    seconds
+}
+
+macro_rules! claim_fires {
+    ($conn:ident, $claim:ident, $locked:ident, [$($wait:tt)*]) => {{
+        let here: i64 = gaia_nodes::table
+            .filter(gaia_nodes::id.eq(&$claim.node))
+            .count()
+            .get_result($conn)$($wait)*?;
+        if here == 0 {
+            return Ok(None);
+        }
+        let ids = job_ids($claim);
+        let jobs: Vec<JobRow> = $locked!(
+            job_center::table
+                .filter(job_center::id.eq_any(&ids))
+                .order(job_center::id)
+                .select(JobRow::as_select())
+        )
+        .load($conn)$($wait)*?;
+        let taken: Vec<TakenRow> = job_record::table
+            .filter(job_record::job_id.eq_any(&ids))
+            .filter(job_record::scheduled_at.eq_any(seconds($claim)))
+            .select((
+                job_record::id,
+                job_record::job_id,
+                job_record::scheduled_at,
+                job_record::node_id,
+                job_record::job_result_flag,
+                job_record::log_id,
+            ))
+            .load($conn)$($wait)*?;
+        let open: Vec<(i64, Option<i64>)> = job_record::table
+            .filter(job_record::job_id.eq_any(&ids))
+            .filter(job_record::job_result_flag.is_null())
+            .filter(job_record::node_id.is_not_null())
+            .select((job_record::id, job_record::job_id))
+            .load($conn)$($wait)*?;
+        let (plan, jobs) = Plan::new($claim, Seen::new($claim, jobs, taken, open));
+
+        for runs in parts(&plan.runs) {
+            diesel::insert_into(job_record::table).values(runs).execute($conn)$($wait)*?;
+        }
+        let mine: Vec<(i64, Option<String>)> = match plan.begun.is_empty() {
+            true => Vec::new(),
+            false => job_record::table
+                .filter(job_record::job_id.eq_any(&plan.begun))
+                .filter(job_record::job_result_flag.is_null())
+                .filter(job_record::node_id.eq(&$claim.node))
+                .select((job_record::id, job_record::log_id))
+                .load($conn)$($wait)*?,
+        };
+        if !plan.begun.is_empty() {
+            diesel::update(job_center::table.filter(job_center::id.eq_any(&plan.begun)))
+                .set((
+                    job_center::run_status.eq(RunStatus::Running.as_str()),
+                    job_center::last_run_time.eq($claim.now.naive_utc()),
+                    job_center::update_time.eq(job_center::update_time),
+                ))
+                .execute($conn)$($wait)*?;
+        }
+        for (at, ids) in &plan.claimed {
+            diesel::update(job_center::table.filter(job_center::id.eq_any(ids)))
+                .filter(
+                    job_center::scheduled_from
+                        .is_null()
+                        .or(job_center::scheduled_from.lt(*at)),
+                )
+                .set((
+                    job_center::scheduled_from.eq(*at),
+                    job_center::update_time.eq(job_center::update_time),
+                ))
+                .execute($conn)$($wait)*?;
+        }
+        if !plan.replaced.is_empty() {
+            diesel::update(job_record::table.filter(job_record::id.eq_any(&plan.replaced)))
+                .filter(job_record::job_result_flag.is_null())
+                .filter(job_record::cancel_reason.is_null())
+                .set(job_record::cancel_reason.eq(REPLACED))
+                .execute($conn)$($wait)*?;
+        }
+        Ok(Some(plan.fired(mine, &jobs)))
+    }};
+}
+
+on_each_connection!(claim_fires, FireClaim, Option<Vec<Fired>>);

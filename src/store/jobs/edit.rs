@@ -1,0 +1,185 @@
+//! What people do to jobs. Each change is one guarded statement.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::rows::DefinedRow;
+use crate::{
+    domain::{NewJob, SecretChange},
+    store::{Store, StoreError, db::on_backend, schema::job_center},
+};
+
+/// What adding a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AddJob {
+    Added(i64),
+    /// That job has the name.
+    NameTaken(i64),
+}
+
+/// What changing a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpdateJob {
+    Updated,
+    NotFound,
+    /// That job has the name.
+    NameTaken(i64),
+}
+
+impl Store {
+    /// Adds a job that has passed its check. Of two that are added at once under one name, one is refused.
+    pub(crate) async fn add_job(&self, job: NewJob) -> Result<AddJob, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let name = job.job_name.clone();
+        let secret = match &job.hook_secret {
+            SecretChange::Set(secret) => Some(secret.clone()),
+            SecretChange::Keep | SecretChange::Remove => None,
+        };
+        let row = DefinedRow::new(job, now);
+        if let Some(holder) = self.holder_of_name(&name, None).await? {
+            return Ok(AddJob::NameTaken(holder));
+        }
+        match self.insert_job(&row, secret, now).await {
+            Ok(()) => {}
+            Err(StoreError::Duplicate(text)) => {
+                return match self.holder_of_name(&name, None).await? {
+                    Some(holder) => Ok(AddJob::NameTaken(holder)),
+                    None => Err(StoreError::Duplicate(text)),
+                };
+            }
+            Err(error) => return Err(error),
+        }
+        let mut lease = self.db.write().await?;
+        let id = on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::unique_name.eq(&name))
+                .select(job_center::id)
+                .first(conn)
+                .await
+        })?;
+        Ok(AddJob::Added(id))
+    }
+
+    /// Makes a job what is handed in, its schedule beginning now.
+    pub(crate) async fn update_job(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let (name, secret) = (job.job_name.clone(), job.hook_secret.clone());
+        let row = DefinedRow::new(job, now);
+        if let Some(holder) = self.holder_of_name(&name, Some(id)).await? {
+            return Ok(UpdateJob::NameTaken(holder));
+        }
+        let mut lease = self.db.write().await?;
+        let updated = on_backend!(lease, |conn| {
+            let job = job_center::table.filter(job_center::id.eq(id));
+            match &secret {
+                SecretChange::Keep => diesel::update(job).set(&row).execute(conn).await,
+                SecretChange::Remove => {
+                    let none = job_center::hook_secret.eq(None::<String>);
+                    diesel::update(job).set((&row, none)).execute(conn).await
+                }
+                SecretChange::Set(secret) => {
+                    let secret = job_center::hook_secret.eq(secret);
+                    diesel::update(job).set((&row, secret)).execute(conn).await
+                }
+            }
+        });
+        drop(lease);
+        match updated.map_err(StoreError::from) {
+            Ok(0) => Ok(UpdateJob::NotFound),
+            Ok(_) => Ok(UpdateJob::Updated),
+            Err(StoreError::Duplicate(text)) => match self.holder_of_name(&name, Some(id)).await? {
+                Some(holder) => Ok(UpdateJob::NameTaken(holder)),
+                None => Err(StoreError::Duplicate(text)),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a job; answers whether it was there. Its records stay.
+    pub(crate) async fn remove_job(&self, id: i64) -> Result<bool, StoreError> {
+        let mut lease = self.db.write().await?;
+        let removed = on_backend!(lease, |conn| {
+            diesel::delete(job_center::table.filter(job_center::id.eq(id)))
+                .execute(conn)
+                .await
+        })?;
+        Ok(removed > 0)
+    }
+
+    /// Enables or disables a job; answers whether it was there. What was due while it was disabled is not missed.
+    pub(crate) async fn set_job_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.write().await?;
+        let changed = on_backend!(lease, |conn| {
+            let job = job_center::table.filter(job_center::id.eq(id));
+            match enabled {
+                // One that is enabled already goes on as it was.
+                true => {
+                    let disabled = job_center::enabled.is_null().or(job_center::enabled.eq(0));
+                    diesel::update(job.filter(disabled))
+                        .set((
+                            job_center::enabled.eq(1),
+                            job_center::scheduled_from.eq(now),
+                            job_center::update_time.eq(now),
+                        ))
+                        .execute(conn)
+                        .await
+                }
+                false => {
+                    diesel::update(job)
+                        .set((job_center::enabled.eq(0), job_center::update_time.eq(now)))
+                        .execute(conn)
+                        .await
+                }
+            }
+        })?;
+        drop(lease);
+        Ok(changed > 0 || self.job(id).await?.is_some())
+    }
+
+    async fn insert_job(
+        &self,
+        row: &DefinedRow,
+        secret: Option<String>,
+        now: NaiveDateTime,
+    ) -> Result<(), StoreError> {
+        let mut lease = self.db.write().await?;
+        on_backend!(lease, |conn| {
+            diesel::insert_into(job_center::table)
+                .values((
+                    row.clone(),
+                    job_center::hook_secret.eq(secret),
+                    job_center::create_time.eq(now),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        Ok(())
+    }
+
+    /// The job that has a name, other than `except`. A name that plain SQL has changed or taken away is free.
+    async fn holder_of_name(&self, name: &str, except: Option<i64>) -> Result<Option<i64>, StoreError> {
+        let except = except.unwrap_or(0);
+        let mut lease = self.db.write().await?;
+        on_backend!(lease, |conn| {
+            let left_behind = job_center::table
+                .filter(job_center::unique_name.eq(name))
+                .filter(job_center::job_name.ne(name));
+            diesel::update(left_behind)
+                .set(job_center::unique_name.eq(None::<String>))
+                .execute(conn)
+                .await
+        })?;
+        let holder: Option<i64> = on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::job_name.eq(name))
+                .filter(job_center::id.ne(except))
+                .select(job_center::id)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(holder)
+    }
+}

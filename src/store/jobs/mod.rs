@@ -1,0 +1,62 @@
+//! Jobs and their runs.
+//!
+//! A fire is the unique pair of job and second. The transaction that claims it locks the job's row, looks what else runs of
+//! the job, and inserts the record of the run: whoever inserts it runs it. A run is *open* while its record has a node and
+//! no flag; every write about it names both, so that a run that others have ended changes nothing.
+
+mod claim;
+mod edit;
+mod finish;
+mod read;
+mod rows;
+mod sweep;
+
+pub(crate) use claim::{ClaimedRun, Fire, FireClaim, Fired};
+pub(crate) use edit::{AddJob, UpdateJob};
+pub(crate) use finish::RunEnd;
+pub(crate) use rows::{JobRow, ScheduleRow};
+pub(crate) use claim::FireKind;
+pub(crate) use sweep::{Fingerprint, OpenRun, OrphanRun};
+
+use std::sync::Arc;
+
+use super::{
+    Store, StoreError,
+    transaction::transact,
+};
+
+impl Store {
+    /// Claims fires, all in one transaction; answers what became of each, in order. `None`: this node has no row, so that
+    /// others have declared it dead.
+    ///
+    /// May be tried again after an error: what it had claimed all the same is found then.
+    pub(crate) async fn claim_fires(&self, fires: FireClaim) -> Result<Option<Vec<Fired>>, StoreError> {
+        let fires = Arc::new(fires);
+        let claim = || async { as_conflict(self.claim_once(&fires).await) };
+        self.retrying(claim).await
+    }
+
+    async fn claim_once(&self, fires: &Arc<FireClaim>) -> Result<Option<Vec<Fired>>, StoreError> {
+        transact!(&self.db, claim, fires)
+    }
+
+    /// Writes how runs ended, all in one transaction; answers with those that were written. A run that others have ended
+    /// changes nothing.
+    pub(crate) async fn end_runs(&self, ends: Arc<Vec<RunEnd>>) -> Result<Vec<i64>, StoreError> {
+        let end = || async { self.end_once(&ends).await };
+        self.retrying(end).await
+    }
+
+    async fn end_once(&self, ends: &Arc<Vec<RunEnd>>) -> Result<Vec<i64>, StoreError> {
+        transact!(&self.db, finish, ends)
+    }
+}
+
+/// A second of a job is claimed while the job is locked. One that is there all the same was made while a job of this id was
+/// away: another look finds it.
+fn as_conflict<T>(claimed: Result<T, StoreError>) -> Result<T, StoreError> {
+    claimed.map_err(|error| match error {
+        StoreError::Duplicate(text) => StoreError::Conflict(text),
+        error => error,
+    })
+}

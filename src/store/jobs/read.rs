@@ -1,0 +1,129 @@
+//! Reading jobs and their runs.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::rows::{JobRow, RunRow, ScheduleRow};
+use crate::{
+    domain::{JobRecord, ListJobs, Page, PageRequest},
+    store::{
+        Store, StoreError,
+        db::on_backend,
+        schema::{job_center, job_record},
+        tasks::containing,
+    },
+};
+
+/// The boxed query of a list, for whichever database compiles it.
+macro_rules! listed {
+    ($list:expr) => {{
+        let mut query = job_center::table.into_boxed();
+        if let Some(job_type) = $list.job_type {
+            query = query.filter(job_center::job_type.eq(job_type.as_str()));
+        }
+        if let Some(text) = &$list.name_contains {
+            query = query.filter(job_center::job_name.like(containing(text)).escape('\\'));
+        }
+        match $list.enabled {
+            Some(true) => query = query.filter(job_center::enabled.ne(0)),
+            Some(false) => query = query.filter(job_center::enabled.is_null().or(job_center::enabled.eq(0))),
+            None => {}
+        }
+        query
+    }};
+}
+
+impl Store {
+    pub(crate) async fn job(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::id.eq(id))
+                .select(JobRow::as_select())
+                .first(conn)
+                .await
+                .optional()
+        })?)
+    }
+
+    pub(crate) async fn list_jobs(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let total: i64 = on_backend!(lease, |conn| listed!(list).count().get_result(conn).await)?;
+        let rows: Vec<JobRow> = on_backend!(lease, |conn| {
+            listed!(list)
+                .order(job_center::id.desc())
+                .limit(i64::from(list.page.page_size))
+                .offset(list.page.offset())
+                .select(JobRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(list.page.of(rows, total))
+    }
+
+    /// The schedules of enabled jobs whose ids come after `after`, in their order, at most `limit`.
+    pub(crate) async fn job_schedules(&self, after: i64, limit: i64) -> Result<Vec<ScheduleRow>, StoreError> {
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::id.gt(after))
+                .filter(job_center::enabled.ne(0))
+                .order(job_center::id)
+                .limit(limit)
+                .select(ScheduleRow::as_select())
+                .load(conn)
+                .await
+        })?)
+    }
+
+    /// The schedule of a job, if it is enabled.
+    pub(crate) async fn job_schedule(&self, id: i64) -> Result<Option<ScheduleRow>, StoreError> {
+        let rows = self.job_schedules(id - 1, 1).await?;
+        Ok(rows.into_iter().find(|row| row.id == id))
+    }
+
+    /// The runs of a job, newest first.
+    pub(crate) async fn job_records(&self, job_id: i64, page: PageRequest) -> Result<Page<JobRecord>, StoreError> {
+        let of_job = || job_record::table.filter(job_record::job_id.eq(job_id));
+        let mut lease = self.db.read().await?;
+        let total: i64 = on_backend!(lease, |conn| of_job().count().get_result(conn).await)?;
+        let rows: Vec<RunRow> = on_backend!(lease, |conn| {
+            of_job()
+                .order(job_record::id.desc())
+                .limit(i64::from(page.page_size))
+                .offset(page.offset())
+                .select(RunRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(page.of(rows.into_iter().map(Into::into).collect(), total))
+    }
+
+    pub(crate) async fn job_run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let row: Option<RunRow> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(job_record::id.eq(run_id))
+                .select(RunRow::as_select())
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(row.map(Into::into))
+    }
+
+    /// The open runs of all nodes, oldest first.
+    pub(crate) async fn running_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<RunRow> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .order(job_record::id)
+                .select(RunRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}

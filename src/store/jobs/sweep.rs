@@ -1,0 +1,271 @@
+//! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chrono::NaiveDateTime;
+use diesel::{
+    QueryableByName,
+    dsl::sql,
+    expression::SqlLiteral,
+    prelude::*,
+    sql_types::{BigInt, Bool},
+};
+use diesel_async::RunQueryDsl;
+
+use crate::{
+    domain::RunStatus,
+    store::{
+        Store, StoreError,
+        db::{Db, on_backend},
+        schema::{gaia_nodes, job_center, job_record},
+    },
+};
+
+/// What all enabled schedules together look like: it changes whenever one of them does, by whatever hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub(crate) struct Fingerprint {
+    #[diesel(sql_type = BigInt)]
+    jobs: i64,
+    #[diesel(sql_type = BigInt)]
+    hash: i64,
+}
+
+/// An open run whose node is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrphanRun {
+    pub(crate) run_id: i64,
+    pub(crate) job_id: i64,
+    pub(crate) node: String,
+}
+
+/// An open run of a node, as the node is to see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenRun {
+    pub(crate) run_id: i64,
+    pub(crate) job_id: i64,
+    /// When it was claimed.
+    pub(crate) claimed_at: Option<NaiveDateTime>,
+    /// Why somebody wants it to stop.
+    pub(crate) cancel_reason: Option<String>,
+}
+
+type OpenRow = (i64, Option<i64>, Option<NaiveDateTime>, Option<String>);
+
+impl Store {
+    /// The condition of open runs, in the words of the database's index for them.
+    pub(super) fn open_runs(&self) -> SqlLiteral<Bool> {
+        sql(match &self.db {
+            #[cfg(feature = "mysql")]
+            Db::Mysql(_) => "open_job IS NOT NULL",
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => "job_result_flag IS NULL AND node_id IS NOT NULL",
+        })
+    }
+
+    /// What the servers compute by themselves; from SQLite the rows are read, which is no journey.
+    pub(crate) async fn job_fingerprint(&self) -> Result<Fingerprint, StoreError> {
+        macro_rules! hashed {
+            ($hash:literal, $integer:literal) => {
+                concat!(
+                    "SELECT COUNT(*) AS jobs, CAST(COALESCE(SUM(",
+                    $hash,
+                    "(CONCAT(id, '|', cron_expr, '|', COALESCE(time_zone, '-'), '|', COALESCE(misfire_policy, '-'), '|', \
+                     COALESCE(misfire_grace, -1)))), 0) AS ",
+                    $integer,
+                    ") AS hash FROM job_center WHERE enabled <> 0"
+                )
+            };
+        }
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(_) => self.hashed_schedules().await,
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => self.fingerprint_by(hashed!("hashtext", "BIGINT")).await,
+            #[cfg(feature = "mysql")]
+            Db::Mysql(_) => self.fingerprint_by(hashed!("CRC32", "SIGNED")).await,
+        }
+    }
+
+    #[cfg(feature = "_server")]
+    async fn fingerprint_by(&self, query: &str) -> Result<Fingerprint, StoreError> {
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            diesel::sql_query(query).get_result(conn).await
+        })?)
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn hashed_schedules(&self) -> Result<Fingerprint, StoreError> {
+        const PAGE: i64 = 10_000;
+        let (mut jobs, mut last, mut hash) = (0, 0, DefaultHasher::new());
+        loop {
+            let rows = self.job_schedules(last, PAGE).await?;
+            let Some(end) = rows.last() else { break };
+            (jobs, last) = (jobs + rows.len(), end.id);
+            for row in &rows {
+                (row.id, &row.cron_expr, &row.time_zone).hash(&mut hash);
+                (&row.misfire_policy, row.misfire_grace).hash(&mut hash);
+            }
+        }
+        Ok(Fingerprint {
+            jobs: i64::try_from(jobs).unwrap_or(i64::MAX),
+            hash: hash.finish().cast_signed(),
+        })
+    }
+
+    /// Notes that the schedules of these jobs hold from `now` on, where they did not before: what plain SQL has added,
+    /// changed or enabled has missed nothing.
+    pub(crate) async fn begin_schedules(&self, ids: &[i64], now: NaiveDateTime) -> Result<(), StoreError> {
+        let begin = || async {
+            let mut lease = self.db.write().await?;
+            on_backend!(lease, |conn| {
+                let earlier = job_center::scheduled_from
+                    .is_null()
+                    .or(job_center::scheduled_from.lt(now));
+                diesel::update(job_center::table.filter(job_center::id.eq_any(ids)).filter(earlier))
+                    .set((
+                        job_center::scheduled_from.eq(now),
+                        job_center::update_time.eq(job_center::update_time),
+                    ))
+                    .execute(conn)
+                    .await
+            })?;
+            Ok(())
+        };
+        self.retrying(begin).await
+    }
+
+    /// Jobs that are said to run although none of their runs is open, as a killed process of another framework leaves them,
+    /// wait.
+    pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
+        let mut lease = self.db.write().await?;
+        let running: Vec<i64> = on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::run_status.eq(RunStatus::Running.as_str()))
+                .order(job_center::id)
+                .select(job_center::id)
+                .load(conn)
+                .await
+        })?;
+        for id in running {
+            let open = diesel::dsl::exists(
+                job_record::table
+                    .filter(job_record::job_id.eq(id))
+                    .filter(job_record::job_result_flag.is_null())
+                    .filter(job_record::node_id.is_not_null()),
+            );
+            on_backend!(lease, |conn| {
+                diesel::update(job_center::table.filter(job_center::id.eq(id)))
+                    .filter(diesel::dsl::not(open))
+                    .set((
+                        job_center::run_status.eq(RunStatus::Waiting.as_str()),
+                        job_center::update_time.eq(job_center::update_time),
+                    ))
+                    .execute(conn)
+                    .await
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the open runs of a job to stop, and says why; answers how many there are.
+    pub(crate) async fn cancel_job_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.write().await?;
+        Ok(on_backend!(lease, |conn| {
+            diesel::update(job_record::table)
+                .filter(job_record::job_id.eq(job_id))
+                .filter(job_record::job_result_flag.is_null())
+                .filter(job_record::node_id.is_not_null())
+                .set((
+                    job_record::cancel_reason.eq(reason),
+                    job_record::update_time.eq(now),
+                ))
+                .execute(conn)
+                .await
+        })?)
+    }
+
+    /// The open runs of a node.
+    pub(crate) async fn open_runs_of(&self, node: &str) -> Result<Vec<OpenRun>, StoreError> {
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<OpenRow> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .filter(job_record::node_id.eq(node))
+                .select((
+                    job_record::id,
+                    job_record::job_id,
+                    job_record::create_time,
+                    job_record::cancel_reason,
+                ))
+                .load(conn)
+                .await
+        })?;
+        let run = |(run_id, job_id, claimed_at, cancel_reason): OpenRow| OpenRun {
+            run_id,
+            job_id: job_id.unwrap_or_default(),
+            claimed_at,
+            cancel_reason,
+        };
+        Ok(rows.into_iter().map(run).collect())
+    }
+
+    /// Open runs of nodes that have no row any more, at most `limit`. Those of `me` are not among them: a node whose row is
+    /// gone learns of it by its next beat.
+    pub(crate) async fn orphan_runs(&self, me: &str, limit: i64) -> Result<Vec<OrphanRun>, StoreError> {
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<(i64, Option<i64>, Option<String>)> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .filter(job_record::node_id.ne(me))
+                .filter(diesel::dsl::not(diesel::dsl::exists(
+                    gaia_nodes::table
+                        .filter(gaia_nodes::id.nullable().eq(job_record::node_id))
+                        .select(gaia_nodes::id),
+                )))
+                .order(job_record::id)
+                .limit(limit)
+                .select((job_record::id, job_record::job_id, job_record::node_id))
+                .load(conn)
+                .await
+        })?;
+        let orphan = |(run_id, job_id, node): (i64, Option<i64>, Option<String>)| OrphanRun {
+            run_id,
+            job_id: job_id.unwrap_or_default(),
+            node: node.unwrap_or_default(),
+        };
+        Ok(rows.into_iter().map(orphan).collect())
+    }
+
+    /// Deletes at most `limit` records of runs that ended before `before`; answers how many there were.
+    pub(crate) async fn prune_job_records(&self, before: NaiveDateTime, limit: i64) -> Result<usize, StoreError> {
+        let mut lease = self.db.read().await?;
+        let ids: Vec<i64> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(job_record::create_time.lt(before))
+                .filter(job_record::update_time.lt(before))
+                .filter(job_record::job_result_flag.is_not_null().or(job_record::node_id.is_null()))
+                .order(job_record::create_time)
+                .limit(limit)
+                .select(job_record::id)
+                .load(conn)
+                .await
+        })?;
+        drop(lease);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let delete = || async {
+            let mut lease = self.db.write().await?;
+            Ok(on_backend!(lease, |conn| {
+                diesel::delete(job_record::table.filter(job_record::id.eq_any(&ids)))
+                    .execute(conn)
+                    .await
+            })?)
+        };
+        self.retrying(delete).await
+    }
+}
