@@ -25,6 +25,7 @@ mod lease;
 mod node;
 mod registry;
 mod runtime;
+mod schedule;
 pub mod store;
 pub mod testing;
 
@@ -46,6 +47,7 @@ pub use registry::{
     blocking_fn,
 };
 pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
+pub use schedule::{Language, MAX_SCHEDULE_CHARS, Schedule, ScheduleError, ScheduleForm, parse_zone};
 pub use store::{EnqueueConnection, StoreError};
 
 /// What nearly every user needs: `use gaia_actors::prelude::*;`

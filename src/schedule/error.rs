@@ -1,0 +1,84 @@
+//! Why an expression was refused.
+
+/// Why a cron expression or a time zone was refused. The text names the place, what stood there, what may stand there, and what
+/// to write instead.
+///
+/// ```
+/// use gaia_actors::Schedule;
+///
+/// let error = Schedule::parse("60 * * * *").expect_err("an hour has no minute 60");
+/// assert_eq!(
+///     error.to_string(),
+///     "minute field \"60\": 60 is out of range 0-59; the full hour is minute 0"
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// There is nothing but blanks, or nothing after the time zone.
+    #[error(
+        "the cron expression is empty; write five fields such as \"0 0 * * *\", six with seconds first, or a macro such as @daily"
+    )]
+    Empty,
+    /// Longer than [`MAX_SCHEDULE_CHARS`](crate::MAX_SCHEDULE_CHARS).
+    #[error(
+        "the cron expression has {chars} characters, at most {max} are allowed; divide it into several schedules",
+        max = super::MAX_SCHEDULE_CHARS
+    )]
+    TooLong {
+        /// Characters that were found.
+        chars: usize,
+    },
+    /// Neither five nor six fields, or not the number that this place takes.
+    #[error("cron expression {text:?} has {found}, expected {expected}")]
+    FieldCount {
+        /// The fields, without a time zone.
+        text: String,
+        /// How many there are, in words.
+        found: String,
+        /// What is allowed here, and how to get there.
+        expected: String,
+    },
+    /// One field cannot be read.
+    #[error("{field} field {text:?}: {fault}")]
+    Field {
+        /// `second`, `minute`, `hour`, `day-of-month`, `month` or `day-of-week`.
+        field: &'static str,
+        /// The whole field.
+        text: String,
+        /// What is wrong in it, and a hint.
+        fault: String,
+    },
+    /// A word with `@` that is none of the macros.
+    #[error("unknown macro {text:?}, the nearest known is {nearest}; an interval is written as @every 30s")]
+    UnknownMacro {
+        /// What was written.
+        text: String,
+        /// The macro most like it.
+        nearest: &'static str,
+    },
+    /// `@every` with a duration that cannot be read or used.
+    #[error("@every {text:?}: {fault}; write whole seconds such as 30s, 5m or 1h30m10s")]
+    Every {
+        /// The duration.
+        text: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A name that the time zone database does not have.
+    #[error("unknown time zone {name:?}, the nearest known is {nearest:?}; names are those of the IANA database")]
+    UnknownZone {
+        /// What was written.
+        name: String,
+        /// The zone most like it.
+        nearest: &'static str,
+    },
+    /// No date can ever match, such as 30 February.
+    #[error(
+        "cron expression {text:?} never fires: no date has its days in its months; check day-of-month, month and day-of-week"
+    )]
+    NeverFires {
+        /// The expression.
+        text: String,
+    },
+}

@@ -1,0 +1,198 @@
+//! Cron expressions: text to fields, fields to local times, local times to instants. It knows no database, actor or clock.
+
+mod calendar;
+mod describe;
+mod error;
+mod every;
+mod field;
+mod parse;
+mod seconds;
+mod spell;
+mod unit;
+mod zone;
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use self::{calendar::Calendar, every::Every, parse::Timing};
+pub use self::{describe::Language, error::ScheduleError, parse::parse_zone};
+
+/// Longest expression that is read, in characters.
+pub const MAX_SCHEDULE_CHARS: usize = 1_000;
+
+/// The instants that schedules know: the years 0 to 9999, which RFC 3339 can write.
+const FIRST: i64 = -62_167_219_200;
+const LAST: i64 = 253_402_300_799;
+
+/// When something is to happen: a cron expression in a time zone.
+///
+/// | written | meaning |
+/// |---|---|
+/// | `30 2 * * *` | five fields: minute, hour, day of month, month, day of week |
+/// | `*/30 * * * * *` | six fields: seconds first |
+/// | `@daily`, `@hourly`, … | also `@yearly`, `@annually`, `@monthly`, `@weekly`, `@midnight` |
+/// | `@every 1h30m10s` | an interval of whole seconds, counted from the Unix epoch in every process |
+/// | `CRON_TZ=Asia/Shanghai 0 9 * * *` | in this zone, whatever the default (`TZ=` means the same) |
+///
+/// A field is `*`, a value, a range `1-5`, a step `*/5` or `10-30/5` or `10/5`, or a list of these. A range may wrap: `22-2`,
+/// `fri-mon`. Months and weekdays have names of three letters in any case; Sunday is 0 and 7. The day of the month may be `L`
+/// (the last), `L-3` (three days before it), `LW` (the last Monday to Friday) and `15W` (the Monday to Friday nearest the 15th);
+/// the day of the week `5L` (the last Friday) and `5#3` (the third Friday); either may be `?`, which means `*`.
+///
+/// If both day fields are restricted, either may match; if one of them begins with `*`, both must, as crontab(5) has it.
+///
+/// Where clocks are turned forward, a fixed time inside the skipped hour runs once, right after it; where they are turned
+/// back, it runs the first time only. If the second, minute or hour has a `*` or a step, it is an interval and follows real time. The
+/// rules are those of cronie.
+///
+/// ```
+/// use gaia_actors::Schedule;
+///
+/// let schedule: Schedule = "CRON_TZ=Asia/Shanghai 0 9 * * mon-fri".parse()?;
+/// let friday = "2026-01-02T09:30:00+08:00".parse()?;
+/// let monday = schedule.next_after(friday).expect("there is always a Monday");
+/// assert_eq!(monday.to_rfc3339(), "2026-01-05T01:00:00+00:00");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    text: Box<str>,
+    zone: Tz,
+    plan: Plan,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Plan {
+    Every(Every),
+    Times {
+        calendar: Calendar,
+        /// Neither second, minute nor hour is an interval.
+        fixed: bool,
+    },
+}
+
+/// Which expressions a place takes. Macros are always allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ScheduleForm {
+    /// The number of fields decides (the default).
+    #[default]
+    Any,
+    /// Five fields, from the minute.
+    FiveFields,
+    /// Six fields, from the second.
+    SixFields,
+}
+
+impl Schedule {
+    /// An expression of five or six fields or a macro, in UTC unless a prefix names another zone.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] says what cannot be read, and how to write it; an expression that can never fire is an error, too.
+    pub fn parse(expr: &str) -> Result<Self, ScheduleError> {
+        Self::parse_in(expr, Tz::UTC, ScheduleForm::Any)
+    }
+
+    /// An expression of this `form`, in this `zone` unless a prefix names another one.
+    ///
+    /// ```
+    /// use gaia_actors::{Schedule, ScheduleForm, parse_zone};
+    ///
+    /// let zone = parse_zone("Europe/Paris")?;
+    /// let schedule = Schedule::parse_in("0 30 2 * * *", zone, ScheduleForm::SixFields)?;
+    /// assert_eq!(schedule.zone(), zone);
+    /// # Ok::<(), gaia_actors::ScheduleError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse), and for the other form.
+    pub fn parse_in(expr: &str, zone: Tz, form: ScheduleForm) -> Result<Self, ScheduleError> {
+        let spec = parse::parse(expr, form)?;
+        let plan = match spec.timing {
+            Timing::Every(every) => Plan::Every(every),
+            Timing::Fields(fields) => Plan::Times {
+                fixed: ![&fields.second, &fields.minute, &fields.hour]
+                    .iter()
+                    .any(|field| field.interval),
+                calendar: Calendar::new(&fields).ok_or_else(|| ScheduleError::NeverFires { text: expr.to_owned() })?,
+            },
+        };
+        Ok(Self {
+            text: expr.into(),
+            zone: spec.zone.unwrap_or(zone),
+            plan,
+        })
+    }
+
+    /// The zone whose clocks are meant.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// The first fire after `after`, on a whole second; never `after` itself. `None` after the year 9999.
+    #[must_use]
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let after = after.timestamp().max(FIRST - 1);
+        if after >= LAST {
+            return None;
+        }
+        let fire = match &self.plan {
+            Plan::Every(every) => every.next(after),
+            Plan::Times { calendar, fixed } => {
+                zone::next_after(self.zone, *fixed, after, |local| calendar.next_from(local))?
+            }
+        };
+        DateTime::from_timestamp(fire, 0).filter(|_| fire <= LAST)
+    }
+
+    /// Whether it fires at this instant. Between whole seconds it never does.
+    #[must_use]
+    pub fn contains(&self, at: DateTime<Utc>) -> bool {
+        // By definition the same answer as that of `next_after`, also where clocks are turned.
+        let before = at.checked_sub_signed(TimeDelta::seconds(1));
+        before.and_then(|before| self.next_after(before)) == Some(at)
+    }
+
+    /// All fires after `after`, in order.
+    pub fn iter_after(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        std::iter::successors(self.next_after(after), |fire| self.next_after(*fire))
+    }
+
+    /// One sentence that says when it fires.
+    ///
+    /// ```
+    /// use gaia_actors::{Language, Schedule};
+    ///
+    /// let schedule = Schedule::parse("0 0 1 * * *")?;
+    /// assert_eq!(schedule.describe(Language::English), "At 01:00:00 every day");
+    /// assert_eq!(schedule.describe(Language::Chinese), "每天 01:00:00");
+    /// # Ok::<(), gaia_actors::ScheduleError>(())
+    /// ```
+    #[must_use]
+    pub fn describe(&self, language: Language) -> String {
+        // Only what finds the next fire is kept in memory; the words are read from the text again.
+        match parse::parse(&self.text, ScheduleForm::Any) {
+            Ok(spec) => describe::describe(&spec.timing, self.zone, language),
+            Err(_) => self.text.to_string(),
+        }
+    }
+}
+
+/// The text that was parsed.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// As [`Schedule::parse`].
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(expr: &str) -> Result<Self, ScheduleError> {
+        Self::parse(expr)
+    }
+}

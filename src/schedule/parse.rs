@@ -1,0 +1,156 @@
+//! From text to fields: the time zone in front, macros, and which form it is.
+
+use chrono_tz::Tz;
+
+use super::{MAX_SCHEDULE_CHARS, ScheduleError, ScheduleForm, every::Every, field::Field, unit::Unit};
+use crate::config::nearest;
+
+/// What an expression says.
+#[derive(Debug)]
+pub(super) struct Spec {
+    /// From a `CRON_TZ=` or `TZ=` prefix.
+    pub(super) zone: Option<Tz>,
+    pub(super) timing: Timing,
+}
+
+#[derive(Debug)]
+pub(super) enum Timing {
+    Every(Every),
+    Fields(Box<Fields>),
+}
+
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) second: Field,
+    pub(super) minute: Field,
+    pub(super) hour: Field,
+    pub(super) day: Field,
+    pub(super) month: Field,
+    pub(super) weekday: Field,
+    /// Seconds were written: descriptions show them.
+    pub(super) six: bool,
+}
+
+const MACROS: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
+const FIVE: &str = "five (minute hour day-of-month month day-of-week)";
+const SIX: &str = "six (second minute hour day-of-month month day-of-week)";
+
+/// The zone with an IANA name, such as `Asia/Shanghai` or `UTC`.
+///
+/// # Errors
+/// [`ScheduleError::UnknownZone`], which names the known zone most like it.
+///
+/// ```
+/// assert_eq!(gaia_actors::parse_zone("Europe/Berlin").expect("is known").name(), "Europe/Berlin");
+/// let error = gaia_actors::parse_zone("Europe/Berln").expect_err("is a typo");
+/// assert!(error.to_string().contains("the nearest known is \"Europe/Berlin\""));
+/// ```
+pub fn parse_zone(name: &str) -> Result<Tz, ScheduleError> {
+    name.parse().map_err(|_| {
+        let known: Vec<_> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+        ScheduleError::UnknownZone {
+            name: name.to_owned(),
+            nearest: nearest(name, &known),
+        }
+    })
+}
+
+pub(super) fn parse(text: &str, form: ScheduleForm) -> Result<Spec, ScheduleError> {
+    // Characters are only counted where there are enough bytes for too many of them.
+    let chars = if text.len() > MAX_SCHEDULE_CHARS {
+        text.chars().count()
+    } else {
+        0
+    };
+    if chars > MAX_SCHEDULE_CHARS {
+        return Err(ScheduleError::TooLong { chars });
+    }
+    let (zone, text) = split_zone(text.trim())?;
+    let timing = if text.starts_with('@') {
+        parse_macro(text)?
+    } else {
+        parse_fields(text, form)?
+    };
+    Ok(Spec { zone, timing })
+}
+
+/// The zone in front of an expression, and the rest.
+fn split_zone(text: &str) -> Result<(Option<Tz>, &str), ScheduleError> {
+    let named = text.strip_prefix("CRON_TZ=").or_else(|| text.strip_prefix("TZ="));
+    let Some(named) = named else { return Ok((None, text)) };
+    let (name, rest) = named.split_once(char::is_whitespace).unwrap_or((named, ""));
+    Ok((Some(parse_zone(name)?), rest.trim_start()))
+}
+
+fn parse_macro(text: &str) -> Result<Timing, ScheduleError> {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    if word.eq_ignore_ascii_case("@every") {
+        return Every::parse(rest.trim()).map(Timing::Every);
+    }
+    let known = MACROS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    match known {
+        Some((_, fields)) => parse_fields(fields, ScheduleForm::Any),
+        None => Err(ScheduleError::UnknownMacro {
+            text: text.to_owned(),
+            nearest: nearest(word, &MACROS.map(|(name, _)| name)),
+        }),
+    }
+}
+
+fn parse_fields(text: &str, form: ScheduleForm) -> Result<Timing, ScheduleError> {
+    // One more than six, so that seven are told from six without keeping them all.
+    let mut words = [""; 7];
+    let slots = words.iter_mut().zip(text.split_whitespace());
+    let kept = slots.map(|(slot, word)| *slot = word).count();
+    let (second, rest) = match (kept, form) {
+        (0, _) => return Err(ScheduleError::Empty),
+        (5, ScheduleForm::Any | ScheduleForm::FiveFields) => (None, &words[..5]),
+        (6, ScheduleForm::Any | ScheduleForm::SixFields) => (Some(words[0]), &words[1..6]),
+        _ => return Err(wrong_count(text, form)),
+    };
+    let &[minute, hour, day, month, weekday] = rest else {
+        return Err(wrong_count(text, form));
+    };
+    Ok(Timing::Fields(Box::new(Fields {
+        six: second.is_some(),
+        second: second.map_or_else(
+            || Ok(Field::zero(Unit::Second)),
+            |text| Field::parse(Unit::Second, text),
+        )?,
+        minute: Field::parse(Unit::Minute, minute)?,
+        hour: Field::parse(Unit::Hour, hour)?,
+        day: Field::parse(Unit::Day, day)?,
+        month: Field::parse(Unit::Month, month)?,
+        weekday: Field::parse(Unit::Weekday, weekday)?,
+    })))
+}
+
+fn wrong_count(text: &str, form: ScheduleForm) -> ScheduleError {
+    let count = text.split_whitespace().count();
+    let expected = match form {
+        ScheduleForm::Any => format!("{FIVE} or {SIX}"),
+        ScheduleForm::FiveFields => FIVE.to_owned(),
+        ScheduleForm::SixFields => SIX.to_owned(),
+    };
+    let hint = match (count, form) {
+        (5, _) => format!("; put the second in front, such as \"0 {text}\""),
+        (6, _) => "; leave out the second in front".to_owned(),
+        (7, _) => "; a year is not supported".to_owned(),
+        _ => "; an asterisk stands for every value".to_owned(),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    ScheduleError::FieldCount {
+        text: text.to_owned(),
+        found: format!("{count} field{plural}"),
+        expected: expected + &hint,
+    }
+}

@@ -1,0 +1,94 @@
+//! From local time to instants: what a schedule means where clocks are turned forward and back.
+//!
+//! The rules are those of cronie (cron(8), "Daylight Saving Time and other time changes"). A *fixed* time inside the skipped
+//! hour runs once, right after the gap; a fixed time in the repeated hour runs the first time only. *Intervals* follow real
+//! time: both times in a repeated hour, never in a skipped one. Unlike cronie we hold on to this for shifts of any size.
+//!
+//! A zone is a row of segments of real time with one offset each. The search below goes from segment to segment, and
+//! skips what cannot hold a fire, so that its work does not depend on how far away the next fire is.
+
+use chrono::{DateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+
+const DAY: i64 = 86_400;
+
+/// Longer than any two offsets are apart (-16 h to +15 h): what happens this long after a moment cannot have a local time before it.
+const FAR: i64 = 2 * DAY;
+
+/// The first instant after `after` at which a schedule fires, in seconds since the epoch.
+///
+/// `local` gives the first matching local time that is not before its argument.
+pub(super) fn next_after(zone: Tz, fixed: bool, after: i64, local: impl Fn(i64) -> Option<i64>) -> Option<i64> {
+    let mut at = after + 1;
+    if zone == Tz::UTC {
+        return local(at);
+    }
+    loop {
+        let offset = offset(zone, at);
+        let mut from = at + offset;
+        if fixed && let Some(shift) = last_shift(zone, at, offset) {
+            if shift.at == at && local(at + shift.before).is_some_and(|skipped| skipped < from) {
+                return Some(at);
+            }
+            // What the clocks showed before they were turned back has had its run.
+            from = from.max(shift.at + shift.before);
+        }
+        let fire = local(from)? - offset;
+        let until = fire.min(at + FAR);
+        at = match first_shift(zone, at, until, offset) {
+            Some(shift) => shift,
+            None if fire == until => return Some(fire),
+            // Between them only shifts of more than two days could make a local time match.
+            None => until.max(fire - FAR),
+        };
+    }
+}
+
+/// A moment at which a zone's offset changed.
+#[derive(Debug, Clone, Copy)]
+struct Shift {
+    at: i64,
+    /// The offset until then.
+    before: i64,
+}
+
+/// Seconds that local time is ahead of UTC.
+fn offset(zone: Tz, at: i64) -> i64 {
+    let offset = |at: DateTime<_>| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
+    DateTime::from_timestamp(at, 0).map_or(0, |at| i64::from(offset(at)))
+}
+
+/// The shift of the last day before `at` or at it, if there is one. No shift skips or repeats more than a day.
+fn last_shift(zone: Tz, at: i64, now: i64) -> Option<Shift> {
+    let before = offset(zone, at - DAY);
+    (before != now).then(|| Shift {
+        at: bisect(zone, at - DAY, at, before),
+        before,
+    })
+}
+
+/// The first shift after `from` that is not after `until`. No two shifts of a zone are less than a day apart.
+fn first_shift(zone: Tz, from: i64, until: i64, now: i64) -> Option<i64> {
+    let mut from = from;
+    while from < until {
+        let to = until.min(from + DAY);
+        if offset(zone, to) != now {
+            return Some(bisect(zone, from, to, now));
+        }
+        from = to;
+    }
+    None
+}
+
+/// The first second with another offset than `before`, which `from` has and `to` has not.
+fn bisect(zone: Tz, mut from: i64, mut to: i64, before: i64) -> i64 {
+    while to - from > 1 {
+        let middle = from + (to - from) / 2;
+        if offset(zone, middle) == before {
+            from = middle;
+        } else {
+            to = middle;
+        }
+    }
+    to
+}
