@@ -3,6 +3,7 @@
 //! Nothing here knows a database, an actor or a clock.
 
 mod failure;
+mod hook;
 mod json;
 mod list;
 mod new_task;
@@ -13,6 +14,8 @@ mod transition;
 mod validate;
 
 pub use failure::{Failure, TaskError};
+pub use hook::{HookMethod, HookSecret};
+pub(crate) use hook::{check_hook_headers, check_hook_url};
 pub use json::Json;
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;

@@ -24,6 +24,11 @@ impl InvalidInput {
         &self.faults
     }
 
+    /// Input with this one fault.
+    pub(crate) fn one(fault: String) -> Self {
+        Self { faults: vec![fault] }
+    }
+
     /// The same faults, each said of `what`.
     pub(crate) fn of(self, what: &str) -> Self {
         let say = |fault| format!("{what}: {fault}");
