@@ -21,6 +21,11 @@ mod clock;
 mod config;
 mod domain;
 mod error;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the jobs that call hooks are being written")
+)]
+mod hook;
 mod lease;
 mod node;
 mod registry;
@@ -37,10 +42,12 @@ pub use asynctask::{
 pub use clock::Clock;
 pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, NodeConfig};
 pub use domain::{
-    ActionOnTask, AddedTask, ExecRecord, Failure, InvalidInput, Json, ListTasks, MAX_ARG_BYTES, MAX_NAME_CHARS,
-    MAX_PAGE_SIZE, MAX_THEME_CHARS, NewTask, Outcome, Page, PageRequest, RetryPolicy, Task, TaskError, TaskStatus,
+    ActionOnTask, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Json, ListTasks, MAX_ARG_BYTES,
+    MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, NewTask, Outcome, Page, PageRequest, RetryPolicy, Task, TaskError,
+    TaskStatus,
 };
 pub use error::Error;
+pub use hook::HookOptions;
 pub use node::{NodeActor, NodeInfo, NodeTheme};
 pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, TaskContext, async_fn,

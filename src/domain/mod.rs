@@ -3,6 +3,7 @@
 //! Nothing here knows a database, an actor or a clock.
 
 mod failure;
+mod hook;
 mod jobs;
 mod json;
 mod list;
@@ -15,7 +16,12 @@ mod transition;
 mod validate;
 
 pub use failure::{Failure, TaskError};
-pub(crate) use jobs::*;
+pub use hook::{HookMethod, HookSecret};
+pub(crate) use hook::{check_hook_headers, check_hook_url};
+pub use jobs::{
+    Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
+};
+pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, SecretChange, Target, decide, due};
 pub use json::Json;
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;

@@ -18,14 +18,15 @@ pub struct InvalidInput {
 }
 
 impl InvalidInput {
-    pub(crate) fn new(fault: String) -> Self {
-        Self { faults: vec![fault] }
-    }
-
     /// Each fault in a sentence of its own.
     #[must_use]
     pub fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// Input with this one fault.
+    pub(crate) fn one(fault: String) -> Self {
+        Self { faults: vec![fault] }
     }
 
     /// The same faults, each said of `what`.

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 7] = [
     &["clock", "config", "backoff", "lease", "arbiters", "schedule"],
     &["domain"],
     &["store"],
-    &["registry"],
+    &["registry", "hook"],
     &["error"],
     &["asynctask", "node"],
     &["runtime", "testing"],

@@ -11,7 +11,7 @@ mod record;
 
 pub(crate) use definition::{Definition, Hook, JobRules, Target};
 pub(crate) use due::{Due, Misfire, due};
-pub(crate) use fire::{Decision, Decline, decide};
+pub(crate) use fire::{Decision, decide};
 pub use job::{Job, JobDetail};
 pub use kinds::{JobType, MisfirePolicy, OverlapPolicy, RunFlag, RunStatus};
 pub use list::ListJobs;

@@ -122,7 +122,7 @@ impl JobRow {
 
     fn headers(&self) -> Result<BTreeMap<String, String>, InvalidInput> {
         parsed(self.hook_headers.as_deref()).map_err(|error| {
-            InvalidInput::new(format!(
+            InvalidInput::one(format!(
                 "hook_headers are no JSON object of texts, as in {{\"x-team\": \"data\"}}: {error}"
             ))
         })

@@ -1,0 +1,140 @@
+//! What a hook answered, as text of bounded size.
+
+use awc::{
+    ClientResponse,
+    http::{StatusCode, header},
+};
+use encoding_rs::{Encoding, UTF_8};
+use futures_util::StreamExt;
+use url::Url;
+
+use super::{HookError, wire::Seen};
+
+/// Most bytes of an unsuccessful answer's body that are kept, in an error.
+const EXCERPT_BYTES: usize = 2 << 10;
+/// Most characters of a redirect's target that are shown.
+const LOCATION_CHARS: usize = 500;
+
+/// A successful answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HookAnswer {
+    /// 200 to 299.
+    pub(crate) status: u16,
+    /// The body as text, cut at the limit, visibly; without NUL.
+    pub(crate) body: String,
+}
+
+/// The answer, if it is a success and all of it came, or as much as is kept.
+pub(super) async fn read(mut response: ClientResponse, seen: &Seen, limit: usize) -> Result<HookAnswer, HookError> {
+    let code = response.status();
+    let success = code.is_success();
+    let limit = if success { limit } else { limit.min(EXCERPT_BYTES) };
+    let (bytes, end) = bytes(&mut response, seen, limit).await;
+    let status = code.as_u16();
+    match (success, end) {
+        (true, End::CutOff) => Err(HookError::CutOff {
+            status,
+            received: bytes.len(),
+        }),
+        (true, end) => Ok(HookAnswer {
+            status,
+            body: text(&response, &bytes, end, limit),
+        }),
+        (false, end) => Err(HookError::Status {
+            status,
+            location: location(&response),
+            body: text(&response, &bytes, end, limit),
+        }),
+    }
+}
+
+/// How reading a body came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Complete,
+    /// More than the limit: no more was read.
+    Limit,
+    /// The connection was lost.
+    CutOff,
+}
+
+async fn bytes(response: &mut ClientResponse, seen: &Seen, limit: usize) -> (Vec<u8>, End) {
+    let mut kept = Vec::new();
+    if is_bodyless(response.status()) {
+        return (kept, End::Complete);
+    }
+    while let Some(chunk) = response.next().await {
+        let Ok(chunk) = chunk else { return (kept, End::CutOff) };
+        let room = limit - kept.len();
+        kept.extend(chunk.iter().take(room));
+        if chunk.len() > room {
+            return (kept, End::Limit);
+        }
+    }
+    let end = if seen.cut_off() { End::CutOff } else { End::Complete };
+    (kept, end)
+}
+
+/// What has no body whatever its headers say (RFC 9110, section 6.4.1); after 101 comes another protocol.
+fn is_bodyless(status: StatusCode) -> bool {
+    status.is_informational()
+        || [
+            StatusCode::NO_CONTENT,
+            StatusCode::RESET_CONTENT,
+            StatusCode::NOT_MODIFIED,
+        ]
+        .contains(&status)
+}
+
+fn text(response: &ClientResponse, bytes: &[u8], end: End, limit: usize) -> String {
+    if let Some(coding) = coding(response) {
+        return format!("[a body in content-encoding {coding:?}, which was not asked for]");
+    }
+    let (text, _, _) = encoding(response).decode(bytes);
+    let text = text.replace('\0', "\u{fffd}");
+    if end == End::Limit { cut(&text, limit) } else { text }
+}
+
+/// `text`, which is not all, with a note that says so, in `limit` bytes.
+fn cut(text: &str, limit: usize) -> String {
+    let note = format!("… [cut: only the first {limit} bytes were read]");
+    let kept = text.floor_char_boundary(limit.saturating_sub(note.len()));
+    format!("{}{note}", &text[..kept])
+}
+
+/// How the body is compressed, if it is, though the request said `accept-encoding: identity`.
+fn coding(response: &ClientResponse) -> Option<&str> {
+    let coding = response.headers().get(header::CONTENT_ENCODING)?.to_str().ok()?;
+    Some(coding.trim()).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+}
+
+/// The charset of the content type, UTF-8 if it says none or one that is not known.
+fn encoding(response: &ClientResponse) -> &'static Encoding {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let parameters = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    parameters.split(';').skip(1).find_map(charset).unwrap_or(UTF_8)
+}
+
+fn charset(parameter: &str) -> Option<&'static Encoding> {
+    let (name, label) = parameter.split_once('=')?;
+    let label = label.trim().trim_matches('"');
+    name.trim()
+        .eq_ignore_ascii_case("charset")
+        .then(|| Encoding::for_label(label.as_bytes()))?
+}
+
+/// Where a redirect points, without a password.
+fn location(response: &ClientResponse) -> Option<String> {
+    let value = response.headers().get(header::LOCATION)?;
+    let target = String::from_utf8_lossy(value.as_bytes());
+    let target = Url::parse(&target).map_or_else(|_| target.into_owned(), without_password);
+    let is_redirect = response.status().is_redirection();
+    is_redirect.then(|| target.chars().take(LOCATION_CHARS).collect())
+}
+
+fn without_password(mut url: Url) -> String {
+    // Fails only where there can be none.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.into()
+}

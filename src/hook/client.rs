@@ -1,0 +1,172 @@
+//! One call of a hook.
+
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc};
+
+use actix_service::fn_service;
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
+use awc::{
+    Client, ClientRequest, ClientResponse, Connector as Transport,
+    error::{ConnectError as TransportError, SendRequestError},
+    http::{Method, Uri, header},
+};
+use chrono::{DateTime, Utc};
+use url::{Position, Url};
+
+use super::{
+    HookAnswer, HookError, HookOptions, answer,
+    connect::{Connector, Lookup, system_lookup, tls},
+    signature::signature,
+    wire::Wire,
+};
+use crate::domain::{HookMethod, HookSecret, InvalidInput, check_hook_headers, check_hook_url};
+
+const USER_AGENT: &str = concat!("gaia-actors/", env!("CARGO_PKG_VERSION"));
+
+/// What to send. It has no `Debug`, since its headers may hold credentials.
+pub(crate) struct HookCall {
+    pub(crate) method: HookMethod,
+    pub(crate) url: String,
+    /// The job's own headers; they may replace `content-type` and `user-agent`.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The job's arguments; `GET` and `HEAD` do not send them.
+    pub(crate) body: String,
+    pub(crate) secret: Option<HookSecret>,
+    /// The same for every attempt at one run, so that the service may tell a repetition.
+    pub(crate) run_id: String,
+    /// When this attempt was made; services refuse signatures that are older than some minutes.
+    pub(crate) sent_at: DateTime<Utc>,
+}
+
+impl HookCall {
+    /// The URL, if it and the headers may be sent. They were checked when the job was made, unless that was by plain SQL.
+    fn checked(&self) -> Result<Url, HookError> {
+        check_hook_url(&self.url).map_err(HookError::Invalid)?;
+        check_hook_headers(&self.headers).map_err(HookError::Invalid)?;
+        Url::parse(&self.url).map_err(|error| HookError::Invalid(error.to_string()))
+    }
+}
+
+/// Calls hooks. Cheap to clone; any arbiter may hold one.
+#[derive(Clone)]
+pub(crate) struct HookClient {
+    connector: Connector,
+    response_limit: usize,
+}
+
+impl HookClient {
+    /// A client by `options`, whose file of authorities is read now.
+    pub(crate) fn new(options: &HookOptions) -> Result<Self, InvalidInput> {
+        Self::with_lookup(options, Arc::new(system_lookup))
+    }
+
+    /// The same with another way from names to addresses.
+    pub(super) fn with_lookup(options: &HookOptions, lookup: Arc<Lookup>) -> Result<Self, InvalidInput> {
+        if options.connect_timeout.is_zero() {
+            let fault = "connect_timeout is 0, so that no hook could be called; the default is 10 s";
+            return Err(InvalidInput::one(fault.to_owned()));
+        }
+        let tls = tls(options.root_certificates.as_deref()).map_err(InvalidInput::one)?;
+        Ok(Self {
+            connector: Connector {
+                policy: options.policy,
+                limit: options.connect_timeout,
+                tls,
+                lookup,
+            },
+            response_limit: options.response_limit,
+        })
+    }
+
+    /// Sends the request and reads the answer. Only a 2xx is a success.
+    pub(crate) async fn call(&self, call: HookCall) -> Result<HookAnswer, HookError> {
+        let url = call.checked()?;
+        // A fresh connection for each call: the name is looked up and its addresses are judged anew each time, and there
+        // is no pooled connection that the service may be closing just now.
+        let (wire, seen) = Wire::new(self.connector.connect(&url).await?);
+        let answered = send(over(wire).request(method(call.method), target(&url)?), &url, call).await;
+        let response = answered.map_err(|error| no_answer(&url, &error))?;
+        answer::read(response, &seen, self.response_limit).await
+    }
+}
+
+/// awc on the connection that there is. Its own limits and its redirects are off; it never connects anywhere.
+fn over(wire: Wire) -> Client {
+    let wire = Rc::new(Cell::new(Some(wire)));
+    let hand_out = fn_service(move |info: ConnectInfo<Uri>| {
+        let wire = wire.take().ok_or(ConnectError::Unresolved);
+        async move { Ok(Connection::new(info.request().clone(), wire?)) }
+    });
+    Client::builder()
+        .connector(Transport::new().connector(hand_out))
+        .disable_timeout()
+        .disable_redirects()
+        .finish()
+}
+
+/// The URL as awc is given it. The scheme is `http` because TLS, if any, is done: the scheme is not sent.
+pub(super) fn target(url: &Url) -> Result<Uri, HookError> {
+    let authority = &url[Position::BeforeHost..Position::AfterPort];
+    let path = &url[Position::BeforePath..Position::AfterQuery];
+    Uri::try_from(format!("http://{authority}{path}"))
+        .map_err(|error| HookError::Invalid(format!("the hook's URL cannot be sent: {error}")))
+}
+
+async fn send(request: ClientRequest, url: &Url, call: HookCall) -> Result<ClientResponse, SendRequestError> {
+    let has_body = call.method.has_body();
+    let request = signed(headed(request, url, &call), &call);
+    match has_body {
+        true => request.send_body(call.body).await,
+        false => request.send_body(awc::body::None::new()).await,
+    }
+}
+
+/// With the headers of the job, and those that it leaves to the client.
+fn headed(mut request: ClientRequest, url: &Url, call: &HookCall) -> ClientRequest {
+    for (name, value) in &call.headers {
+        request = request.insert_header((name.as_str(), value.as_str()));
+    }
+    if call.method.has_body() {
+        request = request.insert_header_if_none((header::CONTENT_TYPE, "application/json"));
+    }
+    request
+        .insert_header_if_none((header::USER_AGENT, USER_AGENT))
+        // awc leaves out the port 443 of an `http` URL and the port 80 of an `https` one.
+        .insert_header((header::HOST, &url[Position::BeforeHost..Position::AfterPort]))
+        .insert_header(("idempotency-key", call.run_id.as_str()))
+        .force_close()
+}
+
+/// Signed as Standard Webhooks has it, if there is a secret. What is signed is what is sent: no body, no text.
+fn signed(request: ClientRequest, call: &HookCall) -> ClientRequest {
+    let Some(secret) = &call.secret else {
+        return request;
+    };
+    let body = if call.method.has_body() { call.body.as_str() } else { "" };
+    let sent_at = call.sent_at.timestamp();
+    request
+        .insert_header(("webhook-id", call.run_id.as_str()))
+        .insert_header(("webhook-timestamp", sent_at.to_string()))
+        .insert_header(("webhook-signature", signature(secret, &call.run_id, sent_at, body)))
+}
+
+fn method(method: HookMethod) -> Method {
+    match method {
+        HookMethod::Post => Method::POST,
+        HookMethod::Get => Method::GET,
+        HookMethod::Put => Method::PUT,
+        HookMethod::Patch => Method::PATCH,
+        HookMethod::Delete => Method::DELETE,
+        HookMethod::Head => Method::HEAD,
+    }
+}
+
+fn no_answer(url: &Url, error: &SendRequestError) -> HookError {
+    let reason = match error {
+        SendRequestError::Connect(TransportError::Disconnected) => "it closed the connection".to_owned(),
+        error => error.to_string(),
+    };
+    HookError::NoAnswer {
+        host: url.host_str().unwrap_or_default().to_owned(),
+        reason,
+    }
+}

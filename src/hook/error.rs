@@ -1,0 +1,119 @@
+//! Why a hook was not called, or not well.
+
+use std::time::Duration;
+
+use awc::http::StatusCode;
+
+use super::address::Refused;
+
+/// What became of a call that did not succeed. No message shows a secret, a signature or the value of a header that was
+/// sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HookError {
+    /// The URL or a header cannot be sent.
+    #[error("the hook was not called: {0}")]
+    Invalid(String),
+    /// The name has no address.
+    #[error("cannot find the address of the hook's host {host:?}: {reason}; check the name, and this machine's DNS")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// The host has no address that may be called.
+    #[error("the hook's host {host:?} may not be called: {}", listed(addresses))]
+    Refused {
+        /// The host.
+        host: String,
+        /// Each of its addresses.
+        addresses: Vec<Refused>,
+    },
+    /// No connection was made.
+    #[error("cannot connect to the hook's host {host:?}: {reason}; check that the service runs and listens there")]
+    Connect {
+        /// The host.
+        host: String,
+        /// Each address that was tried, with its error.
+        reason: String,
+    },
+    /// The time for connecting was over.
+    #[error(
+        "no connection to the hook's host {host:?} within {limit:?}, {stage}; \
+         check the service and the network, or raise `HookOptions::connect_timeout`"
+    )]
+    ConnectTimeout {
+        /// The host.
+        host: String,
+        /// The limit.
+        limit: Duration,
+        /// What was not done in time.
+        stage: &'static str,
+    },
+    /// The connection could not be made private.
+    #[error(
+        "no TLS with the hook's host {host:?}: {reason}; expected a certificate for that name by an authority that \
+         browsers trust, or one added by `HookOptions::root_certificates`"
+    )]
+    Tls {
+        /// The host.
+        host: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The connection broke, or what came over it was not HTTP.
+    #[error(
+        "the hook's host {host:?} gave no answer: {reason}; expected an HTTP response, so see the service's own log"
+    )]
+    NoAnswer {
+        /// The host.
+        host: String,
+        /// What came instead.
+        reason: String,
+    },
+    /// The connection ended within the body.
+    #[error(
+        "the hook's answer {status} was cut off after {received} bytes of its body; \
+         expected all of it, so see the service's own log"
+    )]
+    CutOff {
+        /// The status.
+        status: u16,
+        /// How many bytes of the body came.
+        received: usize,
+    },
+    /// An answer that is no success.
+    #[error("the hook answered {}, expected 2xx{}", named(*status), details(location.as_deref(), body))]
+    Status {
+        /// The status.
+        status: u16,
+        /// Where a redirect points.
+        location: Option<String>,
+        /// The beginning of the body.
+        body: String,
+    },
+}
+
+fn listed(addresses: &[Refused]) -> String {
+    let each: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    each.join("; ")
+}
+
+/// The status with its usual name, if it has one.
+fn named(status: u16) -> String {
+    match StatusCode::from_u16(status)
+        .ok()
+        .and_then(|code| code.canonical_reason())
+    {
+        Some(reason) => format!("{status} {reason}"),
+        None => status.to_string(),
+    }
+}
+
+fn details(location: Option<&str>, body: &str) -> String {
+    let target = location.map(|target| {
+        format!("; redirects are not followed: if {target:?} is the right address, give the job that URL")
+    });
+    let text = Some(body.trim()).filter(|body| !body.is_empty());
+    target.unwrap_or_default() + &text.map(|body| format!("; its body: {body}")).unwrap_or_default()
+}
