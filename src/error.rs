@@ -66,6 +66,62 @@ pub enum Error {
         /// The theme.
         theme: String,
     },
+    /// No job has the id.
+    #[error("there is no job {id}")]
+    JobNotFound {
+        /// The id.
+        id: i64,
+    },
+    /// Two jobs would have one name.
+    #[error("job {holder} has the name {name:?} already; choose another, or update that job")]
+    JobNameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        holder: i64,
+    },
+    /// The job's row cannot run: plain SQL has made it so.
+    #[error("job {id} cannot run: {fault}; mend it with `update_job`")]
+    JobIsBad {
+        /// The job.
+        id: i64,
+        /// Every fault of its row.
+        fault: InvalidInput,
+    },
+    /// The job's overlap policy allows no other run now.
+    #[error("job {id} does not run now: {reason}; wait for that run, or cancel it with `cancel_job`")]
+    JobIsRunning {
+        /// The job.
+        id: i64,
+        /// What is in the way.
+        reason: String,
+    },
+    /// No run has the id.
+    #[error("there is no run {run_id}; records are deleted after the retention time")]
+    RunNotFound {
+        /// The id.
+        run_id: i64,
+    },
+    /// The wait ended before the run did.
+    #[error("run {run_id} has not ended within {waited:?}")]
+    RunWaitTimedOut {
+        /// The run.
+        run_id: i64,
+        /// How long was waited.
+        waited: std::time::Duration,
+    },
+    /// The operation needs a runner of jobs, and this process has none.
+    #[error("this process runs no jobs; start it with `GaiaBuilder::jobs`, or ask a process that does")]
+    JobsNotRunHere,
+    /// Jobs must not run in the environment of this process.
+    #[error("jobs must not run in the environment {environment:?}: it is in Jobs.BanEnvList")]
+    JobsBanned {
+        /// The environment.
+        environment: String,
+    },
+    /// Others have declared this node dead.
+    #[error("this node has no heartbeat in the database and may claim nothing until it has; try again")]
+    Fenced,
     /// The actors have stopped.
     #[error("this Gaia has stopped")]
     Stopped,
@@ -88,3 +144,22 @@ impl From<actix::MailboxError> for Error {
         Self::Stopped
     }
 }
+
+/// Declares that messages to the actor of a handle are answered by methods of the handle.
+macro_rules! operations {
+    ($actor:ty: $($message:ty => |$handle:ident, $msg:pat_param| $call:expr, $answer:ty;)*) => {$(
+        impl Message for $message {
+            type Result = Result<$answer, Error>;
+        }
+
+        impl Handler<$message> for $actor {
+            type Result = ResponseFuture<Result<$answer, Error>>;
+
+            fn handle(&mut self, $msg: $message, _: &mut Context<Self>) -> Self::Result {
+                let $handle = self.clone();
+                Box::pin(async move { $call })
+            }
+        }
+    )*};
+}
+pub(crate) use operations;

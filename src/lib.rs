@@ -21,11 +21,8 @@ mod clock;
 mod config;
 mod domain;
 mod error;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the jobs that call hooks are being written")
-)]
 mod hook;
+mod jobs;
 mod lease;
 mod node;
 mod registry;
@@ -42,12 +39,17 @@ pub use asynctask::{
 pub use clock::Clock;
 pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, NodeConfig};
 pub use domain::{
-    ActionOnTask, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Json, ListTasks, MAX_ARG_BYTES,
-    MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, NewTask, Outcome, Page, PageRequest, RetryPolicy, Task, TaskError,
+    ActionOnTask, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord,
+    JobType, Json, ListJobs, ListTasks, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy,
+    NewJob, NewTask, Outcome, OverlapPolicy, Page, PageRequest, RetryPolicy, RunFlag, RunStatus, Task, TaskError,
     TaskStatus,
 };
 pub use error::Error;
 pub use hook::HookOptions;
+pub use jobs::{
+    AddJob, CancelJob, CronActor, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs,
+    JobExecActor, Jobs, JobsOptions, JobsStatus, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
+};
 pub use node::{NodeActor, NodeInfo, NodeTheme};
 pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, TaskContext, async_fn,
@@ -60,8 +62,8 @@ pub use store::{EnqueueConnection, StoreError};
 /// What nearly every user needs: `use gaia_actors::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        AddTask, CancelTask, Config, Endpoint, Error, Gaia, Invoke, Json, ListTasks, NewTask, PageRequest,
-        ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn,
+        AddTask, CancelTask, Config, Endpoint, Error, Gaia, HookOptions, Invoke, Jobs, JobsOptions, Json, ListTasks,
+        NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn,
         blocking_fn,
     };
 }

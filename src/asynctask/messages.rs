@@ -7,29 +7,11 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use super::{CancelAnswer, Scheduler, SchedulerStatus};
 use crate::{
     domain::{AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus},
-    error::Error,
+    error::{Error, operations},
 };
 
 impl Actor for Scheduler {
     type Context = Context<Self>;
-}
-
-/// Declares that a message is answered by a method of the handle.
-macro_rules! operations {
-    ($($message:ty => |$scheduler:ident, $msg:pat_param| $call:expr, $answer:ty;)*) => {$(
-        impl Message for $message {
-            type Result = Result<$answer, Error>;
-        }
-
-        impl Handler<$message> for Scheduler {
-            type Result = ResponseFuture<Result<$answer, Error>>;
-
-            fn handle(&mut self, $msg: $message, _: &mut Context<Self>) -> Self::Result {
-                let $scheduler = self.clone();
-                Box::pin(async move { $call })
-            }
-        }
-    )*};
 }
 
 /// Add a task: [`Scheduler::add_task`].
@@ -103,6 +85,7 @@ pub struct ResizeTheme(pub Option<usize>);
 pub struct GetSchedulerStatus;
 
 operations! {
+    Scheduler:
     AddTask => |scheduler, AddTask(task)| scheduler.add_task(task).await, AddedTask;
     AddTasks => |scheduler, AddTasks(tasks)| scheduler.add_tasks(tasks).await, Vec<AddedTask>;
     ReceiveTask => |scheduler, ReceiveTask(task)| scheduler.receive_task(task).await, AddedTask;

@@ -50,6 +50,7 @@ impl Run {
             attempt: task.retry_time.unsigned_abs() + 1,
             max_attempts: task.max_retry_time.unsigned_abs().saturating_add(1),
             log_id: std::mem::take(&mut task.log_id),
+            scheduled_at: None,
         };
         let args = std::mem::replace(&mut task.args, Json::null());
         Arc::new_cyclic(|run: &Weak<Self>| Self {

@@ -12,7 +12,7 @@ use super::Config;
 pub struct ConfigError(String);
 
 impl ConfigError {
-    pub(super) fn new(fault: String) -> Self {
+    pub(crate) fn new(fault: String) -> Self {
         Self(fault)
     }
 }

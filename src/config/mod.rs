@@ -45,9 +45,9 @@ pub struct Config {
     pub databases: BTreeMap<String, String>,
     /// Asynchronous tasks.
     pub async_task: AsyncTaskConfig,
-    /// The guide's place for the jobs' database.
+    /// The guide's place for the jobs' database: the same as that of the tasks, in a process that has both.
     pub framework: FrameworkConfig,
-    /// Cron jobs. Read and kept, but this version runs no jobs yet, and says so when it starts.
+    /// Cron jobs.
     pub jobs: JobsConfig,
     /// This process.
     pub node: NodeConfig,
@@ -85,7 +85,7 @@ pub struct FrameworkConfig {
     pub mysql: String,
 }
 
-/// Section `Jobs`.
+/// Section `Jobs`: what [`JobsOptions`](crate::JobsOptions) leave unsaid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
@@ -93,6 +93,10 @@ pub struct JobsConfig {
     /// Environments in which no jobs may start: a list, or one text with commas.
     #[serde(deserialize_with = "list_or_commas")]
     pub ban_env_list: Vec<String>,
+    /// The environment of this process. Default: the variable `DeployEnvironment`.
+    pub environment: String,
+    /// Name of the time zone in which expressions are read that name none. Default: UTC.
+    pub time_zone: String,
 }
 
 /// Section `Node`.
@@ -178,12 +182,23 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] if `Databases` has no such entry.
     pub fn async_task_url(&self) -> Result<&str, ConfigError> {
-        let name = &self.async_task.mysql;
+        self.url_of("AsyncTask.Mysql", &self.async_task.mysql)
+    }
+
+    /// The URL of the database that `Framework.Mysql` names: that of the jobs.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if `Databases` has no such entry.
+    pub fn jobs_url(&self) -> Result<&str, ConfigError> {
+        self.url_of("Framework.Mysql", &self.framework.mysql)
+    }
+
+    fn url_of(&self, key: &str, name: &str) -> Result<&str, ConfigError> {
         let names: Vec<&str> = self.databases.keys().map(String::as_str).collect();
         match self.databases.get(name) {
             Some(url) => Ok(url),
             None => Err(ConfigError::new(format!(
-                "AsyncTask.Mysql names the database {name:?}, but Databases has only {names:?}"
+                "{key} names the database {name:?}, but Databases has only {names:?}"
             ))),
         }
     }

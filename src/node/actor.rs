@@ -11,6 +11,7 @@ use super::{NodeTheme, rescue, watch::Watch};
 use crate::{
     asynctask::{GateChange, Machine, Machines},
     domain::RetryPolicy,
+    jobs::Runner,
     lease::NodeLease,
     store::{Beat, Heard, NodeRow, Nodes, Store, StoreError, ThemeSettings},
 };
@@ -33,6 +34,7 @@ pub struct NodeActor {
     lease: NodeLease,
     store: Store,
     machines: Machines,
+    runner: Runner,
     beating: bool,
     fenced: bool,
     watch: Watch,
@@ -57,6 +59,7 @@ pub(crate) struct NodeParts {
     pub(crate) lease: NodeLease,
     pub(crate) store: Store,
     pub(crate) machines: Machines,
+    pub(crate) runner: Runner,
 }
 
 /// Beat no more, and rescue nobody.
@@ -82,6 +85,7 @@ impl NodeActor {
             lease: parts.lease,
             store: parts.store,
             machines: parts.machines,
+            runner: parts.runner,
             beating: false,
             fenced: false,
             watch: Watch::default(),
@@ -160,6 +164,9 @@ impl NodeActor {
             for machine in self.machines.all() {
                 machine.change_gate(GateChange::Fenced(fenced));
             }
+            if let Some(jobs) = self.runner.get() {
+                jobs.set_fenced(fenced);
+            }
         }
     }
 
@@ -190,6 +197,10 @@ impl NodeActor {
                 let machine = machines.get(theme);
                 machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
             };
+            let runs = rescue::end_runs(&store, &id).await?;
+            if runs > 0 {
+                log::warn!("{runs} runs of jobs are lost: their nodes are dead");
+            }
             rescue::rescue(&store, &id, policy).await
         };
         ctx.spawn(
@@ -246,6 +257,9 @@ impl NodeActor {
         for (machine, settings) in themes {
             machine.follow(settings);
             machine.change_gate(GateChange::Fenced(self.fenced));
+        }
+        if let Some(jobs) = self.runner.get() {
+            jobs.set_fenced(self.fenced);
         }
     }
 
@@ -334,6 +348,9 @@ impl Handler<LookForRequests> for NodeActor {
     type Result = ();
 
     fn handle(&mut self, _: LookForRequests, ctx: &mut Context<Self>) {
+        if let Some(jobs) = self.runner.get() {
+            jobs.look();
+        }
         self.look_for_requests(ctx);
     }
 }

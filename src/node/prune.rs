@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(300);
 /// Rows in one transaction.
 const BATCH: i64 = 500;
 
-/// Deletes finished tasks, and records, older than the retention. Every node has one; they do not get in each other's way.
+/// Deletes finished tasks, and records of tasks and jobs, older than the retention. Every node has one; they do not get in each other's way.
 pub(crate) struct PruneActor {
     store: Store,
     retention: TimeDelta,
@@ -59,10 +59,11 @@ async fn prune(store: &Store, retention: TimeDelta) -> Result<usize, StoreError>
         let began = Instant::now();
         let tasks = store.prune_tasks(before, BATCH).await?;
         let records = store.prune_records(before, BATCH).await?;
-        if tasks + records == 0 {
+        let runs = store.prune_job_records(before, BATCH).await?;
+        if tasks + records + runs == 0 {
             return Ok(pruned);
         }
-        pruned += tasks + records;
+        pruned += tasks + records + runs;
         // Half of the time is for others.
         actix_rt::time::sleep(began.elapsed()).await;
     }

@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    domain::{Failure, Outcome, RetryPolicy},
-    store::{Finish, Finished, Orphan, Store, StoreError, Writes},
+    domain::{Failure, Outcome, RetryPolicy, RunFlag},
+    store::{Finish, Finished, Orphan, OrphanRun, RunEnd, Store, StoreError, Writes},
 };
 
 /// Orphans in one transaction.
@@ -61,6 +61,40 @@ pub(super) async fn rescue(
         if moved == 0 {
             return Ok(rescued);
         }
+    }
+}
+
+/// Ends the open runs of jobs whose nodes have no row, as lost; answers how many there were. They are not run again: a job
+/// comes again by its schedule.
+pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreError> {
+    let mut lost = 0;
+    loop {
+        let orphans = store.orphan_runs(me, BATCH).await?;
+        let ends: Vec<RunEnd> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
+        let ended = match ends.is_empty() {
+            true => 0,
+            false => store.end_runs(Arc::new(ends)).await?.len(),
+        };
+        lost += ended;
+        // None is left, or another node was quicker with all of them.
+        if ended == 0 {
+            return Ok(lost);
+        }
+    }
+}
+
+fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {
+    RunEnd {
+        run_id: orphan.run_id,
+        job_id: orphan.job_id,
+        error: Some(format!("lost: its node {} died while it ran", orphan.node)),
+        node: orphan.node,
+        log_id: String::new(),
+        flag: RunFlag::Failed,
+        result: None,
+        attempt: 1,
+        started_at: None,
+        ended_at: store.clock().now(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{clock::Clock, domain::TEXT_LIMIT, domain::truncated};
@@ -21,6 +22,7 @@ struct Inner {
     attempt: u32,
     max_attempts: u32,
     log_id: String,
+    scheduled_at: Option<DateTime<Utc>>,
     cancel: CancellationToken,
     reason: OnceLock<CancelReason>,
     clock: Clock,
@@ -52,6 +54,8 @@ pub(crate) struct RunFacts {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) log_id: String,
+    /// The second for which a job was due.
+    pub(crate) scheduled_at: Option<DateTime<Utc>>,
 }
 
 impl std::fmt::Debug for TaskContext {
@@ -73,6 +77,7 @@ impl TaskContext {
             attempt: facts.attempt,
             max_attempts: facts.max_attempts,
             log_id: facts.log_id,
+            scheduled_at: facts.scheduled_at,
             cancel: CancellationToken::new(),
             reason: OnceLock::new(),
             clock,
@@ -89,17 +94,18 @@ impl TaskContext {
             attempt: 1,
             max_attempts: 1,
             log_id: uuid::Uuid::now_v7().simple().to_string(),
+            scheduled_at: None,
         };
         Self::new(facts, Clock::system(), None)
     }
 
-    /// The task's id.
+    /// The task's id; of a job, the run's (that of its record).
     #[must_use]
     pub fn id(&self) -> i64 {
         self.0.id
     }
 
-    /// The theme the task belongs to.
+    /// The theme the task belongs to; of a job, its name.
     #[must_use]
     pub fn theme(&self) -> &str {
         &self.0.theme
@@ -121,6 +127,13 @@ impl TaskContext {
     #[must_use]
     pub fn log_id(&self) -> &str {
         &self.0.log_id
+    }
+
+    /// The second for which a job was due, however late it runs: what "yesterday" means in a nightly report. `None` for tasks,
+    /// and for a job that somebody runs by hand.
+    #[must_use]
+    pub fn scheduled_at(&self) -> Option<DateTime<Utc>> {
+        self.0.scheduled_at
     }
 
     /// Whether the run should end: the task was cancelled, is out of time, or its node stops.

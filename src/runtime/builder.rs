@@ -16,9 +16,10 @@ use crate::{
     arbiters::{Control, Threads},
     asynctask::{Machines, SchedulerOptions},
     clock::Clock,
-    config::Config,
+    config::{Config, ConfigError},
     domain::Faults,
     error::Error,
+    jobs::{Jobs, JobsOptions, Plan as JobsPlan, Runner},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, describe},
     registry::{Endpoint, Registry, RegistryActor},
@@ -48,6 +49,7 @@ pub struct GaiaBuilder {
     handlers: Vec<(String, String, Endpoint)>,
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
+    jobs: Option<JobsOptions>,
 }
 
 impl GaiaBuilder {
@@ -145,6 +147,16 @@ impl GaiaBuilder {
         self
     }
 
+    /// Runs cron jobs in this process: those of the database, whoever adds them. Without it [`Gaia::jobs`] only looks after
+    /// them. In an environment that is banned (`Jobs.BanEnvList`) none is run, which a warning and
+    /// [`Jobs::status`](crate::Jobs::status) say.
+    pub fn jobs(self, options: JobsOptions) -> Self {
+        Self {
+            jobs: Some(options),
+            ..self
+        }
+    }
+
     /// Opens the database, registers this node and starts the actors, on threads and in an actix system of their own: they
     /// go on until [`Gaia::stop`], whatever becomes of the caller's system.
     ///
@@ -174,16 +186,14 @@ impl GaiaBuilder {
         let migrate = self.migrate.unwrap_or(node.migrate);
         let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
         let retention = Some(retention).filter(|retention| !retention.is_zero());
-        self.check(arbiters, lease)?;
+        let runs_jobs = self.jobs.is_some();
+        let plan = self.check(arbiters, lease)?;
+        let url = self.url(runs_jobs)?;
 
         let control = Control::start()?;
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let arbiters = if arbiters == 0 { cores() } else { arbiters };
         let threads = Threads::start(&control, arbiters).await?;
-        let url = match &self.url {
-            Some(url) => url.clone(),
-            None => self.config.async_task_url()?.to_owned(),
-        };
         // On the control thread: there the store does its work, whatever callers do.
         let store = control.run(Box::pin(open(url, self.clock, migrate))).await??;
 
@@ -200,27 +210,27 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let machines = Machines::default();
+        let (machines, runner) = (Machines::default(), Runner::default());
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
             store: store.clone(),
             machines: machines.clone(),
+            runner: runner.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
         let pruner = retention.map(|retention| {
             let pruner = PruneActor::new(store.clone(), retention);
             PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
         });
-        if self.config.jobs != crate::config::JobsConfig::default() {
-            log::warn!("the configuration has a section Jobs, but this version runs no jobs yet");
-        }
         log::info!("node {node_id} works on {}", store.url());
 
         let gaia = Gaia(Arc::new(Inner {
-            store,
+            store: store.clone(),
             registry,
             machines,
+            jobs: Jobs::new(store, &plan, runner.clone()),
+            runner,
             node_id,
             node,
             lease,
@@ -232,17 +242,33 @@ impl GaiaBuilder {
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
-        for options in self.schedulers {
-            if let Err(error) = gaia.start_scheduler(options).await {
-                // Nothing half-started is left behind.
-                gaia.stop().await?;
-                return Err(error);
-            }
+        if let Err(error) = gaia.start_all(self.schedulers, plan, runs_jobs).await {
+            // Nothing half-started is left behind.
+            gaia.stop().await?;
+            return Err(error);
         }
         Ok(gaia)
     }
 
-    fn check(&self, arbiters: usize, lease: Duration) -> Result<(), Error> {
+    /// Where the tables are. A process has one database.
+    fn url(&self, runs_jobs: bool) -> Result<String, Error> {
+        if let Some(url) = &self.url {
+            return Ok(url.clone());
+        }
+        let (tasks, jobs) = (self.config.async_task_url()?, self.config.jobs_url()?);
+        match (runs_jobs, self.schedulers.is_empty()) {
+            (true, true) => Ok(jobs.to_owned()),
+            (true, false) if tasks != jobs => Err(ConfigError::new(
+                "AsyncTask.Mysql and Framework.Mysql name two databases, and one Gaia works on one; \
+                 start one for the tasks and another for the jobs"
+                    .to_owned(),
+            )
+            .into()),
+            _ => Ok(tasks.to_owned()),
+        }
+    }
+
+    fn check(&mut self, arbiters: usize, lease: Duration) -> Result<JobsPlan, Error> {
         let mut faults = Faults::default();
         faults.expect(arbiters <= MAX_ARBITERS, || {
             format!("{arbiters} arbiters, expected at most {MAX_ARBITERS}")
@@ -256,7 +282,9 @@ impl GaiaBuilder {
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.expect(!twice, || format!("two schedulers of theme {theme:?}"));
         }
-        Ok(faults.into_result()?)
+        let plan = self.jobs.take().unwrap_or_default().plan(&self.config.jobs, &mut faults);
+        faults.into_result()?;
+        Ok(plan)
     }
 }
 

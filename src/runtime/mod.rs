@@ -26,6 +26,7 @@ use crate::{
     asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
     domain::Faults,
     error::Error,
+    jobs::{self, Jobs, Runner},
     lease::NodeLease,
     node::{NodeActor, NodeInfo, PruneActor},
     registry::Registry,
@@ -68,6 +69,8 @@ struct Inner {
     store: Store,
     registry: Registry,
     machines: Machines,
+    jobs: Jobs,
+    runner: Runner,
     node_id: Arc<str>,
     node: Addr<NodeActor>,
     lease: NodeLease,
@@ -140,6 +143,45 @@ impl Gaia {
         })?;
         self.0.machines.add(machine);
         self.scheduler(&theme)
+    }
+
+    /// The handle on cron jobs, whether they run in this process or not.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs {
+        self.0.jobs.clone()
+    }
+
+    async fn start_all(
+        &self,
+        schedulers: Vec<SchedulerOptions>,
+        plan: jobs::Plan,
+        runs_jobs: bool,
+    ) -> Result<(), Error> {
+        for options in schedulers {
+            self.start_scheduler(options).await?;
+        }
+        match &plan.banned {
+            Some(environment) if runs_jobs => log::warn!(
+                "jobs do not run in this process: its environment {environment:?} is in Jobs.BanEnvList"
+            ),
+            None if runs_jobs => self.start_jobs(plan)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start_jobs(&self, plan: jobs::Plan) -> Result<(), Error> {
+        let machine = jobs::Machine::start(jobs::MachineParts {
+            plan,
+            store: self.0.store.clone(),
+            registry: self.0.registry.clone(),
+            node: Arc::clone(&self.0.node_id),
+            lease: self.0.lease.clone(),
+            control: Arc::clone(&self.0.control),
+            threads: self.0.threads.clone(),
+        })?;
+        self.0.runner.set(machine);
+        Ok(())
     }
 
     /// Where handlers are registered and called.

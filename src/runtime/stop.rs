@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::Gaia;
 use crate::{
@@ -21,13 +21,14 @@ const FLUSH: Duration = Duration::from_secs(20);
 pub struct StopReport {
     /// Claimed tasks that this stop gave back: not begun, or cut off after the grace period.
     pub handed_back: u64,
-    /// Outcomes that could not be written: the database was away. Their tasks will run again.
+    /// Outcomes of tasks, and ends of jobs' runs, that could not be written: the database was away. The tasks will run again,
+    /// the runs will be recorded as lost.
     pub unwritten: usize,
 }
 
 impl Gaia {
-    /// Stops gracefully: claims nothing more, lets running tasks end within the grace period, cancels the rest and hands it
-    /// back as not run, writes every outcome, and leaves the cluster. Whoever calls it meanwhile waits for the same stop.
+    /// Stops gracefully: claims nothing more, lets running tasks and jobs end within the grace period, cancels the rest
+    /// (tasks are handed back as not run, runs of jobs recorded as cut off), writes every outcome, and leaves the cluster. Whoever calls it meanwhile waits for the same stop.
     ///
     /// # Errors
     /// [`Error::Stopped`] if the actors are gone without having been stopped.
@@ -54,23 +55,46 @@ impl Gaia {
     /// Cuts a stop that is under way short: what still runs is told to end now.
     pub(super) async fn hurry(&self) {
         let machines = self.0.machines.all();
-        join_all(machines.iter().map(|machine| machine.stop_work(Duration::ZERO))).await;
+        self.stop_work(&machines, Duration::ZERO).await;
+    }
+
+    async fn stop_work(&self, machines: &[Machine], grace: Duration) {
+        let tasks = join_all(machines.iter().map(|machine| machine.stop_work(grace)));
+        let jobs = async {
+            if let Some(jobs) = self.0.runner.get() {
+                jobs.stop_work(grace).await;
+            }
+        };
+        join(tasks, jobs).await;
+    }
+
+    async fn drained(&self, machines: &[Machine]) {
+        let tasks = join_all(machines.iter().map(Machine::drained));
+        let jobs = async {
+            if let Some(jobs) = self.0.runner.get() {
+                jobs.drained().await;
+            }
+        };
+        join(tasks, jobs).await;
     }
 
     async fn stop_machines(&self, grace: Duration) -> Result<StopReport, Error> {
         let machines = self.0.machines.all();
         let before = count(&machines).await?;
-        join_all(machines.iter().map(|machine| machine.stop_work(grace))).await;
-        let written = join_all(machines.iter().map(Machine::drained));
-        if tokio::time::timeout(FLUSH, written).await.is_err() {
+        self.stop_work(&machines, grace).await;
+        if tokio::time::timeout(FLUSH, self.drained(&machines)).await.is_err() {
             log::error!(
                 "some outcomes could not be written in {FLUSH:?}; their tasks will be taken over and run again"
             );
         }
         let after = count(&machines).await?;
+        let unwritten_runs = match self.0.runner.get() {
+            Some(jobs) => jobs.unwritten().await?,
+            None => 0,
+        };
         Ok(StopReport {
             handed_back: after.handed_back - before.handed_back,
-            ..after
+            unwritten: after.unwritten + unwritten_runs,
         })
     }
 

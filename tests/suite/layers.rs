@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 7] = [
     &["store"],
     &["registry", "hook"],
     &["error"],
-    &["asynctask", "node"],
+    &["asynctask", "jobs", "node"],
     &["runtime", "testing"],
 ];
 

@@ -18,6 +18,8 @@ pub(crate) struct RunEnd {
     pub(crate) job_id: i64,
     /// The node that claimed it.
     pub(crate) node: String,
+    /// Names the run in log lines.
+    pub(crate) log_id: String,
     pub(crate) flag: RunFlag,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,

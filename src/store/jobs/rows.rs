@@ -48,6 +48,11 @@ impl JobRow {
         self.enabled.is_some_and(|enabled| enabled != 0)
     }
 
+    /// The zone that is its own.
+    pub(crate) fn time_zone(&self) -> Option<&str> {
+        self.time_zone.as_deref()
+    }
+
     /// The row as somebody might have handed it in, with defaults where it holds NULL.
     fn as_new_job(&self) -> Result<NewJob, InvalidInput> {
         let defaults = NewJob::default();

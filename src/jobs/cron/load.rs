@@ -1,0 +1,194 @@
+//! Keeping the timetable as the table is, whoever changes that.
+
+use std::collections::HashSet;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use chrono::{DateTime, Utc};
+
+use super::{CronActor, timetable::Put};
+use crate::store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError};
+
+/// Rows that are read, and entered, at once: a few milliseconds of this thread.
+const PAGE: i64 = 2_000;
+
+/// One reading of all schedules, page by page.
+struct Reading {
+    fingerprint: Fingerprint,
+    last: i64,
+    ids: HashSet<i64>,
+    /// Jobs whose schedules begin to hold with this reading.
+    begun: Vec<i64>,
+    /// It is the first since the start: what was missed meanwhile counts.
+    is_first: bool,
+}
+
+/// What a look found.
+struct Seen {
+    fingerprint: Fingerprint,
+    open: Vec<OpenRun>,
+}
+
+impl CronActor {
+    /// Reads all schedules; tried until it succeeds.
+    pub(super) fn load(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.loading, true) {
+            return;
+        }
+        let (store, is_first) = (self.store.clone(), !self.loaded);
+        let begin = async move {
+            if is_first {
+                store.settle_jobs().await?;
+            }
+            // Before the rows: a change in between is seen by the next look.
+            store.job_fingerprint().await
+        };
+        ctx.spawn(begin.into_actor(self).map(move |fingerprint, cron, ctx| match fingerprint {
+            Ok(fingerprint) => cron.read_page(
+                Reading {
+                    fingerprint,
+                    last: 0,
+                    ids: HashSet::new(),
+                    begun: Vec::new(),
+                    is_first,
+                },
+                ctx,
+            ),
+            Err(error) => cron.not_loaded(&error, ctx),
+        }));
+    }
+
+    fn read_page(&mut self, reading: Reading, ctx: &mut Context<Self>) {
+        let (store, last) = (self.store.clone(), reading.last);
+        let page = async move { store.job_schedules(last, PAGE).await };
+        ctx.spawn(page.into_actor(self).map(move |rows, cron, ctx| match rows {
+            Ok(rows) => cron.enter(reading, rows, ctx),
+            Err(error) => cron.not_loaded(&error, ctx),
+        }));
+    }
+
+    fn enter(&mut self, mut reading: Reading, rows: Vec<ScheduleRow>, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let Some(last) = rows.last().map(|row| row.id) else {
+            self.read(reading, now, ctx);
+            return;
+        };
+        reading.last = last;
+        for row in rows {
+            let id = row.id;
+            reading.ids.insert(id);
+            let missed_since = row.scheduled_from.map(|from| from.and_utc()).filter(|_| reading.is_first);
+            let is_new = missed_since.is_none();
+            let from = missed_since.unwrap_or(now).min(now);
+            match self.timetable.put(row, from) {
+                Put::Changed if is_new => reading.begun.push(id),
+                put => self.warn(id, &put),
+            }
+        }
+        self.read_page(reading, ctx);
+    }
+
+    fn read(&mut self, reading: Reading, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.loading = false;
+        self.loaded = true;
+        self.seen = Some(reading.fingerprint);
+        self.timetable.keep(&reading.ids);
+        log::debug!(
+            "jobs: {} are scheduled, {} are bad",
+            self.timetable.scheduled(),
+            self.timetable.bad()
+        );
+        self.begin(reading.begun, now, ctx);
+        self.claim_due(ctx);
+    }
+
+    /// Notes in the table from when on the schedules hold. If it fails, fires are missed later than they might be.
+    fn begin(&self, ids: Vec<i64>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        let begin = async move {
+            for ids in ids.chunks(500) {
+                store.begin_schedules(ids, now.naive_utc()).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        ctx.spawn(begin.into_actor(self).map(|begun, cron, _| {
+            if let Err(error) = begun {
+                cron.counts.database_errors += 1;
+                log::error!("jobs: cannot note when schedules begin: {error}");
+            }
+        }));
+    }
+
+    fn not_loaded(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        self.loading = false;
+        self.counts.database_errors += 1;
+        let wait = self.backoff.failed();
+        log::error!("jobs: cannot read the schedules, will try again in {wait:.1?}: {error}");
+        ctx.run_later(wait, Self::load);
+    }
+
+    /// Says once what is wrong with a row.
+    fn warn(&self, id: i64, put: &Put) {
+        if *put == (Put::Bad { is_news: true }) {
+            let fault = self.timetable.fault_of(id).unwrap_or_default();
+            log::warn!("job {id} is not scheduled until its row is mended: {fault}");
+        }
+    }
+
+    /// Looks whether any schedule has changed, and what others want of the runs here.
+    pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
+        if !self.loaded {
+            return;
+        }
+        if std::mem::replace(&mut self.looking, true) {
+            self.look_again = true;
+            return;
+        }
+        self.look_again = false;
+        let seen = seen(self.store.clone(), self.shared.node.to_string());
+        ctx.spawn(seen.into_actor(self).map(|seen, cron, ctx| {
+            cron.looking = false;
+            match seen {
+                Ok(seen) => cron.see(&seen, ctx),
+                Err(error) => {
+                    cron.counts.database_errors += 1;
+                    log::error!("jobs: cannot look for changes: {error}");
+                }
+            }
+            if cron.look_again {
+                cron.look(ctx);
+            }
+        }));
+    }
+
+    fn see(&mut self, seen: &Seen, ctx: &mut Context<Self>) {
+        self.obey(&seen.open);
+        if self.seen != Some(seen.fingerprint) {
+            self.load(ctx);
+        }
+    }
+
+    /// Reads one schedule anew: it was changed in this process, which knows from when on it holds.
+    pub(super) fn refresh(&mut self, id: i64, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        let row = async move { store.job_schedule(id).await };
+        ctx.spawn(row.into_actor(self).map(move |row, cron, ctx| match row {
+            Ok(Some(row)) => {
+                let now = cron.now();
+                let from = row.scheduled_from.map_or(now, |from| from.and_utc().min(now));
+                let put = cron.timetable.put(row, from);
+                cron.warn(id, &put);
+                cron.claim_due(ctx);
+            }
+            Ok(None) => cron.timetable.remove(id),
+            // The next look finds it.
+            Err(error) => log::error!("jobs: cannot read job {id}: {error}"),
+        }));
+    }
+}
+
+async fn seen(store: Store, node: String) -> Result<Seen, StoreError> {
+    Ok(Seen {
+        fingerprint: store.job_fingerprint().await?,
+        open: store.open_runs_of(&node).await?,
+    })
+}

@@ -1,0 +1,191 @@
+//! What the cron actor is told.
+
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::{CronActor, claim};
+use crate::{
+    error::Error,
+    jobs::{run::Stop, status::JobsStatus},
+    store::{Fire, FireKind, Fired},
+};
+
+/// A job was added, changed, enabled, disabled or removed in this process.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct Refresh(pub(in crate::jobs) i64);
+
+/// There may be something new in the tables.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct Look;
+
+/// The node has lost or regained its lease.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct CloseJobsGate {
+    pub(in crate::jobs) fenced: bool,
+}
+
+/// Run a job now.
+#[derive(Message)]
+#[rtype(result = "Result<Started, Error>")]
+pub(in crate::jobs) struct StartNow(pub(in crate::jobs) i64);
+
+/// What became of that.
+pub(in crate::jobs) enum Started {
+    Run(i64),
+    /// With the reason.
+    Skipped(String),
+    NotFound,
+}
+
+/// Claim nothing more; answers when no run is left. What runs may end within the grace.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct StopJobs {
+    pub(in crate::jobs) grace: Duration,
+}
+
+/// Ends of runs were written, or were refused.
+#[derive(Default, Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct Written {
+    pub(in crate::jobs) runs: Vec<i64>,
+    pub(in crate::jobs) succeeded: u64,
+    pub(in crate::jobs) failed: u64,
+    pub(in crate::jobs) timed_out: u64,
+    pub(in crate::jobs) cancelled: u64,
+    pub(in crate::jobs) stale: u64,
+    pub(in crate::jobs) errors: u64,
+}
+
+#[derive(Message)]
+#[rtype(result = "JobsStatus")]
+pub(in crate::jobs) struct GetCronSnapshot;
+
+impl actix::dev::MessageResponse<CronActor, GetCronSnapshot> for JobsStatus {
+    fn handle(self, _: &mut Context<CronActor>, tx: Option<actix::dev::OneshotSender<JobsStatus>>) {
+        if let Some(tx) = tx {
+            let _ = tx.send(self);
+        }
+    }
+}
+
+impl Written {
+    /// The database has refused.
+    pub(in crate::jobs) fn failed() -> Self {
+        Self {
+            errors: 1,
+            ..Self::default()
+        }
+    }
+}
+
+impl Handler<Refresh> for CronActor {
+    type Result = ();
+
+    fn handle(&mut self, Refresh(id): Refresh, ctx: &mut Context<Self>) {
+        self.refresh(id, ctx);
+    }
+}
+
+impl Handler<Look> for CronActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
+        self.look(ctx);
+    }
+}
+
+impl Handler<CloseJobsGate> for CronActor {
+    type Result = ();
+
+    fn handle(&mut self, CloseJobsGate { fenced }: CloseJobsGate, ctx: &mut Context<Self>) {
+        self.fenced = fenced;
+        if fenced {
+            self.stop_all(&Stop::Node);
+        } else {
+            self.claim_due(ctx);
+        }
+    }
+}
+
+impl Handler<StartNow> for CronActor {
+    type Result = ResponseActFuture<Self, Result<Started, Error>>;
+
+    fn handle(&mut self, StartNow(job_id): StartNow, _: &mut Context<Self>) -> Self::Result {
+        if self.stopping {
+            return Box::pin(std::future::ready(Err(Error::Stopped)).into_actor(self));
+        }
+        let fire = Fire {
+            job_id,
+            kind: FireKind::Manual,
+        };
+        let term = self.shared.lease.term();
+        let claim = claim(self.store.clone(), self.fire_claim(vec![fire]));
+        Box::pin(claim.into_actor(self).map(move |claimed, cron, ctx| {
+            let fired = claimed?.ok_or(Error::Fenced)?.pop();
+            Ok(match fired {
+                Some(Fired::Run(claimed)) => {
+                    cron.start(&claimed, term, ctx);
+                    Started::Run(claimed.id)
+                }
+                Some(Fired::Skipped(why)) => Started::Skipped(why),
+                Some(Fired::Declined) | None => Started::NotFound,
+            })
+        }))
+    }
+}
+
+impl Handler<StopJobs> for CronActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, StopJobs { grace }: StopJobs, ctx: &mut Context<Self>) -> Self::Result {
+        self.stopping = true;
+        let (tell, told) = oneshot::channel();
+        self.stopped.push(tell);
+        self.tell_if_stopped();
+        ctx.run_later(grace, |cron, _| cron.stop_all(&Stop::Node));
+        Box::pin(async move {
+            // An actor that is gone runs nothing.
+            let _ = told.await;
+        })
+    }
+}
+
+impl Handler<Written> for CronActor {
+    type Result = ();
+
+    fn handle(&mut self, written: Written, ctx: &mut Context<Self>) {
+        for id in &written.runs {
+            self.running.remove(id);
+        }
+        let counts = &mut self.counts;
+        counts.succeeded += written.succeeded;
+        counts.failed += written.failed;
+        counts.timed_out += written.timed_out;
+        counts.cancelled += written.cancelled;
+        counts.stale += written.stale;
+        counts.database_errors += written.errors;
+        self.tell_if_stopped();
+        // There may be room for what waits.
+        self.claim_due(ctx);
+    }
+}
+
+impl Handler<GetCronSnapshot> for CronActor {
+    type Result = JobsStatus;
+
+    fn handle(&mut self, _: GetCronSnapshot, _: &mut Context<Self>) -> JobsStatus {
+        JobsStatus {
+            fenced: self.fenced,
+            scheduled: self.timetable.scheduled(),
+            bad: self.timetable.bad(),
+            running: self.running.len(),
+            ..self.counts.clone()
+        }
+    }
+}

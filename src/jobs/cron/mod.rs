@@ -1,0 +1,200 @@
+//! The actor that knows when jobs are due.
+//!
+//! Every second it takes what is due from its [`Timetable`] and claims it in the database; the node that inserts the record
+//! of a run runs it. All nodes do the same, and there is no leader. What cannot be claimed (the database is away, this node
+//! is full or has no heartbeat) stays due, and is judged again by the misfire rules when it can.
+
+mod load;
+mod messages;
+mod runs;
+mod timetable;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
+
+pub(super) use messages::{
+    CloseJobsGate, GetCronSnapshot, Look, Refresh, StartNow, Started, StopJobs, Written,
+};
+use runs::Running;
+use timetable::Timetable;
+
+use super::{Plan, run::Shared, status::JobsStatus};
+use crate::{
+    arbiters::Threads,
+    backoff::Backoff,
+    store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
+};
+
+/// Fires in one transaction at most.
+const CLAIM: usize = 500;
+
+/// How often there is a look for changed rows and for requests to stop runs. Both are to take effect within 5 s.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// How often runs are looked after whose threads may be blocked.
+const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
+
+/// A clock that goes back by more than this was set.
+const SET_BACK: TimeDelta = TimeDelta::seconds(2);
+
+/// Knows when each enabled job is due, and starts a [`JobExecActor`](crate::JobExecActor) for each fire that it wins.
+pub struct CronActor {
+    store: Store,
+    threads: Threads,
+    plan: Plan,
+    shared: Arc<Shared>,
+    timetable: Timetable,
+    running: HashMap<i64, Running>,
+    /// All jobs were read once.
+    loaded: bool,
+    loading: bool,
+    looking: bool,
+    /// Somebody asked for a look while one was under way.
+    look_again: bool,
+    claiming: bool,
+    fenced: bool,
+    stopping: bool,
+    stopped: Vec<oneshot::Sender<()>>,
+    seen: Option<Fingerprint>,
+    last_tick: Option<DateTime<Utc>>,
+    backoff: Backoff,
+    counts: JobsStatus,
+}
+
+impl std::fmt::Debug for CronActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CronActor")
+            .field("scheduled", &self.timetable.scheduled())
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl CronActor {
+    pub(super) fn new(store: Store, threads: Threads, plan: Plan, shared: Arc<Shared>) -> Self {
+        Self {
+            timetable: Timetable::new(plan.rules),
+            store,
+            threads,
+            plan,
+            shared,
+            running: HashMap::new(),
+            loaded: false,
+            loading: false,
+            looking: false,
+            look_again: false,
+            claiming: false,
+            fenced: false,
+            stopping: false,
+            stopped: Vec::new(),
+            seen: None,
+            last_tick: None,
+            backoff: Backoff::default(),
+            counts: JobsStatus::default(),
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    // ---- ticking ----
+
+    /// Waits for the next whole second of the wall clock, which is asked anew each time: no drift adds up.
+    fn wait_for_tick(&self, ctx: &mut Context<Self>) {
+        let into_second = Duration::from_nanos(u64::from(self.now().timestamp_subsec_nanos()) % 1_000_000_000);
+        let wait = Duration::from_secs(1).saturating_sub(into_second);
+        let tick = self.shared.clock.sleep(wait).into_actor(self);
+        ctx.spawn(tick.map(|(), cron, ctx| cron.tick(ctx)));
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.counts.ticks += 1;
+        let now = self.now();
+        if self.last_tick.is_some_and(|last| now < last - SET_BACK) {
+            log::warn!("the clock was set back: jobs are scheduled anew from {now}");
+            self.timetable.restart(now);
+        }
+        self.last_tick = Some(now);
+        self.claim_due(ctx);
+        self.wait_for_tick(ctx);
+    }
+
+    // ---- claiming ----
+
+    fn claim_due(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        if self.claiming || self.fenced || self.stopping || !self.loaded || !self.timetable.has_due(now) {
+            return;
+        }
+        let room = self.plan.max_running.saturating_sub(self.running.len());
+        let fires = self.timetable.take_due(now, room.min(CLAIM));
+        if fires.is_empty() {
+            return;
+        }
+        self.claiming = true;
+        // Asked before the claim: what is claimed after the lease was lost is not ours.
+        let term = self.shared.lease.term();
+        let claim = claim(self.store.clone(), self.fire_claim(fires.clone()));
+        ctx.spawn(claim.into_actor(self).map(move |claimed, cron, ctx| match claimed {
+            Ok(Some(fired)) => {
+                cron.claiming = false;
+                if cron.backoff.succeeded() {
+                    log::info!("jobs: fires are claimed again");
+                }
+                for fired in fired {
+                    cron.fired(fired, term, ctx);
+                }
+                cron.claim_due(ctx);
+            }
+            // The next heartbeat makes this node's row anew.
+            Ok(None) => {
+                cron.claiming = false;
+                cron.timetable.put_back(&fires);
+            }
+            Err(error) => cron.not_claimed(&fires, &error, ctx),
+        }));
+    }
+
+    fn fire_claim(&self, fires: Vec<Fire>) -> FireClaim {
+        FireClaim {
+            node: self.shared.node.to_string(),
+            now: self.now(),
+            fires,
+        }
+    }
+
+    /// Keeps `claiming` until the wait is over, so that nothing is tried before.
+    fn not_claimed(&mut self, fires: &[Fire], error: &StoreError, ctx: &mut Context<Self>) {
+        self.counts.database_errors += 1;
+        self.timetable.put_back(fires);
+        let wait = self.backoff.failed();
+        log::error!("jobs: cannot claim {} fires, will try again in {wait:.1?}: {error}", fires.len());
+        ctx.run_later(wait, |cron, ctx| {
+            cron.claiming = false;
+            cron.claim_due(ctx);
+        });
+    }
+}
+
+async fn claim(store: Store, claim: FireClaim) -> Result<Option<Vec<Fired>>, StoreError> {
+    store.claim_fires(claim).await
+}
+
+impl Actor for CronActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.load(ctx);
+        self.wait_for_tick(ctx);
+        ctx.run_interval(LOOK, Self::look);
+        ctx.run_interval(LOOK_AFTER_RUNS, |cron, _| cron.look_after_runs());
+    }
+}

@@ -1,0 +1,306 @@
+//! When each job is due. A plain value: no clock, no database, no actor.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    domain::{Due, JobRules, Misfire, MisfirePolicy, NewJob, due},
+    schedule::Schedule,
+    store::{Fire, FireKind, ScheduleRow},
+};
+
+/// Enabled jobs in the order of their next fires.
+#[derive(Debug)]
+pub(super) struct Timetable {
+    rules: JobRules,
+    jobs: HashMap<i64, Entry>,
+    /// Next fires in seconds. One that is not its job's next fire any more is passed over.
+    queue: BinaryHeap<Reverse<(i64, i64)>>,
+    /// Many jobs have few schedules: each is kept once.
+    schedules: HashMap<By, Arc<Schedule>>,
+    /// Why an enabled job cannot be due.
+    bad: HashMap<i64, String>,
+}
+
+/// Expression and zone, as the row has them.
+type By = Arc<(String, Option<String>)>;
+
+#[derive(Debug)]
+struct Entry {
+    by: By,
+    schedule: Arc<Schedule>,
+    misfire: Misfire,
+    next: Option<DateTime<Utc>>,
+}
+
+/// What a row was to the timetable.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// As known.
+    Same,
+    /// New, or changed.
+    Changed,
+    /// Not to be scheduled, and known as such or not.
+    Bad { is_news: bool },
+}
+
+impl Timetable {
+    pub(super) fn new(rules: JobRules) -> Self {
+        Self {
+            rules,
+            jobs: HashMap::new(),
+            queue: BinaryHeap::new(),
+            schedules: HashMap::new(),
+            bad: HashMap::new(),
+        }
+    }
+
+    /// Enters a job, or what it has become. Its fires after `from` are due.
+    pub(super) fn put(&mut self, row: ScheduleRow, from: DateTime<Utc>) -> Put {
+        let id = row.id;
+        match self.read(row) {
+            Ok((by, schedule, misfire)) => {
+                self.bad.remove(&id);
+                let same = self.jobs.get(&id).is_some_and(|job| job.by == by && job.misfire == misfire);
+                if same {
+                    return Put::Same;
+                }
+                let next = schedule.next_after(from);
+                self.jobs.insert(id, Entry { by, schedule, misfire, next });
+                self.enqueue(id, next);
+                Put::Changed
+            }
+            Err(error) => {
+                self.jobs.remove(&id);
+                let before = self.bad.insert(id, error.clone());
+                Put::Bad {
+                    is_news: before != Some(error),
+                }
+            }
+        }
+    }
+
+    /// Why a job is not scheduled.
+    pub(super) fn fault_of(&self, id: i64) -> Option<&str> {
+        self.bad.get(&id).map(String::as_str)
+    }
+
+    pub(super) fn remove(&mut self, id: i64) {
+        self.jobs.remove(&id);
+        self.bad.remove(&id);
+    }
+
+    /// Removes all jobs but these.
+    pub(super) fn keep(&mut self, ids: &HashSet<i64>) {
+        self.jobs.retain(|id, _| ids.contains(id));
+        self.bad.retain(|id, _| ids.contains(id));
+        let used: HashSet<&By> = self.jobs.values().map(|job| &job.by).collect();
+        self.schedules.retain(|by, _| used.contains(by));
+    }
+
+    /// Fires that are due at `now`, about `most` of them; a later call answers with the others.
+    pub(super) fn take_due(&mut self, now: DateTime<Utc>, most: usize) -> Vec<Fire> {
+        let mut fires = Vec::new();
+        while fires.len() < most
+            && let Some(Reverse((second, id))) = self.queue.peek().copied()
+            && second <= now.timestamp()
+        {
+            self.queue.pop();
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            // A job that was changed, or was put back, has another place in the queue.
+            let Some(first) = job.next.filter(|next| next.timestamp() == second) else {
+                continue;
+            };
+            let due = due(&job.schedule, first, now, job.misfire);
+            job.next = due.next;
+            let next = due.next;
+            fires.extend(fires_of(id, &job.by, job.misfire.policy, due));
+            self.enqueue(id, next);
+        }
+        fires
+    }
+
+    /// Fires that were taken and could not be claimed are due again.
+    pub(super) fn put_back(&mut self, fires: &[Fire]) {
+        for fire in fires {
+            let FireKind::Scheduled { at, by, .. } = &fire.kind else { continue };
+            let Some(job) = self.jobs.get_mut(&fire.job_id).filter(|job| job.by == *by) else {
+                continue;
+            };
+            if job.next.is_none_or(|next| next > *at) {
+                job.next = Some(*at);
+                let next = job.next;
+                self.enqueue(fire.job_id, next);
+            }
+        }
+    }
+
+    /// Whether anything is due.
+    pub(super) fn has_due(&self, now: DateTime<Utc>) -> bool {
+        matches!(self.queue.peek(), Some(Reverse((second, _))) if *second <= now.timestamp())
+    }
+
+    /// Judges every job anew: the clock was set back.
+    pub(super) fn restart(&mut self, now: DateTime<Utc>) {
+        self.queue.clear();
+        let mut queue = Vec::with_capacity(self.jobs.len());
+        for (id, job) in &mut self.jobs {
+            job.next = job.schedule.next_after(now);
+            queue.extend(job.next.map(|next| Reverse((next.timestamp(), *id))));
+        }
+        self.queue = queue.into();
+    }
+
+    pub(super) fn scheduled(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn bad(&self) -> usize {
+        self.bad.len()
+    }
+
+    fn enqueue(&mut self, id: i64, next: Option<DateTime<Utc>>) {
+        self.queue.extend(next.map(|next| Reverse((next.timestamp(), id))));
+    }
+
+    fn read(&mut self, row: ScheduleRow) -> Result<(By, Arc<Schedule>, Misfire), String> {
+        let policy = match row.misfire_policy.as_deref() {
+            Some(text) => text.parse()?,
+            None => MisfirePolicy::FireOnce,
+        };
+        let grace = row.misfire_grace.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE);
+        let grace = u64::try_from(grace).map_err(|_| format!("misfire_grace is {grace} s, expected 0 or more"))?;
+        let misfire = Misfire {
+            policy,
+            grace: Duration::from_secs(grace),
+        };
+        let by = Arc::new((row.cron_expr, row.time_zone));
+        if let Some((by, schedule)) = self.schedules.get_key_value(&by) {
+            return Ok((Arc::clone(by), Arc::clone(schedule), misfire));
+        }
+        let schedule = self.rules.schedule(&by.0, by.1.as_deref());
+        let schedule = Arc::new(schedule.map_err(|error| format!("cron_expr {:?}: {error}", by.0))?);
+        self.schedules.insert(Arc::clone(&by), Arc::clone(&schedule));
+        Ok((by, schedule, misfire))
+    }
+}
+
+fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: Due) -> impl Iterator<Item = Fire> {
+    let fire = {
+        let by = Arc::clone(by);
+        move |at: DateTime<Utc>, skip| Fire {
+            job_id,
+            kind: FireKind::Scheduled {
+                at,
+                by: Arc::clone(&by),
+                skip,
+            },
+        }
+    };
+    let why = format!("skipped: no node claimed it in time, and the job's misfire policy ({policy}) does not make up for it");
+    let skipped = due.skipped.map(|at| fire(at, Some(why)));
+    skipped.into_iter().chain(due.run.into_iter().map(move |at| fire(at, None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-03-01T{text}Z").parse().expect("is a time")
+    }
+
+    fn row(id: i64, expr: &str) -> ScheduleRow {
+        ScheduleRow {
+            id,
+            cron_expr: expr.to_owned(),
+            time_zone: None,
+            misfire_policy: None,
+            misfire_grace: None,
+            scheduled_from: None,
+        }
+    }
+
+    fn timetable(rows: &[(i64, &str)]) -> Timetable {
+        let mut timetable = Timetable::new(JobRules {
+            zone: chrono_tz::Tz::UTC,
+            form: crate::schedule::ScheduleForm::Any,
+        });
+        for (id, expr) in rows {
+            assert_eq!(timetable.put(row(*id, expr), at("09:00:00")), Put::Changed);
+        }
+        timetable
+    }
+
+    fn taken(timetable: &mut Timetable, now: &str) -> Vec<(i64, String)> {
+        let fires = timetable.take_due(at(now), 100).into_iter();
+        fires
+            .map(|fire| match fire.kind {
+                FireKind::Scheduled { at, .. } => (fire.job_id, at.format("%H:%M:%S").to_string()),
+                FireKind::Manual => panic!("nobody asked for it"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_second_is_taken_once_and_never_early() {
+        let mut timetable = timetable(&[(1, "* * * * * *"), (2, "*/2 * * * * *")]);
+        assert_eq!(taken(&mut timetable, "09:00:00"), []);
+        assert_eq!(taken(&mut timetable, "09:00:01"), [(1, "09:00:01".to_owned())]);
+        let both = [(1, "09:00:02".to_owned()), (2, "09:00:02".to_owned())];
+        assert_eq!(taken(&mut timetable, "09:00:02"), both);
+        assert_eq!(taken(&mut timetable, "09:00:02"), []);
+    }
+
+    #[test]
+    fn what_could_not_be_claimed_is_due_again_and_nothing_twice() {
+        let mut timetable = timetable(&[(1, "* * * * * *")]);
+        let fires = timetable.take_due(at("09:00:03"), 100);
+        assert_eq!(fires.len(), 3);
+        timetable.put_back(&fires);
+        let seconds = ["09:00:01", "09:00:02", "09:00:03", "09:00:04"].map(|at| (1, at.to_owned()));
+        assert_eq!(taken(&mut timetable, "09:00:04"), seconds);
+    }
+
+    #[test]
+    fn a_row_that_has_changed_has_its_old_place_no_more() {
+        let mut timetable = timetable(&[(1, "5 0 9 * * *")]);
+        assert_eq!(timetable.put(row(1, "5 0 9 * * *"), at("09:00:00")), Put::Same);
+        assert_eq!(timetable.put(row(1, "8 0 9 * * *"), at("09:00:00")), Put::Changed);
+        assert_eq!(taken(&mut timetable, "09:00:07"), []);
+        assert_eq!(taken(&mut timetable, "09:00:08").len(), 1);
+    }
+
+    #[test]
+    fn a_bad_row_is_kept_out_and_harms_no_other() {
+        let mut timetable = timetable(&[(1, "* * * * * *"), (2, "* * * * * *")]);
+        assert_eq!(timetable.put(row(1, "61 * * * *"), at("09:00:00")), Put::Bad { is_news: true });
+        assert_eq!(timetable.put(row(1, "61 * * * *"), at("09:00:00")), Put::Bad { is_news: false });
+        assert_eq!((timetable.scheduled(), timetable.bad()), (1, 1));
+        assert_eq!(taken(&mut timetable, "09:00:01"), [(2, "09:00:01".to_owned())]);
+        assert_eq!(timetable.put(row(1, "* * * * * *"), at("09:00:01")), Put::Changed);
+        assert_eq!(timetable.bad(), 0);
+    }
+
+    #[test]
+    fn equal_schedules_are_kept_once_and_go_with_their_jobs() {
+        let mut timetable = timetable(&[(1, "* * * * *"), (2, "* * * * *"), (3, "0 9 * * *")]);
+        assert_eq!(timetable.schedules.len(), 2);
+        timetable.keep(&HashSet::from([1, 2]));
+        assert_eq!((timetable.schedules.len(), timetable.scheduled()), (1, 2));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_waits_for_nothing() {
+        let mut timetable = timetable(&[(1, "* * * * * *")]);
+        assert_eq!(taken(&mut timetable, "09:59:59").last().map(|last| last.1.as_str()), Some("09:59:59"));
+        timetable.restart(at("09:30:00"));
+        assert_eq!(taken(&mut timetable, "09:30:01"), [(1, "09:30:01".to_owned())]);
+    }
+}

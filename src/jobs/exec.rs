@@ -1,0 +1,59 @@
+//! The actor of one run.
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{
+    execution::execute,
+    recorder::Ended,
+    run::{JobRun, Stop, Verdict},
+};
+use crate::arbiters::Thread;
+
+/// Lives for one run of one job, on one of the worker threads: it makes the attempts, each within the job's timeout, hands
+/// the verdict to the recorder, and ends.
+pub struct JobExecActor {
+    run: Arc<JobRun>,
+}
+
+impl std::fmt::Debug for JobExecActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobExecActor")
+            .field("job", &self.run.job_id)
+            .field("run", &self.run.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl JobExecActor {
+    pub(super) fn spawn(run: Arc<JobRun>, thread: &Thread) {
+        Self::start_in_arbiter(&thread.handle(), |_| Self { run });
+    }
+}
+
+impl Actor for JobExecActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let work = work(Arc::clone(&self.run)).into_actor(self);
+        ctx.spawn(work.map(|(), _, ctx| ctx.stop()));
+    }
+}
+
+async fn work(run: Arc<JobRun>) {
+    let verdict = match run.is_ours() {
+        true => execute(&run).await,
+        // This process was silent for too long: others have ended this run, or will.
+        false => Verdict::Stopped(Stop::Node),
+    };
+    end(&run, verdict);
+}
+
+/// Ends a run, if nobody has, and has that written.
+pub(super) fn end(run: &JobRun, verdict: Verdict) {
+    let timed_out = verdict == Verdict::TimedOut;
+    if let Some(end) = run.end(verdict) {
+        run.shared.recorder.do_send(Ended { end, timed_out });
+    }
+}

@@ -1,0 +1,142 @@
+//! One run from its first attempt to its verdict. No database, no actor.
+
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+
+use super::run::{JobRun, Stop, Verdict};
+use crate::{
+    domain::{Hook, TaskError, Target},
+    hook::HookCall,
+    registry::{CancelReason, InvokeError, TaskContext},
+};
+
+/// The convention of the integration guide: a message that begins so is not worth another attempt.
+const PARAM_ERROR: &str = "PARAM_ERROR";
+
+/// Makes attempts until one succeeds, none is left, or the run is told to stop.
+pub(super) async fn execute(run: &JobRun) -> Verdict {
+    while let Some(ctx) = run.begin() {
+        let verdict = attempt(run, &ctx).await;
+        if !verdict.may_be_tried_again() {
+            return verdict;
+        }
+        let Some(retries) = run.retries_so_far() else {
+            return verdict;
+        };
+        log_retry(run, &verdict);
+        run.rest();
+        let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
+        let rested = pin!(run.shared.clock.sleep(delay));
+        let told = pin!(run.told());
+        if let Either::Right((why, _)) = select(rested, told).await {
+            return Verdict::Stopped(why);
+        }
+    }
+    Verdict::Stopped(run.why().unwrap_or(Stop::Node))
+}
+
+/// Calls the target, within the timeout, until told to stop. A run that is out of time is dropped at once.
+async fn attempt(run: &JobRun, ctx: &TaskContext) -> Verdict {
+    let answer = pin!(answer(run, ctx));
+    let out_of_time = pin!(run.shared.clock.sleep(run.orders.timeout));
+    let told = pin!(run.told());
+    match select(answer, select(out_of_time, told)).await {
+        Either::Left((verdict, _)) => match run.why() {
+            // A handler that listens may be quicker than we are: its error is taken for obedience.
+            Some(why) if matches!(verdict, Verdict::Failed { .. }) => Verdict::Stopped(why),
+            _ => verdict,
+        },
+        Either::Right((Either::Left(_), _)) => {
+            ctx.cancel(CancelReason::Timeout);
+            Verdict::TimedOut
+        }
+        Either::Right((Either::Right((why, _)), answer)) => {
+            let grace = pin!(run.shared.clock.sleep(run.grace()));
+            match select(answer, grace).await {
+                Either::Left((verdict @ Verdict::Succeeded(_), _)) => verdict,
+                _ => Verdict::Stopped(why),
+            }
+        }
+    }
+}
+
+async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
+    match &run.orders.target {
+        Target::Service { service, method, args } => {
+            let route = match run.shared.registry.resolve(service, method).await {
+                Ok(route) => route,
+                Err(error) => return failed(error.to_string()),
+            };
+            match route.invoke(ctx.clone(), args.clone()).await {
+                Ok(result) => Verdict::Succeeded(result.into_string()),
+                Err(error) => judged(error),
+            }
+        }
+        Target::Hook(hook) => match run.shared.hooks.call(call(hook, run)).await {
+            Ok(answer) => Verdict::Succeeded(answer.body),
+            Err(error) => failed(error.to_string()),
+        },
+    }
+}
+
+fn call(hook: &Hook, run: &JobRun) -> HookCall {
+    HookCall {
+        method: hook.method,
+        url: hook.url.clone(),
+        headers: hook.headers.clone(),
+        body: hook.body.clone(),
+        secret: hook.secret.clone(),
+        run_id: run.log_id.clone(),
+        sent_at: run.shared.clock.now(),
+    }
+}
+
+fn judged(error: InvokeError) -> Verdict {
+    let for_good = |error| Verdict::Failed { error, retry: false };
+    match error {
+        InvokeError::Handler(TaskError::Discard(error)) => for_good(error),
+        InvokeError::Handler(TaskError::Failed(error)) if error.starts_with(PARAM_ERROR) => for_good(error),
+        InvokeError::Handler(TaskError::Snooze(delay)) => for_good(format!(
+            "the handler asked to be snoozed for {delay:?}, which only tasks can be; a job comes again by its schedule"
+        )),
+        InvokeError::Handler(TaskError::Failed(error)) | InvokeError::Gone(error) => failed(error),
+        InvokeError::Panicked(message) => failed(format!("the handler panicked: {message}")),
+        InvokeError::Missing(error) => failed(error.to_string()),
+    }
+}
+
+fn failed(error: String) -> Verdict {
+    Verdict::Failed { error, retry: true }
+}
+
+impl Verdict {
+    fn may_be_tried_again(&self) -> bool {
+        matches!(self, Self::Failed { retry: true, .. } | Self::TimedOut)
+    }
+}
+
+impl JobRun {
+    /// A request cannot be told anything: it is dropped at once.
+    fn grace(&self) -> std::time::Duration {
+        match self.orders.target {
+            Target::Service { .. } => self.shared.cancel_grace,
+            Target::Hook(_) => std::time::Duration::ZERO,
+        }
+    }
+}
+
+fn log_retry(run: &JobRun, verdict: &Verdict) {
+    let error = match verdict {
+        Verdict::Failed { error, .. } => error.as_str(),
+        _ => "timed out",
+    };
+    log::info!(
+        "job {} run {} log_id={}: an attempt failed and is made again: {}",
+        run.job_id,
+        run.id,
+        run.log_id,
+        // One line of a log, not a megabyte.
+        &error[..error.floor_char_boundary(300)]
+    );
+}

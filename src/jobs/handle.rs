@@ -1,0 +1,317 @@
+//! The handle on jobs: every operation as an async method.
+
+use std::time::{Duration, Instant};
+
+use chrono_tz::Tz;
+
+use super::{cron::Started, machine::Runner, options::Plan, status::JobsStatus};
+use crate::{
+    domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
+    error::Error,
+    schedule::Language,
+    store::{self, JobRow, Store, StoreError},
+};
+
+/// Fires that a detail names.
+const NEXT_FIRES: usize = 5;
+
+/// Cloneable handle on the jobs of a database.
+///
+/// It works in a process that runs jobs and in one that only looks after them; only
+/// [`execute_job_immediately`](Self::execute_job_immediately) needs the runner to be here. Changes take effect at once in
+/// this process and, on PostgreSQL, in others; on the other databases within 5 seconds. So do changes by plain SQL.
+///
+/// It is an actor too: start a clone, and the same operations are messages to its address.
+///
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+/// use gaia_actors::{JobsOptions, NewJob, prelude::*};
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gaia = Gaia::builder()
+///     .database("sqlite::memory:")
+///     .handler("Report", "Daily", async_fn(async |_: TaskContext, _: serde_json::Value| Ok("done")))
+///     .jobs(JobsOptions::default())
+///     .start()
+///     .await?;
+/// let jobs = gaia.jobs();
+/// let id = jobs.add_job(NewJob::cron_job("daily report", "0 0 1 * * *", "Report", "Daily")).await?;
+///
+/// let detail = jobs.get_job_detail(id).await?;
+/// assert_eq!(detail.next_fires.len(), 5);
+///
+/// let run = jobs.execute_job_immediately(id).await?;
+/// let run = jobs.wait_for_run(run.id, std::time::Duration::from_secs(10)).await?;
+/// assert_eq!(run.run_result.as_deref(), Some("\"done\""));
+/// # gaia.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Jobs {
+    store: Store,
+    rules: JobRules,
+    /// The environment of this process, if jobs must not run in it.
+    banned: Option<String>,
+    runner: Runner,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs")
+            .field("rules", &self.rules)
+            .field("runs", &self.runner.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Jobs {
+    pub(crate) fn new(store: Store, plan: &Plan, runner: Runner) -> Self {
+        Self {
+            store,
+            rules: plan.rules,
+            banned: plan.banned.clone(),
+            runner,
+        }
+    }
+
+    /// The time zone in which expressions are read that name none.
+    #[must_use]
+    pub fn time_zone(&self) -> Tz {
+        self.rules.zone
+    }
+
+    // ---- changing ----
+
+    /// Adds a job; answers with its id.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault, [`Error::JobNameTaken`], [`Error::Store`]; nothing is stored then.
+    pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
+        job.define(&self.rules)?;
+        let name = job.job_name.clone();
+        match self.ask(|store| async move { store.add_job(job).await }).await? {
+            store::AddJob::Added(id) => {
+                self.changed(id);
+                Ok(id)
+            }
+            store::AddJob::NameTaken(holder) => Err(Error::JobNameTaken { name, holder }),
+        }
+    }
+
+    /// Makes a job what is handed in, whatever it was before; its schedule begins now. A hook's secret stays unless the new
+    /// job says something of it. Runs that are under way go on as they were. Answers how many jobs were changed: 1.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault, [`Error::JobNotFound`], [`Error::JobNameTaken`], [`Error::Store`]; nothing is
+    /// changed then.
+    pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
+        job.define(&self.rules)?;
+        let name = job.job_name.clone();
+        match self.ask(|store| async move { store.update_job(id, job).await }).await? {
+            store::UpdateJob::Updated => {
+                self.changed(id);
+                Ok(1)
+            }
+            store::UpdateJob::NotFound => Err(Error::JobNotFound { id }),
+            store::UpdateJob::NameTaken(holder) => Err(Error::JobNameTaken { name, holder }),
+        }
+    }
+
+    /// Deletes a job. Its records stay, and runs that are under way go on.
+    ///
+    /// # Errors
+    /// [`Error::JobNotFound`], [`Error::Store`].
+    pub async fn remove_job(&self, id: i64) -> Result<(), Error> {
+        match self.ask(|store| async move { store.remove_job(id).await }).await? {
+            true => self.changed(id),
+            false => return Err(Error::JobNotFound { id }),
+        }
+        Ok(())
+    }
+
+    /// Enables or disables a job. What would have been due while it was disabled is not made up for; runs that are under way
+    /// go on.
+    ///
+    /// # Errors
+    /// [`Error::JobNotFound`], [`Error::Store`].
+    pub async fn toggle_job(&self, id: i64, enabled: bool) -> Result<(), Error> {
+        let toggled = self.ask(|store| async move { store.set_job_enabled(id, enabled).await });
+        match toggled.await? {
+            true => self.changed(id),
+            false => return Err(Error::JobNotFound { id }),
+        }
+        Ok(())
+    }
+
+    fn changed(&self, id: i64) {
+        if let Some(machine) = self.runner.get() {
+            machine.refresh(id);
+        }
+        self.store.announce_requests();
+    }
+
+    // ---- running ----
+
+    /// Runs a job now, in this process, whether it is enabled or not; answers with the run as it begins. Its overlap policy
+    /// holds.
+    ///
+    /// # Errors
+    /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if its overlap policy forbids another run,
+    /// [`Error::JobsNotRunHere`], [`Error::JobsBanned`], [`Error::Fenced`], [`Error::Stopped`], [`Error::Store`].
+    pub async fn execute_job_immediately(&self, id: i64) -> Result<JobRecord, Error> {
+        let machine = match (self.runner.get(), &self.banned) {
+            (Some(machine), _) => machine,
+            (None, Some(environment)) => {
+                return Err(Error::JobsBanned {
+                    environment: environment.clone(),
+                });
+            }
+            (None, None) => return Err(Error::JobsNotRunHere),
+        };
+        if let Err(fault) = self.row(id).await?.define(&self.rules) {
+            return Err(Error::JobIsBad { id, fault });
+        }
+        match machine.start_now(id).await? {
+            Started::Run(run_id) => self.get_run(run_id).await,
+            Started::Skipped(reason) => Err(Error::JobIsRunning { id, reason }),
+            Started::NotFound => Err(Error::JobNotFound { id }),
+        }
+    }
+
+    /// Cancels the runs of a job that are under way, on whichever node; answers how many there are. Their handlers are told,
+    /// and dropped if they do not end within the cancel grace; requests are dropped at once. On another node it takes up to 5
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`Error::JobNotFound`] if there is neither such a job nor a run of it, [`Error::Store`].
+    pub async fn cancel_job(&self, id: i64) -> Result<usize, Error> {
+        const REASON: &str = "cancelled by request";
+        let told = self.ask(|store| async move { store.cancel_job_runs(id, REASON).await });
+        let told = told.await?;
+        if told == 0 {
+            self.row(id).await?;
+            return Ok(0);
+        }
+        if let Some(machine) = self.runner.get() {
+            machine.look();
+        }
+        self.store.announce_requests();
+        Ok(told)
+    }
+
+    /// Waits until a run has ended, on whichever node, and answers with it.
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`], [`Error::RunWaitTimedOut`], [`Error::Store`].
+    pub async fn wait_for_run(&self, run_id: i64, timeout: Duration) -> Result<JobRecord, Error> {
+        const LONGEST: Duration = Duration::from_millis(500);
+        let (began, mut pause) = (Instant::now(), Duration::from_millis(5));
+        loop {
+            let run = self.get_run(run_id).await?;
+            if !run.is_open() {
+                return Ok(run);
+            }
+            let left = timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(Error::RunWaitTimedOut { run_id, waited: timeout });
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    // ---- looking ----
+
+    /// Jobs, newest first. A job that cannot fire says why.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Store`].
+    pub async fn list_jobs(&self, list: ListJobs) -> Result<Page<Job>, Error> {
+        list.page.check()?;
+        let page = self.ask(|store| async move { store.list_jobs(&list).await }).await?;
+        let now = self.store.clock().now();
+        Ok(Page {
+            items: page.items.into_iter().map(|row| row.job(&self.rules, now)).collect(),
+            total: page.total,
+            page: page.page,
+            page_size: page.page_size,
+        })
+    }
+
+    /// One job, its next five fires, and its schedule in words.
+    ///
+    /// # Errors
+    /// [`Error::JobNotFound`], [`Error::Store`].
+    pub async fn get_job_detail(&self, id: i64) -> Result<JobDetail, Error> {
+        let row = self.row(id).await?;
+        let now = self.store.clock().now();
+        let schedule = self.rules.schedule(&row.cron_expr, row.time_zone()).ok();
+        let words = |language| schedule.as_ref().map(|schedule| schedule.describe(language));
+        Ok(JobDetail {
+            next_fires: schedule
+                .iter()
+                .flat_map(|schedule| schedule.iter_after(now).take(NEXT_FIRES))
+                .collect(),
+            description: words(Language::English),
+            description_zh: words(Language::Chinese),
+            job: row.job(&self.rules, now),
+        })
+    }
+
+    /// The runs of a job, newest first, those it had under another name among them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Store`]. A job that is not there has the records it left.
+    pub async fn get_job_records(&self, id: i64, page: PageRequest) -> Result<Page<JobRecord>, Error> {
+        page.check()?;
+        self.ask(|store| async move { store.job_records(id, page).await }).await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`], [`Error::Store`].
+    pub async fn get_run(&self, run_id: i64) -> Result<JobRecord, Error> {
+        let run = self.ask(|store| async move { store.job_run(run_id).await }).await?;
+        run.ok_or(Error::RunNotFound { run_id })
+    }
+
+    /// The runs that are under way, on all nodes, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn get_running_jobs(&self) -> Result<Vec<JobRecord>, Error> {
+        self.ask(|store| async move { store.running_jobs().await }).await
+    }
+
+    /// The counters of this process. In one that runs no jobs all are zero.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn status(&self) -> Result<JobsStatus, Error> {
+        match self.runner.get() {
+            Some(machine) => machine.status().await,
+            None => Ok(JobsStatus {
+                banned: self.banned.clone(),
+                ..JobsStatus::default()
+            }),
+        }
+    }
+
+    async fn row(&self, id: i64) -> Result<JobRow, Error> {
+        let row = self.ask(|store| async move { store.job(id).await }).await?;
+        row.ok_or(Error::JobNotFound { id })
+    }
+
+    /// Asks the store, without the caller's help once it is asked: see [`Store::drive`].
+    async fn ask<T, W>(&self, work: impl FnOnce(Store) -> W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let answer = self.store.drive(work).await;
+        Ok(answer.ok_or(Error::Stopped)??)
+    }
+}

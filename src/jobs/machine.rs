@@ -1,0 +1,132 @@
+//! The actors of the jobs put together, and where the rest of the process finds them.
+
+use std::{
+    sync::{Arc, OnceLock, mpsc},
+    time::Duration,
+};
+
+use actix::{Actor, Addr, AsyncContext};
+
+use super::{
+    Plan,
+    cron::{CloseJobsGate, CronActor, GetCronSnapshot, Look, Refresh, StartNow, Started, StopJobs},
+    recorder::{CountUnwritten, Drained, JobRecorder},
+    run::Shared,
+    status::JobsStatus,
+};
+use crate::{
+    arbiters::{Control, Threads},
+    domain::Faults,
+    error::Error,
+    hook::HookClient,
+    lease::NodeLease,
+    registry::Registry,
+    store::Store,
+};
+
+/// What the machine is built from.
+pub(crate) struct MachineParts {
+    pub(crate) plan: Plan,
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) node: Arc<str>,
+    pub(crate) lease: NodeLease,
+    pub(crate) control: Arc<Control>,
+    pub(crate) threads: Threads,
+}
+
+/// The running actors of the jobs.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    cron: Addr<CronActor>,
+    recorder: Addr<JobRecorder>,
+}
+
+/// The machine of this process, once and if it has one. Shared by the handle, the node and the runtime.
+#[derive(Clone, Default)]
+pub(crate) struct Runner(Arc<OnceLock<Machine>>);
+
+impl Runner {
+    pub(crate) fn set(&self, machine: Machine) {
+        // It is set once, when the process starts.
+        let _ = self.0.set(machine);
+    }
+
+    pub(crate) fn get(&self) -> Option<&Machine> {
+        self.0.get()
+    }
+}
+
+impl Machine {
+    /// Starts cron actor and recorder on the control thread; runs are spread over the others.
+    pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
+        let MachineParts { plan, store, registry, node, lease, control, threads } = parts;
+        let mut faults = Faults::default();
+        let hooks = faults.take(HookClient::new(&plan.hooks));
+        let Some(hooks) = hooks else {
+            return Err(faults.into_error().into());
+        };
+        let on = control.handle();
+        let (tell, told) = mpsc::channel();
+        let clock = store.clock().clone();
+        let recorder_store = store.clone();
+        let cron = CronActor::start_in_arbiter(&on, move |ctx| {
+            let recorder = JobRecorder::new(recorder_store, ctx.address().downgrade()).start();
+            let shared = Shared {
+                node,
+                clock,
+                lease,
+                registry,
+                hooks,
+                cancel_grace: plan.cancel_grace,
+                recorder: recorder.clone(),
+            };
+            // Whoever started us waits for it.
+            let _ = tell.send(recorder);
+            CronActor::new(store, threads, plan, Arc::new(shared))
+        });
+        let recorder = told.recv().map_err(|_| Error::Stopped)?;
+        Ok(Self {
+            cron,
+            recorder,
+        })
+    }
+
+    /// A job was changed in this process.
+    pub(super) fn refresh(&self, id: i64) {
+        self.cron.do_send(Refresh(id));
+    }
+
+    /// There may be something new in the tables.
+    pub(crate) fn look(&self) {
+        self.cron.do_send(Look);
+    }
+
+    pub(crate) fn set_fenced(&self, fenced: bool) {
+        self.cron.do_send(CloseJobsGate { fenced });
+    }
+
+    pub(super) async fn start_now(&self, job_id: i64) -> Result<Started, Error> {
+        self.cron.send(StartNow(job_id)).await?
+    }
+
+    /// Claims nothing more; what runs may end within `grace`. Answers when nothing runs; the ends may not be written yet.
+    pub(crate) async fn stop_work(&self, grace: Duration) {
+        // An actor that is gone runs nothing.
+        let _ = self.cron.send(StopJobs { grace }).await;
+    }
+
+    /// Answers when every end is written.
+    pub(crate) async fn drained(&self) {
+        let _ = self.recorder.send(Drained).await;
+    }
+
+    /// How many ends are not written.
+    pub(crate) async fn unwritten(&self) -> Result<usize, Error> {
+        Ok(self.recorder.send(CountUnwritten).await?)
+    }
+
+    pub(super) async fn status(&self) -> Result<JobsStatus, Error> {
+        Ok(self.cron.send(GetCronSnapshot).await?)
+    }
+}

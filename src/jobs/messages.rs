@@ -1,0 +1,95 @@
+//! The operations of [`Jobs`] as messages to its address.
+
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+
+use super::{Jobs, JobsStatus};
+use crate::{
+    domain::{Job, JobDetail, JobRecord, ListJobs, NewJob, Page, PageRequest},
+    error::{Error, operations},
+};
+
+impl Actor for Jobs {
+    type Context = Context<Self>;
+}
+
+/// Add a job: [`Jobs::add_job`].
+#[derive(Debug, Clone)]
+pub struct AddJob(pub NewJob);
+
+/// Make a job what is handed in: [`Jobs::update_job`].
+#[derive(Debug, Clone)]
+pub struct UpdateJob {
+    /// Which job.
+    pub id: i64,
+    /// What it is to be.
+    pub job: NewJob,
+}
+
+/// Delete a job: [`Jobs::remove_job`].
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveJob(pub i64);
+
+/// Enable or disable a job: [`Jobs::toggle_job`].
+#[derive(Debug, Clone, Copy)]
+pub struct ToggleJob {
+    /// Which job.
+    pub id: i64,
+    /// Whether it is to fire.
+    pub enabled: bool,
+}
+
+/// Run a job now: [`Jobs::execute_job_immediately`].
+#[derive(Debug, Clone, Copy)]
+pub struct ExecuteJobImmediately(pub i64);
+
+/// Cancel the runs of a job: [`Jobs::cancel_job`].
+#[derive(Debug, Clone, Copy)]
+pub struct CancelJob(pub i64);
+
+/// Answer when a run has ended: [`Jobs::wait_for_run`].
+#[derive(Debug, Clone, Copy)]
+pub struct WaitForRun {
+    /// Which run.
+    pub run_id: i64,
+    /// For how long at most.
+    pub timeout: Duration,
+}
+
+/// One job: [`Jobs::get_job_detail`].
+#[derive(Debug, Clone, Copy)]
+pub struct GetJobDetail(pub i64);
+
+/// The runs of a job: [`Jobs::get_job_records`].
+#[derive(Debug, Clone, Copy)]
+pub struct GetJobRecords {
+    /// Which job.
+    pub id: i64,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// The runs that are under way: [`Jobs::get_running_jobs`].
+#[derive(Debug, Clone, Copy)]
+pub struct GetRunningJobs;
+
+/// The counters of this process: [`Jobs::status`].
+#[derive(Debug, Clone, Copy)]
+pub struct GetJobsStatus;
+
+operations! {
+    Jobs:
+    AddJob => |jobs, AddJob(job)| jobs.add_job(job).await, i64;
+    UpdateJob => |jobs, UpdateJob { id, job }| jobs.update_job(id, job).await, u64;
+    RemoveJob => |jobs, RemoveJob(id)| jobs.remove_job(id).await, ();
+    ToggleJob => |jobs, ToggleJob { id, enabled }| jobs.toggle_job(id, enabled).await, ();
+    ExecuteJobImmediately => |jobs, ExecuteJobImmediately(id)| jobs.execute_job_immediately(id).await, JobRecord;
+    CancelJob => |jobs, CancelJob(id)| jobs.cancel_job(id).await, usize;
+    WaitForRun => |jobs, WaitForRun { run_id, timeout }| jobs.wait_for_run(run_id, timeout).await, JobRecord;
+    ListJobs => |jobs, list| jobs.list_jobs(list).await, Page<Job>;
+    GetJobDetail => |jobs, GetJobDetail(id)| jobs.get_job_detail(id).await, JobDetail;
+    GetJobRecords => |jobs, GetJobRecords { id, page }| jobs.get_job_records(id, page).await, Page<JobRecord>;
+    GetRunningJobs => |jobs, GetRunningJobs| jobs.get_running_jobs().await, Vec<JobRecord>;
+    GetJobsStatus => |jobs, GetJobsStatus| jobs.status().await, JobsStatus;
+}

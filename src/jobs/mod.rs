@@ -1,0 +1,27 @@
+//! Cron jobs on this node.
+//!
+//! The [`CronActor`] knows when each enabled job is due, claims fires in the database, and starts a [`JobExecActor`] for each
+//! that it won. A run's end goes to the recorder, which writes many at a time. [`Jobs`] is the handle for people.
+
+mod cron;
+mod exec;
+mod execution;
+mod handle;
+mod machine;
+mod messages;
+mod options;
+mod recorder;
+mod run;
+mod status;
+
+pub use cron::CronActor;
+pub use exec::JobExecActor;
+pub use handle::Jobs;
+pub(crate) use machine::{Machine, MachineParts, Runner};
+pub use messages::{
+    AddJob, CancelJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs, RemoveJob,
+    ToggleJob, UpdateJob, WaitForRun,
+};
+pub use options::JobsOptions;
+pub(crate) use options::Plan;
+pub use status::JobsStatus;

@@ -1,0 +1,173 @@
+//! How a process runs jobs.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::{
+    config::JobsConfig,
+    domain::{Faults, JobRules},
+    hook::HookOptions,
+    schedule::{ScheduleForm, parse_zone},
+};
+
+/// Runs of one process at the same time at most: a guard against a slip of the finger.
+const MOST_RUNS: usize = 100_000;
+
+/// The variable that names the environment where the configuration does not.
+const ENVIRONMENT: &str = "DeployEnvironment";
+
+/// How a process runs jobs. What is not said here is taken from the configuration's section `Jobs`.
+///
+/// ```
+/// use gaia_actors::{HookOptions, JobsOptions, ScheduleForm};
+///
+/// let options = JobsOptions::default()
+///     .time_zone("Asia/Shanghai")
+///     .form(ScheduleForm::SixFields)
+///     .hooks(HookOptions::default().allow_private(false))
+///     .max_running(500);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until a Gaia is started with them"]
+pub struct JobsOptions {
+    zone: Option<String>,
+    form: ScheduleForm,
+    hooks: HookOptions,
+    max_running: Option<usize>,
+    cancel_grace: Option<Duration>,
+    environment: Option<String>,
+    banned: Option<Vec<String>>,
+}
+
+/// Options that have passed their check.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) rules: JobRules,
+    pub(crate) hooks: HookOptions,
+    pub(crate) max_running: usize,
+    pub(crate) cancel_grace: Duration,
+    /// The environment of this process, if jobs must not run in it.
+    pub(crate) banned: Option<String>,
+}
+
+impl JobsOptions {
+    /// Name of the time zone in which expressions are read that name none. Default: the configuration's `TimeZone`, else
+    /// UTC. It should be the same on all nodes.
+    pub fn time_zone(self, name: impl Into<String>) -> Self {
+        Self {
+            zone: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// Which expressions are taken. Default [`ScheduleForm::Any`]: five fields, or six with seconds first. A team that comes
+    /// from the guide's `NewSecondJobs` may want [`ScheduleForm::SixFields`].
+    pub fn form(self, form: ScheduleForm) -> Self {
+        Self { form, ..self }
+    }
+
+    /// What hooks may reach, and how.
+    pub fn hooks(self, hooks: HookOptions) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// Runs of this process at the same time. Default 5,000. A node that has so many claims nothing more: others do, or the
+    /// fires wait.
+    pub fn max_running(self, runs: usize) -> Self {
+        Self {
+            max_running: Some(runs),
+            ..self
+        }
+    }
+
+    /// How long a handler may take to end once it was told to stop, before it is dropped. Default 5 s. A run that is out of
+    /// time has no such grace.
+    pub fn cancel_grace(self, grace: Duration) -> Self {
+        Self {
+            cancel_grace: Some(grace),
+            ..self
+        }
+    }
+
+    /// The environment of this process. Default: the configuration's `Environment`, else the variable `DeployEnvironment`.
+    pub fn environment(self, name: impl Into<String>) -> Self {
+        Self {
+            environment: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// Environments in which jobs must not run. Default: the configuration's `BanEnvList`.
+    pub fn ban_env_list<T: Into<String>>(self, names: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            banned: Some(names.into_iter().map(Into::into).collect()),
+            ..self
+        }
+    }
+
+    /// With the configuration's word where these say nothing.
+    pub(crate) fn plan(self, config: &JobsConfig, faults: &mut Faults) -> Plan {
+        let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
+        let zone = match zone.is_empty() {
+            true => Some(Tz::UTC),
+            false => faults.take(parse_zone(zone)),
+        };
+        let max_running = self.max_running.unwrap_or(5_000);
+        faults.expect((1..=MOST_RUNS).contains(&max_running), || {
+            format!("max_running is {max_running}, expected 1 to {MOST_RUNS}")
+        });
+        let environment = self
+            .environment
+            .or_else(|| Some(config.environment.clone()).filter(|name| !name.is_empty()))
+            .or_else(|| std::env::var(ENVIRONMENT).ok());
+        let banned = self.banned.as_ref().unwrap_or(&config.ban_env_list);
+        Plan {
+            rules: JobRules {
+                zone: zone.unwrap_or(Tz::UTC),
+                form: self.form,
+            },
+            hooks: self.hooks,
+            max_running,
+            cancel_grace: self.cancel_grace.unwrap_or(Duration::from_secs(5)),
+            banned: environment.filter(|name| is_listed(banned, name)),
+        }
+    }
+}
+
+/// In any case, and whatever stands around the name.
+fn is_listed(banned: &[String], name: &str) -> bool {
+    let name = name.trim();
+    !name.is_empty() && banned.iter().any(|banned| banned.trim().eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(options: JobsOptions, config: &JobsConfig) -> Result<Plan, String> {
+        let mut faults = Faults::default();
+        let plan = options.plan(config, &mut faults);
+        faults.into_result().map(|()| plan).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_environment_that_is_listed_is_banned_whatever_its_case() {
+        let config = JobsConfig {
+            ban_env_list: vec!["test".to_owned(), " Local ".to_owned()],
+            environment: "LOCAL".to_owned(),
+            ..JobsConfig::default()
+        };
+        let banned = |options| plan(options, &config).expect("is good").banned;
+        assert_eq!(banned(JobsOptions::default()).as_deref(), Some("LOCAL"));
+        assert_eq!(banned(JobsOptions::default().environment("prod")), None);
+        assert_eq!(banned(JobsOptions::default().ban_env_list(["prod"])), None);
+    }
+
+    #[test]
+    fn bad_options_are_named() {
+        let options = JobsOptions::default().time_zone("Asia/Shangai").max_running(0);
+        let faults = plan(options, &JobsConfig::default()).expect_err("is bad");
+        assert!(faults.contains("Asia/Shanghai") && faults.contains("max_running is 0"), "{faults}");
+    }
+}

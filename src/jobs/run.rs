@@ -1,0 +1,246 @@
+//! One claimed run on its way through this node.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use actix::Addr;
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::recorder::JobRecorder;
+use crate::{
+    clock::Clock,
+    domain::{RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
+    hook::HookClient,
+    lease::{NodeLease, Term},
+    registry::{CancelReason, Registry, RunFacts, TaskContext},
+    store::{ClaimedRun, RunEnd},
+};
+
+/// What runs of this process share.
+pub(super) struct Shared {
+    pub(super) node: Arc<str>,
+    pub(super) clock: Clock,
+    pub(super) lease: NodeLease,
+    pub(super) registry: Registry,
+    pub(super) hooks: HookClient,
+    pub(super) cancel_grace: Duration,
+    pub(super) recorder: Addr<JobRecorder>,
+}
+
+/// What to run, and within which limits.
+pub(super) struct Orders {
+    pub(super) target: Target,
+    pub(super) timeout: Duration,
+    pub(super) max_retry: u32,
+    pub(super) retry: RetryPolicy,
+}
+
+/// A claimed run and where it stands. It has one end, whoever brings it about: its actor, or the cron actor when the run's
+/// own thread cannot.
+pub(super) struct JobRun {
+    pub(super) id: i64,
+    pub(super) job_id: i64,
+    pub(super) job_name: Arc<str>,
+    pub(super) log_id: String,
+    pub(super) scheduled_at: Option<DateTime<Utc>>,
+    pub(super) orders: Orders,
+    pub(super) shared: Arc<Shared>,
+    /// When it was claimed.
+    term: Term,
+    stop: CancellationToken,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Default)]
+struct Stage {
+    attempt: u32,
+    /// What the handler of this attempt has been given.
+    ctx: Option<TaskContext>,
+    started_at: Option<DateTime<Utc>>,
+    /// Reading of the clock when this attempt began.
+    began: Option<Duration>,
+    /// Why it is to stop, and the reading of the clock when it was told.
+    told: Option<(Stop, Duration)>,
+    ended: bool,
+}
+
+/// Why a run is to stop before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Somebody wants it cancelled, for this reason.
+    Cancelled(String),
+    /// The node stops, or has lost its lease.
+    Node,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Succeeded(String),
+    Failed {
+        error: String,
+        /// Whether another attempt may help.
+        retry: bool,
+    },
+    TimedOut,
+    Stopped(Stop),
+}
+
+impl JobRun {
+    pub(super) fn new(claimed: &ClaimedRun, orders: Orders, term: Term, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            id: claimed.id,
+            job_id: claimed.job.id,
+            job_name: claimed.job.job_name.as_str().into(),
+            log_id: claimed.log_id.clone(),
+            scheduled_at: claimed.scheduled_at,
+            orders,
+            shared,
+            term,
+            stop: CancellationToken::new(),
+            stage: Mutex::default(),
+        })
+    }
+
+    /// Whether it is still this node's: others end the runs of a silent one.
+    pub(super) fn is_ours(&self) -> bool {
+        self.shared.lease.holds(self.term)
+    }
+
+    /// Begins the next attempt; `None` if there must be none.
+    pub(super) fn begin(&self) -> Option<TaskContext> {
+        let mut stage = self.stage();
+        if stage.ended || stage.told.is_some() {
+            return None;
+        }
+        stage.attempt += 1;
+        let facts = RunFacts {
+            id: self.id,
+            theme: Arc::clone(&self.job_name),
+            attempt: stage.attempt,
+            max_attempts: self.orders.max_retry.saturating_add(1),
+            log_id: self.log_id.clone(),
+            scheduled_at: self.scheduled_at,
+        };
+        let ctx = TaskContext::new(facts, self.shared.clock.clone(), None);
+        ctx.set_deadline(self.orders.timeout);
+        stage.started_at.get_or_insert_with(|| self.shared.clock.now());
+        stage.began = Some(self.shared.clock.elapsed());
+        stage.ctx = Some(ctx.clone());
+        Some(ctx)
+    }
+
+    /// How many attempts have failed before, if there may be another.
+    pub(super) fn retries_so_far(&self) -> Option<u32> {
+        let attempt = self.stage().attempt;
+        (attempt <= self.orders.max_retry).then(|| attempt.saturating_sub(1))
+    }
+
+    /// Between two attempts no time runs out.
+    pub(super) fn rest(&self) {
+        self.stage().began = None;
+    }
+
+    /// Tells it to stop. The first reason stays.
+    pub(super) fn stop(&self, why: Stop) {
+        let mut stage = self.stage();
+        if stage.ended || stage.told.is_some() {
+            return;
+        }
+        let reason = match why {
+            Stop::Cancelled(_) => CancelReason::Request,
+            Stop::Node => CancelReason::Node,
+        };
+        stage.told = Some((why, self.shared.clock.elapsed()));
+        let ctx = stage.ctx.clone();
+        drop(stage);
+        if let Some(ctx) = ctx {
+            ctx.cancel(reason);
+        }
+        self.stop.cancel();
+    }
+
+    /// Ends when it is told to stop.
+    pub(super) async fn told(&self) -> Stop {
+        self.stop.cancelled().await;
+        self.why().unwrap_or(Stop::Node)
+    }
+
+    /// Why it was told to stop.
+    pub(super) fn why(&self) -> Option<Stop> {
+        self.stage().told.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// The end of a run whose own thread should have ended it long ago, because it ran out of time or was told to stop.
+    pub(super) fn overdue(&self, patience: Duration) -> Option<Verdict> {
+        let stage = self.stage();
+        let now = self.shared.clock.elapsed();
+        if stage.ended {
+            return None;
+        }
+        let deadline = |since: Duration, limit: Duration| since.saturating_add(limit).saturating_add(patience);
+        if let Some((why, told)) = &stage.told
+            && now > deadline(*told, self.shared.cancel_grace)
+        {
+            return Some(Verdict::Stopped(why.clone()));
+        }
+        let began = stage.began?;
+        (now > deadline(began, self.orders.timeout)).then_some(Verdict::TimedOut)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.stage().ended
+    }
+
+    /// Marks the end and answers with what to write; `None` if it had ended before.
+    pub(super) fn end(&self, verdict: Verdict) -> Option<RunEnd> {
+        let mut stage = self.stage();
+        if std::mem::replace(&mut stage.ended, true) {
+            return None;
+        }
+        let (attempt, started_at) = (stage.attempt, stage.started_at);
+        let ctx = stage.ctx.take();
+        drop(stage);
+        // A blocking function goes on: it is told at least.
+        if let (Some(ctx), Verdict::TimedOut) = (ctx, &verdict) {
+            ctx.cancel(CancelReason::Timeout);
+        }
+        let (flag, result, error) = verdict.into_columns(self.orders.timeout);
+        Some(RunEnd {
+            run_id: self.id,
+            job_id: self.job_id,
+            node: self.shared.node.to_string(),
+            log_id: self.log_id.clone(),
+            flag,
+            result: result.map(|text| truncated(text, TEXT_LIMIT)),
+            error: error.map(|text| truncated(text, TEXT_LIMIT)),
+            attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+            started_at: started_at.map(|at| at.trunc_subsecs(6)),
+            ended_at: self.shared.clock.now(),
+        })
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Verdict {
+    /// Flag, result and error.
+    fn into_columns(self, timeout: Duration) -> (RunFlag, Option<String>, Option<String>) {
+        match self {
+            Self::Succeeded(result) => (RunFlag::Success, Some(result), None),
+            Self::Failed { error, .. } => (RunFlag::Failed, None, Some(error)),
+            Self::TimedOut => (RunFlag::Failed, None, Some(format!("timed out after {timeout:?}"))),
+            Self::Stopped(Stop::Cancelled(reason)) => (RunFlag::Cancelled, None, Some(reason)),
+            Self::Stopped(Stop::Node) => (
+                RunFlag::Failed,
+                None,
+                Some("cut off: its node stopped, or lost its lease, before the run had ended".to_owned()),
+            ),
+        }
+    }
+}

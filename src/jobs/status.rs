@@ -1,0 +1,39 @@
+//! What the actors count.
+
+use serde::Serialize;
+
+/// The counters of the jobs' actors in this process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobsStatus {
+    /// The environment in which jobs must not run, if this process is in it: nothing else is counted then.
+    pub banned: Option<String>,
+    /// The node has no heartbeat: nothing is claimed.
+    pub fenced: bool,
+    /// Enabled jobs that have a next fire.
+    pub scheduled: usize,
+    /// Enabled jobs whose schedule is bad; a list shows why.
+    pub bad: usize,
+    /// Runs of this process that are not written as ended yet.
+    pub running: usize,
+    /// How often the clock has struck a second.
+    pub ticks: u64,
+    /// Fires this process has claimed.
+    pub fired: u64,
+    /// Fires that others had claimed, or whose job had changed.
+    pub declined: u64,
+    /// Fires recorded as skipped, by the overlap or the misfire policy.
+    pub skipped: u64,
+    /// Runs that ended well.
+    pub succeeded: u64,
+    /// Runs that failed, were out of time or were cut off.
+    pub failed: u64,
+    /// Of those, runs that were out of time.
+    pub timed_out: u64,
+    /// Runs that were cancelled or replaced.
+    pub cancelled: u64,
+    /// Ends that were not written, because others had ended the run.
+    pub stale: u64,
+    /// Errors of the database.
+    pub database_errors: u64,
+}
