@@ -10,7 +10,7 @@ use std::{
     fmt, io, mem,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use actix_rt::net::{ActixStream, Ready};
@@ -104,7 +104,7 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
         }
         if head.lasts_until_close() {
             seen.until_close.set(true);
-            show_as_http_1_0(bytes);
+            show_as_http_1_0(bytes, &head);
         }
         return true;
     }
@@ -113,6 +113,7 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
 /// What has to be known of the head of an answer.
 struct Head {
     bytes: usize,
+    minor_version: u8,
     code: u16,
     has_length: bool,
 }
@@ -129,6 +130,7 @@ impl Head {
         };
         Ok(Status::Complete(Self {
             bytes,
+            minor_version: response.version.unwrap_or_default(),
             code: response.code.unwrap_or_default(),
             has_length: response.headers.iter().any(tells_length),
         }))
@@ -151,11 +153,22 @@ fn tells_length(header: &Header<'_>) -> bool {
         .any(|name| header.name.eq_ignore_ascii_case(name))
 }
 
-fn show_as_http_1_0(bytes: &mut [u8]) {
+fn show_as_http_1_0(bytes: &mut [u8], head: &Head) {
     const VERSION: &[u8] = b"HTTP/1.1";
+    if head.minor_version != 1 {
+        return; // and what looks like a version is something else
+    }
     let found = bytes.windows(VERSION.len()).position(|window| window == VERSION);
     if let Some(minor) = found.and_then(|at| bytes.get_mut(at + VERSION.len() - 1)) {
         *minor = b'0';
+    }
+}
+
+/// The peer is told that the end is meant: TLS has a word for it. What cannot be written at once is not waited for.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.socket).poll_shutdown(&mut cx);
     }
 }
 
@@ -231,6 +244,8 @@ mod tests {
         let (text, done) = seen_of("HTTP/1.1 200 OK\r\nserver: HTTP/1.1\r\n\r\nbody");
         assert_eq!(text, "HTTP/1.0 200 OK\r\nserver: HTTP/1.1\r\n\r\nbody");
         assert!(done);
+        let old = "HTTP/1.0 200 OK\r\nserver: HTTP/1.1\r\n\r\nHTTP/1.1";
+        assert_eq!(seen_of(old).0, old);
         for framed in ["content-length: 1", "Transfer-Encoding: chunked"] {
             let text = format!("HTTP/1.1 200 OK\r\n{framed}\r\n\r\n");
             assert_eq!(seen_of(&text).0, text);

@@ -1,7 +1,11 @@
 //! Slow, endless and abandoned calls.
 
-use std::{pin::pin, sync::mpsc};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, mpsc},
+};
 
+use actix_rt::net::TcpSocket;
 use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
@@ -140,15 +144,60 @@ async fn an_endless_head_is_an_error() {
 #[actix_rt::test]
 async fn a_name_that_is_not_answered_in_time_is_an_error() {
     let (_never, asked) = mpsc::channel::<()>();
-    let asked = std::sync::Mutex::new(asked);
+    let asked = Mutex::new(asked);
     let lookup = move |_: &str, _| {
         let _ = asked.lock().unwrap().recv_timeout(Duration::from_secs(1));
         Ok(Vec::new())
     };
     let options = HookOptions::default().connect_timeout(Duration::from_millis(20));
-    let client = HookClient::with_lookup(&options, std::sync::Arc::new(lookup)).unwrap();
+    let client = HookClient::with_lookup(&options, Arc::new(lookup)).unwrap();
     let error = client.call(to("http://slow.example/")).await.unwrap_err().to_string();
     assert!(error.contains("within 20ms, while its name was looked up"), "{error}");
+}
+
+/// A listener whose queue is full, so that a connection to it is neither made nor refused; and what fills it.
+async fn deaf() -> (u16, TcpListener, Vec<JoinHandle<std::io::Result<TcpStream>>>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut fill = Vec::new();
+    loop {
+        let mut connection = spawn(TcpStream::connect(address));
+        let connected = timeout(Duration::from_millis(100), &mut connection).await;
+        fill.push(connection);
+        if connected.is_err() {
+            return (address.port(), listener, fill);
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn an_address_that_is_silent_is_an_error() {
+    let (port, _listener, fill) = deaf().await;
+    let options = HookOptions::default().connect_timeout(Duration::from_millis(50));
+    let error = client(&options).call(to(format!("http://127.0.0.1:{port}/"))).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("within 50ms, while connecting"), "{error}");
+    fill.iter().for_each(JoinHandle::abort);
+}
+
+#[actix_rt::test]
+async fn a_silent_address_leaves_time_for_the_next() {
+    let (deaf_port, _listener, fill) = deaf().await;
+    let (listener, port) = listener().await;
+    let served = spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream).await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    });
+    let addresses = [deaf_port, port].map(|port| ([127, 0, 0, 1], port).into()).to_vec();
+    let lookup = move |_: &str, _| Ok(addresses.clone());
+    let options = HookOptions::default().connect_timeout(Duration::from_millis(500));
+    let client = HookClient::with_lookup(&options, Arc::new(lookup)).unwrap();
+    assert_eq!(client.call(to("http://two.example/")).await.unwrap().body, "hi");
+    served.await.unwrap();
+    fill.iter().for_each(JoinHandle::abort);
 }
 
 #[actix_rt::test]
