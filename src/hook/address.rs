@@ -82,10 +82,9 @@ fn of_v4(address: Ipv4Addr) -> Kind {
         [127, ..] => Kind::Loopback,
         [169, 254, ..] => Kind::LinkLocal,
         _ if address.is_private() => Kind::Private,
-        // Shared with the provider (RFC 6598), also used by overlay networks.
-        [100, 64..=127, ..] => Kind::Private,
-        // Benchmarking (RFC 2544); proxies on developers' machines answer every name with an address of it.
-        [198, 18 | 19, ..] => Kind::Private,
+        // Shared with the provider (RFC 6598), also used by overlay networks; benchmarking (RFC 2544), with whose addresses
+        // proxies on developers' machines answer every name.
+        [100, 64..=127, ..] | [198, 18 | 19, ..] => Kind::Private,
         [255, 255, 255, 255] => Kind::Broadcast,
         [224..=239, ..] => Kind::Multicast,
         // Protocol assignments, the dead 6to4 relays, documentation, and what was never given out.
@@ -104,7 +103,7 @@ fn of_v6(address: Ipv6Addr) -> Kind {
         [0xfe80..=0xfebf, ..] => Kind::LinkLocal,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Kind::Private,
         // Protocol assignments; Teredo among them, which hides an IPv4 address. Then documentation.
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Kind::Reserved,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Kind::Reserved,
         [0x2000..=0x3fff, ..] => Kind::Public,
         _ => Kind::Reserved,
     }

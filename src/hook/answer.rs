@@ -66,7 +66,7 @@ async fn bytes(response: &mut ClientResponse, seen: &Seen, limit: usize) -> (Vec
     while let Some(chunk) = response.next().await {
         let Ok(chunk) = chunk else { return (kept, End::CutOff) };
         let room = limit - kept.len();
-        kept.extend(chunk.iter().take(room));
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() > room {
             return (kept, End::Limit);
         }

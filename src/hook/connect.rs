@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    fmt::Display,
     io,
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
@@ -83,7 +84,7 @@ impl Connector {
         match (allowed.is_empty(), refused.is_empty()) {
             (false, _) => Ok(allowed),
             (true, false) => Err(refusal(url, refused)),
-            (true, true) => Err(lookup_error(url, "it has no address")),
+            (true, true) => Err(lookup_error(url, &"it has no address")),
         }
     }
 
@@ -95,14 +96,14 @@ impl Connector {
             Some(url::Host::Ipv4(ip)) => return Ok(vec![(ip, port).into()]),
             Some(url::Host::Ipv6(ip)) => return Ok(vec![(ip, port).into()]),
             Some(url::Host::Domain(name)) => name.to_owned(),
-            None => return Err(lookup_error(url, "it is empty")),
+            None => return Err(lookup_error(url, &"it is empty")),
         };
         let lookup = Arc::clone(&self.lookup);
         // A caller that gives up leaves the thread to the system's own limits, about half a minute.
         let found = spawn_blocking(move || lookup(&name, port)).await;
         found
-            .map_err(|error| lookup_error(url, error))?
-            .map_err(|error| lookup_error(url, error))
+            .map_err(|error| lookup_error(url, &error))?
+            .map_err(|error| lookup_error(url, &error))
     }
 
     /// Tries one address after the other, each with its share of the time that is left, so that a silent one does not
@@ -115,12 +116,12 @@ impl Connector {
                 Err(error) => faults.push(format!("{address}: {error}")),
             }
         }
-        Err(connect_error(url, faults.join("; ")))
+        Err(connect_error(url, &faults.join("; ")))
     }
 
     /// The last word: the address that is really connected to.
     fn judged(&self, url: &Url, stream: TcpStream) -> Result<TcpStream, HookError> {
-        let peer = stream.peer_addr().map_err(|error| connect_error(url, error))?;
+        let peer = stream.peer_addr().map_err(|error| connect_error(url, &error))?;
         match self.policy.check(peer.ip()) {
             Ok(()) => Ok(stream),
             Err(refused) => Err(refusal(url, vec![refused])),
@@ -130,7 +131,7 @@ impl Connector {
     async fn encrypted(&self, url: &Url, stream: TcpStream) -> Result<Box<dyn Socket>, HookError> {
         let connection = Connection::new(ServerName(host(url)), stream);
         let encrypted = TlsConnector::service(Arc::clone(&self.tls)).call(connection).await;
-        let (stream, _) = encrypted.map_err(|error| tls_error(url, error))?.into_parts();
+        let (stream, _) = encrypted.map_err(|error| tls_error(url, &error))?.into_parts();
         Ok(Box::new(stream))
     }
 }
@@ -173,21 +174,21 @@ fn refusal(url: &Url, addresses: Vec<Refused>) -> HookError {
     }
 }
 
-fn lookup_error(url: &Url, reason: impl ToString) -> HookError {
+fn lookup_error(url: &Url, reason: &dyn Display) -> HookError {
     HookError::Lookup {
         host: host(url),
         reason: reason.to_string(),
     }
 }
 
-fn connect_error(url: &Url, reason: impl ToString) -> HookError {
+fn connect_error(url: &Url, reason: &dyn Display) -> HookError {
     HookError::Connect {
         host: host(url),
         reason: reason.to_string(),
     }
 }
 
-fn tls_error(url: &Url, reason: impl ToString) -> HookError {
+fn tls_error(url: &Url, reason: &dyn Display) -> HookError {
     HookError::Tls {
         host: host(url),
         reason: reason.to_string(),
@@ -212,8 +213,7 @@ fn roots(authorities: Option<&Path>) -> Result<RootCertStore, String> {
     let Some(path) = authorities else {
         return Ok(roots);
     };
-    let unreadable =
-        |error: &dyn std::fmt::Display| format!("cannot read root_certificates {}: {error}", path.display());
+    let unreadable = |error: &dyn Display| format!("cannot read root_certificates {}: {error}", path.display());
     let before = roots.len();
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
     for certificate in certificates {

@@ -3,14 +3,16 @@
 //! awc 3.11 knows two rules of RFC 9112 not: an interim answer (`103 Early Hints`) is not the answer, and the body of an
 //! answer without a length lasts until the connection is closed. It takes the first for the answer and drops the second.
 //! So interim heads are left out here, and a head without a length is shown as HTTP/1.0, for which awc does read on.
-//! Nor does awc tell a body that ended from one that was cut off: here the end of the connection is noted.
+//! Nor does awc tell a body that ended from one that was cut off: here the end of the connection is noted. And it reads
+//! nothing before all is written, so that a service that refuses a large body without reading it would not be heard: here
+//! the rest of the request is dropped as soon as there is such an answer (RFC 9112, section 9.5).
 
 use std::{
     cell::Cell,
     fmt, io, mem,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use actix_rt::net::{ActixStream, Ready};
@@ -31,6 +33,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Socket for T {}
 pub(super) struct Seen {
     closed: Cell<bool>,
     until_close: Cell<bool>,
+    /// The status is no success: the service wants no more of the request.
+    refuses: Cell<bool>,
 }
 
 impl Seen {
@@ -80,6 +84,11 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether a refusal is there, now that writing does not go on.
+    fn is_refused(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll_head(cx).is_ready() && self.seen.refuses.get()
+    }
+
     fn poll_rest(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
@@ -102,9 +111,10 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
             bytes.drain(..head.bytes);
             continue;
         }
+        seen.refuses.set(head.code >= 300);
         if head.lasts_until_close() {
             seen.until_close.set(true);
-            show_as_http_1_0(bytes);
+            show_as_http_1_0(bytes, &head);
         }
         return true;
     }
@@ -113,6 +123,7 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
 /// What has to be known of the head of an answer.
 struct Head {
     bytes: usize,
+    minor_version: u8,
     code: u16,
     has_length: bool,
 }
@@ -129,6 +140,7 @@ impl Head {
         };
         Ok(Status::Complete(Self {
             bytes,
+            minor_version: response.version.unwrap_or_default(),
             code: response.code.unwrap_or_default(),
             has_length: response.headers.iter().any(tells_length),
         }))
@@ -151,11 +163,22 @@ fn tells_length(header: &Header<'_>) -> bool {
         .any(|name| header.name.eq_ignore_ascii_case(name))
 }
 
-fn show_as_http_1_0(bytes: &mut [u8]) {
+fn show_as_http_1_0(bytes: &mut [u8], head: &Head) {
     const VERSION: &[u8] = b"HTTP/1.1";
+    if head.minor_version != 1 {
+        return; // and what looks like a version is something else
+    }
     let found = bytes.windows(VERSION.len()).position(|window| window == VERSION);
     if let Some(minor) = found.and_then(|at| bytes.get_mut(at + VERSION.len() - 1)) {
         *minor = b'0';
+    }
+}
+
+/// The peer is told that the end is meant: TLS has a word for it. What cannot be written at once is not waited for.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.socket).poll_shutdown(&mut cx);
     }
 }
 
@@ -176,11 +199,19 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        match Pin::new(&mut self.socket).poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => Poll::Ready(Ok(written)),
+            _ if self.is_refused(cx) => Poll::Ready(Ok(bytes.len())),
+            stuck => stuck,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        match Pin::new(&mut self.socket).poll_flush(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            _ if self.is_refused(cx) => Poll::Ready(Ok(())),
+            stuck => stuck,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -231,6 +262,8 @@ mod tests {
         let (text, done) = seen_of("HTTP/1.1 200 OK\r\nserver: HTTP/1.1\r\n\r\nbody");
         assert_eq!(text, "HTTP/1.0 200 OK\r\nserver: HTTP/1.1\r\n\r\nbody");
         assert!(done);
+        let old = "HTTP/1.0 200 OK\r\nserver: HTTP/1.1\r\n\r\nHTTP/1.1";
+        assert_eq!(seen_of(old).0, old);
         for framed in ["content-length: 1", "Transfer-Encoding: chunked"] {
             let text = format!("HTTP/1.1 200 OK\r\n{framed}\r\n\r\n");
             assert_eq!(seen_of(&text).0, text);
