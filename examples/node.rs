@@ -5,8 +5,9 @@
 //! ```
 //!
 //! It serves `Demo.Noop`, `Demo.Echo` (returns its arguments), `Demo.Sleep` and `Demo.Block` (`{"ms": n}`), `Demo.Fail`
-//! (`{"times": n}`: its first n attempts fail), `Demo.Panic` and `Demo.Abort` (ends the process). If `EFFECTS` names a
-//! file, each run appends `task_id attempt pid start|end epoch_ms` to it. All settings of [`Config::from_env`] apply.
+//! (`{"times": n}`: its first n attempts fail), `Demo.Panic` and `Demo.Abort` (ends the process). With `JOBS=1` it runs the
+//! cron jobs of the database, too. If `EFFECTS` names a file, each run appends `task_id attempt pid start|end epoch_ms` to
+//! it (of a job, the run's id). `SKEW_MS=-5000` makes its clock wrong. All settings of [`Config::from_env`] apply.
 //! It prints `ready` when it takes work; SIGTERM or SIGINT stops it gracefully.
 
 use std::{
@@ -17,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-use gaia_actors::prelude::*;
+use chrono::TimeDelta;
+use gaia_actors::{Clock, prelude::*};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -45,15 +47,14 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let theme = std::env::var("THEME").unwrap_or_else(|_| "demo".to_owned());
-    let workers = match std::env::var("WORKERS") {
-        Ok(text) => text
-            .parse()
-            .map_err(|_| format!("WORKERS is {text:?}, expected a number"))?,
-        Err(_) => 8,
-    };
+    let workers = usize::try_from(number("WORKERS", 8)?)?;
+    let skew = TimeDelta::milliseconds(number("SKEW_MS", 0)?);
     let effects = Arc::new(Effects::open()?);
 
-    let mut builder = Gaia::builder().config(Config::from_env()?);
+    let mut builder = Gaia::builder().config(Config::from_env()?).clock(Clock::skewed(skew));
+    if number("JOBS", 0)? != 0 {
+        builder = builder.jobs(JobsOptions::default());
+    }
     for (method, handler) in handlers(&effects) {
         builder = builder.handler("Demo", method, handler);
     }
@@ -64,6 +65,15 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     println!("ready");
     gaia.run_until_signal().await?;
     Ok(())
+}
+
+fn number(variable: &str, default: i64) -> Result<i64, String> {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .map_err(|_| format!("{variable} is {text:?}, expected a number")),
+        Err(_) => Ok(default),
+    }
 }
 
 fn handlers(effects: &Arc<Effects>) -> Vec<(&'static str, Endpoint)> {

@@ -5,6 +5,7 @@
 mod adoption;
 mod clustering;
 mod execution;
+mod jobs;
 mod layers;
 mod nodes;
 mod operations;

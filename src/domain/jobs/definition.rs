@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono_tz::Tz;
 
-use super::{JobType, Misfire, MisfirePolicy, NewJob, OverlapPolicy, SecretChange};
+use super::{JobType, MisfirePolicy, NewJob, OverlapPolicy, SecretChange};
 use crate::{
     domain::{
         Faults, HookMethod, HookSecret, InvalidInput, Json, MAX_NAME_CHARS, RetryPolicy, check_hook_headers,
@@ -32,8 +32,6 @@ pub(crate) struct Definition {
     pub(crate) schedule: Schedule,
     pub(crate) target: Target,
     pub(crate) timeout: Duration,
-    pub(crate) overlap: OverlapPolicy,
-    pub(crate) misfire: Misfire,
     pub(crate) max_retry: u32,
     pub(crate) retry: RetryPolicy,
 }
@@ -87,17 +85,17 @@ impl NewJob {
         let schedule = faults.take(self.schedule(rules));
         let target = self.target(&mut faults);
         let timeout = self.seconds(&mut faults, "timeout", self.timeout, 1);
-        let grace = self.seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
-        let overlap = faults.take(self.overlap_policy.parse::<OverlapPolicy>());
-        let policy = faults.take(self.misfire_policy.parse::<MisfirePolicy>());
+        // The policies, and the grace, are read where they are needed.
+        self.seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
+        faults.take(self.overlap_policy.parse::<OverlapPolicy>());
+        faults.take(self.misfire_policy.parse::<MisfirePolicy>());
         faults.expect((0..=MAX_RETRY).contains(&self.max_retry), || {
             format!("max_retry is {}, expected 0 to {MAX_RETRY}", self.max_retry)
         });
         faults.expect(self.retry_delay_ms >= 0, || {
             format!("retry_delay_ms is {}, expected 0 or more", self.retry_delay_ms)
         });
-        let all = (schedule, target, overlap, policy);
-        let (Some(schedule), Some(target), Some(overlap), Some(policy)) = all else {
+        let (Some(schedule), Some(target)) = (schedule, target) else {
             return Err(faults.into_error());
         };
         faults.into_result()?;
@@ -105,8 +103,6 @@ impl NewJob {
             schedule,
             target,
             timeout,
-            overlap,
-            misfire: Misfire { policy, grace },
             max_retry: u32::try_from(self.max_retry).unwrap_or(0),
             retry: RetryPolicy {
                 base: Duration::from_millis(self.retry_delay_ms.unsigned_abs()),

@@ -11,7 +11,7 @@ mod timetable;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 

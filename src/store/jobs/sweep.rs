@@ -1,5 +1,6 @@
 //! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
 
+#[cfg(feature = "sqlite")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::NaiveDateTime;
@@ -51,6 +52,21 @@ pub(crate) struct OpenRun {
 
 type OpenRow = (i64, Option<i64>, Option<NaiveDateTime>, Option<String>);
 
+/// Number and hash of all enabled schedules, by a function of the server's.
+#[cfg(feature = "_server")]
+macro_rules! hashed {
+    ($hash:literal, $integer:literal) => {
+        concat!(
+            "SELECT COUNT(*) AS jobs, CAST(COALESCE(SUM(",
+            $hash,
+            "(CONCAT(id, '|', cron_expr, '|', COALESCE(time_zone, '-'), '|', COALESCE(misfire_policy, '-'), '|', \
+             COALESCE(misfire_grace, -1)))), 0) AS ",
+            $integer,
+            ") AS hash FROM job_center WHERE enabled <> 0"
+        )
+    };
+}
+
 impl Store {
     /// The condition of open runs, in the words of the database's index for them.
     pub(super) fn open_runs(&self) -> SqlLiteral<Bool> {
@@ -64,18 +80,6 @@ impl Store {
 
     /// What the servers compute by themselves; from SQLite the rows are read, which is no journey.
     pub(crate) async fn job_fingerprint(&self) -> Result<Fingerprint, StoreError> {
-        macro_rules! hashed {
-            ($hash:literal, $integer:literal) => {
-                concat!(
-                    "SELECT COUNT(*) AS jobs, CAST(COALESCE(SUM(",
-                    $hash,
-                    "(CONCAT(id, '|', cron_expr, '|', COALESCE(time_zone, '-'), '|', COALESCE(misfire_policy, '-'), '|', \
-                     COALESCE(misfire_grace, -1)))), 0) AS ",
-                    $integer,
-                    ") AS hash FROM job_center WHERE enabled <> 0"
-                )
-            };
-        }
         match &self.db {
             #[cfg(feature = "sqlite")]
             Db::Sqlite(_) => self.hashed_schedules().await,

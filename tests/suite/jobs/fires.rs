@@ -1,0 +1,190 @@
+//! When jobs fire.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use gaia_actors::{JobRecord, RunFlag, async_fn, prelude::*};
+
+use super::{echo, ended, flags, gate_job, gated, records, running, tested, tick};
+use crate::support::{Database, eventually};
+
+fn scheduled(records: &[JobRecord]) -> Vec<DateTime<Utc>> {
+    records.iter().filter_map(|record| record.scheduled_at).collect()
+}
+
+#[actix_rt::test]
+async fn a_job_of_every_second_fires_every_second_once() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let id = jobs.add_job(echo("each", "* * * * * *")).await.expect("is added");
+    let start = test.now();
+    for _ in 0..5 {
+        tick(&test).await;
+    }
+    let records = ended(&jobs, id, 5).await;
+    let seconds: Vec<_> = (1..=5).map(|second| start + Duration::from_secs(second)).collect();
+    assert_eq!(scheduled(&records), seconds);
+    for record in &records {
+        // Never early, and by the test's time not late either.
+        assert_eq!(record.started_at, record.scheduled_at);
+        assert!(record.previous_at < record.scheduled_at);
+    }
+    let again = records.len();
+    assert_eq!(super::records(&jobs, id).await.len(), again);
+}
+
+#[actix_rt::test]
+async fn a_handler_knows_for_when_it_was_due() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let when = async_fn(async |ctx: TaskContext, _: serde_json::Value| {
+        Ok((ctx.scheduled_at(), ctx.theme().to_owned(), ctx.attempt()))
+    });
+    test.registry().register("Demo", "When", when).await.expect("is new");
+    let job = NewJob::cron_job("when", "*/2 * * * * *", "Demo", "When");
+    let id = jobs.add_job(job).await.expect("is added");
+    tick(&test).await;
+    tick(&test).await;
+    let records = ended(&jobs, id, 1).await;
+    assert_eq!(records[0].run_result.as_deref(), Some(r#"["2026-01-01T00:00:02Z","when",1]"#));
+    assert_eq!(records.len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_change_takes_effect_at_once() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let id = jobs.add_job(echo("x", "0 0 12 * * *")).await.expect("is added");
+    tick(&test).await;
+    assert!(records(&jobs, id).await.is_empty());
+    jobs.update_job(id, echo("x", "* * * * * *")).await.expect("is there");
+    settled(&jobs, 1).await;
+    tick(&test).await;
+    assert_eq!(ended(&jobs, id, 1).await.len(), 1);
+
+    jobs.toggle_job(id, false).await.expect("is there");
+    settled(&jobs, 0).await;
+    for _ in 0..3 {
+        tick(&test).await;
+    }
+    // What would have been due meanwhile is not made up for.
+    jobs.toggle_job(id, true).await.expect("is there");
+    settled(&jobs, 1).await;
+    assert_eq!(records(&jobs, id).await.len(), 1);
+    tick(&test).await;
+    assert_eq!(ended(&jobs, id, 2).await.len(), 2);
+
+    jobs.remove_job(id).await.expect("is there");
+    settled(&jobs, 0).await;
+    tick(&test).await;
+    assert_eq!(records(&jobs, id).await.len(), 2);
+}
+
+/// Waits until so many jobs are scheduled.
+async fn settled(jobs: &Jobs, count: usize) {
+    eventually("the timetable's change", async || {
+        (jobs.status().await.expect("answers").scheduled == count).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn what_was_missed_while_no_node_lived_is_made_up_for_once() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let once = jobs.add_job(echo("once", "0 * * * * *")).await.expect("is added");
+    let skip = echo("skip", "0 * * * * *").misfire(gaia_actors::MisfirePolicy::Skip);
+    let skip = jobs.add_job(skip).await.expect("is added");
+    let old = jobs.add_job(echo("old", "0 * * * * *").misfire_grace(Duration::ZERO)).await.expect("is added");
+    gaia.stop().await.expect("stops");
+    // Seconds and minutes of a minute that may just begin are left out.
+    let away = database.in_seconds(-600);
+    database.execute(&format!("UPDATE job_center SET scheduled_from = {away}"));
+
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let first = |records: Vec<JobRecord>| records.into_iter().next().expect("has one");
+    let made_up = first(ended(&jobs, once, 1).await);
+    assert_eq!(super::flag(&made_up), Some(RunFlag::Success));
+    let missed = made_up.scheduled_at.expect("by schedule") - made_up.previous_at.expect("is known");
+    assert!(missed.num_minutes() >= 8, "it stands for those before: {missed}");
+    for id in [skip, old] {
+        let skipped = first(ended(&jobs, id, 1).await);
+        assert_eq!(super::flag(&skipped), Some(RunFlag::Skipped));
+        assert!(skipped.run_err.expect("says why").contains("no node claimed it in time"));
+    }
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_long_run_is_out_of_time_on_the_dot() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let job = gate_job("slow", "@daily").timeout(Duration::from_secs(2));
+    let (id, gate) = gated(&jobs, test.registry(), job).await;
+    jobs.execute_job_immediately(id).await.expect("runs");
+    gate.entered(1).await;
+    tick(&test).await;
+    assert_eq!(jobs.get_running_jobs().await.expect("answers").len(), 1);
+    tick(&test).await;
+    let record = ended(&jobs, id, 1).await.remove(0);
+    assert_eq!(super::flag(&record), Some(RunFlag::Failed));
+    assert_eq!(record.run_err.as_deref(), Some("timed out after 2s"));
+    assert_eq!(record.duration, Some(Duration::from_secs(2)));
+    assert_eq!(gate.inside(), 0);
+    assert_eq!(jobs.status().await.expect("answers").timed_out, 1);
+}
+
+#[actix_rt::test]
+async fn a_handler_that_blocks_its_thread_is_gone_from_the_list_in_time_and_harms_no_other() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let blocks = async_fn(async |_: TaskContext, _: serde_json::Value| {
+        std::thread::sleep(Duration::from_secs(8));
+        Ok(())
+    });
+    gaia.registry().register("Demo", "Block", blocks).await.expect("is new");
+    let job = NewJob::cron_job("block", "@yearly", "Demo", "Block").timeout(Duration::from_secs(1));
+    let id = jobs.add_job(job).await.expect("is added");
+    let run = jobs.execute_job_immediately(id).await.expect("runs");
+    let record = jobs.wait_for_run(run.id, Duration::from_secs(4)).await.expect("in time");
+    assert_eq!(record.run_err.as_deref(), Some("timed out after 1s"));
+    let late = record.ended_at.expect("has ended") - record.started_at.expect("has begun");
+    assert!(late.num_milliseconds() < 2_000, "{late}");
+    assert!(jobs.get_running_jobs().await.expect("answers").is_empty());
+    // The threads go on with others, once the blocked one is replaced.
+    let other = jobs.add_job(echo("other", "* * * * * *")).await.expect("is added");
+    let others = ended(&jobs, other, 6).await;
+    assert!(flags(&others).iter().flatten().all(|flag| *flag == RunFlag::Success), "{:?}", flags(&others));
+    gaia.stop_within(Duration::ZERO).await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_stop_lets_runs_end_and_records_what_it_cuts_off() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let (quick, gate) = gated(&jobs, gaia.registry(), gate_job("quick", "@yearly")).await;
+    jobs.execute_job_immediately(quick).await.expect("runs");
+    gate.entered(1).await;
+    let never = async_fn(async |_: TaskContext, _: serde_json::Value| std::future::pending::<Result<(), TaskError>>().await);
+    gaia.registry().register("Demo", "Never", never).await.expect("is new");
+    let never = jobs.add_job(NewJob::cron_job("never", "@yearly", "Demo", "Never")).await.expect("is added");
+    jobs.execute_job_immediately(never).await.expect("runs");
+
+    let stop = gaia.stop_within(Duration::from_millis(300));
+    gate.let_pass(1);
+    stop.await.expect("stops");
+    let looker = database.builder().start().await.expect("starts");
+    let jobs = looker.jobs();
+    assert_eq!(flags(&records(&jobs, quick).await), [Some(RunFlag::Success)]);
+    let cut = records(&jobs, never).await.remove(0);
+    assert_eq!(super::flag(&cut), Some(RunFlag::Failed));
+    assert!(cut.run_err.expect("says why").starts_with("cut off: its node stopped"));
+    for id in [quick, never] {
+        assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "待运行");
+    }
+    looker.stop().await.expect("stops");
+}
