@@ -15,6 +15,8 @@ use crate::arbiters::Thread;
 /// the verdict to the recorder, and ends.
 pub struct JobExecActor {
     run: Arc<JobRun>,
+    /// It may have been given to another one meanwhile.
+    seat: u32,
 }
 
 impl std::fmt::Debug for JobExecActor {
@@ -28,7 +30,8 @@ impl std::fmt::Debug for JobExecActor {
 
 impl JobExecActor {
     pub(super) fn spawn(run: Arc<JobRun>, thread: &Thread) {
-        Self::start_in_arbiter(&thread.handle(), |_| Self { run });
+        let seat = run.seat();
+        Self::start_in_arbiter(&thread.handle(), move |_| Self { run, seat });
     }
 }
 
@@ -36,6 +39,10 @@ impl Actor for JobExecActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if !self.run.take(self.seat) {
+            ctx.stop();
+            return;
+        }
         let work = work(Arc::clone(&self.run)).into_actor(self);
         ctx.spawn(work.map(|(), _, ctx| ctx.stop()));
     }

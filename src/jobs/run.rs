@@ -56,6 +56,9 @@ pub(super) struct JobRun {
 
 #[derive(Default)]
 struct Stage {
+    /// Who may run it: grows when it is taken from an actor that could not begin.
+    seat: u32,
+    taken: bool,
     attempt: u32,
     /// What the handler of this attempt has been given.
     ctx: Option<TaskContext>,
@@ -108,6 +111,27 @@ impl JobRun {
     /// Whether it is still this node's: others end the runs of a silent one.
     pub(super) fn is_ours(&self) -> bool {
         self.shared.lease.holds(self.term)
+    }
+
+    pub(super) fn seat(&self) -> u32 {
+        self.stage().seat
+    }
+
+    /// Takes it for the actor in this seat, for good; false if it is another's by now.
+    pub(super) fn take(&self, seat: u32) -> bool {
+        let mut stage = self.stage();
+        let is_free = stage.seat == seat && !stage.taken;
+        stage.taken |= is_free;
+        is_free
+    }
+
+    /// Takes it from an actor that has not begun; false if it has.
+    pub(super) fn withdraw(&self) -> bool {
+        let mut stage = self.stage();
+        if !stage.taken {
+            stage.seat += 1;
+        }
+        !stage.taken
     }
 
     /// Begins the next attempt; `None` if there must be none.

@@ -120,7 +120,7 @@ impl NewJob {
         }
         rules
             .schedule(&self.cron_expr, self.time_zone.as_deref())
-            .map_err(|error| format!("cron_expr {:?}: {error}", self.cron_expr))
+            .map_err(|error| format!("cron_expr: {error}"))
     }
 
     fn target(&self, faults: &mut Faults) -> Option<Target> {

@@ -126,11 +126,11 @@ impl Handler<StartNow> for CronActor {
         };
         let term = self.shared.lease.term();
         let claim = claim(self.store.clone(), self.fire_claim(vec![fire]));
-        Box::pin(claim.into_actor(self).map(move |claimed, cron, ctx| {
+        Box::pin(claim.into_actor(self).map(move |claimed, cron, _| {
             let fired = claimed?.ok_or(Error::Fenced)?.pop();
             Ok(match fired {
                 Some(Fired::Run(claimed)) => {
-                    cron.start(&claimed, term, ctx);
+                    cron.start(&claimed, term);
                     Started::Run(claimed.id)
                 }
                 Some(Fired::Skipped(why)) => Started::Skipped(why),

@@ -150,7 +150,7 @@ impl CronActor {
                     log::info!("jobs: fires are claimed again");
                 }
                 for fired in fired {
-                    cron.fired(fired, term, ctx);
+                    cron.fired(fired, term);
                 }
                 cron.claim_due(ctx);
             }

@@ -1,75 +1,80 @@
 //! The runs of this process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use actix::Context;
 use chrono::TimeDelta;
 
 use super::CronActor;
 use crate::{
     arbiters::Thread,
-    domain::{Definition, InvalidInput, RunFlag, Target},
+    domain::{Definition, RunFlag},
     jobs::{
         exec::{JobExecActor, end},
         recorder::Ended,
         run::{JobRun, Orders, Stop},
     },
     lease::Term,
-    store::{ClaimedRun, Fired, OpenRun, RunEnd},
+    store::{ClaimedRun, Fired, OpenRun, REPLACED, RunEnd},
 };
 
 /// How long after its end was due a run is given to end by itself.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// An open run of this node that nobody here knows of, claimed this long ago, is a claim whose answer was lost.
 const STRAY: TimeDelta = TimeDelta::seconds(60);
 
-/// A run, and the thread it is on, which lives as long.
-pub(super) struct Running {
-    pub(super) run: Option<Arc<JobRun>>,
-    _thread: Option<Arc<Thread>>,
+/// A run that is not written as ended yet.
+pub(super) enum Running {
+    /// On this thread, which lives as long.
+    On(Arc<JobRun>, Arc<Thread>),
+    /// Its job's row is bad: it never begins.
+    Refused,
 }
 
 impl CronActor {
-    pub(super) fn fired(&mut self, fired: Fired, term: Term, ctx: &mut Context<Self>) {
+    pub(super) fn fired(&mut self, fired: Fired, term: Term) {
         match fired {
-            Fired::Run(claimed) => self.start(&claimed, term, ctx),
+            Fired::Run(claimed) => self.start(&claimed, term),
             Fired::Skipped(_) => self.counts.skipped += 1,
             Fired::Declined => self.counts.declined += 1,
         }
     }
 
-    pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term, _: &mut Context<Self>) {
+    pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
         // A claim that was made twice, since the answer to the first was lost, is one run.
         if self.running.contains_key(&claimed.id) {
             return;
         }
         self.counts.fired += 1;
-        match claimed.job.define(&self.plan.rules) {
+        self.replace(&claimed.replaced);
+        let running = match claimed.job.define(&self.plan.rules) {
             Ok(definition) => {
-                warn_of_name(claimed, &definition);
                 let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
                 let thread = self.threads.pick();
                 JobExecActor::spawn(Arc::clone(&run), &thread);
-                self.keep(claimed.id, Some(run), Some(thread));
+                Running::On(run, thread)
             }
-            Err(fault) => self.refuse(claimed, &fault),
+            // Plain SQL has spoilt the row, and the record says so.
+            Err(fault) => {
+                let error = format!("the job cannot run: {fault}");
+                self.record_failure(claimed.id, claimed.job.id, &claimed.log_id, error);
+                Running::Refused
+            }
+        };
+        self.running.insert(claimed.id, running);
+    }
+
+    /// Runs on other nodes learn of it by their records.
+    fn replace(&self, replaced: &[i64]) {
+        for id in replaced {
+            match self.running.get(id) {
+                Some(Running::On(run, _)) => run.stop(Stop::Cancelled(REPLACED.to_owned())),
+                _ => self.store.announce_requests(),
+            }
         }
     }
 
-    fn keep(&mut self, id: i64, run: Option<Arc<JobRun>>, thread: Option<Arc<Thread>>) {
-        self.running.insert(id, Running { run, _thread: thread });
-    }
-
-    /// A row that plain SQL has spoilt cannot run, and its record says so.
-    fn refuse(&mut self, claimed: &ClaimedRun, fault: &InvalidInput) {
-        self.keep(claimed.id, None, None);
-        let error = format!("the job cannot run: {fault}");
-        self.record_failure(claimed.id, claimed.job.id, &claimed.log_id, error);
-    }
-
     fn record_failure(&self, run_id: i64, job_id: i64, log_id: &str, error: String) {
-        let now = self.now();
         let end = RunEnd {
             run_id,
             job_id,
@@ -80,28 +85,32 @@ impl CronActor {
             error: Some(error),
             attempt: 0,
             started_at: None,
-            ended_at: now,
+            ended_at: self.now(),
         };
         self.shared.recorder.do_send(Ended { end, timed_out: false });
     }
 
-    /// Ends runs whose threads do not, and replaces threads that are blocked.
+    /// Ends runs whose threads do not, and moves what has not begun from threads that are blocked.
     pub(super) fn look_after_runs(&mut self) {
         if !self.running.is_empty() && self.threads.replace_stalled() {
             log::error!(
                 "jobs: a worker thread was blocked for 2 s and is replaced; handlers that block belong into `blocking_fn`"
             );
         }
-        for run in self.running.values().filter_map(|running| running.run.as_ref()) {
+        for running in self.running.values_mut() {
+            let Running::On(run, thread) = running else { continue };
             if let Some(verdict) = run.overdue(PATIENCE) {
                 end(run, verdict);
+            } else if thread.is_stalled() && run.withdraw() {
+                *thread = self.threads.pick();
+                JobExecActor::spawn(Arc::clone(run), thread);
             }
         }
         self.tell_if_stopped();
     }
 
     pub(super) fn stop_all(&self, why: &Stop) {
-        for run in self.running.values().filter_map(|running| running.run.as_ref()) {
+        for run in self.runs() {
             run.stop(why.clone());
         }
     }
@@ -109,12 +118,12 @@ impl CronActor {
     /// Does what others want of the runs of this node.
     pub(super) fn obey(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
-        for OpenRun { run_id, job_id, claimed_at, cancel_reason } in open {
-            match (self.running.get(run_id), cancel_reason) {
-                (Some(Running { run: Some(run), .. }), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
-                (None, _) if !self.claiming && claimed_at.is_some_and(|at| now - at > STRAY) => {
-                    let error = "lost: the database claimed it for this node, whose connection broke before it learned of that";
-                    self.record_failure(*run_id, *job_id, "", error.to_owned());
+        for open in open {
+            match (self.running.get(&open.run_id), &open.cancel_reason) {
+                (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
+                (None, _) if !self.claiming && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
+                    let error = "lost: it was claimed for this node, which did not learn of that in time";
+                    self.record_failure(open.run_id, open.job_id, "", error.to_owned());
                 }
                 _ => {}
             }
@@ -122,28 +131,20 @@ impl CronActor {
     }
 
     pub(super) fn tell_if_stopped(&mut self) {
-        let mut runs = self.running.values().filter_map(|running| running.run.as_ref());
-        if self.stopping && !self.claiming && runs.all(|run| run.has_ended()) {
+        if self.stopping && !self.claiming && self.runs().all(|run| run.has_ended()) {
             for stopped in self.stopped.drain(..) {
                 // Whoever asked may have given up.
                 let _ = stopped.send(());
             }
         }
     }
-}
 
-/// The registry finds it at its call, too; a log line beforehand costs nothing.
-fn warn_of_name(claimed: &ClaimedRun, definition: &Definition) {
-    let what = match &definition.target {
-        Target::Service { service, method, .. } => format!("{service}.{method}"),
-        Target::Hook(hook) => hook.url.clone(),
-    };
-    log::debug!(
-        "job {} run {} log_id={}: calls {what}",
-        claimed.job.id,
-        claimed.id,
-        claimed.log_id
-    );
+    fn runs(&self) -> impl Iterator<Item = &Arc<JobRun>> {
+        self.running.values().filter_map(|running| match running {
+            Running::On(run, _) => Some(run),
+            Running::Refused => None,
+        })
+    }
 }
 
 impl From<Definition> for Orders {

@@ -185,7 +185,7 @@ impl Timetable {
             return Ok((Arc::clone(by), Arc::clone(schedule), misfire));
         }
         let schedule = self.rules.schedule(&by.0, by.1.as_deref());
-        let schedule = Arc::new(schedule.map_err(|error| format!("cron_expr {:?}: {error}", by.0))?);
+        let schedule = Arc::new(schedule.map_err(|error| format!("cron_expr: {error}"))?);
         self.schedules.insert(Arc::clone(&by), Arc::clone(&schedule));
         Ok((by, schedule, misfire))
     }

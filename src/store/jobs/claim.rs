@@ -47,6 +47,9 @@ pub(crate) struct ClaimedRun {
     pub(crate) id: i64,
     pub(crate) log_id: String,
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
+    /// Runs of the same job, on whichever node, that it replaces: their records ask them to stop, for the reason
+    /// [`REPLACED`].
+    pub(crate) replaced: Vec<i64>,
     /// The job as it is now.
     pub(crate) job: JobRow,
 }
@@ -150,6 +153,7 @@ struct PlannedRun {
     log_id: String,
     job_id: i64,
     scheduled_at: Option<DateTime<Utc>>,
+    replaced: Vec<i64>,
 }
 
 impl Plan {
@@ -182,6 +186,7 @@ impl Plan {
                     log_id: taken.log_id.clone(),
                     job_id,
                     scheduled_at,
+                    replaced: Vec::new(),
                 }),
                 false => Planned::Declined,
             };
@@ -218,6 +223,7 @@ impl Plan {
                     log_id,
                     job_id,
                     scheduled_at,
+                    replaced,
                 })
             }
         }
@@ -235,6 +241,7 @@ impl Plan {
                 id,
                 log_id: run.log_id,
                 scheduled_at: run.scheduled_at,
+                replaced: run.replaced,
                 job: jobs.get(&run.job_id)?.clone(),
             })))
         };
@@ -292,7 +299,7 @@ fn skip(run: &mut NewRun, claim: &FireClaim, why: &str) {
 // ---- the statements ----
 
 /// What the record of a run says that a newer one has replaced.
-const REPLACED: &str = "cancelled: a newer run has replaced it, as the job's overlap policy says";
+pub(crate) const REPLACED: &str = "cancelled: a newer run has replaced it, as the job's overlap policy says";
 
 fn job_ids(claim: &FireClaim) -> Vec<i64> {
     let mut ids: Vec<i64> = claim.fires.iter().map(|fire| fire.job_id).collect();

@@ -11,19 +11,15 @@ mod read;
 mod rows;
 mod sweep;
 
-pub(crate) use claim::{ClaimedRun, Fire, FireClaim, Fired};
+pub(crate) use claim::{ClaimedRun, Fire, FireClaim, FireKind, Fired, REPLACED};
 pub(crate) use edit::{AddJob, UpdateJob};
 pub(crate) use finish::RunEnd;
 pub(crate) use rows::{JobRow, ScheduleRow};
-pub(crate) use claim::FireKind;
 pub(crate) use sweep::{Fingerprint, OpenRun, OrphanRun};
 
 use std::sync::Arc;
 
-use super::{
-    Store, StoreError,
-    transaction::transact,
-};
+use super::{Store, StoreError, transaction::transact};
 
 impl Store {
     /// Claims fires, all in one transaction; answers what became of each, in order. `None`: this node has no row, so that
