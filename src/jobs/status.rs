@@ -20,8 +20,8 @@ pub struct JobsStatus {
     pub ticks: u64,
     /// Fires this process has claimed.
     pub fired: u64,
-    /// Fires that others had claimed, or whose job had changed.
-    pub declined: u64,
+    /// Fires that other nodes had claimed.
+    pub taken: u64,
     /// Fires recorded as skipped, by the overlap or the misfire policy.
     pub skipped: u64,
     /// Runs that ended well.

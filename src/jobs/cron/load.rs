@@ -69,7 +69,7 @@ impl CronActor {
     fn enter(&mut self, mut reading: Reading, rows: Vec<ScheduleRow>, ctx: &mut Context<Self>) {
         let now = self.now();
         let Some(last) = rows.last().map(|row| row.id) else {
-            self.read(reading, now, ctx);
+            self.check(reading, ctx);
             return;
         };
         reading.last = last;
@@ -87,10 +87,21 @@ impl CronActor {
         self.read_page(reading, ctx);
     }
 
-    fn read(&mut self, reading: Reading, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    /// The pages are no snapshot: what changed between them is read anew.
+    fn check(&mut self, reading: Reading, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        let fingerprint = async move { store.job_fingerprint().await };
+        ctx.spawn(fingerprint.into_actor(self).map(move |fingerprint, cron, ctx| {
+            let is_same = fingerprint.is_ok_and(|fingerprint| fingerprint == reading.fingerprint);
+            cron.seen = is_same.then_some(reading.fingerprint);
+            cron.read(reading, ctx);
+        }));
+    }
+
+    fn read(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         self.loading = false;
         self.loaded = true;
-        self.seen = Some(reading.fingerprint);
+        let now = self.now();
         self.timetable.keep(&reading.ids);
         log::debug!(
             "jobs: {} are scheduled, {} are bad",

@@ -134,7 +134,7 @@ impl Handler<StartNow> for CronActor {
                     Started::Run(claimed.id)
                 }
                 Some(Fired::Skipped(why)) => Started::Skipped(why),
-                Some(Fired::Declined) | None => Started::NotFound,
+                Some(Fired::Changed | Fired::Taken) | None => Started::NotFound,
             })
         }))
     }

@@ -36,7 +36,9 @@ impl CronActor {
         match fired {
             Fired::Run(claimed) => self.start(&claimed, term),
             Fired::Skipped(_) => self.counts.skipped += 1,
-            Fired::Declined => self.counts.declined += 1,
+            Fired::Taken => self.counts.taken += 1,
+            // The next look reads all schedules anew.
+            Fired::Changed => self.seen = None,
         }
     }
 

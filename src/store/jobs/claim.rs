@@ -59,8 +59,10 @@ pub(crate) enum Fired {
     Run(Box<ClaimedRun>),
     /// Recorded as skipped, with the reason.
     Skipped(String),
-    /// Another node has it, or the job is gone, disabled, or has another schedule.
-    Declined,
+    /// The job is gone, disabled, or has another schedule by now.
+    Changed,
+    /// Another node has it.
+    Taken,
 }
 
 impl Fire {
@@ -144,7 +146,8 @@ struct Plan {
 enum Planned {
     Run(PlannedRun),
     Skipped(String),
-    Declined,
+    Changed,
+    Taken,
 }
 
 struct PlannedRun {
@@ -175,7 +178,7 @@ impl Plan {
     fn fire(&mut self, claim: &FireClaim, fire: &Fire, seen: &mut Seen) -> Planned {
         let job_id = fire.job_id;
         let Some(job) = seen.jobs.get_mut(&job_id).filter(|job| fire.is_of(job)) else {
-            return Planned::Declined;
+            return Planned::Changed;
         };
         let at = fire.scheduled_at();
         let scheduled_at = at.map(|at| at.and_utc());
@@ -188,7 +191,7 @@ impl Plan {
                     scheduled_at,
                     replaced: Vec::new(),
                 }),
-                false => Planned::Declined,
+                false => Planned::Taken,
             };
         }
         let open = seen.open.entry(job_id).or_default();
@@ -246,9 +249,11 @@ impl Plan {
             })))
         };
         let fired = |planned| match planned {
-            Planned::Run(planned) => run(planned).unwrap_or(Fired::Declined),
+            // A run that was inserted and is not found again would be a fault of the database's.
+            Planned::Run(planned) => run(planned).unwrap_or(Fired::Taken),
             Planned::Skipped(why) => Fired::Skipped(why),
-            Planned::Declined => Fired::Declined,
+            Planned::Changed => Fired::Changed,
+            Planned::Taken => Fired::Taken,
         };
         self.fired.into_iter().map(fired).collect()
     }
