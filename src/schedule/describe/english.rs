@@ -162,10 +162,10 @@ fn day_phrase(day: Day<'_>, of_month: &str) -> (String, bool) {
         }
         Day::Both(first, second) => {
             let condition = match second.unit {
-                Unit::Weekday => joined_or(&weekdays(second.mask())),
-                _ => numbered("day", second.mask()),
+                Unit::Weekday => format!("if it is {}", joined_or(&weekdays(second.mask()))),
+                _ => format!("on {} of the month", numbered("day", second.mask())),
             };
-            let text = format!(" {}, but only if that is {condition}", on(first));
+            let text = format!(" {}, but only {condition}", on(first));
             (text, says_month(first))
         }
     }
@@ -189,7 +189,10 @@ fn on_days(field: &Field, of_month: &str) -> String {
 fn special(entry: Entry, of_month: &str) -> String {
     match entry {
         Entry::Last { before: 0 } => format!("on the last day {of_month}"),
-        Entry::Last { before } => format!("{} before the last day {of_month}", counted(before, "day")),
+        Entry::Last { before } => format!(
+            "on the day that is {} before the last day {of_month}",
+            counted(before, "day")
+        ),
         Entry::LastWorkday => format!("on the last weekday (Monday to Friday) {of_month}"),
         Entry::Workday { day } => format!("on the weekday (Monday to Friday) nearest day {day} {of_month}"),
         Entry::LastOf { weekday } => format!("on the last {} {of_month}", name(&WEEKDAYS, weekday)),
