@@ -226,6 +226,10 @@ fn special_weekday() -> impl Strategy<Value = Item> + Clone {
     ]
 }
 
+pub(crate) fn special() -> impl Strategy<Value = Item> {
+    prop_oneof![special_day(), special_weekday()]
+}
+
 /// One list of plain and special entries; what begins with a star has no special ones.
 fn with_specials(
     plain: impl Strategy<Value = Vec<Item>>,
