@@ -22,6 +22,7 @@ pub(super) fn fields(fields: &Fields) -> String {
     match moment(fields) {
         Moment::Clock(times) => spaced(&or_daily(days), &times.join("、")),
         Moment::Hours(hours) => spaced(&days, &format!("每 {hours} 小时")),
+        Moment::Hourly(first, last) => spaced(&or_daily(days), &format!("{first} 至 {last} 每小时一次")),
         Moment::Parts if cycle(&fields.hour) == Some(1) => spaced(&days, &parts(fields)),
         Moment::Parts => {
             let hours = hours(fields.hour.mask());

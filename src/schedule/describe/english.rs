@@ -47,9 +47,12 @@ pub(super) fn every(every: Every) -> String {
 pub(super) fn fields(fields: &Fields) -> String {
     let days = days(fields);
     match moment(fields) {
-        Moment::Clock(times) if days.is_empty() => format!("At {} every day", joined(&times)),
+        Moment::Clock(times) if fields.day.is_any() && fields.weekday.is_any() => {
+            format!("At {} every day{days}", joined(&times))
+        }
         Moment::Clock(times) => format!("At {}{days}", joined(&times)),
         Moment::Hours(hours) => format!("Every {hours} hours{days}"),
+        Moment::Hourly(first, last) => format!("Every hour from {first} through {last}{days}"),
         Moment::Parts => parts(fields) + &days,
     }
 }
@@ -112,6 +115,7 @@ fn second_parts(fields: &Fields) -> String {
     let minutes = match every_minute {
         true if repeats => String::new(),
         true => " of every minute".to_owned(),
+        false if repeats => format!(" during {}", numbered("minute", fields.minute.mask())),
         false => format!(" of {}", numbered("minute", fields.minute.mask())),
     };
     let hours = match cycle(&fields.hour) {
@@ -144,7 +148,6 @@ fn days(fields: &Fields) -> String {
     let (text, says_month) = day_phrase(day(fields), &of_month);
     match months {
         Some(mask) if mask.is_power_of_two() && says_month => text,
-        Some(mask) if text.is_empty() => format!(" every day in {}", month_names(mask)),
         Some(mask) => format!("{text} in {}", month_names(mask)),
         None => text,
     }
