@@ -1,6 +1,8 @@
 //! Cron schedules through the public API: tables with literal instants, and random expressions beside an independent matcher
 //! and two other crates.
 
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
 mod bad;
 mod clocks;
 mod oracle;
