@@ -5,6 +5,7 @@
 
 mod bad;
 mod clocks;
+mod days;
 mod oracle;
 mod peers;
 mod program;
