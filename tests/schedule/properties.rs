@@ -12,8 +12,8 @@ use crate::{
     oracle::{self, Random},
 };
 
-// The same body that cargo-fuzz runs.
-include!("../../fuzz/body.rs");
+// The fuzz target has the same body.
+include!("anything.rs");
 
 /// `None` if the expression never fires, which the oracle must confirm: no day of the 28 kinds and orders of years matches.
 fn parsed(random: &Random, zone: Tz) -> Option<Schedule> {
