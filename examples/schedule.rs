@@ -10,7 +10,7 @@
 
 use std::{
     error::Error,
-    io::{self, BufRead, BufWriter, ErrorKind, Write},
+    io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write},
     process::ExitCode,
 };
 
@@ -24,7 +24,6 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 #[derive(Parser)]
 struct Options {
     /// The expression, or - to read many from standard input.
-    #[arg(allow_hyphen_values = true)]
     expression: String,
     /// Time zone of an expression that names none.
     #[arg(long, default_value = "UTC")]
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let out = BufWriter::new(io::stdout().lock());
     let shown = match options.expression.as_str() {
-        "-" => answer_lines(io::stdin().lock(), out, &options),
+        "-" => answer_lines(BufReader::new(io::stdin().lock()), out, &options),
         _ => explain(out, &options),
     };
     match shown {
@@ -71,7 +70,11 @@ fn explain(mut out: impl Write, options: &Options) -> Result<()> {
     let schedule = Schedule::parse_in(&options.expression, zone, ScheduleForm::Any)?;
     let from = instant(options.from.as_deref().unwrap_or_default())?;
     if !options.quiet {
-        let language = if options.chinese { Language::Chinese } else { Language::English };
+        let language = if options.chinese {
+            Language::Chinese
+        } else {
+            Language::English
+        };
         writeln!(out, "{}", schedule.describe(language))?;
     }
     for fire in schedule.iter_after(from).take(options.count) {
@@ -80,8 +83,8 @@ fn explain(mut out: impl Write, options: &Options) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// One answer for each line, in order.
-fn answer_lines(mut input: impl BufRead, mut out: impl Write, options: &Options) -> Result<()> {
+/// One answer for each line, in order; sent off when there is no further line to answer at once.
+fn answer_lines(mut input: BufReader<impl Read>, mut out: impl Write, options: &Options) -> Result<()> {
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
         let text = String::from_utf8_lossy(&line);
@@ -90,6 +93,9 @@ fn answer_lines(mut input: impl BufRead, mut out: impl Write, options: &Options)
             Err(error) => writeln!(out, "error: {}", error.to_string().replace(['\r', '\n'], " "))?,
         }
         line.clear();
+        if !input.buffer().contains(&b'\n') {
+            out.flush()?;
+        }
     }
     Ok(out.flush()?)
 }

@@ -73,12 +73,16 @@ impl Calendar {
     pub(super) fn next_from(&self, local: i64) -> Option<i64> {
         let second = local.rem_euclid(MINUTE);
         let minute = local - second;
-        let fire = self.next_minute(minute)?;
-        if fire > minute {
-            return Some(fire + self.seconds.first());
-        }
         match self.seconds.from(second) {
-            Some(second) => Some(minute + second),
+            // saffron is asked once: what is left of this minute counts only if the minute matches.
+            Some(second) => {
+                let fire = self.next_minute(minute)?;
+                Some(if fire == minute {
+                    minute + second
+                } else {
+                    fire + self.seconds.first()
+                })
+            }
             None => Some(self.next_minute(minute + MINUTE)? + self.seconds.first()),
         }
     }

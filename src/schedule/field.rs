@@ -153,7 +153,8 @@ fn parse_step(unit: Unit, text: &str) -> Result<u32, String> {
     match number {
         0 => Err(format!("a step of 0 never moves on; steps are 1-{most}")),
         step if step > most => Err(format!(
-            "step {text} is out of range 1-{most}; a longer interval is written as @every, such as @every 90m"
+            "step {text} is out of range 1-{most}; {}",
+            unit.long_step_hint()
         )),
         step => Ok(step),
     }

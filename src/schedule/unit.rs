@@ -77,9 +77,19 @@ impl Unit {
             Self::Second => "the full minute is second 0",
             Self::Minute => "the full hour is minute 0",
             Self::Hour => "midnight is hour 0",
-            Self::Day => "the last day of every month is L",
+            Self::Day => "days begin with 1, and the last of every month is L",
             Self::Month => "or a name JAN-DEC",
             Self::Weekday => "0 and 7 are Sunday, or a name SUN-SAT",
+        }
+    }
+
+    /// What to write instead of a step that is too great.
+    pub(super) fn long_step_hint(self) -> &'static str {
+        match self {
+            Self::Second => "a longer interval is written as @every, such as @every 90s",
+            Self::Minute => "a longer interval is written as @every, such as @every 90m",
+            Self::Hour => "a longer interval is written as @every, such as @every 36h",
+            Self::Day | Self::Month | Self::Weekday => "a greater one would match the first value only",
         }
     }
 

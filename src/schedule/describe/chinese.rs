@@ -20,19 +20,21 @@ pub(super) fn fields(fields: &Fields) -> String {
     let days = days(fields);
     let or_daily = |days: String| if days.is_empty() { "每天".to_owned() } else { days };
     match moment(fields) {
-        Moment::Clock(times) => format!("{} {}", or_daily(days), times.join("、")),
+        Moment::Clock(times) => spaced(&or_daily(days), &times.join("、")),
         Moment::Hours(hours) => spaced(&days, &format!("每 {hours} 小时")),
+        Moment::Hourly(first, last) => spaced(&or_daily(days), &format!("{first} 至 {last} 每小时一次")),
         Moment::Parts if cycle(&fields.hour) == Some(1) => spaced(&days, &parts(fields)),
         Moment::Parts => {
             let hours = hours(fields.hour.mask());
-            format!("{} {hours}{}", or_daily(days), parts(fields))
+            spaced(&or_daily(days), &(hours + &parts(fields)))
         }
     }
 }
 
+/// A wide bracket has its blank in it.
 fn spaced(days: &str, text: &str) -> String {
-    match days.is_empty() {
-        true => text.to_owned(),
+    match days.is_empty() || days.ends_with('）') {
+        true => format!("{days}{text}"),
         false => format!("{days} {text}"),
     }
 }

@@ -47,9 +47,12 @@ pub(super) fn every(every: Every) -> String {
 pub(super) fn fields(fields: &Fields) -> String {
     let days = days(fields);
     match moment(fields) {
-        Moment::Clock(times) if days.is_empty() => format!("At {} every day", joined(&times)),
+        Moment::Clock(times) if fields.day.is_any() && fields.weekday.is_any() => {
+            format!("At {} every day{days}", joined(&times))
+        }
         Moment::Clock(times) => format!("At {}{days}", joined(&times)),
         Moment::Hours(hours) => format!("Every {hours} hours{days}"),
+        Moment::Hourly(first, last) => format!("Every hour from {first} through {last}{days}"),
         Moment::Parts => parts(fields) + &days,
     }
 }
@@ -112,6 +115,7 @@ fn second_parts(fields: &Fields) -> String {
     let minutes = match every_minute {
         true if repeats => String::new(),
         true => " of every minute".to_owned(),
+        false if repeats => format!(" during {}", numbered("minute", fields.minute.mask())),
         false => format!(" of {}", numbered("minute", fields.minute.mask())),
     };
     let hours = match cycle(&fields.hour) {
@@ -144,7 +148,6 @@ fn days(fields: &Fields) -> String {
     let (text, says_month) = day_phrase(day(fields), &of_month);
     match months {
         Some(mask) if mask.is_power_of_two() && says_month => text,
-        Some(mask) if text.is_empty() => format!(" every day in {}", month_names(mask)),
         Some(mask) => format!("{text} in {}", month_names(mask)),
         None => text,
     }
@@ -162,10 +165,10 @@ fn day_phrase(day: Day<'_>, of_month: &str) -> (String, bool) {
         }
         Day::Both(first, second) => {
             let condition = match second.unit {
-                Unit::Weekday => joined_or(&weekdays(second.mask())),
-                _ => numbered("day", second.mask()),
+                Unit::Weekday => format!("if it is {}", joined_or(&weekdays(second.mask()))),
+                _ => format!("on {} of the month", numbered("day", second.mask())),
             };
-            let text = format!(" {}, but only if that is {condition}", on(first));
+            let text = format!(" {}, but only {condition}", on(first));
             (text, says_month(first))
         }
     }
@@ -189,7 +192,10 @@ fn on_days(field: &Field, of_month: &str) -> String {
 fn special(entry: Entry, of_month: &str) -> String {
     match entry {
         Entry::Last { before: 0 } => format!("on the last day {of_month}"),
-        Entry::Last { before } => format!("{} before the last day {of_month}", counted(before, "day")),
+        Entry::Last { before } => format!(
+            "on the day that is {} before the last day {of_month}",
+            counted(before, "day")
+        ),
         Entry::LastWorkday => format!("on the last weekday (Monday to Friday) {of_month}"),
         Entry::Workday { day } => format!("on the weekday (Monday to Friday) nearest day {day} {of_month}"),
         Entry::LastOf { weekday } => format!("on the last {} {of_month}", name(&WEEKDAYS, weekday)),

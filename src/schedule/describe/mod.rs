@@ -25,7 +25,9 @@ pub enum Language {
 }
 
 /// More clock times than this are said by their fields, not one by one.
-const MOST_TIMES: u32 = 6;
+const MOST_TIMES: usize = 12;
+/// As many times, an hour apart, are said as the first and the last.
+const HOURS_IN_A_ROW: usize = 3;
 
 pub(super) fn describe(timing: &Timing, zone: Tz, language: Language) -> String {
     let text = match (timing, language) {
@@ -48,6 +50,8 @@ enum Moment {
     Clock(Vec<String>),
     /// Every so many hours, on the hour, from midnight.
     Hours(u32),
+    /// Every hour from one time to another.
+    Hourly(String, String),
     /// Field by field.
     Parts,
 }
@@ -61,10 +65,20 @@ fn moment(fields: &Fields) -> Moment {
         _ => {}
     }
     let count = [second, minute, hour].map(u64::count_ones).iter().product::<u32>();
-    if count > MOST_TIMES || fields.minute.starred || fields.second.starred {
+    if count > 24 {
         return Moment::Parts;
     }
-    Moment::Clock(clock_times(fields, [second, minute, hour]))
+    let times = clock_times(fields, [second, minute, hour]);
+    let one_an_hour = times.len() == values(hour).count();
+    let from_to = hour_span(hour).filter(|_| one_an_hour && times.len() >= HOURS_IN_A_ROW);
+    if let Some((first, last)) = from_to {
+        let time = |hour: u32| clock_times(fields, [second, minute, 1 << hour]).concat();
+        return Moment::Hourly(time(first), time(last));
+    }
+    match times.len() > MOST_TIMES || fields.minute.starred || fields.second.starred {
+        true => Moment::Parts,
+        false => Moment::Clock(times),
+    }
 }
 
 fn clock_times(fields: &Fields, [second, minute, hour]: [u64; 3]) -> Vec<String> {

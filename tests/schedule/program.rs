@@ -1,0 +1,135 @@
+//! The program that explains expressions: `examples/schedule.rs`.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+/// Cargo builds examples before it runs tests, beside the folder of the tests.
+fn program() -> Command {
+    let mut path = std::env::current_exe().expect("has a path");
+    path.pop();
+    path.pop();
+    let name = format!("schedule{}", std::env::consts::EXE_SUFFIX);
+    let program: PathBuf = path.join("examples").join(name);
+    assert!(
+        program.exists(),
+        "{} is not built; run cargo build --examples",
+        program.display()
+    );
+    Command::new(program)
+}
+
+fn run(args: &[&str]) -> Output {
+    program().args(args).output().expect("runs")
+}
+
+fn stdout(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("is text")
+}
+
+#[test]
+fn it_describes_and_lists() {
+    let args = [
+        "0 30 2 * * *",
+        "--zone",
+        "Europe/London",
+        "--from",
+        "2026-03-28T12:00:00Z",
+        "--count",
+        "2",
+    ];
+    assert_eq!(
+        stdout(&args),
+        "At 02:30:00 every day (Europe/London time)\n2026-03-29T02:30:00+01:00\n2026-03-30T02:30:00+01:00\n"
+    );
+    assert_eq!(stdout(&["0 9 * * *", "--chinese", "--count", "0"]), "每天 09:00\n");
+    assert_eq!(stdout(&["0 9 * * *", "--quiet"]).lines().count(), 5);
+    // What the expression names wins over the option.
+    let args = [
+        "TZ=Asia/Tokyo 0 9 * * *",
+        "--zone",
+        "UTC",
+        "--quiet",
+        "--count",
+        "1",
+        "--from",
+        "2026-01-01T00:00:00Z",
+    ];
+    assert_eq!(stdout(&args), "2026-01-02T09:00:00+09:00\n");
+}
+
+#[test]
+fn bad_input_is_an_error() {
+    for args in [
+        &["0 30 2 * * * * *"][..],
+        &["61 * * * *"],
+        &["0 0 * * *", "--zone", "Mars/Base"],
+        &["0 0 * * *", "--from", "yesterday"],
+        &["0 0 * * *", "--count", "many"],
+        &[],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn each_line_gets_one_at_once() {
+    let mut child = program()
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut input = child.stdin.take().expect("is piped");
+    let mut output = BufReader::new(child.stdout.take().expect("is piped"));
+    let mut ask = |line: &str| {
+        // One line at a time: the answer must not wait for the next one.
+        writeln!(input, "{line}").expect("is read");
+        let mut answer = String::new();
+        output.read_line(&mut answer).expect("answers");
+        answer
+    };
+    assert_eq!(
+        ask("*/5 * * * *\t\t2026-01-01T00:00:00Z\t2"),
+        "2026-01-01T00:05:00+00:00 2026-01-01T00:10:00+00:00\n"
+    );
+    assert_eq!(
+        ask("*/60 * * * *\tUTC\t2026-01-01T00:00:00Z\t2"),
+        "error: minute field \"*/60\": step 60 is out of range 1-59; a longer interval is written as @every, such as @every 90m\n"
+    );
+    assert_eq!(
+        ask(""),
+        "error: the cron expression is empty; write five fields such as \"0 0 * * *\", six with seconds first, or a macro such as @daily\n"
+    );
+    assert_eq!(
+        ask("@daily\tAsia/Shanghai\t2026-01-01T00:00:00Z\t1"),
+        "2026-01-02T00:00:00+08:00\n"
+    );
+    assert_eq!(ask("@daily\tUTC\t2026-01-01T00:00:00Z\t0"), "\n");
+    assert!(ask("@daily\tUTC\tnow\t1").starts_with("error: instant \"now\""));
+    assert_eq!(ask("@daily").split(' ').count(), 5);
+    drop(input);
+    assert!(child.wait().expect("ends").success());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_fault() {
+    let mut child = program()
+        .args(["* * * * * *", "--quiet", "--count", "1000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    drop(child.stdout.take());
+    let mut errors = String::new();
+    let mut stderr = child.stderr.take().expect("is piped");
+    stderr.read_to_string(&mut errors).expect("is text");
+    assert!(child.wait().expect("ends").success());
+    assert_eq!(errors, "");
+}
