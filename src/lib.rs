@@ -63,7 +63,7 @@ pub use store::{EnqueueConnection, StoreError};
 pub mod prelude {
     pub use crate::{
         AddTask, CancelTask, Config, Endpoint, Error, Gaia, HookOptions, Invoke, Jobs, JobsOptions, Json, ListTasks,
-        NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn,
-        blocking_fn,
+        NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions,
+        TaskContext, TaskError, TaskStatus, async_fn, blocking_fn,
     };
 }

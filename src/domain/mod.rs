@@ -18,10 +18,10 @@ mod validate;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url};
+pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, SecretChange, Target, decide, due};
 pub use jobs::{
     Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
 };
-pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, SecretChange, Target, decide, due};
 pub use json::Json;
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;

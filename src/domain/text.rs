@@ -23,7 +23,10 @@ pub(crate) fn truncated(text: String, limit: usize) -> String {
 }
 
 /// Whole milliseconds, as the columns hold them.
-pub(crate) fn as_millis<S: Serializer>(duration: &(impl Copy + Into<Option<Duration>>), serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_millis<S: Serializer>(
+    duration: &(impl Copy + Into<Option<Duration>>),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let duration: Option<Duration> = (*duration).into();
     duration.map(|duration| duration.as_millis()).serialize(serializer)
 }

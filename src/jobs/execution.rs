@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 
 use super::run::{JobRun, Stop, Verdict};
 use crate::{
-    domain::{Hook, TaskError, Target},
+    domain::{Hook, Target, TaskError},
     hook::HookCall,
     registry::{CancelReason, InvokeError, TaskContext},
 };

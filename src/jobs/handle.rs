@@ -89,7 +89,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::Invalid`] with every fault, [`Error::JobNameTaken`], [`Error::Store`]; nothing is stored then.
     pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
-        job.define(&self.rules)?;
+        job.define(self.rules)?;
         let name = job.job_name.clone();
         match self.ask(|store| async move { store.add_job(job).await }).await? {
             store::AddJob::Added(id) => {
@@ -107,7 +107,7 @@ impl Jobs {
     /// [`Error::Invalid`] with every fault, [`Error::JobNotFound`], [`Error::JobNameTaken`], [`Error::Store`]; nothing is
     /// changed then.
     pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
-        job.define(&self.rules)?;
+        job.define(self.rules)?;
         let name = job.job_name.clone();
         match self.ask(|store| async move { store.update_job(id, job).await }).await? {
             store::UpdateJob::Updated => {
@@ -170,7 +170,7 @@ impl Jobs {
             }
             (None, None) => return Err(Error::JobsNotRunHere),
         };
-        if let Err(fault) = self.row(id).await?.define(&self.rules) {
+        if let Err(fault) = self.row(id).await?.define(self.rules) {
             return Err(Error::JobIsBad { id, fault });
         }
         match machine.start_now(id).await? {
@@ -215,7 +215,10 @@ impl Jobs {
             }
             let left = timeout.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(Error::RunWaitTimedOut { run_id, waited: timeout });
+                return Err(Error::RunWaitTimedOut {
+                    run_id,
+                    waited: timeout,
+                });
             }
             tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST);
@@ -233,7 +236,7 @@ impl Jobs {
         let page = self.ask(|store| async move { store.list_jobs(&list).await }).await?;
         let now = self.store.clock().now();
         Ok(Page {
-            items: page.items.into_iter().map(|row| row.job(&self.rules, now)).collect(),
+            items: page.items.into_iter().map(|row| row.job(self.rules, now)).collect(),
             total: page.total,
             page: page.page,
             page_size: page.page_size,
@@ -256,7 +259,7 @@ impl Jobs {
                 .collect(),
             description: words(Language::English),
             description_zh: words(Language::Chinese),
-            job: row.job(&self.rules, now),
+            job: row.job(self.rules, now),
         })
     }
 

@@ -60,7 +60,15 @@ impl Runner {
 impl Machine {
     /// Starts cron actor and recorder on the control thread; runs are spread over the others.
     pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
-        let MachineParts { plan, store, registry, node, lease, control, threads } = parts;
+        let MachineParts {
+            plan,
+            store,
+            registry,
+            node,
+            lease,
+            control,
+            threads,
+        } = parts;
         let mut faults = Faults::default();
         let hooks = faults.take(HookClient::new(&plan.hooks));
         let Some(hooks) = hooks else {
@@ -86,10 +94,7 @@ impl Machine {
             CronActor::new(store, threads, plan, Arc::new(shared))
         });
         let recorder = told.recv().map_err(|_| Error::Stopped)?;
-        Ok(Self {
-            cron,
-            recorder,
-        })
+        Ok(Self { cron, recorder })
     }
 
     /// A job was changed in this process.

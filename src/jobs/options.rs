@@ -168,6 +168,9 @@ mod tests {
     fn bad_options_are_named() {
         let options = JobsOptions::default().time_zone("Asia/Shangai").max_running(0);
         let faults = plan(options, &JobsConfig::default()).expect_err("is bad");
-        assert!(faults.contains("Asia/Shanghai") && faults.contains("max_running is 0"), "{faults}");
+        assert!(
+            faults.contains("Asia/Shanghai") && faults.contains("max_running is 0"),
+            "{faults}"
+        );
     }
 }

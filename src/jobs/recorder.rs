@@ -74,9 +74,9 @@ impl JobRecorder {
         }
         self.busy = true;
         let count = self.pending.len().min(self.batch);
-        let ends: Vec<RunEnd> = self.pending.iter().take(count).map(|ended| ended.end.clone()).collect();
+        let ends: Arc<[RunEnd]> = self.pending.iter().take(count).map(|ended| ended.end.clone()).collect();
         let store = self.store.clone();
-        let write = async move { store.end_runs(Arc::new(ends)).await };
+        let write = async move { store.end_runs(ends).await };
         ctx.spawn(
             write
                 .into_actor(self)
@@ -146,7 +146,11 @@ fn log_end(end: &RunEnd, stale: bool) {
         RunFlag::Cancelled => log::Level::Info,
         RunFlag::Failed => log::Level::Warn,
     };
-    let became = if stale { "not written, others have ended it" } else { end.flag.as_str() };
+    let became = if stale {
+        "not written, others have ended it"
+    } else {
+        end.flag.as_str()
+    };
     let error = end.error.as_deref().unwrap_or_default();
     log::log!(
         level,

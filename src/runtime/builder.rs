@@ -282,7 +282,11 @@ impl GaiaBuilder {
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.expect(!twice, || format!("two schedulers of theme {theme:?}"));
         }
-        let plan = self.jobs.take().unwrap_or_default().plan(&self.config.jobs, &mut faults);
+        let plan = self
+            .jobs
+            .take()
+            .unwrap_or_default()
+            .plan(&self.config.jobs, &mut faults);
         faults.into_result()?;
         Ok(plan)
     }

@@ -161,9 +161,9 @@ impl Gaia {
             self.start_scheduler(options).await?;
         }
         match &plan.banned {
-            Some(environment) if runs_jobs => log::warn!(
-                "jobs do not run in this process: its environment {environment:?} is in Jobs.BanEnvList"
-            ),
+            Some(environment) if runs_jobs => {
+                log::warn!("jobs do not run in this process: its environment {environment:?} is in Jobs.BanEnvList");
+            }
             None if runs_jobs => self.start_jobs(plan)?,
             _ => {}
         }

@@ -68,7 +68,7 @@ impl std::fmt::Debug for Hook {
 
 impl JobRules {
     /// The schedule of a job with this expression and (perhaps) a zone of its own.
-    pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
+    pub(crate) fn schedule(self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
         let zone = match zone.filter(|zone| !zone.trim().is_empty()) {
             Some(zone) => parse_zone(zone)?,
             None => self.zone,
@@ -79,14 +79,14 @@ impl JobRules {
 
 impl NewJob {
     /// Checks everything, and names every fault.
-    pub(crate) fn define(&self, rules: &JobRules) -> Result<Definition, InvalidInput> {
+    pub(crate) fn define(&self, rules: JobRules) -> Result<Definition, InvalidInput> {
         let mut faults = Faults::default();
         faults.name("job_name", &self.job_name, MAX_NAME_CHARS);
         let schedule = faults.take(self.schedule(rules));
         let target = self.target(&mut faults);
-        let timeout = self.seconds(&mut faults, "timeout", self.timeout, 1);
+        let timeout = seconds(&mut faults, "timeout", self.timeout, 1);
         // The policies, and the grace, are read where they are needed.
-        self.seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
+        seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
         faults.take(self.overlap_policy.parse::<OverlapPolicy>());
         faults.take(self.misfire_policy.parse::<MisfirePolicy>());
         faults.expect((0..=MAX_RETRY).contains(&self.max_retry), || {
@@ -111,7 +111,7 @@ impl NewJob {
         })
     }
 
-    fn schedule(&self, rules: &JobRules) -> Result<Schedule, String> {
+    fn schedule(&self, rules: JobRules) -> Result<Schedule, String> {
         let chars = self.cron_expr.chars().count();
         if chars > MAX_CRON_CHARS {
             return Err(format!(
@@ -124,29 +124,31 @@ impl NewJob {
     }
 
     fn target(&self, faults: &mut Faults) -> Option<Target> {
-        let args = faults.take(self.args.as_ref().map_err(|error| {
-            format!("the arguments cannot be serialised to JSON: {error}")
-        }))?;
+        let args = faults.take(
+            self.args
+                .as_ref()
+                .map_err(|error| format!("the arguments cannot be serialised to JSON: {error}")),
+        )?;
         // No arguments are fine: a method gets `null`, a request has no body.
         if !args.trim().is_empty() {
             check_json(faults, args);
         }
         match faults.take(self.job_type.parse::<JobType>())? {
-            JobType::CronJob => self.service(faults, args),
+            JobType::CronJob => Some(self.service(faults, args)),
             JobType::CronHook => self.hook(faults, args),
         }
     }
 
-    fn service(&self, faults: &mut Faults, args: &str) -> Option<Target> {
+    fn service(&self, faults: &mut Faults, args: &str) -> Target {
         let name = |text: &Option<String>| text.clone().unwrap_or_default();
         let (service, method) = (name(&self.service_name), name(&self.service_method));
         faults.name("service_name (which a cron_job needs)", &service, MAX_NAME_CHARS);
         faults.name("service_method (which a cron_job needs)", &method, MAX_NAME_CHARS);
-        Some(Target::Service {
+        Target::Service {
             service,
             method,
             args: Json::from_column(Some(args.to_owned())),
-        })
+        }
     }
 
     fn hook(&self, faults: &mut Faults, args: &str) -> Option<Target> {
@@ -170,12 +172,15 @@ impl NewJob {
             secret,
         }))
     }
+}
 
-    fn seconds(&self, faults: &mut Faults, what: &str, seconds: f64, least: i32) -> Duration {
-        let fits = seconds.fract() == 0.0 && (f64::from(least)..=f64::from(i32::MAX)).contains(&seconds);
-        faults.expect(fits, || {
-            format!("{what} is {seconds} s, expected whole seconds from {least} to {}", i32::MAX)
-        });
-        Duration::try_from_secs_f64(seconds).unwrap_or_default()
-    }
+fn seconds(faults: &mut Faults, what: &str, seconds: f64, least: i32) -> Duration {
+    let fits = seconds.fract() == 0.0 && (f64::from(least)..=f64::from(i32::MAX)).contains(&seconds);
+    faults.expect(fits, || {
+        format!(
+            "{what} is {seconds} s, expected whole seconds from {least} to {}",
+            i32::MAX
+        )
+    });
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -153,6 +153,9 @@ mod tests {
         let leap = "2024-02-29T00:00:00Z".parse().expect("is a time");
         let due = due(&schedule, leap, at("00:00:00"), ONCE);
         assert_eq!(due.skipped, Some(leap));
-        assert_eq!(due.next.map(|at| at.to_rfc3339()).as_deref(), Some("2028-02-29T00:00:00+00:00"));
+        assert_eq!(
+            due.next.map(|at| at.to_rfc3339()).as_deref(),
+            Some("2028-02-29T00:00:00+00:00")
+        );
     }
 }

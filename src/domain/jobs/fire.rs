@@ -37,7 +37,10 @@ mod tests {
             assert_eq!(decide(policy, &[]), alone, "{policy}");
         }
         assert_eq!(decide(OverlapPolicy::Allow, &[7]), alone);
-        assert_eq!(decide(OverlapPolicy::Replace, &[7, 8]), Decision::Run { replaced: vec![7, 8] });
+        assert_eq!(
+            decide(OverlapPolicy::Replace, &[7, 8]),
+            Decision::Run { replaced: vec![7, 8] }
+        );
         assert!(matches!(decide(OverlapPolicy::Forbid, &[7]), Decision::Skip(why) if why.contains("run 7")));
     }
 }

@@ -42,19 +42,23 @@ impl CronActor {
             // Before the rows: a change in between is seen by the next look.
             store.job_fingerprint().await
         };
-        ctx.spawn(begin.into_actor(self).map(move |fingerprint, cron, ctx| match fingerprint {
-            Ok(fingerprint) => cron.read_page(
-                Reading {
-                    fingerprint,
-                    last: 0,
-                    ids: HashSet::new(),
-                    begun: Vec::new(),
-                    is_first,
-                },
-                ctx,
-            ),
-            Err(error) => cron.not_loaded(&error, ctx),
-        }));
+        ctx.spawn(
+            begin
+                .into_actor(self)
+                .map(move |fingerprint, cron, ctx| match fingerprint {
+                    Ok(fingerprint) => cron.read_page(
+                        Reading {
+                            fingerprint,
+                            last: 0,
+                            ids: HashSet::new(),
+                            begun: Vec::new(),
+                            is_first,
+                        },
+                        ctx,
+                    ),
+                    Err(error) => cron.not_loaded(&error, ctx),
+                }),
+        );
     }
 
     fn read_page(&mut self, reading: Reading, ctx: &mut Context<Self>) {
@@ -76,7 +80,10 @@ impl CronActor {
         for row in rows {
             let id = row.id;
             reading.ids.insert(id);
-            let missed_since = row.scheduled_from.map(|from| from.and_utc()).filter(|_| reading.is_first);
+            let missed_since = row
+                .scheduled_from
+                .map(|from| from.and_utc())
+                .filter(|_| reading.is_first);
             let is_new = missed_since.is_none();
             let from = missed_since.unwrap_or(now).min(now);
             match self.timetable.put(row, from) {

@@ -9,19 +9,13 @@ mod messages;
 mod runs;
 mod timetable;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
-pub(super) use messages::{
-    CloseJobsGate, GetCronSnapshot, Look, Refresh, StartNow, Started, StopJobs, Written,
-};
+pub(super) use messages::{CloseJobsGate, GetCronSnapshot, Look, Refresh, StartNow, Started, StopJobs, Written};
 use runs::Running;
 use timetable::Timetable;
 
@@ -45,6 +39,7 @@ const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
 const SET_BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// Knows when each enabled job is due, and starts a [`JobExecActor`](crate::JobExecActor) for each fire that it wins.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct CronActor {
     store: Store,
     threads: Threads,
@@ -176,7 +171,10 @@ impl CronActor {
         self.counts.database_errors += 1;
         self.timetable.put_back(fires);
         let wait = self.backoff.failed();
-        log::error!("jobs: cannot claim {} fires, will try again in {wait:.1?}: {error}", fires.len());
+        log::error!(
+            "jobs: cannot claim {} fires, will try again in {wait:.1?}: {error}",
+            fires.len()
+        );
         ctx.run_later(wait, |cron, ctx| {
             cron.claiming = false;
             cron.claim_due(ctx);

@@ -49,7 +49,7 @@ impl CronActor {
         }
         self.counts.fired += 1;
         self.replace(&claimed.replaced);
-        let running = match claimed.job.define(&self.plan.rules) {
+        let running = match claimed.job.define(self.plan.rules) {
             Ok(definition) => {
                 let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
                 let thread = self.threads.pick();

@@ -67,12 +67,23 @@ impl Timetable {
         match self.read(row) {
             Ok((by, schedule, misfire)) => {
                 self.bad.remove(&id);
-                let same = self.jobs.get(&id).is_some_and(|job| job.by == by && job.misfire == misfire);
+                let same = self
+                    .jobs
+                    .get(&id)
+                    .is_some_and(|job| job.by == by && job.misfire == misfire);
                 if same {
                     return Put::Same;
                 }
                 let next = schedule.next_after(from);
-                self.jobs.insert(id, Entry { by, schedule, misfire, next });
+                self.jobs.insert(
+                    id,
+                    Entry {
+                        by,
+                        schedule,
+                        misfire,
+                        next,
+                    },
+                );
                 self.enqueue(id, next);
                 Put::Changed
             }
@@ -129,7 +140,9 @@ impl Timetable {
     /// Fires that were taken and could not be claimed are due again.
     pub(super) fn put_back(&mut self, fires: &[Fire]) {
         for fire in fires {
-            let FireKind::Scheduled { at, by, .. } = &fire.kind else { continue };
+            let FireKind::Scheduled { at, by, .. } = &fire.kind else {
+                continue;
+            };
             let Some(job) = self.jobs.get_mut(&fire.job_id).filter(|job| job.by == *by) else {
                 continue;
             };
@@ -203,9 +216,12 @@ fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: Due) -> impl Itera
             },
         }
     };
-    let why = format!("skipped: no node claimed it in time, and the job's misfire policy ({policy}) does not make up for it");
+    let why =
+        format!("skipped: no node claimed it in time, and the job's misfire policy ({policy}) does not make up for it");
     let skipped = due.skipped.map(|at| fire(at, Some(why)));
-    skipped.into_iter().chain(due.run.into_iter().map(move |at| fire(at, None)))
+    skipped
+        .into_iter()
+        .chain(due.run.into_iter().map(move |at| fire(at, None)))
 }
 
 #[cfg(test)]
@@ -280,8 +296,14 @@ mod tests {
     #[test]
     fn a_bad_row_is_kept_out_and_harms_no_other() {
         let mut timetable = timetable(&[(1, "* * * * * *"), (2, "* * * * * *")]);
-        assert_eq!(timetable.put(row(1, "61 * * * *"), at("09:00:00")), Put::Bad { is_news: true });
-        assert_eq!(timetable.put(row(1, "61 * * * *"), at("09:00:00")), Put::Bad { is_news: false });
+        assert_eq!(
+            timetable.put(row(1, "61 * * * *"), at("09:00:00")),
+            Put::Bad { is_news: true }
+        );
+        assert_eq!(
+            timetable.put(row(1, "61 * * * *"), at("09:00:00")),
+            Put::Bad { is_news: false }
+        );
         assert_eq!((timetable.scheduled(), timetable.bad()), (1, 1));
         assert_eq!(taken(&mut timetable, "09:00:01"), [(2, "09:00:01".to_owned())]);
         assert_eq!(timetable.put(row(1, "* * * * * *"), at("09:00:01")), Put::Changed);
@@ -299,7 +321,10 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_waits_for_nothing() {
         let mut timetable = timetable(&[(1, "* * * * * *")]);
-        assert_eq!(taken(&mut timetable, "09:59:59").last().map(|last| last.1.as_str()), Some("09:59:59"));
+        assert_eq!(
+            taken(&mut timetable, "09:59:59").last().map(|last| last.1.as_str()),
+            Some("09:59:59")
+        );
         timetable.restart(at("09:30:00"));
         assert_eq!(taken(&mut timetable, "09:30:01"), [(1, "09:30:01".to_owned())]);
     }

@@ -75,9 +75,7 @@ impl Fire {
 
     fn is_of(&self, job: &JobRow) -> bool {
         match &self.kind {
-            FireKind::Scheduled { by, .. } => {
-                job.is_enabled() && job.cron_expr == by.0 && job.time_zone == by.1
-            }
+            FireKind::Scheduled { by, .. } => job.is_enabled() && job.cron_expr == by.0 && job.time_zone == by.1,
             FireKind::Manual => true,
         }
     }

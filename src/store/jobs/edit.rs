@@ -138,12 +138,7 @@ impl Store {
         Ok(changed > 0 || self.job(id).await?.is_some())
     }
 
-    async fn insert_job(
-        &self,
-        row: &DefinedRow,
-        secret: Option<String>,
-        now: NaiveDateTime,
-    ) -> Result<(), StoreError> {
+    async fn insert_job(&self, row: &DefinedRow, secret: Option<String>, now: NaiveDateTime) -> Result<(), StoreError> {
         let mut lease = self.db.write().await?;
         on_backend!(lease, |conn| {
             diesel::insert_into(job_center::table)

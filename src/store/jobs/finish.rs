@@ -103,4 +103,4 @@ macro_rules! end_runs {
     }};
 }
 
-on_each_connection!(end_runs, Vec<RunEnd>, Vec<i64>);
+on_each_connection!(end_runs, [RunEnd], Vec<i64>);

@@ -38,12 +38,12 @@ impl Store {
 
     /// Writes how runs ended, all in one transaction; answers with those that were written. A run that others have ended
     /// changes nothing.
-    pub(crate) async fn end_runs(&self, ends: Arc<Vec<RunEnd>>) -> Result<Vec<i64>, StoreError> {
+    pub(crate) async fn end_runs(&self, ends: Arc<[RunEnd]>) -> Result<Vec<i64>, StoreError> {
         let end = || async { self.end_once(&ends).await };
         self.retrying(end).await
     }
 
-    async fn end_once(&self, ends: &Arc<Vec<RunEnd>>) -> Result<Vec<i64>, StoreError> {
+    async fn end_once(&self, ends: &Arc<[RunEnd]>) -> Result<Vec<i64>, StoreError> {
         transact!(&self.db, finish, ends)
     }
 }

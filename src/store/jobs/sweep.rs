@@ -181,10 +181,7 @@ impl Store {
                 .filter(job_record::job_id.eq(job_id))
                 .filter(job_record::job_result_flag.is_null())
                 .filter(job_record::node_id.is_not_null())
-                .set((
-                    job_record::cancel_reason.eq(reason),
-                    job_record::update_time.eq(now),
-                ))
+                .set((job_record::cancel_reason.eq(reason), job_record::update_time.eq(now)))
                 .execute(conn)
                 .await
         })?)
@@ -251,7 +248,11 @@ impl Store {
             job_record::table
                 .filter(job_record::create_time.lt(before))
                 .filter(job_record::update_time.lt(before))
-                .filter(job_record::job_result_flag.is_not_null().or(job_record::node_id.is_null()))
+                .filter(
+                    job_record::job_result_flag
+                        .is_not_null()
+                        .or(job_record::node_id.is_null()),
+                )
                 .order(job_record::create_time)
                 .limit(limit)
                 .select(job_record::id)

@@ -45,7 +45,10 @@ async fn a_handler_knows_for_when_it_was_due() {
     tick(&test).await;
     tick(&test).await;
     let records = ended(&jobs, id, 1).await;
-    assert_eq!(records[0].run_result.as_deref(), Some(r#"["2026-01-01T00:00:02Z","when",1]"#));
+    assert_eq!(
+        records[0].run_result.as_deref(),
+        Some(r#"["2026-01-01T00:00:02Z","when",1]"#)
+    );
     assert_eq!(records.len(), 1);
 }
 
@@ -95,7 +98,10 @@ async fn what_was_missed_while_no_node_lived_is_made_up_for_once() {
     let once = jobs.add_job(echo("once", "0 * * * * *")).await.expect("is added");
     let skip = echo("skip", "0 * * * * *").misfire(gaia_actors::MisfirePolicy::Skip);
     let skip = jobs.add_job(skip).await.expect("is added");
-    let old = jobs.add_job(echo("old", "0 * * * * *").misfire_grace(Duration::ZERO)).await.expect("is added");
+    let old = jobs
+        .add_job(echo("old", "0 * * * * *").misfire_grace(Duration::ZERO))
+        .await
+        .expect("is added");
     gaia.stop().await.expect("stops");
     // Seconds and minutes of a minute that may just begin are left out.
     let away = database.in_seconds(-600);
@@ -111,7 +117,12 @@ async fn what_was_missed_while_no_node_lived_is_made_up_for_once() {
     for id in [skip, old] {
         let skipped = first(ended(&jobs, id, 1).await);
         assert_eq!(super::flag(&skipped), Some(RunFlag::Skipped));
-        assert!(skipped.run_err.expect("says why").contains("no node claimed it in time"));
+        assert!(
+            skipped
+                .run_err
+                .expect("says why")
+                .contains("no node claimed it in time")
+        );
     }
     gaia.stop().await.expect("stops");
 }
@@ -148,7 +159,10 @@ async fn a_handler_that_blocks_its_thread_is_gone_from_the_list_in_time_and_harm
     let job = NewJob::cron_job("block", "@yearly", "Demo", "Block").timeout(Duration::from_secs(1));
     let id = jobs.add_job(job).await.expect("is added");
     let run = jobs.execute_job_immediately(id).await.expect("runs");
-    let record = jobs.wait_for_run(run.id, Duration::from_secs(4)).await.expect("in time");
+    let record = jobs
+        .wait_for_run(run.id, Duration::from_secs(4))
+        .await
+        .expect("in time");
     assert_eq!(record.run_err.as_deref(), Some("timed out after 1s"));
     let late = record.ended_at.expect("has ended") - record.started_at.expect("has begun");
     assert!(late.num_milliseconds() < 2_000, "{late}");
@@ -168,9 +182,13 @@ async fn a_stop_lets_runs_end_and_records_what_it_cuts_off() {
     let (quick, gate) = gated(&jobs, gaia.registry(), gate_job("quick", "@yearly")).await;
     jobs.execute_job_immediately(quick).await.expect("runs");
     gate.entered(1).await;
-    let never = async_fn(async |_: TaskContext, _: serde_json::Value| std::future::pending::<Result<(), TaskError>>().await);
+    let never =
+        async_fn(async |_: TaskContext, _: serde_json::Value| std::future::pending::<Result<(), TaskError>>().await);
     gaia.registry().register("Demo", "Never", never).await.expect("is new");
-    let never = jobs.add_job(NewJob::cron_job("never", "@yearly", "Demo", "Never")).await.expect("is added");
+    let never = jobs
+        .add_job(NewJob::cron_job("never", "@yearly", "Demo", "Never"))
+        .await
+        .expect("is added");
     jobs.execute_job_immediately(never).await.expect("runs");
 
     let stop = gaia.stop_within(Duration::from_millis(300));
@@ -183,7 +201,10 @@ async fn a_stop_lets_runs_end_and_records_what_it_cuts_off() {
     assert_eq!(super::flag(&cut), Some(RunFlag::Failed));
     assert!(cut.run_err.expect("says why").starts_with("cut off: its node stopped"));
     for id in [quick, never] {
-        assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "待运行");
+        assert_eq!(
+            jobs.get_job_detail(id).await.expect("is there").job.run_status,
+            "待运行"
+        );
     }
     looker.stop().await.expect("stops");
 }

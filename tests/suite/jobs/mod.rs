@@ -45,7 +45,10 @@ fn echo(name: &str, expr: &str) -> NewJob {
 /// A job whose handler waits at `gate`.
 async fn gated(jobs: &Jobs, registry: &gaia_actors::Registry, job: NewJob) -> (i64, Gate) {
     let gate = Gate::closed();
-    registry.replace("Demo", "Gate", gate.handler()).await.expect("is registered");
+    registry
+        .replace("Demo", "Gate", gate.handler())
+        .await
+        .expect("is registered");
     (jobs.add_job(job).await.expect("is added"), gate)
 }
 
@@ -82,7 +85,10 @@ async fn tick(test: &Tested) {
 }
 
 fn flag(record: &JobRecord) -> Option<RunFlag> {
-    record.job_result_flag.as_deref().map(|flag| flag.parse().expect("is known"))
+    record
+        .job_result_flag
+        .as_deref()
+        .map(|flag| flag.parse().expect("is known"))
 }
 
 fn flags(records: &[JobRecord]) -> Vec<Option<RunFlag>> {

@@ -43,7 +43,10 @@ async fn the_run_of_a_killed_node_is_lost_within_thirty_seconds_and_its_job_free
     .await;
     assert!(killed.elapsed() < Duration::from_secs(30), "{:?}", killed.elapsed());
     assert!(lost.run_err.expect("says why").starts_with("lost: its node"));
-    assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "待运行");
+    assert_eq!(
+        jobs.get_job_detail(id).await.expect("is there").job.run_status,
+        "待运行"
+    );
     assert!(jobs.get_running_jobs().await.expect("answers").is_empty());
     looker.stop().await.expect("stops");
 }
@@ -67,7 +70,10 @@ async fn a_node_that_is_asked_to_stop_ends_its_runs_in_order() {
     assert_eq!(flag(&last(quick).await), Some(RunFlag::Success));
     assert!(last(slow).await.run_err.expect("says why").starts_with("cut off"));
     for id in [quick, slow] {
-        assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "待运行");
+        assert_eq!(
+            jobs.get_job_detail(id).await.expect("is there").job.run_status,
+            "待运行"
+        );
     }
     looker.stop().await.expect("stops");
 }
@@ -93,7 +99,9 @@ async fn a_run_on_another_node_can_be_cancelled() {
 
 /// A longer soak is asked for by `GAIA_SOAK_SECONDS`.
 fn soak_time() -> Duration {
-    let seconds = std::env::var("GAIA_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("GAIA_SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(15))
 }
 
@@ -124,7 +132,8 @@ async fn nodes_with_wrong_clocks_that_are_killed_fire_each_second_once() {
         assert_eq!(node.stop(), Some(0));
     }
 
-    let rows = database.times("SELECT job_id AS number, scheduled_at AS time FROM job_record ORDER BY job_id, scheduled_at");
+    let rows =
+        database.times("SELECT job_id AS number, scheduled_at AS time FROM job_record ORDER BY job_id, scheduled_at");
     let mut seconds: BTreeMap<i64, Vec<NaiveDateTime>> = BTreeMap::new();
     for row in rows {
         seconds.entry(row.number).or_default().push(row.time);
@@ -139,7 +148,10 @@ async fn nodes_with_wrong_clocks_that_are_killed_fire_each_second_once() {
             missed += apart - 1;
         }
         let covered = (seconds[seconds.len() - 1] - seconds[0]).num_seconds();
-        assert!(covered >= i64::try_from(time.as_secs()).expect("fits") - 2, "job {job}: {covered} s");
+        assert!(
+            covered >= i64::try_from(time.as_secs()).expect("fits") - 2,
+            "job {job}: {covered} s"
+        );
     }
     println!("{fires} fires of {JOBS} jobs, {kills} kills, {missed} seconds missed");
     assert_eq!(missed, 0);
@@ -150,7 +162,8 @@ async fn nodes_with_wrong_clocks_that_are_killed_fire_each_second_once() {
     }
     assert!(starts.values().all(|count| *count == 1));
     let open = database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag IS NULL");
-    let lost = database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag = 'failed' AND run_err LIKE 'lost:%'");
+    let lost =
+        database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag = 'failed' AND run_err LIKE 'lost:%'");
     let failed = database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag = 'failed'");
     println!("{open} runs of killed nodes are open, {lost} are lost");
     assert_eq!(failed, lost);
@@ -163,7 +176,10 @@ async fn two_runners_share_the_fires() {
     let (a, b) = (running(&database).await, running(&database).await);
     let id = a.jobs().add_job(echo("each", "* * * * * *")).await.expect("is added");
     let records = ended(&b.jobs(), id, 4).await;
-    let seconds: Vec<_> = records.iter().map(|record| record.scheduled_at.expect("by schedule")).collect();
+    let seconds: Vec<_> = records
+        .iter()
+        .map(|record| record.scheduled_at.expect("by schedule"))
+        .collect();
     for pair in seconds.windows(2) {
         assert_eq!((pair[1] - pair[0]).num_seconds(), 1);
     }
@@ -171,7 +187,10 @@ async fn two_runners_share_the_fires() {
     // The other one goes on without a gap.
     let more = ended(&b.jobs(), id, records.len() + 3).await;
     for pair in more.windows(2) {
-        assert_eq!(pair[1].scheduled_at, pair[0].scheduled_at.map(|at| at + Duration::from_secs(1)));
+        assert_eq!(
+            pair[1].scheduled_at,
+            pair[0].scheduled_at.map(|at| at + Duration::from_secs(1))
+        );
     }
     b.stop().await.expect("stops");
 }

@@ -25,30 +25,48 @@ async fn a_job_is_added_seen_changed_and_removed() {
     let detail = jobs.get_job_detail(id).await.expect("is there");
     assert_eq!(detail.job.args.as_deref(), Some(r#"{"date":"auto"}"#));
     assert_eq!((detail.job.timeout, detail.job.enabled), (60, true));
-    assert_eq!((detail.job.run_status.as_str(), detail.job.misfire_policy.as_str()), ("待运行", "skip"));
+    assert_eq!(
+        (detail.job.run_status.as_str(), detail.job.misfire_policy.as_str()),
+        ("待运行", "skip")
+    );
     assert_eq!(detail.job.error, None);
     // 1 o'clock in Shanghai is 17 o'clock UTC the day before; the test's time is midnight UTC.
     let fires: Vec<String> = detail.next_fires.iter().map(ToString::to_string).collect();
     assert_eq!(fires[0], "2026-01-01 17:00:00 UTC");
     assert_eq!(fires.len(), 5);
     assert_eq!(detail.job.next_run_time, Some(detail.next_fires[0]));
-    let (english, chinese) = (detail.description.expect("is good"), detail.description_zh.expect("is good"));
+    let (english, chinese) = (
+        detail.description.expect("is good"),
+        detail.description_zh.expect("is good"),
+    );
     assert!(english.contains("Asia/Shanghai"), "{english}");
     assert!(chinese.contains("每天"), "{chinese}");
 
     let later = NewJob::cron_hook("每日报表生成", "0 30 2 * * *", "http://localhost:1/x").hook_method(HookMethod::Put);
     assert_eq!(jobs.update_job(id, later).await.expect("is there"), 1);
     let job = jobs.get_job_detail(id).await.expect("is there").job;
-    assert_eq!((job.job_type.as_str(), job.cron_expr.as_str()), ("cron_hook", "0 30 2 * * *"));
+    assert_eq!(
+        (job.job_type.as_str(), job.cron_expr.as_str()),
+        ("cron_hook", "0 30 2 * * *")
+    );
     assert_eq!((job.service_name, job.time_zone, job.timeout), (None, None, 300));
     assert_eq!(job.hook_method, "PUT");
 
     jobs.remove_job(id).await.expect("is there");
     assert_eq!(refusal(jobs.get_job_detail(id).await), format!("there is no job {id}"));
     assert_eq!(refusal(jobs.remove_job(id).await), format!("there is no job {id}"));
-    assert_eq!(refusal(jobs.update_job(id, report).await), format!("there is no job {id}"));
-    assert_eq!(refusal(jobs.toggle_job(id, true).await), format!("there is no job {id}"));
-    assert_eq!(refusal(jobs.execute_job_immediately(id).await), format!("there is no job {id}"));
+    assert_eq!(
+        refusal(jobs.update_job(id, report).await),
+        format!("there is no job {id}")
+    );
+    assert_eq!(
+        refusal(jobs.toggle_job(id, true).await),
+        format!("there is no job {id}")
+    );
+    assert_eq!(
+        refusal(jobs.execute_job_immediately(id).await),
+        format!("there is no job {id}")
+    );
     assert_eq!(refusal(jobs.cancel_job(id).await), format!("there is no job {id}"));
 }
 
@@ -60,21 +78,38 @@ async fn lists_are_filtered_and_paged() {
         let job = echo(&format!("报表 {at}%"), "@daily").enabled(at % 2 == 0);
         jobs.add_job(job).await.expect("is added");
     }
-    jobs.add_job(NewJob::cron_hook("sync", "@hourly", "http://localhost:1/")).await.expect("is added");
+    jobs.add_job(NewJob::cron_hook("sync", "@hourly", "http://localhost:1/"))
+        .await
+        .expect("is added");
 
     let total = async |list| jobs.list_jobs(list).await.expect("answers").total;
     assert_eq!(total(ListJobs::default()).await, 6);
-    let hooks = ListJobs { job_type: Some(JobType::CronHook), ..ListJobs::default() };
+    let hooks = ListJobs {
+        job_type: Some(JobType::CronHook),
+        ..ListJobs::default()
+    };
     assert_eq!(total(hooks).await, 1);
-    let disabled = ListJobs { enabled: Some(false), ..ListJobs::default() };
+    let disabled = ListJobs {
+        enabled: Some(false),
+        ..ListJobs::default()
+    };
     assert_eq!(total(disabled).await, 2);
-    let named = ListJobs { name_contains: Some("3%".to_owned()), ..ListJobs::default() };
+    let named = ListJobs {
+        name_contains: Some("3%".to_owned()),
+        ..ListJobs::default()
+    };
     assert_eq!(total(named).await, 1);
-    let page = ListJobs { page: PageRequest::new(2, 4), ..ListJobs::default() };
+    let page = ListJobs {
+        page: PageRequest::new(2, 4),
+        ..ListJobs::default()
+    };
     let page = jobs.list_jobs(page).await.expect("answers");
     let names: Vec<&str> = page.items.iter().map(|job| job.job_name.as_str()).collect();
     assert_eq!(names, ["报表 1%", "报表 0%"]);
-    let none = ListJobs { page: PageRequest::new(0, 4), ..ListJobs::default() };
+    let none = ListJobs {
+        page: PageRequest::new(0, 4),
+        ..ListJobs::default()
+    };
     assert!(refusal(jobs.list_jobs(none).await).contains("page is 0"));
 }
 
@@ -94,14 +129,23 @@ async fn bad_input_is_refused_and_nothing_is_stored() {
         (echo("x", "* * * * * * *"), "7 fields"),
         (echo("x", &format!("{} * * * *", "1,".repeat(60))), "at most 100 fit"),
         (echo("x", "@daily").time_zone("Asia/Shangai"), "Asia/Shanghai"),
-        (NewJob::cron_job("x", "@daily", "", "Echo"), "service_name (which a cron_job needs) is empty"),
-        (NewJob::cron_job("x", "@daily", "Demo", " "), "service_method (which a cron_job needs) is empty"),
+        (
+            NewJob::cron_job("x", "@daily", "", "Echo"),
+            "service_name (which a cron_job needs) is empty",
+        ),
+        (
+            NewJob::cron_job("x", "@daily", "Demo", " "),
+            "service_method (which a cron_job needs) is empty",
+        ),
         (hook(""), "hook_url is empty"),
         (hook("ftp://host/x"), "scheme"),
         (hook("http://me:s3cret@host/x"), "user name or a password"),
         (hook("http://"), "hook"),
         (echo("x", "@daily").timeout(Duration::ZERO), "timeout is 0 s"),
-        (echo("x", "@daily").timeout(Duration::from_millis(1_500)), "timeout is 1.5 s"),
+        (
+            echo("x", "@daily").timeout(Duration::from_millis(1_500)),
+            "timeout is 1.5 s",
+        ),
         (echo("x", "@daily").raw_args("{oops"), "not JSON"),
         (echo("x", "@daily").max_retry(-1), "max_retry is -1"),
         (hook("http://host/").header("host", "x"), "host"),
@@ -114,8 +158,14 @@ async fn bad_input_is_refused_and_nothing_is_stored() {
     let from_json = |json: &str| serde_json::from_str::<NewJob>(json).expect("has the shape");
     let unknown = r#"{"job_name": "x", "job_type": "cron_foo", "cron_expr": "@daily", "overlap_policy": "maybe"}"#;
     let text = bad(from_json(unknown)).await;
-    assert!(text.contains(r#"unknown job_type "cron_foo", expected one of cron_job, cron_hook"#), "{text}");
-    assert!(text.contains(r#"unknown overlap_policy "maybe""#), "every fault at once: {text}");
+    assert!(
+        text.contains(r#"unknown job_type "cron_foo", expected one of cron_job, cron_hook"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"unknown overlap_policy "maybe""#),
+        "every fault at once: {text}"
+    );
     let negative = r#"{"job_name": "x", "job_type": "cron_job", "cron_expr": "@daily",
         "service_name": "Demo", "service_method": "Echo", "timeout": -5}"#;
     assert!(bad(from_json(negative)).await.contains("timeout is -5 s"));
@@ -142,7 +192,8 @@ async fn two_jobs_cannot_have_one_name() {
     assert_eq!(added.iter().filter(|added| added.is_ok()).count(), 1);
 
     // Plain SQL may rename and copy: the name it took away is free.
-    test.database.execute(&format!("UPDATE job_center SET job_name = 'z' WHERE id = {a}"));
+    test.database
+        .execute(&format!("UPDATE job_center SET job_name = 'z' WHERE id = {a}"));
     jobs.add_job(echo("a", "@daily")).await.expect("is free");
     assert!(refusal(jobs.add_job(echo("z", "@daily")).await).contains("has the name"));
 }
@@ -151,11 +202,17 @@ async fn two_jobs_cannot_have_one_name() {
 async fn a_job_runs_at_once_even_if_it_is_disabled() {
     let test = tested().await;
     let jobs = test.jobs();
-    let id = jobs.add_job(echo("hello", "@daily").enabled(false)).await.expect("is added");
+    let id = jobs
+        .add_job(echo("hello", "@daily").enabled(false))
+        .await
+        .expect("is added");
     let run = jobs.execute_job_immediately(id).await.expect("runs");
     assert_eq!((run.job_id, run.scheduled_at), (Some(id), None));
     let run = finished(&jobs, &run).await;
-    assert_eq!((flag(&run), run.run_result.as_deref()), (Some(RunFlag::Success), Some("\"hello\"")));
+    assert_eq!(
+        (flag(&run), run.run_result.as_deref()),
+        (Some(RunFlag::Success), Some("\"hello\""))
+    );
     assert_eq!((run.attempt, run.run_err.as_deref()), (Some(1), None));
     assert_eq!(run.node_id.as_deref(), Some(test.node_id()));
     assert!(run.log_id.is_some() && run.started_at.is_some() && run.ended_at.is_some() && run.duration.is_some());
@@ -168,13 +225,24 @@ async fn a_job_runs_at_once_even_if_it_is_disabled() {
 async fn the_operations_are_messages_too() {
     let test = tested().await;
     let jobs = test.jobs().start();
-    let id = jobs.send(gaia_actors::AddJob(echo("a", "@daily"))).await.expect("lives").expect("is added");
+    let id = jobs
+        .send(gaia_actors::AddJob(echo("a", "@daily")))
+        .await
+        .expect("lives")
+        .expect("is added");
     let off = ToggleJob { id, enabled: false };
     jobs.send(off).await.expect("lives").expect("is there");
     let detail = jobs.send(GetJobDetail(id)).await.expect("lives").expect("is there");
     assert!(!detail.job.enabled);
-    let run = jobs.send(ExecuteJobImmediately(id)).await.expect("lives").expect("runs");
-    let wait = WaitForRun { run_id: run.id, timeout: PATIENCE };
+    let run = jobs
+        .send(ExecuteJobImmediately(id))
+        .await
+        .expect("lives")
+        .expect("runs");
+    let wait = WaitForRun {
+        run_id: run.id,
+        timeout: PATIENCE,
+    };
     let run = jobs.send(wait).await.expect("lives").expect("ends");
     assert_eq!(flag(&run), Some(RunFlag::Success));
 }
@@ -188,7 +256,10 @@ async fn a_running_job_is_listed_and_can_be_cancelled() {
     gate.entered(1).await;
     let running = jobs.get_running_jobs().await.expect("answers");
     assert_eq!(running.iter().map(|run| run.id).collect::<Vec<_>>(), [run.id]);
-    assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "运行中");
+    assert_eq!(
+        jobs.get_job_detail(id).await.expect("is there").job.run_status,
+        "运行中"
+    );
     let again = refusal(jobs.execute_job_immediately(id).await);
     assert!(again.contains(&format!("run {} is still under way", run.id)), "{again}");
 
@@ -203,7 +274,10 @@ async fn a_running_job_is_listed_and_can_be_cancelled() {
     assert_eq!(cancelled.run_err.as_deref(), Some("cancelled by request"));
     assert_eq!(gate.inside(), 0);
     assert!(jobs.get_running_jobs().await.expect("answers").is_empty());
-    assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "待运行");
+    assert_eq!(
+        jobs.get_job_detail(id).await.expect("is there").job.run_status,
+        "待运行"
+    );
     assert_eq!(jobs.cancel_job(id).await.expect("is there"), 0);
 }
 
@@ -238,7 +312,11 @@ async fn a_failing_job_says_why_and_is_tried_again_as_often_as_it_may() {
     for (id, attempts, error) in [
         (once, 1, "as asked"),
         (thrice, 3, "as asked"),
-        (missing, 1, "service \"Demo\" has no method \"Ech\"; its registered methods: Echo, Fail"),
+        (
+            missing,
+            1,
+            "service \"Demo\" has no method \"Ech\"; its registered methods: Echo, Fail",
+        ),
     ] {
         let run = jobs.execute_job_immediately(id).await.expect("runs");
         let run = finished(&jobs, &run).await;
@@ -265,7 +343,9 @@ async fn a_panic_and_what_is_not_worth_another_attempt_end_the_run() {
     registry.register("Demo", "Panic", panics).await.expect("is new");
     let mut errors = Vec::new();
     for method in ["Param", "Panic"] {
-        let job = NewJob::cron_job(method, "@daily", "Demo", method).max_retry(3).retry_delay(Duration::ZERO);
+        let job = NewJob::cron_job(method, "@daily", "Demo", method)
+            .max_retry(3)
+            .retry_delay(Duration::ZERO);
         let id = jobs.add_job(job).await.expect("is added");
         let run = jobs.execute_job_immediately(id).await.expect("runs");
         errors.push(finished(&jobs, &run).await.run_err.expect("has one"));
@@ -276,7 +356,9 @@ async fn a_panic_and_what_is_not_worth_another_attempt_end_the_run() {
 
 #[actix_rt::test]
 async fn a_runner_may_take_one_form_of_expressions_only() {
-    let options = JobsOptions::default().form(ScheduleForm::SixFields).time_zone("Asia/Tokyo");
+    let options = JobsOptions::default()
+        .form(ScheduleForm::SixFields)
+        .time_zone("Asia/Tokyo");
     let test = Tested::start(Gaia::builder().jobs(options)).await;
     let jobs = test.jobs();
     let text = refusal(jobs.add_job(echo("x", "0 1 * * *")).await);
@@ -288,10 +370,15 @@ async fn a_runner_may_take_one_form_of_expressions_only() {
 
 #[actix_rt::test]
 async fn a_banned_environment_runs_no_jobs_and_says_so() {
-    let options = JobsOptions::default().environment("Test").ban_env_list(["local", "test"]);
+    let options = JobsOptions::default()
+        .environment("Test")
+        .ban_env_list(["local", "test"]);
     let test = Tested::start(Gaia::builder().jobs(options)).await;
     let jobs = test.jobs();
-    let id = jobs.add_job(echo("x", "* * * * * *")).await.expect("looking after jobs is no harm");
+    let id = jobs
+        .add_job(echo("x", "* * * * * *"))
+        .await
+        .expect("looking after jobs is no harm");
     assert_eq!(jobs.status().await.expect("answers").banned.as_deref(), Some("Test"));
     assert_eq!(
         refusal(jobs.execute_job_immediately(id).await),
@@ -339,13 +426,20 @@ async fn results_of_any_size_and_script_are_recorded() {
     registry.register("Demo", "Odd", odd).await.expect("is new");
     let mut ids = Vec::new();
     for method in ["Big", "Odd"] {
-        let id = jobs.add_job(NewJob::cron_job(method, "@daily", "Demo", method)).await.expect("is added");
+        let id = jobs
+            .add_job(NewJob::cron_job(method, "@daily", "Demo", method))
+            .await
+            .expect("is added");
         jobs.execute_job_immediately(id).await.expect("runs");
         ids.push(id);
     }
     let big = &ended(&jobs, ids[0], 1).await[0];
     let result = big.run_result.as_deref().expect("has one");
-    assert!(result.starts_with("\"🚀") && result.ends_with("bytes in all]"), "{}", result.len());
+    assert!(
+        result.starts_with("\"🚀") && result.ends_with("bytes in all]"),
+        "{}",
+        result.len()
+    );
     let odd = ended(&jobs, ids[1], 1).await;
     assert_eq!(odd[0].run_err.as_deref(), Some("a\u{fffd}b 错误 🚀"));
     assert_eq!(flags(&odd), [Some(RunFlag::Failed)]);

@@ -21,7 +21,10 @@ async fn by_default_a_fire_is_skipped_while_a_run_is_under_way() {
     let why = skipped[1].run_err.as_deref().expect("says why");
     assert_eq!(
         why,
-        format!("skipped: run {} is still under way, and the job's overlap policy is forbid", skipped[0].id)
+        format!(
+            "skipped: run {} is still under way, and the job's overlap policy is forbid",
+            skipped[0].id
+        )
     );
     assert_eq!(jobs.status().await.expect("answers").skipped, 2);
     gate.let_pass(1);
@@ -48,12 +51,18 @@ async fn runs_may_be_allowed_beside_each_other() {
     assert_eq!(jobs.get_running_jobs().await.expect("answers").len(), 3);
     gate.let_pass(1);
     ended(&jobs, id, 1).await;
-    assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "运行中");
+    assert_eq!(
+        jobs.get_job_detail(id).await.expect("is there").job.run_status,
+        "运行中"
+    );
     gate.let_pass(2);
     let records = ended(&jobs, id, 3).await;
     assert_eq!(flags(&records), [Some(RunFlag::Success); 3]);
     assert_eq!(gate.most(), 3);
-    assert_eq!(jobs.get_job_detail(id).await.expect("is there").job.run_status, "待运行");
+    assert_eq!(
+        jobs.get_job_detail(id).await.expect("is there").job.run_status,
+        "待运行"
+    );
 }
 
 #[actix_rt::test]
@@ -73,7 +82,12 @@ async fn a_newer_run_may_replace_an_older_one() {
     })
     .await;
     assert_eq!(flag(&replaced), Some(RunFlag::Cancelled));
-    assert!(replaced.run_err.expect("says why").contains("a newer run has replaced it"));
+    assert!(
+        replaced
+            .run_err
+            .expect("says why")
+            .contains("a newer run has replaced it")
+    );
     gate.let_pass(1);
     let records = ended(&jobs, id, 2).await;
     assert_eq!(flag(&records[1]), Some(RunFlag::Success));

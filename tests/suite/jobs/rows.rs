@@ -21,7 +21,10 @@ async fn a_row_with_the_guides_columns_fires_within_five_seconds() {
     let records = ended(&gaia.jobs(), 1, 2).await;
     assert!(began.elapsed() < NOTICED + NOTICED / 2, "{:?}", began.elapsed());
     assert_eq!(records[0].run_result.as_deref(), Some("\"sql\""));
-    assert_eq!((records[0].job_name.as_str(), records[0].cron_expr.as_str()), ("sql", "* * * * * *"));
+    assert_eq!(
+        (records[0].job_name.as_str(), records[0].cron_expr.as_str()),
+        ("sql", "* * * * * *")
+    );
     gaia.stop().await.expect("stops");
 }
 
@@ -72,7 +75,10 @@ async fn every_change_of_a_row_takes_effect() {
     let before = count();
     actix_rt::time::sleep(std::time::Duration::from_millis(2_500)).await;
     assert!(count() <= before + 1);
-    eventually("the deletion", async || (jobs.status().await.expect("answers").scheduled == 0).then_some(())).await;
+    eventually("the deletion", async || {
+        (jobs.status().await.expect("answers").scheduled == 0).then_some(())
+    })
+    .await;
     gaia.stop().await.expect("stops");
 }
 
@@ -111,7 +117,11 @@ async fn a_bad_row_harms_no_other_and_shows_its_error() {
     assert!(errors("never").contains("never"), "{}", errors("never"));
     assert!(errors("empty").contains("cron_expr"), "{}", errors("empty"));
     assert!(errors("odd type").contains("cron_foo"), "{}", errors("odd type"));
-    assert!(errors("no method").contains("service_method"), "{}", errors("no method"));
+    assert!(
+        errors("no method").contains("service_method"),
+        "{}",
+        errors("no method")
+    );
     let hook = errors("bad hook");
     assert!(hook.contains("scheme") && hook.contains("timeout is 0 s"), "{hook}");
     assert!(errors("off").contains("cron_expr"), "{}", errors("off"));
