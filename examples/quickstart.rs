@@ -1,12 +1,13 @@
-//! Two thousand orders through one scheduler, in about ten seconds.
+//! Two thousand orders through one scheduler, in about ten seconds, and two cron jobs beside them.
 //!
 //! ```sh
 //! cargo run --example quickstart
 //! ```
 //!
 //! It shows what becomes of tasks that succeed, fail once, have arguments that do not fit, panic, take too long or are
-//! cancelled while they run, and how a theme is resized by message in the middle of its work. At the end it counts the
-//! tasks in the database and compares them with what was expected; if they differ, it exits with an error.
+//! cancelled while they run, and how a theme is resized by message in the middle of its work. Meanwhile a job of every other
+//! second calls a service, and one of every third calls a server over HTTP. At the end it counts the tasks in the database
+//! and compares them with what was expected; if they differ, it exits with an error.
 //!
 //! The tables are in `quickstart.db` in the current folder, or wherever `DATABASE_URL` says (`sqlite:path/to/file.db`).
 //! Each run has a theme of its own, so it can be run on the same file again.
@@ -20,8 +21,9 @@ use std::{
 
 use actix::Actor;
 use actix_rt::time::sleep;
+use actix_web::{App, HttpServer, web};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
-use gaia_actors::{CancelAnswer, prelude::*};
+use gaia_actors::{CancelAnswer, MisfirePolicy, prelude::*};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -56,11 +58,15 @@ async fn demonstrate() -> Result<()> {
         .handler("OrderService", "AsyncCreateOrder", async_fn(create_order))
         .handler("OrderService", "AsyncPrintInvoice", async_fn(print_invoice))
         .handler("OrderService", "AsyncShipOrder", async_fn(ship_order))
+        .handler("StockService", "Count", async_fn(count_stock))
+        .jobs(JobsOptions::default())
         .scheduler(options)
         .start()
         .await?;
 
+    let jobs = declare_jobs(&gaia.jobs()).await?;
     let done = run(&gaia, &gaia.scheduler(&theme.to_string())?).await;
+    let done = done.and(show_fires(&gaia.jobs(), &jobs).await);
     gaia.stop().await?;
     done
 }
@@ -112,6 +118,48 @@ async fn ship_order(ctx: TaskContext, order: u64) -> Result<(), TaskError> {
             () = ctx.cancelled() => return Err(TaskError::failed("unloaded again")),
         }
     }
+    Ok(())
+}
+
+// ---- the jobs ----
+
+async fn count_stock(ctx: TaskContext, shelf: String) -> Result<String, TaskError> {
+    let when = ctx.scheduled_at().map(|at| at.format("%H:%M:%S").to_string());
+    Ok(format!("shelf {shelf} is counted for {}", when.unwrap_or_default()))
+}
+
+/// One that calls a service, one that calls a server of ours. They are in the database once, however often this runs.
+async fn declare_jobs(jobs: &Jobs) -> Result<[i64; 2]> {
+    let server = HttpServer::new(|| App::new().route("/sync", web::post().to(async || "synchronised")))
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))?;
+    let url = format!("http://{}/sync", server.addrs()[0]);
+    // It ends with this program.
+    actix_rt::spawn(server.run());
+    let count = NewJob::cron_job("count the stock", "*/2 * * * * *", "StockService", "Count").args(&"A");
+    let sync = NewJob::cron_hook("synchronise", "*/3 * * * * *", url).args(&json!({ "type": "full" }));
+    let never_make_up = |job: NewJob| job.misfire(MisfirePolicy::Skip);
+    Ok([
+        jobs.ensure_job(never_make_up(count)).await?,
+        jobs.ensure_job(never_make_up(sync)).await?,
+    ])
+}
+
+async fn show_fires(jobs: &Jobs, ids: &[i64]) -> Result<()> {
+    let mut table = table(&["job", "means", "runs so far", "last result"]);
+    for id in ids {
+        let detail = jobs.get_job_detail(*id).await?;
+        let records = jobs.get_job_records(*id, PageRequest::default()).await?;
+        let result = records.items.iter().find_map(|run| run.run_result.clone());
+        table.add_row([
+            detail.job.job_name,
+            detail.description.unwrap_or_default(),
+            records.total.to_string(),
+            result.ok_or_else(|| format!("no run of job {id} has succeeded"))?,
+        ]);
+    }
+    println!("\nThe jobs that ran meanwhile:\n{table}");
     Ok(())
 }
 

@@ -47,8 +47,8 @@ pub use domain::{
 pub use error::Error;
 pub use hook::HookOptions;
 pub use jobs::{
-    AddJob, CancelJob, CronActor, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs,
-    JobExecActor, Jobs, JobsOptions, JobsStatus, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
+    AddJob, CancelJob, CronActor, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,
+    GetRunningJobs, JobExecActor, Jobs, JobsOptions, JobsStatus, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
 };
 pub use node::{NodeActor, NodeInfo, NodeTheme};
 pub use registry::{

@@ -119,6 +119,25 @@ impl Jobs {
         }
     }
 
+    /// For jobs that a program declares when it starts: adds the job, or makes the one of its name what is handed in, if it
+    /// differs. One that is as it should be is left alone, so that what was missed meanwhile is made up for; and whether a job
+    /// is enabled stays as it is. Safe to call from many processes at once. Answers with the job's id.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault, [`Error::Store`].
+    pub async fn ensure_job(&self, job: NewJob) -> Result<i64, Error> {
+        match self.add_job(job.clone()).await {
+            Err(Error::JobNameTaken { holder, .. }) => {
+                let row = self.row(holder).await?;
+                if !row.is_same_as(&job) {
+                    self.update_job(holder, job.enabled(row.is_enabled())).await?;
+                }
+                Ok(holder)
+            }
+            added => added,
+        }
+    }
+
     /// Deletes a job. Its records stay, and runs that are under way go on.
     ///
     /// # Errors

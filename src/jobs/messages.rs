@@ -18,6 +18,10 @@ impl Actor for Jobs {
 #[derive(Debug, Clone)]
 pub struct AddJob(pub NewJob);
 
+/// Add a job that a program declares, or bring it up to date: [`Jobs::ensure_job`].
+#[derive(Debug, Clone)]
+pub struct EnsureJob(pub NewJob);
+
 /// Make a job what is handed in: [`Jobs::update_job`].
 #[derive(Debug, Clone)]
 pub struct UpdateJob {
@@ -81,6 +85,7 @@ pub struct GetJobsStatus;
 operations! {
     Jobs:
     AddJob => |jobs, AddJob(job)| jobs.add_job(job).await, i64;
+    EnsureJob => |jobs, EnsureJob(job)| jobs.ensure_job(job).await, i64;
     UpdateJob => |jobs, UpdateJob { id, job }| jobs.update_job(id, job).await, u64;
     RemoveJob => |jobs, RemoveJob(id)| jobs.remove_job(id).await, ();
     ToggleJob => |jobs, ToggleJob { id, enabled }| jobs.toggle_job(id, enabled).await, ();

@@ -19,8 +19,8 @@ pub use exec::JobExecActor;
 pub use handle::Jobs;
 pub(crate) use machine::{Machine, MachineParts, Runner};
 pub use messages::{
-    AddJob, CancelJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs, RemoveJob,
-    ToggleJob, UpdateJob, WaitForRun,
+    AddJob, CancelJob, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs,
+    RemoveJob, ToggleJob, UpdateJob, WaitForRun,
 };
 pub use options::JobsOptions;
 pub(crate) use options::Plan;

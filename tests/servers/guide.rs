@@ -1,8 +1,12 @@
 //! A database of the Go framework, taken over.
 
-use gaia_actors::{Clock, prelude::*, store::Store};
+use gaia_actors::{Clock, JobRecord, async_fn, prelude::*, store::Store};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use crate::support::{Database, Kind, NodeProcess, THEME, ended};
+use crate::support::{Database, Kind, NodeProcess, THEME, ended, eventually};
 
 /// The guide's own statements: the first migration is made of them, word for word.
 fn guide() -> String {
@@ -61,7 +65,11 @@ async fn the_guides_tables_are_adopted_with_their_rows_and_go_on_taking_its_inse
 /// These servers commit each statement of a migration by itself: it may have been killed after any of them.
 #[actix_rt::test]
 async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
-    let columns = include_str!("../../migrations/mysql/2026-11-22-000002_gaia_columns/up.sql");
+    let columns = concat!(
+        include_str!("../../migrations/mysql/2026-11-22-000002_gaia_columns/up.sql"),
+        include_str!("../../migrations/mysql/2026-11-22-000003_theme_size/up.sql"),
+        include_str!("../../migrations/mysql/2026-11-24-000004_job_columns/up.sql"),
+    );
     let statements: Vec<&str> = columns.split_inclusive(";\n").collect();
     for done in 1..=statements.len() {
         let database = Database::of_kind(Kind::Mysql);
@@ -72,8 +80,96 @@ async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
         store.check_schema().await.expect("is complete");
         let indexes = "SELECT COUNT(DISTINCT index_name) FROM information_schema.statistics \
                        WHERE table_schema = DATABASE() AND index_name LIKE 'gaia\\_%'";
-        assert_eq!(database.number(indexes), 4);
+        assert_eq!(database.number(indexes), 8);
     }
+}
+
+/// As they stand in the guide.
+const JOBS: &str = r#"INSERT INTO `job_center`
+(`job_name`, `job_type`, `cron_expr`, `service_name`, `service_method`, `args`, `enabled`)
+VALUES
+('每日报表生成', 'cron_job', '0 0 1 * * *', 'ReportService', 'GenerateDailyReport', '{"date":"auto"}', 1);
+INSERT INTO `job_center`
+(`job_name`, `job_type`, `cron_expr`, `hook_url`, `args`, `enabled`)
+VALUES
+('数据同步通知', 'cron_hook', '0 */5 * * * *', 'http://localhost:8080/api/sync', '{"type":"full"}', 1);"#;
+
+/// A server that answers every request; tells its address.
+async fn sync_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("has one").to_string();
+    actix_rt::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(br#"{"type":"full"}"#) {
+                stream.read_buf(&mut request).await.expect("is sent");
+            }
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n已同步"
+                .replace("length: 6", &format!("length: {}", "已同步".len()));
+            stream.write_all(answer.as_bytes()).await.expect("is read");
+        }
+    });
+    address
+}
+
+#[actix_rt::test]
+async fn the_guides_jobs_fire_on_schedule_and_leave_correct_records() {
+    let database = Database::of_kind(Kind::Mysql);
+    database.execute(&guide());
+    let report = async_fn(async |_: TaskContext, args: serde_json::Value| {
+        assert_eq!(args["date"], "auto");
+        Ok("报表生成成功")
+    });
+    let gaia = database
+        .builder()
+        .handler("ReportService", "GenerateDailyReport", report)
+        .jobs(JobsOptions::default())
+        .start()
+        .await
+        .expect("starts");
+    // Made frequent, and sent where somebody listens. Nothing else is changed.
+    let frequent = JOBS
+        .replace("0 0 1 * * *", "*/2 * * * * *")
+        .replace("0 */5 * * * *", "*/3 * * * * *")
+        .replace("localhost:8080", &sync_server().await);
+    database.execute(&frequent);
+    for (id, every, result) in [(1, 2, "\"报表生成成功\""), (2, 3, "已同步")] {
+        let records = records(&gaia.jobs(), id, 3).await;
+        for record in &records {
+            assert_eq!(record.job_result_flag.as_deref(), Some("success"));
+            assert_eq!(
+                (record.run_result.as_deref(), record.run_err.as_deref()),
+                (Some(result), None)
+            );
+            let due = record.scheduled_at.expect("by schedule");
+            assert_eq!(due.timestamp() % every, 0);
+            let late = record.started_at.expect("has begun") - due;
+            assert!((0..2_000).contains(&late.num_milliseconds()), "{late}");
+        }
+        for pair in records.windows(2) {
+            let apart = pair[1].scheduled_at.zip(pair[0].scheduled_at).map(|(b, a)| b - a);
+            assert_eq!(apart.map(|apart| apart.num_seconds()), Some(every));
+        }
+    }
+    // What the guide's own tools read.
+    let as_guided = "SELECT COUNT(*) FROM job_record WHERE job_name = '数据同步通知' AND job_type = 'cron_hook' \
+                     AND cron_expr = '*/3 * * * * *' AND job_result_flag = 'success' AND run_result = '已同步' \
+                     AND args = '{\"type\":\"full\"}' AND service_name IS NULL";
+    assert!(database.number(as_guided) >= 3);
+    gaia.stop().await.expect("stops");
+    let waiting = "SELECT COUNT(*) FROM job_center WHERE run_status = '待运行' AND last_run_time IS NOT NULL";
+    assert_eq!(database.number(waiting), 2);
+}
+
+/// The first records of a job, once so many of its runs have ended.
+async fn records(jobs: &Jobs, id: i64, count: usize) -> Vec<JobRecord> {
+    eventually("records", async || {
+        let page = jobs.get_job_records(id, PageRequest::default()).await.expect("answers");
+        let mut records: Vec<_> = page.items.into_iter().filter(|record| !record.is_open()).collect();
+        records.reverse();
+        (records.len() >= count).then_some(records)
+    })
+    .await
 }
 
 /// These servers compare texts without regard to case, unless they are told otherwise.

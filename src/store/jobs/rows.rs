@@ -79,6 +79,23 @@ impl JobRow {
         })
     }
 
+    /// Whether the row is what updating it to `job` would make of it. Whether it is enabled is left out.
+    pub(crate) fn is_same_as(&self, job: &NewJob) -> bool {
+        self.as_new_job().is_ok_and(|known| {
+            let secret = match (&job.hook_secret, &known.hook_secret) {
+                // One that is not mentioned stays; one that is not there need not be removed.
+                (SecretChange::Keep, _) | (SecretChange::Remove, SecretChange::Keep) => known.hook_secret.clone(),
+                (secret, _) => secret.clone(),
+            };
+            let wanted = NewJob {
+                enabled: known.enabled,
+                hook_secret: secret,
+                ..job.clone()
+            };
+            wanted == known
+        })
+    }
+
     /// The job if it can run, else every fault.
     pub(crate) fn define(&self, rules: JobRules) -> Result<Definition, InvalidInput> {
         self.as_new_job()?.define(rules)

@@ -199,6 +199,41 @@ async fn two_jobs_cannot_have_one_name() {
 }
 
 #[actix_rt::test]
+async fn a_job_that_a_program_declares_is_brought_up_to_date_and_left_alone_otherwise() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let secret = HookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("is one");
+    let declared = || {
+        NewJob::cron_hook("sync", "@hourly", "http://localhost:1/")
+            .args(&serde_json::json!({ "type": "full" }))
+            .header("x-team", "data")
+            .secret(&secret)
+    };
+    let id = jobs.ensure_job(declared()).await.expect("is added");
+    let before = jobs.get_job_detail(id).await.expect("is there").job;
+    jobs.toggle_job(id, false).await.expect("is there");
+    test.advance(Duration::from_secs(60));
+    let changed = test
+        .database
+        .number("SELECT COUNT(*) FROM job_center WHERE scheduled_from IS NOT NULL");
+    assert_eq!(changed, 1);
+    assert_eq!(jobs.ensure_job(declared()).await.expect("is there"), id);
+    let same = jobs.get_job_detail(id).await.expect("is there").job;
+    assert!(!same.enabled && same.update_time == before.update_time, "{same:?}");
+
+    let other = declared().timeout(Duration::from_secs(5));
+    assert_eq!(jobs.ensure_job(other).await.expect("is there"), id);
+    let updated = jobs.get_job_detail(id).await.expect("is there").job;
+    assert_eq!(
+        (updated.timeout, updated.enabled, updated.has_hook_secret),
+        (5, false, true)
+    );
+    let many = (0..6).map(|_| jobs.ensure_job(echo("many", "@daily")));
+    let ids: Vec<i64> = futures_util::future::try_join_all(many).await.expect("are all one");
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[actix_rt::test]
 async fn a_job_runs_at_once_even_if_it_is_disabled() {
     let test = tested().await;
     let jobs = test.jobs();
