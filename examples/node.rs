@@ -7,7 +7,7 @@
 //! It serves `Demo.Noop`, `Demo.Echo` (returns its arguments), `Demo.Sleep` and `Demo.Block` (`{"ms": n}`), `Demo.Fail`
 //! (`{"times": n}`: its first n attempts fail), `Demo.Panic` and `Demo.Abort` (ends the process). With `JOBS=1` it runs the
 //! cron jobs of the database, too. If `EFFECTS` names a file, each run appends `task_id attempt pid start|end epoch_ms` to
-//! it (of a job, the run's id). `SKEW_MS=-5000` makes its clock wrong. All settings of [`Config::from_env`] apply.
+//! it; a job's run goes to `JOB_EFFECTS`, with its own id. `SKEW_MS=-5000` makes its clock wrong. All settings of [`Config::from_env`] apply.
 //! It prints `ready` when it takes work; SIGTERM or SIGINT stops it gracefully.
 
 use std::{
@@ -127,22 +127,36 @@ fn blocking(effects: &Arc<Effects>) -> Endpoint {
     })
 }
 
-/// The file in which tests read what really ran.
-struct Effects(Option<File>);
+/// The files in which tests read what really ran.
+struct Effects {
+    tasks: Option<File>,
+    jobs: Option<File>,
+}
 
 impl Effects {
     fn open() -> Result<Self, String> {
-        let Ok(path) = std::env::var("EFFECTS") else {
-            return Ok(Self(None));
+        Ok(Self {
+            tasks: Self::file("EFFECTS")?,
+            jobs: Self::file("JOB_EFFECTS")?,
+        })
+    }
+
+    fn file(variable: &str) -> Result<Option<File>, String> {
+        let Ok(path) = std::env::var(variable) else {
+            return Ok(None);
         };
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        file.map(|file| Self(Some(file)))
-            .map_err(|error| format!("cannot open EFFECTS {path}: {error}"))
+        file.map(Some)
+            .map_err(|error| format!("cannot open {variable} {path}: {error}"))
     }
 
     /// One write for one line, so that the lines of several processes do not mix.
     fn note(&self, ctx: &TaskContext, what: &str) {
-        let Some(mut file) = self.0.as_ref() else {
+        let file = match ctx.scheduled_at() {
+            Some(_) => &self.jobs,
+            None => &self.tasks,
+        };
+        let Some(mut file) = file.as_ref() else {
             return;
         };
         let (id, attempt, pid) = (ctx.id(), ctx.attempt(), std::process::id());

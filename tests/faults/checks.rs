@@ -10,6 +10,7 @@ use crate::{
     effects::{Effects, Start},
     feeder::{Fed, Feeder},
     interrupt::within,
+    jobs,
     node::{self, Node},
     sql::{Database, NumberAndTime},
 };
@@ -36,7 +37,9 @@ pub fn finish(cluster: Cluster, problems: &mut Vec<String>) -> Counts {
         ..
     } = cluster;
     drain(&database, &feeder, problems);
+    let stopped = jobs::now();
     stop(nodes, problems);
+    jobs::check(&database, stopped, problems);
     let fed = feeder.finish();
     tasks(&database, &fed, problems);
     let mut effects = effects.lock().expect("nobody panics with it");

@@ -79,7 +79,7 @@ impl Cluster {
         let effects = Effects::new(database.folder.path().join("effects"));
         let effects = Arc::new(Mutex::new(effects));
         let url = format!("{}{}", database.url, setup.parameters);
-        let mut settings = vec![("WORKERS", WORKERS.to_owned())];
+        let mut settings = vec![("WORKERS", WORKERS.to_owned()), ("JOBS", "1".to_owned())];
         settings.extend(
             setup
                 .lease

@@ -13,7 +13,7 @@ use std::{
 use gaia_actors::prelude::*;
 use serde_json::json;
 
-use crate::{cluster::Setup, effects::Effects, interrupt::within, sql::Database};
+use crate::{cluster::Setup, effects::Effects, interrupt::within, jobs, sql::Database};
 
 pub const THEME: &str = "demo";
 
@@ -68,6 +68,7 @@ impl Feeder {
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async {
                 let client = builder.start().await.expect("the client starts");
+                jobs::add(&client.jobs()).await;
                 feed.run(&client.scheduler(THEME).expect("is a theme")).await;
                 client.stop().await.expect("the client stops");
             });

@@ -6,8 +6,9 @@
 //! cargo test --all-features --test faults -- --database mysql --fault crash
 //! ```
 //!
-//! Two nodes (`examples/node`) work on a backlog that is never empty. Then something happens to them or to their database.
-//! In the end no task may be lost, none may have begun after its Success, and the throughput must be what it was.
+//! Two nodes (`examples/node`) work on a backlog that is never empty, and on cron jobs of every second. Then something happens
+//! to them or to their database. In the end no task may be lost, none may have begun after its Success, the throughput must
+//! be what it was, and no second of a job may have been missed in silence.
 //!
 //! Servers are killed here, so this program starts its own with `scripts/database`. Where that fails, the table says so; with
 //! `CI=true`, and for a database that was asked for by name, it is a failure.
@@ -31,6 +32,7 @@ mod effects;
 mod faults;
 mod feeder;
 mod interrupt;
+mod jobs;
 mod node;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server;

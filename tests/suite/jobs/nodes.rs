@@ -9,7 +9,7 @@ use chrono::NaiveDateTime;
 use gaia_actors::{RunFlag, prelude::*};
 
 use super::{echo, ended, flag, records, running};
-use crate::support::{Database, NodeProcess, effects, eventually};
+use crate::support::{Database, NodeProcess, effects_in, eventually};
 
 fn sleeps(name: &str, millis: u64) -> NewJob {
     NewJob::cron_job(name, "* * * * * *", "Demo", "Sleep").args(&serde_json::json!({ "ms": millis }))
@@ -157,7 +157,10 @@ async fn nodes_with_wrong_clocks_that_are_killed_fire_each_second_once() {
     assert_eq!(missed, 0);
     // And each record was run by one process, once.
     let mut starts: BTreeMap<i64, usize> = BTreeMap::new();
-    for effect in effects(&database).iter().filter(|effect| effect.is_start) {
+    for effect in effects_in(&database.file("job_effects"))
+        .iter()
+        .filter(|effect| effect.is_start)
+    {
         *starts.entry(effect.task_id).or_default() += 1;
     }
     assert!(starts.values().all(|count| *count == 1));

@@ -165,6 +165,7 @@ impl NodeProcess {
         let child = Command::new(node_program())
             .env("DATABASE_URL", database.url())
             .env("EFFECTS", database.file("effects"))
+            .env("JOB_EFFECTS", database.file("job_effects"))
             .env(
                 "RUST_LOG",
                 std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned()),
@@ -267,7 +268,12 @@ pub struct Effect {
 }
 
 pub fn effects(database: &Database) -> Vec<Effect> {
-    let text = std::fs::read_to_string(database.file("effects")).expect("nodes have run");
+    effects_in(&database.file("effects"))
+}
+
+/// Those of a file.
+pub fn effects_in(file: &Path) -> Vec<Effect> {
+    let text = std::fs::read_to_string(file).expect("nodes have run");
     let parse = |line: &str| {
         let mut fields = line.split(' ');
         let mut field = || fields.next().expect("five fields");
