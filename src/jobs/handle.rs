@@ -269,7 +269,7 @@ impl Jobs {
     pub async fn get_job_detail(&self, id: i64) -> Result<JobDetail, Error> {
         let row = self.row(id).await?;
         let now = self.store.clock().now();
-        let schedule = self.rules.schedule(&row.cron_expr, row.time_zone()).ok();
+        let schedule = self.rules.schedule(&row.cron_expr.0, row.time_zone()).ok();
         let words = |language| schedule.as_ref().map(|schedule| schedule.describe(language));
         Ok(JobDetail {
             next_fires: schedule

@@ -97,7 +97,7 @@ impl JobRun {
         Arc::new(Self {
             id: claimed.id,
             job_id: claimed.job.id,
-            job_name: claimed.job.job_name.as_str().into(),
+            job_name: claimed.job.job_name.0.as_str().into(),
             log_id: claimed.log_id.clone(),
             scheduled_at: claimed.scheduled_at,
             orders,

@@ -11,6 +11,7 @@ mod claim;
 mod db;
 mod error;
 mod jobs;
+mod lenient;
 mod migrations;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -36,6 +37,9 @@ pub use claim::{Claim, Claimed};
 pub use db::EnqueueConnection;
 pub use error::StoreError;
 pub(crate) use jobs::*;
+#[cfg(test)]
+pub(crate) use lenient::AnyText;
+pub(crate) use lenient::time;
 pub(crate) use nodes::{Beat, Nodes};
 pub use rows::ClaimedTask;
 pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, Writes, Written};

@@ -6,7 +6,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, Utc};
 
 use super::{CronActor, timetable::Put};
-use crate::store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError};
+use crate::store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError, time};
 
 /// Rows that are read, and entered, at once: a few milliseconds of this thread.
 const PAGE: i64 = 2_000;
@@ -80,10 +80,7 @@ impl CronActor {
         for row in rows {
             let id = row.id;
             reading.ids.insert(id);
-            let missed_since = row
-                .scheduled_from
-                .map(|from| from.and_utc())
-                .filter(|_| reading.is_first);
+            let missed_since = time(row.scheduled_from).filter(|_| reading.is_first);
             let is_new = missed_since.is_none();
             let from = missed_since.unwrap_or(now).min(now);
             match self.timetable.put(row, from) {
@@ -192,7 +189,7 @@ impl CronActor {
         ctx.spawn(row.into_actor(self).map(move |row, cron, ctx| match row {
             Ok(Some(row)) => {
                 let now = cron.now();
-                let from = row.scheduled_from.map_or(now, |from| from.and_utc().min(now));
+                let from = time(row.scheduled_from).map_or(now, |from| from.min(now));
                 let put = cron.timetable.put(row, from);
                 cron.warn(id, &put);
                 cron.claim_due(ctx);

@@ -183,8 +183,8 @@ impl Timetable {
     }
 
     fn read(&mut self, row: ScheduleRow) -> Result<(By, Arc<Schedule>, Misfire), String> {
-        let policy = match row.misfire_policy.as_deref() {
-            Some(text) => text.parse()?,
+        let policy = match &row.misfire_policy {
+            Some(text) => text.0.parse()?,
             None => MisfirePolicy::FireOnce,
         };
         let grace = row.misfire_grace.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE);
@@ -193,7 +193,7 @@ impl Timetable {
             policy,
             grace: Duration::from_secs(grace),
         };
-        let by = Arc::new((row.cron_expr, row.time_zone));
+        let by = Arc::new((row.cron_expr.0, row.time_zone.map(|zone| zone.0)));
         if let Some((by, schedule)) = self.schedules.get_key_value(&by) {
             return Ok((Arc::clone(by), Arc::clone(schedule), misfire));
         }
@@ -227,6 +227,7 @@ fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: Due) -> impl Itera
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::AnyText;
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-03-01T{text}Z").parse().expect("is a time")
@@ -235,7 +236,7 @@ mod tests {
     fn row(id: i64, expr: &str) -> ScheduleRow {
         ScheduleRow {
             id,
-            cron_expr: expr.to_owned(),
+            cron_expr: AnyText(expr.to_owned()),
             time_zone: None,
             misfire_policy: None,
             misfire_grace: None,

@@ -9,6 +9,7 @@ use super::rows::{JobRow, NewRun};
 use crate::{
     domain::{Decision, OverlapPolicy, RunFlag, RunStatus, decide},
     store::{
+        lenient::{text, time},
         parts::{Weighed, parts},
         schema::{gaia_nodes, job_center, job_record},
         transaction::on_each_connection,
@@ -75,7 +76,9 @@ impl Fire {
 
     fn is_of(&self, job: &JobRow) -> bool {
         match &self.kind {
-            FireKind::Scheduled { by, .. } => job.is_enabled() && job.cron_expr == by.0 && job.time_zone == by.1,
+            FireKind::Scheduled { by, .. } => {
+                job.is_enabled() && job.cron_expr.0 == by.0 && job.time_zone() == by.1.as_deref()
+            }
             FireKind::Manual => true,
         }
     }
@@ -86,6 +89,8 @@ impl Fire {
 /// What is known of the jobs of a claim while they are locked.
 struct Seen {
     jobs: HashMap<i64, JobRow>,
+    /// The second of each job that was claimed last.
+    last: HashMap<i64, NaiveDateTime>,
     /// Open runs of each job.
     open: HashMap<i64, Vec<i64>>,
     /// Runs of the same job and second.
@@ -112,7 +117,9 @@ type TakenRow = (
 
 impl Seen {
     fn new(claim: &FireClaim, jobs: Vec<JobRow>, taken: Vec<TakenRow>, open: Vec<(i64, Option<i64>)>) -> Self {
+        let last = |job: &JobRow| Some((job.id, time(job.scheduled_from)?.naive_utc()));
         let mut seen = Self {
+            last: jobs.iter().filter_map(last).collect(),
             jobs: jobs.into_iter().map(|job| (job.id, job)).collect(),
             open: HashMap::new(),
             taken: HashMap::new(),
@@ -135,6 +142,8 @@ impl Seen {
 struct Plan {
     fired: Vec<Planned>,
     runs: Vec<NewRun>,
+    /// Where in these two the run of a job is that begins with this claim.
+    fresh: HashMap<i64, (usize, usize)>,
     replaced: Vec<i64>,
     /// Jobs that run now, and the second of each job that was claimed last.
     begun: Vec<i64>,
@@ -162,6 +171,7 @@ impl Plan {
         let mut plan = Self {
             fired: Vec::with_capacity(claim.fires.len()),
             runs: Vec::new(),
+            fresh: HashMap::new(),
             replaced: Vec::new(),
             begun: Vec::new(),
             claimed: HashMap::new(),
@@ -175,7 +185,7 @@ impl Plan {
 
     fn fire(&mut self, claim: &FireClaim, fire: &Fire, seen: &mut Seen) -> Planned {
         let job_id = fire.job_id;
-        let Some(job) = seen.jobs.get_mut(&job_id).filter(|job| fire.is_of(job)) else {
+        let Some(job) = seen.jobs.get(&job_id).filter(|job| fire.is_of(job)) else {
             return Planned::Changed;
         };
         let at = fire.scheduled_at();
@@ -192,15 +202,15 @@ impl Plan {
                 false => Planned::Taken,
             };
         }
-        let open = seen.open.entry(job_id).or_default();
+        let (open, fresh) = (seen.open.entry(job_id).or_default(), self.fresh.get(&job_id).copied());
         let decision = match &fire.kind {
             FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
-            _ => decide(overlap(job), open),
+            _ => decide(overlap(job), open, fresh.is_some()),
         };
         let mut run = new_run(claim, job, at);
         if let Some(at) = at {
+            run.previous_at = seen.last.insert(job_id, at);
             self.claimed.entry(at).or_default().push(job_id);
-            job.scheduled_from = job.scheduled_from.max(Some(at));
         }
         match decision {
             Decision::Skip(why) => {
@@ -214,9 +224,13 @@ impl Plan {
             Decision::Run { replaced } => {
                 self.replaced.extend(&replaced);
                 self.begun.push(job_id);
-                // A later fire of the same claim meets this run.
+                if let Some((planned, run)) = fresh.filter(|_| overlap(job) == OverlapPolicy::Replace) {
+                    let why = "skipped: a newer run has replaced it before it began";
+                    skip(&mut self.runs[run], claim, why);
+                    self.fired[planned] = Planned::Skipped(why.to_owned());
+                }
+                self.fresh.insert(job_id, (self.fired.len(), self.runs.len()));
                 open.retain(|run| !replaced.contains(run));
-                open.push(0);
                 let log_id = run.log_id.clone().unwrap_or_default();
                 self.runs.push(run);
                 Planned::Run(PlannedRun {
@@ -265,7 +279,7 @@ impl Weighed for NewRun {
 
 /// A policy that nobody knows counts as the default: the run will say that the row is bad.
 fn overlap(job: &JobRow) -> OverlapPolicy {
-    let known = job.overlap_policy.as_deref().and_then(|text| text.parse().ok());
+    let known = job.overlap_policy.as_ref().and_then(|text| text.0.parse().ok());
     known.unwrap_or(OverlapPolicy::Forbid)
 }
 
@@ -273,19 +287,19 @@ fn new_run(claim: &FireClaim, job: &JobRow, at: Option<NaiveDateTime>) -> NewRun
     let now = Some(claim.now.naive_utc());
     NewRun {
         job_id: Some(job.id),
-        job_name: job.job_name.clone(),
-        job_type: job.job_type.clone(),
-        cron_expr: job.cron_expr.clone(),
-        hook_url: job.hook_url.clone(),
-        service_name: job.service_name.clone(),
-        service_method: job.service_method.clone(),
-        args: job.args.clone(),
+        job_name: job.job_name.0.clone(),
+        job_type: job.job_type.0.clone(),
+        cron_expr: job.cron_expr.0.clone(),
+        hook_url: text(job.hook_url.clone()),
+        service_name: text(job.service_name.clone()),
+        service_method: text(job.service_method.clone()),
+        args: text(job.args.clone()),
         job_result_flag: None,
         run_err: None,
         create_time: now,
         update_time: now,
         scheduled_at: at,
-        previous_at: job.scheduled_from.filter(|_| at.is_some()),
+        previous_at: None,
         started_at: now,
         ended_at: None,
         node_id: Some(claim.node.clone()),

@@ -10,7 +10,10 @@ use crate::{
         Definition, HookMethod, InvalidInput, Job, JobRecord, JobRules, MisfirePolicy, NewJob, OverlapPolicy,
         RunStatus, SecretChange,
     },
-    store::schema::{job_center, job_record},
+    store::{
+        lenient::{AnyText, AnyTime, text, time},
+        schema::{job_center, job_record},
+    },
 };
 
 /// A job as it is now.
@@ -18,29 +21,29 @@ use crate::{
 #[diesel(table_name = job_center)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
-    pub(crate) job_name: String,
-    pub(crate) job_type: String,
-    pub(crate) cron_expr: String,
-    pub(super) hook_url: Option<String>,
-    pub(super) service_name: Option<String>,
-    pub(super) service_method: Option<String>,
-    pub(super) args: Option<String>,
+    pub(crate) job_name: AnyText,
+    pub(crate) job_type: AnyText,
+    pub(crate) cron_expr: AnyText,
+    pub(super) hook_url: Option<AnyText>,
+    pub(super) service_name: Option<AnyText>,
+    pub(super) service_method: Option<AnyText>,
+    pub(super) args: Option<AnyText>,
     timeout: Option<i32>,
     pub(super) enabled: Option<i32>,
-    run_status: Option<String>,
-    last_run_time: Option<NaiveDateTime>,
-    create_time: Option<NaiveDateTime>,
-    update_time: Option<NaiveDateTime>,
-    pub(super) time_zone: Option<String>,
-    pub(super) overlap_policy: Option<String>,
-    pub(super) misfire_policy: Option<String>,
+    run_status: Option<AnyText>,
+    last_run_time: Option<AnyTime>,
+    create_time: Option<AnyTime>,
+    update_time: Option<AnyTime>,
+    pub(super) time_zone: Option<AnyText>,
+    pub(super) overlap_policy: Option<AnyText>,
+    pub(super) misfire_policy: Option<AnyText>,
     misfire_grace: Option<i32>,
     max_retry: Option<i32>,
     retry_delay_ms: Option<i64>,
-    hook_method: Option<String>,
-    hook_headers: Option<String>,
-    hook_secret: Option<String>,
-    pub(super) scheduled_from: Option<NaiveDateTime>,
+    hook_method: Option<AnyText>,
+    hook_headers: Option<AnyText>,
+    hook_secret: Option<AnyText>,
+    pub(super) scheduled_from: Option<AnyTime>,
 }
 
 impl JobRow {
@@ -50,30 +53,32 @@ impl JobRow {
 
     /// The zone that is its own.
     pub(crate) fn time_zone(&self) -> Option<&str> {
-        self.time_zone.as_deref()
+        self.time_zone.as_ref().map(|zone| zone.0.as_str())
     }
 
     /// The row as somebody might have handed it in, with defaults where it holds NULL.
     fn as_new_job(&self) -> Result<NewJob, InvalidInput> {
         let defaults = NewJob::default();
-        let secret = self.hook_secret.clone().filter(|secret| !secret.is_empty());
+        let own = |column: &Option<AnyText>| text(column.clone());
+        let or = |column, default| own(column).unwrap_or(default);
+        let secret = own(&self.hook_secret).filter(|secret| !secret.is_empty());
         Ok(NewJob {
-            job_name: self.job_name.clone(),
-            job_type: self.job_type.clone(),
-            cron_expr: self.cron_expr.clone(),
-            hook_url: self.hook_url.clone(),
-            service_name: self.service_name.clone(),
-            service_method: self.service_method.clone(),
-            args: Ok(self.args.clone().unwrap_or_default()),
+            job_name: self.job_name.0.clone(),
+            job_type: self.job_type.0.clone(),
+            cron_expr: self.cron_expr.0.clone(),
+            hook_url: own(&self.hook_url),
+            service_name: own(&self.service_name),
+            service_method: own(&self.service_method),
+            args: Ok(own(&self.args).unwrap_or_default()),
             timeout: f64::from(self.timeout_or_default()),
             enabled: self.is_enabled(),
-            time_zone: self.time_zone.clone(),
-            overlap_policy: self.overlap_policy.clone().unwrap_or(defaults.overlap_policy),
-            misfire_policy: self.misfire_policy.clone().unwrap_or(defaults.misfire_policy),
+            time_zone: own(&self.time_zone),
+            overlap_policy: or(&self.overlap_policy, defaults.overlap_policy),
+            misfire_policy: or(&self.misfire_policy, defaults.misfire_policy),
             misfire_grace: self.misfire_grace.map_or(defaults.misfire_grace, f64::from),
             max_retry: self.max_retry.map_or(defaults.max_retry, i64::from),
             retry_delay_ms: self.retry_delay_ms.unwrap_or(defaults.retry_delay_ms),
-            hook_method: self.hook_method.clone().unwrap_or(defaults.hook_method),
+            hook_method: or(&self.hook_method, defaults.hook_method),
             hook_headers: self.headers()?,
             hook_secret: secret.map_or(SecretChange::Keep, SecretChange::Set),
         })
@@ -108,33 +113,33 @@ impl JobRow {
             Ok(_) => (None, None),
             Err(error) => (Some(error.to_string()), None),
         };
-        let or = |text: Option<String>, default: &str| text.unwrap_or_else(|| default.to_owned());
+        let or = |column, default: &str| text(column).unwrap_or_else(|| default.to_owned());
         Job {
             id: self.id,
             timeout: self.timeout_or_default(),
             enabled: self.is_enabled(),
+            hook_headers: self.parsed_headers().unwrap_or_default(),
             run_status: or(self.run_status, RunStatus::Waiting.as_str()),
-            last_run_time: self.last_run_time.map(|at| at.and_utc()),
-            hook_headers: parsed(self.hook_headers.as_deref()).unwrap_or_default(),
-            job_name: self.job_name,
-            job_type: self.job_type,
-            cron_expr: self.cron_expr,
-            hook_url: self.hook_url,
-            service_name: self.service_name,
-            service_method: self.service_method,
-            args: self.args,
-            time_zone: self.time_zone,
+            last_run_time: time(self.last_run_time),
+            job_name: self.job_name.0,
+            job_type: self.job_type.0,
+            cron_expr: self.cron_expr.0,
+            hook_url: text(self.hook_url),
+            service_name: text(self.service_name),
+            service_method: text(self.service_method),
+            args: text(self.args),
+            time_zone: text(self.time_zone),
             overlap_policy: or(self.overlap_policy, OverlapPolicy::Forbid.as_str()),
             misfire_policy: or(self.misfire_policy, MisfirePolicy::FireOnce.as_str()),
             misfire_grace: self.misfire_grace.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE),
             max_retry: self.max_retry.unwrap_or(0),
             retry_delay: millis(self.retry_delay_ms.unwrap_or(NewJob::DEFAULT_RETRY_DELAY_MS)),
             hook_method: or(self.hook_method, HookMethod::Post.as_str()),
-            has_hook_secret: self.hook_secret.is_some_and(|secret| !secret.is_empty()),
+            has_hook_secret: self.hook_secret.is_some_and(|secret| !secret.0.is_empty()),
             error,
             next_run_time,
-            create_time: self.create_time.map(|at| at.and_utc()),
-            update_time: self.update_time.map(|at| at.and_utc()),
+            create_time: time(self.create_time),
+            update_time: time(self.update_time),
         }
     }
 
@@ -143,18 +148,18 @@ impl JobRow {
     }
 
     fn headers(&self) -> Result<BTreeMap<String, String>, InvalidInput> {
-        parsed(self.hook_headers.as_deref()).map_err(|error| {
+        self.parsed_headers().map_err(|error| {
             InvalidInput::one(format!(
                 "hook_headers are no JSON object of texts, as in {{\"x-team\": \"data\"}}: {error}"
             ))
         })
     }
-}
 
-fn parsed(headers: Option<&str>) -> serde_json::Result<BTreeMap<String, String>> {
-    match headers.filter(|text| !text.trim().is_empty()) {
-        Some(text) => serde_json::from_str(text),
-        None => Ok(BTreeMap::new()),
+    fn parsed_headers(&self) -> serde_json::Result<BTreeMap<String, String>> {
+        match self.hook_headers.as_ref().filter(|text| !text.0.trim().is_empty()) {
+            Some(text) => serde_json::from_str(&text.0),
+            None => Ok(BTreeMap::new()),
+        }
     }
 }
 
@@ -167,11 +172,11 @@ fn millis(value: i64) -> Duration {
 #[diesel(table_name = job_center)]
 pub(crate) struct ScheduleRow {
     pub(crate) id: i64,
-    pub(crate) cron_expr: String,
-    pub(crate) time_zone: Option<String>,
-    pub(crate) misfire_policy: Option<String>,
+    pub(crate) cron_expr: AnyText,
+    pub(crate) time_zone: Option<AnyText>,
+    pub(crate) misfire_policy: Option<AnyText>,
     pub(crate) misfire_grace: Option<i32>,
-    pub(crate) scheduled_from: Option<NaiveDateTime>,
+    pub(crate) scheduled_from: Option<AnyTime>,
 }
 
 /// What the definition of a job writes, new or changed.
@@ -235,57 +240,56 @@ impl DefinedRow {
 #[diesel(table_name = job_record)]
 pub(super) struct RunRow {
     id: i64,
-    job_name: String,
-    job_type: String,
-    cron_expr: String,
-    hook_url: Option<String>,
-    service_name: Option<String>,
-    service_method: Option<String>,
-    args: Option<String>,
-    job_result_flag: Option<String>,
-    run_result: Option<String>,
-    run_err: Option<String>,
-    create_time: Option<NaiveDateTime>,
-    update_time: Option<NaiveDateTime>,
+    job_name: AnyText,
+    job_type: AnyText,
+    cron_expr: AnyText,
+    hook_url: Option<AnyText>,
+    service_name: Option<AnyText>,
+    service_method: Option<AnyText>,
+    args: Option<AnyText>,
+    job_result_flag: Option<AnyText>,
+    run_result: Option<AnyText>,
+    run_err: Option<AnyText>,
+    create_time: Option<AnyTime>,
+    update_time: Option<AnyTime>,
     job_id: Option<i64>,
-    scheduled_at: Option<NaiveDateTime>,
-    previous_at: Option<NaiveDateTime>,
-    started_at: Option<NaiveDateTime>,
-    ended_at: Option<NaiveDateTime>,
+    scheduled_at: Option<AnyTime>,
+    previous_at: Option<AnyTime>,
+    started_at: Option<AnyTime>,
+    ended_at: Option<AnyTime>,
     duration_ms: Option<i64>,
     attempt: Option<i32>,
-    node_id: Option<String>,
-    log_id: Option<String>,
-    cancel_reason: Option<String>,
+    node_id: Option<AnyText>,
+    log_id: Option<AnyText>,
+    cancel_reason: Option<AnyText>,
 }
 
 impl From<RunRow> for JobRecord {
     fn from(row: RunRow) -> Self {
-        let utc = |at: Option<NaiveDateTime>| at.map(|at| at.and_utc());
         Self {
             id: row.id,
             job_id: row.job_id,
-            job_name: row.job_name,
-            job_type: row.job_type,
-            cron_expr: row.cron_expr,
-            hook_url: row.hook_url,
-            service_name: row.service_name,
-            service_method: row.service_method,
-            args: row.args,
-            job_result_flag: row.job_result_flag,
-            run_result: row.run_result,
-            run_err: row.run_err,
-            scheduled_at: utc(row.scheduled_at),
-            previous_at: utc(row.previous_at),
-            started_at: utc(row.started_at),
-            ended_at: utc(row.ended_at),
+            job_name: row.job_name.0,
+            job_type: row.job_type.0,
+            cron_expr: row.cron_expr.0,
+            hook_url: text(row.hook_url),
+            service_name: text(row.service_name),
+            service_method: text(row.service_method),
+            args: text(row.args),
+            job_result_flag: text(row.job_result_flag),
+            run_result: text(row.run_result),
+            run_err: text(row.run_err),
+            scheduled_at: time(row.scheduled_at),
+            previous_at: time(row.previous_at),
+            started_at: time(row.started_at),
+            ended_at: time(row.ended_at),
             duration: row.duration_ms.map(millis),
             attempt: row.attempt,
-            node_id: row.node_id,
-            log_id: row.log_id,
-            cancel_reason: row.cancel_reason,
-            create_time: utc(row.create_time),
-            update_time: utc(row.update_time),
+            node_id: text(row.node_id),
+            log_id: text(row.log_id),
+            cancel_reason: text(row.cancel_reason),
+            create_time: time(row.create_time),
+            update_time: time(row.update_time),
         }
     }
 }

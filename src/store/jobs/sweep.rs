@@ -18,6 +18,7 @@ use crate::{
     store::{
         Store, StoreError,
         db::{Db, on_backend},
+        lenient::{AnyText, AnyTime, text, time},
         schema::{gaia_nodes, job_center, job_record},
     },
 };
@@ -50,7 +51,7 @@ pub(crate) struct OpenRun {
     pub(crate) cancel_reason: Option<String>,
 }
 
-type OpenRow = (i64, Option<i64>, Option<NaiveDateTime>, Option<String>);
+type OpenRow = (i64, Option<i64>, Option<AnyTime>, Option<AnyText>);
 
 /// Number and hash of all enabled schedules, by a function of the server's.
 #[cfg(feature = "_server")]
@@ -207,8 +208,8 @@ impl Store {
         let run = |(run_id, job_id, claimed_at, cancel_reason): OpenRow| OpenRun {
             run_id,
             job_id: job_id.unwrap_or_default(),
-            claimed_at,
-            cancel_reason,
+            claimed_at: time(claimed_at).map(|at| at.naive_utc()),
+            cancel_reason: text(cancel_reason),
         };
         Ok(rows.into_iter().map(run).collect())
     }

@@ -138,3 +138,33 @@ async fn a_bad_row_harms_no_other_and_shows_its_error() {
     ended(&jobs, 2, 1).await;
     gaia.stop().await.expect("stops");
 }
+
+/// SQLite takes anything anywhere.
+#[cfg(feature = "sqlite")]
+#[actix_rt::test]
+async fn columns_that_hold_what_nobody_can_read_are_in_the_way_of_no_other() {
+    let database = Database::of_kind(crate::support::Kind::Sqlite);
+    let tables = database.builder().start().await.expect("makes the tables");
+    tables.stop().await.expect("stops");
+    database.execute(&format!(
+        "{}
+         INSERT INTO job_center (job_name, job_type, cron_expr) VALUES ('no text', 'cron_job', X'ff41');
+         INSERT INTO job_center (job_name, job_type, cron_expr, timeout, enabled) VALUES ('texts', 'cron_job', '* * * * * *', 'abc', 'yes');
+         {}
+         UPDATE job_center SET create_time = 'yesterday', update_time = X'00', last_run_time = 'never',
+           scheduled_from = 'soon' WHERE id = 4;",
+        insert("good", "* * * * * *", "Echo"),
+        insert("odd times", "* * * * * *", "Echo"),
+    ));
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    ended(&jobs, 1, 3).await;
+    ended(&jobs, 4, 2).await;
+    let list = jobs.list_jobs(ListJobs::default()).await.expect("answers").items;
+    assert_eq!(list.len(), 4);
+    assert!(
+        list.iter()
+            .any(|job| job.error.as_deref().is_some_and(|error| error.contains('\u{fffd}')))
+    );
+    gaia.stop().await.expect("stops");
+}
