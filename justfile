@@ -19,6 +19,10 @@ ci:
 soak seconds="60":
     GAIA_SOAK_SECONDS={{seconds}} cargo test --test suite nodes_that_are_killed -- --nocapture
 
+# Three nodes with wrong clocks, killed in turn, for a minute
+cron-soak seconds="60":
+    GAIA_SOAK_SECONDS={{seconds}} cargo test --test suite nodes_with_wrong_clocks -- --nocapture
+
 # Every fault on every database, for minutes each, with a table at the end
 faults *args:
     cargo test --all-features --test faults -- --long {{args}}
@@ -30,6 +34,10 @@ claim-cost *args:
 # Throughput beside the bare statements
 bench *args:
     cargo bench --bench throughput -- {{args}}
+
+# Schedules beside two crates, cost of a tick, jitter of fires
+bench-cron *args:
+    cargo bench --all-features --bench cron -- {{args}}
 
 # Licences, advisories, sources
 deny:

@@ -1,7 +1,7 @@
 #![cfg_attr(feature = "sqlite", doc = include_str!("../README.md"))]
 #![cfg_attr(
     not(feature = "sqlite"),
-    doc = "Durable asynchronous tasks for actix; see README.md."
+    doc = "Durable asynchronous tasks and cron jobs for actix; see README.md."
 )]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]

@@ -19,7 +19,7 @@ pub(crate) use load::nearest;
 ///   "Databases": { "default": "sqlite:gaia.db" },
 ///   "AsyncTask": { "Mysql": "default", "WorkerNum": 30 },
 ///   "Framework": { "Mysql": "default" },
-///   "Jobs": { "BanEnvList": ["test", "local"] }
+///   "Jobs": { "BanEnvList": ["test", "local"], "TimeZone": "Asia/Shanghai" }
 /// }
 /// ```
 ///

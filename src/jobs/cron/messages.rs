@@ -117,8 +117,13 @@ impl Handler<StartNow> for CronActor {
     type Result = ResponseActFuture<Self, Result<Started, Error>>;
 
     fn handle(&mut self, StartNow(job_id): StartNow, _: &mut Context<Self>) -> Self::Result {
-        if self.stopping {
-            return Box::pin(std::future::ready(Err(Error::Stopped)).into_actor(self));
+        let refusal = match (self.stopping, self.fenced) {
+            (true, _) => Some(Error::Stopped),
+            (_, true) => Some(Error::Fenced),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            return Box::pin(std::future::ready(Err(refusal)).into_actor(self));
         }
         let fire = Fire {
             job_id,
@@ -148,7 +153,10 @@ impl Handler<StopJobs> for CronActor {
         let (tell, told) = oneshot::channel();
         self.stopped.push(tell);
         self.tell_if_stopped();
-        ctx.run_later(grace, |cron, _| cron.stop_all(&Stop::Node));
+        ctx.run_later(grace, |cron, _| {
+            cron.cut_off = true;
+            cron.stop_all(&Stop::Node);
+        });
         Box::pin(async move {
             // An actor that is gone runs nothing.
             let _ = told.await;

@@ -56,6 +56,8 @@ pub struct CronActor {
     claiming: bool,
     fenced: bool,
     stopping: bool,
+    /// The grace of the stop is over.
+    cut_off: bool,
     stopped: Vec<oneshot::Sender<()>>,
     seen: Option<Fingerprint>,
     last_tick: Option<DateTime<Utc>>,
@@ -88,6 +90,7 @@ impl CronActor {
             claiming: false,
             fenced: false,
             stopping: false,
+            cut_off: false,
             stopped: Vec::new(),
             seen: None,
             last_tick: None,

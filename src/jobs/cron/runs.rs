@@ -52,6 +52,10 @@ impl CronActor {
         let running = match claimed.job.define(self.plan.rules) {
             Ok(definition) => {
                 let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
+                // The answer to its claim was slower than the stop.
+                if self.cut_off {
+                    run.stop(Stop::Node);
+                }
                 let thread = self.threads.pick();
                 JobExecActor::spawn(Arc::clone(&run), &thread);
                 Running::On(run, thread)
