@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
-use super::schema::{asynctask_exec_row, asynctasks, gaia_nodes};
+use super::{
+    lenient::{AnyText, AnyTime, text, time},
+    schema::{asynctask_exec_row, asynctasks, gaia_nodes},
+};
 use crate::domain::{Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, next};
 
 /// The guide's default where a row holds none.
@@ -35,60 +38,60 @@ pub(super) fn key_is_elusive() -> diesel::result::Error {
 #[diesel(table_name = asynctasks)]
 pub(super) struct TaskRow {
     id: i64,
-    system_name: String,
-    service_name: String,
-    method_name: String,
-    task_name: String,
-    arg: Option<String>,
-    task_status: Option<String>,
+    system_name: AnyText,
+    service_name: AnyText,
+    method_name: AnyText,
+    task_name: AnyText,
+    arg: Option<AnyText>,
+    task_status: Option<AnyText>,
     retry_time: Option<i32>,
     max_retry_time: Option<i32>,
     priority: i32,
-    run_at: Option<NaiveDateTime>,
+    run_at: Option<AnyTime>,
     timeout_ms: Option<i64>,
-    unique_key: Option<String>,
-    lease_owner: Option<String>,
+    unique_key: Option<AnyText>,
+    lease_owner: Option<AnyText>,
     cancel_requested: i32,
     progress: Option<i32>,
-    progress_note: Option<String>,
-    last_run_time: Option<NaiveDateTime>,
-    last_run_end_time: Option<NaiveDateTime>,
+    progress_note: Option<AnyText>,
+    last_run_time: Option<AnyTime>,
+    last_run_end_time: Option<AnyTime>,
     last_run_duration: Option<i64>,
-    last_result: Option<String>,
-    last_err_msg: Option<String>,
-    log_id: Option<String>,
-    create_time: Option<NaiveDateTime>,
-    update_time: Option<NaiveDateTime>,
+    last_result: Option<AnyText>,
+    last_err_msg: Option<AnyText>,
+    log_id: Option<AnyText>,
+    create_time: Option<AnyTime>,
+    update_time: Option<AnyTime>,
 }
 
 impl From<TaskRow> for Task {
     fn from(row: TaskRow) -> Self {
         Self {
             id: row.id,
-            theme: row.system_name,
-            service: row.service_name,
-            method: row.method_name,
-            name: row.task_name,
-            arg: Json::from_column(row.arg).into_string(),
-            status: status_of(row.task_status.as_deref()),
+            theme: row.system_name.0,
+            service: row.service_name.0,
+            method: row.method_name.0,
+            name: row.task_name.0,
+            arg: Json::from_column(text(row.arg)).into_string(),
+            status: status_of(text(row.task_status).as_deref()),
             retry_time: row.retry_time.unwrap_or(0),
             max_retry_time: row.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY),
             priority: row.priority,
-            run_at: row.run_at.map(|at| at.and_utc()),
+            run_at: time(row.run_at),
             timeout: row.timeout_ms.and_then(millis),
-            unique_key: row.unique_key,
-            node: row.lease_owner,
+            unique_key: text(row.unique_key),
+            node: text(row.lease_owner),
             cancel_requested: row.cancel_requested != 0,
             progress: row.progress,
-            progress_note: row.progress_note,
-            last_run_time: row.last_run_time.map(|at| at.and_utc()),
-            last_run_end_time: row.last_run_end_time.map(|at| at.and_utc()),
+            progress_note: text(row.progress_note),
+            last_run_time: time(row.last_run_time),
+            last_run_end_time: time(row.last_run_end_time),
             last_run_duration: row.last_run_duration.and_then(millis).unwrap_or_default(),
-            last_result: row.last_result,
-            last_error: row.last_err_msg,
-            log_id: row.log_id,
-            create_time: row.create_time.map(|at| at.and_utc()),
-            update_time: row.update_time.map(|at| at.and_utc()),
+            last_result: text(row.last_result),
+            last_error: text(row.last_err_msg),
+            log_id: text(row.log_id),
+            create_time: time(row.create_time),
+            update_time: time(row.update_time),
         }
     }
 }
@@ -107,16 +110,16 @@ fn millis(value: i64) -> Option<Duration> {
 pub(super) struct RecordRow {
     id: i64,
     task_id: i64,
-    task_status: Option<String>,
+    task_status: Option<AnyText>,
     attempt: Option<i32>,
-    node_id: Option<String>,
+    node_id: Option<AnyText>,
     lease_token: Option<i64>,
-    last_result: Option<String>,
-    last_err_msg: Option<String>,
-    last_run_time: Option<NaiveDateTime>,
-    last_run_end_time: Option<NaiveDateTime>,
+    last_result: Option<AnyText>,
+    last_err_msg: Option<AnyText>,
+    last_run_time: Option<AnyTime>,
+    last_run_end_time: Option<AnyTime>,
     last_run_duration: Option<i64>,
-    log_id: Option<String>,
+    log_id: Option<AnyText>,
 }
 
 impl From<RecordRow> for ExecRecord {
@@ -124,16 +127,16 @@ impl From<RecordRow> for ExecRecord {
         Self {
             id: row.id,
             task_id: row.task_id,
-            status: row.task_status.unwrap_or_default(),
+            status: text(row.task_status).unwrap_or_default(),
             attempt: row.attempt,
-            node: row.node_id,
+            node: text(row.node_id),
             lease_token: row.lease_token,
-            result: row.last_result,
-            error: row.last_err_msg,
-            run_time: row.last_run_time.map(|at| at.and_utc()),
-            end_time: row.last_run_end_time.map(|at| at.and_utc()),
+            result: text(row.last_result),
+            error: text(row.last_err_msg),
+            run_time: time(row.last_run_time),
+            end_time: time(row.last_run_end_time),
             duration: row.last_run_duration.and_then(millis).unwrap_or_default(),
-            log_id: row.log_id,
+            log_id: text(row.log_id),
         }
     }
 }
@@ -184,18 +187,18 @@ impl NewTaskRow {
 #[diesel(table_name = asynctasks)]
 pub(super) struct ClaimedRow {
     id: i64,
-    service_name: String,
-    method_name: String,
-    arg: Option<String>,
+    service_name: AnyText,
+    method_name: AnyText,
+    arg: Option<AnyText>,
     retry_time: Option<i32>,
     max_retry_time: Option<i32>,
     priority: i32,
     timeout_ms: Option<i64>,
     retry_delay_ms: Option<i64>,
-    lease_owner: Option<String>,
+    lease_owner: Option<AnyText>,
     lease_token: i64,
-    log_id: Option<String>,
-    last_run_time: Option<NaiveDateTime>,
+    log_id: Option<AnyText>,
+    last_run_time: Option<AnyTime>,
 }
 
 #[cfg(feature = "mysql")]
@@ -207,10 +210,10 @@ impl ClaimedRow {
     /// The row as the claim has changed it, for a server that does not tell.
     pub(super) fn claimed(self, node: &str, run: &str, now: NaiveDateTime) -> Self {
         Self {
-            lease_owner: Some(node.to_owned()),
+            lease_owner: Some(AnyText(node.to_owned())),
             lease_token: self.lease_token + 1,
-            log_id: Some(format!("{run}-{}", self.id)),
-            last_run_time: Some(now),
+            log_id: Some(AnyText(format!("{run}-{}", self.id))),
+            last_run_time: Some(now.into()),
             ..self
         }
     }
@@ -275,18 +278,18 @@ impl From<ClaimedRow> for ClaimedTask {
     fn from(row: ClaimedRow) -> Self {
         Self {
             id: row.id,
-            service: row.service_name,
-            method: row.method_name,
-            args: Json::from_column(row.arg),
+            service: row.service_name.0,
+            method: row.method_name.0,
+            args: Json::from_column(text(row.arg)),
             retry_time: row.retry_time.unwrap_or(0).max(0),
             max_retry_time: row.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY).max(0),
             priority: row.priority,
             timeout: row.timeout_ms.and_then(millis).filter(|timeout| !timeout.is_zero()),
             retry_delay: row.retry_delay_ms.and_then(millis),
-            owner: row.lease_owner.unwrap_or_default(),
+            owner: text(row.lease_owner).unwrap_or_default(),
             token: row.lease_token,
-            log_id: row.log_id.unwrap_or_default(),
-            claimed_at: row.last_run_time.unwrap_or_default().and_utc(),
+            log_id: text(row.log_id).unwrap_or_default(),
+            claimed_at: time(row.last_run_time).unwrap_or_default(),
         }
     }
 }

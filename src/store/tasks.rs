@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     db::on_backend,
+    lenient::AnyText,
     rows::{ClaimedRow, ClaimedTask, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
@@ -287,7 +288,7 @@ impl Store {
     /// is gone learns of it by its next beat, and must not take its own runs for lost before that.
     pub(crate) async fn orphans(&self, me: &str, limit: i64) -> Result<Vec<Orphan>, StoreError> {
         let mut lease = self.db.read().await?;
-        let rows: Vec<(String, i32, ClaimedRow)> = on_backend!(lease, |conn| {
+        let rows: Vec<(AnyText, i32, ClaimedRow)> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(running())
                 .filter(asynctasks::lease_owner.ne(me))
@@ -302,8 +303,8 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        let orphan = |(theme, began, row): (_, i32, ClaimedRow)| Orphan {
-            theme,
+        let orphan = |(theme, began, row): (AnyText, i32, ClaimedRow)| Orphan {
+            theme: theme.0,
             began: began != 0,
             task: row.into(),
         };

@@ -304,3 +304,25 @@ async fn nothing_is_touched_by_a_start_that_is_refused() {
     assert!(matches!(refused, Err(Error::Invalid(_))));
     assert!(!database.path().exists());
 }
+
+/// SQLite takes anything anywhere. What nobody can read is read as well as may be, and is in the way of no other.
+#[actix_rt::test]
+async fn rows_with_bytes_that_are_no_text_and_times_that_are_none_harm_no_other() {
+    let database = fresh();
+    let (gaia, demo) = working(&database).await;
+    database.execute(
+        "INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name)
+           VALUES ('Demo', 'Echo', X'ff41', '1', 'demo'), ('Demo', X'ff', 'odd', '2', 'demo'), ('Demo', 'Echo', 'bad', X'22ff22', 'demo');
+         INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name, create_time, update_time, last_run_time)
+           VALUES ('Demo', 'Echo', 'times', '4', 'demo', 'yesterday', X'00', 'never');",
+    );
+    let good = demo.add_task(task("Echo")).await.expect("is added").id;
+    assert_eq!(ended(&demo, good).await.status, TaskStatus::Success);
+    for (id, result) in [(1, "1"), (3, "\"\u{fffd}\""), (4, "4")] {
+        assert_eq!(ended(&demo, id).await.last_result.as_deref(), Some(result));
+    }
+    let missing = demo.get_task_detail(2).await.expect("is there");
+    assert_eq!(missing.method, "\u{fffd}");
+    assert_eq!(demo.list_tasks(ListTasks::default()).await.expect("answers").total, 5);
+    gaia.stop().await.expect("stops");
+}
