@@ -96,6 +96,12 @@ pub enum Error {
         /// What is in the way.
         reason: String,
     },
+    /// Somebody holds a lock on the job's row.
+    #[error("job {id} is locked by another transaction, which has not ended within 5 s; end it, or try again")]
+    JobIsLocked {
+        /// The job.
+        id: i64,
+    },
     /// No run has the id.
     #[error("there is no run {run_id}; records are deleted after the retention time")]
     RunNotFound {

@@ -18,7 +18,7 @@ mod validate;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url};
-pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, SecretChange, Target, decide, due};
+pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, decide, due};
 pub use jobs::{
     Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::{
-    execution::execute,
+    execution::{execute, prepare},
     recorder::Ended,
     run::{JobRun, Stop, Verdict},
 };
@@ -39,22 +39,26 @@ impl Actor for JobExecActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if !self.run.take(self.seat) {
-            ctx.stop();
-            return;
-        }
-        let work = work(Arc::clone(&self.run)).into_actor(self);
+        let work = work(Arc::clone(&self.run), self.seat).into_actor(self);
         ctx.spawn(work.map(|(), _, ctx| ctx.stop()));
     }
 }
 
-async fn work(run: Arc<JobRun>) {
+async fn work(run: Arc<JobRun>, seat: u32) {
+    prepare(&run).await;
+    if !run.take(seat) {
+        return;
+    }
     let verdict = match run.is_ours() {
-        true => execute(&run).await,
+        true => execute(&run, seat).await,
         // This process was silent for too long: others have ended this run, or will.
         false => Verdict::Stopped(Stop::Node),
     };
-    end(&run, verdict);
+    run.leave();
+    // Its thread was blocked for so long that another actor has it.
+    if run.is_run_by(seat) {
+        end(&run, verdict);
+    }
 }
 
 /// Ends a run, if nobody has, and has that written.

@@ -15,10 +15,10 @@ use crate::{
 const PARAM_ERROR: &str = "PARAM_ERROR";
 
 /// Makes attempts until one succeeds, none is left, or the run is told to stop.
-pub(super) async fn execute(run: &JobRun) -> Verdict {
-    while let Some(ctx) = run.begin() {
+pub(super) async fn execute(run: &JobRun, seat: u32) -> Verdict {
+    while let Some(ctx) = run.begin(seat) {
         let verdict = attempt(run, &ctx).await;
-        if !verdict.may_be_tried_again() {
+        if !run.is_run_by(seat) || !verdict.may_be_tried_again() {
             return verdict;
         }
         let Some(retries) = run.retries_so_far() else {
@@ -58,6 +58,14 @@ async fn attempt(run: &JobRun, ctx: &TaskContext) -> Verdict {
                 _ => Verdict::Stopped(why),
             }
         }
+    }
+}
+
+/// Finds the way to the handler, so that an attempt need not wait for it. An actor that waits has not begun yet.
+pub(super) async fn prepare(run: &JobRun) {
+    if let Target::Service { service, method, .. } = &run.orders.target {
+        // The attempt will say what is wrong.
+        let _ = run.shared.registry.resolve(service, method).await;
     }
 }
 

@@ -178,7 +178,7 @@ impl Jobs {
     ///
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if its overlap policy forbids another run,
-    /// [`Error::JobsNotRunHere`], [`Error::JobsBanned`], [`Error::Fenced`], [`Error::Stopped`], [`Error::Store`].
+    /// [`Error::JobIsLocked`], [`Error::JobsNotRunHere`], [`Error::JobsBanned`], [`Error::Fenced`], [`Error::Stopped`], [`Error::Store`].
     pub async fn execute_job_immediately(&self, id: i64) -> Result<JobRecord, Error> {
         let machine = match (self.runner.get(), &self.banned) {
             (Some(machine), _) => machine,
@@ -195,6 +195,7 @@ impl Jobs {
         match machine.start_now(id).await? {
             Started::Run(run_id) => self.get_run(run_id).await,
             Started::Skipped(reason) => Err(Error::JobIsRunning { id, reason }),
+            Started::Locked => Err(Error::JobIsLocked { id }),
             Started::NotFound => Err(Error::JobNotFound { id }),
         }
     }

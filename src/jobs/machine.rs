@@ -9,7 +9,7 @@ use actix::{Actor, Addr, AsyncContext};
 
 use super::{
     Plan,
-    cron::{CloseJobsGate, CronActor, GetCronSnapshot, Look, Refresh, StartNow, Started, StopJobs},
+    cron::{CloseJobsGate, CronActor, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
     recorder::{CountUnwritten, Drained, JobRecorder},
     run::Shared,
     status::JobsStatus,
@@ -129,6 +129,11 @@ impl Machine {
     /// How many ends are not written.
     pub(crate) async fn unwritten(&self) -> Result<usize, Error> {
         Ok(self.recorder.send(CountUnwritten).await?)
+    }
+
+    /// Looks after nothing any more.
+    pub(crate) fn retire(&self) {
+        self.cron.do_send(Retire);
     }
 
     pub(super) async fn status(&self) -> Result<JobsStatus, Error> {

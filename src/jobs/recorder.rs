@@ -3,7 +3,7 @@
 //! As with tasks: a flush takes everything that came in while the previous one ran. While the database is away the ends are
 //! kept; they are bounded, since a run keeps its place among the running ones until its end is written.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WeakAddr, WrapFuture};
 use tokio::sync::oneshot;
@@ -12,17 +12,22 @@ use super::cron::{CronActor, Written};
 use crate::{
     backoff::Backoff,
     domain::RunFlag,
-    store::{RunEnd, Store, StoreError},
+    store::{self, RunEnd, Store, StoreError},
 };
 
 /// Ends in one transaction at most.
 const BATCH: usize = 500;
+
+/// When to look again at a job that somebody had locked: mostly another node that claims it.
+const LOCKED: Duration = Duration::from_millis(50);
 
 /// Writes the ends of runs.
 pub(super) struct JobRecorder {
     store: Store,
     cron: WeakAddr<CronActor>,
     pending: VecDeque<Ended>,
+    /// Jobs that somebody had locked when their runs ended.
+    unsettled: Vec<i64>,
     busy: bool,
     /// How many are tried at once: halved by each refusal, so that one that is never taken ends up alone.
     batch: usize,
@@ -54,6 +59,7 @@ impl JobRecorder {
             store,
             cron,
             pending: VecDeque::new(),
+            unsettled: Vec::new(),
             busy: false,
             batch: BATCH,
             backoff: Backoff::default(),
@@ -65,7 +71,7 @@ impl JobRecorder {
         if self.busy {
             return;
         }
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.unsettled.is_empty() {
             for drained in self.drained.drain(..) {
                 // Whoever asked may have given up.
                 let _ = drained.send(());
@@ -74,9 +80,9 @@ impl JobRecorder {
         }
         self.busy = true;
         let count = self.pending.len().min(self.batch);
-        let ends: Arc<[RunEnd]> = self.pending.iter().take(count).map(|ended| ended.end.clone()).collect();
-        let store = self.store.clone();
-        let write = async move { store.end_runs(ends).await };
+        let ends: Vec<RunEnd> = self.pending.iter().take(count).map(|ended| ended.end.clone()).collect();
+        let (store, unsettled) = (self.store.clone(), self.unsettled.clone());
+        let write = async move { store.end_runs(ends, unsettled).await };
         ctx.spawn(
             write
                 .into_actor(self)
@@ -84,19 +90,32 @@ impl JobRecorder {
         );
     }
 
-    fn flushed(&mut self, count: usize, written: Result<Vec<i64>, StoreError>, ctx: &mut Context<Self>) {
+    fn flushed(&mut self, count: usize, written: Result<store::Ended, StoreError>, ctx: &mut Context<Self>) {
         match written {
             Ok(written) => {
-                self.busy = false;
+                self.unsettled = written.unsettled;
                 self.batch = (self.batch * 2).min(BATCH);
                 if self.backoff.succeeded() {
                     log::info!("jobs: ends of runs are written again");
                 }
                 let ends: Vec<Ended> = self.pending.drain(..count).collect();
-                self.tell(ends, &written);
-                self.flush(ctx);
+                self.tell(ends, &written.runs);
+                self.go_on(ctx);
             }
             Err(error) => self.failed(count, &error, ctx),
+        }
+    }
+
+    /// Jobs that others have locked are looked at again soon, or with the next ends.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        if self.pending.is_empty() && !self.unsettled.is_empty() {
+            ctx.run_later(LOCKED, |recorder, ctx| {
+                recorder.busy = false;
+                recorder.flush(ctx);
+            });
+        } else {
+            self.busy = false;
+            self.flush(ctx);
         }
     }
 

@@ -56,9 +56,11 @@ pub(super) struct JobRun {
 
 #[derive(Default)]
 struct Stage {
-    /// Who may run it: grows when it is taken from an actor that could not begin.
+    /// Who may run it: grows when it is taken from an actor whose thread is blocked.
     seat: u32,
     taken: bool,
+    /// Actors that have not come back from it.
+    executing: u32,
     attempt: u32,
     /// What the handler of this attempt has been given.
     ctx: Option<TaskContext>,
@@ -121,8 +123,33 @@ impl JobRun {
     pub(super) fn take(&self, seat: u32) -> bool {
         let mut stage = self.stage();
         let is_free = stage.seat == seat && !stage.taken;
-        stage.taken |= is_free;
+        if is_free {
+            stage.taken = true;
+            stage.executing += 1;
+        }
         is_free
+    }
+
+    /// An actor has come back from it.
+    pub(super) fn leave(&self) {
+        let mut stage = self.stage();
+        stage.executing = stage.executing.saturating_sub(1);
+    }
+
+    pub(super) fn is_being_executed(&self) -> bool {
+        self.stage().executing > 0
+    }
+
+    /// Takes it from an actor that does not come back from an attempt that is out of time.
+    pub(super) fn give_up_attempt(&self) -> bool {
+        let mut stage = self.stage();
+        stage.seat += 1;
+        (stage.taken, stage.began) = (false, None);
+        if let Some(ctx) = stage.ctx.take() {
+            drop(stage);
+            ctx.cancel(CancelReason::Timeout);
+        }
+        true
     }
 
     /// Takes it from an actor that has not begun; false if it has.
@@ -134,10 +161,10 @@ impl JobRun {
         !stage.taken
     }
 
-    /// Begins the next attempt; `None` if there must be none.
-    pub(super) fn begin(&self) -> Option<TaskContext> {
+    /// Begins the next attempt of the actor in this seat; `None` if there must be none.
+    pub(super) fn begin(&self, seat: u32) -> Option<TaskContext> {
         let mut stage = self.stage();
-        if stage.ended || stage.told.is_some() {
+        if stage.ended || stage.told.is_some() || stage.seat != seat {
             return None;
         }
         stage.attempt += 1;
@@ -155,6 +182,11 @@ impl JobRun {
         stage.began = Some(self.shared.clock.elapsed());
         stage.ctx = Some(ctx.clone());
         Some(ctx)
+    }
+
+    /// Whether the actor in this seat is still the one that runs it.
+    pub(super) fn is_run_by(&self, seat: u32) -> bool {
+        self.stage().seat == seat
     }
 
     /// How many attempts have failed before, if there may be another.

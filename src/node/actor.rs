@@ -197,9 +197,11 @@ impl NodeActor {
                 let machine = machines.get(theme);
                 machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
             };
-            let runs = rescue::end_runs(&store, &id).await?;
-            if runs > 0 {
-                log::warn!("{runs} runs of jobs are lost: their nodes are dead");
+            // Neither waits for the other to succeed.
+            match rescue::end_runs(&store, &id).await {
+                Ok(0) => {}
+                Ok(runs) => log::warn!("{runs} runs of jobs are lost: their nodes are dead"),
+                Err(error) => log::error!("node {id}: cannot end the runs of dead nodes: {error}"),
             }
             rescue::rescue(&store, &id, policy).await
         };

@@ -70,10 +70,10 @@ pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreErro
     let mut lost = 0;
     loop {
         let orphans = store.orphan_runs(me, BATCH).await?;
-        let ends: Arc<[RunEnd]> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
+        let ends: Vec<RunEnd> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
         let ended = match ends.is_empty() {
             true => 0,
-            false => store.end_runs(ends).await?.len(),
+            false => store.end_runs(ends, Vec::new()).await?.runs.len(),
         };
         lost += ended;
         // None is left, or another node was quicker with all of them.

@@ -101,6 +101,9 @@ impl Gaia {
     /// Others need not wait for the lease to end before they take over what may be left.
     async fn leave(&self) -> Result<(), Error> {
         self.0.node.send(Retire).await?;
+        if let Some(jobs) = self.0.runner.get() {
+            jobs.retire();
+        }
         if let Some(pruner) = &self.0.pruner {
             pruner.send(StopPruning).await?;
         }

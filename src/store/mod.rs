@@ -39,7 +39,6 @@ pub use error::StoreError;
 pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
-pub(crate) use lenient::time;
 pub(crate) use nodes::{Beat, Nodes};
 pub use rows::ClaimedTask;
 pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, Writes, Written};

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     db::on_backend,
-    schema::{asynctask_exec_row, asynctasks},
+    schema::{asynctask_exec_row, asynctasks, job_record},
 };
 use crate::domain::TaskStatus;
 
@@ -76,6 +76,39 @@ impl Store {
             Ok(on_backend!(lease, |conn| {
                 diesel::delete(asynctask_exec_row::table)
                     .filter(asynctask_exec_row::id.eq_any(&ids))
+                    .execute(conn)
+                    .await
+            })?)
+        };
+        self.retrying(delete).await
+    }
+
+    /// Deletes at most `limit` records of runs that ended before `before`; answers how many there were.
+    pub(crate) async fn prune_job_records(&self, before: NaiveDateTime, limit: i64) -> Result<usize, StoreError> {
+        let mut lease = self.db.read().await?;
+        let ids: Vec<i64> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(job_record::create_time.lt(before))
+                .filter(job_record::update_time.lt(before))
+                .filter(
+                    job_record::job_result_flag
+                        .is_not_null()
+                        .or(job_record::node_id.is_null()),
+                )
+                .order(job_record::create_time)
+                .limit(limit)
+                .select(job_record::id)
+                .load(conn)
+                .await
+        })?;
+        drop(lease);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let delete = || async {
+            let mut lease = self.db.write().await?;
+            Ok(on_backend!(lease, |conn| {
+                diesel::delete(job_record::table.filter(job_record::id.eq_any(&ids)))
                     .execute(conn)
                     .await
             })?)

@@ -101,6 +101,7 @@ diesel::table! {
         hook_headers -> Nullable<Text>,
         hook_secret -> Nullable<Text>,
         scheduled_from -> Nullable<Timestamp>,
+        scheduled_by -> Nullable<Text>,
         unique_name -> Nullable<Text>,
     }
 }

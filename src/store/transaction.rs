@@ -2,7 +2,8 @@
 //! the servers statement by statement.
 
 /// Makes a function for each database of the build, `sqlite`, `postgres` and `mysql`, out of statements in a macro that
-/// takes a connection, the input, a macro that locks what a query picks, and what waits for an answer.
+/// takes a connection, the input, two macros, and what waits for an answer. The macros are `$lock!(query)`, which locks what
+/// a query picks and passes over what others have locked, and `$open!(ids)`, the open runs of jobs by the index for them.
 macro_rules! on_each_connection {
     ($statements:ident, $input:ty, $answer:ty) => {
         #[cfg(feature = "sqlite")]
@@ -11,13 +12,8 @@ macro_rules! on_each_connection {
             input: &$input,
         ) -> diesel::QueryResult<$answer> {
             use diesel::RunQueryDsl;
-            /// SQLite has one writer at a time.
-            macro_rules! locked {
-                ($query:expr) => {
-                    $query
-                };
-            }
-            $statements!(conn, input, locked, [])
+            use $crate::store::transaction::{locked_by_the_file as lock, open_by_job as open};
+            $statements!(conn, input, lock, open, [])
         }
 
         #[cfg(feature = "postgres")]
@@ -26,12 +22,8 @@ macro_rules! on_each_connection {
             input: &$input,
         ) -> diesel::QueryResult<$answer> {
             use diesel_async::RunQueryDsl;
-            macro_rules! locked {
-                ($query:expr) => {
-                    $query.for_update()
-                };
-            }
-            $statements!(conn, input, locked, [.await])
+            use $crate::store::transaction::{locked_by_row as lock, open_by_job as open};
+            $statements!(conn, input, lock, open, [.await])
         }
 
         #[cfg(feature = "mysql")]
@@ -40,16 +32,57 @@ macro_rules! on_each_connection {
             input: &$input,
         ) -> diesel::QueryResult<$answer> {
             use diesel_async::RunQueryDsl;
-            macro_rules! locked {
-                ($query:expr) => {
-                    $query.for_update()
-                };
-            }
-            $statements!(conn, input, locked, [.await])
+            use $crate::store::transaction::{locked_by_row as lock, open_by_column as open};
+            $statements!(conn, input, lock, open, [.await])
         }
     };
 }
 pub(super) use on_each_connection;
+
+/// SQLite has one writer at a time.
+#[cfg(feature = "sqlite")]
+macro_rules! locked_by_the_file {
+    ($query:expr) => {
+        $query
+    };
+}
+#[cfg(feature = "sqlite")]
+pub(super) use locked_by_the_file;
+
+#[cfg(feature = "_server")]
+macro_rules! locked_by_row {
+    ($query:expr) => {
+        $query.for_update().skip_locked()
+    };
+}
+#[cfg(feature = "_server")]
+pub(super) use locked_by_row;
+
+/// By a partial index.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+macro_rules! open_by_job {
+    ($ids:expr) => {
+        diesel::BoolExpressionMethods::and(
+            job_record::job_id.eq_any($ids),
+            diesel::BoolExpressionMethods::and(
+                job_record::job_result_flag.is_null(),
+                job_record::node_id.is_not_null(),
+            ),
+        )
+    };
+}
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) use open_by_job;
+
+/// MySQL has a column for it: the job, of an open run.
+#[cfg(feature = "mysql")]
+macro_rules! open_by_column {
+    ($ids:expr) => {
+        diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::BigInt>>("open_job").eq_any($ids)
+    };
+}
+#[cfg(feature = "mysql")]
+pub(super) use open_by_column;
 
 /// Runs such a function of `$module` in a transaction, with an input behind an `Arc`.
 macro_rules! transact {

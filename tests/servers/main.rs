@@ -8,6 +8,7 @@ mod clock;
 mod conflicts;
 #[cfg(feature = "mysql")]
 mod guide;
+mod jobs;
 #[cfg(feature = "postgres")]
 mod notify;
 #[path = "../suite/support/mod.rs"]

@@ -12,6 +12,7 @@
 --   hook_headers     a JSON object of texts
 --   hook_secret      whsec_… of Standard Webhooks
 --   scheduled_from   the last second that was claimed, or when the schedule began to hold: fires after it are due
+--   scheduled_by     the expression and the zone for which that was noted
 --   unique_name      at most one job added through the API has a name
 -- unless job_center.scheduled_from
 ALTER TABLE job_center
@@ -29,7 +30,9 @@ ALTER TABLE job_center
   ADD COLUMN hook_headers text DEFAULT NULL,
   ADD COLUMN hook_secret varchar(255) DEFAULT NULL,
   ADD COLUMN scheduled_from datetime(6) DEFAULT NULL,
+  ADD COLUMN scheduled_by text DEFAULT NULL,
   ADD COLUMN unique_name varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  ADD KEY gaia_job_name (job_name),
   ADD UNIQUE KEY gaia_job_names (unique_name);
 
 -- Of records:
@@ -64,5 +67,7 @@ ALTER TABLE job_record
   ADD KEY gaia_job_history (job_id, id);
 
 -- Records of another framework know their job by its name.
-UPDATE job_record SET job_id = (SELECT MIN(c.id) FROM job_center c WHERE c.job_name = job_record.job_name)
-  WHERE job_id IS NULL;
+UPDATE job_record JOIN (SELECT job_name, MIN(id) AS id FROM job_center GROUP BY job_name) known
+  ON known.job_name = job_record.job_name
+  SET job_record.job_id = known.id, job_record.update_time = job_record.update_time
+  WHERE job_record.job_id IS NULL;

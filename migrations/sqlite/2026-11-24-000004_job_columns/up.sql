@@ -17,6 +17,8 @@ ALTER TABLE job_center ADD COLUMN hook_headers TEXT DEFAULT NULL;
 ALTER TABLE job_center ADD COLUMN hook_secret TEXT DEFAULT NULL;
 -- The last second that was claimed, or when the schedule began to hold: fires after it are due.
 ALTER TABLE job_center ADD COLUMN scheduled_from TIMESTAMP DEFAULT NULL;
+-- The expression and the zone for which that was noted.
+ALTER TABLE job_center ADD COLUMN scheduled_by TEXT DEFAULT NULL;
 -- At most one job added through the API has a name.
 ALTER TABLE job_center ADD COLUMN unique_name TEXT DEFAULT NULL;
 
@@ -39,8 +41,10 @@ ALTER TABLE job_record ADD COLUMN cancel_reason TEXT DEFAULT NULL;
 CREATE UNIQUE INDEX gaia_job_fires ON job_record (job_id, scheduled_at);
 CREATE INDEX gaia_job_open ON job_record (job_id) WHERE job_result_flag IS NULL AND node_id IS NOT NULL;
 CREATE INDEX gaia_job_history ON job_record (job_id, id);
+CREATE INDEX gaia_job_name ON job_center (job_name);
 CREATE UNIQUE INDEX gaia_job_names ON job_center (unique_name);
 
 -- Records of another framework know their job by its name.
-UPDATE job_record SET job_id = (SELECT MIN(c.id) FROM job_center c WHERE c.job_name = job_record.job_name)
-  WHERE job_id IS NULL;
+UPDATE job_record SET job_id = known.id
+  FROM (SELECT job_name, MIN(id) AS id FROM job_center GROUP BY job_name) AS known
+  WHERE known.job_name = job_record.job_name AND job_record.job_id IS NULL;

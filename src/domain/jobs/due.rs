@@ -22,12 +22,21 @@ pub(crate) struct Misfire {
 /// What is to be done about a job at some moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// The latest of the missed fires, if it is to be recorded as skipped.
-    pub(crate) skipped: Option<DateTime<Utc>>,
-    /// Fires to run, in order.
-    pub(crate) run: Vec<DateTime<Utc>>,
+    /// The latest of the missed fires.
+    pub(crate) missed: Option<Missed>,
+    /// Fires that are due, in order.
+    pub(crate) on_time: Vec<DateTime<Utc>>,
     /// The first fire that is not due yet.
     pub(crate) next: Option<DateTime<Utc>>,
+}
+
+/// What stands for all fires that were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// It is to run now.
+    MadeUp(DateTime<Utc>),
+    /// It is to be recorded as skipped.
+    Skipped(DateTime<Utc>),
 }
 
 /// Judges all fires of a schedule from `first` until `now`. The work is bounded, however long ago `first` was.
@@ -38,14 +47,14 @@ pub(crate) fn due(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>,
     if first < oldest_on_time
         && let Some(missed) = last_before(schedule, first, oldest_on_time)
     {
-        match misfire.makes_up_for(missed, now) {
-            true => due.run.push(missed),
-            false => due.skipped = Some(missed),
-        }
+        due.missed = Some(match misfire.makes_up_for(missed, now) {
+            true => Missed::MadeUp(missed),
+            false => Missed::Skipped(missed),
+        });
         next = schedule.next_after(missed);
     }
     while let Some(at) = next.filter(|at| *at <= now) {
-        due.run.push(at);
+        due.on_time.push(at);
         next = schedule.next_after(at);
     }
     due.next = next;
@@ -108,35 +117,36 @@ mod tests {
     #[test]
     fn nothing_is_due_before_its_time() {
         let due = judged("0 * * * *", "09:00:00", "08:59:59.999", ONCE);
-        assert_eq!((due.run, due.next), (Vec::new(), Some(at("09:00:00"))));
+        assert_eq!((due.on_time, due.next), (Vec::new(), Some(at("09:00:00"))));
     }
 
     #[test]
     fn fires_that_are_a_little_late_run_one_by_one() {
         let due = judged("* * * * * *", "09:00:00", "09:00:03.5", SKIP);
         let seconds = ["09:00:00", "09:00:01", "09:00:02", "09:00:03"].map(at);
-        assert_eq!(due.run, seconds);
-        assert_eq!((due.skipped, due.next), (None, Some(at("09:00:04"))));
+        assert_eq!(due.on_time, seconds);
+        assert_eq!((due.missed, due.next), (None, Some(at("09:00:04"))));
     }
 
     #[test]
     fn of_missed_fires_the_latest_is_made_up_for() {
         let due = judged("*/10 * * * *", "09:00:00", "09:45:00", ONCE);
-        assert_eq!(due.run, [at("09:40:00")]);
-        assert_eq!(due.next, Some(at("09:50:00")));
+        assert_eq!(due.missed, Some(Missed::MadeUp(at("09:40:00"))));
+        assert_eq!((due.on_time.len(), due.next), (0, Some(at("09:50:00"))));
     }
 
     #[test]
     fn one_that_is_too_old_is_skipped() {
         let due = judged("0 9 * * *", "09:00:00", "10:00:01", ONCE);
-        assert_eq!((due.skipped, due.run.len()), (Some(at("09:00:00")), 0));
+        assert_eq!(due.missed, Some(Missed::Skipped(at("09:00:00"))));
+        assert!(due.on_time.is_empty());
     }
 
     #[test]
     fn the_policy_skip_skips_what_was_missed_but_not_what_is_due() {
         let due = judged("*/5 * * * * *", "09:00:00", "09:01:00", SKIP);
-        assert_eq!(due.skipped, Some(at("09:00:45")));
-        assert_eq!(due.run, ["09:00:50", "09:00:55", "09:01:00"].map(at));
+        assert_eq!(due.missed, Some(Missed::Skipped(at("09:00:45"))));
+        assert_eq!(due.on_time, ["09:00:50", "09:00:55", "09:01:00"].map(at));
     }
 
     #[test]
@@ -144,7 +154,12 @@ mod tests {
         let schedule: Schedule = "* * * * * *".parse().expect("is good");
         let first = at("00:00:00") - TimeDelta::days(3_650);
         let due = due(&schedule, first, at("00:00:00"), ONCE);
-        assert_eq!((due.run.len(), due.next), (12, Some(at("00:00:01"))));
+        assert_eq!(
+            due.missed
+                .map(|missed| missed == Missed::MadeUp(at("00:00:00") - TimeDelta::seconds(11))),
+            Some(true)
+        );
+        assert_eq!((due.on_time.len(), due.next), (11, Some(at("00:00:01"))));
     }
 
     #[test]
@@ -152,7 +167,7 @@ mod tests {
         let schedule: Schedule = "0 0 29 2 *".parse().expect("is good");
         let leap = "2024-02-29T00:00:00Z".parse().expect("is a time");
         let due = due(&schedule, leap, at("00:00:00"), ONCE);
-        assert_eq!(due.skipped, Some(leap));
+        assert_eq!(due.missed, Some(Missed::Skipped(leap)));
         assert_eq!(
             due.next.map(|at| at.to_rfc3339()).as_deref(),
             Some("2028-02-29T00:00:00+00:00")

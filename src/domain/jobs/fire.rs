@@ -13,12 +13,12 @@ pub(crate) enum Decision {
     Skip(String),
 }
 
-/// Decides by the overlap policy. `open` are the job's runs under way, on any node; one may begin just now, too.
-pub(crate) fn decide(policy: OverlapPolicy, open: &[i64], begins: bool) -> Decision {
-    let skip = |other: &str| Decision::Skip(format!("skipped: {other}, and the job's overlap policy is forbid"));
+/// Decides by the overlap policy. `open` are the job's runs under way, on any node.
+pub(crate) fn decide(policy: OverlapPolicy, open: &[i64]) -> Decision {
     match (policy, open) {
-        (OverlapPolicy::Forbid, [run, ..]) => skip(&format!("run {run} is still under way")),
-        (OverlapPolicy::Forbid, []) if begins => skip("the run of an earlier second has only just begun"),
+        (OverlapPolicy::Forbid, [run, ..]) => Decision::Skip(format!(
+            "skipped: run {run} is still under way, and the job's overlap policy is forbid"
+        )),
         (OverlapPolicy::Replace, open) => Decision::Run {
             replaced: open.to_vec(),
         },
@@ -34,14 +34,13 @@ mod tests {
     fn the_policy_decides_only_while_another_run_is_open() {
         let alone = Decision::Run { replaced: Vec::new() };
         for policy in OverlapPolicy::ALL {
-            assert_eq!(decide(policy, &[], false), alone, "{policy}");
+            assert_eq!(decide(policy, &[]), alone, "{policy}");
         }
-        assert_eq!(decide(OverlapPolicy::Allow, &[7], true), alone);
+        assert_eq!(decide(OverlapPolicy::Allow, &[7]), alone);
         assert_eq!(
-            decide(OverlapPolicy::Replace, &[7, 8], false),
+            decide(OverlapPolicy::Replace, &[7, 8]),
             Decision::Run { replaced: vec![7, 8] }
         );
-        assert!(matches!(decide(OverlapPolicy::Forbid, &[7], false), Decision::Skip(why) if why.contains("run 7")));
-        assert!(matches!(decide(OverlapPolicy::Forbid, &[], true), Decision::Skip(_)));
+        assert!(matches!(decide(OverlapPolicy::Forbid, &[7]), Decision::Skip(why) if why.contains("run 7")));
     }
 }

@@ -6,10 +6,13 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, Utc};
 
 use super::{CronActor, timetable::Put};
-use crate::store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError, time};
+use crate::store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError};
 
 /// Rows that are read, and entered, at once: a few milliseconds of this thread.
 const PAGE: i64 = 2_000;
+
+/// Every so many looks there is one for jobs that are said to run and do not.
+const LOOKS_PER_SETTLING: u64 = 10;
 
 /// One reading of all schedules, page by page.
 struct Reading {
@@ -18,8 +21,6 @@ struct Reading {
     ids: HashSet<i64>,
     /// Jobs whose schedules begin to hold with this reading.
     begun: Vec<i64>,
-    /// It is the first since the start: what was missed meanwhile counts.
-    is_first: bool,
 }
 
 /// What a look found.
@@ -34,11 +35,8 @@ impl CronActor {
         if std::mem::replace(&mut self.loading, true) {
             return;
         }
-        let (store, is_first) = (self.store.clone(), !self.loaded);
+        let store = self.store.clone();
         let begin = async move {
-            if is_first {
-                store.settle_jobs().await?;
-            }
             // Before the rows: a change in between is seen by the next look.
             store.job_fingerprint().await
         };
@@ -49,10 +47,9 @@ impl CronActor {
                     Ok(fingerprint) => cron.read_page(
                         Reading {
                             fingerprint,
-                            last: 0,
+                            last: i64::MIN,
                             ids: HashSet::new(),
                             begun: Vec::new(),
-                            is_first,
                         },
                         ctx,
                     ),
@@ -80,12 +77,11 @@ impl CronActor {
         for row in rows {
             let id = row.id;
             reading.ids.insert(id);
-            let missed_since = time(row.scheduled_from).filter(|_| reading.is_first);
-            let is_new = missed_since.is_none();
-            let from = missed_since.unwrap_or(now).min(now);
-            match self.timetable.put(row, from) {
-                Put::Changed if is_new => reading.begun.push(id),
-                put => self.warn(id, &put),
+            let holds_from = row.holds_from();
+            let put = self.timetable.put(row, holds_from.unwrap_or(now).min(now));
+            self.warn(id, &put);
+            if holds_from.is_none() && put == Put::Changed {
+                reading.begun.push(id);
             }
         }
         self.read_page(reading, ctx);
@@ -116,10 +112,12 @@ impl CronActor {
         self.claim_due(ctx);
     }
 
-    /// Notes in the table from when on the schedules hold. If it fails, fires are missed later than they might be.
+    /// Notes in the table from when on the schedules hold, and that those of disabled jobs do not. If it fails, what is missed
+    /// while no node lives is judged by what was noted before.
     fn begin(&self, ids: Vec<i64>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let begin = async move {
+            store.end_schedules().await?;
             for ids in ids.chunks(500) {
                 store.begin_schedules(ids, now.naive_utc()).await?;
             }
@@ -159,7 +157,9 @@ impl CronActor {
             return;
         }
         self.look_again = false;
-        let seen = seen(self.store.clone(), self.shared.node.to_string());
+        self.looks += 1;
+        let settles = self.looks % LOOKS_PER_SETTLING == 1;
+        let seen = seen(self.store.clone(), self.shared.node.to_string(), settles);
         ctx.spawn(seen.into_actor(self).map(|seen, cron, ctx| {
             cron.looking = false;
             match seen {
@@ -186,22 +186,26 @@ impl CronActor {
     pub(super) fn refresh(&mut self, id: i64, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let row = async move { store.job_schedule(id).await };
+        // Whatever comes of it: another change may be on its way, and the next look finds what is.
+        self.seen = None;
         ctx.spawn(row.into_actor(self).map(move |row, cron, ctx| match row {
             Ok(Some(row)) => {
                 let now = cron.now();
-                let from = time(row.scheduled_from).map_or(now, |from| from.min(now));
+                let from = row.holds_from().map_or(now, |from| from.min(now));
                 let put = cron.timetable.put(row, from);
                 cron.warn(id, &put);
                 cron.claim_due(ctx);
             }
             Ok(None) => cron.timetable.remove(id),
-            // The next look finds it.
             Err(error) => log::error!("jobs: cannot read job {id}: {error}"),
         }));
     }
 }
 
-async fn seen(store: Store, node: String) -> Result<Seen, StoreError> {
+async fn seen(store: Store, node: String, settles: bool) -> Result<Seen, StoreError> {
+    if settles {
+        store.settle_jobs().await?;
+    }
     Ok(Seen {
         fingerprint: store.job_fingerprint().await?,
         open: store.open_runs_of(&node).await?,

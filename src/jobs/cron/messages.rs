@@ -1,15 +1,18 @@
 //! What the cron actor is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
+use actix::{
+    ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture,
+    WrapFuture,
+};
 use tokio::sync::oneshot;
 
-use super::{CronActor, claim};
+use super::CronActor;
 use crate::{
     error::Error,
     jobs::{run::Stop, status::JobsStatus},
-    store::{Fire, FireKind, Fired},
+    store::{Fire, FireClaim, FireKind, Fired, Store, StoreError},
 };
 
 /// A job was added, changed, enabled, disabled or removed in this process.
@@ -39,6 +42,8 @@ pub(in crate::jobs) enum Started {
     Run(i64),
     /// With the reason.
     Skipped(String),
+    /// Somebody has locked its row.
+    Locked,
     NotFound,
 }
 
@@ -48,6 +53,11 @@ pub(in crate::jobs) enum Started {
 pub(in crate::jobs) struct StopJobs {
     pub(in crate::jobs) grace: Duration,
 }
+
+/// Everything has stopped, and is written.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct Retire;
 
 /// Ends of runs were written, or were refused.
 #[derive(Default, Message)]
@@ -125,23 +135,45 @@ impl Handler<StartNow> for CronActor {
         if let Some(refusal) = refusal {
             return Box::pin(std::future::ready(Err(refusal)).into_actor(self));
         }
+        self.starting += 1;
+        let term = self.shared.lease.term();
+        let claim = claim_now(self.store.clone(), self.shared.node.to_string(), job_id);
+        Box::pin(claim.into_actor(self).map(move |claimed, cron, _| {
+            cron.starting -= 1;
+            let fired = claimed?.ok_or(Error::Fenced)?;
+            Ok(match fired {
+                Fired::Run(claimed) => {
+                    cron.start(&claimed, term);
+                    Started::Run(claimed.id)
+                }
+                Fired::Skipped(why) => Started::Skipped(why),
+                Fired::Busy => Started::Locked,
+                Fired::Changed | Fired::Taken => Started::NotFound,
+            })
+        }))
+    }
+}
+
+/// Claims a run that somebody asks for. While another has locked the job it is tried for a while.
+async fn claim_now(store: Store, node: String, job_id: i64) -> Result<Option<Fired>, StoreError> {
+    const TRY_FOR: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_millis(50);
+    let began = Instant::now();
+    loop {
         let fire = Fire {
             job_id,
             kind: FireKind::Manual,
         };
-        let term = self.shared.lease.term();
-        let claim = claim(self.store.clone(), self.fire_claim(vec![fire]));
-        Box::pin(claim.into_actor(self).map(move |claimed, cron, _| {
-            let fired = claimed?.ok_or(Error::Fenced)?.pop();
-            Ok(match fired {
-                Some(Fired::Run(claimed)) => {
-                    cron.start(&claimed, term);
-                    Started::Run(claimed.id)
-                }
-                Some(Fired::Skipped(why)) => Started::Skipped(why),
-                Some(Fired::Changed | Fired::Taken) | None => Started::NotFound,
-            })
-        }))
+        let claim = FireClaim {
+            node: node.clone(),
+            now: store.clock().now(),
+            fires: vec![fire],
+        };
+        let fired = store.claim_fires(claim).await?.and_then(|mut fired| fired.pop());
+        if !matches!(fired, Some(Fired::Busy)) || began.elapsed() > TRY_FOR {
+            return Ok(fired);
+        }
+        actix_rt::time::sleep(PAUSE).await;
     }
 }
 
@@ -161,6 +193,14 @@ impl Handler<StopJobs> for CronActor {
             // An actor that is gone runs nothing.
             let _ = told.await;
         })
+    }
+}
+
+impl Handler<Retire> for CronActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+        ctx.stop();
     }
 }
 

@@ -15,19 +15,29 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
-pub(super) use messages::{CloseJobsGate, GetCronSnapshot, Look, Refresh, StartNow, Started, StopJobs, Written};
+pub(super) use messages::{
+    CloseJobsGate, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs, Written,
+};
 use runs::Running;
 use timetable::Timetable;
 
-use super::{Plan, run::Shared, status::JobsStatus};
+use super::{
+    Plan,
+    run::{JobRun, Shared},
+    status::JobsStatus,
+};
 use crate::{
     arbiters::Threads,
     backoff::Backoff,
+    lease::Term,
     store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
 };
 
 /// Fires in one transaction at most.
 const CLAIM: usize = 500;
+
+/// When to look again at a job that somebody had locked: mostly another node that claims it.
+const LOCKED: Duration = Duration::from_millis(100);
 
 /// How often there is a look for changed rows and for requests to stop runs. Both are to take effect within 5 s.
 const LOOK: Duration = Duration::from_secs(3);
@@ -47,13 +57,21 @@ pub struct CronActor {
     shared: Arc<Shared>,
     timetable: Timetable,
     running: HashMap<i64, Running>,
+    /// By job: runs that have ended and whose handlers still block their threads.
+    blocking: HashMap<i64, Arc<JobRun>>,
     /// All jobs were read once.
     loaded: bool,
     loading: bool,
     looking: bool,
+    looks: u64,
     /// Somebody asked for a look while one was under way.
     look_again: bool,
     claiming: bool,
+    /// Fires of jobs that somebody had locked, and whether a look at them is to come.
+    busy: Vec<Fire>,
+    waiting: bool,
+    /// Runs that somebody has asked for and that are being claimed.
+    starting: usize,
     fenced: bool,
     stopping: bool,
     /// The grace of the stop is over.
@@ -83,11 +101,16 @@ impl CronActor {
             plan,
             shared,
             running: HashMap::new(),
+            blocking: HashMap::new(),
             loaded: false,
             loading: false,
             looking: false,
+            looks: 0,
             look_again: false,
             claiming: false,
+            busy: Vec::new(),
+            waiting: false,
+            starting: 0,
             fenced: false,
             stopping: false,
             cut_off: false,
@@ -140,18 +163,10 @@ impl CronActor {
         self.claiming = true;
         // Asked before the claim: what is claimed after the lease was lost is not ours.
         let term = self.shared.lease.term();
-        let claim = claim(self.store.clone(), self.fire_claim(fires.clone()));
-        ctx.spawn(claim.into_actor(self).map(move |claimed, cron, ctx| match claimed {
-            Ok(Some(fired)) => {
-                cron.claiming = false;
-                if cron.backoff.succeeded() {
-                    log::info!("jobs: fires are claimed again");
-                }
-                for fired in fired {
-                    cron.fired(fired, term);
-                }
-                cron.claim_due(ctx);
-            }
+        let (store, claim) = (self.store.clone(), self.fire_claim(fires.clone()));
+        let claimed = async move { store.claim_fires(claim).await };
+        ctx.spawn(claimed.into_actor(self).map(move |claimed, cron, ctx| match claimed {
+            Ok(Some(fired)) => cron.claimed(fires, fired, term, ctx),
             // The next heartbeat makes this node's row anew.
             Ok(None) => {
                 cron.claiming = false;
@@ -159,6 +174,26 @@ impl CronActor {
             }
             Err(error) => cron.not_claimed(&fires, &error, ctx),
         }));
+    }
+
+    fn claimed(&mut self, fires: Vec<Fire>, fired: Vec<Fired>, term: Term, ctx: &mut Context<Self>) {
+        self.claiming = false;
+        if self.backoff.succeeded() {
+            log::info!("jobs: fires are claimed again");
+        }
+        for (fire, fired) in fires.into_iter().zip(fired) {
+            self.fired(fire, fired, term);
+        }
+        // Jobs that others have locked hold up nobody, and come again in a moment.
+        if !self.busy.is_empty() && !std::mem::replace(&mut self.waiting, true) {
+            ctx.run_later(LOCKED, |cron, ctx| {
+                cron.waiting = false;
+                let busy = std::mem::take(&mut cron.busy);
+                cron.timetable.put_back(&busy);
+                cron.claim_due(ctx);
+            });
+        }
+        self.claim_due(ctx);
     }
 
     fn fire_claim(&self, fires: Vec<Fire>) -> FireClaim {
@@ -183,10 +218,6 @@ impl CronActor {
             cron.claim_due(ctx);
         });
     }
-}
-
-async fn claim(store: Store, claim: FireClaim) -> Result<Option<Vec<Fired>>, StoreError> {
-    store.claim_fires(claim).await
 }
 
 impl Actor for CronActor {

@@ -11,10 +11,10 @@ use crate::{
     jobs::{
         exec::{JobExecActor, end},
         recorder::Ended,
-        run::{JobRun, Orders, Stop},
+        run::{JobRun, Orders, Stop, Verdict},
     },
     lease::Term,
-    store::{ClaimedRun, Fired, OpenRun, REPLACED, RunEnd},
+    store::{ClaimedRun, Fire, Fired, OpenRun, REPLACED, RunEnd},
 };
 
 /// How long after its end was due a run is given to end by itself.
@@ -27,13 +27,14 @@ const STRAY: TimeDelta = TimeDelta::seconds(60);
 pub(super) enum Running {
     /// On this thread, which lives as long.
     On(Arc<JobRun>, Arc<Thread>),
-    /// Its job's row is bad: it never begins.
+    /// It never begins.
     Refused,
 }
 
 impl CronActor {
-    pub(super) fn fired(&mut self, fired: Fired, term: Term) {
+    pub(super) fn fired(&mut self, fire: Fire, fired: Fired, term: Term) {
         match fired {
+            Fired::Busy => self.busy.push(fire),
             Fired::Run(claimed) => self.start(&claimed, term),
             Fired::Skipped(_) => self.counts.skipped += 1,
             Fired::Taken => self.counts.taken += 1,
@@ -49,7 +50,7 @@ impl CronActor {
         }
         self.counts.fired += 1;
         self.replace(&claimed.replaced);
-        let running = match claimed.job.define(self.plan.rules) {
+        let running = match self.runnable(claimed) {
             Ok(definition) => {
                 let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
                 // The answer to its claim was slower than the stop.
@@ -60,14 +61,25 @@ impl CronActor {
                 JobExecActor::spawn(Arc::clone(&run), &thread);
                 Running::On(run, thread)
             }
-            // Plain SQL has spoilt the row, and the record says so.
-            Err(fault) => {
-                let error = format!("the job cannot run: {fault}");
+            Err(error) => {
                 self.record_failure(claimed.id, claimed.job.id, &claimed.log_id, error);
                 Running::Refused
             }
         };
         self.running.insert(claimed.id, running);
+    }
+
+    /// What to run, or why not: plain SQL has spoilt the row, or a handler that blocks would take one thread after the other.
+    fn runnable(&self, claimed: &ClaimedRun) -> Result<Definition, String> {
+        if let Some(blocking) = self.blocking.get(&claimed.job.id) {
+            return Err(format!(
+                "not run: the handler of run {}, which is out of time, still blocks its thread; \
+                 handlers that block belong into `blocking_fn`",
+                blocking.id
+            ));
+        }
+        let definition = claimed.job.define(self.plan.rules);
+        definition.map_err(|fault| format!("the job cannot run: {fault}"))
     }
 
     /// Runs on other nodes learn of it by their records.
@@ -105,13 +117,22 @@ impl CronActor {
         }
         for running in self.running.values_mut() {
             let Running::On(run, thread) = running else { continue };
-            if let Some(verdict) = run.overdue(PATIENCE) {
-                end(run, verdict);
-            } else if thread.is_stalled() && run.withdraw() {
+            let moves = match run.overdue(PATIENCE) {
+                // Its thread is blocked: a further attempt is made on another.
+                Some(Verdict::TimedOut) if run.retries_so_far().is_some() => run.give_up_attempt(),
+                Some(verdict) => {
+                    self.blocking.insert(run.job_id, Arc::clone(run));
+                    end(run, verdict);
+                    false
+                }
+                None => thread.is_stalled() && run.withdraw(),
+            };
+            if moves {
                 *thread = self.threads.pick();
                 JobExecActor::spawn(Arc::clone(run), thread);
             }
         }
+        self.blocking.retain(|_, run| run.is_being_executed());
         self.tell_if_stopped();
     }
 
@@ -137,7 +158,7 @@ impl CronActor {
     }
 
     pub(super) fn tell_if_stopped(&mut self) {
-        if self.stopping && !self.claiming && self.runs().all(|run| run.has_ended()) {
+        if self.stopping && !self.claiming && self.starting == 0 && self.runs().all(|run| run.has_ended()) {
             for stopped in self.stopped.drain(..) {
                 // Whoever asked may have given up.
                 let _ = stopped.send(());

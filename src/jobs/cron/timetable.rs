@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{Due, JobRules, Misfire, MisfirePolicy, NewJob, due},
+    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, NewJob, due},
     schedule::Schedule,
     store::{Fire, FireKind, ScheduleRow},
 };
@@ -115,7 +115,7 @@ impl Timetable {
         self.schedules.retain(|by, _| used.contains(by));
     }
 
-    /// Fires that are due at `now`, about `most` of them; a later call answers with the others.
+    /// Fires that are due at `now`, at most `most` of them; a later call answers with the others.
     pub(super) fn take_due(&mut self, now: DateTime<Utc>, most: usize) -> Vec<Fire> {
         let mut fires = Vec::new();
         while fires.len() < most
@@ -129,9 +129,11 @@ impl Timetable {
                 continue;
             };
             let due = due(&job.schedule, first, now, job.misfire);
-            job.next = due.next;
-            let next = due.next;
-            fires.extend(fires_of(id, &job.by, job.misfire.policy, due));
+            fires.extend(fires_of(id, &job.by, job.misfire.policy, &due));
+            // What finds no room stays due, and is judged again.
+            let rest = fires.split_off(most.min(fires.len()));
+            let next = rest.first().and_then(Fire::at).or(due.next);
+            job.next = next;
             self.enqueue(id, next);
         }
         fires
@@ -159,15 +161,18 @@ impl Timetable {
         matches!(self.queue.peek(), Some(Reverse((second, _))) if *second <= now.timestamp())
     }
 
-    /// Judges every job anew: the clock was set back.
+    /// The clock was set back: no job waits longer than until its next fire from `now` on. What is due stays due.
     pub(super) fn restart(&mut self, now: DateTime<Utc>) {
-        self.queue.clear();
-        let mut queue = Vec::with_capacity(self.jobs.len());
-        for (id, job) in &mut self.jobs {
-            job.next = job.schedule.next_after(now);
-            queue.extend(job.next.map(|next| Reverse((next.timestamp(), *id))));
+        for job in self.jobs.values_mut() {
+            let next = job.schedule.next_after(now);
+            job.next = job.next.into_iter().chain(next).min();
         }
-        self.queue = queue.into();
+        self.rebuild();
+    }
+
+    fn rebuild(&mut self) {
+        let place = |(id, job): (&i64, &Entry)| Some(Reverse((job.next?.timestamp(), *id)));
+        self.queue = self.jobs.iter().filter_map(place).collect();
     }
 
     pub(super) fn scheduled(&self) -> usize {
@@ -180,6 +185,10 @@ impl Timetable {
 
     fn enqueue(&mut self, id: i64, next: Option<DateTime<Utc>>) {
         self.queue.extend(next.map(|next| Reverse((next.timestamp(), id))));
+        // Places that jobs have left.
+        if self.queue.len() > 2 * self.jobs.len() + 1_024 {
+            self.rebuild();
+        }
     }
 
     fn read(&mut self, row: ScheduleRow) -> Result<(By, Arc<Schedule>, Misfire), String> {
@@ -204,24 +213,29 @@ impl Timetable {
     }
 }
 
-fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: Due) -> impl Iterator<Item = Fire> {
-    let fire = {
-        let by = Arc::clone(by);
-        move |at: DateTime<Utc>, skip| Fire {
-            job_id,
-            kind: FireKind::Scheduled {
-                at,
-                by: Arc::clone(&by),
-                skip,
-            },
-        }
+/// What is due of a job, in order.
+fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: &Due) -> impl Iterator<Item = Fire> {
+    let fire = move |at, missed, skip| Fire {
+        job_id,
+        kind: FireKind::Scheduled {
+            at,
+            by: Arc::clone(by),
+            missed,
+            skip,
+        },
     };
-    let why =
-        format!("skipped: no node claimed it in time, and the job's misfire policy ({policy}) does not make up for it");
-    let skipped = due.skipped.map(|at| fire(at, Some(why)));
-    skipped
+    let missed = due.missed.map(|missed| match missed {
+        Missed::MadeUp(at) => fire(at, true, None),
+        Missed::Skipped(at) => {
+            let why = format!(
+                "skipped: no node claimed it in time, and the job's misfire policy ({policy}) does not make up for it"
+            );
+            fire(at, true, Some(why))
+        }
+    });
+    missed
         .into_iter()
-        .chain(due.run.into_iter().map(move |at| fire(at, None)))
+        .chain(due.on_time.iter().map(move |at| fire(*at, false, None)))
 }
 
 #[cfg(test)]
@@ -241,6 +255,7 @@ mod tests {
             misfire_policy: None,
             misfire_grace: None,
             scheduled_from: None,
+            scheduled_by: None,
         }
     }
 
@@ -317,6 +332,35 @@ mod tests {
         assert_eq!(timetable.schedules.len(), 2);
         timetable.keep(&HashSet::from([1, 2]));
         assert_eq!((timetable.schedules.len(), timetable.scheduled()), (1, 2));
+    }
+
+    #[test]
+    fn no_more_is_taken_than_there_is_room_for() {
+        let mut timetable = timetable(&[(1, "* * * * * *"), (2, "5 0 9 * * *")]);
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            let fires = timetable.take_due(at("09:00:05"), 1);
+            assert_eq!(fires.len(), 1);
+            seen.extend(fires.iter().filter_map(Fire::at).map(|at| at.format("%S").to_string()));
+        }
+        assert_eq!(seen, ["01", "02", "03", "04", "05", "05"]);
+        assert!(timetable.take_due(at("09:00:05"), 1).is_empty());
+    }
+
+    #[test]
+    fn what_is_due_stays_due_when_the_clock_is_set_back() {
+        let mut timetable = timetable(&[(1, "0 30 9 * * *")]);
+        timetable.restart(at("09:39:55"));
+        assert_eq!(taken(&mut timetable, "09:40:00"), [(1, "09:30:00".to_owned())]);
+    }
+
+    #[test]
+    fn the_queue_does_not_grow_with_the_changes() {
+        let mut timetable = timetable(&[(1, "* * * * *")]);
+        for minute in 0..20_000 {
+            timetable.put(row(1, &format!("{} * * * *", minute % 60)), at("09:00:00"));
+        }
+        assert!(timetable.queue.len() < 2_000, "{}", timetable.queue.len());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Claiming fires: which node runs them, and which are skipped.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
@@ -37,7 +40,9 @@ pub(crate) enum FireKind {
         at: DateTime<Utc>,
         /// The expression and the zone by which it is due. A job that has others by now does not fire.
         by: Arc<(String, Option<String>)>,
-        /// It was missed, and is to be recorded as skipped.
+        /// It was missed: if a later one was claimed meanwhile, that one stands for it.
+        missed: bool,
+        /// It is to be recorded as skipped, for this reason.
         skip: Option<String>,
     },
     Manual,
@@ -64,14 +69,25 @@ pub(crate) enum Fired {
     Changed,
     /// Another node has it.
     Taken,
+    /// Somebody has locked the job: another node that claims it, or plain SQL.
+    Busy,
 }
 
 impl Fire {
-    fn scheduled_at(&self) -> Option<NaiveDateTime> {
+    /// Its second, if it has one.
+    pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
         match &self.kind {
-            FireKind::Scheduled { at, .. } => Some(at.naive_utc()),
+            FireKind::Scheduled { at, .. } => Some(*at),
             FireKind::Manual => None,
         }
+    }
+
+    fn scheduled_at(&self) -> Option<NaiveDateTime> {
+        self.at().map(|at| at.naive_utc())
+    }
+
+    fn is_missed(&self) -> bool {
+        matches!(self.kind, FireKind::Scheduled { missed: true, .. })
     }
 
     fn is_of(&self, job: &JobRow) -> bool {
@@ -89,6 +105,8 @@ impl Fire {
 /// What is known of the jobs of a claim while they are locked.
 struct Seen {
     jobs: HashMap<i64, JobRow>,
+    /// Jobs that are there, and locked by others.
+    busy: Vec<i64>,
     /// The second of each job that was claimed last.
     last: HashMap<i64, NaiveDateTime>,
     /// Open runs of each job.
@@ -116,9 +134,15 @@ type TakenRow = (
 );
 
 impl Seen {
-    fn new(claim: &FireClaim, jobs: Vec<JobRow>, taken: Vec<TakenRow>, open: Vec<(i64, Option<i64>)>) -> Self {
+    fn new(
+        claim: &FireClaim,
+        (jobs, busy): (Vec<JobRow>, Vec<i64>),
+        taken: Vec<TakenRow>,
+        open: Vec<(i64, Option<i64>)>,
+    ) -> Self {
         let last = |job: &JobRow| Some((job.id, time(job.scheduled_from)?.naive_utc()));
         let mut seen = Self {
+            busy,
             last: jobs.iter().filter_map(last).collect(),
             jobs: jobs.into_iter().map(|job| (job.id, job)).collect(),
             open: HashMap::new(),
@@ -155,6 +179,7 @@ enum Planned {
     Skipped(String),
     Changed,
     Taken,
+    Busy,
 }
 
 struct PlannedRun {
@@ -185,6 +210,9 @@ impl Plan {
 
     fn fire(&mut self, claim: &FireClaim, fire: &Fire, seen: &mut Seen) -> Planned {
         let job_id = fire.job_id;
+        if seen.busy.contains(&job_id) {
+            return Planned::Busy;
+        }
         let Some(job) = seen.jobs.get(&job_id).filter(|job| fire.is_of(job)) else {
             return Planned::Changed;
         };
@@ -202,14 +230,19 @@ impl Plan {
                 false => Planned::Taken,
             };
         }
-        let (open, fresh) = (seen.open.entry(job_id).or_default(), self.fresh.get(&job_id).copied());
+        let last = seen.last.get(&job_id).copied();
+        if fire.is_missed() && last >= at {
+            return Planned::Taken;
+        }
+        let open = seen.open.entry(job_id).or_default();
         let decision = match &fire.kind {
             FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
-            _ => decide(overlap(job), open, fresh.is_some()),
+            _ => decide(overlap(job), open),
         };
         let mut run = new_run(claim, job, at);
         if let Some(at) = at {
-            run.previous_at = seen.last.insert(job_id, at);
+            run.previous_at = last;
+            seen.last.insert(job_id, last.map_or(at, |last| last.max(at)));
             self.claimed.entry(at).or_default().push(job_id);
         }
         match decision {
@@ -224,13 +257,10 @@ impl Plan {
             Decision::Run { replaced } => {
                 self.replaced.extend(&replaced);
                 self.begun.push(job_id);
-                if let Some((planned, run)) = fresh.filter(|_| overlap(job) == OverlapPolicy::Replace) {
-                    let why = "skipped: a newer run has replaced it before it began";
-                    skip(&mut self.runs[run], claim, why);
-                    self.fired[planned] = Planned::Skipped(why.to_owned());
-                }
-                self.fresh.insert(job_id, (self.fired.len(), self.runs.len()));
                 open.retain(|run| !replaced.contains(run));
+                if overlap(job) != OverlapPolicy::Allow {
+                    self.only(job_id, claim);
+                }
                 let log_id = run.log_id.clone().unwrap_or_default();
                 self.runs.push(run);
                 Planned::Run(PlannedRun {
@@ -241,6 +271,16 @@ impl Plan {
                     replaced,
                 })
             }
+        }
+    }
+
+    /// Of several late fires of a job that may not overlap, the newest runs.
+    fn only(&mut self, job_id: i64, claim: &FireClaim) {
+        let here = (self.fired.len(), self.runs.len());
+        if let Some((planned, run)) = self.fresh.insert(job_id, here) {
+            let why = "skipped: it was late, and a newer fire was claimed with it";
+            skip(&mut self.runs[run], claim, why);
+            self.fired[planned] = Planned::Skipped(why.to_owned());
         }
     }
 
@@ -266,6 +306,7 @@ impl Plan {
             Planned::Skipped(why) => Fired::Skipped(why),
             Planned::Changed => Fired::Changed,
             Planned::Taken => Fired::Taken,
+            Planned::Busy => Fired::Busy,
         };
         self.fired.into_iter().map(fired).collect()
     }
@@ -332,25 +373,22 @@ fn seconds(claim: &FireClaim) -> Vec<NaiveDateTime> {
     seconds
 }
 
-macro_rules! claim_fires {
-    ($conn:ident, $claim:ident, $locked:ident, [$($wait:tt)*]) => {{
-        let here: i64 = gaia_nodes::table
-            .filter(gaia_nodes::id.eq(&$claim.node))
-            .count()
-            .get_result($conn)$($wait)*?;
-        if here == 0 {
-            return Ok(None);
-        }
-        let ids = job_ids($claim);
-        let jobs: Vec<JobRow> = $locked!(
-            job_center::table
-                .filter(job_center::id.eq_any(&ids))
-                .order(job_center::id)
-                .select(JobRow::as_select())
-        )
-        .load($conn)$($wait)*?;
-        let taken: Vec<TakenRow> = job_record::table
-            .filter(job_record::job_id.eq_any(&ids))
+/// Whether others have every fire.
+fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
+    let by_others = |(_, job_id, at, node, flag, _): &TakenRow| {
+        let is_ours = flag.is_none() && node.as_ref() == Some(&claim.node);
+        job_id.zip(*at).filter(|_| !is_ours)
+    };
+    let taken: HashSet<(i64, NaiveDateTime)> = taken.iter().filter_map(by_others).collect();
+    let is_taken = |fire: &Fire| fire.scheduled_at().is_some_and(|at| taken.contains(&(fire.job_id, at)));
+    claim.fires.iter().all(is_taken)
+}
+
+/// Records of these jobs at the seconds of a claim.
+macro_rules! taken {
+    ($ids:expr, $claim:ident) => {
+        job_record::table
+            .filter(job_record::job_id.eq_any($ids))
             .filter(job_record::scheduled_at.eq_any(seconds($claim)))
             .select((
                 job_record::id,
@@ -360,14 +398,45 @@ macro_rules! claim_fires {
                 job_record::job_result_flag,
                 job_record::log_id,
             ))
-            .load($conn)$($wait)*?;
+    };
+}
+
+macro_rules! claim_fires {
+    ($conn:ident, $claim:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        let here: i64 = gaia_nodes::table
+            .filter(gaia_nodes::id.eq(&$claim.node))
+            .count()
+            .get_result($conn)$($wait)*?;
+        if here == 0 {
+            return Ok(None);
+        }
+        // Who comes late locks nothing. What is free now may be taken before it is locked, and is looked at again.
+        let taken: Vec<TakenRow> = taken!(job_ids($claim), $claim).load($conn)$($wait)*?;
+        if all_taken($claim, &taken) {
+            return Ok(Some($claim.fires.iter().map(|_| Fired::Taken).collect()));
+        }
+        let ids = job_ids($claim);
+        let jobs: Vec<JobRow> = $lock!(
+            job_center::table
+                .filter(job_center::id.eq_any(&ids))
+                .order(job_center::id)
+                .select(JobRow::as_select())
+        )
+        .load($conn)$($wait)*?;
+        // What others have locked is passed over: it must not hold up the rest.
+        let busy: Vec<i64> = match jobs.len() == ids.len() {
+            true => Vec::new(),
+            false => job_center::table
+                .filter(job_center::id.eq_any(ids.iter().filter(|id| jobs.iter().all(|job| job.id != **id))))
+                .select(job_center::id)
+                .load($conn)$($wait)*?,
+        };
+        let taken: Vec<TakenRow> = taken!(&ids, $claim).load($conn)$($wait)*?;
         let open: Vec<(i64, Option<i64>)> = job_record::table
-            .filter(job_record::job_id.eq_any(&ids))
-            .filter(job_record::job_result_flag.is_null())
-            .filter(job_record::node_id.is_not_null())
+            .filter($open!(&ids))
             .select((job_record::id, job_record::job_id))
             .load($conn)$($wait)*?;
-        let (plan, jobs) = Plan::new($claim, Seen::new($claim, jobs, taken, open));
+        let (plan, jobs) = Plan::new($claim, Seen::new($claim, (jobs, busy), taken, open));
 
         for runs in parts(&plan.runs) {
             diesel::insert_into(job_record::table).values(runs).execute($conn)$($wait)*?;
@@ -375,8 +444,7 @@ macro_rules! claim_fires {
         let mine: Vec<(i64, Option<String>)> = match plan.begun.is_empty() {
             true => Vec::new(),
             false => job_record::table
-                .filter(job_record::job_id.eq_any(&plan.begun))
-                .filter(job_record::job_result_flag.is_null())
+                .filter($open!(&plan.begun))
                 .filter(job_record::node_id.eq(&$claim.node))
                 .select((job_record::id, job_record::log_id))
                 .load($conn)$($wait)*?,

@@ -63,37 +63,41 @@ impl Store {
 
     /// Makes a job what is handed in, its schedule beginning now.
     pub(crate) async fn update_job(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
-        let now = self.clock().now().naive_utc();
-        let (name, secret) = (job.job_name.clone(), job.hook_secret.clone());
-        let row = DefinedRow::new(job, now);
-        if let Some(holder) = self.holder_of_name(&name, Some(id)).await? {
+        let Some(known) = self.job(id).await? else {
+            return Ok(UpdateJob::NotFound);
+        };
+        let renamed = (known.job_name.0 != job.job_name).then(|| job.job_name.clone());
+        if let Some(name) = &renamed
+            && let Some(holder) = self.holder_of_name(name, Some(id)).await?
+        {
             return Ok(UpdateJob::NameTaken(holder));
         }
-        let mut lease = self.db.write().await?;
-        let updated = on_backend!(lease, |conn| {
-            let job = job_center::table.filter(job_center::id.eq(id));
-            match &secret {
-                SecretChange::Keep => diesel::update(job).set(&row).execute(conn).await,
-                SecretChange::Remove => {
-                    let none = job_center::hook_secret.eq(None::<String>);
-                    diesel::update(job).set((&row, none)).execute(conn).await
-                }
-                SecretChange::Set(secret) => {
-                    let secret = job_center::hook_secret.eq(secret);
-                    diesel::update(job).set((&row, secret)).execute(conn).await
-                }
-            }
-        });
-        drop(lease);
-        match updated.map_err(StoreError::from) {
-            Ok(0) => Ok(UpdateJob::NotFound),
-            Ok(_) => Ok(UpdateJob::Updated),
-            Err(StoreError::Duplicate(text)) => match self.holder_of_name(&name, Some(id)).await? {
+        match (self.change_job(id, job, renamed.clone()).await, renamed) {
+            (Ok(0), _) => Ok(UpdateJob::NotFound),
+            (Ok(_), _) => Ok(UpdateJob::Updated),
+            (Err(StoreError::Duplicate(text)), Some(name)) => match self.holder_of_name(&name, Some(id)).await? {
                 Some(holder) => Ok(UpdateJob::NameTaken(holder)),
                 None => Err(StoreError::Duplicate(text)),
             },
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
         }
+    }
+
+    async fn change_job(&self, id: i64, job: NewJob, renamed: Option<String>) -> Result<usize, StoreError> {
+        let secret = match &job.hook_secret {
+            SecretChange::Keep => None,
+            SecretChange::Remove => Some(job_center::hook_secret.eq(None)),
+            SecretChange::Set(secret) => Some(job_center::hook_secret.eq(Some(secret.clone()))),
+        };
+        let unique_name = renamed.map(|name| job_center::unique_name.eq(Some(name)));
+        let row = DefinedRow::new(job, self.clock().now().naive_utc());
+        let mut lease = self.db.write().await?;
+        Ok(on_backend!(lease, |conn| {
+            diesel::update(job_center::table.filter(job_center::id.eq(id)))
+                .set((&row, secret.clone(), unique_name.clone()))
+                .execute(conn)
+                .await
+        })?)
     }
 
     /// Deletes a job; answers whether it was there. Its records stay.
@@ -107,32 +111,22 @@ impl Store {
         Ok(removed > 0)
     }
 
-    /// Enables or disables a job; answers whether it was there. What was due while it was disabled is not missed.
+    /// Enables or disables a job; answers whether it was there. What was due while it was disabled is not missed; one that is
+    /// enabled already goes on as it was.
     pub(crate) async fn set_job_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut lease = self.db.write().await?;
         let changed = on_backend!(lease, |conn| {
+            let is_off = job_center::enabled.is_null().or(job_center::enabled.eq(0));
             let job = job_center::table.filter(job_center::id.eq(id));
-            match enabled {
-                // One that is enabled already goes on as it was.
-                true => {
-                    let disabled = job_center::enabled.is_null().or(job_center::enabled.eq(0));
-                    diesel::update(job.filter(disabled))
-                        .set((
-                            job_center::enabled.eq(1),
-                            job_center::scheduled_from.eq(now),
-                            job_center::update_time.eq(now),
-                        ))
-                        .execute(conn)
-                        .await
-                }
-                false => {
-                    diesel::update(job)
-                        .set((job_center::enabled.eq(0), job_center::update_time.eq(now)))
-                        .execute(conn)
-                        .await
-                }
-            }
+            diesel::update(job.filter(is_off.eq(enabled)))
+                .set((
+                    job_center::enabled.eq(i32::from(enabled)),
+                    job_center::scheduled_from.eq(enabled.then_some(now)),
+                    job_center::update_time.eq(now),
+                ))
+                .execute(conn)
+                .await
         })?;
         drop(lease);
         Ok(changed > 0 || self.job(id).await?.is_some())
@@ -144,6 +138,7 @@ impl Store {
             diesel::insert_into(job_center::table)
                 .values((
                     row.clone(),
+                    job_center::unique_name.eq(&row.job_name),
                     job_center::hook_secret.eq(secret),
                     job_center::create_time.eq(now),
                 ))

@@ -36,34 +36,46 @@ impl RunEnd {
     }
 }
 
-/// Rows in the order in which everybody locks them.
-fn in_order(ends: &[RunEnd]) -> Vec<&RunEnd> {
-    let mut ends: Vec<&RunEnd> = ends.iter().collect();
-    ends.sort_unstable_by_key(|end| end.run_id);
-    ends
+/// What is to be written.
+pub(super) struct Ending {
+    /// In the order in which everybody writes them.
+    ends: Vec<RunEnd>,
+    /// Jobs that may have no open run any more.
+    jobs: Vec<i64>,
 }
 
-fn job_ids(ends: &[RunEnd]) -> Vec<i64> {
-    let mut ids: Vec<i64> = ends.iter().map(|end| end.job_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
+/// What was written.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The runs whose ends were written.
+    pub(crate) runs: Vec<i64>,
+    /// Jobs that somebody had locked: whether they wait again is to be seen later.
+    pub(crate) unsettled: Vec<i64>,
 }
 
-/// Answers with the runs whose end was written. The jobs are locked first, as by a claim: a run that begins meanwhile is
-/// seen, or waits.
+impl Ending {
+    pub(super) fn new(mut ends: Vec<RunEnd>, mut jobs: Vec<i64>) -> Self {
+        ends.sort_unstable_by_key(|end| end.run_id);
+        jobs.extend(ends.iter().map(|end| end.job_id));
+        jobs.sort_unstable();
+        jobs.dedup();
+        Self { ends, jobs }
+    }
+}
+
+/// The jobs are locked first, as by a claim, so that no run of them begins in between. Those that others have locked are passed
+/// over: the ends of their runs are written all the same.
 macro_rules! end_runs {
-    ($conn:ident, $ends:ident, $locked:ident, [$($wait:tt)*]) => {{
-        let ids = job_ids($ends);
-        let _locked: Vec<i64> = $locked!(
+    ($conn:ident, $ending:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        let locked: Vec<i64> = $lock!(
             job_center::table
-                .filter(job_center::id.eq_any(&ids))
+                .filter(job_center::id.eq_any(&$ending.jobs))
                 .order(job_center::id)
                 .select(job_center::id)
         )
         .load($conn)$($wait)*?;
-        let mut written = Vec::with_capacity($ends.len());
-        for end in in_order($ends) {
+        let mut runs = Vec::with_capacity($ending.ends.len());
+        for end in &$ending.ends {
             let open = job_record::table
                 .filter(job_record::id.eq(end.run_id))
                 .filter(job_record::node_id.eq(&end.node))
@@ -81,26 +93,29 @@ macro_rules! end_runs {
                 ))
                 .execute($conn)$($wait)*?;
             if changed > 0 {
-                written.push(end.run_id);
+                runs.push(end.run_id);
             }
         }
         let busy: Vec<Option<i64>> = job_record::table
-            .filter(job_record::job_id.eq_any(&ids))
-            .filter(job_record::job_result_flag.is_null())
-            .filter(job_record::node_id.is_not_null())
+            .filter($open!(&locked))
             .select(job_record::job_id)
             .load($conn)$($wait)*?;
-        let free: Vec<i64> = ids.into_iter().filter(|id| !busy.contains(&Some(*id))).collect();
-        if !free.is_empty() {
-            diesel::update(job_center::table.filter(job_center::id.eq_any(&free)))
-                .set((
-                    job_center::run_status.eq(RunStatus::Waiting.as_str()),
-                    job_center::update_time.eq(job_center::update_time),
-                ))
-                .execute($conn)$($wait)*?;
-        }
-        Ok(written)
+        let idle = locked.iter().filter(|id| !busy.contains(&Some(**id)));
+        diesel::update(job_center::table.filter(job_center::id.eq_any(idle)))
+            .set((
+                job_center::run_status.eq(RunStatus::Waiting.as_str()),
+                job_center::update_time.eq(job_center::update_time),
+            ))
+            .execute($conn)$($wait)*?;
+        let unsettled = match locked.len() == $ending.jobs.len() {
+            true => Vec::new(),
+            false => job_center::table
+                .filter(job_center::id.eq_any($ending.jobs.iter().filter(|id| !locked.contains(id))))
+                .select(job_center::id)
+                .load($conn)$($wait)*?,
+        };
+        Ok(Ended { runs, unsettled })
     }};
 }
 
-on_each_connection!(end_runs, [RunEnd], Vec<i64>);
+on_each_connection!(end_runs, Ending, Ended);

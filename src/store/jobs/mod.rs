@@ -13,11 +13,13 @@ mod sweep;
 
 pub(crate) use claim::{ClaimedRun, Fire, FireClaim, FireKind, Fired, REPLACED};
 pub(crate) use edit::{AddJob, UpdateJob};
-pub(crate) use finish::RunEnd;
+pub(crate) use finish::{Ended, RunEnd};
 pub(crate) use rows::{JobRow, ScheduleRow};
 pub(crate) use sweep::{Fingerprint, OpenRun, OrphanRun};
 
 use std::sync::Arc;
+
+use finish::Ending;
 
 use super::{Store, StoreError, transaction::transact};
 
@@ -36,15 +38,16 @@ impl Store {
         transact!(&self.db, claim, fires)
     }
 
-    /// Writes how runs ended, all in one transaction; answers with those that were written. A run that others have ended
-    /// changes nothing.
-    pub(crate) async fn end_runs(&self, ends: Arc<[RunEnd]>) -> Result<Vec<i64>, StoreError> {
-        let end = || async { self.end_once(&ends).await };
+    /// Writes how runs ended, all in one transaction. A run that others have ended changes nothing. These jobs, and `others`,
+    /// wait again, as far as none of their runs is open.
+    pub(crate) async fn end_runs(&self, ends: Vec<RunEnd>, others: Vec<i64>) -> Result<Ended, StoreError> {
+        let ending = Arc::new(Ending::new(ends, others));
+        let end = || async { self.end_once(&ending).await };
         self.retrying(end).await
     }
 
-    async fn end_once(&self, ends: &Arc<[RunEnd]>) -> Result<Vec<i64>, StoreError> {
-        transact!(&self.db, finish, ends)
+    async fn end_once(&self, ending: &Arc<Ending>) -> Result<Ended, StoreError> {
+        transact!(&self.db, finish, ending)
     }
 }
 

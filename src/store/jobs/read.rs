@@ -78,8 +78,16 @@ impl Store {
 
     /// The schedule of a job, if it is enabled.
     pub(crate) async fn job_schedule(&self, id: i64) -> Result<Option<ScheduleRow>, StoreError> {
-        let rows = self.job_schedules(id - 1, 1).await?;
-        Ok(rows.into_iter().find(|row| row.id == id))
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::id.eq(id))
+                .filter(job_center::enabled.ne(0))
+                .select(ScheduleRow::as_select())
+                .first(conn)
+                .await
+                .optional()
+        })?)
     }
 
     /// The runs of a job, newest first.
@@ -119,11 +127,13 @@ impl Store {
         let rows: Vec<RunRow> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(open.clone())
-                .order(job_record::id)
                 .select(RunRow::as_select())
                 .load(conn)
                 .await
         })?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        // Asked for an order, SQLite would rather read all records by their ids.
+        let mut runs: Vec<JobRecord> = rows.into_iter().map(Into::into).collect();
+        runs.sort_unstable_by_key(|run| run.id);
+        Ok(runs)
     }
 }

@@ -177,6 +177,21 @@ pub(crate) struct ScheduleRow {
     pub(crate) misfire_policy: Option<AnyText>,
     pub(crate) misfire_grace: Option<i32>,
     pub(crate) scheduled_from: Option<AnyTime>,
+    pub(crate) scheduled_by: Option<AnyText>,
+}
+
+impl ScheduleRow {
+    /// From when on its schedule holds; `None`: nobody has noted that of this expression and zone.
+    pub(crate) fn holds_from(&self) -> Option<DateTime<Utc>> {
+        let zone = self.time_zone.as_ref().map(|zone| zone.0.as_str());
+        let noted = self.scheduled_by.as_ref()?.0 == scheduled_by(&self.cron_expr.0, zone);
+        time(self.scheduled_from).filter(|_| noted)
+    }
+}
+
+/// What `scheduled_from` was noted for. `begin_schedules` writes the same in SQL.
+fn scheduled_by(expr: &str, zone: Option<&str>) -> String {
+    format!("{expr}|{}", zone.unwrap_or_default())
 }
 
 /// What the definition of a job writes, new or changed.
@@ -202,7 +217,7 @@ pub(super) struct DefinedRow {
     pub(super) hook_method: Option<String>,
     pub(super) hook_headers: Option<String>,
     pub(super) scheduled_from: Option<NaiveDateTime>,
-    pub(super) unique_name: Option<String>,
+    pub(super) scheduled_by: Option<String>,
 }
 
 impl DefinedRow {
@@ -212,7 +227,7 @@ impl DefinedRow {
         let seconds = |seconds: f64| Some(seconds as i32);
         let headers = (!job.hook_headers.is_empty()).then(|| serde_json::json!(job.hook_headers).to_string());
         Self {
-            unique_name: Some(job.job_name.clone()),
+            scheduled_by: Some(scheduled_by(&job.cron_expr, job.time_zone.as_deref())),
             job_name: job.job_name,
             job_type: job.job_type,
             cron_expr: job.cron_expr,

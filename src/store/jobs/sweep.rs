@@ -1,5 +1,6 @@
 //! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
 
+use std::collections::HashSet;
 #[cfg(feature = "sqlite")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -9,7 +10,7 @@ use diesel::{
     dsl::sql,
     expression::SqlLiteral,
     prelude::*,
-    sql_types::{BigInt, Bool},
+    sql_types::{BigInt, Bool, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
 
@@ -118,18 +119,22 @@ impl Store {
         })
     }
 
-    /// Notes that the schedules of these jobs hold from `now` on, where they did not before: what plain SQL has added,
-    /// changed or enabled has missed nothing.
+    /// Notes that the schedules of these jobs hold from `now` on: what plain SQL has added, changed or enabled has missed
+    /// nothing.
     pub(crate) async fn begin_schedules(&self, ids: &[i64], now: NaiveDateTime) -> Result<(), StoreError> {
+        let as_noted = match &self.db {
+            #[cfg(feature = "mysql")]
+            Db::Mysql(_) => "CONCAT(cron_expr, '|', COALESCE(time_zone, ''))",
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => "cron_expr || '|' || COALESCE(time_zone, '')",
+        };
         let begin = || async {
             let mut lease = self.db.write().await?;
             on_backend!(lease, |conn| {
-                let earlier = job_center::scheduled_from
-                    .is_null()
-                    .or(job_center::scheduled_from.lt(now));
-                diesel::update(job_center::table.filter(job_center::id.eq_any(ids)).filter(earlier))
+                diesel::update(job_center::table.filter(job_center::id.eq_any(ids)))
                     .set((
                         job_center::scheduled_from.eq(now),
+                        job_center::scheduled_by.eq(sql::<Nullable<Text>>(as_noted)),
                         job_center::update_time.eq(job_center::update_time),
                     ))
                     .execute(conn)
@@ -140,10 +145,41 @@ impl Store {
         self.retrying(begin).await
     }
 
-    /// Jobs that are said to run although none of their runs is open, as a killed process of another framework leaves them,
-    /// wait.
+    /// Forgets from when on the schedules of disabled jobs hold: enabled by whatever hand, they begin anew.
+    pub(crate) async fn end_schedules(&self) -> Result<(), StoreError> {
+        let end = || async {
+            let mut lease = self.db.write().await?;
+            let ids: Vec<i64> = on_backend!(lease, |conn| {
+                job_center::table
+                    .filter(job_center::enabled.is_null().or(job_center::enabled.eq(0)))
+                    .filter(job_center::scheduled_from.is_not_null())
+                    .order(job_center::id)
+                    .select(job_center::id)
+                    .load(conn)
+                    .await
+            })?;
+            for ids in ids.chunks(500) {
+                on_backend!(lease, |conn| {
+                    let disabled = job_center::enabled.is_null().or(job_center::enabled.eq(0));
+                    diesel::update(job_center::table.filter(job_center::id.eq_any(ids)).filter(disabled))
+                        .set((
+                            job_center::scheduled_from.eq(None::<NaiveDateTime>),
+                            job_center::update_time.eq(job_center::update_time),
+                        ))
+                        .execute(conn)
+                        .await
+                })?;
+            }
+            Ok(())
+        };
+        self.retrying(end).await
+    }
+
+    /// Jobs that are said to run although none of their runs is open wait. A killed process of another framework leaves such,
+    /// and so does an end that was written while somebody had the job locked.
     pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
-        let mut lease = self.db.write().await?;
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
         let running: Vec<i64> = on_backend!(lease, |conn| {
             job_center::table
                 .filter(job_center::run_status.eq(RunStatus::Running.as_str()))
@@ -152,40 +188,45 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        for id in running {
-            let open = diesel::dsl::exists(
-                job_record::table
-                    .filter(job_record::job_id.eq(id))
-                    .filter(job_record::job_result_flag.is_null())
-                    .filter(job_record::node_id.is_not_null()),
-            );
-            on_backend!(lease, |conn| {
-                diesel::update(job_center::table.filter(job_center::id.eq(id)))
-                    .filter(diesel::dsl::not(open))
-                    .set((
-                        job_center::run_status.eq(RunStatus::Waiting.as_str()),
-                        job_center::update_time.eq(job_center::update_time),
-                    ))
-                    .execute(conn)
-                    .await
-            })?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        let busy: HashSet<Option<i64>> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .select(job_record::job_id)
+                .load(conn)
+                .await
+        })?
+        .into_iter()
+        .collect();
+        drop(lease);
+        let idle: Vec<i64> = running.into_iter().filter(|id| !busy.contains(&Some(*id))).collect();
+        for ids in idle.chunks(500) {
+            self.end_runs(Vec::new(), ids.to_vec()).await?;
         }
         Ok(())
     }
 
     /// Asks for the open runs of a job to stop, and says why; answers how many there are.
     pub(crate) async fn cancel_job_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
+        let open: SqlLiteral<Bool> = sql(&match &self.db {
+            #[cfg(feature = "mysql")]
+            Db::Mysql(_) => format!("open_job = {job_id}"),
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => format!("job_id = {job_id} AND job_result_flag IS NULL AND node_id IS NOT NULL"),
+        });
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        Ok(on_backend!(lease, |conn| {
-            diesel::update(job_record::table)
-                .filter(job_record::job_id.eq(job_id))
-                .filter(job_record::job_result_flag.is_null())
-                .filter(job_record::node_id.is_not_null())
-                .set((job_record::cancel_reason.eq(reason), job_record::update_time.eq(now)))
-                .execute(conn)
-                .await
-        })?)
+        let cancel = || async {
+            let mut lease = self.db.write().await?;
+            Ok(on_backend!(lease, |conn| {
+                diesel::update(job_record::table.filter(open.clone()))
+                    .set((job_record::cancel_reason.eq(reason), job_record::update_time.eq(now)))
+                    .execute(conn)
+                    .await
+            })?)
+        };
+        self.retrying(cancel).await
     }
 
     /// The open runs of a node.
@@ -228,7 +269,6 @@ impl Store {
                         .filter(gaia_nodes::id.nullable().eq(job_record::node_id))
                         .select(gaia_nodes::id),
                 )))
-                .order(job_record::id)
                 .limit(limit)
                 .select((job_record::id, job_record::job_id, job_record::node_id))
                 .load(conn)
@@ -240,38 +280,5 @@ impl Store {
             node: node.unwrap_or_default(),
         };
         Ok(rows.into_iter().map(orphan).collect())
-    }
-
-    /// Deletes at most `limit` records of runs that ended before `before`; answers how many there were.
-    pub(crate) async fn prune_job_records(&self, before: NaiveDateTime, limit: i64) -> Result<usize, StoreError> {
-        let mut lease = self.db.read().await?;
-        let ids: Vec<i64> = on_backend!(lease, |conn| {
-            job_record::table
-                .filter(job_record::create_time.lt(before))
-                .filter(job_record::update_time.lt(before))
-                .filter(
-                    job_record::job_result_flag
-                        .is_not_null()
-                        .or(job_record::node_id.is_null()),
-                )
-                .order(job_record::create_time)
-                .limit(limit)
-                .select(job_record::id)
-                .load(conn)
-                .await
-        })?;
-        drop(lease);
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let delete = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
-                diesel::delete(job_record::table.filter(job_record::id.eq_any(&ids)))
-                    .execute(conn)
-                    .await
-            })?)
-        };
-        self.retrying(delete).await
     }
 }

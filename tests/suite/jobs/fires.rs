@@ -1,12 +1,18 @@
 //! When jobs fire.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use gaia_actors::{JobRecord, RunFlag, async_fn, prelude::*};
 
 use super::{echo, ended, flags, gate_job, gated, records, running, tested, tick};
-use crate::support::{Database, eventually};
+use crate::support::{Database, Tested, eventually};
 
 fn scheduled(records: &[JobRecord]) -> Vec<DateTime<Utc>> {
     records.iter().filter_map(|record| record.scheduled_at).collect()
@@ -206,5 +212,170 @@ async fn a_stop_lets_runs_end_and_records_what_it_cuts_off() {
             "待运行"
         );
     }
+    looker.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_change_that_plain_sql_makes_while_no_node_lives_has_missed_nothing() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let off = gaia.jobs().add_job(echo("off", "0 * * * * *")).await.expect("is added");
+    gaia.jobs().toggle_job(off, false).await.expect("is there");
+    let sql_off = gaia
+        .jobs()
+        .add_job(echo("off by SQL", "0 * * * * *"))
+        .await
+        .expect("is added");
+    let other = gaia
+        .jobs()
+        .add_job(echo("other", "0 0 0 1 1 *"))
+        .await
+        .expect("is added");
+    database.execute(&format!("UPDATE job_center SET enabled = 0 WHERE id = {sql_off}"));
+    settled(&gaia.jobs(), 1).await;
+    eventually("that it is noted", async || {
+        let noted = format!("SELECT COUNT(*) FROM job_center WHERE id = {sql_off} AND scheduled_from IS NULL");
+        (database.number(&noted) == 1).then_some(())
+    })
+    .await;
+    gaia.stop().await.expect("stops");
+    // An hour passes; then they are enabled, and one has another schedule.
+    let away = database.in_seconds(-3_000);
+    database.execute(&format!(
+        "UPDATE job_center SET scheduled_from = {away} WHERE id = {other};
+         UPDATE job_center SET enabled = 1 WHERE id IN ({off}, {sql_off});
+         UPDATE job_center SET cron_expr = '0 * * * * *' WHERE id = {other}"
+    ));
+    let gaia = running(&database).await;
+    let witness = gaia
+        .jobs()
+        .add_job(echo("witness", "* * * * * *"))
+        .await
+        .expect("is added");
+    let since = ended(&gaia.jobs(), witness, 3).await[0].scheduled_at;
+    for id in [off, sql_off, other] {
+        // A minute may just have begun.
+        let made_up = records(&gaia.jobs(), id)
+            .await
+            .into_iter()
+            .find(|record| record.scheduled_at < since);
+        assert!(made_up.is_none(), "{made_up:?}");
+    }
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn of_late_fires_that_may_not_overlap_the_newest_runs() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let forbid = jobs.add_job(echo("forbid", "* * * * * *")).await.expect("is added");
+    let replace = echo("replace", "* * * * * *").overlap(OverlapPolicy::Replace);
+    let replace = jobs.add_job(replace).await.expect("is added");
+    let allow = echo("allow", "* * * * * *").overlap(OverlapPolicy::Allow);
+    let allow = jobs.add_job(allow).await.expect("is added");
+    settled(&jobs, 3).await;
+    test.advance(Duration::from_secs(5));
+    for id in [forbid, replace] {
+        let late = ended(&jobs, id, 5).await;
+        let mut expected = [Some(RunFlag::Skipped); 5];
+        expected[4] = Some(RunFlag::Success);
+        assert_eq!(flags(&late), expected);
+        for pair in late.windows(2) {
+            assert_eq!(pair[1].previous_at, pair[0].scheduled_at);
+        }
+    }
+    assert_eq!(flags(&ended(&jobs, allow, 5).await), [Some(RunFlag::Success); 5]);
+}
+
+#[actix_rt::test]
+async fn no_more_runs_than_there_may_be_are_begun() {
+    let options = JobsOptions::default().max_running(2);
+    let test = Tested::start(Gaia::builder().jobs(options)).await;
+    let jobs = test.jobs();
+    let job = gate_job("x", "* * * * * *").overlap(OverlapPolicy::Allow);
+    let (id, gate) = gated(&jobs, test.registry(), job).await;
+    settled(&jobs, 1).await;
+    test.advance(Duration::from_secs(5));
+    gate.entered(2).await;
+    tick(&test).await;
+    assert_eq!((gate.inside(), jobs.status().await.expect("answers").running), (2, 2));
+    gate.let_pass(6);
+    ended(&jobs, id, 6).await;
+    assert_eq!(gate.most(), 2);
+}
+
+#[actix_rt::test]
+async fn an_attempt_whose_thread_is_blocked_by_others_is_made_again_elsewhere() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let tries = Arc::new(AtomicU32::new(0));
+    let tried = Arc::clone(&tries);
+    // The first attempt blocks its thread for longer than its time.
+    let flaky = async_fn(async move |_: TaskContext, _: serde_json::Value| {
+        if tried.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        Ok("done")
+    });
+    gaia.registry().register("Demo", "Flaky", flaky).await.expect("is new");
+    let job = NewJob::cron_job("flaky", "@yearly", "Demo", "Flaky")
+        .timeout(Duration::from_secs(1))
+        .max_retry(1);
+    let id = jobs.add_job(job).await.expect("is added");
+    let run = jobs.execute_job_immediately(id).await.expect("runs");
+    let run = jobs
+        .wait_for_run(run.id, Duration::from_secs(30))
+        .await
+        .expect("comes to an end");
+    assert_eq!((super::flag(&run), run.attempt), (Some(RunFlag::Success), Some(2)));
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_job_whose_handler_still_blocks_a_thread_gets_no_other() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let blocks = async_fn(async |_: TaskContext, _: serde_json::Value| {
+        std::thread::sleep(Duration::from_secs(6));
+        Ok(())
+    });
+    gaia.registry().register("Demo", "Block", blocks).await.expect("is new");
+    let job = NewJob::cron_job("block", "@yearly", "Demo", "Block").timeout(Duration::from_secs(1));
+    let id = jobs.add_job(job).await.expect("is added");
+    let mut errors = Vec::new();
+    for _ in 0..2 {
+        let run = jobs.execute_job_immediately(id).await.expect("is claimed");
+        let run = jobs
+            .wait_for_run(run.id, Duration::from_secs(5))
+            .await
+            .expect("comes to an end");
+        errors.push(run.run_err.expect("has one"));
+    }
+    assert_eq!(errors[0], "timed out after 1s");
+    assert!(errors[1].contains("still blocks its thread"), "{}", errors[1]);
+    gaia.stop_within(Duration::ZERO).await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_run_that_is_asked_for_during_a_stop_is_waited_for_or_refused() {
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let jobs = gaia.jobs();
+    let id = jobs
+        .add_job(echo("x", "@yearly").overlap(OverlapPolicy::Allow))
+        .await
+        .expect("is added");
+    let asking = (0..20).map(|_| jobs.execute_job_immediately(id));
+    let asked = futures_util::future::join(futures_util::future::join_all(asking), gaia.stop());
+    let (asked, stopped) = asked.await;
+    stopped.expect("stops");
+    let claimed = asked.iter().filter(|asked| asked.is_ok()).count();
+    let looker = database.builder().start().await.expect("starts");
+    let records = records(&looker.jobs(), id).await;
+    assert!(records.iter().all(|record| !record.is_open()), "{records:?}");
+    assert!(records.len() >= claimed);
     looker.stop().await.expect("stops");
 }
