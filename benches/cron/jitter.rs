@@ -23,9 +23,6 @@ use crate::{
     verdict,
 };
 
-/// Seconds between two bursts.
-const EVERY: u32 = 3;
-
 /// How long a round may last that does not come to its end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -105,9 +102,9 @@ fn cases(options: &Options) -> [Case; 2] {
     let many = Case {
         what: "many in one second",
         jobs: options.burst,
-        expression: format!("'*/{EVERY} * * * * *'"),
+        expression: format!("'*/{} * * * * *'", options.every),
         rounds: options.bursts,
-        every: EVERY,
+        every: options.every,
         aim: 250.0,
     };
     [one, many]

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo bench --bench cron --all-features -- [--part schedule ticks jitter] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…] [--rounds 7] [--millis 20]
-//!     [--jobs 1000 10000 100000] [--seconds 30] [--burst 1000] [--bursts 10]
+//!     [--jobs 1000 10000 100000] [--seconds 30] [--burst 1000] [--bursts 10] [--every 3]
 //! ```
 //!
 //! `schedule`: calls a second beside the crates `croner` and `cron`. All sides take turns in one process; each figure is the
@@ -51,6 +51,9 @@ struct Options {
     /// jitter: how often they are.
     #[arg(long, default_value_t = 10)]
     bursts: usize,
+    /// jitter: seconds between two bursts.
+    #[arg(long, default_value_t = 3)]
+    every: u32,
     /// Write each figure to this file as well, one JSON object to a line.
     #[arg(long)]
     json: Option<PathBuf>,

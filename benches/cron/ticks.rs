@@ -4,6 +4,8 @@
 //! ask a node what one tick has cost, so it is the CPU time of the whole process that is looked at, in two windows of each
 //! second: the 150 ms around its beginning, when the tick is, and the rest, when every third second there is a look for
 //! changed rows. What a row for 0 jobs says is the node's own: heartbeat, timers, and this measurement.
+//!
+//! At the end one row is changed by plain SQL, which makes the node read all of them again.
 
 use std::{
     env, fs,
@@ -30,9 +32,10 @@ use crate::{
 /// Milliseconds.
 const START_AIM: f64 = 5_000.0;
 const TICK_AIM: f64 = 1.0;
+const CHANGE_AIM: f64 = 5_000.0;
 
 /// A node is busier right after its start.
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Seconds between two looks.
 const LOOK: f64 = 3.0;
@@ -65,6 +68,7 @@ struct Measured {
     noted: Option<f64>,
     peak_memory: f64,
     idle: Option<Idle>,
+    change: Option<Change>,
 }
 
 /// Milliseconds of CPU time of the process, or of waiting.
@@ -76,6 +80,15 @@ struct Idle {
     look_statements: f64,
     /// All in all, in one second.
     second: f64,
+}
+
+/// Milliseconds.
+#[derive(Serialize, Deserialize)]
+struct Change {
+    /// From the commit until it took effect.
+    effect: f64,
+    /// CPU time of the process, less what it takes when it is idle.
+    used: f64,
 }
 
 #[derive(Serialize)]
@@ -104,6 +117,8 @@ pub(crate) async fn run(databases: &[String], options: &Options, lines: &mut Lin
         "look, CPU",
         "look, statements",
         "CPU in 1 s",
+        "a change, CPU",
+        "takes effect (aim < 5 s)",
         "aims",
     ]);
     for database in databases {
@@ -193,7 +208,10 @@ fn row(figures: &Figures<'_>) -> Vec<String> {
         format!("{:.0} ms ({noted:.0} ms)", first.start)
     });
     let idle = |figure: fn(&Idle) -> f64| or_dash(again.idle.as_ref().map(|idle| millis(figure(idle))));
-    let tick = again.idle.as_ref().map_or(f64::NAN, |idle| idle.tick);
+    let change = |figure: fn(&Change) -> f64| or_dash(again.change.as_ref().map(|change| millis(figure(change))));
+    let mut verdicts = vec![verdict(again.start, START_AIM)];
+    verdicts.extend(again.idle.as_ref().map(|idle| verdict(idle.tick, TICK_AIM)));
+    verdicts.extend(again.change.as_ref().map(|change| verdict(change.effect, CHANGE_AIM)));
     vec![
         figures.database.to_owned(),
         figures.jobs.to_string(),
@@ -207,7 +225,9 @@ fn row(figures: &Figures<'_>) -> Vec<String> {
         idle(|idle| idle.look),
         idle(|idle| idle.look_statements),
         idle(|idle| idle.second),
-        format!("{}, {}", verdict(again.start, START_AIM), verdict(tick, TICK_AIM)),
+        change(|change| change.used),
+        change(|change| change.effect),
+        verdicts.join(", "),
     ]
 }
 
@@ -226,21 +246,24 @@ pub(crate) async fn child(url: &str, options: &Options) -> Result<()> {
     let gaia = start(url, noting(|_| ())).await?;
     let longest_answer = wait_until_scheduled(&gaia.jobs(), jobs).await?;
     let start = millis(began.elapsed());
-    let noted = match options.first {
-        true => Some(wait_until_noted(url, began).await?),
-        false => None,
-    };
-    let idle = match options.first {
-        true => None,
-        false => Some(idle(options.seconds).await?),
-    };
-    let measured = Measured {
+    let mut measured = Measured {
         start,
         longest_answer,
-        noted,
-        peak_memory: peak_memory()?,
-        idle,
+        noted: None,
+        peak_memory: 0.0,
+        idle: None,
+        change: None,
     };
+    if options.first {
+        measured.noted = Some(wait_until_noted(url, began).await?);
+    } else {
+        let idle = idle(options.seconds).await?;
+        if jobs > 0 {
+            measured.change = Some(change(url, &gaia.jobs(), idle.second).await?);
+        }
+        measured.idle = Some(idle);
+    }
+    measured.peak_memory = peak_memory()?;
     println!("{}", serde_json::to_string(&measured)?);
     gaia.stop().await?;
     Ok(())
@@ -295,6 +318,23 @@ async fn idle(seconds: usize) -> Result<Idle> {
         look: (all - (tick + rest) * elapsed) / looks,
         look_statements: millis(Duration::from_micros(statements)) / looks,
         second,
+    })
+}
+
+/// Disables a job by plain SQL and waits until the node knows. An idle second takes `second` milliseconds of CPU time.
+async fn change(url: &str, jobs: &Jobs, second: f64) -> Result<Change> {
+    let mut plain = Plain::connect(Kind::of(url)?, url).await?;
+    let before = jobs.status().await?.scheduled;
+    let disable = "UPDATE job_center SET enabled = 0 WHERE job_name = 'job 1'";
+    plain.run(disable).await?;
+    let (began, used) = (Instant::now(), cpu_time()?);
+    while jobs.status().await?.scheduled == before {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let (effect, used) = (began.elapsed(), cpu_time()? - used);
+    Ok(Change {
+        effect: millis(effect),
+        used: millis(used) - second * effect.as_secs_f64(),
     })
 }
 
