@@ -27,6 +27,10 @@ faults *args:
 claim-cost *args:
     cargo bench --all-features --bench claim -- {{args}}
 
+# What cron costs: schedules beside two crates, idle jobs, late starts
+cron-cost *args:
+    cargo bench --all-features --bench cron -- {{args}}
+
 # Throughput beside the bare statements
 bench *args:
     cargo bench --bench throughput -- {{args}}
