@@ -2,7 +2,8 @@
 //!
 //! One job that is due every second, then many that are due in the same second. A start is late by what the wall clock says
 //! when the handler is called, less the second for which it was due. The records of the runs say the same by the node's
-//! clock, which follows a server's: where the two disagree, the server's clock is another one.
+//! clock, which follows a server's: where the two disagree, the server's clock is another one. Of fewer than 100 runs the
+//! 99th percentile is the longest.
 
 use std::{
     collections::BTreeMap,
