@@ -128,9 +128,7 @@ async fn measure(place: &mut Place, case: &Case) -> Result<Figures> {
     let skipped = gaia.jobs().status().await?.skipped;
     gaia.stop().await?;
 
-    let starts = starts.lock().unwrap_or_else(PoisonError::into_inner);
-    let measured: Starts = complete(&starts, case).skip(1).take(case.rounds).collect();
-    drop(starts);
+    let measured = measured(&starts, case);
     let recorded = recorded(place, &measured).await?;
     Ok(Figures {
         part: "jitter",
@@ -143,6 +141,12 @@ async fn measure(place: &mut Place, case: &Case) -> Result<Figures> {
         skipped,
         aim_p99: case.aim,
     })
+}
+
+/// All rounds but the first.
+fn measured(starts: &Mutex<Starts>, case: &Case) -> Starts {
+    let starts = starts.lock().unwrap_or_else(PoisonError::into_inner);
+    complete(&starts, case).skip(1).take(case.rounds).collect()
 }
 
 /// The seconds in which all jobs have started.

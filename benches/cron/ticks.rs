@@ -237,7 +237,7 @@ pub(crate) async fn child(url: &str, options: &Options) -> Result<()> {
     set_default_instrumentation(|| {
         let mut begun = None;
         Some(Box::new(move |event: InstrumentationEvent<'_>| {
-            note(&event, &mut begun)
+            note(&event, &mut begun);
         }))
     })?;
     let jobs = options.jobs.first().copied().unwrap_or_default();
@@ -299,7 +299,7 @@ async fn idle(seconds: usize) -> Result<Idle> {
     let (mut ticks, mut rests) = (Vec::new(), Vec::new());
     let statements = STATEMENTS.load(Ordering::Relaxed);
     let (began, mut used) = (Instant::now(), cpu_time()?);
-    let mut since = |now: Duration| millis(now - std::mem::replace(&mut used, now));
+    let mut since = |now: Duration| millis(now.saturating_sub(std::mem::replace(&mut used, now)));
     for _ in 0..seconds {
         until(TICK_END).await;
         ticks.push(since(cpu_time()?));
@@ -332,7 +332,7 @@ async fn change(url: &str, jobs: &Jobs, second: f64) -> Result<Change> {
     while jobs.status().await?.scheduled == before {
         sleep(Duration::from_millis(50)).await;
     }
-    let (effect, used) = (began.elapsed(), cpu_time()? - used);
+    let (effect, used) = (began.elapsed(), cpu_time()?.saturating_sub(used));
     Ok(Change {
         effect: millis(effect),
         used: millis(used) - second * effect.as_secs_f64(),
@@ -376,7 +376,6 @@ fn peak_memory() -> Result<f64> {
 
 /// Of all threads of this process, also of those that have ended.
 #[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere it fails")]
 fn cpu_time() -> Result<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?);
