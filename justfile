@@ -31,13 +31,13 @@ faults *args:
 claim-cost *args:
     cargo bench --all-features --bench claim -- {{args}}
 
+# What cron costs: schedules beside two crates, idle jobs, late starts
+cron-cost *args:
+    cargo bench --all-features --bench cron -- {{args}}
+
 # Throughput beside the bare statements
 bench *args:
     cargo bench --bench throughput -- {{args}}
-
-# Schedules beside two crates, cost of a tick, jitter of fires
-bench-cron *args:
-    cargo bench --all-features --bench cron -- {{args}}
 
 # Licences, advisories, sources
 deny:

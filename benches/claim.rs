@@ -14,10 +14,8 @@
 //! it knows the table as it is, which PostgreSQL and InnoDB see to by themselves after a while, and SQLite when somebody runs
 //! ANALYZE.
 
-#![cfg_attr(
-    not(any(feature = "postgres", feature = "mysql")),
-    allow(clippy::unused_async, reason = "SQLite answers at once")
-)]
+#[path = "common/database.rs"]
+mod database;
 
 use std::{
     collections::BTreeMap,
@@ -26,22 +24,13 @@ use std::{
 };
 
 use clap::Parser;
-use diesel::{
-    QueryableByName,
-    backend::Backend,
-    connection::{InstrumentationEvent, set_default_instrumentation},
-    deserialize::{self, FromSql},
-    row::NamedRow,
-    sql_types,
-};
+use database::{Home, Kind, Plain, Result, databases_of_this_build};
+use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
 use gaia_actors::{
     Clock, Outcome,
     prelude::*,
     store::{Claim, Store},
 };
-use tempfile::TempDir;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const THEME: &str = "bench";
 /// Has a history, and nothing that waits.
@@ -87,13 +76,6 @@ struct Options {
     bench: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Sqlite,
-    Postgres,
-    Mysql,
-}
-
 /// One database, its store, and a connection for plain SQL.
 struct Side {
     kind: Kind,
@@ -120,21 +102,13 @@ async fn main() -> Result<()> {
         false => options.database.clone(),
     };
     for database in databases {
-        let names = ["empty", "full"].map(|side| format!("gaia_{side}_{:012x}", fastrand::u64(..1 << 48)));
+        let names = ["empty", "full"].map(database::name);
         let home = Home::new(&database)?;
         let measured = measure(&home, &names, &options).await;
         home.remove(&names).await?;
         measured?;
     }
     Ok(())
-}
-
-fn databases_of_this_build() -> Vec<String> {
-    let server = |is_built: bool, variable: &str| std::env::var(variable).ok().filter(|_| is_built);
-    let sqlite = cfg!(feature = "sqlite").then(|| "sqlite".to_owned());
-    let postgres = server(cfg!(feature = "postgres"), "GAIA_BENCH_POSTGRES_URL");
-    let mysql = server(cfg!(feature = "mysql"), "GAIA_BENCH_MYSQL_URL");
-    [sqlite, postgres, mysql].into_iter().flatten().collect()
 }
 
 async fn measure(home: &Home, names: &[String; 2], options: &Options) -> Result<()> {
@@ -545,75 +519,6 @@ fn note(event: &InstrumentationEvent<'_>) {
 
 // ---- databases ----
 
-/// Where databases are made.
-struct Home {
-    kind: Kind,
-    /// Of a user who may create databases.
-    url: String,
-    /// Of SQLite's files.
-    folder: TempDir,
-}
-
-impl Home {
-    fn new(database: &str) -> Result<Self> {
-        let (scheme, rest) = database.split_once(':').unwrap_or((database, ""));
-        let kind = match scheme {
-            "sqlite" => Kind::Sqlite,
-            "postgres" | "postgresql" => Kind::Postgres,
-            "mysql" | "mariadb" => Kind::Mysql,
-            _ => return Err(format!("{scheme:?} is no kind of database: sqlite, postgres or mysql").into()),
-        };
-        let folder = match kind {
-            Kind::Sqlite if !rest.is_empty() => TempDir::new_in(rest)?,
-            _ => TempDir::new()?,
-        };
-        let url = database.to_owned();
-        Ok(Self { kind, url, folder })
-    }
-
-    fn url_of(&self, name: &str) -> Result<String> {
-        if self.kind == Kind::Sqlite {
-            return Ok(format!("sqlite:{}", self.folder.path().join(name).display()));
-        }
-        let (url, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
-        let (server, _) = url.rsplit_once('/').ok_or("the URL names no database")?;
-        let joint = if query.is_empty() { "" } else { "?" };
-        Ok(format!("{server}/{name}{joint}{query}"))
-    }
-
-    async fn create(&self, name: &str) -> Result<()> {
-        if self.kind == Kind::Sqlite {
-            return Ok(());
-        }
-        let mut admin = self.admin().await?;
-        admin.run(&format!("CREATE DATABASE {name}")).await?;
-        if self.kind == Kind::Postgres {
-            // Small tables have no such thing: a scan that goes on where the last one stopped would hide a bad plan.
-            let alter = format!("ALTER DATABASE {name} SET synchronize_seqscans = off");
-            admin.run(&alter).await?;
-        }
-        Ok(())
-    }
-
-    /// SQLite's files go with their folder.
-    async fn remove(&self, names: &[String]) -> Result<()> {
-        let how = match self.kind {
-            Kind::Sqlite => return Ok(()),
-            Kind::Postgres => " WITH (FORCE)",
-            Kind::Mysql => "",
-        };
-        let mut admin = self.admin().await?;
-        for name in names {
-            admin.run(&format!("DROP DATABASE IF EXISTS {name}{how}")).await?;
-        }
-        Ok(())
-    }
-
-    async fn admin(&self) -> Result<Plain> {
-        Plain::connect(self.kind, &self.url).await
-    }
-}
-
 async fn side(home: &Home, name: &str) -> Result<Side> {
     home.create(name).await?;
     let url = home.url_of(name)?;
@@ -623,13 +528,7 @@ async fn side(home: &Home, name: &str) -> Result<Side> {
     let node = "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
                 VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 20000, '[]')";
     plain.run(node).await?;
-    if home.kind == Kind::Mysql {
-        let limit = match plain.is_mariadb(home.kind).await? {
-            true => "max_recursive_iterations",
-            false => "cte_max_recursion_depth",
-        };
-        plain.run(&format!("SET SESSION {limit} = {CHUNK}")).await?;
-    }
+    plain.allow_recursion(home.kind, CHUNK).await?;
     Ok(Side {
         kind: home.kind,
         url,
@@ -637,111 +536,4 @@ async fn side(home: &Home, name: &str) -> Result<Side> {
         plain,
         figures: Figures::default(),
     })
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Mysql => "mysql",
-        }
-    }
-
-    fn version(self) -> &'static str {
-        match self {
-            Self::Sqlite => "SELECT sqlite_version() AS line",
-            Self::Postgres | Self::Mysql => "SELECT version() AS line",
-        }
-    }
-
-    /// The time so many seconds from now, in UTC.
-    fn time(self, seconds: &str) -> String {
-        match self {
-            Self::Sqlite => format!("strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds')"),
-            Self::Postgres => format!("(now() AT TIME ZONE 'UTC') + ({seconds}) * interval '1 second'"),
-            Self::Mysql => format!("UTC_TIMESTAMP(6) + INTERVAL ({seconds}) SECOND"),
-        }
-    }
-}
-
-/// A connection for plain SQL.
-enum Plain {
-    #[cfg(feature = "sqlite")]
-    Sqlite(Box<diesel::SqliteConnection>),
-    #[cfg(feature = "postgres")]
-    Postgres(Box<diesel_async::AsyncPgConnection>),
-    #[cfg(feature = "mysql")]
-    Mysql(Box<diesel_async::AsyncMysqlConnection>),
-}
-
-impl Plain {
-    async fn connect(kind: Kind, url: &str) -> Result<Self> {
-        match kind {
-            #[cfg(feature = "sqlite")]
-            Kind::Sqlite => {
-                let file = url.strip_prefix("sqlite:").unwrap_or(url);
-                let mut conn = <diesel::SqliteConnection as diesel::Connection>::establish(file)?;
-                diesel::connection::SimpleConnection::batch_execute(&mut conn, "PRAGMA busy_timeout = 20000")?;
-                Ok(Self::Sqlite(Box::new(conn)))
-            }
-            #[cfg(feature = "postgres")]
-            Kind::Postgres => {
-                let conn = <diesel_async::AsyncPgConnection as diesel_async::AsyncConnection>::establish(url);
-                Ok(Self::Postgres(Box::new(conn.await?)))
-            }
-            #[cfg(feature = "mysql")]
-            Kind::Mysql => {
-                let conn = <diesel_async::AsyncMysqlConnection as diesel_async::AsyncConnection>::establish(url);
-                Ok(Self::Mysql(Box::new(conn.await?)))
-            }
-            #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
-            _ => Err(format!("this build has no {}", kind.name()).into()),
-        }
-    }
-
-    async fn run(&mut self, sql: &str) -> Result<()> {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(conn) => diesel::connection::SimpleConnection::batch_execute(&mut **conn, sql)?,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(conn) => diesel_async::SimpleAsyncConnection::batch_execute(&mut **conn, sql).await?,
-            #[cfg(feature = "mysql")]
-            Self::Mysql(conn) => diesel_async::SimpleAsyncConnection::batch_execute(&mut **conn, sql).await?,
-        }
-        Ok(())
-    }
-
-    async fn lines(&mut self, sql: &str) -> Result<Vec<String>> {
-        let query = diesel::sql_query(sql);
-        let lines: Vec<Line> = match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(conn) => diesel::RunQueryDsl::load(query, &mut **conn)?,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(conn) => diesel_async::RunQueryDsl::load(query, &mut **conn).await?,
-            #[cfg(feature = "mysql")]
-            Self::Mysql(conn) => diesel_async::RunQueryDsl::load(query, &mut **conn).await?,
-        };
-        Ok(lines.into_iter().map(|line| line.0).collect())
-    }
-
-    async fn is_mariadb(&mut self, kind: Kind) -> Result<bool> {
-        Ok(kind == Kind::Mysql && self.lines(kind.version()).await?.join("").contains("MariaDB"))
-    }
-}
-
-/// The one column of text that matters, whatever the database calls it.
-struct Line(String);
-
-impl<DB: Backend> QueryableByName<DB> for Line
-where
-    String: FromSql<sql_types::Text, DB>,
-{
-    fn build<'a>(row: &impl NamedRow<'a, DB>) -> deserialize::Result<Self> {
-        let text = |column: &&str| NamedRow::get::<sql_types::Text, String>(row, column).ok();
-        let text = ["line", "QUERY PLAN", "detail", "ANALYZE", "EXPLAIN", "Value"]
-            .iter()
-            .find_map(text);
-        text.map(Self).ok_or_else(|| "no column of text".into())
-    }
 }

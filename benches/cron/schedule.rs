@@ -11,8 +11,9 @@ use chrono_tz::Tz;
 use comfy_table::Table;
 use croner::parser::{CronParser, Seconds};
 use gaia_actors::{Schedule, ScheduleForm};
+use serde::Serialize;
 
-use crate::{Options, Result, median};
+use crate::{Lines, Options, database::Result, median};
 
 /// Written so that the three crates mean the same by it.
 const EXPRESSIONS: [(&str, Tz); 8] = [
@@ -29,7 +30,19 @@ const EXPRESSIONS: [(&str, Tz); 8] = [
 /// Ours, croner, cron.
 const SIDES: [&str; 3] = ["ours", "croner", "cron"];
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+/// Calls a second.
+#[derive(Serialize)]
+struct Figures {
+    part: &'static str,
+    what: &'static str,
+    expression: &'static str,
+    zone: &'static str,
+    ours: f64,
+    croner: f64,
+    cron: f64,
+}
+
+pub(crate) fn run(options: &Options, lines: &mut Lines) -> Result<()> {
     let mut table = Table::new();
     table.set_header([
         "",
@@ -50,7 +63,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 &mut || cron::Schedule::from_str(expr).is_ok(),
             ],
         );
-        table.add_row(row("parse", expr, zone, figures));
+        let figures = named("parse", expr, zone, figures);
+        lines.add(&figures)?;
+        table.add_row(row(&figures));
     }
     for (expr, zone) in EXPRESSIONS {
         let ours = Schedule::parse_in(expr, zone, ScheduleForm::SixFields)?;
@@ -71,7 +86,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 },
             ],
         );
-        table.add_row(row("next", expr, zone, figures));
+        let figures = named("next", expr, zone, figures);
+        lines.add(&figures)?;
+        table.add_row(row(&figures));
     }
     println!("{table}");
     Ok(())
@@ -122,8 +139,24 @@ fn rate(turn: Duration, side: &mut dyn FnMut() -> bool) -> f64 {
     calls / began.elapsed().as_secs_f64()
 }
 
-fn row(what: &str, expr: &str, zone: Tz, [ours, croner, cron]: [f64; SIDES.len()]) -> Vec<String> {
-    let mut row = vec![what.to_owned(), expr.to_owned(), zone.name().to_owned()];
+fn named(what: &'static str, expression: &'static str, zone: Tz, rates: [f64; SIDES.len()]) -> Figures {
+    let [ours, croner, cron] = rates;
+    Figures {
+        part: "schedule",
+        what,
+        expression,
+        zone: zone.name(),
+        ours,
+        croner,
+        cron,
+    }
+}
+
+fn row(figures: &Figures) -> Vec<String> {
+    let Figures { ours, croner, cron, .. } = figures;
+    let mut row = [figures.what, figures.expression, figures.zone]
+        .map(str::to_owned)
+        .to_vec();
     row.extend([ours, croner, cron].map(|rate| format!("{:.0}k", rate / 1_000.0)));
     row.extend([ours / croner, ours / cron].map(|ratio| format!("{ratio:.1}")));
     row
