@@ -62,8 +62,8 @@ pub use store::{EnqueueConnection, StoreError};
 /// What nearly every user needs: `use gaia_actors::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        AddTask, CancelTask, Config, Endpoint, Error, Gaia, HookOptions, Invoke, Jobs, JobsOptions, Json, ListTasks,
-        NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy, Scheduler, SchedulerOptions,
-        TaskContext, TaskError, TaskStatus, async_fn, blocking_fn,
+        AddTask, CancelTask, Config, Endpoint, Error, Gaia, HookOptions, Invoke, JobRecord, Jobs, JobsOptions, Json,
+        ListJobs, ListTasks, MisfirePolicy, NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy,
+        RunFlag, Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn, blocking_fn,
     };
 }

@@ -9,7 +9,7 @@ use super::{Store, db::on_each};
 pub(crate) enum Heard<'a> {
     /// The theme has new tasks.
     Tasks(&'a str),
-    /// Somebody wants a task cancelled, a theme paused or resized.
+    /// Somebody wants a task or a job's run cancelled, a theme paused or resized, or has changed a job.
     Requests,
     /// Nothing was heard for a while: there may be anything.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL is heard"))]

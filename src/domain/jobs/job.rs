@@ -52,7 +52,7 @@ pub struct Job {
     pub retry_delay: Duration,
     /// The method of a hook's request.
     pub hook_method: String,
-    /// Headers of a hook's request.
+    /// Headers of a hook's request. Serialised with their values: whoever is shown them can read what may be credentials.
     pub hook_headers: BTreeMap<String, String>,
     /// Whether a hook's request is signed. The secret itself is never shown.
     pub has_hook_secret: bool,

@@ -43,7 +43,7 @@ text_enum! {
         Forbid = "forbid",
         /// It runs beside the others.
         Allow = "allow",
-        /// The others are cancelled, and it runs.
+        /// The others are cancelled, and it runs; a handler that does not listen goes on beside it for the cancel grace.
         Replace = "replace",
     }
 }

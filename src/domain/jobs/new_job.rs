@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{JobType, MisfirePolicy, OverlapPolicy};
+use super::{Job, JobType, MisfirePolicy, OverlapPolicy};
 use crate::domain::{HookMethod, HookSecret};
 
 /// A job to be added, or what a job is to become.
@@ -125,6 +125,22 @@ impl NewJob {
         }
     }
 
+    /// Its name, unique among jobs, at most 255 characters.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self {
+            job_name: name.into(),
+            ..self
+        }
+    }
+
+    /// When it is due: see [`Schedule`](crate::Schedule). At most 100 characters.
+    pub fn cron_expr(self, expr: impl Into<String>) -> Self {
+        Self {
+            cron_expr: expr.into(),
+            ..self
+        }
+    }
+
     fn of(job_type: JobType, job_name: String, cron_expr: String) -> Self {
         Self {
             job_name,
@@ -241,6 +257,41 @@ impl NewJob {
         Self {
             hook_secret: SecretChange::Remove,
             ..self
+        }
+    }
+}
+
+/// What a job is now, to be changed in some respect and handed to [`Jobs::update_job`](crate::Jobs::update_job). Its secret,
+/// which nobody can read, stays.
+///
+/// ```
+/// # async fn later(jobs: gaia_actors::Jobs, id: i64) -> Result<(), gaia_actors::Error> {
+/// let job = jobs.get_job_detail(id).await?.job;
+/// jobs.update_job(id, gaia_actors::NewJob::from(job).cron_expr("0 30 2 * * *")).await?;
+/// # Ok(())
+/// # }
+/// ```
+impl From<Job> for NewJob {
+    fn from(job: Job) -> Self {
+        Self {
+            job_name: job.job_name,
+            job_type: job.job_type,
+            cron_expr: job.cron_expr,
+            hook_url: job.hook_url,
+            service_name: job.service_name,
+            service_method: job.service_method,
+            args: Ok(job.args.unwrap_or_default()),
+            timeout: f64::from(job.timeout),
+            enabled: job.enabled,
+            time_zone: job.time_zone,
+            overlap_policy: job.overlap_policy,
+            misfire_policy: job.misfire_policy,
+            misfire_grace: f64::from(job.misfire_grace),
+            max_retry: i64::from(job.max_retry),
+            retry_delay_ms: i64::try_from(job.retry_delay.as_millis()).unwrap_or(i64::MAX),
+            hook_method: job.hook_method,
+            hook_headers: job.hook_headers,
+            hook_secret: SecretChange::Keep,
         }
     }
 }

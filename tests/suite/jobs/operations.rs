@@ -49,7 +49,7 @@ async fn a_job_is_added_seen_changed_and_removed() {
         (job.job_type.as_str(), job.cron_expr.as_str()),
         ("cron_hook", "0 30 2 * * *")
     );
-    assert_eq!((job.service_name, job.time_zone, job.timeout), (None, None, 300));
+    assert_eq!((&job.service_name, &job.time_zone, job.timeout), (&None, &None, 300));
     assert_eq!(job.hook_method, "PUT");
 
     jobs.remove_job(id).await.expect("is there");
