@@ -52,6 +52,15 @@ async fn a_job_is_added_seen_changed_and_removed() {
     assert_eq!((&job.service_name, &job.time_zone, job.timeout), (&None, &None, 300));
     assert_eq!(job.hook_method, "PUT");
 
+    // What it is can be taken and changed in one respect.
+    let sooner = NewJob::from(job).cron_expr("0 0 2 * * *");
+    jobs.update_job(id, sooner).await.expect("is there");
+    let changed = jobs.get_job_detail(id).await.expect("is there").job;
+    assert_eq!(
+        (changed.cron_expr.as_str(), changed.hook_method.as_str()),
+        ("0 0 2 * * *", "PUT")
+    );
+
     jobs.remove_job(id).await.expect("is there");
     assert_eq!(refusal(jobs.get_job_detail(id).await), format!("there is no job {id}"));
     assert_eq!(refusal(jobs.remove_job(id).await), format!("there is no job {id}"));
