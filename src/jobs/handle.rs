@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
 
-use super::{cron::Started, machine::Runner, options::Plan, status::JobsStatus};
+use super::{cron::Started, machine::Runner, options::Settings, status::JobsStatus};
 use crate::{
     domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
     error::Error,
@@ -67,11 +67,11 @@ impl std::fmt::Debug for Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(store: Store, plan: &Plan, runner: Runner) -> Self {
+    pub(crate) fn new(store: Store, settings: &Settings, runner: Runner) -> Self {
         Self {
             store,
-            rules: plan.rules,
-            banned: plan.banned.clone(),
+            rules: settings.rules,
+            banned: settings.banned.clone(),
             runner,
         }
     }

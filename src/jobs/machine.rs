@@ -8,7 +8,7 @@ use std::{
 use actix::{Actor, Addr, AsyncContext};
 
 use super::{
-    Plan,
+    Settings,
     cron::{CloseJobsGate, CronActor, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
     recorder::{CountUnwritten, Drained, JobRecorder},
     run::Shared,
@@ -26,7 +26,7 @@ use crate::{
 
 /// What the machine is built from.
 pub(crate) struct MachineParts {
-    pub(crate) plan: Plan,
+    pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
@@ -61,7 +61,7 @@ impl Machine {
     /// Starts cron actor and recorder on the control thread; runs are spread over the others.
     pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
         let MachineParts {
-            plan,
+            settings,
             store,
             registry,
             node,
@@ -70,7 +70,7 @@ impl Machine {
             threads,
         } = parts;
         let mut faults = Faults::default();
-        let hooks = faults.take(HookClient::new(&plan.hooks));
+        let hooks = faults.take(HookClient::new(&settings.hooks));
         let Some(hooks) = hooks else {
             return Err(faults.into_error().into());
         };
@@ -86,12 +86,12 @@ impl Machine {
                 lease,
                 registry,
                 hooks,
-                cancel_grace: plan.cancel_grace,
+                cancel_grace: settings.cancel_grace,
                 recorder: recorder.clone(),
             };
             // Whoever started us waits for it.
             let _ = tell.send(recorder);
-            CronActor::new(store, threads, plan, Arc::new(shared))
+            CronActor::new(store, threads, settings, Arc::new(shared))
         });
         let recorder = told.recv().map_err(|_| Error::Stopped)?;
         Ok(Self { cron, recorder })

@@ -23,5 +23,5 @@ pub use messages::{
     RemoveJob, ToggleJob, UpdateJob, WaitForRun,
 };
 pub use options::JobsOptions;
-pub(crate) use options::Plan;
+pub(crate) use options::Settings;
 pub use status::JobsStatus;

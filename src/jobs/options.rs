@@ -42,7 +42,7 @@ pub struct JobsOptions {
 
 /// Options that have passed their check.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct Settings {
     pub(crate) rules: JobRules,
     pub(crate) hooks: HookOptions,
     pub(crate) max_running: usize,
@@ -107,7 +107,7 @@ impl JobsOptions {
     }
 
     /// With the configuration's word where these say nothing.
-    pub(crate) fn plan(self, config: &JobsConfig, faults: &mut Faults) -> Plan {
+    pub(crate) fn settings(self, config: &JobsConfig, faults: &mut Faults) -> Settings {
         let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
         let zone = match zone.is_empty() {
             true => Some(Tz::UTC),
@@ -122,7 +122,7 @@ impl JobsOptions {
             .or_else(|| Some(config.environment.clone()).filter(|name| !name.is_empty()))
             .or_else(|| std::env::var(ENVIRONMENT).ok());
         let banned = self.banned.as_ref().unwrap_or(&config.ban_env_list);
-        Plan {
+        Settings {
             rules: JobRules {
                 zone: zone.unwrap_or(Tz::UTC),
                 form: self.form,
@@ -145,10 +145,13 @@ fn is_listed(banned: &[String], name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn plan(options: JobsOptions, config: &JobsConfig) -> Result<Plan, String> {
+    fn settings(options: JobsOptions, config: &JobsConfig) -> Result<Settings, String> {
         let mut faults = Faults::default();
-        let plan = options.plan(config, &mut faults);
-        faults.into_result().map(|()| plan).map_err(|error| error.to_string())
+        let settings = options.settings(config, &mut faults);
+        faults
+            .into_result()
+            .map(|()| settings)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -158,7 +161,7 @@ mod tests {
             environment: "LOCAL".to_owned(),
             ..JobsConfig::default()
         };
-        let banned = |options| plan(options, &config).expect("is good").banned;
+        let banned = |options| settings(options, &config).expect("is good").banned;
         assert_eq!(banned(JobsOptions::default()).as_deref(), Some("LOCAL"));
         assert_eq!(banned(JobsOptions::default().environment("prod")), None);
         assert_eq!(banned(JobsOptions::default().ban_env_list(["prod"])), None);
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn bad_options_are_named() {
         let options = JobsOptions::default().time_zone("Asia/Shangai").max_running(0);
-        let faults = plan(options, &JobsConfig::default()).expect_err("is bad");
+        let faults = settings(options, &JobsConfig::default()).expect_err("is bad");
         assert!(
             faults.contains("Asia/Shanghai") && faults.contains("max_running is 0"),
             "{faults}"

@@ -19,7 +19,7 @@ use crate::{
     config::{Config, ConfigError},
     domain::Faults,
     error::Error,
-    jobs::{Jobs, JobsOptions, Plan as JobsPlan, Runner},
+    jobs::{Jobs, JobsOptions, Runner, Settings as JobSettings},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, describe},
     registry::{Endpoint, Registry, RegistryActor},
@@ -187,7 +187,7 @@ impl GaiaBuilder {
         let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
         let retention = Some(retention).filter(|retention| !retention.is_zero());
         let runs_jobs = self.jobs.is_some();
-        let plan = self.check(arbiters, lease)?;
+        let settings = self.check(arbiters, lease)?;
         let url = self.url(runs_jobs)?;
 
         let control = Control::start()?;
@@ -229,7 +229,7 @@ impl GaiaBuilder {
             store: store.clone(),
             registry,
             machines,
-            jobs: Jobs::new(store, &plan, runner.clone()),
+            jobs: Jobs::new(store, &settings, runner.clone()),
             runner,
             node_id,
             node,
@@ -242,7 +242,7 @@ impl GaiaBuilder {
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
-        if let Err(error) = gaia.start_all(self.schedulers, plan, runs_jobs).await {
+        if let Err(error) = gaia.start_all(self.schedulers, settings, runs_jobs).await {
             // Nothing half-started is left behind.
             gaia.stop().await?;
             return Err(error);
@@ -268,7 +268,7 @@ impl GaiaBuilder {
         }
     }
 
-    fn check(&mut self, arbiters: usize, lease: Duration) -> Result<JobsPlan, Error> {
+    fn check(&mut self, arbiters: usize, lease: Duration) -> Result<JobSettings, Error> {
         let mut faults = Faults::default();
         faults.expect(arbiters <= MAX_ARBITERS, || {
             format!("{arbiters} arbiters, expected at most {MAX_ARBITERS}")
@@ -282,13 +282,13 @@ impl GaiaBuilder {
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.expect(!twice, || format!("two schedulers of theme {theme:?}"));
         }
-        let plan = self
+        let settings = self
             .jobs
             .take()
             .unwrap_or_default()
-            .plan(&self.config.jobs, &mut faults);
+            .settings(&self.config.jobs, &mut faults);
         faults.into_result()?;
-        Ok(plan)
+        Ok(settings)
     }
 }
 

@@ -154,25 +154,25 @@ impl Gaia {
     async fn start_all(
         &self,
         schedulers: Vec<SchedulerOptions>,
-        plan: jobs::Plan,
+        settings: jobs::Settings,
         runs_jobs: bool,
     ) -> Result<(), Error> {
         for options in schedulers {
             self.start_scheduler(options).await?;
         }
-        match &plan.banned {
+        match &settings.banned {
             Some(environment) if runs_jobs => {
                 log::warn!("jobs do not run in this process: its environment {environment:?} is in Jobs.BanEnvList");
             }
-            None if runs_jobs => self.start_jobs(plan)?,
+            None if runs_jobs => self.start_jobs(settings)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn start_jobs(&self, plan: jobs::Plan) -> Result<(), Error> {
+    fn start_jobs(&self, settings: jobs::Settings) -> Result<(), Error> {
         let machine = jobs::Machine::start(jobs::MachineParts {
-            plan,
+            settings,
             store: self.0.store.clone(),
             registry: self.0.registry.clone(),
             node: Arc::clone(&self.0.node_id),

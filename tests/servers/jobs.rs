@@ -91,23 +91,24 @@ async fn a_long_history_is_not_read() {
         let gaia = running(&database).await;
         let jobs = gaia.jobs();
         let id = jobs.add_job(each_second("x").enabled(false)).await.expect("is added");
-        let rows = match kind {
+        let at = database.in_seconds(-900_000);
+        let (rows, at) = match kind {
             #[cfg(feature = "postgres")]
-            Kind::Postgres => "generate_series(1, 200000) AS s (n)",
+            Kind::Postgres => (
+                "generate_series(1, 200000) AS s (n)",
+                format!("{at} + n * interval '1 second'"),
+            ),
             #[cfg(feature = "mysql")]
-            Kind::Mysql => "(SELECT seq AS n FROM seq_1_to_200000) AS s",
+            Kind::Mysql => (
+                "(SELECT seq AS n FROM seq_1_to_200000) AS s",
+                format!("{at} + INTERVAL n SECOND"),
+            ),
             #[cfg(feature = "sqlite")]
             Kind::Sqlite => unreachable!("these are servers"),
         };
-        let at = database.in_seconds(-900_000);
-        let shifted = match kind {
-            #[cfg(feature = "mysql")]
-            Kind::Mysql => format!("{at} + INTERVAL n SECOND"),
-            _ => format!("{at} + n * interval '1 second'"),
-        };
         database.execute(&format!(
             "INSERT INTO job_record (job_id, job_name, job_type, cron_expr, job_result_flag, node_id, scheduled_at)
-             SELECT {id}, 'x', 'cron_job', '* * * * * *', 'success', 'n', {shifted} FROM {rows};"
+             SELECT {id}, 'x', 'cron_job', '* * * * * *', 'success', 'n', {at} FROM {rows};"
         ));
         let mut took = Vec::new();
         for _ in 0..20 {

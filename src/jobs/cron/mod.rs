@@ -22,7 +22,7 @@ use runs::Running;
 use timetable::Timetable;
 
 use super::{
-    Plan,
+    Settings,
     run::{JobRun, Shared},
     status::JobsStatus,
 };
@@ -53,7 +53,7 @@ const SET_BACK: TimeDelta = TimeDelta::seconds(2);
 pub struct CronActor {
     store: Store,
     threads: Threads,
-    plan: Plan,
+    settings: Settings,
     shared: Arc<Shared>,
     timetable: Timetable,
     running: HashMap<i64, Running>,
@@ -93,12 +93,12 @@ impl std::fmt::Debug for CronActor {
 }
 
 impl CronActor {
-    pub(super) fn new(store: Store, threads: Threads, plan: Plan, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(store: Store, threads: Threads, settings: Settings, shared: Arc<Shared>) -> Self {
         Self {
-            timetable: Timetable::new(plan.rules),
+            timetable: Timetable::new(settings.rules),
             store,
             threads,
-            plan,
+            settings,
             shared,
             running: HashMap::new(),
             blocking: HashMap::new(),
@@ -155,7 +155,7 @@ impl CronActor {
         if self.claiming || self.fenced || self.stopping || !self.loaded || !self.timetable.has_due(now) {
             return;
         }
-        let room = self.plan.max_running.saturating_sub(self.running.len());
+        let room = self.settings.max_running.saturating_sub(self.running.len());
         let fires = self.timetable.take_due(now, room.min(CLAIM));
         if fires.is_empty() {
             return;

@@ -7,6 +7,7 @@
 mod claim;
 mod edit;
 mod finish;
+mod plan;
 mod read;
 mod rows;
 mod sweep;

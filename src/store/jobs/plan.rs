@@ -1,0 +1,289 @@
+//! What a claim comes to: a plain function of what was read while the jobs were locked.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use super::{
+    claim::{ClaimedRun, Fire, FireClaim, FireKind, Fired},
+    rows::{JobRow, NewRun},
+};
+use crate::{
+    domain::{Decision, OverlapPolicy, RunFlag, decide},
+    store::{
+        lenient::{text, time},
+        parts::Weighed,
+    },
+};
+
+/// What is known of the jobs of a claim while they are locked.
+pub(super) struct Seen {
+    jobs: HashMap<i64, JobRow>,
+    /// Jobs that are there, and locked by others.
+    busy: Vec<i64>,
+    /// The second of each job that was claimed last.
+    last: HashMap<i64, NaiveDateTime>,
+    /// Open runs of each job.
+    open: HashMap<i64, Vec<i64>>,
+    /// Runs of the same job and second.
+    taken: HashMap<(i64, NaiveDateTime), Taken>,
+}
+
+/// A run that is there already.
+struct Taken {
+    run: i64,
+    log_id: String,
+    /// This node claimed it and has not learned of that.
+    is_ours: bool,
+}
+
+/// Columns of a run that may be in the way.
+pub(super) type TakenRow = (
+    i64,
+    Option<i64>,
+    Option<NaiveDateTime>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+impl Seen {
+    pub(super) fn new(
+        claim: &FireClaim,
+        (jobs, busy): (Vec<JobRow>, Vec<i64>),
+        taken: Vec<TakenRow>,
+        open: Vec<(i64, Option<i64>)>,
+    ) -> Self {
+        let last = |job: &JobRow| Some((job.id, time(job.scheduled_from)?.naive_utc()));
+        let mut seen = Self {
+            busy,
+            last: jobs.iter().filter_map(last).collect(),
+            jobs: jobs.into_iter().map(|job| (job.id, job)).collect(),
+            open: HashMap::new(),
+            taken: HashMap::new(),
+        };
+        for (run, job_id, at, node, flag, log_id) in taken {
+            let is_ours = flag.is_none() && node.as_ref() == Some(&claim.node);
+            if let Some(key) = job_id.zip(at) {
+                let log_id = log_id.unwrap_or_default();
+                seen.taken.insert(key, Taken { run, log_id, is_ours });
+            }
+        }
+        for (run, job_id) in open {
+            seen.open.entry(job_id.unwrap_or_default()).or_default().push(run);
+        }
+        seen
+    }
+}
+
+impl Seen {
+    /// What becomes of a fire that nothing is to be written for.
+    fn settled(&self, fire: &Fire) -> Option<Planned> {
+        let job_id = fire.job_id;
+        if self.busy.contains(&job_id) {
+            return Some(Planned::Busy);
+        }
+        if !self.jobs.get(&job_id).is_some_and(|job| fire.is_of(job)) {
+            return Some(Planned::Changed);
+        }
+        let at = fire.scheduled_at()?;
+        match self.taken.get(&(job_id, at)) {
+            Some(taken) if taken.is_ours => Some(Planned::Run(PlannedRun {
+                id: Some(taken.run),
+                log_id: taken.log_id.clone(),
+                job_id,
+                scheduled_at: fire.at(),
+                replaced: Vec::new(),
+            })),
+            Some(_) => Some(Planned::Taken),
+            // A later second stands for it already.
+            None => {
+                let last = self.last.get(&job_id);
+                (fire.is_missed() && last.is_some_and(|last| *last >= at)).then_some(Planned::Taken)
+            }
+        }
+    }
+}
+
+/// What a claim comes to.
+pub(super) struct Plan {
+    fired: Vec<Planned>,
+    pub(super) runs: Vec<NewRun>,
+    /// Where in these two the run of a job is that begins with this claim.
+    fresh: HashMap<i64, (usize, usize)>,
+    /// Runs to be asked to stop.
+    pub(super) replaced: Vec<i64>,
+    /// Jobs that run now.
+    pub(super) begun: Vec<i64>,
+    /// Jobs by the seconds that are claimed.
+    pub(super) claimed: HashMap<NaiveDateTime, Vec<i64>>,
+}
+
+enum Planned {
+    Run(PlannedRun),
+    Skipped(String),
+    Changed,
+    Taken,
+    Busy,
+}
+
+struct PlannedRun {
+    /// `None`: the database gives it.
+    id: Option<i64>,
+    log_id: String,
+    job_id: i64,
+    scheduled_at: Option<DateTime<Utc>>,
+    replaced: Vec<i64>,
+}
+
+impl Plan {
+    pub(super) fn new(claim: &FireClaim, mut seen: Seen) -> (Self, HashMap<i64, JobRow>) {
+        let mut plan = Self {
+            fired: Vec::with_capacity(claim.fires.len()),
+            runs: Vec::new(),
+            fresh: HashMap::new(),
+            replaced: Vec::new(),
+            begun: Vec::new(),
+            claimed: HashMap::new(),
+        };
+        for fire in &claim.fires {
+            let planned = plan.fire(claim, fire, &mut seen);
+            plan.fired.push(planned);
+        }
+        (plan, seen.jobs)
+    }
+
+    fn fire(&mut self, claim: &FireClaim, fire: &Fire, seen: &mut Seen) -> Planned {
+        if let Some(settled) = seen.settled(fire) {
+            return settled;
+        }
+        let Some(job) = seen.jobs.get(&fire.job_id) else {
+            return Planned::Changed;
+        };
+        let open = seen.open.get(&job.id).map_or(&[][..], Vec::as_slice);
+        let decision = match &fire.kind {
+            FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
+            _ => decide(overlap(job), open),
+        };
+        let mut run = new_run(claim, job, fire.scheduled_at());
+        if let Some(at) = fire.scheduled_at() {
+            run.previous_at = seen.last.get(&job.id).copied();
+            seen.last
+                .entry(job.id)
+                .and_modify(|last| *last = at.max(*last))
+                .or_insert(at);
+            self.claimed.entry(at).or_default().push(job.id);
+        }
+        match decision {
+            Decision::Skip(why) => self.skip(claim, run, why),
+            Decision::Run { replaced } => {
+                if overlap(job) != OverlapPolicy::Allow {
+                    self.only(job.id, claim);
+                }
+                self.run(fire, run, replaced)
+            }
+        }
+    }
+
+    /// Somebody who asked for a run is told; the history is for fires.
+    fn skip(&mut self, claim: &FireClaim, mut run: NewRun, why: String) -> Planned {
+        if run.scheduled_at.is_some() {
+            skip(&mut run, claim, &why);
+            self.runs.push(run);
+        }
+        Planned::Skipped(why)
+    }
+
+    fn run(&mut self, fire: &Fire, run: NewRun, replaced: Vec<i64>) -> Planned {
+        self.replaced.extend(&replaced);
+        self.begun.push(fire.job_id);
+        let log_id = run.log_id.clone().unwrap_or_default();
+        self.runs.push(run);
+        Planned::Run(PlannedRun {
+            id: None,
+            log_id,
+            job_id: fire.job_id,
+            scheduled_at: fire.at(),
+            replaced,
+        })
+    }
+
+    /// Of several late fires of a job that may not overlap, the newest runs.
+    fn only(&mut self, job_id: i64, claim: &FireClaim) {
+        let here = (self.fired.len(), self.runs.len());
+        if let Some((planned, run)) = self.fresh.insert(job_id, here) {
+            let why = "skipped: it was late, and a newer fire was claimed with it";
+            skip(&mut self.runs[run], claim, why);
+            self.fired[planned] = Planned::Skipped(why.to_owned());
+        }
+    }
+
+    /// With the ids that the database has given, by log id.
+    pub(super) fn fired(self, mine: Vec<(i64, Option<String>)>, jobs: &HashMap<i64, JobRow>) -> Vec<Fired> {
+        let ids: HashMap<String, i64> = mine
+            .into_iter()
+            .filter_map(|(id, log_id)| Some((log_id?, id)))
+            .collect();
+        let run = |run: PlannedRun| {
+            let id = run.id.or_else(|| ids.get(&run.log_id).copied())?;
+            Some(Fired::Run(Box::new(ClaimedRun {
+                id,
+                log_id: run.log_id,
+                scheduled_at: run.scheduled_at,
+                replaced: run.replaced,
+                job: jobs.get(&run.job_id)?.clone(),
+            })))
+        };
+        let fired = |planned| match planned {
+            // A run that was inserted and is not found again would be a fault of the database's.
+            Planned::Run(planned) => run(planned).unwrap_or(Fired::Taken),
+            Planned::Skipped(why) => Fired::Skipped(why),
+            Planned::Changed => Fired::Changed,
+            Planned::Taken => Fired::Taken,
+            Planned::Busy => Fired::Busy,
+        };
+        self.fired.into_iter().map(fired).collect()
+    }
+}
+
+impl Weighed for NewRun {
+    fn bytes(&self) -> usize {
+        self.args.as_ref().map_or(0, String::len)
+    }
+}
+
+/// A policy that nobody knows counts as the default: the run will say that the row is bad.
+fn overlap(job: &JobRow) -> OverlapPolicy {
+    let known = job.overlap_policy.as_ref().and_then(|text| text.0.parse().ok());
+    known.unwrap_or(OverlapPolicy::Forbid)
+}
+
+fn new_run(claim: &FireClaim, job: &JobRow, at: Option<NaiveDateTime>) -> NewRun {
+    let now = Some(claim.now.naive_utc());
+    NewRun {
+        job_id: Some(job.id),
+        job_name: job.job_name.0.clone(),
+        job_type: job.job_type.0.clone(),
+        cron_expr: job.cron_expr.0.clone(),
+        hook_url: text(job.hook_url.clone()),
+        service_name: text(job.service_name.clone()),
+        service_method: text(job.service_method.clone()),
+        args: text(job.args.clone()),
+        job_result_flag: None,
+        run_err: None,
+        create_time: now,
+        update_time: now,
+        scheduled_at: at,
+        previous_at: None,
+        started_at: now,
+        ended_at: None,
+        node_id: Some(claim.node.clone()),
+        log_id: Some(uuid::Uuid::now_v7().simple().to_string()),
+    }
+}
+
+fn skip(run: &mut NewRun, claim: &FireClaim, why: &str) {
+    run.job_result_flag = Some(RunFlag::Skipped.as_str());
+    run.run_err = Some(why.to_owned());
+    run.ended_at = Some(claim.now.naive_utc());
+}
