@@ -4,7 +4,7 @@ use crate::{
     config::ConfigError,
     domain::{ActionOnTask, InvalidInput, TaskStatus},
     registry::RegistryError,
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// An error of an operation. Each says what happened, what was expected, and what to do.
@@ -149,6 +149,16 @@ impl From<actix::MailboxError> for Error {
     fn from(_: actix::MailboxError) -> Self {
         Self::Stopped
     }
+}
+
+/// Asks the store, without the caller's help once it is asked: see [`Store::drive`].
+pub(crate) async fn ask<T, W>(store: &Store, work: impl FnOnce(Store) -> W) -> Result<T, Error>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<T, StoreError>> + Send + 'static,
+{
+    let answer = store.drive(work).await;
+    Ok(answer.ok_or(Error::Stopped)??)
 }
 
 /// Declares that messages to the actor of a handle are answered by methods of the handle.

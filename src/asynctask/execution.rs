@@ -10,12 +10,9 @@ use futures_util::{
 
 use super::{run::Run, theme::Theme};
 use crate::{
-    domain::{Failure, Json, Outcome, TaskError},
+    domain::{Failure, Json, Outcome, PARAM_ERROR, TaskError},
     registry::{CancelReason, InvokeError, TaskContext, panic_text},
 };
-
-/// The convention of the integration guide: a message that begins so is not worth another attempt.
-const PARAM_ERROR: &str = "PARAM_ERROR";
 
 type Answer = Result<Json, InvokeError>;
 

@@ -14,8 +14,8 @@ use crate::{
         ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Page, PageRequest, Task,
         TaskStatus, check_theme,
     },
-    error::Error,
-    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store, StoreError},
+    error::{Error, ask},
+    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store},
 };
 
 /// Cloneable handle on one theme.
@@ -106,7 +106,7 @@ impl Scheduler {
     /// As for [`add_task`](Self::add_task); the faults name the task by its place in the list.
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
         let rows = self.rows(tasks)?;
-        let added = self.ask(|store| async move { store.add(rows).await }).await?;
+        let added = ask(&self.store, |store| async move { store.add(rows).await }).await?;
         self.wake();
         Ok(added)
     }
@@ -118,7 +118,7 @@ impl Scheduler {
     /// As for [`add_task`](Self::add_task).
     pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
         let rows = self.rows(vec![task])?;
-        let added = self.ask(|store| async move { store.add(rows).await }).await?;
+        let added = ask(&self.store, |store| async move { store.add(rows).await }).await?;
         Ok(added[0])
     }
 
@@ -207,7 +207,7 @@ impl Scheduler {
     pub async fn list_tasks(&self, list: ListTasks) -> Result<Page<Task>, Error> {
         list.page.check()?;
         let theme = Arc::clone(&self.theme);
-        self.ask(|store| async move { store.list(&theme, &list).await }).await
+        ask(&self.store, |store| async move { store.list(&theme, &list).await }).await
     }
 
     /// A task as it stands.
@@ -216,7 +216,7 @@ impl Scheduler {
     /// [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn get_task_detail(&self, id: i64) -> Result<Task, Error> {
         let theme = Arc::clone(&self.theme);
-        let task = self.ask(|store| async move { store.task(&theme, id).await }).await?;
+        let task = ask(&self.store, |store| async move { store.task(&theme, id).await }).await?;
         task.ok_or_else(|| self.not_found(id))
     }
 
@@ -227,7 +227,7 @@ impl Scheduler {
     pub async fn get_task_exec_records(&self, id: i64, page: PageRequest) -> Result<Page<ExecRecord>, Error> {
         page.check()?;
         self.get_task_detail(id).await?;
-        self.ask(|store| async move { store.records(id, page).await }).await
+        ask(&self.store, |store| async move { store.records(id, page).await }).await
     }
 
     /// How many tasks of the theme have each status.
@@ -236,8 +236,7 @@ impl Scheduler {
     /// [`Error::Store`].
     pub async fn count_by_status(&self) -> Result<BTreeMap<TaskStatus, i64>, Error> {
         let theme = Arc::clone(&self.theme);
-        self.ask(|store| async move { store.count_by_status(&theme).await })
-            .await
+        ask(&self.store, |store| async move { store.count_by_status(&theme).await }).await
     }
 
     /// Waits until a task has come to an end, and answers with it.
@@ -289,7 +288,7 @@ impl Scheduler {
     /// [`Error::Store`].
     pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
         let theme = Arc::clone(&self.theme);
-        match self.ask(|store| async move { store.retry(&theme, id).await }).await? {
+        match ask(&self.store, |store| async move { store.retry(&theme, id).await }).await? {
             Retried::Queued => {
                 self.wake();
                 Ok(())
@@ -306,7 +305,7 @@ impl Scheduler {
     /// [`Error::NotAllowed`] if it has come to an end, [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn cancel_task(&self, id: i64) -> Result<CancelAnswer, Error> {
         let theme = Arc::clone(&self.theme);
-        match self.ask(|store| async move { store.cancel(&theme, id).await }).await? {
+        match ask(&self.store, |store| async move { store.cancel(&theme, id).await }).await? {
             Cancelled::AtOnce => {
                 if let Some(machine) = self.machines.get(&self.theme) {
                     machine.completions().tell(std::iter::once(id));
@@ -345,8 +344,11 @@ impl Scheduler {
 
     async fn set_paused(&self, paused: bool) -> Result<(), Error> {
         let theme = Arc::clone(&self.theme);
-        self.ask(|store| async move { store.set_paused(&theme, paused).await })
-            .await?;
+        ask(
+            &self.store,
+            |store| async move { store.set_paused(&theme, paused).await },
+        )
+        .await?;
         self.follow_settings().await
     }
 
@@ -361,8 +363,11 @@ impl Scheduler {
         let workers = workers.into();
         check_size(workers.unwrap_or(0))?;
         let theme = Arc::clone(&self.theme);
-        self.ask(|store| async move { store.set_size(&theme, workers).await })
-            .await?;
+        ask(
+            &self.store,
+            |store| async move { store.set_size(&theme, workers).await },
+        )
+        .await?;
         self.follow_settings().await
     }
 
@@ -371,7 +376,7 @@ impl Scheduler {
         self.store.announce_requests();
         if let Some(machine) = self.machines.get(&self.theme) {
             let theme = Arc::clone(&self.theme);
-            let settings = self.ask(|store| async move { store.settings(&theme).await }).await?;
+            let settings = ask(&self.store, |store| async move { store.settings(&theme).await }).await?;
             machine.follow(settings);
         }
         Ok(())
@@ -393,16 +398,6 @@ impl Scheduler {
     /// [`Error::NotScheduledHere`], [`Error::Stopped`].
     pub async fn status(&self) -> Result<SchedulerStatus, Error> {
         self.machine()?.status().await
-    }
-
-    /// Asks the store, without the caller's help once it is asked: see [`Store::drive`].
-    async fn ask<T, W>(&self, work: impl FnOnce(Store) -> W) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        let answer = self.store.drive(work).await;
-        Ok(answer.ok_or(Error::Stopped)??)
     }
 
     fn machine(&self) -> Result<super::Machine, Error> {

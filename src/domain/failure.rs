@@ -2,6 +2,9 @@
 
 use std::{fmt, time::Duration};
 
+/// The convention of the integration guide: a message that begins so is not worth another attempt.
+pub(crate) const PARAM_ERROR: &str = "PARAM_ERROR";
+
 /// What a handler answers when it has no result.
 ///
 /// Any error converts with `?` into [`TaskError::Failed`], with its whole chain of sources in the message. (For that to be

@@ -15,6 +15,7 @@ mod text_enum;
 mod transition;
 mod validate;
 
+pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url};

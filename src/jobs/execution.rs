@@ -6,13 +6,10 @@ use futures_util::future::{Either, select};
 
 use super::run::{JobRun, Stop, Verdict};
 use crate::{
-    domain::{Hook, Target, TaskError},
+    domain::{Hook, PARAM_ERROR, Target, TaskError},
     hook::HookCall,
     registry::{CancelReason, InvokeError, TaskContext},
 };
-
-/// The convention of the integration guide: a message that begins so is not worth another attempt.
-const PARAM_ERROR: &str = "PARAM_ERROR";
 
 /// Makes attempts until one succeeds, none is left, or the run is told to stop.
 pub(super) async fn execute(run: &JobRun, seat: u32) -> Verdict {

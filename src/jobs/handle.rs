@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 use super::{cron::Started, machine::Runner, options::Settings, status::JobsStatus};
 use crate::{
     domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
-    error::Error,
+    error::{Error, ask},
     schedule::Language,
-    store::{self, JobRow, Store, StoreError},
+    store::{self, JobRow, Store},
 };
 
 /// Fires that a detail names.
@@ -91,7 +91,7 @@ impl Jobs {
     pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
         job.define(self.rules)?;
         let name = job.job_name.clone();
-        match self.ask(|store| async move { store.add_job(job).await }).await? {
+        match ask(&self.store, |store| async move { store.add_job(job).await }).await? {
             store::AddJob::Added(id) => {
                 self.changed(id);
                 Ok(id)
@@ -109,7 +109,7 @@ impl Jobs {
     pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
         job.define(self.rules)?;
         let name = job.job_name.clone();
-        match self.ask(|store| async move { store.update_job(id, job).await }).await? {
+        match ask(&self.store, |store| async move { store.update_job(id, job).await }).await? {
             store::UpdateJob::Updated => {
                 self.changed(id);
                 Ok(1)
@@ -143,7 +143,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn remove_job(&self, id: i64) -> Result<(), Error> {
-        match self.ask(|store| async move { store.remove_job(id).await }).await? {
+        match ask(&self.store, |store| async move { store.remove_job(id).await }).await? {
             true => self.changed(id),
             false => return Err(Error::JobNotFound { id }),
         }
@@ -156,7 +156,10 @@ impl Jobs {
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn toggle_job(&self, id: i64, enabled: bool) -> Result<(), Error> {
-        let toggled = self.ask(|store| async move { store.set_job_enabled(id, enabled).await });
+        let toggled = ask(
+            &self.store,
+            |store| async move { store.set_job_enabled(id, enabled).await },
+        );
         match toggled.await? {
             true => self.changed(id),
             false => return Err(Error::JobNotFound { id }),
@@ -208,7 +211,10 @@ impl Jobs {
     /// [`Error::JobNotFound`] if there is neither such a job nor a run of it, [`Error::Store`].
     pub async fn cancel_job(&self, id: i64) -> Result<usize, Error> {
         const REASON: &str = "cancelled by request";
-        let told = self.ask(|store| async move { store.cancel_job_runs(id, REASON).await });
+        let told = ask(
+            &self.store,
+            |store| async move { store.cancel_job_runs(id, REASON).await },
+        );
         let told = told.await?;
         if told == 0 {
             self.row(id).await?;
@@ -253,7 +259,7 @@ impl Jobs {
     /// [`Error::Invalid`], [`Error::Store`].
     pub async fn list_jobs(&self, list: ListJobs) -> Result<Page<Job>, Error> {
         list.page.check()?;
-        let page = self.ask(|store| async move { store.list_jobs(&list).await }).await?;
+        let page = ask(&self.store, |store| async move { store.list_jobs(&list).await }).await?;
         let now = self.store.clock().now();
         Ok(Page {
             items: page.items.into_iter().map(|row| row.job(self.rules, now)).collect(),
@@ -289,7 +295,7 @@ impl Jobs {
     /// [`Error::Invalid`], [`Error::Store`]. A job that is not there has the records it left.
     pub async fn get_job_records(&self, id: i64, page: PageRequest) -> Result<Page<JobRecord>, Error> {
         page.check()?;
-        self.ask(|store| async move { store.job_records(id, page).await }).await
+        ask(&self.store, |store| async move { store.job_records(id, page).await }).await
     }
 
     /// One run.
@@ -297,7 +303,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::RunNotFound`], [`Error::Store`].
     pub async fn get_run(&self, run_id: i64) -> Result<JobRecord, Error> {
-        let run = self.ask(|store| async move { store.job_run(run_id).await }).await?;
+        let run = ask(&self.store, |store| async move { store.job_run(run_id).await }).await?;
         run.ok_or(Error::RunNotFound { run_id })
     }
 
@@ -306,7 +312,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::Store`].
     pub async fn get_running_jobs(&self) -> Result<Vec<JobRecord>, Error> {
-        self.ask(|store| async move { store.running_jobs().await }).await
+        ask(&self.store, |store| async move { store.running_jobs().await }).await
     }
 
     /// The counters of this process. In one that runs no jobs all are zero.
@@ -324,17 +330,7 @@ impl Jobs {
     }
 
     async fn row(&self, id: i64) -> Result<JobRow, Error> {
-        let row = self.ask(|store| async move { store.job(id).await }).await?;
+        let row = ask(&self.store, |store| async move { store.job(id).await }).await?;
         row.ok_or(Error::JobNotFound { id })
-    }
-
-    /// Asks the store, without the caller's help once it is asked: see [`Store::drive`].
-    async fn ask<T, W>(&self, work: impl FnOnce(Store) -> W) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        let answer = self.store.drive(work).await;
-        Ok(answer.ok_or(Error::Stopped)??)
     }
 }

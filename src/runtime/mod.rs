@@ -25,7 +25,7 @@ use crate::{
     arbiters::{Control, Threads},
     asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
     domain::Faults,
-    error::Error,
+    error::{Error, ask},
     jobs::{self, Jobs, Runner},
     lease::NodeLease,
     node::{NodeActor, NodeInfo, PruneActor},
@@ -129,8 +129,7 @@ impl Gaia {
         faults.into_result()?;
         let theme = options.theme.clone();
         let name = theme.clone();
-        let settings = self.0.store.drive(|store| async move { store.settings(&name).await });
-        let settings = settings.await.ok_or(Error::Stopped)??;
+        let settings = ask(&self.0.store, |store| async move { store.settings(&name).await }).await?;
         let machine = Machine::start(MachineParts {
             options,
             store: self.0.store.clone(),
@@ -207,8 +206,8 @@ impl Gaia {
     /// # Errors
     /// [`Error::Store`], [`Error::Stopped`].
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, Error> {
-        let nodes = self.0.store.drive(|store| async move { store.nodes().await });
-        Ok(NodeInfo::all(nodes.await.ok_or(Error::Stopped)??))
+        let nodes = ask(&self.0.store, |store| async move { store.nodes().await }).await?;
+        Ok(NodeInfo::all(nodes))
     }
 
     /// The counters of every theme of this process, by theme.

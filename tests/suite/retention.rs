@@ -74,6 +74,29 @@ async fn a_task_that_is_queued_again_is_young_again() {
 }
 
 #[actix_rt::test]
+async fn records_of_jobs_go_too_and_jobs_stay() {
+    let (gaia, _) = start(Gaia::builder().jobs(JobsOptions::default())).await;
+    let jobs = gaia.jobs();
+    let id = jobs
+        .add_job(NewJob::cron_job("x", "@yearly", "Demo", "Noop"))
+        .await
+        .expect("is added");
+    let run = async || {
+        let run = jobs.execute_job_immediately(id).await.expect("runs");
+        let ended = jobs.wait_for_run(run.id, crate::support::PATIENCE).await.expect("ends");
+        ended.id
+    };
+    let old = run().await;
+    gaia.advance(DAY * 6);
+    let young = run().await;
+    gaia.advance(DAY + DAY / 2);
+    eventually("the old one to go", async || jobs.get_run(old).await.err().map(drop)).await;
+    jobs.get_run(young).await.expect("is kept");
+    jobs.get_job_detail(id).await.expect("is kept");
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn nothing_goes_if_that_is_switched_off() {
     let (gaia, demo) = start(Gaia::builder().retention(None)).await;
     demo.add_task(task("Noop")).await.expect("is added");
