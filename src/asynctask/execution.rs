@@ -24,8 +24,10 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     if let Some(timeout) = run.timeout() {
         run.ctx.set_deadline(timeout);
     }
+    // Its time runs from here, not from when the handler first waits.
+    let out_of_time = run.timeout().map(|timeout| theme.clock.sleep(timeout));
     let answer = pin!(answer(theme, run, args));
-    let stopped = pin!(stopped(theme, run));
+    let stopped = pin!(stopped(run, out_of_time));
     match select(answer, stopped).await {
         // A handler that listens may be quicker than we are.
         Either::Left((answer, _)) => match run.ctx.cancel_reason() {
@@ -67,13 +69,12 @@ async fn answer(theme: &Theme, run: &Run, args: Json) -> Answer {
 }
 
 /// Ends when the run must stop, and says why.
-async fn stopped(theme: &Theme, run: &Run) -> CancelReason {
+async fn stopped(run: &Run, out_of_time: Option<impl Future<Output = ()>>) -> CancelReason {
     let told = pin!(told(&run.ctx));
-    let Some(timeout) = run.timeout() else {
+    let Some(out_of_time) = out_of_time else {
         return told.await;
     };
-    let out_of_time = pin!(theme.clock.sleep(timeout));
-    match select(told, out_of_time).await {
+    match select(told, pin!(out_of_time)).await {
         Either::Left((reason, _)) => reason,
         Either::Right(_) => {
             run.cancel(CancelReason::Timeout);

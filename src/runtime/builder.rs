@@ -255,16 +255,18 @@ impl GaiaBuilder {
         if let Some(url) = &self.url {
             return Ok(url.clone());
         }
-        let (tasks, jobs) = (self.config.async_task_url()?, self.config.jobs_url()?);
-        match (runs_jobs, self.schedulers.is_empty()) {
-            (true, true) => Ok(jobs.to_owned()),
-            (true, false) if tasks != jobs => Err(ConfigError::new(
+        if !runs_jobs {
+            return Ok(self.config.async_task_url()?.to_owned());
+        }
+        let jobs = self.config.jobs_url()?;
+        match self.schedulers.is_empty() {
+            false if self.config.async_task_url()? != jobs => Err(ConfigError::new(
                 "AsyncTask.Mysql and Framework.Mysql name two databases, and one Gaia works on one; \
                  start one for the tasks and another for the jobs"
                     .to_owned(),
             )
             .into()),
-            _ => Ok(tasks.to_owned()),
+            _ => Ok(jobs.to_owned()),
         }
     }
 

@@ -84,6 +84,27 @@ async fn the_configuration_gives_the_defaults_of_schedulers() {
     assert_eq!(demo.status().await.expect("runs here").all_workers, 7);
     gaia.stop().await.expect("stops");
 
+    // Jobs are wherever `Framework.Mysql` says, and a process has one database.
+    let of_jobs = |json: serde_json::Value| {
+        let config = Config::from_json(&json.to_string()).expect("is good");
+        Gaia::builder().config(config).jobs(JobsOptions::default())
+    };
+    let mut json = serde_json::json!({
+        "Databases": {"tasks": "sqlite:/nowhere/at/all.db", "jobs": database.url()},
+        "AsyncTask": {"Mysql": "tasks"},
+        "Framework": {"Mysql": "jobs"},
+    });
+    let jobs = of_jobs(json.clone())
+        .start()
+        .await
+        .expect("starts on the jobs' database");
+    jobs.stop().await.expect("stops");
+    let text = refusal(of_jobs(json.clone()).theme("demo").start().await);
+    assert!(text.contains("name two databases"), "{text}");
+    json["Framework"]["Mysql"] = "other".into();
+    let text = refusal(of_jobs(json).start().await);
+    assert!(text.contains("Framework.Mysql names the database \"other\""), "{text}");
+
     let text = refusal(Config::load(database.file("missing.json")));
     assert!(text.contains("cannot read") && text.contains("missing.json"), "{text}");
 }
