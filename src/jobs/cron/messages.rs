@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use actix::{
-    ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture,
-    WrapFuture,
+    ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture,
+    ResponseFuture, WrapFuture,
 };
 use tokio::sync::oneshot;
 
@@ -75,14 +75,6 @@ pub(in crate::jobs) struct Written {
 #[derive(Message)]
 #[rtype(result = "JobsStatus")]
 pub(in crate::jobs) struct GetCronSnapshot;
-
-impl actix::dev::MessageResponse<CronActor, GetCronSnapshot> for JobsStatus {
-    fn handle(self, _: &mut Context<CronActor>, tx: Option<actix::dev::OneshotSender<JobsStatus>>) {
-        if let Some(tx) = tx {
-            let _ = tx.send(self);
-        }
-    }
-}
 
 impl Written {
     /// The database has refused.
@@ -225,15 +217,15 @@ impl Handler<Written> for CronActor {
 }
 
 impl Handler<GetCronSnapshot> for CronActor {
-    type Result = JobsStatus;
+    type Result = MessageResult<GetCronSnapshot>;
 
-    fn handle(&mut self, _: GetCronSnapshot, _: &mut Context<Self>) -> JobsStatus {
-        JobsStatus {
+    fn handle(&mut self, _: GetCronSnapshot, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(JobsStatus {
             fenced: self.fenced,
             scheduled: self.timetable.scheduled(),
             bad: self.timetable.bad(),
             running: self.running.len(),
             ..self.counts.clone()
-        }
+        })
     }
 }
