@@ -559,13 +559,17 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     let id = demo.add_task(task("Run")).await.expect("is added").id;
-    let (first, outcome) = hears.recv().await.expect("is told");
-    assert_eq!(first, id);
-    assert!(matches!(outcome, Outcome::Failed { error, .. } if error == "no"));
-    // The next attempt may be over by now, too.
-    assert!(database.number("SELECT COUNT(*) FROM asynctask_exec_row") >= 1);
-    let (_, outcome) = hears.recv().await.expect("is told");
-    assert!(matches!(outcome, Outcome::Succeeded(result) if result.as_str() == "7"));
+    let mut outcomes = Vec::new();
+    for _ in 0..2 {
+        let (told, outcome) = hears.recv().await.expect("is told");
+        assert_eq!(told, id);
+        outcomes.push(outcome);
+        assert!(database.number("SELECT COUNT(*) FROM asynctask_exec_row") >= 1);
+    }
+    // The hook of the first attempt may still be at work when that of the second has ended.
+    outcomes.sort_by_key(|outcome| matches!(outcome, Outcome::Succeeded(_)));
+    assert!(matches!(&outcomes[0], Outcome::Failed { error, .. } if error == "no"));
+    assert!(matches!(&outcomes[1], Outcome::Succeeded(result) if result.as_str() == "7"));
     assert_eq!(
         database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Success'"),
         1
