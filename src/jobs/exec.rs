@@ -7,7 +7,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFutu
 use super::{
     execution::{execute, prepare},
     recorder::Ended,
-    run::{JobRun, Stop, Verdict},
+    run::{JobRun, Verdict},
 };
 use crate::arbiters::Thread;
 
@@ -49,11 +49,7 @@ async fn work(run: Arc<JobRun>, seat: u32) {
     if !run.take(seat) {
         return;
     }
-    let verdict = match run.is_ours() {
-        true => execute(&run, seat).await,
-        // This process was silent for too long: others have ended this run, or will.
-        false => Verdict::Stopped(Stop::Node),
-    };
+    let verdict = execute(&run, seat).await;
     run.leave();
     // Its thread was blocked for so long that another actor has it.
     if run.is_run_by(seat) {

@@ -111,7 +111,7 @@ impl JobRun {
     }
 
     /// Whether it is still this node's: others end the runs of a silent one.
-    pub(super) fn is_ours(&self) -> bool {
+    fn is_ours(&self) -> bool {
         self.shared.lease.holds(self.term)
     }
 
@@ -164,7 +164,8 @@ impl JobRun {
     /// Begins the next attempt of the actor in this seat; `None` if there must be none.
     pub(super) fn begin(&self, seat: u32) -> Option<TaskContext> {
         let mut stage = self.stage();
-        if stage.ended || stage.told.is_some() || stage.seat != seat {
+        // A process that was silent for too long has nothing to begin: others have ended this run, or will.
+        if stage.ended || stage.told.is_some() || stage.seat != seat || !self.is_ours() {
             return None;
         }
         stage.attempt += 1;
