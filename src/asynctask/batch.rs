@@ -105,7 +105,6 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
     let finish = Finish {
         run: run.task.key(),
         attempt: run.task.retry_time.saturating_add(1),
-        log_id: run.ctx.log_id().to_owned(),
         started_at: ended.started_at,
         ended_at: ended.ended_at,
         duration: ended.duration,

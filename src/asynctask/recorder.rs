@@ -285,7 +285,7 @@ fn log_end(theme: &str, run: &Run, finish: &Finish, finished: Finished) {
         Finished::Written(status) => status.as_str(),
         Finished::Stale => "not written, the task is in other hands since",
     };
-    let (id, attempt, log_id) = (finish.run.task_id, finish.attempt, &finish.log_id);
+    let (id, attempt, log_id) = (finish.run.task_id, finish.attempt, &finish.run.log_id);
     let (service, method) = (&run.task.service, &run.task.method);
     let error = finish.next.error.as_deref().unwrap_or_default();
     // One line of a log, not a megabyte: the record has the whole text.

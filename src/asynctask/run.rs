@@ -49,7 +49,7 @@ impl Run {
             theme: Arc::clone(&theme.name),
             attempt: task.retry_time.unsigned_abs() + 1,
             max_attempts: task.max_retry_time.unsigned_abs().saturating_add(1),
-            log_id: std::mem::take(&mut task.log_id),
+            log_id: Arc::clone(&task.log_id),
             scheduled_at: None,
         };
         let args = std::mem::replace(&mut task.args, Json::null());

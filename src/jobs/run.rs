@@ -174,7 +174,7 @@ impl JobRun {
             theme: Arc::clone(&self.job_name),
             attempt: stage.attempt,
             max_attempts: self.orders.max_retry.saturating_add(1),
-            log_id: self.log_id.clone(),
+            log_id: self.log_id.as_str().into(),
             scheduled_at: self.scheduled_at,
         };
         let ctx = TaskContext::new(facts, self.shared.clock.clone(), None);

@@ -21,7 +21,7 @@ struct Inner {
     theme: Arc<str>,
     attempt: u32,
     max_attempts: u32,
-    log_id: String,
+    log_id: Arc<str>,
     scheduled_at: Option<DateTime<Utc>>,
     cancel: CancellationToken,
     reason: OnceLock<CancelReason>,
@@ -53,7 +53,7 @@ pub(crate) struct RunFacts {
     pub(crate) theme: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
-    pub(crate) log_id: String,
+    pub(crate) log_id: Arc<str>,
     /// The second for which a job was due.
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
 }
@@ -93,7 +93,7 @@ impl TaskContext {
             theme: Arc::from(""),
             attempt: 1,
             max_attempts: 1,
-            log_id: uuid::Uuid::now_v7().simple().to_string(),
+            log_id: uuid::Uuid::now_v7().simple().to_string().into(),
             scheduled_at: None,
         };
         Self::new(facts, Clock::system(), None)

@@ -21,6 +21,7 @@ mod parts;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod prepared;
 mod prune;
 mod records;
 mod rows;

@@ -1,11 +1,12 @@
 //! Rows as the tables hold them, and the values of the domain they become.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
 use super::{
+    Claim,
     lenient::{AnyText, AnyTime, text, time},
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
@@ -183,6 +184,7 @@ impl NewTaskRow {
     }
 }
 
+/// What a claim reads of a task.
 #[derive(Debug, QueryableByName, Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct ClaimedRow {
@@ -195,26 +197,54 @@ pub(super) struct ClaimedRow {
     priority: i32,
     timeout_ms: Option<i64>,
     retry_delay_ms: Option<i64>,
-    lease_owner: Option<AnyText>,
     lease_token: i64,
-    log_id: Option<AnyText>,
-    last_run_time: Option<AnyTime>,
 }
 
-#[cfg(feature = "mysql")]
+/// What the tasks of one claim have in common.
+pub(super) struct ClaimMark {
+    pub(super) node: Arc<str>,
+    /// Of no other claim: each task's log id begins with it.
+    pub(super) run: String,
+    pub(super) now: NaiveDateTime,
+}
+
+impl ClaimMark {
+    pub(super) fn new(claim: &Claim, now: NaiveDateTime) -> Self {
+        Self {
+            node: claim.node.as_str().into(),
+            run: uuid::Uuid::now_v7().simple().to_string(),
+            now,
+        }
+    }
+
+    /// The claimed task, with what the claim has written to its row: the statements read none of that back.
+    pub(super) fn task(&self, row: ClaimedRow) -> ClaimedTask {
+        let log_id = format!("{}-{}", self.run, row.id);
+        row.held(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
+    }
+}
+
 impl ClaimedRow {
+    #[cfg(feature = "mysql")]
     pub(super) fn id(&self) -> i64 {
         self.id
     }
 
-    /// The row as the claim has changed it, for a server that does not tell.
-    pub(super) fn claimed(self, node: &str, run: &str, now: NaiveDateTime) -> Self {
-        Self {
-            lease_owner: Some(AnyText(node.to_owned())),
-            lease_token: self.lease_token + 1,
-            log_id: Some(AnyText(format!("{run}-{}", self.id))),
-            last_run_time: Some(now.into()),
-            ..self
+    pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+        ClaimedTask {
+            id: self.id,
+            service: self.service_name.0,
+            method: self.method_name.0,
+            args: Json::from_column(text(self.arg)),
+            retry_time: self.retry_time.unwrap_or(0).max(0),
+            max_retry_time: self.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY).max(0),
+            priority: self.priority,
+            timeout: self.timeout_ms.and_then(millis).filter(|timeout| !timeout.is_zero()),
+            retry_delay: self.retry_delay_ms.and_then(millis),
+            owner,
+            token: self.lease_token,
+            log_id,
+            claimed_at,
         }
     }
 }
@@ -242,11 +272,11 @@ pub struct ClaimedTask {
     /// The task's own first delay before a retry.
     pub retry_delay: Option<Duration>,
     /// The node that holds it.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// Grows with every claim of this task.
     pub token: i64,
-    /// Names this run in every log line about it.
-    pub log_id: String,
+    /// Names this run in every log line about it. No two claims give the same one.
+    pub log_id: Arc<str>,
     /// When it was claimed.
     pub claimed_at: DateTime<Utc>,
 }
@@ -260,8 +290,9 @@ impl ClaimedTask {
     pub(crate) fn key(&self) -> RunKey {
         RunKey {
             task_id: self.id,
-            owner: self.owner.clone(),
+            owner: Arc::clone(&self.owner),
             token: self.token,
+            log_id: Arc::clone(&self.log_id),
         }
     }
 
@@ -274,34 +305,16 @@ impl ClaimedTask {
     }
 }
 
-impl From<ClaimedRow> for ClaimedTask {
-    fn from(row: ClaimedRow) -> Self {
-        Self {
-            id: row.id,
-            service: row.service_name.0,
-            method: row.method_name.0,
-            args: Json::from_column(text(row.arg)),
-            retry_time: row.retry_time.unwrap_or(0).max(0),
-            max_retry_time: row.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY).max(0),
-            priority: row.priority,
-            timeout: row.timeout_ms.and_then(millis).filter(|timeout| !timeout.is_zero()),
-            retry_delay: row.retry_delay_ms.and_then(millis),
-            owner: text(row.lease_owner).unwrap_or_default(),
-            token: row.lease_token,
-            log_id: text(row.log_id).unwrap_or_default(),
-            claimed_at: time(row.last_run_time).unwrap_or_default(),
-        }
-    }
-}
-
 /// What names one run: every write about it must.
 #[derive(Debug, Clone)]
 pub(crate) struct RunKey {
     pub(crate) task_id: i64,
     /// The node that claimed the task.
-    pub(crate) owner: String,
+    pub(crate) owner: Arc<str>,
     /// The number of the claim.
     pub(crate) token: i64,
+    /// Tells two claims with one number apart: a claim that a crash of the database has undone, and the one after it.
+    pub(crate) log_id: Arc<str>,
 }
 
 /// The end of one run, to be written if the run still holds its task.
@@ -309,7 +322,6 @@ pub(crate) struct RunKey {
 pub(crate) struct Finish {
     pub(crate) run: RunKey,
     pub(crate) attempt: i32,
-    pub(crate) log_id: String,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) ended_at: DateTime<Utc>,
     pub(crate) duration: Duration,
@@ -357,7 +369,6 @@ impl Finish {
             started_at: task.claimed_at,
             ended_at: now,
             duration: (now - task.claimed_at).to_std().unwrap_or_default(),
-            log_id: task.log_id,
         }
     }
 

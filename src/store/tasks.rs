@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     db::on_backend,
-    lenient::AnyText,
+    lenient::{AnyText, AnyTime, text, time},
     rows::{ClaimedRow, ClaimedTask, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
@@ -34,6 +34,31 @@ pub(crate) struct Orphan {
     pub(crate) task: ClaimedTask,
     /// Marked as begun: only tasks on their last attempt are.
     pub(crate) began: bool,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = asynctasks)]
+struct OrphanRow {
+    system_name: AnyText,
+    began: i32,
+    lease_owner: Option<AnyText>,
+    log_id: Option<AnyText>,
+    last_run_time: Option<AnyTime>,
+    #[diesel(embed)]
+    task: ClaimedRow,
+}
+
+impl From<OrphanRow> for Orphan {
+    fn from(row: OrphanRow) -> Self {
+        let owner = text(row.lease_owner).unwrap_or_default();
+        let log_id = text(row.log_id).unwrap_or_default();
+        let claimed_at = time(row.last_run_time).unwrap_or_default();
+        Self {
+            theme: row.system_name.0,
+            began: row.began != 0,
+            task: row.task.held(owner.into(), log_id.into(), claimed_at),
+        }
+    }
 }
 
 /// What a request to retry did.
@@ -288,7 +313,7 @@ impl Store {
     /// is gone learns of it by its next beat, and must not take its own runs for lost before that.
     pub(crate) async fn orphans(&self, me: &str, limit: i64) -> Result<Vec<Orphan>, StoreError> {
         let mut lease = self.db.read().await?;
-        let rows: Vec<(AnyText, i32, ClaimedRow)> = on_backend!(lease, |conn| {
+        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(running())
                 .filter(asynctasks::lease_owner.ne(me))
@@ -299,16 +324,11 @@ impl Store {
                 )))
                 .order(asynctasks::id)
                 .limit(limit)
-                .select((asynctasks::system_name, asynctasks::began, ClaimedRow::as_select()))
+                .select(OrphanRow::as_select())
                 .load(conn)
                 .await
         })?;
-        let orphan = |(theme, began, row): (AnyText, i32, ClaimedRow)| Orphan {
-            theme: theme.0,
-            began: began != 0,
-            task: row.into(),
-        };
-        Ok(rows.into_iter().map(orphan).collect())
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 }
 

@@ -106,7 +106,7 @@ async fn a_stale_run_writes_nothing() {
         TaskStatus::Running
     );
     let mut thief = fresh.clone();
-    thief.owner = "b".to_owned();
+    thief.owner = "b".into();
     assert_eq!(record(&store, thief, success()).await, None);
 
     assert_eq!(

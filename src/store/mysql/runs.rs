@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::store::{
     parts::parts,
+    prepared::Prepare,
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
@@ -24,10 +25,11 @@ macro_rules! held {
     ($columns:literal) => {
         concat!(
             "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$.id', owner VARCHAR(64) PATH '$.owner', \
-             token BIGINT PATH '$.token'",
+             token BIGINT PATH '$.token', log_id VARCHAR(100) PATH '$.log_id'",
             $columns,
             ")) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
-             ON t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running'"
+             ON t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
+             AND COALESCE(t.log_id, '') = i.log_id"
         )
     };
 }
@@ -37,7 +39,7 @@ macro_rules! finish_columns {
         concat!(
             $start,
             held!(
-                ", status VARCHAR(50) PATH '$.status', attempt INT PATH '$.attempt', log_id VARCHAR(100) PATH '$.log_id', \
+                ", status VARCHAR(50) PATH '$.status', attempt INT PATH '$.attempt', \
                  started DATETIME(6) PATH '$.started', ended DATETIME(6) PATH '$.ended', \
                  duration BIGINT PATH '$.duration', retries INT PATH '$.retries', \
                  run_at DATETIME(6) PATH '$.run_at' NULL ON EMPTY, result MEDIUMTEXT PATH '$.result' NULL ON EMPTY, \
@@ -98,6 +100,7 @@ struct Key<'a> {
     id: i64,
     owner: &'a str,
     token: i64,
+    log_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -114,7 +117,6 @@ struct End<'a> {
     key: Key<'a>,
     status: &'static str,
     attempt: i32,
-    log_id: &'a str,
     started: String,
     ended: String,
     duration: i64,
@@ -134,6 +136,7 @@ impl<'a> From<&'a RunKey> for Key<'a> {
             id: run.task_id,
             owner: &run.owner,
             token: run.token,
+            log_id: &run.log_id,
         }
     }
 }
@@ -144,7 +147,6 @@ impl<'a> From<&'a Finish> for End<'a> {
             key: (&finish.run).into(),
             status: finish.next.status.as_str(),
             attempt: finish.attempt,
-            log_id: &finish.log_id,
             started: time(finish.started_at.naive_utc()),
             ended: time(finish.ended_at.naive_utc()),
             duration: finish.duration_ms(),
@@ -191,7 +193,11 @@ async fn lock<'a>(
     let mut runs: Vec<&RunKey> = runs.collect();
     runs.sort_unstable_by_key(|run| run.task_id);
     let keys = json(runs.into_iter().map(Key::from))?;
-    let held: Vec<Held> = diesel::sql_query(LOCK).bind::<Text, _>(keys).load(conn).await?;
+    let held: Vec<Held> = diesel::sql_query(LOCK)
+        .bind::<Text, _>(keys)
+        .prepared()
+        .load(conn)
+        .await?;
     let entry = |held: Held| ((held.id, held.lease_token), held.cancel_requested != 0);
     Ok(held.into_iter().map(entry).collect())
 }
@@ -200,7 +206,11 @@ async fn begin(conn: &mut AsyncMysqlConnection, begins: &[Begin]) -> QueryResult
     let runs = || begins.iter().map(|begin| &begin.run);
     let held = lock(conn, runs()).await?;
     let keys = json(runs().map(Key::from))?;
-    diesel::sql_query(BEGIN).bind::<Text, _>(keys).execute(conn).await?;
+    diesel::sql_query(BEGIN)
+        .bind::<Text, _>(keys)
+        .prepared()
+        .execute(conn)
+        .await?;
     Ok(runs().map(|run| held.contains_key(&(run.task_id, run.token))).collect())
 }
 
@@ -213,6 +223,7 @@ async fn progress(conn: &mut AsyncMysqlConnection, reports: &[Progress]) -> Quer
     }))?;
     diesel::sql_query(PROGRESS)
         .bind::<Text, _>(reports)
+        .prepared()
         .execute(conn)
         .await?;
     Ok(())
@@ -233,8 +244,16 @@ async fn finish(conn: &mut AsyncMysqlConnection, finishes: &[Finish]) -> QueryRe
         .collect();
     let ends = json(written.iter().flatten().map(End::from))?;
     if written.iter().any(Option::is_some) {
-        diesel::sql_query(NOTE).bind::<Text, _>(&ends).execute(conn).await?;
-        diesel::sql_query(FINISH).bind::<Text, _>(&ends).execute(conn).await?;
+        diesel::sql_query(NOTE)
+            .bind::<Text, _>(&ends)
+            .prepared()
+            .execute(conn)
+            .await?;
+        diesel::sql_query(FINISH)
+            .bind::<Text, _>(&ends)
+            .prepared()
+            .execute(conn)
+            .await?;
     }
     let finished = |finish: Option<Finish>| match finish {
         Some(finish) => Finished::Written(finish.next.status),

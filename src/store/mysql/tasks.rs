@@ -13,7 +13,8 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
-        rows::{ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        prepared::Prepare,
+        rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
         schema::asynctasks,
     },
 };
@@ -39,7 +40,7 @@ macro_rules! pick_sql {
     ($index:literal, $which:literal) => {
         concat!(
             "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, priority, timeout_ms, \
-             retry_delay_ms, lease_owner, lease_token, log_id, last_run_time FROM asynctasks FORCE INDEX (",
+             retry_delay_ms, lease_token + 1 AS lease_token FROM asynctasks FORCE INDEX (",
             $index,
             ") WHERE due_theme = ? ",
             $which,
@@ -95,6 +96,7 @@ pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim) -> Quer
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
+        .prepared()
         .get_result(conn)
         .await
 }
@@ -128,20 +130,20 @@ pub(super) async fn claim(
     if rows.is_empty() && peek.due != 0 {
         next_due = Some(now.and_utc() + LOCKED);
     }
-    let run = uuid::Uuid::now_v7().simple().to_string();
+    let mark = ClaimMark::new(claim, now);
     if !rows.is_empty() {
         diesel::sql_query(CLAIM)
             .bind::<Text, _>(ids(rows.iter().map(ClaimedRow::id)))
             .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(now)
-            .bind::<Timestamp, _>(now)
-            .bind::<Text, _>(&run)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(&mark.run)
+            .prepared()
             .execute(conn)
             .await?;
     }
-    let claimed = rows.into_iter().map(|row| row.claimed(&claim.node, &run, now).into());
     Ok(Claimed {
-        tasks: claimed.collect(),
+        tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
         next_due,
     })
 }
@@ -150,6 +152,7 @@ async fn pick(conn: &mut AsyncMysqlConnection, sql: &str, claim: &Claim, which: 
     diesel::sql_query(sql)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
+        .prepared()
         .load(conn)
         .await
 }
@@ -160,6 +163,7 @@ async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateT
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
+        .prepared()
         .load(conn)
         .await?;
     if picked.is_empty() {
@@ -167,6 +171,7 @@ async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateT
     }
     diesel::sql_query(PROMOTE)
         .bind::<Text, _>(ids(picked.into_iter().map(|row| row.id)))
+        .prepared()
         .execute(conn)
         .await
 }
@@ -213,7 +218,7 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
 /// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
 async fn insert_many(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     insert_rows(conn, rows).await?;
-    let ids: Ids = diesel::sql_query(FIRST_ID).get_result(conn).await?;
+    let ids: Ids = diesel::sql_query(FIRST_ID).prepared().get_result(conn).await?;
     let ids = (0_i64..).map(|at| ids.first + at * ids.step);
     Ok(ids.take(rows.len()).map(AddedTask::new).collect())
 }
@@ -232,6 +237,7 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
         let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .prepared()
             .get_result(conn)
             .await
             .optional()?;

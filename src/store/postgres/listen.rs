@@ -17,6 +17,7 @@ use crate::{
     backoff::Backoff,
     store::{
         pool::{Connections, on_server},
+        prepared::Prepare,
         wake::Heard,
     },
 };
@@ -85,7 +86,7 @@ impl Announcer {
         let sent = async {
             let mut lease = self.connections.lease().await?;
             let payload = format!("{name}{SEPARATOR}{}", self.origin);
-            on_server!(lease, |conn| notify(conn, channel, &payload).await)?;
+            on_server!(lease, |conn| notify(conn, BY_ITSELF, channel, &payload).await)?;
             Ok::<_, crate::store::StoreError>(())
         };
         if let Err(error) = sent.await {
@@ -96,13 +97,19 @@ impl Announcer {
 
 /// Announces waiting tasks of a theme inside the transaction that is open on `conn`: it is sent if that commits.
 pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str) -> QueryResult<()> {
-    notify(conn, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
+    notify(conn, IN_TRANSACTION, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
 }
 
-async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> QueryResult<()> {
-    diesel::sql_query("SELECT pg_notify($1, $2)")
+const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
+
+/// Nobody waits for the disk: what a crash of the server loses is found by the next look.
+const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
+
+async fn notify(conn: &mut AsyncPgConnection, sql: &str, channel: &str, payload: &str) -> QueryResult<()> {
+    diesel::sql_query(sql)
         .bind::<Text, _>(channel)
         .bind::<Text, _>(payload)
+        .prepared()
         .execute(conn)
         .await?;
     Ok(())

@@ -11,6 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::store::{
     parts::parts,
+    prepared::Prepare,
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
@@ -21,7 +22,8 @@ macro_rules! held {
         concat!(
             "held AS MATERIALIZED ( \
                SELECT t.id FROM asynctasks t JOIN i ON t.id = i.id \
-               WHERE t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' ",
+               WHERE t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
+               AND COALESCE(t.log_id, '') = i.log_id ",
             $condition,
             " ORDER BY t.id FOR UPDATE OF t)"
         )
@@ -29,7 +31,7 @@ macro_rules! held {
 }
 
 const BEGIN: &str = concat!(
-    "WITH i AS (SELECT * FROM unnest($1, $2, $3) AS i (id, owner, token)), ",
+    "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4) AS i (id, owner, token, log_id)), ",
     held!(""),
     " UPDATE asynctasks t SET began = 1 FROM i, held \
       WHERE t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.id = held.id \
@@ -37,7 +39,7 @@ const BEGIN: &str = concat!(
 );
 
 const PROGRESS: &str = concat!(
-    "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4, $5) AS i (id, owner, token, percent, note)), ",
+    "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS i (id, owner, token, log_id, percent, note)), ",
     held!(""),
     " UPDATE asynctasks t SET progress = i.percent, progress_note = i.note FROM i, held \
       WHERE t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.id = held.id"
@@ -46,7 +48,7 @@ const PROGRESS: &str = concat!(
 /// A run that is given back without a record leaves the row's history alone.
 const FINISH: &str = concat!(
     "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
-       AS i (id, owner, token, status, attempt, log_id, started, ended, duration, retries, run_at, result, error, \
+       AS i (id, owner, token, log_id, status, attempt, started, ended, duration, retries, run_at, result, error, \
              record, requeues)), ",
     held!("AND (NOT i.requeues OR t.cancel_requested = 0)"),
     ", done AS ( \
@@ -103,16 +105,22 @@ pub(super) async fn write(conn: &mut AsyncPgConnection, writes: &Writes) -> Quer
     Ok(Written { begins, finishes })
 }
 
-fn keys<'a>(runs: impl Iterator<Item = &'a RunKey>) -> (Vec<i64>, Vec<&'a str>, Vec<i64>) {
-    runs.map(|run| (run.task_id, run.owner.as_str(), run.token)).collect()
+/// The columns of the keys.
+type Keys<'a> = (Vec<i64>, Vec<&'a str>, Vec<i64>, Vec<&'a str>);
+
+fn keys<'a>(runs: impl Iterator<Item = &'a RunKey>) -> Keys<'a> {
+    runs.map(|run| (run.task_id, &*run.owner, run.token, &*run.log_id))
+        .collect()
 }
 
 async fn begin(conn: &mut AsyncPgConnection, begins: &[Begin]) -> QueryResult<Vec<bool>> {
-    let (ids, owners, tokens) = keys(begins.iter().map(|begin| &begin.run));
+    let (ids, owners, tokens, log_ids) = keys(begins.iter().map(|begin| &begin.run));
     let held: Vec<Held> = diesel::sql_query(BEGIN)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
+        .bind::<Array<Text>, _>(log_ids)
+        .prepared()
         .load(conn)
         .await?;
     let held: HashSet<Held> = held.into_iter().collect();
@@ -123,13 +131,15 @@ async fn begin(conn: &mut AsyncPgConnection, begins: &[Begin]) -> QueryResult<Ve
 }
 
 async fn progress(conn: &mut AsyncPgConnection, reports: &[Progress]) -> QueryResult<usize> {
-    let (ids, owners, tokens) = keys(reports.iter().map(|report| &report.run));
+    let (ids, owners, tokens, log_ids) = keys(reports.iter().map(|report| &report.run));
     diesel::sql_query(PROGRESS)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
+        .bind::<Array<Text>, _>(log_ids)
         .bind::<Array<Integer>, _>(reports.iter().map(|report| report.percent).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(reports.iter().map(|report| report.note.as_str()).collect::<Vec<_>>())
+        .prepared()
         .execute(conn)
         .await
 }
@@ -160,15 +170,15 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
     fn all<'a, T>(finishes: &'a [Finish], column: impl Fn(&'a Finish) -> T) -> Vec<T> {
         finishes.iter().map(column).collect()
     }
-    let (ids, owners, tokens) = keys(finishes.iter().map(|finish| &finish.run));
+    let (ids, owners, tokens, log_ids) = keys(finishes.iter().map(|finish| &finish.run));
     let run_at = |finish: &Finish| -> Option<NaiveDateTime> { finish.next.run_at.map(|at| at.naive_utc()) };
     let done: Vec<Held> = diesel::sql_query(FINISH)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
+        .bind::<Array<Text>, _>(log_ids)
         .bind::<Array<Text>, _>(all(finishes, |finish| finish.next.status.as_str()))
         .bind::<Array<Integer>, _>(all(finishes, |finish| finish.attempt))
-        .bind::<Array<Text>, _>(all(finishes, |finish| finish.log_id.as_str()))
         .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.started_at.naive_utc()))
         .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.ended_at.naive_utc()))
         .bind::<Array<BigInt>, _>(all(finishes, Finish::duration_ms))
@@ -178,6 +188,7 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
         .bind::<Array<Nullable<Text>>, _>(all(finishes, |finish| finish.next.error.as_deref()))
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.record))
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.requeues()))
+        .prepared()
         .load(conn)
         .await?;
     Ok(done.into_iter().collect())

@@ -12,7 +12,8 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
-        rows::{ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        prepared::Prepare,
+        rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
 
@@ -37,6 +38,9 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE asynctasks SET run_at = NULL FROM come WHERE asynctasks.id = come.id";
 
+/// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes it, they are claimed
+/// again, and what the runs of the lost claim write then names a log id that the row no longer has. The write of an outcome
+/// waits for the disk, and what was committed before it is there with it.
 macro_rules! claim_sql {
     ($which:literal) => {
         concat!(
@@ -44,7 +48,8 @@ macro_rules! claim_sql {
                SELECT id FROM asynctasks \
                WHERE system_name = $4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL \
                AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
-               AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) ",
+               AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) \
+               AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL ",
             $which,
             " FOR UPDATE OF asynctasks SKIP LOCKED) \
              UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = t.lease_token + 1, \
@@ -52,7 +57,7 @@ macro_rules! claim_sql {
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
              WHERE t.id = ANY (ARRAY(SELECT id FROM picked)) \
              RETURNING t.id, t.service_name, t.method_name, t.arg, t.retry_time, t.max_retry_time, t.priority, \
-             t.timeout_ms, t.retry_delay_ms, t.lease_owner, t.lease_token, t.log_id, t.last_run_time"
+             t.timeout_ms, t.retry_delay_ms, t.lease_token"
         )
     };
 }
@@ -75,6 +80,7 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
     let peek: Peek = diesel::sql_query(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
+        .prepared()
         .get_result(conn)
         .await?;
     if !peek.may_claim {
@@ -93,16 +99,17 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
             next_due,
         });
     }
-    let run = uuid::Uuid::now_v7().simple().to_string();
+    let mark = ClaimMark::new(claim, now);
     let mut rows: Vec<ClaimedRow> = Vec::new();
     if !claim.first.is_empty() {
         let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
         rows = diesel::sql_query(CLAIM_THESE)
             .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(now)
-            .bind::<Text, _>(&run)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(&mark.run)
             .bind::<Text, _>(&claim.theme)
             .bind::<Array<BigInt>, _>(first)
+            .prepared()
             .load(conn)
             .await?;
     }
@@ -110,10 +117,11 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
     if rest > 0 {
         let due: Vec<ClaimedRow> = diesel::sql_query(CLAIM_DUE)
             .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(now)
-            .bind::<Text, _>(&run)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(&mark.run)
             .bind::<Text, _>(&claim.theme)
             .bind::<BigInt, _>(i64::try_from(rest).unwrap_or(i64::MAX))
+            .prepared()
             .load(conn)
             .await?;
         rows.extend(due);
@@ -122,7 +130,7 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
         next_due = Some(now.and_utc() + LOCKED);
     }
     Ok(Claimed {
-        tasks: rows.into_iter().map(Into::into).collect(),
+        tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
         next_due,
     })
 }
@@ -133,6 +141,7 @@ async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
+        .prepared()
         .execute(conn)
         .await
 }
@@ -200,6 +209,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
         .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
         .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
         .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+        .prepared()
         .load(conn)
         .await?;
     // `RETURNING` promises no order, but a later row has a greater id.
@@ -222,6 +232,7 @@ async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryRe
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .prepared()
             .get_result(conn)
             .await
             .optional()?;
@@ -231,6 +242,7 @@ async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryRe
         let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .prepared()
             .get_result(conn)
             .await
             .optional()?;

@@ -1,100 +1,66 @@
-//! Writing what happened to runs, inside a transaction.
+//! Writing what happened to runs, inside a transaction: row by row, each by a statement that stays prepared. One statement for
+//! the whole batch, out of a JSON text, takes longer.
 
-use chrono::NaiveDateTime;
-use diesel::{prelude::*, sqlite::SqliteConnection};
-
-use crate::{
-    domain::TaskStatus,
-    store::{
-        rows::{Begin, Finish, Finished, Progress, Writes, Written},
-        schema::{asynctask_exec_row, asynctasks},
-    },
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
+    sqlite::SqliteConnection,
 };
 
-#[derive(AsChangeset)]
-#[diesel(table_name = asynctasks, treat_none_as_null = true)]
-struct FinishedTask<'a> {
-    task_status: &'static str,
-    retry_time: i32,
-    run_at: Option<NaiveDateTime>,
-    last_run_time: NaiveDateTime,
-    last_run_end_time: NaiveDateTime,
-    last_run_duration: i64,
-    last_result: Option<&'a str>,
-    last_err_msg: Option<&'a str>,
-    update_time: NaiveDateTime,
-    lease_owner: Option<&'a str>,
-    cancel_requested: i32,
+use crate::store::{
+    prepared::Prepare,
+    rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
+};
+
+/// The condition of every write about a run: the run still holds its task.
+macro_rules! held {
+    ($set:literal) => {
+        held!($set, "")
+    };
+    ($set:literal, $condition:literal) => {
+        concat!(
+            "UPDATE asynctasks SET ",
+            $set,
+            " WHERE id = ?1 AND lease_owner = ?2 AND lease_token = ?3 AND IFNULL(log_id, '') = ?4 \
+             AND task_status = 'Running' ",
+            $condition
+        )
+    };
 }
 
-/// A claim that is given back as if it had not been made.
-#[derive(AsChangeset)]
-#[diesel(table_name = asynctasks, treat_none_as_null = true)]
-struct ReleasedTask<'a> {
-    task_status: &'static str,
-    update_time: NaiveDateTime,
-    lease_owner: Option<&'a str>,
+/// What goes back to the queue does not, if somebody wants it cancelled.
+macro_rules! unless_cancelled {
+    ($set:literal) => {
+        held!($set, "AND cancel_requested = 0")
+    };
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = asynctask_exec_row)]
-struct NewRecord<'a> {
-    task_id: i64,
-    task_status: &'static str,
-    last_result: Option<&'a str>,
-    last_err_msg: Option<&'a str>,
-    last_run_time: NaiveDateTime,
-    last_run_end_time: NaiveDateTime,
-    last_run_duration: i64,
-    log_id: &'a str,
-    create_time: NaiveDateTime,
-    attempt: i32,
-    node_id: &'a str,
-    lease_token: i64,
+macro_rules! with_end {
+    ($held:ident) => {
+        $held!(
+            "task_status = ?5, retry_time = ?6, run_at = ?7, last_run_time = ?8, last_run_end_time = ?9, \
+             last_run_duration = ?10, last_result = ?11, last_err_msg = ?12, update_time = ?9, lease_owner = NULL, \
+             cancel_requested = 0"
+        )
+    };
 }
 
-impl Finish {
-    fn task(&self) -> FinishedTask<'_> {
-        FinishedTask {
-            task_status: self.next.status.as_str(),
-            retry_time: self.next.retry_time,
-            run_at: self.next.run_at.map(|at| at.naive_utc()),
-            last_run_time: self.started_at.naive_utc(),
-            last_run_end_time: self.ended_at.naive_utc(),
-            last_run_duration: self.duration_ms(),
-            last_result: self.next.result.as_deref(),
-            last_err_msg: self.next.error.as_deref(),
-            update_time: self.ended_at.naive_utc(),
-            lease_owner: None,
-            cancel_requested: 0,
-        }
-    }
+const BEGIN: &str = held!("began = 1");
 
-    fn release(&self) -> ReleasedTask<'_> {
-        ReleasedTask {
-            task_status: self.next.status.as_str(),
-            update_time: self.ended_at.naive_utc(),
-            lease_owner: None,
-        }
-    }
+const PROGRESS: &str = held!("progress = ?5, progress_note = ?6");
 
-    fn record(&self) -> NewRecord<'_> {
-        NewRecord {
-            task_id: self.run.task_id,
-            task_status: self.next.status.as_str(),
-            last_result: self.next.result.as_deref(),
-            last_err_msg: self.next.error.as_deref(),
-            last_run_time: self.started_at.naive_utc(),
-            last_run_end_time: self.ended_at.naive_utc(),
-            last_run_duration: self.duration_ms(),
-            log_id: &self.log_id,
-            create_time: self.ended_at.naive_utc(),
-            attempt: self.attempt,
-            node_id: &self.run.owner,
-            lease_token: self.run.token,
-        }
-    }
-}
+const END: &str = with_end!(held);
+
+const REQUEUE: &str = with_end!(unless_cancelled);
+
+/// A claim is given back as if it had not been made.
+const RELEASE: &str = unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL");
+
+/// The record says what the task's row says now.
+const NOTE: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
+      last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
+    SELECT id, task_status, last_result, last_err_msg, last_run_time, last_run_end_time, last_run_duration, log_id, \
+      update_time, ?2, ?3, lease_token FROM asynctasks WHERE id = ?1";
 
 pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult<Written> {
     for progress in &writes.progress {
@@ -125,45 +91,71 @@ fn finish_one(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<Finis
     })
 }
 
-/// The task, if the run with this lease still holds it. The condition of every write about a run.
-macro_rules! held {
-    ($write:expr) => {
-        asynctasks::table
-            .filter(asynctasks::id.eq($write.run.task_id))
-            .filter(asynctasks::lease_owner.eq(&$write.run.owner))
-            .filter(asynctasks::lease_token.eq($write.run.token))
-            .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
-    };
+/// A statement about a run, with the parameters that name it.
+macro_rules! about {
+    ($sql:expr, $run:expr) => {{
+        let run: &RunKey = $run;
+        diesel::sql_query($sql)
+            .bind::<BigInt, _>(run.task_id)
+            .bind::<Text, _>(&*run.owner)
+            .bind::<BigInt, _>(run.token)
+            .bind::<Text, _>(&*run.log_id)
+    }};
 }
 
 fn write_begin(conn: &mut SqliteConnection, begin: &Begin) -> QueryResult<bool> {
-    let begun = diesel::update(held!(begin)).set(asynctasks::began.eq(1));
-    Ok(begun.execute(conn)? > 0)
+    Ok(about!(BEGIN, &begin.run).prepared().execute(conn)? > 0)
 }
 
 fn write_progress(conn: &mut SqliteConnection, progress: &Progress) -> QueryResult<usize> {
-    diesel::update(held!(progress))
-        .set((
-            asynctasks::progress.eq(progress.percent),
-            asynctasks::progress_note.eq(&progress.note),
-        ))
+    about!(PROGRESS, &progress.run)
+        .bind::<Integer, _>(progress.percent)
+        .bind::<Text, _>(&progress.note)
+        .prepared()
         .execute(conn)
 }
 
 /// Writes the end of a run and its record, if the run still holds its task, and if nobody wants the task cancelled where it
 /// would be queued again.
 fn write_end(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<bool> {
-    let held = held!(finish);
-    let wanted = held.filter(asynctasks::cancel_requested.eq(0));
     let written = match (finish.next.requeues(), finish.next.record) {
-        (false, _) => diesel::update(held).set(finish.task()).execute(conn)?,
-        (true, true) => diesel::update(wanted).set(finish.task()).execute(conn)?,
-        (true, false) => diesel::update(wanted).set(finish.release()).execute(conn)?,
+        (false, _) => end(conn, END, finish)?,
+        (true, true) => end(conn, REQUEUE, finish)?,
+        (true, false) => release(conn, finish)?,
     };
     if written > 0 && finish.next.record {
-        diesel::insert_into(asynctask_exec_row::table)
-            .values(finish.record())
-            .execute(conn)?;
+        note(conn, finish)?;
     }
     Ok(written > 0)
+}
+
+fn end(conn: &mut SqliteConnection, sql: &str, finish: &Finish) -> QueryResult<usize> {
+    about!(sql, &finish.run)
+        .bind::<Text, _>(finish.next.status.as_str())
+        .bind::<Integer, _>(finish.next.retry_time)
+        .bind::<Nullable<Timestamp>, _>(finish.next.run_at.map(|at| at.naive_utc()))
+        .bind::<Timestamp, _>(finish.started_at.naive_utc())
+        .bind::<Timestamp, _>(finish.ended_at.naive_utc())
+        .bind::<BigInt, _>(finish.duration_ms())
+        .bind::<Nullable<Text>, _>(finish.next.result.as_deref())
+        .bind::<Nullable<Text>, _>(finish.next.error.as_deref())
+        .prepared()
+        .execute(conn)
+}
+
+fn release(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<usize> {
+    about!(RELEASE, &finish.run)
+        .bind::<Text, _>(finish.next.status.as_str())
+        .bind::<Timestamp, _>(finish.ended_at.naive_utc())
+        .prepared()
+        .execute(conn)
+}
+
+fn note(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<usize> {
+    diesel::sql_query(NOTE)
+        .bind::<BigInt, _>(finish.run.task_id)
+        .bind::<Integer, _>(finish.attempt)
+        .bind::<Text, _>(&*finish.run.owner)
+        .prepared()
+        .execute(conn)
 }

@@ -2,19 +2,17 @@
 
 use chrono::NaiveDateTime;
 use diesel::{
-    QueryableByName,
     prelude::*,
-    result::OptionalExtension,
-    sql_types::{BigInt, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
     sqlite::SqliteConnection,
 };
 
 use crate::{
     domain::AddedTask,
     store::{
-        Claim,
-        rows::{ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
-        schema::asynctasks,
+        Claim, ClaimedTask,
+        prepared::Prepare,
+        rows::{ClaimMark, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
 
@@ -46,7 +44,7 @@ pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime)
     )
     .bind::<Text, _>(theme)
     .bind::<Timestamp, _>(now)
-    .get_result(conn)?;
+    .prepared().get_result(conn)?;
     Ok(Look {
         due: row.due != 0,
         next_due: row.next_due.and_then(|due| parse_due(&due, now)),
@@ -57,19 +55,19 @@ pub(super) fn claim_due(
     conn: &mut SqliteConnection,
     claim: &Claim,
     now: NaiveDateTime,
-) -> QueryResult<Vec<ClaimedRow>> {
+) -> QueryResult<Vec<ClaimedTask>> {
     promote(conn, claim, now)?;
-    let run = uuid::Uuid::now_v7().simple().to_string();
+    let mark = ClaimMark::new(claim, now);
     let mut rows = Vec::new();
     for id in claim.first.iter().take(claim.limit) {
-        rows.extend(claim_rows(conn, CLAIM_ONE, claim, &run, now, *id)?);
+        rows.extend(claim_rows(conn, CLAIM_ONE, claim, &mark, *id)?);
     }
     let rest = claim.limit.saturating_sub(rows.len());
     if rest > 0 {
         let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-        rows.extend(claim_rows(conn, CLAIM_DUE, claim, &run, now, rest)?);
+        rows.extend(claim_rows(conn, CLAIM_DUE, claim, &mark, rest)?);
     }
-    Ok(rows)
+    Ok(rows.into_iter().map(|row| mark.task(row)).collect())
 }
 
 /// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed.
@@ -84,6 +82,7 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
     .bind::<Text, _>(&claim.theme)
     .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(most)
+    .prepared()
     .execute(conn)
 }
 
@@ -100,7 +99,7 @@ macro_rules! claim_sql {
             ") AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
              AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?4 AND paused <> 0) \
              RETURNING id, service_name, method_name, arg, retry_time, max_retry_time, priority, \
-             timeout_ms, retry_delay_ms, lease_owner, lease_token, log_id, last_run_time"
+             timeout_ms, retry_delay_ms, lease_token"
         )
     };
 }
@@ -112,16 +111,16 @@ fn claim_rows(
     conn: &mut SqliteConnection,
     sql: &str,
     claim: &Claim,
-    run: &str,
-    now: NaiveDateTime,
+    mark: &ClaimMark,
     which: i64,
 ) -> QueryResult<Vec<ClaimedRow>> {
     diesel::sql_query(sql)
         .bind::<Text, _>(&claim.node)
-        .bind::<Timestamp, _>(now)
-        .bind::<Text, _>(run)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&mark.run)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
+        .prepared()
         .load(conn)
 }
 
@@ -136,32 +135,59 @@ fn parse_due(due: &str, now: NaiveDateTime) -> Option<NaiveDateTime> {
 
 // ---- adding ----
 
+const INSERT: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12) \
+    ON CONFLICT DO NOTHING RETURNING id";
+
+const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
+    WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
 pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     rows.iter().map(|row| insert_task(conn, row)).collect()
 }
 
 fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let added = diesel::insert_into(asynctasks::table)
-            .values(row)
-            .on_conflict_do_nothing()
-            .returning(asynctasks::id)
+        if let Some(added) = insert_row(conn, row)? {
+            return Ok(AddedTask::new(added.id));
+        }
+        let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
+            .bind::<Text, _>(&row.system_name)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .prepared()
             .get_result(conn)
             .optional()?;
-        if let Some(id) = added {
-            return Ok(AddedTask::new(id));
-        }
-        let holder = asynctasks::table
-            .filter(asynctasks::system_name.eq(&row.system_name))
-            .filter(asynctasks::unique_key.eq(&row.unique_key))
-            .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
-            .select(asynctasks::id)
-            .first(conn)
-            .optional()?;
-        if let Some(id) = holder {
-            return Ok(AddedTask::duplicate_of(id));
+        if let Some(holder) = holder {
+            return Ok(AddedTask::duplicate_of(holder.id));
         }
         // On a connection without a transaction the task that was in the way may have ended in between.
     }
     Err(key_is_elusive())
+}
+
+fn insert_row(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<Id>> {
+    diesel::sql_query(INSERT)
+        .bind::<Text, _>(&row.system_name)
+        .bind::<Text, _>(&row.service_name)
+        .bind::<Text, _>(&row.method_name)
+        .bind::<Text, _>(&row.task_name)
+        .bind::<Text, _>(&row.arg)
+        .bind::<Integer, _>(row.max_retry_time)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<Timestamp>, _>(row.run_at)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.unique_key)
+        .prepared()
+        .get_result(conn)
+        .optional()
 }
