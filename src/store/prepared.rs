@@ -1,46 +1,87 @@
 //! Statements that a connection keeps prepared.
 //!
-//! diesel prepares plain SQL and every `UPDATE` of its own anew for each execution: on SQLite that costs more than the
-//! statement itself, on a server another round trip. The texts here are a few constants, so that the cache stays small.
+//! diesel prepares plain SQL, and every `UPDATE` of its own, anew for each execution: on SQLite that costs more than the
+//! statement itself, on a server another round trip. The texts here are constants, so that the cache stays small.
+
+use std::marker::PhantomData;
 
 use diesel::{
     QueryResult,
     backend::Backend,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
+    serialize::ToSql,
+    sql_types::{HasSqlType, Untyped},
 };
 
-/// A query that is prepared once for each connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Prepared<Q>(Q);
+/// Plain SQL that is prepared once for each connection.
+pub(super) struct Prepared<B> {
+    sql: &'static str,
+    binds: B,
+}
 
-/// For plain SQL whose text is a constant.
-pub(super) trait Prepare: Sized {
-    fn prepared(self) -> Prepared<Self> {
-        Prepared(self)
+/// The value of one parameter, after those `before` it.
+pub(super) struct Bound<B, ST, V> {
+    before: B,
+    value: V,
+    sql_type: PhantomData<ST>,
+}
+
+/// Values of parameters, in the order of their numbers.
+pub(super) trait Binds<DB: Backend> {
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>;
+}
+
+pub(super) fn prepared(sql: &'static str) -> Prepared<()> {
+    Prepared { sql, binds: () }
+}
+
+impl<B> Prepared<B> {
+    pub(super) fn bind<ST, V>(self, value: V) -> Prepared<Bound<B, ST, V>> {
+        Prepared {
+            sql: self.sql,
+            binds: Bound {
+                before: self.binds,
+                value,
+                sql_type: PhantomData,
+            },
+        }
     }
 }
 
-impl<Q: Query> Prepare for Q {}
-
-impl<DB: Backend, Q: QueryFragment<DB>> QueryFragment<DB> for Prepared<Q> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.0.walk_ast(out)
+impl<DB: Backend> Binds<DB> for () {
+    fn push<'b>(&'b self, _: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        Ok(())
     }
+}
 
-    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
-        Ok(true)
+impl<DB, B, ST, V> Binds<DB> for Bound<B, ST, V>
+where
+    DB: Backend + HasSqlType<ST>,
+    B: Binds<DB>,
+    V: ToSql<ST, DB>,
+{
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.before.push(out)?;
+        out.push_bind_param_value_only(&self.value)
+    }
+}
+
+impl<DB: Backend, B: Binds<DB>> QueryFragment<DB> for Prepared<B> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql(self.sql);
+        self.binds.push(&mut out)
     }
 }
 
 /// The text names it.
-impl<Q> QueryId for Prepared<Q> {
+impl<B> QueryId for Prepared<B> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<Q: Query> Query for Prepared<Q> {
-    type SqlType = Q::SqlType;
+impl<B> Query for Prepared<B> {
+    type SqlType = Untyped;
 }
 
-impl<Q, Conn> diesel::RunQueryDsl<Conn> for Prepared<Q> {}
+impl<B, Conn> diesel::RunQueryDsl<Conn> for Prepared<B> {}

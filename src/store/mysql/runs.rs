@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::store::{
     parts::parts,
-    prepared::Prepare,
+    prepared::prepared,
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
@@ -193,11 +193,7 @@ async fn lock<'a>(
     let mut runs: Vec<&RunKey> = runs.collect();
     runs.sort_unstable_by_key(|run| run.task_id);
     let keys = json(runs.into_iter().map(Key::from))?;
-    let held: Vec<Held> = diesel::sql_query(LOCK)
-        .bind::<Text, _>(keys)
-        .prepared()
-        .load(conn)
-        .await?;
+    let held: Vec<Held> = prepared(LOCK).bind::<Text, _>(keys).load(conn).await?;
     let entry = |held: Held| ((held.id, held.lease_token), held.cancel_requested != 0);
     Ok(held.into_iter().map(entry).collect())
 }
@@ -206,11 +202,7 @@ async fn begin(conn: &mut AsyncMysqlConnection, begins: &[Begin]) -> QueryResult
     let runs = || begins.iter().map(|begin| &begin.run);
     let held = lock(conn, runs()).await?;
     let keys = json(runs().map(Key::from))?;
-    diesel::sql_query(BEGIN)
-        .bind::<Text, _>(keys)
-        .prepared()
-        .execute(conn)
-        .await?;
+    prepared(BEGIN).bind::<Text, _>(keys).execute(conn).await?;
     Ok(runs().map(|run| held.contains_key(&(run.task_id, run.token))).collect())
 }
 
@@ -221,11 +213,7 @@ async fn progress(conn: &mut AsyncMysqlConnection, reports: &[Progress]) -> Quer
         percent: report.percent,
         note: &report.note,
     }))?;
-    diesel::sql_query(PROGRESS)
-        .bind::<Text, _>(reports)
-        .prepared()
-        .execute(conn)
-        .await?;
+    prepared(PROGRESS).bind::<Text, _>(reports).execute(conn).await?;
     Ok(())
 }
 
@@ -244,16 +232,8 @@ async fn finish(conn: &mut AsyncMysqlConnection, finishes: &[Finish]) -> QueryRe
         .collect();
     let ends = json(written.iter().flatten().map(End::from))?;
     if written.iter().any(Option::is_some) {
-        diesel::sql_query(NOTE)
-            .bind::<Text, _>(&ends)
-            .prepared()
-            .execute(conn)
-            .await?;
-        diesel::sql_query(FINISH)
-            .bind::<Text, _>(&ends)
-            .prepared()
-            .execute(conn)
-            .await?;
+        prepared(NOTE).bind::<Text, _>(&ends).execute(conn).await?;
+        prepared(FINISH).bind::<Text, _>(&ends).execute(conn).await?;
     }
     let finished = |finish: Option<Finish>| match finish {
         Some(finish) => Finished::Written(finish.next.status),

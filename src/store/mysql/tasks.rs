@@ -13,7 +13,7 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
-        prepared::Prepare,
+        prepared::prepared,
         rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
         schema::asynctasks,
     },
@@ -91,12 +91,11 @@ impl Peek {
 }
 
 pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<Peek> {
-    diesel::sql_query(PEEK)
+    prepared(PEEK)
         .bind::<Text, _>(&claim.node)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
-        .prepared()
         .get_result(conn)
         .await
 }
@@ -132,13 +131,12 @@ pub(super) async fn claim(
     }
     let mark = ClaimMark::new(claim, now);
     if !rows.is_empty() {
-        diesel::sql_query(CLAIM)
+        prepared(CLAIM)
             .bind::<Text, _>(ids(rows.iter().map(ClaimedRow::id)))
             .bind::<Text, _>(&claim.node)
             .bind::<Timestamp, _>(mark.now)
             .bind::<Timestamp, _>(mark.now)
             .bind::<Text, _>(&mark.run)
-            .prepared()
             .execute(conn)
             .await?;
     }
@@ -148,30 +146,32 @@ pub(super) async fn claim(
     })
 }
 
-async fn pick(conn: &mut AsyncMysqlConnection, sql: &str, claim: &Claim, which: i64) -> QueryResult<Vec<ClaimedRow>> {
-    diesel::sql_query(sql)
+async fn pick(
+    conn: &mut AsyncMysqlConnection,
+    sql: &'static str,
+    claim: &Claim,
+    which: i64,
+) -> QueryResult<Vec<ClaimedRow>> {
+    prepared(sql)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
-        .prepared()
         .load(conn)
         .await
 }
 
 async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
-    let picked: Vec<Id> = diesel::sql_query(PICK_LATER)
+    let picked: Vec<Id> = prepared(PICK_LATER)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
-        .prepared()
         .load(conn)
         .await?;
     if picked.is_empty() {
         return Ok(0);
     }
-    diesel::sql_query(PROMOTE)
+    prepared(PROMOTE)
         .bind::<Text, _>(ids(picked.into_iter().map(|row| row.id)))
-        .prepared()
         .execute(conn)
         .await
 }
@@ -218,7 +218,7 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
 /// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
 async fn insert_many(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     insert_rows(conn, rows).await?;
-    let ids: Ids = diesel::sql_query(FIRST_ID).prepared().get_result(conn).await?;
+    let ids: Ids = prepared(FIRST_ID).get_result(conn).await?;
     let ids = (0_i64..).map(|at| ids.first + at * ids.step);
     Ok(ids.take(rows.len()).map(AddedTask::new).collect())
 }
@@ -234,10 +234,9 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
             Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
             added => return added.map(|added| added[0]),
         }
-        let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
+        let holder: Option<Id> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
-            .prepared()
             .get_result(conn)
             .await
             .optional()?;

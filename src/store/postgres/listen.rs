@@ -17,7 +17,7 @@ use crate::{
     backoff::Backoff,
     store::{
         pool::{Connections, on_server},
-        prepared::Prepare,
+        prepared::prepared,
         wake::Heard,
     },
 };
@@ -105,11 +105,10 @@ const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
 /// Nobody waits for the disk: what a crash of the server loses is found by the next look.
 const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
 
-async fn notify(conn: &mut AsyncPgConnection, sql: &str, channel: &str, payload: &str) -> QueryResult<()> {
-    diesel::sql_query(sql)
+async fn notify(conn: &mut AsyncPgConnection, sql: &'static str, channel: &str, payload: &str) -> QueryResult<()> {
+    prepared(sql)
         .bind::<Text, _>(channel)
         .bind::<Text, _>(payload)
-        .prepared()
         .execute(conn)
         .await?;
     Ok(())

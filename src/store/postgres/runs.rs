@@ -11,7 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::store::{
     parts::parts,
-    prepared::Prepare,
+    prepared::prepared,
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
@@ -115,12 +115,11 @@ fn keys<'a>(runs: impl Iterator<Item = &'a RunKey>) -> Keys<'a> {
 
 async fn begin(conn: &mut AsyncPgConnection, begins: &[Begin]) -> QueryResult<Vec<bool>> {
     let (ids, owners, tokens, log_ids) = keys(begins.iter().map(|begin| &begin.run));
-    let held: Vec<Held> = diesel::sql_query(BEGIN)
+    let held: Vec<Held> = prepared(BEGIN)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
         .bind::<Array<Text>, _>(log_ids)
-        .prepared()
         .load(conn)
         .await?;
     let held: HashSet<Held> = held.into_iter().collect();
@@ -132,14 +131,13 @@ async fn begin(conn: &mut AsyncPgConnection, begins: &[Begin]) -> QueryResult<Ve
 
 async fn progress(conn: &mut AsyncPgConnection, reports: &[Progress]) -> QueryResult<usize> {
     let (ids, owners, tokens, log_ids) = keys(reports.iter().map(|report| &report.run));
-    diesel::sql_query(PROGRESS)
+    prepared(PROGRESS)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
         .bind::<Array<Text>, _>(log_ids)
         .bind::<Array<Integer>, _>(reports.iter().map(|report| report.percent).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(reports.iter().map(|report| report.note.as_str()).collect::<Vec<_>>())
-        .prepared()
         .execute(conn)
         .await
 }
@@ -172,7 +170,7 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
     }
     let (ids, owners, tokens, log_ids) = keys(finishes.iter().map(|finish| &finish.run));
     let run_at = |finish: &Finish| -> Option<NaiveDateTime> { finish.next.run_at.map(|at| at.naive_utc()) };
-    let done: Vec<Held> = diesel::sql_query(FINISH)
+    let done: Vec<Held> = prepared(FINISH)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
@@ -188,7 +186,6 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
         .bind::<Array<Nullable<Text>>, _>(all(finishes, |finish| finish.next.error.as_deref()))
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.record))
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.requeues()))
-        .prepared()
         .load(conn)
         .await?;
     Ok(done.into_iter().collect())

@@ -12,7 +12,7 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
-        prepared::Prepare,
+        prepared::prepared,
         rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
@@ -77,10 +77,9 @@ struct Peek {
 
 /// Looks first: an idle theme costs one small query, and takes no lock.
 pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Claimed> {
-    let peek: Peek = diesel::sql_query(PEEK)
+    let peek: Peek = prepared(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
-        .prepared()
         .get_result(conn)
         .await?;
     if !peek.may_claim {
@@ -103,25 +102,23 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
     let mut rows: Vec<ClaimedRow> = Vec::new();
     if !claim.first.is_empty() {
         let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
-        rows = diesel::sql_query(CLAIM_THESE)
+        rows = prepared(CLAIM_THESE)
             .bind::<Text, _>(&claim.node)
             .bind::<Timestamp, _>(mark.now)
             .bind::<Text, _>(&mark.run)
             .bind::<Text, _>(&claim.theme)
             .bind::<Array<BigInt>, _>(first)
-            .prepared()
             .load(conn)
             .await?;
     }
     let rest = claim.limit.saturating_sub(rows.len());
     if rest > 0 {
-        let due: Vec<ClaimedRow> = diesel::sql_query(CLAIM_DUE)
+        let due: Vec<ClaimedRow> = prepared(CLAIM_DUE)
             .bind::<Text, _>(&claim.node)
             .bind::<Timestamp, _>(mark.now)
             .bind::<Text, _>(&mark.run)
             .bind::<Text, _>(&claim.theme)
             .bind::<BigInt, _>(i64::try_from(rest).unwrap_or(i64::MAX))
-            .prepared()
             .load(conn)
             .await?;
         rows.extend(due);
@@ -137,11 +134,10 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
 
 async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
-    diesel::sql_query(PROMOTE)
+    prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
-        .prepared()
         .execute(conn)
         .await
 }
@@ -197,7 +193,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
     fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
         rows.iter().map(column).collect()
     }
-    let mut ids: Vec<Id> = diesel::sql_query(INSERT_MANY)
+    let mut ids: Vec<Id> = prepared(INSERT_MANY)
         .bind::<Text, _>(&rows[0].system_name)
         .bind::<Timestamp, _>(rows[0].create_time)
         .bind::<Array<Text>, _>(all(rows, |row| row.service_name.as_str()))
@@ -209,7 +205,6 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
         .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
         .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
         .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
-        .prepared()
         .load(conn)
         .await?;
     // `RETURNING` promises no order, but a later row has a greater id.
@@ -219,7 +214,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
 
 async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let inserted: Option<Id> = diesel::sql_query(INSERT_KEYED)
+        let inserted: Option<Id> = prepared(INSERT_KEYED)
             .bind::<Text, _>(&row.system_name)
             .bind::<Text, _>(&row.service_name)
             .bind::<Text, _>(&row.method_name)
@@ -232,17 +227,15 @@ async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryRe
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
-            .prepared()
             .get_result(conn)
             .await
             .optional()?;
         if let Some(row) = inserted {
             return Ok(AddedTask::new(row.id));
         }
-        let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
+        let holder: Option<Id> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
-            .prepared()
             .get_result(conn)
             .await
             .optional()?;

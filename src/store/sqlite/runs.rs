@@ -8,7 +8,7 @@ use diesel::{
 };
 
 use crate::store::{
-    prepared::Prepare,
+    prepared::prepared,
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
@@ -95,7 +95,7 @@ fn finish_one(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<Finis
 macro_rules! about {
     ($sql:expr, $run:expr) => {{
         let run: &RunKey = $run;
-        diesel::sql_query($sql)
+        prepared($sql)
             .bind::<BigInt, _>(run.task_id)
             .bind::<Text, _>(&*run.owner)
             .bind::<BigInt, _>(run.token)
@@ -104,14 +104,13 @@ macro_rules! about {
 }
 
 fn write_begin(conn: &mut SqliteConnection, begin: &Begin) -> QueryResult<bool> {
-    Ok(about!(BEGIN, &begin.run).prepared().execute(conn)? > 0)
+    Ok(about!(BEGIN, &begin.run).execute(conn)? > 0)
 }
 
 fn write_progress(conn: &mut SqliteConnection, progress: &Progress) -> QueryResult<usize> {
     about!(PROGRESS, &progress.run)
         .bind::<Integer, _>(progress.percent)
         .bind::<Text, _>(&progress.note)
-        .prepared()
         .execute(conn)
 }
 
@@ -129,7 +128,7 @@ fn write_end(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<bool> 
     Ok(written > 0)
 }
 
-fn end(conn: &mut SqliteConnection, sql: &str, finish: &Finish) -> QueryResult<usize> {
+fn end(conn: &mut SqliteConnection, sql: &'static str, finish: &Finish) -> QueryResult<usize> {
     about!(sql, &finish.run)
         .bind::<Text, _>(finish.next.status.as_str())
         .bind::<Integer, _>(finish.next.retry_time)
@@ -139,7 +138,6 @@ fn end(conn: &mut SqliteConnection, sql: &str, finish: &Finish) -> QueryResult<u
         .bind::<BigInt, _>(finish.duration_ms())
         .bind::<Nullable<Text>, _>(finish.next.result.as_deref())
         .bind::<Nullable<Text>, _>(finish.next.error.as_deref())
-        .prepared()
         .execute(conn)
 }
 
@@ -147,15 +145,13 @@ fn release(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<usize> {
     about!(RELEASE, &finish.run)
         .bind::<Text, _>(finish.next.status.as_str())
         .bind::<Timestamp, _>(finish.ended_at.naive_utc())
-        .prepared()
         .execute(conn)
 }
 
 fn note(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<usize> {
-    diesel::sql_query(NOTE)
+    prepared(NOTE)
         .bind::<BigInt, _>(finish.run.task_id)
         .bind::<Integer, _>(finish.attempt)
         .bind::<Text, _>(&*finish.run.owner)
-        .prepared()
         .execute(conn)
 }

@@ -11,7 +11,7 @@ use crate::{
     domain::AddedTask,
     store::{
         Claim, ClaimedTask,
-        prepared::Prepare,
+        prepared::prepared,
         rows::{ClaimMark, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
@@ -33,7 +33,7 @@ pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime)
         #[diesel(sql_type = Nullable<Text>)]
         next_due: Option<String>,
     }
-    let row: Row = diesel::sql_query(
+    let row: Row = prepared(
         "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_claim \
              WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) \
            OR EXISTS (SELECT 1 FROM asynctasks \
@@ -43,8 +43,7 @@ pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime)
              AND datetime(run_at) IS NOT NULL ORDER BY run_at LIMIT 1) AS next_due",
     )
     .bind::<Text, _>(theme)
-    .bind::<Timestamp, _>(now)
-    .prepared().get_result(conn)?;
+    .bind::<Timestamp, _>(now).get_result(conn)?;
     Ok(Look {
         due: row.due != 0,
         next_due: row.next_due.and_then(|due| parse_due(&due, now)),
@@ -73,7 +72,7 @@ pub(super) fn claim_due(
 /// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed.
 fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
-    diesel::sql_query(
+    prepared(
         "UPDATE asynctasks SET run_at = NULL WHERE id IN ( \
            SELECT id FROM asynctasks \
            WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ? \
@@ -82,7 +81,6 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
     .bind::<Text, _>(&claim.theme)
     .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(most)
-    .prepared()
     .execute(conn)
 }
 
@@ -109,18 +107,17 @@ const CLAIM_ONE: &str = claim_sql!("AND id = ?5");
 
 fn claim_rows(
     conn: &mut SqliteConnection,
-    sql: &str,
+    sql: &'static str,
     claim: &Claim,
     mark: &ClaimMark,
     which: i64,
 ) -> QueryResult<Vec<ClaimedRow>> {
-    diesel::sql_query(sql)
+    prepared(sql)
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&mark.run)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
-        .prepared()
         .load(conn)
 }
 
@@ -159,10 +156,9 @@ fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Add
         if let Some(added) = insert_row(conn, row)? {
             return Ok(AddedTask::new(added.id));
         }
-        let holder: Option<Id> = diesel::sql_query(HOLDER_OF_KEY)
+        let holder: Option<Id> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
-            .prepared()
             .get_result(conn)
             .optional()?;
         if let Some(holder) = holder {
@@ -174,7 +170,7 @@ fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Add
 }
 
 fn insert_row(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<Id>> {
-    diesel::sql_query(INSERT)
+    prepared(INSERT)
         .bind::<Text, _>(&row.system_name)
         .bind::<Text, _>(&row.service_name)
         .bind::<Text, _>(&row.method_name)
@@ -187,7 +183,6 @@ fn insert_row(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Opti
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
-        .prepared()
         .get_result(conn)
         .optional()
 }
