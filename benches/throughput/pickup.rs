@@ -26,11 +26,13 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
     let bare = async |place: &Place| singles(place, options.pickups).await;
     let times = turns(database, options, ours, bare).await?;
     let ratio = |ours: &[f64], bare: &[f64]| median(ours) / median(bare);
-    add(report, "pickup", kind, &times, |quantile, ours, bare| match (kind, quantile) {
-        (Kind::Sqlite, "p50") => Aim::Below(1.0).of_median(ours, "ms"),
-        (Kind::Sqlite, "p99") => Aim::Below(5.0).of_median(ours, "ms"),
-        (Kind::Postgres, "p50") => Aim::Below(2.0).verdict(ratio(ours, bare), "of bare"),
-        _ => String::new(),
+    add(report, "pickup", kind, &times, |quantile, ours, bare| {
+        match (kind, quantile) {
+            (Kind::Sqlite, "p50") => Aim::Below(1.0).of_median(ours, "ms"),
+            (Kind::Sqlite, "p99") => Aim::Below(5.0).of_median(ours, "ms"),
+            (Kind::Postgres, "p50") => Aim::Below(2.0).verdict(ratio(ours, bare), "of bare"),
+            _ => String::new(),
+        }
     })
 }
 
@@ -38,10 +40,12 @@ pub(crate) async fn run_across(database: &str, kind: Kind, options: &Options, re
     let ours = async |place: &Place| across(place, options).await;
     let bare = async |place: &Place| singles(place, options.pickups).await;
     let times = turns(database, options, ours, bare).await?;
-    add(report, "cross", kind, &times, |quantile, ours, _| match (kind, quantile) {
-        (Kind::Postgres, "p50") => Aim::Below(3.5).of_median(ours, "ms"),
-        (Kind::Postgres, "p95") => Aim::Below(5.5).of_median(ours, "ms"),
-        _ => String::new(),
+    add(report, "cross", kind, &times, |quantile, ours, _| {
+        match (kind, quantile) {
+            (Kind::Postgres, "p50") => Aim::Below(3.5).of_median(ours, "ms"),
+            (Kind::Postgres, "p95") => Aim::Below(5.5).of_median(ours, "ms"),
+            _ => String::new(),
+        }
     })
 }
 

@@ -25,13 +25,25 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
         add_finished(&mut place.plain().await?, kind, &theme(), history).await?;
         compare(database, place, 0, options).await
     });
-    add(report, kind, &format!("{history} finished"), "nothing finished", &filled.await?)?;
+    add(
+        report,
+        kind,
+        &format!("{history} finished"),
+        "nothing finished",
+        &filled.await?,
+    )?;
 
     let filled = on_fresh(database, async |place| {
         wait(&mut place.plain().await?, kind, history).await?;
         compare(database, place, SHORT.min(history), options).await
     });
-    add(report, kind, &format!("{history} waiting"), &format!("{SHORT} waiting"), &filled.await?)
+    add(
+        report,
+        kind,
+        &format!("{history} waiting"),
+        &format!("{SHORT} waiting"),
+        &filled.await?,
+    )
 }
 
 fn theme() -> String {
@@ -43,7 +55,12 @@ async fn wait(plain: &mut Plain, kind: Kind, count: usize) -> Result<()> {
 }
 
 /// Drains as many tasks from the large database and from a new one in which `waiting` more wait.
-async fn compare(database: &str, large: &Place, waiting: usize, options: &Options) -> Result<(Vec<Drained>, Vec<Drained>)> {
+async fn compare(
+    database: &str,
+    large: &Place,
+    waiting: usize,
+    options: &Options,
+) -> Result<(Vec<Drained>, Vec<Drained>)> {
     let (mut larges, mut smalls) = (Vec::new(), Vec::new());
     large.settle().await?;
     for _ in 0..options.rounds {
@@ -62,7 +79,9 @@ async fn compare(database: &str, large: &Place, waiting: usize, options: &Option
 async fn drain(place: &Place, options: &Options) -> Result<Drained> {
     let tasks = options.tasks.unwrap_or(TASKS);
     Bare::connect(place.kind, &place.url).await?.add(tasks).await?;
-    Child::start(Role::Drain, &place.url, tasks, options.workers)?.drained().await
+    Child::start(Role::Drain, &place.url, tasks, options.workers)?
+        .drained()
+        .await
 }
 
 fn add(

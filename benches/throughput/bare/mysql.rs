@@ -2,7 +2,7 @@
 
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Row, Statement, TxOpts, Value, prelude::Queryable};
 
-use super::{ARG, BATCH, Batch, Claimed, Ended, METHOD, NAME, OWNER, RETRIES, Result, SERVICE, THEME, now, run};
+use super::{ARG, Batch, Claimed, Ended, METHOD, NAME, OWNER, RETRIES, Result, SERVICE, THEME, now, run};
 
 const INSERT: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time) VALUES ";
@@ -43,7 +43,7 @@ const RECORD_SELECT: &str = "INSERT INTO asynctask_exec_row (task_id, task_statu
     FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]')) i \
       STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id";
 
-pub(super) struct Bare {
+pub(crate) struct Bare {
     conn: Conn,
     insert_one: Statement,
     finish: Statement,

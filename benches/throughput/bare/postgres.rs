@@ -1,9 +1,9 @@
 //! PostgreSQL, by tokio-postgres.
 
 use chrono::NaiveDateTime;
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::{Client, NoTls, Row, Statement, types::ToSql};
 
-use super::{ARG, Batch, Claimed, Ended, METHOD, NAME, OWNER, RESULT, RETRIES, Result, SERVICE, THEME, now, run};
+use super::{ARG, Batch, Claimed, Ended, METHOD, NAME, OWNER, RETRIES, Result, SERVICE, THEME, now, run};
 
 /// Nobody has to be told, and ids are given in the order of the rows.
 const INSERT: &str = "INSERT INTO asynctasks \
@@ -35,7 +35,7 @@ const FINISH: &str = "WITH done AS ( \
       last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
     SELECT id, task_status, result, started, ended, duration, log_id, ended, retry_time + 1, $6, lease_token FROM done";
 
-pub(super) struct Bare {
+pub(crate) struct Bare {
     client: Client,
     insert: Statement,
     insert_one: Statement,
@@ -57,21 +57,17 @@ impl Bare {
     }
 
     pub(super) async fn insert(&mut self, count: usize) -> Result<Vec<i64>> {
-        let (services, methods) = (vec![SERVICE; count], vec![METHOD; count]);
+        let (at, services, methods) = (now(), vec![SERVICE; count], vec![METHOD; count]);
         let (names, args, retries) = (vec![NAME; count], vec![ARG; count], vec![RETRIES; count]);
-        let rows = self.client.query(
-            &self.insert,
-            &[&THEME, &now(), &services, &methods, &names, &args, &retries],
-        );
-        Ok(rows.await?.iter().map(|row| row.get(0)).collect())
+        let values: [&(dyn ToSql + Sync); 7] = [&THEME, &at, &services, &methods, &names, &args, &retries];
+        let rows = self.client.query(&self.insert, &values).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     pub(super) async fn insert_one(&mut self) -> Result<i64> {
-        let row = self.client.query_one(
-            &self.insert_one,
-            &[&THEME, &SERVICE, &METHOD, &NAME, &ARG, &RETRIES, &now()],
-        );
-        Ok(row.await?.get(0))
+        let at = now();
+        let values: [&(dyn ToSql + Sync); 7] = [&THEME, &SERVICE, &METHOD, &NAME, &ARG, &RETRIES, &at];
+        Ok(self.client.query_one(&self.insert_one, &values).await?.get(0))
     }
 
     pub(super) async fn claim(&mut self, limit: usize) -> Result<Batch> {
@@ -90,10 +86,8 @@ impl Bare {
         let ended: Vec<NaiveDateTime> = runs.iter().map(|run| run.ended).collect();
         let durations: Vec<i64> = runs.iter().map(|run| run.duration).collect();
         let results: Vec<&str> = runs.iter().map(|run| run.result).collect();
-        let done = self
-            .client
-            .execute(&self.finish, &[&ids, &started, &ended, &durations, &results, &OWNER]);
-        done.await?;
+        let values: [&(dyn ToSql + Sync); 6] = [&ids, &started, &ended, &durations, &results, &OWNER];
+        self.client.execute(&self.finish, &values).await?;
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ const RECORD_ALL: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, 
     SELECT id, task_status, last_result, last_run_time, last_run_end_time, last_run_duration, log_id, last_run_end_time, \
       retry_time + 1, ?1, lease_token FROM json_each(?2) CROSS JOIN asynctasks ON asynctasks.id = json_each.value";
 
-pub(super) struct Bare(Connection);
+pub(crate) struct Bare(Connection);
 
 impl Bare {
     pub(super) fn connect(url: &str) -> Result<Self> {
