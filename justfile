@@ -35,9 +35,9 @@ claim-cost *args:
 cron-cost *args:
     cargo bench --all-features --bench cron -- {{args}}
 
-# Throughput beside the bare statements
+# Throughput and latency beside the fastest bare statements
 bench *args:
-    cargo bench --bench throughput -- {{args}}
+    cargo bench --all-features --bench throughput -- {{args}}
 
 # Licences, advisories, sources
 deny:

@@ -16,6 +16,8 @@
 
 #[path = "common/database.rs"]
 mod database;
+#[path = "common/rows.rs"]
+mod rows;
 
 use std::{
     collections::BTreeMap,
@@ -38,10 +40,6 @@ const QUIET: &str = "quiet";
 const NODE: &str = "bench-node";
 /// At least so many tasks are due to begin with.
 const DUE: usize = 10_000;
-/// Rows of one statement that fills.
-const CHUNK: usize = 100_000;
-/// The history reaches so far back: not as far as what a node would delete by default.
-const HISTORY_SECONDS: f64 = 6.0 * 86_400.0;
 /// A scanner looks more often right after its start.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -233,7 +231,9 @@ impl Side {
     }
 
     async fn load_history(&mut self, options: &Options) -> Result<()> {
-        self.load_finished(options.finished).await?;
+        // A quarter of them is the quiet theme's.
+        let theme = format!("CASE WHEN n % 4 = 0 THEN '{QUIET}' ELSE '{THEME}' END");
+        rows::add_finished(&mut self.plain, self.kind, &theme, options.finished).await?;
         // Nobody's time comes while we measure. Half of them belong to the theme that has nothing to do now.
         let later = self.kind.time("86400 + n");
         let theme = format!("CASE WHEN n % 2 = 0 THEN '{QUIET}' ELSE '{THEME}' END");
@@ -243,52 +243,7 @@ impl Side {
     }
 
     async fn load_waiting(&mut self, theme: &str, run_at: &str, count: usize) -> Result<()> {
-        let columns =
-            "system_name, service_name, method_name, task_name, arg, priority, run_at, create_time, update_time";
-        let now = self.kind.time("0");
-        let values = format!(
-            "{theme}, 'Bench', 'Noop', 'Bench.Noop', CONCAT('{{\"item\":\"tea\",\"amount\":', n, '}}'), n % 10, {run_at}, \
-             {now}, {now}"
-        );
-        self.load(columns, &values, count).await
-    }
-
-    /// A quarter of them is the quiet theme's. Each has its record, as after a real run.
-    async fn load_finished(&mut self, count: usize) -> Result<()> {
-        let columns = "system_name, service_name, method_name, task_name, arg, priority, task_status, last_run_time, \
-                       last_run_end_time, last_run_duration, create_time, update_time, last_result, last_err_msg, log_id, \
-                       lease_token, began";
-        let ago = format!("-{HISTORY_SECONDS:.1} * ({count} - n) / {count}");
-        let time = self.kind.time(&ago);
-        let values = format!(
-            "CASE WHEN n % 4 = 0 THEN '{QUIET}' ELSE '{THEME}' END, 'Bench', 'Noop', 'Bench.Noop', \
-             CONCAT('{{\"item\":\"tea\",\"amount\":', n, '}}'), n % 10, \
-             CASE WHEN n % 11 = 0 THEN 'Failed' ELSE 'Success' END, {time}, {time}, n % 1000, {time}, {time}, \
-             CASE WHEN n % 11 = 0 THEN NULL ELSE CONCAT('{{\"order_id\":', n, '}}') END, \
-             CASE WHEN n % 11 = 0 THEN 'the shop is closed' END, \
-             CONCAT('0193f0a1b2c37d8e9f00112233445566-', n), 1, 0"
-        );
-        self.load(columns, &values, count).await?;
-        let records = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
-                         last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
-                       SELECT id, task_status, last_result, last_err_msg, last_run_time, last_run_end_time, \
-                         last_run_duration, log_id, create_time, 1, 'bench-node', 1 \
-                       FROM asynctasks WHERE task_status IN ('Success', 'Failed')";
-        self.plain.run(records).await
-    }
-
-    /// One text for every database: `n` counts the rows.
-    async fn load(&mut self, columns: &str, values: &str, count: usize) -> Result<()> {
-        for from in (0..count).step_by(CHUNK) {
-            let to = count.min(from + CHUNK);
-            let insert = format!(
-                "INSERT INTO asynctasks ({columns}) \
-                 WITH RECURSIVE s (n) AS (SELECT {from} + 1 UNION ALL SELECT n + 1 FROM s WHERE n < {to}) \
-                 SELECT {values} FROM s"
-            );
-            self.plain.run(&insert).await?;
-        }
-        Ok(())
+        rows::add_waiting(&mut self.plain, self.kind, theme, run_at, count).await
     }
 
     async fn sizes(&mut self) -> Result<String> {
@@ -528,7 +483,6 @@ async fn side(home: &Home, name: &str) -> Result<Side> {
     let node = "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
                 VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 20000, '[]')";
     plain.run(node).await?;
-    plain.allow_recursion(home.kind, CHUNK).await?;
     Ok(Side {
         kind: home.kind,
         url,

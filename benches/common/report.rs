@@ -89,10 +89,21 @@ impl Report {
         Ok(())
     }
 
+    /// What the figures were measured on, before the first of them.
+    pub(crate) fn fact(&mut self, fact: &str) -> std::io::Result<()> {
+        println!("{fact}");
+        match &mut self.json {
+            Some(file) => writeln!(file, "{}", serde_json::json!({ "fact": fact })),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn print(&self) {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
-        table.set_header(["case", "database", "side", "median", "spread", "unit", "ratio", "n", "note"]);
+        table.set_header([
+            "case", "database", "side", "median", "spread", "unit", "ratio", "n", "note",
+        ]);
         for figure in &self.figures {
             let spread = match figure.rounds {
                 0 | 1 => String::new(),
