@@ -7,6 +7,8 @@
 //! Every write about a run names the task, the node and the lease token of the claim. If the task has been in other hands
 //! since, nothing is written.
 
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+mod bulk;
 mod claim;
 mod db;
 mod error;

@@ -43,7 +43,6 @@ pub(super) fn parts<T: Weighed>(items: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// `items` in order, cut where the answer to `kind` changes.
-#[cfg(feature = "_server")]
 pub(super) fn runs_of<T>(items: &[T], kind: impl Fn(&T) -> bool) -> impl Iterator<Item = &[T]> {
     items.chunk_by(move |a, b| kind(a) == kind(b))
 }

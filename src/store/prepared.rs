@@ -32,10 +32,15 @@ pub(super) trait Binds<DB: Backend> {
 }
 
 pub(super) fn prepared(sql: &'static str) -> Prepared<()> {
-    Prepared { sql, binds: () }
+    Prepared::new(sql, ())
 }
 
 impl<B> Prepared<B> {
+    /// With all its values at once.
+    pub(super) fn new(sql: &'static str, binds: B) -> Self {
+        Self { sql, binds }
+    }
+
     pub(super) fn bind<ST, V>(self, value: V) -> Prepared<Bound<B, ST, V>> {
         Prepared {
             sql: self.sql,

@@ -142,8 +142,8 @@ impl From<RecordRow> for ExecRecord {
     }
 }
 
-#[derive(Insertable, Clone)]
-#[diesel(table_name = asynctasks)]
+/// A task to add, with the status Wait.
+#[derive(Debug)]
 pub(crate) struct NewTaskRow {
     pub(super) system_name: String,
     pub(super) service_name: String,
@@ -151,9 +151,7 @@ pub(crate) struct NewTaskRow {
     pub(super) task_name: String,
     pub(super) arg: String,
     pub(super) max_retry_time: i32,
-    task_status: &'static str,
     pub(super) create_time: NaiveDateTime,
-    update_time: NaiveDateTime,
     pub(super) priority: i32,
     pub(super) run_at: Option<NaiveDateTime>,
     pub(super) timeout_ms: Option<i64>,
@@ -172,15 +170,19 @@ impl NewTaskRow {
             task_name: task.name,
             arg: task.arg.unwrap_or_default(),
             max_retry_time: i32::try_from(task.max_retry).unwrap_or(i32::MAX),
-            task_status: TaskStatus::Wait.as_str(),
             create_time: now.naive_utc(),
-            update_time: now.naive_utc(),
             priority: task.priority,
             run_at: task.run_at.filter(|at| *at > now).map(|at| at.naive_utc()),
             timeout_ms: task.timeout.map(as_millis),
             retry_delay_ms: task.retry_delay.map(as_millis),
             unique_key: task.unique_key,
         }
+    }
+
+    /// Whether it wants nothing but the defaults of the columns that only some tasks need.
+    pub(super) fn is_plain(&self) -> bool {
+        let extras = [self.timeout_ms, self.retry_delay_ms];
+        self.priority == 0 && self.run_at.is_none() && extras == [None, None] && self.unique_key.is_none()
     }
 }
 

@@ -126,6 +126,27 @@ async fn a_stale_run_writes_nothing() {
 }
 
 #[actix_rt::test]
+async fn a_claim_that_a_crash_has_undone_is_not_taken_for_the_next_one() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = two_nodes(&database).await;
+    let id = demo.add_task(task("Noop").max_retry(9)).await.expect("is added").id;
+    let undone = claim(&store, "a", 1).await.remove(0);
+    // What the database is like after it lost the commit of the claim. The node lives, and claims again.
+    database.execute(&format!(
+        "UPDATE asynctasks SET task_status = 'Wait', lease_owner = NULL, lease_token = 0, log_id = NULL WHERE id = {id}"
+    ));
+    let again = claim(&store, "a", 1).await.remove(0);
+    assert_eq!((&undone.owner, undone.token), (&again.owner, again.token));
+
+    for outcome in [success(), failure(), Outcome::HandedBack { started: false }] {
+        assert_eq!(record(&store, undone.clone(), outcome).await, None);
+    }
+    assert_eq!(record(&store, again, success()).await, Some(TaskStatus::Success));
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 1);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn a_run_that_somebody_cancelled_does_not_go_back_to_the_queue() {
     let database = Database::fresh();
     let (gaia, demo, store) = two_nodes(&database).await;

@@ -84,8 +84,11 @@ impl Mysql {
         Ok(in_transaction!(lease, |conn| runs::write(conn, &writes).await)?)
     }
 
-    pub(super) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
+    pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease().await?;
+        if tasks::is_one_statement(&rows) {
+            return Ok(on_server!(lease, |conn| tasks::insert(conn, &rows).await)?);
+        }
         Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
     }
 }

@@ -1,9 +1,9 @@
 //! Writing what happened to runs, inside a transaction: the rows that are still held are locked in the order of their keys,
-//! then their records are added and they are changed, each by one statement for the whole batch.
+//! then they are changed and their records are added, each by one statement for the whole batch.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult, QueryableByName,
     sql_types::{BigInt, Integer, Text},
@@ -24,8 +24,8 @@ use crate::store::{
 macro_rules! held {
     ($columns:literal) => {
         concat!(
-            "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$.id', owner VARCHAR(64) PATH '$.owner', \
-             token BIGINT PATH '$.token', log_id VARCHAR(100) PATH '$.log_id'",
+            "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', owner VARCHAR(64) PATH '$[1]', \
+             token BIGINT PATH '$[2]', log_id VARCHAR(100) PATH '$[3]', n FOR ORDINALITY",
             $columns,
             ")) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
              ON t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
@@ -34,132 +34,85 @@ macro_rules! held {
     };
 }
 
-macro_rules! finish_columns {
-    ($start:literal, $end:literal) => {
-        concat!(
-            $start,
-            held!(
-                ", status VARCHAR(50) PATH '$.status', attempt INT PATH '$.attempt', \
-                 started DATETIME(6) PATH '$.started', ended DATETIME(6) PATH '$.ended', \
-                 duration BIGINT PATH '$.duration', retries INT PATH '$.retries', \
-                 run_at DATETIME(6) PATH '$.run_at' NULL ON EMPTY, result MEDIUMTEXT PATH '$.result' NULL ON EMPTY, \
-                 error MEDIUMTEXT PATH '$.error' NULL ON EMPTY, record INT PATH '$.record'"
-            ),
-            $end
-        )
-    };
-}
-
-const LOCK: &str = concat!(
-    "SELECT t.id, t.lease_token, t.cancel_requested FROM ",
-    held!(""),
-    " FOR UPDATE"
-);
+const LOCK: &str = concat!("SELECT i.n, t.cancel_requested FROM ", held!(""), " FOR UPDATE");
 
 const BEGIN: &str = concat!("UPDATE ", held!(""), " SET t.began = 1");
 
 const PROGRESS: &str = concat!(
     "UPDATE ",
-    held!(", percent INT PATH '$.percent', note TEXT PATH '$.note'"),
+    held!(", percent INT PATH '$[4]', note TEXT PATH '$[5]'"),
     " SET t.progress = i.percent, t.progress_note = i.note"
 );
 
-const NOTE: &str = finish_columns!(
-    "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, last_run_end_time, \
-     last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
-     SELECT i.id, i.status, i.result, i.error, i.started, i.ended, i.duration, i.log_id, i.ended, i.attempt, i.owner, \
-     i.token FROM ",
-    " WHERE i.record <> 0"
-);
-
-/// A run that is given back without a record leaves the row's history alone.
-const FINISH: &str = finish_columns!(
-    "UPDATE ",
-    " SET t.task_status = i.status, t.retry_time = i.retries, t.run_at = i.run_at, \
+/// Of tasks that are locked. A run that is given back without a record leaves the row's history alone.
+const FINISH: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', status VARCHAR(50) PATH '$[1]', \
+      retries INT PATH '$[2]', run_at DATETIME(6) PATH '$[3]', started DATETIME(6) PATH '$[4]', \
+      ended DATETIME(6) PATH '$[5]', duration BIGINT PATH '$[6]', result MEDIUMTEXT PATH '$[7]', \
+      error MEDIUMTEXT PATH '$[8]', record INT PATH '$[9]')) i \
+      STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id \
+    SET t.task_status = i.status, t.retry_time = i.retries, t.run_at = i.run_at, \
       t.last_run_time = IF(i.record, i.started, t.last_run_time), \
       t.last_run_end_time = IF(i.record, i.ended, t.last_run_end_time), \
       t.last_run_duration = IF(i.record, i.duration, t.last_run_duration), \
       t.last_result = IF(i.record, i.result, t.last_result), \
       t.last_err_msg = IF(i.record, i.error, t.last_err_msg), \
-      t.update_time = i.ended, t.lease_owner = NULL, t.cancel_requested = 0"
-);
+      t.update_time = i.ended, t.lease_owner = NULL, t.cancel_requested = 0";
+
+/// The record says what the task's row says now.
+const NOTE: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
+      last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
+    SELECT t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, t.last_run_end_time, t.last_run_duration, \
+      t.log_id, t.update_time, i.attempt, i.owner, t.lease_token \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', attempt INT PATH '$[1]', owner VARCHAR(64) PATH '$[2]')) i \
+      STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id";
 
 #[derive(QueryableByName)]
 struct Held {
+    /// Its place in the text, from 1.
     #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = BigInt)]
-    lease_token: i64,
+    n: i64,
     #[diesel(sql_type = Integer)]
     cancel_requested: i32,
 }
 
 /// A run as the statements read it.
-#[derive(Serialize)]
-struct Key<'a> {
-    id: i64,
-    owner: &'a str,
-    token: i64,
-    log_id: &'a str,
+fn key(run: &RunKey) -> impl Serialize {
+    (run.task_id, &*run.owner, run.token, &*run.log_id)
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    key: Key<'a>,
-    percent: i32,
-    note: &'a str,
+fn report(report: &Progress) -> impl Serialize {
+    let run = &report.run;
+    (
+        run.task_id,
+        &*run.owner,
+        run.token,
+        &*run.log_id,
+        report.percent,
+        &report.note,
+    )
 }
 
-#[derive(Serialize)]
-struct End<'a> {
-    #[serde(flatten)]
-    key: Key<'a>,
-    status: &'static str,
-    attempt: i32,
-    started: String,
-    ended: String,
-    duration: i64,
-    retries: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    record: i32,
+fn end(finish: &Finish) -> impl Serialize {
+    let next = &finish.next;
+    (
+        finish.run.task_id,
+        next.status.as_str(),
+        next.retry_time,
+        next.run_at.map(time),
+        time(finish.started_at),
+        time(finish.ended_at),
+        finish.duration_ms(),
+        next.result.as_deref(),
+        next.error.as_deref(),
+        i32::from(next.record),
+    )
 }
 
-impl<'a> From<&'a RunKey> for Key<'a> {
-    fn from(run: &'a RunKey) -> Self {
-        Self {
-            id: run.task_id,
-            owner: &run.owner,
-            token: run.token,
-            log_id: &run.log_id,
-        }
-    }
+fn note(finish: &Finish) -> impl Serialize {
+    (finish.run.task_id, finish.attempt, &*finish.run.owner)
 }
 
-impl<'a> From<&'a Finish> for End<'a> {
-    fn from(finish: &'a Finish) -> Self {
-        Self {
-            key: (&finish.run).into(),
-            status: finish.next.status.as_str(),
-            attempt: finish.attempt,
-            started: time(finish.started_at.naive_utc()),
-            ended: time(finish.ended_at.naive_utc()),
-            duration: finish.duration_ms(),
-            retries: finish.next.retry_time,
-            run_at: finish.next.run_at.map(|at| time(at.naive_utc())),
-            result: finish.next.result.as_deref(),
-            error: finish.next.error.as_deref(),
-            record: i32::from(finish.next.record),
-        }
-    }
-}
-
-fn time(at: NaiveDateTime) -> String {
+fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }
 
@@ -184,60 +137,70 @@ pub(super) async fn write(conn: &mut AsyncMysqlConnection, writes: &Writes) -> Q
     Ok(Written { begins, finishes })
 }
 
-/// The runs that still hold their tasks, and whether somebody has asked to cancel them. Nobody else can change their tasks
+/// Which runs still hold their tasks, and if so, whether somebody has asked to cancel them. Nobody else can change those tasks
 /// until this transaction ends.
-async fn lock<'a>(
-    conn: &mut AsyncMysqlConnection,
-    runs: impl Iterator<Item = &'a RunKey>,
-) -> QueryResult<HashMap<(i64, i64), bool>> {
-    let mut runs: Vec<&RunKey> = runs.collect();
-    runs.sort_unstable_by_key(|run| run.task_id);
-    let keys = json(runs.into_iter().map(Key::from))?;
+async fn lock(conn: &mut AsyncMysqlConnection, runs: &[&RunKey]) -> QueryResult<Vec<Option<bool>>> {
+    let mut order: Vec<usize> = (0..runs.len()).collect();
+    order.sort_unstable_by_key(|at| runs[*at].task_id);
+    let keys = json(order.iter().map(|at| key(runs[*at])))?;
     let held: Vec<Held> = prepared(LOCK).bind::<Text, _>(keys).load(conn).await?;
-    let entry = |held: Held| ((held.id, held.lease_token), held.cancel_requested != 0);
-    Ok(held.into_iter().map(entry).collect())
+    let mut answers = vec![None; runs.len()];
+    for Held { n, cancel_requested } in held {
+        let place = usize::try_from(n - 1).ok().and_then(|n| order.get(n));
+        if let Some(place) = place {
+            answers[*place] = Some(cancel_requested != 0);
+        }
+    }
+    Ok(answers)
 }
 
 async fn begin(conn: &mut AsyncMysqlConnection, begins: &[Begin]) -> QueryResult<Vec<bool>> {
-    let runs = || begins.iter().map(|begin| &begin.run);
-    let held = lock(conn, runs()).await?;
-    let keys = json(runs().map(Key::from))?;
+    let runs: Vec<&RunKey> = begins.iter().map(|begin| &begin.run).collect();
+    let held = lock(conn, &runs).await?;
+    let keys = json(runs.into_iter().map(key))?;
     prepared(BEGIN).bind::<Text, _>(keys).execute(conn).await?;
-    Ok(runs().map(|run| held.contains_key(&(run.task_id, run.token))).collect())
+    Ok(held.iter().map(Option::is_some).collect())
 }
 
 async fn progress(conn: &mut AsyncMysqlConnection, reports: &[Progress]) -> QueryResult<()> {
-    lock(conn, reports.iter().map(|report| &report.run)).await?;
-    let reports = json(reports.iter().map(|report| Report {
-        key: (&report.run).into(),
-        percent: report.percent,
-        note: &report.note,
-    }))?;
+    let runs: Vec<&RunKey> = reports.iter().map(|report| &report.run).collect();
+    lock(conn, &runs).await?;
+    let reports = json(reports.iter().map(report))?;
     prepared(PROGRESS).bind::<Text, _>(reports).execute(conn).await?;
     Ok(())
 }
 
 async fn finish(conn: &mut AsyncMysqlConnection, finishes: &[Finish]) -> QueryResult<Vec<Finished>> {
-    let held = lock(conn, finishes.iter().map(|finish| &finish.run)).await?;
+    let runs: Vec<&RunKey> = finishes.iter().map(|finish| &finish.run).collect();
+    let held = lock(conn, &runs).await?;
     // What would go back to the queue, and somebody wants cancelled, is cancelled.
-    let written: Vec<Option<Finish>> = finishes
+    let written: Vec<Option<Cow<'_, Finish>>> = finishes
         .iter()
-        .map(|finish| {
-            let is_unwanted = *held.get(&(finish.run.task_id, finish.run.token))?;
-            Some(match is_unwanted && finish.next.requeues() {
-                true => finish.cancelled_instead(),
-                false => finish.clone(),
+        .zip(held)
+        .map(|(finish, is_unwanted)| {
+            Some(match is_unwanted? && finish.next.requeues() {
+                true => Cow::Owned(finish.cancelled_instead()),
+                false => Cow::Borrowed(finish),
             })
         })
         .collect();
-    let ends = json(written.iter().flatten().map(End::from))?;
-    if written.iter().any(Option::is_some) {
-        prepared(NOTE).bind::<Text, _>(&ends).execute(conn).await?;
-        prepared(FINISH).bind::<Text, _>(&ends).execute(conn).await?;
+    let ends = || written.iter().flatten().map(Cow::as_ref);
+    if ends().next().is_some() {
+        prepared(FINISH)
+            .bind::<Text, _>(json(ends().map(end))?)
+            .execute(conn)
+            .await?;
     }
-    let finished = |finish: Option<Finish>| match finish {
+    let noted = || ends().filter(|finish| finish.next.record);
+    if noted().next().is_some() {
+        prepared(NOTE)
+            .bind::<Text, _>(json(noted().map(note))?)
+            .execute(conn)
+            .await?;
+    }
+    let finished = |finish: &Option<Cow<'_, Finish>>| match finish {
         Some(finish) => Finished::Written(finish.next.status),
         None => Finished::Stale,
     };
-    Ok(written.into_iter().map(finished).collect())
+    Ok(written.iter().map(finished).collect())
 }

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
-    Insertable, OptionalExtension, QueryResult, QueryableByName,
+    OptionalExtension, QueryResult, QueryableByName,
     result::{DatabaseErrorKind, Error as DieselError},
-    sql_types::{BigInt, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
@@ -12,10 +12,10 @@ use crate::{
     domain::AddedTask,
     store::{
         Claim, Claimed,
-        parts::{parts, runs_of},
-        prepared::prepared,
+        bulk::{Bulk, bulks},
+        parts::runs_of,
+        prepared::{Prepared, prepared},
         rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
-        schema::asynctasks,
     },
 };
 
@@ -186,6 +186,11 @@ fn ids(ids: impl Iterator<Item = i64>) -> String {
 
 // ---- adding ----
 
+const INSERT_KEYED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+    VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
+
 const FIRST_ID: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED) AS first, \
     CAST(@@auto_increment_increment AS SIGNED) AS step";
 
@@ -199,6 +204,11 @@ struct Ids {
     step: i64,
 }
 
+/// Whether [`insert`] needs no transaction around it to be all or nothing.
+pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
+    rows.iter().all(|row| row.unique_key.is_none()) && bulks(rows).count() <= 1
+}
+
 pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
@@ -207,8 +217,8 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
                 added.push(insert_keyed(conn, row).await?);
             }
         } else {
-            for part in parts(run) {
-                added.extend(insert_many(conn, part).await?);
+            for bulk in bulks(run) {
+                insert_bulk(conn, bulk, &mut added).await?;
             }
         }
     }
@@ -216,23 +226,20 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
 }
 
 /// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
-async fn insert_many(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
-    insert_rows(conn, rows).await?;
+async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>, added: &mut Vec<AddedTask>) -> QueryResult<()> {
+    Prepared::new(bulk.sql(), bulk).execute(conn).await?;
     let ids: Ids = prepared(FIRST_ID).get_result(conn).await?;
-    let ids = (0_i64..).map(|at| ids.first + at * ids.step);
-    Ok(ids.take(rows.len()).map(AddedTask::new).collect())
-}
-
-async fn insert_rows(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<usize> {
-    rows.insert_into(asynctasks::table).execute(conn).await
+    let ids = (0..bulk.len()).map(|at| ids.first + at * ids.step);
+    added.extend(ids.map(AddedTask::new));
+    Ok(())
 }
 
 /// A row that is refused does not spoil the transaction.
 async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        match insert_many(conn, std::slice::from_ref(row)).await {
+        match insert_unless_taken(conn, row).await {
             Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
-            added => return added.map(|added| added[0]),
+            added => return added,
         }
         let holder: Option<Id> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
@@ -246,4 +253,25 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
         // The task that was in the way has ended in between.
     }
     Err(key_is_elusive())
+}
+
+async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    prepared(INSERT_KEYED)
+        .bind::<Text, _>(&row.system_name)
+        .bind::<Text, _>(&row.service_name)
+        .bind::<Text, _>(&row.method_name)
+        .bind::<Text, _>(&row.task_name)
+        .bind::<Text, _>(&row.arg)
+        .bind::<Integer, _>(row.max_retry_time)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<Timestamp>, _>(row.run_at)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.unique_key)
+        .execute(conn)
+        .await?;
+    let ids: Ids = prepared(FIRST_ID).get_result(conn).await?;
+    Ok(AddedTask::new(ids.first))
 }

@@ -82,7 +82,7 @@ impl Postgres {
         Ok(on_server!(lease, |conn| runs::write(conn, &writes).await)?)
     }
 
-    pub(super) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
+    pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(on_server!(lease, |conn| {
             if tasks::is_one_statement(&rows) {

@@ -1,7 +1,5 @@
 //! Writing what happened to runs: each kind of write is one statement, however many runs there are.
 
-use std::collections::HashSet;
-
 use chrono::NaiveDateTime;
 use diesel::{
     QueryResult, QueryableByName,
@@ -15,13 +13,18 @@ use crate::store::{
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
-/// The condition of every write about a run: the task is still held by the run that `i` names. Rows are locked in the order
-/// of their keys, so that two batches never wait for each other in a circle.
-macro_rules! held {
-    ($condition:literal) => {
+/// The runs of a batch, numbered, and the condition of every write about one: it still holds its task. Rows are locked in the
+/// order of their keys, so that two batches never wait for each other in a circle.
+macro_rules! with_held {
+    ($parameters:literal, $columns:literal, $condition:literal) => {
         concat!(
-            "held AS MATERIALIZED ( \
-               SELECT t.id FROM asynctasks t JOIN i ON t.id = i.id \
+            "WITH i AS (SELECT * FROM unnest(",
+            $parameters,
+            ") WITH ORDINALITY AS i (id, owner, token, log_id",
+            $columns,
+            ", n)), \
+             held AS MATERIALIZED ( \
+               SELECT t.id, i.n FROM asynctasks t JOIN i ON t.id = i.id \
                WHERE t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
                AND COALESCE(t.log_id, '') = i.log_id ",
             $condition,
@@ -31,26 +34,23 @@ macro_rules! held {
 }
 
 const BEGIN: &str = concat!(
-    "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4) AS i (id, owner, token, log_id)), ",
-    held!(""),
-    " UPDATE asynctasks t SET began = 1 FROM i, held \
-      WHERE t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.id = held.id \
-      RETURNING t.id, t.lease_token"
+    with_held!("$1, $2, $3, $4", "", ""),
+    " UPDATE asynctasks t SET began = 1 FROM held WHERE t.id = held.id RETURNING held.n"
 );
 
 const PROGRESS: &str = concat!(
-    "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS i (id, owner, token, log_id, percent, note)), ",
-    held!(""),
-    " UPDATE asynctasks t SET progress = i.percent, progress_note = i.note FROM i, held \
-      WHERE t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.id = held.id"
+    with_held!("$1, $2, $3, $4, $5, $6", ", percent, note", ""),
+    " UPDATE asynctasks t SET progress = i.percent, progress_note = i.note \
+      FROM held JOIN i ON i.n = held.n WHERE t.id = held.id"
 );
 
-/// A run that is given back without a record leaves the row's history alone.
+/// A run that is given back without a record leaves the row's history alone. The record says what the task's row says now.
 const FINISH: &str = concat!(
-    "WITH i AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
-       AS i (id, owner, token, log_id, status, attempt, started, ended, duration, retries, run_at, result, error, \
-             record, requeues)), ",
-    held!("AND (NOT i.requeues OR t.cancel_requested = 0)"),
+    with_held!(
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15",
+        ", status, attempt, started, ended, duration, retries, run_at, result, error, record, requeues",
+        "AND (NOT i.requeues OR t.cancel_requested = 0)"
+    ),
     ", done AS ( \
       UPDATE asynctasks t SET task_status = i.status, retry_time = i.retries, run_at = i.run_at, \
         last_run_time = CASE WHEN i.record THEN i.started ELSE t.last_run_time END, \
@@ -59,34 +59,35 @@ const FINISH: &str = concat!(
         last_result = CASE WHEN i.record THEN i.result ELSE t.last_result END, \
         last_err_msg = CASE WHEN i.record THEN i.error ELSE t.last_err_msg END, \
         update_time = i.ended, lease_owner = NULL, cancel_requested = 0 \
-      FROM i, held \
-      WHERE t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.id = held.id \
-      RETURNING t.id, t.lease_token), \
+      FROM held JOIN i ON i.n = held.n WHERE t.id = held.id \
+      RETURNING i.n, i.record, i.attempt, i.owner, t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, \
+        t.last_run_end_time, t.last_run_duration, t.log_id, t.update_time, t.lease_token), \
     noted AS ( \
       INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
         last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
-      SELECT i.id, i.status, i.result, i.error, i.started, i.ended, i.duration, i.log_id, i.ended, i.attempt, \
-        i.owner, i.token \
-      FROM i JOIN done ON done.id = i.id AND done.lease_token = i.token WHERE i.record) \
-    SELECT id, lease_token FROM done"
+      SELECT id, task_status, last_result, last_err_msg, last_run_time, last_run_end_time, last_run_duration, log_id, \
+        update_time, attempt, owner, lease_token \
+      FROM done WHERE record) \
+    SELECT n FROM done"
 );
 
-/// A run that still held its task.
-#[derive(QueryableByName, PartialEq, Eq, Hash)]
+/// A run that still held its task: its place in the batch, from 1.
+#[derive(QueryableByName)]
 struct Held {
     #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = BigInt)]
-    lease_token: i64,
+    n: i64,
 }
 
-impl Held {
-    fn of(run: &RunKey) -> Self {
-        Self {
-            id: run.task_id,
-            lease_token: run.token,
+/// Which places of a batch are among the held ones.
+fn places(count: usize, held: Vec<Held>) -> Vec<bool> {
+    let mut places = vec![false; count];
+    for Held { n } in held {
+        let place = usize::try_from(n - 1).ok().and_then(|n| places.get_mut(n));
+        if let Some(place) = place {
+            *place = true;
         }
     }
+    places
 }
 
 /// Begins, ends and progress in one to three statements. Each may be repeated if a later one fails.
@@ -122,11 +123,7 @@ async fn begin(conn: &mut AsyncPgConnection, begins: &[Begin]) -> QueryResult<Ve
         .bind::<Array<Text>, _>(log_ids)
         .load(conn)
         .await?;
-    let held: HashSet<Held> = held.into_iter().collect();
-    Ok(begins
-        .iter()
-        .map(|begin| held.contains(&Held::of(&begin.run)))
-        .collect())
+    Ok(places(begins.len(), held))
 }
 
 async fn progress(conn: &mut AsyncPgConnection, reports: &[Progress]) -> QueryResult<usize> {
@@ -145,26 +142,25 @@ async fn progress(conn: &mut AsyncPgConnection, reports: &[Progress]) -> QueryRe
 /// What would go back to the queue and was not written is either stale, or somebody wants it cancelled.
 async fn finish(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<Finished>> {
     let done = write_ends(conn, finishes).await?;
-    let is_open = |finish: &&Finish| finish.next.requeues() && !done.contains(&Held::of(&finish.run));
-    let instead: Vec<Finish> = finishes.iter().filter(is_open).map(Finish::cancelled_instead).collect();
-    let cancelled = match instead.is_empty() {
-        true => HashSet::new(),
-        false => write_ends(conn, &instead).await?,
+    let status = |(finish, done): (&Finish, bool)| match done {
+        true => Finished::Written(finish.next.status),
+        false => Finished::Stale,
     };
-    let finished = |finish: &Finish| {
-        let key = Held::of(&finish.run);
-        if done.contains(&key) {
-            Finished::Written(finish.next.status)
-        } else if cancelled.contains(&key) {
-            Finished::Written(crate::domain::TaskStatus::Cancelled)
-        } else {
-            Finished::Stale
-        }
-    };
-    Ok(finishes.iter().map(finished).collect())
+    let mut finished: Vec<Finished> = finishes.iter().zip(done).map(status).collect();
+    let is_open = |at: &usize| finished[*at] == Finished::Stale && finishes[*at].next.requeues();
+    let open: Vec<usize> = (0..finishes.len()).filter(is_open).collect();
+    if open.is_empty() {
+        return Ok(finished);
+    }
+    let instead: Vec<Finish> = open.iter().map(|at| finishes[*at].cancelled_instead()).collect();
+    let cancelled = write_ends(conn, &instead).await?;
+    for (at, answer) in open.into_iter().zip(instead.iter().zip(cancelled).map(status)) {
+        finished[at] = answer;
+    }
+    Ok(finished)
 }
 
-async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryResult<HashSet<Held>> {
+async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<bool>> {
     fn all<'a, T>(finishes: &'a [Finish], column: impl Fn(&'a Finish) -> T) -> Vec<T> {
         finishes.iter().map(column).collect()
     }
@@ -188,5 +184,5 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.requeues()))
         .load(conn)
         .await?;
-    Ok(done.into_iter().collect())
+    Ok(places(finishes.len(), done))
 }

@@ -144,14 +144,26 @@ async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime
 
 // ---- adding ----
 
-/// Ids are given in the order of the rows.
-const INSERT_MANY: &str = "INSERT INTO asynctasks \
-      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms) \
-    SELECT $1, service, method, name, arg, retries, 'Wait', $2, $2, priority, run_at, timeout, delay \
-    FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY \
-      AS added (service, method, name, arg, retries, priority, run_at, timeout, delay, at) \
-    ORDER BY at RETURNING id";
+/// Ids are given in the order of the rows. The first columns are those of plain tasks.
+macro_rules! insert_sql {
+    ($columns:literal, $parameters:literal) => {
+        concat!(
+            "INSERT INTO asynctasks (system_name, task_status, create_time, update_time, \
+               service_name, method_name, task_name, arg, max_retry_time",
+            $columns,
+            ") SELECT $1, 'Wait', $2, $2, service_name, method_name, task_name, arg, max_retry_time",
+            $columns,
+            " FROM unnest($3, $4, $5, $6, $7",
+            $parameters,
+            ") WITH ORDINALITY AS added (service_name, method_name, task_name, arg, max_retry_time",
+            $columns,
+            ", at) ORDER BY at RETURNING id"
+        )
+    };
+}
+
+const INSERT_PLAIN: &str = insert_sql!("", "");
+const INSERT_MANY: &str = insert_sql!(", priority, run_at, timeout_ms, retry_delay_ms", ", $8, $9, $10, $11");
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
@@ -193,20 +205,26 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
     fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
         rows.iter().map(column).collect()
     }
-    let mut ids: Vec<Id> = prepared(INSERT_MANY)
+    let is_plain = rows.iter().all(NewTaskRow::is_plain);
+    let plain = prepared(if is_plain { INSERT_PLAIN } else { INSERT_MANY })
         .bind::<Text, _>(&rows[0].system_name)
         .bind::<Timestamp, _>(rows[0].create_time)
         .bind::<Array<Text>, _>(all(rows, |row| row.service_name.as_str()))
         .bind::<Array<Text>, _>(all(rows, |row| row.method_name.as_str()))
         .bind::<Array<Text>, _>(all(rows, |row| row.task_name.as_str()))
         .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
-        .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time))
-        .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
-        .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
-        .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
-        .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
-        .load(conn)
-        .await?;
+        .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time));
+    let mut ids: Vec<Id> = if is_plain {
+        plain.load(conn).await?
+    } else {
+        plain
+            .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
+            .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
+            .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
+            .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+            .load(conn)
+            .await?
+    };
     // `RETURNING` promises no order, but a later row has a greater id.
     ids.sort_unstable_by_key(|row| row.id);
     Ok(ids.into_iter().map(|row| AddedTask::new(row.id)).collect())

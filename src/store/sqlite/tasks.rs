@@ -11,7 +11,9 @@ use crate::{
     domain::AddedTask,
     store::{
         Claim, ClaimedTask,
-        prepared::prepared,
+        bulk::{Bulk, bulks},
+        parts::runs_of,
+        prepared::{Prepared, prepared},
         rows::{ClaimMark, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
@@ -132,11 +134,13 @@ fn parse_due(due: &str, now: NaiveDateTime) -> Option<NaiveDateTime> {
 
 // ---- adding ----
 
-const INSERT: &str = "INSERT INTO asynctasks \
+const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
        priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12) \
     ON CONFLICT DO NOTHING RETURNING id";
+
+const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
 
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
     WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
@@ -148,12 +152,33 @@ struct Id {
 }
 
 pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
-    rows.iter().map(|row| insert_task(conn, row)).collect()
+    let mut added = Vec::with_capacity(rows.len());
+    for run in runs_of(rows, |row| row.unique_key.is_some()) {
+        if run[0].unique_key.is_some() {
+            for row in run {
+                added.push(insert_keyed(conn, row)?);
+            }
+        } else {
+            for bulk in bulks(run) {
+                insert_bulk(conn, bulk, &mut added)?;
+            }
+        }
+    }
+    Ok(added)
 }
 
-fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>, added: &mut Vec<AddedTask>) -> QueryResult<()> {
+    Prepared::new(bulk.sql(), bulk).execute(conn)?;
+    let last: Id = prepared(LAST_ID).get_result(conn)?;
+    // One writer at a time, and AUTOINCREMENT: the ids of one statement are consecutive.
+    let ids = last.id + 1 - bulk.len()..=last.id;
+    added.extend(ids.map(AddedTask::new));
+    Ok(())
+}
+
+fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        if let Some(added) = insert_row(conn, row)? {
+        if let Some(added) = insert_unless_taken(conn, row)? {
             return Ok(AddedTask::new(added.id));
         }
         let holder: Option<Id> = prepared(HOLDER_OF_KEY)
@@ -169,8 +194,8 @@ fn insert_task(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Add
     Err(key_is_elusive())
 }
 
-fn insert_row(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<Id>> {
-    prepared(INSERT)
+fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<Id>> {
+    prepared(INSERT_KEYED)
         .bind::<Text, _>(&row.system_name)
         .bind::<Text, _>(&row.service_name)
         .bind::<Text, _>(&row.method_name)
