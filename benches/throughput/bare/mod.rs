@@ -76,6 +76,7 @@ impl Batch {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 /// A statement for so many rows of values.
 fn many(start: &str, row: &str, count: usize) -> String {
     format!("{start}{}", vec![row; count].join(", "))
