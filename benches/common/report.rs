@@ -92,7 +92,9 @@ impl Report {
     pub(crate) fn print(&self) {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
-        table.set_header(["case", "database", "side", "median", "spread", "unit", "ratio", "n", "note"]);
+        table.set_header([
+            "case", "database", "side", "median", "spread", "unit", "ratio", "n", "note",
+        ]);
         for figure in &self.figures {
             let spread = match figure.rounds {
                 0 | 1 => String::new(),

@@ -198,8 +198,9 @@ impl GaiaBuilder {
         let store = control.run(Box::pin(open(url, self.clock, migrate))).await??;
 
         let registry = RegistryActor::calling_on(threads.clone());
-        let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| registry);
-        let registry = Registry::of(registry);
+        let registry = Registry::of(registry, |actor| {
+            RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
+        });
         for (service, method, handler) in self.handlers {
             registry.register(service, method, handler).await?;
         }
