@@ -13,6 +13,7 @@
 //! made on them and dropped at the end.
 
 #[path = "../common/database.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
 mod database;
 mod idle;
 mod registry;

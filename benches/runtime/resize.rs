@@ -124,7 +124,7 @@ async fn resize(scheduler: &Addr<Scheduler>, workers: usize) -> Result<f64> {
 async fn wrong(kind: Kind, url: &str, tasks: usize) -> Result<f64> {
     let mut plain = Plain::connect(kind, url).await?;
     let count = async |plain: &mut Plain, sql: &str| -> Result<f64> { Ok(plain.lines(sql).await?.join("").parse()?) };
-    let succeeded = "SELECT CONCAT(COUNT(*), '') AS line FROM asynctasks WHERE status = 'Success'";
+    let succeeded = "SELECT CONCAT(COUNT(*), '') AS line FROM asynctasks WHERE task_status = 'Success'";
     let records = "SELECT CONCAT(COUNT(*), '') AS line FROM asynctask_exec_row";
     let recorded = "SELECT CONCAT(COUNT(DISTINCT task_id), '') AS line FROM asynctask_exec_row";
     let mut wrong = 0.0;

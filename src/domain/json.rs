@@ -1,9 +1,8 @@
 //! JSON text on its way between callers, handlers and the database.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::Cell, fmt, mem};
 
 use serde::{Serialize, de::DeserializeOwned};
-use smallvec::SmallVec;
 
 use super::TaskError;
 
@@ -92,16 +91,26 @@ pub(crate) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, TaskError> {
     })
 }
 
-/// JSON text on the stack, as long as it is short.
-pub(crate) struct JsonText(SmallVec<[u8; 128]>);
+thread_local! {
+    /// Where this thread writes JSON before it knows how long it gets.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Larger buffers are not kept for the next text.
+const KEPT: usize = 4_096;
+
+/// JSON text in the buffer of its thread: what is short and soon read needs no memory of its own.
+pub(crate) struct JsonText(Vec<u8>);
 
 impl JsonText {
     /// `value` as JSON; [`TaskError::Discard`] if it cannot be serialised.
     pub(crate) fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, TaskError> {
-        let mut text = SmallVec::new();
-        serde_json::to_writer(&mut text, value)
+        // A value that serialises others meanwhile leaves them an empty one.
+        let mut text = Self(BUFFER.try_with(Cell::take).unwrap_or_default());
+        text.0.clear();
+        serde_json::to_writer(&mut text.0, value)
             .map_err(|error| TaskError::Discard(format!("the result cannot be serialised to JSON: {error}")))?;
-        Ok(Self(text))
+        Ok(text)
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -109,10 +118,61 @@ impl JsonText {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    fn into_json(self) -> Json {
-        if self.0.spilled() {
-            return Json(Cow::Owned(String::from_utf8(self.0.into_vec()).unwrap_or_default()));
+    fn into_json(mut self) -> Json {
+        if self.0.len() > KEPT {
+            return Json(Cow::Owned(
+                String::from_utf8(mem::take(&mut self.0)).unwrap_or_default(),
+            ));
         }
         Json::from_text(Cow::Borrowed(self.as_str()))
+    }
+}
+
+impl Drop for JsonText {
+    fn drop(&mut self) {
+        if self.0.capacity() <= KEPT {
+            // A thread that ends needs none.
+            let _ = BUFFER.try_with(|buffer| buffer.set(mem::take(&mut self.0)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+
+    use super::*;
+
+    /// Serialises another value while it is serialised itself.
+    struct Nested(u8);
+
+    impl Serialize for Nested {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let inner = Json::of(&[self.0]).map_err(|_| serde::ser::Error::custom("inner"))?;
+            serializer.serialize_str(inner.as_str())
+        }
+    }
+
+    #[test]
+    fn texts_of_any_length_are_what_was_written() {
+        for length in [0, 1, 100, KEPT - 2, KEPT - 1, 10 * KEPT, 3] {
+            let value = "é".repeat(length);
+            let json = Json::of(&value).expect("serialises");
+            assert_eq!(json.as_str(), format!("\"{value}\""));
+        }
+        assert_eq!(Json::of(&()).expect("serialises"), Json::null());
+    }
+
+    #[test]
+    fn a_value_may_serialise_another_one() {
+        let json = Json::of(&(Nested(1), Nested(2))).expect("serialises");
+        assert_eq!(json.as_str(), r#"["[1]","[2]"]"#);
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing_behind() {
+        let bad = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert!(Json::of(&("some text", bad)).is_err());
+        assert_eq!(Json::of(&7).expect("serialises").as_str(), "7");
     }
 }

@@ -109,7 +109,7 @@ impl GaiaBuilder {
     }
 
     /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What is older is
-    /// deleted in small batches; there is a look for it every five minutes.
+    /// deleted in small batches; there is a look for it every five minutes, or ten times in a retention that is short.
     pub fn retention(self, retention: impl Into<Option<Duration>>) -> Self {
         Self {
             retention: Some(retention.into().unwrap_or_default()),
