@@ -15,7 +15,7 @@ use gaia_actors::{Clock, Gaia, SchedulerOptions, store::Store};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Options, US,
+    CpuTime, Options, US, cpu_time,
     database::{Home, Result, name},
     report::{Figure, Report, median},
     verdict,
@@ -108,10 +108,14 @@ pub(crate) async fn child(url: &str, options: &Options) -> Result<()> {
 
 #[expect(clippy::cast_precision_loss, reason = "queries are far fewer than 2^53")]
 async fn round(seconds: u64, measured: &mut Measured) -> Result<()> {
-    let (began, used, sent) = (Instant::now(), cpu_time()?, QUERIES.load(Ordering::Relaxed));
+    let (began, used, sent) = (
+        Instant::now(),
+        cpu_time(CpuTime::Process)?,
+        QUERIES.load(Ordering::Relaxed),
+    );
     sleep(Duration::from_secs(seconds)).await;
     let took = began.elapsed().as_secs_f64();
-    let used = cpu_time()?.saturating_sub(used).as_secs_f64();
+    let used = cpu_time(CpuTime::Process)?.saturating_sub(used).as_secs_f64();
     let sent = QUERIES.load(Ordering::Relaxed) - sent;
     measured.cpu.push(100.0 * used / took);
     measured.queries.push(sent as f64 / took);
@@ -124,17 +128,4 @@ fn note(event: &InstrumentationEvent<'_>) {
     if let InstrumentationEvent::StartQuery { .. } = event {
         QUERIES.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// Of all threads of this process, also of those that have ended.
-#[cfg(unix)]
-fn cpu_time() -> Result<Duration> {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?);
-    Ok(Duration::new(seconds, nanos))
-}
-
-#[cfg(not(unix))]
-fn cpu_time() -> Result<Duration> {
-    Err("`--part idle` needs a Unix".into())
 }

@@ -21,7 +21,7 @@ mod registry;
 mod report;
 mod resize;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use database::{Result, databases_of_this_build};
@@ -97,6 +97,27 @@ async fn main() -> Result<()> {
     }
     report.print();
     Ok(())
+}
+
+/// Processor time of this thread, or of all threads of this process, also of those that have ended.
+#[cfg(unix)]
+fn cpu_time(of: CpuTime) -> Result<Duration> {
+    let time = rustix::time::clock_gettime(match of {
+        CpuTime::Thread => rustix::time::ClockId::ThreadCPUTime,
+        CpuTime::Process => rustix::time::ClockId::ProcessCPUTime,
+    });
+    let (seconds, nanos) = (u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?);
+    Ok(Duration::new(seconds, nanos))
+}
+
+#[cfg(not(unix))]
+fn cpu_time(_: CpuTime) -> Result<Duration> {
+    Err("this needs a Unix".into())
+}
+
+enum CpuTime {
+    Thread,
+    Process,
 }
 
 /// What is written beside a figure: what it was to be, and whether it is.

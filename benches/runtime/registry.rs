@@ -1,7 +1,8 @@
 //! A call: from the name of a method, or from a route that was kept, to the handler and back. No database.
 //!
-//! Each thread is an arbiter with a few callers side by side, as the workers of a pool are. Allocations are those of the
-//! calling thread, from the arguments to the result.
+//! Each thread is an arbiter with a few callers side by side, as the workers of a pool are. Processor time is that of the
+//! calling threads; it says more than the rate where others use the machine, too. Allocations are those of the calling thread,
+//! from the arguments to the result.
 //!
 //! The actor lives on the first of the threads. What is said of it is beside the same message sent straight to its mailbox
 //! (`bare`): that part is actix's own.
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::{
-    Options, US,
+    CpuTime, Options, US, cpu_time,
     database::Result,
     report::{Figure, Report, median},
     verdict,
@@ -143,10 +144,12 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     let actor = actor.recipient();
     let place = Place { registry, actor };
     for count in [1, 2] {
-        let mut rates = vec![Vec::new(); cases().len()];
+        let (mut rates, mut used) = (vec![Vec::new(); cases().len()], vec![Vec::new(); cases().len()]);
         for _ in 0..options.rounds {
-            for ((method, way), rates) in cases().into_iter().zip(&mut rates) {
-                rates.push(rate(&threads[..count], &place, method, way, options.calls).await?);
+            for (at, (method, way)) in cases().into_iter().enumerate() {
+                let (rate, nanos) = round(&threads[..count], &place, method, way, options.calls).await?;
+                rates[at].push(rate);
+                used[at].push(nanos);
             }
         }
         for (at, (method, way)) in cases().into_iter().enumerate() {
@@ -156,11 +159,12 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
                 _ if method == Method::Actor => figure.beside(&rates[at], &rates[cases().len() - 1]),
                 _ => figure.of(&rates[at]),
             };
+            let mut note = format!("{:.0} ns of processor time a call", median(&used[at]));
             if count == 2 && method != Method::Actor {
                 let reached = median(&rates[at]) >= RATE_AIM;
-                figure = figure.note(verdict(reached, "1,000,000/s on two threads"));
+                note = format!("{}; {note}", verdict(reached, "1,000,000/s on two threads"));
             }
-            report.add(figure)?;
+            report.add(figure.note(note))?;
         }
     }
     for (method, way) in cases() {
@@ -200,7 +204,8 @@ async fn fill(registry: &Registry, actor: Recipient<Invoke>) -> Result<()> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "calls are far fewer than 2^53")]
-async fn rate(threads: &[Arbiter], place: &Place, method: Method, way: Way, calls: usize) -> Result<f64> {
+/// Calls a second, and nanoseconds of processor time of one.
+async fn round(threads: &[Arbiter], place: &Place, method: Method, way: Way, calls: usize) -> Result<(f64, f64)> {
     let took = threads.iter().map(|thread| {
         let (tell, told) = oneshot::channel();
         let place = place.clone();
@@ -212,16 +217,25 @@ async fn rate(threads: &[Arbiter], place: &Place, method: Method, way: Way, call
         });
         told
     });
-    let mut longest = Duration::ZERO;
+    let (mut longest, mut all) = (Duration::ZERO, Duration::ZERO);
     for took in join_all(took).await {
-        longest = longest.max(took??);
+        let (took, used) = took??;
+        longest = longest.max(took);
+        all += used;
     }
-    Ok((calls * threads.len()) as f64 / longest.as_secs_f64())
+    let calls = (calls * threads.len()) as f64;
+    Ok((calls / longest.as_secs_f64(), 1e9 * all.as_secs_f64() / calls))
 }
 
-/// So many calls on this thread; answers how long they took.
-async fn work(place: &Place, method: Method, way: Way, calls: usize) -> std::result::Result<Duration, String> {
-    let began = Instant::now();
+/// So many calls on this thread; answers how long they took, and how much of its time.
+async fn work(
+    place: &Place,
+    method: Method,
+    way: Way,
+    calls: usize,
+) -> std::result::Result<(Duration, Duration), String> {
+    let used = || cpu_time(CpuTime::Thread).map_err(|error| error.to_string());
+    let (began, before) = (Instant::now(), used()?);
     let order = Order { id: 17, amount: 12.5 };
     let value = json!({ "id": 17, "item": "a pound of tea" });
     let each = calls / CALLERS;
@@ -233,7 +247,7 @@ async fn work(place: &Place, method: Method, way: Way, calls: usize) -> std::res
         Method::Actor => call::<_, ()>(place, method, way, &(), each).await,
     });
     try_join_all(callers).await.map_err(|error| error.to_string())?;
-    Ok(began.elapsed())
+    Ok((began.elapsed(), used()?.saturating_sub(before)))
 }
 
 async fn call<T: Serialize, R: DeserializeOwned>(
@@ -280,7 +294,7 @@ fn allocations(method: Method, way: Way) -> Result<f64> {
             .map_err(|error: Box<dyn std::error::Error>| error.to_string())?;
         // Queues have their size after the first calls.
         system.block_on(work(&place, method, way, COUNTED))?;
-        let mut worked = Ok(Duration::ZERO);
+        let mut worked = Ok((Duration::ZERO, Duration::ZERO));
         let info = allocation_counter::measure(|| worked = system.block_on(work(&place, method, way, COUNTED)));
         // To a hundredth: the callers themselves are allocated, too, but not for each call.
         worked.map(|_| (100.0 * info.count_total as f64 / COUNTED as f64).round() / 100.0)

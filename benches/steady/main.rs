@@ -17,6 +17,7 @@
 mod database;
 mod load;
 #[path = "../common/report.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
 mod report;
 mod sample;
 

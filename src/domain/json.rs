@@ -1,6 +1,6 @@
 //! JSON text on its way between callers, handlers and the database.
 
-use std::{borrow::Cow, cell::Cell, fmt, mem};
+use std::{borrow::Cow, cell::RefCell, fmt, mem};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -92,22 +92,22 @@ pub(crate) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, TaskError> {
 }
 
 thread_local! {
-    /// Where this thread writes JSON before it knows how long it gets.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Where this thread writes JSON before it is known how long it gets.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Larger buffers are not kept for the next text.
-const KEPT: usize = 4_096;
+/// So many buffers are kept, and no larger ones.
+const KEPT: usize = 16;
+const KEPT_BYTES: usize = 4_096;
 
-/// JSON text in the buffer of its thread: what is short and soon read needs no memory of its own.
+/// JSON text in a buffer of its thread, which is used again.
 pub(crate) struct JsonText(Vec<u8>);
 
 impl JsonText {
     /// `value` as JSON; [`TaskError::Discard`] if it cannot be serialised.
     pub(crate) fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, TaskError> {
-        // A value that serialises others meanwhile leaves them an empty one.
-        let mut text = Self(BUFFER.try_with(Cell::take).unwrap_or_default());
-        text.0.clear();
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+        let mut text = Self(spare.ok().flatten().unwrap_or_default());
         serde_json::to_writer(&mut text.0, value)
             .map_err(|error| TaskError::Discard(format!("the result cannot be serialised to JSON: {error}")))?;
         Ok(text)
@@ -119,7 +119,7 @@ impl JsonText {
     }
 
     fn into_json(mut self) -> Json {
-        if self.0.len() > KEPT {
+        if self.0.len() > KEPT_BYTES {
             return Json(Cow::Owned(
                 String::from_utf8(mem::take(&mut self.0)).unwrap_or_default(),
             ));
@@ -130,9 +130,16 @@ impl JsonText {
 
 impl Drop for JsonText {
     fn drop(&mut self) {
-        if self.0.capacity() <= KEPT {
+        let mut text = mem::take(&mut self.0);
+        if text.capacity() <= KEPT_BYTES {
+            text.clear();
             // A thread that ends needs none.
-            let _ = BUFFER.try_with(|buffer| buffer.set(mem::take(&mut self.0)));
+            let _ = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
+                if spare.len() < KEPT {
+                    spare.push(text);
+                }
+            });
         }
     }
 }
@@ -155,12 +162,21 @@ mod tests {
 
     #[test]
     fn texts_of_any_length_are_what_was_written() {
-        for length in [0, 1, 100, KEPT - 2, KEPT - 1, 10 * KEPT, 3] {
+        for length in [0, 1, 100, KEPT_BYTES / 2 - 1, KEPT_BYTES / 2, 10 * KEPT_BYTES, 3] {
             let value = "é".repeat(length);
             let json = Json::of(&value).expect("serialises");
             assert_eq!(json.as_str(), format!("\"{value}\""));
         }
         assert_eq!(Json::of(&()).expect("serialises"), Json::null());
+    }
+
+    #[test]
+    fn more_texts_at_once_than_are_kept_do_not_mix() {
+        let texts: Vec<JsonText> = (0..2 * KEPT).map(|n| JsonText::of(&n).expect("serialises")).collect();
+        assert!(texts.iter().enumerate().all(|(n, text)| text.as_str() == n.to_string()));
+        drop(texts);
+        assert_eq!(JsonText::of("next").expect("serialises").as_str(), "\"next\"");
+        assert!(SPARE.with_borrow(Vec::len) <= KEPT);
     }
 
     #[test]
