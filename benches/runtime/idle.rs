@@ -63,8 +63,11 @@ fn add(kind: &str, themes: usize, measured: &Measured, report: &mut Report) -> R
     }
     report.add(cpu)?;
     let queries = figure("queries of a theme", "1/s").of(&each);
-    let reached = median(&each) <= QUERIES_AIM;
-    report.add(queries.note(verdict(reached, "1/s at most")))?;
+    // Some come every 15 s only: not each round has the same.
+    let mean = each.iter().sum::<f64>() / each.len() as f64;
+    let reached = mean <= QUERIES_AIM;
+    let aim = verdict(reached, "1/s at most");
+    report.add(queries.note(format!("{aim}; {mean:.2} over all rounds")))?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo bench --all-features --bench runtime -- [--part registry idle resize] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
-//!     [--calls 200000] [--themes 1 100] [--seconds 10] [--tasks 200000] [--workers 1000]
+//!     [--calls 200000] [--themes 1 100] [--seconds 15] [--tasks 200000] [--workers 1000]
 //! ```
 //!
 //! `registry`: calls a second and heap allocations of a call, without a database. `idle`: processor time and queries of a node
@@ -47,7 +47,7 @@ struct Options {
     #[arg(long, num_args = 1.., default_values_t = [1, 100])]
     themes: Vec<usize>,
     /// idle: how long one round is.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 15)]
     seconds: u64,
     /// resize: tasks of the backlog.
     #[arg(long, default_value_t = 200_000)]

@@ -178,3 +178,37 @@ impl TaskContext {
         self.0.stop.get().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn the_first_reason_to_stop_stays() {
+        let ctx = TaskContext::direct();
+        let listener = actix_rt::spawn({
+            let ctx = ctx.clone();
+            async move { ctx.cancelled().await }
+        });
+        actix_rt::task::yield_now().await;
+        assert!(!ctx.is_cancelled() && !listener.is_finished());
+        ctx.cancel(CancelReason::Request);
+        ctx.cancel(CancelReason::Node);
+        listener.await.expect("hears of it");
+        // Who asks later hears of it at once.
+        ctx.cancelled().await;
+        assert_eq!(ctx.cancel_reason(), Some(CancelReason::Request));
+    }
+
+    #[test]
+    fn a_run_has_time_left_by_the_clock_that_it_began_with() {
+        let clock = Clock::manual(DateTime::<Utc>::UNIX_EPOCH);
+        let ctx = TaskContext::direct();
+        assert_eq!(ctx.time_left(), None);
+        ctx.set_deadline(&clock, Duration::from_secs(10));
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(ctx.time_left(), Some(Duration::from_secs(6)));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(ctx.time_left(), Some(Duration::ZERO));
+    }
+}
