@@ -39,6 +39,14 @@ cron-cost *args:
 bench *args:
     cargo bench --all-features --bench throughput -- {{args}}
 
+# Calls, idle nodes and resizing, beside their aims
+runtime-cost *args:
+    cargo bench --all-features --bench runtime -- {{args}}
+
+# Ten minutes of steady load: does anything grow?
+steady *args:
+    cargo bench --all-features --bench steady -- {{args}}
+
 # Licences, advisories, sources
 deny:
     cargo deny check

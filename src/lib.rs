@@ -52,8 +52,8 @@ pub use jobs::{
 };
 pub use node::{NodeActor, NodeInfo, NodeTheme};
 pub use registry::{
-    Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, TaskContext, async_fn,
-    blocking_fn,
+    Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, Route, TaskContext,
+    async_fn, blocking_fn,
 };
 pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
 pub use schedule::{Language, MAX_SCHEDULE_CHARS, Schedule, ScheduleError, ScheduleForm, parse_zone};

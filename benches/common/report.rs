@@ -131,7 +131,7 @@ impl Report {
 }
 
 /// Whole where it is large, with two places where it is small.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),

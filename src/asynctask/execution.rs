@@ -22,7 +22,7 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
         return cut_off(reason, run.timeout());
     }
     if let Some(timeout) = run.timeout() {
-        run.ctx.set_deadline(timeout);
+        run.ctx.set_deadline(&theme.clock, timeout);
     }
     // Its time runs from here, not from when the handler first waits.
     let out_of_time = run.timeout().map(|timeout| theme.clock.sleep(timeout));
@@ -62,10 +62,9 @@ async fn answer(theme: &Theme, run: &Run, args: Json) -> Answer {
     }
     let route = theme
         .registry
-        .resolve(&run.task.service, &run.task.method)
-        .await
+        .route(&run.task.service, &run.task.method)
         .map_err(InvokeError::Missing)?;
-    route.invoke(run.ctx.clone(), args).await
+    route.invoke(run.ctx.clone(), args.into_text()).await
 }
 
 /// Ends when the run must stop, and says why.

@@ -55,7 +55,7 @@ impl Run {
         let args = std::mem::replace(&mut task.args, Json::null());
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
-            ctx: TaskContext::new(facts, theme.clock.clone(), Some(run.clone() as Weak<dyn ProgressSink>)),
+            ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn ProgressSink>)),
             term,
             theme: Arc::clone(theme),
             stage: Mutex::new(Stage {

@@ -74,23 +74,17 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         // The pool has given up on this run and recorded its end.
         return;
     };
-    let told = theme.options.post_handler.as_ref().map(|_| ended.outcome.clone());
-    let (written, when_written) = oneshot::channel();
-    if told.is_some() {
-        ended.written = Some(written);
-    }
-    theme.record(ended).await;
-    if let Some(outcome) = told
-        && when_written.await.is_ok()
-    {
-        after(&theme, &run, outcome).await;
-    }
-}
-
-async fn after(theme: &Theme, run: &Run, outcome: Outcome) {
     let Some(post_handler) = &theme.options.post_handler else {
+        theme.record(ended).await;
         return;
     };
+    let outcome = ended.outcome.clone();
+    let (written, when_written) = oneshot::channel();
+    ended.written = Some(written);
+    theme.record(ended).await;
+    if when_written.await.is_err() {
+        return;
+    }
     if let Err(error) = caught(|| post_handler(run.task.id, outcome)).await {
         log::warn!(
             "theme {} task {} log_id={}: post_handler failed: {error:?}",

@@ -24,6 +24,7 @@ pub use jobs::{
     Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
 };
 pub use json::Json;
+pub(crate) use json::{JsonText, parsed};
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
 pub use retry::RetryPolicy;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::{
-    execution::{execute, prepare},
+    execution::execute,
     recorder::Ended,
     run::{JobRun, Verdict},
 };
@@ -45,7 +45,6 @@ impl Actor for JobExecActor {
 }
 
 async fn work(run: Arc<JobRun>, seat: u32) {
-    prepare(&run).await;
     if !run.take(seat) {
         return;
     }

@@ -58,22 +58,14 @@ async fn attempt(run: &JobRun, ctx: &TaskContext) -> Verdict {
     }
 }
 
-/// Finds the way to the handler, so that an attempt need not wait for it. An actor that waits has not begun yet.
-pub(super) async fn prepare(run: &JobRun) {
-    if let Target::Service { service, method, .. } = &run.orders.target {
-        // The attempt will say what is wrong.
-        let _ = run.shared.registry.resolve(service, method).await;
-    }
-}
-
 async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
     match &run.orders.target {
         Target::Service { service, method, args } => {
-            let route = match run.shared.registry.resolve(service, method).await {
+            let route = match run.shared.registry.route(service, method) {
                 Ok(route) => route,
                 Err(error) => return failed(error.to_string()),
             };
-            match route.invoke(ctx.clone(), args.clone()).await {
+            match route.invoke(ctx.clone(), args.as_str().into()).await {
                 Ok(result) => Verdict::Succeeded(result.into_string()),
                 Err(error) => judged(error),
             }

@@ -177,8 +177,8 @@ impl JobRun {
             log_id: self.log_id.as_str().into(),
             scheduled_at: self.scheduled_at,
         };
-        let ctx = TaskContext::new(facts, self.shared.clock.clone(), None);
-        ctx.set_deadline(self.orders.timeout);
+        let ctx = TaskContext::new(facts, None);
+        ctx.set_deadline(&self.shared.clock, self.orders.timeout);
         stage.started_at.get_or_insert_with(|| self.shared.clock.now());
         stage.began = Some(self.shared.clock.elapsed());
         stage.ctx = Some(ctx.clone());

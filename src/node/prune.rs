@@ -7,8 +7,9 @@ use chrono::TimeDelta;
 
 use crate::store::{Store, StoreError};
 
-/// How often there is a look for old rows.
+/// How often there is a look for old rows, unless they are kept for so short a time that there would be many by then.
 const EVERY: Duration = Duration::from_secs(300);
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
@@ -17,6 +18,7 @@ const BATCH: i64 = 500;
 pub(crate) struct PruneActor {
     store: Store,
     retention: TimeDelta,
+    every: Duration,
 }
 
 /// Delete nothing more.
@@ -29,6 +31,7 @@ impl PruneActor {
         Self {
             store,
             retention: TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX),
+            every: (retention / 10).clamp(SHORTEST, EVERY),
         }
     }
 
@@ -44,7 +47,7 @@ impl PruneActor {
                 Ok(rows) => log::info!("{rows} rows older than {} were deleted", pruner.retention),
                 Err(error) => log::error!("cannot delete old rows: {error}"),
             }
-            pruner.prune_after(EVERY, ctx);
+            pruner.prune_after(pruner.every, ctx);
         }));
     }
 }
@@ -74,7 +77,7 @@ impl Actor for PruneActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Nodes that were started together do not look together.
-        self.prune_after(EVERY.mul_f64(fastrand::f64()), ctx);
+        self.prune_after(self.every.mul_f64(fastrand::f64()), ctx);
     }
 }
 

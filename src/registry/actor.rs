@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
-use super::{CallError, Endpoint, MethodName, RegistryError, Route, TaskContext};
+use super::{
+    CallError, Endpoint, MethodName, RegistryError, Route, TaskContext,
+    table::{Services, Table},
+};
 use crate::{
     arbiters::Threads,
     domain::{Faults, Json, MAX_NAME_CHARS},
@@ -14,7 +17,7 @@ use crate::{
 /// Routes calls of services' methods to their handlers. [`Registry`](super::Registry) is the handle on it.
 #[derive(Debug, Default)]
 pub struct RegistryActor {
-    services: BTreeMap<String, BTreeMap<String, Route>>,
+    table: Table,
     /// Where handlers are called; `None`: on this actor's own thread.
     threads: Option<Threads>,
 }
@@ -38,10 +41,6 @@ pub(super) struct Unregister(pub(super) MethodName);
 #[derive(Message)]
 #[rtype(result = "Vec<MethodName>")]
 pub(super) struct List;
-
-#[derive(Message)]
-#[rtype(result = "Result<Route, RegistryError>")]
-pub(super) struct Resolve(pub(super) MethodName);
 
 /// Take every handler away.
 #[derive(Message)]
@@ -68,7 +67,11 @@ impl RegistryActor {
         }
     }
 
-    fn register(&mut self, register: Register) -> Result<(), RegistryError> {
+    pub(super) fn table(&self) -> Table {
+        self.table.clone()
+    }
+
+    fn register(&self, register: Register) -> Result<(), RegistryError> {
         let Register {
             name,
             endpoint,
@@ -78,53 +81,34 @@ impl RegistryActor {
         faults.name("service", &name.service, MAX_NAME_CHARS);
         faults.name("method", &name.method, MAX_NAME_CHARS);
         faults.into_result()?;
-        let methods = self.services.entry(name.service.clone()).or_default();
+        let mut services = Services::clone(&self.table.services());
+        let methods = services.entry(name.service.clone()).or_default();
         match methods.get(&name.method) {
             Some(_) if !replace => return Err(RegistryError::AlreadyRegistered(name)),
             Some(route) => route.set(Some(endpoint)),
             None => {
                 methods.insert(name.method.clone(), Route::new(name, endpoint));
+                self.table.set(services);
             }
         }
         Ok(())
     }
 
-    fn unregister(&mut self, name: &MethodName) -> bool {
-        let Some(methods) = self.services.get_mut(&name.service) else {
+    fn unregister(&self, name: &MethodName) -> bool {
+        let mut services = Services::clone(&self.table.services());
+        let Some(methods) = services.get_mut(&name.service) else {
             return false;
         };
-        let removed = methods.remove(&name.method);
-        if methods.is_empty() {
-            self.services.remove(&name.service);
-        }
-        // Whoever kept the route learns of it here.
-        removed.map(|route| route.set(None)).is_some()
-    }
-
-    fn resolve(&self, name: &MethodName) -> Result<Route, RegistryError> {
-        let Some(methods) = self.services.get(&name.service) else {
-            return Err(RegistryError::UnknownService {
-                service: name.service.clone(),
-                known: listed(self.services.keys()),
-            });
+        let Some(route) = methods.remove(&name.method) else {
+            return false;
         };
-        methods
-            .get(&name.method)
-            .cloned()
-            .ok_or_else(|| RegistryError::UnknownMethod {
-                service: name.service.clone(),
-                method: name.method.clone(),
-                known: listed(methods.keys()),
-            })
-    }
-}
-
-fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
+        if methods.is_empty() {
+            services.remove(&name.service);
+        }
+        self.table.set(services);
+        // Whoever kept the route learns of it here.
+        route.set(None);
+        true
     }
 }
 
@@ -148,10 +132,8 @@ impl Handler<Clear> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
-        for route in std::mem::take(&mut self.services)
-            .into_values()
-            .flat_map(BTreeMap::into_values)
-        {
+        let services = self.table.take();
+        for route in services.values().flat_map(BTreeMap::values) {
             route.set(None);
         }
     }
@@ -161,22 +143,9 @@ impl Handler<List> for RegistryActor {
     type Result = Vec<MethodName>;
 
     fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
-        let names = |(service, methods): (&String, &BTreeMap<String, Route>)| {
-            let of = |method: &String| MethodName {
-                service: service.clone(),
-                method: method.clone(),
-            };
-            methods.keys().map(of).collect::<Vec<_>>()
-        };
-        self.services.iter().flat_map(names).collect()
-    }
-}
-
-impl Handler<Resolve> for RegistryActor {
-    type Result = Result<Route, RegistryError>;
-
-    fn handle(&mut self, Resolve(name): Resolve, _: &mut Context<Self>) -> Self::Result {
-        self.resolve(&name)
+        let services = self.table.services();
+        let routes = services.values().flat_map(BTreeMap::values);
+        routes.map(|route| route.name().clone()).collect()
     }
 }
 
@@ -184,7 +153,7 @@ impl Handler<Call> for RegistryActor {
     type Result = ResponseFuture<Result<Json, CallError>>;
 
     fn handle(&mut self, call: Call, _: &mut Context<Self>) -> Self::Result {
-        let route = self.resolve(&call.name);
+        let route = self.table.find(&call.name.service, &call.name.method);
         let Some(threads) = &self.threads else {
             return Box::pin(answer(route, call.args));
         };
@@ -201,5 +170,5 @@ impl Handler<Call> for RegistryActor {
 }
 
 async fn answer(route: Result<Route, RegistryError>, args: Json) -> Result<Json, CallError> {
-    Ok(route?.invoke(TaskContext::direct(), args).await?)
+    Ok(route?.invoke(TaskContext::direct(), args.into_text()).await?)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::SetOnce;
 
 use crate::{clock::Clock, domain::TEXT_LIMIT, domain::truncated};
 
@@ -18,16 +18,16 @@ pub struct TaskContext(Arc<Inner>);
 
 struct Inner {
     id: i64,
-    theme: Arc<str>,
+    /// A direct call has none.
+    theme: Option<Arc<str>>,
     attempt: u32,
     max_attempts: u32,
-    log_id: Arc<str>,
+    /// A direct call gets one when somebody wants to know.
+    log_id: OnceLock<Arc<str>>,
     scheduled_at: Option<DateTime<Utc>>,
-    cancel: CancellationToken,
-    reason: OnceLock<CancelReason>,
-    clock: Clock,
-    /// Reading of the clock at which the run is out of time; set when it begins.
-    deadline: OnceLock<Duration>,
+    stop: SetOnce<CancelReason>,
+    /// Reading of a clock at which the run is out of time; set when it begins.
+    deadline: OnceLock<(Clock, Duration)>,
     progress: Option<Weak<dyn ProgressSink>>,
 }
 
@@ -62,25 +62,23 @@ impl std::fmt::Debug for TaskContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskContext")
             .field("id", &self.0.id)
-            .field("theme", &self.0.theme)
+            .field("theme", &self.theme())
             .field("attempt", &self.0.attempt)
-            .field("log_id", &self.0.log_id)
+            .field("log_id", &self.log_id())
             .finish_non_exhaustive()
     }
 }
 
 impl TaskContext {
-    pub(crate) fn new(facts: RunFacts, clock: Clock, progress: Option<Weak<dyn ProgressSink>>) -> Self {
+    pub(crate) fn new(facts: RunFacts, progress: Option<Weak<dyn ProgressSink>>) -> Self {
         Self(Arc::new(Inner {
             id: facts.id,
-            theme: facts.theme,
+            theme: Some(facts.theme),
             attempt: facts.attempt,
             max_attempts: facts.max_attempts,
-            log_id: facts.log_id,
+            log_id: facts.log_id.into(),
             scheduled_at: facts.scheduled_at,
-            cancel: CancellationToken::new(),
-            reason: OnceLock::new(),
-            clock,
+            stop: SetOnce::new(),
             deadline: OnceLock::new(),
             progress,
         }))
@@ -88,15 +86,17 @@ impl TaskContext {
 
     /// The context of a call that no task stands behind.
     pub(crate) fn direct() -> Self {
-        let facts = RunFacts {
+        Self(Arc::new(Inner {
             id: 0,
-            theme: Arc::from(""),
+            theme: None,
             attempt: 1,
             max_attempts: 1,
-            log_id: uuid::Uuid::now_v7().simple().to_string().into(),
+            log_id: OnceLock::new(),
             scheduled_at: None,
-        };
-        Self::new(facts, Clock::system(), None)
+            stop: SetOnce::new(),
+            deadline: OnceLock::new(),
+            progress: None,
+        }))
     }
 
     /// The task's id; of a job, the run's (that of its record).
@@ -108,7 +108,7 @@ impl TaskContext {
     /// The theme the task belongs to; of a job, its name.
     #[must_use]
     pub fn theme(&self) -> &str {
-        &self.0.theme
+        self.0.theme.as_deref().unwrap_or_default()
     }
 
     /// Which attempt this is, from 1.
@@ -126,7 +126,9 @@ impl TaskContext {
     /// Names this run in every log line and in its execution record. Put it into yours.
     #[must_use]
     pub fn log_id(&self) -> &str {
-        &self.0.log_id
+        self.0
+            .log_id
+            .get_or_init(|| uuid::Uuid::now_v7().simple().to_string().into())
     }
 
     /// The second for which a job was due, however late it runs: what "yesterday" means in a nightly report. `None` for tasks,
@@ -139,20 +141,20 @@ impl TaskContext {
     /// Whether the run should end: the task was cancelled, is out of time, or its node stops.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancel.is_cancelled()
+        self.cancel_reason().is_some()
     }
 
     /// Ends when the run should end. A handler that does not listen is dropped after the scheduler's cancel grace (a
     /// blocking function cannot be dropped: it must ask [`is_cancelled`](Self::is_cancelled) now and then).
     pub async fn cancelled(&self) {
-        self.0.cancel.cancelled().await;
+        self.0.stop.wait().await;
     }
 
     /// How much time the run has left; `None` without a timeout.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        let deadline = self.0.deadline.get()?;
-        Some(deadline.saturating_sub(self.0.clock.elapsed()))
+        let (clock, deadline) = self.0.deadline.get()?;
+        Some(deadline.saturating_sub(clock.elapsed()))
     }
 
     /// Says how far the run is, in percent (more than 100 counts as 100), and a note of any length. Reports are written
@@ -163,19 +165,52 @@ impl TaskContext {
         }
     }
 
-    pub(crate) fn set_deadline(&self, timeout: Duration) {
-        let at = self.0.clock.elapsed().saturating_add(timeout);
+    pub(crate) fn set_deadline(&self, clock: &Clock, timeout: Duration) {
+        let at = clock.elapsed().saturating_add(timeout);
         // A run begins once; a second call would be a fault of ours and changes nothing.
-        let _ = self.0.deadline.set(at);
+        let _ = self.0.deadline.set((clock.clone(), at));
     }
 
     /// Tells the run to stop. The first reason stays.
     pub(crate) fn cancel(&self, reason: CancelReason) {
-        let _ = self.0.reason.set(reason);
-        self.0.cancel.cancel();
+        let _ = self.0.stop.set(reason);
     }
 
     pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
-        self.0.reason.get().copied()
+        self.0.stop.get().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn the_first_reason_to_stop_stays() {
+        let ctx = TaskContext::direct();
+        let listener = actix_rt::spawn({
+            let ctx = ctx.clone();
+            async move { ctx.cancelled().await }
+        });
+        actix_rt::task::yield_now().await;
+        assert!(!ctx.is_cancelled() && !listener.is_finished());
+        ctx.cancel(CancelReason::Request);
+        ctx.cancel(CancelReason::Node);
+        listener.await.expect("hears of it");
+        // Who asks later hears of it at once.
+        ctx.cancelled().await;
+        assert_eq!(ctx.cancel_reason(), Some(CancelReason::Request));
+    }
+
+    #[test]
+    fn a_run_has_time_left_by_the_clock_that_it_began_with() {
+        let clock = Clock::manual(DateTime::<Utc>::UNIX_EPOCH);
+        let ctx = TaskContext::direct();
+        assert_eq!(ctx.time_left(), None);
+        ctx.set_deadline(&clock, Duration::from_secs(10));
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(ctx.time_left(), Some(Duration::from_secs(6)));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(ctx.time_left(), Some(Duration::ZERO));
     }
 }

@@ -1,6 +1,6 @@
 //! A handler of any kind behind one call.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 
 use actix::{MailboxError, Recipient};
 use futures_util::{FutureExt, future::LocalBoxFuture};
@@ -16,13 +16,17 @@ pub struct Endpoint(Kind);
 #[derive(Clone)]
 enum Kind {
     Actor(Recipient<Invoke>),
-    Async(Arc<AsyncHandler>),
+    Async(Arc<dyn AsyncHandler>),
     Blocking(Arc<BlockingHandler>),
 }
 
 pub(super) type Answer = Result<Json, TaskError>;
-pub(super) type AsyncHandler = dyn Fn(TaskContext, Json) -> LocalBoxFuture<'static, Answer> + Send + Sync;
-pub(super) type BlockingHandler = dyn Fn(TaskContext, Json) -> Answer + Send + Sync;
+pub(super) type BlockingHandler = dyn Fn(TaskContext, &str) -> Answer + Send + Sync;
+
+/// An async function of any types. The arguments are read before the first await.
+pub(super) trait AsyncHandler: Send + Sync {
+    fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer>;
+}
 
 /// Why an endpoint gave no answer of its own.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ impl Endpoint {
         Self(Kind::Actor(recipient))
     }
 
-    pub(super) fn asynchronous(handler: Arc<AsyncHandler>) -> Self {
+    pub(super) fn asynchronous(handler: Arc<dyn AsyncHandler>) -> Self {
         Self(Kind::Async(handler))
     }
 
@@ -62,9 +66,9 @@ impl Endpoint {
 
     /// Calls the handler. A panic of the handler ends here. An async function runs on the calling thread and is dropped
     /// with this future; a blocking function runs on the thread pool and goes on if this future is dropped.
-    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Json) -> Result<Json, InvokeError> {
+    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
         match &self.0 {
-            Kind::Actor(recipient) => match recipient.send(Invoke { ctx, args }).await {
+            Kind::Actor(recipient) => match recipient.send(Invoke::new(ctx, args)).await {
                 Ok(answer) => answer.map_err(InvokeError::Handler),
                 Err(MailboxError::Closed) => Err(InvokeError::Gone(
                     "the actor that serves this method is gone; it may have panicked or been stopped".to_owned(),
@@ -75,18 +79,18 @@ impl Endpoint {
             },
             Kind::Async(handler) => {
                 // The call itself may panic as well as the future it returns.
-                let run = AssertUnwindSafe(async { handler(ctx, args).await });
+                let run = AssertUnwindSafe(async { handler.call(ctx, &args).await });
                 match run.catch_unwind().await {
                     Ok(answer) => answer.map_err(InvokeError::Handler),
                     Err(payload) => Err(InvokeError::Panicked(panic_text(&*payload))),
                 }
             }
             Kind::Blocking(handler) => {
-                let handler = Arc::clone(handler);
+                let (handler, args) = (Arc::clone(handler), args.into_owned());
                 // The pool of threads may be full: what was given up while it waited for one must not begin.
                 let call = move || match ctx.is_cancelled() {
                     true => Err(TaskError::failed("told to stop before it began")),
-                    false => handler(ctx, args),
+                    false => handler(ctx, &args),
                 };
                 match tokio::task::spawn_blocking(call).await {
                     Ok(answer) => answer.map_err(InvokeError::Handler),

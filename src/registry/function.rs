@@ -1,12 +1,15 @@
 //! Functions as handlers: the one place where the types of arguments and results are erased.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Endpoint, TaskContext};
-use crate::domain::{Json, TaskError};
+use super::{
+    Endpoint, TaskContext,
+    endpoint::{Answer, AsyncHandler},
+};
+use crate::domain::{Json, TaskError, parsed};
 
 /// An async function as a handler. It runs on the arbiter of the worker that calls it, so it need not be `Send`, and it
 /// must not block: for that there is [`blocking_fn`].
@@ -30,11 +33,25 @@ where
     T: DeserializeOwned + 'static,
     R: Serialize + 'static,
 {
-    let function = Arc::new(function);
-    Endpoint::asynchronous(Arc::new(move |ctx, args| {
-        let function = Arc::clone(&function);
-        async move { Json::of(&function(ctx, args.parse()?).await?) }.boxed_local()
-    }))
+    let types = PhantomData;
+    Endpoint::asynchronous(Arc::new(AsyncFunction { function, types }))
+}
+
+struct AsyncFunction<F, T, R> {
+    function: F,
+    types: PhantomData<fn(T) -> R>,
+}
+
+impl<F, T, R> AsyncHandler for AsyncFunction<F, T, R>
+where
+    F: AsyncFn(TaskContext, T) -> Result<R, TaskError> + Send + Sync,
+    T: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer> {
+        let args = parsed(args);
+        async move { Json::of(&(self.function)(ctx, args?).await?) }.boxed_local()
+    }
 }
 
 /// A blocking function as a handler. It runs on a pool of threads of its own, never on an arbiter.
@@ -55,5 +72,5 @@ where
     T: DeserializeOwned + 'static,
     R: Serialize + 'static,
 {
-    Endpoint::blocking(Arc::new(move |ctx, args| Json::of(&function(ctx, args.parse()?)?)))
+    Endpoint::blocking(Arc::new(move |ctx, args| Json::of(&function(ctx, parsed(args)?)?)))
 }

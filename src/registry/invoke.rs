@@ -1,5 +1,7 @@
 //! The message that calls a handler.
 
+use std::borrow::Cow;
+
 use actix::Message;
 use serde::de::DeserializeOwned;
 
@@ -39,6 +41,11 @@ pub struct Invoke {
 }
 
 impl Invoke {
+    pub(super) fn new(ctx: TaskContext, args: Cow<'_, str>) -> Self {
+        let args = Json::from_text(args);
+        Self { ctx, args }
+    }
+
     /// The arguments as a value of type `T`.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Which handler answers a call to a method of a service.
 //!
 //! A handler is any actor that answers [`Invoke`], an async function, or a blocking function. [`RegistryActor`] owns the
-//! table; a [`Registry`] is the handle on it. Whoever calls often resolves a route once and keeps it: a handler that is
-//! replaced or taken away later reaches every kept route.
+//! table; a [`Registry`] is the handle on it, and reads the table without asking the actor. Whoever calls often keeps a
+//! [`Route`]: a handler that is replaced or taken away later reaches every kept route.
 
 mod actor;
 mod context;
@@ -12,17 +12,13 @@ mod function;
 mod invoke;
 mod panic;
 mod route;
-
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+mod table;
 
 use actix::{Actor, Addr, Recipient};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use actor::{Call, RegistryActor};
-use actor::{Clear, List, Register, Resolve, Unregister};
+use actor::{Clear, List, Register, Unregister};
 pub use context::TaskContext;
 pub(crate) use context::{CancelReason, ProgressSink, RunFacts};
 pub use endpoint::Endpoint;
@@ -31,9 +27,9 @@ pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
 pub(crate) use panic::panic_text;
-pub(crate) use route::Route;
+pub use route::Route;
 
-use crate::domain::Json;
+use table::Table;
 
 /// A service and one of its methods.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -69,25 +65,21 @@ impl std::fmt::Display for MethodName {
 #[derive(Debug, Clone)]
 pub struct Registry {
     actor: Addr<RegistryActor>,
-    routes: Arc<RwLock<Routes>>,
+    table: Table,
 }
-
-/// Routes that were resolved before, by service and method. Only names that have a handler get in, so it cannot outgrow
-/// what was ever registered.
-type Routes = HashMap<String, HashMap<String, Route>>;
 
 impl Registry {
     /// Starts an empty registry on the calling arbiter.
     #[must_use]
     pub fn start() -> Self {
-        Self::of(RegistryActor::default().start())
+        Self::of(RegistryActor::default(), Actor::start)
     }
 
-    pub(crate) fn of(actor: Addr<RegistryActor>) -> Self {
-        Self {
-            actor,
-            routes: Arc::default(),
-        }
+    /// The handle on an actor that `start` starts.
+    pub(crate) fn of(actor: RegistryActor, start: impl FnOnce(RegistryActor) -> Addr<RegistryActor>) -> Self {
+        let table = actor.table();
+        let actor = start(actor);
+        Self { actor, table }
     }
 
     /// Registers a handler: a `Recipient<Invoke>` of any actor, [`async_fn`] or [`blocking_fn`].
@@ -169,44 +161,38 @@ impl Registry {
         method: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Result<R, CallError> {
-        let args = Json::of(args).map_err(CallError::Handler)?;
-        let route = self.resolve(service, method).await?;
-        let result = route.invoke(TaskContext::direct(), args).await?;
-        result.parse().map_err(CallError::Handler)
+        self.route(service, method)?.call(args).await
+    }
+
+    /// The way to a method's handler, for those who call it often.
+    ///
+    /// ```
+    /// # use gaia_actors::{Registry, TaskContext, async_fn};
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = Registry::start();
+    /// registry.register("Math", "Double", async_fn(async |_: TaskContext, n: i64| Ok(2 * n))).await?;
+    /// let double = registry.route("Math", "Double")?;
+    /// assert_eq!(double.call::<i64>(&4).await?, 8);
+    /// assert_eq!(double.call::<i64>(&8).await?, 16);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownService`] or [`RegistryError::UnknownMethod`] if there is no handler,
+    /// [`RegistryError::Stopped`].
+    pub fn route(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
+        self.table
+            .find(service, method)
+            .map_err(|error| match self.actor.connected() {
+                true => error,
+                false => RegistryError::Stopped,
+            })
     }
 
     /// The address of the actor behind this handle, for those who would rather send [`Call`].
     #[must_use]
     pub fn addr(&self) -> Addr<RegistryActor> {
         self.actor.clone()
-    }
-
-    /// The handler of a method as a `Recipient`-like route, which may be kept.
-    pub(crate) async fn resolve(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
-        if let Some(route) = self.known(service, method) {
-            return Ok(route);
-        }
-        let name = MethodName {
-            service: service.to_owned(),
-            method: method.to_owned(),
-        };
-        let route = self.actor.send(Resolve(name)).await??;
-        self.routes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(service.to_owned())
-            .or_default()
-            .insert(method.to_owned(), route.clone());
-        Ok(route)
-    }
-
-    fn known(&self, service: &str, method: &str) -> Option<Route> {
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes
-            .get(service)?
-            .get(method)
-            .filter(|route| route.is_served())
-            .cloned()
     }
 }
 

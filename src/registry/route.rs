@@ -1,43 +1,54 @@
 //! A resolved route: kept by callers, changed by the registry.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{borrow::Cow, sync::Arc};
 
-use super::{Endpoint, InvokeError, MethodName, RegistryError, TaskContext};
-use crate::domain::Json;
+use arc_swap::ArcSwapOption;
+use serde::{Serialize, de::DeserializeOwned};
 
-/// The way to one method's handler. It stays good when the handler is replaced, and says so when it is taken away.
+use super::{CallError, Endpoint, InvokeError, MethodName, RegistryError, TaskContext};
+use crate::domain::{Json, JsonText};
+
+/// The way to one method's handler: what [`Registry::route`](super::Registry::route) answers with. It stays good when the
+/// handler is replaced. One that is taken away leaves an error; what is registered after that needs a new route.
 #[derive(Debug, Clone)]
-pub(crate) struct Route(Arc<Inner>);
+pub struct Route(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     name: MethodName,
-    endpoint: RwLock<Option<Endpoint>>,
+    endpoint: ArcSwapOption<Endpoint>,
 }
 
 impl Route {
     pub(super) fn new(name: MethodName, endpoint: Endpoint) -> Self {
         Self(Arc::new(Inner {
             name,
-            endpoint: RwLock::new(Some(endpoint)),
+            endpoint: ArcSwapOption::from_pointee(endpoint),
         }))
     }
 
+    pub(super) fn name(&self) -> &MethodName {
+        &self.0.name
+    }
+
     pub(super) fn set(&self, endpoint: Option<Endpoint>) {
-        *self.0.endpoint.write().unwrap_or_else(PoisonError::into_inner) = endpoint;
+        self.0.endpoint.store(endpoint.map(Arc::new));
     }
 
-    /// Whether there is a handler.
-    pub(super) fn is_served(&self) -> bool {
-        self.endpoint().is_some()
+    /// Calls the method: [`Registry::call`](super::Registry::call) without looking for it.
+    ///
+    /// # Errors
+    /// As for [`Registry::call`](super::Registry::call).
+    pub async fn call<R: DeserializeOwned>(&self, args: &(impl Serialize + ?Sized)) -> Result<R, CallError> {
+        let args = JsonText::of(args).map_err(CallError::Handler)?;
+        let args = Cow::Borrowed(args.as_str());
+        let result = self.invoke(TaskContext::direct(), args).await?;
+        result.parse().map_err(CallError::Handler)
     }
 
-    fn endpoint(&self) -> Option<Endpoint> {
-        self.0.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Json) -> Result<Json, InvokeError> {
-        match self.endpoint() {
+    /// A call that has begun ends with the handler that it found.
+    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
+        match self.0.endpoint.load_full() {
             Some(endpoint) => endpoint.invoke(ctx, args).await,
             None => Err(InvokeError::Missing(RegistryError::UnknownMethod {
                 service: self.0.name.service.clone(),

@@ -109,7 +109,7 @@ impl GaiaBuilder {
     }
 
     /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What is older is
-    /// deleted in small batches; there is a look for it every five minutes.
+    /// deleted in small batches; there is a look for it every five minutes, or ten times in a retention that is short.
     pub fn retention(self, retention: impl Into<Option<Duration>>) -> Self {
         Self {
             retention: Some(retention.into().unwrap_or_default()),
@@ -198,8 +198,9 @@ impl GaiaBuilder {
         let store = control.run(Box::pin(open(url, self.clock, migrate))).await??;
 
         let registry = RegistryActor::calling_on(threads.clone());
-        let registry = RegistryActor::start_in_arbiter(&control.handle(), |_| registry);
-        let registry = Registry::of(registry);
+        let registry = Registry::of(registry, |actor| {
+            RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
+        });
         for (service, method, handler) in self.handlers {
             registry.register(service, method, handler).await?;
         }

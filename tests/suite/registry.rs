@@ -1,7 +1,10 @@
 //! Registering, routing and direct calls.
 
+use std::sync::Arc;
+
 use gaia_actors::{Call, CallError, MethodName, Registry, RegistryError, async_fn, blocking_fn, prelude::*};
 use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::support::{Database, refusal};
 
@@ -97,6 +100,129 @@ async fn registering_twice_is_an_error_unless_asked_to_replace() {
         registry.call::<String>("Demo", "Run", &()).await.expect("answers"),
         "third"
     );
+}
+
+#[actix_rt::test]
+async fn a_kept_route_leads_to_the_handler_of_the_moment() {
+    let registry = Registry::start();
+    let missing = registry.route("Demo", "Run").map(|_| ());
+    assert!(refusal(missing).contains("registered services: none"));
+    registry
+        .register("Demo", "Run", answering("first"))
+        .await
+        .expect("is free");
+    let route = registry.route("Demo", "Run").expect("is registered");
+    assert_eq!(route.call::<String>(&()).await.expect("answers"), "first");
+
+    registry
+        .replace("Demo", "Run", answering("second"))
+        .await
+        .expect("replaces");
+    assert_eq!(route.call::<String>(&()).await.expect("answers"), "second");
+
+    assert!(registry.unregister("Demo", "Run").await.expect("alive"));
+    assert!(refusal(route.call::<String>(&()).await).contains("was unregistered"));
+    assert!(!registry.unregister("Demo", "Run").await.expect("alive"));
+}
+
+#[actix_rt::test]
+async fn a_call_ends_with_the_handler_it_began_with() {
+    let registry = Registry::start();
+    let (entered, mut begun) = mpsc::unbounded_channel();
+    let go = Arc::new(Notify::new());
+    let first = {
+        let go = Arc::clone(&go);
+        async_fn(async move |_, _: Value| {
+            let _ = entered.send(());
+            go.notified().await;
+            Ok("first")
+        })
+    };
+    registry.register("Demo", "Run", first).await.expect("is free");
+    let call = actix_rt::spawn({
+        let registry = registry.clone();
+        async move { registry.call::<String>("Demo", "Run", &()).await }
+    });
+    begun.recv().await.expect("begins");
+    registry
+        .replace("Demo", "Run", answering("second"))
+        .await
+        .expect("replaces");
+    assert!(registry.unregister("Demo", "Run").await.expect("alive"));
+    go.notify_one();
+    assert_eq!(call.await.expect("ends").expect("answers"), "first");
+}
+
+#[actix_rt::test]
+async fn an_async_function_runs_on_the_thread_of_its_caller() {
+    let registry = Registry::start();
+    let thread = async_fn(async |_, (): ()| Ok(format!("{:?}", std::thread::current().id())));
+    registry.register("Demo", "Thread", thread).await.expect("is free");
+    let route = registry.route("Demo", "Thread").expect("is registered");
+    let elsewhere = std::thread::spawn(move || {
+        let answer = actix_rt::System::new().block_on(route.call::<String>(&()));
+        (answer.expect("answers"), format!("{:?}", std::thread::current().id()))
+    });
+    let (answer, thread) = elsewhere.join().expect("ends");
+    assert_eq!(answer, thread);
+}
+
+#[actix_rt::test]
+async fn arguments_that_panic_when_they_are_read_harm_nobody() {
+    #[derive(Debug)]
+    struct Explosive;
+    impl<'de> serde::Deserialize<'de> for Explosive {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("boom")
+        }
+    }
+    let registry = Registry::start();
+    let reads = async_fn(async |_, _: Explosive| Ok(()));
+    registry.register("Demo", "Reads", reads).await.expect("is free");
+    let reads = blocking_fn(|_, _: Explosive| Ok(()));
+    registry.register("Demo", "Blocks", reads).await.expect("is free");
+    for method in ["Reads", "Blocks"] {
+        let panicked = registry.call::<()>("Demo", method, &()).await;
+        assert!(matches!(panicked, Err(CallError::Panicked(text)) if text == "boom"));
+    }
+}
+
+#[actix_rt::test]
+async fn each_direct_call_has_one_log_id() {
+    let registry = Registry::start();
+    let ids = async_fn(async |ctx: TaskContext, (): ()| {
+        let clone = ctx.clone();
+        Ok((ctx.log_id().to_owned(), clone.log_id().to_owned()))
+    });
+    registry.register("Demo", "Ids", ids).await.expect("is free");
+    let call = async || {
+        registry
+            .call::<(String, String)>("Demo", "Ids", &())
+            .await
+            .expect("answers")
+    };
+    let (first, same) = call().await;
+    let (second, _) = call().await;
+    assert_eq!((first.len(), &first), (32, &same));
+    assert_ne!(first, second);
+}
+
+#[actix_rt::test]
+async fn a_registry_that_is_gone_says_so() {
+    let arbiter = actix_rt::Arbiter::new();
+    let (tell, told) = oneshot::channel();
+    arbiter.spawn_fn(move || {
+        let _ = tell.send(Registry::start());
+    });
+    let registry = told.await.expect("starts");
+    registry
+        .register("Demo", "Run", answering("there"))
+        .await
+        .expect("is free");
+    arbiter.stop();
+    arbiter.join().expect("ends");
+    assert!(matches!(registry.route("Demo", "Walk"), Err(RegistryError::Stopped)));
+    assert!(matches!(registry.list().await, Err(RegistryError::Stopped)));
 }
 
 #[actix_rt::test]
