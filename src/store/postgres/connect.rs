@@ -14,8 +14,9 @@ use crate::store::{
     url::{DatabaseUrl, ServerUrl, TlsMode},
 };
 
-/// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it.
-const SESSION: &str = "SET lock_timeout = '5s'";
+/// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it. Statements stay
+/// prepared, their plans do not: one that was made for an empty table would read all of it when there are a million rows.
+const SESSION: &str = "SET lock_timeout = '5s'; SET plan_cache_mode = force_custom_plan";
 
 /// Everything that is needed for one more connection.
 #[derive(Clone)]
