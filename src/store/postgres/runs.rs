@@ -14,7 +14,8 @@ use crate::store::{
 };
 
 /// The runs of a batch, numbered, and the condition of every write about one: it still holds its task. Rows are locked in the
-/// order of their keys, so that two batches never wait for each other in a circle.
+/// order of their keys, so that two batches never wait for each other in a circle. `held` has all columns of the runs: to join
+/// them again, the planner, who expects one row, would compare each with each.
 macro_rules! with_held {
     ($parameters:literal, $columns:literal, $condition:literal) => {
         concat!(
@@ -24,7 +25,7 @@ macro_rules! with_held {
             $columns,
             ", n)), \
              held AS MATERIALIZED ( \
-               SELECT t.id, i.n FROM asynctasks t JOIN i ON t.id = i.id \
+               SELECT i.* FROM asynctasks t JOIN i ON t.id = i.id \
                WHERE t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
                AND COALESCE(t.log_id, '') = i.log_id ",
             $condition,
@@ -35,13 +36,13 @@ macro_rules! with_held {
 
 const BEGIN: &str = concat!(
     with_held!("$1, $2, $3, $4", "", ""),
-    " UPDATE asynctasks t SET began = 1 FROM held WHERE t.id = held.id RETURNING held.n"
+    " UPDATE asynctasks t SET began = 1 FROM held i WHERE t.id = i.id RETURNING i.n"
 );
 
 const PROGRESS: &str = concat!(
     with_held!("$1, $2, $3, $4, $5, $6", ", percent, note", ""),
     " UPDATE asynctasks t SET progress = i.percent, progress_note = i.note \
-      FROM held JOIN i ON i.n = held.n WHERE t.id = held.id"
+      FROM held i WHERE t.id = i.id"
 );
 
 /// A run that is given back without a record leaves the row's history alone. The record says what the task's row says now.
@@ -59,7 +60,7 @@ const FINISH: &str = concat!(
         last_result = CASE WHEN i.record THEN i.result ELSE t.last_result END, \
         last_err_msg = CASE WHEN i.record THEN i.error ELSE t.last_err_msg END, \
         update_time = i.ended, lease_owner = NULL, cancel_requested = 0 \
-      FROM held JOIN i ON i.n = held.n WHERE t.id = held.id \
+      FROM held i WHERE t.id = i.id \
       RETURNING i.n, i.record, i.attempt, i.owner, t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, \
         t.last_run_end_time, t.last_run_duration, t.log_id, t.update_time, t.lease_token), \
     noted AS ( \
