@@ -20,55 +20,100 @@ use super::{
 /// Rows of one statement.
 const SIZES: [usize; 4] = [1_000, 100, 10, 1];
 
-const COLUMNS: &str =
-    "system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, update_time";
+/// What all tasks of one call have in common.
+const COMMON: [&str; 3] = ["system_name", "create_time", "update_time"];
+const COLUMNS: [&str; 5] = ["service_name", "method_name", "task_name", "arg", "max_retry_time"];
 /// Of tasks that are not plain.
-const EXTRA: &str = "priority, run_at, timeout_ms, retry_delay_ms";
+const EXTRA: [&str; 4] = ["priority", "run_at", "timeout_ms", "retry_delay_ms"];
 
-/// Tasks without a unique key that one statement adds: as many as one of the sizes, all of them plain or none.
-#[derive(Clone, Copy)]
-pub(super) struct Bulk<'a>(&'a [NewTaskRow]);
-
-/// Cuts tasks without unique keys into what statements take, in order.
-pub(super) fn bulks(rows: &[NewTaskRow]) -> impl Iterator<Item = Bulk<'_>> {
-    runs_of(rows, NewTaskRow::is_plain).flat_map(parts).flat_map(sized)
+/// How a database names parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parameters {
+    /// What is common is bound once.
+    #[cfg(feature = "sqlite")]
+    Numbered,
+    #[cfg(feature = "mysql")]
+    Positional,
 }
 
-fn sized(mut rows: &[NewTaskRow]) -> impl Iterator<Item = Bulk<'_>> {
+/// Tasks without a unique key that one statement adds: as many as one of the sizes, all of them plain or none, added by one call.
+#[derive(Clone, Copy)]
+pub(super) struct Bulk<'a> {
+    rows: &'a [NewTaskRow],
+    parameters: Parameters,
+}
+
+/// Cuts tasks without unique keys into what statements take, in order.
+pub(super) fn bulks(rows: &[NewTaskRow], parameters: Parameters) -> impl Iterator<Item = Bulk<'_>> {
+    let bulk = move |rows| Bulk { rows, parameters };
+    let runs = runs_of(rows, NewTaskRow::is_plain);
+    runs.flat_map(parts).flat_map(sized).map(bulk)
+}
+
+fn sized(mut rows: &[NewTaskRow]) -> impl Iterator<Item = &[NewTaskRow]> {
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
         let bulk;
         (bulk, rows) = rows.split_at(size);
-        Some(Bulk(bulk))
+        Some(bulk)
     })
 }
 
-impl<'a> Bulk<'a> {
+impl Bulk<'_> {
     /// The statement. Its parameters are what this binds.
     pub(super) fn sql(self) -> &'static str {
-        static PLAIN: LazyLock<[String; 4]> = LazyLock::new(|| SIZES.map(|size| insert(size, &[COLUMNS])));
-        static FULL: LazyLock<[String; 4]> = LazyLock::new(|| SIZES.map(|size| insert(size, &[COLUMNS, EXTRA])));
-        let texts = if self.is_plain() { &*PLAIN } else { &*FULL };
-        let place = SIZES.iter().position(|size| *size == self.0.len());
+        match self.parameters {
+            #[cfg(feature = "sqlite")]
+            Parameters::Numbered => {
+                static PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &[]));
+                static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &EXTRA));
+                self.of(if self.is_plain() { &PLAIN } else { &FULL })
+            }
+            #[cfg(feature = "mysql")]
+            Parameters::Positional => {
+                static PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &[]));
+                static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &EXTRA));
+                self.of(if self.is_plain() { &PLAIN } else { &FULL })
+            }
+        }
+    }
+
+    fn of(self, texts: &Texts) -> &str {
+        let place = SIZES.iter().position(|size| *size == self.rows.len());
         &texts[place.unwrap_or(SIZES.len() - 1)]
     }
 
     /// At most the largest size.
     #[expect(clippy::cast_possible_wrap, reason = "it is small")]
     pub(super) fn len(self) -> i64 {
-        self.0.len() as i64
+        self.rows.len() as i64
     }
 
     fn is_plain(self) -> bool {
-        self.0.first().is_some_and(NewTaskRow::is_plain)
+        self.rows.first().is_some_and(NewTaskRow::is_plain)
+    }
+
+    /// How often what is common is bound.
+    fn common(self) -> usize {
+        match self.parameters {
+            #[cfg(feature = "sqlite")]
+            Parameters::Numbered => 1,
+            #[cfg(feature = "mysql")]
+            Parameters::Positional => self.rows.len(),
+        }
     }
 }
 
-fn insert(size: usize, columns: &[&str]) -> String {
-    let columns = columns.join(", ");
-    let parameters = vec!["?"; columns.split(", ").count()].join(", ");
-    let rows = vec![format!("('Wait', {parameters})"); size].join(", ");
-    format!("INSERT INTO asynctasks (task_status, {columns}) VALUES {rows}")
+/// One for each size.
+type Texts = [String; SIZES.len()];
+
+fn texts(common: &[&str; 3], extra: &[&str]) -> Texts {
+    SIZES.map(|size| {
+        let columns = [&COMMON[..], &COLUMNS, extra].concat().join(", ");
+        let own = vec!["?"; COLUMNS.len() + extra.len()].join(", ");
+        let rows = vec![format!("('Wait', {}, {own})", common.join(", ")); size].join(", ");
+        format!("INSERT INTO asynctasks (task_status, {columns}) VALUES {rows}")
+    })
 }
 
 impl<DB> Binds<DB> for Bulk<'_>
@@ -87,15 +132,20 @@ where
 {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
         let is_plain = self.is_plain();
-        for row in self.0 {
-            out.push_bind_param_value_only::<Text, _>(&row.system_name)?;
+        for (at, row) in self.rows.iter().enumerate() {
+            if at < self.common() {
+                out.push_bind_param_value_only::<Text, _>(&row.system_name)?;
+                out.push_bind_param_value_only::<Timestamp, _>(&row.create_time)?;
+                #[cfg(feature = "mysql")]
+                if self.parameters == Parameters::Positional {
+                    out.push_bind_param_value_only::<Timestamp, _>(&row.create_time)?;
+                }
+            }
             out.push_bind_param_value_only::<Text, _>(&row.service_name)?;
             out.push_bind_param_value_only::<Text, _>(&row.method_name)?;
             out.push_bind_param_value_only::<Text, _>(&row.task_name)?;
             out.push_bind_param_value_only::<Text, _>(&row.arg)?;
             out.push_bind_param_value_only::<Integer, _>(&row.max_retry_time)?;
-            out.push_bind_param_value_only::<Timestamp, _>(&row.create_time)?;
-            out.push_bind_param_value_only::<Timestamp, _>(&row.create_time)?;
             if !is_plain {
                 out.push_bind_param_value_only::<Integer, _>(&row.priority)?;
                 out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&row.run_at)?;
@@ -107,30 +157,35 @@ where
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite", feature = "mysql"))]
 mod tests {
     use super::*;
     use crate::domain::NewTask;
 
-    #[test]
-    fn tasks_are_cut_into_a_few_sizes_and_kinds() {
+    fn rows(priorities: impl Iterator<Item = i32>) -> Vec<NewTaskRow> {
         let now = chrono::Utc::now();
         let row = |priority| NewTaskRow::new("demo", NewTask::new("A", "b").priority(priority), now);
-        let rows: Vec<_> = std::iter::repeat_n(0, 1_112).chain([7, 7, 0]).map(row).collect();
-        let cut: Vec<_> = bulks(&rows).map(|bulk| (bulk.0.len(), bulk.is_plain())).collect();
-        let kinds = [
-            (1_000, true),
-            (100, true),
-            (10, true),
-            (1, true),
-            (1, true),
-            (1, false),
-            (1, false),
-            (1, true),
-        ];
-        assert_eq!(cut, kinds);
-        let parameters = |bulk: Bulk<'_>| bulk.sql().matches('?').count();
-        assert_eq!(parameters(Bulk(&rows[..100])), 800);
-        assert_eq!(parameters(Bulk(&rows[1_112..1_113])), 12);
+        priorities.map(row).collect()
+    }
+
+    #[test]
+    fn tasks_are_cut_into_a_few_sizes_and_kinds() {
+        let rows = rows(std::iter::repeat_n(0, 1_112).chain([7, 7, 0]));
+        let bulks = bulks(&rows, Parameters::Numbered);
+        let cut: Vec<_> = bulks.map(|bulk| (bulk.len(), bulk.is_plain())).collect();
+        let plain = [1_000, 100, 10, 1, 1].map(|size| (size, true));
+        assert_eq!(cut, [&plain[..], &[(1, false), (1, false), (1, true)]].concat());
+    }
+
+    #[test]
+    fn a_text_has_a_parameter_for_each_value() {
+        let (plain, full) = (rows([0; 10].into_iter()), rows([1; 10].into_iter()));
+        let parameters = |rows: &[NewTaskRow], parameters| {
+            let bulk = Bulk { rows, parameters };
+            bulk.sql().matches('?').count()
+        };
+        assert_eq!(parameters(&plain, Parameters::Positional), 80);
+        assert_eq!(parameters(&full, Parameters::Positional), 120);
+        assert_eq!(parameters(&plain, Parameters::Numbered), 80);
     }
 }

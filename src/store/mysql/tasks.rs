@@ -12,7 +12,7 @@ use crate::{
     domain::AddedTask,
     store::{
         Claim, Claimed,
-        bulk::{Bulk, bulks},
+        bulk::{Bulk, Parameters, bulks},
         parts::runs_of,
         prepared::{Prepared, prepared},
         rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
@@ -206,7 +206,7 @@ struct Ids {
 
 /// Whether [`insert`] needs no transaction around it to be all or nothing.
 pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
-    rows.iter().all(|row| row.unique_key.is_none()) && bulks(rows).count() <= 1
+    rows.iter().all(|row| row.unique_key.is_none()) && bulks(rows, Parameters::Positional).count() <= 1
 }
 
 pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -217,7 +217,7 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
                 added.push(insert_keyed(conn, row).await?);
             }
         } else {
-            for bulk in bulks(run) {
+            for bulk in bulks(run, Parameters::Positional) {
                 insert_bulk(conn, bulk, &mut added).await?;
             }
         }

@@ -11,7 +11,7 @@ use crate::{
     domain::AddedTask,
     store::{
         Claim, ClaimedTask,
-        bulk::{Bulk, bulks},
+        bulk::{Bulk, Parameters, bulks},
         parts::runs_of,
         prepared::{Prepared, prepared},
         rows::{ClaimMark, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
@@ -159,7 +159,7 @@ pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryR
                 added.push(insert_keyed(conn, row)?);
             }
         } else {
-            for bulk in bulks(run) {
+            for bulk in bulks(run, Parameters::Numbered) {
                 insert_bulk(conn, bulk, &mut added)?;
             }
         }
