@@ -114,6 +114,7 @@ async fn main() -> Result<()> {
     }
     let mut report = Report::new(options.json.as_deref())?;
     let measured = measure(&options, &mut report).await;
+    options.bar.finish_and_clear();
     report.print();
     measured
 }
@@ -157,6 +158,9 @@ impl Options {
     fn databases(&self) -> Result<Vec<String>> {
         let all = databases_of_this_build();
         if self.backend.is_empty() {
+            for missing in ["postgres", "mysql"].iter().filter(|name| find(name, &all).is_err()) {
+                println!("{}", absent(missing));
+            }
             return Ok(all);
         }
         self.backend.iter().map(|backend| find(backend, &all)).collect()
@@ -171,8 +175,10 @@ fn find(backend: &str, all: &[String]) -> Result<String> {
     let found = all
         .iter()
         .find(|database| Kind::of(database).is_ok_and(|of| of == kind));
-    found.cloned().ok_or_else(|| {
-        let name = kind.name().to_uppercase();
-        format!("{backend} is not in this build, or GAIA_BENCH_{name}_URL does not say where it is").into()
-    })
+    found.cloned().ok_or_else(|| absent(kind.name()).into())
+}
+
+fn absent(name: &str) -> String {
+    let variable = format!("GAIA_BENCH_{}_URL", name.to_uppercase());
+    format!("{name} is left out: it takes a build with `--features {name}`, and the URL of a server in {variable}")
 }

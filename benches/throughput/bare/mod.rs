@@ -5,6 +5,11 @@
 //! one, and what is added and what is finished is durable. A claim need not be: one that is lost with the machine was not run
 //! to its end.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(clippy::unused_async, reason = "SQLite answers at once")
+)]
+
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -76,8 +81,8 @@ impl Batch {
     }
 }
 
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
 /// A statement for so many rows of values.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 fn many(start: &str, row: &str, count: usize) -> String {
     format!("{start}{}", vec![row; count].join(", "))
 }
