@@ -30,7 +30,11 @@ struct Bar<'a> {
 
 /// Draws what the JSON lines of a run say about drains with the best settings.
 pub(crate) fn draw(file: &Path, figures: &[Value]) -> Result<()> {
-    let titles = [("sqlite", "SQLite"), ("postgres", "PostgreSQL"), ("mysql", "MariaDB / MySQL")];
+    let titles = [
+        ("sqlite", "SQLite"),
+        ("postgres", "PostgreSQL"),
+        ("mysql", "MariaDB / MySQL"),
+    ];
     let groups: Vec<(&str, Vec<Bar>)> = titles.map(|(database, title)| (title, bars(figures, database))).into();
     let groups: Vec<(&str, Vec<Bar>)> = groups.into_iter().filter(|(_, bars)| !bars.is_empty()).collect();
     if groups.is_empty() {
@@ -61,7 +65,11 @@ pub(crate) fn draw(file: &Path, figures: &[Value]) -> Result<()> {
             area.draw(&Rectangle::new([(BARS.0, y + 5), (end, y + ROW - 5)], colour.filled()))?;
             let (least, longest) = (at(bar.spread.0, most), at(bar.spread.1, most));
             area.draw(&PathElement::new([(least, middle), (longest, middle)], INK))?;
-            let rate = Text::new(thousands(bar.rate), (longest.max(end) + 8, middle), text(15.0, HPos::Left));
+            let rate = Text::new(
+                thousands(bar.rate),
+                (longest.max(end) + 8, middle),
+                text(15.0, HPos::Left),
+            );
             area.draw(&rate)?;
             y += ROW;
         }
@@ -92,6 +100,11 @@ fn at(rate: f64, most: f64) -> i32 {
 /// 12345.6 is 12,346.
 fn thousands(rate: f64) -> String {
     let digits = format!("{rate:.0}");
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
     groups.join(",")
 }

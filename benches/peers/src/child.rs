@@ -136,6 +136,9 @@ async fn pickup<S: Side>(side: &mut S, child: &Child) -> Result<()> {
     }
     waits.sort_by(f64::total_cmp);
     let quantile = |hundredths: usize| waits.get(waits.len() * hundredths / 100).copied();
-    println!("{}", json!({ "tasks": waits.len(), "p50": quantile(50), "p99": quantile(99) }));
+    println!(
+        "{}",
+        json!({ "tasks": waits.len(), "p50": quantile(50), "p99": quantile(99) })
+    );
     Ok(())
 }

@@ -118,8 +118,10 @@ fn start(child: Child) -> Result<()> {
 
 async fn drive(options: &Options) -> Result<()> {
     if let Some(from) = &options.from {
-        let figures: Vec<serde_json::Value> =
-            fs::read_to_string(from)?.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>()?;
+        let figures: Vec<serde_json::Value> = fs::read_to_string(from)?
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<std::result::Result<_, _>>()?;
         return chart(options, &figures);
     }
     let databases = match options.database.as_slice() {
@@ -131,11 +133,16 @@ async fn drive(options: &Options) -> Result<()> {
         homes.push(Home::new(&database.replacen("mariadb:", "mysql:", 1))?);
     }
     let chosen = |peer: &&Peer| {
-        let is_chosen = options.side.is_empty() || peer.name == OURS || options.side.iter().any(|side| side == peer.name);
+        let is_chosen =
+            options.side.is_empty() || peer.name == OURS || options.side.iter().any(|side| side == peer.name);
         is_chosen && homes.iter().any(|home| home.kind == peer.kind)
     };
     let peers: Vec<&Peer> = PEERS.iter().filter(chosen).collect();
-    if let Some(side) = options.side.iter().find(|side| peers.iter().all(|peer| peer.name != side.as_str())) {
+    if let Some(side) = options
+        .side
+        .iter()
+        .find(|side| peers.iter().all(|peer| peer.name != side.as_str()))
+    {
         let names: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
         return Err(format!("no side {side:?} on these databases; there are {}", names.join(", ")).into());
     }
@@ -190,7 +197,15 @@ async fn turns(
             let measurement = match case {
                 Case::Drain => measure::drain(home, peer, programs, Settings::Best, tasks, LONGEST_DRAIN).await,
                 Case::Defaults => {
-                    measure::drain(home, peer, programs, Settings::Defaults, tasks.div_ceil(5), LONGEST_OTHER).await
+                    measure::drain(
+                        home,
+                        peer,
+                        programs,
+                        Settings::Defaults,
+                        tasks.div_ceil(5),
+                        LONGEST_OTHER,
+                    )
+                    .await
                 }
                 Case::Pickup => measure::pickup(home, peer, programs, options.pickups, LONGEST_OTHER).await,
             };
@@ -230,13 +245,17 @@ fn figures(kind: Kind, peers: &[&Peer], case: Case, found: &[Vec<Result<Measurem
         for (turn, peer) in peers.iter().enumerate() {
             let all = of(turn);
             let values: Vec<f64> = all.iter().copied().flatten().collect();
-            let figure = Figure::new("peers", what, kind.name(), peer.name, unit).note(note(peer, case, what, &found[turn]));
+            let figure =
+                Figure::new("peers", what, kind.name(), peer.name, unit).note(note(peer, case, what, &found[turn]));
             figures.push(match ours {
                 _ if values.is_empty() => figure,
                 Some(ours) if ours != turn => {
                     // Rounds in which both came to their end.
-                    let (values, ours): (Vec<f64>, Vec<f64>) =
-                        all.iter().zip(of(ours)).filter_map(|(value, ours)| Some(((*value)?, ours?))).unzip();
+                    let (values, ours): (Vec<f64>, Vec<f64>) = all
+                        .iter()
+                        .zip(of(ours))
+                        .filter_map(|(value, ours)| Some(((*value)?, ours?)))
+                        .unzip();
                     figure.beside(&values, &ours)
                 }
                 _ => figure.of(&values),

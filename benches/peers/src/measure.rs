@@ -150,8 +150,12 @@ async fn drain_on(
     let mut process = Process::start(programs, peer, url, &arguments, longest)?;
     let added = process.answer(longest + SLACK).await?;
     process.child.wait().await?;
-    let tasks = added["tasks"].as_f64().ok_or("the child did not say how many it added")?;
-    let seconds = added["seconds"].as_f64().ok_or("the child did not say how long it took")?;
+    let tasks = added["tasks"]
+        .as_f64()
+        .ok_or("the child did not say how many it added")?;
+    let seconds = added["seconds"]
+        .as_f64()
+        .ok_or("the child did not say how long it took")?;
 
     let mut observer = Observer::connect(home.kind, url, peer.done, tasks).await?;
     if home.kind == Kind::Postgres {
@@ -166,7 +170,11 @@ async fn drain_on(
     drop(process.child.stdin.take());
     let ran = process.answer(SLACK).await?["ran"].as_f64().unwrap_or_default();
     let fault = if seen.done < tasks {
-        Some(format!("{} of {tasks} were done after {} s", seen.done, longest.as_secs()))
+        Some(format!(
+            "{} of {tasks} were done after {} s",
+            seen.done,
+            longest.as_secs()
+        ))
     } else if ran != tasks {
         Some(format!("{ran} runs of {tasks} tasks"))
     } else {
@@ -192,7 +200,14 @@ pub(crate) async fn pickup(
     create(home, &name).await?;
     let url = home.url_of(&name)?;
     let count = pickups.to_string();
-    let arguments = ["--case", "pickup", "--settings", name_of(Settings::Quick), "--tasks", &count];
+    let arguments = [
+        "--case",
+        "pickup",
+        "--settings",
+        name_of(Settings::Quick),
+        "--tasks",
+        &count,
+    ];
     let found = async {
         let mut process = Process::start(programs, peer, &url, &arguments, longest)?;
         process.answer(longest + SLACK).await
@@ -215,7 +230,9 @@ async fn create(home: &Home, name: &str) -> Result<()> {
     if home.kind == Kind::Postgres {
         // As a server is by default: another benchmark wants it otherwise.
         let mut plain = Plain::connect(home.kind, &home.url_of(name)?).await?;
-        plain.run(&format!("ALTER DATABASE {name} RESET synchronize_seqscans")).await?;
+        plain
+            .run(&format!("ALTER DATABASE {name} RESET synchronize_seqscans"))
+            .await?;
     }
     Ok(())
 }
@@ -240,17 +257,24 @@ impl Observer {
             Kind::Mysql => "CHAR",
             Kind::Sqlite | Kind::Postgres => "TEXT",
         };
-        let (Done::Kept(rows) | Done::Left(rows)) = done;
-        let query = format!("SELECT CAST(count(*) AS {text}) AS line FROM {rows}");
+        let query = match done {
+            Done::Kept(rows) | Done::Left(rows) => format!("SELECT CAST(count(*) AS {text}) AS line FROM {rows}"),
+            Done::Counted(count) => format!("SELECT CAST({count} AS {text}) AS line"),
+        };
         let plain = Plain::connect(kind, url).await?;
-        Ok(Self { plain, query, done, tasks })
+        Ok(Self {
+            plain,
+            query,
+            done,
+            tasks,
+        })
     }
 
     async fn done(&mut self) -> Result<f64> {
         let lines = self.plain.lines(&self.query).await?;
         let count: f64 = lines.first().ok_or("a count has one row")?.parse()?;
         Ok(match self.done {
-            Done::Kept(_) => count,
+            Done::Kept(_) | Done::Counted(_) => count,
             Done::Left(_) => self.tasks - count,
         })
     }

@@ -9,6 +9,8 @@ pub(crate) enum Done {
     Kept(&'static str),
     /// What is not finished yet: finished rows are deleted.
     Left(&'static str),
+    /// An expression that counts.
+    Counted(&'static str),
 }
 
 /// One side on one database.
@@ -51,11 +53,19 @@ const RIVER_NOTE: &str = "batch ack, row kept, no record of runs";
 const RIVER_BEST: &str = "1000 workers, fetches every 2 ms";
 const RIVER_DEFAULTS: &str = "10 workers (its guide's; there is no default)";
 const APALIS_NOTE: &str = "batch ack, row kept, no record of runs";
-const APALIS_SQLITE_BEST: &str = "1 worker, batches of 1000, polls every 10 ms, lock_tasks off; synchronous=FULL, its setup() would set OFF";
+const APALIS_SQLITE_BEST: &str =
+    "1 worker, batches of 1000, polls every 10 ms, lock_tasks off; synchronous=FULL, its setup() would set OFF";
 const APALIS_DEFAULTS: &str = "1 worker, batches of 10";
 const APALIS_SQLITE_DONE: Done = Done::Kept("Jobs WHERE status = 'Done'");
 
-pub(crate) const PEERS: [Peer; 12] = [
+const AWA_BEST: &str = "1024 workers, polls every 50 ms";
+const AWA_DEFAULTS: &str = "50 workers, polls every 200 ms";
+/// What is finished, in batches or by itself, and what was and is deleted by now.
+const AWA_DONE: &str = "(SELECT coalesce(sum(completed_count), 0) FROM awa.receipt_completion_batches)
+    + (SELECT count(*) FROM awa.done_entries)
+    + (SELECT coalesce(sum(pruned_completed_count), 0) FROM awa.queue_terminal_rollups)";
+
+pub(crate) const PEERS: [Peer; 13] = [
     ours(Kind::Sqlite),
     Peer {
         name: "riverqueue",
@@ -128,12 +138,23 @@ pub(crate) const PEERS: [Peer; 12] = [
         name: "awa",
         kind: Kind::Postgres,
         is_older: true,
-        done: Done::Kept("awa.jobs WHERE state = 'completed'"),
-        note: "batch ack, row kept",
+        done: Done::Counted(AWA_DONE),
+        note: "batch ack, finished jobs deleted within seconds, no record of runs",
         insert: "COPY of 1000",
-        best: "1024 workers, polls every 50 ms",
-        defaults: "defaults",
+        best: AWA_BEST,
+        defaults: AWA_DEFAULTS,
         quick: "defaults",
+    },
+    Peer {
+        name: "awa old storage",
+        kind: Kind::Postgres,
+        is_older: true,
+        done: Done::Kept("awa.jobs_hot WHERE state = 'completed'"),
+        note: "jobs added before the first worker starts: batch ack, row kept, no record of runs",
+        insert: "COPY of 1000",
+        best: AWA_BEST,
+        defaults: AWA_DEFAULTS,
+        quick: "as awa: its worker is started first",
     },
     ours(Kind::Mysql),
     Peer {

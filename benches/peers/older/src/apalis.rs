@@ -29,14 +29,19 @@ impl Side for Apalis {
             Settings::Defaults => 10,
             Settings::Best | Settings::Quick => CONNECTIONS,
         };
-        let pool = MySqlPoolOptions::new().max_connections(connections).connect(&child.url).await?;
+        let pool = MySqlPoolOptions::new()
+            .max_connections(connections)
+            .connect(&child.url)
+            .await?;
         migrate(&pool).await?;
         let config = Config::new("bench");
         let config = match child.settings {
             Settings::Defaults => config,
             Settings::Best | Settings::Quick => {
                 let every = IntervalStrategy::new(Duration::from_millis(10));
-                config.set_buffer_size(1_000).with_poll_interval(StrategyBuilder::new().apply(every).build())
+                config
+                    .set_buffer_size(1_000)
+                    .with_poll_interval(StrategyBuilder::new().apply(every).build())
             }
         };
         let storage = MySqlStorage::new_with_config(&pool, &config);

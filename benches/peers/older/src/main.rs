@@ -15,7 +15,8 @@ async fn main() -> Result<()> {
     let child = Child::parse();
     match child.side.as_str() {
         "apalis" => child::run::<apalis::Apalis>(child).await,
-        "awa" => child::run::<awa::Awa>(child).await,
+        "awa" => child::run::<awa::Awa<true>>(child).await,
+        "awa old storage" => child::run::<awa::Awa<false>>(child).await,
         "fang" => child::run::<fang::Fang>(child).await,
         side => Err(format!("{side:?} is no side of this program: apalis, awa or fang").into()),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apalis::prelude::*;
-use apalis_sqlite::{Config, SqliteStorage};
+use apalis_sqlite::{Config, SqliteStorage, callback::HookCallbackListener};
 
 use super::sqlite;
 use crate::child::{Child, Result, Settings, Side, noop};
@@ -11,6 +11,8 @@ use crate::child::{Child, Result, Settings, Side, noop};
 pub(crate) struct Apalis<const INDEX: bool> {
     storage: SqliteStorage<u32>,
     settings: Settings,
+    /// Tells of rows that this process inserts.
+    callback: Option<HookCallbackListener>,
 }
 
 async fn handler(_: u32) -> std::result::Result<(), BoxDynError> {
@@ -30,6 +32,15 @@ impl<const INDEX: bool> Side for Apalis<INDEX> {
         if !INDEX {
             sqlx::query("DROP INDEX IF EXISTS LIdx").execute(&pool).await?;
         }
+        let (pool, callback) = match child.settings {
+            Settings::Defaults | Settings::Best => (pool, None),
+            Settings::Quick => {
+                pool.close().await;
+                // WAL stays with the file, and SQLite's own default is `synchronous = FULL`.
+                let (pool, callback) = SqliteStorage::connect_with_callback(&child.url)?;
+                (pool, Some(callback))
+            }
+        };
         let config = Config::default().queue("bench");
         let config = match child.settings {
             Settings::Defaults => config,
@@ -37,7 +48,11 @@ impl<const INDEX: bool> Side for Apalis<INDEX> {
         };
         let storage = SqliteStorage::new(&pool).with_config(config);
         let settings = child.settings;
-        Ok(Self { storage, settings })
+        Ok(Self {
+            storage,
+            settings,
+            callback,
+        })
     }
 
     async fn add_many(&mut self, count: usize) -> Result<()> {
@@ -51,14 +66,16 @@ impl<const INDEX: bool> Side for Apalis<INDEX> {
     }
 
     async fn work(&mut self) -> Result<()> {
-        if self.settings == Settings::Defaults {
-            let worker = WorkerBuilder::new("bench").backend(self.storage.clone()).build(handler);
-            tokio::spawn(worker.run());
-        } else {
-            let backend = self.storage.clone().poll_with_interval(Duration::from_millis(10));
-            let worker = WorkerBuilder::new("bench").backend(backend);
-            tokio::spawn(worker.concurrency(1_000).build(handler).run());
-        }
+        let worker = WorkerBuilder::new("bench");
+        let storage = self.storage.clone();
+        match (self.settings, self.callback.take()) {
+            (_, Some(callback)) => tokio::spawn(worker.backend(storage.with_callback(callback)).build(handler).run()),
+            (Settings::Defaults, None) => tokio::spawn(worker.backend(storage).build(handler).run()),
+            (Settings::Best | Settings::Quick, None) => {
+                let worker = worker.backend(storage.poll_with_interval(Duration::from_millis(10)));
+                tokio::spawn(worker.concurrency(1_000).build(handler).run())
+            }
+        };
         Ok(())
     }
 }

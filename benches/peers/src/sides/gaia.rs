@@ -11,6 +11,7 @@ pub(crate) struct Ours {
     gaia: Gaia,
     client: Scheduler,
     settings: Settings,
+    is_mysql: bool,
 }
 
 impl Side for Ours {
@@ -24,10 +25,18 @@ impl Side for Ours {
             noop();
             Ok(())
         });
-        let gaia = Gaia::builder().database(url).handler("Bench", "Noop", handler).start().await?;
+        let gaia = Gaia::builder()
+            .database(url)
+            .handler("Bench", "Noop", handler)
+            .start()
+            .await?;
         let client = gaia.scheduler(THEME)?;
-        let settings = child.settings;
-        Ok(Self { gaia, client, settings })
+        Ok(Self {
+            gaia,
+            client,
+            settings: child.settings,
+            is_mysql: child.url.starts_with("mysql:"),
+        })
     }
 
     async fn add_many(&mut self, count: usize) -> Result<()> {
@@ -43,7 +52,12 @@ impl Side for Ours {
     async fn work(&mut self) -> Result<()> {
         let options = SchedulerOptions::new(THEME);
         let options = match self.settings {
-            Settings::Best => options.worker_num(100).scan_task_num(1_000).task_id_chan_length(2_000),
+            // MySQL takes longer for a large batch than for its parts.
+            Settings::Best if self.is_mysql => options.worker_num(300).scan_task_num(1_000).task_id_chan_length(4_000),
+            Settings::Best => options
+                .worker_num(1_000)
+                .scan_task_num(2_000)
+                .task_id_chan_length(10_000),
             Settings::Defaults | Settings::Quick => options,
         };
         self.client = self.gaia.start_scheduler(options).await?;
