@@ -31,6 +31,16 @@ pub(crate) struct Peer {
     pub(crate) quick: &'static str,
 }
 
+impl Peer {
+    /// The longest backlog that is fair to it: fang sorts all of it for each claim.
+    pub(crate) fn most_tasks(&self) -> usize {
+        match self.name {
+            "fang" => 3_000,
+            _ => usize::MAX,
+        }
+    }
+}
+
 /// The others are compared with it.
 pub(crate) const OURS: &str = "gaia-actors";
 
@@ -42,7 +52,10 @@ const fn ours(kind: Kind) -> Peer {
         done: Done::Kept("asynctasks WHERE task_status = 'Success'"),
         note: "batch ack, row kept, one record per run",
         insert: "transactions of 1000",
-        best: "100 workers, claims of 1000 to 2000",
+        best: match kind {
+            Kind::Mysql => "300 workers, claims of 1000 to 4000",
+            Kind::Sqlite | Kind::Postgres => "1000 workers, claims of 2000 to 10,000",
+        },
         defaults: "30 workers, claims of 50 to 1000",
         quick: "defaults",
     }
@@ -53,8 +66,7 @@ const RIVER_NOTE: &str = "batch ack, row kept, no record of runs";
 const RIVER_BEST: &str = "1000 workers, fetches every 2 ms";
 const RIVER_DEFAULTS: &str = "10 workers (its guide's; there is no default)";
 const APALIS_NOTE: &str = "batch ack, row kept, no record of runs";
-const APALIS_SQLITE_BEST: &str =
-    "1 worker, batches of 1000, polls every 10 ms, lock_tasks off; synchronous=FULL, its setup() would set OFF";
+const APALIS_SQLITE_BEST: &str = "1 worker, batches of 1000, polls every 10 ms, lock_tasks off";
 const APALIS_DEFAULTS: &str = "1 worker, batches of 10";
 const APALIS_SQLITE_DONE: Done = Done::Kept("Jobs WHERE status = 'Done'");
 
@@ -87,7 +99,7 @@ pub(crate) const PEERS: [Peer; 13] = [
         insert: "push_bulk of 1000",
         best: APALIS_SQLITE_BEST,
         defaults: APALIS_DEFAULTS,
-        quick: APALIS_SQLITE_BEST,
+        quick: "callback on inserts, lock_tasks off",
     },
     Peer {
         name: "apalis without LIdx",
@@ -98,7 +110,7 @@ pub(crate) const PEERS: [Peer; 13] = [
         insert: "push_bulk of 1000",
         best: APALIS_SQLITE_BEST,
         defaults: APALIS_DEFAULTS,
-        quick: APALIS_SQLITE_BEST,
+        quick: "callback on inserts, lock_tasks off",
     },
     ours(Kind::Postgres),
     Peer {
@@ -173,7 +185,7 @@ pub(crate) const PEERS: [Peer; 13] = [
         kind: Kind::Mysql,
         is_older: true,
         done: Done::Left("fang_tasks"),
-        note: "each row by itself, row deleted, no record of runs",
+        note: "at most 3000 tasks: it sorts the backlog for each claim; each row by itself, row deleted, no record of runs",
         insert: "one at a time: there is no bulk call",
         best: "20 workers that sleep 10 ms",
         defaults: "20 workers (its guide's; there is no default) that sleep 5 s",
