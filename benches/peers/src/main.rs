@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     child::{Child, Result, Settings},
     database::{Home, Kind},
-    measure::Measurement,
+    measure::{Measurement, Programs},
     peers::{OURS, PEERS, Peer},
     report::{Figure, Report},
 };
@@ -146,7 +146,7 @@ async fn drive(options: &Options) -> Result<()> {
         let names: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
         return Err(format!("no side {side:?} on these databases; there are {}", names.join(", ")).into());
     }
-    let programs = measure::build(peers.iter().any(|peer| peer.is_older)).await?;
+    let programs = Programs::find(peers.iter().any(|peer| peer.is_older))?;
 
     let mut report = Report::new(options.json.as_deref())?;
     let mut figures = Vec::new();
@@ -179,7 +179,7 @@ async fn turns(
     peers: &[&Peer],
     case: Case,
     options: &Options,
-    programs: &measure::Programs,
+    programs: &Programs,
 ) -> Result<Vec<Figure>> {
     let tasks = options.tasks.unwrap_or(match home.kind {
         Kind::Postgres => 100_000,

@@ -18,8 +18,8 @@ impl Side for Ours {
     async fn connect(child: &Child) -> Result<Self> {
         let mut url = child.url.clone();
         if child.settings != Settings::Defaults && !url.starts_with("sqlite:") {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(&format!("pool_size={CONNECTIONS}"));
+            let joint = if url.contains('?') { '&' } else { '?' };
+            url = format!("{url}{joint}pool_size={CONNECTIONS}");
         }
         let handler = async_fn(async |_, _: Value| {
             noop();

@@ -43,7 +43,7 @@ impl Side for Graphile {
                 .local_queue(LocalQueueConfig::default().with_size(2_500).with_queue_count(2)),
             Settings::Quick => options.pg_pool(postgres(child).await?).concurrency(10),
         };
-        let worker = Arc::new(options.init().await?);
+        let worker = Arc::new(Box::pin(options.init()).await?);
         let utils = worker.create_utils();
         Ok(Self { worker, utils })
     }
