@@ -18,6 +18,7 @@ mod database;
 mod idle;
 mod registry;
 #[path = "../common/report.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
 mod report;
 mod resize;
 
@@ -115,6 +116,7 @@ fn cpu_time(_: CpuTime) -> Result<Duration> {
     Err("this needs a Unix".into())
 }
 
+#[derive(Debug, Clone, Copy)]
 enum CpuTime {
     Thread,
     Process,

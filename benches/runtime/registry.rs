@@ -240,11 +240,10 @@ async fn work(
     let value = json!({ "id": 17, "item": "a pound of tea" });
     let each = calls / CALLERS;
     let callers = (0..CALLERS).map(async |_| match method {
-        Method::Unit => call::<_, ()>(place, method, way, &(), each).await,
         Method::Typed => call::<_, Receipt>(place, method, way, &order, each).await,
         Method::Value => call::<_, Value>(place, method, way, &value, each).await,
         Method::Actor if way == Way::Bare => bare(place, each).await,
-        Method::Actor => call::<_, ()>(place, method, way, &(), each).await,
+        Method::Unit | Method::Actor => call::<_, ()>(place, method, way, &(), each).await,
     });
     try_join_all(callers).await.map_err(|error| error.to_string())?;
     Ok((began.elapsed(), used()?.saturating_sub(before)))

@@ -83,6 +83,7 @@ impl Load {
     }
 
     /// Adds tasks until it is aborted, or one is refused: then it says why.
+    #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^53")]
     pub(crate) async fn feed(self, scheduler: Scheduler, rate: usize) -> Result<String, String> {
         let portion = (rate / PORTIONS).max(1);
         let pause = Duration::from_secs_f64(portion as f64 / rate.max(1) as f64);
