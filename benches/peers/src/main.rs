@@ -153,6 +153,10 @@ async fn drive(options: &Options) -> Result<()> {
     for home in &homes {
         let peers: Vec<&Peer> = peers.iter().copied().filter(|peer| peer.kind == home.kind).collect();
         for case in Case::value_variants() {
+            let peers: Vec<&Peer> = match case {
+                Case::Drain | Case::Defaults => peers.clone(),
+                Case::Pickup => peers.iter().copied().filter(|peer| !peer.is_variant()).collect(),
+            };
             if !options.case.is_empty() && !options.case.contains(case) {
                 continue;
             }

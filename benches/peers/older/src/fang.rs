@@ -67,7 +67,8 @@ impl Side for Fang {
         // It has no default; its guide takes as many workers as connections.
         let workers = match self.settings {
             Settings::Defaults | Settings::Best => CONNECTIONS,
-            Settings::Quick => 2,
+            // Several would run a task several times.
+            Settings::Quick => 1,
         };
         let mut pool: AsyncWorkerPool<AsyncQueue> = AsyncWorkerPool::builder()
             .number_of_workers(workers)
