@@ -110,5 +110,5 @@ fn lost(store: &Store, orphan: Orphan, policy: RetryPolicy) -> Finish {
             failure: Failure::Lost,
         }
     };
-    Finish::without_run(task, outcome, policy, store.clock().now())
+    Finish::without_run(&task, outcome, policy, store.clock().now())
 }

@@ -71,7 +71,7 @@ impl Store {
         policy: RetryPolicy,
     ) -> Result<Vec<Option<TaskStatus>>, StoreError> {
         let ended_at = self.clock().now();
-        let end = |(task, outcome)| Finish::without_run(task, outcome, policy, ended_at);
+        let end = |(task, outcome)| Finish::without_run(&task, outcome, policy, ended_at);
         let writes = Writes {
             finishes: runs.into_iter().map(end).collect(),
             ..Writes::default()

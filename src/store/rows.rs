@@ -362,7 +362,7 @@ pub(crate) enum Finished {
 
 impl Finish {
     /// The end of a run that nobody timed: it lasted from its claim until now.
-    pub(crate) fn without_run(task: ClaimedTask, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>) -> Self {
+    pub(crate) fn without_run(task: &ClaimedTask, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>) -> Self {
         let spread = fastrand::f64() * 2.0 - 1.0;
         Self {
             run: task.key(),
