@@ -158,3 +158,31 @@ fn identity(url: &SqliteUrl) -> String {
         None => format!(":memory:{}", IN_MEMORY.fetch_add(1, Ordering::Relaxed)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Level {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        synchronous: i32,
+    }
+
+    fn level(conn: &mut SqliteConnection) -> i32 {
+        let level: Level = diesel::sql_query("PRAGMA synchronous")
+            .get_result(conn)
+            .expect("is known");
+        level.synchronous
+    }
+
+    #[test]
+    fn only_the_commit_of_a_claim_does_not_wait_for_the_disk() {
+        let mut conn = SqliteConnection::establish(":memory:").expect("opens");
+        assert_eq!(without_disk(&mut conn, "FULL", |conn| Ok(level(conn))), Ok(1));
+        assert_eq!(level(&mut conn), 2);
+        let failed = without_disk(&mut conn, "FULL", |_| QueryResult::<()>::Err(diesel::result::Error::NotFound));
+        assert_eq!(failed, Err(diesel::result::Error::NotFound));
+        assert_eq!(level(&mut conn), 2);
+    }
+}
