@@ -27,7 +27,7 @@ const REQUESTS: &str = "gaia_requests";
 
 /// The least time between two announcements of one thing: a burst of inserts is one announcement at its beginning and one
 /// every so often, not one each.
-const APART: Duration = Duration::from_millis(10);
+const APART: Duration = Duration::from_millis(2);
 
 /// Between the name and the sender. No theme holds it.
 const SEPARATOR: char = '\n';

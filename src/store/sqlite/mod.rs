@@ -181,7 +181,9 @@ mod tests {
         let mut conn = SqliteConnection::establish(":memory:").expect("opens");
         assert_eq!(without_disk(&mut conn, "FULL", |conn| Ok(level(conn))), Ok(1));
         assert_eq!(level(&mut conn), 2);
-        let failed = without_disk(&mut conn, "FULL", |_| QueryResult::<()>::Err(diesel::result::Error::NotFound));
+        let failed = without_disk(&mut conn, "FULL", |_| {
+            QueryResult::<()>::Err(diesel::result::Error::NotFound)
+        });
         assert_eq!(failed, Err(diesel::result::Error::NotFound));
         assert_eq!(level(&mut conn), 2);
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use gaia_actors::{JobRecord, RunFlag, async_fn, prelude::*};
 
 use super::{echo, ended, flags, gate_job, gated, records, running, tested, tick};
@@ -101,11 +101,13 @@ async fn what_was_missed_while_no_node_lived_is_made_up_for_once() {
     let database = Database::fresh();
     let gaia = running(&database).await;
     let jobs = gaia.jobs();
-    let once = jobs.add_job(echo("once", "0 * * * * *")).await.expect("is added");
-    let skip = echo("skip", "0 * * * * *").misfire(gaia_actors::MisfirePolicy::Skip);
+    // Once a minute, and not soon: a fire that is just due would be among those that are made up for.
+    let every_minute = format!("{} * * * * *", (Utc::now().second() + 30) % 60);
+    let once = jobs.add_job(echo("once", &every_minute)).await.expect("is added");
+    let skip = echo("skip", &every_minute).misfire(gaia_actors::MisfirePolicy::Skip);
     let skip = jobs.add_job(skip).await.expect("is added");
     let old = jobs
-        .add_job(echo("old", "0 * * * * *").misfire_grace(Duration::ZERO))
+        .add_job(echo("old", &every_minute).misfire_grace(Duration::ZERO))
         .await
         .expect("is added");
     gaia.stop().await.expect("stops");
