@@ -49,7 +49,7 @@ fn sizes(kind: Kind) -> &'static str {
         // One file, which does not get smaller: all of it counts for the tasks.
         Kind::Sqlite => {
             "SELECT (SELECT COUNT(*) FROM asynctasks) || ' ' || (SELECT COUNT(*) FROM asynctask_exec_row) || ' - ' || \
-             page_count * page_size || ' - -' AS line FROM pragma_page_count, pragma_page_size"
+             (page_count * page_size) || ' - -' AS line FROM pragma_page_count, pragma_page_size"
         }
         Kind::Postgres => {
             "SELECT CONCAT_WS(' ', (SELECT COUNT(*) FROM asynctasks), (SELECT COUNT(*) FROM asynctask_exec_row), \
