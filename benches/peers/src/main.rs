@@ -8,6 +8,7 @@ mod database;
 mod measure;
 mod peers;
 #[path = "../../common/report.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
 mod report;
 mod sides;
 
