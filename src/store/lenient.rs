@@ -38,13 +38,6 @@ where
     }
 }
 
-#[cfg(feature = "mysql")]
-impl From<NaiveDateTime> for AnyTime {
-    fn from(at: NaiveDateTime) -> Self {
-        Self(Some(at))
-    }
-}
-
 /// The text of a column that may be NULL.
 pub(super) fn text(column: Option<AnyText>) -> Option<String> {
     column.map(|text| text.0)

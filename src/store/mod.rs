@@ -4,8 +4,8 @@
 //! checked by the compiler for every database of the build (`on_backend!`). Only what a database does in its own way
 //! sits in the file of that database: connecting, migrating, claiming, finishing a batch, inserting with ids.
 //!
-//! Every write about a run names the task, the node and the lease token of the claim. If the task has been in other hands
-//! since, nothing is written.
+//! Every write about a run names the task, and the node, the lease token and the log id of the claim. If the task has been in
+//! other hands since, nothing is written.
 
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 mod bulk;
