@@ -73,14 +73,19 @@ fn add(
 async fn in_process(place: &Place, options: &Options) -> Result<Quantiles> {
     let (started, mut starts) = unbounded_channel();
     let handler = async_fn(async move |_, _: Value| started.send(Instant::now()).map_err(TaskError::from));
+    let (ended, mut ends) = unbounded_channel();
     let gaia = ours::node(&place.url, handler).await?;
-    let scheduler = gaia.start_scheduler(ours::scheduler(options)).await?;
+    // A task is in flight until its outcome is stored.
+    let post_handler = async move |_, _| ended.send(()).map_err(TaskError::from);
+    let scheduler = ours::scheduler(options).post_handler(post_handler);
+    let scheduler = gaia.start_scheduler(scheduler).await?;
     let mut times = Times::new()?;
     for _ in 0..options.pickups {
         let asked = Instant::now();
         scheduler.add_task(noop()).await?;
         let start = starts.recv().await.ok_or("the handler is gone")?;
         times.note(start - asked)?;
+        ends.recv().await.ok_or("the recorder is gone")?;
     }
     gaia.stop().await?;
     Ok(times.quantiles())

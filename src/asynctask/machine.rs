@@ -11,25 +11,26 @@ use std::{
 
 use actix::{Actor, Addr};
 use futures_util::future::join;
-use tokio::sync::Notify;
 
 use super::{
     SchedulerOptions,
     completion::Completions,
     gate::GateChange,
-    pool::{CancelRun, GetPoolSnapshot, Resize, StopWork, WorkerPool},
+    pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
     recorder::{Drained, GetRecorderSnapshot, RecorderActor},
-    scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, StopScanning},
+    run::Run,
+    scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, StopScanning, Worked},
     status::SchedulerStatus,
     theme::Theme,
+    wake::Wake,
 };
 use crate::{
     arbiters::{Control, Threads},
-    domain::RetryPolicy,
+    domain::{AddedTask, RetryPolicy},
     error::Error,
     lease::NodeLease,
     registry::Registry,
-    store::{Store, ThemeSettings},
+    store::{NewTaskRow, Store, StoreError, ThemeSettings},
 };
 
 /// What a machine is built from.
@@ -47,9 +48,9 @@ pub(crate) struct MachineParts {
 /// The running actors of one theme.
 #[derive(Clone)]
 pub(crate) struct Machine {
-    theme: Arc<str>,
-    retry: RetryPolicy,
-    wake: Arc<Notify>,
+    theme: Arc<Theme>,
+    node: Arc<str>,
+    wake: Arc<Wake>,
     completions: Completions,
     scanner: Addr<ScannerActor>,
     pool: Addr<WorkerPool>,
@@ -65,15 +66,13 @@ impl Machine {
     /// Starts recorder, pool and scanner on the control thread; the workers are spread over the others.
     pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
         let claim = ThemeClaim::of(&parts.store, &parts.options.theme)?;
-        let name: Arc<str> = parts.options.theme.as_str().into();
-        let retry = parts.options.retry;
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let completions = Completions::default();
         let control = parts.control.handle();
         let recorder = RecorderActor::new(
-            Arc::clone(&name),
+            parts.options.theme.as_str().into(),
             parts.store.clone(),
-            retry,
+            parts.options.retry,
             Arc::clone(&wake),
             completions.clone(),
         );
@@ -91,11 +90,19 @@ impl Machine {
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
-        let scanner = ScannerActor::new(theme, parts.store, parts.node, pool.clone(), Arc::clone(&wake), paused);
+        let node = Arc::clone(&parts.node);
+        let scanner = ScannerActor::new(
+            Arc::clone(&theme),
+            parts.store,
+            parts.node,
+            pool.clone(),
+            Arc::clone(&wake),
+            paused,
+        );
         let scanner = ScannerActor::start_in_arbiter(&control, |_| scanner);
         Ok(Self {
-            theme: name,
-            retry,
+            theme,
+            node,
             wake,
             completions,
             scanner,
@@ -109,22 +116,43 @@ impl Machine {
     }
 
     pub(crate) fn theme(&self) -> &str {
-        &self.theme
+        &self.theme.name
     }
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
-        self.retry
+        self.theme.options.retry
     }
 
     /// Has the database looked at soon.
     pub(crate) fn wake(&self) {
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     /// Notes that this node has taken so many tasks of the theme from dead ones, and has them looked at.
     pub(crate) fn rescued(&self, count: u64) {
         self.rescued.fetch_add(count, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Adds a task that is [free](NewTaskRow::is_free). If a worker is free too, and nothing waits, it is claimed by its insert and
+    /// handed to that worker; if not, it waits (`false`).
+    pub(super) async fn add(&self, store: &Store, row: NewTaskRow) -> Result<(AddedTask, bool), StoreError> {
+        let Some(_reservation) = self.pool.send(Reserve).await.ok().flatten() else {
+            return Ok((store.add(vec![row]).await?[0], false));
+        };
+        // As for any claim: if the lease is lost while it is made, the task may be others' already.
+        let (term, mark) = (self.theme.lease.term(), store.mark(&self.node));
+        let added = store.add_claimed(row, &mark).await;
+        if added.is_err() {
+            self.theme.strays.note(mark);
+        }
+        let (added, claimed) = added?;
+        let is_claimed = claimed.is_some();
+        if let Some(task) = claimed {
+            self.pool.do_send(Dispatch(vec![Run::new(task, term, &self.theme)]));
+            self.scanner.do_send(Worked);
+        }
+        Ok((added, is_claimed))
     }
 
     pub(super) fn quick_queue(&self, task_id: i64) {
@@ -168,7 +196,7 @@ impl Machine {
         if let (_, Err(_)) = join(scanner, pool).await {
             log::error!(
                 "theme {}: the pool is gone; its runs are taken over by other nodes",
-                self.theme
+                self.theme.name
             );
         }
         // What the last claim brought was sent to the pool before the scanner answered: after this it is handed back, too.
@@ -192,7 +220,7 @@ impl Machine {
         let pool = self.pool.send(GetPoolSnapshot).await?;
         let recorder = self.recorder.send(GetRecorderSnapshot).await?;
         Ok(SchedulerStatus {
-            theme: self.theme.to_string(),
+            theme: self.theme.name.to_string(),
             paused: pool.gate.paused,
             fenced: pool.gate.fenced,
             scans: scanner.scans,
@@ -225,7 +253,7 @@ pub(crate) struct Machines(Arc<Mutex<BTreeMap<String, Machine>>>);
 
 impl Machines {
     pub(crate) fn add(&self, machine: Machine) {
-        let theme = machine.theme.to_string();
+        let theme = machine.theme.name.to_string();
         self.table().insert(theme, machine);
     }
 

@@ -1,8 +1,10 @@
 //! The machine of one theme: from a waiting row to a recorded outcome.
 //!
 //! ```text
-//!  Scheduler (handle) ──► store (row: Wait) ──► wake
-//!                                                │ carries no data: the row is re-read
+//!  Scheduler (handle) ──► store (row: Wait) ──► Wake
+//!        │                                       │ carries no data: the row is re-read
+//!        │ a worker is free and nothing waits: row Running, claimed by its insert ── Dispatch ──► WorkerPool
+//!                                                ▼
 //!  ScannerActor ── Dispatch(batch) ──► WorkerPool ── Start(run) ──► WorkerActor ──► handler
 //!       ▲ room, wake                       ▲ Idle                       │
 //!       └── store.claim                    └────────────────────────────┤ Ended
@@ -10,8 +12,8 @@
 //!                                          store.write ◄───────── RecorderActor
 //! ```
 //!
-//! Strong addresses point from left to right and down. Upward there are only weak addresses and one data-free
-//! [`tokio::sync::Notify`].
+//! Strong addresses point from left to right and down. Upward there are only weak addresses and the [`wake::Wake`], which carries
+//! no data.
 
 mod batch;
 mod completion;
@@ -27,7 +29,9 @@ mod run;
 mod scanner;
 mod scheduler;
 mod status;
+mod strays;
 mod theme;
+mod wake;
 mod worker;
 
 pub(crate) use gate::GateChange;

@@ -10,12 +10,13 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture,
 };
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     batch::{Batch, Kind},
     completion::Completions,
     run::Run,
+    wake::Wake,
 };
 use crate::{
     backoff::Backoff,
@@ -31,7 +32,7 @@ pub(super) struct RecorderActor {
     theme: Arc<str>,
     store: Store,
     policy: RetryPolicy,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     completions: Completions,
     pending: VecDeque<Ended>,
     begins: Vec<Begins>,
@@ -105,7 +106,7 @@ impl RecorderActor {
         theme: Arc<str>,
         store: Store,
         policy: RetryPolicy,
-        wake: Arc<Notify>,
+        wake: Arc<Wake>,
         completions: Completions,
     ) -> Self {
         Self {
@@ -239,7 +240,7 @@ impl RecorderActor {
             }
         }
         if requeued {
-            self.wake.notify_one();
+            self.wake.ring();
         }
         // This node had its reasons: others may take them at once.
         if handed_back {

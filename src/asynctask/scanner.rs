@@ -2,7 +2,7 @@
 //!
 //! It asks the pool how much it can take, claims at most that, and looks again at once while claims come back full.
 //! Otherwise it sleeps until it is woken, the next scheduled task is due, or the scan interval is over. A wake-up that
-//! comes while a claim is under way is kept by the `Notify`, and leads to another look: none is lost.
+//! comes while a claim is under way is kept by the [`Wake`], and leads to another look: none is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,17 +10,18 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     gate::{Gate, GateChange},
     pool::{Dispatch, GetRoom, WorkerPool},
     run::Run,
     theme::Theme,
+    wake::{Look, Wake},
 };
 use crate::{
     backoff::Backoff,
-    lease::{NodeLease, Term},
+    lease::Term,
     store::{Claim, Claimed, Store, StoreError},
 };
 
@@ -36,7 +37,7 @@ pub(super) struct ScannerActor {
     store: Store,
     node: Arc<str>,
     pool: Addr<WorkerPool>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     gate: Gate,
     /// How many to claim at once: doubles while claims come back full.
     batch: usize,
@@ -56,6 +57,11 @@ pub(super) struct ScannerActor {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct QuickQueue(pub(super) i64);
+
+/// There was work that no claim of the scanner's brought.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Worked;
 
 /// Claim nothing more. Answers when no claim is under way; the actor has stopped then.
 #[derive(Message)]
@@ -89,7 +95,7 @@ impl ScannerActor {
         store: Store,
         node: Arc<str>,
         pool: Addr<WorkerPool>,
-        wake: Arc<Notify>,
+        wake: Arc<Wake>,
         paused: bool,
     ) -> Self {
         Self {
@@ -130,17 +136,24 @@ impl ScannerActor {
             limit: self.batch,
             first: std::mem::take(&mut self.quick),
         };
-        let look = look(self.store.clone(), self.pool.clone(), claim, self.theme.lease.clone());
+        let look = self.wake.look();
+        let scan = scan(Arc::clone(&self.theme), self.store.clone(), self.pool.clone(), claim);
         ctx.spawn(
-            look.into_actor(self)
-                .map(|scan, scanner, ctx| scanner.scanned(scan, ctx)),
+            scan.into_actor(self)
+                .map(move |scan, scanner, ctx| scanner.scanned(look, scan, ctx)),
         );
     }
 
-    fn scanned(&mut self, scan: Scan, ctx: &mut Context<Self>) {
+    fn scanned(&mut self, look: Look, scan: Scan, ctx: &mut Context<Self>) {
         self.scanning = false;
         let next = match scan.claimed {
-            Some(Ok(claimed)) => self.claimed(claimed, scan.limit, scan.term),
+            Some(Ok(claimed)) => {
+                let next = self.claimed(claimed, scan.limit, scan.term);
+                if next.is_some() {
+                    self.wake.settle(look);
+                }
+                next
+            }
             Some(Err(error)) => {
                 self.want_again(scan.first);
                 Some(self.failed(&error))
@@ -223,7 +236,7 @@ impl ScannerActor {
                 return actix_rt::time::sleep(BREATH).await;
             }
             tokio::select! {
-                () = wake.notified() => {}
+                () = wake.rings() => {}
                 () = clock.sleep(wait) => {}
             }
         };
@@ -242,17 +255,16 @@ impl ScannerActor {
     }
 }
 
-async fn look(store: Store, pool: Addr<WorkerPool>, mut claim: Claim, lease: NodeLease) -> Scan {
+async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim) -> Scan {
     // A pool that is gone takes nothing.
     let room = pool.send(GetRoom).await.unwrap_or(0);
     claim.limit = claim.limit.min(room);
     let (limit, first) = (claim.limit, claim.first.clone());
     // Before the claim: if the lease is lost while it is made, what it brings may be others' already.
-    let term = lease.term();
-    let claimed = if room == 0 {
-        None
-    } else {
-        Some(store.claim(claim).await)
+    let term = theme.lease.term();
+    let claimed = match room {
+        0 => None,
+        _ => Some(self::claim(&theme, &store, claim).await),
     };
     Scan {
         first,
@@ -260,6 +272,16 @@ async fn look(store: Store, pool: Addr<WorkerPool>, mut claim: Claim, lease: Nod
         term,
         claimed,
     }
+}
+
+async fn claim(theme: &Theme, store: &Store, claim: Claim) -> Result<Claimed, StoreError> {
+    theme.strays.give_back(&theme.name, store, theme.options.retry).await?;
+    let mark = store.mark(&claim.node);
+    let claimed = store.claim_as(claim, &mark).await;
+    if claimed.is_err() {
+        theme.strays.note(mark);
+    }
+    claimed
 }
 
 impl Actor for ScannerActor {
@@ -277,7 +299,19 @@ impl Handler<QuickQueue> for ScannerActor {
         if self.quick.len() < MAX_QUICK {
             self.quick.push(id);
         }
-        self.wake.notify_one();
+        self.wake.ring();
+    }
+}
+
+/// Where there is work there may be more of it, from processes that are not heard.
+impl Handler<Worked> for ScannerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Worked, ctx: &mut Context<Self>) {
+        if !self.store.hears_others() && self.idle > self.theme.options.shortest_scan_interval {
+            self.idle = Duration::ZERO;
+            self.scan(ctx);
+        }
     }
 }
 

@@ -90,13 +90,24 @@ impl Scheduler {
     // ---- adding ----
 
     /// Adds a task. When this returns, the task is durably stored. Workers are woken: those in this process, and on
-    /// PostgreSQL those elsewhere, too; on the other databases those find it with their next scan.
+    /// PostgreSQL those elsewhere, too; on the other databases those find it with their next scan. If one of this process is
+    /// free and nothing waits, the task is Running under it from its first moment: no claim has to be made.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]; nothing is stored then.
     pub async fn add_task(&self, task: NewTask) -> Result<AddedTask, Error> {
-        let added = self.receive_task(task).await?;
-        self.wake();
+        let row = self.row(task)?;
+        let machine = self.machines.get(&self.theme).filter(|_| row.is_free());
+        let add = |store: Store| async move {
+            match machine {
+                Some(machine) => machine.add(&store, row).await,
+                None => Ok((store.add(vec![row]).await?[0], false)),
+            }
+        };
+        let (added, is_claimed) = ask(&self.store, add).await?;
+        if !is_claimed {
+            self.wake();
+        }
         Ok(added)
     }
 
@@ -117,8 +128,8 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task).
     pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
-        let rows = self.rows(vec![task])?;
-        let added = ask(&self.store, |store| async move { store.add(rows).await }).await?;
+        let row = self.row(task)?;
+        let added = ask(&self.store, |store| async move { store.add(vec![row]).await }).await?;
         Ok(added[0])
     }
 
@@ -164,8 +175,13 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task).
     pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
-        let added = Store::add_on(conn, self.rows(vec![task])?).await?;
+        let added = Store::add_on(conn, vec![self.row(task)?]).await?;
         Ok(added[0])
+    }
+
+    fn row(&self, task: NewTask) -> Result<NewTaskRow, InvalidInput> {
+        task.check()?;
+        Ok(NewTaskRow::new(&self.theme, task, self.store.clock().now()))
     }
 
     fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
@@ -176,15 +192,12 @@ impl Scheduler {
         });
         faults.into_result()?;
         let now = self.store.clock().now();
-        let many = tasks.len() > 1;
         tasks
             .into_iter()
             .enumerate()
             .map(|(at, task)| {
-                task.check().map_err(|error| match many {
-                    true => error.of(&format!("task {at} of the list")),
-                    false => error,
-                })?;
+                task.check()
+                    .map_err(|error| error.of(&format!("task {at} of the list")))?;
                 Ok(NewTaskRow::new(&self.theme, task, now))
             })
             .collect()

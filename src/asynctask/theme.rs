@@ -9,6 +9,7 @@ use super::{
     SchedulerOptions,
     recorder::{Begins, Ended, RecorderActor},
     run::Run,
+    strays::Strays,
 };
 use crate::{clock::Clock, lease::NodeLease, registry::Registry};
 
@@ -23,6 +24,7 @@ pub(super) struct Theme {
     pub(super) registry: Registry,
     pub(super) recorder: Addr<RecorderActor>,
     pub(super) lease: NodeLease,
+    pub(super) strays: Strays,
     backlog: Arc<Semaphore>,
 }
 
@@ -41,6 +43,7 @@ impl Theme {
             registry,
             recorder,
             lease,
+            strays: Strays::default(),
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         }
     }

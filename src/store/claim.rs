@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{
     ClaimedTask, Store, StoreError,
     db::{EnqueueConnection, on_each, sealed::Rows},
-    rows::{Finish, Finished, NewTaskRow, Writes, Written},
+    rows::{ClaimMark, Finish, Finished, NewTaskRow, Writes, Written},
 };
 use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
 
@@ -40,8 +40,18 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`] of the database; nothing is claimed then.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let now = self.clock().now().naive_utc();
-        let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), now).await) };
+        let mark = self.mark(&claim.node);
+        self.claim_as(claim, &mark).await
+    }
+
+    /// The mark of one claim, made now.
+    pub(crate) fn mark(&self, node: &str) -> Arc<ClaimMark> {
+        Arc::new(ClaimMark::new(node, self.clock().now().naive_utc()))
+    }
+
+    /// The same, under a mark by which the tasks can be found if the answer is lost.
+    pub(crate) async fn claim_as(&self, claim: Claim, mark: &Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+        let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), Arc::clone(mark)).await) };
         let mut claimed = self.retrying(claim).await?;
         // `RETURNING` promises no order.
         claimed
@@ -90,6 +100,20 @@ impl Store {
         let rows: Arc<[NewTaskRow]> = rows.into();
         let add = || async { on_each!(&self.db, |db| db.add(Arc::clone(&rows)).await) };
         self.retrying(add).await
+    }
+
+    /// Adds a task that is [free](NewTaskRow::is_free) and claims it for the node of the mark in the same statement. `None`: the
+    /// theme is paused or the node has no row, and the task waits.
+    pub(crate) async fn add_claimed(
+        &self,
+        row: NewTaskRow,
+        mark: &Arc<ClaimMark>,
+    ) -> Result<(AddedTask, Option<ClaimedTask>), StoreError> {
+        let row = Arc::new(row);
+        let add = || async { on_each!(&self.db, |db| db.add_claimed(Arc::clone(&row), Arc::clone(mark)).await) };
+        let (id, token) = self.retrying(add).await?;
+        let task = (token != 0).then(|| row.claimed(id, mark));
+        Ok((AddedTask::new(id), task))
     }
 
     /// Adds tasks on a connection of the caller's, inside whatever transaction is open there.

@@ -14,9 +14,10 @@ use diesel::{
 };
 
 /// Plain SQL that is prepared once for each connection.
-pub(super) struct Prepared<B> {
+pub(super) struct Prepared<B, ST = Untyped> {
     sql: &'static str,
     binds: B,
+    columns: PhantomData<ST>,
 }
 
 /// The value of one parameter, after those `before` it.
@@ -38,17 +39,29 @@ pub(super) fn prepared(sql: &'static str) -> Prepared<()> {
 impl<B> Prepared<B> {
     /// With all its values at once.
     pub(super) fn new(sql: &'static str, binds: B) -> Self {
-        Self { sql, binds }
+        Self {
+            sql,
+            binds,
+            columns: PhantomData,
+        }
     }
 
     pub(super) fn bind<ST, V>(self, value: V) -> Prepared<Bound<B, ST, V>> {
+        let bound = Bound {
+            before: self.binds,
+            value,
+            sql_type: PhantomData,
+        };
+        Prepared::new(self.sql, bound)
+    }
+
+    /// The types of the columns that it answers with. They are read by their places: to look for names takes longer than to
+    /// read the values.
+    pub(super) fn columns<ST>(self) -> Prepared<B, ST> {
         Prepared {
             sql: self.sql,
-            binds: Bound {
-                before: self.binds,
-                value,
-                sql_type: PhantomData,
-            },
+            binds: self.binds,
+            columns: PhantomData,
         }
     }
 }
@@ -71,7 +84,7 @@ where
     }
 }
 
-impl<DB: Backend, B: Binds<DB>> QueryFragment<DB> for Prepared<B> {
+impl<DB: Backend, B: Binds<DB>, ST> QueryFragment<DB> for Prepared<B, ST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql(self.sql);
         self.binds.push(&mut out)
@@ -79,14 +92,14 @@ impl<DB: Backend, B: Binds<DB>> QueryFragment<DB> for Prepared<B> {
 }
 
 /// The text names it.
-impl<B> QueryId for Prepared<B> {
+impl<B, ST> QueryId for Prepared<B, ST> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<B> Query for Prepared<B> {
-    type SqlType = Untyped;
+impl<B, ST> Query for Prepared<B, ST> {
+    type SqlType = ST;
 }
 
-impl<B, Conn> diesel::RunQueryDsl<Conn> for Prepared<B> {}
+impl<B, ST, Conn> diesel::RunQueryDsl<Conn> for Prepared<B, ST> {}

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use diesel::prelude::*;
+use diesel::{dsl::SqlTypeOf, prelude::*};
 
 use super::{
-    Claim,
     lenient::{AnyText, AnyTime, text, time},
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
@@ -179,6 +178,28 @@ impl NewTaskRow {
         }
     }
 
+    /// Whether it may be claimed by its insert: it is due, and no other task can be in its way.
+    pub(crate) fn is_free(&self) -> bool {
+        self.run_at.is_none() && self.unique_key.is_none()
+    }
+
+    /// The task that has become of it, if it was claimed by its insert.
+    pub(super) fn claimed(&self, id: i64, mark: &ClaimMark) -> ClaimedTask {
+        let row = ClaimedRow {
+            id,
+            service_name: AnyText(self.service_name.clone()),
+            method_name: AnyText(self.method_name.clone()),
+            arg: Some(AnyText(self.arg.clone())),
+            retry_time: None,
+            max_retry_time: Some(self.max_retry_time),
+            priority: self.priority,
+            timeout_ms: self.timeout_ms,
+            retry_delay_ms: self.retry_delay_ms,
+            lease_token: 1,
+        };
+        row.held(Arc::clone(&mark.node), mark.run.as_str().into(), mark.now.and_utc())
+    }
+
     /// Whether it wants nothing but the defaults of the columns that only some tasks need.
     pub(super) fn is_plain(&self) -> bool {
         let extras = [self.timeout_ms, self.retry_delay_ms];
@@ -186,8 +207,8 @@ impl NewTaskRow {
     }
 }
 
-/// What a claim reads of a task.
-#[derive(Debug, QueryableByName, Queryable, Selectable)]
+/// What a claim reads of a task, in the order of its statements.
+#[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct ClaimedRow {
     id: i64,
@@ -202,8 +223,12 @@ pub(super) struct ClaimedRow {
     lease_token: i64,
 }
 
+/// The types of its columns.
+pub(super) type ClaimedColumns<DB> = SqlTypeOf<<ClaimedRow as Selectable<DB>>::SelectExpression>;
+
 /// What the tasks of one claim have in common.
-pub(super) struct ClaimMark {
+#[derive(Debug)]
+pub(crate) struct ClaimMark {
     pub(super) node: Arc<str>,
     /// Of no other claim: each task's log id begins with it.
     pub(super) run: String,
@@ -211,9 +236,9 @@ pub(super) struct ClaimMark {
 }
 
 impl ClaimMark {
-    pub(super) fn new(claim: &Claim, now: NaiveDateTime) -> Self {
+    pub(super) fn new(node: &str, now: NaiveDateTime) -> Self {
         Self {
-            node: claim.node.as_str().into(),
+            node: node.into(),
             run: uuid::Uuid::now_v7().simple().to_string(),
             now,
         }

@@ -10,7 +10,7 @@ use super::{
     Store, StoreError,
     db::on_backend,
     lenient::{AnyText, AnyTime, text, time},
-    rows::{ClaimedRow, ClaimedTask, TaskRow, status_of},
+    rows::{ClaimMark, ClaimedRow, ClaimedTask, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
 use crate::domain::{ActionOnTask, ListTasks, Page, Task, TaskStatus};
@@ -307,6 +307,21 @@ impl Store {
                 .load(conn)
                 .await
         })?)
+    }
+
+    /// What the claim with this mark has taken, as far as it still runs under it.
+    pub(crate) async fn strays(&self, mark: &ClaimMark) -> Result<Vec<ClaimedTask>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(running())
+                .filter(asynctasks::lease_owner.eq(&*mark.node))
+                .filter(asynctasks::log_id.like(format!("{}%", mark.run)))
+                .select(OrphanRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(|row| Orphan::from(row).task).collect())
     }
 
     /// Running tasks of nodes that have no row any more, at most `limit`. Those of `me` are not among them: a node whose row

@@ -10,7 +10,11 @@ mod conflicts;
 mod guide;
 mod jobs;
 #[cfg(feature = "postgres")]
+mod lost_answers;
+#[cfg(feature = "postgres")]
 mod notify;
+#[cfg(feature = "postgres")]
+mod plans;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod support;

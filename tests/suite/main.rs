@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod adoption;
+mod claimed_at_once;
 mod clustering;
 mod execution;
 mod jobs;

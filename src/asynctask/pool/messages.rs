@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WeakAddr};
 use tokio::sync::oneshot;
 
 use super::{LOOK_AFTER, WorkerPool};
@@ -25,6 +25,19 @@ pub(in crate::asynctask) struct Idle(pub(in crate::asynctask) u64);
 #[derive(Message)]
 #[rtype(result = "usize")]
 pub(in crate::asynctask) struct GetRoom;
+
+/// Keep a worker for a task that is about to be added and claimed by its insert. `None`: none is free, or something waits that
+/// comes first.
+#[derive(Message)]
+#[rtype(result = "Option<Reservation>")]
+pub(in crate::asynctask) struct Reserve;
+
+/// A worker that is kept until this is dropped: after the task was dispatched, or when it is not coming.
+pub(in crate::asynctask) struct Reservation(WeakAddr<WorkerPool>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Release;
 
 /// Have this many workers.
 #[derive(Message)]
@@ -91,6 +104,31 @@ impl Handler<GetRoom> for WorkerPool {
         let room = self.room();
         self.scanner_waits = room == 0;
         room
+    }
+}
+
+impl Handler<Reserve> for WorkerPool {
+    type Result = MessageResult<Reserve>;
+
+    fn handle(&mut self, _: Reserve, ctx: &mut Context<Self>) -> Self::Result {
+        let reserved = self.reserve();
+        MessageResult(reserved.then(|| Reservation(ctx.address().downgrade())))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.do_send(Release);
+        }
+    }
+}
+
+impl Handler<Release> for WorkerPool {
+    type Result = ();
+
+    fn handle(&mut self, _: Release, _: &mut Context<Self>) {
+        self.release();
     }
 }
 

@@ -9,9 +9,9 @@ use std::{
 };
 
 use actix::{Addr, AsyncContext, Context};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Idle, Resize, StopWork};
+pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Idle, Reserve, Resize, StopWork};
 
 use super::{
     execution::cut_off,
@@ -19,6 +19,7 @@ use super::{
     pace::Pace,
     run::Run,
     theme::Theme,
+    wake::Wake,
     worker::{Start, WorkerActor},
 };
 use crate::{
@@ -42,10 +43,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct WorkerPool {
     theme: Arc<Theme>,
     threads: Threads,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     target: usize,
     workers: HashMap<u64, Worker>,
     idle: Vec<u64>,
+    /// Idle workers that tasks are about to be added for.
+    reserved: usize,
     next_id: u64,
     buffer: VecDeque<Arc<Run>>,
     last_pull: Instant,
@@ -71,7 +74,7 @@ struct Counts {
 }
 
 impl WorkerPool {
-    pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Notify>, workers: usize, paused: bool) -> Self {
+    pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Wake>, workers: usize, paused: bool) -> Self {
         Self {
             target: workers,
             theme,
@@ -79,6 +82,7 @@ impl WorkerPool {
             wake,
             workers: HashMap::new(),
             idle: Vec::new(),
+            reserved: 0,
             next_id: 0,
             buffer: VecDeque::new(),
             last_pull: Instant::now(),
@@ -140,7 +144,7 @@ impl WorkerPool {
         }
         if self.scanner_waits && self.room() > 0 {
             self.scanner_waits = false;
-            self.wake.notify_one();
+            self.wake.ring();
         }
     }
 
@@ -237,13 +241,28 @@ impl WorkerPool {
         if !self.gate.is_open() || self.target == 0 {
             return 0;
         }
-        let idle = self.idle.len().min(self.target);
+        let idle = self.idle.len().min(self.target).saturating_sub(self.reserved);
         let most = self.theme.options.task_id_chan_length;
         let ahead = self.pace.ahead(Instant::now(), most);
         if self.buffer.len() * 2 > ahead {
             return 0;
         }
         (idle + ahead).saturating_sub(self.buffer.len())
+    }
+
+    /// Keeps an idle worker for a task that is about to be added, if nothing waits that should come before it.
+    fn reserve(&mut self) -> bool {
+        let idle = self.idle.len().min(self.target);
+        let may = self.gate.is_open() && self.buffer.is_empty() && idle > self.reserved && self.wake.is_calm();
+        self.reserved += usize::from(may);
+        may
+    }
+
+    /// The task has been dispatched, or is not coming.
+    fn release(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.feed();
+        self.report_if_stopped();
     }
 
     fn dispatch(&mut self, runs: Vec<Arc<Run>>) {
@@ -314,12 +333,13 @@ impl WorkerPool {
             }
         }
         self.idle.clear();
+        self.reserved = 0;
         self.target = 0;
         self.report_if_stopped();
     }
 
     fn report_if_stopped(&mut self) {
-        if self.gate.stopping && self.running().next().is_none() {
+        if self.gate.stopping && self.reserved == 0 && self.running().next().is_none() {
             for stopped in self.stopped.drain(..) {
                 // Whoever asked may have given up.
                 let _ = stopped.send(());

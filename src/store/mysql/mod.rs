@@ -11,14 +11,13 @@ mod tasks;
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use diesel_async::AsyncMysqlConnection;
 
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
     pool::{Connect, Connections, in_transaction, on_server},
-    rows::{NewTaskRow, Writes, Written},
+    rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::Wake,
 };
@@ -67,21 +66,30 @@ impl Mysql {
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
+    pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
         let peek = on_server!(lease, |conn| tasks::peek(conn, &claim).await)?;
-        if !peek.has_work(now) {
+        if !peek.has_work(mark.now) {
             return Ok(Claimed {
                 tasks: Vec::new(),
                 next_due: peek.next_due(),
             });
         }
-        Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, now).await)?)
+        Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, &mark).await)?)
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(in_transaction!(lease, |conn| runs::write(conn, &writes).await)?)
+    }
+
+    pub(super) async fn add_claimed(
+        &self,
+        row: Arc<NewTaskRow>,
+        mark: Arc<ClaimMark>,
+    ) -> Result<(i64, i64), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| tasks::insert_claimed(conn, &row, &mark).await)?)
     }
 
     pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    QueryResult, QueryableByName,
+    QueryResult,
     sql_types::{BigInt, Integer, Text},
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
@@ -65,15 +65,6 @@ const NOTE: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_r
       t.log_id, t.update_time, i.attempt, i.owner, t.lease_token \
     FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', attempt INT PATH '$[1]', owner VARCHAR(64) PATH '$[2]')) i \
       STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id";
-
-#[derive(QueryableByName)]
-struct Held {
-    /// Its place in the text, from 1.
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-    #[diesel(sql_type = Integer)]
-    cancel_requested: i32,
-}
 
 /// A run as the statements read it.
 fn key(run: &RunKey) -> impl Serialize {
@@ -143,9 +134,14 @@ async fn lock(conn: &mut AsyncMysqlConnection, runs: &[&RunKey]) -> QueryResult<
     let mut order: Vec<usize> = (0..runs.len()).collect();
     order.sort_unstable_by_key(|at| runs[*at].task_id);
     let keys = json(order.iter().map(|at| key(runs[*at])))?;
-    let held: Vec<Held> = prepared(LOCK).bind::<Text, _>(keys).load(conn).await?;
+    let held: Vec<(i64, i32)> = prepared(LOCK)
+        .bind::<Text, _>(keys)
+        .columns::<(BigInt, Integer)>()
+        .load(conn)
+        .await?;
     let mut answers = vec![None; runs.len()];
-    for Held { n, cancel_requested } in held {
+    // Places in the text are counted from 1.
+    for (n, cancel_requested) in held {
         let place = usize::try_from(n - 1).ok().and_then(|n| order.get(n));
         if let Some(place) = place {
             answers[*place] = Some(cancel_requested != 0);

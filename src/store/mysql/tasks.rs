@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
-    OptionalExtension, QueryResult, QueryableByName,
+    OptionalExtension, QueryResult, Queryable,
+    mysql::Mysql,
     result::{DatabaseErrorKind, Error as DieselError},
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
@@ -15,7 +16,9 @@ use crate::{
         bulk::{Bulk, Parameters, bulks},
         parts::runs_of,
         prepared::{Prepared, prepared},
-        rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        rows::{
+            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive,
+        },
     },
 };
 
@@ -59,20 +62,11 @@ const CLAIM: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) p
     t.progress_note = NULL";
 
 /// What waits.
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 pub(super) struct Peek {
-    #[diesel(sql_type = BigInt)]
     may_claim: i64,
-    #[diesel(sql_type = BigInt)]
     due: i64,
-    #[diesel(sql_type = Nullable<Timestamp>)]
     next_due: Option<NaiveDateTime>,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
 }
 
 impl Peek {
@@ -96,6 +90,7 @@ pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim) -> Quer
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
+        .columns::<(BigInt, BigInt, Nullable<Timestamp>)>()
         .get_result(conn)
         .await
 }
@@ -105,8 +100,9 @@ pub(super) async fn claim(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
     peek: &Peek,
-    now: NaiveDateTime,
+    mark: &ClaimMark,
 ) -> QueryResult<Claimed> {
+    let now = mark.now;
     let mut next_due = peek.next_due();
     // What is promoted now is claimed now; the next look tells what comes after it. What somebody else holds waits for the
     // scan interval.
@@ -129,7 +125,6 @@ pub(super) async fn claim(
     if rows.is_empty() && peek.due != 0 {
         next_due = Some(now.and_utc() + LOCKED);
     }
-    let mark = ClaimMark::new(claim, now);
     if !rows.is_empty() {
         prepared(CLAIM)
             .bind::<Text, _>(ids(rows.iter().map(ClaimedRow::id)))
@@ -155,23 +150,25 @@ async fn pick(
     prepared(sql)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
+        .columns::<ClaimedColumns<Mysql>>()
         .load(conn)
         .await
 }
 
 async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
-    let picked: Vec<Id> = prepared(PICK_LATER)
+    let picked: Vec<i64> = prepared(PICK_LATER)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
+        .columns::<BigInt>()
         .load(conn)
         .await?;
     if picked.is_empty() {
         return Ok(0);
     }
     prepared(PROMOTE)
-        .bind::<Text, _>(ids(picked.into_iter().map(|row| row.id)))
+        .bind::<Text, _>(ids(picked.into_iter()))
         .execute(conn)
         .await
 }
@@ -191,22 +188,53 @@ const INSERT_KEYED: &str = "INSERT INTO asynctasks \
        priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
     VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
 
+/// Claimed as by [`CLAIM`], unless the node may not claim.
+const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, IF(may, 'Running', 'Wait'), IF(may, ?, NULL), may, IF(may, ?, NULL), \
+      IF(may, ?, NULL) \
+    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may) AS node";
+
+const INSERTED: &str = "SELECT id, lease_token FROM asynctasks WHERE id = LAST_INSERT_ID()";
+
 const FIRST_ID: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED) AS first, \
     CAST(@@auto_increment_increment AS SIGNED) AS step";
 
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks WHERE system_name = ? AND live_key = ?";
 
-#[derive(QueryableByName)]
-struct Ids {
-    #[diesel(sql_type = BigInt)]
-    first: i64,
-    #[diesel(sql_type = BigInt)]
-    step: i64,
-}
-
 /// Whether [`insert`] needs no transaction around it to be all or nothing.
 pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
     rows.iter().all(|row| row.unique_key.is_none()) && bulks(rows, Parameters::Positional).count() <= 1
+}
+
+/// The id and the lease token, which is 0 if it was not claimed.
+pub(super) async fn insert_claimed(
+    conn: &mut AsyncMysqlConnection,
+    row: &NewTaskRow,
+    mark: &ClaimMark,
+) -> QueryResult<(i64, i64)> {
+    prepared(INSERT_CLAIMED)
+        .bind::<Text, _>(&row.system_name)
+        .bind::<Text, _>(&row.service_name)
+        .bind::<Text, _>(&row.method_name)
+        .bind::<Text, _>(&row.task_name)
+        .bind::<Text, _>(&row.arg)
+        .bind::<Integer, _>(row.max_retry_time)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&mark.run)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&row.system_name)
+        .execute(conn)
+        .await?;
+    prepared(INSERTED).columns::<(BigInt, BigInt)>().get_result(conn).await
 }
 
 pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -228,8 +256,8 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
 /// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
 async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>, added: &mut Vec<AddedTask>) -> QueryResult<()> {
     Prepared::new(bulk.sql(), bulk).execute(conn).await?;
-    let ids: Ids = prepared(FIRST_ID).get_result(conn).await?;
-    let ids = (0..bulk.len()).map(|at| ids.first + at * ids.step);
+    let (first, step) = first_id(conn).await?;
+    let ids = (0..bulk.len()).map(|at| first + at * step);
     added.extend(ids.map(AddedTask::new));
     Ok(())
 }
@@ -241,14 +269,15 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
             Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
             added => return added,
         }
-        let holder: Option<Id> = prepared(HOLDER_OF_KEY)
+        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
             .get_result(conn)
             .await
             .optional()?;
         if let Some(holder) = holder {
-            return Ok(AddedTask::duplicate_of(holder.id));
+            return Ok(AddedTask::duplicate_of(holder));
         }
         // The task that was in the way has ended in between.
     }
@@ -272,6 +301,11 @@ async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) 
         .bind::<Nullable<Text>, _>(&row.unique_key)
         .execute(conn)
         .await?;
-    let ids: Ids = prepared(FIRST_ID).get_result(conn).await?;
-    Ok(AddedTask::new(ids.first))
+    let (id, _) = first_id(conn).await?;
+    Ok(AddedTask::new(id))
+}
+
+/// The first id that the last statement gave, and how far the next one is from it.
+async fn first_id(conn: &mut AsyncMysqlConnection) -> QueryResult<(i64, i64)> {
+    prepared(FIRST_ID).columns::<(BigInt, BigInt)>().get_result(conn).await
 }

@@ -11,14 +11,13 @@ mod tls;
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
     pool::{Connections, on_server},
-    rows::{NewTaskRow, Writes, Written},
+    rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
 };
@@ -72,14 +71,23 @@ impl Postgres {
         })
     }
 
-    pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
+    pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| tasks::claim(conn, &claim, now).await)?)
+        Ok(on_server!(lease, |conn| tasks::claim(conn, &claim, &mark).await)?)
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(on_server!(lease, |conn| runs::write(conn, &writes).await)?)
+    }
+
+    pub(super) async fn add_claimed(
+        &self,
+        row: Arc<NewTaskRow>,
+        mark: Arc<ClaimMark>,
+    ) -> Result<(i64, i64), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| tasks::insert_claimed(conn, &row, &mark).await)?)
     }
 
     pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use diesel::{
-    QueryResult, QueryableByName,
+    QueryResult,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -13,9 +13,12 @@ use crate::store::{
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
-/// The runs of a batch, numbered, and the condition of every write about one: it still holds its task. Rows are locked in the
-/// order of their keys, so that two batches never wait for each other in a circle. `held` has all columns of the runs: to join
-/// them again, the planner, who expects one row, would compare each with each.
+/// The runs of a batch, numbered, and the condition of every write about one: it still holds its task.
+///
+/// Each row is looked up by its key, in the order of the keys, so that two batches never wait for each other in a circle.
+/// `OFFSET 0` keeps the planner from any other way: when nothing ran while it took its statistics, it would go through all
+/// running tasks instead, and perhaps once for each run. `held` has all columns of the runs: to join them again, it would
+/// compare each with each.
 macro_rules! with_held {
     ($parameters:literal, $columns:literal, $condition:literal) => {
         concat!(
@@ -23,13 +26,15 @@ macro_rules! with_held {
             $parameters,
             ") WITH ORDINALITY AS i (id, owner, token, log_id",
             $columns,
-            ", n)), \
+            ", n) ORDER BY id), \
              held AS MATERIALIZED ( \
-               SELECT i.* FROM asynctasks t JOIN i ON t.id = i.id \
+               SELECT i.* FROM i CROSS JOIN LATERAL ( \
+                 SELECT lease_owner, lease_token, task_status, log_id, cancel_requested FROM asynctasks \
+                 WHERE id = i.id OFFSET 0 FOR UPDATE) t \
                WHERE t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
                AND COALESCE(t.log_id, '') = i.log_id ",
             $condition,
-            " ORDER BY t.id FOR UPDATE OF t)"
+            ")"
         )
     };
 }
@@ -72,17 +77,10 @@ const FINISH: &str = concat!(
     SELECT n FROM done"
 );
 
-/// A run that still held its task: its place in the batch, from 1.
-#[derive(QueryableByName)]
-struct Held {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-/// Which places of a batch are among the held ones.
-fn places(count: usize, held: Vec<Held>) -> Vec<bool> {
+/// Which places of a batch, counted from 1, are among those of the runs that still held their tasks.
+fn places(count: usize, held: Vec<i64>) -> Vec<bool> {
     let mut places = vec![false; count];
-    for Held { n } in held {
+    for n in held {
         let place = usize::try_from(n - 1).ok().and_then(|n| places.get_mut(n));
         if let Some(place) = place {
             *place = true;
@@ -117,11 +115,12 @@ fn keys<'a>(runs: impl Iterator<Item = &'a RunKey>) -> Keys<'a> {
 
 async fn begin(conn: &mut AsyncPgConnection, begins: &[Begin]) -> QueryResult<Vec<bool>> {
     let (ids, owners, tokens, log_ids) = keys(begins.iter().map(|begin| &begin.run));
-    let held: Vec<Held> = prepared(BEGIN)
+    let held: Vec<i64> = prepared(BEGIN)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
         .bind::<Array<Text>, _>(log_ids)
+        .columns::<BigInt>()
         .load(conn)
         .await?;
     Ok(places(begins.len(), held))
@@ -167,7 +166,7 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
     }
     let (ids, owners, tokens, log_ids) = keys(finishes.iter().map(|finish| &finish.run));
     let run_at = |finish: &Finish| -> Option<NaiveDateTime> { finish.next.run_at.map(|at| at.naive_utc()) };
-    let done: Vec<Held> = prepared(FINISH)
+    let done: Vec<i64> = prepared(FINISH)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
@@ -183,6 +182,7 @@ async fn write_ends(conn: &mut AsyncPgConnection, finishes: &[Finish]) -> QueryR
         .bind::<Array<Nullable<Text>>, _>(all(finishes, |finish| finish.next.error.as_deref()))
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.record))
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.requeues()))
+        .columns::<BigInt>()
         .load(conn)
         .await?;
     Ok(places(finishes.len(), done))

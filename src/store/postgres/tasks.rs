@@ -2,7 +2,8 @@
 
 use chrono::NaiveDateTime;
 use diesel::{
-    OptionalExtension, QueryResult, QueryableByName,
+    OptionalExtension, QueryResult, Queryable,
+    pg::Pg,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -13,7 +14,9 @@ use crate::{
         Claim, Claimed,
         parts::{parts, runs_of},
         prepared::prepared,
-        rows::{ClaimMark, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        rows::{
+            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive,
+        },
     },
 };
 
@@ -65,21 +68,20 @@ macro_rules! claim_sql {
 const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT $5");
 const CLAIM_THESE: &str = claim_sql!("AND id = ANY($5) ORDER BY id");
 
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct Peek {
-    #[diesel(sql_type = Bool)]
     may_claim: bool,
-    #[diesel(sql_type = Bool)]
     due: bool,
-    #[diesel(sql_type = Nullable<Timestamp>)]
     next_due: Option<NaiveDateTime>,
 }
 
 /// Looks first: an idle theme costs one small query, and takes no lock.
-pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Claimed> {
+pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Claimed> {
+    let now = mark.now;
     let peek: Peek = prepared(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
+        .columns::<(Bool, Bool, Nullable<Timestamp>)>()
         .get_result(conn)
         .await?;
     if !peek.may_claim {
@@ -98,7 +100,6 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
             next_due,
         });
     }
-    let mark = ClaimMark::new(claim, now);
     let mut rows: Vec<ClaimedRow> = Vec::new();
     if !claim.first.is_empty() {
         let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
@@ -108,6 +109,7 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
             .bind::<Text, _>(&mark.run)
             .bind::<Text, _>(&claim.theme)
             .bind::<Array<BigInt>, _>(first)
+            .columns::<ClaimedColumns<Pg>>()
             .load(conn)
             .await?;
     }
@@ -119,6 +121,7 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, now: Naiv
             .bind::<Text, _>(&mark.run)
             .bind::<Text, _>(&claim.theme)
             .bind::<BigInt, _>(i64::try_from(rest).unwrap_or(i64::MAX))
+            .columns::<ClaimedColumns<Pg>>()
             .load(conn)
             .await?;
         rows.extend(due);
@@ -171,18 +174,48 @@ const INSERT_KEYED: &str = "INSERT INTO asynctasks \
     VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7, $8, $9, $10, $11, $12) \
     ON CONFLICT DO NOTHING RETURNING id";
 
+/// Claimed as by [`CLAIM_DUE`], unless that would give nothing; but its commit waits for the disk. Without `OFFSET 0` the planner
+/// would put the question in each place of the answer, and plan it as often.
+const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
+      CASE WHEN may THEN $12 END, may::int, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END \
+    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may OFFSET 0) AS node \
+    RETURNING id, lease_token";
+
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
     WHERE system_name = $1 AND unique_key = $2 AND task_status IN ('Wait', 'Retry', 'Running')";
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-}
 
 /// Whether [`insert`] needs no transaction around it to be all or nothing.
 pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
     rows.len() <= 1 || (rows.iter().all(|row| row.unique_key.is_none()) && parts(rows).count() == 1)
+}
+
+/// The id and the lease token, which is 0 if it was not claimed.
+pub(super) async fn insert_claimed(
+    conn: &mut AsyncPgConnection,
+    row: &NewTaskRow,
+    mark: &ClaimMark,
+) -> QueryResult<(i64, i64)> {
+    prepared(INSERT_CLAIMED)
+        .bind::<Text, _>(&row.system_name)
+        .bind::<Text, _>(&row.service_name)
+        .bind::<Text, _>(&row.method_name)
+        .bind::<Text, _>(&row.task_name)
+        .bind::<Text, _>(&row.arg)
+        .bind::<Integer, _>(row.max_retry_time)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&mark.run)
+        .columns::<(BigInt, BigInt)>()
+        .get_result(conn)
+        .await
 }
 
 pub(super) async fn insert(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -214,25 +247,26 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
         .bind::<Array<Text>, _>(all(rows, |row| row.task_name.as_str()))
         .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
         .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time));
-    let mut ids: Vec<Id> = if is_plain {
-        plain.load(conn).await?
+    let mut ids: Vec<i64> = if is_plain {
+        plain.columns::<BigInt>().load(conn).await?
     } else {
         plain
             .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
             .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+            .columns::<BigInt>()
             .load(conn)
             .await?
     };
     // `RETURNING` promises no order, but a later row has a greater id.
-    ids.sort_unstable_by_key(|row| row.id);
-    Ok(ids.into_iter().map(|row| AddedTask::new(row.id)).collect())
+    ids.sort_unstable();
+    Ok(ids.into_iter().map(AddedTask::new).collect())
 }
 
 async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let inserted: Option<Id> = prepared(INSERT_KEYED)
+        let inserted: Option<i64> = prepared(INSERT_KEYED)
             .bind::<Text, _>(&row.system_name)
             .bind::<Text, _>(&row.service_name)
             .bind::<Text, _>(&row.method_name)
@@ -245,20 +279,22 @@ async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryRe
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
             .get_result(conn)
             .await
             .optional()?;
-        if let Some(row) = inserted {
-            return Ok(AddedTask::new(row.id));
+        if let Some(id) = inserted {
+            return Ok(AddedTask::new(id));
         }
-        let holder: Option<Id> = prepared(HOLDER_OF_KEY)
+        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
             .get_result(conn)
             .await
             .optional()?;
         if let Some(holder) = holder {
-            return Ok(AddedTask::duplicate_of(holder.id));
+            return Ok(AddedTask::duplicate_of(holder));
         }
         // The task that was in the way has ended in between.
     }

@@ -1,15 +1,20 @@
 //! One SQLite connection that many callers take in turn.
 
 use std::{
+    collections::VecDeque,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use diesel::{Connection, QueryResult, connection::SimpleConnection, sqlite::SqliteConnection};
+use diesel::{Connection, QueryResult, connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
-use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use futures_util::{
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, Either, select},
+};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::store::{
     StoreError,
@@ -25,7 +30,15 @@ pub(super) struct Shared {
     connection: Arc<tokio::sync::Mutex<AsyncSqlite>>,
     turns: Arc<Semaphore>,
     turn: Turn,
+    pieces: Pieces,
 }
+
+/// Work that waits for the connection and needs nothing but it.
+type Piece = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
+type Pieces = Arc<Mutex<VecDeque<Piece>>>;
+
+/// Pieces done in one turn at most, so that those who want the connection itself have theirs.
+const PIECES_PER_TURN: usize = 4;
 
 /// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.
 pub(in crate::store) struct Lease {
@@ -55,7 +68,44 @@ impl Shared {
             connection: Arc::new(tokio::sync::Mutex::new(connection)),
             turns: Arc::new(Semaphore::new(1)),
             turn,
+            pieces: Pieces::default(),
         })
+    }
+
+    /// Does `work` on the connection, in the order in which it was asked for. Whoever has the turn does what others have asked
+    /// for meanwhile along with it: the connection goes from one piece of work to the next without waiting for their callers.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> QueryResult<T> {
+        let (tell, told) = oneshot::channel();
+        let piece = Box::new(move |conn: &mut SqliteConnection| {
+            // Whoever asked may have given up, before or meanwhile.
+            if !tell.is_closed() {
+                let _ = tell.send(work(conn));
+            }
+        });
+        lock(&self.pieces).push_back(piece);
+        let pieces = Arc::clone(&self.pieces);
+        let turn = async move {
+            loop {
+                let mut lease = self.lease().await;
+                let pieces = Arc::clone(&pieces);
+                let done = lease.spawn_blocking(move |conn| {
+                    for _ in 0..PIECES_PER_TURN {
+                        let Some(piece) = lock(&pieces).pop_front() else { break };
+                        piece(conn);
+                    }
+                    Ok(())
+                });
+                done.await?;
+            }
+        };
+        match select(told, pin!(turn)).await {
+            Either::Left((Ok(done), _)) => done,
+            Either::Left((Err(_), _)) => Err(Error::BrokenTransactionManager),
+            Either::Right((failed, _)) => failed,
+        }
     }
 
     pub(super) async fn lease(&self) -> Lease {
@@ -76,8 +126,8 @@ impl Drop for TurnGuard {
     }
 }
 
-fn lock(turn: &Turn) -> std::sync::MutexGuard<'_, Option<Arc<OwnedSemaphorePermit>>> {
-    turn.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Deref for Lease {

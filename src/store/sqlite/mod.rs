@@ -17,7 +17,6 @@ use std::{
     },
 };
 
-use chrono::NaiveDateTime;
 use diesel::{connection::SimpleConnection, prelude::*, sqlite::SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
@@ -27,7 +26,7 @@ use connection::Shared;
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    rows::{NewTaskRow, Writes, Written},
+    rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::SqliteUrl,
     wake::Wake,
 };
@@ -78,9 +77,7 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut lease = self.write().await;
-        let done = lease.spawn_blocking(|conn| conn.immediate_transaction(work));
-        Ok(done.await?)
+        Ok(self.writer.run(|conn| conn.immediate_transaction(work)).await?)
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
@@ -96,24 +93,26 @@ impl Sqlite {
     }
 
     /// Looks first: an idle theme takes no lock.
-    pub(super) async fn claim(&self, claim: Claim, now: NaiveDateTime) -> Result<Claimed, StoreError> {
+    pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let synchronous = self.url.synchronous;
-        let mut lease = self.write().await;
-        let claimed = lease.spawn_blocking(move |conn| {
-            let look = tasks::look(conn, &claim.theme, now)?;
-            let claim =
-                |conn: &mut SqliteConnection| conn.immediate_transaction(|conn| tasks::claim_due(conn, &claim, now));
-            let tasks = match look.due {
+        let marked = Arc::clone(&mark);
+        let claimed = self.writer.run(move |conn| {
+            let look = tasks::look(conn, &claim.theme, marked.now)?;
+            let claim = |conn: &mut SqliteConnection| {
+                conn.immediate_transaction(|conn| tasks::claim_due(conn, &claim, &marked))
+            };
+            let rows = match look.due {
                 true => without_disk(conn, synchronous, claim)?,
                 false => Vec::new(),
             };
-            Ok(Claimed {
-                tasks,
-                // What was due until now is claimed or moved; what comes later is as it was.
-                next_due: look.next_due.map(|at| at.and_utc()),
-            })
+            // What was due until now is claimed or moved; what comes later is as it was.
+            Ok((rows, look.next_due))
         });
-        Ok(claimed.await?)
+        let (rows, next_due) = claimed.await?;
+        Ok(Claimed {
+            tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
+            next_due: next_due.map(|at| at.and_utc()),
+        })
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
@@ -122,6 +121,15 @@ impl Sqlite {
 
     pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {
         self.transaction(move |conn| tasks::insert(conn, &rows)).await
+    }
+
+    pub(super) async fn add_claimed(
+        &self,
+        row: Arc<NewTaskRow>,
+        mark: Arc<ClaimMark>,
+    ) -> Result<(i64, i64), StoreError> {
+        self.transaction(move |conn| tasks::insert_claimed(conn, &row, &mark))
+            .await
     }
 }
 

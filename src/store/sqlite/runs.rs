@@ -1,9 +1,13 @@
-//! Writing what happened to runs, inside a transaction: row by row, each by a statement that stays prepared. One statement for
-//! the whole batch, out of a JSON text, takes longer.
+//! Writing what happened to runs, inside a transaction: row by row, each by a statement that stays prepared (one statement for
+//! the whole batch, out of a JSON text, takes longer), and the records of all of them at the end.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
+    result::Error,
+    sql_types::{BigInt, Integer, Nullable, Text},
     sqlite::SqliteConnection,
 };
 
@@ -56,11 +60,13 @@ const REQUEUE: &str = with_end!(unless_cancelled);
 /// A claim is given back as if it had not been made.
 const RELEASE: &str = unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL");
 
-/// The record says what the task's row says now.
-const NOTE: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
+/// The records say what the tasks' rows say now. `OR FAIL`: the transaction is undone anyway if one cannot be written, and
+/// SQLite need not be able to undo this statement alone.
+const NOTE: &str = "INSERT OR FAIL INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
       last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
-    SELECT id, task_status, last_result, last_err_msg, last_run_time, last_run_end_time, last_run_duration, log_id, \
-      update_time, ?2, ?3, lease_token FROM asynctasks WHERE id = ?1";
+    SELECT t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, t.last_run_end_time, t.last_run_duration, \
+      t.log_id, t.update_time, t.retry_time + ?2, ?3, t.lease_token \
+    FROM json_each(?1) i CROSS JOIN asynctasks t ON t.id = i.value";
 
 pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult<Written> {
     for progress in &writes.progress {
@@ -68,15 +74,28 @@ pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult
     }
     let begins = writes.begins.iter().map(|begin| write_begin(conn, begin));
     let begins = begins.collect::<QueryResult<_>>()?;
-    let finishes = writes.finishes.iter().map(|finish| finish_one(conn, finish));
-    Ok(Written {
-        begins,
-        finishes: finishes.collect::<QueryResult<_>>()?,
-    })
+    let (mut notes, mut times) = (Notes::default(), Times::default());
+    let finishes = writes.finishes.iter();
+    let finishes = finishes.map(|finish| finish_one(conn, finish, &mut notes, &mut times));
+    let finishes = finishes.collect::<QueryResult<_>>()?;
+    notes.write(conn)?;
+    Ok(Written { begins, finishes })
 }
 
-fn finish_one(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<Finished> {
-    if write_end(conn, finish)? {
+fn finish_one(
+    conn: &mut SqliteConnection,
+    finish: &Finish,
+    notes: &mut Notes,
+    times: &mut Times,
+) -> QueryResult<Finished> {
+    let mut write = |finish: &Finish| {
+        let written = write_end(conn, finish, times)?;
+        if written && finish.next.record {
+            notes.add(finish);
+        }
+        QueryResult::Ok(written)
+    };
+    if write(finish)? {
         return Ok(Finished::Written(finish.next.status));
     }
     if !finish.next.requeues() {
@@ -84,10 +103,9 @@ fn finish_one(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<Finis
     }
     // Either the task is in other hands, or somebody has asked to cancel it.
     let cancelled = finish.cancelled_instead();
-    Ok(if write_end(conn, &cancelled)? {
-        Finished::Written(cancelled.next.status)
-    } else {
-        Finished::Stale
+    Ok(match write(&cancelled)? {
+        true => Finished::Written(cancelled.next.status),
+        false => Finished::Stale,
     })
 }
 
@@ -114,44 +132,79 @@ fn write_progress(conn: &mut SqliteConnection, progress: &Progress) -> QueryResu
         .execute(conn)
 }
 
-/// Writes the end of a run and its record, if the run still holds its task, and if nobody wants the task cancelled where it
-/// would be queued again.
-fn write_end(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<bool> {
+/// Writes the end of a run, if the run still holds its task, and if nobody wants the task cancelled where it would be queued
+/// again.
+fn write_end(conn: &mut SqliteConnection, finish: &Finish, times: &mut Times) -> QueryResult<bool> {
     let written = match (finish.next.requeues(), finish.next.record) {
-        (false, _) => end(conn, END, finish)?,
-        (true, true) => end(conn, REQUEUE, finish)?,
-        (true, false) => release(conn, finish)?,
+        (false, _) => end(conn, END, finish, times)?,
+        (true, true) => end(conn, REQUEUE, finish, times)?,
+        (true, false) => release(conn, finish, times)?,
     };
-    if written > 0 && finish.next.record {
-        note(conn, finish)?;
-    }
     Ok(written > 0)
 }
 
-fn end(conn: &mut SqliteConnection, sql: &'static str, finish: &Finish) -> QueryResult<usize> {
+fn end(conn: &mut SqliteConnection, sql: &'static str, finish: &Finish, times: &mut Times) -> QueryResult<usize> {
     about!(sql, &finish.run)
         .bind::<Text, _>(finish.next.status.as_str())
         .bind::<Integer, _>(finish.next.retry_time)
-        .bind::<Nullable<Timestamp>, _>(finish.next.run_at.map(|at| at.naive_utc()))
-        .bind::<Timestamp, _>(finish.started_at.naive_utc())
-        .bind::<Timestamp, _>(finish.ended_at.naive_utc())
+        .bind::<Nullable<Text>, _>(finish.next.run_at.map(|at| times.text(at)))
+        .bind::<Text, _>(times.text(finish.started_at))
+        .bind::<Text, _>(times.text(finish.ended_at))
         .bind::<BigInt, _>(finish.duration_ms())
         .bind::<Nullable<Text>, _>(finish.next.result.as_deref())
         .bind::<Nullable<Text>, _>(finish.next.error.as_deref())
         .execute(conn)
 }
 
-fn release(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<usize> {
+fn release(conn: &mut SqliteConnection, finish: &Finish, times: &mut Times) -> QueryResult<usize> {
     about!(RELEASE, &finish.run)
         .bind::<Text, _>(finish.next.status.as_str())
-        .bind::<Timestamp, _>(finish.ended_at.naive_utc())
+        .bind::<Text, _>(times.text(finish.ended_at))
         .execute(conn)
 }
 
-fn note(conn: &mut SqliteConnection, finish: &Finish) -> QueryResult<usize> {
-    prepared(NOTE)
-        .bind::<BigInt, _>(finish.run.task_id)
-        .bind::<Integer, _>(finish.attempt)
-        .bind::<Text, _>(&*finish.run.owner)
-        .execute(conn)
+/// The tasks whose runs leave a record, by what is not in their rows: the node, and by how much the attempt exceeds the retries.
+#[derive(Default)]
+struct Notes(BTreeMap<(Arc<str>, i32), Vec<i64>>);
+
+impl Notes {
+    fn add(&mut self, finish: &Finish) {
+        let beyond = finish.attempt - finish.next.retry_time;
+        let kind = (Arc::clone(&finish.run.owner), beyond);
+        self.0.entry(kind).or_default().push(finish.run.task_id);
+    }
+
+    fn write(self, conn: &mut SqliteConnection) -> QueryResult<()> {
+        for ((owner, beyond), ids) in self.0 {
+            let ids = serde_json::to_string(&ids).map_err(|error| Error::SerializationError(Box::new(error)))?;
+            prepared(NOTE)
+                .bind::<Text, _>(ids)
+                .bind::<Integer, _>(beyond)
+                .bind::<Text, _>(&*owner)
+                .execute(conn)?;
+        }
+        Ok(())
+    }
+}
+
+/// Times as diesel writes them. Those of a batch lie close together, so the text of a second is made once.
+#[derive(Default)]
+struct Times {
+    second: Option<i64>,
+    text: String,
+}
+
+impl Times {
+    fn text(&mut self, at: DateTime<Utc>) -> String {
+        if self.second != Some(at.timestamp()) {
+            self.second = Some(at.timestamp());
+            self.text = at.format("%F %T").to_string();
+        }
+        let (second, micros) = (&self.text, at.timestamp_subsec_micros());
+        match (micros, micros % 1_000) {
+            (0, _) => second.clone(),
+            (_, 0) => format!("{second}.{:03}", micros / 1_000),
+            _ => format!("{second}.{micros:06}"),
+        }
+    }
 }

@@ -4,17 +4,17 @@ use chrono::NaiveDateTime;
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
-    sqlite::SqliteConnection,
+    sqlite::{Sqlite, SqliteConnection},
 };
 
 use crate::{
     domain::AddedTask,
     store::{
-        Claim, ClaimedTask,
+        Claim,
         bulk::{Bulk, Parameters, bulks},
         parts::runs_of,
         prepared::{Prepared, prepared},
-        rows::{ClaimMark, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        rows::{ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
     },
 };
 
@@ -28,14 +28,7 @@ pub(super) struct Look {
 
 /// The index is named: left to itself, SQLite reads every scheduled task of the theme on its way to one that is due.
 pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<Look> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        due: i64,
-        #[diesel(sql_type = Nullable<Text>)]
-        next_due: Option<String>,
-    }
-    let row: Row = prepared(
+    let (due, next_due): (i64, Option<String>) = prepared(
         "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_claim \
              WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) \
            OR EXISTS (SELECT 1 FROM asynctasks \
@@ -45,30 +38,27 @@ pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime)
              AND datetime(run_at) IS NOT NULL ORDER BY run_at LIMIT 1) AS next_due",
     )
     .bind::<Text, _>(theme)
-    .bind::<Timestamp, _>(now).get_result(conn)?;
+    .bind::<Timestamp, _>(now)
+    .columns::<(BigInt, Nullable<Text>)>()
+    .get_result(conn)?;
     Ok(Look {
-        due: row.due != 0,
-        next_due: row.next_due.and_then(|due| parse_due(&due, now)),
+        due: due != 0,
+        next_due: next_due.and_then(|due| parse_due(&due, now)),
     })
 }
 
-pub(super) fn claim_due(
-    conn: &mut SqliteConnection,
-    claim: &Claim,
-    now: NaiveDateTime,
-) -> QueryResult<Vec<ClaimedTask>> {
-    promote(conn, claim, now)?;
-    let mark = ClaimMark::new(claim, now);
+pub(super) fn claim_due(conn: &mut SqliteConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+    promote(conn, claim, mark.now)?;
     let mut rows = Vec::new();
     for id in claim.first.iter().take(claim.limit) {
-        rows.extend(claim_rows(conn, CLAIM_ONE, claim, &mark, *id)?);
+        rows.extend(claim_rows(conn, CLAIM_ONE, claim, mark, *id)?);
     }
     let rest = claim.limit.saturating_sub(rows.len());
     if rest > 0 {
         let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-        rows.extend(claim_rows(conn, CLAIM_DUE, claim, &mark, rest)?);
+        rows.extend(claim_rows(conn, CLAIM_DUE, claim, mark, rest)?);
     }
-    Ok(rows.into_iter().map(|row| mark.task(row)).collect())
+    Ok(rows)
 }
 
 /// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed.
@@ -78,7 +68,7 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
         "UPDATE asynctasks SET run_at = NULL WHERE id IN ( \
            SELECT id FROM asynctasks \
            WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ? \
-           ORDER BY run_at LIMIT ?)",
+           ORDER BY run_at LIMIT ? + 0)",
     )
     .bind::<Text, _>(&claim.theme)
     .bind::<Timestamp, _>(now)
@@ -86,7 +76,8 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
     .execute(conn)
 }
 
-/// The statuses stand in the text, not in parameters: only so can SQLite prove that the partial index serves.
+/// The statuses stand in the text, not in parameters: only so can SQLite prove that the partial index serves. And the limit is a
+/// sum: for one that is a parameter and nothing else SQLite prepares the statement anew with each value.
 macro_rules! claim_sql {
     ($which:literal) => {
         concat!(
@@ -104,7 +95,7 @@ macro_rules! claim_sql {
     };
 }
 
-const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT ?5");
+const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT ?5 + 0");
 const CLAIM_ONE: &str = claim_sql!("AND id = ?5");
 
 fn claim_rows(
@@ -120,6 +111,7 @@ fn claim_rows(
         .bind::<Text, _>(&mark.run)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
+        .columns::<ClaimedColumns<Sqlite>>()
         .load(conn)
 }
 
@@ -145,10 +137,38 @@ const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
     WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
 
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
+/// Claimed as by [`CLAIM_DUE`], unless that would give nothing.
+const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(may, 'Running', 'Wait'), iif(may, ?12, NULL), may, \
+      iif(may, ?11, NULL), iif(may, ?13, NULL) \
+    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?12) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?1 AND paused <> 0) AS may) \
+    RETURNING id, lease_token";
+
+/// The id and the lease token, which is 0 if it was not claimed.
+pub(super) fn insert_claimed(
+    conn: &mut SqliteConnection,
+    row: &NewTaskRow,
+    mark: &ClaimMark,
+) -> QueryResult<(i64, i64)> {
+    prepared(INSERT_CLAIMED)
+        .bind::<Text, _>(&row.system_name)
+        .bind::<Text, _>(&row.service_name)
+        .bind::<Text, _>(&row.method_name)
+        .bind::<Text, _>(&row.task_name)
+        .bind::<Text, _>(&row.arg)
+        .bind::<Integer, _>(row.max_retry_time)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&mark.run)
+        .columns::<(BigInt, BigInt)>()
+        .get_result(conn)
 }
 
 pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -169,32 +189,33 @@ pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryR
 
 fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>, added: &mut Vec<AddedTask>) -> QueryResult<()> {
     Prepared::new(bulk.sql(), bulk).execute(conn)?;
-    let last: Id = prepared(LAST_ID).get_result(conn)?;
+    let last: i64 = prepared(LAST_ID).columns::<BigInt>().get_result(conn)?;
     // One writer at a time, and AUTOINCREMENT: the ids of one statement are consecutive.
-    let ids = last.id + 1 - bulk.len()..=last.id;
+    let ids = last + 1 - bulk.len()..=last;
     added.extend(ids.map(AddedTask::new));
     Ok(())
 }
 
 fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        if let Some(added) = insert_unless_taken(conn, row)? {
-            return Ok(AddedTask::new(added.id));
+        if let Some(id) = insert_unless_taken(conn, row)? {
+            return Ok(AddedTask::new(id));
         }
-        let holder: Option<Id> = prepared(HOLDER_OF_KEY)
+        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
             .get_result(conn)
             .optional()?;
         if let Some(holder) = holder {
-            return Ok(AddedTask::duplicate_of(holder.id));
+            return Ok(AddedTask::duplicate_of(holder));
         }
         // On a connection without a transaction the task that was in the way may have ended in between.
     }
     Err(key_is_elusive())
 }
 
-fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<Id>> {
+fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<i64>> {
     prepared(INSERT_KEYED)
         .bind::<Text, _>(&row.system_name)
         .bind::<Text, _>(&row.service_name)
@@ -208,6 +229,7 @@ fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryRe
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
+        .columns::<BigInt>()
         .get_result(conn)
         .optional()
 }

@@ -1,0 +1,65 @@
+//! Statements do not depend on what the planner believes.
+
+use gaia_actors::{
+    Clock, Json, Outcome,
+    prelude::*,
+    store::{Claim, Store},
+};
+
+use crate::support::{Database, Kind, THEME, eventually, task};
+
+const TASKS: usize = 3_000;
+
+/// When its statistics were taken nothing ran, so the planner takes the index over running tasks for empty. By it, each batch
+/// would go through all that run, and in the worst case do so for each of its tasks.
+#[actix_rt::test]
+async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
+    let database = Database::of_kind(Kind::Postgres);
+    let gaia = database.builder().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    demo.add_tasks(vec![task("Noop"); TASKS]).await.expect("are added");
+    database.execute("ANALYZE asynctasks");
+    let now = database.in_seconds(0);
+    database.execute(&format!(
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
+         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]')"
+    ));
+
+    let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
+    let claim = Claim {
+        theme: THEME.to_owned(),
+        node: "a".to_owned(),
+        limit: TASKS,
+        first: Vec::new(),
+    };
+    let claimed = store.claim(claim).await.expect("claims").tasks;
+    assert_eq!(claimed.len(), TASKS);
+    for batch in claimed.chunks(500) {
+        let runs = batch
+            .iter()
+            .map(|task| (task.clone(), Outcome::Succeeded(Json::null())));
+        let written = store
+            .record(runs.collect(), RetryPolicy::immediate())
+            .await
+            .expect("writes");
+        assert!(written.iter().all(|status| *status == Some(TaskStatus::Success)));
+    }
+    // A connection tells what it has read when it ends.
+    drop(store);
+    let read = |index: &str| {
+        database.number(&format!(
+            "SELECT idx_tup_read::BIGINT AS number FROM pg_stat_user_indexes WHERE indexrelname = '{index}'"
+        ))
+    };
+    let by_key = eventually("the server's counts", async || {
+        let by_key = read("asynctasks_pkey");
+        (by_key >= i64::try_from(TASKS).expect("is small")).then_some(by_key)
+    })
+    .await;
+    let by_state = read("gaia_tasks_running");
+    assert!(
+        by_state * 10 < by_key,
+        "{by_state} by the index over running tasks, {by_key} by key"
+    );
+    gaia.stop().await.expect("stops");
+}
