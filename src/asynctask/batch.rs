@@ -41,13 +41,13 @@ pub(super) enum Kind {
 
 impl Batch {
     pub(super) fn new(
-        begins: impl Iterator<Item = Begins>,
+        begins: Vec<Begins>,
         ends: impl Iterator<Item = Ended>,
-        progress: impl Iterator<Item = Arc<Run>>,
+        progress: Vec<Arc<Run>>,
         policy: RetryPolicy,
     ) -> Self {
         let begin = |Begins { run, written }| (written, begin(&run));
-        let (begins, begun) = begins.map(begin).unzip();
+        let (begins, begun) = begins.into_iter().map(begin).unzip();
         let (ends, finishes) = ends.map(|ended| end(ended, policy)).unzip();
         Self {
             begins,
@@ -55,7 +55,7 @@ impl Batch {
             writes: Arc::new(Writes {
                 begins: begun,
                 finishes,
-                progress: progress.filter_map(|run| run.take_progress()).collect(),
+                progress: progress.into_iter().filter_map(|run| run.take_progress()).collect(),
             }),
             suspect: false,
         }

@@ -1,8 +1,9 @@
 //! The actor that writes outcomes, many at a time.
 //!
 //! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single
-//! outcome is written at once, and under load one commit serves hundreds. While the database is away the batch is kept and
-//! tried again; the backlog is bounded by the theme's permits, so in the end the workers wait.
+//! outcome is written at once, and under load one commit serves hundreds. A server has more than one connection: what comes in
+//! faster than one flush can write it goes by a second one beside it. While the database is away the batch is kept and tried
+//! again; the backlog is bounded by the theme's permits, so in the end the workers wait.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -27,6 +28,9 @@ use crate::{
 /// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
 const BATCH: usize = 1_000;
 
+/// So many ends must wait before they have a flush of their own beside another one.
+const BESIDE: usize = 200;
+
 /// Writes the ends of runs and the progress of running ones.
 pub(super) struct RecorderActor {
     theme: Arc<str>,
@@ -40,7 +44,9 @@ pub(super) struct RecorderActor {
     /// Batches that the database did not take yet.
     refused: VecDeque<Batch>,
     turn_of_others: bool,
-    busy: bool,
+    flushes: usize,
+    /// After a refusal nothing is tried for a while.
+    waits: bool,
     backoff: Backoff,
     drained: Vec<oneshot::Sender<()>>,
     counts: RecorderSnapshot,
@@ -120,7 +126,8 @@ impl RecorderActor {
             progress: Vec::new(),
             refused: VecDeque::new(),
             turn_of_others: false,
-            busy: false,
+            flushes: 0,
+            waits: false,
             backoff: Backoff::default(),
             drained: Vec::new(),
             counts: RecorderSnapshot::default(),
@@ -128,17 +135,22 @@ impl RecorderActor {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if self.busy {
+        if self.waits {
             return;
         }
-        let Some(batch) = self.take_batch() else {
+        let batch = match self.flushes {
+            0 => self.take_batch(),
+            flushes if flushes < self.store.parallel_writes() && self.pending.len() >= BESIDE => self.ends(),
+            _ => return,
+        };
+        let Some(batch) = batch else {
             for drained in self.drained.drain(..) {
                 // Whoever asked may have given up.
                 let _ = drained.send(());
             }
             return;
         };
-        self.busy = true;
+        self.flushes += 1;
         let (store, writes) = (self.store.clone(), Arc::clone(&batch.writes));
         let write = async move { store.write(writes).await };
         ctx.spawn(
@@ -159,16 +171,25 @@ impl RecorderActor {
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
+        let (begins, progress) = (std::mem::take(&mut self.begins), std::mem::take(&mut self.progress));
+        self.batch(begins, progress)
+    }
+
+    /// Of ends alone.
+    fn ends(&mut self) -> Option<Batch> {
+        self.batch(Vec::new(), Vec::new())
+    }
+
+    fn batch(&mut self, begins: Vec<Begins>, progress: Vec<Arc<Run>>) -> Option<Batch> {
         let count = self.pending.len().min(BATCH);
-        let ends = self.pending.drain(..count);
-        let batch = Batch::new(self.begins.drain(..), ends, self.progress.drain(..), self.policy);
+        let batch = Batch::new(begins, self.pending.drain(..count), progress, self.policy);
         (!batch.is_empty()).then_some(batch)
     }
 
     fn flushed(&mut self, batch: Batch, written: Result<Written, StoreError>, ctx: &mut Context<Self>) {
+        self.flushes -= 1;
         match written {
             Ok(written) => {
-                self.busy = false;
                 if self.backoff.succeeded() {
                     log::info!("theme {}: outcomes are written again", self.theme);
                 }
@@ -182,7 +203,6 @@ impl RecorderActor {
         }
     }
 
-    /// Keeps `busy` until the wait is over, so that nothing is tried before.
     fn failed(&mut self, batch: Batch, error: &StoreError, ctx: &mut Context<Self>) {
         self.counts.database_errors += 1;
         let wait = self.backoff.failed();
@@ -192,8 +212,9 @@ impl RecorderActor {
             batch.ends.len()
         );
         self.put_back(batch);
+        self.waits = true;
         ctx.run_later(wait, |recorder, ctx| {
-            recorder.busy = false;
+            recorder.waits = false;
             recorder.flush(ctx);
         });
     }
