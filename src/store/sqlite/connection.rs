@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use diesel::{Connection, QueryResult, connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
+use diesel::{
+    Connection, QueryResult,
+    connection::SimpleConnection,
+    result::{DatabaseErrorKind, Error},
+    sqlite::SqliteConnection,
+};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::{
     FutureExt, TryFutureExt,
@@ -103,7 +108,7 @@ impl Shared {
         };
         match select(told, pin!(turn)).await {
             Either::Left((Ok(done), _)) => done,
-            Either::Left((Err(_), _)) => Err(Error::BrokenTransactionManager),
+            Either::Left((Err(_), _)) => Err(given_up()),
             Either::Right((failed, _)) => failed,
         }
     }
@@ -124,6 +129,11 @@ impl Drop for TurnGuard {
     fn drop(&mut self) {
         lock(&self.0).take();
     }
+}
+
+fn given_up() -> Error {
+    let text = "work on the connection was given up: its thread panicked".to_owned();
+    Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -203,5 +213,63 @@ fn set_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
             }
             done => return done,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::{join, join_all, poll_immediate};
+
+    use super::*;
+
+    async fn shared() -> Shared {
+        let Ok(DatabaseUrl::Sqlite(url)) = DatabaseUrl::parse("sqlite::memory:") else {
+            panic!("it is one");
+        };
+        Shared::open(&url).await.expect("opens")
+    }
+
+    /// Notes its number when it is done.
+    async fn piece(shared: &Shared, done: &Arc<Mutex<Vec<u32>>>, number: u32) {
+        let done = Arc::clone(done);
+        let work = shared.run(move |_| {
+            lock(&done).push(number);
+            Ok(())
+        });
+        work.await.expect("is done");
+    }
+
+    #[actix_rt::test]
+    async fn pieces_are_done_in_their_order_and_others_have_their_turn_between_them() {
+        let (shared, done) = (shared().await, Arc::default());
+        let held = shared.lease().await;
+        let before = join_all((0..20).map(|number| piece(&shared, &done, number)));
+        let connection = async {
+            drop(shared.lease().await);
+            lock(&done).push(1_000);
+        };
+        let after = join_all((20..40).map(|number| piece(&shared, &done, number)));
+        // All of them ask, in this order, while nobody has it.
+        let mut all = Box::pin(join(join(before, connection), after));
+        assert!(poll_immediate(&mut all).await.is_none());
+        drop(held);
+        all.await;
+        let mut done = lock(&done).clone();
+        let place = done.iter().position(|number| *number == 1_000).expect("had its turn");
+        assert!((20..40).contains(&place), "{done:?}");
+        done.remove(place);
+        assert!(done.is_sorted(), "{done:?}");
+    }
+
+    #[actix_rt::test]
+    async fn what_nobody_waits_for_any_more_is_not_begun() {
+        let (shared, done) = (shared().await, Arc::default());
+        let held = shared.lease().await;
+        let mut abandoned = Box::pin(piece(&shared, &done, 1));
+        assert!(poll_immediate(&mut abandoned).await.is_none());
+        drop(abandoned);
+        drop(held);
+        piece(&shared, &done, 2).await;
+        assert_eq!(*lock(&done), [2]);
     }
 }
