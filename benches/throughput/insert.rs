@@ -26,13 +26,7 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
     let (ours, bare) = turns(database, options, ours, bare).await?;
     let rates = |rounds: &[(f64, Quantiles)]| rounds.iter().map(|round| round.0).collect::<Vec<_>>();
     let medians = |rounds: &[(f64, Quantiles)]| each(&rounds.iter().map(|round| round.1).collect::<Vec<_>>(), 0);
-    add_rates(
-        report,
-        "insert, one by one",
-        kind,
-        &(rates(&ours), rates(&bare)),
-        Some(AIM),
-    )?;
+    add_rates(report, "insert, one by one", kind, &(rates(&ours), rates(&bare)), None)?;
     let (ours, bare) = (medians(&ours), medians(&bare));
     report.add(figure("insert, one by one, p50", kind, OURS, "ms").beside(&ours, &bare))?;
     report.add(figure("insert, one by one, p50", kind, BARE, "ms").of(&bare))?;
