@@ -63,7 +63,10 @@ impl Announcer {
         let Some(wait) = self.turn(channel, name) else { return };
         let (announcer, name) = (Arc::clone(self), name.to_owned());
         tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
+            // Even a sleep of no time lasts until the timer's next tick, a millisecond.
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             announcer.send(channel, &name).await;
         });
     }
@@ -138,7 +141,10 @@ impl Listener {
                 level,
                 "not listening for wake-ups, new tasks are found by looking; will try again in {wait:.1?}: {reason}"
             );
-            tokio::time::sleep(wait).await;
+            // Even a sleep of no time lasts until the timer's next tick, a millisecond.
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
         }
     }
 

@@ -168,7 +168,7 @@ macro_rules! insert_sql {
 const INSERT_PLAIN: &str = insert_sql!("", "");
 const INSERT_MANY: &str = insert_sql!(", priority, run_at, timeout_ms, retry_delay_ms", ", $8, $9, $10, $11");
 
-const INSERT_KEYED: &str = "INSERT INTO asynctasks \
+const INSERT_ONE: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
        priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
     VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7, $8, $9, $10, $11, $12) \
@@ -221,9 +221,10 @@ pub(super) async fn insert_claimed(
 pub(super) async fn insert(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
-        if run[0].unique_key.is_some() {
+        // A single one needs no lists, which take longer to plan.
+        if run[0].unique_key.is_some() || run.len() == 1 {
             for row in run {
-                added.push(insert_keyed(conn, row).await?);
+                added.push(insert_one(conn, row).await?);
             }
         } else {
             for part in parts(run) {
@@ -264,9 +265,9 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
     Ok(ids.into_iter().map(AddedTask::new).collect())
 }
 
-async fn insert_keyed(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+async fn insert_one(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let inserted: Option<i64> = prepared(INSERT_KEYED)
+        let inserted: Option<i64> = prepared(INSERT_ONE)
             .bind::<Text, _>(&row.system_name)
             .bind::<Text, _>(&row.service_name)
             .bind::<Text, _>(&row.method_name)
