@@ -143,10 +143,7 @@ impl Machine {
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
         let (term, mark) = (self.theme.lease.term(), store.mark(&self.node));
         let added = store.add_claimed(row, &mark).await;
-        if added.is_err() {
-            self.theme.strays.note(mark);
-        }
-        let (added, claimed) = added?;
+        let (added, claimed) = added.inspect_err(|error| self.theme.strays.note(mark, error))?;
         let is_claimed = claimed.is_some();
         if let Some(task) = claimed {
             self.pool.do_send(Dispatch(vec![Run::new(task, term, &self.theme)]));

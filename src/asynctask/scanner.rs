@@ -278,10 +278,7 @@ async fn claim(theme: &Theme, store: &Store, claim: Claim) -> Result<Claimed, St
     theme.strays.give_back(&theme.name, store, theme.options.retry).await?;
     let mark = store.mark(&claim.node);
     let claimed = store.claim_as(claim, &mark).await;
-    if claimed.is_err() {
-        theme.strays.note(mark);
-    }
-    claimed
+    claimed.inspect_err(|error| theme.strays.note(mark, error))
 }
 
 impl Actor for ScannerActor {

@@ -22,9 +22,12 @@ const LOOK_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Strays(Mutex<Vec<(Arc<ClaimMark>, Instant)>>);
 
 impl Strays {
-    /// A claim has ended with an error.
-    pub(super) fn note(&self, mark: Arc<ClaimMark>) {
-        self.marks().push((mark, Instant::now()));
+    /// A claim has ended with this error. There are no more marks than connections were lost: while the database is away nothing
+    /// is sent to it.
+    pub(super) fn note(&self, mark: Arc<ClaimMark>, error: &StoreError) {
+        if let StoreError::Disconnected(_) = error {
+            self.marks().push((mark, Instant::now()));
+        }
     }
 
     /// Gives back what is found of them.
