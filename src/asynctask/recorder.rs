@@ -244,14 +244,14 @@ impl RecorderActor {
                 .filter(|(_, finished)| is_end(finished))
                 .map(|(end, _)| end.run.task.id),
         );
-        let (mut requeued, mut handed_back) = (false, false);
+        let (mut requeued, mut handed_back) = (false, 0);
         let finishes = batch.writes.finishes.iter().zip(written.finishes);
         for (end, (finish, finished)) in batch.ends.into_iter().zip(finishes) {
             log_end(&self.theme, &end.run, finish, finished);
             match finished {
                 Finished::Written(status) => {
                     requeued |= !status.is_finished();
-                    handed_back |= end.kind == Kind::HandedBack;
+                    handed_back += usize::from(end.kind == Kind::HandedBack);
                     self.counts.add(status, end.kind);
                     if let Some(written) = end.written {
                         let _ = written.send(());
@@ -264,8 +264,8 @@ impl RecorderActor {
             self.wake.ring();
         }
         // This node had its reasons: others may take them at once.
-        if handed_back {
-            self.store.announce_tasks(&self.theme);
+        if handed_back > 0 {
+            self.store.announce_tasks(&self.theme, handed_back);
         }
     }
 }

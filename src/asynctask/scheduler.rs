@@ -106,7 +106,7 @@ impl Scheduler {
         };
         let (added, is_claimed) = ask(&self.store, add).await?;
         if !is_claimed {
-            self.wake();
+            self.wake(1);
         }
         Ok(added)
     }
@@ -118,7 +118,7 @@ impl Scheduler {
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
         let rows = self.rows(tasks)?;
         let added = ask(&self.store, |store| async move { store.add(rows).await }).await?;
-        self.wake();
+        self.wake(added.len());
         Ok(added)
     }
 
@@ -203,12 +203,12 @@ impl Scheduler {
             .collect()
     }
 
-    /// Has workers look, here and, where they can be told, elsewhere.
-    fn wake(&self) {
+    /// Has workers look for so many more tasks, here and, where they can be told, elsewhere.
+    fn wake(&self, count: usize) {
         if let Some(machine) = self.machines.get(&self.theme) {
             machine.wake();
         }
-        self.store.announce_tasks(&self.theme);
+        self.store.announce_tasks(&self.theme, count);
     }
 
     // ---- looking ----
@@ -303,7 +303,7 @@ impl Scheduler {
         let theme = Arc::clone(&self.theme);
         match ask(&self.store, |store| async move { store.retry(&theme, id).await }).await? {
             Retried::Queued => {
-                self.wake();
+                self.wake(1);
                 Ok(())
             }
             Retried::NotAllowed(status) => Err(not_allowed(ActionOnTask::Retry, id, status)),

@@ -221,7 +221,8 @@ impl NodeActor {
                     if let Some(machine) = self.machines.get(&theme) {
                         machine.rescued(count);
                     }
-                    self.store.announce_tasks(&theme);
+                    self.store
+                        .announce_tasks(&theme, usize::try_from(count).unwrap_or(usize::MAX));
                 }
             }
             Err(error) => log::error!("node {}: cannot look after dead nodes: {error}", self.row.id),

@@ -21,8 +21,8 @@ pub(super) trait Wake {
     /// Whether other processes are heard at once.
     const HEARS_OTHERS: bool = false;
 
-    /// Tells other processes, without waiting for it.
-    fn announce(&self, _: Heard<'_>) {}
+    /// Tells other processes, without waiting for it. `count`: of how many tasks.
+    fn announce(&self, _: Heard<'_>, _count: usize) {}
 
     /// Calls `heard` for whatever other processes announce. Never ends.
     fn listen(&self, _: impl Fn(Heard<'_>)) -> impl Future<Output = ()> {
@@ -31,19 +31,19 @@ pub(super) trait Wake {
 }
 
 impl Store {
-    /// Tells other processes that the theme has tasks that wait. Does not wait for it.
-    pub(crate) fn announce_tasks(&self, theme: &str) {
-        self.announce(Heard::Tasks(theme));
+    /// Tells other processes that the theme has so many more tasks that wait. Does not wait for it.
+    pub(crate) fn announce_tasks(&self, theme: &str, count: usize) {
+        self.announce(Heard::Tasks(theme), count);
     }
 
     /// Tells other processes that there are requests to running nodes. Does not wait for it.
     pub(crate) fn announce_requests(&self) {
-        self.announce(Heard::Requests);
+        self.announce(Heard::Requests, 0);
     }
 
-    fn announce(&self, what: Heard<'_>) {
+    fn announce(&self, what: Heard<'_>, count: usize) {
         let _runtime = self.runtime.enter();
-        on_each!(&self.db, |db| db.announce(what));
+        on_each!(&self.db, |db| db.announce(what, count));
     }
 
     /// Whether other processes are heard at once, so that looking from time to time is only a fallback.

@@ -29,6 +29,10 @@ const REQUESTS: &str = "gaia_requests";
 /// every so often, not one each.
 const APART: Duration = Duration::from_millis(2);
 
+/// The same, after so many tasks at once: they keep others busy for longer than that.
+const APART_FOR_MANY: Duration = Duration::from_millis(20);
+const MANY: usize = 100;
+
 /// Between the name and the sender. No theme holds it.
 const SEPARATOR: char = '\n';
 
@@ -55,12 +59,15 @@ impl Announcer {
     }
 
     /// Announces it, without waiting for it.
-    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>) {
+    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>, count: usize) {
+        let apart = if count < MANY { APART } else { APART_FOR_MANY };
         let (channel, name) = match what {
             Heard::Tasks(theme) => (TASKS, theme),
             Heard::Requests | Heard::Anything => (REQUESTS, ""),
         };
-        let Some(wait) = self.turn(channel, name) else { return };
+        let Some(wait) = self.turn(channel, name, apart) else {
+            return;
+        };
         let (announcer, name) = (Arc::clone(self), name.to_owned());
         tokio::spawn(async move {
             // Even a sleep of no time lasts until the timer's next tick, a millisecond.
@@ -72,14 +79,14 @@ impl Announcer {
     }
 
     /// How long to wait with the next announcement; `None` if one is waiting already, which will do for this one too.
-    fn turn(&self, channel: &'static str, name: &str) -> Option<Duration> {
+    fn turn(&self, channel: &'static str, name: &str, apart: Duration) -> Option<Duration> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let last = sent.get(&(channel, name.to_owned())).copied();
         if last.is_some_and(|last| last > now) {
             return None;
         }
-        let next = last.map_or(now, |last| now.max(last + APART));
+        let next = last.map_or(now, |last| now.max(last + apart));
         sent.insert((channel, name.to_owned()), next);
         Some(next.saturating_duration_since(now))
     }

@@ -108,8 +108,8 @@ impl Postgres {
 impl Wake for Postgres {
     const HEARS_OTHERS: bool = true;
 
-    fn announce(&self, what: Heard<'_>) {
-        self.announcer.announce(what);
+    fn announce(&self, what: Heard<'_>, count: usize) {
+        self.announcer.announce(what, count);
     }
 
     async fn listen(&self, heard: impl Fn(Heard<'_>)) {
