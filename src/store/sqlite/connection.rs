@@ -239,7 +239,7 @@ mod tests {
         work.await.expect("is done");
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn pieces_are_done_in_their_order_and_others_have_their_turn_between_them() {
         let (shared, done) = (shared().await, Arc::default());
         let held = shared.lease().await;
@@ -261,7 +261,7 @@ mod tests {
         assert!(done.is_sorted(), "{done:?}");
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_begun() {
         let (shared, done) = (shared().await, Arc::default());
         let held = shared.lease().await;
