@@ -158,6 +158,22 @@ pub(crate) struct NewTaskRow {
     pub(super) unique_key: Option<String>,
 }
 
+/// A statement that adds one task, with the parameters that each of them begins with.
+macro_rules! adding {
+    ($sql:expr, $row:expr) => {{
+        let row: &$crate::store::rows::NewTaskRow = $row;
+        $crate::store::prepared::prepared($sql)
+            .bind::<diesel::sql_types::Text, _>(&row.system_name)
+            .bind::<diesel::sql_types::Text, _>(&row.service_name)
+            .bind::<diesel::sql_types::Text, _>(&row.method_name)
+            .bind::<diesel::sql_types::Text, _>(&row.task_name)
+            .bind::<diesel::sql_types::Text, _>(&row.arg)
+            .bind::<diesel::sql_types::Integer, _>(row.max_retry_time)
+            .bind::<diesel::sql_types::Timestamp, _>(row.create_time)
+    }};
+}
+pub(super) use adding;
+
 impl NewTaskRow {
     /// The row of a task that has passed its check.
     pub(crate) fn new(theme: &str, task: NewTask, now: DateTime<Utc>) -> Self {

@@ -17,7 +17,8 @@ use crate::{
         parts::runs_of,
         prepared::{Prepared, prepared},
         rows::{
-            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive,
+            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding,
+            key_is_elusive,
         },
     },
 };
@@ -215,14 +216,7 @@ pub(super) async fn insert_claimed(
     row: &NewTaskRow,
     mark: &ClaimMark,
 ) -> QueryResult<(i64, i64)> {
-    prepared(INSERT_CLAIMED)
-        .bind::<Text, _>(&row.system_name)
-        .bind::<Text, _>(&row.service_name)
-        .bind::<Text, _>(&row.method_name)
-        .bind::<Text, _>(&row.task_name)
-        .bind::<Text, _>(&row.arg)
-        .bind::<Integer, _>(row.max_retry_time)
-        .bind::<Timestamp, _>(row.create_time)
+    adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
@@ -285,14 +279,7 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
 }
 
 async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
-    prepared(INSERT_KEYED)
-        .bind::<Text, _>(&row.system_name)
-        .bind::<Text, _>(&row.service_name)
-        .bind::<Text, _>(&row.method_name)
-        .bind::<Text, _>(&row.task_name)
-        .bind::<Text, _>(&row.arg)
-        .bind::<Integer, _>(row.max_retry_time)
-        .bind::<Timestamp, _>(row.create_time)
+    adding!(INSERT_KEYED, row)
         .bind::<Timestamp, _>(row.create_time)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<Timestamp>, _>(row.run_at)

@@ -15,7 +15,8 @@ use crate::{
         parts::{parts, runs_of},
         prepared::prepared,
         rows::{
-            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive,
+            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding,
+            key_is_elusive,
         },
     },
 };
@@ -199,14 +200,7 @@ pub(super) async fn insert_claimed(
     row: &NewTaskRow,
     mark: &ClaimMark,
 ) -> QueryResult<(i64, i64)> {
-    prepared(INSERT_CLAIMED)
-        .bind::<Text, _>(&row.system_name)
-        .bind::<Text, _>(&row.service_name)
-        .bind::<Text, _>(&row.method_name)
-        .bind::<Text, _>(&row.task_name)
-        .bind::<Text, _>(&row.arg)
-        .bind::<Integer, _>(row.max_retry_time)
-        .bind::<Timestamp, _>(row.create_time)
+    adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
@@ -267,14 +261,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
 
 async fn insert_one(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let inserted: Option<i64> = prepared(INSERT_ONE)
-            .bind::<Text, _>(&row.system_name)
-            .bind::<Text, _>(&row.service_name)
-            .bind::<Text, _>(&row.method_name)
-            .bind::<Text, _>(&row.task_name)
-            .bind::<Text, _>(&row.arg)
-            .bind::<Integer, _>(row.max_retry_time)
-            .bind::<Timestamp, _>(row.create_time)
+        let inserted: Option<i64> = adding!(INSERT_ONE, row)
             .bind::<Integer, _>(row.priority)
             .bind::<Nullable<Timestamp>, _>(row.run_at)
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)

@@ -14,7 +14,9 @@ use crate::{
         bulk::{Bulk, Parameters, bulks},
         parts::runs_of,
         prepared::{Prepared, prepared},
-        rows::{ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, key_is_elusive},
+        rows::{
+            ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
+        },
     },
 };
 
@@ -153,14 +155,7 @@ pub(super) fn insert_claimed(
     row: &NewTaskRow,
     mark: &ClaimMark,
 ) -> QueryResult<(i64, i64)> {
-    prepared(INSERT_CLAIMED)
-        .bind::<Text, _>(&row.system_name)
-        .bind::<Text, _>(&row.service_name)
-        .bind::<Text, _>(&row.method_name)
-        .bind::<Text, _>(&row.task_name)
-        .bind::<Text, _>(&row.arg)
-        .bind::<Integer, _>(row.max_retry_time)
-        .bind::<Timestamp, _>(row.create_time)
+    adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
@@ -216,14 +211,7 @@ fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Ad
 }
 
 fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<i64>> {
-    prepared(INSERT_KEYED)
-        .bind::<Text, _>(&row.system_name)
-        .bind::<Text, _>(&row.service_name)
-        .bind::<Text, _>(&row.method_name)
-        .bind::<Text, _>(&row.task_name)
-        .bind::<Text, _>(&row.arg)
-        .bind::<Integer, _>(row.max_retry_time)
-        .bind::<Timestamp, _>(row.create_time)
+    adding!(INSERT_KEYED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<Timestamp>, _>(row.run_at)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
