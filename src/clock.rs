@@ -123,8 +123,13 @@ impl Clock {
 
     /// Ends when this clock has moved on by `duration` from the moment of this call.
     pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        self.sleep_until(self.elapsed().saturating_add(duration))
+    }
+
+    /// Ends when [`elapsed`](Self::elapsed) has come to `until`, at once if it has. Whoever waits for a moment that it knows from
+    /// an earlier reading must wait by this: a manual clock may have moved since, and never move again.
+    pub fn sleep_until(&self, until: Duration) -> impl Future<Output = ()> + use<> {
         let source = self.0.clone();
-        let until = self.elapsed().saturating_add(duration);
         async move {
             match source {
                 Source::System(system) => {
@@ -193,6 +198,14 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance(Duration::from_secs(1));
         assert_eq!(sleeper.await.expect("joins").timestamp(), 60);
+    }
+
+    #[actix_rt::test]
+    async fn a_moment_that_is_past_is_not_waited_for() {
+        let clock = Clock::manual(DateTime::<Utc>::UNIX_EPOCH);
+        let read = clock.elapsed();
+        clock.advance(Duration::from_secs(60));
+        clock.sleep_until(read + Duration::from_secs(60)).await;
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
         },
         Either::Right((CancelReason::Timeout, _)) => timed_out(run.timeout()),
         Either::Right((reason, answer)) => {
-            let grace = pin!(theme.clock.sleep(theme.options.cancel_grace));
+            let grace = pin!(theme.clock.sleep_until(run.end_of_grace()));
             match select(answer, grace).await {
                 Either::Left((answer, _)) => told_to_stop(reason, classify(answer)),
                 Either::Right(_) => cut_off(reason, run.timeout()),

@@ -107,6 +107,12 @@ impl Run {
         }
     }
 
+    /// The reading of the clock at which a handler that was told to stop is dropped.
+    pub(super) fn end_of_grace(&self) -> Duration {
+        let told = self.stage().told.unwrap_or_else(|| self.theme.clock.elapsed());
+        told.saturating_add(self.theme.options.cancel_grace)
+    }
+
     /// The limit of this run.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.task.timeout.or(self.theme.options.timeout)

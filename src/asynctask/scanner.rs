@@ -28,8 +28,11 @@ use crate::{
 /// Ids remembered at most while the pool is full. More are found by the scan like any other task.
 const MAX_QUICK: usize = 1_000;
 
-/// Between a look and the next one, at least.
+/// Between a look and the next one, at least, if nobody rings.
 const BREATH: Duration = Duration::from_millis(1);
+
+/// Until the next look where others hold locks on what is due.
+const LOCKED: Duration = Duration::from_millis(100);
 
 /// Claims the due tasks of one theme for its pool.
 pub(super) struct ScannerActor {
@@ -87,6 +90,16 @@ struct Scan {
     term: Term,
     /// `None`: the pool had no room. It rings the wake when it has.
     claimed: Option<Result<Claimed, StoreError>>,
+}
+
+/// When to look again, if nobody rings before.
+enum Next {
+    /// Now.
+    Look,
+    /// When the theme's clock has come to this reading.
+    At(Duration),
+    /// After so much real time: what is waited for does not go by the theme's clock, which may be one that stands still.
+    After(Duration),
 }
 
 impl ScannerActor {
@@ -149,18 +162,19 @@ impl ScannerActor {
         let next = match scan.claimed {
             Some(Ok(claimed)) => {
                 let next = self.claimed(claimed, scan.limit, scan.term);
-                if next.is_some() {
+                if matches!(next, Next::At(_)) {
                     self.wake.settle(look);
                 }
                 next
             }
             Some(Err(error)) => {
                 self.want_again(scan.first);
-                Some(self.failed(&error))
+                Next::After(self.failed(&error))
             }
             None => {
                 self.want_again(scan.first);
-                Some(self.theme.options.scan_interval)
+                let now = self.theme.clock.elapsed();
+                Next::At(now.saturating_add(self.theme.options.scan_interval))
             }
         };
         if self.gate.stopping {
@@ -168,8 +182,9 @@ impl ScannerActor {
             return;
         }
         match next {
-            None => self.scan(ctx),
-            Some(wait) => self.sleep(wait, ctx),
+            Next::Look => self.scan(ctx),
+            Next::At(reading) => self.sleep(self.theme.clock.sleep_until(reading), ctx),
+            Next::After(wait) => self.sleep(actix_rt::time::sleep(wait), ctx),
         }
     }
 
@@ -178,8 +193,8 @@ impl ScannerActor {
         self.quick.truncate(MAX_QUICK);
     }
 
-    /// Hands a claim to the pool; answers how long to sleep, `None` for not at all.
-    fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Option<Duration> {
+    /// Hands a claim to the pool. What was due is taken if the answer is a reading of the clock.
+    fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
         self.scans += 1;
         if self.backoff.succeeded() {
             log::info!("theme {}: the database answers again", self.theme.name);
@@ -196,13 +211,22 @@ impl ScannerActor {
                 let most = options.task_id_chan_length.max(options.scan_task_num);
                 self.batch = (self.batch * 2).min(most);
             }
-            return None;
+            return Next::Look;
         }
         self.batch = options.scan_task_num;
-        let now = self.theme.clock.now();
-        let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
+        if claimed.passed_over {
+            return Next::After(LOCKED);
+        }
         let interval = self.idle_interval();
-        Some(until_due.map_or(interval, |due| due.min(interval)))
+        // The reading first: if the clock moves in between, the look comes early, not never.
+        let clock = &self.theme.clock;
+        let (reading, now) = (clock.elapsed(), clock.now());
+        let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
+        match until_due.map_or(interval, |due| due.min(interval)) {
+            // Due since the look, or within a breath: no busy loop.
+            wait if wait < BREATH => Next::After(BREATH),
+            wait => Next::At(reading.saturating_add(wait)),
+        }
     }
 
     /// Where other processes are not heard, what they add is looked for: soon after there was work, and ever less often while
@@ -228,16 +252,12 @@ impl ScannerActor {
         wait
     }
 
-    fn sleep(&mut self, wait: Duration, ctx: &mut Context<Self>) {
-        let (clock, wake) = (self.theme.clock.clone(), Arc::clone(&self.wake));
+    fn sleep(&mut self, rest: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
+        let wake = Arc::clone(&self.wake);
         let slept = async move {
-            // Due since the look, or within a breath: no busy loop, and no clock that might stand still.
-            if wait < BREATH {
-                return actix_rt::time::sleep(BREATH).await;
-            }
             tokio::select! {
                 () = wake.rings() => {}
-                () = clock.sleep(wait) => {}
+                () = rest => {}
             }
         };
         self.timer = Some(ctx.spawn(slept.into_actor(self).map(|(), scanner, ctx| {

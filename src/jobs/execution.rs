@@ -49,7 +49,7 @@ async fn attempt(run: &JobRun, ctx: &TaskContext) -> Verdict {
             Verdict::TimedOut
         }
         Either::Right((Either::Right((why, _)), answer)) => {
-            let grace = pin!(run.shared.clock.sleep(run.grace()));
+            let grace = pin!(run.shared.clock.sleep_until(run.end_of_grace()));
             match select(answer, grace).await {
                 Either::Left((verdict @ Verdict::Succeeded(_), _)) => verdict,
                 _ => Verdict::Stopped(why),
@@ -114,10 +114,11 @@ impl Verdict {
 }
 
 impl JobRun {
-    /// A request cannot be told anything: it is dropped at once.
-    fn grace(&self) -> std::time::Duration {
+    /// The reading of the clock at which a handler that was told to stop is dropped. A request cannot be told anything: it is
+    /// dropped at once.
+    fn end_of_grace(&self) -> std::time::Duration {
         match self.orders.target {
-            Target::Service { .. } => self.shared.cancel_grace,
+            Target::Service { .. } => self.told_at().saturating_add(self.shared.cancel_grace),
             Target::Hook(_) => std::time::Duration::ZERO,
         }
     }

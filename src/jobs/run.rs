@@ -231,6 +231,12 @@ impl JobRun {
         self.stage().told.as_ref().map(|(why, _)| why.clone())
     }
 
+    /// The reading of the clock when it was told to stop; now, if it was not.
+    pub(super) fn told_at(&self) -> Duration {
+        let told = self.stage().told.as_ref().map(|(_, at)| *at);
+        told.unwrap_or_else(|| self.shared.clock.elapsed())
+    }
+
     /// The end of a run whose own thread should have ended it long ago, because it ran out of time or was told to stop.
     pub(super) fn overdue(&self, patience: Duration) -> Option<Verdict> {
         let stage = self.stage();

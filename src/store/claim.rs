@@ -32,6 +32,8 @@ pub struct Claimed {
     pub tasks: Vec<ClaimedTask>,
     /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
     pub next_due: Option<DateTime<Utc>>,
+    /// Whether due tasks were passed over because somebody else holds locks on them.
+    pub passed_over: bool,
 }
 
 impl Store {

@@ -17,10 +17,6 @@ const DEFAULT_MAX_RETRY: i32 = 3;
 /// How many scheduled tasks one claim moves to the due ones at most, so that its transaction stays short.
 pub(super) const PROMOTED_AT_ONCE: i64 = 1_000;
 
-/// When to look again for due tasks that were all locked by somebody else at the moment.
-#[cfg(feature = "_server")]
-pub(super) const LOCKED: chrono::TimeDelta = chrono::TimeDelta::milliseconds(100);
-
 /// How often a unique key may be found taken by a task that is not there a moment later.
 pub(super) const TRIES_OF_A_KEY: usize = 20;
 

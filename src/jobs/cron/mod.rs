@@ -128,24 +128,26 @@ impl CronActor {
 
     // ---- ticking ----
 
-    /// Waits for the next whole second of the wall clock, which is asked anew each time: no drift adds up.
-    fn wait_for_tick(&self, ctx: &mut Context<Self>) {
-        let into_second = Duration::from_nanos(u64::from(self.now().timestamp_subsec_nanos()) % 1_000_000_000);
+    /// Waits for the next whole second of the wall clock after `now`, which stood at this reading of the clock. It is asked
+    /// anew each time: no drift adds up.
+    fn wait_for_tick(&self, reading: Duration, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        let into_second = Duration::from_nanos(u64::from(now.timestamp_subsec_nanos()) % 1_000_000_000);
         let wait = Duration::from_secs(1).saturating_sub(into_second);
-        let tick = self.shared.clock.sleep(wait).into_actor(self);
-        ctx.spawn(tick.map(|(), cron, ctx| cron.tick(ctx)));
+        let tick = self.shared.clock.sleep_until(reading.saturating_add(wait));
+        ctx.spawn(tick.into_actor(self).map(|(), cron, ctx| cron.tick(ctx)));
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.counts.ticks += 1;
-        let now = self.now();
+        // The reading first: if the clock moves in between, the next tick comes early, not never.
+        let (reading, now) = (self.shared.clock.elapsed(), self.now());
         if self.last_tick.is_some_and(|last| now < last - SET_BACK) {
             log::warn!("the clock was set back: jobs are scheduled anew from {now}");
             self.timetable.restart(now);
         }
         self.last_tick = Some(now);
         self.claim_due(ctx);
-        self.wait_for_tick(ctx);
+        self.wait_for_tick(reading, now, ctx);
     }
 
     // ---- claiming ----
@@ -225,7 +227,7 @@ impl Actor for CronActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.load(ctx);
-        self.wait_for_tick(ctx);
+        self.wait_for_tick(self.shared.clock.elapsed(), self.now(), ctx);
         ctx.run_interval(LOOK, Self::look);
         ctx.run_interval(LOOK_AFTER_RUNS, |cron, _| cron.look_after_runs());
     }

@@ -71,8 +71,8 @@ impl Mysql {
         let peek = on_server!(lease, |conn| tasks::peek(conn, &claim).await)?;
         if !peek.has_work(mark.now) {
             return Ok(Claimed {
-                tasks: Vec::new(),
                 next_due: peek.next_due(),
+                ..Claimed::default()
             });
         }
         Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, &mark).await)?)

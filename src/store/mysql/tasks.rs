@@ -17,8 +17,7 @@ use crate::{
         parts::runs_of,
         prepared::{Prepared, prepared},
         rows::{
-            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding,
-            key_is_elusive,
+            ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
     },
 };
@@ -104,12 +103,8 @@ pub(super) async fn claim(
     mark: &ClaimMark,
 ) -> QueryResult<Claimed> {
     let now = mark.now;
-    let mut next_due = peek.next_due();
-    // What is promoted now is claimed now; the next look tells what comes after it. What somebody else holds waits for the
-    // scan interval.
-    if peek.has_come(now) && promote(conn, claim, now).await? == 0 {
-        next_due = None;
-    }
+    // What is promoted now is claimed now; the next look tells what comes after it.
+    let mut passed_over = peek.has_come(now) && promote(conn, claim, now).await? == 0;
     let mut rows: Vec<ClaimedRow> = Vec::new();
     for id in claim.first.iter().take(claim.limit) {
         rows.extend(pick(conn, PICK_ONE, claim, *id).await?);
@@ -123,9 +118,7 @@ pub(super) async fn claim(
         rows.extend(due.into_iter().filter(|row| !wanted.contains(&row.id())));
         rows.truncate(claim.limit);
     }
-    if rows.is_empty() && peek.due != 0 {
-        next_due = Some(now.and_utc() + LOCKED);
-    }
+    passed_over |= rows.is_empty() && peek.due != 0;
     if !rows.is_empty() {
         prepared(CLAIM)
             .bind::<Text, _>(ids(rows.iter().map(ClaimedRow::id)))
@@ -138,7 +131,8 @@ pub(super) async fn claim(
     }
     Ok(Claimed {
         tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
-        next_due,
+        next_due: peek.next_due(),
+        passed_over,
     })
 }
 

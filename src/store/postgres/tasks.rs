@@ -15,8 +15,7 @@ use crate::{
         parts::{parts, runs_of},
         prepared::prepared,
         rows::{
-            ClaimMark, ClaimedColumns, ClaimedRow, LOCKED, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding,
-            key_is_elusive,
+            ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
     },
 };
@@ -88,19 +87,16 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, mark: &Cl
     if !peek.may_claim {
         return Ok(Claimed::default());
     }
-    let mut next_due = peek.next_due.map(|at| at.and_utc());
     let has_come = peek.next_due.is_some_and(|at| at <= now);
-    // What is promoted now is claimed now; the next look tells what comes after it. What somebody else holds waits for the
-    // scan interval.
-    if has_come && promote(conn, claim, now).await? == 0 {
-        next_due = None;
-    }
+    let next_due = peek.next_due.map(|at| at.and_utc());
     if !peek.due && !has_come {
         return Ok(Claimed {
-            tasks: Vec::new(),
             next_due,
+            ..Claimed::default()
         });
     }
+    // What is promoted now is claimed now; the next look tells what comes after it.
+    let mut passed_over = has_come && promote(conn, claim, now).await? == 0;
     let mut rows: Vec<ClaimedRow> = Vec::new();
     if !claim.first.is_empty() {
         let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
@@ -127,12 +123,11 @@ pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, mark: &Cl
             .await?;
         rows.extend(due);
     }
-    if rows.is_empty() && peek.due {
-        next_due = Some(now.and_utc() + LOCKED);
-    }
+    passed_over |= rows.is_empty() && peek.due;
     Ok(Claimed {
         tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
         next_due,
+        passed_over,
     })
 }
 
