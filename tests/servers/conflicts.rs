@@ -1,16 +1,18 @@
 //! Transactions that meet others.
 
 use actix_rt::task::JoinHandle;
+use chrono::TimeDelta;
 use gaia_actors::{
     Clock, Outcome,
     prelude::*,
     store::{Claim, Store},
+    testing::TestGaia,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     kinds,
-    support::{Database, Kind, THEME, task},
+    support::{Database, Kind, THEME, eventually, options, task},
 };
 
 /// A transaction of somebody else, open until it is told to commit.
@@ -104,6 +106,36 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
         assert!(store.conflicts() > 0, "{kind:?}: there was no conflict");
         let records = database.number("SELECT COUNT(*) FROM asynctask_exec_row");
         assert_eq!(records, 2);
+        gaia.stop().await.expect("stops");
+    }
+}
+
+/// Nobody tells when a lock is let go, and the clock of the theme may stand still: the scanner looks again by itself.
+#[actix_rt::test]
+async fn due_tasks_that_somebody_has_locked_run_soon_after() {
+    for kind in kinds() {
+        let database = Database::of_kind(kind);
+        let builder = Gaia::builder().scheduler(options()).handler(
+            "Demo",
+            "Noop",
+            async_fn(async |_, _: serde_json::Value| Ok::<_, TaskError>(())),
+        );
+        let gaia = TestGaia::start_on(database.url(), builder).await.expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
+        demo.pause().await.expect("pauses");
+        demo.add_task(task("Noop")).await.expect("is added");
+        let later = task("Noop").run_at(gaia.now() + TimeDelta::minutes(1));
+        demo.add_task(later).await.expect("is added");
+        let holder = Holder::of(&database, "SELECT id FROM asynctasks FOR UPDATE").await;
+        gaia.advance(std::time::Duration::from_secs(60));
+        demo.resume().await.expect("resumes");
+        let scans = demo.status().await.expect("answers").scans;
+        eventually("looks in vain", async || {
+            (demo.status().await.expect("answers").scans >= scans + 2).then_some(())
+        })
+        .await;
+        holder.release().await;
+        assert_eq!(gaia.drain(THEME).await[&TaskStatus::Success], 2, "{kind:?}");
         gaia.stop().await.expect("stops");
     }
 }
