@@ -25,12 +25,11 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
     let ours = async |place: &Place| in_process(place, options).await;
     let bare = async |place: &Place| singles(place, options.pickups).await;
     let times = turns(database, options, ours, bare).await?;
-    let ratio = |ours: &[f64], bare: &[f64]| median(ours) / median(bare);
-    add(report, "pickup", kind, &times, |quantile, ours, bare| {
+    add(report, "pickup", kind, &times, |quantile, ours, ratio| {
         match (kind, quantile) {
             (Kind::Sqlite, "p50") => Aim::Below(1.0).of_median(ours, "ms"),
             (Kind::Sqlite, "p99") => Aim::Below(5.0).of_median(ours, "ms"),
-            (Kind::Postgres, "p50") => Aim::Below(2.0).verdict(ratio(ours, bare), "of bare"),
+            (Kind::Postgres, "p50") => Aim::Below(2.0).verdict(ratio, "of bare"),
             _ => String::new(),
         }
     })
@@ -54,17 +53,19 @@ fn add(
     case: &str,
     kind: Kind,
     (ours, bare): &(Vec<Quantiles>, Vec<Quantiles>),
-    note: impl Fn(&str, &[f64], &[f64]) -> String,
+    note: impl Fn(&str, &[f64], f64) -> String,
 ) -> Result<()> {
     for (at, (quantile, _)) in QUANTILES.into_iter().enumerate() {
         let (ours, bare) = (each(ours, at), each(bare, at));
-        // A pickup has a durable insert in it.
-        let note = match median(&ours) < median(&bare) * (1.0 - NOISE) {
-            true => DOUBTFUL.to_owned(),
-            false => note(quantile, &ours, &bare),
-        };
         let case = format!("{case} {quantile}");
-        report.add(figure(&case, kind, OURS, "ms").beside(&ours, &bare).note(note))?;
+        let figure_of_ours = figure(&case, kind, OURS, "ms").beside(&ours, &bare);
+        let ratio = figure_of_ours.ratio.unwrap_or_default();
+        // A pickup has a durable insert in it.
+        let note = match ratio < 1.0 - NOISE {
+            true => DOUBTFUL.to_owned(),
+            false => note(quantile, &ours, ratio),
+        };
+        report.add(figure_of_ours.note(note))?;
         report.add(figure(&case, kind, BARE, "ms").of(&bare).note("one durable insert"))?;
     }
     Ok(())

@@ -124,6 +124,7 @@ where
         + HasSqlType<Timestamp>
         + HasSqlType<Nullable<Timestamp>>
         + HasSqlType<Nullable<BigInt>>,
+    str: ToSql<Text, DB>,
     String: ToSql<Text, DB>,
     i32: ToSql<Integer, DB>,
     chrono::NaiveDateTime: ToSql<Timestamp, DB>,
@@ -134,7 +135,7 @@ where
         let is_plain = self.is_plain();
         for (at, row) in self.rows.iter().enumerate() {
             if at < self.common() {
-                out.push_bind_param_value_only::<Text, _>(&row.system_name)?;
+                out.push_bind_param_value_only::<Text, _>(&*row.system_name)?;
                 out.push_bind_param_value_only::<Timestamp, _>(&row.create_time)?;
                 #[cfg(feature = "mysql")]
                 if self.parameters == Parameters::Positional {
@@ -164,7 +165,7 @@ mod tests {
 
     fn rows(priorities: impl Iterator<Item = i32>) -> Vec<NewTaskRow> {
         let now = chrono::Utc::now();
-        let row = |priority| NewTaskRow::new("demo", NewTask::new("A", "b").priority(priority), now);
+        let row = |priority| NewTaskRow::new(&"demo".into(), NewTask::new("A", "b").priority(priority), now);
         priorities.map(row).collect()
     }
 

@@ -140,7 +140,7 @@ impl From<RecordRow> for ExecRecord {
 /// A task to add, with the status Wait.
 #[derive(Debug)]
 pub(crate) struct NewTaskRow {
-    pub(super) system_name: String,
+    pub(super) system_name: Arc<str>,
     pub(super) service_name: String,
     pub(super) method_name: String,
     pub(super) task_name: String,
@@ -159,7 +159,7 @@ macro_rules! adding {
     ($sql:expr, $row:expr) => {{
         let row: &$crate::store::rows::NewTaskRow = $row;
         $crate::store::prepared::prepared($sql)
-            .bind::<diesel::sql_types::Text, _>(&row.system_name)
+            .bind::<diesel::sql_types::Text, _>(&*row.system_name)
             .bind::<diesel::sql_types::Text, _>(&row.service_name)
             .bind::<diesel::sql_types::Text, _>(&row.method_name)
             .bind::<diesel::sql_types::Text, _>(&row.task_name)
@@ -172,10 +172,10 @@ pub(super) use adding;
 
 impl NewTaskRow {
     /// The row of a task that has passed its check.
-    pub(crate) fn new(theme: &str, task: NewTask, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(theme: &Arc<str>, task: NewTask, now: DateTime<Utc>) -> Self {
         let as_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self {
-            system_name: theme.to_owned(),
+            system_name: Arc::clone(theme),
             service_name: task.service,
             method_name: task.method,
             task_name: task.name,

@@ -6,7 +6,7 @@ use gaia_actors::{
     store::{Claim, Store},
 };
 
-use crate::support::{Database, Kind, THEME, eventually, task};
+use crate::support::{Database, Kind, THEME, ended, eventually, options, task};
 
 const TASKS: usize = 3_000;
 
@@ -62,4 +62,49 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
         "{by_state} by the index over running tasks, {by_key} by key"
     );
     gaia.stop().await.expect("stops");
+}
+
+/// What the server is told for one statement must not stay for the next one, on the same connection: plans of inserts may be kept,
+/// others never; a claim's commit may be late, others not.
+#[actix_rt::test]
+async fn settings_of_one_statement_are_not_those_of_the_next() {
+    let database = Database::of_kind(Kind::Postgres);
+    let url = database.url_with("pool_size=1");
+    let builder = Gaia::builder().database(url).scheduler(options());
+    let handler = async_fn(async |_, _: serde_json::Value| Ok::<_, TaskError>(()));
+    let gaia = builder.handler("Demo", "Noop", handler).start().await.expect("starts");
+    database.execute(
+        "CREATE TABLE seen (op TEXT, status TEXT, plans TEXT, commits TEXT); \
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF NEW.service_name = 'Bad' THEN RAISE check_violation; END IF; \
+           INSERT INTO seen VALUES (TG_OP, NEW.task_status, current_setting('plan_cache_mode'), \
+             current_setting('synchronous_commit')); \
+           RETURN NEW; END $$; \
+         CREATE TRIGGER see BEFORE INSERT OR UPDATE ON asynctasks FOR EACH ROW EXECUTE FUNCTION see()",
+    );
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    for _ in 0..10 {
+        // Claimed by its insert, claimed by the scanner, and refused.
+        let id = demo.add_task(task("Noop")).await.expect("is added").id;
+        ended(&demo, id).await;
+        let added = demo.add_tasks(vec![task("Noop"); 20]).await.expect("are added");
+        for added in added {
+            ended(&demo, added.id).await;
+        }
+        demo.add_task(NewTask::new("Bad", "Noop"))
+            .await
+            .expect_err("is refused");
+        let bad = vec![NewTask::new("Bad", "Noop"); 2];
+        demo.add_tasks(bad).await.expect_err("are refused");
+    }
+    gaia.stop().await.expect("stops");
+    let seen = |which: &str| database.number(&format!("SELECT COUNT(*) AS number FROM seen WHERE {which}"));
+    assert!(seen("op = 'INSERT' AND plans = 'auto'") > 0);
+    assert!(seen("op = 'UPDATE' AND status = 'Running' AND commits = 'off'") > 0);
+    assert!(seen("op = 'UPDATE' AND status = 'Success'") > 0);
+    assert_eq!(seen("op = 'UPDATE' AND plans <> 'force_custom_plan'"), 0);
+    assert_eq!(
+        seen("NOT (op = 'UPDATE' AND status = 'Running') AND commits <> 'on'"),
+        0
+    );
 }

@@ -92,7 +92,7 @@ impl Mysql {
         Ok(on_server!(lease, |conn| tasks::insert_claimed(conn, &row, &mark).await)?)
     }
 
-    pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {
+    pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease().await?;
         if tasks::is_one_statement(&rows) {
             return Ok(on_server!(lease, |conn| tasks::insert(conn, &rows).await)?);

@@ -219,7 +219,7 @@ pub(super) async fn insert_claimed(
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&mark.run)
         .bind::<Text, _>(&*mark.node)
-        .bind::<Text, _>(&row.system_name)
+        .bind::<Text, _>(&*row.system_name)
         .execute(conn)
         .await?;
     prepared(INSERTED).columns::<(BigInt, BigInt)>().get_result(conn).await
@@ -258,7 +258,7 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
             added => return added,
         }
         let holder: Option<i64> = prepared(HOLDER_OF_KEY)
-            .bind::<Text, _>(&row.system_name)
+            .bind::<Text, _>(&*row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
             .columns::<BigInt>()
             .get_result(conn)

@@ -14,9 +14,15 @@ use crate::store::{
     url::{DatabaseUrl, ServerUrl, TlsMode},
 };
 
-/// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it. Statements stay
-/// prepared, their plans do not: one that was made for an empty table would read all of it when there are a million rows.
-const SESSION: &str = "SET lock_timeout = '5s'; SET plan_cache_mode = force_custom_plan";
+/// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it.
+const SHORT_WAITS: &str = "SET lock_timeout = '5s'";
+
+/// Statements stay prepared, their plans do not: one that was made for an empty table would read all of it when there are a
+/// million rows.
+pub(super) const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
+
+/// The server's own choice, which is to keep a plan that is no worse than those that were made anew.
+pub(super) const KEEP_PLANS: &str = "SET plan_cache_mode = auto";
 
 /// Everything that is needed for one more connection.
 #[derive(Clone)]
@@ -83,7 +89,7 @@ impl Connect for Connector {
 
     async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
         let mut conn = self.patient().await?;
-        conn.batch_execute(SESSION)
+        conn.batch_execute(&[SHORT_WAITS, PLAN_ANEW].join("; "))
             .await
             .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(conn)

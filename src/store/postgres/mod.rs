@@ -11,7 +11,9 @@ mod tls;
 
 use std::sync::Arc;
 
+use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::future::join3;
 
 use super::{
     Claim, Claimed, StoreError,
@@ -87,14 +89,16 @@ impl Postgres {
         mark: Arc<ClaimMark>,
     ) -> Result<(i64, i64), StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| tasks::insert_claimed(conn, &row, &mark).await)?)
+        Ok(on_server!(lease, |conn| {
+            with_kept_plan(conn, tasks::insert_claimed(conn, &row, &mark)).await
+        })?)
     }
 
-    pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {
+    pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(on_server!(lease, |conn| {
             if tasks::is_one_statement(&rows) {
-                return tasks::insert(conn, &rows).await;
+                return with_kept_plan(conn, tasks::insert(conn, &rows)).await;
             }
             conn.batch_execute("BEGIN").await?;
             let added = tasks::insert(conn, &rows).await;
@@ -103,6 +107,22 @@ impl Postgres {
             added
         })?)
     }
+}
+
+/// Runs a statement that inserts with a plan that the server may keep: there is one way only to do it, and to plan it takes as
+/// long as to do it. The settings around it are sent with it, so that all is answered in one round trip.
+async fn with_kept_plan<T>(
+    mut conn: &AsyncPgConnection,
+    statement: impl Future<Output = QueryResult<T>>,
+) -> QueryResult<T> {
+    let mut same = conn;
+    let keep = conn.batch_execute(connect::KEEP_PLANS);
+    let plan_anew = same.batch_execute(connect::PLAN_ANEW);
+    // All of them, whatever one says: what is sent is done.
+    let (kept, done, planned_anew) = join3(keep, statement, plan_anew).await;
+    let done = done?;
+    kept.and(planned_anew)?;
+    Ok(done)
 }
 
 impl Wake for Postgres {

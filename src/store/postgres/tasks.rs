@@ -191,7 +191,7 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
 
 /// The id and the lease token, which is 0 if it was not claimed.
 pub(super) async fn insert_claimed(
-    conn: &mut AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     row: &NewTaskRow,
     mark: &ClaimMark,
 ) -> QueryResult<(i64, i64)> {
@@ -203,11 +203,11 @@ pub(super) async fn insert_claimed(
         .bind::<Text, _>(&*mark.node)
         .bind::<Text, _>(&mark.run)
         .columns::<(BigInt, BigInt)>()
-        .get_result(conn)
+        .get_result(&mut conn)
         .await
 }
 
-pub(super) async fn insert(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+pub(super) async fn insert(conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
         // A single one needs no lists, which take longer to plan.
@@ -224,13 +224,13 @@ pub(super) async fn insert(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) ->
     Ok(added)
 }
 
-async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
         rows.iter().map(column).collect()
     }
     let is_plain = rows.iter().all(NewTaskRow::is_plain);
     let plain = prepared(if is_plain { INSERT_PLAIN } else { INSERT_MANY })
-        .bind::<Text, _>(&rows[0].system_name)
+        .bind::<Text, _>(&*rows[0].system_name)
         .bind::<Timestamp, _>(rows[0].create_time)
         .bind::<Array<Text>, _>(all(rows, |row| row.service_name.as_str()))
         .bind::<Array<Text>, _>(all(rows, |row| row.method_name.as_str()))
@@ -238,7 +238,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
         .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
         .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time));
     let mut ids: Vec<i64> = if is_plain {
-        plain.columns::<BigInt>().load(conn).await?
+        plain.columns::<BigInt>().load(&mut conn).await?
     } else {
         plain
             .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
@@ -246,7 +246,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
             .columns::<BigInt>()
-            .load(conn)
+            .load(&mut conn)
             .await?
     };
     // `RETURNING` promises no order, but a later row has a greater id.
@@ -254,7 +254,7 @@ async fn insert_many(conn: &mut AsyncPgConnection, rows: &[NewTaskRow]) -> Query
     Ok(ids.into_iter().map(AddedTask::new).collect())
 }
 
-async fn insert_one(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+async fn insert_one(mut conn: &AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
         let inserted: Option<i64> = adding!(INSERT_ONE, row)
             .bind::<Integer, _>(row.priority)
@@ -263,17 +263,17 @@ async fn insert_one(conn: &mut AsyncPgConnection, row: &NewTaskRow) -> QueryResu
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
             .columns::<BigInt>()
-            .get_result(conn)
+            .get_result(&mut conn)
             .await
             .optional()?;
         if let Some(id) = inserted {
             return Ok(AddedTask::new(id));
         }
         let holder: Option<i64> = prepared(HOLDER_OF_KEY)
-            .bind::<Text, _>(&row.system_name)
+            .bind::<Text, _>(&*row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
             .columns::<BigInt>()
-            .get_result(conn)
+            .get_result(&mut conn)
             .await
             .optional()?;
         if let Some(holder) = holder {

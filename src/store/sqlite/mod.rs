@@ -120,7 +120,7 @@ impl Sqlite {
         self.transaction(move |conn| runs::write(conn, &writes)).await
     }
 
-    pub(super) async fn add(&self, rows: Arc<[NewTaskRow]>) -> Result<Vec<AddedTask>, StoreError> {
+    pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         self.transaction(move |conn| tasks::insert(conn, &rows)).await
     }
 

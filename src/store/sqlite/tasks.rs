@@ -197,7 +197,7 @@ fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Ad
             return Ok(AddedTask::new(id));
         }
         let holder: Option<i64> = prepared(HOLDER_OF_KEY)
-            .bind::<Text, _>(&row.system_name)
+            .bind::<Text, _>(&*row.system_name)
             .bind::<Nullable<Text>, _>(&row.unique_key)
             .columns::<BigInt>()
             .get_result(conn)
