@@ -15,7 +15,7 @@ use crate::{
     insert::singles,
     ours::{self, noop},
     place::Place,
-    report::{Report, median},
+    report::Report,
 };
 
 /// A turn between two processes ends after this time at the latest: without a word from the database, one looks every 100 ms.
