@@ -1,11 +1,12 @@
-//! Whether a long history, or a long backlog, slows a drain down, and how much memory the draining process needs.
+//! Whether a long history, or a long backlog, slows a drain down, ours and that of the bare loop, and how much memory our draining
+//! process needs.
 
 use crate::{
     Options, THEME,
     bare::Bare,
     child::{Child, Drained, Role},
     database::{Kind, Plain, Result},
-    figures::{Aim, OURS, figure},
+    figures::{Aim, BARE, OURS, figure, rate},
     place::{Place, on_fresh},
     report::{Figure, Report},
     rows::{add_finished, add_waiting},
@@ -54,52 +55,64 @@ async fn wait(plain: &mut Plain, kind: Kind, count: usize) -> Result<()> {
     add_waiting(plain, kind, &theme(), "NULL", count).await
 }
 
+/// What the rounds on one database gave.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<Drained>,
+    /// Tasks a second of the bare loop.
+    bare: Vec<f64>,
+}
+
+impl Rounds {
+    /// One more drain of each side.
+    async fn add(&mut self, place: &Place, options: &Options) -> Result<()> {
+        let tasks = options.tasks.unwrap_or(TASKS);
+        let mut bare = Bare::connect(place.kind, &place.url).await?;
+        bare.add(tasks).await?;
+        let child = Child::start(Role::Drain, &place.url, tasks, options.workers)?;
+        self.ours.push(child.drained().await?);
+        bare.add(tasks).await?;
+        self.bare.push(rate(tasks, bare.drain(tasks).await?));
+        Ok(())
+    }
+
+    fn rates(&self) -> Vec<f64> {
+        self.ours.iter().map(|drained| drained.rate).collect()
+    }
+
+    fn peaks(&self) -> Vec<f64> {
+        self.ours.iter().map(|drained| drained.peak).collect()
+    }
+}
+
 /// Drains as many tasks from the large database and from a new one in which `waiting` more wait.
-async fn compare(
-    database: &str,
-    large: &Place,
-    waiting: usize,
-    options: &Options,
-) -> Result<(Vec<Drained>, Vec<Drained>)> {
-    let (mut larges, mut smalls) = (Vec::new(), Vec::new());
+async fn compare(database: &str, large: &Place, waiting: usize, options: &Options) -> Result<(Rounds, Rounds)> {
+    let (mut larges, mut smalls) = (Rounds::default(), Rounds::default());
     large.settle().await?;
     for _ in 0..options.rounds {
-        larges.push(drain(large, options).await?);
+        larges.add(large, options).await?;
         let small = on_fresh(database, async |small| {
             wait(&mut small.plain().await?, small.kind, waiting).await?;
             small.settle().await?;
-            drain(small, options).await
+            smalls.add(small, options).await
         });
-        smalls.push(small.await?);
+        small.await?;
         options.bar.inc(1);
     }
     Ok((larges, smalls))
 }
 
-async fn drain(place: &Place, options: &Options) -> Result<Drained> {
-    let tasks = options.tasks.unwrap_or(TASKS);
-    Bare::connect(place.kind, &place.url).await?.add(tasks).await?;
-    Child::start(Role::Drain, &place.url, tasks, options.workers)?
-        .drained()
-        .await
-}
-
-fn add(
-    report: &mut Report,
-    kind: Kind,
-    large: &str,
-    small: &str,
-    (larges, smalls): &(Vec<Drained>, Vec<Drained>),
-) -> Result<()> {
-    let rates = |side: &[Drained]| side.iter().map(|drained| drained.rate).collect::<Vec<_>>();
-    let peaks = |side: &[Drained]| side.iter().map(|drained| drained.peak).collect::<Vec<_>>();
-    let case = |what: &str, unit| figure(&format!("scale, {what}"), kind, OURS, unit);
-    let beside: Figure = case(large, "tasks/s").beside(&rates(larges), &rates(smalls));
+fn add(report: &mut Report, kind: Kind, large: &str, small: &str, (larges, smalls): &(Rounds, Rounds)) -> Result<()> {
+    let case = |what: &str, side, unit| figure(&format!("scale, {what}"), kind, side, unit);
+    let beside: Figure = case(large, OURS, "tasks/s").beside(&larges.rates(), &smalls.rates());
     let verdict = RATE.verdict(beside.ratio.unwrap_or_default(), &format!("of {small}"));
     report.add(beside.note(verdict))?;
-    report.add(case(small, "tasks/s").of(&rates(smalls)))?;
-    let peaks = peaks(larges);
-    let memory = case(&format!("{large}, peak memory"), "MB").of(&peaks);
+    report.add(case(small, OURS, "tasks/s").of(&smalls.rates()))?;
+    let limit = case(large, BARE, "tasks/s").beside(&larges.bare, &smalls.bare);
+    report.add(limit.note(format!("of {small}")))?;
+    report.add(case(small, BARE, "tasks/s").of(&smalls.bare))?;
+    let peaks = larges.peaks();
+    let memory = case(&format!("{large}, peak memory"), OURS, "MB").of(&peaks);
     report.add(memory.note(MEMORY.of_median(&peaks, "MB")))?;
     Ok(())
 }
