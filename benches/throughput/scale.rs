@@ -64,13 +64,17 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// One more drain of each side.
-    async fn add(&mut self, place: &Place, options: &Options) -> Result<()> {
+    async fn add_ours(&mut self, place: &Place, options: &Options) -> Result<()> {
         let tasks = options.tasks.unwrap_or(TASKS);
-        let mut bare = Bare::connect(place.kind, &place.url).await?;
-        bare.add(tasks).await?;
+        Bare::connect(place.kind, &place.url).await?.add(tasks).await?;
         let child = Child::start(Role::Drain, &place.url, tasks, options.workers)?;
         self.ours.push(child.drained().await?);
+        Ok(())
+    }
+
+    async fn add_bare(&mut self, place: &Place, options: &Options) -> Result<()> {
+        let tasks = options.tasks.unwrap_or(TASKS);
+        let mut bare = Bare::connect(place.kind, &place.url).await?;
         bare.add(tasks).await?;
         self.bare.push(rate(tasks, bare.drain(tasks).await?));
         Ok(())
@@ -90,16 +94,26 @@ async fn compare(database: &str, large: &Place, waiting: usize, options: &Option
     let (mut larges, mut smalls) = (Rounds::default(), Rounds::default());
     large.settle().await?;
     for _ in 0..options.rounds {
-        larges.add(large, options).await?;
-        let small = on_fresh(database, async |small| {
-            wait(&mut small.plain().await?, small.kind, waiting).await?;
-            small.settle().await?;
-            smalls.add(small, options).await
-        });
-        small.await?;
+        larges.add_ours(large, options).await?;
+        on_fresh(database, async |place| {
+            fill(place, waiting).await?;
+            smalls.add_ours(place, options).await
+        })
+        .await?;
+        larges.add_bare(large, options).await?;
+        on_fresh(database, async |place| {
+            fill(place, waiting).await?;
+            smalls.add_bare(place, options).await
+        })
+        .await?;
         options.bar.inc(1);
     }
     Ok((larges, smalls))
+}
+
+async fn fill(small: &Place, waiting: usize) -> Result<()> {
+    wait(&mut small.plain().await?, small.kind, waiting).await?;
+    small.settle().await
 }
 
 fn add(report: &mut Report, kind: Kind, large: &str, small: &str, (larges, smalls): &(Rounds, Rounds)) -> Result<()> {
