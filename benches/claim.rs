@@ -243,7 +243,12 @@ impl Side {
     }
 
     async fn load_waiting(&mut self, theme: &str, run_at: &str, count: usize) -> Result<()> {
-        rows::add_waiting(&mut self.plain, self.kind, theme, run_at, count).await
+        let tasks = rows::Waiting {
+            theme,
+            priority: rows::TEN_PRIORITIES,
+            run_at,
+        };
+        rows::add_waiting(&mut self.plain, self.kind, &tasks, count).await
     }
 
     async fn sizes(&mut self) -> Result<String> {

@@ -7,13 +7,28 @@ const CHUNK: usize = 100_000;
 /// The history reaches so far back: not as far as what a node would delete by default.
 const HISTORY_SECONDS: f64 = 6.0 * 86_400.0;
 
-/// Tasks that wait. `theme` and `run_at` are SQL in which `n` counts the rows.
-pub(crate) async fn add_waiting(plain: &mut Plain, kind: Kind, theme: &str, run_at: &str, count: usize) -> Result<()> {
+/// A tenth of the rows has each of ten priorities.
+pub(crate) const TEN_PRIORITIES: &str = "n % 10";
+
+/// SQL in which `n` counts the rows.
+pub(crate) struct Waiting<'a> {
+    pub(crate) theme: &'a str,
+    pub(crate) priority: &'a str,
+    pub(crate) run_at: &'a str,
+}
+
+/// Tasks that wait.
+pub(crate) async fn add_waiting(plain: &mut Plain, kind: Kind, tasks: &Waiting<'_>, count: usize) -> Result<()> {
+    let Waiting {
+        theme,
+        priority,
+        run_at,
+    } = tasks;
     let columns = "system_name, service_name, method_name, task_name, arg, priority, run_at, create_time, update_time";
     let now = kind.time("0");
     let values = format!(
-        "{theme}, 'Bench', 'Noop', 'Bench.Noop', CONCAT('{{\"item\":\"tea\",\"amount\":', n, '}}'), n % 10, {run_at}, \
-         {now}, {now}"
+        "{theme}, 'Bench', 'Noop', 'Bench.Noop', CONCAT('{{\"item\":\"tea\",\"amount\":', n, '}}'), {priority}, \
+         {run_at}, {now}, {now}"
     );
     add(plain, kind, columns, &values, count).await
 }

@@ -5,11 +5,11 @@ use crate::{
     Options, THEME,
     bare::Bare,
     child::{Child, Drained, Role},
-    database::{Kind, Plain, Result},
+    database::{Kind, Result},
     figures::{Aim, BARE, OURS, figure, rate},
     place::{Place, on_fresh},
     report::{Figure, Report},
-    rows::{add_finished, add_waiting},
+    rows::{TEN_PRIORITIES, Waiting, add_finished, add_waiting},
 };
 
 /// Drained in one turn.
@@ -24,7 +24,7 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
     let history = options.history;
     let filled = on_fresh(database, async |place| {
         add_finished(&mut place.plain().await?, kind, &theme(), history).await?;
-        compare(database, place, 0, options).await
+        compare(database, place, async |_: &Place| Ok(()), options).await
     });
     add(
         report,
@@ -34,25 +34,35 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
         &filled.await?,
     )?;
 
-    let filled = on_fresh(database, async |place| {
-        wait(&mut place.plain().await?, kind, history).await?;
-        compare(database, place, SHORT.min(history), options).await
-    });
-    add(
-        report,
-        kind,
-        &format!("{history} waiting"),
-        &format!("{SHORT} waiting"),
-        &filled.await?,
-    )
+    for (of, priority) in [("", "0"), (" of ten priorities", TEN_PRIORITIES)] {
+        let short = SHORT.min(history);
+        let filled = on_fresh(database, async |place| {
+            wait(place, priority, history).await?;
+            let small = async |place: &Place| wait(place, priority, short).await;
+            compare(database, place, small, options).await
+        });
+        add(
+            report,
+            kind,
+            &format!("{history} waiting{of}"),
+            &format!("{short} waiting{of}"),
+            &filled.await?,
+        )?;
+    }
+    Ok(())
 }
 
 fn theme() -> String {
     format!("'{THEME}'")
 }
 
-async fn wait(plain: &mut Plain, kind: Kind, count: usize) -> Result<()> {
-    add_waiting(plain, kind, &theme(), "NULL", count).await
+async fn wait(place: &Place, priority: &str, count: usize) -> Result<()> {
+    let tasks = Waiting {
+        theme: &theme(),
+        priority,
+        run_at: "NULL",
+    };
+    add_waiting(&mut place.plain().await?, place.kind, &tasks, count).await
 }
 
 /// What the rounds on one database gave.
@@ -89,31 +99,35 @@ impl Rounds {
     }
 }
 
-/// Drains as many tasks from the large database and from a new one in which `waiting` more wait.
-async fn compare(database: &str, large: &Place, waiting: usize, options: &Options) -> Result<(Rounds, Rounds)> {
+/// Drains as many tasks from the large database and from new ones, which `fill` fills before.
+async fn compare(
+    database: &str,
+    large: &Place,
+    fill: impl AsyncFn(&Place) -> Result<()>,
+    options: &Options,
+) -> Result<(Rounds, Rounds)> {
     let (mut larges, mut smalls) = (Rounds::default(), Rounds::default());
     large.settle().await?;
+    let fill = async |place: &Place| {
+        fill(place).await?;
+        place.settle().await
+    };
     for _ in 0..options.rounds {
         larges.add_ours(large, options).await?;
         on_fresh(database, async |place| {
-            fill(place, waiting).await?;
+            fill(place).await?;
             smalls.add_ours(place, options).await
         })
         .await?;
         larges.add_bare(large, options).await?;
         on_fresh(database, async |place| {
-            fill(place, waiting).await?;
+            fill(place).await?;
             smalls.add_bare(place, options).await
         })
         .await?;
         options.bar.inc(1);
     }
     Ok((larges, smalls))
-}
-
-async fn fill(small: &Place, waiting: usize) -> Result<()> {
-    wait(&mut small.plain().await?, small.kind, waiting).await?;
-    small.settle().await
 }
 
 fn add(report: &mut Report, kind: Kind, large: &str, small: &str, (larges, smalls): &(Rounds, Rounds)) -> Result<()> {
