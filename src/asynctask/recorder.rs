@@ -1,8 +1,8 @@
 //! The actor that writes outcomes, many at a time.
 //!
 //! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single
-//! outcome is written at once, and under load one commit serves hundreds. A server has more than one connection: what comes in
-//! faster than one flush can write it goes by a second one beside it. While the database is away the batch is kept and tried
+//! outcome is written at once, and under load one commit serves hundreds. What comes in faster than one flush can write it goes
+//! by a second one beside it, on a connection of its own (on SQLite it waits for the first one's). While the database is away the batch is kept and tried
 //! again; the backlog is bounded by the theme's permits, so in the end the workers wait.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -27,6 +27,9 @@ use crate::{
 
 /// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
 const BATCH: usize = 1_000;
+
+/// Flushes under way at most: more would only wait for each other, or for processors.
+const FLUSHES: usize = 2;
 
 /// So many ends must wait before they have a flush of their own beside another one.
 const BESIDE: usize = 200;
@@ -140,7 +143,7 @@ impl RecorderActor {
         }
         let batch = match self.flushes {
             0 => self.take_batch(),
-            flushes if flushes < self.store.parallel_writes() && self.pending.len() >= BESIDE => self.ends(),
+            flushes if flushes < FLUSHES && self.pending.len() >= BESIDE => self.ends(),
             _ => return,
         };
         let Some(batch) = batch else {

@@ -62,12 +62,6 @@ impl Store {
         Ok(claimed)
     }
 
-    /// How many [writes](Self::write) of one recorder may be under way at once; more would only wait for each other, or for
-    /// processors.
-    pub(crate) fn parallel_writes(&self) -> usize {
-        self.db.parallel_writes()
-    }
-
     /// Writes what happened to runs: beginnings, progress, and ends, each with its execution record (unless the run was
     /// handed back before it began). A run that no longer holds its task changes nothing. An end and its record are written
     /// together; after an error the whole may be tried again.

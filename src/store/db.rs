@@ -113,16 +113,6 @@ impl Db {
         }
     }
 
-    /// How many writes can be under way at once.
-    pub(super) fn parallel_writes(&self) -> usize {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => 1,
-            #[cfg(feature = "_server")]
-            _ => 2,
-        }
-    }
-
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Lease, StoreError> {
         match self {

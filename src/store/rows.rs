@@ -375,6 +375,13 @@ pub(crate) struct Writes {
     pub(crate) progress: Vec<Progress>,
 }
 
+#[cfg(feature = "sqlite")]
+impl Writes {
+    pub(super) fn rows(&self) -> usize {
+        self.begins.len() + self.finishes.len() + self.progress.len()
+    }
+}
+
 /// What became of [`Writes`]: whether each beginning, and how each end, was written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {

@@ -84,14 +84,15 @@ macro_rules! open_by_column {
 #[cfg(feature = "mysql")]
 pub(super) use open_by_column;
 
-/// Runs such a function of `$module` in a transaction, with an input behind an `Arc`.
+/// Runs such a function of `$module` in a transaction, with an input behind an `Arc` that tells its `rows`.
 macro_rules! transact {
     ($db:expr, $module:ident, $input:expr) => {
         match $db {
             #[cfg(feature = "sqlite")]
             $crate::store::db::Db::Sqlite(db) => {
                 let input = std::sync::Arc::clone($input);
-                db.transaction(move |conn| $module::sqlite(conn, &input)).await
+                db.transaction(input.rows(), move |conn| $module::sqlite(conn, &input))
+                    .await
             }
             #[cfg(feature = "postgres")]
             $crate::store::db::Db::Postgres(db) => {

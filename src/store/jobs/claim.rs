@@ -26,6 +26,13 @@ pub(crate) struct FireClaim {
     pub(crate) fires: Vec<Fire>,
 }
 
+#[cfg(feature = "sqlite")]
+impl FireClaim {
+    pub(super) fn rows(&self) -> usize {
+        self.fires.len()
+    }
+}
+
 /// A job at one second, or now because somebody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fire {

@@ -61,6 +61,11 @@ impl Ending {
         jobs.dedup();
         Self { ends, jobs }
     }
+
+    #[cfg(feature = "sqlite")]
+    pub(super) fn rows(&self) -> usize {
+        self.ends.len() + self.jobs.len()
+    }
 }
 
 /// The jobs are locked first, as by a claim, so that no run of them begins in between. Those that others have locked are passed

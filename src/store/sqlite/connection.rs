@@ -1,7 +1,6 @@
 //! One SQLite connection that many callers take in turn.
 
 use std::{
-    collections::VecDeque,
     ops::{Deref, DerefMut},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,8 +18,9 @@ use futures_util::{
     FutureExt, TryFutureExt,
     future::{BoxFuture, Either, select},
 };
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use super::group::{Queue, Work};
 use crate::store::{
     StoreError,
     error::is_read_only,
@@ -35,15 +35,12 @@ pub(super) struct Shared {
     connection: Arc<tokio::sync::Mutex<AsyncSqlite>>,
     turns: Arc<Semaphore>,
     turn: Turn,
-    pieces: Pieces,
+    queue: Arc<Mutex<Queue>>,
+    synchronous: &'static str,
 }
 
-/// Work that waits for the connection and needs nothing but it.
-type Piece = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
-type Pieces = Arc<Mutex<VecDeque<Piece>>>;
-
-/// Pieces done in one turn at most, so that those who want the connection itself have theirs.
-const PIECES_PER_TURN: usize = 4;
+/// Groups done in one turn at most, so that those who want the connection itself have theirs.
+const GROUPS_PER_TURN: usize = 4;
 
 /// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.
 pub(in crate::store) struct Lease {
@@ -73,33 +70,27 @@ impl Shared {
             connection: Arc::new(tokio::sync::Mutex::new(connection)),
             turns: Arc::new(Semaphore::new(1)),
             turn,
-            pieces: Pieces::default(),
+            queue: Arc::default(),
+            synchronous: url.synchronous,
         })
     }
 
-    /// Does `work` on the connection, in the order in which it was asked for. Whoever has the turn does what others have asked
-    /// for meanwhile along with it: the connection goes from one piece of work to the next without waiting for their callers.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
-    ) -> QueryResult<T> {
-        let (tell, told) = oneshot::channel();
-        let piece = Box::new(move |conn: &mut SqliteConnection| {
-            // Whoever asked may have given up, before or meanwhile.
-            if !tell.is_closed() {
-                let _ = tell.send(work(conn));
-            }
-        });
-        lock(&self.pieces).push_back(piece);
-        let pieces = Arc::clone(&self.pieces);
-        let turn = async move {
+    /// Does `work` in a transaction, in the order in which it was asked for. Whoever has the turn does what others have asked
+    /// for meanwhile along with it: the connection goes from one to the next without waiting for their callers, and one commit
+    /// serves them all.
+    pub(super) async fn transaction<T: Send + 'static>(&self, work: Work<T>) -> QueryResult<T> {
+        let told = lock(&self.queue).push(work);
+        let turn = async {
             loop {
                 let mut lease = self.lease().await;
-                let pieces = Arc::clone(&pieces);
+                let (queue, synchronous) = (Arc::clone(&self.queue), self.synchronous);
                 let done = lease.spawn_blocking(move |conn| {
-                    for _ in 0..PIECES_PER_TURN {
-                        let Some(piece) = lock(&pieces).pop_front() else { break };
-                        piece(conn);
+                    for _ in 0..GROUPS_PER_TURN {
+                        let group = lock(&queue).next_group();
+                        if group.is_empty() {
+                            break;
+                        }
+                        group.run(conn, synchronous);
                     }
                     Ok(())
                 });
@@ -221,6 +212,7 @@ mod tests {
     use futures_util::future::{join, join_all, poll_immediate};
 
     use super::*;
+    use crate::store::sqlite::group::{Durability, ROWS};
 
     async fn shared() -> Shared {
         let Ok(DatabaseUrl::Sqlite(url)) = DatabaseUrl::parse("sqlite::memory:") else {
@@ -229,18 +221,28 @@ mod tests {
         Shared::open(&url).await.expect("opens")
     }
 
+    /// Work of the tests, which is to keep its number somewhere.
+    fn work<T>(rows: usize, change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static) -> Work<T> {
+        Work {
+            rows,
+            durability: Durability::Configured,
+            look: None,
+            change: Box::new(change),
+        }
+    }
+
     /// Notes its number when it is done.
     async fn piece(shared: &Shared, done: &Arc<Mutex<Vec<u32>>>, number: u32) {
         let done = Arc::clone(done);
-        let work = shared.run(move |_| {
+        let change = move |_: &mut SqliteConnection| {
             lock(&done).push(number);
             Ok(())
-        });
-        work.await.expect("is done");
+        };
+        shared.transaction(work(ROWS / 4, change)).await.expect("is done");
     }
 
     #[tokio::test]
-    async fn pieces_are_done_in_their_order_and_others_have_their_turn_between_them() {
+    async fn what_waits_is_done_in_its_order_and_others_have_their_turn_between() {
         let (shared, done) = (shared().await, Arc::default());
         let held = shared.lease().await;
         let before = join_all((0..20).map(|number| piece(&shared, &done, number)));

@@ -1,10 +1,11 @@
 //! What SQLite does in its own way.
 //!
-//! One connection writes and one reads (WAL: readers never wait for the writer). Each write runs as one piece of blocking
-//! code, transaction included, so that a dropped future can never leave a transaction open, and a batch costs one hop to
-//! the thread pool.
+//! One connection writes and one reads (WAL: readers never wait for the writer). Each transaction runs as one piece of blocking
+//! code, so that a dropped future can never leave one open, and a batch costs one hop to the thread pool. Those that wait for
+//! the connection are done together.
 
 mod connection;
+mod group;
 mod migrations;
 mod runs;
 mod tasks;
@@ -17,11 +18,12 @@ use std::{
     },
 };
 
-use diesel::{connection::SimpleConnection, prelude::*, sqlite::SqliteConnection};
+use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
 pub(super) use connection::Lease;
 use connection::Shared;
+use group::{Durability, Work};
 
 use super::{
     Claim, Claimed, StoreError,
@@ -72,12 +74,20 @@ impl Sqlite {
         self.identity.to_string()
     }
 
-    /// Runs `work` in one transaction that takes the write lock at its beginning.
+    /// Does `change`, which changes about so many rows, in a transaction that takes the write lock at its beginning, perhaps
+    /// together with others'. It may be done again.
     pub(super) async fn transaction<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        rows: usize,
+        change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        Ok(self.writer.run(|conn| conn.immediate_transaction(work)).await?)
+        let work = Work {
+            rows,
+            durability: Durability::Configured,
+            look: None,
+            change: Box::new(change),
+        };
+        Ok(self.writer.transaction(work).await?)
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
@@ -94,21 +104,21 @@ impl Sqlite {
 
     /// Looks first: an idle theme takes no lock.
     pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
-        let synchronous = self.url.synchronous;
-        let marked = Arc::clone(&mark);
-        let claimed = self.writer.run(move |conn| {
-            let look = tasks::look(conn, &claim.theme, marked.now)?;
-            let claim = |conn: &mut SqliteConnection| {
-                conn.immediate_transaction(|conn| tasks::claim_due(conn, &claim, &marked))
-            };
-            let rows = match look.due {
-                true => without_disk(conn, synchronous, claim)?,
-                false => Vec::new(),
-            };
-            // What was due until now is claimed or moved; what comes later is as it was.
-            Ok((rows, look.next_due))
-        });
-        let (rows, next_due) = claimed.await?;
+        let (theme, now, marked) = (claim.theme.clone(), mark.now, Arc::clone(&mark));
+        let work = Work {
+            rows: claim.limit,
+            durability: Durability::NoDisk,
+            look: Some(Box::new(move |conn| {
+                let look = tasks::look(conn, &theme, now)?;
+                Ok((!look.due).then(|| (Vec::new(), look.next_due)))
+            })),
+            change: Box::new(move |conn| {
+                let look = tasks::look(conn, &claim.theme, marked.now)?;
+                // What was due until now is claimed or moved; what comes later is as it was.
+                Ok((tasks::claim_due(conn, &claim, &marked)?, look.next_due))
+            }),
+        };
+        let (rows, next_due) = self.writer.transaction(work).await?;
         Ok(Claimed {
             tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
             next_due: next_due.map(|at| at.and_utc()),
@@ -117,11 +127,13 @@ impl Sqlite {
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
-        self.transaction(move |conn| runs::write(conn, &writes)).await
+        self.transaction(writes.rows(), move |conn| runs::write(conn, &writes))
+            .await
     }
 
     pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        self.transaction(move |conn| tasks::insert(conn, &rows)).await
+        self.transaction(rows.len(), move |conn| tasks::insert(conn, &rows))
+            .await
     }
 
     pub(super) async fn add_claimed(
@@ -129,7 +141,7 @@ impl Sqlite {
         row: Arc<NewTaskRow>,
         mark: Arc<ClaimMark>,
     ) -> Result<(i64, i64), StoreError> {
-        self.transaction(move |conn| tasks::insert_claimed(conn, &row, &mark))
+        self.transaction(1, move |conn| tasks::insert_claimed(conn, &row, &mark))
             .await
     }
 }
@@ -142,20 +154,6 @@ impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteCon
     }
 }
 
-/// Commits without waiting for the disk. It is for claims: if power fails, one that is lost is only made again, and what the runs
-/// of the lost one write names a log id that the row no longer has. The commit of an outcome waits, and takes with it what was
-/// committed before.
-fn without_disk<T>(
-    conn: &mut SqliteConnection,
-    synchronous: &str,
-    commit: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
-) -> QueryResult<T> {
-    conn.batch_execute("PRAGMA synchronous = NORMAL")?;
-    let committed = commit(conn);
-    conn.batch_execute(&format!("PRAGMA synchronous = {synchronous}"))?;
-    committed
-}
-
 /// The file's real path, so that two spellings of it are one database; a number of its own for each one in memory.
 fn identity(url: &SqliteUrl) -> String {
     static IN_MEMORY: AtomicU64 = AtomicU64::new(0);
@@ -165,35 +163,5 @@ fn identity(url: &SqliteUrl) -> String {
             .display()
             .to_string(),
         None => format!(":memory:{}", IN_MEMORY.fetch_add(1, Ordering::Relaxed)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(QueryableByName)]
-    struct Level {
-        #[diesel(sql_type = diesel::sql_types::Integer)]
-        synchronous: i32,
-    }
-
-    fn level(conn: &mut SqliteConnection) -> i32 {
-        let level: Level = diesel::sql_query("PRAGMA synchronous")
-            .get_result(conn)
-            .expect("is known");
-        level.synchronous
-    }
-
-    #[test]
-    fn only_the_commit_of_a_claim_does_not_wait_for_the_disk() {
-        let mut conn = SqliteConnection::establish(":memory:").expect("opens");
-        assert_eq!(without_disk(&mut conn, "FULL", |conn| Ok(level(conn))), Ok(1));
-        assert_eq!(level(&mut conn), 2);
-        let failed = without_disk(&mut conn, "FULL", |_| {
-            QueryResult::<()>::Err(diesel::result::Error::NotFound)
-        });
-        assert_eq!(failed, Err(diesel::result::Error::NotFound));
-        assert_eq!(level(&mut conn), 2);
     }
 }

@@ -83,7 +83,7 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
 macro_rules! claim_sql {
     ($which:literal) => {
         concat!(
-            "UPDATE asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = lease_token + 1, \
+            "UPDATE OR FAIL asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = lease_token + 1, \
              last_run_time = ?2, update_time = ?2, log_id = ?3 || '-' || id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
              WHERE id IN (SELECT id FROM asynctasks \
