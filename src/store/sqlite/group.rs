@@ -75,13 +75,12 @@ impl Queue {
     /// Takes the next one, and as many of those behind it as a group holds. A claim is not held up by the disk for an outcome
     /// behind it.
     pub(super) fn next_group(&mut self) -> Group {
-        let durability = self.0.front().map(|next| next.durability());
-        let (mut group, mut rows) = (Vec::new(), 0);
-        let fits = |next: &Box<dyn Waiting>, rows| rows == 0 || rows + next.rows() <= ROWS;
-        while let Some(next) = self
-            .0
-            .pop_front_if(|next| Some(next.durability()) == durability && fits(next, rows))
-        {
+        let (mut group, mut rows) = (Vec::<Box<dyn Waiting>>::new(), 0);
+        while let Some(next) = self.0.pop_front_if(|next| {
+            let joins =
+                |first: &Box<dyn Waiting>| first.durability() == next.durability() && rows + next.rows() <= ROWS;
+            !next.is_wanted() || group.first().is_none_or(joins)
+        }) {
             if next.is_wanted() {
                 rows += next.rows();
                 group.push(next);
@@ -124,7 +123,7 @@ struct Failed {
 }
 
 fn together(conn: &mut SqliteConnection, synchronous: &str, group: &mut [Box<dyn Waiting>]) -> Result<(), Failed> {
-    let waits_for_disk = group.iter().any(|one| one.durability() == Durability::Configured);
+    let durability = group.first().map(|one| one.durability());
     let mut changed = false;
     let mut change = |conn: &mut SqliteConnection| {
         conn.immediate_transaction(|conn| {
@@ -132,9 +131,9 @@ fn together(conn: &mut SqliteConnection, synchronous: &str, group: &mut [Box<dyn
             group.iter_mut().try_for_each(|one| one.change(conn))
         })
     };
-    let done = match waits_for_disk {
-        true => change(conn),
-        false => without_disk(conn, synchronous, change),
+    let done = match durability {
+        Some(Durability::NoDisk) => without_disk(conn, synchronous, change),
+        _ => change(conn),
     };
     done.map_err(|error| Failed { error, changed })
 }
@@ -150,12 +149,13 @@ fn without_disk<T>(
     committed
 }
 
-fn tell(group: Vec<Box<dyn Waiting>>, done: QueryResult<()>) {
-    let Err(error) = done else {
-        return group.into_iter().for_each(|one| one.tell(Ok(())));
-    };
+fn tell(mut group: Vec<Box<dyn Waiting>>, done: QueryResult<()>) {
+    let last = group.pop();
     for one in group {
-        one.tell(Err(same(&error)));
+        one.tell(done.as_ref().map_err(same).copied());
+    }
+    if let Some(last) = last {
+        last.tell(done);
     }
 }
 
@@ -181,9 +181,11 @@ impl<T: Send> Waiting for Asked<T> {
     }
 
     fn look(&mut self, conn: &mut SqliteConnection) -> QueryResult<bool> {
-        if let Some(look) = &self.work.look {
-            self.answer = look(conn)?;
-        }
+        // What a group that failed has answered counts for nothing.
+        self.answer = match &self.work.look {
+            Some(look) => look(conn)?,
+            None => None,
+        };
         Ok(self.answer.is_none())
     }
 
@@ -206,27 +208,192 @@ mod tests {
     use super::*;
 
     #[derive(QueryableByName)]
-    struct Level {
-        #[diesel(sql_type = diesel::sql_types::Integer)]
-        synchronous: i32,
+    struct Number {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        number: i64,
     }
 
-    fn level(conn: &mut SqliteConnection) -> i32 {
-        let level: Level = diesel::sql_query("PRAGMA synchronous")
-            .get_result(conn)
-            .expect("is known");
-        level.synchronous
+    fn number(conn: &mut SqliteConnection, sql: &str) -> QueryResult<i64> {
+        let number: Number = diesel::sql_query(format!("SELECT ({sql}) AS number")).get_result(conn)?;
+        Ok(number.number)
+    }
+
+    const NOTES: &str = "SELECT count(*) FROM notes";
+    /// 1 is NORMAL, 2 is FULL.
+    const LEVEL: &str = "SELECT synchronous FROM pragma_synchronous";
+
+    /// A file with a table, and two connections to it that wait for nobody.
+    struct File {
+        conn: SqliteConnection,
+        other: SqliteConnection,
+        _folder: tempfile::TempDir,
+    }
+
+    impl File {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("there is room");
+            let path = folder.path().join("group.db").display().to_string();
+            let connect = || {
+                let mut conn = SqliteConnection::establish(&path).expect("opens");
+                conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 0")
+                    .expect("is set");
+                conn
+            };
+            let (mut conn, other) = (connect(), connect());
+            conn.batch_execute("CREATE TABLE notes (text TEXT)").expect("is made");
+            Self {
+                conn,
+                other,
+                _folder: folder,
+            }
+        }
+
+        /// Does what waits; answers with how many groups it was.
+        fn run(&mut self, queue: &mut Queue) -> usize {
+            let mut groups = 0;
+            loop {
+                let group = queue.next_group();
+                if group.is_empty() {
+                    return groups;
+                }
+                group.run(&mut self.conn, "FULL");
+                groups += 1;
+            }
+        }
+    }
+
+    fn work<T>(
+        durability: Durability,
+        change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Work<T> {
+        Work {
+            rows: 1,
+            durability,
+            look: None,
+            change: Box::new(change),
+        }
+    }
+
+    fn note(conn: &mut SqliteConnection) -> QueryResult<()> {
+        conn.batch_execute("INSERT INTO notes VALUES ('was here')")
+    }
+
+    fn notes(conn: &mut SqliteConnection) -> QueryResult<i64> {
+        note(conn)?;
+        number(conn, NOTES)
     }
 
     #[test]
-    fn only_the_commit_of_a_claim_does_not_wait_for_the_disk() {
-        let mut conn = SqliteConnection::establish(":memory:").expect("opens");
-        assert_eq!(without_disk(&mut conn, "FULL", |conn| Ok(level(conn))), Ok(1));
-        assert_eq!(level(&mut conn), 2);
-        let failed = without_disk(&mut conn, "FULL", |_| {
-            QueryResult::<()>::Err(diesel::result::Error::NotFound)
+    fn those_who_wait_share_a_commit() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        let mut told: Vec<_> = (0..3)
+            .map(|_| queue.push(work(Durability::Configured, notes)))
+            .collect();
+        let group = queue.next_group();
+        assert_eq!(number(&mut file.other, NOTES), Ok(0));
+        group.run(&mut file.conn, "FULL");
+        assert_eq!(number(&mut file.other, NOTES), Ok(3));
+        let told = told.iter_mut().map(|told| told.try_recv().expect("is told"));
+        assert_eq!(told.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 2, 3]));
+        assert_eq!(file.run(&mut queue), 0);
+    }
+
+    #[test]
+    fn a_group_has_an_end() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        for _ in 0..3 {
+            let rows = ROWS / 2;
+            // Nobody listens: they are not done, and take no room from those who are.
+            drop(queue.push(Work {
+                rows,
+                ..work(Durability::Configured, note)
+            }));
+        }
+        let told: Vec<_> = [ROWS / 2, ROWS / 2, 1, 3 * ROWS, 1]
+            .map(|rows| {
+                queue.push(Work {
+                    rows,
+                    ..work(Durability::Configured, note)
+                })
+            })
+            .into();
+        assert_eq!(file.run(&mut queue), 4);
+        assert_eq!(number(&mut file.other, NOTES), Ok(5));
+        drop(told);
+    }
+
+    #[test]
+    fn one_that_fails_fails_alone_and_nothing_is_done_twice() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        let mut first = queue.push(work(Durability::Configured, note));
+        let mut fails = queue.push(work(Durability::Configured, |conn| {
+            note(conn)?;
+            conn.batch_execute("INSERT INTO nowhere VALUES (1)")
+        }));
+        let mut last = queue.push(work(Durability::Configured, note));
+        assert_eq!(file.run(&mut queue), 1);
+        assert_eq!(first.try_recv(), Ok(Ok(())));
+        let error = fails.try_recv().expect("is told").expect_err("fails");
+        assert!(error.to_string().contains("no such table"), "{error}");
+        assert_eq!(last.try_recv(), Ok(Ok(())));
+        assert_eq!(number(&mut file.other, NOTES), Ok(2));
+    }
+
+    #[test]
+    fn if_the_file_is_locked_all_hear_of_it_at_once() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        file.other.batch_execute("BEGIN IMMEDIATE").expect("is free");
+        let told: Vec<_> = (0..3)
+            .map(|_| {
+                queue.push(work(Durability::Configured, |_| -> QueryResult<()> {
+                    panic!("has no lock")
+                }))
+            })
+            .collect();
+        file.run(&mut queue);
+        for mut told in told {
+            let error = told.try_recv().expect("is told").expect_err("fails");
+            assert_eq!(error.to_string(), "database is locked");
+        }
+        // The connection is as good as before.
+        file.other.batch_execute("COMMIT").expect("is done");
+        let mut told = queue.push(work(Durability::Configured, notes));
+        file.run(&mut queue);
+        assert_eq!(told.try_recv(), Ok(Ok(1)));
+    }
+
+    #[test]
+    fn who_looks_and_finds_nothing_takes_no_lock() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        file.other.batch_execute("BEGIN IMMEDIATE").expect("is free");
+        let mut told = queue.push(Work {
+            look: Some(Box::new(|conn| number(conn, NOTES).map(Some))),
+            ..work(Durability::NoDisk, |_| panic!("there is nothing to change"))
         });
-        assert_eq!(failed, Err(diesel::result::Error::NotFound));
-        assert_eq!(level(&mut conn), 2);
+        file.run(&mut queue);
+        assert_eq!(told.try_recv(), Ok(Ok(0)));
+    }
+
+    #[test]
+    fn only_the_commit_of_claims_does_not_wait_for_the_disk() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        let level = |conn: &mut SqliteConnection| number(conn, LEVEL);
+        let told: Vec<_> = [
+            Durability::NoDisk,
+            Durability::NoDisk,
+            Durability::Configured,
+            Durability::NoDisk,
+        ]
+        .map(|durability| queue.push(work(durability, level)))
+        .into();
+        assert_eq!(file.run(&mut queue), 3);
+        let told = told.into_iter().map(|mut told| told.try_recv().expect("is told"));
+        assert_eq!(told.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 1, 2, 1]));
+        // One that fails leaves it as it was.
+        drop(queue.push(work(Durability::Configured, level)));
+        let mut told = queue.push(work(Durability::NoDisk, |_| QueryResult::<()>::Err(Error::NotFound)));
+        file.run(&mut queue);
+        assert_eq!(told.try_recv(), Ok(Err(Error::NotFound)));
+        assert_eq!(number(&mut file.conn, LEVEL), Ok(2));
     }
 }
