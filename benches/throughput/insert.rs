@@ -1,6 +1,8 @@
-//! Adding tasks: many at once, and one after the other.
+//! Adding tasks: many at once, one after the other, and one each by many callers.
 
 use std::time::Instant;
+
+use futures_util::future::try_join_all;
 
 use crate::{
     Options,
@@ -8,11 +10,15 @@ use crate::{
     database::{Kind, Result},
     figures::{Aim, BARE, OURS, Quantiles, Times, add_rates, each, figure, rate, turns},
     ours::{self, BULK, noop},
-    place::Place,
+    place::{Place, on_fresh},
     report::Report,
 };
 
 const AIM: Aim = Aim::AtLeast(0.9);
+/// As many as requests that a server may answer at once.
+const CALLERS: usize = 100;
+/// Tasks of each caller.
+const EACH: usize = 50;
 
 pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &mut Report) -> Result<()> {
     let tasks = options.tasks_of(kind);
@@ -30,7 +36,31 @@ pub(crate) async fn run(database: &str, kind: Kind, options: &Options, report: &
     let (ours, bare) = (medians(&ours), medians(&bare));
     report.add(figure("insert, one by one, p50", kind, OURS, "ms").beside(&ours, &bare))?;
     report.add(figure("insert, one by one, p50", kind, BARE, "ms").of(&bare))?;
+
+    let mut rates = Vec::new();
+    for _ in 0..options.rounds {
+        rates.push(on_fresh(database, by_many).await?);
+        options.bar.inc(1);
+    }
+    let case = format!("insert, one by one by {CALLERS} callers");
+    report.add(figure(&case, kind, OURS, "tasks/s").of(&rates))?;
     Ok(())
+}
+
+async fn by_many(place: &Place) -> Result<f64> {
+    let gaia = ours::idle_node(&place.url).await?;
+    let scheduler = gaia.scheduler(crate::THEME)?;
+    let caller = async || {
+        for _ in 0..EACH {
+            scheduler.add_task(noop()).await?;
+        }
+        Result::Ok(())
+    };
+    let began = Instant::now();
+    try_join_all((0..CALLERS).map(|_| caller())).await?;
+    let took = began.elapsed();
+    gaia.stop().await?;
+    Ok(rate(CALLERS * EACH, took))
 }
 
 async fn bulk_of_ours(place: &Place, tasks: usize) -> Result<f64> {
