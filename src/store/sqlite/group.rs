@@ -75,14 +75,14 @@ impl Queue {
     /// Takes the next one, and as many of those behind it as a group holds. A claim is not held up by the disk for an outcome
     /// behind it.
     pub(super) fn next_group(&mut self) -> Group {
-        let (mut group, mut rows) = (Vec::<Box<dyn Waiting>>::new(), 0);
+        let (mut group, mut rows, mut durability) = (Vec::new(), 0, None);
         while let Some(next) = self.0.pop_front_if(|next| {
-            let joins =
-                |first: &Box<dyn Waiting>| first.durability() == next.durability() && rows + next.rows() <= ROWS;
-            !next.is_wanted() || group.first().is_none_or(joins)
+            let joins = Some(next.durability()) == durability && rows + next.rows() <= ROWS;
+            group.is_empty() || joins || !next.is_wanted()
         }) {
             if next.is_wanted() {
                 rows += next.rows();
+                durability = Some(next.durability());
                 group.push(next);
             }
         }
