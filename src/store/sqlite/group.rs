@@ -1,9 +1,12 @@
 //! Group commit: the transactions that wait for the connection are done in one, and share its commit.
 //!
-//! While a group is written the next one gathers. If one of them fails, nothing of the group is kept and each is done by
-//! itself, so that it fails alone.
+//! While a group is written the next one gathers. If one of them fails, the group is undone, and those before it, itself, and
+//! those behind it are done apart: it fails alone, and what has no part in it costs one commit more.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use diesel::{
     QueryResult,
@@ -13,8 +16,8 @@ use diesel::{
 };
 use tokio::sync::oneshot;
 
-/// Rows of one group at most, so that others have the connection, and other processes the file, in between. More would gain
-/// little: a commit is a small part of the cost by then.
+/// Rows of one group at most, so that other processes have the file in between. More would gain little: a commit is a small
+/// part of the cost by then.
 pub(super) const ROWS: usize = 2_000;
 
 /// What is to be done in a transaction. It may be done again, and must not do anything but by the connection.
@@ -77,11 +80,11 @@ impl Queue {
     pub(super) fn next_group(&mut self) -> Group {
         let (mut group, mut rows, mut durability) = (Vec::new(), 0, None);
         while let Some(next) = self.0.pop_front_if(|next| {
-            let joins = Some(next.durability()) == durability && rows + next.rows() <= ROWS;
+            let joins = Some(next.durability()) == durability && next.rows().saturating_add(rows) <= ROWS;
             group.is_empty() || joins || !next.is_wanted()
         }) {
             if next.is_wanted() {
-                rows += next.rows();
+                rows = next.rows().saturating_add(rows);
                 durability = Some(next.durability());
                 group.push(next);
             }
@@ -97,55 +100,90 @@ impl Group {
 
     /// Does them, and gives each its answer. `synchronous` is what the connection is set to.
     pub(super) fn run(self, conn: &mut SqliteConnection, synchronous: &str) {
-        let Self(mut group) = self;
-        if let [alone] = &mut group[..] {
-            match alone.look(conn) {
-                Ok(true) => {}
-                looked => return tell(group, looked.map(drop)),
+        let mut group = Vec::new();
+        for mut one in self.0 {
+            match one.look(conn) {
+                Ok(true) => group.push(one),
+                looked => one.tell(looked.map(drop)),
             }
         }
-        match together(conn, synchronous, &mut group) {
-            Ok(()) => tell(group, Ok(())),
-            Err(Failed { error, changed }) if !changed || group.len() <= 1 => tell(group, Err(error)),
-            Err(_) => {
-                for alone in group {
-                    Self(vec![alone]).run(conn, synchronous);
+        let Some(first) = group.first() else { return };
+        let done = match first.durability() {
+            Durability::NoDisk => without_disk(conn, synchronous, |conn| together(conn, &mut group)),
+            Durability::Configured => together(conn, &mut group),
+        };
+        let alone = group.len() == 1;
+        match done {
+            Err(Failed::At(at, _)) if !alone => {
+                let behind = group.split_off(at + 1);
+                let failed = group.split_off(at);
+                for part in [group, failed, behind] {
+                    Self(part).run(conn, synchronous);
                 }
             }
+            Err(Failed::Commit(_)) if !alone => {
+                for one in group {
+                    Self(vec![one]).run(conn, synchronous);
+                }
+            }
+            done => tell(group, done.map_err(Error::from)),
         }
     }
 }
 
-struct Failed {
-    error: Error,
-    /// It is not for the lock that it failed, for which each would wait again.
-    changed: bool,
+enum Failed {
+    /// Nothing could be begun. Each by itself would only wait for the lock again.
+    Begin(Error),
+    /// The one at this place failed.
+    At(usize, Error),
+    Commit(Error),
 }
 
-fn together(conn: &mut SqliteConnection, synchronous: &str, group: &mut [Box<dyn Waiting>]) -> Result<(), Failed> {
-    let durability = group.first().map(|one| one.durability());
-    let mut changed = false;
-    let mut change = |conn: &mut SqliteConnection| {
-        conn.immediate_transaction(|conn| {
-            changed = true;
-            group.iter_mut().try_for_each(|one| one.change(conn))
-        })
-    };
-    let done = match durability {
-        Some(Durability::NoDisk) => without_disk(conn, synchronous, change),
-        _ => change(conn),
-    };
-    done.map_err(|error| Failed { error, changed })
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Begin(error) | Failed::At(_, error) | Failed::Commit(error) => error,
+        }
+    }
+}
+
+fn together(conn: &mut SqliteConnection, group: &mut [Box<dyn Waiting>]) -> Result<(), Failed> {
+    let (mut begun, mut failed_at) = (false, None);
+    let done = conn.immediate_transaction(|conn| {
+        begun = true;
+        for (at, one) in group.iter_mut().enumerate() {
+            // A transaction must not stay open.
+            let changed = catch_unwind(AssertUnwindSafe(|| one.change(conn)));
+            changed
+                .unwrap_or_else(|_| Err(panicked()))
+                .inspect_err(|_| failed_at = Some(at))?;
+        }
+        Ok(())
+    });
+    done.map_err(|error| match failed_at {
+        _ if !begun => Failed::Begin(error),
+        Some(at) => Failed::At(at, error),
+        None => Failed::Commit(error),
+    })
+}
+
+fn panicked() -> Error {
+    let text = "what was to be written could not be: the code that writes it panicked".to_owned();
+    Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text))
 }
 
 fn without_disk<T>(
     conn: &mut SqliteConnection,
     synchronous: &str,
-    commit: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
-) -> QueryResult<T> {
-    conn.batch_execute("PRAGMA synchronous = NORMAL")?;
+    commit: impl FnOnce(&mut SqliteConnection) -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    let set = |conn: &mut SqliteConnection, level: &str| conn.batch_execute(&format!("PRAGMA synchronous = {level}"));
+    set(conn, "NORMAL").map_err(Failed::Begin)?;
     let committed = commit(conn);
-    conn.batch_execute(&format!("PRAGMA synchronous = {synchronous}"))?;
+    // What is committed is not undone by this.
+    if let Err(error) = set(conn, synchronous) {
+        log::error!("SQLite does not take `PRAGMA synchronous = {synchronous}`: {error}");
+    }
     committed
 }
 
@@ -203,6 +241,11 @@ impl<T: Send> Waiting for Asked<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::Mutex,
+        time::{Duration, Instant},
+    };
+
     use diesel::prelude::*;
 
     use super::*;
@@ -226,6 +269,7 @@ mod tests {
     struct File {
         conn: SqliteConnection,
         other: SqliteConnection,
+        path: String,
         _folder: tempfile::TempDir,
     }
 
@@ -244,6 +288,7 @@ mod tests {
             Self {
                 conn,
                 other,
+                path,
                 _folder: folder,
             }
         }
@@ -289,13 +334,16 @@ mod tests {
         let mut told: Vec<_> = (0..3)
             .map(|_| queue.push(work(Durability::Configured, notes)))
             .collect();
-        let group = queue.next_group();
-        assert_eq!(number(&mut file.other, NOTES), Ok(0));
-        group.run(&mut file.conn, "FULL");
+        let other = Mutex::new(SqliteConnection::establish(&file.path).expect("opens"));
+        let mut seen = queue.push(work(Durability::Configured, move |conn| {
+            let others = number(&mut other.lock().expect("is free"), NOTES)?;
+            Ok((number(conn, NOTES)?, others))
+        }));
+        assert_eq!(file.run(&mut queue), 1);
+        assert_eq!(seen.try_recv(), Ok(Ok((3, 0))));
         assert_eq!(number(&mut file.other, NOTES), Ok(3));
         let told = told.iter_mut().map(|told| told.try_recv().expect("is told"));
         assert_eq!(told.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 2, 3]));
-        assert_eq!(file.run(&mut queue), 0);
     }
 
     #[test]
@@ -325,32 +373,64 @@ mod tests {
     #[test]
     fn one_that_fails_fails_alone_and_nothing_is_done_twice() {
         let (mut file, mut queue) = (File::new(), Queue::default());
-        let mut first = queue.push(work(Durability::Configured, note));
+        let mut others: Vec<_> = (0..2)
+            .map(|_| queue.push(work(Durability::Configured, notes)))
+            .collect();
         let mut fails = queue.push(work(Durability::Configured, |conn| {
             note(conn)?;
             conn.batch_execute("INSERT INTO nowhere VALUES (1)")
+        }));
+        let mut panics = queue.push(work(Durability::Configured, |conn| -> QueryResult<()> {
+            note(conn)?;
+            panic!("as it is told to")
+        }));
+        others.push(queue.push(work(Durability::Configured, notes)));
+        assert_eq!(file.run(&mut queue), 1);
+        let error = fails.try_recv().expect("is told").expect_err("fails");
+        assert!(error.to_string().contains("no such table"), "{error}");
+        let error = panics.try_recv().expect("is told").expect_err("fails");
+        assert!(error.to_string().contains("panicked"), "{error}");
+        let others = others.iter_mut().map(|told| told.try_recv().expect("is told"));
+        assert_eq!(others.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 2, 3]));
+        assert_eq!(number(&mut file.other, NOTES), Ok(3));
+    }
+
+    #[test]
+    fn a_commit_that_is_refused_is_that_of_one() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        let child = "CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)";
+        let tables = format!("PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY); {child}");
+        file.conn.batch_execute(&tables).expect("are made");
+        let mut first = queue.push(work(Durability::Configured, note));
+        let mut fails = queue.push(work(Durability::Configured, |conn| {
+            conn.batch_execute("INSERT INTO child VALUES (1)")
         }));
         let mut last = queue.push(work(Durability::Configured, note));
         assert_eq!(file.run(&mut queue), 1);
         assert_eq!(first.try_recv(), Ok(Ok(())));
         let error = fails.try_recv().expect("is told").expect_err("fails");
-        assert!(error.to_string().contains("no such table"), "{error}");
+        assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
         assert_eq!(last.try_recv(), Ok(Ok(())));
         assert_eq!(number(&mut file.other, NOTES), Ok(2));
     }
 
     #[test]
-    fn if_the_file_is_locked_all_hear_of_it_at_once() {
+    fn a_locked_file_is_waited_for_once() {
         let (mut file, mut queue) = (File::new(), Queue::default());
+        let wait = Duration::from_millis(500);
+        let timeout = format!("PRAGMA busy_timeout = {}", wait.as_millis());
+        file.conn.batch_execute(&timeout).expect("is set");
         file.other.batch_execute("BEGIN IMMEDIATE").expect("is free");
-        let told: Vec<_> = (0..3)
+        let told: Vec<_> = (0..20)
             .map(|_| {
                 queue.push(work(Durability::Configured, |_| -> QueryResult<()> {
                     panic!("has no lock")
                 }))
             })
             .collect();
+        let began = Instant::now();
         file.run(&mut queue);
+        assert!(began.elapsed() < wait * 10, "{:?}", began.elapsed());
         for mut told in told {
             let error = told.try_recv().expect("is told").expect_err("fails");
             assert_eq!(error.to_string(), "database is locked");
@@ -366,12 +446,18 @@ mod tests {
     fn who_looks_and_finds_nothing_takes_no_lock() {
         let (mut file, mut queue) = (File::new(), Queue::default());
         file.other.batch_execute("BEGIN IMMEDIATE").expect("is free");
-        let mut told = queue.push(Work {
-            look: Some(Box::new(|conn| number(conn, NOTES).map(Some))),
-            ..work(Durability::NoDisk, |_| panic!("there is nothing to change"))
-        });
-        file.run(&mut queue);
-        assert_eq!(told.try_recv(), Ok(Ok(0)));
+        let told: Vec<_> = (0..2)
+            .map(|_| {
+                queue.push(Work {
+                    look: Some(Box::new(|conn| number(conn, NOTES).map(Some))),
+                    ..work(Durability::NoDisk, |_| panic!("there is nothing to change"))
+                })
+            })
+            .collect();
+        assert_eq!(file.run(&mut queue), 1);
+        for mut told in told {
+            assert_eq!(told.try_recv(), Ok(Ok(0)));
+        }
     }
 
     #[test]
@@ -390,7 +476,6 @@ mod tests {
         let told = told.into_iter().map(|mut told| told.try_recv().expect("is told"));
         assert_eq!(told.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 1, 2, 1]));
         // One that fails leaves it as it was.
-        drop(queue.push(work(Durability::Configured, level)));
         let mut told = queue.push(work(Durability::NoDisk, |_| QueryResult::<()>::Err(Error::NotFound)));
         file.run(&mut queue);
         assert_eq!(told.try_recv(), Ok(Err(Error::NotFound)));
