@@ -1,9 +1,9 @@
 //! The actor that writes outcomes, many at a time.
 //!
 //! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single
-//! outcome is written at once, and under load one commit serves hundreds. What comes in faster than one flush can write it goes
-//! by a second one beside it, on a connection of its own (on SQLite it waits for the first one's). While the database is away the batch is kept and tried
-//! again; the backlog is bounded by the theme's permits, so in the end the workers wait.
+//! outcome is written at once, and under load one commit serves hundreds. What comes in faster than one flush can write it
+//! goes by a second one beside it; on SQLite the two may share a commit. While the database is away the batch is kept and
+//! tried again; the backlog is bounded by the theme's permits, so in the end the workers wait.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -48,6 +48,8 @@ pub(super) struct RecorderActor {
     refused: VecDeque<Batch>,
     turn_of_others: bool,
     flushes: usize,
+    /// One of the flushes under way writes progress. Another one beside it might overtake it.
+    writes_progress: bool,
     /// After a refusal nothing is tried for a while.
     waits: bool,
     backoff: Backoff,
@@ -130,6 +132,7 @@ impl RecorderActor {
             refused: VecDeque::new(),
             turn_of_others: false,
             flushes: 0,
+            writes_progress: false,
             waits: false,
             backoff: Backoff::default(),
             drained: Vec::new(),
@@ -143,7 +146,9 @@ impl RecorderActor {
         }
         let batch = match self.flushes {
             0 => self.take_batch(),
-            flushes if flushes < FLUSHES && self.pending.len() >= BESIDE => self.ends(),
+            flushes if flushes < FLUSHES && self.pending.len() >= BESIDE && self.refused.is_empty() => {
+                self.next_batch()
+            }
             _ => return,
         };
         let Some(batch) = batch else {
@@ -154,6 +159,7 @@ impl RecorderActor {
             return;
         };
         self.flushes += 1;
+        self.writes_progress |= !batch.writes.progress.is_empty();
         let (store, writes) = (self.store.clone(), Arc::clone(&batch.writes));
         let write = async move { store.write(writes).await };
         ctx.spawn(
@@ -174,16 +180,11 @@ impl RecorderActor {
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
-        let (begins, progress) = (std::mem::take(&mut self.begins), std::mem::take(&mut self.progress));
-        self.batch(begins, progress)
-    }
-
-    /// Of ends alone.
-    fn ends(&mut self) -> Option<Batch> {
-        self.batch(Vec::new(), Vec::new())
-    }
-
-    fn batch(&mut self, begins: Vec<Begins>, progress: Vec<Arc<Run>>) -> Option<Batch> {
+        let begins = std::mem::take(&mut self.begins);
+        let progress = match self.writes_progress {
+            true => Vec::new(),
+            false => std::mem::take(&mut self.progress),
+        };
         let count = self.pending.len().min(BATCH);
         let batch = Batch::new(begins, self.pending.drain(..count), progress, self.policy);
         (!batch.is_empty()).then_some(batch)
@@ -191,6 +192,9 @@ impl RecorderActor {
 
     fn flushed(&mut self, batch: Batch, written: Result<Written, StoreError>, ctx: &mut Context<Self>) {
         self.flushes -= 1;
+        if !batch.writes.progress.is_empty() {
+            self.writes_progress = false;
+        }
         match written {
             Ok(written) => {
                 if self.backoff.succeeded() {

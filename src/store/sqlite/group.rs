@@ -100,14 +100,25 @@ impl Group {
 
     /// Does them, and gives each its answer. `synchronous` is what the connection is set to.
     pub(super) fn run(self, conn: &mut SqliteConnection, synchronous: &str) {
+        // The next part is the last one.
+        let mut parts = vec![self];
+        while let Some(part) = parts.pop() {
+            parts.extend(part.try_run(conn, synchronous));
+        }
+    }
+
+    /// Answers with the parts that are to be tried apart, the last one first.
+    fn try_run(self, conn: &mut SqliteConnection, synchronous: &str) -> Vec<Self> {
         let mut group = Vec::new();
-        for mut one in self.0 {
+        for mut one in self.0.into_iter().filter(|one| one.is_wanted()) {
             match one.look(conn) {
                 Ok(true) => group.push(one),
                 looked => one.tell(looked.map(drop)),
             }
         }
-        let Some(first) = group.first() else { return };
+        let Some(first) = group.first() else {
+            return Vec::new();
+        };
         let done = match first.durability() {
             Durability::NoDisk => without_disk(conn, synchronous, |conn| together(conn, &mut group)),
             Durability::Configured => together(conn, &mut group),
@@ -117,16 +128,13 @@ impl Group {
             Err(Failed::At(at, _)) if !alone => {
                 let behind = group.split_off(at + 1);
                 let failed = group.split_off(at);
-                for part in [group, failed, behind] {
-                    Self(part).run(conn, synchronous);
-                }
+                vec![Self(behind), Self(failed), Self(group)]
             }
-            Err(Failed::Commit(_)) if !alone => {
-                for one in group {
-                    Self(vec![one]).run(conn, synchronous);
-                }
+            Err(Failed::Commit(_)) if !alone => group.into_iter().rev().map(|one| Self(vec![one])).collect(),
+            done => {
+                tell(group, done.map_err(Error::from));
+                Vec::new()
             }
-            done => tell(group, done.map_err(Error::from)),
         }
     }
 }
