@@ -212,23 +212,13 @@ mod tests {
     use futures_util::future::{join, join_all, poll_immediate};
 
     use super::*;
-    use crate::store::sqlite::group::{Durability, ROWS};
+    use crate::store::sqlite::group::ROWS;
 
     async fn shared() -> Shared {
         let Ok(DatabaseUrl::Sqlite(url)) = DatabaseUrl::parse("sqlite::memory:") else {
             panic!("it is one");
         };
         Shared::open(&url).await.expect("opens")
-    }
-
-    /// Work of the tests, which is to keep its number somewhere.
-    fn work<T>(rows: usize, change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static) -> Work<T> {
-        Work {
-            rows,
-            durability: Durability::Configured,
-            look: None,
-            change: Box::new(change),
-        }
     }
 
     /// Notes its number when it is done.
@@ -238,7 +228,7 @@ mod tests {
             lock(&done).push(number);
             Ok(())
         };
-        shared.transaction(work(ROWS / 4, change)).await.expect("is done");
+        shared.transaction(Work::new(ROWS / 4, change)).await.expect("is done");
     }
 
     #[tokio::test]

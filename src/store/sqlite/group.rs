@@ -30,6 +30,18 @@ pub(super) struct Work<T> {
     pub(super) change: Step<T>,
 }
 
+impl<T> Work<T> {
+    /// Whose commit waits for the disk.
+    pub(super) fn new(rows: usize, change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static) -> Self {
+        Self {
+            rows,
+            durability: Durability::Configured,
+            look: None,
+            change: Box::new(change),
+        }
+    }
+}
+
 pub(super) type Step<T> = Box<dyn Fn(&mut SqliteConnection) -> QueryResult<T> + Send>;
 
 /// What the commit waits for.
@@ -180,11 +192,11 @@ fn panicked() -> Error {
     Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text))
 }
 
-fn without_disk<T>(
+fn without_disk(
     conn: &mut SqliteConnection,
     synchronous: &str,
-    commit: impl FnOnce(&mut SqliteConnection) -> Result<T, Failed>,
-) -> Result<T, Failed> {
+    commit: impl FnOnce(&mut SqliteConnection) -> Result<(), Failed>,
+) -> Result<(), Failed> {
     let set = |conn: &mut SqliteConnection, level: &str| conn.batch_execute(&format!("PRAGMA synchronous = {level}"));
     set(conn, "NORMAL").map_err(Failed::Begin)?;
     let committed = commit(conn);
@@ -320,10 +332,8 @@ mod tests {
         change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Work<T> {
         Work {
-            rows: 1,
             durability,
-            look: None,
-            change: Box::new(change),
+            ..Work::new(1, change)
         }
     }
 

@@ -81,13 +81,7 @@ impl Sqlite {
         rows: usize,
         change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let work = Work {
-            rows,
-            durability: Durability::Configured,
-            look: None,
-            change: Box::new(change),
-        };
-        Ok(self.writer.transaction(work).await?)
+        Ok(self.writer.transaction(Work::new(rows, change)).await?)
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
