@@ -138,7 +138,7 @@ impl Machine {
     /// handed to that worker; if not, it waits (`false`).
     pub(super) async fn add(&self, store: &Store, row: NewTaskRow) -> Result<(AddedTask, bool), StoreError> {
         let Some(_reservation) = self.pool.send(Reserve).await.ok().flatten() else {
-            return Ok((store.add(vec![row]).await?[0], false));
+            return Ok((store.add_one(row).await?, false));
         };
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
         let (term, mark) = (self.theme.lease.term(), store.mark(&self.node));

@@ -101,7 +101,7 @@ impl Scheduler {
         let add = |store: Store| async move {
             match machine {
                 Some(machine) => machine.add(&store, row).await,
-                None => Ok((store.add(vec![row]).await?[0], false)),
+                None => Ok((store.add_one(row).await?, false)),
             }
         };
         let (added, is_claimed) = ask(&self.store, add).await?;
@@ -129,8 +129,7 @@ impl Scheduler {
     /// As for [`add_task`](Self::add_task).
     pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
         let row = self.row(task)?;
-        let added = ask(&self.store, |store| async move { store.add(vec![row]).await }).await?;
-        Ok(added[0])
+        ask(&self.store, |store| async move { store.add_one(row).await }).await
     }
 
     /// Has the workers of this process pick a task now, before others, if one is free. Does not wait, and does nothing in a

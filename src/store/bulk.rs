@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Rows of one statement.
-const SIZES: [usize; 4] = [1_000, 100, 10, 1];
+const SIZES: [usize; 7] = [1_000, 300, 100, 30, 10, 3, 1];
 
 /// What all tasks of one call have in common.
 const COMMON: [&str; 3] = ["system_name", "create_time", "update_time"];
@@ -171,10 +171,10 @@ mod tests {
 
     #[test]
     fn tasks_are_cut_into_a_few_sizes_and_kinds() {
-        let rows = rows(std::iter::repeat_n(0, 1_112).chain([7, 7, 0]));
+        let rows = rows(std::iter::repeat_n(0, 1_335).chain([7, 7, 0]));
         let bulks = bulks(&rows, Parameters::Numbered);
         let cut: Vec<_> = bulks.map(|bulk| (bulk.len(), bulk.is_plain())).collect();
-        let plain = [1_000, 100, 10, 1, 1].map(|size| (size, true));
+        let plain = [1_000, 300, 30, 3, 1, 1].map(|size| (size, true));
         assert_eq!(cut, [&plain[..], &[(1, false), (1, false), (1, true)]].concat());
     }
 

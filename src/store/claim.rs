@@ -98,8 +98,8 @@ impl Store {
 
     /// Adds tasks to a theme in one transaction: all of them or (on an error) none. They are taken to have passed their
     /// checks; [`Scheduler::add_tasks`](crate::Scheduler::add_tasks) makes them.
-    pub(crate) async fn add(&self, rows: Vec<NewTaskRow>) -> Result<Vec<AddedTask>, StoreError> {
-        let rows = Arc::new(rows);
+    pub(crate) async fn add(&self, rows: impl Into<Arc<Vec<NewTaskRow>>>) -> Result<Vec<AddedTask>, StoreError> {
+        let rows = rows.into();
         let add = || async { on_each!(&self.db, |db| db.add(Arc::clone(&rows)).await) };
         self.retrying(add).await
     }

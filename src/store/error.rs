@@ -7,7 +7,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use super::url::InvalidUrl;
 
 /// An error of the database or on the way to it. No text here ever holds a password: URLs are shown without it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The database URL cannot be used.
@@ -82,6 +82,13 @@ pub enum StoreError {
     Database(String),
 }
 
+impl StoreError {
+    /// Whether the database has refused what was asked, and nothing of it is kept; with fewer rows it may take it.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Duplicate(_) | Self::Database(_))
+    }
+}
+
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         use DatabaseErrorKind as Kind;
@@ -95,6 +102,7 @@ impl From<DieselError> for StoreError {
                     Kind::UnableToSendCommand | Kind::ClosedConnection => Self::Disconnected(text),
                     _ if is_conflict(&text) => Self::Conflict(text),
                     _ if is_read_only(&text) => Self::ReadOnly(text),
+                    _ if is_loss(&text) => Self::Disconnected(text),
                     _ => Self::Database(text),
                 }
             }
@@ -106,6 +114,21 @@ impl From<DieselError> for StoreError {
 /// SQLite has a code for it, which diesel does not pass on.
 pub(super) fn is_read_only(text: &str) -> bool {
     text.contains("readonly database")
+}
+
+/// The last words of a connection that the server or an operator ends, and what MySQL's driver says of one that is gone. They may
+/// come after a commit.
+fn is_loss(text: &str) -> bool {
+    let contained = [
+        "terminating connection",
+        "Connection was killed",
+        "Server shutdown in progress",
+    ];
+    let first = [
+        "Input/output error: ",
+        "Driver error: `Connection to the server is closed",
+    ];
+    contained.iter().any(|loss| text.contains(loss)) || first.iter().any(|loss| text.starts_with(loss))
 }
 
 /// The servers have codes for it (40P01, 55P03; 1213, 1205, 1020), which diesel-async does not pass on.

@@ -12,6 +12,7 @@ mod bulk;
 mod claim;
 mod db;
 mod error;
+mod gather;
 mod jobs;
 mod lenient;
 mod migrations;
@@ -76,6 +77,8 @@ pub struct Store {
     db: db::Db,
     clock: Clock,
     runtime: Handle,
+    /// Tasks that wait for others to be added with.
+    gather: gather::Gather,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
 }
@@ -99,6 +102,7 @@ impl Store {
             db: connected.await?,
             clock,
             runtime: Handle::current(),
+            gather: gather::Gather::default(),
             conflicts: Arc::default(),
         };
         store.follow_clock().await?;

@@ -183,6 +183,11 @@ pub(super) fn closed(reason: String) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
 }
 
+/// The error of a statement whose work is done, and may be there to stay: nobody is to take it for a refusal.
+pub(super) fn lost_answer(error: DieselError) -> DieselError {
+    closed(error.to_string())
+}
+
 /// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`].
 macro_rules! on_server {
     ($lease:expr, |$conn:ident| $query:expr) => {{

@@ -138,7 +138,7 @@ impl From<RecordRow> for ExecRecord {
 }
 
 /// A task to add, with the status Wait.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NewTaskRow {
     pub(super) system_name: Arc<str>,
     pub(super) service_name: String,

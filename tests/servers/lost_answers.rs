@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -18,35 +18,65 @@ use crate::support::{Database, Kind, PATIENCE, THEME, options};
 /// Stands between a node and its server.
 struct Proxy {
     port: u16,
-    /// So many answers that name this are swallowed, with their connections.
+    /// So many answers are swallowed, with their connections.
     lose: Arc<AtomicUsize>,
 }
 
+/// What one connection is about to lose.
+#[derive(Default)]
+struct Wire {
+    /// An answer has told of what is to be lost.
+    told: AtomicBool,
+    /// Whatever the server answers from now on is swallowed.
+    is_deaf: AtomicBool,
+}
+
 impl Proxy {
-    fn start(server: &str, name: &'static str) -> Self {
+    /// The answers that are swallowed: on PostgreSQL those that hold this name, which is of tasks, and on MySQL those to the
+    /// `COMMIT` behind one that does.
+    fn start(kind: Kind, server: &str, name: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
         let port = listener.local_addr().expect("has one").port();
         let lose = Arc::new(AtomicUsize::new(0));
         let (losing, server) = (Arc::clone(&lose), server.to_owned());
+        let commits_apart = kind != Kind::Postgres;
         // Until the process of the tests ends.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.expect("accepts");
                 let server = TcpStream::connect(&server).expect("connects");
                 let (asks, answers) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
-                let losing = Arc::clone(&losing);
-                thread::spawn(move || pass(asks, server, |_| false));
+                let (losing, wire) = (Arc::clone(&losing), Arc::new(Wire::default()));
+                let loses = move || {
+                    let take = |left: usize| left.checked_sub(1);
+                    losing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+                };
+                let (asking, loses_commit) = (Arc::clone(&wire), loses.clone());
+                thread::spawn(move || {
+                    pass(asks, server, |ask| {
+                        if holds(ask, "COMMIT") && asking.told.swap(false, Ordering::SeqCst) && loses_commit() {
+                            asking.is_deaf.store(true, Ordering::SeqCst);
+                        }
+                        false
+                    });
+                });
                 thread::spawn(move || {
                     pass(answers, client, |answer| {
-                        let names = answer.windows(name.len()).any(|part| part == name.as_bytes());
-                        let take = |left: usize| left.checked_sub(1);
-                        names && losing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+                        let names = holds(answer, name);
+                        if commits_apart && names {
+                            wire.told.store(true, Ordering::SeqCst);
+                        }
+                        wire.is_deaf.load(Ordering::SeqCst) || (!commits_apart && names && loses())
                     });
                 });
             }
         });
         Self { port, lose }
     }
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 /// Copies until one side ends, or something is not to pass.
@@ -64,16 +94,15 @@ fn pass(mut from: TcpStream, mut to: TcpStream, stops: impl Fn(&[u8]) -> bool) {
 }
 
 /// The node lives on, and nobody else may take over what it does not know it has.
-#[actix_rt::test]
-async fn tasks_of_a_claim_whose_answer_was_lost_are_run() {
-    let database = Database::of_kind(Kind::Postgres);
+async fn tasks_of_a_lost_claim_are_run(kind: Kind, lost_answers: usize) {
+    let database = Database::of_kind(kind);
     let (head, rest) = database
         .url()
         .rsplit_once('@')
         .map(|(head, rest)| (head.to_owned(), rest.to_owned()))
         .expect("has one");
     let (server, path) = rest.split_once('/').expect("has a path");
-    let proxy = Proxy::start(server, "Stray");
+    let proxy = Proxy::start(kind, server, "Stray");
     let client = database.builder().start().await.expect("starts");
     let gaia = Gaia::builder()
         .database(format!("{head}@127.0.0.1:{}/{path}", proxy.port))
@@ -83,8 +112,7 @@ async fn tasks_of_a_claim_whose_answer_was_lost_are_run() {
         .expect("starts");
     let demo = gaia.start_scheduler(options()).await.expect("starts");
 
-    // That of the claim, and that of the first look for what it took.
-    proxy.lose.store(2, Ordering::SeqCst);
+    proxy.lose.store(lost_answers, Ordering::SeqCst);
     let elsewhere = client.scheduler(THEME).expect("is a theme");
     let tasks = vec![NewTask::new("Stray", "Noop").max_retry(0); 5];
     let added = elsewhere.add_tasks(tasks).await.expect("are added");
@@ -92,10 +120,24 @@ async fn tasks_of_a_claim_whose_answer_was_lost_are_run() {
         let task = elsewhere.wait_for(task.id, PATIENCE).await.expect("comes to an end");
         assert_eq!(task.status, TaskStatus::Success);
     }
-    assert_eq!(proxy.lose.load(Ordering::SeqCst), 0, "both answers were lost");
+    assert_eq!(proxy.lose.load(Ordering::SeqCst), 0, "the answers were lost");
     // No attempt was used up.
     assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 5);
-    assert!(demo.status().await.expect("answers").database_errors >= 2);
+    let errors = demo.status().await.expect("answers").database_errors;
+    assert!(usize::try_from(errors).is_ok_and(|errors| errors >= lost_answers));
     gaia.stop().await.expect("stops");
     client.stop().await.expect("stops");
+}
+
+/// That of the claim, and that of the first look for what it took.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn on_postgresql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
+    tasks_of_a_lost_claim_are_run(Kind::Postgres, 2).await;
+}
+
+#[cfg(feature = "mysql")]
+#[actix_rt::test]
+async fn on_mysql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
+    tasks_of_a_lost_claim_are_run(Kind::Mysql, 1).await;
 }

@@ -4,12 +4,13 @@
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod access;
+#[cfg(feature = "postgres")]
+mod adding;
 mod clock;
 mod conflicts;
 #[cfg(feature = "mysql")]
 mod guide;
 mod jobs;
-#[cfg(feature = "postgres")]
 mod lost_answers;
 #[cfg(feature = "postgres")]
 mod notify;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
+mod adding;
 mod adoption;
 mod claimed_at_once;
 mod clustering;

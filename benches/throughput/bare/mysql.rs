@@ -38,7 +38,8 @@ pub(crate) struct Bare(Conn);
 impl Bare {
     pub(super) async fn connect(url: &str) -> Result<Self> {
         let session = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-        let opts = OptsBuilder::from_opts(Opts::from_url(url)?).init(vec![session]);
+        let opts = OptsBuilder::from_opts(Opts::from_url(url)?);
+        let opts = opts.prefer_socket(false).init(vec![session]);
         Ok(Self(Conn::new(opts).await?))
     }
 

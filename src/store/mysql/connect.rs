@@ -35,6 +35,9 @@ impl Connector {
             // A row that is found and not changed counts, as on the other databases.
             .client_found_rows(true)
             .tcp_keepalive(Some(30_000_u32))
+            // By itself the driver leaves a port of this machine for the socket that the server behind it names: at the end of a
+            // tunnel that is the socket of some other server.
+            .prefer_socket(false)
             .ssl_opts(tls(url));
         Ok(Self(builder.into()))
     }

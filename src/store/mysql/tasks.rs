@@ -15,6 +15,7 @@ use crate::{
         Claim, Claimed,
         bulk::{Bulk, Parameters, bulks},
         parts::runs_of,
+        pool::lost_answer,
         prepared::{Prepared, prepared},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
@@ -222,7 +223,8 @@ pub(super) async fn insert_claimed(
         .bind::<Text, _>(&*row.system_name)
         .execute(conn)
         .await?;
-    prepared(INSERTED).columns::<(BigInt, BigInt)>().get_result(conn).await
+    let inserted = prepared(INSERTED).columns::<(BigInt, BigInt)>().get_result(conn);
+    inserted.await.map_err(lost_answer)
 }
 
 pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -288,5 +290,6 @@ async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) 
 
 /// The first id that the last statement gave, and how far the next one is from it.
 async fn first_id(conn: &mut AsyncMysqlConnection) -> QueryResult<(i64, i64)> {
-    prepared(FIRST_ID).columns::<(BigInt, BigInt)>().get_result(conn).await
+    let ids = prepared(FIRST_ID).columns::<(BigInt, BigInt)>().get_result(conn);
+    ids.await.map_err(lost_answer)
 }

@@ -18,7 +18,7 @@ use futures_util::future::join3;
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    pool::{Connections, on_server},
+    pool::{Connections, lost_answer, on_server},
     rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
@@ -121,7 +121,7 @@ async fn with_kept_plan<T>(
     // All of them, whatever one says: what is sent is done.
     let (kept, done, planned_anew) = join3(keep, statement, plan_anew).await;
     let done = done?;
-    kept.and(planned_anew)?;
+    kept.and(planned_anew).map_err(lost_answer)?;
     Ok(done)
 }
 
