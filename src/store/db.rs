@@ -113,6 +113,11 @@ impl Db {
         }
     }
 
+    /// Whether tasks that are added at the same time are to share inserts. SQLite's transactions share commits as they are.
+    pub(super) fn gathers(&self) -> bool {
+        self.is_remote()
+    }
+
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Lease, StoreError> {
         match self {

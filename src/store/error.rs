@@ -83,9 +83,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database has refused what was asked, and nothing of it is kept; with fewer rows it may take it.
+    /// Whether the database has refused what was asked, so that nothing of it is kept, and it may take a part of it.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Duplicate(_) | Self::Database(_))
+        match self {
+            Self::Duplicate(_) => true,
+            Self::Database(text) => !is_interruption(text),
+            _ => false,
+        }
+    }
+
+    /// Whether nothing was asked, since there was no connection.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::NoConnection { .. })
     }
 }
 
@@ -111,24 +120,32 @@ impl From<DieselError> for StoreError {
     }
 }
 
-/// SQLite has a code for it, which diesel does not pass on.
+/// SQLite and MySQL have codes for it, which the drivers do not pass on.
 pub(super) fn is_read_only(text: &str) -> bool {
-    text.contains("readonly database")
+    text.contains("readonly database") || text.contains("-read-only option")
 }
 
-/// The last words of a connection that the server or an operator ends, and what MySQL's driver says of one that is gone. They may
-/// come after a commit.
-fn is_loss(text: &str) -> bool {
-    let contained = [
+/// The last words of a connection that the server, a proxy or an operator ends, and what MySQL's driver says of itself (of a
+/// server's error it passes on the text alone). What was asked may have been done.
+pub(super) fn is_loss(text: &str) -> bool {
+    let said_by_driver = ["Driver error: ", "Input/output error: ", "Other error: ", "URL error: "];
+    let said_by_server = [
         "terminating connection",
         "Connection was killed",
+        "Lost connection to",
         "Server shutdown in progress",
     ];
-    let first = [
-        "Input/output error: ",
-        "Driver error: `Connection to the server is closed",
-    ];
-    contained.iter().any(|loss| text.contains(loss)) || first.iter().any(|loss| text.starts_with(loss))
+    // The driver refuses it before anything is sent.
+    let is_too_large = text.to_ascii_lowercase().contains("packet too large");
+    (said_by_driver.iter().any(|first| text.starts_with(first)) && !is_too_large)
+        || said_by_server.iter().any(|first| text.starts_with(first))
+}
+
+/// Somebody's limit of time, or somebody by hand: a part would fare no better.
+fn is_interruption(text: &str) -> bool {
+    ["canceling statement due to", "Query execution was interrupted"]
+        .iter()
+        .any(|first| text.starts_with(first))
 }
 
 /// The servers have codes for it (40P01, 55P03; 1213, 1205, 1020), which diesel-async does not pass on.
@@ -140,4 +157,53 @@ pub(super) fn is_conflict(text: &str) -> bool {
         "Record has changed since last read",
     ];
     texts.iter().any(|conflict| text.contains(conflict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> StoreError {
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text.to_owned())).into()
+    }
+
+    #[test]
+    fn what_a_database_says_is_a_loss_a_conflict_or_a_refusal() {
+        let losses = [
+            "terminating connection due to administrator command",
+            "Connection was killed",
+            "Lost connection to MySQL server during query",
+            "Input/output error: Input/output error: Connection reset by peer (os error 104)",
+            "Driver error: `Connection to the server is closed.'",
+        ];
+        for text in losses {
+            assert!(matches!(of(text), StoreError::Disconnected(_)), "{text}");
+        }
+        let conflicts = [
+            "deadlock detected",
+            "Lock wait timeout exceeded; try restarting transaction",
+        ];
+        for text in conflicts {
+            assert!(matches!(of(text), StoreError::Conflict(_)), "{text}");
+        }
+        let server = "The MariaDB server is running with the --read-only option so it cannot execute this statement";
+        assert!(matches!(of(server), StoreError::ReadOnly(_)));
+        let refusals = [
+            "Input/output error: Input/output error: packet too large",
+            "no: terminating connection, says a trigger",
+        ];
+        for text in refusals {
+            assert!(of(text).is_refusal(), "{text}");
+        }
+        let interruptions = [
+            "canceling statement due to statement timeout",
+            "Query execution was interrupted",
+        ];
+        for text in interruptions {
+            assert!(
+                matches!(of(text), StoreError::Database(_)) && !of(text).is_refusal(),
+                "{text}"
+            );
+        }
+    }
 }

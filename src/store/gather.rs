@@ -1,25 +1,27 @@
 //! Tasks that many callers add one at a time share inserts: while some are under way the next ones gather.
 //!
 //! A caller that is alone waits for nobody. One whose task the database refuses is told so alone: the insert is done again in
-//! halves then.
+//! halves then. On SQLite each has its own insert, since all transactions that wait share their commit there.
 
 use std::{
     mem,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use super::{Store, StoreError, rows::NewTaskRow};
+use super::{
+    Store, StoreError, TRY_FOR,
+    parts::{self, Weighed},
+    rows::NewTaskRow,
+};
 use crate::domain::AddedTask;
 
-/// Inserts under way at once. By one the most tasks are added, but one that hangs would hold up everybody.
+/// Inserts under way at once. With one at a time the most tasks are added, but one that hangs would hold up everybody.
 const UNDER_WAY: usize = 2;
-
-/// Tasks of one insert at most.
-const ROWS: usize = 1_000;
 
 /// Cloneable handle on what waits.
 #[derive(Clone, Default)]
@@ -50,14 +52,14 @@ impl Store {
     /// Adds a task. It is taken to have passed its check.
     pub(crate) async fn add_one(&self, row: NewTaskRow) -> Result<AddedTask, StoreError> {
         // Whoever holds its unique key may have to be waited for.
-        if row.unique_key.is_some() {
+        if row.unique_key.is_some() || !self.db.gathers() {
             return Ok(self.add(vec![row]).await?[0]);
         }
         let (tell, told) = oneshot::channel();
         if let Some(group) = self.gather.ask(Asked { row, tell }) {
             self.runtime.spawn(self.clone().add_groups(group));
         }
-        let panicked = "the task could not be added: the code that adds tasks panicked";
+        let panicked = "the code that adds tasks panicked; whether the task was added is not known";
         told.await
             .unwrap_or_else(|_| Err(StoreError::Database(panicked.to_owned())))
     }
@@ -67,25 +69,38 @@ impl Store {
         let mut next = Some(group);
         while let Some(group) = next {
             // After a panic those of the group are told by their ends of the channels.
-            let _ = AssertUnwindSafe(self.add_group(group)).catch_unwind().await;
+            let added = AssertUnwindSafe(self.add_group(group)).catch_unwind().await;
+            if let Ok(Err(unreachable)) = added {
+                self.gather.tell_all(&unreachable);
+            }
             next = self.gather.next();
         }
     }
 
-    async fn add_group(&self, group: Group) {
+    /// Answers with an error if the database cannot be reached: nobody else needs to wait for that again.
+    async fn add_group(&self, group: Group) -> Result<(), StoreError> {
+        let began = Instant::now();
         // The next part is the last one.
         let mut parts = vec![group];
         while let Some(mut part) = parts.pop() {
             let rows = Arc::new(mem::take(&mut part.rows));
             match self.add(Arc::clone(&rows)).await {
-                Err(error) if error.is_refusal() && rows.len() > 1 => {
+                Err(error) if error.is_refusal() && rows.len() > 1 && began.elapsed() < TRY_FOR => {
                     part.rows = Arc::unwrap_or_clone(rows);
                     let behind = part.split_off_half();
                     parts.extend([behind, part]);
                 }
+                Err(error) if error.is_unreachable() => {
+                    parts.push(part);
+                    for part in parts {
+                        part.tell(Err(error.clone()));
+                    }
+                    return Err(error);
+                }
                 added => part.tell(added),
             }
         }
+        Ok(())
     }
 }
 
@@ -106,6 +121,14 @@ impl Gather {
         self.waiting().next()
     }
 
+    /// Tells whoever waits.
+    fn tell_all(&self, error: &StoreError) {
+        let tasks = mem::take(&mut self.waiting().tasks);
+        for asked in tasks {
+            let _ = asked.tell.send(Err(error.clone()));
+        }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,14 +142,20 @@ impl Waiting {
             return None;
         };
         let (theme, is_plain) = (Arc::clone(&oldest.row.system_name), oldest.row.is_plain());
-        let joins = |asked: &mut Asked| asked.row.system_name == theme && asked.row.is_plain() == is_plain;
-        let (mut rows, tells): (Vec<_>, Vec<_>) = self
-            .tasks
-            .extract_if(.., joins)
-            .take(ROWS)
-            .map(|asked| (asked.row, asked.tell))
-            .unzip();
-        // They are created now: for each of them that lies between its call and the answer.
+        let (mut count, mut bytes) = (0, 0);
+        let joins = |asked: &mut Asked| {
+            let row = &asked.row;
+            let is_same = row.system_name == theme && row.is_plain() == is_plain;
+            let fits = count == 0 || (count < parts::ROWS && bytes + row.bytes() <= parts::BYTES);
+            if is_same && fits {
+                count += 1;
+                bytes += row.bytes();
+            }
+            is_same && fits
+        };
+        let group = self.tasks.extract_if(.., joins).map(|asked| (asked.row, asked.tell));
+        let (mut rows, tells): (Vec<_>, Vec<_>) = group.unzip();
+        // The time of the latest call lies between each one's own call and its answer.
         if let Some(now) = rows.iter().map(|row: &NewTaskRow| row.create_time).max() {
             for row in &mut rows {
                 row.create_time = now;
@@ -149,6 +178,7 @@ impl Group {
     fn tell(self, added: Result<Vec<AddedTask>, StoreError>) {
         match added {
             Ok(added) => {
+                debug_assert_eq!(added.len(), self.tells.len());
                 for (tell, task) in self.tells.into_iter().zip(added) {
                     let _ = tell.send(Ok(task));
                 }
@@ -214,6 +244,19 @@ mod tests {
         let groups: Vec<_> = std::iter::from_fn(|| seconds(waiting.next())).collect();
         assert_eq!(groups, [[3, 3], [4, 4], [5, 5]]);
         assert_eq!(waiting.under_way, 0);
+    }
+
+    #[test]
+    fn a_group_has_so_many_bytes() {
+        let mut waiting = Waiting::default();
+        waiting.tasks = [0; 5].map(|second| asked("demo", 0, second)).into();
+        for asked in &mut waiting.tasks {
+            asked.row.arg = " ".repeat(parts::BYTES / 2);
+        }
+        waiting.tasks[0].row.arg = " ".repeat(parts::BYTES * 2);
+        waiting.under_way = 1;
+        let groups = std::iter::from_fn(|| waiting.next()).map(|group| group.rows.len());
+        assert_eq!(groups.collect::<Vec<_>>(), [1, 2, 2]);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::rows::{Finish, NewTaskRow};
 
 /// Rows in one statement at most.
-const ROWS: usize = 1_000;
+pub(super) const ROWS: usize = 1_000;
 
 /// Bytes of text in one statement at most: servers refuse packets beyond a few times this.
-const BYTES: usize = 4 << 20;
+pub(super) const BYTES: usize = 4 << 20;
 
 /// What has texts of any size.
 pub(super) trait Weighed {

@@ -1,7 +1,8 @@
 //! Connections to a database server, pooled.
 //!
 //! A connection goes back to the pool only if its last statement came to its end: one that failed in a way that may be the
-//! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed.
+//! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed. If it was lost, the idle ones
+//! are closed with it.
 
 use std::time::Duration;
 
@@ -13,7 +14,11 @@ use diesel::{
 use diesel_async::pooled_connection::PoolableConnection;
 use futures_util::future::BoxFuture;
 
-use super::{StoreError, error::is_conflict, url::ServerUrl};
+use super::{
+    StoreError,
+    error::{is_conflict, is_loss, is_read_only},
+    url::ServerUrl,
+};
 
 /// How long a statement may take. A server that has stopped to answer without closing the connection must not hold an actor
 /// for ever; the network's own limits are a quarter of an hour.
@@ -42,7 +47,17 @@ pub(super) struct Connections<K: Connect> {
 pub(super) struct Lease<K: Connect> {
     connection: Option<Object<Maker<K>>>,
     pool: Pool<Maker<K>>,
-    sound: bool,
+    state: State,
+}
+
+/// A connection's, as far as its last statement tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sound,
+    /// It may be the reason why the statement failed or did not end.
+    Doubtful,
+    /// What has hit it may have hit the idle ones: the server was restarted, say, or takes no writes any more.
+    Lost,
 }
 
 impl<K: Connect> Manager for Maker<K> {
@@ -92,7 +107,7 @@ impl<K: Connect> Connections<K> {
         Ok(Lease {
             connection: Some(connection),
             pool: pool.clone(),
-            sound: true,
+            state: State::Sound,
         })
     }
 
@@ -134,39 +149,44 @@ fn pool<K: Connect>(url: &ServerUrl, size: usize, connector: &K) -> Result<Pool<
 impl<K: Connect> Lease<K> {
     /// The connection, for one statement or one transaction, which [`end`](Self::end) is told of. Use `on_server!`.
     pub(super) fn begin(&mut self) -> Option<&mut K::Connection> {
-        self.sound = false;
+        self.state = State::Doubtful;
         self.connection.as_deref_mut()
     }
 
     pub(super) fn end<T>(&mut self, result: &QueryResult<T>) {
-        self.sound = result.as_ref().err().is_none_or(leaves_connection_sound);
+        self.state = result.as_ref().err().map_or(State::Sound, State::after);
     }
 }
 
 impl<K: Connect> Drop for Lease<K> {
     fn drop(&mut self) {
-        if !self.sound
-            && let Some(connection) = self.connection.take()
-        {
+        if self.state == State::Sound {
+            return;
+        }
+        if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
-            // What has hit this connection may have hit the idle ones: the server was restarted, say.
+        }
+        if self.state == State::Lost {
             self.pool.retain(|_, _| false);
         }
     }
 }
 
-/// Errors that are about rows, not about the connection.
-fn leaves_connection_sound(error: &DieselError) -> bool {
-    match error {
-        DieselError::NotFound => true,
-        DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => is_conflict(info.message()),
-        DieselError::DatabaseError(kind, _) => !matches!(
-            kind,
-            DatabaseErrorKind::UnableToSendCommand
-                | DatabaseErrorKind::ClosedConnection
-                | DatabaseErrorKind::ReadOnlyTransaction
-        ),
-        _ => false,
+impl State {
+    fn after(error: &DieselError) -> Self {
+        use DatabaseErrorKind::{ClosedConnection, ReadOnlyTransaction, UnableToSendCommand, Unknown};
+        match error {
+            DieselError::DatabaseError(UnableToSendCommand | ClosedConnection | ReadOnlyTransaction, _) => Self::Lost,
+            DieselError::DatabaseError(Unknown, info) => match info.message() {
+                text if is_conflict(text) => Self::Sound,
+                text if is_loss(text) || is_read_only(text) => Self::Lost,
+                // A statement that has to be prepared anew, say.
+                _ => Self::Doubtful,
+            },
+            // They are about rows.
+            DieselError::NotFound | DieselError::DatabaseError(..) => Self::Sound,
+            _ => Self::Doubtful,
+        }
     }
 }
 
@@ -186,6 +206,15 @@ pub(super) fn closed(reason: String) -> DieselError {
 /// The error of a statement whose work is done, and may be there to stay: nobody is to take it for a refusal.
 pub(super) fn lost_answer(error: DieselError) -> DieselError {
     closed(error.to_string())
+}
+
+/// The error of the end of a transaction: it may have been made, unless others are in its way.
+pub(super) fn lost_end(error: DieselError) -> DieselError {
+    match &error {
+        DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => error,
+        DieselError::DatabaseError(_, info) if is_conflict(info.message()) => error,
+        _ => lost_answer(error),
+    }
 }
 
 /// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`].
@@ -210,7 +239,7 @@ macro_rules! in_transaction {
             $conn.batch_execute("START TRANSACTION").await?;
             let done = $work;
             let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            $conn.batch_execute(end).await?;
+            $conn.batch_execute(end).await.map_err($crate::store::pool::lost_end)?;
             done
         })
     };

@@ -14,6 +14,8 @@ const CALLERS: usize = 50;
 /// Whoever inserts into the table waits.
 const LOCK: &str = "LOCK TABLE asynctasks IN SHARE MODE";
 const WAITING: &str = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+/// Inserts of many.
+const SHARED: &str = "AND query LIKE '%unnest%'";
 
 /// Each on its own.
 fn added_by_many(demo: &Scheduler) -> JoinHandle<Vec<Result<AddedTask, Error>>> {
@@ -21,10 +23,10 @@ fn added_by_many(demo: &Scheduler) -> JoinHandle<Vec<Result<AddedTask, Error>>> 
     actix_rt::spawn(async move { join_all((0..CALLERS).map(|_| demo.add_task(task("Noop")))).await })
 }
 
-/// So many inserts are held up.
-async fn held_up(database: &Database, inserts: i64) {
+/// So many inserts of this kind are held up.
+async fn held_up(database: &Database, inserts: i64, kind: &str) {
     eventually("inserts that wait for the lock", async || {
-        let waiting = database.number(&format!("SELECT COUNT(*) {WAITING}"));
+        let waiting = database.number(&format!("SELECT COUNT(*) {WAITING} {kind}"));
         (waiting == inserts).then_some(())
     })
     .await;
@@ -37,7 +39,7 @@ async fn what_gathers_while_inserts_are_under_way_is_added_by_one() {
     let demo = gaia.scheduler(THEME).expect("is a theme");
     let holder = Holder::of(&database, LOCK).await;
     let added = added_by_many(&demo);
-    held_up(&database, 2).await;
+    held_up(&database, 2, "").await;
     holder.release().await;
     let added: Result<Vec<_>, _> = added.await.expect("joins").into_iter().collect();
     assert_eq!(added.expect("are added").len(), CALLERS);
@@ -54,9 +56,9 @@ async fn an_insert_that_loses_its_connection_is_not_made_again() {
     let demo = gaia.scheduler(THEME).expect("is a theme");
     let holder = Holder::of(&database, LOCK).await;
     let added = added_by_many(&demo);
-    for inserts in [2, 1] {
-        held_up(&database, inserts).await;
-        let ended = database.number(&format!("SELECT COUNT(pg_terminate_backend(pid)) {WAITING}"));
+    for (inserts, kind) in [(2, ""), (1, SHARED)] {
+        held_up(&database, inserts, kind).await;
+        let ended = database.number(&format!("SELECT COUNT(pg_terminate_backend(pid)) {WAITING} {kind}"));
         assert_eq!(ended, inserts);
     }
     for added in added.await.expect("joins") {
@@ -68,5 +70,46 @@ async fn an_insert_that_loses_its_connection_is_not_made_again() {
     holder.release().await;
     demo.add_task(task("Noop")).await.expect("is added");
     assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 1);
+    gaia.stop().await.expect("stops");
+}
+
+/// By a constraint that is looked at when the insert commits, after it has answered with its ids.
+#[actix_rt::test]
+async fn whoever_adds_what_cannot_be_committed_is_told() {
+    let database = Database::of_kind(Kind::Postgres);
+    let gaia = database.builder().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    database.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN RAISE EXCEPTION 'nothing is wanted'; END $$; \
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON asynctasks DEFERRABLE INITIALLY DEFERRED \
+           FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    for added in added_by_many(&demo).await.expect("joins") {
+        let told = added.expect_err("is refused").to_string();
+        assert!(told.contains("nothing is wanted"), "{told}");
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 0);
+    gaia.stop().await.expect("stops");
+}
+
+/// Nobody gets the id of somebody else's task.
+#[actix_rt::test]
+async fn a_trigger_that_leaves_out_a_task_does_not_shift_ids() {
+    let database = Database::of_kind(Kind::Postgres);
+    let gaia = database.builder().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    database.execute(
+        "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN IF NEW.arg = '7' THEN RETURN NULL; END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER leave_out BEFORE INSERT ON asynctasks FOR EACH ROW EXECUTE FUNCTION leave_out()",
+    );
+    let call = async |at: usize| {
+        if let Ok(added) = demo.add_task(task("Noop").args(&at)).await {
+            let task = demo.get_task_detail(added.id).await.expect("is there");
+            assert_eq!(task.arg, at.to_string());
+        }
+    };
+    join_all((0..CALLERS).map(call)).await;
     gaia.stop().await.expect("stops");
 }

@@ -18,7 +18,7 @@ use futures_util::future::join3;
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    pool::{Connections, lost_answer, on_server},
+    pool::{Connections, in_transaction, lost_answer, on_server},
     rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
@@ -96,16 +96,11 @@ impl Postgres {
 
     pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| {
-            if tasks::is_one_statement(&rows) {
-                return with_kept_plan(conn, tasks::insert(conn, &rows)).await;
-            }
-            conn.batch_execute("BEGIN").await?;
-            let added = tasks::insert(conn, &rows).await;
-            let end = if added.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            conn.batch_execute(end).await?;
-            added
-        })?)
+        if tasks::is_one_statement(&rows) {
+            let insert = on_server!(lease, |conn| with_kept_plan(conn, tasks::insert(conn, &rows)).await);
+            return Ok(insert?);
+        }
+        Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
     }
 }
 
@@ -120,6 +115,10 @@ async fn with_kept_plan<T>(
     let plan_anew = same.batch_execute(connect::PLAN_ANEW);
     // All of them, whatever one says: what is sent is done.
     let (kept, done, planned_anew) = join3(keep, statement, plan_anew).await;
+    if done.is_err() {
+        // A server that has ended the connection says so in its own language, and perhaps after the commit.
+        same.batch_execute(connect::PLAN_ANEW).await.map_err(lost_answer)?;
+    }
     let done = done?;
     kept.and(planned_anew).map_err(lost_answer)?;
     Ok(done)

@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::{
     OptionalExtension, QueryResult, Queryable,
     pg::Pg,
+    result::Error as DieselError,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -13,6 +14,7 @@ use crate::{
     store::{
         Claim, Claimed,
         parts::{parts, runs_of},
+        pool::closed,
         prepared::prepared,
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
@@ -189,7 +191,8 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
     rows.len() <= 1 || (rows.iter().all(|row| row.unique_key.is_none()) && parts(rows).count() == 1)
 }
 
-/// The id and the lease token, which is 0 if it was not claimed.
+/// The id and the lease token, which is 0 if it was not claimed. Read to the end, as by [`insert_one`]: the commit comes last, and
+/// may be refused.
 pub(super) async fn insert_claimed(
     mut conn: &AsyncPgConnection,
     row: &NewTaskRow,
@@ -203,8 +206,10 @@ pub(super) async fn insert_claimed(
         .bind::<Text, _>(&*mark.node)
         .bind::<Text, _>(&mark.run)
         .columns::<(BigInt, BigInt)>()
-        .get_result(&mut conn)
-        .await
+        .load(&mut conn)
+        .await?
+        .pop()
+        .ok_or(DieselError::NotFound)
 }
 
 pub(super) async fn insert(conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -249,6 +254,10 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
             .load(&mut conn)
             .await?
     };
+    if ids.len() != rows.len() {
+        let text = "fewer tasks were inserted than were to be: does a trigger of asynctasks leave some out?";
+        return Err(closed(text.to_owned()));
+    }
     // `RETURNING` promises no order, but a later row has a greater id.
     ids.sort_unstable();
     Ok(ids.into_iter().map(AddedTask::new).collect())
@@ -256,17 +265,16 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
 
 async fn insert_one(mut conn: &AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let inserted: Option<i64> = adding!(INSERT_ONE, row)
+        let mut inserted: Vec<i64> = adding!(INSERT_ONE, row)
             .bind::<Integer, _>(row.priority)
             .bind::<Nullable<Timestamp>, _>(row.run_at)
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
             .columns::<BigInt>()
-            .get_result(&mut conn)
-            .await
-            .optional()?;
-        if let Some(id) = inserted {
+            .load(&mut conn)
+            .await?;
+        if let Some(id) = inserted.pop() {
             return Ok(AddedTask::new(id));
         }
         let holder: Option<i64> = prepared(HOLDER_OF_KEY)

@@ -11,7 +11,6 @@ pub(crate) struct Ours {
     gaia: Gaia,
     client: Scheduler,
     settings: Settings,
-    is_mysql: bool,
 }
 
 impl Side for Ours {
@@ -35,7 +34,6 @@ impl Side for Ours {
             gaia,
             client,
             settings: child.settings,
-            is_mysql: child.url.starts_with("mysql:"),
         })
     }
 
@@ -52,12 +50,7 @@ impl Side for Ours {
     async fn work(&mut self) -> Result<()> {
         let options = SchedulerOptions::new(THEME);
         let options = match self.settings {
-            // MySQL takes longer for a large batch than for its parts.
-            Settings::Best if self.is_mysql => options.worker_num(300).scan_task_num(1_000).task_id_chan_length(4_000),
-            Settings::Best => options
-                .worker_num(1_000)
-                .scan_task_num(2_000)
-                .task_id_chan_length(10_000),
+            Settings::Best => options.worker_num(300).scan_task_num(1_000).task_id_chan_length(4_000),
             Settings::Defaults | Settings::Quick => options,
         };
         self.client = self.gaia.start_scheduler(options).await?;
