@@ -57,10 +57,7 @@ const fn ours(kind: Kind) -> Peer {
         done: Done::Kept("asynctasks WHERE task_status = 'Success'"),
         note: "batch ack, row kept, one record per run",
         insert: "transactions of 1000",
-        best: match kind {
-            Kind::Mysql => "300 workers, claims of 1000 to 4000",
-            Kind::Sqlite | Kind::Postgres => "1000 workers, claims of 2000 to 10,000",
-        },
+        best: "300 workers, claims of 1000 to 4000",
         defaults: "30 workers, claims of 50 to 1000",
         quick: "defaults",
     }
