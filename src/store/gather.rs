@@ -207,6 +207,12 @@ mod tests {
         Asked { row, tell }
     }
 
+    /// One who adds them asks for them.
+    fn waiting(tasks: impl Iterator<Item = Asked>) -> Waiting {
+        let tasks = tasks.collect();
+        Waiting { tasks, under_way: 1 }
+    }
+
     /// The seconds of its tasks.
     fn seconds(group: Option<Group>) -> Option<Vec<i64>> {
         let created = |row: NewTaskRow| row.create_time.and_utc().timestamp();
@@ -227,7 +233,6 @@ mod tests {
 
     #[test]
     fn a_group_is_of_one_theme_and_kind_and_the_rest_keeps_its_order() {
-        let mut waiting = Waiting::default();
         let tasks = [
             ("demo", 0),
             ("other", 0),
@@ -237,10 +242,7 @@ mod tests {
             ("demo", 9),
         ];
         let tasks = tasks.into_iter().zip(0..);
-        waiting.tasks = tasks
-            .map(|((theme, priority), second)| asked(theme, priority, second))
-            .collect();
-        waiting.under_way = 1;
+        let mut waiting = waiting(tasks.map(|((theme, priority), second)| asked(theme, priority, second)));
         let groups: Vec<_> = std::iter::from_fn(|| seconds(waiting.next())).collect();
         assert_eq!(groups, [[3, 3], [4, 4], [5, 5]]);
         assert_eq!(waiting.under_way, 0);
@@ -248,22 +250,20 @@ mod tests {
 
     #[test]
     fn a_group_has_so_many_bytes() {
-        let mut waiting = Waiting::default();
-        waiting.tasks = [0; 5].map(|second| asked("demo", 0, second)).into();
-        for asked in &mut waiting.tasks {
-            asked.row.arg = " ".repeat(parts::BYTES / 2);
-        }
-        waiting.tasks[0].row.arg = " ".repeat(parts::BYTES * 2);
-        waiting.under_way = 1;
+        let of_size = |bytes| {
+            let mut asked = asked("demo", 0, 0);
+            asked.row.arg = " ".repeat(bytes);
+            asked
+        };
+        let half = parts::BYTES / 2;
+        let mut waiting = waiting([4 * half, half, half, half, half].into_iter().map(of_size));
         let groups = std::iter::from_fn(|| waiting.next()).map(|group| group.rows.len());
         assert_eq!(groups.collect::<Vec<_>>(), [1, 2, 2]);
     }
 
     #[test]
     fn a_group_has_so_many_tasks() {
-        let mut waiting = Waiting::default();
-        waiting.tasks = (0..1_500).map(|second| asked("demo", 0, second)).collect();
-        waiting.under_way = 1;
+        let mut waiting = waiting((0..1_500).map(|second| asked("demo", 0, second)));
         let groups = std::iter::from_fn(|| waiting.next()).map(|group| (group.rows.len(), group.tells.len()));
         assert_eq!(groups.collect::<Vec<_>>(), [(1_000, 1_000), (500, 500)]);
     }

@@ -205,7 +205,10 @@ pub(super) fn closed(reason: String) -> DieselError {
 
 /// The error of a statement whose work is done, and may be there to stay: nobody is to take it for a refusal.
 pub(super) fn lost_answer(error: DieselError) -> DieselError {
-    closed(error.to_string())
+    match error {
+        DieselError::DatabaseError(_, info) => DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info),
+        other => closed(other.to_string()),
+    }
 }
 
 /// The error of the end of a transaction: it may have been made, unless others are in its way.

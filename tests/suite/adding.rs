@@ -29,7 +29,7 @@ async fn each_caller_gets_the_id_of_its_own_task() {
         let added = theme.add_task(new.args(&at)).await.expect("is added");
         let task = theme.get_task_detail(added.id).await.expect("is of this theme");
         assert_eq!(task.arg, at.to_string());
-        assert_eq!(task.priority, if at % 5 == 0 { 3 } else { 0 });
+        assert_eq!(task.priority, if at.is_multiple_of(5) { 3 } else { 0 });
         assert_eq!(task.run_at.is_some(), at % 5 == 1);
         added.id
     };
@@ -47,7 +47,7 @@ async fn whoever_adds_what_the_database_refuses_is_told_alone() {
     let demo = gaia.scheduler(THEME).expect("is a theme");
     refuse_the_unwanted(&database);
     let call = async |at: usize| {
-        let is_wanted = at % 20 != 0;
+        let is_wanted = !at.is_multiple_of(20);
         let arg = if is_wanted { "wanted" } else { UNWANTED };
         let added = demo.add_task(task("Noop").args(&arg)).await;
         if is_wanted {
