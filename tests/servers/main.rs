@@ -4,7 +4,6 @@
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod access;
-#[cfg(feature = "postgres")]
 mod adding;
 mod clock;
 mod conflicts;
