@@ -93,8 +93,13 @@ impl Scheduler {
     /// PostgreSQL those elsewhere, too; on the other databases those find it with their next scan. If one of this process is
     /// free and nothing waits, the task is Running under it from its first moment: no claim has to be made.
     ///
+    /// On the servers, tasks that many callers add at the same time share inserts. What is wrong with one of them is told to its
+    /// caller alone.
+    ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]; nothing is stored then.
+    /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]; nothing is stored then. Only after
+    /// [`StoreError::Disconnected`](crate::StoreError::Disconnected) that is not known. If the task is added again, a
+    /// [unique key](NewTask::unique_key) keeps the second one out while the first is not finished.
     pub async fn add_task(&self, task: NewTask) -> Result<AddedTask, Error> {
         let row = self.row(task)?;
         let machine = self.machines.get(&self.theme).filter(|_| row.is_free());
