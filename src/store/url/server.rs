@@ -18,6 +18,9 @@ pub(in crate::store) struct ServerUrl {
     pub(in crate::store) tls: TlsMode,
     /// Certificates of the authorities to trust, in PEM. `None`: those that browsers trust.
     pub(in crate::store) ca: Option<PathBuf>,
+    /// Whether a pooler stands between, which gives each transaction another session of the server's (`pgbouncer=true`).
+    #[allow(dead_code, reason = "not every build has a pooler to care for")]
+    pub(in crate::store) transaction_pooler: bool,
 }
 
 /// How far the connection is protected, with libpq's names.
@@ -90,6 +93,7 @@ impl ServerUrl {
             connect_timeout: Duration::from_secs(10),
             tls: allowed.default,
             ca: None,
+            transaction_pooler: false,
         };
         let mut left = Vec::new();
         for (key, value) in pairs(query) {
@@ -102,6 +106,7 @@ impl ServerUrl {
                     url.ca = Some(PathBuf::from(path.as_ref()));
                 }
                 "sslmode" => url.tls = allowed.mode(value)?,
+                "pgbouncer" => url.transaction_pooler = value.eq_ignore_ascii_case("true"),
                 key if allowed.driver.contains(&key) => left.push(format!("{key}={value}")),
                 key => return Err(allowed.unknown(key)),
             }
