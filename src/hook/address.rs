@@ -54,10 +54,14 @@ impl Kind {
         }
     }
 
-    pub(super) fn of(address: IpAddr) -> Self {
+    /// What an address is, and what the IPv4 address is to which a tunnel takes what is sent to it: the same, if it hides none.
+    pub(super) fn of(address: IpAddr) -> [Self; 2] {
         match address {
-            IpAddr::V4(address) => of_v4(address),
-            IpAddr::V6(address) => embedded(address).map_or_else(|| of_v6(address), of_v4),
+            IpAddr::V4(address) => [of_v4(address); 2],
+            IpAddr::V6(address) => {
+                let kind = embedded(address).map_or_else(|| of_v6(address), of_v4);
+                [kind, tunnelled(address).map_or(kind, of_v4)]
+            }
         }
     }
 }
@@ -102,16 +106,16 @@ fn of_v6(address: Ipv6Addr) -> Kind {
         _ if address.is_multicast() => Kind::Multicast,
         [0xfe80..=0xfebf, ..] => Kind::LinkLocal,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Kind::Private,
-        // Protocol assignments; Teredo among them, which hides an IPv4 address. Then documentation.
+        // Protocol assignments; Teredo among them, which hides an IPv4 address. Then documentation. NAT64 of a network's own
+        // (64:ff9b:1::/48, RFC 8215) is reserved, too: where the IPv4 address lies in it only that network knows.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Kind::Reserved,
         [0x2000..=0x3fff, ..] => Kind::Public,
         _ => Kind::Reserved,
     }
 }
 
-/// The IPv4 address that packets to `address` end at, if it is only a form of one.
+/// The IPv4 address that packets to `address` end at, if it is only a form of that one.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
         // :: and ::1 are themselves, not compatible forms of 0.0.0.0 and 0.0.0.1.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
@@ -125,6 +129,19 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// The IPv4 address in an ISATAP interface identifier (RFC 5214, section 6.1), which stands behind any prefix: the machine or the
+/// prefix's router unpacks the packet there. Its two upper bits say whether the address is unique, and whether it is of a group.
+fn tunnelled(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [.., 0 | 0x100 | 0x200 | 0x300, 0x5efe, high, low] => Some(join(high, low)),
+        _ => None,
+    }
+}
+
+fn join(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
+}
+
 /// Which kinds are allowed besides public ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Policy {
@@ -135,18 +152,19 @@ pub(super) struct Policy {
 
 impl Policy {
     pub(super) fn check(self, address: IpAddr) -> Result<(), Refused> {
-        let kind = Kind::of(address);
-        let allowed = match kind {
+        match Kind::of(address).into_iter().find(|kind| !self.allows(*kind)) {
+            None => Ok(()),
+            Some(kind) => Err(Refused { address, kind }),
+        }
+    }
+
+    fn allows(self, kind: Kind) -> bool {
+        match kind {
             Kind::Public => true,
             Kind::Loopback => self.loopback,
             Kind::Private => self.private,
             Kind::LinkLocal | Kind::Metadata => self.link_local,
             Kind::Unspecified | Kind::Multicast | Kind::Broadcast | Kind::Reserved => false,
-        };
-        if allowed {
-            Ok(())
-        } else {
-            Err(Refused { address, kind })
         }
     }
 }

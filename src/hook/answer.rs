@@ -12,6 +12,9 @@ use super::{HookError, wire::Seen};
 
 /// Most bytes of an unsuccessful answer's body that are kept, in an error.
 const EXCERPT_BYTES: usize = 2 << 10;
+/// What stands after a body that may have lost its end. A service that answers and closes without having read the request resets
+/// the connection, so that most often nothing is missing.
+const LOST: &str = "… [the connection was lost here: this may not be all]";
 /// Most characters of a redirect's target that are shown.
 const LOCATION_CHARS: usize = 500;
 
@@ -24,7 +27,7 @@ pub(crate) struct HookAnswer {
     pub(crate) body: String,
 }
 
-/// The answer, if it is a success and all of it came, or as much as is kept.
+/// The answer, if it is a success and all of it came that was announced, or as much as is kept.
 pub(super) async fn read(mut response: ClientResponse, seen: &Seen, limit: usize) -> Result<HookAnswer, HookError> {
     let code = response.status();
     let success = code.is_success();
@@ -54,7 +57,9 @@ enum End {
     Complete,
     /// More than the limit: no more was read.
     Limit,
-    /// The connection was lost.
+    /// The connection was lost, and the body was to last until its end: this may be all.
+    Lost,
+    /// The connection was lost before the body's end.
     CutOff,
 }
 
@@ -64,7 +69,10 @@ async fn bytes(response: &mut ClientResponse, seen: &Seen, limit: usize) -> (Vec
         return (kept, End::Complete);
     }
     while let Some(chunk) = response.next().await {
-        let Ok(chunk) = chunk else { return (kept, End::CutOff) };
+        let Ok(chunk) = chunk else {
+            let end = if seen.until_close() { End::Lost } else { End::CutOff };
+            return (kept, end);
+        };
         let room = limit - kept.len();
         kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() > room {
@@ -92,12 +100,19 @@ fn text(response: &ClientResponse, bytes: &[u8], end: End, limit: usize) -> Stri
     }
     let (text, _, _) = encoding(response).decode(bytes);
     let text = text.replace('\0', "\u{fffd}");
-    if end == End::Limit { cut(&text, limit) } else { text }
+    match end {
+        End::Limit => noted(
+            &text,
+            &format!("… [cut: only the first {limit} bytes were read]"),
+            limit,
+        ),
+        End::Lost => noted(&text, LOST, limit),
+        End::Complete | End::CutOff => text,
+    }
 }
 
-/// `text`, which is not all, with a note that says so, in `limit` bytes.
-fn cut(text: &str, limit: usize) -> String {
-    let note = format!("… [cut: only the first {limit} bytes were read]");
+/// `text`, which is or may be not all, with a note that says so, in `limit` bytes.
+fn noted(text: &str, note: &str, limit: usize) -> String {
     let kept = text.floor_char_boundary(limit.saturating_sub(note.len()));
     format!("{}{note}", &text[..kept])
 }

@@ -9,6 +9,7 @@ mod answer;
 mod client;
 mod connect;
 mod error;
+mod head;
 mod options;
 mod signature;
 mod wire;

@@ -1,11 +1,11 @@
 //! The connection as awc sees it: what the peer sends, without what awc would misread.
 //!
-//! awc 3.11 knows two rules of RFC 9112 not: an interim answer (`103 Early Hints`) is not the answer, and the body of an
-//! answer without a length lasts until the connection is closed. It takes the first for the answer and drops the second.
-//! So interim heads are left out here, and a head without a length is shown as HTTP/1.0, for which awc does read on.
-//! Nor does awc tell a body that ended from one that was cut off: here the end of the connection is noted. And it reads
-//! nothing before all is written, so that a service that refuses a large body without reading it would not be heard: here
-//! the rest of the request is dropped as soon as there is such an answer (RFC 9112, section 9.5).
+//! awc 3.11 does not know an interim answer (`103 Early Hints`) from the answer: interim heads are left out here. It misreads
+//! where some bodies end: the final head is written anew in a form that awc understands ([`head`](super::head)).
+//! Nor does awc tell a body that ended from one that was cut off: here the end of the connection is noted. And awc reads
+//! nothing before all is written, so that it would not hear a service that answers without reading a large body: here
+//! the rest of the request is dropped as soon as the service has refused it (RFC 9112, section 9.5), or has answered and
+//! takes no more.
 
 use std::{
     cell::Cell,
@@ -16,12 +16,10 @@ use std::{
 };
 
 use actix_rt::net::{ActixStream, Ready};
-use httparse::{EMPTY_HEADER, Header, Response, Status};
+use httparse::Status;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most headers and most bytes of a head: awc's own limits, beyond which it refuses what it is given.
-const MAX_HEADERS: usize = 96;
-const MAX_HEAD_BYTES: usize = 128 << 10;
+use super::head::{Head, MAX_HEAD_BYTES};
 
 /// A connection, encrypted or not.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {}
@@ -33,14 +31,30 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Socket for T {}
 pub(super) struct Seen {
     closed: Cell<bool>,
     until_close: Cell<bool>,
-    /// The status is no success: the service wants no more of the request.
-    refuses: Cell<bool>,
+    answer: Cell<Answer>,
+}
+
+/// What the head of the answer means for a request that has not been sent to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Answer {
+    /// There is no head yet.
+    #[default]
+    None,
+    /// The service may read on.
+    Success,
+    /// The service wants no more of the request.
+    Refusal,
 }
 
 impl Seen {
     /// Whether the connection ended where the body should not.
     pub(super) fn cut_off(&self) -> bool {
-        self.closed.get() && !self.until_close.get()
+        self.closed.get() && !self.until_close()
+    }
+
+    /// Whether the end of the connection is the end of the body.
+    pub(super) fn until_close(&self) -> bool {
+        self.until_close.get()
     }
 }
 
@@ -84,9 +98,15 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether a refusal is there, now that writing does not go on.
-    fn is_refused(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll_head(cx).is_ready() && self.seen.refuses.get()
+    /// Whether there is an answer that makes the rest of the request needless, now that writing has come to `written`. A
+    /// service that answers and closes without having read the request makes writing fail.
+    fn needs_no_more<T>(&mut self, cx: &mut Context<'_>, written: &Poll<io::Result<T>>) -> bool {
+        let _ = self.poll_head(cx);
+        match self.seen.answer.get() {
+            Answer::None => false,
+            Answer::Success => matches!(written, Poll::Ready(Err(_))),
+            Answer::Refusal => true,
+        }
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -99,7 +119,8 @@ impl Wire {
     }
 }
 
-/// Removes interim heads from `bytes`. Whether what is left begins with the final head, or with what awc will refuse.
+/// Removes interim heads from `bytes`, and writes the final head in the form that awc understands. Whether what is left begins
+/// with the final head, or with what awc will refuse.
 fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
     loop {
         let head = match Head::parse(bytes) {
@@ -111,66 +132,15 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
             bytes.drain(..head.bytes);
             continue;
         }
-        seen.refuses.set(head.code >= 300);
-        if head.lasts_until_close() {
-            seen.until_close.set(true);
-            show_as_http_1_0(bytes, &head);
+        seen.answer.set(match head.code {
+            ..300 => Answer::Success,
+            _ => Answer::Refusal,
+        });
+        seen.until_close.set(head.lasts_until_close());
+        if let Some(shown) = head.shown {
+            bytes.splice(..head.bytes, shown);
         }
         return true;
-    }
-}
-
-/// What has to be known of the head of an answer.
-struct Head {
-    bytes: usize,
-    minor_version: u8,
-    code: u16,
-    has_length: bool,
-}
-
-impl Head {
-    fn parse(bytes: &[u8]) -> httparse::Result<Self> {
-        let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-        let mut response = Response::new(&mut headers);
-        let parsed = httparse::ParserConfig::default()
-            .allow_spaces_after_header_name_in_responses(true) // as awc does
-            .parse_response(&mut response, bytes)?;
-        let Status::Complete(bytes) = parsed else {
-            return Ok(Status::Partial);
-        };
-        Ok(Status::Complete(Self {
-            bytes,
-            minor_version: response.version.unwrap_or_default(),
-            code: response.code.unwrap_or_default(),
-            has_length: response.headers.iter().any(tells_length),
-        }))
-    }
-
-    /// 101 is final: nothing of HTTP comes after it (RFC 9110, section 15.2).
-    fn is_interim(&self) -> bool {
-        matches!(self.code, 100 | 102..=199)
-    }
-
-    /// RFC 9112, section 6.3.
-    fn lasts_until_close(&self) -> bool {
-        !self.has_length && !matches!(self.code, 101 | 204 | 304)
-    }
-}
-
-fn tells_length(header: &Header<'_>) -> bool {
-    ["content-length", "transfer-encoding"]
-        .iter()
-        .any(|name| header.name.eq_ignore_ascii_case(name))
-}
-
-fn show_as_http_1_0(bytes: &mut [u8], head: &Head) {
-    const VERSION: &[u8] = b"HTTP/1.1";
-    if head.minor_version != 1 {
-        return; // and what looks like a version is something else
-    }
-    let found = bytes.windows(VERSION.len()).position(|window| window == VERSION);
-    if let Some(minor) = found.and_then(|at| bytes.get_mut(at + VERSION.len() - 1)) {
-        *minor = b'0';
     }
 }
 
@@ -201,7 +171,7 @@ impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.socket).poll_write(cx, bytes) {
             Poll::Ready(Ok(written)) => Poll::Ready(Ok(written)),
-            _ if self.is_refused(cx) => Poll::Ready(Ok(bytes.len())),
+            stuck if self.needs_no_more(cx, &stuck) => Poll::Ready(Ok(bytes.len())),
             stuck => stuck,
         }
     }
@@ -209,7 +179,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.socket).poll_flush(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            _ if self.is_refused(cx) => Poll::Ready(Ok(())),
+            stuck if self.needs_no_more(cx, &stuck) => Poll::Ready(Ok(())),
             stuck => stuck,
         }
     }
@@ -249,27 +219,12 @@ mod tests {
 
     #[test]
     fn interim_heads_are_left_out() {
-        let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+        let last = "HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nhi";
         let early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
         assert_eq!(seen_of(&format!("{early}{early}{last}")), (last.to_owned(), true));
         assert_eq!(seen_of(&format!("{early}HTTP/1.1 2")), ("HTTP/1.1 2".to_owned(), false));
         let upgrade = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
         assert_eq!(seen_of(upgrade), (upgrade.to_owned(), true));
-    }
-
-    #[test]
-    fn a_head_without_length_is_shown_as_http_1_0() {
-        let (text, done) = seen_of("HTTP/1.1 200 OK\r\nserver: HTTP/1.1\r\n\r\nbody");
-        assert_eq!(text, "HTTP/1.0 200 OK\r\nserver: HTTP/1.1\r\n\r\nbody");
-        assert!(done);
-        let old = "HTTP/1.0 200 OK\r\nserver: HTTP/1.1\r\n\r\nHTTP/1.1";
-        assert_eq!(seen_of(old).0, old);
-        for framed in ["content-length: 1", "Transfer-Encoding: chunked"] {
-            let text = format!("HTTP/1.1 200 OK\r\n{framed}\r\n\r\n");
-            assert_eq!(seen_of(&text).0, text);
-        }
-        let text = "HTTP/1.1 204 No Content\r\n\r\n";
-        assert_eq!(seen_of(text).0, text);
     }
 
     #[test]

@@ -46,13 +46,44 @@ fn every_form_of_an_address_is_known() {
         (
             Kind::Reserved,
             "192.0.0.1 192.0.2.1 198.51.100.1 203.0.113.1 192.88.99.1 240.0.0.1 255.255.255.254 2001::1 2001:10::1 \
-             2001:db8::1 3fff::1 100::1 4000::1 5f00::1 64:ff9b:1::a9fe:a9fe ::ffff:192.0.2.1",
+             2001:0:5ef5:79fb::1 2001:db8::1 3fff::1 100::1 4000::1 5f00::1 64:ff9b:1::a9fe:a9fe 64:ff9b:1:a9fe:a9:fe00:: ::ffff:192.0.2.1",
         ),
     ] {
         for address in addresses.split_whitespace() {
-            assert_eq!(Kind::of(address.parse().unwrap()), kind, "{address}");
+            assert_eq!(Kind::of(address.parse().unwrap()), [kind; 2], "{address}");
         }
     }
+}
+
+#[test]
+fn a_tunnel_is_judged_by_both_of_its_ends() {
+    for (address, kinds) in [
+        ("2600::5efe:8.8.8.8", [Kind::Public; 2]),
+        ("2600::5efe:127.0.0.1", [Kind::Public, Kind::Loopback]),
+        ("2600::200:5efe:169.254.169.254", [Kind::Public, Kind::LinkLocal]),
+        ("2600:1:2:3:100:5efe:10.0.0.1", [Kind::Public, Kind::Private]),
+        ("2600::300:5efe:100.100.100.200", [Kind::Public, Kind::Metadata]),
+        ("2600::5efe:0.0.0.0", [Kind::Public, Kind::Unspecified]),
+        ("fe80::5efe:8.8.8.8", [Kind::LinkLocal, Kind::Public]),
+        ("fd00::200:5efe:127.0.0.1", [Kind::Private, Kind::Loopback]),
+        ("::5efe:127.0.0.1", [Kind::Reserved, Kind::Loopback]),
+        // Behind 6to4, too.
+        ("2002:808:808::5efe:127.0.0.1", [Kind::Public, Kind::Loopback]),
+        ("2002:7f00:1::5efe:8.8.8.8", [Kind::Loopback, Kind::Public]),
+        // Only looks like it.
+        ("2600::400:5efe:127.0.0.1", [Kind::Public; 2]),
+        ("2600::5eff:127.0.0.1", [Kind::Public; 2]),
+    ] {
+        assert_eq!(Kind::of(address.parse().unwrap()), kinds, "{address}");
+    }
+    let policy = Policy {
+        loopback: false,
+        private: true,
+        link_local: false,
+    };
+    let refused = policy.check("fd00::5efe:127.0.0.1".parse().unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("a loopback address"), "{refused}");
+    assert!(policy.check("fd00::5efe:10.0.0.1".parse().unwrap()).is_ok());
 }
 
 #[test]
@@ -106,6 +137,7 @@ async fn literals_in_odd_forms_are_judged_as_the_addresses_they_are() {
         ("[::ffff:169.254.169.254]", "::ffff:169.254.169.254"),
         ("[::ffff:a9fe:a9fe]", "::ffff:169.254.169.254"),
         ("[64:ff9b::a9fe:a9fe]", "64:ff9b::a9fe:a9fe"),
+        ("[2600::5efe:169.254.169.254]", "2600::5efe:a9fe:a9fe"),
         ("[::1]", "::1"),
         ("[::]", "::"),
         ("0", "0.0.0.0"),

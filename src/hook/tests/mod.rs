@@ -2,6 +2,7 @@
 
 mod addresses;
 mod answers;
+mod framing;
 mod limits;
 mod properties;
 mod requests;

@@ -1,0 +1,217 @@
+//! The head of an answer, and where its body ends (RFC 9112, section 6.3).
+//!
+//! awc 3.11 misreads some of these ends. It drops the body of an HTTP/1.1 answer without a length, waits for the end of the
+//! connection after an HTTP/1.0 answer of length 0, and forgets the length of an answer that offers `websocket`. So the end is
+//! found here, and a head that awc might misread is written anew: a body that lasts until the connection is closed is shown as
+//! that of HTTP/1.0 without a length, every other as that of HTTP/1.1.
+
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
+
+/// Most headers and most bytes of a head: awc's own limits, beyond which it refuses what it is given.
+const MAX_HEADERS: usize = 96;
+pub(super) const MAX_HEAD_BYTES: usize = 128 << 10;
+
+/// Headers that awc would take its own conclusions from. `Upgrade` only says which protocols the service knows besides.
+const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "upgrade"];
+
+/// What has to be known of a head.
+pub(super) struct Head {
+    /// How long it is.
+    pub(super) bytes: usize,
+    pub(super) code: u16,
+    end: End,
+    /// The head as awc is shown it; `None`: as it came.
+    pub(super) shown: Option<Vec<u8>>,
+}
+
+/// Where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There is no body, whatever the headers say, or not of HTTP.
+    None,
+    Length(u64),
+    /// With the last chunk.
+    Chunked,
+    /// With the connection.
+    Close,
+    /// What the headers say has no meaning here. awc refuses it, and says why.
+    Unknown,
+}
+
+impl Head {
+    pub(super) fn parse(bytes: &[u8]) -> httparse::Result<Self> {
+        let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+        let mut response = Response::new(&mut headers);
+        let parsed = ParserConfig::default()
+            .allow_spaces_after_header_name_in_responses(true) // as awc does
+            .parse_response(&mut response, bytes)?;
+        let Status::Complete(bytes) = parsed else {
+            return Ok(Status::Partial);
+        };
+        let end = End::of(&response);
+        Ok(Status::Complete(Self {
+            bytes,
+            code: response.code.unwrap_or_default(),
+            end,
+            shown: end.shown(&response),
+        }))
+    }
+
+    /// 101 is final: nothing of HTTP comes after it (RFC 9110, section 15.2).
+    pub(super) fn is_interim(&self) -> bool {
+        matches!(self.code, 100 | 102..=199)
+    }
+
+    pub(super) fn lasts_until_close(&self) -> bool {
+        self.end == End::Close
+    }
+}
+
+impl End {
+    fn of(response: &Response<'_, '_>) -> Self {
+        if matches!(response.code, Some(100..=199 | 204 | 304)) {
+            return Self::None;
+        }
+        // HTTP/1.0 knows no codings, so that a length counts there.
+        let coding = Some(response).filter(|head| head.version == Some(1)).map(coding);
+        match coding.unwrap_or(Coding::None) {
+            Coding::Chunked => Self::Chunked,
+            Coding::Unknown => Self::Unknown,
+            Coding::None => Self::by_length(response),
+        }
+    }
+
+    fn by_length(response: &Response<'_, '_>) -> Self {
+        let mut lengths = values(response, "content-length");
+        let Some(length) = lengths.next() else {
+            return Self::Close;
+        };
+        let length = length.filter(|length| length.bytes().all(|byte| byte.is_ascii_digit()));
+        match (length.and_then(|length| length.parse().ok()), lengths.next()) {
+            (Some(length), None) => Self::Length(length),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The head in a form that awc does not misread.
+    fn shown(self, response: &Response<'_, '_>) -> Option<Vec<u8>> {
+        let (minor_version, framing) = match self {
+            Self::None | Self::Unknown => return None,
+            Self::Length(length) => (1, format!("content-length: {length}\r\n")),
+            Self::Chunked => (1, "transfer-encoding: chunked\r\n".to_owned()),
+            Self::Close => (0, String::new()),
+        };
+        let code = response.code.unwrap_or_default();
+        // Whoever reads the answer goes by the code, not by its words.
+        let mut shown = format!("HTTP/1.{minor_version} {code} \r\n{framing}").into_bytes();
+        let others = response.headers.iter().filter(|header| !is_one_of(header, &FRAMING));
+        for Header { name, value } in others {
+            shown.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        shown.extend_from_slice(b"\r\n");
+        Some(shown)
+    }
+}
+
+/// How the body is coded for the way.
+enum Coding {
+    None,
+    Chunked,
+    /// One that was not asked for.
+    Unknown,
+}
+
+fn coding(response: &Response<'_, '_>) -> Coding {
+    let mut codings = values(response, "transfer-encoding");
+    match (codings.next(), codings.next()) {
+        (None, _) => Coding::None,
+        (Some(Some(coding)), None) if coding.eq_ignore_ascii_case("identity") => Coding::None,
+        (Some(Some(coding)), None) if coding.eq_ignore_ascii_case("chunked") => Coding::Chunked,
+        _ => Coding::Unknown,
+    }
+}
+
+/// The values of the headers of this name; `None` for one that is no text.
+fn values<'a>(response: &'a Response<'_, '_>, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
+    let headers = response.headers.iter().filter(move |header| is_one_of(header, &[name]));
+    headers.map(|header| str::from_utf8(header.value).ok().map(str::trim))
+}
+
+fn is_one_of(header: &Header<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| header.name.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the body ends after this status line and these headers, and what awc is shown.
+    fn of(head: &str) -> (End, Option<String>) {
+        let bytes = format!("HTTP/{}\r\n\r\n", head.replace('\n', "\r\n"));
+        let Ok(Status::Complete(head)) = Head::parse(bytes.as_bytes()) else {
+            panic!("{bytes:?} is no head");
+        };
+        assert_eq!(head.bytes, bytes.len());
+        let shown = head.shown.map(|shown| String::from_utf8(shown).unwrap());
+        (head.end, shown)
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_found() {
+        for (head, end) in [
+            ("1.1 200 OK\ncontent-length: 2", End::Length(2)),
+            ("1.0 200 OK\nContent-Length: 0", End::Length(0)),
+            ("1.0 200 OK\nconnection: keep-alive\ncontent-length: 0", End::Length(0)),
+            ("1.1 200 OK\ncontent-length: 0\nconnection: close", End::Length(0)),
+            ("1.1 200 OK", End::Close),
+            ("1.0 200 OK", End::Close),
+            ("1.1 200 OK\nTransfer-Encoding: Chunked", End::Chunked),
+            (
+                "1.1 200 OK\ncontent-length: 5\ntransfer-encoding: chunked",
+                End::Chunked,
+            ),
+            ("1.1 200 OK\ntransfer-encoding: identity", End::Close),
+            ("1.0 200 OK\ntransfer-encoding: chunked", End::Close),
+            (
+                "1.0 200 OK\ncontent-length: 5\ntransfer-encoding: chunked",
+                End::Length(5),
+            ),
+            ("1.1 200 OK\ntransfer-encoding: gzip, chunked", End::Unknown),
+            (
+                "1.1 200 OK\ntransfer-encoding: chunked\ntransfer-encoding: chunked",
+                End::Unknown,
+            ),
+            ("1.1 200 OK\ncontent-length: many", End::Unknown),
+            ("1.1 200 OK\ncontent-length: +1", End::Unknown),
+            ("1.1 200 OK\ncontent-length:", End::Unknown),
+            ("1.1 200 OK\ncontent-length: 1\ncontent-length: 2", End::Unknown),
+            ("1.1 200 OK\ncontent-length: 99999999999999999999", End::Unknown),
+            ("1.1 204 No Content\ncontent-length: 5", End::None),
+            ("1.0 304 Not Modified", End::None),
+            ("1.1 101 Switching Protocols\nupgrade: x", End::None),
+        ] {
+            assert_eq!(of(head).0, end, "{head}");
+        }
+    }
+
+    #[test]
+    fn the_head_is_shown_in_a_form_that_is_not_misread() {
+        for (head, shown) in [
+            (
+                "1.0 200 OK\nServer: x\nContent-Length: 0",
+                "HTTP/1.1 200 \r\ncontent-length: 0\r\nServer: x\r\n\r\n",
+            ),
+            ("1.1 200 OK\nserver: x", "HTTP/1.0 200 \r\nserver: x\r\n\r\n"),
+            (
+                "1.1 200 OK\nupgrade: websocket\ncontent-length: 2",
+                "HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\n",
+            ),
+            ("1.0 200 OK\ntransfer-encoding: chunked", "HTTP/1.0 200 \r\n\r\n"),
+        ] {
+            assert_eq!(of(head).1.as_deref(), Some(shown), "{head}");
+        }
+        for unchanged in ["1.1 204 No Content", "1.1 200 OK\ncontent-length: many"] {
+            assert_eq!(of(unchanged).1, None, "{unchanged}");
+        }
+    }
+}
