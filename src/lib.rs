@@ -34,10 +34,10 @@ pub mod testing;
 pub use asynctask::{
     AddTask, AddTasks, CancelAnswer, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
     PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, Scheduler, SchedulerOptions,
-    SchedulerStatus, TaskQuickQueue, WaitFor,
+    SchedulerStatus, TaskQuickQueue, UnservedMethod, WaitFor,
 };
 pub use clock::Clock;
-pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, NodeConfig};
+pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, MissingHandler, NodeConfig};
 pub use domain::{
     ActionOnTask, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord,
     JobType, Json, ListJobs, ListTasks, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy,

@@ -36,6 +36,7 @@ pub(super) enum Kind {
     Plain,
     Snoozed,
     HandedBack,
+    NotServed,
     Failed(Failure),
 }
 
@@ -97,6 +98,7 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
         Outcome::Failed { failure, .. } => Kind::Failed(*failure),
         Outcome::Snoozed(_) => Kind::Snoozed,
         Outcome::HandedBack { .. } => Kind::HandedBack,
+        Outcome::NotServed { .. } => Kind::NotServed,
         Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
     };
     let spread = fastrand::f64() * 2.0 - 1.0;

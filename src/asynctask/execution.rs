@@ -31,14 +31,14 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     match select(answer, stopped).await {
         // A handler that listens may be quicker than we are.
         Either::Left((answer, _)) => match run.ctx.cancel_reason() {
-            Some(reason) => told_to_stop(reason, classify(answer)),
-            None => classify(answer),
+            Some(reason) => told_to_stop(reason, judged(theme, run, answer)),
+            None => judged(theme, run, answer),
         },
         Either::Right((CancelReason::Timeout, _)) => timed_out(run.timeout()),
         Either::Right((reason, answer)) => {
             let grace = pin!(theme.clock.sleep_until(run.end_of_grace()));
             match select(answer, grace).await {
-                Either::Left((answer, _)) => told_to_stop(reason, classify(answer)),
+                Either::Left((answer, _)) => told_to_stop(reason, judged(theme, run, answer)),
                 Either::Right(_) => cut_off(reason, run.timeout()),
             }
         }
@@ -60,11 +60,7 @@ async fn answer(theme: &Theme, run: &Run, args: Json) -> Answer {
             .await
             .map_err(|error| in_hook("pre_handler", error))?;
     }
-    let route = theme
-        .registry
-        .route(&run.task.service, &run.task.method)
-        .map_err(InvokeError::Missing)?;
-    route.invoke(run.ctx.clone(), args.into_text()).await
+    theme.route(&run.task)?.invoke(run.ctx.clone(), args.into_text()).await
 }
 
 /// Ends when the run must stop, and says why.
@@ -105,6 +101,15 @@ fn in_hook(hook: &str, error: InvokeError) -> InvokeError {
         }
         InvokeError::Panicked(message) => InvokeError::Panicked(format!("in {hook}: {message}")),
         other => other,
+    }
+}
+
+fn judged(theme: &Theme, run: &Run, answer: Answer) -> Outcome {
+    match answer {
+        // The scanner has seen a handler, which has gone since.
+        Err(InvokeError::Missing(error)) => theme.without_handler(&run.task, &error),
+        Err(InvokeError::Handler(TaskError::Snooze(delay))) => Outcome::Snoozed(theme.options.snooze(delay)),
+        other => classify(other),
     }
 }
 

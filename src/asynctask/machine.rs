@@ -19,7 +19,7 @@ use super::{
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
     recorder::{Drained, GetRecorderSnapshot, RecorderActor},
     run::Run,
-    scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, StopScanning, Worked},
+    scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning, Worked},
     status::SchedulerStatus,
     theme::Theme,
     wake::Wake,
@@ -29,7 +29,7 @@ use crate::{
     domain::{AddedTask, RetryPolicy},
     error::Error,
     lease::NodeLease,
-    registry::Registry,
+    registry::{MethodName, Registry},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
 };
 
@@ -132,6 +132,22 @@ impl Machine {
     pub(crate) fn rescued(&self, count: u64) {
         self.rescued.fetch_add(count, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Whether this node's scanner should look for a task that calls this method. What only other nodes serve is theirs; for
+    /// what nobody is known to serve, the scanner says so.
+    pub(super) fn looks_for(&self, (service, method): (&str, &str)) -> bool {
+        self.takes((service, method)) || !self.theme.unserved.is_served_elsewhere(service, method)
+    }
+
+    /// Whether a task that calls this method may be claimed by its insert here.
+    pub(super) fn takes(&self, (service, method): (&str, &str)) -> bool {
+        self.theme.takes(service, method)
+    }
+
+    /// Notes what other living nodes of the theme serve.
+    pub(crate) fn served_elsewhere(&self, methods: BTreeSet<MethodName>) {
+        self.scanner.do_send(ServedElsewhere(methods));
     }
 
     /// Adds a task that is [free](NewTaskRow::is_free). If a worker is free too, and nothing waits, it is claimed by its insert and
@@ -240,6 +256,7 @@ impl Machine {
             unwritten: recorder.unwritten,
             database_errors: scanner.database_errors + recorder.database_errors,
             rescued: self.rescued.load(Ordering::Relaxed),
+            unserved: self.theme.list_unserved(),
         })
     }
 }

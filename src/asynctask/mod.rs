@@ -31,6 +31,7 @@ mod scheduler;
 mod status;
 mod strays;
 mod theme;
+mod unserved;
 mod wake;
 mod worker;
 
@@ -42,4 +43,4 @@ pub use messages::{
 };
 pub use options::SchedulerOptions;
 pub use scheduler::{CancelAnswer, Scheduler};
-pub use status::SchedulerStatus;
+pub use status::{SchedulerStatus, UnservedMethod};

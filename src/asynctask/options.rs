@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
+    config::MissingHandler,
     domain::{Faults, MAX_THEME_CHARS, Outcome, RetryPolicy, TaskError},
     registry::TaskContext,
 };
@@ -44,6 +45,7 @@ pub struct SchedulerOptions {
     pub(crate) retry: RetryPolicy,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancel_grace: Duration,
+    pub(crate) missing_handler: MissingHandler,
     pub(crate) pre_handler: Option<Arc<PreHandler>>,
     pub(crate) post_handler: Option<Arc<PostHandler>>,
 }
@@ -60,6 +62,7 @@ impl std::fmt::Debug for SchedulerOptions {
             .field("retry", &self.retry)
             .field("timeout", &self.timeout)
             .field("cancel_grace", &self.cancel_grace)
+            .field("missing_handler", &self.missing_handler)
             .finish_non_exhaustive()
     }
 }
@@ -77,6 +80,7 @@ impl SchedulerOptions {
             retry: RetryPolicy::default(),
             timeout: None,
             cancel_grace: Duration::from_secs(5),
+            missing_handler: MissingHandler::Wait,
             pre_handler: None,
             post_handler: None,
         }
@@ -136,6 +140,16 @@ impl SchedulerOptions {
         Self { cancel_grace, ..self }
     }
 
+    /// What becomes of a task whose method no handler of this node serves. Default [`MissingHandler::Wait`]: the task goes back
+    /// to the queue and uses no attempt, a warning names the method at most once a minute, and
+    /// [`SchedulerStatus::unserved`](crate::SchedulerStatus::unserved) lists it. [`MissingHandler::Fail`] is what the guide does.
+    pub fn missing_handler(self, missing_handler: MissingHandler) -> Self {
+        Self {
+            missing_handler,
+            ..self
+        }
+    }
+
     /// Runs before every attempt; an error is the attempt's failure, by the rules for a handler's errors.
     pub fn pre_handler<F>(self, hook: F) -> Self
     where
@@ -167,6 +181,15 @@ impl SchedulerOptions {
         Self {
             post_handler: Some(erased),
             ..self
+        }
+    }
+
+    /// How long a run is put off that asks to be snoozed for `delay`. One that asks for no delay, or for hardly any, must not
+    /// come back at once for ever: that would keep its worker and the database busy.
+    pub(super) fn snooze(&self, delay: Duration) -> Duration {
+        match delay.is_zero() {
+            true => self.scan_interval,
+            false => delay.max(self.shortest_scan_interval),
         }
     }
 

@@ -257,8 +257,9 @@ impl RecorderActor {
             log_end(&self.theme, &end.run, finish, finished);
             match finished {
                 Finished::Written(status) => {
-                    requeued |= !status.is_finished();
-                    handed_back += usize::from(end.kind == Kind::HandedBack);
+                    // What no handler here serves is no work for this node's scanner.
+                    requeued |= !status.is_finished() && end.kind != Kind::NotServed;
+                    handed_back += usize::from(matches!(end.kind, Kind::HandedBack | Kind::NotServed));
                     self.counts.add(status, end.kind);
                     if let Some(written) = end.written {
                         let _ = written.send(());
@@ -284,6 +285,7 @@ impl RecorderSnapshot {
                 self.handed_back += 1;
                 return;
             }
+            Kind::NotServed if !status.is_finished() => return,
             Kind::Snoozed => self.snoozed += 1,
             Kind::Failed(Failure::Panicked) => self.panicked += 1,
             Kind::Failed(Failure::TimedOut) => self.timed_out += 1,

@@ -4,12 +4,13 @@
 //! Otherwise it sleeps until it is woken, the next scheduled task is due, or the scan interval is over. A wake-up that
 //! comes while a claim is under way is kept by the [`Wake`], and leads to another look: none is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
 use super::{
@@ -17,12 +18,14 @@ use super::{
     pool::{Dispatch, GetRoom, WorkerPool},
     run::Run,
     theme::Theme,
+    unserved::{follow_registry, make_due},
     wake::{Look, Wake},
 };
 use crate::{
     backoff::Backoff,
     lease::Term,
-    store::{Claim, Claimed, Store, StoreError},
+    registry::MethodName,
+    store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
 
 /// Ids remembered at most while the pool is full. More are found by the scan like any other task.
@@ -30,6 +33,9 @@ const MAX_QUICK: usize = 1_000;
 
 /// Between a look and the next one, at least, if nobody rings.
 const BREATH: Duration = Duration::from_millis(1);
+
+/// For how long a task that this node has put back is left to others once it is due: they may only look from time to time.
+const COURTESY: TimeDelta = TimeDelta::seconds(2);
 
 /// Until the next look where others hold locks on what is due.
 const LOCKED: Duration = Duration::from_millis(100);
@@ -65,6 +71,11 @@ pub(super) struct QuickQueue(pub(super) i64);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Worked;
+
+/// Other living nodes of the theme serve these methods.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ServedElsewhere(pub(super) BTreeSet<MethodName>);
 
 /// Claim nothing more. Answers when no claim is under way; the actor has stopped then.
 #[derive(Message)]
@@ -200,11 +211,7 @@ impl ScannerActor {
             log::info!("theme {}: the database answers again", self.theme.name);
         }
         let count = claimed.tasks.len();
-        if count > 0 {
-            self.idle = Duration::ZERO;
-            let runs = claimed.tasks.into_iter().map(|task| Run::new(task, term, &self.theme));
-            self.pool.do_send(Dispatch(runs.collect()));
-        }
+        self.dispatch(claimed.tasks, term);
         let options = &self.theme.options;
         if count >= limit {
             if limit >= self.batch {
@@ -221,11 +228,33 @@ impl ScannerActor {
         // The reading first: if the clock moves in between, the look comes early, not never.
         let clock = &self.theme.clock;
         let (reading, now) = (clock.elapsed(), clock.now());
-        let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
+        let due = claimed.next_due.map(|due| self.look_at(due));
+        let until_due = due.map(|due| (due - now).to_std().unwrap_or_default());
         match until_due.map_or(interval, |due| due.min(interval)) {
             // Due since the look, or within a breath: no busy loop.
             wait if wait < BREATH => Next::After(BREATH),
             wait => Next::At(reading.saturating_add(wait)),
+        }
+    }
+
+    /// Hands what this node serves to the pool, and puts back the rest, which is no work for this node.
+    fn dispatch(&mut self, claimed: Vec<ClaimedTask>, term: Term) {
+        let theme = &self.theme;
+        let runs = claimed.into_iter().map(|task| Run::new(task, term, theme));
+        let (served, unserved): (Vec<_>, Vec<_>) =
+            runs.partition(|run| theme.takes(&run.task.service, &run.task.method));
+        theme.put_back(&unserved);
+        if !served.is_empty() {
+            self.idle = Duration::ZERO;
+            self.pool.do_send(Dispatch(served));
+        }
+    }
+
+    /// When to look for a task that is due then.
+    fn look_at(&self, due: DateTime<Utc>) -> DateTime<Utc> {
+        match self.theme.unserved.is_due_at(due) {
+            true => due.checked_add_signed(COURTESY).unwrap_or(due),
+            false => due,
         }
     }
 
@@ -305,6 +334,9 @@ impl Actor for ScannerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let (theme, changes) = (Arc::clone(&self.theme), self.theme.registry.changes());
+        let registry = follow_registry(theme, self.store.clone(), Arc::clone(&self.wake), changes);
+        ctx.spawn(registry.into_actor(self));
         self.scan(ctx);
     }
 }
@@ -317,6 +349,19 @@ impl Handler<QuickQueue> for ScannerActor {
             self.quick.push(id);
         }
         self.wake.ring();
+    }
+}
+
+impl Handler<ServedElsewhere> for ScannerActor {
+    type Result = ();
+
+    fn handle(&mut self, ServedElsewhere(methods): ServedElsewhere, ctx: &mut Context<Self>) {
+        let put_back = self.theme.unserved.set_elsewhere(methods);
+        if !put_back.is_empty() {
+            let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
+            let due = async move { make_due(&theme, &store, put_back).await };
+            ctx.spawn(due.into_actor(self));
+        }
     }
 }
 

@@ -102,7 +102,9 @@ impl Scheduler {
     /// [unique key](NewTask::unique_key) keeps the second one out while the first is not finished.
     pub async fn add_task(&self, task: NewTask) -> Result<AddedTask, Error> {
         let row = self.row(task)?;
-        let machine = self.machines.get(&self.theme).filter(|_| row.is_free());
+        let looks = self.looks_for(std::iter::once(&row));
+        let machine = self.machines.get(&self.theme);
+        let machine = machine.filter(|machine| row.is_free() && machine.takes(row.calls()));
         let add = |store: Store| async move {
             match machine {
                 Some(machine) => machine.add(&store, row).await,
@@ -111,7 +113,7 @@ impl Scheduler {
         };
         let (added, is_claimed) = ask(&self.store, add).await?;
         if !is_claimed {
-            self.wake(1);
+            self.wake(1, looks);
         }
         Ok(added)
     }
@@ -122,8 +124,9 @@ impl Scheduler {
     /// As for [`add_task`](Self::add_task); the faults name the task by its place in the list.
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
         let rows = self.rows(tasks)?;
+        let looks = self.looks_for(rows.iter());
         let added = ask(&self.store, |store| async move { store.add(rows).await }).await?;
-        self.wake(added.len());
+        self.wake(added.len(), looks);
         Ok(added)
     }
 
@@ -207,9 +210,15 @@ impl Scheduler {
             .collect()
     }
 
-    /// Has workers look for so many more tasks, here and, where they can be told, elsewhere.
-    fn wake(&self, count: usize) {
-        if let Some(machine) = self.machines.get(&self.theme) {
+    /// Whether the workers of this process should look for any of these.
+    fn looks_for<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
+        let machine = self.machines.get(&self.theme);
+        machine.is_some_and(|machine| rows.any(|row| machine.looks_for(row.calls())))
+    }
+
+    /// Has workers look for so many more tasks: here, if they should, and elsewhere, where they can be told.
+    fn wake(&self, count: usize, looks: bool) {
+        if let Some(machine) = self.machines.get(&self.theme).filter(|_| looks) {
             machine.wake();
         }
         self.store.announce_tasks(&self.theme, count);
@@ -307,7 +316,7 @@ impl Scheduler {
         let theme = Arc::clone(&self.theme);
         match ask(&self.store, |store| async move { store.retry(&theme, id).await }).await? {
             Retried::Queued => {
-                self.wake(1);
+                self.wake(1, true);
                 Ok(())
             }
             Retried::NotAllowed(status) => Err(not_allowed(ActionOnTask::Retry, id, status)),

@@ -1,5 +1,6 @@
 //! What a theme's actors say of themselves.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 /// The state of one theme on this node, put together from its actors' own counters.
@@ -54,4 +55,23 @@ pub struct SchedulerStatus {
     pub database_errors: u64,
     /// Tasks of this theme that this node took from dead nodes.
     pub rescued: u64,
+    /// The methods of the theme's tasks that no handler of this node serves, sorted, at most 100 of them. A method leaves the
+    /// list when a handler is registered for it.
+    pub unserved: Vec<UnservedMethod>,
+}
+
+/// A method that tasks call and that no handler of this node serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnservedMethod {
+    /// The service that the tasks name.
+    pub service: String,
+    /// The method that the tasks name.
+    pub method: String,
+    /// Whether the method has a handler here whose actor has died or was stopped.
+    pub handler_died: bool,
+    /// How often this node has put such a task back. A task that nobody serves is put back again and again.
+    pub put_back: u64,
+    /// When this node last put one back.
+    pub last_put_back: DateTime<Utc>,
 }

@@ -9,9 +9,18 @@ use super::{
     SchedulerOptions,
     recorder::{Begins, Ended, RecorderActor},
     run::Run,
+    status::UnservedMethod,
     strays::Strays,
+    unserved::Unserved,
 };
-use crate::{clock::Clock, lease::NodeLease, registry::Registry};
+use crate::{
+    clock::Clock,
+    config::MissingHandler,
+    domain::{Failure, Outcome},
+    lease::NodeLease,
+    registry::{InvokeError, MethodName, Registry, RegistryError, Route},
+    store::ClaimedTask,
+};
 
 /// Outcomes that may wait for the database before workers wait too: a few flushes.
 const BACKLOG: usize = 5_000;
@@ -25,6 +34,7 @@ pub(super) struct Theme {
     pub(super) recorder: Addr<RecorderActor>,
     pub(super) lease: NodeLease,
     pub(super) strays: Strays,
+    pub(super) unserved: Unserved,
     backlog: Arc<Semaphore>,
 }
 
@@ -44,7 +54,60 @@ impl Theme {
             recorder,
             lease,
             strays: Strays::default(),
+            unserved: Unserved::default(),
             backlog: Arc::new(Semaphore::new(BACKLOG)),
+        }
+    }
+
+    /// Whether this node runs tasks that call this method: it serves the method, or lets such tasks fail.
+    pub(super) fn takes(&self, service: &str, method: &str) -> bool {
+        self.options.missing_handler == MissingHandler::Fail || self.registry.serves(service, method)
+    }
+
+    /// The way to the handler of a task.
+    pub(super) fn route(&self, task: &ClaimedTask) -> Result<Route, InvokeError> {
+        let route = self.registry.serving(&task.service, &task.method);
+        route.map_err(InvokeError::Missing)
+    }
+
+    /// Puts back what this node has claimed and does not serve.
+    pub(super) fn put_back(&self, runs: &[Arc<Run>]) {
+        for run in runs {
+            if let Some(ended) = run.end(self.not_served(&run.task)) {
+                self.recorder.do_send(ended);
+            }
+        }
+        if !runs.is_empty() {
+            self.unserved.warn(&self.name, &self.registry);
+        }
+    }
+
+    pub(super) fn list_unserved(&self) -> Vec<UnservedMethod> {
+        let has_died = |name: &MethodName| {
+            let route = self.registry.serving(&name.service, &name.method);
+            matches!(route, Err(RegistryError::HandlerDied(_)))
+        };
+        self.unserved.list(has_died)
+    }
+
+    fn not_served(&self, task: &ClaimedTask) -> Outcome {
+        Outcome::NotServed {
+            until: self.unserved.note(task, self.clock.now()),
+        }
+    }
+
+    /// The end of a run whose handler is not there (any more).
+    pub(super) fn without_handler(&self, task: &ClaimedTask, error: &RegistryError) -> Outcome {
+        match self.options.missing_handler {
+            MissingHandler::Wait => {
+                let outcome = self.not_served(task);
+                self.unserved.warn(&self.name, &self.registry);
+                outcome
+            }
+            MissingHandler::Fail => Outcome::Failed {
+                error: error.to_string(),
+                failure: Failure::Error,
+            },
         }
     }
 

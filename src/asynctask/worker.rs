@@ -74,7 +74,8 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         // The pool has given up on this run and recorded its end.
         return;
     };
-    let Some(post_handler) = &theme.options.post_handler else {
+    let was_attempt = !matches!(ended.outcome, Outcome::NotServed { .. });
+    let Some(post_handler) = theme.options.post_handler.as_ref().filter(|_| was_attempt) else {
         theme.record(ended).await;
         return;
     };

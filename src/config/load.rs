@@ -223,9 +223,11 @@ mod tests {
                 ("DATABASE_URL", "sqlite:b.db"),
                 ("GAIA__ASYNCTASK__WORKERNUM", "7"),
                 ("GAIA__node__lease", "2.5"),
+                ("GAIA__ASYNCTASK__MISSINGHANDLER", "Fail"),
             ],
         )
         .expect("is good");
+        assert_eq!(config.async_task.missing_handler, crate::MissingHandler::Fail);
         assert_eq!(config.async_task_url(), Ok("sqlite:b.db"));
         assert_eq!(config.async_task.worker_num, 7);
         assert!((config.node.lease - 2.5).abs() < f64::EPSILON);
@@ -245,6 +247,11 @@ mod tests {
     fn values_that_do_not_fit_name_their_key() {
         let text = refusal(r#"{"AsyncTask": {"WorkerNum": -1}}"#, &[]);
         assert!(text.contains("AsyncTask.WorkerNum"), "{text}");
+        let text = refusal(r#"{"AsyncTask": {"MissingHandler": "Retry"}}"#, &[]);
+        assert!(
+            text.contains("AsyncTask.MissingHandler") && text.contains("`Wait` or `Fail`"),
+            "{text}"
+        );
         let text = refusal(r#"{"Node": {"Lease": -1}}"#, &[]);
         assert!(text.contains("Node.Lease is -1, expected 0"), "{text}");
         let text = refusal(r#"{"AsyncTask": {"Mysql": "other"}}"#, &[]);

@@ -74,6 +74,20 @@ pub struct AsyncTaskConfig {
     pub scan_task_num: usize,
     /// Seconds; see [`SchedulerOptions::timeout`](crate::SchedulerOptions::timeout). Default: none.
     pub timeout: Option<f64>,
+    /// `Wait` or `Fail`; see [`SchedulerOptions::missing_handler`](crate::SchedulerOptions::missing_handler). Default `Wait`.
+    pub missing_handler: MissingHandler,
+}
+
+/// What becomes of a task whose method no handler of the node serves. An actor that has died or was stopped serves nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum MissingHandler {
+    /// The task goes back to the queue and is due again after a second (longer each time, up to a minute): another node may
+    /// serve the method, or a handler may be registered later. No attempt is used, and no record is left.
+    #[default]
+    Wait,
+    /// The attempt fails, as in the integration guide: the task is tried again while attempts are left, then it is Failed.
+    Fail,
 }
 
 /// Section `Framework`.
@@ -139,6 +153,7 @@ impl Default for AsyncTaskConfig {
             task_id_chan_length: 1_000,
             scan_task_num: 50,
             timeout: None,
+            missing_handler: MissingHandler::Wait,
         }
     }
 }

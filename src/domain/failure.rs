@@ -29,7 +29,9 @@ pub enum TaskError {
     Failed(String),
     /// Trying again is useless: the task ends as Failed at once.
     Discard(String),
-    /// Not now: run again after this time, without using an attempt.
+    /// Not now: run again after this time, without using an attempt. Zero means after the scheduler's
+    /// [`scan_interval`](crate::SchedulerOptions::scan_interval); a shorter time than its
+    /// [`shortest_scan_interval`](crate::SchedulerOptions::shortest_scan_interval) means that one.
     Snooze(Duration),
 }
 

@@ -6,8 +6,8 @@
 //!   │    ▲ │            │ │ │ └── Failed, none left ─► Failed ──┐
 //!   │    │ └─ cancel ─┐ │ │ └──── Cancelled ─► Cancelled ───────┤
 //!   │    └─ Snoozed, ─┼─┘ │                        ▲            │ retry by hand
-//!   │      HandedBack │   └ Failed, attempts left  │            │
-//!   │                 └────────────┬───────────────┤            │
+//!   │      HandedBack,│   └ Failed, attempts left  │            │
+//!   │      NotServed  └────────────┬───────────────┤            │
 //!   │                              ▼               │            │
 //!   │                            Retry ── cancel ──┘            │
 //!   │                              └── claim ─► Running         │
@@ -41,6 +41,12 @@ pub enum Outcome {
     HandedBack {
         /// Whether the handler had been called.
         started: bool,
+    },
+    /// No handler of the node serves the method: the task waits until this time for another node, or for a handler that is
+    /// registered later. No attempt is used, and no record is left.
+    NotServed {
+        /// When the task is due again.
+        until: DateTime<Utc>,
     },
 }
 
@@ -125,6 +131,11 @@ pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now:
                 started.then(|| "interrupted by the stop of its node; handed back".to_owned()),
             )
         },
+        Outcome::NotServed { until } => Next {
+            run_at: Some(until),
+            record: false,
+            ..finished(waiting(attempt), None, None)
+        },
     }
 }
 
@@ -169,6 +180,9 @@ mod tests {
         let error = || failed(Failure::Error);
         let snooze = || Outcome::Snoozed(Duration::from_secs(7));
         let back = |started| Outcome::HandedBack { started };
+        let not_served = || Outcome::NotServed {
+            until: DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(9),
+        };
         #[rustfmt::skip]
         let table = [
             // used, of, outcome,                  status,    used, delay, record
@@ -190,6 +204,8 @@ mod tests {
             (2, 3, back(false),                    Retry,     2, None,    false),
             (0, 3, back(true),                     Wait,      0, None,    true),
             (1, 3, back(true),                     Retry,     1, None,    true),
+            (0, 0, not_served(),                   Wait,      0, Some(9), false),
+            (3, 3, not_served(),                   Retry,     3, Some(9), false),
         ];
         let now = DateTime::<Utc>::UNIX_EPOCH;
         for (retry_time, max_retry_time, outcome, status, used, delay, record) in table {

@@ -7,12 +7,18 @@ use std::{
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use super::{NodeTheme, rescue, watch::Watch};
+use super::{
+    NodeInfo, NodeTheme,
+    info::{methods_column, served_elsewhere},
+    rescue,
+    watch::Watch,
+};
 use crate::{
     asynctask::{GateChange, Machine, Machines},
     domain::RetryPolicy,
     jobs::Runner,
     lease::NodeLease,
+    registry::Registry,
     store::{Beat, Heard, NodeRow, Nodes, Store, StoreError, ThemeSettings},
 };
 
@@ -35,6 +41,7 @@ pub struct NodeActor {
     store: Store,
     machines: Machines,
     runner: Runner,
+    registry: Registry,
     beating: bool,
     fenced: bool,
     watch: Watch,
@@ -60,6 +67,7 @@ pub(crate) struct NodeParts {
     pub(crate) store: Store,
     pub(crate) machines: Machines,
     pub(crate) runner: Runner,
+    pub(crate) registry: Registry,
 }
 
 /// Beat no more, and rescue nobody.
@@ -86,6 +94,7 @@ impl NodeActor {
             store: parts.store,
             machines: parts.machines,
             runner: parts.runner,
+            registry: parts.registry,
             beating: false,
             fenced: false,
             watch: Watch::default(),
@@ -102,6 +111,7 @@ impl NodeActor {
             return;
         }
         self.row.beat += 1;
+        self.row.methods = methods_column(self.registry.served());
         let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
         let beat = async move {
             let begun = Instant::now();
@@ -184,7 +194,16 @@ impl NodeActor {
         }));
     }
 
+    /// Lets each theme know what other nodes serve, so that this one leaves it to them.
+    fn tell_who_serves(&self, nodes: &Nodes) {
+        let nodes = NodeInfo::all(nodes.clone());
+        for machine in self.machines.all() {
+            machine.served_elsewhere(served_elsewhere(&nodes, &self.row.id, machine.theme()));
+        }
+    }
+
     fn rescue_from(&mut self, nodes: &Nodes, ctx: &mut Context<Self>) {
+        self.tell_who_serves(nodes);
         let dead = self.watch.dead(&nodes.rows, &self.row.id, nodes.now, Instant::now());
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
@@ -367,7 +386,7 @@ impl Handler<Retire> for NodeActor {
 }
 
 /// Where this process runs, for the node's row.
-pub(crate) fn describe(id: &str, lease: Duration) -> NodeRow {
+pub(crate) fn describe(id: &str, lease: Duration, registry: &Registry) -> NodeRow {
     let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
     NodeRow {
         id: id.to_owned(),
@@ -379,5 +398,6 @@ pub(crate) fn describe(id: &str, lease: Duration) -> NodeRow {
         beat: 0,
         lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
         themes: "[]".to_owned(),
+        methods: methods_column(registry.served()),
     }
 }

@@ -1,11 +1,17 @@
 //! What is known of the processes that share the database.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{NodeRow, Nodes};
+use crate::{
+    registry::MethodName,
+    store::{NodeRow, Nodes},
+};
+
+/// Methods in a node's row at most, in the order of their names: each node reads the rows of all others with every beat.
+const MAX_METHODS: usize = 1_000;
 
 /// One process on the database, as its last heartbeat left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,6 +27,9 @@ pub struct NodeInfo {
     pub version: String,
     /// The themes it works on; none for a process that only adds tasks.
     pub themes: Vec<NodeTheme>,
+    /// The methods whose handlers it had at its last beat, sorted, the first 1,000 of them. It runs tasks of its themes that
+    /// call these.
+    pub methods: Vec<MethodName>,
     /// Its workers, of all themes.
     pub workers: usize,
     /// Those of them that have a task.
@@ -56,6 +65,7 @@ impl NodeInfo {
     fn of(row: NodeRow, now: DateTime<Utc>) -> Self {
         // Whoever has written something else there has no themes.
         let themes: Vec<NodeTheme> = serde_json::from_str(&row.themes).unwrap_or_default();
+        let methods = row.methods.as_deref().map(serde_json::from_str);
         let last_beat = row.heartbeat.and_utc();
         let lease = Duration::from_millis(row.lease_ms.unsigned_abs());
         Self {
@@ -67,9 +77,27 @@ impl NodeInfo {
             pid: row.pid,
             version: row.version,
             themes,
+            methods: methods.and_then(Result::ok).unwrap_or_default(),
             started_at: row.started_at.and_utc(),
             last_beat,
             lease,
         }
     }
+}
+
+/// What a node's row says of its methods: JSON, for other nodes, people and tools.
+pub(super) fn methods_column(mut methods: Vec<MethodName>) -> Option<String> {
+    methods.truncate(MAX_METHODS);
+    serde_json::to_string(&methods).ok()
+}
+
+/// What the living nodes among these, other than `me`, serve of a theme.
+pub(super) fn served_elsewhere(nodes: &[NodeInfo], me: &str, theme: &str) -> BTreeSet<MethodName> {
+    let works_on = |node: &&NodeInfo| {
+        node.themes
+            .iter()
+            .any(|works| works.theme == theme && works.workers > 0)
+    };
+    let others = nodes.iter().filter(|node| node.alive && node.id != me).filter(works_on);
+    others.flat_map(|node| node.methods.iter().cloned()).collect()
 }

@@ -84,8 +84,11 @@ impl RegistryActor {
         let mut services = Services::clone(&self.table.services());
         let methods = services.entry(name.service.clone()).or_default();
         match methods.get(&name.method) {
-            Some(_) if !replace => return Err(RegistryError::AlreadyRegistered(name)),
-            Some(route) => route.set(Some(endpoint)),
+            Some(route) if !replace && route.is_alive() => return Err(RegistryError::AlreadyRegistered(name)),
+            Some(route) => {
+                route.set(Some(endpoint));
+                self.table.announce();
+            }
             None => {
                 methods.insert(name.method.clone(), Route::new(name, endpoint));
                 self.table.set(services);

@@ -64,6 +64,14 @@ impl Endpoint {
         Self(Kind::Blocking(handler))
     }
 
+    /// Whether it can be called: an actor that has died or was stopped cannot.
+    pub(super) fn is_alive(&self) -> bool {
+        match &self.0 {
+            Kind::Actor(recipient) => recipient.connected(),
+            Kind::Async(_) | Kind::Blocking(_) => true,
+        }
+    }
+
     /// Calls the handler. A panic of the handler ends here. An async function runs on the calling thread and is dropped
     /// with this future; a blocking function runs on the thread pool and goes on if this future is dropped.
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {

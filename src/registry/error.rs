@@ -28,7 +28,10 @@ pub enum RegistryError {
         /// The methods that are there.
         known: String,
     },
-    /// A name is empty or too long.
+    /// The method has a handler, and the actor behind it is gone.
+    #[error("the actor that serves {0} has died or was stopped; register a living one in its place")]
+    HandlerDied(MethodName),
+    /// A name is empty, too long, or holds a control character.
     #[error("cannot register: {0}")]
     Invalid(#[from] InvalidInput),
     /// The registry's actor has stopped.

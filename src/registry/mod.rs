@@ -14,8 +14,11 @@ mod panic;
 mod route;
 mod table;
 
+use std::collections::BTreeMap;
+
 use actix::{Actor, Addr, Recipient};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
 
 pub use actor::{Call, RegistryActor};
 use actor::{Clear, List, Register, Unregister};
@@ -32,7 +35,7 @@ pub use route::Route;
 use table::Table;
 
 /// A service and one of its methods.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MethodName {
     /// The service.
     pub service: String,
@@ -85,7 +88,8 @@ impl Registry {
     /// Registers a handler: a `Recipient<Invoke>` of any actor, [`async_fn`] or [`blocking_fn`].
     ///
     /// # Errors
-    /// [`RegistryError::AlreadyRegistered`] if the method has a handler; [`replace`](Self::replace) takes its place.
+    /// [`RegistryError::AlreadyRegistered`] if the method has a handler; [`replace`](Self::replace) takes its place. An actor
+    /// that has died is no handler any more.
     pub async fn register(
         &self,
         service: impl Into<String>,
@@ -124,8 +128,8 @@ impl Registry {
         self.actor.send(register).await?
     }
 
-    /// Takes a handler away; answers whether there was one. Tasks that call it fail with a message that says so, and are
-    /// tried again while attempts are left.
+    /// Takes a handler away; answers whether there was one. Tasks that call it wait from then on, for another node that serves
+    /// the method or for a handler that is registered later (see [`MissingHandler`](crate::MissingHandler)).
     ///
     /// # Errors
     /// [`RegistryError::Stopped`].
@@ -187,6 +191,33 @@ impl Registry {
                 true => error,
                 false => RegistryError::Stopped,
             })
+    }
+
+    /// The way to a handler that can be called now: an actor that has died or was stopped serves nothing.
+    pub(crate) fn serving(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
+        let route = self.route(service, method)?;
+        match route.is_alive() {
+            true => Ok(route),
+            false => Err(RegistryError::HandlerDied(route.name().clone())),
+        }
+    }
+
+    /// Whether a method has a handler that can be called now.
+    pub(crate) fn serves(&self, service: &str, method: &str) -> bool {
+        self.table.serves(service, method)
+    }
+
+    /// The methods whose handlers can be called now, sorted.
+    pub(crate) fn served(&self) -> Vec<MethodName> {
+        let services = self.table.services();
+        let routes = services.values().flat_map(BTreeMap::values);
+        let alive = routes.filter(|route| route.is_alive());
+        alive.map(|route| route.name().clone()).collect()
+    }
+
+    /// Hears of every handler that comes, goes or is replaced from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.table.watch()
     }
 
     /// The address of the actor behind this handle, for those who would rather send [`Call`].

@@ -31,6 +31,12 @@ impl Route {
         &self.0.name
     }
 
+    /// Whether there is a handler that can be called.
+    pub(super) fn is_alive(&self) -> bool {
+        let endpoint = self.0.endpoint.load();
+        endpoint.as_ref().is_some_and(|endpoint| endpoint.is_alive())
+    }
+
     pub(super) fn set(&self, endpoint: Option<Endpoint>) {
         self.0.endpoint.store(endpoint.map(Arc::new));
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
 use super::{RegistryError, Route};
 
@@ -11,22 +12,43 @@ pub(super) type Services = BTreeMap<String, BTreeMap<String, Route>>;
 
 /// Cloneable view of one table.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Table(Arc<ArcSwap<Services>>);
+pub(super) struct Table {
+    services: Arc<ArcSwap<Services>>,
+    changed: Arc<watch::Sender<()>>,
+}
 
 impl Table {
     /// As it is now.
     pub(super) fn services(&self) -> Guard<Arc<Services>> {
-        self.0.load()
+        self.services.load()
     }
 
     /// Puts another one in its place.
     pub(super) fn set(&self, services: Services) {
-        self.0.store(Arc::new(services));
+        self.services.store(Arc::new(services));
+        self.announce();
     }
 
     /// Leaves an empty one; answers with what was there.
     pub(super) fn take(&self) -> Arc<Services> {
-        self.0.swap(Arc::default())
+        self.services.swap(Arc::default())
+    }
+
+    /// Tells those who watch that a handler has come, gone or been replaced.
+    pub(super) fn announce(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Hears of every change from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether the method has a handler that can be called.
+    pub(super) fn serves(&self, service: &str, method: &str) -> bool {
+        let services = self.services();
+        let route = services.get(service).and_then(|methods| methods.get(method));
+        route.is_some_and(Route::is_alive)
     }
 
     pub(super) fn find(&self, service: &str, method: &str) -> Result<Route, RegistryError> {

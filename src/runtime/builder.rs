@@ -206,7 +206,7 @@ impl GaiaBuilder {
         }
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
-        let row = describe(&node_id, lease);
+        let row = describe(&node_id, lease, &registry);
         let lease = NodeLease::new(lease);
         let new = row.clone();
         let registered = store.drive(|store| async move { store.register_node(&new).await });
@@ -218,6 +218,7 @@ impl GaiaBuilder {
             store: store.clone(),
             machines: machines.clone(),
             runner: runner.clone(),
+            registry: registry.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
         let pruner = retention.map(|retention| {
@@ -313,7 +314,8 @@ fn defaults(config: &Config) -> SchedulerOptions {
         .scan_interval(Duration::from_secs_f64(tasks.scan_task_interval))
         .shortest_scan_interval(Duration::from_secs_f64(tasks.shortest_scan_interval))
         .task_id_chan_length(tasks.task_id_chan_length)
-        .scan_task_num(tasks.scan_task_num);
+        .scan_task_num(tasks.scan_task_num)
+        .missing_handler(tasks.missing_handler);
     match tasks.timeout {
         Some(timeout) => options.timeout(Duration::from_secs_f64(timeout)),
         None => options,

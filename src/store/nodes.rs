@@ -18,7 +18,7 @@ pub(crate) enum Beat {
 }
 
 /// All nodes, as they were at one time of the database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     pub(crate) now: DateTime<Utc>,
     pub(crate) rows: Vec<NodeRow>,
@@ -51,6 +51,7 @@ impl Store {
                     gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
                     gaia_nodes::beat.eq(node.beat),
                     gaia_nodes::themes.eq(&node.themes),
+                    gaia_nodes::methods.eq(&node.methods),
                 ))
                 .execute(conn)
                 .await

@@ -190,6 +190,11 @@ impl NewTaskRow {
         }
     }
 
+    /// The service and the method that it calls.
+    pub(crate) fn calls(&self) -> (&str, &str) {
+        (&self.service_name, &self.method_name)
+    }
+
     /// Whether it may be claimed by its insert: it is due, and no other task can be in its way.
     pub(crate) fn is_free(&self) -> bool {
         self.run_at.is_none() && self.unique_key.is_none()
@@ -450,6 +455,7 @@ pub(crate) struct NodeRow {
     pub(crate) beat: i64,
     pub(crate) lease_ms: i64,
     pub(crate) themes: String,
+    pub(crate) methods: Option<String>,
     #[diesel(skip_insertion)]
     pub(crate) started_at: NaiveDateTime,
     #[diesel(skip_insertion)]

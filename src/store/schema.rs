@@ -62,6 +62,7 @@ diesel::table! {
         beat -> BigInt,
         lease_ms -> BigInt,
         themes -> Text,
+        methods -> Nullable<Text>,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading tasks, and what people do to them by hand. Each change is one guarded statement; what it did not match is
 //! explained by reading the row afterwards.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -14,6 +14,9 @@ use super::{
     schema::{asynctasks, gaia_nodes},
 };
 use crate::domain::{ActionOnTask, ListTasks, Page, Task, TaskStatus};
+
+/// Tasks in one statement that makes them due.
+const MADE_DUE_AT_ONCE: usize = 500;
 
 /// What a request to cancel did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,14 @@ impl From<OrphanRow> for Orphan {
             task: row.task.held(owner.into(), log_id.into(), claimed_at),
         }
     }
+}
+
+/// A task that was put back until later.
+#[derive(Debug, Clone)]
+pub(crate) struct PutBack {
+    pub(crate) id: i64,
+    /// That of the claim from which it was put back. A later claim of the task has another one.
+    pub(crate) log_id: Arc<str>,
 }
 
 /// What a request to retry did.
@@ -293,6 +304,35 @@ impl Store {
             Err(StoreError::Duplicate(_)) => Ok(Retried::KeyTaken),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes due what was put back until later and nobody has claimed since. Answers how many tasks are due by that.
+    pub(crate) async fn make_due(&self, put_back: &[PutBack]) -> Result<usize, StoreError> {
+        let mut due = 0;
+        for part in put_back.chunks(MADE_DUE_AT_ONCE) {
+            due += self.retrying(|| self.make_part_due(part)).await?;
+        }
+        Ok(due)
+    }
+
+    async fn make_part_due(&self, part: &[PutBack]) -> Result<usize, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let ids = part.iter().map(|task| task.id);
+        let log_ids = part.iter().map(|task| &*task.log_id);
+        let mut lease = self.db.write().await?;
+        Ok(on_backend!(lease, |conn| {
+            diesel::update(asynctasks::table)
+                .filter(asynctasks::id.eq_any(ids))
+                .filter(asynctasks::log_id.eq_any(log_ids))
+                .filter(asynctasks::task_status.eq_any(["Wait", "Retry"]))
+                .filter(asynctasks::run_at.is_not_null())
+                .set((
+                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                    asynctasks::update_time.eq(now),
+                ))
+                .execute(conn)
+                .await
+        })?)
     }
 
     /// The tasks a node runs that somebody has asked to cancel.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix::{Actor, Context, Handler, ResponseFuture};
-use gaia_actors::{Endpoint, ExecRecord, Outcome, Task, async_fn, blocking_fn, prelude::*};
+use gaia_actors::{Endpoint, ExecRecord, MissingHandler, Outcome, Task, async_fn, blocking_fn, prelude::*};
 use serde_json::{Value, json};
 
 use crate::support::{Database, Gate, THEME, Tested, ended, eventually, options, task};
@@ -441,8 +441,9 @@ async fn large_texts_of_any_script_are_stored_or_visibly_cut() {
 }
 
 #[actix_rt::test]
-async fn a_missing_handler_is_named_and_may_come_later() {
-    let (gaia, demo) = with_options(async_fn(async |_, _: Value| Ok(())), options()).await;
+async fn by_the_guides_rule_a_missing_handler_fails_the_attempt_and_is_named() {
+    let options = options().missing_handler(MissingHandler::Fail);
+    let (gaia, demo) = with_options(async_fn(async |_, _: Value| Ok(())), options).await;
     let service = run(&demo, NewTask::new("Nobody", "Run").max_retry(0)).await;
     assert_eq!(
         service.last_error.as_deref(),

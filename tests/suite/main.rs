@@ -9,6 +9,7 @@ mod clustering;
 mod execution;
 mod jobs;
 mod layers;
+mod missing_handlers;
 mod nodes;
 mod operations;
 mod outage;
