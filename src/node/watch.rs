@@ -75,6 +75,7 @@ mod tests {
             beat,
             lease_ms: 20_000,
             themes: String::new(),
+            methods: None,
         }
     }
 
