@@ -7,6 +7,7 @@
 //!
 //! The first line is the description, then comes one instant a line. With `-` as the expression, each line of standard input is
 //! `expression<TAB>zone<TAB>from<TAB>count` and gets one line of instants, or `error: …`; what is left empty has its default.
+//! With `--zones` the first line on the error output says which rules of time zones are in use.
 
 use std::{
     error::Error,
@@ -14,9 +15,9 @@ use std::{
     process::ExitCode,
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Offset, SecondsFormat, Utc};
 use clap::Parser;
-use gaia_actors::{Language, Schedule, ScheduleForm, parse_zone};
+use gaia_actors::{Language, Schedule, ScheduleForm, parse_zone, zone_data};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -37,6 +38,9 @@ struct Options {
     /// Describes in Chinese.
     #[arg(long)]
     chinese: bool,
+    /// Says on the error output which rules of time zones are in use.
+    #[arg(long)]
+    zones: bool,
     /// Shows the instants only.
     #[arg(long)]
     quiet: bool,
@@ -44,6 +48,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.zones {
+        eprintln!("{}", zone_data());
+    }
     let out = BufWriter::new(io::stdout().lock());
     let shown = match options.expression.as_str() {
         "-" => answer_lines(BufReader::new(io::stdin().lock()), out, &options),
@@ -129,7 +136,11 @@ fn instant(text: &str) -> Result<DateTime<Utc>> {
     Ok(instant.to_utc())
 }
 
+/// As RFC 3339. An offset with seconds, as clocks had before there were zones, is written with them, which RFC 3339 has no way to do.
 fn local(schedule: &Schedule, fire: DateTime<Utc>) -> String {
     let fire = fire.with_timezone(&schedule.zone());
-    fire.to_rfc3339_opts(SecondsFormat::Secs, false)
+    match fire.offset().fix().local_minus_utc() % 60 {
+        0 => fire.to_rfc3339_opts(SecondsFormat::Secs, false),
+        _ => fire.format("%Y-%m-%dT%H:%M:%S%::z").to_string(),
+    }
 }

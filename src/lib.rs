@@ -56,7 +56,10 @@ pub use registry::{
     async_fn, blocking_fn,
 };
 pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
-pub use schedule::{Language, MAX_SCHEDULE_CHARS, Schedule, ScheduleError, ScheduleForm, parse_zone};
+pub use schedule::{
+    Language, MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS, Schedule, ScheduleError, ScheduleForm, Zone, ZoneData, ZoneOffset,
+    parse_zone, zone_data,
+};
 pub use store::{EnqueueConnection, StoreError};
 
 /// What nearly every user needs: `use gaia_actors::prelude::*;`

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use comfy_table::Table;
 use croner::parser::{CronParser, Seconds};
-use gaia_actors::{Schedule, ScheduleForm};
+use gaia_actors::{Schedule, ScheduleForm, parse_zone};
 use serde::Serialize;
 
 use crate::{Lines, Options, database::Result, median};
@@ -55,10 +55,11 @@ pub(crate) fn run(options: &Options, lines: &mut Lines) -> Result<()> {
         "ours/cron",
     ]);
     for (expr, zone) in EXPRESSIONS {
+        let ours = parse_zone(zone.name())?;
         let figures = measure(
             options,
             &mut [
-                &mut || Schedule::parse_in(expr, zone, ScheduleForm::SixFields).is_ok(),
+                &mut || Schedule::parse_in(expr, ours.clone(), ScheduleForm::SixFields).is_ok(),
                 &mut || croner_parser().parse(expr).is_ok(),
                 &mut || cron::Schedule::from_str(expr).is_ok(),
             ],
@@ -68,7 +69,7 @@ pub(crate) fn run(options: &Options, lines: &mut Lines) -> Result<()> {
         table.add_row(row(&figures));
     }
     for (expr, zone) in EXPRESSIONS {
-        let ours = Schedule::parse_in(expr, zone, ScheduleForm::SixFields)?;
+        let ours = Schedule::parse_in(expr, parse_zone(zone.name())?, ScheduleForm::SixFields)?;
         let croner = croner_parser().parse(expr)?;
         let cron = cron::Schedule::from_str(expr)?;
         // Each side goes from fire to fire.

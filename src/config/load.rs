@@ -21,6 +21,9 @@ impl ConfigError {
 const PREFIX: &str = "GAIA__";
 const SEPARATOR: &str = "__";
 
+/// The share of letters that a mistyped name must have right: a name that is less alike is no help.
+const LEAST_LIKENESS: f64 = 0.6;
+
 impl Config {
     /// A JSON file, and nothing else.
     ///
@@ -156,8 +159,11 @@ fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigErr
 }
 
 fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
-    let near = nearest(key, known);
-    ConfigError(format!("unknown key {place}, the nearest known key is {near:?}"))
+    let hint = match nearest(key, known) {
+        Some(near) => format!("the nearest known key is {near:?}"),
+        None => format!("known here are {}", known.join(", ")),
+    };
+    ConfigError(format!("unknown key {place}, {hint}"))
 }
 
 fn keys(shape: &Value) -> Vec<&str> {
@@ -173,14 +179,13 @@ fn joined(place: &str, key: &str) -> String {
     }
 }
 
-/// The known name most like `key`; empty if none is known.
-pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> &'a str {
-    let likeness = |name: &str| strsim::jaro_winkler(&key.to_ascii_lowercase(), &name.to_ascii_lowercase());
-    known
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-        .copied()
-        .unwrap_or("")
+/// The known name most like `key`, if one is like it at all.
+pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let key = key.to_ascii_lowercase();
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&key, &name.to_ascii_lowercase());
+    let known = known.iter().map(|name| (*name, likeness(name)));
+    let (name, likeness) = known.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (likeness >= LEAST_LIKENESS).then_some(name)
 }
 
 #[cfg(test)]
@@ -241,6 +246,8 @@ mod tests {
         );
         assert!(refusal(r#"{"Node": {"Leese": 1}}"#, &[]).contains("Node.Leese, the nearest known key is \"Lease\""));
         assert!(refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\""));
+        // Nothing is like it.
+        assert!(refusal(r#"{"Zebra": {}}"#, &[]).contains("unknown key Zebra, known here are "));
     }
 
     #[test]

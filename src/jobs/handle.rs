@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use chrono_tz::Tz;
-
 use super::{cron::Started, machine::Runner, options::Settings, status::JobsStatus};
 use crate::{
     domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
     error::{Error, ask},
-    schedule::Language,
+    schedule::{Language, Zone},
     store::{self, JobRow, Store},
 };
 
@@ -70,7 +68,7 @@ impl Jobs {
     pub(crate) fn new(store: Store, settings: &Settings, runner: Runner) -> Self {
         Self {
             store,
-            rules: settings.rules,
+            rules: settings.rules.clone(),
             banned: settings.banned.clone(),
             runner,
         }
@@ -78,8 +76,8 @@ impl Jobs {
 
     /// The time zone in which expressions are read that name none.
     #[must_use]
-    pub fn time_zone(&self) -> Tz {
-        self.rules.zone
+    pub fn time_zone(&self) -> Zone {
+        self.rules.zone.renewed()
     }
 
     // ---- changing ----
@@ -89,7 +87,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::Invalid`] with every fault, [`Error::JobNameTaken`], [`Error::Store`]; nothing is stored then.
     pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
-        job.define(self.rules)?;
+        job.define(&self.rules)?;
         let name = job.job_name.clone();
         match ask(&self.store, |store| async move { store.add_job(job).await }).await? {
             store::AddJob::Added(id) => {
@@ -107,7 +105,7 @@ impl Jobs {
     /// [`Error::Invalid`] with every fault, [`Error::JobNotFound`], [`Error::JobNameTaken`], [`Error::Store`]; nothing is
     /// changed then.
     pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
-        job.define(self.rules)?;
+        job.define(&self.rules)?;
         let name = job.job_name.clone();
         match ask(&self.store, |store| async move { store.update_job(id, job).await }).await? {
             store::UpdateJob::Updated => {
@@ -192,7 +190,7 @@ impl Jobs {
             }
             (None, None) => return Err(Error::JobsNotRunHere),
         };
-        if let Err(fault) = self.row(id).await?.define(self.rules) {
+        if let Err(fault) = self.row(id).await?.define(&self.rules) {
             return Err(Error::JobIsBad { id, fault });
         }
         match machine.start_now(id).await? {
@@ -262,7 +260,7 @@ impl Jobs {
         let page = ask(&self.store, |store| async move { store.list_jobs(&list).await }).await?;
         let now = self.store.clock().now();
         Ok(Page {
-            items: page.items.into_iter().map(|row| row.job(self.rules, now)).collect(),
+            items: page.items.into_iter().map(|row| row.job(&self.rules, now)).collect(),
             total: page.total,
             page: page.page,
             page_size: page.page_size,
@@ -285,7 +283,7 @@ impl Jobs {
                 .collect(),
             description: words(Language::English),
             description_zh: words(Language::Chinese),
-            job: row.job(self.rules, now),
+            job: row.job(&self.rules, now),
         })
     }
 

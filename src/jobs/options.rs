@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use crate::{
     config::JobsConfig,
     domain::{Faults, JobRules},
     hook::HookOptions,
-    schedule::{ScheduleForm, parse_zone},
+    schedule::{ScheduleForm, Zone, parse_zone},
 };
 
 /// Runs of one process at the same time at most: a guard against a slip of the finger.
@@ -110,7 +108,7 @@ impl JobsOptions {
     pub(crate) fn settings(self, config: &JobsConfig, faults: &mut Faults) -> Settings {
         let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
         let zone = match zone.is_empty() {
-            true => Some(Tz::UTC),
+            true => Some(Zone::UTC),
             false => faults.take(parse_zone(zone)),
         };
         let max_running = self.max_running.unwrap_or(5_000);
@@ -124,7 +122,7 @@ impl JobsOptions {
         let banned = self.banned.as_ref().unwrap_or(&config.ban_env_list);
         Settings {
             rules: JobRules {
-                zone: zone.unwrap_or(Tz::UTC),
+                zone: zone.unwrap_or(Zone::UTC),
                 form: self.form,
             },
             hooks: self.hooks,

@@ -50,15 +50,15 @@ pub enum ScheduleError {
         fault: String,
     },
     /// A word with `@` that is none of the macros.
-    #[error("unknown macro {text:?}, the nearest known is {nearest}; an interval is written as @every 30s")]
+    #[error("unknown macro {text:?}{}; an interval is written as @every 30s", near_macro(*nearest))]
     UnknownMacro {
         /// What was written.
         text: String,
-        /// The macro most like it.
-        nearest: &'static str,
+        /// The macro most like it, if one is.
+        nearest: Option<&'static str>,
     },
     /// `@every` with a duration that cannot be read or used.
-    #[error("@every {text:?}: {fault}; write whole seconds such as 30s, 5m or 1h30m10s")]
+    #[error("@every {text:?}: {fault}; write an interval such as 30s, 5m or 1h30m10s")]
     Every {
         /// The duration.
         text: String,
@@ -66,12 +66,22 @@ pub enum ScheduleError {
         fault: String,
     },
     /// A name that the time zone database does not have.
-    #[error("unknown time zone {name:?}, the nearest known is {nearest:?}; names are those of the IANA database")]
+    #[error("unknown time zone {name:?}{}; names are those of the IANA database", near_zone(*nearest))]
     UnknownZone {
         /// What was written.
         name: String,
-        /// The zone most like it.
-        nearest: &'static str,
+        /// The zone most like it, if one is.
+        nearest: Option<&'static str>,
+    },
+    /// Longer than [`MAX_ZONE_CHARS`](crate::MAX_ZONE_CHARS).
+    #[error(
+        "the name of the time zone has {chars} characters, at most {max} are allowed; names are those of the IANA database, \
+         such as Asia/Shanghai",
+        max = super::MAX_ZONE_CHARS
+    )]
+    ZoneTooLong {
+        /// Characters that were found.
+        chars: usize,
     },
     /// No date can ever match, such as 30 February.
     #[error(
@@ -81,4 +91,18 @@ pub enum ScheduleError {
         /// The expression.
         text: String,
     },
+}
+
+fn near_macro(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!(", the nearest known is {nearest}"),
+        None => format!("; known are {}", super::parse::known_macros().join(", ")),
+    }
+}
+
+fn near_zone(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!(", the nearest known is {nearest:?}"),
+        None => String::new(),
+    }
 }

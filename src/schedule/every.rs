@@ -12,8 +12,12 @@ pub(super) struct Every {
 const MAX_SECONDS: u128 = 100 * 366 * 86_400;
 const NANOS: u128 = 1_000_000_000;
 
-/// `ms` stands before `m`, which would take its first letter.
-const UNITS: [(&str, u128); 6] = [
+/// Those of Go's durations, and weeks and days. `ms` stands before `m`, which would take its first letter.
+const UNITS: [(&str, u128); 10] = [
+    ("ns", 1),
+    ("us", NANOS / 1_000_000),
+    ("\u{b5}s", NANOS / 1_000_000),
+    ("\u{3bc}s", NANOS / 1_000_000),
     ("ms", NANOS / 1_000),
     ("w", 7 * 86_400 * NANOS),
     ("d", 86_400 * NANOS),
@@ -24,7 +28,8 @@ const UNITS: [(&str, u128); 6] = [
 
 impl Every {
     pub(super) fn parse(text: &str) -> Result<Self, ScheduleError> {
-        let seconds = parse_nanos(text).and_then(whole_seconds);
+        // Go's durations may have a sign.
+        let seconds = parse_nanos(text.strip_prefix('+').unwrap_or(text)).and_then(whole_seconds);
         seconds
             .map(|seconds| Self { seconds })
             .map_err(|fault| ScheduleError::Every {
@@ -45,11 +50,11 @@ impl Every {
     }
 }
 
+/// As robfig/cron has it: parts of a second do not count, and less than a second is one.
 fn whole_seconds(nanos: u128) -> Result<u32, String> {
-    let seconds = nanos / NANOS;
+    let seconds = (nanos / NANOS).max(1);
     match u32::try_from(seconds) {
-        Ok(0) => Err("the interval must be at least one second".to_owned()),
-        Ok(_) if !nanos.is_multiple_of(NANOS) => Err("the interval has a part of a second".to_owned()),
+        _ if nanos == 0 => Err("an interval of nothing never ends".to_owned()),
         Ok(whole) if seconds <= MAX_SECONDS => Ok(whole),
         _ => Err("the interval is longer than a hundred years".to_owned()),
     }
@@ -76,27 +81,20 @@ fn parse_part(text: &str) -> Result<(u128, &str), String> {
         return Err(format!("{text:?} does not begin with a number"));
     }
     let unit = UNITS.iter().find(|(unit, _)| rest.starts_with(unit));
-    let (unit, size) = unit.ok_or_else(|| format!("{number} has no unit w, d, h, m, s or ms"))?;
+    let (unit, size) = unit.ok_or_else(|| format!("{number} has no unit w, d, h, m, s, ms, us or ns"))?;
     Ok((parse_decimal(number, *size)?, &rest[unit.len()..]))
 }
 
-/// `1.5` of a unit.
+/// `1.5` of a unit, in whole nanoseconds.
 fn parse_decimal(number: &str, size: u128) -> Result<u128, String> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let fault = || format!("{number} is not a number");
-    // Twelve digits are more than a century in milliseconds, and less than what could overflow.
-    if whole.len() > 12 || part.len() > 12 || whole.is_empty() || part.contains('.') {
-        return Err(fault());
+    // Eighteen digits are more than a century in nanoseconds.
+    if whole.len() > 18 || part.contains('.') || whole.is_empty() && part.is_empty() {
+        return Err(format!("{number} is not a number"));
     }
-    let whole: u128 = whole.parse().map_err(|_| fault())?;
+    // What comes after the eighteenth digit is less than a nanosecond, even of a week.
+    let part = &part[..part.len().min(18)];
+    let digits = |digits: &str| digits.parse::<u128>().unwrap_or(0);
     let scale = 10_u128.pow(u32::try_from(part.len()).unwrap_or(0));
-    let part: u128 = if part.is_empty() {
-        0
-    } else {
-        part.parse().map_err(|_| fault())?
-    };
-    match part * size % scale {
-        0 => Ok(whole * size + part * size / scale),
-        _ => Err("the interval has a part of a second".to_owned()),
-    }
+    Ok(digits(whole) * size + digits(part) * size / scale)
 }

@@ -1,7 +1,6 @@
 //! One field of an expression: its entries as they were written, and the values they stand for.
 
 use super::{ScheduleError, unit::Unit};
-use crate::config::nearest;
 
 /// One field, in the order in which it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +9,7 @@ pub(super) struct Field {
     pub(super) entries: Vec<Entry>,
     /// It begins with `*` or `?`. A day field that does restricts the other day field instead of adding to it (crontab(5)).
     pub(super) starred: bool,
-    /// It holds a `*` or a step somewhere: it is meant as an interval, not as fixed times.
+    /// It holds a `*`, a `?` or a step somewhere: it is meant as an interval, not as fixed times.
     pub(super) interval: bool,
 }
 
@@ -40,11 +39,11 @@ impl Field {
             unit,
             entries,
             starred: text.starts_with(['*', '?']),
-            interval: text.contains(['*', '/']),
+            interval: text.contains(['*', '?', '/']),
         });
         let fault = match field {
             Ok(field) if field.starred && field.specials().next().is_some() => {
-                "a list that begins with * cannot hold L, W or #; write the days it stands for".to_owned()
+                "a list that begins with * or ? cannot hold L, W or #; write the days it stands for".to_owned()
             }
             Ok(field) => return Ok(field),
             Err(fault) => fault,
@@ -85,7 +84,8 @@ impl Field {
 }
 
 impl Entry {
-    fn mask(self, unit: Unit) -> u64 {
+    /// The plain values, as bits.
+    pub(super) fn mask(self, unit: Unit) -> u64 {
         match self {
             Self::All { step } => bits(unit.min()..=unit.last(), step),
             Self::Range { first, last, step } if first <= last => unit.fold(bits(first..=last, step)),
@@ -105,9 +105,6 @@ fn parse_entry(unit: Unit, text: &str) -> Result<Entry, String> {
     if text.is_empty() {
         return Err("there is nothing before or after a comma; remove the comma or write a value".to_owned());
     }
-    if text == "?" && matches!(unit, Unit::Day | Unit::Weekday) {
-        return Ok(Entry::All { step: 1 });
-    }
     match parse_special(unit, text) {
         Some(special) => special,
         None => parse_plain(unit, text),
@@ -117,10 +114,10 @@ fn parse_entry(unit: Unit, text: &str) -> Result<Entry, String> {
 /// A value, a range or a star, with or without a step.
 fn parse_plain(unit: Unit, text: &str) -> Result<Entry, String> {
     let (values, step) = match text.split_once('/') {
-        Some((values, step)) => (values, Some(parse_step(unit, step)?)),
+        Some((values, step)) => (values, Some(parse_step(step)?)),
         None => (text, None),
     };
-    if values == "*" {
+    if values == "*" || values == "?" {
         return Ok(Entry::All {
             step: step.unwrap_or(1),
         });
@@ -146,17 +143,14 @@ fn range(unit: Unit, first: u32, last: u32, step: u32) -> Entry {
     Entry::Range { first, last, step }
 }
 
-fn parse_step(unit: Unit, text: &str) -> Result<u32, String> {
-    let most = unit.max_step();
-    let number =
-        number(text).ok_or_else(|| format!("{text:?} is not a step; after / comes a number 1-{most}, such as */2"))?;
-    match number {
-        0 => Err(format!("a step of 0 never moves on; steps are 1-{most}")),
-        step if step > most => Err(format!(
-            "step {text} is out of range 1-{most}; {}",
-            unit.long_step_hint()
+/// A step may be greater than the field is long, as in cronie and robfig/cron: the first value is then the only one.
+fn parse_step(text: &str) -> Result<u32, String> {
+    match number(text) {
+        None => Err(format!(
+            "{text:?} is not a step; after / comes a number from 1, such as */2"
         )),
-        step => Ok(step),
+        Some(0) => Err("a step of 0 never moves on; steps begin with 1".to_owned()),
+        Some(step) => Ok(step),
     }
 }
 
@@ -173,14 +167,36 @@ fn parse_value(unit: Unit, text: &str) -> Result<u32, String> {
 
 fn not_a_value(unit: Unit, text: &str) -> String {
     let range = unit.range();
-    match unit.names() {
+    let is_word = !unit.names().is_empty() && text.chars().all(char::is_alphabetic);
+    match unit.nearest(text) {
         _ if text.is_empty() => format!("a value is missing; expected {range}, *, a range 1-5 or a step */2"),
-        names if !names.is_empty() && text.chars().all(char::is_alphabetic) => format!(
-            "{text:?} is no name of a {}; the nearest is {}, and numbers are {range}",
+        Some(near) if is_word => format!(
+            "{text:?} is no name of a {}; the nearest is {near}, and numbers are {range}",
+            unit.noun()
+        ),
+        None if is_word => format!(
+            "{text:?} is no name of a {}; names are {}, and numbers are {range}",
             unit.noun(),
-            nearest(text, names)
+            unit.names().join(", ")
         ),
         _ => format!("{text:?} is not a value; expected {range}, *, a list 1,3, a range 1-5 or a step */2"),
+    }
+}
+
+/// The one day that stands with `L`, `W` or `#`.
+fn parse_one(unit: Unit, text: &str, sign: char) -> Result<u32, String> {
+    let is_one = !text.is_empty() && text.chars().all(char::is_alphanumeric);
+    match (unit, number(text)) {
+        (_, Some(_)) => parse_value(unit, text),
+        (Unit::Weekday, None) if is_one => parse_value(unit, text),
+        (Unit::Weekday, None) => Err(format!(
+            "{text:?} is not one weekday; with {sign} stands a number 0-7 or a name, such as 5 or FRI, and several are written \
+             as a list"
+        )),
+        (_, None) => Err(format!(
+            "{text:?} is not one day; with {sign} stands a number {}, such as 15W, and several are written as a list 1W,15W",
+            unit.range()
+        )),
     }
 }
 
@@ -208,13 +224,13 @@ fn parse_special_day(text: &str) -> Option<Result<Entry, String>> {
     match upper.as_str() {
         "L" => Some(Ok(Entry::Last { before: 0 })),
         "LW" | "WL" => Some(Ok(Entry::LastWorkday)),
-        _ => match (upper.strip_prefix("L-"), upper.strip_suffix('W')) {
+        _ => match (upper.strip_prefix("L-"), text.strip_suffix(['W', 'w'])) {
             // saffron miscounts (and, in debug builds, panics) where the day falls on a weekend.
             (Some(before), _) if before.ends_with('W') => {
                 Some(Err(format!("{text} is not supported; use L-3, LW or 15W")))
             }
             (Some(before), _) => Some(last_before(before)),
-            (None, Some(day)) => Some(parse_value(Unit::Day, day).map(|day| Entry::Workday { day })),
+            (None, Some(day)) => Some(parse_one(Unit::Day, day, 'W').map(|day| Entry::Workday { day })),
             (None, None) => None,
         },
     }
@@ -237,12 +253,12 @@ fn parse_special_weekday(text: &str) -> Option<Result<Entry, String>> {
         "" => Some(Err(
             "L needs a day before it; 5L is the last Friday of the month, and 6 is every Saturday".to_owned(),
         )),
-        day => Some(parse_value(Unit::Weekday, day).map(|weekday| Entry::LastOf { weekday: weekday % 7 })),
+        day => Some(parse_one(Unit::Weekday, day, 'L').map(|weekday| Entry::LastOf { weekday: weekday % 7 })),
     }
 }
 
 fn parse_nth(weekday: &str, nth: &str) -> Result<Entry, String> {
-    let weekday = parse_value(Unit::Weekday, weekday)? % 7;
+    let weekday = parse_one(Unit::Weekday, weekday, '#')? % 7;
     match number(nth) {
         Some(nth @ 1..=5) => Ok(Entry::Nth { weekday, nth }),
         _ => Err(format!(

@@ -5,6 +5,7 @@ mod describe;
 mod error;
 mod every;
 mod field;
+mod instants;
 mod parse;
 mod seconds;
 mod spell;
@@ -14,10 +15,13 @@ mod zone;
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
 use self::{calendar::Calendar, every::Every, parse::Timing};
-pub use self::{describe::Language, error::ScheduleError, parse::parse_zone};
+pub use self::{
+    describe::Language,
+    error::ScheduleError,
+    zone::{MAX_ZONE_CHARS, Zone, ZoneData, ZoneOffset, parse_zone, zone_data},
+};
 
 /// Longest expression that is read, in characters.
 pub const MAX_SCHEDULE_CHARS: usize = 1_000;
@@ -33,19 +37,44 @@ const LAST: i64 = 253_402_300_799;
 /// | `30 2 * * *` | five fields: minute, hour, day of month, month, day of week |
 /// | `*/30 * * * * *` | six fields: seconds first |
 /// | `@daily`, `@hourly`, … | also `@yearly`, `@annually`, `@monthly`, `@weekly`, `@midnight` |
-/// | `@every 1h30m10s` | an interval of whole seconds, counted from the Unix epoch in every process |
+/// | `@every 1h30m10s` | an interval, counted from the Unix epoch in every process; parts of a second do not count, and one second is the least |
 /// | `CRON_TZ=Asia/Shanghai 0 9 * * *` | in this zone, whatever the default (`TZ=` means the same) |
 ///
-/// A field is `*`, a value, a range `1-5`, a step `*/5` or `10-30/5` or `10/5`, or a list of these. A range may wrap: `22-2`,
-/// `fri-mon`. Months and weekdays have names of three letters in any case; Sunday is 0 and 7. The day of the month may be `L`
-/// (the last), `L-3` (three days before it), `LW` (the last Monday to Friday) and `15W` (the Monday to Friday nearest the 15th);
-/// the day of the week `5L` (the last Friday) and `5#3` (the third Friday); either may be `?`, which means `*`.
+/// A field is `*`, a value, a range `1-5`, a step `*/5` or `10-30/5` or `10/5` (to the greatest value), or a list of these. `?` means
+/// `*` in each field. Months and weekdays have names of three letters in any case; Sunday is 0 and 7. The day of the month may
+/// be `L` (the last), `L-3` (three days before it), `LW` (the last Monday to Friday) and `15W` (the Monday to Friday nearest the
+/// 15th); the day of the week `5L` (the last Friday) and `5#3` (the third Friday).
 ///
-/// If both day fields are restricted, either may match; if one of them begins with `*`, both must, as crontab(5) has it.
+/// A range may wrap: `22-2` in the hour field is 22, 23, 0, 1 and 2. The values belong to the day on which they come: `0 22-2 * * 1` is
+/// Monday 00:00, 01:00, 02:00, 22:00 and 23:00. A step goes on counting around the end: `22-2/3` is 22 and 1. A step that is greater
+/// than its range leaves the first value: `*/60` in the minute field is minute 0.
 ///
-/// Where clocks are turned forward, a fixed time inside the skipped hour runs once, right after it; where they are turned
-/// back, it runs the first time only. If the second, minute or hour has a `*` or a step, it is an interval and follows real time. The
-/// rules are those of cronie.
+/// If both day fields are restricted, either may match; if one of them begins with `*` or `?`, both must, as crontab(5) has it.
+///
+/// # Where clocks are turned
+///
+/// An expression whose second, minute or hour has a `*`, a `?` or a step is an *interval*: it follows real time, both times in
+/// an hour that comes twice, never in one that is skipped. All others are *fixed times*: those in a skipped hour run once,
+/// right after the gap, however many they are; those in an hour that comes twice run the first time only.
+///
+/// # Differences to other programs
+///
+/// *cronie* goes by the same two kinds, and
+/// * takes only a field that begins with `*` for an interval: `10-30/5 2 * * *` is a fixed time there, an interval here;
+/// * runs each of several fixed times in one gap: `0,30 2 * * *` runs twice after it, here once;
+/// * takes a jump of three hours or more for a clock that was set, and makes up for nothing: the rules here hold for jumps of any size, such
+///   as the day that Samoa skipped;
+/// * knows `@reboot` and random values (`1~5`), which are refused here. Seconds, `?`, `10/5`, wrapping ranges,
+///   `L`, `W`, `#` and `@every` are unknown there.
+///
+/// *robfig/cron* (version 3, for Go) reads what is read here without `L`, `W`, `#`, wrapping ranges, 7 for Sunday and weeks or days in
+/// `@every`, and
+/// * takes days by either field if one of them is `*/2` or has another step above 1: here both must match;
+/// * leaves out fixed times in a gap: here they run after it;
+/// * counts `@every` from the start of the process: here from the Unix epoch, so that all nodes agree;
+/// * goes by the machine's zone: here by UTC, unless told otherwise;
+/// * takes empty entries of lists (`1,,2`), `@every` without a length or with a negative one, and expressions that never fire: these are
+///   errors here.
 ///
 /// ```
 /// use gaia_actors::Schedule;
@@ -59,7 +88,7 @@ const LAST: i64 = 253_402_300_799;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     text: Box<str>,
-    zone: Tz,
+    zone: Zone,
     plan: Plan,
 }
 
@@ -92,7 +121,7 @@ impl Schedule {
     /// # Errors
     /// [`ScheduleError`] says what cannot be read, and how to write it; an expression that can never fire is an error, too.
     pub fn parse(expr: &str) -> Result<Self, ScheduleError> {
-        Self::parse_in(expr, Tz::UTC, ScheduleForm::Any)
+        Self::parse_in(expr, Zone::UTC, ScheduleForm::Any)
     }
 
     /// An expression of this `form`, in this `zone` unless a prefix names another one.
@@ -108,7 +137,7 @@ impl Schedule {
     ///
     /// # Errors
     /// As for [`parse`](Self::parse), and for the other form.
-    pub fn parse_in(expr: &str, zone: Tz, form: ScheduleForm) -> Result<Self, ScheduleError> {
+    pub fn parse_in(expr: &str, zone: Zone, form: ScheduleForm) -> Result<Self, ScheduleError> {
         let spec = parse::parse(expr, form)?;
         let plan = match spec.timing {
             Timing::Every(every) => Plan::Every(every),
@@ -128,8 +157,8 @@ impl Schedule {
 
     /// The zone whose clocks are meant.
     #[must_use]
-    pub fn zone(&self) -> Tz {
-        self.zone
+    pub fn zone(&self) -> Zone {
+        self.zone.clone()
     }
 
     /// The first fire after `after`, on a whole second; never `after` itself. `None` after the year 9999.
@@ -142,7 +171,7 @@ impl Schedule {
         let fire = match &self.plan {
             Plan::Every(every) => every.next(after),
             Plan::Times { calendar, fixed } => {
-                zone::next_after(self.zone, *fixed, after, |local| calendar.next_from(local))?
+                instants::next_after(&self.zone, *fixed, after, |local| calendar.next_from(local))?
             }
         };
         DateTime::from_timestamp(fire, 0).filter(|_| fire <= LAST)
@@ -175,7 +204,7 @@ impl Schedule {
     pub fn describe(&self, language: Language) -> String {
         // Only what finds the next fire is kept in memory; the words are read from the text again.
         match parse::parse(&self.text, ScheduleForm::Any) {
-            Ok(spec) => describe::describe(&spec.timing, self.zone, language),
+            Ok(spec) => describe::describe(&spec.timing, &self.zone, language),
             Err(_) => self.text.to_string(),
         }
     }

@@ -1,15 +1,19 @@
 //! From text to fields: the time zone in front, macros, and which form it is.
 
-use chrono_tz::Tz;
-
-use super::{MAX_SCHEDULE_CHARS, ScheduleError, ScheduleForm, every::Every, field::Field, unit::Unit};
+use super::{
+    MAX_SCHEDULE_CHARS, ScheduleError, ScheduleForm,
+    every::Every,
+    field::Field,
+    unit::Unit,
+    zone::{Zone, parse_zone},
+};
 use crate::config::nearest;
 
 /// What an expression says.
 #[derive(Debug)]
 pub(super) struct Spec {
     /// From a `CRON_TZ=` or `TZ=` prefix.
-    pub(super) zone: Option<Tz>,
+    pub(super) zone: Option<Zone>,
     pub(super) timing: Timing,
 }
 
@@ -41,28 +45,11 @@ const MACROS: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
+/// The macro with an interval behind it.
+const EVERY: &str = "@every";
+
 const FIVE: &str = "five (minute hour day-of-month month day-of-week)";
 const SIX: &str = "six (second minute hour day-of-month month day-of-week)";
-
-/// The zone with an IANA name, such as `Asia/Shanghai` or `UTC`.
-///
-/// # Errors
-/// [`ScheduleError::UnknownZone`], which names the known zone most like it.
-///
-/// ```
-/// assert_eq!(gaia_actors::parse_zone("Europe/Berlin").expect("is known").name(), "Europe/Berlin");
-/// let error = gaia_actors::parse_zone("Europe/Berln").expect_err("is a typo");
-/// assert!(error.to_string().contains("the nearest known is \"Europe/Berlin\""));
-/// ```
-pub fn parse_zone(name: &str) -> Result<Tz, ScheduleError> {
-    name.parse().map_err(|_| {
-        let known: Vec<_> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
-        ScheduleError::UnknownZone {
-            name: name.to_owned(),
-            nearest: nearest(name, &known),
-        }
-    })
-}
 
 pub(super) fn parse(text: &str, form: ScheduleForm) -> Result<Spec, ScheduleError> {
     // Characters are only counted where there are enough bytes for too many of them.
@@ -84,16 +71,20 @@ pub(super) fn parse(text: &str, form: ScheduleForm) -> Result<Spec, ScheduleErro
 }
 
 /// The zone in front of an expression, and the rest.
-fn split_zone(text: &str) -> Result<(Option<Tz>, &str), ScheduleError> {
+fn split_zone(text: &str) -> Result<(Option<Zone>, &str), ScheduleError> {
     let named = text.strip_prefix("CRON_TZ=").or_else(|| text.strip_prefix("TZ="));
     let Some(named) = named else { return Ok((None, text)) };
     let (name, rest) = named.split_once(char::is_whitespace).unwrap_or((named, ""));
     Ok((Some(parse_zone(name)?), rest.trim_start()))
 }
 
+pub(super) fn known_macros() -> Vec<&'static str> {
+    MACROS.iter().map(|(name, _)| *name).chain([EVERY]).collect()
+}
+
 fn parse_macro(text: &str) -> Result<Timing, ScheduleError> {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    if word.eq_ignore_ascii_case("@every") {
+    if word.eq_ignore_ascii_case(EVERY) {
         return Every::parse(rest.trim()).map(Timing::Every);
     }
     let known = MACROS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
@@ -101,7 +92,7 @@ fn parse_macro(text: &str) -> Result<Timing, ScheduleError> {
         Some((_, fields)) => parse_fields(fields, ScheduleForm::Any),
         None => Err(ScheduleError::UnknownMacro {
             text: text.to_owned(),
-            nearest: nearest(word, &MACROS.map(|(name, _)| name)),
+            nearest: nearest(word, &known_macros()),
         }),
     }
 }

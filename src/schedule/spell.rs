@@ -23,7 +23,7 @@ pub(super) fn spell(text: &mut String, unit: Unit, mask: u64) {
 }
 
 /// First, last and step, if there are three values or more, all equally far apart.
-fn progression(mask: u64) -> Option<(u32, u32, u32)> {
+pub(super) fn progression(mask: u64) -> Option<(u32, u32, u32)> {
     let first = mask.trailing_zeros();
     let second = (mask & (mask - 1)).trailing_zeros();
     let last = mask.ilog2();

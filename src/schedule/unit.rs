@@ -1,5 +1,7 @@
 //! The six units of time that fields are about.
 
+use crate::config::nearest;
+
 /// What a field counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -15,6 +17,29 @@ const MONTHS: [&str; 12] = [
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
 ];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+const LONG_MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const LONG_WEEKDAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 
 impl Unit {
     pub(super) fn name(self) -> &'static str {
@@ -62,11 +87,6 @@ impl Unit {
         }
     }
 
-    /// Greater steps than this could only mean the first value.
-    pub(super) fn max_step(self) -> u32 {
-        self.max()
-    }
-
     /// The allowed numbers, for people.
     pub(super) fn range(self) -> String {
         format!("{}-{}", self.min(), self.max())
@@ -83,22 +103,29 @@ impl Unit {
         }
     }
 
-    /// What to write instead of a step that is too great.
-    pub(super) fn long_step_hint(self) -> &'static str {
-        match self {
-            Self::Second => "a longer interval is written as @every, such as @every 90s",
-            Self::Minute => "a longer interval is written as @every, such as @every 90m",
-            Self::Hour => "a longer interval is written as @every, such as @every 36h",
-            Self::Day | Self::Month | Self::Weekday => "a greater one would match the first value only",
-        }
-    }
-
     pub(super) fn names(self) -> &'static [&'static str] {
         match self {
             Self::Month => &MONTHS,
             Self::Weekday => &WEEKDAYS,
             _ => &[],
         }
+    }
+
+    /// The names in full, from the least value.
+    pub(super) fn long_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Month => &LONG_MONTHS,
+            Self::Weekday => &LONG_WEEKDAYS,
+            _ => &[],
+        }
+    }
+
+    /// The short name most like a mistyped one, which may have been written in full.
+    pub(super) fn nearest(self, text: &str) -> Option<&'static str> {
+        let (short, long) = (self.names(), self.long_names());
+        let near = nearest(text, &[short, long].concat())?;
+        let at = long.iter().position(|name| *name == near);
+        Some(at.and_then(|at| short.get(at)).copied().unwrap_or(near))
     }
 
     /// The value that a name in any case stands for.

@@ -1,10 +1,9 @@
 //! What is refused, and the whole text that says why.
 
-use chrono_tz::Tz;
-use gaia_actors::{MAX_SCHEDULE_CHARS, Schedule, ScheduleForm, parse_zone};
+use gaia_actors::{MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS, Schedule, ScheduleForm, Zone, parse_zone};
 
 fn refusal(expr: &str, form: ScheduleForm) -> String {
-    match Schedule::parse_in(expr, Tz::UTC, form) {
+    match Schedule::parse_in(expr, Zone::UTC, form) {
         Ok(schedule) => panic!("{schedule} was taken"),
         Err(error) => error.to_string(),
     }
@@ -43,11 +42,32 @@ fn zones() {
             "unknown time zone \"utc\", the nearest known is \"UTC\"; names are those of the IANA database",
         ),
     ]);
+    // Nothing is like it.
+    for name in ["Moon/Base", "", "+08:00"] {
+        let error = parse_zone(name).expect_err("is no zone");
+        let expected = format!("unknown time zone {name:?}; names are those of the IANA database");
+        assert_eq!(error.to_string(), expected);
+    }
     let error = parse_zone("America/NewYork").expect_err("has an underscore");
     assert_eq!(
         error.to_string(),
         "unknown time zone \"America/NewYork\", the nearest known is \"America/New_York\"; names are those of the IANA database"
     );
+}
+
+/// A name is looked for among six hundred by its likeness: the work must not grow with the name.
+#[test]
+fn a_zone_whose_name_is_too_long() {
+    let error = parse_zone(&"Europe/".repeat(20_000)).expect_err("is too long");
+    assert_eq!(
+        error.to_string(),
+        "the name of the time zone has 140000 characters, at most 64 are allowed; names are those of the IANA database, \
+         such as Asia/Shanghai"
+    );
+    let longest = "é".repeat(MAX_ZONE_CHARS);
+    assert!(parse_zone(&longest).is_err_and(|error| error.to_string().starts_with("unknown time zone")));
+    let expr = format!("CRON_TZ={longest}x 0 0 * * *");
+    assert!(refusal(&expr, ScheduleForm::Any).contains("has 65 characters"));
 }
 
 #[test]
@@ -64,7 +84,7 @@ fn the_form_that_is_not_taken_here() {
     );
     for form in [ScheduleForm::Any, ScheduleForm::FiveFields, ScheduleForm::SixFields] {
         for expr in ["@daily", "@every 5s", "CRON_TZ=Asia/Shanghai @weekly"] {
-            assert!(Schedule::parse_in(expr, Tz::UTC, form).is_ok(), "{expr}");
+            assert!(Schedule::parse_in(expr, Zone::UTC, form).is_ok(), "{expr}");
         }
     }
 }
@@ -159,11 +179,11 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     (
         "*/0 * * * *",
-        "minute field \"*/0\": a step of 0 never moves on; steps are 1-59",
+        "minute field \"*/0\": a step of 0 never moves on; steps begin with 1",
     ),
     (
         "*/ * * * *",
-        "minute field \"*/\": \"\" is not a step; after / comes a number 1-59, such as */2",
+        "minute field \"*/\": \"\" is not a step; after / comes a number from 1, such as */2",
     ),
     (
         "/5 * * * *",
@@ -171,27 +191,11 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     (
         "*/x * * * *",
-        "minute field \"*/x\": \"x\" is not a step; after / comes a number 1-59, such as */2",
-    ),
-    (
-        "*/60 * * * *",
-        "minute field \"*/60\": step 60 is out of range 1-59; a longer interval is written as @every, such as @every 90m",
-    ),
-    (
-        "0 */24 * * *",
-        "hour field \"*/24\": step 24 is out of range 1-23; a longer interval is written as @every, such as @every 36h",
-    ),
-    (
-        "*/60 * * * * *",
-        "second field \"*/60\": step 60 is out of range 1-59; a longer interval is written as @every, such as @every 90s",
-    ),
-    (
-        "0 0 */32 * *",
-        "day-of-month field \"*/32\": step 32 is out of range 1-31; a greater one would match the first value only",
+        "minute field \"*/x\": \"x\" is not a step; after / comes a number from 1, such as */2",
     ),
     (
         "1/2/3 * * * *",
-        "minute field \"1/2/3\": \"2/3\" is not a step; after / comes a number 1-59, such as */2",
+        "minute field \"1/2/3\": \"2/3\" is not a step; after / comes a number from 1, such as */2",
     ),
     (
         "1,,2 * * * *",
@@ -202,8 +206,8 @@ const FIELDS: &[(&str, &str)] = &[
         "minute field \"1,\": there is nothing before or after a comma; remove the comma or write a value",
     ),
     (
-        "? * * * *",
-        "minute field \"?\": \"?\" is not a value; expected 0-59, *, a list 1,3, a range 1-5 or a step */2",
+        "?-5 * * * *",
+        "minute field \"?-5\": \"?\" is not a value; expected 0-59, *, a list 1,3, a range 1-5 or a step */2",
     ),
     (
         "** * * * *",
@@ -239,7 +243,43 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     (
         "* * xW * *",
-        "day-of-month field \"xW\": \"X\" is not a value; expected 1-31, *, a list 1,3, a range 1-5 or a step */2",
+        "day-of-month field \"xW\": \"x\" is not one day; with W stands a number 1-31, such as 15W, and several are written as a list 1W,15W",
+    ),
+    (
+        "* * 1-5W * *",
+        "day-of-month field \"1-5W\": \"1-5\" is not one day; with W stands a number 1-31, such as 15W, and several are written as a list 1W,15W",
+    ),
+    (
+        "* * */2W * *",
+        "day-of-month field \"*/2W\": \"*/2\" is not one day; with W stands a number 1-31, such as 15W, and several are written as a list 1W,15W",
+    ),
+    (
+        "* * W * *",
+        "day-of-month field \"W\": \"\" is not one day; with W stands a number 1-31, such as 15W, and several are written as a list 1W,15W",
+    ),
+    (
+        "* * * * mon-fri#2",
+        "day-of-week field \"mon-fri#2\": \"mon-fri\" is not one weekday; with # stands a number 0-7 or a name, such as 5 or FRI, and several are written as a list",
+    ),
+    (
+        "* * * * 1-5L",
+        "day-of-week field \"1-5L\": \"1-5\" is not one weekday; with L stands a number 0-7 or a name, such as 5 or FRI, and several are written as a list",
+    ),
+    (
+        "* * * * #2",
+        "day-of-week field \"#2\": \"\" is not one weekday; with # stands a number 0-7 or a name, such as 5 or FRI, and several are written as a list",
+    ),
+    (
+        "* * * * freitag#2",
+        "day-of-week field \"freitag#2\": \"freitag\" is no name of a weekday; names are SUN, MON, TUE, WED, THU, FRI, SAT, and numbers are 0-7",
+    ),
+    (
+        "* * * * wensday#2",
+        "day-of-week field \"wensday#2\": \"wensday\" is no name of a weekday; the nearest is WED, and numbers are 0-7",
+    ),
+    (
+        "* * * foo *",
+        "month field \"foo\": \"foo\" is no name of a month; names are JAN, FEB, MAR, APR, MAY, JUN, JUL, AUG, SEP, OCT, NOV, DEC, and numbers are 1-12",
     ),
     (
         "* * * * L",
@@ -267,11 +307,11 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     (
         "* * */2,L * *",
-        "day-of-month field \"*/2,L\": a list that begins with * cannot hold L, W or #; write the days it stands for",
+        "day-of-month field \"*/2,L\": a list that begins with * or ? cannot hold L, W or #; write the days it stands for",
     ),
     (
         "* * * * */2,5L",
-        "day-of-week field \"*/2,5L\": a list that begins with * cannot hold L, W or #; write the days it stands for",
+        "day-of-week field \"*/2,5L\": a list that begins with * or ? cannot hold L, W or #; write the days it stands for",
     ),
     (
         "* * mon * *",
@@ -290,47 +330,51 @@ const FIELDS: &[(&str, &str)] = &[
 const MACROS: &[(&str, &str)] = &[
     (
         "@every",
-        "@every \"\": the interval is missing; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"\": the interval is missing; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every 0s",
-        "@every \"0s\": the interval must be at least one second; write whole seconds such as 30s, 5m or 1h30m10s",
-    ),
-    (
-        "@every 999ms",
-        "@every \"999ms\": the interval must be at least one second; write whole seconds such as 30s, 5m or 1h30m10s",
-    ),
-    (
-        "@every 1.5s",
-        "@every \"1.5s\": the interval has a part of a second; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"0s\": an interval of nothing never ends; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every 5",
-        "@every \"5\": 5 has no unit w, d, h, m, s or ms; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"5\": 5 has no unit w, d, h, m, s, ms, us or ns; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every -5s",
-        "@every \"-5s\": \"-5s\" does not begin with a number; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"-5s\": \"-5s\" does not begin with a number; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every 5y",
-        "@every \"5y\": 5 has no unit w, d, h, m, s or ms; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"5y\": 5 has no unit w, d, h, m, s, ms, us or ns; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every 99999999h",
-        "@every \"99999999h\": the interval is longer than a hundred years; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"99999999h\": the interval is longer than a hundred years; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every 1.2.3s",
-        "@every \"1.2.3s\": 1.2.3 is not a number; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"1.2.3s\": 1.2.3 is not a number; write an interval such as 30s, 5m or 1h30m10s",
+    ),
+    (
+        "@every .s",
+        "@every \".s\": . is not a number; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@every 1m 30s",
-        "@every \"1m 30s\": \" 30s\" does not begin with a number; write whole seconds such as 30s, 5m or 1h30m10s",
+        "@every \"1m 30s\": \" 30s\" does not begin with a number; write an interval such as 30s, 5m or 1h30m10s",
     ),
     (
         "@dayly",
         "unknown macro \"@dayly\", the nearest known is @daily; an interval is written as @every 30s",
+    ),
+    (
+        "@evry 5m",
+        "unknown macro \"@evry 5m\", the nearest known is @every; an interval is written as @every 30s",
+    ),
+    (
+        "@reboot",
+        "unknown macro \"@reboot\"; known are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every; an interval is written as @every 30s",
     ),
     (
         "@daily x",
@@ -338,7 +382,7 @@ const MACROS: &[(&str, &str)] = &[
     ),
     (
         "@",
-        "unknown macro \"@\", the nearest known is @daily; an interval is written as @every 30s",
+        "unknown macro \"@\"; known are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every; an interval is written as @every 30s",
     ),
 ];
 

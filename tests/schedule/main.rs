@@ -8,13 +8,15 @@ mod clocks;
 mod days;
 mod oracle;
 mod peers;
+mod phrases;
 mod program;
 mod properties;
 mod tables;
 mod words;
+mod zones;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use gaia_actors::Schedule;
+use gaia_actors::{Schedule, Zone};
 use proptest::test_runner::Config;
 
 fn instant(text: &str) -> DateTime<Utc> {
@@ -24,6 +26,11 @@ fn instant(text: &str) -> DateTime<Utc> {
 
 fn schedule(expr: &str) -> Schedule {
     Schedule::parse(expr).unwrap_or_else(|error| panic!("{expr}: {error}"))
+}
+
+/// By the rules of this crate, whatever the machine has.
+fn named(zone: &str) -> Zone {
+    Zone::bundled(zone).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The next fires in the schedule's zone, as RFC 3339 without seconds where there are none.

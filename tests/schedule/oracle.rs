@@ -1,7 +1,7 @@
 //! Random expressions, and the plainest way to say whether they match: every field is asked about every instant.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
-use chrono_tz::Tz;
+use gaia_actors::Zone;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 /// An entry of a field, and how it is written.
@@ -128,8 +128,8 @@ impl Random {
 
     /// Whether the schedule fires at an instant. A fixed time comes up the first time its clock time is shown, or with the first second
     /// after a gap that has it.
-    pub(crate) fn fires(&self, zone: Tz, at: DateTime<Utc>) -> bool {
-        let local = |at: DateTime<Utc>| at.with_timezone(&zone).naive_local();
+    pub(crate) fn fires(&self, zone: &Zone, at: DateTime<Utc>) -> bool {
+        let local = |at: DateTime<Utc>| at.with_timezone(zone).naive_local();
         let (before, now) = (local(at - TimeDelta::seconds(1)), local(at));
         if !self.is_fixed() {
             return self.matches(now);
@@ -141,7 +141,7 @@ impl Random {
             }
             skipped += TimeDelta::seconds(1);
         }
-        self.matches(now) && zone.from_local_datetime(&now).earliest() == Some(at.with_timezone(&zone))
+        self.matches(now) && zone.from_local_datetime(&now).earliest() == Some(at.with_timezone(zone))
     }
 }
 
@@ -286,18 +286,19 @@ fn build((second, minute, hour, day, month, weekday): Parts) -> Random {
 }
 
 /// Zones of all habits.
-pub(crate) fn zone() -> impl Strategy<Value = Tz> {
-    select(vec![
-        Tz::UTC,
-        Tz::America__New_York,
-        Tz::Europe__London,
-        Tz::Australia__Lord_Howe,
-        Tz::Asia__Shanghai,
-        Tz::Africa__Casablanca,
-        Tz::America__Havana,
-        Tz::America__Sao_Paulo,
-        Tz::Asia__Kathmandu,
-    ])
+pub(crate) fn zone() -> impl Strategy<Value = Zone> {
+    let zones = [
+        "UTC",
+        "America/New_York",
+        "Europe/London",
+        "Australia/Lord_Howe",
+        "Asia/Shanghai",
+        "Africa/Casablanca",
+        "America/Havana",
+        "America/Sao_Paulo",
+        "Asia/Kathmandu",
+    ];
+    select(zones.map(crate::named).to_vec())
 }
 
 /// Any second of the years 1970 to 2099.
@@ -306,20 +307,24 @@ pub(crate) fn moment() -> impl Strategy<Value = DateTime<Utc>> {
 }
 
 /// A zone and one of its changes of offset, to the second.
-pub(crate) fn shift() -> impl Strategy<Value = (Tz, DateTime<Utc>)> {
+pub(crate) fn shift() -> impl Strategy<Value = (Zone, DateTime<Utc>)> {
     let shifts = [
-        (Tz::America__New_York, "2026-03-08T07:00:00Z"),
-        (Tz::America__New_York, "2026-11-01T06:00:00Z"),
-        (Tz::Europe__London, "2026-03-29T01:00:00Z"),
-        (Tz::Europe__London, "2026-10-25T01:00:00Z"),
-        (Tz::Australia__Lord_Howe, "2026-04-04T15:00:00Z"),
-        (Tz::Australia__Lord_Howe, "2026-10-03T15:30:00Z"),
-        (Tz::Africa__Casablanca, "2026-02-15T02:00:00Z"),
-        (Tz::Africa__Casablanca, "2026-03-22T02:00:00Z"),
-        (Tz::America__Havana, "2026-03-08T05:00:00Z"),
-        (Tz::America__Havana, "2026-11-01T05:00:00Z"),
-        (Tz::Asia__Shanghai, "1991-09-14T17:00:00Z"),
-        (Tz::Pacific__Apia, "2011-12-30T10:00:00Z"),
+        ("America/New_York", "2026-03-08T07:00:00Z"),
+        ("America/New_York", "2026-11-01T06:00:00Z"),
+        ("Europe/London", "2026-03-29T01:00:00Z"),
+        ("Europe/London", "2026-10-25T01:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+        ("Africa/Casablanca", "2026-02-15T02:00:00Z"),
+        ("Africa/Casablanca", "2026-03-22T02:00:00Z"),
+        ("America/Havana", "2026-03-08T05:00:00Z"),
+        ("America/Havana", "2026-11-01T05:00:00Z"),
+        ("Asia/Shanghai", "1991-09-14T17:00:00Z"),
+        ("Pacific/Apia", "2011-12-30T10:00:00Z"),
     ];
-    select(shifts.map(|(zone, at)| (zone, crate::instant(at))).to_vec())
+    select(
+        shifts
+            .map(|(zone, at)| (crate::named(zone), crate::instant(at)))
+            .to_vec(),
+    )
 }

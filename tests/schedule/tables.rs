@@ -291,3 +291,63 @@ fn notations_of_other_crons() {
     );
     check("  0\t0  *  *   * ", NEW_YEAR, &["2026-01-02T00:00:00Z"]);
 }
+
+/// Texts that robfig/cron (version 3) reads, with its meaning.
+#[test]
+fn rows_of_the_go_framework() {
+    // A step beyond the field leaves its first value.
+    check(
+        "0 */60 * * * *",
+        NEW_YEAR,
+        &["2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z"],
+    );
+    check(
+        "0 0 */24 * * *",
+        NEW_YEAR,
+        &["2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z"],
+    );
+    check("0 0 0 */32 * *", NEW_YEAR, &["2026-02-01T00:00:00Z"]);
+    check(
+        "0 30/90 0 1 */13 *",
+        NEW_YEAR,
+        &["2026-01-01T00:30:00Z", "2027-01-01T00:30:00Z"],
+    );
+    check(
+        "10-30/99999999999 * * * *",
+        NEW_YEAR,
+        &["2026-01-01T00:10:00Z", "2026-01-01T01:10:00Z"],
+    );
+    // A question mark is an asterisk, in each field.
+    check(
+        "? ? ? ? ? ?",
+        NEW_YEAR,
+        &["2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"],
+    );
+    check(
+        "?/15 ? * * *",
+        NEW_YEAR,
+        &["2026-01-01T00:15:00Z", "2026-01-01T00:30:00Z"],
+    );
+    check(
+        "0 0 ? ? mon",
+        NEW_YEAR,
+        &["2026-01-05T00:00:00Z", "2026-01-12T00:00:00Z"],
+    );
+    // Intervals are cut to whole seconds; the least is one.
+    let seconds = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"];
+    for expr in [
+        "@every 1.5s",
+        "@every 1.999999999s",
+        "@every 500ms",
+        "@every 1us",
+        "@every 1µs",
+        "@every 1ns",
+        "@every +1s",
+    ] {
+        check(expr, NEW_YEAR, &seconds);
+    }
+    check("@every 2900ms", NEW_YEAR, &["2026-01-01T00:00:02Z"]);
+    check("@every .5h", NEW_YEAR, &["2026-01-01T00:30:00Z"]);
+    check("@every 1m0.5s", NEW_YEAR, &["2026-01-01T00:01:00Z"]);
+    check("@every 0.00000000000000000000001h1s", NEW_YEAR, &seconds);
+}

@@ -25,8 +25,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "*/7 * * * *",
-        "At minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour",
-        "每小时第 0、7、14、21、28、35、42、49、56 分钟",
+        "Every 7 minutes from minute 0 of every hour",
+        "每小时从第 0 分钟起每 7 分钟",
     ),
     (
         "10-20 * * * *",
@@ -59,8 +59,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "15 0-23/2 * * *",
-        "At 00:15, 02:15, 04:15, 06:15, 08:15, 10:15, 12:15, 14:15, 16:15, 18:15, 20:15 and 22:15 every day",
-        "每天 00:15、02:15、04:15、06:15、08:15、10:15、12:15、14:15、16:15、18:15、20:15、22:15",
+        "Every 2 hours from 00:15 through 22:15",
+        "每天 00:15 至 22:15 每 2 小时一次",
     ),
     (
         "*/5 9-17 * * 1-5",
@@ -74,8 +74,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "*/10 3,7 * * *",
-        "Every 10 minutes during hours 3 and 7",
-        "每天 3、7 点期间每 10 分钟",
+        "Every 10 minutes between 03:00 and 03:59 and between 07:00 and 07:59",
+        "每天 03:00 至 03:59、07:00 至 07:59 之间每 10 分钟",
     ),
     (
         "* 2 * * *",
@@ -84,8 +84,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "10-20 2,4 * * *",
-        "At minutes 10 through 20 of hours 2 and 4",
-        "每天 2、4 点期间第 10 至 20 分钟",
+        "Every minute from 02:10 through 02:20 and from 04:10 through 04:20",
+        "每天 02:10 至 02:20、04:10 至 04:20 每分钟一次",
     ),
     ("0 0 * * 0", "At 00:00 on Sunday", "每周日 00:00"),
     ("0 0 * * 7", "At 00:00 on Sunday", "每周日 00:00"),
@@ -138,9 +138,9 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "*/5 * * jan *",
         "Every 5 minutes in January",
-        "每年 1 月的每天 每 5 分钟",
+        "每年 1 月的每天每 5 分钟",
     ),
-    ("0 */4 * jan *", "Every 4 hours in January", "每年 1 月的每天 每 4 小时"),
+    ("0 */4 * jan *", "Every 4 hours in January", "每年 1 月的每天每 4 小时"),
     (
         "0 0 L * *",
         "At 00:00 on the last day of the month",
@@ -235,13 +235,13 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "*/10 0-5 9 * * *",
-        "Every 10 seconds during minutes 0 through 5 of hour 9",
-        "每天 09:00 至 09:59 之间第 0 至 5 分钟内每 10 秒",
+        "Every 10 seconds between 09:00:00 and 09:05:59",
+        "每天 09:00:00 至 09:05:59 之间每 10 秒",
     ),
     (
         "5-30 0,30 9 * * *",
-        "At seconds 5 through 30 of minutes 0 and 30 of hour 9",
-        "每天 09:00 至 09:59 之间第 0、30 分钟的第 5 至 30 秒",
+        "Every second from 09:00:05 through 09:00:30 and from 09:30:05 through 09:30:30",
+        "每天 09:00:05 至 09:00:30、09:30:05 至 09:30:30 每秒一次",
     ),
     (
         "30 0 0 1 1 *",
@@ -259,7 +259,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("@daily", "At 00:00 every day", "每天 00:00"),
     ("@hourly", "Every hour", "每小时整点"),
     ("@every 30s", "Every 30 seconds", "每 30 秒"),
-    ("@every 1s", "Every second", "每 1 秒"),
+    ("@every 1s", "Every second", "每秒"),
     (
         "@every 1h30m10s",
         "Every 1 hour 30 minutes 10 seconds",

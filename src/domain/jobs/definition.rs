@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono_tz::Tz;
-
 use super::{JobType, MisfirePolicy, NewJob, OverlapPolicy, SecretChange};
 use crate::{
     domain::{
         Faults, HookMethod, HookSecret, InvalidInput, Json, MAX_NAME_CHARS, RetryPolicy, check_hook_headers,
         check_hook_url, check_json,
     },
-    schedule::{Schedule, ScheduleError, ScheduleForm, parse_zone},
+    schedule::{Schedule, ScheduleError, ScheduleForm, Zone, parse_zone},
 };
 
 /// Longest expression, in characters: the width of the guide's `cron_expr`.
@@ -20,9 +18,9 @@ const MAX_CRON_CHARS: usize = 100;
 const MAX_RETRY: i64 = 1_000;
 
 /// What holds for all jobs of a runner.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct JobRules {
-    pub(crate) zone: Tz,
+    pub(crate) zone: Zone,
     pub(crate) form: ScheduleForm,
 }
 
@@ -68,10 +66,11 @@ impl std::fmt::Debug for Hook {
 
 impl JobRules {
     /// The schedule of a job with this expression and (perhaps) a zone of its own.
-    pub(crate) fn schedule(self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
+    pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
         let zone = match zone.filter(|zone| !zone.trim().is_empty()) {
             Some(zone) => parse_zone(zone)?,
-            None => self.zone,
+            // By the rules of today: the system may have been updated since the start.
+            None => self.zone.renewed(),
         };
         Schedule::parse_in(expr, zone, self.form)
     }
@@ -79,7 +78,7 @@ impl JobRules {
 
 impl NewJob {
     /// Checks everything, and names every fault.
-    pub(crate) fn define(&self, rules: JobRules) -> Result<Definition, InvalidInput> {
+    pub(crate) fn define(&self, rules: &JobRules) -> Result<Definition, InvalidInput> {
         let mut faults = Faults::default();
         faults.name("job_name", &self.job_name, MAX_NAME_CHARS);
         let schedule = faults.take(self.schedule(rules));
@@ -111,7 +110,7 @@ impl NewJob {
         })
     }
 
-    fn schedule(&self, rules: JobRules) -> Result<Schedule, String> {
+    fn schedule(&self, rules: &JobRules) -> Result<Schedule, String> {
         let chars = self.cron_expr.chars().count();
         if chars > MAX_CRON_CHARS {
             return Err(format!(

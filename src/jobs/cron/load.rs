@@ -6,7 +6,10 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, Utc};
 
 use super::{CronActor, timetable::Put};
-use crate::store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError};
+use crate::{
+    schedule::zone_data,
+    store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError},
+};
 
 /// Rows that are read, and entered, at once: a few milliseconds of this thread.
 const PAGE: i64 = 2_000;
@@ -173,6 +176,22 @@ impl CronActor {
                 cron.look(ctx);
             }
         }));
+    }
+
+    /// Takes up an update of the system's time zone rules.
+    pub(super) fn look_at_zones(&mut self, ctx: &mut Context<Self>) {
+        let data = zone_data().to_string();
+        if data != self.zone_data {
+            log::info!("jobs: schedules go by {data} from now on");
+            self.zone_data = data;
+            // Rows with zones that were unknown until now are tried again: the next look reads all rows anew.
+            self.seen = None;
+        }
+        let renewed = self.timetable.renew_zones(self.now());
+        if renewed > 0 {
+            log::info!("jobs: {renewed} schedules have new time zone rules; their next fires were worked out anew");
+            self.claim_due(ctx);
+        }
     }
 
     fn see(&mut self, seen: &Seen, ctx: &mut Context<Self>) {

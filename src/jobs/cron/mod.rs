@@ -30,6 +30,7 @@ use crate::{
     arbiters::Threads,
     backoff::Backoff,
     lease::Term,
+    schedule::zone_data,
     store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
 };
 
@@ -41,6 +42,9 @@ const LOCKED: Duration = Duration::from_millis(100);
 
 /// How often there is a look for changed rows and for requests to stop runs. Both are to take effect within 5 s.
 const LOOK: Duration = Duration::from_secs(3);
+
+/// How often there is a look whether the system's time zone rules were updated: a few reads of small files.
+const LOOK_AT_ZONES: Duration = Duration::from_secs(60);
 
 /// How often runs are looked after whose threads may be blocked.
 const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
@@ -78,6 +82,8 @@ pub struct CronActor {
     cut_off: bool,
     stopped: Vec<oneshot::Sender<()>>,
     seen: Option<Fingerprint>,
+    /// Which rules of time zones the timetable goes by, in words.
+    zone_data: String,
     last_tick: Option<DateTime<Utc>>,
     backoff: Backoff,
     counts: JobsStatus,
@@ -95,7 +101,7 @@ impl std::fmt::Debug for CronActor {
 impl CronActor {
     pub(super) fn new(store: Store, threads: Threads, settings: Settings, shared: Arc<Shared>) -> Self {
         Self {
-            timetable: Timetable::new(settings.rules),
+            timetable: Timetable::new(settings.rules.clone()),
             store,
             threads,
             settings,
@@ -116,6 +122,7 @@ impl CronActor {
             cut_off: false,
             stopped: Vec::new(),
             seen: None,
+            zone_data: zone_data().to_string(),
             last_tick: None,
             backoff: Backoff::default(),
             counts: JobsStatus::default(),
@@ -226,9 +233,11 @@ impl Actor for CronActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        log::info!("jobs: schedules go by {}", self.zone_data);
         self.load(ctx);
         self.wait_for_tick(self.shared.clock.elapsed(), self.now(), ctx);
         ctx.run_interval(LOOK, Self::look);
+        ctx.run_interval(LOOK_AT_ZONES, Self::look_at_zones);
         ctx.run_interval(LOOK_AFTER_RUNS, |cron, _| cron.look_after_runs());
     }
 }

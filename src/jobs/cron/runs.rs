@@ -78,7 +78,7 @@ impl CronActor {
                 blocking.id
             ));
         }
-        let definition = claimed.job.define(self.settings.rules);
+        let definition = claimed.job.define(&self.settings.rules);
         definition.map_err(|fault| format!("the job cannot run: {fault}"))
     }
 

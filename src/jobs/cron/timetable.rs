@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, NewJob, due},
-    schedule::Schedule,
+    schedule::{Schedule, Zone},
     store::{Fire, FireKind, ScheduleRow},
 };
 
@@ -170,6 +170,49 @@ impl Timetable {
         self.rebuild();
     }
 
+    /// The system's time zone rules may have changed: schedules whose zones have other rules by now go by these from `now` on.
+    /// Fires that are due stay due. Answers how many schedules there are of that kind.
+    pub(super) fn renew_zones(&mut self, now: DateTime<Utc>) -> usize {
+        let outdated = self.outdated();
+        for by in &outdated {
+            // An expression that could be read can be read again; if not, the old rules are better than none.
+            if let Ok(schedule) = self.rules.schedule(&by.0, by.1.as_deref()) {
+                self.schedules.insert(Arc::clone(by), Arc::new(schedule));
+            }
+        }
+        for job in self.jobs.values_mut() {
+            let renewed = self
+                .schedules
+                .get(&job.by)
+                .filter(|new| !Arc::ptr_eq(new, &job.schedule));
+            if let Some(schedule) = renewed {
+                job.schedule = Arc::clone(schedule);
+                job.next = job
+                    .next
+                    .filter(|next| *next <= now)
+                    .or_else(|| schedule.next_after(now));
+            }
+        }
+        if !outdated.is_empty() {
+            self.rebuild();
+        }
+        outdated.len()
+    }
+
+    /// Many schedules have few zones: each zone is looked up once.
+    fn outdated(&self) -> Vec<By> {
+        let mut zones: HashMap<String, bool> = HashMap::new();
+        let mut is_outdated = |zone: &Zone| match zones.get(zone.name()) {
+            Some(known) => *known,
+            None => *zones.entry(zone.name().to_owned()).or_insert(zone.renewed() != *zone),
+        };
+        let outdated = self
+            .schedules
+            .iter()
+            .filter(|(_, schedule)| is_outdated(&schedule.zone()));
+        outdated.map(|(by, _)| Arc::clone(by)).collect()
+    }
+
     fn rebuild(&mut self) {
         let place = |(id, job): (&i64, &Entry)| Some(Reverse((job.next?.timestamp(), *id)));
         self.queue = self.jobs.iter().filter_map(place).collect();
@@ -261,7 +304,7 @@ mod tests {
 
     fn timetable(rows: &[(i64, &str)]) -> Timetable {
         let mut timetable = Timetable::new(JobRules {
-            zone: chrono_tz::Tz::UTC,
+            zone: crate::schedule::Zone::UTC,
             form: crate::schedule::ScheduleForm::Any,
         });
         for (id, expr) in rows {
@@ -332,6 +375,36 @@ mod tests {
         assert_eq!(timetable.schedules.len(), 2);
         timetable.keep(&HashSet::from([1, 2]));
         assert_eq!((timetable.schedules.len(), timetable.scheduled()), (1, 2));
+    }
+
+    /// As if the system had been updated after the job was read: until then Berlin had the clocks of Tokyo.
+    #[test]
+    fn new_rules_of_a_zone_move_what_is_to_come_and_nothing_that_is_due() {
+        let mut timetable = timetable(&[(1, "CRON_TZ=Europe/Berlin 0 12 * * *"), (2, "0 12 * * *")]);
+        assert_eq!(timetable.renew_zones(at("09:00:00")), 0);
+        let tokyo = Zone::with_rules_of("Europe/Berlin", "Asia/Tokyo");
+        let old = Schedule::parse_in("0 12 * * *", tokyo, crate::schedule::ScheduleForm::Any);
+        let old = Arc::new(old.expect("is good"));
+        let by = Arc::clone(&timetable.jobs[&1].by);
+        let outdate = |timetable: &mut Timetable, next| {
+            timetable.schedules.insert(Arc::clone(&by), Arc::clone(&old));
+            let job = timetable.jobs.get_mut(&1).expect("is there");
+            (job.schedule, job.next) = (Arc::clone(&old), Some(next));
+            timetable.rebuild();
+        };
+        // Noon in Tokyo is 03:00 UTC, noon in Berlin 11:00.
+        outdate(&mut timetable, at("03:00:00") + chrono::TimeDelta::days(1));
+        assert_eq!(timetable.renew_zones(at("09:00:00")), 1);
+        let noons = [(1, "11:00:00".to_owned()), (2, "12:00:00".to_owned())];
+        assert_eq!(taken(&mut timetable, "12:00:00"), noons);
+        // What was due by the old rules fires, and then the new rules hold.
+        outdate(&mut timetable, at("12:00:01"));
+        assert_eq!(timetable.renew_zones(at("12:00:02")), 1);
+        assert_eq!(taken(&mut timetable, "12:00:02"), [(1, "12:00:01".to_owned())]);
+        assert_eq!(
+            timetable.jobs[&1].next,
+            Some(at("11:00:00") + chrono::TimeDelta::days(1))
+        );
     }
 
     #[test]

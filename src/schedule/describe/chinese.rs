@@ -1,7 +1,8 @@
 //! In Chinese: from the year down to the second, as dates are said.
 
 use super::{
-    Day, Entry, Every, Field, Fields, Moment, Unit, cycle, day, hour_span, moment, plain, rows, specials, week,
+    Beat, Day, Entry, Every, Field, Fields, Hours, Moment, Span, Steps, Unit, cycle, day, hours, is_full, moment,
+    only_steps, pieces, plain, rows, specials, week,
 };
 
 /// Sunday stands on both sides.
@@ -10,32 +11,65 @@ const NTH: [&str; 6] = ["", "一", "二", "三", "四", "五"];
 
 pub(super) fn every(every: Every) -> String {
     let parts = every.parts().into_iter().zip(["天", "小时", "分钟", "秒"]);
-    let words = parts
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!(" {count} {unit}"));
+    let parts: Vec<_> = parts.filter(|(count, _)| *count > 0).collect();
+    if let [(count, unit)] = parts[..] {
+        return every_so_many(count, unit);
+    }
+    let words = parts.iter().map(|(count, unit)| format!(" {count} {unit}"));
     format!("每{}", words.collect::<String>())
+}
+
+/// `每 5 分钟`, `每分钟`.
+fn every_so_many(step: u32, unit: &str) -> String {
+    match step {
+        1 => format!("每{unit}"),
+        _ => format!("每 {step} {unit}"),
+    }
 }
 
 pub(super) fn fields(fields: &Fields) -> String {
     let days = days(fields);
     let or_daily = |days: String| if days.is_empty() { "每天".to_owned() } else { days };
     match moment(fields) {
-        Moment::Clock(times) => spaced(&or_daily(days), &times.join("、")),
-        Moment::Hours(hours) => spaced(&days, &format!("每 {hours} 小时")),
-        Moment::Hourly(first, last) => spaced(&or_daily(days), &format!("{first} 至 {last} 每小时一次")),
-        Moment::Parts if cycle(&fields.hour) == Some(1) => spaced(&days, &parts(fields)),
-        Moment::Parts => {
-            let hours = hours(fields.hour.mask());
-            spaced(&or_daily(days), &(hours + &parts(fields)))
+        Moment::Clock(times) => spaced(or_daily(days), &times.join("、")),
+        Moment::Hours(hours) => spaced(days, &every_so_many(hours, "小时")),
+        Moment::Hourly(step, spans) => {
+            let often = every_so_many(step, "小时");
+            spaced(or_daily(days), &format!("{} {often}一次", span_words(&spans)))
         }
+        Moment::Within(beat, spans) => spaced(or_daily(days), &within(&beat, &spans)),
+        Moment::Parts => match hours(fields) {
+            Hours::Any => spaced(days, &parts(fields)),
+            hours => spaced(or_daily(days), &spaced(hour_words(fields, &hours), &parts(fields))),
+        },
     }
 }
 
-/// A wide bracket has its blank in it.
-fn spaced(days: &str, text: &str) -> String {
-    match days.is_empty() || days.ends_with('）') {
-        true => format!("{days}{text}"),
-        false => format!("{days} {text}"),
+fn within(beat: &Beat, spans: &[Span]) -> String {
+    let unit = match beat.unit {
+        Unit::Second => "秒",
+        _ => "分钟",
+    };
+    let (spans, often) = (span_words(spans), every_so_many(beat.step, unit));
+    match beat.to_the_end {
+        true => format!("{spans} {often}一次"),
+        false => format!("{spans} 之间{often}"),
+    }
+}
+
+fn span_words(spans: &[Span]) -> String {
+    let spans: Vec<_> = spans.iter().map(|(from, to)| format!("{from} 至 {to}")).collect();
+    spans.join("、")
+}
+
+/// With a blank between where Chinese and Latin signs meet; a wide bracket has it in it.
+fn spaced(before: String, text: &str) -> String {
+    let is_latin = |char: Option<char>| char.is_some_and(|char| char.is_ascii_alphanumeric());
+    let has_bracket = before.is_empty() || before.ends_with('）');
+    let meet = is_latin(before.chars().next_back()) != is_latin(text.chars().next());
+    match meet && !has_bracket {
+        true => format!("{before} {text}"),
+        false => before + text,
     }
 }
 
@@ -43,51 +77,84 @@ fn numbers(mask: u64) -> String {
     rows(mask, |one| one.to_string(), |first, last| format!("{first} 至 {last}")).join("、")
 }
 
-fn hours(mask: u64) -> String {
-    match hour_span(mask) {
-        Some((first, last)) => format!("{first:02}:00 至 {last:02}:59 之间"),
-        None => format!("{} 点期间", numbers(mask)),
+/// `1 日起每 2 天`, `1 日至 21 日每 2 天`.
+fn stepped(Steps { first, last, step, .. }: &Steps, number: impl Fn(u32) -> String, unit: &str) -> String {
+    match last {
+        Some(last) => spaced(
+            format!("{}至", number(*first)),
+            &format!("{}每 {step} {unit}", number(*last)),
+        ),
+        None => format!("{}起每 {step} {unit}", number(*first)),
+    }
+}
+
+/// Hours, and that what follows is inside them.
+fn hour_words(fields: &Fields, hours: &Hours) -> String {
+    match (hours, only_steps(&fields.hour)) {
+        (Hours::Any, _) => String::new(),
+        (Hours::Spans(spans), _) => format!("{} 之间", span_words(spans)),
+        (Hours::Listed, Some(steps)) => {
+            let steps = stepped(&steps, |hour| format!("{hour:02}:00 "), "小时");
+            format!("{steps}的首个小时内")
+        }
+        (Hours::Listed, None) => format!("{} 点期间", numbers(fields.hour.mask())),
     }
 }
 
 /// `每 5 分钟`, or nothing if they are counted one by one.
 fn repeated(field: &Field, unit: &str) -> Option<String> {
-    cycle(field).map(|step| match step {
-        1 => format!("每{unit}"),
-        _ => format!("每 {step} {unit}"),
-    })
+    cycle(field).map(|step| every_so_many(step, unit))
+}
+
+/// `第 0、15 分钟`, `从第 1 分钟起每 2 分钟`.
+fn numbered(field: &Field, unit: &str) -> String {
+    let pieces = pieces(field);
+    let number = |number: u32| format!("第 {number} {unit}");
+    let mut words: Vec<_> = pieces
+        .steps
+        .iter()
+        .map(|steps| format!("从{}", stepped(steps, number, unit)))
+        .collect();
+    if pieces.listed != 0 {
+        words.push(format!("第 {} {unit}", numbers(pieces.listed)));
+    }
+    words.join("以及")
 }
 
 fn parts(fields: &Fields) -> String {
-    let every_hour = match cycle(&fields.hour) {
-        Some(1) => "每小时",
-        _ => "",
-    };
+    // Few hours need no 每小时: their clock times say it.
+    let is_every =
+        is_full(&fields.hour) || matches!(hours(fields), Hours::Spans(_)) && fields.hour.mask().count_ones() > 1;
+    let every_hour = if is_every { "每小时" } else { "" };
     if fields.second.mask() != 1 {
         return second_parts(fields, every_hour);
     }
     match (repeated(&fields.minute, "分钟"), fields.minute.mask()) {
         (Some(repeated), _) => repeated,
         (None, 1) => format!("{every_hour}整点"),
-        (None, mask) => format!("{every_hour}第 {} 分钟", numbers(mask)),
+        (None, _) => format!("{every_hour}{}", numbered(&fields.minute, "分钟")),
     }
 }
 
 fn second_parts(fields: &Fields, every_hour: &str) -> String {
-    let seconds = repeated(&fields.second, "秒");
-    let minutes = format!("{every_hour}第 {} 分钟", numbers(fields.minute.mask()));
-    let listed = format!("第 {} 秒", numbers(fields.second.mask()));
-    match (seconds, cycle(&fields.minute)) {
-        (Some(repeated), Some(1)) => repeated,
-        (None, Some(1)) => format!("每分钟{listed}"),
-        (Some(repeated), _) => format!("{minutes}内{repeated}"),
-        (None, _) => format!("{minutes}的{listed}"),
+    let minutes = format!("{every_hour}{}", numbered(&fields.minute, "分钟"));
+    // Of five minutes only the first is meant.
+    let minutes = match only_steps(&fields.minute) {
+        None => minutes,
+        Some(_) => format!("{minutes}的首分钟"),
+    };
+    let seconds = numbered(&fields.second, "秒");
+    match (repeated(&fields.second, "秒"), is_full(&fields.minute)) {
+        (Some(repeated), true) => repeated,
+        (None, true) => format!("每分钟{seconds}"),
+        (Some(repeated), false) => format!("{minutes}内{repeated}"),
+        (None, false) => format!("{minutes}的{seconds}"),
     }
 }
 
 /// Empty if every day matches.
 fn days(fields: &Fields) -> String {
-    let months = match fields.month.is_any() {
+    let months = match is_full(&fields.month) {
         true => None,
         false => Some(rows(
             fields.month.mask(),
@@ -102,12 +169,16 @@ fn days(fields: &Fields) -> String {
         (Day::One(field), _) => on(field),
         (Day::Either(first, second), _) => format!("{}以及{}", on(first), on(second)),
         (Day::Both(first, second), _) => {
-            let condition = match second.unit {
-                Unit::Weekday => weekdays(second.mask()),
-                _ => format!(" {}", numbers_of_days(second.mask())),
-            };
-            format!("{}（仅当该日是{condition}）", on(first))
+            format!("{}（{}）", on(first), condition(second))
         }
+    }
+}
+
+fn condition(field: &Field) -> String {
+    match (field.unit, only_steps(field)) {
+        (Unit::Weekday, _) => format!("仅当该日是{}", weekdays(field.mask())),
+        (_, Some(_)) => format!("仅限 {}的日期", numbers_of_days(field)),
+        (_, None) => format!("仅当该日是 {}", numbers_of_days(field)),
     }
 }
 
@@ -120,7 +191,7 @@ fn on_days(field: &Field, months: Option<&[String]>) -> String {
     let mut words = match (plain(field), field.unit) {
         (None, _) => Vec::new(),
         (Some(mask), Unit::Weekday) => vec![on_weekdays(mask, months)],
-        (Some(mask), _) => vec![format!("{prefix} {}", numbers_of_days(mask))],
+        (Some(_), _) => vec![format!("{prefix} {}", numbers_of_days(field))],
     };
     words.extend(specials(field, |entry| prefix.clone() + &special(entry)));
     words.join("以及")
@@ -134,13 +205,14 @@ fn on_weekdays(mask: u64, months: Option<&[String]>) -> String {
     }
 }
 
-fn numbers_of_days(mask: u64) -> String {
-    rows(
-        mask,
-        |one| format!("{one} 日"),
-        |first, last| format!("{first} 日至 {last} 日"),
-    )
-    .join("、")
+fn numbers_of_days(field: &Field) -> String {
+    let pieces = pieces(field);
+    let day = |day: u32| format!("{day} 日");
+    let mut words: Vec<_> = pieces.steps.iter().map(|steps| stepped(steps, day, "天")).collect();
+    words.extend(rows(pieces.listed, day, |first, last| {
+        format!("{}至 {}", day(first), day(last))
+    }));
+    words.join("、")
 }
 
 fn special(entry: Entry) -> String {

@@ -1,34 +1,10 @@
 //! In English.
 
 use super::{
-    Day, Entry, Every, Field, Fields, Moment, Unit, cycle, day, hour_span, moment, plain, rows, specials, week,
+    Beat, Day, Entry, Every, Field, Fields, Hours, Moment, Span, Steps, Unit, cycle, day, hours, is_full, moment,
+    only_steps, pieces, plain, rows, specials, week,
 };
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-/// Sunday stands on both sides.
-const WEEKDAYS: [&str; 8] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
 const NTH: [&str; 6] = ["", "first", "second", "third", "fourth", "fifth"];
 
 pub(super) fn every(every: Every) -> String {
@@ -47,14 +23,46 @@ pub(super) fn every(every: Every) -> String {
 pub(super) fn fields(fields: &Fields) -> String {
     let days = days(fields);
     match moment(fields) {
-        Moment::Clock(times) if fields.day.is_any() && fields.weekday.is_any() => {
+        Moment::Clock(times) if matches!(day(fields), Day::Any) => {
             format!("At {} every day{days}", joined(&times))
         }
         Moment::Clock(times) => format!("At {}{days}", joined(&times)),
         Moment::Hours(hours) => format!("Every {hours} hours{days}"),
-        Moment::Hourly(first, last) => format!("Every hour from {first} through {last}{days}"),
+        Moment::Hourly(step, spans) => format!("{}{}{days}", every_so_many("hour", step), from_through(&spans)),
+        Moment::Within(beat, spans) => format!("{}{days}", within(&beat, &spans)),
         Moment::Parts => parts(fields) + &days,
     }
+}
+
+fn within(beat: &Beat, spans: &[Span]) -> String {
+    let every = every_so_many(beat.unit.name(), beat.step);
+    match beat.to_the_end {
+        true => every + &from_through(spans),
+        false => every + &between(spans),
+    }
+}
+
+fn every_so_many(unit: &str, step: u32) -> String {
+    match step {
+        1 => format!("Every {unit}"),
+        _ => format!("Every {step} {unit}s"),
+    }
+}
+
+fn from_through(spans: &[Span]) -> String {
+    let spans: Vec<_> = spans
+        .iter()
+        .map(|(from, to)| format!("from {from} through {to}"))
+        .collect();
+    format!(" {}", joined(&spans))
+}
+
+fn between(spans: &[Span]) -> String {
+    let spans: Vec<_> = spans
+        .iter()
+        .map(|(from, to)| format!("between {from} and {to}"))
+        .collect();
+    format!(" {}", joined(&spans))
 }
 
 fn counted(count: u32, unit: &str) -> String {
@@ -79,19 +87,73 @@ fn numbers(mask: u64) -> String {
     ))
 }
 
-/// `minute 5`, `minutes 5 and 10`.
-fn numbered(unit: &str, mask: u64) -> String {
-    let plural = if mask.is_power_of_two() { "" } else { "s" };
-    format!("{unit}{plural} {}", numbers(mask))
+/// `minute 5`, `minutes 5 and 10`, `every 5th minute from minute 2`.
+fn numbered(field: &Field) -> String {
+    numbered_of(field, "")
 }
 
-/// `Every 5 minutes`, or `At minute 5`.
-fn lead(field: &Field) -> (bool, String) {
+/// The same of something, such as ` of the month`.
+fn numbered_of(field: &Field, of: &str) -> String {
+    let noun = match field.unit {
+        Unit::Day => "day",
+        unit => unit.name(),
+    };
+    let stepped = |steps: &Steps, of| format!("every {} {noun}{of}{}", ordinal(steps.step), from(noun, steps));
+    if let Some(steps) = only_steps(field) {
+        return stepped(&steps, of);
+    }
+    let pieces = pieces(field);
+    let mut words: Vec<_> = pieces.steps.iter().map(|steps| stepped(steps, "")).collect();
+    match pieces.listed.count_ones() {
+        0 => {}
+        1 => words.push(format!("{noun} {}", numbers(pieces.listed))),
+        _ => words.push(format!("{noun}s {}", numbers(pieces.listed))),
+    }
+    joined(&words) + of
+}
+
+/// ` from minute 1 through 41`, with a blank in front.
+fn from(noun: &str, Steps { first, last, .. }: &Steps) -> String {
+    match last {
+        Some(last) => format!(" from {noun} {first} through {last}"),
+        None => format!(" from {noun} {first}"),
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number / 10) {
+        (1, tens) if tens != 1 => "st",
+        (2, tens) if tens != 1 => "nd",
+        (3, tens) if tens != 1 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+/// How a sentence about a minute or a second begins.
+enum Lead {
+    /// `Every 5 minutes`, whatever hour it is.
+    Steady(String),
+    /// `Every 5 minutes from minute 2`, and so anew in every hour.
+    Anew(String),
+    /// `At minute 5`.
+    Listed(String),
+}
+
+fn lead(field: &Field) -> Lead {
     let unit = field.unit.name();
-    match cycle(field) {
-        Some(1) => (true, format!("Every {unit}")),
-        Some(step) => (true, format!("Every {step} {unit}s")),
-        None => (false, format!("At {}", numbered(unit, field.mask()))),
+    if let Some(step) = cycle(field) {
+        return Lead::Steady(every_so_many(unit, step));
+    }
+    match only_steps(field) {
+        Some(steps) => {
+            let text = every_so_many(unit, steps.step) + &from(unit, &steps);
+            match steps.goes_on {
+                true => Lead::Steady(text),
+                false => Lead::Anew(text),
+            }
+        }
+        None => Lead::Listed(format!("At {}", numbered(field))),
     }
 }
 
@@ -99,45 +161,47 @@ fn parts(fields: &Fields) -> String {
     if fields.second.mask() != 1 {
         return second_parts(fields);
     }
-    let (repeats, lead) = lead(&fields.minute);
-    let on_the_hour = fields.minute.mask() == 1;
-    match cycle(&fields.hour) {
-        Some(1) if repeats => lead,
-        Some(1) if on_the_hour => "Every hour".to_owned(),
-        Some(1) => format!("{lead} of every hour"),
-        _ => lead + &hours(fields.hour.mask(), !repeats),
+    match (lead(&fields.minute), hours(fields)) {
+        (Lead::Steady(lead), Hours::Any) => lead,
+        (Lead::Steady(lead), hours) => lead + &during(fields, &hours),
+        (_, Hours::Any) if fields.minute.mask() == 1 => "Every hour".to_owned(),
+        (Lead::Anew(lead) | Lead::Listed(lead), hours) => lead + &of(fields, &hours),
     }
 }
 
 fn second_parts(fields: &Fields) -> String {
-    let (repeats, lead) = lead(&fields.second);
-    let every_minute = cycle(&fields.minute) == Some(1);
-    let minutes = match every_minute {
-        true if repeats => String::new(),
-        true => " of every minute".to_owned(),
-        false if repeats => format!(" during {}", numbered("minute", fields.minute.mask())),
-        false => format!(" of {}", numbered("minute", fields.minute.mask())),
-    };
-    let hours = match cycle(&fields.hour) {
-        Some(1) if every_minute => String::new(),
-        Some(1) => " of every hour".to_owned(),
-        _ => hours(fields.hour.mask(), !every_minute),
-    };
-    lead + &minutes + &hours
+    let hours = hours(fields);
+    let minutes = numbered(&fields.minute);
+    match (lead(&fields.second), is_full(&fields.minute)) {
+        (Lead::Steady(lead), true) => lead + &during(fields, &hours),
+        (Lead::Steady(lead), false) => format!("{lead} during {minutes}{}", of(fields, &hours)),
+        (Lead::Anew(lead) | Lead::Listed(lead), true) => format!("{lead} of every minute{}", during(fields, &hours)),
+        (Lead::Anew(lead) | Lead::Listed(lead), false) => format!("{lead} of {minutes}{}", of(fields, &hours)),
+    }
 }
 
-/// `of` follows the number of a minute.
-fn hours(mask: u64, of: bool) -> String {
-    match (hour_span(mask), of) {
-        (Some(span), false) => format!(" between {:02}:00 and {:02}:59", span.0, span.1),
-        (_, true) => format!(" of {}", numbered("hour", mask)),
-        (None, false) => format!(" during {}", numbered("hour", mask)),
+/// The hours behind something that goes on through each of them.
+fn during(fields: &Fields, hours: &Hours) -> String {
+    match hours {
+        Hours::Any => String::new(),
+        Hours::Spans(spans) => between(spans),
+        Hours::Listed => format!(" during {}", numbered(&fields.hour)),
+    }
+}
+
+/// The hours behind the number of a minute.
+fn of(fields: &Fields, hours: &Hours) -> String {
+    match hours {
+        Hours::Any => " of every hour".to_owned(),
+        Hours::Spans(spans) if fields.hour.mask().is_power_of_two() => between(spans),
+        Hours::Spans(spans) => format!(" of every hour{}", between(spans)),
+        Hours::Listed => format!(" of {}", numbered(&fields.hour)),
     }
 }
 
 /// Days and months, with a blank in front; empty if all of them match.
 fn days(fields: &Fields) -> String {
-    let months = match fields.month.is_any() {
+    let months = match is_full(&fields.month) {
         true => None,
         false => Some(fields.month.mask()),
     };
@@ -166,7 +230,7 @@ fn day_phrase(day: Day<'_>, of_month: &str) -> (String, bool) {
         Day::Both(first, second) => {
             let condition = match second.unit {
                 Unit::Weekday => format!("if it is {}", joined_or(&weekdays(second.mask()))),
-                _ => format!("on {} of the month", numbered("day", second.mask())),
+                _ => format!("on {}", numbered_of(second, " of the month")),
             };
             let text = format!(" {}, but only {condition}", on(first));
             (text, says_month(first))
@@ -183,7 +247,7 @@ fn on_days(field: &Field, of_month: &str) -> String {
     let mut words = match (plain(field), field.unit) {
         (None, _) => Vec::new(),
         (Some(mask), Unit::Weekday) => vec![format!("on {}", joined(&weekdays(mask)))],
-        (Some(mask), _) => vec![format!("on {} {of_month}", numbered("day", mask))],
+        (Some(_), _) => vec![format!("on {}", numbered_of(field, &format!(" {of_month}")))],
     };
     words.extend(specials(field, |entry| special(entry, of_month)));
     joined(&words)
@@ -198,18 +262,18 @@ fn special(entry: Entry, of_month: &str) -> String {
         ),
         Entry::LastWorkday => format!("on the last weekday (Monday to Friday) {of_month}"),
         Entry::Workday { day } => format!("on the weekday (Monday to Friday) nearest day {day} {of_month}"),
-        Entry::LastOf { weekday } => format!("on the last {} {of_month}", name(&WEEKDAYS, weekday)),
+        Entry::LastOf { weekday } => format!("on the last {} {of_month}", weekday_name(weekday)),
         Entry::Nth { weekday, nth } => {
-            format!("on the {} {} {of_month}", name(&NTH, nth), name(&WEEKDAYS, weekday))
+            format!("on the {} {} {of_month}", name(&NTH, nth), weekday_name(weekday))
         }
         Entry::All { .. } | Entry::Range { .. } => String::new(),
     }
 }
 
 fn weekdays(mask: u64) -> Vec<String> {
-    let one = |day| name(&WEEKDAYS, day).to_owned();
+    let one = |day| weekday_name(day).to_owned();
     rows(week(mask), one, |first, last| {
-        format!("{} through {}", name(&WEEKDAYS, first), name(&WEEKDAYS, last))
+        format!("{} through {}", weekday_name(first), weekday_name(last))
     })
 }
 
@@ -221,10 +285,15 @@ fn joined_or(words: &[String]) -> String {
 }
 
 fn month_names(mask: u64) -> String {
-    let one = |month: u32| name(&MONTHS, month - 1).to_owned();
+    let one = |month: u32| name(Unit::Month.long_names(), month - 1).to_owned();
     joined(&rows(mask, one, |first, last| {
         format!("{} through {}", one(first), one(last))
     }))
+}
+
+/// Sunday is 0 and 7.
+fn weekday_name(weekday: u32) -> &'static str {
+    name(Unit::Weekday.long_names(), weekday % 7)
 }
 
 fn name(names: &[&'static str], at: u32) -> &'static str {

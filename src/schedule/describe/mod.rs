@@ -3,14 +3,13 @@
 mod chinese;
 mod english;
 
-use chrono_tz::Tz;
-
 use super::{
     every::Every,
     field::{Entry, Field},
     parse::{Fields, Timing},
-    spell::runs,
+    spell::{progression, runs},
     unit::Unit,
+    zone::Zone,
 };
 
 /// The language of [`Schedule::describe`](crate::Schedule::describe).
@@ -28,8 +27,12 @@ pub enum Language {
 const MOST_TIMES: usize = 12;
 /// As many times, an hour apart, are said as the first and the last.
 const HOURS_IN_A_ROW: usize = 3;
+/// More values than this, equally far apart, are said as the first and the step.
+const MOST_LISTED: u32 = 4;
+/// More stretches of the day than this are said by their hours.
+const MOST_SPANS: usize = 3;
 
-pub(super) fn describe(timing: &Timing, zone: Tz, language: Language) -> String {
+pub(super) fn describe(timing: &Timing, zone: &Zone, language: Language) -> String {
     let text = match (timing, language) {
         (Timing::Every(every), Language::English) => english::every(*every),
         (Timing::Every(every), Language::Chinese) => chinese::every(*every),
@@ -38,11 +41,15 @@ pub(super) fn describe(timing: &Timing, zone: Tz, language: Language) -> String 
     };
     match (timing, zone, language) {
         // An interval of real time is the same everywhere.
-        (Timing::Every(_), ..) | (_, Tz::UTC, _) => text,
+        (Timing::Every(_), ..) => text,
+        (_, zone, _) if *zone == Zone::UTC => text,
         (_, zone, Language::English) => format!("{text} ({} time)", zone.name()),
         (_, zone, Language::Chinese) => format!("{text}（{} 时间）", zone.name()),
     }
 }
+
+/// From one clock time to another.
+type Span = (String, String);
 
 /// How the times of a day are best said.
 enum Moment {
@@ -50,10 +57,20 @@ enum Moment {
     Clock(Vec<String>),
     /// Every so many hours, on the hour, from midnight.
     Hours(u32),
-    /// Every hour from one time to another.
-    Hourly(String, String),
+    /// Once in so many hours, from the first time of a span to the last.
+    Hourly(u32, Vec<Span>),
+    /// A beat inside some spans of the day.
+    Within(Beat, Vec<Span>),
     /// Field by field.
     Parts,
+}
+
+/// Every so many seconds or minutes.
+struct Beat {
+    unit: Unit,
+    step: u32,
+    /// It falls on the first and on the last time of a span.
+    to_the_end: bool,
 }
 
 fn moment(fields: &Fields) -> Moment {
@@ -64,21 +81,102 @@ fn moment(fields: &Fields) -> Moment {
         Some(1) => return Moment::Parts,
         _ => {}
     }
-    let count = [second, minute, hour].map(u64::count_ones).iter().product::<u32>();
-    if count > 24 {
-        return Moment::Parts;
+    let within = || within(fields, [second, minute, hour]);
+    hourly(fields, [second, minute, hour])
+        .or_else(|| clock(fields, [second, minute, hour]))
+        .or_else(within)
+        .unwrap_or(Moment::Parts)
+}
+
+/// One time an hour, in hours that follow one another or are equally far apart.
+fn hourly(fields: &Fields, [second, minute, hour]: [u64; 3]) -> Option<Moment> {
+    if !second.is_power_of_two() || !minute.is_power_of_two() {
+        return None;
     }
-    let times = clock_times(fields, [second, minute, hour]);
-    let one_an_hour = times.len() == values(hour).count();
-    let from_to = hour_span(hour).filter(|_| one_an_hour && times.len() >= HOURS_IN_A_ROW);
-    if let Some((first, last)) = from_to {
-        let time = |hour: u32| clock_times(fields, [second, minute, 1 << hour]).concat();
-        return Moment::Hourly(time(first), time(last));
+    let (step, spans) = match progression(hour).filter(|_| hour.count_ones() > MOST_LISTED) {
+        Some((first, last, step)) => (step, vec![(first, last)]),
+        None => (1, hours_in_a_row(fields, hour)?),
+    };
+    let time = |hour: u32| clock_times(fields, [second, minute, 1 << hour]).concat();
+    let spans = spans.into_iter().map(|(first, last)| (time(first), time(last)));
+    Some(Moment::Hourly(step, spans.collect()))
+}
+
+fn hours_in_a_row(fields: &Fields, hour: u64) -> Option<Vec<(u32, u32)>> {
+    let spans = hour_spans(fields, hour);
+    let is_long = match spans.len() {
+        1 => hour.count_ones() as usize >= HOURS_IN_A_ROW,
+        _ => hour.count_ones() > MOST_LISTED && spans.len() <= MOST_SPANS && spans.iter().all(|(a, b)| a != b),
+    };
+    is_long.then_some(spans)
+}
+
+fn clock(fields: &Fields, masks: [u64; 3]) -> Option<Moment> {
+    let count: u32 = masks.map(u64::count_ones).iter().product();
+    let is_beat = fields.minute.starred || fields.second.starred;
+    let is_short = !is_beat && count as usize <= MOST_TIMES;
+    is_short.then(|| Moment::Clock(clock_times(fields, masks)))
+}
+
+/// A beat of minutes or seconds in few spans.
+fn within(fields: &Fields, [second, minute, hour]: [u64; 3]) -> Option<Moment> {
+    let whole_hours = || {
+        hour_spans(fields, hour)
+            .into_iter()
+            .map(|(a, b)| (clock_time(a, 0), clock_time(b, 59)))
+    };
+    let (beat, spans): (Beat, Vec<Span>) = match (second, cycle(&fields.second), cycle(&fields.minute)) {
+        (1, _, Some(step)) => (Beat::through(Unit::Minute, step), whole_hours().collect()),
+        (_, Some(step), Some(1)) => (Beat::through(Unit::Second, step), whole_hours().collect()),
+        (1, ..) => {
+            let (first, last, step) = beat(minute)?;
+            let spans = values(hour).map(|hour| (clock_time(hour, first), clock_time(hour, last)));
+            (Beat::exact(Unit::Minute, step), spans.collect())
+        }
+        (_, Some(step), _) => (Beat::through(Unit::Second, step), minute_spans(hour, minute)),
+        _ => {
+            let (first, last, step) = beat(second)?;
+            let minutes = values(hour).flat_map(|hour| values(minute).map(move |minute| clock_time(hour, minute)));
+            let spans = minutes.map(|time| (format!("{time}:{first:02}"), format!("{time}:{last:02}")));
+            (Beat::exact(Unit::Second, step), spans.collect())
+        }
+    };
+    (spans.len() <= MOST_SPANS).then_some(Moment::Within(beat, spans))
+}
+
+impl Beat {
+    fn through(unit: Unit, step: u32) -> Self {
+        let to_the_end = false;
+        Self { unit, step, to_the_end }
     }
-    match times.len() > MOST_TIMES || fields.minute.starred || fields.second.starred {
-        true => Moment::Parts,
-        false => Moment::Clock(times),
+
+    fn exact(unit: Unit, step: u32) -> Self {
+        let to_the_end = true;
+        Self { unit, step, to_the_end }
     }
+}
+
+/// First, last and step of three values or more that are equally far apart.
+fn beat(mask: u64) -> Option<(u32, u32, u32)> {
+    let mut rows = runs(mask);
+    match (rows.next(), rows.next()) {
+        (Some((first, last)), None) if last - first >= 2 => Some((first, last, 1)),
+        _ => progression(mask),
+    }
+}
+
+/// Each row of minutes in each hour, to the second.
+fn minute_spans(hour: u64, minute: u64) -> Vec<Span> {
+    let rows = values(hour).flat_map(|hour| runs(minute).map(move |row| (hour, row)));
+    let span = |(hour, (first, last))| {
+        let (first, last) = (clock_time(hour, first), clock_time(hour, last));
+        (format!("{first}:00"), format!("{last}:59"))
+    };
+    rows.map(span).collect()
+}
+
+fn clock_time(hour: u32, minute: u32) -> String {
+    format!("{hour:02}:{minute:02}")
 }
 
 fn clock_times(fields: &Fields, [second, minute, hour]: [u64; 3]) -> Vec<String> {
@@ -110,14 +208,112 @@ fn values(mask: u64) -> impl Iterator<Item = u32> {
     (0..64).filter(move |value| mask >> value & 1 == 1)
 }
 
-/// First and last of the one row of values that a mask of hours is, perhaps around midnight.
-fn hour_span(mask: u64) -> Option<(u32, u32)> {
-    let rows: Vec<_> = runs(mask).collect();
-    match rows[..] {
-        [row] => Some(row),
-        [(0, last), (first, 23)] => Some((first, last)),
-        _ => None,
+/// Rows of hours that follow one another. One row may go on around midnight, if the days do so, too: on Mondays the hours
+/// after midnight come first.
+fn hour_spans(fields: &Fields, mask: u64) -> Vec<(u32, u32)> {
+    let mut rows: Vec<_> = runs(mask).collect();
+    if let [(0, last), .., (first, 23)] = rows[..]
+        && is_daily(fields)
+    {
+        rows.remove(0);
+        rows.pop();
+        rows.push((first, last));
     }
+    rows
+}
+
+/// Every day of the year matches.
+fn is_daily(fields: &Fields) -> bool {
+    matches!(day(fields), Day::Any) && is_full(&fields.month)
+}
+
+/// Each value matches, however that was written.
+fn is_full(field: &Field) -> bool {
+    field.mask() == field.unit.full()
+}
+
+/// The hours in which something happens field by field.
+enum Hours {
+    Any,
+    /// One hour, or few stretches.
+    Spans(Vec<Span>),
+    /// Too many to say them as clock times.
+    Listed,
+}
+
+fn hours(fields: &Fields) -> Hours {
+    let spans = hour_spans(fields, fields.hour.mask());
+    match spans.len() {
+        _ if is_full(&fields.hour) => Hours::Any,
+        1..=MOST_SPANS => Hours::Spans(
+            spans
+                .into_iter()
+                .map(|(first, last)| (clock_time(first, 0), clock_time(last, 59)))
+                .collect(),
+        ),
+        _ => Hours::Listed,
+    }
+}
+
+/// More values than are listed, equally far apart.
+struct Steps {
+    first: u32,
+    /// `None` if there is no room for a further step.
+    last: Option<u32>,
+    step: u32,
+    /// The last step of a unit leads to the first of the next one.
+    goes_on: bool,
+}
+
+/// The plain values of a field: rows of values that are equally far apart, and the others one by one.
+struct Pieces {
+    steps: Vec<Steps>,
+    listed: u64,
+}
+
+fn pieces(field: &Field) -> Pieces {
+    let (unit, mask) = (field.unit, field.mask());
+    let whole = steps(unit, mask);
+    if whole.is_some() || mask.count_ones() as usize <= MOST_TIMES {
+        let listed = if whole.is_some() { 0 } else { mask };
+        return Pieces {
+            steps: whole.into_iter().collect(),
+            listed,
+        };
+    }
+    // A long list is said as it was written, as far as it was written with steps.
+    let mut pieces = Pieces {
+        steps: Vec::new(),
+        listed: mask,
+    };
+    for entry in field.entries.iter().map(|entry| entry.mask(unit)) {
+        if let Some(steps) = steps(unit, entry) {
+            pieces.steps.push(steps);
+            pieces.listed &= !entry;
+        }
+    }
+    pieces
+}
+
+/// The one row of steps that a field is.
+fn only_steps(field: &Field) -> Option<Steps> {
+    let Pieces { mut steps, listed } = pieces(field);
+    steps.pop().filter(|_| steps.is_empty() && listed == 0)
+}
+
+fn steps(unit: Unit, mask: u64) -> Option<Steps> {
+    if mask.count_ones() <= MOST_LISTED {
+        return None;
+    }
+    let (first, last, step) = progression(mask)?;
+    let is_open = last + step > unit.last();
+    let count = unit.last() + 1 - unit.min();
+    Some(Steps {
+        first,
+        last: (!is_open).then_some(last),
+        step,
+        goes_on: is_open && count.is_multiple_of(step) && first < step + unit.min(),
+    })
 }
 
 /// The day fields, as they act together.
@@ -136,11 +332,27 @@ fn day(fields: &Fields) -> Day<'_> {
     let (day, weekday) = (&fields.day, &fields.weekday);
     match (day.is_any(), weekday.is_any()) {
         (true, true) => Day::Any,
-        (false, true) => Day::One(day),
-        (true, false) => Day::One(weekday),
-        (false, false) if day.starred => Day::Both(weekday, day),
-        (false, false) if weekday.starred => Day::Both(day, weekday),
+        (false, true) => one(day),
+        (true, false) => one(weekday),
+        (false, false) if day.starred => both(weekday, day),
+        (false, false) if weekday.starred => both(day, weekday),
+        // All days of one kind are all days.
+        (false, false) if is_full(day) || is_full(weekday) => Day::Any,
         (false, false) => Day::Either(day, weekday),
+    }
+}
+
+fn one(field: &Field) -> Day<'_> {
+    match is_full(field) {
+        true => Day::Any,
+        false => Day::One(field),
+    }
+}
+
+fn both<'a>(first: &'a Field, second: &'a Field) -> Day<'a> {
+    match is_full(first) {
+        true => Day::One(second),
+        false => Day::Both(first, second),
     }
 }
 

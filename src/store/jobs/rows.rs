@@ -102,12 +102,12 @@ impl JobRow {
     }
 
     /// The job if it can run, else every fault.
-    pub(crate) fn define(&self, rules: JobRules) -> Result<Definition, InvalidInput> {
+    pub(crate) fn define(&self, rules: &JobRules) -> Result<Definition, InvalidInput> {
         self.as_new_job()?.define(rules)
     }
 
     /// The job as people see it.
-    pub(crate) fn job(self, rules: JobRules, now: DateTime<Utc>) -> Job {
+    pub(crate) fn job(self, rules: &JobRules, now: DateTime<Utc>) -> Job {
         let (error, next_run_time) = match self.define(rules) {
             Ok(definition) if self.is_enabled() => (None, definition.schedule.next_after(now)),
             Ok(_) => (None, None),

@@ -12,6 +12,8 @@ pub(super) use server::{ServerUrl, TlsMode};
 #[cfg(feature = "sqlite")]
 pub(super) use sqlite::SqliteUrl;
 
+use crate::config::nearest;
+
 /// A database URL that can be used by this build.
 ///
 /// * `sqlite:path/to/file.db`, also `sqlite://…`; `sqlite::memory:` for one that lives as long as the process.
@@ -39,6 +41,14 @@ pub struct InvalidUrl {
 
 const EXAMPLES: &str = "sqlite:path/to/file.db, postgres://user:password@host/database or \
                         mysql://user:password@host/database";
+
+/// With the known parameter that may be meant, or all of them.
+fn unknown_parameter(key: &str, known: &[&str]) -> String {
+    match nearest(key, known) {
+        Some(near) => format!("unknown parameter {key:?}, the nearest is {near:?}"),
+        None => format!("unknown parameter {key:?}; known are {}", known.join(", ")),
+    }
+}
 
 impl DatabaseUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {
@@ -199,6 +209,8 @@ mod tests {
     fn an_unknown_parameter_names_its_nearest() {
         let text = refusal("sqlite:a.db?busytimeout=1");
         assert!(text.contains("the nearest is \"busy_timeout\""), "{text}");
+        let text = refusal("sqlite:a.db?x=1");
+        assert!(text.contains("\"x\"; known are busy_timeout, "), "{text}");
     }
 
     #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]

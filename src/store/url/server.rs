@@ -5,7 +5,6 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration}
 use percent_encoding::percent_decode_str;
 
 use super::pairs;
-use crate::config::nearest;
 
 /// How to reach a server. It holds the password: it is shown without it.
 #[derive(Clone, PartialEq, Eq)]
@@ -140,7 +139,7 @@ impl Allowed {
 
     fn unknown(&self, key: &str) -> String {
         let known: Vec<&str> = OURS.iter().chain(self.driver).copied().collect();
-        format!("unknown parameter {key:?}, the nearest is {:?}", nearest(key, &known))
+        super::unknown_parameter(key, &known)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::pairs;
-use crate::config::nearest;
 
 /// Where the SQLite file is, and how to open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +42,7 @@ impl SqliteUrl {
                     return Err(format!("synchronous is {other:?}, expected full or normal"));
                 }
                 (key, _) => {
-                    let near = nearest(key, &PARAMETERS);
-                    return Err(format!("unknown parameter {key:?}, the nearest is {near:?}"));
+                    return Err(super::unknown_parameter(key, &PARAMETERS));
                 }
             }
         }

@@ -1,14 +1,13 @@
 //! From local time to instants: what a schedule means where clocks are turned forward and back.
 //!
-//! The rules are those of cronie (cron(8), "Daylight Saving Time and other time changes"). A *fixed* time inside the skipped
-//! hour runs once, right after the gap; a fixed time in the repeated hour runs the first time only. *Intervals* follow real
-//! time: both times in a repeated hour, never in a skipped one. Unlike cronie we hold on to this for shifts of any size.
+//! A *fixed* time inside a skipped hour runs once, right after the gap; several of them there are one run. A fixed time in a
+//! repeated hour runs the first time only. *Intervals* follow real time: both times in a repeated hour, never in a skipped
+//! one. These rules hold for shifts of any size. (How they differ from cronie's is told at [`Schedule`](super::Schedule).)
 //!
 //! A zone is a row of segments of real time with one offset each. The search below goes from segment to segment, and
 //! skips what cannot hold a fire, so that its work does not depend on how far away the next fire is.
 
-use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use super::zone::Zone;
 
 const DAY: i64 = 86_400;
 
@@ -18,13 +17,13 @@ const FAR: i64 = 2 * DAY;
 /// The first instant after `after` at which a schedule fires, in seconds since the epoch.
 ///
 /// `local` gives the first matching local time that is not before its argument.
-pub(super) fn next_after(zone: Tz, fixed: bool, after: i64, local: impl Fn(i64) -> Option<i64>) -> Option<i64> {
+pub(super) fn next_after(zone: &Zone, fixed: bool, after: i64, local: impl Fn(i64) -> Option<i64>) -> Option<i64> {
     let mut at = after + 1;
-    if zone == Tz::UTC {
+    if *zone == Zone::UTC {
         return local(at);
     }
     loop {
-        let offset = offset(zone, at);
+        let offset = zone.seconds_at(at);
         let mut from = at + offset;
         if fixed && let Some(shift) = last_shift(zone, at, offset) {
             if shift.at == at && local(at + shift.before).is_some_and(|skipped| skipped < from) {
@@ -52,15 +51,9 @@ struct Shift {
     before: i64,
 }
 
-/// Seconds that local time is ahead of UTC.
-fn offset(zone: Tz, at: i64) -> i64 {
-    let offset = |at: DateTime<_>| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
-    DateTime::from_timestamp(at, 0).map_or(0, |at| i64::from(offset(at)))
-}
-
 /// The shift of the last day before `at` or at it, if there is one. No shift skips or repeats more than a day.
-fn last_shift(zone: Tz, at: i64, now: i64) -> Option<Shift> {
-    let before = offset(zone, at - DAY);
+fn last_shift(zone: &Zone, at: i64, now: i64) -> Option<Shift> {
+    let before = zone.seconds_at(at - DAY);
     (before != now).then(|| Shift {
         at: bisect(zone, at - DAY, at, before),
         before,
@@ -71,15 +64,15 @@ fn last_shift(zone: Tz, at: i64, now: i64) -> Option<Shift> {
 ///
 /// One look is enough: the two shifts that are nearest each other in all zones of the database, from 1795 on, are a week apart
 /// (America/Recife, October 2000).
-fn first_shift(zone: Tz, from: i64, until: i64, now: i64) -> Option<i64> {
-    (offset(zone, until) != now).then(|| bisect(zone, from, until, now))
+fn first_shift(zone: &Zone, from: i64, until: i64, now: i64) -> Option<i64> {
+    (zone.seconds_at(until) != now).then(|| bisect(zone, from, until, now))
 }
 
 /// The first second with another offset than `before`, which `from` has and `to` has not.
-fn bisect(zone: Tz, mut from: i64, mut to: i64, before: i64) -> i64 {
+fn bisect(zone: &Zone, mut from: i64, mut to: i64, before: i64) -> i64 {
     while to - from > 1 {
         let middle = from + (to - from) / 2;
-        if offset(zone, middle) == before {
+        if zone.seconds_at(middle) == before {
             from = middle;
         } else {
             to = middle;
