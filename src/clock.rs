@@ -1,7 +1,7 @@
 //! Where the time comes from: the machine, or a hand that moves it (tests).
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,8 +24,10 @@ enum Source {
 #[derive(Debug)]
 struct System {
     began: Instant,
+    #[cfg(target_os = "linux")]
+    began_since_boot: Duration,
     /// How far the machine's clock is made to be wrong, in tests.
-    skew: TimeDelta,
+    skew: Mutex<TimeDelta>,
     followed: Mutex<Option<Reading>>,
 }
 
@@ -43,7 +45,7 @@ const TOLERANCE: TimeDelta = TimeDelta::milliseconds(50);
 
 #[derive(Debug)]
 struct Manual {
-    began: DateTime<Utc>,
+    began: Mutex<DateTime<Utc>>,
     elapsed: Mutex<Duration>,
     moved: watch::Sender<Duration>,
 }
@@ -66,7 +68,9 @@ impl Clock {
     pub fn skewed(skew: TimeDelta) -> Self {
         Self(Source::System(Arc::new(System {
             began: Instant::now(),
-            skew,
+            #[cfg(target_os = "linux")]
+            began_since_boot: since_boot(),
+            skew: Mutex::new(skew),
             followed: Mutex::default(),
         })))
     }
@@ -82,7 +86,7 @@ impl Clock {
                 at: asked + error,
                 error,
             };
-            let mut followed = system.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut followed = lock(&system.followed);
             if followed.is_none_or(|old| reading.is_better_than(old)) {
                 *followed = Some(reading);
             }
@@ -93,10 +97,25 @@ impl Clock {
     #[must_use]
     pub fn manual(start: DateTime<Utc>) -> Self {
         Self(Source::Manual(Arc::new(Manual {
-            began: start,
+            began: Mutex::new(start),
             elapsed: Mutex::new(Duration::ZERO),
             moved: watch::Sender::new(Duration::ZERO),
         })))
+    }
+
+    /// Sets the time of day on (or back) by so much, while no time passes: a test of what a clock that jumps does. Nobody who
+    /// sleeps is woken. A clock that follows a database server's is set by that one alone.
+    pub fn jump(&self, by: TimeDelta) {
+        match &self.0 {
+            Source::System(system) => {
+                let mut skew = lock(&system.skew);
+                *skew = skew.checked_add(&by).unwrap_or(*skew);
+            }
+            Source::Manual(manual) => {
+                let mut began = lock(&manual.began);
+                *began = began.checked_add_signed(by).unwrap_or(*began);
+            }
+        }
     }
 
     /// The time of day.
@@ -107,7 +126,7 @@ impl Clock {
             Source::System(system) => system.now().trunc_subsecs(6),
             Source::Manual(manual) => TimeDelta::from_std(self.elapsed())
                 .ok()
-                .and_then(|elapsed| manual.began.checked_add_signed(elapsed))
+                .and_then(|elapsed| lock(&manual.began).checked_add_signed(elapsed))
                 .unwrap_or(DateTime::<Utc>::MAX_UTC),
         }
     }
@@ -117,7 +136,17 @@ impl Clock {
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
             Source::System(system) => system.began.elapsed(),
-            Source::Manual(manual) => *manual.elapsed.lock().unwrap_or_else(PoisonError::into_inner),
+            Source::Manual(manual) => *lock(&manual.elapsed),
+        }
+    }
+
+    /// The same, but with the time for which the machine slept, where the system tells (Linux): what the time of day is held
+    /// against by those who look for jumps of it.
+    pub(crate) fn steady(&self) -> Duration {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            Source::System(system) => since_boot().saturating_sub(system.began_since_boot),
+            _ => self.elapsed(),
         }
     }
 
@@ -147,21 +176,32 @@ impl Clock {
     /// Moves a manual clock on and wakes whoever waits for that time. The machine's clock cannot be moved: nothing happens.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.0 {
-            let mut elapsed = manual.elapsed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut elapsed = lock(&manual.elapsed);
             *elapsed = elapsed.saturating_add(by);
             manual.moved.send_replace(*elapsed);
         }
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl System {
     fn now(&self) -> DateTime<Utc> {
-        let followed = *self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = *lock(&self.followed);
         followed
             .and_then(|reading| reading.time_at(Instant::now()))
-            .or_else(|| Utc::now().checked_add_signed(self.skew))
+            .or_else(|| Utc::now().checked_add_signed(*lock(&self.skew)))
             .unwrap_or_default()
     }
+}
+
+/// `Instant` stands still while the machine sleeps.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 impl Reading {

@@ -128,6 +128,9 @@ pub struct NodeConfig {
     pub migrate: bool,
     /// Seconds for which finished tasks and their records are kept; 0 means for ever. Default 604800, a week.
     pub retention: f64,
+    /// Whether the retention holds for what other programs have finished, too: see
+    /// [`GaiaBuilder::prune_foreign_history`](crate::GaiaBuilder::prune_foreign_history). Default false.
+    pub prune_foreign_history: bool,
 }
 
 impl Default for Config {
@@ -174,6 +177,7 @@ impl Default for NodeConfig {
             grace: 30.0,
             migrate: true,
             retention: 604_800.0,
+            prune_foreign_history: false,
         }
     }
 }

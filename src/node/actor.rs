@@ -11,6 +11,7 @@ use super::{
     NodeInfo, NodeTheme,
     info::{methods_column, served_elsewhere},
     rescue,
+    set_back::{self, SetBack},
     watch::Watch,
 };
 use crate::{
@@ -45,6 +46,8 @@ pub struct NodeActor {
     beating: bool,
     fenced: bool,
     watch: Watch,
+    set_back: SetBack,
+    bringing_back: bool,
     rescuing: bool,
     asking: bool,
     /// There was a request to look while a look was under way.
@@ -98,6 +101,8 @@ impl NodeActor {
             beating: false,
             fenced: false,
             watch: Watch::default(),
+            set_back: SetBack::default(),
+            bringing_back: false,
             rescuing: false,
             asking: false,
             ask_again: false,
@@ -133,6 +138,7 @@ impl NodeActor {
                 self.lease.renew(beaten.begun);
                 self.set_fenced(false);
                 self.rescue(ctx);
+                self.bring_back(ctx);
             }
             Ok(Beat::DeclaredDead) => {
                 log::warn!(
@@ -146,6 +152,10 @@ impl NodeActor {
             }
             Err(error) => {
                 log::error!("node {}: cannot beat: {error}", self.row.id);
+                if error.is_file_gone() {
+                    // Those who work on the file that is there now know nothing of this node's claims.
+                    self.set_fenced(true);
+                }
                 // What keeps us from beating may keep the others too: they are watched anew once it is over.
                 self.watch = Watch::default();
             }
@@ -246,6 +256,32 @@ impl NodeActor {
             }
             Err(error) => log::error!("node {}: cannot look after dead nodes: {error}", self.row.id),
         }
+    }
+
+    // ---- a clock that was set back ----
+
+    fn bring_back(&mut self, ctx: &mut Context<Self>) {
+        self.set_back.look(self.store.clock());
+        let machines = self.machines.all();
+        let names = machines.iter().map(|machine| machine.theme().to_owned());
+        let themes = match self.bringing_back {
+            true => Vec::new(),
+            false => self.set_back.themes(names),
+        };
+        if themes.is_empty() {
+            return;
+        }
+        self.bringing_back = true;
+        let bring_back = set_back::bring_back(self.store.clone(), themes);
+        ctx.spawn(bring_back.into_actor(self).map(|(themes, done), node, _| {
+            node.bringing_back = false;
+            if !done {
+                node.set_back.failed(&themes);
+            }
+            for theme in themes {
+                node.machines.get(&theme).iter().for_each(Machine::wake);
+            }
+        }));
     }
 
     // ---- requests of other processes ----
@@ -360,7 +396,10 @@ impl Actor for NodeActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.beat(ctx);
         ctx.run_interval(self.lease.length() / BEATS, Self::beat);
-        ctx.run_interval(self.lease.length() / (BEATS * 5), |node, _| node.fence_if_silent());
+        ctx.run_interval(self.lease.length() / (BEATS * 5), |node, _| {
+            node.fence_if_silent();
+            node.set_back.look(node.store.clock());
+        });
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
         self.listen(ctx);
     }

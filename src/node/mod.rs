@@ -4,9 +4,10 @@ mod actor;
 mod info;
 mod prune;
 mod rescue;
+mod set_back;
 mod watch;
 
 pub use actor::NodeActor;
 pub(crate) use actor::{NodeParts, Retire, describe};
 pub use info::{NodeInfo, NodeTheme};
-pub(crate) use prune::{PruneActor, StopPruning};
+pub(crate) use prune::{HasBegun, PruneActor, PruneParts, StopPruning};

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     jobs::{Jobs, JobsOptions, Runner, Settings as JobSettings},
     lease::NodeLease,
-    node::{NodeActor, NodeParts, PruneActor, describe},
+    node::{NodeActor, NodeParts, PruneActor, PruneParts, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
 };
@@ -45,6 +45,7 @@ pub struct GaiaBuilder {
     migrate: Option<bool>,
     /// Zero: for ever.
     retention: Option<Duration>,
+    prune_foreign_history: Option<bool>,
     clock: Clock,
     handlers: Vec<(String, String, Endpoint)>,
     themes: Vec<String>,
@@ -110,9 +111,29 @@ impl GaiaBuilder {
 
     /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What is older is
     /// deleted in small batches; there is a look for it every five minutes, or ten times in a retention that is short.
+    ///
+    /// This process deletes only what this crate has finished, on whichever node: the rest is kept, unless
+    /// [`prune_foreign_history`](Self::prune_foreign_history) says otherwise. And only of themes that this process runs, and
+    /// records of jobs only if it runs [`jobs`](Self::jobs). Records go with their task; of a task that is not finished, those
+    /// that are older go.
+    ///
+    /// Nothing is deleted by a time that is not certain. If the clock jumps, or no node has looked for more than half of the
+    /// retention, a warning says so, and nothing is deleted until the clock has gone on for a whole retention (or has come
+    /// back from a jump ahead).
     pub fn retention(self, retention: impl Into<Option<Duration>>) -> Self {
         Self {
             retention: Some(retention.into().unwrap_or_default()),
+            ..self
+        }
+    }
+
+    /// Whether the retention holds for finished tasks and records, too, that another program has finished: another framework
+    /// on the same tables, or plain SQL. Default false: they are kept for ever.
+    ///
+    /// The first start on a database with such rows says as a warning how many are kept, and how many are pruned.
+    pub fn prune_foreign_history(self, prune: bool) -> Self {
+        Self {
+            prune_foreign_history: Some(prune),
             ..self
         }
     }
@@ -186,6 +207,7 @@ impl GaiaBuilder {
         let migrate = self.migrate.unwrap_or(node.migrate);
         let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
         let retention = Some(retention).filter(|retention| !retention.is_zero());
+        let foreign = self.prune_foreign_history.unwrap_or(node.prune_foreign_history);
         let runs_jobs = self.jobs.is_some();
         let settings = self.check(arbiters, lease)?;
         let url = self.url(runs_jobs)?;
@@ -222,7 +244,13 @@ impl GaiaBuilder {
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
         let pruner = retention.map(|retention| {
-            let pruner = PruneActor::new(store.clone(), retention);
+            let pruner = PruneActor::new(PruneParts {
+                store: store.clone(),
+                machines: machines.clone(),
+                runner: runner.clone(),
+                retention,
+                foreign,
+            });
             PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
         });
         log::info!("node {node_id} works on {}", store.url());

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, ask},
     jobs::{self, Jobs, Runner},
     lease::NodeLease,
-    node::{NodeActor, NodeInfo, PruneActor},
+    node::{HasBegun, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
     store::Store,
 };
@@ -141,6 +141,7 @@ impl Gaia {
             settings,
         })?;
         self.0.machines.add(machine);
+        self.prune_more();
         self.scheduler(&theme)
     }
 
@@ -180,7 +181,15 @@ impl Gaia {
             threads: self.0.threads.clone(),
         })?;
         self.0.runner.set(machine);
+        self.prune_more();
         Ok(())
+    }
+
+    /// There is more to be pruned by this process.
+    fn prune_more(&self) {
+        if let Some(pruner) = &self.0.pruner {
+            pruner.do_send(HasBegun);
+        }
     }
 
     /// Where handlers are registered and called.

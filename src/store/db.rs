@@ -21,6 +21,16 @@ pub(super) enum Db {
     Mysql(mysql::Mysql),
 }
 
+/// What somebody looks at. On SQLite, where a statement has its connection for itself, each kind has a connection of its own:
+/// a look at many rows holds up neither the engine nor a look at one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// One row, by its key.
+    Detail,
+    /// Many rows, perhaps all.
+    List,
+}
+
 /// A connection taken for one statement, or for a few in a row.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack for one statement")]
 pub(super) enum Lease {
@@ -118,11 +128,25 @@ impl Db {
         self.is_remote()
     }
 
-    /// A connection for reading.
+    /// A connection for looks of people, and for what may take long.
+    pub(super) async fn look(&self, look: Look) -> Result<Lease, StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.look(look).await?)),
+            #[cfg(feature = "_server")]
+            _ => {
+                // The servers' connections are as good as each other.
+                let _ = look;
+                self.read().await
+            }
+        }
+    }
+
+    /// A connection for what the engine reads.
     pub(super) async fn read(&self) -> Result<Lease, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.read().await)),
+            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.read().await?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(postgres) => Ok(Lease::Postgres(postgres.connections.lease().await?)),
             #[cfg(feature = "mysql")]
@@ -134,7 +158,7 @@ impl Db {
     pub(super) async fn write(&self) -> Result<Lease, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await)),
+            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await?)),
             #[cfg(feature = "_server")]
             _ => self.read().await,
         }
@@ -144,7 +168,7 @@ impl Db {
     pub(super) async fn heartbeat(&self) -> Result<Lease, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await)),
+            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(postgres) => Ok(Lease::Postgres(postgres.connections.heartbeat().await?)),
             #[cfg(feature = "mysql")]

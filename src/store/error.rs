@@ -74,6 +74,24 @@ pub enum StoreError {
          or of the user, and whether the server is a replica ({0})"
     )]
     ReadOnly(String),
+    /// The SQLite file was deleted or moved away while this process had it open.
+    #[error(
+        "the database file {path} was deleted or moved away while it was open; what is written to it now would be lost, \
+         so nothing is read or written any more: put it back, or restart this process to begin with a new file"
+    )]
+    FileDeleted {
+        /// The file.
+        path: String,
+    },
+    /// Another file took the place of the SQLite file while this process had it open.
+    #[error(
+        "the database file {path} was replaced by another while it was open; what is written to the old one now would be \
+         lost, so nothing is read or written any more: restart this process to work on the new file"
+    )]
+    FileReplaced {
+        /// The file.
+        path: String,
+    },
     /// Another row already has this unique value.
     #[error("the database refused a duplicate: {0}")]
     Duplicate(String),
@@ -95,6 +113,11 @@ impl StoreError {
     /// Whether nothing was asked, since there was no connection.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::NoConnection { .. })
+    }
+
+    /// Whether the database that this process has open is not there for anybody else any more.
+    pub(crate) fn is_file_gone(&self) -> bool {
+        matches!(self, Self::FileDeleted { .. } | Self::FileReplaced { .. })
     }
 }
 

@@ -26,6 +26,7 @@ mod pool;
 mod postgres;
 mod prepared;
 mod prune;
+mod put_off;
 mod records;
 mod rows;
 mod schema;
@@ -44,6 +45,7 @@ pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
 pub(crate) use nodes::{Beat, Nodes};
+pub(crate) use prune::{End, Expired, Line};
 pub use rows::ClaimedTask;
 pub(crate) use rows::{Begin, ClaimMark, Finish, Finished, NewTaskRow, NodeRow, Progress, Writes, Written};
 pub(crate) use tasks::{Cancelled, Orphan, PutBack, Retried};

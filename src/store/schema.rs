@@ -30,6 +30,7 @@ diesel::table! {
         began -> Integer,
         progress -> Nullable<Integer>,
         progress_note -> Nullable<Text>,
+        finished_at -> Nullable<Timestamp>,
     }
 }
 
@@ -73,6 +74,14 @@ diesel::table! {
         workers -> Nullable<Integer>,
         size_order -> BigInt,
         update_time -> Timestamp,
+    }
+}
+
+diesel::table! {
+    gaia_retention (scope) {
+        scope -> Text,
+        since -> Nullable<Timestamp>,
+        seen -> Timestamp,
     }
 }
 

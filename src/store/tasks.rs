@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
-    db::on_backend,
+    db::{Look, on_backend},
     lenient::{AnyText, AnyTime, text, time},
     rows::{ClaimMark, ClaimedRow, ClaimedTask, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
@@ -127,7 +127,7 @@ pub(super) fn containing(text: &str) -> String {
 
 impl Store {
     pub(crate) async fn task(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::Detail).await?;
         let row: Option<TaskRow> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.eq(id))
@@ -141,7 +141,7 @@ impl Store {
     }
 
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| listed!(theme, list).count().get_result(conn).await)?;
         let rows: Vec<TaskRow> = on_backend!(lease, |conn| {
             listed!(theme, list)
@@ -157,7 +157,7 @@ impl Store {
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
     pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::List).await?;
         let rows: Vec<(Option<String>, i64)> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
@@ -242,6 +242,7 @@ impl Store {
                     asynctasks::task_status.eq(TaskStatus::Cancelled.as_str()),
                     asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
                     asynctasks::update_time.eq(now),
+                    asynctasks::finished_at.eq(now),
                 ))
                 .execute(conn)
                 .await
@@ -290,6 +291,7 @@ impl Store {
                     asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
                     asynctasks::cancel_requested.eq(0),
                     asynctasks::update_time.eq(now),
+                    asynctasks::finished_at.eq(None::<chrono::NaiveDateTime>),
                 ))
                 .execute(conn)
                 .await

@@ -12,6 +12,7 @@ macro_rules! on_each_connection {
             input: &$input,
         ) -> diesel::QueryResult<$answer> {
             use diesel::RunQueryDsl;
+            #[allow(unused_imports, reason = "not each of them locks and looks for open runs")]
             use $crate::store::transaction::{locked_by_the_file as lock, open_by_job as open};
             $statements!(conn, input, lock, open, [])
         }
@@ -22,6 +23,7 @@ macro_rules! on_each_connection {
             input: &$input,
         ) -> diesel::QueryResult<$answer> {
             use diesel_async::RunQueryDsl;
+            #[allow(unused_imports, reason = "not each of them locks and looks for open runs")]
             use $crate::store::transaction::{locked_by_row as lock, open_by_job as open};
             $statements!(conn, input, lock, open, [.await])
         }
@@ -32,6 +34,7 @@ macro_rules! on_each_connection {
             input: &$input,
         ) -> diesel::QueryResult<$answer> {
             use diesel_async::RunQueryDsl;
+            #[allow(unused_imports, reason = "not each of them locks and looks for open runs")]
             use $crate::store::transaction::{locked_by_row as lock, open_by_column as open};
             $statements!(conn, input, lock, open, [.await])
         }

@@ -69,6 +69,8 @@ async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
         include_str!("../../migrations/mysql/2026-11-22-000002_gaia_columns/up.sql"),
         include_str!("../../migrations/mysql/2026-11-22-000003_theme_size/up.sql"),
         include_str!("../../migrations/mysql/2026-11-24-000004_job_columns/up.sql"),
+        include_str!("../../migrations/mysql/2026-11-27-000006_retention/up.sql"),
+        include_str!("../../migrations/mysql/2026-11-27-000007_node_methods/up.sql"),
     );
     let statements: Vec<&str> = columns.split_inclusive(";\n").collect();
     for done in 1..=statements.len() {

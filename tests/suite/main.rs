@@ -7,6 +7,7 @@ mod adoption;
 mod claimed_at_once;
 mod clustering;
 mod execution;
+mod history;
 mod jobs;
 mod layers;
 mod missing_handlers;
@@ -19,6 +20,8 @@ mod registry;
 mod retention;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(feature = "sqlite", unix))]
+mod sqlite_file;
 mod starting;
 mod stopping;
 #[allow(dead_code, reason = "other tests use the rest")]

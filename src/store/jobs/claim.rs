@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::{
-    plan::{Plan, Seen, TakenRow},
+    plan::{Plan, Seen, TakenRow, far_ahead},
     rows::JobRow,
 };
 use crate::{
@@ -213,7 +213,8 @@ macro_rules! claim_fires {
                 .filter(
                     job_center::scheduled_from
                         .is_null()
-                        .or(job_center::scheduled_from.lt(*at)),
+                        .or(job_center::scheduled_from.lt(*at))
+                        .or(job_center::scheduled_from.gt(far_ahead($claim.now))),
                 )
                 .set((
                     job_center::scheduled_from.eq(*at),

@@ -13,6 +13,7 @@ use crate::{
     store::{
         lenient::{text, time},
         parts::Weighed,
+        put_off::FAR_AHEAD,
     },
 };
 
@@ -47,6 +48,12 @@ pub(super) type TakenRow = (
     Option<String>,
 );
 
+/// Later than this is no second that was claimed by a clock that is right.
+pub(super) fn far_ahead(now: DateTime<Utc>) -> NaiveDateTime {
+    let far = now.checked_add_signed(FAR_AHEAD);
+    far.unwrap_or(DateTime::<Utc>::MAX_UTC).naive_utc()
+}
+
 impl Seen {
     pub(super) fn new(
         claim: &FireClaim,
@@ -54,7 +61,12 @@ impl Seen {
         taken: Vec<TakenRow>,
         open: Vec<(i64, Option<i64>)>,
     ) -> Self {
-        let last = |job: &JobRow| Some((job.id, time(job.scheduled_from)?.naive_utc()));
+        // A second that a wrong clock has claimed far ahead stands for nothing.
+        let far = far_ahead(claim.now);
+        let last = |job: &JobRow| {
+            let last = time(job.scheduled_from)?.naive_utc();
+            (last <= far).then_some((job.id, last))
+        };
         let mut seen = Self {
             busy,
             last: jobs.iter().filter_map(last).collect(),

@@ -8,7 +8,7 @@ use crate::{
     domain::{JobRecord, ListJobs, Page, PageRequest},
     store::{
         Store, StoreError,
-        db::on_backend,
+        db::{Look, on_backend},
         schema::{job_center, job_record},
         tasks::containing,
     },
@@ -35,7 +35,7 @@ macro_rules! listed {
 
 impl Store {
     pub(crate) async fn job(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::Detail).await?;
         Ok(on_backend!(lease, |conn| {
             job_center::table
                 .filter(job_center::id.eq(id))
@@ -47,7 +47,7 @@ impl Store {
     }
 
     pub(crate) async fn list_jobs(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| listed!(list).count().get_result(conn).await)?;
         let rows: Vec<JobRow> = on_backend!(lease, |conn| {
             listed!(list)
@@ -93,7 +93,7 @@ impl Store {
     /// The runs of a job, newest first.
     pub(crate) async fn job_records(&self, job_id: i64, page: PageRequest) -> Result<Page<JobRecord>, StoreError> {
         let of_job = || job_record::table.filter(job_record::job_id.eq(job_id));
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| of_job().count().get_result(conn).await)?;
         let rows: Vec<RunRow> = on_backend!(lease, |conn| {
             of_job()
@@ -108,7 +108,7 @@ impl Store {
     }
 
     pub(crate) async fn job_run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::Detail).await?;
         let row: Option<RunRow> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(job_record::id.eq(run_id))
@@ -123,7 +123,7 @@ impl Store {
     /// The open runs of all nodes, oldest first.
     pub(crate) async fn running_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
         let open = self.open_runs();
-        let mut lease = self.db.read().await?;
+        let mut lease = self.db.look(Look::List).await?;
         let rows: Vec<RunRow> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(open.clone())

@@ -56,7 +56,8 @@ const FINISH: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]'
       t.last_run_duration = IF(i.record, i.duration, t.last_run_duration), \
       t.last_result = IF(i.record, i.result, t.last_result), \
       t.last_err_msg = IF(i.record, i.error, t.last_err_msg), \
-      t.update_time = i.ended, t.lease_owner = NULL, t.cancel_requested = 0";
+      t.update_time = i.ended, t.finished_at = IF(i.status IN ('Wait', 'Retry'), NULL, i.ended), \
+      t.lease_owner = NULL, t.cancel_requested = 0";
 
 /// The record says what the task's row says now.
 const NOTE: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \

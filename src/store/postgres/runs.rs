@@ -64,7 +64,8 @@ const FINISH: &str = concat!(
         last_run_duration = CASE WHEN i.record THEN i.duration ELSE t.last_run_duration END, \
         last_result = CASE WHEN i.record THEN i.result ELSE t.last_result END, \
         last_err_msg = CASE WHEN i.record THEN i.error ELSE t.last_err_msg END, \
-        update_time = i.ended, lease_owner = NULL, cancel_requested = 0 \
+        update_time = i.ended, finished_at = CASE WHEN i.requeues THEN NULL ELSE i.ended END, \
+        lease_owner = NULL, cancel_requested = 0 \
       FROM held i WHERE t.id = i.id \
       RETURNING i.n, i.record, i.attempt, i.owner, t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, \
         t.last_run_end_time, t.last_run_duration, t.log_id, t.update_time, t.lease_token), \

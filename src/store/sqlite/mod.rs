@@ -1,10 +1,11 @@
 //! What SQLite does in its own way.
 //!
-//! One connection writes and one reads (WAL: readers never wait for the writer). Each transaction runs as one piece of blocking
-//! code, so that a dropped future can never leave one open, and a batch costs one hop to the thread pool. Those that wait for
-//! the connection are done together.
+//! One connection writes, one reads for the engine, and two read for people (WAL: readers never wait for the writer). Each
+//! transaction runs as one piece of blocking code, so that a dropped future can never leave one open, and a batch costs one hop
+//! to the thread pool. Those that wait for the connection are done together.
 
 mod connection;
+mod file;
 mod group;
 mod migrations;
 mod runs;
@@ -23,11 +24,12 @@ use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper
 
 pub(super) use connection::Lease;
 use connection::Shared;
+use file::OpenFile;
 use group::{Durability, Work};
 
 use super::{
     Claim, Claimed, StoreError,
-    db::sealed,
+    db::{Look, sealed},
     rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::SqliteUrl,
     wake::Wake,
@@ -37,7 +39,14 @@ use crate::domain::AddedTask;
 #[derive(Clone)]
 pub(super) struct Sqlite {
     writer: Shared,
+    /// For the engine.
     reader: Shared,
+    /// For looks at one row.
+    details: Shared,
+    /// For looks at many.
+    lists: Shared,
+    /// `None`: in memory, or the system does not tell files apart.
+    file: Option<Arc<OpenFile>>,
     url: SqliteUrl,
     identity: Arc<str>,
 }
@@ -45,25 +54,49 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) async fn connect(url: &SqliteUrl) -> Result<Self, StoreError> {
         let writer = Shared::open(url).await?;
-        let reader = match &url.path {
-            Some(_) => Shared::open(url).await?,
+        let file = url.path.as_deref().and_then(OpenFile::now_at).map(Arc::new);
+        let another = async || match &url.path {
+            Some(_) => Shared::open(url).await,
             // Each connection to `:memory:` is a database of its own.
-            None => writer.clone(),
+            None => Ok(writer.clone()),
         };
         Ok(Self {
+            reader: another().await?,
+            details: another().await?,
+            lists: another().await?,
             writer,
-            reader,
+            file,
             url: url.clone(),
             identity: identity(url).into(),
         })
     }
 
-    pub(super) async fn read(&self) -> Lease {
-        self.reader.lease().await
+    pub(super) async fn read(&self) -> Result<Lease, StoreError> {
+        self.lease(&self.reader).await
     }
 
-    pub(super) async fn write(&self) -> Lease {
-        self.writer.lease().await
+    pub(super) async fn look(&self, look: Look) -> Result<Lease, StoreError> {
+        self.lease(match look {
+            Look::Detail => &self.details,
+            Look::List => &self.lists,
+        })
+        .await
+    }
+
+    pub(super) async fn write(&self) -> Result<Lease, StoreError> {
+        self.lease(&self.writer).await
+    }
+
+    async fn lease(&self, connection: &Shared) -> Result<Lease, StoreError> {
+        let lease = connection.lease().await;
+        self.check_file()?;
+        Ok(lease)
+    }
+
+    /// An error if the path does not lead to the open file any more: what is written there nobody else would see, and it is
+    /// gone with this process.
+    fn check_file(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), |file| file.check())
     }
 
     pub(super) fn url(&self) -> String {
@@ -81,17 +114,25 @@ impl Sqlite {
         rows: usize,
         change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        Ok(self.writer.transaction(Work::new(rows, change)).await?)
+        self.grouped(Work::new(rows, change)).await
+    }
+
+    async fn grouped<T: Send + 'static>(&self, work: Work<T>) -> Result<T, StoreError> {
+        self.check_file()?;
+        let done = self.writer.transaction(work).await;
+        // It may have gone while the work waited for its turn.
+        self.check_file()?;
+        Ok(done?)
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let mut lease = self.write().await;
+        let mut lease = self.write().await?;
         let migrated = lease.spawn_blocking(|conn| Ok(migrations::run(conn)));
         migrated.await?.map_err(|error| error.of(self.url()))
     }
 
     pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
-        let mut lease = self.write().await;
+        let mut lease = self.write().await?;
         let checked = lease.spawn_blocking(|conn| Ok(migrations::check(conn)));
         checked.await?.map_err(|error| error.of(self.url()))
     }
@@ -112,7 +153,7 @@ impl Sqlite {
                 Ok((tasks::claim_due(conn, &claim, &marked)?, look.next_due))
             }),
         };
-        let (rows, next_due) = self.writer.transaction(work).await?;
+        let (rows, next_due) = self.grouped(work).await?;
         Ok(Claimed {
             tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
             next_due: next_due.map(|at| at.and_utc()),
@@ -157,5 +198,58 @@ fn identity(url: &SqliteUrl) -> String {
             .display()
             .to_string(),
         None => format!(":memory:{}", IN_MEMORY.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use tokio::time::timeout;
+
+    use super::Look;
+    use crate::{
+        clock::Clock,
+        domain::{ListTasks, PageRequest},
+        store::{Claim, Store, db::Db},
+    };
+
+    /// Longer than any of it takes.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_long_look_at_many_rows_holds_up_neither_the_engine_nor_a_look_at_one() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let url = format!("sqlite:{}", folder.path().join("looks.db").display());
+        let store = Store::connect(&url, Clock::system()).await.expect("opens");
+        store.migrate().await.expect("migrates");
+        let Db::Sqlite(sqlite) = &store.db else {
+            panic!("it is one");
+        };
+        let long_look = sqlite.look(Look::List).await.expect("is free");
+        let list = ListTasks::default();
+        assert!(store.list("demo", &list).now_or_never().is_none());
+        assert!(store.count_by_status("demo").now_or_never().is_none());
+        assert!(store.records(1, PageRequest::default()).now_or_never().is_none());
+        assert!(store.running_jobs().now_or_never().is_none());
+        let others = async {
+            store.task("demo", 1).await.expect("answers");
+            store.job_run(1).await.expect("answers");
+            store.nodes().await.expect("answers");
+            store.settings("demo").await.expect("answers");
+            store.orphans("me", 1).await.expect("answers");
+            store.set_paused("demo", true).await.expect("is written");
+            let claim = Claim {
+                theme: "demo".to_owned(),
+                node: "me".to_owned(),
+                limit: 1,
+                first: Vec::new(),
+            };
+            store.claim(claim).await.expect("answers");
+        };
+        timeout(PATIENCE, others).await.expect("waits for nobody");
+        drop(long_look);
+        store.list("demo", &list).await.expect("has its turn");
     }
 }

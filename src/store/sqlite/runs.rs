@@ -18,13 +18,13 @@ use crate::store::{
 
 /// The condition of every write about a run: the run still holds its task.
 macro_rules! held {
-    ($set:literal) => {
-        held!($set, "")
+    ($($set:literal),+) => {
+        held!($($set),+; "")
     };
-    ($set:literal, $condition:literal) => {
+    ($($set:literal),+; $condition:literal) => {
         concat!(
             "UPDATE asynctasks SET ",
-            $set,
+            $($set,)+
             " WHERE id = ?1 AND lease_owner = ?2 AND lease_token = ?3 AND IFNULL(log_id, '') = ?4 \
              AND task_status = 'Running' ",
             $condition
@@ -34,15 +34,16 @@ macro_rules! held {
 
 /// What goes back to the queue does not, if somebody wants it cancelled.
 macro_rules! unless_cancelled {
-    ($set:literal) => {
-        held!($set, "AND cancel_requested = 0")
+    ($($set:literal),+) => {
+        held!($($set),+; "AND cancel_requested = 0")
     };
 }
 
 macro_rules! with_end {
-    ($held:ident) => {
+    ($held:ident, $finished_at:literal) => {
         $held!(
-            "task_status = ?5, retry_time = ?6, run_at = ?7, last_run_time = ?8, last_run_end_time = ?9, \
+            $finished_at,
+            ", task_status = ?5, retry_time = ?6, run_at = ?7, last_run_time = ?8, last_run_end_time = ?9, \
              last_run_duration = ?10, last_result = ?11, last_err_msg = ?12, update_time = ?9, lease_owner = NULL, \
              cancel_requested = 0"
         )
@@ -53,9 +54,9 @@ const BEGIN: &str = held!("began = 1");
 
 const PROGRESS: &str = held!("progress = ?5, progress_note = ?6");
 
-const END: &str = with_end!(held);
+const END: &str = with_end!(held, "finished_at = ?9");
 
-const REQUEUE: &str = with_end!(unless_cancelled);
+const REQUEUE: &str = with_end!(unless_cancelled, "finished_at = NULL");
 
 /// A claim is given back as if it had not been made, at once or for later.
 const RELEASE: &str = unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL, run_at = ?7");

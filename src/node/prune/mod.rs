@@ -1,0 +1,300 @@
+//! The actor that removes what has been finished for long.
+
+mod certainty;
+mod sweep;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, WrapFuture};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+use crate::{
+    asynctask::Machines,
+    jobs::Runner,
+    store::{Expired, Store, StoreError},
+};
+use certainty::{Course, Doubt, Reading, Rules, Verdict, Went};
+use sweep::{Deleted, History, said, sweep};
+
+/// How often there is a look for old rows, unless they are kept for so short a time that there would be many by then.
+const EVERY: Duration = Duration::from_secs(300);
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A look takes this part of the time at most, however many rows it has to go through.
+const PART: u32 = 20;
+
+/// The scope of what is remembered for the records of jobs. No theme has this name.
+const JOBS: &str = "";
+
+/// Deletes finished tasks with their records, and records of jobs, older than the retention. Every node has one, for the themes
+/// that it runs, and for the jobs if it runs them; those of many nodes do not get in each other's way.
+pub(crate) struct PruneActor {
+    /// Until it begins.
+    pruner: Option<Pruner>,
+    begun: Arc<Notify>,
+}
+
+/// This process has begun to run a theme, or the jobs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HasBegun;
+
+/// Delete nothing more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopPruning;
+
+/// What a pruner is built from.
+pub(crate) struct PruneParts {
+    pub(crate) store: Store,
+    pub(crate) machines: Machines,
+    pub(crate) runner: Runner,
+    pub(crate) retention: Duration,
+    /// Whether rows go that other programs have finished.
+    pub(crate) foreign: bool,
+}
+
+struct Pruner {
+    parts: PruneParts,
+    rules: Rules,
+    every: Duration,
+    course: Course,
+    /// Rung when there is another theme.
+    begun: Arc<Notify>,
+}
+
+impl PruneActor {
+    pub(crate) fn new(parts: PruneParts) -> Self {
+        // Beyond what the calendar holds is for ever.
+        let retention = TimeDelta::from_std(parts.retention).unwrap_or(TimeDelta::MAX);
+        let begun = Arc::new(Notify::new());
+        Self {
+            begun: Arc::clone(&begun),
+            pruner: Some(Pruner {
+                rules: Rules::new(retention),
+                every: (parts.retention / 10).clamp(SHORTEST, EVERY),
+                parts,
+                course: Course::default(),
+                begun,
+            }),
+        }
+    }
+}
+
+impl Pruner {
+    async fn run(mut self) {
+        let clock = self.parts.store.clock().clone();
+        // Nodes that were started together do not look together.
+        let mut next = clock.elapsed() + self.every.mul_f64(fastrand::f64());
+        loop {
+            tokio::select! {
+                () = self.begun.notified() => {
+                    let judged = self.judge().await;
+                    self.say(judged.map(|_| Deleted::default()));
+                }
+                () = clock.sleep_until(next) => {
+                    let (reading, began) = (clock.elapsed(), Instant::now());
+                    let pruned = self.prune().await;
+                    self.say(pruned);
+                    // From the beginning of the look: a test's clock may have moved since.
+                    next = reading.saturating_add(self.every.max(began.elapsed() * PART));
+                }
+            }
+        }
+    }
+
+    fn say(&self, pruned: Result<Deleted, StoreError>) {
+        match pruned {
+            Ok(deleted) if deleted.is_nothing() => {}
+            Ok(deleted) => log::info!("deleted what was older than {}: {deleted}", said(self.rules.retention)),
+            Err(error) => log::error!("cannot delete old rows, will try again: {error}"),
+        }
+    }
+
+    async fn prune(&mut self) -> Result<Deleted, StoreError> {
+        let (now, mut scopes) = self.judge().await?;
+        let Some(before) = now.checked_sub_signed(self.rules.retention) else {
+            return Ok(Deleted::default());
+        };
+        let with_jobs = scopes.extract_if(.., |scope| scope == JOBS).next().is_some();
+        sweep(&self.parts.store, &self.expired(before, scopes), with_jobs).await
+    }
+
+    fn expired(&self, before: DateTime<Utc>, themes: Vec<String>) -> Expired {
+        Expired {
+            before: before.naive_utc(),
+            themes,
+            foreign: self.parts.foreign,
+        }
+    }
+
+    /// What is pruned by this node: the themes that it runs, and the jobs if it runs them.
+    fn scopes(&self) -> Vec<String> {
+        let machines = self.parts.machines.all();
+        let themes = machines.iter().map(|machine| machine.theme().to_owned());
+        let jobs = self.parts.runner.get().map(|_| JOBS.to_owned());
+        themes.chain(jobs).collect()
+    }
+
+    // ---- certainty ----
+
+    /// The time, and the scopes of which rows may be deleted by it.
+    async fn judge(&mut self) -> Result<(DateTime<Utc>, Vec<String>), StoreError> {
+        let clock = self.parts.store.clock();
+        let reading = Reading {
+            now: clock.now(),
+            passed: clock.steady(),
+        };
+        // Kept only if all of it is in the database: a jump must not be forgotten.
+        let mut course = self.course.clone();
+        let went = course.read(reading, self.rules);
+        let mut certain = Vec::new();
+        for scope in self.scopes() {
+            let line = self.parts.store.line(&scope).await?;
+            let (since, verdict) = course.judge(&scope, went, line, reading, self.rules);
+            self.tell(&scope, went, verdict, reading.now).await?;
+            self.parts.store.set_line(&scope, since, reading.now).await?;
+            if verdict == Verdict::Certain {
+                certain.push(scope);
+            }
+        }
+        course.settle(went);
+        self.course = course;
+        Ok((reading.now, certain))
+    }
+
+    async fn tell(&self, scope: &str, went: Went, verdict: Verdict, now: DateTime<Utc>) -> Result<(), StoreError> {
+        match verdict {
+            Verdict::First => self.tell_of_history(scope, now).await?,
+            Verdict::New(end, doubt) => log::warn!(
+                "{}: nothing is deleted before {end:.0?}: {}",
+                name(scope),
+                reason(doubt, self.rules)
+            ),
+            Verdict::Certain if went == Went::Home => {
+                log::info!(
+                    "{}: the clock is back where it was; old rows are deleted again",
+                    name(scope)
+                );
+            }
+            Verdict::Certain | Verdict::Wait(_) => {}
+        }
+        Ok(())
+    }
+
+    // ---- history ----
+
+    /// Says once what will become of what was there before.
+    async fn tell_of_history(&self, scope: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let Some(before) = now.checked_sub_signed(self.rules.retention) else {
+            return Ok(());
+        };
+        let store = &self.parts.store;
+        let history = match scope {
+            JOBS => sweep::job_records(store, &self.expired(before, Vec::new())).await?,
+            theme => sweep::tasks_of(store, &self.expired(before, vec![theme.to_owned()])).await?,
+        };
+        if history.foreign + history.expired > 0 {
+            log::warn!("{}: {}", name(scope), self.plan_for(scope, history));
+        }
+        Ok(())
+    }
+
+    fn plan_for(&self, scope: &str, history: History) -> String {
+        let rows = match scope {
+            JOBS => "records of runs",
+            _ => "finished tasks",
+        };
+        let retention = said(self.rules.retention);
+        let History {
+            expired,
+            foreign,
+            foreign_and_old,
+        } = history;
+        match self.parts.foreign {
+            false => format!(
+                "this database has a history. KEPT: {foreign} {rows} that another program than gaia-actors has finished. \
+                 PRUNED from now on: what gaia-actors finishes, once it is older than the retention of {retention} ({expired} \
+                 {rows} today). `prune_foreign_history` (Node.PruneForeignHistory) would prune the others too; \
+                 `retention(None)` (Node.Retention 0) keeps all"
+            ),
+            true => format!(
+                "this database has a history. PRUNED from now on, since `prune_foreign_history` is set: {rows} older than the \
+                 retention of {retention}, {expired} that gaia-actors has finished and {foreign_and_old} of other programs today. \
+                 KEPT: {} that are younger. `retention(None)` (Node.Retention 0) keeps all",
+                foreign - foreign_and_old
+            ),
+        }
+    }
+}
+
+fn name(scope: &str) -> String {
+    match scope {
+        JOBS => "jobs".to_owned(),
+        theme => format!("theme {theme}"),
+    }
+}
+
+fn reason(doubt: Doubt, rules: Rules) -> String {
+    let retention = said(rules.retention);
+    match doubt {
+        Doubt::Jump(by) => {
+            let way = if by > TimeDelta::zero() { "ahead" } else { "back" };
+            let unless = match way {
+                "ahead" => ", unless it comes back",
+                _ => "",
+            };
+            format!(
+                "the clock jumped {way} by {}. By a wrong time rows would be deleted that are young, so the time has to go on \
+                 for the retention of {retention} first{unless}",
+                said(by)
+            )
+        }
+        Doubt::Away(gap) => format!(
+            "the last look for old rows was {} ago. Either no node has run for so long, or the clock is ahead; so the time has \
+             to go on for the retention of {retention} first",
+            said(gap)
+        ),
+        Doubt::Behind(by) => format!(
+            "a time was seen on this database that is {} later than this node's. One of them is wrong; so the time has to go \
+             on for the retention of {retention} first",
+            said(by)
+        ),
+        Doubt::Ahead(by) => format!(
+            "another node sees a time that is {} earlier than this node's. One of them is wrong; so the time has to go on for \
+             the retention of {retention} first",
+            said(by)
+        ),
+        Doubt::Unreadable => format!(
+            "the note of the last look (gaia_retention) has no time that can be read; so the time has to go on for the retention \
+             of {retention} first"
+        ),
+    }
+}
+
+impl Actor for PruneActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<HasBegun> for PruneActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HasBegun, ctx: &mut Context<Self>) {
+        if let Some(pruner) = self.pruner.take() {
+            ctx.spawn(pruner.run().into_actor(self));
+        }
+        self.begun.notify_one();
+    }
+}
+
+impl Handler<StopPruning> for PruneActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopPruning, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}

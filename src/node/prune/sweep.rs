@@ -1,0 +1,199 @@
+//! Going through the tables, page by page.
+
+use std::{fmt, time::Instant};
+
+use chrono::TimeDelta;
+
+use crate::store::{End, Expired, Store, StoreError};
+
+/// Rows in one transaction.
+const BATCH: usize = 500;
+
+/// How many rows were deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deleted {
+    tasks: usize,
+    /// Of tasks that are gone, or are not finished. Those that go with their tasks are not counted.
+    records: usize,
+    job_records: usize,
+}
+
+/// Rows with an end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct History {
+    /// This crate has finished them, and they are old.
+    pub(super) expired: u64,
+    /// Other programs have finished them.
+    pub(super) foreign: u64,
+    /// Some of them are old.
+    pub(super) foreign_and_old: u64,
+}
+
+impl Deleted {
+    pub(super) fn is_nothing(self) -> bool {
+        self.tasks + self.records + self.job_records == 0
+    }
+}
+
+impl fmt::Display for Deleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tasks,
+            records,
+            job_records,
+        } = self;
+        write!(
+            f,
+            "{tasks} tasks with their records, {records} other records of tasks, {job_records} records of jobs"
+        )
+    }
+}
+
+impl History {
+    fn note(&mut self, end: End) {
+        match end {
+            End::Ours { is_old: true } => self.expired += 1,
+            End::Foreign { is_old } => {
+                self.foreign += 1;
+                self.foreign_and_old += u64::from(is_old);
+            }
+            End::Ours { is_old: false } | End::None => {}
+        }
+    }
+}
+
+/// Deletes what may go.
+pub(super) async fn sweep(store: &Store, expired: &Expired, with_jobs: bool) -> Result<Deleted, StoreError> {
+    let mut deleted = Deleted::default();
+    if !expired.themes.is_empty() {
+        deleted.tasks = sweep_tasks(store, expired).await?;
+        deleted.records = sweep_records(store, expired).await?;
+    }
+    if with_jobs {
+        deleted.job_records = sweep_job_records(store, expired).await?;
+    }
+    Ok(deleted)
+}
+
+async fn sweep_tasks(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
+    let (mut deleted, mut after) = (0, i64::MIN);
+    let Some(last) = store.last_old_task(expired.before).await? else {
+        return Ok(0);
+    };
+    loop {
+        let began = Instant::now();
+        let page = store.task_page(expired, after, last).await?;
+        let Some(end) = page.last() else {
+            return Ok(deleted);
+        };
+        after = end.id;
+        let goes = page.iter().filter(|row| row.end.is_expired(expired.foreign));
+        let ids: Vec<i64> = goes.map(|row| row.id).collect();
+        for ids in ids.chunks(BATCH) {
+            let began = Instant::now();
+            deleted += store.delete_tasks(expired, ids).await?;
+            rest(began).await;
+        }
+        rest(began).await;
+    }
+}
+
+/// Records without a task, and old ones of tasks that are not finished: those of a task that snoozes for years must not pile up.
+async fn sweep_records(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
+    let (mut deleted, mut after) = (0, i64::MIN);
+    let Some(last) = store.last_old_record(expired.before).await? else {
+        return Ok(0);
+    };
+    loop {
+        let began = Instant::now();
+        let page = store.record_page(expired, after, last).await?;
+        let Some((end, _)) = page.last() else {
+            return Ok(deleted);
+        };
+        after = end.id;
+        let old = page.iter().filter(|(row, _)| row.end.is_expired(expired.foreign));
+        let old: Vec<(i64, i64)> = old.map(|(row, task_id)| (row.id, *task_id)).collect();
+        for records in old.chunks(BATCH) {
+            let task_ids: Vec<i64> = records.iter().map(|(_, task_id)| *task_id).collect();
+            let keepers = store.keepers(expired, &task_ids).await?;
+            let goes = records.iter().filter(|(_, task_id)| !keepers.contains(task_id));
+            let ids: Vec<i64> = goes.map(|(id, _)| *id).collect();
+            if !ids.is_empty() {
+                deleted += store.delete_records(&ids).await?;
+            }
+        }
+        rest(began).await;
+    }
+}
+
+async fn sweep_job_records(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
+    let (mut deleted, mut after) = (0, i64::MIN);
+    let Some(last) = store.last_old_job_record(expired.before).await? else {
+        return Ok(0);
+    };
+    loop {
+        let began = Instant::now();
+        let page = store.job_record_page(expired, after, last).await?;
+        let Some(end) = page.last() else {
+            return Ok(deleted);
+        };
+        after = end.id;
+        let goes = page.iter().filter(|row| row.end.is_expired(expired.foreign));
+        let ids: Vec<i64> = goes.map(|row| row.id).collect();
+        for ids in ids.chunks(BATCH) {
+            deleted += store.delete_job_records(ids).await?;
+        }
+        rest(began).await;
+    }
+}
+
+/// What there is of a theme's tasks, however old.
+pub(super) async fn tasks_of(store: &Store, expired: &Expired) -> Result<History, StoreError> {
+    let (mut history, mut after) = (History::default(), i64::MIN);
+    loop {
+        let began = Instant::now();
+        let page = store.task_page(expired, after, i64::MAX).await?;
+        let Some(end) = page.last() else {
+            return Ok(history);
+        };
+        after = end.id;
+        for row in &page {
+            history.note(row.end);
+        }
+        rest(began).await;
+    }
+}
+
+/// What there is of records of jobs, however old.
+pub(super) async fn job_records(store: &Store, expired: &Expired) -> Result<History, StoreError> {
+    let (mut history, mut after) = (History::default(), i64::MIN);
+    loop {
+        let began = Instant::now();
+        let page = store.job_record_page(expired, after, i64::MAX).await?;
+        let Some(end) = page.last() else {
+            return Ok(history);
+        };
+        after = end.id;
+        for row in &page {
+            history.note(row.end);
+        }
+        rest(began).await;
+    }
+}
+
+/// Half of the time is for others.
+async fn rest(began: Instant) {
+    actix_rt::time::sleep(began.elapsed()).await;
+}
+
+/// A length of time as people say it.
+pub(super) fn said(length: TimeDelta) -> String {
+    let seconds = length.num_seconds().abs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{count} {unit}")
+}

@@ -1,0 +1,93 @@
+//! Tasks that a clock which was ahead has put off.
+//!
+//! A retry or a snooze gets its time from the clock. If that one is years ahead, and is set right again, the task would wait for
+//! years, and hold its unique key.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{clock::Clock, store::Store};
+
+/// By how much a clock that is set back differs from one that is slow.
+const SET_BACK: TimeDelta = TimeDelta::minutes(1);
+
+/// Notices that the clock was set back.
+#[derive(Debug, Default)]
+pub(super) struct SetBack {
+    /// The time of day less the time that has passed.
+    offset: Option<TimeDelta>,
+    /// Themes whose tasks have been looked at since.
+    looked_at: BTreeSet<String>,
+}
+
+impl SetBack {
+    /// Looks at the clock. To be called often: what comes and goes between two looks is not seen.
+    pub(super) fn look(&mut self, clock: &Clock) {
+        let passed = TimeDelta::from_std(clock.steady()).unwrap_or(TimeDelta::MAX);
+        let offset = (clock.now() - DateTime::<Utc>::UNIX_EPOCH) - passed;
+        let before = self.offset.replace(offset);
+        if before.is_some_and(|before| offset < before - SET_BACK) {
+            self.looked_at.clear();
+        }
+    }
+
+    /// The themes of these whose tasks are to be looked at now: all of them when the clock was set back, and each once when it
+    /// begins to run here, since the clock may have been set back before.
+    pub(super) fn themes(&mut self, themes: impl Iterator<Item = String>) -> Vec<String> {
+        let themes = themes.filter(|theme| !self.looked_at.contains(theme));
+        let themes: Vec<String> = themes.collect();
+        self.looked_at.extend(themes.iter().cloned());
+        themes
+    }
+
+    /// Their tasks could not be looked at.
+    pub(super) fn failed(&mut self, themes: &[String]) {
+        self.looked_at.retain(|theme| !themes.contains(theme));
+    }
+}
+
+/// Brings the tasks of these themes back that were put off by a wrong time. Answers with the themes, and whether all was done.
+pub(super) async fn bring_back(store: Store, themes: Vec<String>) -> (Vec<String>, bool) {
+    for theme in &themes {
+        match store.bring_back(theme).await {
+            Ok(0) => {}
+            Ok(tasks) => log::warn!(
+                "theme {theme}: the clock was ahead and was set back: {tasks} tasks that it had put off wait as long as they \
+                 were meant to, from now on"
+            ),
+            Err(error) => {
+                log::error!("theme {theme}: cannot look for tasks that a wrong clock has put off: {error}");
+                return (themes, false);
+            }
+        }
+    }
+    (themes, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_theme_is_looked_at_once_and_anew_when_the_clock_was_set_back() {
+        let clock = Clock::manual(DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000));
+        let mut set_back = SetBack::default();
+        let mut themes = |names: &[&str]| {
+            set_back.look(&clock);
+            set_back.themes(names.iter().map(|name| (*name).to_owned()))
+        };
+        assert_eq!(themes(&["a"]), ["a"]);
+        clock.advance(Duration::from_secs(3_600));
+        assert_eq!(themes(&["a", "b"]), ["b"]);
+        clock.jump(TimeDelta::days(1));
+        assert!(themes(&["a", "b"]).is_empty());
+        clock.jump(TimeDelta::days(-1));
+        assert_eq!(themes(&["a", "b"]), ["a", "b"]);
+        assert!(themes(&["a", "b"]).is_empty());
+        set_back.failed(&["b".to_owned()]);
+        assert_eq!(set_back.themes(["a", "b"].map(str::to_owned).into_iter()), ["b"]);
+    }
+}

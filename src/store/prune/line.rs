@@ -1,0 +1,84 @@
+//! What the database remembers of the clock.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::store::{
+    Store, StoreError,
+    db::on_backend,
+    lenient::{AnyTime, time},
+    schema::gaia_retention,
+};
+
+/// The time as the nodes that prune one theme have seen it, up to their last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Since then it has gone on without a jump; `None`: it never made one.
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// The time of the last look; `None` if it is none that we could read.
+    pub(crate) seen: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// What is remembered for a scope: a theme, or (without a name) the jobs.
+    pub(crate) async fn line(&self, scope: &str) -> Result<Option<Line>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let row: Option<(Option<AnyTime>, AnyTime)> = on_backend!(lease, |conn| {
+            gaia_retention::table
+                .filter(gaia_retention::scope.eq(scope))
+                .select((gaia_retention::since, gaia_retention::seen))
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(row.map(|(since, seen)| Line {
+            since: time(since),
+            seen: time(Some(seen)),
+        }))
+    }
+
+    /// Remembers it.
+    pub(crate) async fn set_line(
+        &self,
+        scope: &str,
+        since: Option<DateTime<Utc>>,
+        seen: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let (since, seen) = (since.map(|at| at.naive_utc()), seen.naive_utc());
+        if self.update_line(scope, since, seen).await? > 0 {
+            return Ok(());
+        }
+        let mut lease = self.db.write().await?;
+        let inserted = on_backend!(lease, |conn| {
+            diesel::insert_into(gaia_retention::table)
+                .values((
+                    gaia_retention::scope.eq(scope),
+                    gaia_retention::since.eq(since),
+                    gaia_retention::seen.eq(seen),
+                ))
+                .execute(conn)
+                .await
+        });
+        match inserted.map_err(StoreError::from) {
+            // Another node was first: it has seen the same.
+            Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn update_line(
+        &self,
+        scope: &str,
+        since: Option<NaiveDateTime>,
+        seen: NaiveDateTime,
+    ) -> Result<usize, StoreError> {
+        let mut lease = self.db.write().await?;
+        Ok(on_backend!(lease, |conn| {
+            diesel::update(gaia_retention::table.filter(gaia_retention::scope.eq(scope)))
+                .set((gaia_retention::since.eq(since), gaia_retention::seen.eq(seen)))
+                .execute(conn)
+                .await
+        })?)
+    }
+}

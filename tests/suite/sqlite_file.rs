@@ -1,0 +1,82 @@
+//! A SQLite file that is taken away from under those who have it open.
+
+use std::{fs, time::Duration};
+
+use gaia_actors::{StoreError, async_fn, prelude::*};
+use serde_json::Value;
+
+use crate::support::{Database, Kind, THEME, ended, eventually, options, refusal, task};
+
+async fn start(database: &Database) -> (Gaia, Scheduler) {
+    let gaia = database
+        .builder()
+        .lease(Duration::from_secs(2))
+        .handler("Demo", "Echo", async_fn(async |_, args: Value| Ok(args)))
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    (gaia, demo)
+}
+
+/// Whether the node has found out by itself.
+async fn fenced(demo: &Scheduler, fenced: bool) {
+    eventually("what the node makes of it", async || {
+        (demo.status().await.expect("runs here").fenced == fenced).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn nothing_goes_into_a_file_that_was_deleted() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let (gaia, demo) = start(&database).await;
+    let id = demo.add_task(task("Echo")).await.expect("is added").id;
+    ended(&demo, id).await;
+    fs::remove_file(database.path()).expect("is deleted");
+
+    let error = demo.add_task(task("Echo")).await.expect_err("nobody would see it");
+    assert!(matches!(error, Error::Store(StoreError::FileDeleted { .. })), "{error}");
+    assert!(error.to_string().contains("restart this process"), "{error}");
+    for text in [
+        refusal(demo.add_tasks(vec![task("Echo"); 3]).await),
+        refusal(demo.cancel_task(id).await),
+        refusal(demo.list_tasks(ListTasks::default()).await),
+        refusal(demo.get_task_detail(id).await),
+    ] {
+        assert!(text.contains("was deleted or moved away"), "{text}");
+    }
+    fenced(&demo, true).await;
+    gaia.stop().await.expect("stops");
+    assert!(!database.path().exists());
+}
+
+#[actix_rt::test]
+async fn nothing_goes_into_a_file_that_was_replaced() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let (gaia, demo) = start(&database).await;
+    demo.add_task(task("Echo")).await.expect("is added");
+    let copy = database.file("copy");
+    fs::copy(database.path(), &copy).expect("is copied");
+    fs::rename(&copy, database.path()).expect("is put in its place");
+    let text = refusal(demo.add_task(task("Echo")).await);
+    assert!(text.contains("was replaced by another"), "{text}");
+    fenced(&demo, true).await;
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn work_goes_on_with_a_file_that_is_put_back() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let (gaia, demo) = start(&database).await;
+    let aside = database.file("aside");
+    fs::rename(database.path(), &aside).expect("is moved away");
+    refusal(demo.add_task(task("Echo")).await);
+    fenced(&demo, true).await;
+    fs::rename(&aside, database.path()).expect("is put back");
+    fenced(&demo, false).await;
+    let id = demo.add_task(task("Echo")).await.expect("is added").id;
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    gaia.stop().await.expect("stops");
+}
