@@ -130,7 +130,7 @@ impl Schedule {
     /// use gaia_actors::{Schedule, ScheduleForm, parse_zone};
     ///
     /// let zone = parse_zone("Europe/Paris")?;
-    /// let schedule = Schedule::parse_in("0 30 2 * * *", zone, ScheduleForm::SixFields)?;
+    /// let schedule = Schedule::parse_in("0 30 2 * * *", zone.clone(), ScheduleForm::SixFields)?;
     /// assert_eq!(schedule.zone(), zone);
     /// # Ok::<(), gaia_actors::ScheduleError>(())
     /// ```
