@@ -6,13 +6,9 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
     config::MissingHandler,
-    domain::{Faults, MAX_THEME_CHARS, Outcome, RetryPolicy, TaskError},
+    domain::{Faults, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError},
     registry::TaskContext,
 };
-
-/// Most workers one scheduler may have: each is an actor, so this is a guard against a slip of the finger, not a limit of
-/// the machine.
-pub(super) const MAX_WORKERS: usize = 100_000;
 
 type Hook = LocalBoxFuture<'static, Result<(), TaskError>>;
 type PreHandler = dyn Fn(TaskContext) -> Hook + Send + Sync;

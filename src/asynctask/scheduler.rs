@@ -8,11 +8,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{machine::Machines, options::MAX_WORKERS, status::SchedulerStatus};
+use super::{machine::Machines, status::SchedulerStatus};
 use crate::{
     domain::{
-        ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Page, PageRequest, Task,
-        TaskStatus, check_theme,
+        ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, MAX_WORKERS, NewTask, Page, PageRequest,
+        Task, TaskStatus, check_theme,
     },
     error::{Error, ask},
     store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store},

@@ -8,6 +8,9 @@ pub const MAX_NAME_CHARS: usize = 255;
 pub const MAX_THEME_CHARS: usize = 100;
 /// Longest argument text, in bytes (8 MiB): what all three databases take with their default settings.
 pub const MAX_ARG_BYTES: usize = 8 << 20;
+/// Most workers one scheduler may have: each is an actor, so this is a guard against a slip of the finger, not a limit of
+/// the machine.
+pub(crate) const MAX_WORKERS: usize = 100_000;
 /// Largest page of a list.
 pub const MAX_PAGE_SIZE: u32 = 1_000;
 

@@ -432,8 +432,6 @@ pub(crate) fn describe(id: &str, lease: Duration, registry: &Registry) -> NodeRo
         host,
         pid: i64::from(std::process::id()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: chrono::NaiveDateTime::default(),
-        heartbeat: chrono::NaiveDateTime::default(),
         beat: 0,
         lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
         themes: "[]".to_owned(),

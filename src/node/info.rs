@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     registry::MethodName,
-    store::{NodeRow, Nodes},
+    store::{Nodes, SeenNode},
 };
 
 /// Methods in a node's row at most, in the order of their names: each node reads the rows of all others with every beat.
@@ -34,9 +34,9 @@ pub struct NodeInfo {
     pub workers: usize,
     /// Those of them that have a task.
     pub running: usize,
-    /// When it started, by the database's time.
+    /// When it started, by the database's time. 1970, if its row holds no time.
     pub started_at: DateTime<Utc>,
-    /// When it last beat, by the database's time.
+    /// When it last beat, by the database's time. 1970, if its row holds no time.
     pub last_beat: DateTime<Utc>,
     /// How long it may be silent.
     pub lease: Duration,
@@ -62,12 +62,12 @@ impl NodeInfo {
         rows.into_iter().map(|row| Self::of(row, now)).collect()
     }
 
-    fn of(row: NodeRow, now: DateTime<Utc>) -> Self {
+    fn of(row: SeenNode, now: DateTime<Utc>) -> Self {
         // Whoever has written something else there has no themes.
         let themes: Vec<NodeTheme> = serde_json::from_str(&row.themes).unwrap_or_default();
         let methods = row.methods.as_deref().map(serde_json::from_str);
-        let last_beat = row.heartbeat.and_utc();
-        let lease = Duration::from_millis(row.lease_ms.unsigned_abs());
+        let last_beat = row.heartbeat.unwrap_or_default();
+        let lease = row.lease;
         Self {
             workers: themes.iter().map(|theme| theme.workers).sum(),
             running: themes.iter().map(|theme| theme.running).sum(),
@@ -78,7 +78,7 @@ impl NodeInfo {
             version: row.version,
             themes,
             methods: methods.and_then(Result::ok).unwrap_or_default(),
-            started_at: row.started_at.and_utc(),
+            started_at: row.started_at.unwrap_or_default(),
             last_beat,
             lease,
         }

@@ -14,13 +14,20 @@ use crate::{
 /// Orphans in one transaction.
 const BATCH: i64 = 500;
 
-/// Removes the rows of dead nodes; answers how many there were.
-pub(super) async fn bury(store: &Store, dead: &[(String, i64)]) -> Result<usize, StoreError> {
+/// Removes the rows of dead nodes; answers how many there were. One that the database keeps is in the way of no other.
+pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)]) -> Result<usize, StoreError> {
     let mut buried = 0;
     for (id, beat) in dead {
-        if store.remove_node(id, *beat).await? {
-            buried += 1;
-            log::warn!("node {id} is dead: it has not beaten for its lease time; its tasks are taken over");
+        match store.remove_node(id, *beat).await {
+            Ok(true) => {
+                buried += 1;
+                log::warn!("node {id} is dead: it has not beaten for its lease time; its tasks are taken over");
+            }
+            Ok(false) => {}
+            Err(StoreError::Database(text)) => {
+                log::error!("node {id} is dead, but the database does not let its row be removed: {text}");
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(buried)
@@ -32,12 +39,14 @@ pub(super) async fn rescue(
     me: &str,
     policy: impl Fn(&str) -> RetryPolicy,
 ) -> Result<BTreeMap<String, u64>, StoreError> {
-    let mut rescued = BTreeMap::new();
+    let (mut rescued, mut last, mut is_any_left) = (BTreeMap::new(), i64::MIN, false);
     loop {
-        let orphans = store.orphans(me, BATCH).await?;
-        if orphans.is_empty() {
-            return Ok(rescued);
-        }
+        // Those that cannot be ended stay behind, and hold up no other.
+        let orphans = store.orphans(me, last, BATCH).await?;
+        let Some(orphan) = orphans.last() else {
+            break;
+        };
+        last = orphan.task.id;
         let (themes, finishes): (Vec<_>, Vec<_>) = orphans
             .into_iter()
             .map(|orphan| {
@@ -50,18 +59,18 @@ pub(super) async fn rescue(
             ..Writes::default()
         };
         let finished = store.write(Arc::new(writes)).await?.finishes;
-        let mut moved = 0;
         for (theme, finished) in themes.into_iter().zip(finished) {
-            if matches!(finished, Finished::Written(_)) {
-                *rescued.entry(theme).or_default() += 1;
-                moved += 1;
+            match finished {
+                Finished::Written(_) => *rescued.entry(theme).or_default() += 1,
+                // Another node was quicker, or it cannot be ended.
+                Finished::Stale => is_any_left = true,
             }
         }
-        // Another node was quicker with all of them: it goes on, we need not.
-        if moved == 0 {
-            return Ok(rescued);
-        }
     }
+    if is_any_left {
+        store.disown_unnamed().await?;
+    }
+    Ok(rescued)
 }
 
 /// Ends the open runs of jobs whose nodes have no row, as lost; answers how many there were. They are not run again: a job
@@ -70,12 +79,16 @@ pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreErro
     let mut lost = 0;
     loop {
         let orphans = store.orphan_runs(me, BATCH).await?;
+        let count = orphans.len();
         let ends: Vec<RunEnd> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
         let ended = match ends.is_empty() {
             true => 0,
             false => store.end_runs(ends, Vec::new()).await?.runs.len(),
         };
         lost += ended;
+        if ended < count {
+            store.disown_unnamed().await?;
+        }
         // None is left, or another node was quicker with all of them.
         if ended == 0 {
             return Ok(lost);

@@ -1,13 +1,10 @@
 //! Which nodes are dead.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::store::NodeRow;
+use crate::store::SeenNode;
 
 /// What is known of the other nodes' heartbeats.
 ///
@@ -19,7 +16,7 @@ pub(super) struct Watch(HashMap<String, Seen>);
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    beat: i64,
+    beat: Option<i64>,
     since: Instant,
 }
 
@@ -27,11 +24,11 @@ impl Watch {
     /// Takes note of all rows; answers with the dead, each with its last beat. `me` is never among them.
     pub(super) fn dead(
         &mut self,
-        rows: &[NodeRow],
+        rows: &[SeenNode],
         me: &str,
         now: DateTime<Utc>,
         instant: Instant,
-    ) -> Vec<(String, i64)> {
+    ) -> Vec<(String, Option<i64>)> {
         self.0.retain(|id, _| rows.iter().any(|row| row.id == *id));
         rows.iter()
             .filter(|row| row.id != me)
@@ -40,7 +37,7 @@ impl Watch {
             .collect()
     }
 
-    fn is_dead(&mut self, row: &NodeRow, now: DateTime<Utc>, instant: Instant) -> bool {
+    fn is_dead(&mut self, row: &SeenNode, now: DateTime<Utc>, instant: Instant) -> bool {
         let seen = self.0.entry(row.id.clone()).or_insert(Seen {
             beat: row.beat,
             since: instant,
@@ -51,29 +48,30 @@ impl Watch {
                 since: instant,
             };
         }
-        let lease = Duration::from_millis(row.lease_ms.unsigned_abs());
-        // A beat from the future was written before the clock was set back: as strange as an old one.
-        let age = (now.naive_utc() - row.heartbeat).abs();
-        let silent = age.to_std().unwrap_or(Duration::MAX) > lease;
-        silent && instant.saturating_duration_since(seen.since) >= lease / 2
+        // A beat from the future was written before the clock was set back: as strange as an old one, or as none at all.
+        let age = row.heartbeat.and_then(|beaten| (now - beaten).abs().to_std().ok());
+        let silent = age.is_none_or(|age| age > row.lease);
+        silent && instant.saturating_duration_since(seen.since) >= row.lease / 2
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use chrono::TimeDelta;
 
-    fn row(id: &str, beat: i64, heartbeat: DateTime<Utc>) -> NodeRow {
-        NodeRow {
+    fn row(id: &str, beat: i64, heartbeat: DateTime<Utc>) -> SeenNode {
+        SeenNode {
             id: id.to_owned(),
             host: String::new(),
             pid: 0,
             version: String::new(),
-            started_at: heartbeat.naive_utc(),
-            heartbeat: heartbeat.naive_utc(),
-            beat,
-            lease_ms: 20_000,
+            started_at: Some(heartbeat),
+            heartbeat: Some(heartbeat),
+            beat: Some(beat),
+            lease: Duration::from_secs(20),
             themes: String::new(),
             methods: None,
         }
@@ -94,7 +92,7 @@ mod tests {
         };
         assert!(dead_at(0).is_empty());
         assert!(dead_at(20).is_empty());
-        assert_eq!(dead_at(21), [("a".to_owned(), 1)]);
+        assert_eq!(dead_at(21), [("a".to_owned(), Some(1))]);
     }
 
     #[test]
@@ -131,5 +129,21 @@ mod tests {
         assert!(watch.dead(&rows, "me", back, start).is_empty());
         let later = start + Duration::from_secs(10);
         assert_eq!(watch.dead(&rows, "me", back, later).len(), 1);
+    }
+    #[test]
+    fn a_row_without_a_readable_beat_is_that_of_a_dead_node_unless_it_changes() {
+        let (now, start) = (Utc::now(), Instant::now());
+        let mut watch = Watch::default();
+        let unreadable = SeenNode {
+            beat: None,
+            heartbeat: None,
+            ..row("a", 1, now)
+        };
+        assert!(watch.dead(&[unreadable.clone()], "me", now, start).is_empty());
+        let later = start + Duration::from_secs(9);
+        assert!(watch.dead(&[row("a", 2, now)], "me", now, later).is_empty());
+        assert!(watch.dead(&[unreadable.clone()], "me", now, later).is_empty());
+        let later = later + Duration::from_secs(10);
+        assert_eq!(watch.dead(&[unreadable], "me", now, later), [("a".to_owned(), None)]);
     }
 }

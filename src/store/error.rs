@@ -111,7 +111,7 @@ impl StoreError {
     }
 
     /// Whether nothing was asked, since there was no connection.
-    pub(super) fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::NoConnection { .. })
     }
 
@@ -169,6 +169,18 @@ fn is_interruption(text: &str) -> bool {
     ["canceling statement due to", "Query execution was interrupted"]
         .iter()
         .any(|first| text.starts_with(first))
+}
+
+/// A statement that was prepared before the tables changed, or that a pooler has sent to another session: it was refused before
+/// anything was done. The servers have codes for it (0A000, 26000; 1615, 1243), which diesel-async does not pass on.
+pub(super) fn is_outdated(text: &str) -> bool {
+    let is_unknown = text.starts_with("prepared statement \"") && text.ends_with("\" does not exist");
+    let texts = [
+        "cached plan must not change result type",
+        "Prepared statement needs to be re-prepared",
+        "Unknown prepared statement handler",
+    ];
+    is_unknown || texts.iter().any(|first| text.starts_with(first))
 }
 
 /// The servers have codes for it (40P01, 55P03; 1213, 1205, 1020), which diesel-async does not pass on.

@@ -1,14 +1,24 @@
 //! What plain SQL has left in columns, read without an error: one odd row must not be in the way of others.
+//!
+//! Rows are read as sets, and diesel gives up a whole set for one value. So every column that is read from a table has one of
+//! these types, except keys of jobs, and numbers that the database has just counted. A value that cannot be read counts as NULL.
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     backend::Backend,
     deserialize::{self, FromSql, FromSqlRow},
-    sql_types::{Binary, Text, Timestamp},
+    sql_types::{BigInt, Binary, Integer, Text, Timestamp},
 };
 
 /// A text. Bytes that are none (SQLite takes any) are replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, FromSqlRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub(crate) struct AnyText(pub(crate) String);
 
@@ -16,6 +26,23 @@ pub(crate) struct AnyText(pub(crate) String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = Timestamp)]
 pub(crate) struct AnyTime(Option<NaiveDateTime>);
+
+/// A whole number, if it is one that we could read: SQLite takes any text, and the column may have another type by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
+#[diesel(sql_type = BigInt)]
+pub(crate) enum AnyInt {
+    Is(i64),
+    Odd,
+    /// In a column that should not have it.
+    Null,
+}
+
+/// How a database's values are read, whatever type the column has by now.
+pub(crate) trait Lenient: Backend {
+    fn number(value: Self::RawValue<'_>) -> Option<i64>;
+
+    fn time(value: Self::RawValue<'_>) -> Option<NaiveDateTime>;
+}
 
 impl<DB: Backend> FromSql<Text, DB> for AnyText
 where
@@ -27,14 +54,41 @@ where
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         })))
     }
+
+    fn from_nullable_sql(value: Option<DB::RawValue<'_>>) -> deserialize::Result<Self> {
+        value.map_or_else(|| Ok(Self::default()), Self::from_sql)
+    }
 }
 
-impl<DB: Backend> FromSql<Timestamp, DB> for AnyTime
-where
-    NaiveDateTime: FromSql<Timestamp, DB>,
-{
+impl<DB: Lenient> FromSql<Timestamp, DB> for AnyTime {
     fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(NaiveDateTime::from_sql(value).ok()))
+        Ok(Self(DB::time(value)))
+    }
+
+    fn from_nullable_sql(value: Option<DB::RawValue<'_>>) -> deserialize::Result<Self> {
+        Ok(Self(value.and_then(DB::time)))
+    }
+}
+
+/// For both widths: a column that was widened is read as it was before.
+macro_rules! any_int {
+    ($($width:ty),*) => {$(
+        impl<DB: Lenient> FromSql<$width, DB> for AnyInt {
+            fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                Ok(DB::number(value).map_or(Self::Odd, Self::Is))
+            }
+
+            fn from_nullable_sql(value: Option<DB::RawValue<'_>>) -> deserialize::Result<Self> {
+                value.map_or(Ok(Self::Null), <Self as FromSql<$width, DB>>::from_sql)
+            }
+        }
+    )*};
+}
+any_int!(Integer, BigInt);
+
+impl From<i64> for AnyInt {
+    fn from(value: i64) -> Self {
+        Self::Is(value)
     }
 }
 
@@ -43,7 +97,30 @@ pub(super) fn text(column: Option<AnyText>) -> Option<String> {
     column.map(|text| text.0)
 }
 
-/// The time of a column that may be NULL.
-pub(crate) fn time(column: Option<AnyTime>) -> Option<DateTime<Utc>> {
-    column.and_then(|time| time.0).map(|at| at.and_utc())
+/// The time of a column.
+pub(crate) fn time(column: impl Into<Option<AnyTime>>) -> Option<DateTime<Utc>> {
+    column.into().and_then(|time| time.0).map(|at| at.and_utc())
+}
+
+/// The number of a column.
+pub(crate) fn number(column: impl Into<Option<AnyInt>>) -> Option<i64> {
+    match column.into() {
+        Some(AnyInt::Is(number)) => Some(number),
+        Some(AnyInt::Odd | AnyInt::Null) | None => None,
+    }
+}
+
+/// The same, of a narrow column. What does not fit is taken for the last number that does.
+pub(crate) fn narrow(column: impl Into<Option<AnyInt>>) -> Option<i32> {
+    let fitting = |number: i64| number.clamp(i32::MIN.into(), i32::MAX.into());
+    number(column).and_then(|number| i32::try_from(fitting(number)).ok())
+}
+
+/// Whether a column that holds 0 or 1 says yes, as `column <> 0` says in SQL.
+pub(super) fn is_set(column: impl Into<Option<AnyInt>>) -> bool {
+    match column.into() {
+        Some(AnyInt::Is(number)) => number != 0,
+        Some(AnyInt::Odd) => true,
+        Some(AnyInt::Null) | None => false,
+    }
 }

@@ -5,7 +5,7 @@
 
 use diesel::{QueryableByName, result::Error as DieselError, sql_types::Text};
 
-use super::{StoreError, error::is_read_only};
+use super::{StoreError, error::is_read_only, lenient::AnyText};
 
 /// One step from one version of the tables to the next.
 pub(super) struct Migration {
@@ -35,7 +35,7 @@ pub(super) use migration;
 #[derive(Debug, QueryableByName)]
 pub(super) struct Applied {
     #[diesel(sql_type = Text)]
-    pub(super) version: String,
+    version: AnyText,
 }
 
 pub(super) const APPLIED: &str = "SELECT version FROM gaia_migrations";
@@ -66,14 +66,24 @@ impl From<DieselError> for SchemaError {
     }
 }
 
+/// A day and a number, as every migration has: 20261122000001.
+fn is_version(text: &str) -> bool {
+    text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// What this version has and the database lacks, in order. An error if the database has what this version does not know.
 pub(super) fn pending<'a>(all: &'a [Migration], applied: &[Applied]) -> Result<Vec<&'a Migration>, SchemaError> {
-    let known = |version: &str| all.iter().any(|migration| migration.version == version);
-    let unknown = applied.iter().filter(|applied| !known(&applied.version));
-    if let Some(unknown) = unknown.map(|applied| &applied.version).max() {
-        return Err(SchemaError::TooNew(unknown.clone()));
+    let applied = applied.iter().map(|applied| applied.version.0.as_str());
+    let (applied, odd): (Vec<&str>, Vec<&str>) = applied.partition(|version| is_version(version));
+    for version in odd {
+        log::warn!("gaia_migrations holds {version:?}, which is no version of gaia-actors; the row is passed over");
     }
-    let is_applied = |migration: &&Migration| applied.iter().any(|applied| applied.version == migration.version);
+    let is_known = |version: &&&str| all.iter().any(|migration| migration.version == **version);
+    let unknown = applied.iter().filter(|version| !is_known(version)).max();
+    if let Some(unknown) = unknown {
+        return Err(SchemaError::TooNew((*unknown).to_owned()));
+    }
+    let is_applied = |migration: &&Migration| applied.contains(&migration.version);
     Ok(all.iter().filter(|migration| !is_applied(migration)).collect())
 }
 

@@ -6,7 +6,12 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{dsl::sql, prelude::*, sql_types::Timestamp};
 use diesel_async::RunQueryDsl;
 
-use super::{Store, StoreError, db::on_backend, rows::NodeRow, schema::gaia_nodes};
+use super::{
+    Store, StoreError,
+    db::{Db, on_backend},
+    rows::{NodeRow, SeenNode, SeenRow},
+    schema::gaia_nodes,
+};
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +26,7 @@ pub(crate) enum Beat {
 #[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     pub(crate) now: DateTime<Utc>,
-    pub(crate) rows: Vec<NodeRow>,
+    pub(crate) rows: Vec<SeenNode>,
 }
 
 impl Store {
@@ -67,10 +72,10 @@ impl Store {
         let now = self.db.now();
         let mut lease = self.db.read().await?;
         let asked = Instant::now();
-        let rows: Vec<(NodeRow, NaiveDateTime)> = on_backend!(lease, |conn| {
+        let rows: Vec<(SeenRow, NaiveDateTime)> = on_backend!(lease, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
-                .select((NodeRow::as_select(), sql::<Timestamp>(now)))
+                .select((SeenRow::as_select(), sql::<Timestamp>(now)))
                 .load(conn)
                 .await
         })?;
@@ -80,7 +85,7 @@ impl Store {
         }
         Ok(Nodes {
             now: now.unwrap_or_else(|| self.clock().now()),
-            rows: rows.into_iter().map(|(row, _)| row).collect(),
+            rows: rows.into_iter().map(|(row, _)| row.into()).collect(),
         })
     }
 
@@ -106,8 +111,12 @@ impl Store {
         }
     }
 
-    /// Removes a node's row if it has not beaten since `beat`. Its running tasks are orphans from then on.
-    pub(crate) async fn remove_node(&self, id: &str, beat: i64) -> Result<bool, StoreError> {
+    /// Removes a node's row if it has not beaten since `beat`. Its running tasks are orphans from then on. A row without a
+    /// readable beat is removed as it is: a node that lives makes a new one.
+    pub(crate) async fn remove_node(&self, id: &str, beat: Option<i64>) -> Result<bool, StoreError> {
+        let Some(beat) = beat else {
+            return self.retire_node(id).await;
+        };
         let mut lease = self.db.write().await?;
         let removed = on_backend!(lease, |conn| {
             diesel::delete(gaia_nodes::table)
@@ -119,15 +128,50 @@ impl Store {
         Ok(removed > 0)
     }
 
-    /// Removes the row of a node that leaves by itself.
-    pub(crate) async fn retire_node(&self, id: &str) -> Result<(), StoreError> {
+    /// Removes the row of a node, which leaves by itself; answers whether there was one.
+    pub(crate) async fn retire_node(&self, id: &str) -> Result<bool, StoreError> {
         let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
+        let removed = on_backend!(lease, |conn| {
             diesel::delete(gaia_nodes::table)
                 .filter(gaia_nodes::id.eq(id))
                 .execute(conn)
                 .await
         })?;
+        Ok(removed > 0)
+    }
+
+    /// Has running tasks and open runs be orphans that no write could name, so that the next look can end them. Only SQLite
+    /// takes what is no text for the name of a node, and such a row would hold its unique key, or keep its job from firing.
+    pub(crate) async fn disown_unnamed(&self) -> Result<(), StoreError> {
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(_) => self.disown(UNNAMED).await,
+            #[cfg(feature = "_server")]
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn disown(&self, updates: [&str; 2]) -> Result<(), StoreError> {
+        let mut lease = self.db.write().await?;
+        for update in updates {
+            let updated = on_backend!(lease, |conn| diesel::sql_query(update).execute(conn).await)?;
+            if updated > 0 {
+                log::warn!(
+                    "{updated} running rows did not name their run as texts and numbers do; they are taken for lost"
+                );
+            }
+        }
         Ok(())
     }
 }
+
+/// By the indexes over what runs.
+#[cfg(feature = "sqlite")]
+const UNNAMED: [&str; 2] = [
+    "UPDATE asynctasks SET lease_owner = 'unreadable', lease_token = 0, log_id = NULL \
+     WHERE task_status = 'Running' AND lease_owner IS NOT NULL AND (typeof(lease_owner) <> 'text' \
+       OR typeof(lease_token) <> 'integer' OR typeof(log_id) NOT IN ('text', 'null'))",
+    "UPDATE job_record SET node_id = 'unreadable' \
+     WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND typeof(node_id) <> 'text'",
+];

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     StoreError,
-    error::{is_conflict, is_loss, is_read_only},
+    error::{is_conflict, is_loss, is_outdated, is_read_only},
     url::ServerUrl,
 };
 
@@ -48,7 +48,12 @@ pub(super) struct Lease<K: Connect> {
     connection: Option<Object<Maker<K>>>,
     pool: Pool<Maker<K>>,
     state: State,
+    /// How often it was replaced.
+    renewed: u32,
 }
+
+/// How often the connection of one statement is replaced at most.
+const RENEWALS: u32 = 3;
 
 /// A connection's, as far as its last statement tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,8 @@ enum State {
     Doubtful,
     /// What has hit it may have hit the idle ones: the server was restarted, say, or takes no writes any more.
     Lost,
+    /// What it keeps prepared is refused, and what the idle ones keep will be: the tables have changed.
+    Outdated,
 }
 
 impl<K: Connect> Manager for Maker<K> {
@@ -108,6 +115,7 @@ impl<K: Connect> Connections<K> {
             connection: Some(connection),
             pool: pool.clone(),
             state: State::Sound,
+            renewed: 0,
         })
     }
 
@@ -156,19 +164,43 @@ impl<K: Connect> Lease<K> {
     pub(super) fn end<T>(&mut self, result: &QueryResult<T>) {
         self.state = result.as_ref().err().map_or(State::Sound, State::after);
     }
-}
 
-impl<K: Connect> Drop for Lease<K> {
-    fn drop(&mut self) {
+    /// Whether the statement is to be done again, on a connection that has nothing prepared yet: the server has refused one
+    /// that was prepared before the tables changed, and has done nothing.
+    pub(super) async fn renew(&mut self) -> bool {
+        if self.state != State::Outdated || self.renewed >= RENEWALS {
+            return false;
+        }
+        self.close();
+        let fresh: BoxFuture<'_, _> = Box::pin(self.pool.get());
+        // Who asked is told the server's words.
+        let Ok(connection) = fresh.await else {
+            return false;
+        };
+        log::debug!("tables have changed: statements are prepared anew");
+        self.connection = Some(connection);
+        self.state = State::Sound;
+        self.renewed += 1;
+        true
+    }
+
+    /// Closes the connection, unless it is sound, and the idle ones with it if they are as it is.
+    fn close(&mut self) {
         if self.state == State::Sound {
             return;
         }
         if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
-        if self.state == State::Lost {
+        if matches!(self.state, State::Lost | State::Outdated) {
             self.pool.retain(|_, _| false);
         }
+    }
+}
+
+impl<K: Connect> Drop for Lease<K> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -179,8 +211,8 @@ impl State {
             DieselError::DatabaseError(UnableToSendCommand | ClosedConnection | ReadOnlyTransaction, _) => Self::Lost,
             DieselError::DatabaseError(Unknown, info) => match info.message() {
                 text if is_conflict(text) => Self::Sound,
+                text if is_outdated(text) => Self::Outdated,
                 text if is_loss(text) || is_read_only(text) => Self::Lost,
-                // A statement that has to be prepared anew, say.
                 _ => Self::Doubtful,
             },
             // They are about rows.
@@ -220,16 +252,22 @@ pub(super) fn lost_end(error: DieselError) -> DieselError {
     }
 }
 
-/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`].
+/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`]. It is run again if the
+/// server refuses what was prepared before the tables changed: of several statements that commit by themselves, those before
+/// must be such that they may be repeated.
 macro_rules! on_server {
     ($lease:expr, |$conn:ident| $query:expr) => {{
         let lease = &mut $lease;
-        let result = match lease.begin() {
-            Some($conn) => $crate::store::pool::in_time(Box::pin(async { $query })).await,
-            None => Err($crate::store::pool::closed("the connection was given back".to_owned())),
-        };
-        lease.end(&result);
-        result
+        loop {
+            let result = match lease.begin() {
+                Some($conn) => $crate::store::pool::in_time(Box::pin(async { $query })).await,
+                None => Err($crate::store::pool::closed("the connection was given back".to_owned())),
+            };
+            lease.end(&result);
+            if !lease.renew().await {
+                break result;
+            }
+        }
     }};
 }
 pub(super) use on_server;

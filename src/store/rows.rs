@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{dsl::SqlTypeOf, prelude::*};
 
 use super::{
-    lenient::{AnyText, AnyTime, text, time},
+    lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
 use crate::domain::{Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, next};
@@ -33,26 +33,26 @@ pub(super) fn key_is_elusive() -> diesel::result::Error {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct TaskRow {
-    id: i64,
+    id: AnyInt,
     system_name: AnyText,
     service_name: AnyText,
     method_name: AnyText,
     task_name: AnyText,
     arg: Option<AnyText>,
     task_status: Option<AnyText>,
-    retry_time: Option<i32>,
-    max_retry_time: Option<i32>,
-    priority: i32,
+    retry_time: Option<AnyInt>,
+    max_retry_time: Option<AnyInt>,
+    priority: AnyInt,
     run_at: Option<AnyTime>,
-    timeout_ms: Option<i64>,
+    timeout_ms: Option<AnyInt>,
     unique_key: Option<AnyText>,
     lease_owner: Option<AnyText>,
-    cancel_requested: i32,
-    progress: Option<i32>,
+    cancel_requested: AnyInt,
+    progress: Option<AnyInt>,
     progress_note: Option<AnyText>,
     last_run_time: Option<AnyTime>,
     last_run_end_time: Option<AnyTime>,
-    last_run_duration: Option<i64>,
+    last_run_duration: Option<AnyInt>,
     last_result: Option<AnyText>,
     last_err_msg: Option<AnyText>,
     log_id: Option<AnyText>,
@@ -63,26 +63,26 @@ pub(super) struct TaskRow {
 impl From<TaskRow> for Task {
     fn from(row: TaskRow) -> Self {
         Self {
-            id: row.id,
+            id: key(row.id),
             theme: row.system_name.0,
             service: row.service_name.0,
             method: row.method_name.0,
             name: row.task_name.0,
             arg: Json::from_column(text(row.arg)).into_string(),
             status: status_of(text(row.task_status).as_deref()),
-            retry_time: row.retry_time.unwrap_or(0),
-            max_retry_time: row.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY),
-            priority: row.priority,
+            retry_time: narrow(row.retry_time).unwrap_or(0),
+            max_retry_time: narrow(row.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY),
+            priority: narrow(row.priority).unwrap_or(0),
             run_at: time(row.run_at),
-            timeout: row.timeout_ms.and_then(millis),
+            timeout: millis(row.timeout_ms),
             unique_key: text(row.unique_key),
             node: text(row.lease_owner),
-            cancel_requested: row.cancel_requested != 0,
-            progress: row.progress,
+            cancel_requested: is_set(row.cancel_requested),
+            progress: narrow(row.progress),
             progress_note: text(row.progress_note),
             last_run_time: time(row.last_run_time),
             last_run_end_time: time(row.last_run_end_time),
-            last_run_duration: row.last_run_duration.and_then(millis).unwrap_or_default(),
+            last_run_duration: millis(row.last_run_duration).unwrap_or_default(),
             last_result: text(row.last_result),
             last_error: text(row.last_err_msg),
             log_id: text(row.log_id),
@@ -97,41 +97,47 @@ pub(super) fn status_of(text: Option<&str>) -> TaskStatus {
     text.and_then(|text| text.parse().ok()).unwrap_or(TaskStatus::Failed)
 }
 
-fn millis(value: i64) -> Option<Duration> {
-    u64::try_from(value).ok().map(Duration::from_millis)
+fn millis(column: Option<AnyInt>) -> Option<Duration> {
+    let millis = number(column).and_then(|value| u64::try_from(value).ok());
+    millis.map(Duration::from_millis)
+}
+
+/// The id of a row. It is a key: nothing but a whole number can be in its column.
+fn key(column: AnyInt) -> i64 {
+    number(column).unwrap_or_default()
 }
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = asynctask_exec_row)]
 pub(super) struct RecordRow {
-    id: i64,
-    task_id: i64,
+    id: AnyInt,
+    task_id: AnyInt,
     task_status: Option<AnyText>,
-    attempt: Option<i32>,
+    attempt: Option<AnyInt>,
     node_id: Option<AnyText>,
-    lease_token: Option<i64>,
+    lease_token: Option<AnyInt>,
     last_result: Option<AnyText>,
     last_err_msg: Option<AnyText>,
     last_run_time: Option<AnyTime>,
     last_run_end_time: Option<AnyTime>,
-    last_run_duration: Option<i64>,
+    last_run_duration: Option<AnyInt>,
     log_id: Option<AnyText>,
 }
 
 impl From<RecordRow> for ExecRecord {
     fn from(row: RecordRow) -> Self {
         Self {
-            id: row.id,
-            task_id: row.task_id,
+            id: key(row.id),
+            task_id: key(row.task_id),
             status: text(row.task_status).unwrap_or_default(),
-            attempt: row.attempt,
+            attempt: narrow(row.attempt),
             node: text(row.node_id),
-            lease_token: row.lease_token,
+            lease_token: number(row.lease_token),
             result: text(row.last_result),
             error: text(row.last_err_msg),
             run_time: time(row.last_run_time),
             end_time: time(row.last_run_end_time),
-            duration: row.last_run_duration.and_then(millis).unwrap_or_default(),
+            duration: millis(row.last_run_duration).unwrap_or_default(),
             log_id: text(row.log_id),
         }
     }
@@ -203,16 +209,16 @@ impl NewTaskRow {
     /// The task that has become of it, if it was claimed by its insert.
     pub(super) fn claimed(&self, id: i64, mark: &ClaimMark) -> ClaimedTask {
         let row = ClaimedRow {
-            id,
+            id: id.into(),
             service_name: AnyText(self.service_name.clone()),
             method_name: AnyText(self.method_name.clone()),
             arg: Some(AnyText(self.arg.clone())),
             retry_time: None,
-            max_retry_time: Some(self.max_retry_time),
-            priority: self.priority,
-            timeout_ms: self.timeout_ms,
-            retry_delay_ms: self.retry_delay_ms,
-            lease_token: 1,
+            max_retry_time: Some(i64::from(self.max_retry_time).into()),
+            priority: i64::from(self.priority).into(),
+            timeout_ms: self.timeout_ms.map(Into::into),
+            retry_delay_ms: self.retry_delay_ms.map(Into::into),
+            lease_token: 1.into(),
         };
         row.held(Arc::clone(&mark.node), mark.run.as_str().into(), mark.now.and_utc())
     }
@@ -228,16 +234,16 @@ impl NewTaskRow {
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct ClaimedRow {
-    id: i64,
+    id: AnyInt,
     service_name: AnyText,
     method_name: AnyText,
     arg: Option<AnyText>,
-    retry_time: Option<i32>,
-    max_retry_time: Option<i32>,
-    priority: i32,
-    timeout_ms: Option<i64>,
-    retry_delay_ms: Option<i64>,
-    lease_token: i64,
+    retry_time: Option<AnyInt>,
+    max_retry_time: Option<AnyInt>,
+    priority: AnyInt,
+    timeout_ms: Option<AnyInt>,
+    retry_delay_ms: Option<AnyInt>,
+    lease_token: AnyInt,
 }
 
 /// The types of its columns.
@@ -263,30 +269,29 @@ impl ClaimMark {
 
     /// The claimed task, with what the claim has written to its row: the statements read none of that back.
     pub(super) fn task(&self, row: ClaimedRow) -> ClaimedTask {
-        let log_id = format!("{}-{}", self.run, row.id);
+        let log_id = format!("{}-{}", self.run, row.id());
         row.held(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
     }
 }
 
 impl ClaimedRow {
-    #[cfg(feature = "mysql")]
     pub(super) fn id(&self) -> i64 {
-        self.id
+        key(self.id)
     }
 
     pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
         ClaimedTask {
-            id: self.id,
+            id: self.id(),
             service: self.service_name.0,
             method: self.method_name.0,
             args: Json::from_column(text(self.arg)),
-            retry_time: self.retry_time.unwrap_or(0).max(0),
-            max_retry_time: self.max_retry_time.unwrap_or(DEFAULT_MAX_RETRY).max(0),
-            priority: self.priority,
-            timeout: self.timeout_ms.and_then(millis).filter(|timeout| !timeout.is_zero()),
-            retry_delay: self.retry_delay_ms.and_then(millis),
+            retry_time: narrow(self.retry_time).unwrap_or(0).max(0),
+            max_retry_time: narrow(self.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY).max(0),
+            priority: narrow(self.priority).unwrap_or(0),
+            timeout: millis(self.timeout_ms).filter(|timeout| !timeout.is_zero()),
+            retry_delay: millis(self.retry_delay_ms),
             owner,
-            token: self.lease_token,
+            token: key(self.lease_token),
             log_id,
             claimed_at,
         }
@@ -444,8 +449,8 @@ pub(crate) struct Progress {
     pub(crate) note: String,
 }
 
-/// A process. Its times are the database's: they are read with it and never written from it.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+/// A process, as it writes its own row. The times there are the database's.
+#[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = gaia_nodes)]
 pub(crate) struct NodeRow {
     pub(crate) id: String,
@@ -456,8 +461,57 @@ pub(crate) struct NodeRow {
     pub(crate) lease_ms: i64,
     pub(crate) themes: String,
     pub(crate) methods: Option<String>,
-    #[diesel(skip_insertion)]
-    pub(crate) started_at: NaiveDateTime,
-    #[diesel(skip_insertion)]
-    pub(crate) heartbeat: NaiveDateTime,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = gaia_nodes)]
+pub(super) struct SeenRow {
+    id: AnyText,
+    host: AnyText,
+    pid: AnyInt,
+    version: AnyText,
+    beat: AnyInt,
+    lease_ms: AnyInt,
+    themes: AnyText,
+    methods: Option<AnyText>,
+    started_at: AnyTime,
+    heartbeat: AnyTime,
+}
+
+/// A process as others see it, whatever has become of its row.
+#[derive(Debug, Clone)]
+pub(crate) struct SeenNode {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) pid: i64,
+    pub(crate) version: String,
+    /// `None`: not a number. A node that lives writes one with its next beat.
+    pub(crate) beat: Option<i64>,
+    pub(crate) lease: Duration,
+    pub(crate) themes: String,
+    pub(crate) methods: Option<String>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) heartbeat: Option<DateTime<Utc>>,
+}
+
+/// That of a row that holds none: the default of the settings.
+const DEFAULT_LEASE: Duration = Duration::from_secs(20);
+
+impl From<SeenRow> for SeenNode {
+    fn from(row: SeenRow) -> Self {
+        Self {
+            id: row.id.0,
+            host: row.host.0,
+            pid: number(row.pid).unwrap_or_default(),
+            version: row.version.0,
+            beat: number(row.beat),
+            lease: millis(Some(row.lease_ms))
+                .filter(|lease| !lease.is_zero())
+                .unwrap_or(DEFAULT_LEASE),
+            themes: row.themes.0,
+            methods: text(row.methods),
+            started_at: time(row.started_at),
+            heartbeat: time(row.heartbeat),
+        }
+    }
 }

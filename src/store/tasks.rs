@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     db::{Look, on_backend},
-    lenient::{AnyText, AnyTime, text, time},
+    lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
     rows::{ClaimMark, ClaimedRow, ClaimedTask, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
@@ -43,7 +43,7 @@ pub(crate) struct Orphan {
 #[diesel(table_name = asynctasks)]
 struct OrphanRow {
     system_name: AnyText,
-    began: i32,
+    began: AnyInt,
     lease_owner: Option<AnyText>,
     log_id: Option<AnyText>,
     last_run_time: Option<AnyTime>,
@@ -58,7 +58,7 @@ impl From<OrphanRow> for Orphan {
         let claimed_at = time(row.last_run_time).unwrap_or_default();
         Self {
             theme: row.system_name.0,
-            began: row.began != 0,
+            began: is_set(row.began),
             task: row.task.held(owner.into(), log_id.into(), claimed_at),
         }
     }
@@ -158,7 +158,7 @@ impl Store {
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
     pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<(Option<String>, i64)> = on_backend!(lease, |conn| {
+        let rows: Vec<(Option<AnyText>, i64)> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
                 .group_by(asynctasks::task_status)
@@ -168,7 +168,7 @@ impl Store {
         })?;
         let mut counts: BTreeMap<_, _> = TaskStatus::ALL.map(|status| (status, 0)).into();
         for (status, count) in rows {
-            *counts.entry(status_of(status.as_deref())).or_default() += count;
+            *counts.entry(status_of(text(status).as_deref())).or_default() += count;
         }
         Ok(counts)
     }
@@ -191,7 +191,7 @@ impl Store {
 
     async fn status(&self, theme: &str, id: i64) -> Result<Option<TaskStatus>, StoreError> {
         let mut lease = self.db.write().await?;
-        let status: Option<Option<String>> = on_backend!(lease, |conn| {
+        let status: Option<Option<AnyText>> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.eq(id))
                 .filter(asynctasks::system_name.eq(theme))
@@ -200,7 +200,7 @@ impl Store {
                 .await
                 .optional()
         })?;
-        Ok(status.map(|text| status_of(text.as_deref())))
+        Ok(status.map(|status| status_of(text(status).as_deref())))
     }
 
     pub(crate) async fn cancel(&self, theme: &str, id: i64) -> Result<Cancelled, StoreError> {
@@ -275,6 +275,7 @@ impl Store {
             .into_iter()
             .filter(|status| !allowed.contains(status))
             .map(TaskStatus::as_str);
+        let forbidden: Vec<&str> = forbidden.collect();
         let mut lease = self.db.write().await?;
         let queued = on_backend!(lease, |conn| {
             diesel::update(asynctasks::table)
@@ -283,7 +284,7 @@ impl Store {
                 .filter(
                     asynctasks::task_status
                         .is_null()
-                        .or(asynctasks::task_status.ne_all(forbidden)),
+                        .or(asynctasks::task_status.ne_all(&forbidden)),
                 )
                 .set((
                     asynctasks::task_status.eq(TaskStatus::Wait.as_str()),
@@ -319,13 +320,13 @@ impl Store {
 
     async fn make_part_due(&self, part: &[PutBack]) -> Result<usize, StoreError> {
         let now = self.clock().now().naive_utc();
-        let ids = part.iter().map(|task| task.id);
-        let log_ids = part.iter().map(|task| &*task.log_id);
+        let ids: Vec<i64> = part.iter().map(|task| task.id).collect();
+        let log_ids: Vec<&str> = part.iter().map(|task| &*task.log_id).collect();
         let mut lease = self.db.write().await?;
         Ok(on_backend!(lease, |conn| {
             diesel::update(asynctasks::table)
-                .filter(asynctasks::id.eq_any(ids))
-                .filter(asynctasks::log_id.eq_any(log_ids))
+                .filter(asynctasks::id.eq_any(&ids))
+                .filter(asynctasks::log_id.eq_any(&log_ids))
                 .filter(asynctasks::task_status.eq_any(["Wait", "Retry"]))
                 .filter(asynctasks::run_at.is_not_null())
                 .set((
@@ -340,7 +341,7 @@ impl Store {
     /// The tasks a node runs that somebody has asked to cancel.
     pub(crate) async fn cancel_requests(&self, node: &str) -> Result<Vec<(String, i64)>, StoreError> {
         let mut lease = self.db.read().await?;
-        Ok(on_backend!(lease, |conn| {
+        let rows: Vec<(AnyText, AnyInt)> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(running())
                 .filter(asynctasks::lease_owner.eq(node))
@@ -348,7 +349,9 @@ impl Store {
                 .select((asynctasks::system_name, asynctasks::id))
                 .load(conn)
                 .await
-        })?)
+        })?;
+        let request = |(theme, id): (AnyText, AnyInt)| Some((theme.0, number(id)?));
+        Ok(rows.into_iter().filter_map(request).collect())
     }
 
     /// What the claim with this mark has taken, as far as it still runs under it.
@@ -366,13 +369,15 @@ impl Store {
         Ok(rows.into_iter().map(|row| Orphan::from(row).task).collect())
     }
 
-    /// Running tasks of nodes that have no row any more, at most `limit`. Those of `me` are not among them: a node whose row
-    /// is gone learns of it by its next beat, and must not take its own runs for lost before that.
-    pub(crate) async fn orphans(&self, me: &str, limit: i64) -> Result<Vec<Orphan>, StoreError> {
+    /// Running tasks of nodes that have no row any more, in the order of their ids, at most `limit` behind the task `after`.
+    /// Those of `me` are not among them: a node whose row is gone learns of it by its next beat, and must not take its own runs
+    /// for lost before that.
+    pub(crate) async fn orphans(&self, me: &str, after: i64, limit: i64) -> Result<Vec<Orphan>, StoreError> {
         let mut lease = self.db.read().await?;
         let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(running())
+                .filter(asynctasks::id.gt(after))
                 .filter(asynctasks::lease_owner.ne(me))
                 .filter(diesel::dsl::not(diesel::dsl::exists(
                     gaia_nodes::table

@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{Store, StoreError, db::on_backend, schema::gaia_themes};
+use super::{
+    Store, StoreError,
+    db::on_backend,
+    lenient::{AnyInt, AnyText, is_set, number},
+    schema::gaia_themes,
+};
+use crate::domain::MAX_WORKERS;
 
 /// What holds for a theme on every node. A theme without a row has the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,10 +32,10 @@ pub(crate) struct ThemeSize {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = gaia_themes)]
 struct ThemeRow {
-    theme: String,
-    paused: i32,
-    workers: Option<i32>,
-    size_order: i64,
+    theme: AnyText,
+    paused: AnyInt,
+    workers: Option<AnyInt>,
+    size_order: AnyInt,
 }
 
 impl Store {
@@ -44,12 +50,14 @@ impl Store {
                 .await
         })?;
         let settings = |row: ThemeRow| {
+            let workers = number(row.workers).and_then(|workers| usize::try_from(workers).ok());
             let size = ThemeSize {
-                workers: row.workers.and_then(|workers| usize::try_from(workers).ok()),
-                order: row.size_order,
+                // What the API would refuse is no order.
+                workers: workers.filter(|workers| *workers <= MAX_WORKERS),
+                order: number(row.size_order).unwrap_or_default(),
             };
-            let paused = row.paused != 0;
-            (row.theme, ThemeSettings { paused, size })
+            let paused = is_set(row.paused);
+            (row.theme.0, ThemeSettings { paused, size })
         };
         Ok(rows.into_iter().map(settings).collect())
     }

@@ -12,6 +12,7 @@ mod jobs;
 mod layers;
 mod missing_handlers;
 mod nodes;
+mod odd_values;
 mod operations;
 mod outage;
 mod pool;

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, NewJob, due},
+    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, due},
     schedule::{Schedule, Zone},
     store::{Fire, FireKind, ScheduleRow},
 };
@@ -239,7 +239,7 @@ impl Timetable {
             Some(text) => text.0.parse()?,
             None => MisfirePolicy::FireOnce,
         };
-        let grace = row.misfire_grace.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE);
+        let grace = row.misfire_grace().map_err(|error| error.to_string())?;
         let grace = u64::try_from(grace).map_err(|_| format!("misfire_grace is {grace} s, expected 0 or more"))?;
         let misfire = Misfire {
             policy,

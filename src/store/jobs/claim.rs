@@ -6,12 +6,13 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::{
-    plan::{Plan, Seen, TakenRow, far_ahead},
+    plan::{Plan, Seen, TakenRow, far_ahead, fire_of, is_ours},
     rows::JobRow,
 };
 use crate::{
     domain::RunStatus,
     store::{
+        lenient::{AnyInt, AnyText},
         parts::parts,
         schema::{gaia_nodes, job_center, job_record},
         transaction::on_each_connection,
@@ -125,11 +126,8 @@ fn seconds(claim: &FireClaim) -> Vec<NaiveDateTime> {
 
 /// Whether others have every fire.
 fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
-    let by_others = |(_, job_id, at, node, flag, _): &TakenRow| {
-        let is_ours = flag.is_none() && node.as_ref() == Some(&claim.node);
-        job_id.zip(*at).filter(|_| !is_ours)
-    };
-    let taken: HashSet<(i64, NaiveDateTime)> = taken.iter().filter_map(by_others).collect();
+    let by_others = taken.iter().filter(|row| !is_ours(claim, row));
+    let taken: HashSet<(i64, NaiveDateTime)> = by_others.filter_map(fire_of).collect();
     let is_taken = |fire: &Fire| fire.scheduled_at().is_some_and(|at| taken.contains(&(fire.job_id, at)));
     claim.fires.iter().all(is_taken)
 }
@@ -182,7 +180,7 @@ macro_rules! claim_fires {
                 .load($conn)$($wait)*?,
         };
         let taken: Vec<TakenRow> = taken!(&ids, $claim).load($conn)$($wait)*?;
-        let open: Vec<(i64, Option<i64>)> = job_record::table
+        let open: Vec<(i64, Option<AnyInt>)> = job_record::table
             .filter($open!(&ids))
             .select((job_record::id, job_record::job_id))
             .load($conn)$($wait)*?;
@@ -191,7 +189,7 @@ macro_rules! claim_fires {
         for runs in parts(&plan.runs) {
             diesel::insert_into(job_record::table).values(runs).execute($conn)$($wait)*?;
         }
-        let mine: Vec<(i64, Option<String>)> = match plan.begun.is_empty() {
+        let mine: Vec<(i64, Option<AnyText>)> = match plan.begun.is_empty() {
             true => Vec::new(),
             false => job_record::table
                 .filter($open!(&plan.begun))

@@ -139,7 +139,7 @@ impl Store {
                 .values((
                     row.clone(),
                     job_center::unique_name.eq(&row.job_name),
-                    job_center::hook_secret.eq(secret),
+                    job_center::hook_secret.eq(&secret),
                     job_center::create_time.eq(now),
                 ))
                 .execute(conn)

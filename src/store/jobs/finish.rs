@@ -6,6 +6,7 @@ use diesel::{ExpressionMethods, QueryDsl};
 use crate::{
     domain::{RunFlag, RunStatus},
     store::{
+        lenient::AnyInt,
         schema::{job_center, job_record},
         transaction::on_each_connection,
     },
@@ -101,11 +102,11 @@ macro_rules! end_runs {
                 runs.push(end.run_id);
             }
         }
-        let busy: Vec<Option<i64>> = job_record::table
+        let busy: Vec<Option<AnyInt>> = job_record::table
             .filter($open!(&locked))
             .select(job_record::job_id)
             .load($conn)$($wait)*?;
-        let idle = locked.iter().filter(|id| !busy.contains(&Some(**id)));
+        let idle = locked.iter().filter(|id| !busy.contains(&Some(AnyInt::Is(**id))));
         diesel::update(job_center::table.filter(job_center::id.eq_any(idle)))
             .set((
                 job_center::run_status.eq(RunStatus::Waiting.as_str()),

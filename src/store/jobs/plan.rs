@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{Decision, OverlapPolicy, RunFlag, decide},
     store::{
-        lenient::{text, time},
+        lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         parts::Weighed,
         put_off::FAR_AHEAD,
     },
@@ -41,11 +41,11 @@ struct Taken {
 /// Columns of a run that may be in the way.
 pub(super) type TakenRow = (
     i64,
-    Option<i64>,
-    Option<NaiveDateTime>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
+    Option<AnyInt>,
+    Option<AnyTime>,
+    Option<AnyText>,
+    Option<AnyText>,
+    Option<AnyText>,
 );
 
 /// Later than this is no second that was claimed by a clock that is right.
@@ -54,12 +54,22 @@ pub(super) fn far_ahead(now: DateTime<Utc>) -> NaiveDateTime {
     far.unwrap_or(DateTime::<Utc>::MAX_UTC).naive_utc()
 }
 
+/// Job and second of such a run.
+pub(super) fn fire_of((_, job_id, at, ..): &TakenRow) -> Option<(i64, NaiveDateTime)> {
+    Some((number(*job_id)?, time(*at)?.naive_utc()))
+}
+
+/// Whether this node has claimed such a run, which is open.
+pub(super) fn is_ours(claim: &FireClaim, (_, _, _, node, flag, _): &TakenRow) -> bool {
+    flag.is_none() && node.as_ref().is_some_and(|node| node.0 == claim.node)
+}
+
 impl Seen {
     pub(super) fn new(
         claim: &FireClaim,
         (jobs, busy): (Vec<JobRow>, Vec<i64>),
         taken: Vec<TakenRow>,
-        open: Vec<(i64, Option<i64>)>,
+        open: Vec<(i64, Option<AnyInt>)>,
     ) -> Self {
         // A second that a wrong clock has claimed far ahead stands for nothing.
         let far = far_ahead(claim.now);
@@ -74,15 +84,17 @@ impl Seen {
             open: HashMap::new(),
             taken: HashMap::new(),
         };
-        for (run, job_id, at, node, flag, log_id) in taken {
-            let is_ours = flag.is_none() && node.as_ref() == Some(&claim.node);
-            if let Some(key) = job_id.zip(at) {
-                let log_id = log_id.unwrap_or_default();
+        for row in taken {
+            if let Some(key) = fire_of(&row) {
+                let is_ours = is_ours(claim, &row);
+                let (run, .., log_id) = row;
+                let log_id = text(log_id).unwrap_or_default();
                 seen.taken.insert(key, Taken { run, log_id, is_ours });
             }
         }
         for (run, job_id) in open {
-            seen.open.entry(job_id.unwrap_or_default()).or_default().push(run);
+            let job_id = number(job_id).unwrap_or_default();
+            seen.open.entry(job_id).or_default().push(run);
         }
         seen
     }
@@ -231,10 +243,10 @@ impl Plan {
     }
 
     /// With the ids that the database has given, by log id.
-    pub(super) fn fired(self, mine: Vec<(i64, Option<String>)>, jobs: &HashMap<i64, JobRow>) -> Vec<Fired> {
+    pub(super) fn fired(self, mine: Vec<(i64, Option<AnyText>)>, jobs: &HashMap<i64, JobRow>) -> Vec<Fired> {
         let ids: HashMap<String, i64> = mine
             .into_iter()
-            .filter_map(|(id, log_id)| Some((log_id?, id)))
+            .filter_map(|(id, log_id)| Some((text(log_id)?, id)))
             .collect();
         let run = |run: PlannedRun| {
             let id = run.id.or_else(|| ids.get(&run.log_id).copied())?;

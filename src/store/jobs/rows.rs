@@ -11,7 +11,7 @@ use crate::{
         RunStatus, SecretChange,
     },
     store::{
-        lenient::{AnyText, AnyTime, text, time},
+        lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
         schema::{job_center, job_record},
     },
 };
@@ -28,8 +28,8 @@ pub(crate) struct JobRow {
     pub(super) service_name: Option<AnyText>,
     pub(super) service_method: Option<AnyText>,
     pub(super) args: Option<AnyText>,
-    timeout: Option<i32>,
-    pub(super) enabled: Option<i32>,
+    timeout: Option<AnyInt>,
+    pub(super) enabled: Option<AnyInt>,
     run_status: Option<AnyText>,
     last_run_time: Option<AnyTime>,
     create_time: Option<AnyTime>,
@@ -37,9 +37,9 @@ pub(crate) struct JobRow {
     pub(super) time_zone: Option<AnyText>,
     pub(super) overlap_policy: Option<AnyText>,
     pub(super) misfire_policy: Option<AnyText>,
-    misfire_grace: Option<i32>,
-    max_retry: Option<i32>,
-    retry_delay_ms: Option<i64>,
+    misfire_grace: Option<AnyInt>,
+    max_retry: Option<AnyInt>,
+    retry_delay_ms: Option<AnyInt>,
     hook_method: Option<AnyText>,
     hook_headers: Option<AnyText>,
     hook_secret: Option<AnyText>,
@@ -48,7 +48,7 @@ pub(crate) struct JobRow {
 
 impl JobRow {
     pub(crate) fn is_enabled(&self) -> bool {
-        self.enabled.is_some_and(|enabled| enabled != 0)
+        is_set(self.enabled)
     }
 
     /// The zone that is its own.
@@ -70,14 +70,15 @@ impl JobRow {
             service_name: own(&self.service_name),
             service_method: own(&self.service_method),
             args: Ok(own(&self.args).unwrap_or_default()),
-            timeout: f64::from(self.timeout_or_default()),
+            timeout: narrow(known("timeout", self.timeout)?).map_or(defaults.timeout, f64::from),
             enabled: self.is_enabled(),
             time_zone: own(&self.time_zone),
             overlap_policy: or(&self.overlap_policy, defaults.overlap_policy),
             misfire_policy: or(&self.misfire_policy, defaults.misfire_policy),
-            misfire_grace: self.misfire_grace.map_or(defaults.misfire_grace, f64::from),
-            max_retry: self.max_retry.map_or(defaults.max_retry, i64::from),
-            retry_delay_ms: self.retry_delay_ms.unwrap_or(defaults.retry_delay_ms),
+            misfire_grace: narrow(known("misfire_grace", self.misfire_grace)?)
+                .map_or(defaults.misfire_grace, f64::from),
+            max_retry: number(known("max_retry", self.max_retry)?).unwrap_or(defaults.max_retry),
+            retry_delay_ms: number(known("retry_delay_ms", self.retry_delay_ms)?).unwrap_or(defaults.retry_delay_ms),
             hook_method: or(&self.hook_method, defaults.hook_method),
             hook_headers: self.headers()?,
             hook_secret: secret.map_or(SecretChange::Keep, SecretChange::Set),
@@ -116,7 +117,7 @@ impl JobRow {
         let or = |column, default: &str| text(column).unwrap_or_else(|| default.to_owned());
         Job {
             id: self.id,
-            timeout: self.timeout_or_default(),
+            timeout: narrow(self.timeout).unwrap_or(NewJob::DEFAULT_TIMEOUT),
             enabled: self.is_enabled(),
             hook_headers: self.parsed_headers().unwrap_or_default(),
             run_status: or(self.run_status, RunStatus::Waiting.as_str()),
@@ -131,9 +132,9 @@ impl JobRow {
             time_zone: text(self.time_zone),
             overlap_policy: or(self.overlap_policy, OverlapPolicy::Forbid.as_str()),
             misfire_policy: or(self.misfire_policy, MisfirePolicy::FireOnce.as_str()),
-            misfire_grace: self.misfire_grace.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE),
-            max_retry: self.max_retry.unwrap_or(0),
-            retry_delay: millis(self.retry_delay_ms.unwrap_or(NewJob::DEFAULT_RETRY_DELAY_MS)),
+            misfire_grace: narrow(self.misfire_grace).unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE),
+            max_retry: narrow(self.max_retry).unwrap_or(0),
+            retry_delay: millis(number(self.retry_delay_ms).unwrap_or(NewJob::DEFAULT_RETRY_DELAY_MS)),
             hook_method: or(self.hook_method, HookMethod::Post.as_str()),
             has_hook_secret: self.hook_secret.is_some_and(|secret| !secret.0.is_empty()),
             error,
@@ -141,10 +142,6 @@ impl JobRow {
             create_time: time(self.create_time),
             update_time: time(self.update_time),
         }
-    }
-
-    fn timeout_or_default(&self) -> i32 {
-        self.timeout.unwrap_or(NewJob::DEFAULT_TIMEOUT)
     }
 
     fn headers(&self) -> Result<BTreeMap<String, String>, InvalidInput> {
@@ -163,6 +160,16 @@ impl JobRow {
     }
 }
 
+/// A column of numbers, unless it holds something else.
+fn known(name: &str, column: Option<AnyInt>) -> Result<Option<AnyInt>, InvalidInput> {
+    match column {
+        Some(AnyInt::Odd) => Err(InvalidInput::one(format!(
+            "{name} holds no whole number; set it to one, or to NULL for the default"
+        ))),
+        column => Ok(column),
+    }
+}
+
 fn millis(value: i64) -> Duration {
     Duration::from_millis(u64::try_from(value).unwrap_or(0))
 }
@@ -175,12 +182,18 @@ pub(crate) struct ScheduleRow {
     pub(crate) cron_expr: AnyText,
     pub(crate) time_zone: Option<AnyText>,
     pub(crate) misfire_policy: Option<AnyText>,
-    pub(crate) misfire_grace: Option<i32>,
+    pub(crate) misfire_grace: Option<AnyInt>,
     pub(crate) scheduled_from: Option<AnyTime>,
     pub(crate) scheduled_by: Option<AnyText>,
 }
 
 impl ScheduleRow {
+    /// For how many seconds a missed fire is made up for.
+    pub(crate) fn misfire_grace(&self) -> Result<i32, InvalidInput> {
+        let seconds = narrow(known("misfire_grace", self.misfire_grace)?);
+        Ok(seconds.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE))
+    }
+
     /// From when on its schedule holds; `None`: nobody has noted that of this expression and zone.
     pub(crate) fn holds_from(&self) -> Option<DateTime<Utc>> {
         let zone = self.time_zone.as_ref().map(|zone| zone.0.as_str());
@@ -267,13 +280,13 @@ pub(super) struct RunRow {
     run_err: Option<AnyText>,
     create_time: Option<AnyTime>,
     update_time: Option<AnyTime>,
-    job_id: Option<i64>,
+    job_id: Option<AnyInt>,
     scheduled_at: Option<AnyTime>,
     previous_at: Option<AnyTime>,
     started_at: Option<AnyTime>,
     ended_at: Option<AnyTime>,
-    duration_ms: Option<i64>,
-    attempt: Option<i32>,
+    duration_ms: Option<AnyInt>,
+    attempt: Option<AnyInt>,
     node_id: Option<AnyText>,
     log_id: Option<AnyText>,
     cancel_reason: Option<AnyText>,
@@ -283,7 +296,7 @@ impl From<RunRow> for JobRecord {
     fn from(row: RunRow) -> Self {
         Self {
             id: row.id,
-            job_id: row.job_id,
+            job_id: number(row.job_id),
             job_name: row.job_name.0,
             job_type: row.job_type.0,
             cron_expr: row.cron_expr.0,
@@ -298,8 +311,8 @@ impl From<RunRow> for JobRecord {
             previous_at: time(row.previous_at),
             started_at: time(row.started_at),
             ended_at: time(row.ended_at),
-            duration: row.duration_ms.map(millis),
-            attempt: row.attempt,
+            duration: number(row.duration_ms).map(millis),
+            attempt: narrow(row.attempt),
             node_id: text(row.node_id),
             log_id: text(row.log_id),
             cancel_reason: text(row.cancel_reason),

@@ -19,7 +19,7 @@ use crate::{
     store::{
         Store, StoreError,
         db::{Db, on_backend},
-        lenient::{AnyText, AnyTime, text, time},
+        lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         schema::{gaia_nodes, job_center, job_record},
     },
 };
@@ -52,7 +52,9 @@ pub(crate) struct OpenRun {
     pub(crate) cancel_reason: Option<String>,
 }
 
-type OpenRow = (i64, Option<i64>, Option<AnyTime>, Option<AnyText>);
+type OpenRow = (i64, Option<AnyInt>, Option<AnyTime>, Option<AnyText>);
+
+type OrphanRow = (i64, Option<AnyInt>, Option<AnyText>);
 
 /// Number and hash of all enabled schedules, by a function of the server's.
 #[cfg(feature = "_server")]
@@ -210,7 +212,7 @@ impl Store {
         if running.is_empty() {
             return Ok(());
         }
-        let busy: HashSet<Option<i64>> = on_backend!(lease, |conn| {
+        let busy: HashSet<Option<AnyInt>> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(open.clone())
                 .select(job_record::job_id)
@@ -220,7 +222,10 @@ impl Store {
         .into_iter()
         .collect();
         drop(lease);
-        let idle: Vec<i64> = running.into_iter().filter(|id| !busy.contains(&Some(*id))).collect();
+        let idle: Vec<i64> = running
+            .into_iter()
+            .filter(|id| !busy.contains(&Some(AnyInt::Is(*id))))
+            .collect();
         for ids in idle.chunks(500) {
             self.end_runs(Vec::new(), ids.to_vec()).await?;
         }
@@ -267,7 +272,7 @@ impl Store {
         })?;
         let run = |(run_id, job_id, claimed_at, cancel_reason): OpenRow| OpenRun {
             run_id,
-            job_id: job_id.unwrap_or_default(),
+            job_id: number(job_id).unwrap_or_default(),
             claimed_at: time(claimed_at).map(|at| at.naive_utc()),
             cancel_reason: text(cancel_reason),
         };
@@ -279,7 +284,7 @@ impl Store {
     pub(crate) async fn orphan_runs(&self, me: &str, limit: i64) -> Result<Vec<OrphanRun>, StoreError> {
         let open = self.open_runs();
         let mut lease = self.db.read().await?;
-        let rows: Vec<(i64, Option<i64>, Option<String>)> = on_backend!(lease, |conn| {
+        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(open.clone())
                 .filter(job_record::node_id.ne(me))
@@ -293,10 +298,10 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        let orphan = |(run_id, job_id, node): (i64, Option<i64>, Option<String>)| OrphanRun {
+        let orphan = |(run_id, job_id, node): OrphanRow| OrphanRun {
             run_id,
-            job_id: job_id.unwrap_or_default(),
-            node: node.unwrap_or_default(),
+            job_id: number(job_id).unwrap_or_default(),
+            node: text(node).unwrap_or_default(),
         };
         Ok(rows.into_iter().map(orphan).collect())
     }

@@ -11,8 +11,10 @@ use crate::store::{
 };
 
 /// What every connection is told first. A row that somebody holds for long must not hold up a batch: it is refused, and tried
-/// again without it. The messages of errors are read, so they must be in one language.
-const SESSION: [&str; 3] = [
+/// again without it. The messages of errors are read, so they must be in one language. Some servers do not take the charset of
+/// their clients (`skip_character_set_client_handshake`, `init_connect`): they are told once more.
+const SESSION: [&str; 4] = [
+    "SET NAMES utf8mb4",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 5",
     "SET SESSION lc_messages = 'en_US'",

@@ -8,11 +8,12 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
     migration!("mysql", "20261124000004", "2026-11-24-000004_job_columns"),
+    migration!("mysql", "20261127000005", "2026-11-27-000005_text_comparison"),
     migration!("mysql", "20261127000006", "2026-11-27-000006_retention"),
     migration!("mysql", "20261127000007", "2026-11-27-000007_node_methods"),
 ];
@@ -24,6 +25,16 @@ const UNLOCK: &str = "SELECT CAST(RELEASE_LOCK(LEFT(CONCAT('gaia_migrations.', D
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
     version varchar(50) NOT NULL PRIMARY KEY, run_on datetime NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 
+/// Migrations copy rows as they are, whatever the server's mode says of the dates in them.
+const COPY_AS_IT_IS: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
+
+/// The name of the collation in which every letter counts, and every blank.
+const EXACT: &str = "{exact}";
+
+/// MySQL has the one, MariaDB has the other, and perhaps both.
+const EXACT_COLLATIONS: &str = "SELECT collation_name AS name FROM information_schema.collations \
+    WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin') ORDER BY collation_name DESC LIMIT 1";
+
 /// In a migration, the comment before a statement that must not be run twice names a column it makes.
 const UNLESS: &str = "-- unless ";
 
@@ -31,6 +42,12 @@ const UNLESS: &str = "-- unless ";
 struct Number {
     #[diesel(sql_type = Nullable<BigInt>)]
     number: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: String,
 }
 
 /// Runs what is missing. Each statement commits by itself here, so that a run which is killed leaves some done: those are
@@ -46,10 +63,12 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
         ));
     }
     execute(conn, CREATE_VERSIONS).await?;
+    execute(conn, COPY_AS_IT_IS).await?;
+    let exact = exact_collation(conn).await?;
     for migration in pending(&MIGRATIONS, &applied(conn).await?)? {
         for statement in statements(migration.sql) {
             if !is_done(conn, &statement).await? {
-                execute(conn, &statement.sql).await?;
+                execute(conn, &statement.sql.replace(EXACT, &exact)).await?;
             }
         }
         diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES (?)")
@@ -64,6 +83,18 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
 /// Whether the tables are those of this version.
 pub(super) async fn check(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
     crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
+}
+
+async fn exact_collation(conn: &mut AsyncMysqlConnection) -> Result<String, SchemaError> {
+    let found: Vec<Name> = diesel::sql_query(EXACT_COLLATIONS).load(conn).await?;
+    let found = found.into_iter().next().map(|found| found.name);
+    found.ok_or_else(|| {
+        SchemaError::Failed(
+            "the server has neither the collation utf8mb4_0900_bin (MySQL from 8.0.17 on) nor utf8mb4_nopad_bin (MariaDB); \
+             a newer server is needed"
+                .to_owned(),
+        )
+    })
 }
 
 async fn applied(conn: &mut AsyncMysqlConnection) -> QueryResult<Vec<Applied>> {
@@ -133,7 +164,8 @@ mod tests {
             let statements = statements(migration.sql);
             assert!(!statements.is_empty());
             for statement in statements {
-                let is_repeatable = REPEATABLE.iter().any(|start| statement.sql.starts_with(start));
+                let only_modifies = statement.sql.starts_with("ALTER TABLE") && !statement.sql.contains(" ADD ");
+                let is_repeatable = only_modifies || REPEATABLE.iter().any(|start| statement.sql.starts_with(start));
                 assert_eq!(is_repeatable, statement.makes.is_none(), "{}", statement.sql);
                 if let Some((_, column)) = statement.makes {
                     assert!(statement.sql.contains(&column), "{}", statement.sql);

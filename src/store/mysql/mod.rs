@@ -68,10 +68,10 @@ impl Mysql {
     /// Looks first: an idle theme costs one small query, and takes no lock.
     pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
-        let peek = on_server!(lease, |conn| tasks::peek(conn, &claim).await)?;
-        if !peek.has_work(mark.now) {
+        let peek = on_server!(lease, |conn| tasks::peek(conn, &claim, mark.now).await)?;
+        if !peek.has_work() {
             return Ok(Claimed {
-                next_due: peek.next_due(),
+                next_due: peek.next_due(mark.now),
                 ..Claimed::default()
             });
         }

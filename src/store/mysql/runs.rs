@@ -17,6 +17,15 @@ use crate::store::{
     rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
+/// What a text in `JSON_TABLE` must say: without a charset it has that of the database, whatever the tables have, and what that
+/// one lacks becomes `?`. Without a collation it may have another one than the column that it is compared with, and two that
+/// ignore case cannot be compared; this one can be compared with any.
+macro_rules! exact {
+    () => {
+        "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    };
+}
+
 /// Joined to the runs of a batch: the task is still held by its run. The condition of every write about a run.
 ///
 /// By key, one row after the other: a small table would be scanned instead, with every row of it locked for a moment, and
@@ -24,8 +33,11 @@ use crate::store::{
 macro_rules! held {
     ($columns:literal) => {
         concat!(
-            "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', owner VARCHAR(64) PATH '$[1]', \
-             token BIGINT PATH '$[2]', log_id VARCHAR(100) PATH '$[3]', n FOR ORDINALITY",
+            "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', owner VARCHAR(64) ",
+            exact!(),
+            " PATH '$[1]', token BIGINT PATH '$[2]', log_id VARCHAR(100) ",
+            exact!(),
+            " PATH '$[3]', n FOR ORDINALITY",
             $columns,
             ")) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
              ON t.id = i.id AND t.lease_owner = i.owner AND t.lease_token = i.token AND t.task_status = 'Running' \
@@ -40,15 +52,20 @@ const BEGIN: &str = concat!("UPDATE ", held!(""), " SET t.began = 1");
 
 const PROGRESS: &str = concat!(
     "UPDATE ",
-    held!(", percent INT PATH '$[4]', note TEXT PATH '$[5]'"),
+    held!(", percent INT PATH '$[4]', note TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$[5]'"),
     " SET t.progress = i.percent, t.progress_note = i.note"
 );
 
 /// Of tasks that are locked. A run that is given back without a record leaves the row's history alone.
-const FINISH: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', status VARCHAR(50) PATH '$[1]', \
-      retries INT PATH '$[2]', run_at DATETIME(6) PATH '$[3]', started DATETIME(6) PATH '$[4]', \
-      ended DATETIME(6) PATH '$[5]', duration BIGINT PATH '$[6]', result MEDIUMTEXT PATH '$[7]', \
-      error MEDIUMTEXT PATH '$[8]', record INT PATH '$[9]')) i \
+const FINISH: &str = concat!(
+    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', status VARCHAR(50) ",
+    exact!(),
+    " PATH '$[1]', retries INT PATH '$[2]', run_at DATETIME(6) PATH '$[3]', started DATETIME(6) PATH '$[4]', \
+     ended DATETIME(6) PATH '$[5]', duration BIGINT PATH '$[6]', result MEDIUMTEXT ",
+    exact!(),
+    " PATH '$[7]', error MEDIUMTEXT ",
+    exact!(),
+    " PATH '$[8]', record INT PATH '$[9]')) i \
       STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id \
     SET t.task_status = i.status, t.retry_time = i.retries, t.run_at = i.run_at, \
       t.last_run_time = IF(i.record, i.started, t.last_run_time), \
@@ -57,15 +74,19 @@ const FINISH: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]'
       t.last_result = IF(i.record, i.result, t.last_result), \
       t.last_err_msg = IF(i.record, i.error, t.last_err_msg), \
       t.update_time = i.ended, t.finished_at = IF(i.status IN ('Wait', 'Retry'), NULL, i.ended), \
-      t.lease_owner = NULL, t.cancel_requested = 0";
+      t.lease_owner = NULL, t.cancel_requested = 0"
+);
 
 /// The record says what the task's row says now.
-const NOTE: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
+const NOTE: &str = concat!(
+    "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
       last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
     SELECT t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, t.last_run_end_time, t.last_run_duration, \
       t.log_id, t.update_time, i.attempt, i.owner, t.lease_token \
-    FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', attempt INT PATH '$[1]', owner VARCHAR(64) PATH '$[2]')) i \
-      STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id";
+    FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', attempt INT PATH '$[1]', owner VARCHAR(64) ",
+    exact!(),
+    " PATH '$[2]')) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id"
+);
 
 /// A run as the statements read it.
 fn key(run: &RunKey) -> impl Serialize {

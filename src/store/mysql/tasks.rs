@@ -14,6 +14,7 @@ use crate::{
     store::{
         Claim, Claimed,
         bulk::{Bulk, Parameters, bulks},
+        lenient::{AnyTime, time},
         parts::runs_of,
         pool::lost_answer,
         prepared::{Prepared, prepared},
@@ -27,11 +28,14 @@ use crate::{
 
 /// Whether the node may claim is asked here, without a lock: inside the claim, MariaDB would lock the node's row too, and pass
 /// it over while its heartbeat is written. A node that is declared dead right after this look has its claim taken over.
+///
+/// Whether the first time has come is asked here, too: it may be a zero date, which cannot be read.
 const PEEK: &str = "SELECT \
     EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may_claim, \
     EXISTS (SELECT 1 FROM asynctasks WHERE due_theme = ?) AS due, \
-    (SELECT MIN(run_at) FROM asynctasks WHERE later_theme = ?) AS next_due";
+    next_due <= ? AS has_come, next_due \
+    FROM (SELECT MIN(run_at) AS next_due FROM asynctasks WHERE later_theme = ?) AS later";
 
 /// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
@@ -40,11 +44,20 @@ const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_sche
 const PROMOTE: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
     STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id SET t.run_at = NULL";
 
+/// The number of the next claim of a row. One beyond the last is followed by 1: it is the log id that no two claims have in common.
+macro_rules! next_token {
+    () => {
+        "IF(lease_token < 9223372036854775807, lease_token + 1, 1)"
+    };
+}
+
 macro_rules! pick_sql {
     ($index:literal, $which:literal) => {
         concat!(
             "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, priority, timeout_ms, \
-             retry_delay_ms, lease_token + 1 AS lease_token FROM asynctasks FORCE INDEX (",
+             retry_delay_ms, ",
+            next_token!(),
+            " AS lease_token FROM asynctasks FORCE INDEX (",
             $index,
             ") WHERE due_theme = ? ",
             $which,
@@ -56,42 +69,52 @@ macro_rules! pick_sql {
 const PICK_DUE: &str = pick_sql!("gaia_tasks_claim", "ORDER BY priority DESC, id LIMIT ?");
 const PICK_ONE: &str = pick_sql!("PRIMARY", "AND id = ?");
 
-const CLAIM: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
-    STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id \
-    SET t.task_status = 'Running', t.lease_owner = ?, t.lease_token = t.lease_token + 1, t.last_run_time = ?, \
-    t.update_time = ?, t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, t.progress = NULL, \
-    t.progress_note = NULL";
+const CLAIM: &str = concat!(
+    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
+     STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id \
+     SET t.task_status = 'Running', t.lease_owner = ?, t.lease_token = ",
+    next_token!(),
+    ", t.last_run_time = ?, t.update_time = ?, t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, \
+     t.progress = NULL, t.progress_note = NULL"
+);
 
 /// What waits.
 #[derive(Queryable)]
 pub(super) struct Peek {
     may_claim: i64,
     due: i64,
-    next_due: Option<NaiveDateTime>,
+    has_come: Option<i64>,
+    next_due: Option<AnyTime>,
 }
 
 impl Peek {
-    pub(super) fn has_work(&self, now: NaiveDateTime) -> bool {
-        self.may_claim != 0 && (self.due != 0 || self.has_come(now))
+    pub(super) fn has_work(&self) -> bool {
+        self.may_claim != 0 && (self.due != 0 || self.has_come())
     }
 
     /// When something becomes due that the node may have.
-    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.next_due.filter(|_| self.may_claim != 0).map(|at| at.and_utc())
+    pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let next_due = if self.has_come() {
+            Some(now.and_utc())
+        } else {
+            time(self.next_due)
+        };
+        next_due.filter(|_| self.may_claim != 0)
     }
 
-    fn has_come(&self, now: NaiveDateTime) -> bool {
-        self.next_due.is_some_and(|at| at <= now)
+    fn has_come(&self) -> bool {
+        self.has_come.is_some_and(|has_come| has_come != 0)
     }
 }
 
-pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<Peek> {
+pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
     prepared(PEEK)
         .bind::<Text, _>(&claim.node)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.theme)
+        .bind::<Timestamp, _>(now)
         .bind::<Text, _>(&claim.theme)
-        .columns::<(BigInt, BigInt, Nullable<Timestamp>)>()
+        .columns::<(BigInt, BigInt, Nullable<BigInt>, Nullable<Timestamp>)>()
         .get_result(conn)
         .await
 }
@@ -105,7 +128,7 @@ pub(super) async fn claim(
 ) -> QueryResult<Claimed> {
     let now = mark.now;
     // What is promoted now is claimed now; the next look tells what comes after it.
-    let mut passed_over = peek.has_come(now) && promote(conn, claim, now).await? == 0;
+    let mut passed_over = peek.has_come() && promote(conn, claim, now).await? == 0;
     let mut rows: Vec<ClaimedRow> = Vec::new();
     for id in claim.first.iter().take(claim.limit) {
         rows.extend(pick(conn, PICK_ONE, claim, *id).await?);
@@ -132,7 +155,7 @@ pub(super) async fn claim(
     }
     Ok(Claimed {
         tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
-        next_due: peek.next_due(),
+        next_due: peek.next_due(now),
         passed_over,
     })
 }

@@ -1,6 +1,6 @@
 //! Claiming and adding tasks.
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     OptionalExtension, QueryResult, Queryable,
     pg::Pg,
@@ -12,7 +12,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::{
     domain::AddedTask,
     store::{
-        Claim, Claimed,
+        Claim,
+        lenient::{AnyTime, time},
         parts::{parts, runs_of},
         pool::closed,
         prepared::prepared,
@@ -26,15 +27,19 @@ use crate::{
 
 /// The partial indexes serve because the statuses stand in the text, and the order has the planner take them: with statistics
 /// that are behind, it might look for a row that merely exists by reading the whole table.
+///
+/// Whether the first time has come is asked here: it may be `-infinity`, which cannot be read.
 const PEEK: &str = "SELECT \
     EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $2) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may_claim, \
     (SELECT id FROM asynctasks \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL \
       ORDER BY priority DESC, id LIMIT 1) IS NOT NULL AS due, \
-    (SELECT run_at FROM asynctasks \
-      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL \
-      ORDER BY run_at LIMIT 1) AS next_due";
+    later.run_at <= $3 AS has_come, later.run_at AS next_due \
+    FROM (SELECT 1) AS one LEFT JOIN \
+      (SELECT run_at FROM asynctasks \
+        WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL \
+        ORDER BY run_at LIMIT 1) AS later ON true";
 
 /// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
 const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
@@ -43,6 +48,8 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE asynctasks SET run_at = NULL FROM come WHERE asynctasks.id = come.id";
 
+/// A number beyond the last one is followed by 1: it is the log id that no two claims have in common.
+///
 /// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes it, they are claimed
 /// again, and what the runs of the lost claim write then names a log id that the row no longer has. The write of an outcome
 /// waits for the disk, and what was committed before it is there with it.
@@ -57,7 +64,8 @@ macro_rules! claim_sql {
                AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL ",
             $which,
             " FOR UPDATE OF asynctasks SKIP LOCKED) \
-             UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = t.lease_token + 1, \
+             UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = \
+             CASE WHEN t.lease_token < 9223372036854775807 THEN t.lease_token + 1 ELSE 1 END, \
              last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
              WHERE t.id = ANY (ARRAY(SELECT id FROM picked)) \
@@ -70,70 +78,86 @@ macro_rules! claim_sql {
 const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT $5");
 const CLAIM_THESE: &str = claim_sql!("AND id = ANY($5) ORDER BY id");
 
+/// What waits.
 #[derive(Queryable)]
-struct Peek {
+pub(super) struct Peek {
     may_claim: bool,
-    due: bool,
-    next_due: Option<NaiveDateTime>,
+    pub(super) due: bool,
+    has_come: Option<bool>,
+    next_due: Option<AnyTime>,
 }
 
-/// Looks first: an idle theme costs one small query, and takes no lock.
-pub(super) async fn claim(conn: &mut AsyncPgConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Claimed> {
-    let now = mark.now;
-    let peek: Peek = prepared(PEEK)
+impl Peek {
+    pub(super) fn has_work(&self) -> bool {
+        self.may_claim && (self.due || self.has_come())
+    }
+
+    /// When something becomes due that the node may have.
+    pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let next_due = if self.has_come() {
+            Some(now.and_utc())
+        } else {
+            time(self.next_due)
+        };
+        next_due.filter(|_| self.may_claim)
+    }
+
+    pub(super) fn has_come(&self) -> bool {
+        self.has_come.unwrap_or(false)
+    }
+}
+
+pub(super) async fn peek(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+    prepared(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
-        .columns::<(Bool, Bool, Nullable<Timestamp>)>()
+        .bind::<Timestamp, _>(now)
+        .columns::<(Bool, Bool, Nullable<Bool>, Nullable<Timestamp>)>()
         .get_result(conn)
-        .await?;
-    if !peek.may_claim {
-        return Ok(Claimed::default());
-    }
-    let has_come = peek.next_due.is_some_and(|at| at <= now);
-    let next_due = peek.next_due.map(|at| at.and_utc());
-    if !peek.due && !has_come {
-        return Ok(Claimed {
-            next_due,
-            ..Claimed::default()
-        });
-    }
-    // What is promoted now is claimed now; the next look tells what comes after it.
-    let mut passed_over = has_come && promote(conn, claim, now).await? == 0;
-    let mut rows: Vec<ClaimedRow> = Vec::new();
-    if !claim.first.is_empty() {
-        let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
-        rows = prepared(CLAIM_THESE)
-            .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(mark.now)
-            .bind::<Text, _>(&mark.run)
-            .bind::<Text, _>(&claim.theme)
-            .bind::<Array<BigInt>, _>(first)
-            .columns::<ClaimedColumns<Pg>>()
-            .load(conn)
-            .await?;
-    }
-    let rest = claim.limit.saturating_sub(rows.len());
-    if rest > 0 {
-        let due: Vec<ClaimedRow> = prepared(CLAIM_DUE)
-            .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(mark.now)
-            .bind::<Text, _>(&mark.run)
-            .bind::<Text, _>(&claim.theme)
-            .bind::<BigInt, _>(i64::try_from(rest).unwrap_or(i64::MAX))
-            .columns::<ClaimedColumns<Pg>>()
-            .load(conn)
-            .await?;
-        rows.extend(due);
-    }
-    passed_over |= rows.is_empty() && peek.due;
-    Ok(Claimed {
-        tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
-        next_due,
-        passed_over,
-    })
+        .await
 }
 
-async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+/// A statement that claims, with the parameters that each of them begins with.
+macro_rules! claiming {
+    ($sql:expr, $claim:expr, $mark:expr) => {
+        prepared($sql)
+            .bind::<Text, _>(&$claim.node)
+            .bind::<Timestamp, _>($mark.now)
+            .bind::<Text, _>(&$mark.run)
+            .bind::<Text, _>(&$claim.theme)
+    };
+}
+
+/// Takes the tasks that are wanted before others.
+pub(super) async fn claim_these(
+    conn: &mut AsyncPgConnection,
+    claim: &Claim,
+    mark: &ClaimMark,
+) -> QueryResult<Vec<ClaimedRow>> {
+    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
+    claiming!(CLAIM_THESE, claim, mark)
+        .bind::<Array<BigInt>, _>(first)
+        .columns::<ClaimedColumns<Pg>>()
+        .load(conn)
+        .await
+}
+
+/// Takes at most so many of those that are due.
+pub(super) async fn claim_due(
+    conn: &mut AsyncPgConnection,
+    claim: &Claim,
+    mark: &ClaimMark,
+    most: usize,
+) -> QueryResult<Vec<ClaimedRow>> {
+    claiming!(CLAIM_DUE, claim, mark)
+        .bind::<BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
+        .columns::<ClaimedColumns<Pg>>()
+        .load(conn)
+        .await
+}
+
+/// Moves scheduled tasks whose time has come to the due ones.
+pub(super) async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)

@@ -238,7 +238,7 @@ mod tests {
             store.job_run(1).await.expect("answers");
             store.nodes().await.expect("answers");
             store.settings("demo").await.expect("answers");
-            store.orphans("me", 1).await.expect("answers");
+            store.orphans("me", i64::MIN, 1).await.expect("answers");
             store.set_paused("demo", true).await.expect("is written");
             let claim = Claim {
                 theme: "demo".to_owned(),

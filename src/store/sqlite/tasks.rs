@@ -12,6 +12,7 @@ use crate::{
     store::{
         Claim,
         bulk::{Bulk, Parameters, bulks},
+        lenient::{AnyTime, time},
         parts::runs_of,
         prepared::{Prepared, prepared},
         rows::{
@@ -29,23 +30,28 @@ pub(super) struct Look {
 }
 
 /// The index is named: left to itself, SQLite reads every scheduled task of the theme on its way to one that is due.
+///
+/// A `run_at` that is no time is compared as SQLite compares: numbers, and texts that come before today's date, are due; other
+/// texts (`infinity`, `now`) and blobs never are. What comes after now as a text and lies before it as a time is passed over
+/// here, so that the look neither ends a sleep for it again and again nor hides what comes behind it.
 pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<Look> {
-    let (due, next_due): (i64, Option<String>) = prepared(
+    let (due, next_due): (i64, Option<AnyTime>) = prepared(
         "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_claim \
              WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) \
            OR EXISTS (SELECT 1 FROM asynctasks \
              WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ?2) AS due, \
            (SELECT strftime('%Y-%m-%d %H:%M:%f', run_at) FROM asynctasks \
              WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at > ?2 \
-             AND datetime(run_at) IS NOT NULL ORDER BY run_at LIMIT 1) AS next_due",
+             AND run_at GLOB '[0-9]*' AND julianday(run_at) >= julianday(?2) ORDER BY run_at LIMIT 1) AS next_due",
     )
     .bind::<Text, _>(theme)
     .bind::<Timestamp, _>(now)
-    .columns::<(BigInt, Nullable<Text>)>()
+    .columns::<(BigInt, Nullable<Timestamp>)>()
     .get_result(conn)?;
     Ok(Look {
         due: due != 0,
-        next_due: next_due.and_then(|due| parse_due(&due, now)),
+        // SQLite has rounded it to a millisecond, perhaps into the past.
+        next_due: time(next_due).map(|due| due.naive_utc().max(now)),
     })
 }
 
@@ -78,12 +84,22 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
     .execute(conn)
 }
 
+/// The number of the next claim of a row. A number beyond the last one, and what is none, is followed by 1: it is the log id that
+/// no two claims have in common.
+macro_rules! next_token {
+    () => {
+        "CASE WHEN typeof(lease_token) = 'integer' AND lease_token < 9223372036854775807 THEN lease_token + 1 ELSE 1 END"
+    };
+}
+
 /// The statuses stand in the text, not in parameters: only so can SQLite prove that the partial index serves. And the limit is a
 /// sum: for one that is a parameter and nothing else SQLite prepares the statement anew with each value.
 macro_rules! claim_sql {
     ($which:literal) => {
         concat!(
-            "UPDATE OR FAIL asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = lease_token + 1, \
+            "UPDATE OR FAIL asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = ",
+            next_token!(),
+            ", \
              last_run_time = ?2, update_time = ?2, log_id = ?3 || '-' || id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
              WHERE id IN (SELECT id FROM asynctasks \
@@ -115,15 +131,6 @@ fn claim_rows(
         .bind::<BigInt, _>(which)
         .columns::<ClaimedColumns<Sqlite>>()
         .load(conn)
-}
-
-/// When the next scheduled task is due. A time that plain SQL wrote and nobody can read is passed over: its task waits, and
-/// no other.
-fn parse_due(due: &str, now: NaiveDateTime) -> Option<NaiveDateTime> {
-    let parsed = NaiveDateTime::parse_from_str(due, "%Y-%m-%d %H:%M:%S%.f").ok();
-    // SQLite has rounded it to a millisecond, perhaps into the past.
-    let rounded = chrono::TimeDelta::milliseconds(1);
-    parsed.filter(|due| *due > now - rounded).map(|due| due.max(now))
 }
 
 // ---- adding ----

@@ -59,6 +59,17 @@ impl Kind {
         }
     }
 
+    /// What is said of a database of this kind that has none of our tables.
+    pub fn lacks_all(self) -> String {
+        let migrations = match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql => 7,
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => 6,
+        };
+        format!("lacks {migrations} of this version's migrations")
+    }
+
     const fn default_name() -> &'static str {
         if cfg!(feature = "sqlite") {
             "sqlite"
