@@ -5,7 +5,8 @@
 //! ```
 //!
 //! It serves `Demo.Noop`, `Demo.Echo` (returns its arguments), `Demo.Sleep` and `Demo.Block` (`{"ms": n}`), `Demo.Fail`
-//! (`{"times": n}`: its first n attempts fail), `Demo.Panic` and `Demo.Abort` (ends the process). With `JOBS=1` it runs the
+//! (`{"times": n}`: its first n attempts fail), `Demo.Panic`, `Demo.Abort` (ends the process) and `Demo.StopSystem` (stops the actors' actix
+//! system). With `JOBS=1` it runs the
 //! cron jobs of the database, too. If `EFFECTS` names a file, each run appends `task_id attempt pid start|end epoch_ms` to
 //! it; a job's run goes to `JOB_EFFECTS`, with its own id. `SKEW_MS=-5000` makes its clock wrong. All settings of [`Config::from_env`] apply.
 //! It prints `ready` when it takes work; SIGTERM or SIGINT stops it gracefully.
@@ -98,6 +99,13 @@ fn handlers(effects: &Arc<Effects>) -> Vec<(&'static str, Endpoint)> {
         ),
         ("Panic", demo(effects, async |_, _: Value| panic!("panics as asked"))),
         ("Abort", demo(effects, async |_, _: Value| std::process::abort())),
+        (
+            "StopSystem",
+            demo(effects, async |_, _: Value| {
+                actix_rt::System::current().stop();
+                std::future::pending().await
+            }),
+        ),
         ("Block", blocking(effects)),
     ]
 }

@@ -8,7 +8,10 @@
 //! begun to others, and leave the blocked run where it is until it ends.
 
 use std::{
+    fmt::{self, Display},
+    future::poll_fn,
     io,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,35 +22,59 @@ use std::{
 };
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// A thread that has not answered for this long counts as blocked. Longer than any pause a loaded machine makes.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 
+/// Why all actors may be gone.
+pub(crate) const SYSTEM_STOPPED: &str =
+    "the actix system of the actors was stopped, perhaps by a handler that calls `System::current().stop()`";
+
 /// The thread of all actors but the workers, where no code of users can block them. Its system is that of the worker
 /// threads too: they all end with the last owner of this value.
 #[derive(Debug)]
-pub(crate) struct Control(System);
+pub(crate) struct Control {
+    system: System,
+    /// Its other end lives as long as the thread.
+    ended: watch::Receiver<()>,
+    /// Whether the end is wanted.
+    dropped: Arc<AtomicBool>,
+}
 
 impl Control {
     pub(crate) fn start() -> io::Result<Arc<Self>> {
         let (tell, told) = mpsc::channel();
+        let (alive, ended) = watch::channel(());
+        let dropped = Arc::new(AtomicBool::new(false));
+        let is_wanted = Arc::clone(&dropped);
         thread::Builder::new().name("gaia-control".to_owned()).spawn(move || {
+            // Dropped with this thread, however it ends.
+            let _alive = alive;
             let runner = System::new();
             // Whoever started us waits for this.
             let _ = tell.send(System::current());
             if let Err(error) = runner.run() {
                 log::error!("the control thread ended with an error: {error}");
             }
+            if !is_wanted.load(Ordering::SeqCst) {
+                log::error!("{SYSTEM_STOPPED}; all actors of this process end with it");
+            }
         })?;
         let system = told
             .recv()
             .map_err(|_| io::Error::other("the control thread ended before it began"))?;
-        Ok(Arc::new(Self(system)))
+        Ok(Arc::new(Self { system, ended, dropped }))
     }
 
     pub(crate) fn handle(&self) -> ArbiterHandle {
-        self.0.arbiter().clone()
+        self.system.arbiter().clone()
+    }
+
+    /// Ends when the thread has ended, and with it all actors.
+    pub(crate) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
     }
 
     /// Does `work` on this thread, and waits for it.
@@ -63,7 +90,46 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.0.stop();
+        self.dropped.store(true, Ordering::SeqCst);
+        self.system.stop();
+    }
+}
+
+/// What a thread is at: whoever polls a run there says so. Of the many runs of a thread, one that blocks is the one that is
+/// polled.
+#[derive(Clone, Default)]
+pub(crate) struct Desk(Arc<Mutex<Option<Arc<dyn Display + Send + Sync>>>>);
+
+impl Desk {
+    /// Does `work`, and lets everybody know while it is polled whose it is.
+    pub(crate) async fn at_work<F: Future>(&self, whose: Arc<dyn Display + Send + Sync>, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            self.set(Some(Arc::clone(&whose)));
+            let polled = work.as_mut().poll(context);
+            self.set(None);
+            polled
+        })
+        .await
+    }
+
+    fn set(&self, whose: Option<Arc<dyn Display + Send + Sync>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = whose;
+    }
+}
+
+impl Display for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(whose) => whose.fmt(f),
+            None => f.write_str("something that is no run of a handler"),
+        }
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Desk({self})")
     }
 }
 
@@ -75,6 +141,7 @@ pub(crate) struct Thread {
     asked: Mutex<Option<Instant>>,
     answered: Arc<AtomicBool>,
     stalled: AtomicBool,
+    desk: Desk,
 }
 
 impl Thread {
@@ -85,11 +152,28 @@ impl Thread {
             asked: Mutex::default(),
             answered: Arc::default(),
             stalled: AtomicBool::new(false),
+            desk: Desk::default(),
         }))
     }
 
     pub(crate) fn handle(&self) -> ArbiterHandle {
         self.arbiter.handle()
+    }
+
+    /// Where those who run on this thread say what they are at.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    fn complain(&self) {
+        let desk = &self.desk;
+        match self.arbiter.alive() {
+            true => log::error!(
+                "a worker thread has been blocked for {STALLED_AFTER:?} by {desk} and is replaced; \
+                 handlers that block belong into `blocking_fn`"
+            ),
+            false => log::error!("a worker thread has ended and is replaced; it was at: {desk}"),
+        }
     }
 
     /// Whether it was found blocked or dead. It stays so: it was replaced.
@@ -147,23 +231,21 @@ impl Threads {
         Arc::clone(&threads[turn % threads.len()])
     }
 
-    /// Asks every thread for a sign of life and replaces those that are blocked or dead. Answers whether any was. To be
-    /// called on the control thread.
-    pub(crate) fn replace_stalled(&self) -> bool {
-        let mut replaced = false;
+    /// Asks every thread for a sign of life and replaces those that are blocked or dead, and says what blocks them. To
+    /// be called on the control thread.
+    pub(crate) fn replace_stalled(&self) {
         for thread in self.threads().iter_mut().filter(|thread| thread.is_silent()) {
             match Thread::start() {
                 Ok(fresh) => {
                     thread.stalled.store(true, Ordering::Relaxed);
+                    thread.complain();
                     *thread = fresh;
-                    replaced = true;
                 }
                 Err(error) => {
                     log::error!("cannot start a thread in place of a blocked one: {error}");
                 }
             }
         }
-        replaced
     }
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Thread>>> {

@@ -131,6 +131,15 @@ pub enum Error {
     /// The actors have stopped.
     #[error("this Gaia has stopped")]
     Stopped,
+    /// The actors have ended, and nobody has stopped them.
+    #[error(
+        "the actors of this Gaia are gone: {what}; nothing runs here any more, and other nodes take over what ran; \
+         restart the process"
+    )]
+    ActorsGone {
+        /// What has ended.
+        what: String,
+    },
     /// A thread or the actix system is missing.
     #[error("cannot start: {0}")]
     Start(#[from] std::io::Error),

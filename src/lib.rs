@@ -55,7 +55,7 @@ pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, Route, TaskContext,
     async_fn, blocking_fn,
 };
-pub use runtime::{Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
+pub use runtime::{DrainGaia, Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
 pub use schedule::{
     Language, MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS, Schedule, ScheduleError, ScheduleForm, Zone, ZoneData, ZoneOffset,
     parse_zone, zone_data,

@@ -123,6 +123,22 @@ impl Machine {
         self.theme.options.retry
     }
 
+    /// Whether all its actors live.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.scanner.connected() && self.pool.connected() && self.recorder.connected()
+    }
+
+    pub(crate) fn cancel_grace(&self) -> Duration {
+        self.theme.options.cancel_grace
+    }
+
+    /// Claims nothing more and hands back what waits in memory; what runs goes on. Answers when both actors know.
+    pub(crate) async fn drain(&self) -> Result<(), Error> {
+        let scanner = self.scanner.send(GateChange::Draining);
+        let (scanner, pool) = join(scanner, self.pool.send(GateChange::Draining)).await;
+        Ok(scanner.and(pool)?)
+    }
+
     /// Has the database looked at soon.
     pub(crate) fn wake(&self) {
         self.wake.ring();
@@ -236,6 +252,7 @@ impl Machine {
             theme: self.theme.name.to_string(),
             paused: pool.gate.paused,
             fenced: pool.gate.fenced,
+            draining: pool.gate.draining,
             scans: scanner.scans,
             pushed: pool.pushed,
             pulled: pool.pulled,

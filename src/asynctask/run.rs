@@ -184,6 +184,15 @@ impl Run {
     }
 }
 
+/// For log lines.
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (theme, task) = (&self.theme.name, &self.task);
+        let (id, service, method, log_id) = (task.id, &task.service, &task.method, &task.log_id);
+        write!(f, "{service}.{method} of task {id} (theme {theme}, log_id={log_id})")
+    }
+}
+
 /// Reports replace each other until the recorder takes the last one: a handler that reports in a tight loop costs one
 /// message for each flush.
 impl ProgressSink for Run {

@@ -307,10 +307,11 @@ impl Scheduler {
 
     // ---- changing ----
 
-    /// Queues a finished task again: its attempts start anew, its records stay.
+    /// Queues a finished task again: its attempts start anew, its records stay. So can a task be queued that is Running without a
+    /// node: another framework, or plain SQL, has left it so, and no node of this crate looks after it.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`] unless it is Failed or Cancelled, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
+    /// [`Error::NotAllowed`] unless it is Failed, Cancelled, or Running without a node, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
     /// [`Error::Store`].
     pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
         let theme = Arc::clone(&self.theme);

@@ -6,6 +6,7 @@ use serde::Serialize;
 /// The state of one theme on this node, put together from its actors' own counters.
 ///
 /// Counters begin at 0 when the scheduler starts.
+#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SchedulerStatus {
@@ -15,6 +16,8 @@ pub struct SchedulerStatus {
     pub paused: bool,
     /// No new work is taken: this node could not beat for its lease time and cannot know whether others took its work.
     pub fenced: bool,
+    /// No new work is taken: the process is about to stop ([`Gaia::drain`](crate::Gaia::drain)).
+    pub draining: bool,
     /// Looks at the database for work.
     pub scans: u64,
     /// Tasks claimed and put into the buffer.

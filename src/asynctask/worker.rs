@@ -12,7 +12,7 @@ use super::{
     theme::Theme,
 };
 use crate::{
-    arbiters::Thread,
+    arbiters::{Desk, Thread},
     domain::{Json, Outcome},
 };
 
@@ -21,6 +21,7 @@ pub(super) struct WorkerActor {
     id: u64,
     theme: Arc<Theme>,
     pool: WeakAddr<WorkerPool>,
+    desk: Desk,
 }
 
 /// Run this task now. The pool sends it to idle workers only.
@@ -31,7 +32,8 @@ pub(super) struct Start(pub(super) Arc<Run>);
 impl WorkerActor {
     /// Starts worker `id` on `thread`.
     pub(super) fn spawn(id: u64, thread: &Thread, theme: Arc<Theme>, pool: WeakAddr<WorkerPool>) -> Addr<Self> {
-        Self::start_in_arbiter(&thread.handle(), move |_| Self { id, theme, pool })
+        let desk = thread.desk().clone();
+        Self::start_in_arbiter(&thread.handle(), move |_| Self { id, theme, pool, desk })
     }
 }
 
@@ -47,8 +49,9 @@ impl Handler<Start> for WorkerActor {
         let Some(args) = run.begin(self.id) else {
             return;
         };
-        let work = work(Arc::clone(&self.theme), run, args).into_actor(self);
-        ctx.spawn(work.map(|(), worker, _| {
+        let (theme, desk) = (Arc::clone(&self.theme), self.desk.clone());
+        let work = async move { desk.at_work(Arc::clone(&run) as _, work(theme, run, args)).await };
+        ctx.spawn(work.into_actor(self).map(|(), worker, _| {
             if let Some(pool) = worker.pool.upgrade() {
                 pool.do_send(Idle(worker.id));
             }

@@ -122,7 +122,7 @@ pub struct NodeConfig {
     pub arbiters: usize,
     /// Seconds without a heartbeat after which this node counts as dead. Default 20.
     pub lease: f64,
-    /// Seconds that running tasks get to end when the process is asked to stop. Default 30.
+    /// Seconds that running tasks get to end when the process is asked to stop. Default 10.
     pub grace: f64,
     /// Whether to bring the tables to this version at start. Default true.
     pub migrate: bool,
@@ -174,7 +174,7 @@ impl Default for NodeConfig {
         Self {
             arbiters: 0,
             lease: 20.0,
-            grace: 30.0,
+            grace: 10.0,
             migrate: true,
             retention: 604_800.0,
             prune_foreign_history: false,

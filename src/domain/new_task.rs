@@ -25,7 +25,8 @@ use super::validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json};
 pub struct NewTask {
     pub(crate) service: String,
     pub(crate) method: String,
-    pub(crate) name: String,
+    /// `None`: it is made from service and method.
+    pub(crate) name: Option<String>,
     pub(crate) arg: Result<String, String>,
     pub(crate) max_retry: i64,
     pub(crate) priority: i32,
@@ -36,14 +37,13 @@ pub struct NewTask {
 }
 
 impl NewTask {
-    /// A task that calls `method` of `service` with `null` as its argument. Its name is `service.method` until
-    /// [`name`](Self::name) gives it another; it is retried 3 times.
+    /// A task that calls `method` of `service` with `null` as its argument. Its name is `service.method` (what
+    /// is longer than 255 characters has `...` in its middle) until [`name`](Self::name) gives it another; it is retried 3 times.
     pub fn new(service: impl Into<String>, method: impl Into<String>) -> Self {
-        let (service, method) = (service.into(), method.into());
         Self {
-            name: format!("{service}.{method}"),
-            service,
-            method,
+            name: None,
+            service: service.into(),
+            method: method.into(),
             arg: Ok("null".to_owned()),
             max_retry: 3,
             priority: 0,
@@ -57,7 +57,7 @@ impl NewTask {
     /// The name people see in lists, at most 255 characters.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self {
-            name: name.into(),
+            name: Some(name.into()),
             ..self
         }
     }
@@ -122,11 +122,19 @@ impl NewTask {
         }
     }
 
+    /// The name it was given, or one that fits the column.
+    pub(crate) fn take_name(&mut self) -> String {
+        let derived = || shortened(format!("{}.{}", self.service, self.method));
+        self.name.take().unwrap_or_else(derived)
+    }
+
     pub(crate) fn check(&self) -> Result<(), InvalidInput> {
         let mut faults = Faults::default();
         faults.name("service", &self.service, MAX_NAME_CHARS);
         faults.name("method", &self.method, MAX_NAME_CHARS);
-        faults.name("task name", &self.name, MAX_NAME_CHARS);
+        if let Some(name) = &self.name {
+            faults.name("task name", name, MAX_NAME_CHARS);
+        }
         if let Some(key) = &self.unique_key {
             faults.name("unique key", key, MAX_NAME_CHARS);
         }
@@ -151,6 +159,18 @@ impl NewTask {
         });
         faults.into_result()
     }
+}
+
+/// Beginning and end of a name that is too long, and between them a sign of what is left out.
+fn shortened(name: String) -> String {
+    const GAP: &str = "...";
+    let chars = name.chars().count();
+    if chars <= MAX_NAME_CHARS {
+        return name;
+    }
+    let kept = (MAX_NAME_CHARS - GAP.len()) / 2;
+    let (head, tail) = (name.chars().take(kept), name.chars().skip(chars - kept));
+    head.chain(GAP.chars()).chain(tail).collect()
 }
 
 /// Whole milliseconds are what the columns hold: nothing may be rounded to none.

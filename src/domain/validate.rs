@@ -61,14 +61,28 @@ impl Faults {
         }
     }
 
-    /// A name that must not be empty, too long for its column, or hold a NUL.
+    /// A name that must not be empty, too long for its column, or hold a control character: names stand in messages between
+    /// processes, in log lines and in lists.
     pub(crate) fn name(&mut self, what: &str, name: &str, most: usize) {
+        self.label(what, name, most);
+        // A NUL is named above.
+        if let Some(control) = name.chars().find(|char| char.is_control() && *char != '\0') {
+            let code = u32::from(control);
+            self.0
+                .push(format!("{what} holds the control character U+{code:04X}; leave it out"));
+        }
+    }
+
+    /// The name of a job, which other frameworks may have written: one with a line break must not keep the job from running.
+    pub(crate) fn label(&mut self, what: &str, name: &str, most: usize) {
         let chars = name.chars().count();
         self.expect(!name.trim().is_empty(), || format!("{what} is empty"));
         self.expect(chars <= most, || {
             format!("{what} has {chars} characters, at most {most} fit its column")
         });
-        self.expect(!name.contains('\0'), || format!("{what} holds a NUL character"));
+        self.expect(!name.contains('\0'), || {
+            format!("{what} holds the control character U+0000; leave it out")
+        });
     }
 
     /// The value, or `None` and a note of what is wrong.

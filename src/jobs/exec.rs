@@ -9,7 +9,7 @@ use super::{
     recorder::Ended,
     run::{JobRun, Verdict},
 };
-use crate::arbiters::Thread;
+use crate::arbiters::{Desk, Thread};
 
 /// Lives for one run of one job, on one of the worker threads: it makes the attempts, each within the job's timeout, hands
 /// the verdict to the recorder, and ends.
@@ -17,6 +17,7 @@ pub struct JobExecActor {
     run: Arc<JobRun>,
     /// It may have been given to another one meanwhile.
     seat: u32,
+    desk: Desk,
 }
 
 impl std::fmt::Debug for JobExecActor {
@@ -31,7 +32,8 @@ impl std::fmt::Debug for JobExecActor {
 impl JobExecActor {
     pub(super) fn spawn(run: Arc<JobRun>, thread: &Thread) {
         let seat = run.seat();
-        Self::start_in_arbiter(&thread.handle(), move |_| Self { run, seat });
+        let desk = thread.desk().clone();
+        Self::start_in_arbiter(&thread.handle(), move |_| Self { run, seat, desk });
     }
 }
 
@@ -39,8 +41,9 @@ impl Actor for JobExecActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let work = work(Arc::clone(&self.run), self.seat).into_actor(self);
-        ctx.spawn(work.map(|(), _, ctx| ctx.stop()));
+        let (run, seat, desk) = (Arc::clone(&self.run), self.seat, self.desk.clone());
+        let work = async move { desk.at_work(Arc::clone(&run) as _, work(run, seat)).await };
+        ctx.spawn(work.into_actor(self).map(|(), _, ctx| ctx.stop()));
     }
 }
 

@@ -115,6 +115,11 @@ impl Machine {
         self.cron.send(StartNow(job_id)).await?
     }
 
+    /// Claims nothing more; what runs goes on.
+    pub(crate) fn drain(&self) {
+        self.cron.do_send(StopJobs { grace: Duration::MAX });
+    }
+
     /// Claims nothing more; what runs may end within `grace`. Answers when nothing runs; the ends may not be written yet.
     pub(crate) async fn stop_work(&self, grace: Duration) {
         // An actor that is gone runs nothing.

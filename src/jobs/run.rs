@@ -291,6 +291,18 @@ impl JobRun {
     }
 }
 
+/// For log lines.
+impl std::fmt::Display for JobRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.orders.target {
+            Target::Service { service, method, .. } => write!(f, "{service}.{method}")?,
+            Target::Hook(_) => f.write_str("the hook")?,
+        }
+        let (job_id, name, id, log_id) = (self.job_id, &self.job_name, self.id, &self.log_id);
+        write!(f, " of job {job_id} ({name}, run {id}, log_id={log_id})")
+    }
+}
+
 impl Verdict {
     /// Flag, result and error.
     fn into_columns(self, timeout: Duration) -> (RunFlag, Option<String>, Option<String>) {

@@ -1,6 +1,6 @@
 //! The actor that owns the routing table.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
@@ -161,10 +161,13 @@ impl Handler<Call> for RegistryActor {
             return Box::pin(answer(route, call.args));
         };
         let (tell, told) = oneshot::channel();
-        threads.pick().handle().spawn_fn(move || {
+        let thread = threads.pick();
+        let (desk, whose) = (thread.desk().clone(), format!("a direct call of {}", call.name));
+        thread.handle().spawn_fn(move || {
             actix_rt::spawn(async move {
+                let answer = desk.at_work(Arc::new(whose), answer(route, call.args)).await;
                 // Whoever called may have given up.
-                let _ = tell.send(answer(route, call.args).await);
+                let _ = tell.send(answer);
             });
         });
         let gone = || CallError::HandlerGone("the thread that ran the handler is gone".to_owned());

@@ -93,7 +93,8 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long running tasks may take to end when this process is asked to stop. Default 30 s.
+    /// How long running tasks may take to end when this process is asked to stop. Default 10 s; [`Gaia::stop`] says what comes
+    /// on top.
     pub fn grace(self, grace: Duration) -> Self {
         Self {
             grace: Some(grace),
@@ -269,6 +270,7 @@ impl GaiaBuilder {
             control,
             grace,
             options: defaults,
+            draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));

@@ -22,6 +22,11 @@ pub struct GetNodes;
 #[rtype(result = "Result<StopReport, Error>")]
 pub struct StopGaia;
 
+/// Take nothing more, and go on serving what runs: [`Gaia::drain`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct DrainGaia;
+
 impl Actor for Gaia {
     type Context = Context<Self>;
 }
@@ -50,5 +55,14 @@ impl Handler<StopGaia> for Gaia {
     fn handle(&mut self, _: StopGaia, _: &mut Context<Self>) -> Self::Result {
         let gaia = self.clone();
         Box::pin(async move { gaia.stop().await })
+    }
+}
+
+impl Handler<DrainGaia> for Gaia {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, _: DrainGaia, _: &mut Context<Self>) -> Self::Result {
+        let gaia = self.clone();
+        Box::pin(async move { gaia.drain().await })
     }
 }

@@ -1,6 +1,7 @@
 //! Everything put together: the one place that names every actor.
 
 mod builder;
+mod gone;
 mod messages;
 mod signal;
 mod stop;
@@ -18,7 +19,7 @@ use actix::Addr;
 use tokio::sync::OnceCell;
 
 pub use builder::GaiaBuilder;
-pub use messages::{GetAllSchedulerStatus, GetNodes, StopGaia};
+pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
@@ -79,6 +80,7 @@ struct Inner {
     control: Arc<Control>,
     grace: Duration,
     options: SchedulerOptions,
+    draining: AtomicBool,
     stopping: AtomicBool,
     stopped: OnceCell<StopReport>,
 }
@@ -119,9 +121,10 @@ impl Gaia {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault of the options, [`Error::AlreadyScheduled`], [`Error::Stopped`] (also while it
-    /// stops), [`Error::Store`].
+    /// drains or stops), [`Error::Store`].
     pub async fn start_scheduler(&self, options: SchedulerOptions) -> Result<Scheduler, Error> {
-        if self.0.stopping.load(Ordering::SeqCst) {
+        let is_ending = || self.0.stopping.load(Ordering::SeqCst) || self.0.draining.load(Ordering::SeqCst);
+        if is_ending() {
             return Err(Error::Stopped);
         }
         let mut faults = Faults::default();
@@ -140,7 +143,10 @@ impl Gaia {
             threads: self.0.threads.clone(),
             settings,
         })?;
-        self.0.machines.add(machine);
+        self.0.machines.add(machine.clone());
+        if is_ending() {
+            machine.drain().await?;
+        }
         self.prune_more();
         self.scheduler(&theme)
     }

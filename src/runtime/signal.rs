@@ -9,10 +9,13 @@ impl Gaia {
     /// Runs until SIGINT (Ctrl-C) or SIGTERM, then [`stop`](Self::stop)s. A second signal cuts the grace period short.
     ///
     /// # Errors
-    /// [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
+    /// [`Error::ActorsGone`] as soon as the actors are [`gone`](Self::gone); [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
     pub async fn run_until_signal(&self) -> Result<StopReport, Error> {
         let mut signals = Signals::listen()?;
-        let name = signals.next().await;
+        let name = tokio::select! {
+            name = signals.next() => name,
+            error = self.gone() => return Err(error),
+        };
         log::info!("{name}: stopping; running tasks have {:?} to end", self.0.grace);
         let stop = self.stop();
         tokio::pin!(stop);

@@ -1,6 +1,9 @@
 //! Stopping without losing anything.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::{join, join_all};
 
@@ -11,9 +14,16 @@ use crate::{
     node::{Retire, StopPruning},
 };
 
-/// How long the last outcomes may take to get into the database once nothing runs any more. What is not written by then
-/// is taken over by other nodes and runs again.
-const FLUSH: Duration = Duration::from_secs(20);
+/// How long the last outcomes may take to get into the database once nothing runs any more, at least and at most: what runs
+/// leave of their time is added. What is not written by then is taken over by other nodes and runs again.
+const FLUSH: Duration = Duration::from_secs(5);
+const LONGEST_FLUSH: Duration = Duration::from_secs(20);
+
+/// How long after its cancel grace a run on a blocked thread is given up.
+const BLOCKED: Duration = Duration::from_secs(2);
+
+/// How long this node's row may take to be removed. If the database is away others find the node dead.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// What a graceful stop left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +39,11 @@ pub struct StopReport {
 impl Gaia {
     /// Stops gracefully: claims nothing more, lets running tasks and jobs end within the grace period, cancels the rest
     /// (tasks are handed back as not run, runs of jobs recorded as cut off), writes every outcome, and leaves the cluster. Whoever calls it meanwhile waits for the same stop.
+    ///
+    /// It takes at most the grace (10 s), the longest [cancel grace](crate::SchedulerOptions::cancel_grace) of handlers that do not
+    /// listen (5 s), 2 s for handlers that block their threads, 5 s for outcomes that the database does not take at once, and 2 s
+    /// for the node's row: 24 s by default, below the 30 s after which orchestrators kill. If nothing runs for so long, outcomes
+    /// may take what is left of that time, at most 20 s.
     ///
     /// # Errors
     /// [`Error::Stopped`] if the actors are gone without having been stopped.
@@ -50,6 +65,34 @@ impl Gaia {
             Ok::<_, Error>(report)
         });
         stop.await.copied()
+    }
+
+    /// Takes nothing more, and goes on serving what runs: nothing is claimed, no job fires here, and what waits in memory is handed
+    /// back for other nodes. The heartbeat goes on, and so do the operations: tasks can be added, for others or for later. It
+    /// lasts until the process ends. For those who stop a web server, or another part of their process, before
+    /// [`stop`](Self::stop).
+    ///
+    /// ```no_run
+    /// # struct Server; impl Server { async fn stop(&self) {} }
+    /// # async fn shut_down(gaia: gaia_actors::Gaia, server: Server) -> Result<(), gaia_actors::Error> {
+    /// gaia.drain().await?;
+    /// server.stop().await;
+    /// gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if the actors are gone.
+    pub async fn drain(&self) -> Result<(), Error> {
+        self.0.draining.store(true, Ordering::SeqCst);
+        for machine in self.0.machines.all() {
+            machine.drain().await?;
+        }
+        if let Some(jobs) = self.0.runner.get() {
+            jobs.drain();
+        }
+        Ok(())
     }
 
     /// Cuts a stop that is under way short: what still runs is told to end now.
@@ -79,12 +122,18 @@ impl Gaia {
     }
 
     async fn stop_machines(&self, grace: Duration) -> Result<StopReport, Error> {
+        let began = Instant::now();
         let machines = self.0.machines.all();
         let before = count(&machines).await?;
         self.stop_work(&machines, grace).await;
-        if tokio::time::timeout(FLUSH, self.drained(&machines)).await.is_err() {
+        let cancel_grace = machines.iter().map(Machine::cancel_grace).max().unwrap_or_default();
+        let all = [cancel_grace, BLOCKED, FLUSH]
+            .into_iter()
+            .fold(grace, Duration::saturating_add);
+        let flush = all.saturating_sub(began.elapsed()).clamp(FLUSH, LONGEST_FLUSH);
+        if tokio::time::timeout(flush, self.drained(&machines)).await.is_err() {
             log::error!(
-                "some outcomes could not be written in {FLUSH:?}; their tasks will be taken over and run again"
+                "some outcomes could not be written in {flush:?}; their tasks will be taken over and run again"
             );
         }
         let after = count(&machines).await?;
@@ -107,9 +156,12 @@ impl Gaia {
         if let Some(pruner) = &self.0.pruner {
             pruner.send(StopPruning).await?;
         }
-        if let Err(error) = self.0.store.retire_node(&self.0.node_id).await {
-            log::warn!("this node's row could not be removed, others will find it dead: {error}");
-        }
+        let reason = match tokio::time::timeout(LEAVE, self.0.store.retire_node(&self.0.node_id)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the database has not answered in {LEAVE:?}"),
+        };
+        log::warn!("this node's row could not be removed, others will find it dead: {reason}");
         Ok(())
     }
 }

@@ -178,13 +178,13 @@ pub(super) use adding;
 
 impl NewTaskRow {
     /// The row of a task that has passed its check.
-    pub(crate) fn new(theme: &Arc<str>, task: NewTask, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(theme: &Arc<str>, mut task: NewTask, now: DateTime<Utc>) -> Self {
         let as_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self {
             system_name: Arc::clone(theme),
+            task_name: task.take_name(),
             service_name: task.service,
             method_name: task.method,
-            task_name: task.name,
             arg: task.arg.unwrap_or_default(),
             max_retry_time: i32::try_from(task.max_retry).unwrap_or(i32::MAX),
             create_time: now.naive_utc(),

@@ -266,7 +266,7 @@ impl Store {
         Ok(requested > 0)
     }
 
-    /// Queues a finished task again, its counters at zero.
+    /// Queues a finished task again, or one that another framework left as Running without a node; its counters at zero.
     pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
         let now = self.clock().now().naive_utc();
         // A status that we do not know counts as Failed: whatever is not forbidden is allowed.
@@ -284,7 +284,10 @@ impl Store {
                 .filter(
                     asynctasks::task_status
                         .is_null()
-                        .or(asynctasks::task_status.ne_all(&forbidden)),
+                        .or(asynctasks::task_status.ne_all(&forbidden))
+                        .or(asynctasks::task_status
+                            .eq("Running")
+                            .and(asynctasks::lease_owner.is_null())),
                 )
                 .set((
                     asynctasks::task_status.eq(TaskStatus::Wait.as_str()),

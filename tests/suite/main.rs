@@ -10,6 +10,8 @@ mod execution;
 mod history;
 mod jobs;
 mod layers;
+mod lifetimes;
+mod limits;
 mod missing_handlers;
 mod nodes;
 mod odd_values;

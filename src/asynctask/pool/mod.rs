@@ -165,12 +165,7 @@ impl WorkerPool {
     }
 
     fn look_after(&mut self, ctx: &Context<Self>) {
-        if self.threads.replace_stalled() {
-            log::error!(
-                "theme {}: a worker thread was blocked for 2 s and is replaced; handlers that block belong into `blocking_fn`",
-                self.theme.name
-            );
-        }
+        self.threads.replace_stalled();
         let unwell: Vec<u64> = self
             .workers
             .iter()

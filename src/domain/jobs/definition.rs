@@ -80,7 +80,7 @@ impl NewJob {
     /// Checks everything, and names every fault.
     pub(crate) fn define(&self, rules: &JobRules) -> Result<Definition, InvalidInput> {
         let mut faults = Faults::default();
-        faults.name("job_name", &self.job_name, MAX_NAME_CHARS);
+        faults.label("job_name", &self.job_name, MAX_NAME_CHARS);
         let schedule = faults.take(self.schedule(rules));
         let target = self.target(&mut faults);
         let timeout = seconds(&mut faults, "timeout", self.timeout, 1);

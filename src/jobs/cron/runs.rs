@@ -110,10 +110,8 @@ impl CronActor {
 
     /// Ends runs whose threads do not, and moves what has not begun from threads that are blocked.
     pub(super) fn look_after_runs(&mut self) {
-        if !self.running.is_empty() && self.threads.replace_stalled() {
-            log::error!(
-                "jobs: a worker thread was blocked for 2 s and is replaced; handlers that block belong into `blocking_fn`"
-            );
+        if !self.running.is_empty() {
+            self.threads.replace_stalled();
         }
         for running in self.running.values_mut() {
             let Running::On(run, thread) = running else { continue };

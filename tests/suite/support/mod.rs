@@ -201,6 +201,11 @@ impl NodeProcess {
         self.0.try_wait().expect("is ours").is_none()
     }
 
+    /// The code with which it has ended by itself; `None` while it runs.
+    pub fn code(&mut self) -> Option<i32> {
+        self.0.try_wait().expect("is ours")?.code()
+    }
+
     /// SIGTERM; the code with which it ends.
     pub fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
