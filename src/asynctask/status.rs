@@ -6,7 +6,6 @@ use serde::Serialize;
 /// The state of one theme on this node, put together from its actors' own counters.
 ///
 /// Counters begin at 0 when the scheduler starts.
-#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SchedulerStatus {

@@ -76,7 +76,7 @@ impl Tally {
     }
 
     /// How many tasks a warning must tell of, if one is due.
-    fn to_say(&mut self, now: Instant) -> Option<u64> {
+    fn take_unsaid(&mut self, now: Instant) -> Option<u64> {
         let is_early = self
             .warned
             .is_some_and(|warned| now.saturating_duration_since(warned) < WARN_EVERY);
@@ -101,7 +101,10 @@ impl Unserved {
             true => 0,
             false => task.token.saturating_sub(1).saturating_sub(task.retry_time.into()),
         };
-        let delay = PAUSE.delay(u32::try_from(rounds).unwrap_or(0), fastrand::f64() * 2.0 - 1.0);
+        let delay = PAUSE.delay(
+            u32::try_from(rounds.max(0)).unwrap_or(u32::MAX),
+            fastrand::f64() * 2.0 - 1.0,
+        );
         // Whole milliseconds: what every database gives back as it was written.
         let until = (now + delay).trunc_subsecs(3);
         let name = state.count(name, now);
@@ -111,7 +114,7 @@ impl Unserved {
 
     /// Warns of what was put back, at most once a minute for each method.
     pub(super) fn warn(&self, theme: &str, registry: &Registry) {
-        for (what, count) in self.to_say(Instant::now()) {
+        for (what, count) in self.what_to_say(Instant::now()) {
             let registered = listed(&registry.served());
             match what {
                 Some(name) => {
@@ -134,11 +137,11 @@ impl Unserved {
     }
 
     /// What to warn of now, `None` standing for the methods that are not told apart.
-    fn to_say(&self, now: Instant) -> Vec<(Option<Arc<MethodName>>, u64)> {
+    fn what_to_say(&self, now: Instant) -> Vec<(Option<Arc<MethodName>>, u64)> {
         let mut state = self.state();
-        let others = state.others.to_say(now).map(|count| (None, count));
+        let others = state.others.take_unsaid(now).map(|count| (None, count));
         let methods = state.methods.iter_mut();
-        let named = methods.filter_map(|(name, tally)| Some((Some(Arc::clone(name)), tally.to_say(now)?)));
+        let named = methods.filter_map(|(name, tally)| Some((Some(Arc::clone(name)), tally.take_unsaid(now)?)));
         named.chain(others).collect()
     }
 
@@ -318,7 +321,7 @@ mod tests {
         let unserved = Unserved::default();
         let began = Instant::now();
         let said = |after: u64| -> Vec<_> {
-            let said = unserved.to_say(began + Duration::from_secs(after)).into_iter();
+            let said = unserved.what_to_say(began + Duration::from_secs(after)).into_iter();
             said.map(|(name, count)| (name.map(|name| name.method.clone()), count))
                 .collect()
         };
@@ -340,7 +343,7 @@ mod tests {
             wait(&unserved, &task(id, &format!("m{id}"), 1));
         }
         assert_eq!(unserved.list(|_| false).len(), MAX_METHODS);
-        let said = unserved.to_say(Instant::now());
+        let said = unserved.what_to_say(Instant::now());
         assert_eq!(said.len(), MAX_METHODS + 1);
         assert_eq!(
             said.last().map(|(name, count)| (name.is_none(), *count)),

@@ -139,10 +139,18 @@ mod tests {
             heartbeat: None,
             ..row("a", 1, now)
         };
-        assert!(watch.dead(&[unreadable.clone()], "me", now, start).is_empty());
+        assert!(
+            watch
+                .dead(std::slice::from_ref(&unreadable), "me", now, start)
+                .is_empty()
+        );
         let later = start + Duration::from_secs(9);
         assert!(watch.dead(&[row("a", 2, now)], "me", now, later).is_empty());
-        assert!(watch.dead(&[unreadable.clone()], "me", now, later).is_empty());
+        assert!(
+            watch
+                .dead(std::slice::from_ref(&unreadable), "me", now, later)
+                .is_empty()
+        );
         let later = later + Duration::from_secs(10);
         assert_eq!(watch.dead(&[unreadable], "me", now, later), [("a".to_owned(), None)]);
     }

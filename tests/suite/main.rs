@@ -4,6 +4,7 @@
 
 mod adding;
 mod adoption;
+mod blocked_threads;
 mod claimed_at_once;
 mod clustering;
 mod execution;

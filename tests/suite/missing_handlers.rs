@@ -38,7 +38,7 @@ async fn waiting(demo: &Scheduler, id: i64) -> Task {
     .await
 }
 
-async fn has_failed_nowhere(database: &Database) {
+fn has_failed_nowhere(database: &Database) {
     let unsound = "SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Failed' OR retry_time > 0";
     assert_eq!(database.number(unsound), 0);
     let records = "SELECT COUNT(*) FROM asynctask_exec_row WHERE task_status <> 'Success'";
@@ -67,7 +67,7 @@ async fn what_one_process_lacks_the_other_runs() {
         (counts[&TaskStatus::Success] == TASKS).then_some(())
     })
     .await;
-    has_failed_nowhere(&database).await;
+    has_failed_nowhere(&database);
     assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), TASKS);
     assert_eq!(old.stop(), Some(0));
     gaia.stop().await.expect("stops");
@@ -95,7 +95,7 @@ async fn what_nobody_serves_waits_is_listed_and_does_not_disturb() {
     }
     let claims = format!("SELECT lease_token FROM asynctasks WHERE id = {id}");
     assert_eq!(gaia.database.number(&claims), 4);
-    has_failed_nowhere(&gaia.database).await;
+    has_failed_nowhere(&gaia.database);
     // People can still call it off.
     demo.cancel_task(id).await.expect("waits");
 }
@@ -122,7 +122,7 @@ async fn a_method_that_is_registered_later_is_served_at_once() {
     // One that somebody has scheduled keeps its time.
     let scheduled = demo.get_task_detail(snoozer).await.expect("is there");
     assert_eq!(scheduled.status, TaskStatus::Wait);
-    has_failed_nowhere(&gaia.database).await;
+    has_failed_nowhere(&gaia.database);
 
     // One that is taken away is missing from then on, and comes back with its handler.
     assert!(gaia.registry().unregister("Demo", "Walk").await.expect("alive"));
@@ -196,7 +196,7 @@ async fn a_handler_that_goes_under_way_costs_no_attempt() {
     asked.let_pass(1);
     put_back(&demo, "Walk", 1).await;
     assert_eq!(waiting(&demo, id).await.retry_time, 0);
-    has_failed_nowhere(&gaia.database).await;
+    has_failed_nowhere(&gaia.database);
     asked.let_pass(1);
     gate.let_pass(1);
     gaia.registry()

@@ -1,0 +1,97 @@
+//! What is said of a handler that blocks its thread.
+
+use std::sync::{Mutex, Once, mpsc};
+
+use gaia_actors::{Endpoint, async_fn, prelude::*};
+use serde_json::Value;
+
+use crate::support::{Database, PATIENCE, THEME, eventually, options};
+
+/// The errors that this process has logged.
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Error
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LINES.lock().expect("is sound").push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn listen() {
+    static LISTENS: Once = Once::new();
+    LISTENS.call_once(|| {
+        log::set_logger(&Lines).expect("no other logger is set");
+        log::set_max_level(log::LevelFilter::Error);
+    });
+}
+
+/// The first line that says so of a blocked thread.
+async fn said(part: &str) -> String {
+    eventually("the line", async || {
+        let lines = LINES.lock().expect("is sound");
+        let found = lines
+            .iter()
+            .find(|line| line.contains("has been blocked") && line.contains(part));
+        found.cloned()
+    })
+    .await
+}
+
+/// A handler that blocks its thread until the sender is dropped.
+fn blocking() -> (mpsc::Sender<()>, Endpoint) {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let handler = async_fn(async move |_, _: Value| {
+        let _ = wait.lock().map(|wait| wait.recv());
+        Ok(())
+    });
+    (go, handler)
+}
+
+#[actix_rt::test]
+async fn the_method_that_blocks_a_thread_is_named_and_no_theme_that_is_innocent() {
+    listen();
+    let database = Database::fresh();
+    let (of_task, task_blocks) = blocking();
+    let (of_job, job_blocks) = blocking();
+    let gaia = database
+        .builder()
+        .arbiters(1)
+        .handler("Guilty", "OfTask", task_blocks)
+        .handler("Guilty", "OfJob", job_blocks)
+        .scheduler(SchedulerOptions::new("an-innocent-theme"))
+        .scheduler(options())
+        .jobs(JobsOptions::default())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let id = demo
+        .add_task(NewTask::new("Guilty", "OfTask"))
+        .await
+        .expect("is added")
+        .id;
+    let line = said("Guilty.OfTask").await;
+    assert!(line.contains(&format!("task {id} (theme demo, log_id=")), "{line}");
+    assert!(line.contains("blocking_fn"), "{line}");
+
+    let job = NewJob::cron_job("blocks", "@yearly", "Guilty", "OfJob");
+    let job = gaia.jobs().add_job(job).await.expect("is added");
+    gaia.jobs().execute_job_immediately(job).await.expect("runs");
+    let line = said("Guilty.OfJob").await;
+    assert!(line.contains(&format!("job {job} (blocks, run ")), "{line}");
+    let blamed = |line: &String| line.contains("an-innocent-theme") && line.contains("blocked");
+    assert!(!LINES.lock().expect("is sound").iter().any(blamed));
+    drop((of_task, of_job));
+    demo.wait_for(id, PATIENCE).await.expect("ends");
+    gaia.stop().await.expect("stops");
+}
