@@ -73,7 +73,7 @@ async fn a_running_task_without_a_node_can_be_queued_again() {
             "UPDATE asynctasks SET task_status = 'Running', retry_time = 2, lease_owner = {owner} WHERE id = {id}"
         ));
     };
-    set("'somebody'");
+    set(&format!("'{}'", client.node_id()));
     let text = refusal(demo.retry_task(id).await);
     assert!(text.contains("it is Running"), "{text}");
     set("NULL");
