@@ -69,7 +69,7 @@ async fn every_fault_of_a_bad_task_is_named_and_nothing_is_stored() {
     for fault in [
         "service is empty",
         "method has 256 characters, at most 255 fit its column",
-        "task name holds a NUL",
+        "task name holds the control character U+0000",
         "unique key is empty",
         "the arguments are not JSON",
         "max_retry is -1",
