@@ -26,6 +26,7 @@ mod jobs;
 mod lease;
 mod node;
 mod registry;
+mod repeats;
 mod runtime;
 mod schedule;
 pub mod store;

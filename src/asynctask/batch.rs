@@ -9,25 +9,28 @@ use super::{
     run::Run,
 };
 use crate::{
-    domain::{Failure, Next, Outcome, RetryPolicy, TEXT_LIMIT, next, truncated},
-    store::{Begin, Finish, Writes},
+    domain::{Divisible, Failure, Form, Next, Outcome, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
+    store::{Begin, Finish, Progress, Writes},
 };
 
 /// Kept until the database has taken it. The lists have the order of those in `writes`.
 pub(super) struct Batch {
-    pub(super) begins: Vec<oneshot::Sender<bool>>,
+    pub(super) begins: Vec<oneshot::Sender<Begun>>,
     pub(super) ends: Vec<End>,
     pub(super) writes: Arc<Writes>,
-    /// It was refused while another batch was taken: something in it may never be taken.
+    /// It could not be written while another batch was taken: something in it may be the reason.
     pub(super) suspect: bool,
 }
+
+/// Whether the run still held its task when its beginning was noted; or why the database does not note that.
+pub(super) type Begun = Result<bool, String>;
 
 /// What is needed of an end once it is written.
 pub(super) struct End {
     pub(super) run: Arc<Run>,
     pub(super) kind: Kind,
     pub(super) written: Option<oneshot::Sender<()>>,
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What kind of end it was, for the counters.
@@ -62,20 +65,59 @@ impl Batch {
         }
     }
 
-    /// Two halves, if it has more than one begin or end.
-    pub(super) fn split(mut self) -> Result<(Self, Self), Self> {
-        if self.begins.len() + self.ends.len() < 2 {
+    /// What to write of it in this form, since the database refused the whole for this reason.
+    pub(super) fn in_form(&self, form: Form, reason: &str) -> Arc<Writes> {
+        if form == Form::Whole {
+            return Arc::clone(&self.writes);
+        }
+        let Writes {
+            begins,
+            finishes,
+            progress,
+        } = &*self.writes;
+        Arc::new(Writes {
+            begins: begins.clone(),
+            finishes: finishes.iter().map(|finish| finish.in_form(form, reason)).collect(),
+            progress: progress.iter().map(|report| report.in_form(form)).collect(),
+        })
+    }
+
+    /// Nobody waits for it any more: not the worker that wants to call its post-handler, and no other run.
+    pub(super) fn keep_nobody_waiting(&mut self) {
+        for end in &mut self.ends {
+            (end.written, end.permit) = (None, None);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.begins.len() + self.ends.len() + self.writes.progress.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+}
+
+impl Divisible for Batch {
+    fn split(mut self) -> Result<(Self, Self), Self> {
+        if self.count() < 2 {
             return Err(self);
         }
         let mut writes = Arc::unwrap_or_clone(self.writes);
-        let (begins, ends) = (self.begins.len() / 2, self.ends.len().div_ceil(2));
+        let runs = self.begins.len() + self.ends.len();
+        // Progress goes apart from the rest: nobody waits for it.
+        let (begins, ends, progress) = match (runs, writes.progress.len()) {
+            (0, reports) => (0, 0, reports / 2),
+            (_, 0) => (self.begins.len() / 2, self.ends.len().div_ceil(2), 0),
+            _ => (self.begins.len(), self.ends.len(), 0),
+        };
         let rest = Self {
             begins: self.begins.split_off(begins),
             ends: self.ends.split_off(ends),
             writes: Arc::new(Writes {
                 begins: writes.begins.split_off(begins),
                 finishes: writes.finishes.split_off(ends),
-                progress: Vec::new(),
+                progress: writes.progress.split_off(progress),
             }),
             suspect: self.suspect,
         };
@@ -83,8 +125,21 @@ impl Batch {
         Ok((self, rest))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.begins.is_empty() && self.ends.is_empty() && self.writes.progress.is_empty()
+    /// A beginning has no text that could be plainer.
+    fn plainer(&self, form: Form) -> Option<Form> {
+        let end = self.writes.finishes.first().map(|finish| form.plainer(finish.texts()));
+        let note = |report: &Progress| {
+            let note = Texts {
+                result: Some(&report.note),
+                error: None,
+            };
+            form.plainer(note).filter(|form| *form != Form::Apart)
+        };
+        end.or_else(|| self.writes.progress.first().map(note)).flatten()
+    }
+
+    fn outcomes(&self) -> usize {
+        self.ends.len()
     }
 }
 
@@ -120,7 +175,7 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
         run,
         kind,
         written: ended.written,
-        _permit: ended.permit,
+        permit: ended.permit,
     };
     (end, finish)
 }

@@ -62,6 +62,17 @@ pub(crate) struct Machine {
     _claim: Arc<ThemeClaim>,
 }
 
+/// What a theme's recorder has to say when the process stops.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recorded {
+    /// Claimed tasks that were handed back so far.
+    pub(crate) handed_back: u64,
+    /// Outcomes that are not written.
+    pub(crate) unwritten: usize,
+    /// Outcomes that the database refuses in every form.
+    pub(crate) refused: usize,
+}
+
 impl Machine {
     /// Starts recorder, pool and scanner on the control thread; the workers are spread over the others.
     pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
@@ -237,10 +248,14 @@ impl Machine {
         let _ = self.recorder.send(Drained).await;
     }
 
-    /// How many claimed tasks were handed back so far, and how many outcomes are not written.
-    pub(crate) async fn handed_back_and_unwritten(&self) -> Result<(u64, usize), Error> {
+    /// What of the outcomes is of interest to a stop.
+    pub(crate) async fn recorded(&self) -> Result<Recorded, Error> {
         let recorder = self.recorder.send(GetRecorderSnapshot).await?;
-        Ok((recorder.handed_back, recorder.unwritten))
+        Ok(Recorded {
+            handed_back: recorder.handed_back,
+            unwritten: recorder.unwritten,
+            refused: recorder.refused,
+        })
     }
 
     pub(crate) async fn status(&self) -> Result<SchedulerStatus, Error> {
@@ -271,6 +286,7 @@ impl Machine {
             replaced_workers: pool.replaced,
             queue_depth: pool.queued,
             unwritten: recorder.unwritten,
+            refused: recorder.refused,
             database_errors: scanner.database_errors + recorder.database_errors,
             rescued: self.rescued.load(Ordering::Relaxed),
             unserved: self.theme.list_unserved(),

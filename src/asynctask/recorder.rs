@@ -3,7 +3,11 @@
 //! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single
 //! outcome is written at once, and under load one commit serves hundreds. What comes in faster than one flush can write it
 //! goes by a second one beside it; on SQLite the two may share a commit. While the database is away the batch is kept and
-//! tried again; the backlog is bounded by the theme's permits, so in the end the workers wait.
+//! tried again; the backlog is bounded by the theme's permits, so in the end the workers wait. What the database refuses goes
+//! its own way ([`refusals`]), and no other outcome waits for it.
+
+mod lines;
+mod refusals;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -14,15 +18,16 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    batch::{Batch, Kind},
+    batch::{Batch, Begun, Kind},
     completion::Completions,
     run::Run,
     wake::Wake,
 };
 use crate::{
     backoff::Backoff,
-    domain::{Failure, Outcome, RetryPolicy, TaskStatus},
-    store::{Finish, Finished, Store, StoreError, Written},
+    domain::{Divisible, Failure, Outcome, Refused, RetryPolicy, TaskStatus},
+    repeats::Repeats,
+    store::{Finished, Store, StoreError, Writes, Written},
 };
 
 /// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
@@ -44,15 +49,23 @@ pub(super) struct RecorderActor {
     pending: VecDeque<Ended>,
     begins: Vec<Begins>,
     progress: Vec<Arc<Run>>,
-    /// Batches that the database did not take yet.
-    refused: VecDeque<Batch>,
+    /// Batches that could not be written yet: the database was away.
+    kept: VecDeque<Batch>,
     turn_of_others: bool,
+    /// What the database has refused.
+    refused: Refused<Batch>,
+    /// A piece of that is being tried.
+    tries_refused: bool,
     flushes: usize,
+    /// Ends in the writes under way.
+    in_flight: usize,
     /// One of the flushes under way writes progress. Another one beside it might overtake it.
     writes_progress: bool,
-    /// After a refusal nothing is tried for a while.
+    /// After a failure nothing is tried for a while.
     waits: bool,
     backoff: Backoff,
+    /// Errors of the database that are said.
+    outage: Repeats<()>,
     drained: Vec<oneshot::Sender<()>>,
     counts: RecorderSnapshot,
 }
@@ -62,8 +75,8 @@ pub(super) struct RecorderActor {
 #[rtype(result = "()")]
 pub(super) struct Begins {
     pub(super) run: Arc<Run>,
-    /// Told when that is in the database, and whether the run still held its task.
-    pub(super) written: oneshot::Sender<bool>,
+    /// Told when that is in the database, or is refused for good.
+    pub(super) written: oneshot::Sender<Begun>,
 }
 
 /// A run came to its end.
@@ -110,6 +123,7 @@ pub(super) struct RecorderSnapshot {
     pub(super) stale: u64,
     pub(super) database_errors: u64,
     pub(super) unwritten: usize,
+    pub(super) refused: usize,
 }
 
 impl RecorderActor {
@@ -129,12 +143,16 @@ impl RecorderActor {
             pending: VecDeque::new(),
             begins: Vec::new(),
             progress: Vec::new(),
-            refused: VecDeque::new(),
+            kept: VecDeque::new(),
             turn_of_others: false,
+            refused: Refused::new(),
+            tries_refused: false,
             flushes: 0,
+            in_flight: 0,
             writes_progress: false,
             waits: false,
             backoff: Backoff::default(),
+            outage: Repeats::default(),
             drained: Vec::new(),
             counts: RecorderSnapshot::default(),
         }
@@ -144,21 +162,27 @@ impl RecorderActor {
         if self.waits {
             return;
         }
-        let batch = match self.flushes {
-            0 => self.take_batch(),
-            flushes if flushes < FLUSHES && self.pending.len() >= BESIDE && self.refused.is_empty() => {
-                self.next_batch()
-            }
-            _ => return,
-        };
-        let Some(batch) = batch else {
+        if let Some(batch) = self.take_batch() {
+            self.write(batch, ctx);
+        }
+        self.try_refused(ctx);
+        if self.is_idle() {
             for drained in self.drained.drain(..) {
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 let _ = drained.send(());
             }
-            return;
-        };
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_writing = self.flushes > 0 || self.tries_refused;
+        let waits = !self.pending.is_empty() || !self.begins.is_empty() || !self.kept.is_empty();
+        !is_writing && !waits && self.refused.is_empty()
+    }
+
+    fn write(&mut self, batch: Batch, ctx: &mut Context<Self>) {
         self.flushes += 1;
+        self.in_flight += batch.ends.len();
         self.writes_progress |= !batch.writes.progress.is_empty();
         let (store, writes) = (self.store.clone(), Arc::clone(&batch.writes));
         let write = async move { store.write(writes).await };
@@ -169,13 +193,21 @@ impl RecorderActor {
         );
     }
 
-    /// Old batches first; but after a refusal something else has its turn, so that one that is never taken holds up no
-    /// other.
     fn take_batch(&mut self) -> Option<Batch> {
+        match self.flushes {
+            0 => self.take_kept_or_next(),
+            flushes if flushes < FLUSHES && self.pending.len() >= BESIDE && self.kept.is_empty() => self.next_batch(),
+            _ => None,
+        }
+    }
+
+    /// Old batches first; but after a failure something else has its turn, so that a batch that is never taken holds up no
+    /// other.
+    fn take_kept_or_next(&mut self) -> Option<Batch> {
         if std::mem::take(&mut self.turn_of_others) {
-            self.next_batch().or_else(|| self.refused.pop_front())
+            self.next_batch().or_else(|| self.kept.pop_front())
         } else {
-            self.refused.pop_front().or_else(|| self.next_batch())
+            self.kept.pop_front().or_else(|| self.next_batch())
         }
     }
 
@@ -192,33 +224,55 @@ impl RecorderActor {
 
     fn flushed(&mut self, batch: Batch, written: Result<Written, StoreError>, ctx: &mut Context<Self>) {
         self.flushes -= 1;
+        self.in_flight -= batch.ends.len();
         if !batch.writes.progress.is_empty() {
             self.writes_progress = false;
         }
         match written {
             Ok(written) => {
-                if self.backoff.succeeded() {
-                    log::info!("theme {}: outcomes are written again", self.theme);
-                }
-                for refused in &mut self.refused {
-                    refused.suspect = true;
-                }
-                self.written(batch, written);
+                self.taken();
+                let writes = Arc::clone(&batch.writes);
+                self.written(batch, &writes, written);
                 self.flush(ctx);
             }
-            Err(error) => self.failed(batch, &error, ctx),
+            Err(error) if error.is_refusal() => self.add_refused(batch, &error, ctx),
+            Err(error) => {
+                self.put_back(batch);
+                self.hold(&error, ctx);
+            }
         }
     }
 
-    fn failed(&mut self, batch: Batch, error: &StoreError, ctx: &mut Context<Self>) {
+    /// The database takes outcomes.
+    fn taken(&mut self) {
+        self.backoff.succeeded();
+        self.refused.others_taken();
+        if let Some(failures) = self.outage.over(&()) {
+            log::info!(
+                "theme {}: outcomes are written again, after {failures} failures",
+                self.theme
+            );
+        }
+        for kept in &mut self.kept {
+            kept.suspect = true;
+        }
+    }
+
+    /// The database is away, or may be: nothing is tried for a while.
+    fn hold(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.counts.database_errors += 1;
         let wait = self.backoff.failed();
-        log::error!(
-            "theme {}: cannot write {} outcomes, will try again in {wait:.1?}: {error}",
-            self.theme,
-            batch.ends.len()
-        );
-        self.put_back(batch);
+        if let Some(said) = self.outage.say((), &error.to_string()) {
+            log::error!(
+                "theme {}: cannot write {} outcomes, will try again and again: {said}",
+                self.theme,
+                self.unwritten()
+            );
+        }
+        self.wait(wait, ctx);
+    }
+
+    fn wait(&mut self, wait: Duration, ctx: &mut Context<Self>) {
         self.waits = true;
         ctx.run_later(wait, |recorder, ctx| {
             recorder.waits = false;
@@ -226,23 +280,24 @@ impl RecorderActor {
         });
     }
 
-    /// A batch that was refused although the database takes others is halved, until what it refuses is alone.
+    /// A batch that could not be written although the database takes others is halved, until what is the reason is alone.
     fn put_back(&mut self, batch: Batch) {
         self.turn_of_others = true;
         if !batch.suspect {
-            self.refused.push_front(batch);
+            self.kept.push_front(batch);
             return;
         }
         match batch.split() {
-            Ok((half, rest)) => self.refused.extend([half, rest]),
-            Err(single) => self.refused.push_back(single),
+            Ok((half, rest)) => self.kept.extend([half, rest]),
+            Err(single) => self.kept.push_back(single),
         }
     }
 
-    fn written(&mut self, batch: Batch, written: Written) {
+    /// `writes` is what was written of the batch.
+    fn written(&mut self, batch: Batch, writes: &Writes, written: Written) {
         // A receiver that is gone has no more use for it.
         for (begin, begun) in batch.begins.into_iter().zip(written.begins) {
-            let _ = begin.send(begun);
+            let _ = begin.send(Ok(begun));
         }
         let is_end = |finished: &Finished| matches!(finished, Finished::Written(status) if status.is_finished());
         let ended = batch.ends.iter().zip(&written.finishes);
@@ -252,9 +307,9 @@ impl RecorderActor {
                 .map(|(end, _)| end.run.task.id),
         );
         let (mut requeued, mut handed_back) = (false, 0);
-        let finishes = batch.writes.finishes.iter().zip(written.finishes);
+        let finishes = writes.finishes.iter().zip(written.finishes);
         for (end, (finish, finished)) in batch.ends.into_iter().zip(finishes) {
-            log_end(&self.theme, &end.run, finish, finished);
+            lines::log_end(&self.theme, &end, finish, finished);
             match finished {
                 Finished::Written(status) => {
                     // What no handler here serves is no work for this node's scanner.
@@ -275,6 +330,11 @@ impl RecorderActor {
         if handed_back > 0 {
             self.store.announce_tasks(&self.theme, handed_back);
         }
+    }
+
+    fn unwritten(&self) -> usize {
+        let kept: usize = self.kept.iter().map(|batch| batch.ends.len()).sum();
+        self.pending.len() + kept + self.in_flight + self.refused.unwritten()
     }
 }
 
@@ -300,32 +360,6 @@ impl RecorderSnapshot {
             _ => {}
         }
     }
-}
-
-/// One line for each run, with the log id that its record has.
-fn log_end(theme: &str, run: &Run, finish: &Finish, finished: Finished) {
-    let level = match finished {
-        Finished::Written(TaskStatus::Failed) | Finished::Stale => log::Level::Warn,
-        Finished::Written(TaskStatus::Retry) => log::Level::Info,
-        Finished::Written(_) => log::Level::Debug,
-    };
-    if !log::log_enabled!(level) {
-        return;
-    }
-    let became = match finished {
-        Finished::Written(status) => status.as_str(),
-        Finished::Stale => "not written, the task is in other hands since",
-    };
-    let (id, attempt, log_id) = (finish.run.task_id, finish.attempt, &finish.run.log_id);
-    let (service, method) = (&run.task.service, &run.task.method);
-    let error = finish.next.error.as_deref().unwrap_or_default();
-    // One line of a log, not a megabyte: the record has the whole text.
-    let error = &error[..error.floor_char_boundary(300)];
-    let took = finish.duration;
-    log::log!(
-        level,
-        "theme {theme} task {id} {service}.{method} attempt {attempt} log_id={log_id}: {became} after {took:.1?} {error}"
-    );
 }
 
 impl Actor for RecorderActor {
@@ -377,9 +411,8 @@ impl Handler<GetRecorderSnapshot> for RecorderActor {
     type Result = MessageResult<GetRecorderSnapshot>;
 
     fn handle(&mut self, _: GetRecorderSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let refused: usize = self.refused.iter().map(|batch| batch.ends.len()).sum();
         MessageResult(RecorderSnapshot {
-            unwritten: self.pending.len() + refused,
+            unwritten: self.unwritten(),
             ..self.counts
         })
     }

@@ -51,8 +51,11 @@ pub struct SchedulerStatus {
     pub replaced_workers: u64,
     /// Claimed tasks that wait in memory for a worker.
     pub queue_depth: usize,
-    /// Outcomes that wait to be written.
+    /// Outcomes that wait to be written, or are being written.
     pub unwritten: usize,
+    /// Runs that have ended and whose outcomes the database refuses in every form. Their tasks stay Running without a node, say why
+    /// in `last_error`, and do not run again by themselves; the outcomes are tried again from time to time.
+    pub refused: usize,
     /// Database errors met by this theme's scanner and recorder.
     pub database_errors: u64,
     /// Tasks of this theme that this node took from dead nodes.

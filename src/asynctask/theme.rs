@@ -112,14 +112,15 @@ impl Theme {
     }
 
     /// Marks a run as begun in the database, and waits for that; false if it no longer holds its task. Only a task's last
-    /// attempt needs it: if this process dies, it must be known whether that attempt was used.
-    pub(super) async fn begin(&self, run: &Arc<Run>) -> bool {
+    /// attempt needs it: if this process dies, it must be known whether that attempt was used. An error: the database refuses
+    /// the mark for good, for this reason.
+    pub(super) async fn begin(&self, run: &Arc<Run>) -> Result<bool, String> {
         let (tell, told) = oneshot::channel();
         self.recorder.do_send(Begins {
             run: Arc::clone(run),
             written: tell,
         });
-        told.await.unwrap_or(false)
+        told.await.unwrap_or(Ok(false))
     }
 
     /// Hands an end to the recorder; waits while its backlog is full.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     arbiters::{Desk, Thread},
-    domain::{Json, Outcome},
+    domain::{Failure, Json, Outcome},
 };
 
 /// Runs one task at a time and reports to its pool when it is free again.
@@ -59,6 +59,22 @@ impl Handler<Start> for WorkerActor {
     }
 }
 
+/// Whether the run may begin. Of a task's last attempt it must be noted first.
+async fn begin(theme: &Theme, run: &Arc<Run>) -> Result<bool, String> {
+    match run.task.is_last_attempt() {
+        true => theme.begin(run).await,
+        false => Ok(true),
+    }
+}
+
+/// Without the note the task might run more often than it may, and given back it would come to this again and again.
+fn not_begun(reason: &str) -> Outcome {
+    Outcome::Failed {
+        error: format!("not run: the database refuses to note that the last attempt begins: {reason}"),
+        failure: Failure::Error,
+    }
+}
+
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
     if !run.is_ours() {
         // This process was silent for too long. Whoever has the task now has it; if nobody has, it waits again.
@@ -67,12 +83,15 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         }
         return;
     }
-    if run.task.is_last_attempt() && !theme.begin(&run).await {
-        // The task is in other hands: this run must not begin, and has nothing to write.
-        drop(run.end(Outcome::HandedBack { started: false }));
-        return;
-    }
-    let outcome = execute(&theme, &run, args).await;
+    let outcome = match begin(&theme, &run).await {
+        Ok(true) => execute(&theme, &run, args).await,
+        Ok(false) => {
+            // The task is in other hands: this run must not begin, and has nothing to write.
+            drop(run.end(Outcome::HandedBack { started: false }));
+            return;
+        }
+        Err(reason) => not_begun(&reason),
+    };
     let Some(mut ended) = run.end(outcome) else {
         // The pool has given up on this run and recorded its end.
         return;

@@ -131,8 +131,8 @@ impl Machine {
         let _ = self.recorder.send(Drained).await;
     }
 
-    /// How many ends are not written.
-    pub(crate) async fn unwritten(&self) -> Result<usize, Error> {
+    /// How many ends are not written, and how many the database refuses in every form.
+    pub(crate) async fn unwritten_and_refused(&self) -> Result<(usize, usize), Error> {
         Ok(self.recorder.send(CountUnwritten).await?)
     }
 

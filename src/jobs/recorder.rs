@@ -1,17 +1,25 @@
 //! The actor that writes how runs ended, many at a time.
 //!
 //! As with tasks: a flush takes everything that came in while the previous one ran. While the database is away the ends are
-//! kept; they are bounded, since a run keeps its place among the running ones until its end is written.
+//! kept; they are bounded, since a run keeps its place among the running ones until its end is written. What the database
+//! refuses goes its own way ([`refusals`]), and no other end waits for it.
+
+mod lines;
+mod refusals;
 
 use std::{collections::VecDeque, time::Duration};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WeakAddr, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WeakAddr, WrapFuture,
+};
 use tokio::sync::oneshot;
 
+use self::{lines::Lines, refusals::Ends};
 use super::cron::{CronActor, Written};
 use crate::{
     backoff::Backoff,
-    domain::RunFlag,
+    domain::{Refused, RunFlag},
+    repeats::Repeats,
     store::{self, RunEnd, Store, StoreError},
 };
 
@@ -29,9 +37,21 @@ pub(super) struct JobRecorder {
     /// Jobs that somebody had locked when their runs ended.
     unsettled: Vec<i64>,
     busy: bool,
-    /// How many are tried at once: halved by each refusal, so that one that is never taken ends up alone.
+    /// Nothing is tried for a while.
+    waits: bool,
+    /// How many are tried at once: halved by each failure.
     batch: usize,
+    /// Ends in the writes under way.
+    in_flight: usize,
+    /// What the database has refused.
+    refused: Refused<Ends>,
+    /// A piece of that is being tried.
+    tries_refused: bool,
+    /// Ends that are taken in no form.
+    stubborn: usize,
     backoff: Backoff,
+    outage: Repeats<()>,
+    lines: Lines,
     drained: Vec<oneshot::Sender<()>>,
 }
 
@@ -48,9 +68,9 @@ pub(super) struct Ended {
 #[rtype(result = "()")]
 pub(super) struct Drained;
 
-/// How many ends are not written.
+/// How many ends are not written, and how many the database refuses in every form.
 #[derive(Message)]
-#[rtype(result = "usize")]
+#[rtype(result = "(usize, usize)")]
 pub(super) struct CountUnwritten;
 
 impl JobRecorder {
@@ -61,85 +81,122 @@ impl JobRecorder {
             pending: VecDeque::new(),
             unsettled: Vec::new(),
             busy: false,
+            waits: false,
             batch: BATCH,
+            in_flight: 0,
+            refused: Refused::new(),
+            tries_refused: false,
+            stubborn: 0,
             backoff: Backoff::default(),
+            outage: Repeats::default(),
+            lines: Lines::default(),
             drained: Vec::new(),
         }
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if self.busy {
+        if self.waits {
             return;
         }
-        if self.pending.is_empty() && self.unsettled.is_empty() {
+        if !self.busy && !(self.pending.is_empty() && self.unsettled.is_empty()) {
+            self.write_next(ctx);
+        }
+        self.try_refused(ctx);
+        if !self.busy && !self.tries_refused && self.refused.is_empty() {
             for drained in self.drained.drain(..) {
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 let _ = drained.send(());
             }
-            return;
         }
+    }
+
+    fn write_next(&mut self, ctx: &mut Context<Self>) {
         self.busy = true;
         let count = self.pending.len().min(self.batch);
-        let ends: Vec<RunEnd> = self.pending.iter().take(count).map(|ended| ended.end.clone()).collect();
-        let (store, unsettled) = (self.store.clone(), self.unsettled.clone());
-        let write = async move { store.end_runs(ends, unsettled).await };
+        let ends = Ends {
+            ends: self.pending.drain(..count).collect(),
+            jobs: std::mem::take(&mut self.unsettled),
+        };
+        self.in_flight += count;
+        let (store, written, jobs) = (self.store.clone(), ends.run_ends(), ends.jobs.clone());
+        let write = async move { store.end_runs(written, jobs).await };
         ctx.spawn(
             write
                 .into_actor(self)
-                .map(move |written, recorder, ctx| recorder.flushed(count, written, ctx)),
+                .map(move |written, recorder, ctx| recorder.flushed(ends, written, ctx)),
         );
     }
 
-    fn flushed(&mut self, count: usize, written: Result<store::Ended, StoreError>, ctx: &mut Context<Self>) {
+    fn flushed(&mut self, ends: Ends, written: Result<store::Ended, StoreError>, ctx: &mut Context<Self>) {
+        self.busy = false;
+        self.in_flight -= ends.ends.len();
         match written {
             Ok(written) => {
-                self.unsettled = written.unsettled;
                 self.batch = (self.batch * 2).min(BATCH);
-                if self.backoff.succeeded() {
-                    log::info!("jobs: ends of runs are written again");
-                }
-                let ends: Vec<Ended> = self.pending.drain(..count).collect();
-                self.tell(ends, &written.runs);
+                self.taken();
+                self.unsettled.extend(written.unsettled);
+                self.tell(ends.ends, &written.runs);
                 self.go_on(ctx);
             }
-            Err(error) => self.failed(count, &error, ctx),
+            Err(error) if error.is_refusal() => self.add_refused(ends, &error, ctx),
+            Err(error) => {
+                // Others go first next time.
+                self.batch = (ends.ends.len() / 2).max(1);
+                self.pending.extend(ends.ends);
+                self.unsettled.extend(ends.jobs);
+                self.hold(&error, ctx);
+            }
+        }
+    }
+
+    /// The database takes ends.
+    fn taken(&mut self) {
+        self.backoff.succeeded();
+        self.refused.others_taken();
+        if let Some(failures) = self.outage.over(&()) {
+            log::info!("jobs: ends of runs are written again, after {failures} failures");
         }
     }
 
     /// Jobs that others have locked are looked at again soon, or with the next ends.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         if self.pending.is_empty() && !self.unsettled.is_empty() {
-            ctx.run_later(LOCKED, |recorder, ctx| {
-                recorder.busy = false;
-                recorder.flush(ctx);
-            });
+            self.wait(LOCKED, ctx);
         } else {
-            self.busy = false;
             self.flush(ctx);
         }
     }
 
-    /// Keeps `busy` until the wait is over, so that nothing is tried before.
-    fn failed(&mut self, count: usize, error: &StoreError, ctx: &mut Context<Self>) {
+    /// The database is away, or may be: nothing is tried for a while.
+    fn hold(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        if let Some(said) = self.outage.say((), &error.to_string()) {
+            let count = self.unwritten();
+            log::error!("jobs: cannot write {count} ends of runs, will try again and again: {said}");
+        }
+        self.count_error();
         let wait = self.backoff.failed();
-        log::error!("jobs: cannot write {count} ends of runs, will try again in {wait:.1?}: {error}");
-        self.batch = (count / 2).max(1);
-        // Others go first next time.
-        self.pending.rotate_left(count);
+        self.wait(wait, ctx);
+    }
+
+    fn count_error(&self) {
         if let Some(cron) = self.cron.upgrade() {
             cron.do_send(Written::failed());
         }
+    }
+
+    fn wait(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        self.waits = true;
         ctx.run_later(wait, |recorder, ctx| {
-            recorder.busy = false;
+            recorder.waits = false;
             recorder.flush(ctx);
         });
     }
 
-    fn tell(&self, ends: Vec<Ended>, written: &[i64]) {
+    fn tell(&mut self, ends: Vec<Ended>, written: &[i64]) {
         let mut told = Written::default();
         for Ended { end, timed_out } in ends {
             let stale = !written.contains(&end.run_id);
-            log_end(&end, stale);
+            self.lines.log_end(&end, stale);
             match end.flag {
                 _ if stale => told.stale += 1,
                 RunFlag::Success => told.succeeded += 1,
@@ -155,31 +212,10 @@ impl JobRecorder {
             cron.do_send(told);
         }
     }
-}
 
-/// One line for each run, with the log id that its record has.
-fn log_end(end: &RunEnd, stale: bool) {
-    let level = match end.flag {
-        _ if stale => log::Level::Warn,
-        RunFlag::Success | RunFlag::Skipped => log::Level::Debug,
-        RunFlag::Cancelled => log::Level::Info,
-        RunFlag::Failed => log::Level::Warn,
-    };
-    let became = if stale {
-        "not written, others have ended it"
-    } else {
-        end.flag.as_str()
-    };
-    let error = end.error.as_deref().unwrap_or_default();
-    log::log!(
-        level,
-        "job {} run {} log_id={}: {became} after {} attempts: {}",
-        end.job_id,
-        end.run_id,
-        end.log_id,
-        end.attempt,
-        &error[..error.floor_char_boundary(300)]
-    );
+    fn unwritten(&self) -> usize {
+        self.pending.len() + self.in_flight + self.refused.unwritten()
+    }
 }
 
 impl Actor for JobRecorder {
@@ -209,9 +245,9 @@ impl Handler<Drained> for JobRecorder {
 }
 
 impl Handler<CountUnwritten> for JobRecorder {
-    type Result = usize;
+    type Result = MessageResult<CountUnwritten>;
 
-    fn handle(&mut self, _: CountUnwritten, _: &mut Context<Self>) -> usize {
-        self.pending.len()
+    fn handle(&mut self, _: CountUnwritten, _: &mut Context<Self>) -> Self::Result {
+        MessageResult((self.unwritten(), self.stubborn))
     }
 }

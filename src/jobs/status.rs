@@ -34,6 +34,9 @@ pub struct JobsStatus {
     pub cancelled: u64,
     /// Ends that were not written, because others had ended the run.
     pub stale: u64,
+    /// Runs that have ended and whose ends the database refuses in every form. Their records have neither a flag nor a node, and say
+    /// why in `run_err`; their jobs fire on. The ends are tried again from time to time.
+    pub refused: usize,
     /// Errors of the database.
     pub database_errors: u64,
 }

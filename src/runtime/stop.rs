@@ -31,9 +31,12 @@ const LEAVE: Duration = Duration::from_secs(2);
 pub struct StopReport {
     /// Claimed tasks that this stop gave back: not begun, or cut off after the grace period.
     pub handed_back: u64,
-    /// Outcomes of tasks, and ends of jobs' runs, that could not be written: the database was away. The tasks will run again,
-    /// the runs will be recorded as lost.
+    /// Outcomes of tasks, and ends of jobs' runs, that could not be written, or of which it is not known: the database was
+    /// away, or gave no answer in time. Those tasks run again, and those runs are recorded as lost.
     pub unwritten: usize,
+    /// Outcomes of tasks, and ends of jobs' runs, that the database refuses in every form. Those tasks stay Running without a
+    /// node and do not run again by themselves; see [`SchedulerStatus::refused`](crate::SchedulerStatus::refused).
+    pub refused: usize,
 }
 
 impl Gaia {
@@ -137,13 +140,14 @@ impl Gaia {
             );
         }
         let after = count(&machines).await?;
-        let unwritten_runs = match self.0.runner.get() {
-            Some(jobs) => jobs.unwritten().await?,
-            None => 0,
+        let (unwritten_runs, refused_runs) = match self.0.runner.get() {
+            Some(jobs) => jobs.unwritten_and_refused().await?,
+            None => (0, 0),
         };
         Ok(StopReport {
             handed_back: after.handed_back - before.handed_back,
             unwritten: after.unwritten + unwritten_runs,
+            refused: after.refused + refused_runs,
         })
     }
 
@@ -169,9 +173,10 @@ impl Gaia {
 async fn count(machines: &[Machine]) -> Result<StopReport, Error> {
     let mut report = StopReport::default();
     for machine in machines {
-        let (handed_back, unwritten) = machine.handed_back_and_unwritten().await?;
-        report.handed_back += handed_back;
-        report.unwritten += unwritten;
+        let recorded = machine.recorded().await?;
+        report.handed_back += recorded.handed_back;
+        report.unwritten += recorded.unwritten;
+        report.refused += recorded.refused;
     }
     Ok(report)
 }

@@ -101,11 +101,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database has refused what was asked, so that nothing of it is kept, and it may take a part of it.
-    pub(super) fn is_refusal(&self) -> bool {
+    /// Whether the database has refused what was asked, so that nothing of it is kept, and it may take a part of it, or another
+    /// form of it.
+    pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Duplicate(_) => true,
-            Self::Database(text) => !is_interruption(text),
+            Self::Database(text) => !is_interruption(text) && !is_trouble(text),
             _ => false,
         }
     }
@@ -183,6 +184,57 @@ pub(super) fn is_outdated(text: &str) -> bool {
     is_unknown || texts.iter().any(|first| text.starts_with(first))
 }
 
+/// The database has no room, cannot be read, or its tables or rights are not as they were: a part would fare no better, and some
+/// day all of it may be taken. There are codes for these, too, which the drivers do not pass on; so a PostgreSQL that speaks
+/// another language than English is not understood here.
+fn is_trouble(text: &str) -> bool {
+    let of_sqlite = [
+        "database is locked",
+        "database table is locked",
+        "database schema is locked",
+        "database or disk is full",
+        "database disk image is malformed",
+        "disk I/O error",
+        "unable to open database file",
+        "file is not a database",
+        "out of memory",
+        "no such table: ",
+        "no such column: ",
+    ];
+    let of_servers = [
+        "could not extend file",
+        "could not write to file",
+        "could not open file",
+        "out of shared memory",
+        "the database system is ",
+        "database is not accepting commands",
+        "permission denied for ",
+        "must be owner of ",
+        "Disk full",
+        "Got error ",
+        "Out of memory",
+        "Too many connections",
+        "WSREP has not yet prepared",
+        "Unknown column ",
+        "Unknown table ",
+    ];
+    let is_missing = |name: &str| {
+        let missing = text.strip_prefix(name).map(|rest| rest.ends_with("does not exist"));
+        missing.unwrap_or_default()
+    };
+    let of_table = text.starts_with("Table '") || text.starts_with("The table '");
+    let is_of_table = ["doesn't exist", "is full", "crashed", "read only"];
+    is_outdated(text)
+        || of_sqlite.iter().chain(&of_servers).any(|first| text.starts_with(first))
+        || ["relation ", "column ", "function ", "schema ", "type "]
+            .into_iter()
+            .any(is_missing)
+        || (of_table && is_of_table.iter().any(|end| text.contains(end)))
+        || text.contains(" has no column named ")
+        || text.contains(" command denied to user ")
+        || text.contains("No space left on device")
+}
+
 /// The servers have codes for it (40P01, 55P03; 1213, 1205, 1020), which diesel-async does not pass on.
 pub(super) fn is_conflict(text: &str) -> bool {
     let texts = [
@@ -226,15 +278,31 @@ mod tests {
         let refusals = [
             "Input/output error: Input/output error: packet too large",
             "no: terminating connection, says a trigger",
+            "the customer does not exist, says a trigger",
+            "CHECK constraint failed: poison",
+            "Incorrect string value: '\\xF0\\x9F\\x8E\\x89' for column `app`.`asynctasks`.`last_result` at row 1",
+            "Data too long for column 'last_result' at row 1",
         ];
         for text in refusals {
             assert!(of(text).is_refusal(), "{text}");
         }
-        let interruptions = [
+        let later = [
             "canceling statement due to statement timeout",
             "Query execution was interrupted",
+            "database is locked",
+            "database or disk is full",
+            "no such table: asynctask_exec_row",
+            "table asynctask_exec_row has no column named attempt",
+            "could not extend file \"base/1/2\": No space left on device",
+            "relation \"asynctask_exec_row\" does not exist",
+            "column \"attempt\" of relation \"asynctask_exec_row\" does not exist",
+            "permission denied for table asynctask_exec_row",
+            "The table 'asynctasks' is full",
+            "Table 'app.asynctask_exec_row' doesn't exist",
+            "Unknown column 'attempt' in 'INSERT INTO'",
+            "INSERT command denied to user 'app'@'localhost' for table `app`.`asynctask_exec_row`",
         ];
-        for text in interruptions {
+        for text in later {
             assert!(
                 matches!(of(text), StoreError::Database(_)) && !of(text).is_refusal(),
                 "{text}"

@@ -9,7 +9,9 @@ use super::{
     lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
-use crate::domain::{Attempt, ExecRecord, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, next};
+use crate::domain::{
+    Attempt, ExecRecord, Form, Json, NewTask, Next, Outcome, RetryPolicy, Task, TaskStatus, Texts, next,
+};
 
 /// The guide's default where a row holds none.
 const DEFAULT_MAX_RETRY: i32 = 3;
@@ -377,7 +379,7 @@ pub(crate) struct Finish {
     pub(crate) next: Next,
 }
 
-/// What the recorder writes in one transaction.
+/// What the recorder writes in one transaction. An end whose [`Next`] leaves no record has none written, whatever else.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writes {
     pub(crate) begins: Vec<Begin>,
@@ -428,6 +430,35 @@ impl Finish {
         }
     }
 
+    /// Its result and its error text.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts {
+            result: self.next.result.as_deref(),
+            error: self.next.error.as_deref(),
+        }
+    }
+
+    /// The same end in this form, since the database refused the whole for this reason.
+    pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
+        let (result, error) = self.texts().in_form(form, reason);
+        Self {
+            run: self.run.clone(),
+            next: Next {
+                result,
+                error,
+                record: self.next.record && form != Form::Apart,
+                ..self.next
+            },
+            ..*self
+        }
+    }
+
+    /// Whether the row of the task is to tell of this run: not if it is given back as if it had not been claimed.
+    #[cfg(feature = "mysql")]
+    pub(super) fn is_history(&self) -> bool {
+        self.next.record || !self.next.requeues()
+    }
+
     /// The end of the same run, if somebody has asked to cancel its task.
     pub(super) fn cancelled_instead(&self) -> Self {
         Self {
@@ -447,6 +478,21 @@ pub(crate) struct Progress {
     pub(crate) run: RunKey,
     pub(crate) percent: i32,
     pub(crate) note: String,
+}
+
+impl Progress {
+    /// The same report, its note in this form. No sentence: a note is not the place for it.
+    pub(crate) fn in_form(&self, form: Form) -> Self {
+        let note = Texts {
+            result: Some(&self.note),
+            error: None,
+        };
+        Self {
+            run: self.run.clone(),
+            note: note.in_form(form, "").0.unwrap_or_default(),
+            ..*self
+        }
+    }
 }
 
 /// A process, as it writes its own row. The times there are the database's.

@@ -20,6 +20,7 @@ mod operations;
 mod outage;
 mod pool;
 mod processes;
+mod refusals;
 mod registry;
 mod retention;
 #[cfg(feature = "sqlite")]

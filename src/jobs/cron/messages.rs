@@ -70,6 +70,8 @@ pub(in crate::jobs) struct Written {
     pub(in crate::jobs) cancelled: u64,
     pub(in crate::jobs) stale: u64,
     pub(in crate::jobs) errors: u64,
+    /// Runs whose ends are refused in every form.
+    pub(in crate::jobs) refused: Vec<i64>,
 }
 
 #[derive(Message)]
@@ -202,6 +204,11 @@ impl Handler<Written> for CronActor {
     fn handle(&mut self, written: Written, ctx: &mut Context<Self>) {
         for id in &written.runs {
             self.running.remove(id);
+            self.refused.remove(id);
+        }
+        for id in written.refused {
+            self.running.remove(&id);
+            self.refused.insert(id);
         }
         let counts = &mut self.counts;
         counts.succeeded += written.succeeded;
@@ -225,6 +232,7 @@ impl Handler<GetCronSnapshot> for CronActor {
             scheduled: self.timetable.scheduled(),
             bad: self.timetable.bad(),
             running: self.running.len(),
+            refused: self.refused.len(),
             ..self.counts.clone()
         })
     }

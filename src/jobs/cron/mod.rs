@@ -9,7 +9,11 @@ mod messages;
 mod runs;
 mod timetable;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -61,6 +65,8 @@ pub struct CronActor {
     shared: Arc<Shared>,
     timetable: Timetable,
     running: HashMap<i64, Running>,
+    /// Runs that have ended, and whose ends the database refuses in every form.
+    refused: HashSet<i64>,
     /// By job: runs that have ended and whose handlers still block their threads.
     blocking: HashMap<i64, Arc<JobRun>>,
     /// All jobs were read once.
@@ -107,6 +113,7 @@ impl CronActor {
             settings,
             shared,
             running: HashMap::new(),
+            refused: HashSet::new(),
             blocking: HashMap::new(),
             loaded: false,
             loading: false,

@@ -45,7 +45,7 @@ impl CronActor {
 
     pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
         // A claim that was made twice, since the answer to the first was lost, is one run.
-        if self.running.contains_key(&claimed.id) {
+        if self.running.contains_key(&claimed.id) || self.refused.contains(&claimed.id) {
             return;
         }
         self.counts.fired += 1;
@@ -144,6 +144,9 @@ impl CronActor {
     pub(super) fn obey(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
+            if self.refused.contains(&open.run_id) {
+                continue;
+            }
             match (self.running.get(&open.run_id), &open.cancel_reason) {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
                 (None, _) if !self.claiming && open.claimed_at.is_some_and(|at| now - at > STRAY) => {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
 
 use crate::{
-    domain::{RunFlag, RunStatus},
+    domain::{Form, RunFlag, RunStatus, Texts},
     store::{
         lenient::AnyInt,
         schema::{job_center, job_record},
@@ -31,6 +31,26 @@ pub(crate) struct RunEnd {
 }
 
 impl RunEnd {
+    /// Its result and its error text.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts {
+            result: self.result.as_deref(),
+            error: self.error.as_deref(),
+        }
+    }
+
+    /// The same end in this form, since the database refused the whole for this reason.
+    pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
+        let (result, error) = self.texts().in_form(form, reason);
+        Self {
+            node: self.node.clone(),
+            log_id: self.log_id.clone(),
+            result,
+            error,
+            ..*self
+        }
+    }
+
     fn duration_ms(&self) -> Option<i64> {
         let started_at = self.started_at?;
         Some((self.ended_at - started_at).num_milliseconds().max(0))
@@ -46,7 +66,7 @@ pub(super) struct Ending {
 }
 
 /// What was written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ended {
     /// The runs whose ends were written.
     pub(crate) runs: Vec<i64>,
@@ -60,6 +80,12 @@ impl Ending {
         jobs.extend(ends.iter().map(|end| end.job_id));
         jobs.sort_unstable();
         jobs.dedup();
+        Self { ends, jobs }
+    }
+
+    /// Of the runs alone: their jobs stay as they are until somebody looks at them.
+    pub(super) fn apart(ends: Vec<RunEnd>) -> Self {
+        let jobs = Vec::new();
         Self { ends, jobs }
     }
 

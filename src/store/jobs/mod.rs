@@ -42,7 +42,16 @@ impl Store {
     /// Writes how runs ended, all in one transaction. A run that others have ended changes nothing. These jobs, and `others`,
     /// wait again, as far as none of their runs is open.
     pub(crate) async fn end_runs(&self, ends: Vec<RunEnd>, others: Vec<i64>) -> Result<Ended, StoreError> {
-        let ending = Arc::new(Ending::new(ends, others));
+        self.end(Ending::new(ends, others)).await
+    }
+
+    /// Writes how runs ended, and leaves their jobs as they are.
+    pub(crate) async fn end_runs_apart(&self, ends: Vec<RunEnd>) -> Result<Ended, StoreError> {
+        self.end(Ending::apart(ends)).await
+    }
+
+    async fn end(&self, ending: Ending) -> Result<Ended, StoreError> {
+        let ending = Arc::new(ending);
         let end = || async { self.end_once(&ending).await };
         self.retrying(end).await
     }

@@ -227,7 +227,21 @@ impl Store {
             .filter(|id| !busy.contains(&Some(AnyInt::Is(*id))))
             .collect();
         for ids in idle.chunks(500) {
-            self.end_runs(Vec::new(), ids.to_vec()).await?;
+            match self.end_runs(Vec::new(), ids.to_vec()).await {
+                Err(error) if error.is_refusal() => self.settle_one_by_one(ids).await?,
+                settled => drop(settled?),
+            }
+        }
+        Ok(())
+    }
+
+    /// A job whose row refuses it is in the way of no other.
+    async fn settle_one_by_one(&self, ids: &[i64]) -> Result<(), StoreError> {
+        for id in ids {
+            match self.end_runs(Vec::new(), vec![*id]).await {
+                Err(error) if error.is_refusal() => log::debug!("job {id} stays as if it ran: {error}"),
+                settled => drop(settled?),
+            }
         }
         Ok(())
     }

@@ -65,14 +65,14 @@ const FINISH: &str = concat!(
     exact!(),
     " PATH '$[7]', error MEDIUMTEXT ",
     exact!(),
-    " PATH '$[8]', record INT PATH '$[9]')) i \
+    " PATH '$[8]', history INT PATH '$[9]')) i \
       STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id \
     SET t.task_status = i.status, t.retry_time = i.retries, t.run_at = i.run_at, \
-      t.last_run_time = IF(i.record, i.started, t.last_run_time), \
-      t.last_run_end_time = IF(i.record, i.ended, t.last_run_end_time), \
-      t.last_run_duration = IF(i.record, i.duration, t.last_run_duration), \
-      t.last_result = IF(i.record, i.result, t.last_result), \
-      t.last_err_msg = IF(i.record, i.error, t.last_err_msg), \
+      t.last_run_time = IF(i.history, i.started, t.last_run_time), \
+      t.last_run_end_time = IF(i.history, i.ended, t.last_run_end_time), \
+      t.last_run_duration = IF(i.history, i.duration, t.last_run_duration), \
+      t.last_result = IF(i.history, i.result, t.last_result), \
+      t.last_err_msg = IF(i.history, i.error, t.last_err_msg), \
       t.update_time = i.ended, t.finished_at = IF(i.status IN ('Wait', 'Retry'), NULL, i.ended), \
       t.lease_owner = NULL, t.cancel_requested = 0"
 );
@@ -117,7 +117,7 @@ fn end(finish: &Finish) -> impl Serialize {
         finish.duration_ms(),
         next.result.as_deref(),
         next.error.as_deref(),
-        i32::from(next.record),
+        i32::from(finish.is_history()),
     )
 }
 

@@ -59,11 +59,11 @@ const FINISH: &str = concat!(
     ),
     ", done AS ( \
       UPDATE asynctasks t SET task_status = i.status, retry_time = i.retries, run_at = i.run_at, \
-        last_run_time = CASE WHEN i.record THEN i.started ELSE t.last_run_time END, \
-        last_run_end_time = CASE WHEN i.record THEN i.ended ELSE t.last_run_end_time END, \
-        last_run_duration = CASE WHEN i.record THEN i.duration ELSE t.last_run_duration END, \
-        last_result = CASE WHEN i.record THEN i.result ELSE t.last_result END, \
-        last_err_msg = CASE WHEN i.record THEN i.error ELSE t.last_err_msg END, \
+        last_run_time = CASE WHEN i.record OR NOT i.requeues THEN i.started ELSE t.last_run_time END, \
+        last_run_end_time = CASE WHEN i.record OR NOT i.requeues THEN i.ended ELSE t.last_run_end_time END, \
+        last_run_duration = CASE WHEN i.record OR NOT i.requeues THEN i.duration ELSE t.last_run_duration END, \
+        last_result = CASE WHEN i.record OR NOT i.requeues THEN i.result ELSE t.last_result END, \
+        last_err_msg = CASE WHEN i.record OR NOT i.requeues THEN i.error ELSE t.last_err_msg END, \
         update_time = i.ended, finished_at = CASE WHEN i.requeues THEN NULL ELSE i.ended END, \
         lease_owner = NULL, cancel_requested = 0 \
       FROM held i WHERE t.id = i.id \

@@ -58,8 +58,9 @@ const END: &str = with_end!(held, "finished_at = ?9");
 
 const REQUEUE: &str = with_end!(unless_cancelled, "finished_at = NULL");
 
-/// A claim is given back as if it had not been made, at once or for later.
-const RELEASE: &str = unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL, run_at = ?7");
+/// A claim is given back as if it had not been made; at once or for later; the row's history stays.
+const RELEASE: &str =
+    unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL, retry_time = ?7, run_at = ?8");
 
 /// The records say what the tasks' rows say now. `OR FAIL`: the transaction is undone anyway if one cannot be written, and
 /// SQLite need not be able to undo this statement alone.
@@ -161,6 +162,7 @@ fn release(conn: &mut SqliteConnection, finish: &Finish, times: &mut Times) -> Q
     about!(RELEASE, &finish.run)
         .bind::<Text, _>(finish.next.status.as_str())
         .bind::<Text, _>(times.text(finish.ended_at))
+        .bind::<Integer, _>(finish.next.retry_time)
         .bind::<Nullable<Text>, _>(finish.next.run_at.map(|at| times.text(at)))
         .execute(conn)
 }

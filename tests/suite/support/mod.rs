@@ -1,6 +1,7 @@
 //! What the tests share: fresh databases, gates that tests open and close, and worker processes.
 
 mod database;
+mod refusal;
 
 use std::{
     collections::BTreeMap,
