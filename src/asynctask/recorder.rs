@@ -40,6 +40,7 @@ const FLUSHES: usize = 2;
 const BESIDE: usize = 200;
 
 /// Writes the ends of runs and the progress of running ones.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct RecorderActor {
     theme: Arc<str>,
     store: Store,

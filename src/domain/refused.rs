@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use crate::domain::plain::Texts;
 
-    impl Divisible for Vec<&'static str> {
+    impl Divisible for Words {
         fn split(mut self) -> Result<(Self, Self), Self> {
             if self.len() < 2 {
                 return Err(self);
@@ -238,13 +238,15 @@ mod tests {
         }
     }
 
+    type Words = Vec<&'static str>;
+
     /// Tries until nothing waits, on a database that refuses `bad` in these forms. Answers with what was tried, and what
     /// is stubborn.
     fn search(
-        refused: &mut Refused<Vec<&'static str>>,
-        step: Step<Vec<&'static str>>,
+        refused: &mut Refused<Words>,
+        step: Step<Words>,
         refuses: impl Fn(Form) -> bool,
-    ) -> (Vec<(usize, Form)>, Vec<Piece<Vec<&'static str>>>) {
+    ) -> (Vec<(usize, Form)>, Vec<Piece<Words>>) {
         let (mut tried, mut stubborn) = (Vec::new(), Vec::new());
         stubborn.extend(go(refused, step));
         while let Some(piece) = refused.next() {

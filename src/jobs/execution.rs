@@ -1,6 +1,6 @@
 //! One run from its first attempt to its verdict. No database, no actor.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 
@@ -21,9 +21,9 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Verdict {
         let Some(retries) = run.retries_so_far() else {
             return verdict;
         };
-        log_retry(run, &verdict);
         run.rest();
         let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
+        log_retry(run, ctx.attempt(), &verdict, delay);
         let rested = pin!(run.shared.clock.sleep(delay));
         let told = pin!(run.told());
         if let Either::Right((why, _)) = select(rested, told).await {
@@ -116,24 +116,25 @@ impl Verdict {
 impl JobRun {
     /// The reading of the clock at which a handler that was told to stop is dropped. A request cannot be told anything: it is
     /// dropped at once.
-    fn end_of_grace(&self) -> std::time::Duration {
+    fn end_of_grace(&self) -> Duration {
         match self.orders.target {
             Target::Service { .. } => self.told_at().saturating_add(self.shared.cancel_grace),
-            Target::Hook(_) => std::time::Duration::ZERO,
+            Target::Hook(_) => Duration::ZERO,
         }
     }
 }
 
-fn log_retry(run: &JobRun, verdict: &Verdict) {
+fn log_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
     let error = match verdict {
         Verdict::Failed { error, .. } => error.as_str(),
         _ => "timed out",
     };
     log::info!(
-        "job {} run {} log_id={}: an attempt failed and is made again: {}",
+        "job {} run {} log_id={}: attempt {attempt} failed, attempt {} begins in {delay:.1?}: {}",
         run.job_id,
         run.id,
         run.log_id,
+        attempt + 1,
         // One line of a log, not a megabyte.
         &error[..error.floor_char_boundary(300)]
     );

@@ -98,7 +98,8 @@ impl JobRecorder {
         if self.waits {
             return;
         }
-        if !self.busy && !(self.pending.is_empty() && self.unsettled.is_empty()) {
+        let is_idle = self.pending.is_empty() && self.unsettled.is_empty();
+        if !self.busy && !is_idle {
             self.write_next(ctx);
         }
         self.try_refused(ctx);

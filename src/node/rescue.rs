@@ -4,10 +4,10 @@
 //! node's row is removed (if it has not beaten since), and tasks that are Running under a node without a row end as a lost
 //! attempt, by the same state machine and the same fenced write as any other run.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::{
-    domain::{Failure, Outcome, RetryPolicy, RunFlag},
+    domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
     store::{Finish, Finished, Orphan, OrphanRun, RunEnd, Store, StoreError, Writes},
 };
 
@@ -54,11 +54,7 @@ pub(super) async fn rescue(
                 (orphan.theme.clone(), lost(store, orphan, policy))
             })
             .unzip();
-        let writes = Writes {
-            finishes,
-            ..Writes::default()
-        };
-        let finished = store.write(Arc::new(writes)).await?.finishes;
+        let finished = write(store, finishes).await?;
         for (theme, finished) in themes.into_iter().zip(finished) {
             match finished {
                 Finished::Written(_) => *rescued.entry(theme).or_default() += 1,
@@ -81,10 +77,7 @@ pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreErro
         let orphans = store.orphan_runs(me, BATCH).await?;
         let count = orphans.len();
         let ends: Vec<RunEnd> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
-        let ended = match ends.is_empty() {
-            true => 0,
-            false => store.end_runs(ends, Vec::new()).await?.runs.len(),
-        };
+        let ended = write_runs(store, ends).await?;
         lost += ended;
         if ended < count {
             store.disown_unnamed().await?;
@@ -94,6 +87,109 @@ pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreErro
             return Ok(lost);
         }
     }
+}
+
+/// Writes ends, each at its place. If the database refuses some, the others are written, and those in plainer forms, or they are
+/// let go: one task is in the way of no other.
+async fn write(store: &Store, finishes: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {
+    let mut finished = vec![Finished::Stale; finishes.len()];
+    let mut parts = Vec::from([Range {
+        start: 0,
+        end: finishes.len(),
+    }]);
+    while let Some(part) = parts.pop() {
+        match store.write(writes(&finishes[part.clone()])).await {
+            Ok(written) => finished[part].copy_from_slice(&written.finishes),
+            Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
+            Err(error) if error.is_refusal() => {
+                finished[part.start] = write_plainly(store, &finishes[part.start], &error).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(finished)
+}
+
+fn writes(finishes: &[Finish]) -> Arc<Writes> {
+    Arc::new(Writes {
+        finishes: finishes.to_vec(),
+        ..Writes::default()
+    })
+}
+
+fn halves(part: Range<usize>) -> [Range<usize>; 2] {
+    let middle = part.start + part.len() / 2;
+    [part.start..middle, middle..part.end]
+}
+
+async fn write_plainly(store: &Store, finish: &Finish, refusal: &StoreError) -> Result<Finished, StoreError> {
+    let (mut form, reason) = (Form::Whole, refusal.to_string());
+    while let Some(plainer) = form.plainer(finish.texts()) {
+        form = plainer;
+        match store.write(writes(&[finish.in_form(form, &reason)])).await {
+            Err(error) if error.is_refusal() => {}
+            written => return Ok(written?.finishes.pop().unwrap_or(Finished::Stale)),
+        }
+    }
+    let why = format!("its node died while it ran, and the database refuses to note that: {reason}");
+    let let_go = match store.let_go(&finish.run, &why).await {
+        Err(error) if error.is_refusal() => false,
+        let_go => let_go?,
+    };
+    let id = finish.run.task_id;
+    let state = if let_go {
+        "without a node"
+    } else {
+        "under the dead node"
+    };
+    log::error!(
+        "task {id}: its node died while it ran, and the database refuses that in every form; it stays Running {state}: {reason}"
+    );
+    Ok(Finished::Stale)
+}
+
+/// As [`write`], for runs of jobs; answers how many were ended.
+async fn write_runs(store: &Store, ends: Vec<RunEnd>) -> Result<usize, StoreError> {
+    let mut ended = 0;
+    let mut parts = Vec::from([Range {
+        start: 0,
+        end: ends.len(),
+    }]);
+    while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
+        match store.end_runs(ends[part.clone()].to_vec(), Vec::new()).await {
+            Ok(written) => ended += written.runs.len(),
+            Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
+            Err(error) if error.is_refusal() => ended += write_run_plainly(store, &ends[part.start], &error).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ended)
+}
+
+async fn write_run_plainly(store: &Store, end: &RunEnd, refusal: &StoreError) -> Result<usize, StoreError> {
+    let (mut form, reason) = (Form::Whole, refusal.to_string());
+    while let Some(plainer) = form.plainer(end.texts()) {
+        form = plainer;
+        let ends = vec![end.in_form(form, &reason)];
+        let written = match form {
+            Form::Apart => store.end_runs_apart(ends).await,
+            _ => store.end_runs(ends, Vec::new()).await,
+        };
+        match written {
+            Err(error) if error.is_refusal() => {}
+            written => return Ok(written?.runs.len()),
+        }
+    }
+    let why = format!("its node died while it ran, and the database refuses to note that: {reason}");
+    let let_go = match store.let_go_run(end, &why).await {
+        Err(error) if error.is_refusal() => false,
+        let_go => let_go?,
+    };
+    let (job, run) = (end.job_id, end.run_id);
+    log::error!(
+        "job {job} run {run}: its node died while it ran, and the database refuses that in every form: {reason}"
+    );
+    Ok(usize::from(let_go))
 }
 
 fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, Utc};
 
-use super::{CronActor, timetable::Put};
+use super::{About, CronActor, timetable::Put};
 use crate::{
     schedule::zone_data,
     store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError},
@@ -105,6 +105,7 @@ impl CronActor {
         self.loading = false;
         self.loaded = true;
         let now = self.now();
+        self.said.over(&About::Schedules);
         self.timetable.keep(&reading.ids);
         log::debug!(
             "jobs: {} are scheduled, {} are bad",
@@ -128,18 +129,28 @@ impl CronActor {
         };
         ctx.spawn(begin.into_actor(self).map(|begun, cron, _| {
             if let Err(error) = begun {
-                cron.counts.database_errors += 1;
-                log::error!("jobs: cannot note when schedules begin: {error}");
+                cron.fault(About::Beginnings, "cannot note when schedules begin", &error);
             }
         }));
     }
 
     fn not_loaded(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.loading = false;
-        self.counts.database_errors += 1;
         let wait = self.backoff.failed();
-        log::error!("jobs: cannot read the schedules, will try again in {wait:.1?}: {error}");
+        self.fault(
+            About::Schedules,
+            "cannot read the schedules, will try again and again",
+            error,
+        );
         ctx.run_later(wait, Self::load);
+    }
+
+    /// Counts an error of the database, and says it unless it has just been said.
+    fn fault(&mut self, about: About, what: &str, error: &StoreError) {
+        self.counts.database_errors += 1;
+        if let Some(said) = self.said.say(about, &error.to_string()) {
+            log::error!("jobs: {what}: {said}");
+        }
     }
 
     /// Says once what is wrong with a row.
@@ -167,10 +178,7 @@ impl CronActor {
             cron.looking = false;
             match seen {
                 Ok(seen) => cron.see(&seen, ctx),
-                Err(error) => {
-                    cron.counts.database_errors += 1;
-                    log::error!("jobs: cannot look for changes: {error}");
-                }
+                Err(error) => cron.fault(About::Changes, "cannot look for changes", &error),
             }
             if cron.look_again {
                 cron.look(ctx);
@@ -195,6 +203,7 @@ impl CronActor {
     }
 
     fn see(&mut self, seen: &Seen, ctx: &mut Context<Self>) {
+        self.said.over(&About::Changes);
         self.obey(&seen.open);
         if self.seen != Some(seen.fingerprint) {
             self.load(ctx);
@@ -216,7 +225,7 @@ impl CronActor {
                 cron.claim_due(ctx);
             }
             Ok(None) => cron.timetable.remove(id),
-            Err(error) => log::error!("jobs: cannot read job {id}: {error}"),
+            Err(error) => cron.fault(About::Job(id), &format!("cannot read job {id}"), &error),
         }));
     }
 }

@@ -4,6 +4,7 @@
 //! of a run runs it. All nodes do the same, and there is no leader. What cannot be claimed (the database is away, this node
 //! is full or has no heartbeat) stays due, and is judged again by the misfire rules when it can.
 
+mod aside;
 mod load;
 mod messages;
 mod runs;
@@ -19,6 +20,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
+use aside::Aside;
 pub(super) use messages::{
     CloseJobsGate, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs, Written,
 };
@@ -34,6 +36,7 @@ use crate::{
     arbiters::Threads,
     backoff::Backoff,
     lease::Term,
+    repeats::Repeats,
     schedule::zone_data,
     store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
 };
@@ -80,6 +83,10 @@ pub struct CronActor {
     /// Fires of jobs that somebody had locked, and whether a look at them is to come.
     busy: Vec<Fire>,
     waiting: bool,
+    /// How many fires are claimed at once: halved when the database refuses them.
+    at_once: usize,
+    /// Fires that the database refuses.
+    aside: Aside,
     /// Runs that somebody has asked for and that are being claimed.
     starting: usize,
     fenced: bool,
@@ -92,7 +99,20 @@ pub struct CronActor {
     zone_data: String,
     last_tick: Option<DateTime<Utc>>,
     backoff: Backoff,
+    /// Errors of the database that are said.
+    said: Repeats<About>,
     counts: JobsStatus,
+}
+
+/// What errors of the database are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum About {
+    Claims,
+    Schedules,
+    Beginnings,
+    Changes,
+    /// This job.
+    Job(i64),
 }
 
 impl std::fmt::Debug for CronActor {
@@ -123,6 +143,8 @@ impl CronActor {
             claiming: false,
             busy: Vec::new(),
             waiting: false,
+            at_once: CLAIM,
+            aside: Aside::default(),
             starting: 0,
             fenced: false,
             stopping: false,
@@ -132,6 +154,7 @@ impl CronActor {
             zone_data: zone_data().to_string(),
             last_tick: None,
             backoff: Backoff::default(),
+            said: Repeats::default(),
             counts: JobsStatus::default(),
         }
     }
@@ -167,12 +190,10 @@ impl CronActor {
     // ---- claiming ----
 
     fn claim_due(&mut self, ctx: &mut Context<Self>) {
-        let now = self.now();
-        if self.claiming || self.fenced || self.stopping || !self.loaded || !self.timetable.has_due(now) {
+        if self.claiming || self.fenced || self.stopping || !self.loaded {
             return;
         }
-        let room = self.settings.max_running.saturating_sub(self.running.len());
-        let fires = self.timetable.take_due(now, room.min(CLAIM));
+        let fires = self.take_due();
         if fires.is_empty() {
             return;
         }
@@ -188,14 +209,32 @@ impl CronActor {
                 cron.claiming = false;
                 cron.timetable.put_back(&fires);
             }
+            Err(error) if error.is_refusal() => cron.refused(fires, &error, ctx),
             Err(error) => cron.not_claimed(&fires, &error, ctx),
         }));
     }
 
+    /// What is due now, as much as there is room for.
+    fn take_due(&mut self) -> Vec<Fire> {
+        let now = self.now();
+        let room = self.settings.max_running.saturating_sub(self.running.len());
+        let mut fires = Vec::new();
+        while fires.is_empty() && self.timetable.has_due(now) {
+            let due = self.timetable.take_due(now, room.min(self.at_once));
+            if due.is_empty() {
+                break;
+            }
+            fires = self.aside.without(due);
+        }
+        fires
+    }
+
     fn claimed(&mut self, fires: Vec<Fire>, fired: Vec<Fired>, term: Term, ctx: &mut Context<Self>) {
         self.claiming = false;
-        if self.backoff.succeeded() {
-            log::info!("jobs: fires are claimed again");
+        self.at_once = (self.at_once * 2).min(CLAIM);
+        self.backoff.succeeded();
+        if let Some(failures) = self.said.over(&About::Claims) {
+            log::info!("jobs: fires are claimed again, after {failures} failures");
         }
         for (fire, fired) in fires.into_iter().zip(fired) {
             self.fired(fire, fired, term);
@@ -225,10 +264,10 @@ impl CronActor {
         self.counts.database_errors += 1;
         self.timetable.put_back(fires);
         let wait = self.backoff.failed();
-        log::error!(
-            "jobs: cannot claim {} fires, will try again in {wait:.1?}: {error}",
-            fires.len()
-        );
+        if let Some(said) = self.said.say(About::Claims, &error.to_string()) {
+            let count = fires.len();
+            log::error!("jobs: cannot claim {count} fires, will try again and again: {said}");
+        }
         ctx.run_later(wait, |cron, ctx| {
             cron.claiming = false;
             cron.claim_due(ctx);

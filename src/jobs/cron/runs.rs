@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::CronActor;
+use super::{About, CronActor};
 use crate::{
     arbiters::Thread,
     domain::{Definition, RunFlag},
@@ -35,7 +35,10 @@ impl CronActor {
     pub(super) fn fired(&mut self, fire: Fire, fired: Fired, term: Term) {
         match fired {
             Fired::Busy => self.busy.push(fire),
-            Fired::Run(claimed) => self.start(&claimed, term),
+            Fired::Run(claimed) => {
+                self.said.over(&About::Job(fire.job_id));
+                self.start(&claimed, term);
+            }
             Fired::Skipped(_) => self.counts.skipped += 1,
             Fired::Taken => self.counts.taken += 1,
             // The next look reads all schedules anew.

@@ -5,6 +5,7 @@ mod hooks;
 mod nodes;
 mod operations;
 mod policies;
+mod refusals;
 mod rows;
 
 use std::time::Duration;

@@ -1,0 +1,54 @@
+//! Fires that the database refuses to claim: they wait aside, so that no other job waits with them.
+
+use std::{collections::HashMap, time::Duration};
+
+use actix::{AsyncContext, Context};
+
+use super::{About, CronActor};
+use crate::store::{Fire, StoreError};
+
+/// When a job whose fires are refused is tried again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The first fire of each job that waits aside. The timetable knows which of the others are due then.
+#[derive(Default)]
+pub(super) struct Aside(HashMap<i64, Fire>);
+
+impl Aside {
+    /// Those of `fires` whose jobs do not wait aside.
+    pub(super) fn without(&self, mut fires: Vec<Fire>) -> Vec<Fire> {
+        fires.retain(|fire| !self.0.contains_key(&fire.job_id));
+        fires
+    }
+}
+
+impl CronActor {
+    /// The database has refused these fires: each is claimed apart, and one that is refused alone waits aside.
+    pub(super) fn refused(&mut self, mut fires: Vec<Fire>, error: &StoreError, ctx: &mut Context<Self>) {
+        self.claiming = false;
+        self.counts.database_errors += 1;
+        self.at_once = (fires.len() / 2).max(1);
+        match fires.pop() {
+            Some(fire) if fires.is_empty() => self.set_aside(fire, error, ctx),
+            last => {
+                fires.extend(last);
+                self.timetable.put_back(&fires);
+            }
+        }
+        self.claim_due(ctx);
+    }
+
+    fn set_aside(&mut self, fire: Fire, error: &StoreError, ctx: &mut Context<Self>) {
+        let id = fire.job_id;
+        if let Some(said) = self.said.say(About::Job(id), &error.to_string()) {
+            log::warn!("job {id} does not fire, since the database refuses it: {said}");
+        }
+        self.aside.0.insert(id, fire);
+        ctx.run_later(PAUSE, move |cron, ctx| {
+            if let Some(fire) = cron.aside.0.remove(&id) {
+                cron.timetable.put_back(&[fire]);
+            }
+            cron.claim_due(ctx);
+        });
+    }
+}
