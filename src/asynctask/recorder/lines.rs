@@ -51,6 +51,7 @@ fn what_happened(kind: Kind, finish: &Finish, finished: Finished) -> String {
         (Finished::Written(TaskStatus::Cancelled), _) => format!("was cancelled after {took:.1?}"),
         (Finished::Written(_), Kind::Snoozed) => format!("was snoozed after {took:.1?}, {}", again()),
         (Finished::Written(_), Kind::HandedBack) => format!("was given back after {took:.1?}"),
+        (Finished::Written(_), Kind::NotServed) => "was given back, since this node does not serve it".to_owned(),
         (Finished::Written(_), _) => format!("failed after {took:.1?}, {}", again()),
     };
     with_error(what, next.error.as_deref())
