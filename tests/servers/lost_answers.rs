@@ -32,7 +32,8 @@ struct Wire {
 }
 
 impl Proxy {
-    /// The answers that are swallowed are those that hold this name, which is of tasks; or, where a claim commits apart from its
+    /// The answers that are swallowed are those that hold this text, which is an argument of tasks (their method is told by rows
+    /// of nodes, too); or, where a claim commits apart from its
     /// answer, those to the `COMMIT` behind one that does.
     fn start(server: &str, name: &'static str, commits_apart: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
@@ -101,7 +102,7 @@ async fn tasks_of_a_lost_claim_are_run(kind: Kind, commits_apart: bool, lost_ans
         .map(|(head, rest)| (head.to_owned(), rest.to_owned()))
         .expect("has one");
     let (server, path) = rest.split_once('/').expect("has a path");
-    let proxy = Proxy::start(server, "Stray", commits_apart);
+    let proxy = Proxy::start(server, "astray", commits_apart);
     let client = database.builder().start().await.expect("starts");
     let gaia = Gaia::builder()
         .database(format!("{head}@127.0.0.1:{}/{path}", proxy.port))
@@ -113,7 +114,7 @@ async fn tasks_of_a_lost_claim_are_run(kind: Kind, commits_apart: bool, lost_ans
 
     proxy.lose.store(lost_answers, Ordering::SeqCst);
     let elsewhere = client.scheduler(THEME).expect("is a theme");
-    let tasks = vec![NewTask::new("Stray", "Noop").max_retry(0); 5];
+    let tasks = vec![NewTask::new("Stray", "Noop").args(&"astray").max_retry(0); 5];
     let added = elsewhere.add_tasks(tasks).await.expect("are added");
     for task in added {
         let task = elsewhere.wait_for(task.id, PATIENCE).await.expect("comes to an end");

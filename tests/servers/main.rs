@@ -5,6 +5,7 @@
 
 mod access;
 mod adding;
+mod changed_tables;
 mod clock;
 mod conflicts;
 #[cfg(feature = "mysql")]
