@@ -152,6 +152,9 @@ mod tests {
                 .is_empty()
         );
         let later = later + Duration::from_secs(10);
-        assert_eq!(watch.dead(&[unreadable], "me", now, later), [("a".to_owned(), None)]);
+        assert_eq!(
+            watch.dead(std::slice::from_ref(&unreadable), "me", now, later),
+            [("a".to_owned(), None)]
+        );
     }
 }
