@@ -32,7 +32,7 @@ impl Config {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+            .map_err(|error| ConfigError(format!("cannot read {}: {error}", name(&path.to_string_lossy()))))?;
         Self::from_json(&text)
     }
 
@@ -103,8 +103,13 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
         }
     }
     check_keys(&value, &shape, "")?;
-    let mut config: Config = serde_path_to_error::deserialize(value)
-        .map_err(|error| ConfigError(format!("{}: {}", error.path(), error.inner())))?;
+    let mut config: Config = serde_path_to_error::deserialize(value).map_err(|error| {
+        ConfigError(format!(
+            "{}: {}",
+            name(&error.path().to_string()),
+            expected(error.inner())
+        ))
+    })?;
     if let Some(url) = url {
         let name = config.async_task.mysql.clone();
         config.databases.insert(name, url);
@@ -118,9 +123,9 @@ fn to_value(config: &Config) -> Result<Value, ConfigError> {
 }
 
 /// Sets the key that a variable names.
-fn put(value: &mut Value, shape: &Value, name: &str, text: &str) -> Result<(), ConfigError> {
+fn put(value: &mut Value, shape: &Value, variable: &str, text: &str) -> Result<(), ConfigError> {
     let (mut value, mut shape, mut place) = (value, shape, String::new());
-    for part in name[PREFIX.len()..].split(SEPARATOR) {
+    for part in variable[PREFIX.len()..].split(SEPARATOR) {
         let known = keys(shape);
         let free = place == "Databases";
         let key = known
@@ -128,7 +133,7 @@ fn put(value: &mut Value, shape: &Value, name: &str, text: &str) -> Result<(), C
             .find(|known| known.eq_ignore_ascii_case(part))
             .map(|key| (*key).to_owned())
             .or_else(|| free.then(|| part.to_ascii_lowercase()))
-            .ok_or_else(|| unknown(&format!("variable {name}: {part:?}"), part, &known))?;
+            .ok_or_else(|| unknown(&format!("{part:?} of the variable {variable}"), part, &known))?;
         shape = shape.get(&key).unwrap_or(&Value::Null);
         if !value.is_object() {
             *value = Value::Object(Map::new());
@@ -163,7 +168,26 @@ fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
         Some(near) => format!("the nearest known key is {near:?}"),
         None => format!("known here are {}", known.join(", ")),
     };
+    let place = name(place);
     ConfigError(format!("unknown key {place}, {hint}"))
+}
+
+/// What a value should have been. Serde's text repeats the value, which may be a URL that stands in the wrong place.
+fn expected(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "the value does not fit".to_owned(),
+    }
+}
+
+/// A name from a configuration, unless it may be a URL: that holds a password.
+pub(super) fn name(text: &str) -> &str {
+    if text.contains(['@', ':', ';', '=']) {
+        "(not shown)"
+    } else {
+        text
+    }
 }
 
 fn keys(shape: &Value) -> Vec<&str> {
@@ -267,7 +291,47 @@ mod tests {
 
     #[test]
     fn no_password_is_shown() {
-        let config = with("{}", &[("DATABASE_URL", "postgres://me:s3cret@host/db")]).expect("is good");
+        const URL: &str = "postgres://me:s3cret@host/db";
+        let config = with("{}", &[("DATABASE_URL", URL)]).expect("is good");
         assert!(!format!("{config:?}").contains("s3cret"));
+        for json in [
+            r#"{"Databases": "URL"}"#,
+            r#"{"Databases": ["URL"]}"#,
+            r#"{"Databases": {"default": {"URL": 1}}}"#,
+            r#"{"Databases": {"default": ["URL"]}}"#,
+            r#"{"Databases": {"URL": 1}}"#,
+            r#"{"Databases": {"URL": "x"}, "AsyncTask": {"Mysql": "other"}}"#,
+            r#"{"AsyncTask": "URL"}"#,
+            r#"{"AsyncTask": {"Mysql": "URL"}}"#,
+            r#"{"AsyncTask": {"WorkerNum": "URL"}}"#,
+            r#"{"AsyncTask": {"URL": 1}}"#,
+            r#"{"Jobs": {"BanEnvList": {"URL": 1}}}"#,
+            r#"{"Node": {"Migrate": "URL"}}"#,
+            r#"{"URL": 1}"#,
+        ] {
+            let text = refusal(&json.replace("URL", URL), &[]);
+            assert!(!text.contains("s3cret"), "{json}: {text}");
+        }
+        for variable in [
+            "GAIA__DATABASES",
+            "GAIA__ASYNCTASK",
+            "GAIA__NODE__LEASE",
+            "GAIA__ASYNCTASK__MYSQL",
+        ] {
+            let text = refusal("{}", &[(variable, URL)]);
+            assert!(!text.contains("s3cret"), "{variable}: {text}");
+        }
+        let config = with(&r#"{"Framework": {"Mysql": "URL"}}"#.replace("URL", URL), &[]).expect("has no jobs");
+        assert!(!format!("{config:?} {:?}", config.jobs_url()).contains("s3cret"));
+        for read in [Config::load(URL), Config::from_json(URL)] {
+            let text = read.expect_err("is no configuration").to_string();
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_says_what_would() {
+        let text = refusal(r#"{"Databases": {"default": 5}}"#, &[]);
+        assert_eq!(text, "configuration: Databases.default: expected a string");
     }
 }

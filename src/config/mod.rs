@@ -2,7 +2,7 @@
 
 mod load;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -55,7 +55,7 @@ pub struct Config {
 
 /// Section `AsyncTask`: the database, and the options of schedulers that are started with
 /// [`GaiaBuilder::theme`](crate::GaiaBuilder::theme) or [`Gaia::scheduler_options`](crate::Gaia::scheduler_options).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct AsyncTaskConfig {
@@ -91,7 +91,7 @@ pub enum MissingHandler {
 }
 
 /// Section `Framework`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct FrameworkConfig {
@@ -182,15 +182,39 @@ impl Default for NodeConfig {
     }
 }
 
-/// URLs hold passwords: the names are all that is shown.
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// URLs hold passwords: their names are all that is shown, and no name that may be a URL.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.databases.keys().map(|text| load::name(text)).collect();
         f.debug_struct("Config")
-            .field("databases", &self.databases.keys())
+            .field("databases", &names)
             .field("async_task", &self.async_task)
             .field("framework", &self.framework)
             .field("jobs", &self.jobs)
             .field("node", &self.node)
+            .finish()
+    }
+}
+
+impl fmt::Debug for AsyncTaskConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncTaskConfig")
+            .field("mysql", &load::name(&self.mysql))
+            .field("worker_num", &self.worker_num)
+            .field("scan_task_interval", &self.scan_task_interval)
+            .field("shortest_scan_interval", &self.shortest_scan_interval)
+            .field("task_id_chan_length", &self.task_id_chan_length)
+            .field("scan_task_num", &self.scan_task_num)
+            .field("timeout", &self.timeout)
+            .field("missing_handler", &self.missing_handler)
+            .finish()
+    }
+}
+
+impl fmt::Debug for FrameworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameworkConfig")
+            .field("mysql", &load::name(&self.mysql))
             .finish()
     }
 }
@@ -213,11 +237,13 @@ impl Config {
     }
 
     fn url_of(&self, key: &str, name: &str) -> Result<&str, ConfigError> {
-        let names: Vec<&str> = self.databases.keys().map(String::as_str).collect();
+        let shown = |text: &str| load::name(text).to_owned();
+        let names: Vec<_> = self.databases.keys().map(|name| shown(name)).collect();
         match self.databases.get(name) {
             Some(url) => Ok(url),
             None => Err(ConfigError::new(format!(
-                "{key} names the database {name:?}, but Databases has only {names:?}"
+                "{key} names the database {:?}, but Databases has only {names:?}; URLs stand in Databases, each under a name",
+                shown(name)
             ))),
         }
     }

@@ -1,6 +1,6 @@
 //! What a hook of a job may be: its method, its URL, its headers and the secret it is signed with.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
 use base64::{
     Engine,
@@ -220,6 +220,14 @@ pub(crate) fn check_hook_url(url: &str) -> Result<(), String> {
     match parsed.host_str() {
         Some(host) if !host.is_empty() => Ok(()),
         _ => Err(format!("the hook's URL has no host; {EXPECTED}")),
+    }
+}
+
+/// The URL without what may be a user name and a password: plain SQL writes any text into its column.
+pub(crate) fn without_user(url: &str) -> Cow<'_, str> {
+    match url.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("***@{host}")),
+        None => Cow::Borrowed(url),
     }
 }
 

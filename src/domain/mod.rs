@@ -20,7 +20,7 @@ mod validate;
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};
-pub(crate) use hook::{check_hook_headers, check_hook_url};
+pub(crate) use hook::{check_hook_headers, check_hook_url, without_user};
 pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, decide, due};
 pub use jobs::{
     Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
@@ -33,7 +33,7 @@ pub(crate) use plain::{Form, Texts, ascii};
 pub(crate) use refused::{Divisible, Piece, Refused, Step};
 pub use retry::RetryPolicy;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
-pub(crate) use text::{LIMIT as TEXT_LIMIT, as_millis, truncated};
+pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Attempt, Next, next};
 pub(crate) use validate::{Faults, MAX_WORKERS, check_json, check_theme};

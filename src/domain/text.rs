@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 /// Longest result or error text that is stored, in bytes. Longer ones are cut, visibly.
 pub(crate) const LIMIT: usize = 1 << 20;
 
+/// Longest note about a task's progress, in bytes: the width of its column on MySQL. Longer ones are cut in the same way.
+pub(crate) const NOTE_LIMIT: usize = (1 << 16) - 1;
+
 /// `text` cut to `limit` bytes at a character boundary, saying so, and without NUL (which PostgreSQL cannot store).
 pub(crate) fn truncated(text: String, limit: usize) -> String {
     let text = if text.contains('\0') {

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use url::Url;
 
 use super::{HookError, wire::Seen};
+use crate::domain::without_user;
 
 /// Most bytes of an unsuccessful answer's body that are kept, in an error.
 const EXCERPT_BYTES: usize = 2 << 10;
@@ -142,7 +143,10 @@ fn charset(parameter: &str) -> Option<&'static Encoding> {
 fn location(response: &ClientResponse) -> Option<String> {
     let value = response.headers().get(header::LOCATION)?;
     let target = String::from_utf8_lossy(value.as_bytes());
-    let target = Url::parse(&target).map_or_else(|_| target.into_owned(), without_password);
+    let target = match Url::parse(&target) {
+        Ok(url) if url.has_host() => without_password(url),
+        _ => without_user(&target).into_owned(),
+    };
     let is_redirect = response.status().is_redirection();
     is_redirect.then(|| target.chars().take(LOCATION_CHARS).collect())
 }

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::SetOnce;
 
-use crate::{clock::Clock, domain::TEXT_LIMIT, domain::truncated};
+use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated};
 
 /// What a handler knows about the run it serves. Cloning is cheap; clones speak of the same run.
 ///
@@ -157,11 +157,11 @@ impl TaskContext {
         Some(deadline.saturating_sub(clock.elapsed()))
     }
 
-    /// Says how far the run is, in percent (more than 100 counts as 100), and a note of any length. Reports are written
-    /// together with other outcomes, the last one of a task at a time; it costs little to call this often.
+    /// Says how far the run is, in percent (more than 100 counts as 100), and a note. One that is longer than 65,535 bytes
+    /// is cut, and says so at its end. Reports are written together with other outcomes, the last one of a task at a time; it costs little to call this often.
     pub fn progress(&self, percent: u8, note: impl Into<String>) {
         if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {
-            sink.report(percent.min(100), truncated(note.into(), TEXT_LIMIT));
+            sink.report(percent.min(100), truncated(note.into(), NOTE_LIMIT));
         }
     }
 

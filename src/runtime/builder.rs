@@ -38,7 +38,7 @@ const MAX_ARBITERS: usize = 1_024;
 #[must_use = "nothing runs until `start` is called"]
 pub struct GaiaBuilder {
     config: Config,
-    url: Option<String>,
+    url: Option<Url>,
     arbiters: Option<usize>,
     lease: Option<Duration>,
     grace: Option<Duration>,
@@ -53,6 +53,15 @@ pub struct GaiaBuilder {
     jobs: Option<JobsOptions>,
 }
 
+/// A database URL as the caller wrote it. It may hold a password: it is not shown.
+struct Url(String);
+
+impl std::fmt::Debug for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
 impl GaiaBuilder {
     /// Settings from a file or the environment. What is said by the methods below wins over them.
     pub fn config(self, config: Config) -> Self {
@@ -61,17 +70,46 @@ impl GaiaBuilder {
 
     /// The database's URL. Default: the configuration's, which is `sqlite:gaia.db` unless told otherwise.
     ///
-    /// | scheme | parameters (`?name=value&…`) |
+    /// | URL | where |
     /// |---|---|
-    /// | `sqlite:path/to/file.db`, `sqlite::memory:` | `busy_timeout` (ms, default 5000), `synchronous` (`full`, the default: a commit survives a power cut; `normal`: it survives a killed process) |
-    /// | `postgres://user:password@host:port/database`, `postgresql:` | `sslmode` (`disable`; `prefer`, the default; `require`; `verify-full`), `sslrootcert` (a file of certificates in PEM; default: the authorities that browsers trust), `pool_size` (default 10), `pool_timeout` and `connect_timeout` (ms, default 10000), and the driver's `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` |
-    /// | `mysql://user:password@host:port/database`, `mariadb:` | `sslmode` (`disable`, the default; `require`; `verify-full`), `sslrootcert`, `pool_size`, `pool_timeout`, `connect_timeout` as above, `socket` |
+    /// | `sqlite:path/to/file.db`, `sqlite::memory:` | a file, or the memory of this process |
+    /// | `postgres://user:password@host:port/database`, `postgresql:` | `PostgreSQL` |
+    /// | `mysql://user:password@host:port/database`, `mariadb:` | `MySQL`, `MariaDB` |
     ///
-    /// `require` encrypts; it checks the certificate only if `sslrootcert` is given (on MySQL the host's name with it).
-    /// `verify-full` checks both. Beside its pool a process has one connection for its heartbeat and, on PostgreSQL, one that listens.
+    /// In a user name, a password and a parameter `#` is written as `%23`, `%` as `%25`, `/` as `%2F`, `:` as `%3A`, `?` as `%3F` and `@`
+    /// as `%40`. A text that can be taken apart in two ways is refused. Parameters follow a `?`, as in `?name=value&name=value`:
+    ///
+    /// | parameter | of | meaning |
+    /// |---|---|---|
+    /// | `busy_timeout` | SQLite | how long to wait for another process's lock, in ms; default 5000 |
+    /// | `synchronous` | SQLite | `full`, the default: a commit survives a power cut; `normal`: it survives a killed process |
+    /// | `pool_size` | servers | most connections at a time; default 10 |
+    /// | `pool_timeout` | servers | how long to wait for one of them; default `10s` |
+    /// | `connect_timeout` | servers | how long to wait for a new one; default `10s` |
+    /// | `sslmode` | servers | `disable` (`MySQL`'s default), `prefer` (`PostgreSQL`'s), `require`, `verify-ca`, `verify-full` |
+    /// | `sslrootcert` | servers | a file of certificates in PEM; default: the authorities that browsers trust |
+    /// | `pgbouncer=true` | `PostgreSQL` | a pooler of transactions stands between |
+    /// | `search_path`, `statement_timeout` | `PostgreSQL` | of each session |
+    /// | `channel_binding`, `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` | `PostgreSQL` | as libpq has them |
+    /// | `socket` | `MySQL` | the path of a socket |
+    ///
+    /// A time may have a unit (`ms`, `s`, `m`). Without one, a number below 100 means seconds, as libpq and most drivers
+    /// have it, and one from 1000 on milliseconds; what lies between is refused in `connect_timeout`, and means milliseconds
+    /// in `pool_timeout`. 0 means an hour.
+    ///
+    /// `prefer` and `require` encrypt (`prefer` if the server can); the certificate is checked only if `sslrootcert` is given. `verify-ca`
+    /// checks who issued the certificate, and `verify-full` also whether it names the host. On `MySQL` every mode that checks
+    /// anything checks both; so does `verify-ca` without `sslrootcert`, since anybody gets a certificate from some authority.
+    ///
+    /// Other drivers' names for these are taken, too (`ssl-mode=REQUIRED`, `tls`, `useSSL`, `connection_limit`, `currentSchema` and
+    /// others; of several demands for encryption the strictest holds). What hosters and other drivers add without consequence
+    /// here (`charset`, `parseTime`, `keepalives` and others) is ignored, and named in one warning at the start. What would be unsafe to
+    /// ignore (client certificates, lists of revoked certificates and others) is refused, as is what nobody knows.
+    ///
+    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, one that listens.
     pub fn database(self, url: impl Into<String>) -> Self {
         Self {
-            url: Some(url.into()),
+            url: Some(Url(url.into())),
             ..self
         }
     }
@@ -284,7 +322,7 @@ impl GaiaBuilder {
 
     /// Where the tables are. A process has one database.
     fn url(&self, runs_jobs: bool) -> Result<String, Error> {
-        if let Some(url) = &self.url {
+        if let Some(Url(url)) = &self.url {
             return Ok(url.clone());
         }
         if !runs_jobs {

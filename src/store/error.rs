@@ -60,6 +60,17 @@ pub enum StoreError {
         /// The newest migration this version does not know.
         unknown: String,
     },
+    /// The database keeps its texts in an encoding that cannot hold every one (`PostgreSQL`: any but UTF8).
+    #[error(
+        "the database {url} has the encoding {found}, expected UTF8; make another one with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move what is in this one there by pg_dump"
+    )]
+    Encoding {
+        /// The URL, without its password.
+        url: String,
+        /// The encoding, in the server's words.
+        found: String,
+    },
     /// The migrations failed.
     #[error("cannot migrate the database {url}: {reason}")]
     Migration {

@@ -45,6 +45,9 @@ pub(super) const APPLIED: &str = "SELECT version FROM gaia_migrations";
 pub(super) enum SchemaError {
     Missing(usize),
     TooNew(String),
+    /// The database's encoding, which is not UTF8.
+    #[cfg(feature = "postgres")]
+    Encoding(String),
     Failed(String),
 }
 
@@ -54,6 +57,8 @@ impl SchemaError {
         match self {
             Self::Missing(missing) => StoreError::SchemaMissing { url, missing },
             Self::TooNew(unknown) => StoreError::SchemaTooNew { url, unknown },
+            #[cfg(feature = "postgres")]
+            Self::Encoding(found) => StoreError::Encoding { url, found },
             Self::Failed(reason) if is_read_only(&reason) => StoreError::ReadOnly(reason),
             Self::Failed(reason) => StoreError::Migration { url, reason },
         }

@@ -102,6 +102,10 @@ impl Store {
     /// [`StoreError::Url`] if the URL cannot be used, [`StoreError::Connect`] if the database cannot be opened.
     pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
         let url = url::DatabaseUrl::parse(url)?;
+        if !url.ignored().is_empty() {
+            let names = url.ignored().join(", ");
+            log::warn!("parameters of the database URL that have no effect here, and are ignored: {names}");
+        }
         let connected: BoxFuture<'_, _> = Box::pin(db::Db::connect(&url));
         let store = Self {
             db: connected.await?,

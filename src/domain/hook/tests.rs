@@ -108,6 +108,19 @@ fn no_error_repeats_a_password() {
 }
 
 #[test]
+fn no_url_is_shown_with_its_password() {
+    for url in [
+        "http://me:geheim@host/x",
+        "http:/me:12/geheim@host/x",
+        "me:geheim@host/x",
+        "//me:geheim@host/x",
+    ] {
+        assert_eq!(without_user(url), "***@host/x");
+    }
+    assert_eq!(without_user("http://host/x"), "http://host/x");
+}
+
+#[test]
 fn headers_that_may_be_sent() {
     let sent = headers([
         ("Authorization", "Bearer a.b-c"),

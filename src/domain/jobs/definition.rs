@@ -6,7 +6,7 @@ use super::{JobType, MisfirePolicy, NewJob, OverlapPolicy, SecretChange};
 use crate::{
     domain::{
         Faults, HookMethod, HookSecret, InvalidInput, Json, MAX_NAME_CHARS, RetryPolicy, check_hook_headers,
-        check_hook_url, check_json,
+        check_hook_url, check_json, without_user,
     },
     schedule::{Schedule, ScheduleError, ScheduleForm, Zone, parse_zone},
 };
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Hook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hook")
             .field("method", &self.method)
-            .field("url", &self.url)
+            .field("url", &without_user(&self.url))
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::as_millis;
+use crate::domain::{as_millis, without_user};
 
 /// A job: a row of `job_center`, as it is, good or bad. Serialised with the names of the columns.
 ///
@@ -81,7 +81,7 @@ pub struct JobDetail {
     pub description_zh: Option<String>,
 }
 
-/// Values of headers may be secrets: their names are all that is shown.
+/// Values of headers may be secrets: their names are all that is shown. Nor is a password in the URL.
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
@@ -89,7 +89,7 @@ impl fmt::Debug for Job {
             .field("job_name", &self.job_name)
             .field("job_type", &self.job_type)
             .field("cron_expr", &self.cron_expr)
-            .field("hook_url", &self.hook_url)
+            .field("hook_url", &self.hook_url.as_deref().map(without_user))
             .field("service_name", &self.service_name)
             .field("service_method", &self.service_method)
             .field("enabled", &self.enabled)

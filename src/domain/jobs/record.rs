@@ -1,16 +1,16 @@
 //! Runs of jobs as they stand in the database.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::as_millis;
+use crate::domain::{as_millis, without_user};
 
 /// One run of a job: a row of `job_record`. What the job was at that time is kept with it.
 ///
 /// Serialised with the names of the columns.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JobRecord {
     /// Its id: the run's.
@@ -68,5 +68,33 @@ impl JobRecord {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.job_result_flag.is_none() && self.node_id.is_some()
+    }
+}
+
+/// A password in the URL is not shown: plain SQL may have written one.
+impl fmt::Debug for JobRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRecord")
+            .field("id", &self.id)
+            .field("job_id", &self.job_id)
+            .field("job_name", &self.job_name)
+            .field("job_type", &self.job_type)
+            .field("cron_expr", &self.cron_expr)
+            .field("hook_url", &self.hook_url.as_deref().map(without_user))
+            .field("service_name", &self.service_name)
+            .field("service_method", &self.service_method)
+            .field("args", &self.args)
+            .field("job_result_flag", &self.job_result_flag)
+            .field("run_result", &self.run_result)
+            .field("run_err", &self.run_err)
+            .field("scheduled_at", &self.scheduled_at)
+            .field("previous_at", &self.previous_at)
+            .field("started_at", &self.started_at)
+            .field("ended_at", &self.ended_at)
+            .field("attempt", &self.attempt)
+            .field("node_id", &self.node_id)
+            .field("log_id", &self.log_id)
+            .field("cancel_reason", &self.cancel_reason)
+            .finish_non_exhaustive()
     }
 }

@@ -65,6 +65,8 @@ async fn a_redirect_is_not_followed_and_its_target_is_said() {
     let text = "the hook answered 302 Found, expected 2xx; redirects are not followed: \
                 if \"https://new.example/x\" is the right address, give the job that URL";
     assert_eq!(error.to_string(), text);
+    let error = error_of("HTTP/1.1 302 X\r\nlocation: //me:geheim@new.example/x\r\ncontent-length: 0\r\n\r\n").await;
+    assert!(error.to_string().contains("\"***@new.example/x\""), "{error}");
     let error = error_of("HTTP/1.1 307 X\r\nlocation: /moved\r\ncontent-length: 0\r\n\r\n").await;
     assert!(error.to_string().contains("\"/moved\""), "{error}");
 }

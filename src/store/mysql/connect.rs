@@ -2,57 +2,70 @@
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncMysqlConnection;
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 
 use crate::store::{
-    StoreError,
     pool::Connect,
-    url::{DatabaseUrl, ServerUrl, TlsMode},
+    url::{ServerUrl, TlsMode},
 };
 
 /// What every connection is told first. A row that somebody holds for long must not hold up a batch: it is refused, and tried
 /// again without it. The messages of errors are read, so they must be in one language. Some servers do not take the charset of
-/// their clients (`skip_character_set_client_handshake`, `init_connect`): they are told once more.
-const SESSION: [&str; 4] = [
+/// their clients (`skip_character_set_client_handshake`, `init_connect`): they are told once more. What an administrator may
+/// have set for people's sessions (`autocommit` off, `sql_safe_updates`, a limit of rows, a lax or an ANSI `sql_mode`) is undone
+/// for these: a text that does not fit is refused, not cut.
+const SESSION: [&str; 3] = [
     "SET NAMES utf8mb4",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 5",
-    "SET SESSION lc_messages = 'en_US'",
+    "SET SESSION innodb_lock_wait_timeout = 5, SESSION lc_messages = 'en_US', SESSION autocommit = 1, \
+       SESSION completion_type = 0, SESSION sql_safe_updates = 0, SESSION sql_select_limit = 18446744073709551615, \
+       SESSION sql_big_selects = 1, SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
 ];
+
+/// Whether changes go to the binary log as statements. InnoDB refuses that at READ COMMITTED, and rightly: which rows a claim
+/// passes over is not the same on a replica.
+const LOGS_STATEMENTS: &str = "SELECT @@GLOBAL.log_bin AND @@SESSION.binlog_format = 'STATEMENT'";
+
+const LOG_ROWS: &str = "SET SESSION binlog_format = 'ROW'";
 
 /// Everything that is needed for one more connection.
 #[derive(Clone)]
-pub(in crate::store) struct Connector(Opts);
+pub(in crate::store) struct Connector {
+    opts: Opts,
+    /// For a server without TLS, if that is good enough.
+    plain: Option<Opts>,
+}
 
 impl Connector {
-    pub(super) fn new(url: &ServerUrl) -> Result<Self, StoreError> {
-        let opts = Opts::from_url(url.driver()).map_err(|error| StoreError::Connect {
-            url: DatabaseUrl::Mysql(url.clone()).to_string(),
-            reason: error.to_string(),
-        })?;
-        let builder = OptsBuilder::from_opts(opts)
-            .init(SESSION.to_vec())
-            // diesel-async has a cache of its own.
-            .stmt_cache_size(0)
-            // A row that is found and not changed counts, as on the other databases.
-            .client_found_rows(true)
-            .tcp_keepalive(Some(30_000_u32))
-            // By itself the driver leaves a port of this machine for the socket that the server behind it names: at the end of a
-            // tunnel that is the socket of some other server.
-            .prefer_socket(false)
-            .ssl_opts(tls(url));
-        Ok(Self(builder.into()))
+    pub(super) fn new(url: &ServerUrl) -> Self {
+        let plain = options(url);
+        let opts = match tls(url) {
+            Some(tls) => plain.clone().ssl_opts(tls),
+            None => plain.clone(),
+        };
+        Self {
+            opts: opts.into(),
+            plain: (url.tls == TlsMode::Prefer).then(|| plain.into()),
+        }
     }
 
     /// Which database this is, among those of this process.
     pub(super) fn identity(&self) -> String {
-        let opts = &self.0;
+        let opts = &self.opts;
         format!(
-            "mysql {} {} {}",
+            "mysql {} {} {} {}",
             opts.ip_or_hostname(),
             opts.tcp_port(),
+            opts.socket().unwrap_or_default(),
             opts.db_name().unwrap_or_default()
         )
+    }
+
+    async fn open(&self) -> Result<Conn, Error> {
+        match (Conn::new(self.opts.clone()).await, &self.plain) {
+            (Err(Error::Driver(DriverError::NoClientSslFlagFromServer)), Some(plain)) => Conn::new(plain.clone()).await,
+            (opened, _) => opened,
+        }
     }
 }
 
@@ -60,9 +73,41 @@ impl Connect for Connector {
     type Connection = AsyncMysqlConnection;
 
     async fn connect(&self) -> ConnectionResult<AsyncMysqlConnection> {
-        let conn = Conn::new(self.0.clone()).await;
-        let conn = conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+        let bad = |error: Error| ConnectionError::BadConnection(error.to_string());
+        let mut conn = self.open().await.map_err(bad)?;
+        if conn.query_first(LOGS_STATEMENTS).await.map_err(bad)? == Some(1) {
+            conn.query_drop(LOG_ROWS).await.map_err(|error| {
+                ConnectionError::BadConnection(format!(
+                    "the server writes its binary log by statement, with which replicas would claim other tasks; set \
+                     binlog_format to MIXED or ROW on the server, or let this user do it for its own sessions (GRANT BINLOG \
+                     ADMIN on MariaDB, SESSION_VARIABLES_ADMIN on MySQL): {error}"
+                ))
+            })?;
+        }
         AsyncMysqlConnection::try_from(conn).await
+    }
+}
+
+fn options(url: &ServerUrl) -> OptsBuilder {
+    let options = OptsBuilder::default()
+        .user(url.user.clone())
+        .pass(url.password.clone())
+        .db_name(url.database.clone())
+        .init(SESSION.to_vec())
+        // diesel-async has a cache of its own.
+        .stmt_cache_size(0)
+        // A row that is found and not changed counts, as on the other databases.
+        .client_found_rows(true)
+        .tcp_keepalive(Some(30_000_u32))
+        // By itself the driver leaves a port of this machine for the socket that the server behind it names: at the end of a
+        // tunnel that is the socket of some other server.
+        .prefer_socket(false);
+    let socket = url.driver.iter().find(|(name, _)| *name == "socket");
+    match (socket, url.hosts.first()) {
+        (Some((_, socket)), _) => options.socket(Some(socket)),
+        (None, Some((host, _))) if host.starts_with('/') => options.socket(Some(host)),
+        (None, Some((host, port))) => options.ip_or_hostname(host).tcp_port(*port),
+        (None, None) => options,
     }
 }
 

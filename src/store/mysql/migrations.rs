@@ -1,5 +1,7 @@
 //! The versions of the tables in MySQL and MariaDB.
 
+use std::borrow::Cow;
+
 use diesel::{
     QueryResult, QueryableByName,
     sql_types::{BigInt, Nullable, Text},
@@ -23,7 +25,8 @@ const LOCK: &str = "SELECT CAST(GET_LOCK(LEFT(CONCAT('gaia_migrations.', DATABAS
 const UNLOCK: &str = "SELECT CAST(RELEASE_LOCK(LEFT(CONCAT('gaia_migrations.', DATABASE()), 64)) AS SIGNED) AS number";
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
-    version varchar(50) NOT NULL PRIMARY KEY, run_on datetime NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+    version varchar(50) NOT NULL PRIMARY KEY, run_on datetime NOT NULL DEFAULT CURRENT_TIMESTAMP) \
+    ENGINE=InnoDB ROW_FORMAT=DYNAMIC";
 
 /// Migrations copy rows as they are, whatever the server's mode says of the dates in them.
 const COPY_AS_IT_IS: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
@@ -37,6 +40,22 @@ const EXACT_COLLATIONS: &str = "SELECT collation_name AS name FROM information_s
 
 /// In a migration, the comment before a statement that must not be run twice names a column it makes.
 const UNLESS: &str = "-- unless ";
+
+/// The guide's tables that are there. `is_short`: a key of theirs may have 767 bytes at most.
+const TABLES: &str = "SELECT table_name AS name, COALESCE(engine, 'none') AS engine, \
+      CAST(COALESCE(row_format, '') IN ('Compact', 'Redundant') AS SIGNED) AS is_short \
+    FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' \
+      AND table_name IN ('asynctasks', 'asynctask_exec_row', 'job_center', 'job_record')";
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    engine: String,
+    #[diesel(sql_type = BigInt)]
+    is_short: i64,
+}
 
 #[derive(QueryableByName)]
 struct Number {
@@ -57,18 +76,27 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
     if pending(&MIGRATIONS, &applied(conn).await?)?.is_empty() {
         return Ok(());
     }
-    if number(conn, LOCK).await? != Some(1) {
-        return Err(SchemaError::Failed(
-            "another process has been migrating for five minutes".to_owned(),
-        ));
+    match number(conn, LOCK).await? {
+        Some(1) => {}
+        Some(_) => {
+            return Err(SchemaError::Failed(
+                "another process has been migrating for five minutes; see SHOW PROCESSLIST".to_owned(),
+            ));
+        }
+        None => {
+            return Err(SchemaError::Failed(
+                "the server gave no lock (GET_LOCK answered NULL); start again".to_owned(),
+            ));
+        }
     }
+    make_room(conn).await?;
     execute(conn, CREATE_VERSIONS).await?;
     execute(conn, COPY_AS_IT_IS).await?;
     let exact = exact_collation(conn).await?;
     for migration in pending(&MIGRATIONS, &applied(conn).await?)? {
         for statement in statements(migration.sql) {
             if !is_done(conn, &statement).await? {
-                execute(conn, &statement.sql.replace(EXACT, &exact)).await?;
+                execute(conn, &statement.sql().replace(EXACT, &exact)).await?;
             }
         }
         diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES (?)")
@@ -77,6 +105,25 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
             .await?;
     }
     number(conn, UNLOCK).await?;
+    Ok(())
+}
+
+/// Makes tables that were there before ready for the keys of this crate: in the row formats of old servers a key may have 767
+/// bytes only. A table without transactions and row locks is refused: two nodes would run the same tasks.
+async fn make_room(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
+    let tables: Vec<Found> = diesel::sql_query(TABLES).load(conn).await?;
+    for Found { name, engine, is_short } in tables {
+        if !engine.eq_ignore_ascii_case("InnoDB") {
+            return Err(SchemaError::Failed(format!(
+                "the table {name} has the engine {engine}, which knows no transactions; \
+                 run ALTER TABLE {name} ENGINE=InnoDB, ROW_FORMAT=DYNAMIC"
+            )));
+        }
+        if is_short != 0 {
+            log::info!("the table {name} has a row format with short keys; it is changed to DYNAMIC");
+            execute(conn, &format!("ALTER TABLE {name} ROW_FORMAT=DYNAMIC")).await?;
+        }
+    }
     Ok(())
 }
 
@@ -119,6 +166,16 @@ struct Statement {
     sql: String,
     /// Table and column that it makes, if it must not be run twice.
     makes: Option<(String, String)>,
+}
+
+impl Statement {
+    /// A table has room for the keys whatever format the server gives new tables.
+    fn sql(&self) -> Cow<'_, str> {
+        match self.sql.starts_with("CREATE TABLE") {
+            true => Cow::Owned(format!("{} ROW_FORMAT=DYNAMIC", self.sql)),
+            false => Cow::Borrowed(&self.sql),
+        }
+    }
 }
 
 /// The statements of a migration: each ends with a semicolon at the end of a line.

@@ -34,7 +34,7 @@ pub(super) struct Mysql {
 
 impl Mysql {
     pub(super) async fn connect(url: &ServerUrl) -> Result<Self, StoreError> {
-        let connector = Connector::new(url)?;
+        let connector = Connector::new(url);
         let connections = Connections::open(url, &connector).await?;
         Ok(Self { connections, connector })
     }

@@ -11,7 +11,7 @@ use super::tls;
 use crate::store::{
     StoreError,
     pool::Connect,
-    url::{DatabaseUrl, ServerUrl, TlsMode},
+    url::{ServerUrl, TlsMode},
 };
 
 /// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it.
@@ -34,13 +34,10 @@ pub(in crate::store) struct Connector {
 impl Connector {
     pub(super) fn new(url: &ServerUrl) -> Result<Self, StoreError> {
         let refused = |reason: String| StoreError::Connect {
-            url: DatabaseUrl::Postgres(url.clone()).to_string(),
+            url: url.shown().to_owned(),
             reason,
         };
-        let mut config: Config = url
-            .driver()
-            .parse()
-            .map_err(|error: tokio_postgres::Error| refused(in_full(&error)))?;
+        let mut config = config(url).map_err(|error| refused(in_full(&error)))?;
         config.connect_timeout(url.connect_timeout);
         // A peer that vanished without a word is found out.
         config.keepalives_idle(std::time::Duration::from_secs(30));
@@ -51,7 +48,7 @@ impl Connector {
         config.ssl_mode(match url.tls {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
-            TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
+            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
         let tls = match url.tls {
             TlsMode::Disable => None,
@@ -74,6 +71,37 @@ impl Connector {
             config.get_options()
         )
     }
+}
+
+/// What the URL says, in the driver's own form.
+fn config(url: &ServerUrl) -> Result<Config, tokio_postgres::Error> {
+    let mut config: Config = keywords(&url.driver).parse()?;
+    if let Some(user) = &url.user {
+        config.user(user);
+    }
+    if let Some(password) = &url.password {
+        config.password(password);
+    }
+    if let Some(database) = &url.database {
+        config.dbname(database);
+    }
+    for (host, port) in &url.hosts {
+        config.host(host).port(*port);
+    }
+    Ok(config)
+}
+
+/// The driver's settings as libpq's keywords; `options` may be given several times.
+fn keywords(settings: &[(&str, String)]) -> String {
+    let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
+    let (options, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(name, _)| *name == "options");
+    let keyword = |(name, value): &(&str, String)| format!("{name}='{}' ", quoted(value));
+    let mut text: String = others.into_iter().map(keyword).collect();
+    let options: Vec<&str> = options.iter().map(|(_, value)| value.as_str()).collect();
+    if !options.is_empty() {
+        text += &keyword(&("options", options.join(" ")));
+    }
+    text
 }
 
 /// The error with its causes: the driver leaves them out.

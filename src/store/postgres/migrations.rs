@@ -2,6 +2,8 @@
 
 use diesel::{
     QueryResult,
+    dsl::sql,
+    select,
     sql_types::{Bool, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -26,6 +28,7 @@ const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
 /// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
 /// find nothing to do. A transaction that is left open by an error ends with its connection.
 pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
+    expect_utf8(conn).await?;
     // A database that is as it should be is not written to: the user may not even be allowed to.
     if pending(&MIGRATIONS, &applied(conn).await?)?.is_empty() {
         return Ok(());
@@ -43,7 +46,19 @@ pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError>
 
 /// Whether the tables are those of this version.
 pub(super) async fn check(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
+    expect_utf8(conn).await?;
     crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
+}
+
+/// What a handler says may hold any character. LATIN1 refuses most of them, and `SQL_ASCII` takes bytes for characters.
+async fn expect_utf8(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
+    let found: String = select(sql::<Text>("current_setting('server_encoding')"))
+        .get_result(conn)
+        .await?;
+    match found.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(SchemaError::Encoding(found)),
+    }
 }
 
 async fn applied(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Applied>> {

@@ -1,125 +1,197 @@
-//! The URL of a database server: what is ours in it is taken out, the rest is left to the driver.
+//! The URL of a database server, read to the last part: the drivers are given values, never a text to parse.
 
-use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use percent_encoding::percent_decode_str;
-
-use super::pairs;
+use super::{
+    parameters::{self, Meaning, Server, TlsMode},
+    split::{self, Parts, split},
+    values::{self, Hundreds},
+};
 
 /// How to reach a server. It holds the password: it is shown without it.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::store) struct ServerUrl {
-    driver: String,
     shown: String,
+    pub(in crate::store) user: Option<String>,
+    pub(in crate::store) password: Option<String>,
+    /// At least one, with its port. One that begins with `/` is the folder of a socket.
+    pub(in crate::store) hosts: Vec<(String, u16)>,
+    pub(in crate::store) database: Option<String>,
+    /// Settings of the driver, by its names.
+    pub(in crate::store) driver: Vec<(&'static str, String)>,
     pub(in crate::store) pool_size: usize,
     pub(in crate::store) pool_timeout: Duration,
     pub(in crate::store) connect_timeout: Duration,
+    /// How long a start waits for a server that has no connection to give.
+    #[allow(dead_code, reason = "the pool is about to read it")]
+    pub(in crate::store) start_timeout: Duration,
+    /// Connections that nothing has used for so long are closed.
+    #[allow(dead_code, reason = "the pool is about to read it")]
+    pub(in crate::store) idle_timeout: Duration,
+    /// Connections that are older are replaced.
+    #[allow(dead_code, reason = "the pool is about to read it")]
+    pub(in crate::store) max_lifetime: Duration,
     pub(in crate::store) tls: TlsMode,
     /// Certificates of the authorities to trust, in PEM. `None`: those that browsers trust.
     pub(in crate::store) ca: Option<PathBuf>,
     /// Whether a pooler stands between, which gives each transaction another session of the server's (`pgbouncer=true`).
     #[allow(dead_code, reason = "not every build has a pooler to care for")]
     pub(in crate::store) transaction_pooler: bool,
+    /// Parameters that are known, and do nothing here.
+    pub(super) ignored: Vec<&'static str>,
 }
 
-/// How far the connection is protected, with libpq's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum TlsMode {
-    Disable,
-    /// Encrypted if the server can; nobody's certificate is checked.
-    #[cfg(feature = "postgres")]
-    Prefer,
-    /// Encrypted. The certificate must come from the given authority, if one is given, and may name any host.
-    Require,
-    /// Encrypted, and the certificate must name the host.
-    VerifyFull,
+/// What parameters say of what the text before them says, too.
+#[derive(Default)]
+struct Said {
+    hosts: Option<Vec<String>>,
+    ports: Option<Vec<u16>>,
+    tls: Option<TlsMode>,
+    system_authorities: bool,
 }
-
-/// What a kind of server allows in its URL.
-pub(super) struct Allowed {
-    modes: &'static [(&'static str, TlsMode)],
-    default: TlsMode,
-    /// Left to the driver.
-    driver: &'static [&'static str],
-}
-
-const OURS: [&str; 5] = ["pool_size", "pool_timeout", "connect_timeout", "sslmode", "sslrootcert"];
-
-#[cfg(feature = "postgres")]
-pub(super) const POSTGRES: Allowed = Allowed {
-    modes: &[
-        ("disable", TlsMode::Disable),
-        ("prefer", TlsMode::Prefer),
-        ("require", TlsMode::Require),
-        ("verify-full", TlsMode::VerifyFull),
-    ],
-    default: TlsMode::Prefer,
-    driver: &[
-        "application_name",
-        "options",
-        "target_session_attrs",
-        "load_balance_hosts",
-        "hostaddr",
-    ],
-};
-
-#[cfg(feature = "mysql")]
-pub(super) const MYSQL: Allowed = Allowed {
-    modes: &[
-        ("disable", TlsMode::Disable),
-        ("require", TlsMode::Require),
-        ("verify-full", TlsMode::VerifyFull),
-    ],
-    default: TlsMode::Disable,
-    driver: &["socket"],
-};
 
 impl ServerUrl {
-    pub(super) fn parse(text: &str, shown: String, allowed: &Allowed) -> Result<Self, String> {
-        // A password may hold a question mark: parameters begin after the host.
-        let after_host = text
-            .rfind('@')
-            .and_then(|host| text[host..].find('?').map(|at| host + at));
-        let (head, query) = match after_host.or_else(|| text.find('?')) {
-            Some(at) => (&text[..at], &text[at + 1..]),
-            None => (text, ""),
-        };
+    /// `rest` is what follows `scheme://`.
+    pub(super) fn parse(scheme: &str, rest: &str, server: &Server) -> Result<Self, String> {
+        let parts = split(rest, |name| server.parameter(name).is_some())?;
+        let Parts { user, password, .. } = parts;
         let mut url = Self {
-            driver: String::new(),
-            shown,
+            shown: String::new(),
+            user,
+            password,
+            hosts: with_ports(parts.hosts, server.port),
+            database: parts.database,
+            driver: Vec::new(),
             pool_size: 10,
             pool_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
-            tls: allowed.default,
+            start_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_secs(1_800),
+            tls: server.tls,
             ca: None,
             transaction_pooler: false,
+            ignored: Vec::new(),
         };
-        let mut left = Vec::new();
-        for (key, value) in pairs(query) {
-            match key {
-                "pool_size" => url.pool_size = number(key, value, &(1..=10_000))?,
-                "pool_timeout" => url.pool_timeout = millis(key, value)?,
-                "connect_timeout" => url.connect_timeout = millis(key, value)?,
-                "sslrootcert" => {
-                    let path = percent_decode_str(value).decode_utf8_lossy();
-                    url.ca = Some(PathBuf::from(path.as_ref()));
-                }
-                "sslmode" => url.tls = allowed.mode(value)?,
-                "pgbouncer" => url.transaction_pooler = value.eq_ignore_ascii_case("true"),
-                key if allowed.driver.contains(&key) => left.push(format!("{key}={value}")),
-                key => return Err(allowed.unknown(key)),
-            }
+        let mut said = Said::default();
+        for (place, (name, value)) in (1..).zip(parts.pairs) {
+            let (name, meaning) = server.parameter(&name).ok_or_else(|| server.unknown(place, &name))?;
+            let read = url.read(&mut said, name, meaning, value);
+            read.map_err(|fault| format!("{name}: {fault}"))?;
         }
-        url.driver = match left.is_empty() {
-            true => head.to_owned(),
-            false => format!("{head}?{}", left.join("&")),
-        };
+        url.put_together(said, server)?;
+        url.shown = url.to_show(scheme);
         Ok(url)
     }
 
-    /// For the driver's own parser. It holds the password.
-    pub(in crate::store) fn driver(&self) -> &str {
-        &self.driver
+    fn read(&mut self, said: &mut Said, name: &'static str, meaning: Meaning, value: String) -> Result<(), String> {
+        match meaning {
+            Meaning::User => self.user = Some(value),
+            Meaning::Password => self.password = Some(value),
+            Meaning::Database => self.database = Some(value),
+            Meaning::Host => said.hosts = Some(value.split(',').map(split::host).collect::<Result<_, _>>()?),
+            Meaning::Port => said.ports = Some(value.split(',').map(split::port).collect::<Result<_, _>>()?),
+            Meaning::PoolSize => self.pool_size = values::number(&value, &(1..=10_000))?,
+            Meaning::PoolTimeout => self.pool_timeout = values::time(&value, Hundreds::Milliseconds)?,
+            Meaning::ConnectTimeout => self.connect_timeout = values::time(&value, Hundreds::Refused)?,
+            Meaning::StartTimeout => self.start_timeout = values::time(&value, Hundreds::Milliseconds)?,
+            Meaning::IdleTimeout => self.idle_timeout = values::time(&value, Hundreds::Milliseconds)?,
+            Meaning::MaxLifetime => self.max_lifetime = values::time(&value, Hundreds::Milliseconds)?,
+            // None is less than any.
+            Meaning::Tls(allowed) => said.tls = said.tls.max(parameters::tls(&value, allowed)?),
+            Meaning::Authorities if value == "system" => said.system_authorities = true,
+            Meaning::Authorities => self.ca = Some(PathBuf::from(value)),
+            #[cfg(feature = "postgres")]
+            Meaning::Pooler => self.transaction_pooler = values::flag(&value)?,
+            Meaning::Driver(name) => self.driver.push((name, value)),
+            #[cfg(feature = "postgres")]
+            Meaning::DriverChoice(name, allowed) => {
+                self.driver.push((name, values::choice(&value, allowed)?.to_owned()));
+            }
+            #[cfg(feature = "postgres")]
+            Meaning::Session(setting) => {
+                let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
+                self.driver.push(("options", format!("-c {setting}={value}")));
+            }
+            Meaning::Harmless => self.ignored.push(name),
+            Meaning::HarmlessAs(allowed) => {
+                values::choice(&value, allowed)?;
+                self.ignored.push(name);
+            }
+            Meaning::Unsupported(reason) => return Err(reason.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn put_together(&mut self, said: Said, server: &Server) -> Result<(), String> {
+        if let Some(hosts) = said.hosts {
+            let ports = self.hosts.iter().map(|(_, port)| Some(*port)).chain([None]);
+            self.hosts = with_ports(hosts.into_iter().zip(ports.cycle()).collect(), server.port);
+        }
+        if let Some(ports) = said.ports {
+            for ((_, port), said) in self.hosts.iter_mut().zip(ports.iter().cycle()) {
+                *port = *said;
+            }
+        }
+        self.tls = said.tls.unwrap_or(self.tls);
+        if said.system_authorities {
+            // libpq's rule: anybody gets a certificate from one of those, so that only the host's name tells.
+            self.tls = match said.tls {
+                None | Some(TlsMode::VerifyFull) => TlsMode::VerifyFull,
+                Some(_) => return Err("sslrootcert=system protects with sslmode=verify-full only".to_owned()),
+            };
+        }
+        if self.tls == TlsMode::VerifyCa && self.ca.is_none() {
+            self.tls = TlsMode::VerifyFull;
+        }
+        self.check(server)
+    }
+
+    fn check(&mut self, server: &Server) -> Result<(), String> {
+        let reached_by_driver = |name: &str| self.driver.iter().any(|(known, _)| *known == name);
+        if self.hosts.is_empty() && !reached_by_driver("hostaddr") {
+            match reached_by_driver("socket") {
+                true => self.hosts.push(("localhost".to_owned(), server.port)),
+                false => return Err("it names no host; expected user:password@host:port/database".to_owned()),
+            }
+        }
+        if !server.is_postgres {
+            if self.hosts.len() > 1 {
+                return Err("it names several hosts, expected one".to_owned());
+            }
+            if self.database.is_none() {
+                return Err("it names no database; expected user:password@host:port/database".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing but words that cannot be a password, in places where none belongs.
+    fn to_show(&self, scheme: &str) -> String {
+        let user = match (&self.user, &self.password) {
+            (None, None) => String::new(),
+            (Some(user), Some(_)) => format!("{}:***@", plain(user)),
+            // What stands alone before the @ may be a token.
+            _ => "***@".to_owned(),
+        };
+        let hosts: Vec<String> = self
+            .hosts
+            .iter()
+            .map(|(host, port)| self.host_to_show(host, *port))
+            .collect();
+        let database = self.database.as_deref().map(|name| format!("/{}", plain(name)));
+        format!("{scheme}://{user}{}{}", hosts.join(","), database.unwrap_or_default())
+    }
+
+    fn host_to_show(&self, host: &str, port: u16) -> String {
+        // `ann:1234`, where the host was left out, looks like a host and its port.
+        let is_surely_port = self.password.is_some() || host.contains(['.', ':']) || host == "localhost";
+        match host {
+            host if host.starts_with('/') => host.to_owned(),
+            host if !is_surely_port => format!("{host}:***"),
+            host if host.contains(':') => format!("[{host}]:{port}"),
+            host => format!("{host}:{port}"),
+        }
     }
 
     /// Without the password.
@@ -128,73 +200,19 @@ impl ServerUrl {
     }
 }
 
-impl Allowed {
-    fn mode(&self, text: &str) -> Result<TlsMode, String> {
-        let found = self.modes.iter().find(|(name, _)| *name == text);
-        found.map(|(_, mode)| *mode).ok_or_else(|| {
-            let names: Vec<_> = self.modes.iter().map(|(name, _)| *name).collect();
-            format!("sslmode is {text:?}, expected {}", names.join(", "))
-        })
-    }
-
-    fn unknown(&self, key: &str) -> String {
-        let known: Vec<&str> = OURS.iter().chain(self.driver).copied().collect();
-        super::unknown_parameter(key, &known)
-    }
+fn with_ports(hosts: Vec<(String, Option<u16>)>, default: u16) -> Vec<(String, u16)> {
+    let with_port = |(host, port): (String, Option<u16>)| (host, port.unwrap_or(default));
+    hosts.into_iter().map(with_port).collect()
 }
 
-fn millis(key: &str, value: &str) -> Result<Duration, String> {
-    number(key, value, &(1..=3_600_000)).map(Duration::from_millis)
-}
-
-fn number<T>(key: &str, value: &str, range: &RangeInclusive<T>) -> Result<T, String>
-where
-    T: FromStr + PartialOrd + fmt::Display,
-{
-    let parsed = value.parse().ok().filter(|number| range.contains(number));
-    parsed.ok_or_else(|| format!("{key} is {value:?}, expected {} to {}", range.start(), range.end()))
+/// The name, unless a mark in it lets it be suspected to be more than a name.
+fn plain(name: &str) -> &str {
+    let is_plain = name.chars().all(|char| char.is_alphanumeric() || "._-".contains(char));
+    if is_plain { name } else { "***" }
 }
 
 impl fmt::Debug for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerUrl").field(&self.shown).finish()
-    }
-}
-
-#[cfg(all(test, feature = "postgres"))]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<ServerUrl, String> {
-        ServerUrl::parse(text, String::new(), &POSTGRES)
-    }
-
-    #[test]
-    fn our_parameters_are_taken_out_and_the_drivers_are_left() {
-        let url = parse(
-            "postgres://a:p?w@h/d?pool_size=3&sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&application_name=x&pool_timeout=250",
-        )
-        .expect("is good");
-        assert_eq!(url.driver(), "postgres://a:p?w@h/d?application_name=x");
-        assert_eq!((url.pool_size, url.pool_timeout.as_millis()), (3, 250));
-        assert_eq!((url.tls, url.ca), (TlsMode::VerifyFull, Some("/etc/ca.pem".into())));
-    }
-
-    #[test]
-    fn bad_parameters_say_what_is_expected() {
-        for (query, fault) in [
-            ("pool_size=0", "pool_size is \"0\", expected 1 to 10000"),
-            ("pool_timeout=soon", "pool_timeout is \"soon\", expected 1 to 3600000"),
-            (
-                "sslmode=on",
-                "sslmode is \"on\", expected disable, prefer, require, verify-full",
-            ),
-            (
-                "poolsize=3",
-                "unknown parameter \"poolsize\", the nearest is \"pool_size\"",
-            ),
-        ] {
-            assert_eq!(parse(&format!("postgres://h/d?{query}")), Err(fault.to_owned()));
-        }
     }
 }

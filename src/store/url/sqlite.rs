@@ -1,11 +1,11 @@
 //! The URL of a SQLite file.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::pairs;
+use super::{pairs, unknown};
 
 /// Where the SQLite file is, and how to open it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(in crate::store) struct SqliteUrl {
     /// `None`: in memory.
     pub(in crate::store) path: Option<String>,
@@ -27,25 +27,41 @@ impl SqliteUrl {
         if path.is_empty() {
             return Err("it names no file".to_owned());
         }
-        for (key, value) in pairs(query) {
+        for (place, (key, value)) in (1..).zip(pairs(query)) {
             match (key, value) {
                 ("busy_timeout", millis) => {
                     // SQLite keeps it in a C int.
                     let parsed = millis.parse().ok().filter(|millis| *millis <= 0x7fff_ffff_u64);
-                    let millis = parsed
-                        .ok_or_else(|| format!("busy_timeout is {millis:?}, expected 0 to 2147483647 milliseconds"))?;
+                    let millis =
+                        parsed.ok_or("busy_timeout: expected a number of milliseconds from 0 to 2147483647")?;
                     url.busy_timeout = Duration::from_millis(millis);
                 }
                 ("synchronous", "full") => url.synchronous = "FULL",
                 ("synchronous", "normal") => url.synchronous = "NORMAL",
-                ("synchronous", other) => {
-                    return Err(format!("synchronous is {other:?}, expected full or normal"));
-                }
-                (key, _) => {
-                    return Err(super::unknown_parameter(key, &PARAMETERS));
-                }
+                ("synchronous", _) => return Err("synchronous: expected full or normal".to_owned()),
+                (key, _) => return Err(unknown(place, key, &PARAMETERS)),
             }
         }
         Ok(url)
+    }
+}
+
+/// A path that may be another database's URL with its scheme changed is not shown: a password may stand in it.
+impl fmt::Display for SqliteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.as_deref().unwrap_or(":memory:");
+        let is_drive = cfg!(windows) && path.find(':') == Some(1);
+        let may_hold_password = path.contains(['@', ';', '=']) || (path.contains(':') && !is_drive);
+        let shown = match &self.path {
+            Some(_) if may_hold_password => "***",
+            _ => path,
+        };
+        write!(f, "sqlite:{shown}")
+    }
+}
+
+impl fmt::Debug for SqliteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SqliteUrl({self})")
     }
 }
