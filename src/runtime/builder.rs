@@ -88,7 +88,6 @@ impl GaiaBuilder {
     /// | `connect_timeout` | servers | how long to wait for a new one; default `10s` |
     /// | `sslmode` | servers | `disable` (`MySQL`'s default), `prefer` (`PostgreSQL`'s), `require`, `verify-ca`, `verify-full` |
     /// | `sslrootcert` | servers | a file of certificates in PEM; default: the authorities that browsers trust |
-    /// | `pgbouncer=true` | `PostgreSQL` | a pooler of transactions stands between |
     /// | `search_path`, `statement_timeout` | `PostgreSQL` | of each session |
     /// | `channel_binding`, `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` | `PostgreSQL` | as libpq has them |
     /// | `socket` | `MySQL` | the path of a socket |
@@ -103,7 +102,7 @@ impl GaiaBuilder {
     ///
     /// Other drivers' names for these are taken, too (`ssl-mode=REQUIRED`, `tls`, `useSSL`, `connection_limit`, `currentSchema` and
     /// others; of several demands for encryption the strictest holds). What hosters and other drivers add without consequence
-    /// here (`charset`, `parseTime`, `keepalives` and others) is ignored, and named in one warning at the start. What would be unsafe to
+    /// here (`charset`, `parseTime`, `keepalives`, `pgbouncer` and others) is ignored, and named in one warning at the start. What would be unsafe to
     /// ignore (client certificates, lists of revoked certificates and others) is refused, as is what nobody knows.
     ///
     /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, one that listens.

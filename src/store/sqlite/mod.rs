@@ -224,6 +224,7 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("looks.db").display());
         let store = Store::connect(&url, Clock::system()).await.expect("opens");
         store.migrate().await.expect("migrates");
+        #[allow(irrefutable_let_patterns, reason = "a build for SQLite alone has no other variant")]
         let Db::Sqlite(sqlite) = &store.db else {
             panic!("it is one");
         };

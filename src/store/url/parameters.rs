@@ -29,16 +29,10 @@ pub(super) enum Meaning {
     PoolSize,
     PoolTimeout,
     ConnectTimeout,
-    StartTimeout,
-    IdleTimeout,
-    MaxLifetime,
     /// Values, and the protection they ask for.
     Tls(&'static [(&'static str, Option<TlsMode>)]),
     /// A file of certificates.
     Authorities,
-    /// Whether a pooler of transactions stands between.
-    #[cfg(feature = "postgres")]
-    Pooler,
     /// A driver's setting, by the driver's name.
     Driver(&'static str),
     /// The same, with values and those that the driver knows them by.
@@ -168,9 +162,6 @@ const COMMON: &[Parameter] = &[
     ("connect_timeout", ConnectTimeout),
     ("connecttimeout", ConnectTimeout),
     ("logintimeout", ConnectTimeout),
-    ("start_timeout", Meaning::StartTimeout),
-    ("idle_timeout", Meaning::IdleTimeout),
-    ("max_lifetime", Meaning::MaxLifetime),
     ("sslmode", Tls(MODES)),
     ("ssl_mode", Tls(MODES)),
     ("ssl", Tls(SSL)),
@@ -206,12 +197,12 @@ const COMMON: &[Parameter] = &[
 mod postgres {
     use super::{
         Driver, Harmless, HarmlessAs,
-        Meaning::{DriverChoice, Pooler, Session},
+        Meaning::{DriverChoice, Session},
         Parameter, PoolSize, Tls, TlsMode, Unsupported,
     };
 
     pub(super) const PARAMETERS: &[Parameter] = &[
-        ("pgbouncer", Pooler),
+        ("pgbouncer", Harmless),
         ("application_name", Driver("application_name")),
         ("applicationname", Driver("application_name")),
         ("hostaddr", Driver("hostaddr")),

@@ -294,7 +294,10 @@ fn urls_of_hosters_are_read() {
         );
     }
     let pooled = good("postgres://a:p@h/d?pgbouncer=true&connection_limit=4");
-    assert_eq!((pooled.transaction_pooler, pooled.pool_size), (true, 4));
+    assert_eq!(
+        (pooled.ignored.as_slice(), pooled.pool_size),
+        (["pgbouncer"].as_slice(), 4)
+    );
 }
 
 #[test]

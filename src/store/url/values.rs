@@ -42,15 +42,6 @@ pub(super) fn time(text: &str, hundreds: Hundreds) -> Result<Duration, String> {
     time.ok_or_else(|| "expected a time with its unit, such as 10s or 1500ms, of an hour at most".to_owned())
 }
 
-#[cfg(feature = "postgres")]
-pub(super) fn flag(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
-    }
-}
-
 /// One of `allowed`, in any case and with any kind of hyphen.
 pub(super) fn choice<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
     let text = text.to_ascii_lowercase().replace('_', "-");
