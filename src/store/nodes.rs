@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
-    db::{Db, on_backend},
+    db::on_backend,
     rows::{NodeRow, SeenNode, SeenRow},
     schema::gaia_nodes,
 };
@@ -143,18 +143,11 @@ impl Store {
     /// Has running tasks and open runs be orphans that no write could name, so that the next look can end them. Only SQLite
     /// takes what is no text for the name of a node, and such a row would hold its unique key, or keep its job from firing.
     pub(crate) async fn disown_unnamed(&self) -> Result<(), StoreError> {
-        match &self.db {
-            #[cfg(feature = "sqlite")]
-            Db::Sqlite(_) => self.disown(UNNAMED).await,
-            #[cfg(feature = "_server")]
-            _ => Ok(()),
+        if self.db.is_remote() {
+            return Ok(());
         }
-    }
-
-    #[cfg(feature = "sqlite")]
-    async fn disown(&self, updates: [&str; 2]) -> Result<(), StoreError> {
         let mut lease = self.db.write().await?;
-        for update in updates {
+        for update in UNNAMED {
             let updated = on_backend!(lease, |conn| diesel::sql_query(update).execute(conn).await)?;
             if updated > 0 {
                 log::warn!(
@@ -167,7 +160,6 @@ impl Store {
 }
 
 /// By the indexes over what runs.
-#[cfg(feature = "sqlite")]
 const UNNAMED: [&str; 2] = [
     "UPDATE asynctasks SET lease_owner = 'unreadable', lease_token = 0, log_id = NULL \
      WHERE task_status = 'Running' AND lease_owner IS NOT NULL AND (typeof(lease_owner) <> 'text' \
