@@ -158,14 +158,26 @@ impl ServerUrl {
             .iter()
             .map(|(host, port)| self.host_to_show(host, *port))
             .collect();
-        let database = self.database.as_deref().map(|name| format!("/{}", plain(name)));
+        // `ann:/secret`, where the host was left out, looks like a host and a database.
+        let is_surely_database = self.password.as_deref().is_some_and(|password| !password.is_empty())
+            || self.hosts.iter().all(|(host, _)| is_likely(host));
+        let database = self.database.as_deref().map(|name| match is_surely_database {
+            true => format!("/{}", plain(name)),
+            false => "/***".to_owned(),
+        });
         format!("{scheme}://{user}{}{}", hosts.join(","), database.unwrap_or_default())
     }
 
     fn host_to_show(&self, host: &str, port: u16) -> String {
         // `ann:1234`, where the host was left out, looks like a host and its port.
         let is_surely_port = self.password.is_some() || host.contains(['.', ':']) || host == "localhost";
+        // `ann:@secret/db` reads as an empty password and a host, `ann:,secret/db` as two hosts: the user may have meant a password.
+        let is_ambiguous = match self.password.as_deref() {
+            Some(password) => password.is_empty(),
+            None => self.hosts.len() > 1,
+        };
         match host {
+            _ if is_ambiguous && !is_likely(host) => format!("***:{port}"),
             host if host.starts_with('/') => host.to_owned(),
             host if !is_surely_port => format!("{host}:***"),
             host if host.contains(':') => format!("[{host}]:{port}"),
@@ -177,6 +189,11 @@ impl ServerUrl {
     pub(in crate::store) fn shown(&self) -> &str {
         &self.shown
     }
+}
+
+/// Whether a word looks like a host, not like a user or a part of a password.
+fn is_likely(host: &str) -> bool {
+    host.contains(['.', ':', '/']) || host == "localhost"
 }
 
 fn with_ports(hosts: Vec<(String, Option<u16>)>, default: u16) -> Vec<(String, u16)> {

@@ -172,7 +172,7 @@ const OF_HOSTERS: &[(&str, TlsMode, &str)] = &[
     (
         "postgres://a.ref:p@aws-0.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1",
         TlsMode::Prefer,
-        "",
+        "pgbouncer",
     ),
     (
         "postgres://a:p@h:6543/postgres?sslmode=require&supa=base-pooler.x",

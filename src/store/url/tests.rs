@@ -132,6 +132,8 @@ proptest! {
         end in proptest::sample::select(vec!["@host/db", "@host:5/db?sslmode=require", "@host", "/db", "", "@/db?host=h"]),
     ) {
         let text = format!("{scheme}{slashes}ann:{before}{SECRET}{after}{end}");
+        // What follows the last @ is a host by every reading.
+        prop_assume!(!before.contains('@') || after.contains('@') || end.contains('@'));
         let shown = match DatabaseUrl::parse(&text) {
             Ok(url) => format!("{url} {url:?}"),
             Err(refused) => format!("{refused} {refused:?}"),
