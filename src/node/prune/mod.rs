@@ -193,11 +193,9 @@ impl Pruner {
         let Some(before) = now.checked_sub_signed(self.rules.retention) else {
             return Ok(());
         };
-        let store = &self.parts.store;
-        let history = match scope {
-            JOBS => sweep::job_records(store, &self.expired(before, Vec::new())).await?,
-            theme => sweep::tasks_of(store, &self.expired(before, vec![theme.to_owned()])).await?,
-        };
+        let of_jobs = scope == JOBS;
+        let themes = if of_jobs { Vec::new() } else { vec![scope.to_owned()] };
+        let history = sweep::history(&self.parts.store, &self.expired(before, themes), of_jobs).await?;
         if history.foreign + history.expired > 0 {
             log::warn!("{}: {}", name(scope), self.plan_for(scope, history));
         }

@@ -147,29 +147,15 @@ async fn sweep_job_records(store: &Store, expired: &Expired) -> Result<usize, St
     }
 }
 
-/// What there is of a theme's tasks, however old.
-pub(super) async fn tasks_of(store: &Store, expired: &Expired) -> Result<History, StoreError> {
+/// What there is of the tasks of `expired`'s themes, or of records of jobs, however old.
+pub(super) async fn history(store: &Store, expired: &Expired, of_jobs: bool) -> Result<History, StoreError> {
     let (mut history, mut after) = (History::default(), i64::MIN);
     loop {
         let began = Instant::now();
-        let page = store.task_page(expired, after, i64::MAX).await?;
-        let Some(end) = page.last() else {
-            return Ok(history);
+        let page = match of_jobs {
+            true => store.job_record_page(expired, after, i64::MAX).await?,
+            false => store.task_page(expired, after, i64::MAX).await?,
         };
-        after = end.id;
-        for row in &page {
-            history.note(row.end);
-        }
-        rest(began).await;
-    }
-}
-
-/// What there is of records of jobs, however old.
-pub(super) async fn job_records(store: &Store, expired: &Expired) -> Result<History, StoreError> {
-    let (mut history, mut after) = (History::default(), i64::MIN);
-    loop {
-        let began = Instant::now();
-        let page = store.job_record_page(expired, after, i64::MAX).await?;
         let Some(end) = page.last() else {
             return Ok(history);
         };
