@@ -245,7 +245,7 @@ impl Machine {
 
     /// Answers when every outcome is written.
     pub(crate) async fn drained(&self) {
-        let _ = self.recorder.send(Drained).await;
+        let _ = self.recorder.send(Drained { stops: true }).await;
     }
 
     /// What of the outcomes is of interest to a stop.

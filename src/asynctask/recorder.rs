@@ -103,7 +103,10 @@ pub(super) struct ProgressChanged(pub(super) Arc<Run>);
 /// Answers when everything that was handed in is written.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Drained;
+pub(super) struct Drained {
+    /// The process stops: an outcome that the database refuses in every form is not tried again.
+    pub(super) stops: bool,
+}
 
 #[derive(Message)]
 #[rtype(result = "RecorderSnapshot")]
@@ -397,7 +400,10 @@ impl Handler<ProgressChanged> for RecorderActor {
 impl Handler<Drained> for RecorderActor {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Drained, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Drained { stops }: Drained, ctx: &mut Context<Self>) -> Self::Result {
+        if stops {
+            self.refused.close();
+        }
         let (tell, told) = oneshot::channel();
         self.drained.push(tell);
         self.flush(ctx);

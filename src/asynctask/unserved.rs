@@ -246,7 +246,7 @@ pub(super) async fn follow_registry(
 ) {
     while changes.changed().await.is_ok() {
         // What was put back a moment ago may not be written yet.
-        let _ = tokio::time::timeout(WRITE, theme.recorder.send(Drained)).await;
+        let _ = tokio::time::timeout(WRITE, theme.recorder.send(Drained { stops: false })).await;
         make_due(&theme, &store, theme.unserved.take_served(&theme.registry)).await;
         wake.ring();
     }

@@ -68,6 +68,8 @@ pub(crate) struct Refused<W> {
     resting: usize,
     /// Other writes that were taken.
     taken: u64,
+    /// The process stops: an outcome that rests is not tried again.
+    closed: bool,
 }
 
 impl<W: Divisible> Refused<W> {
@@ -77,6 +79,7 @@ impl<W: Divisible> Refused<W> {
             pausing: 0,
             resting: 0,
             taken: 0,
+            closed: false,
         }
     }
 
@@ -162,9 +165,16 @@ impl<W: Divisible> Refused<W> {
         self.taken += 1;
     }
 
-    /// Lays a stubborn piece to rest: answers how long. `None`: too many rest already, and it is to be forgotten.
+    /// The process stops. A further try would give the row an owner again, and a process that ends in the middle of it would
+    /// leave the row to the rescue of another node, which runs the task again.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Lays a stubborn piece to rest: answers how long. `None`: too many rest already, or the process stops; the piece is to be
+    /// forgotten.
     pub(crate) fn rest(&mut self, piece: &mut Piece<W>) -> Option<Duration> {
-        if self.resting >= MOST {
+        if self.closed || self.resting >= MOST {
             return None;
         }
         self.resting += 1;
@@ -177,7 +187,9 @@ impl<W: Divisible> Refused<W> {
     /// A piece has rested.
     pub(crate) fn rested(&mut self, piece: Piece<W>) {
         self.resting = self.resting.saturating_sub(1);
-        self.waiting.push_back(piece);
+        if !self.closed {
+            self.waiting.push_back(piece);
+        }
     }
 
     /// Whether nothing is to be tried but what rests.
@@ -310,6 +322,21 @@ mod tests {
             stubborn = again;
         }
         assert_eq!(rests, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_process_that_stops_tries_a_stubborn_one_no_more() {
+        let mut refused = Refused::new();
+        let step = refused.add(vec!["bad"], "no".to_owned());
+        let (_, mut stubborn) = search(&mut refused, step, |_| true);
+        let mut piece = stubborn.pop().expect("is stubborn");
+        assert!(refused.rest(&mut piece).is_some());
+        refused.close();
+        refused.rested(piece);
+        assert!(refused.next().is_none() && refused.is_empty());
+        let step = refused.add(vec!["bad"], "no".to_owned());
+        let (_, mut stubborn) = search(&mut refused, step, |_| true);
+        assert_eq!(refused.rest(&mut stubborn[0]), None);
     }
 
     #[test]

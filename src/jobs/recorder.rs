@@ -63,7 +63,7 @@ pub(super) struct Ended {
     pub(super) timed_out: bool,
 }
 
-/// Answers when everything that was handed in is written.
+/// The process stops. Answers when every end that was handed in is written or let go.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Drained;
@@ -236,6 +236,7 @@ impl Handler<Drained> for JobRecorder {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Drained, ctx: &mut Context<Self>) -> Self::Result {
+        self.refused.close();
         let (tell, told) = oneshot::channel();
         self.drained.push(tell);
         self.flush(ctx);
