@@ -279,8 +279,12 @@ macro_rules! in_transaction {
             use diesel_async::SimpleAsyncConnection;
             $conn.batch_execute("START TRANSACTION").await?;
             let done = $work;
-            let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            $conn.batch_execute(end).await.map_err($crate::store::pool::lost_end)?;
+            match done.is_ok() {
+                true => $conn.batch_execute("COMMIT").await.map_err($crate::store::pool::lost_end)?,
+                // Where that fails, the connection is gone, and the server rolls back: what failed before is what counts. MySQL's
+                // driver closes the connection when it refuses a packet as too large.
+                false => drop($conn.batch_execute("ROLLBACK").await),
+            }
             done
         })
     };

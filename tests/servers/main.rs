@@ -16,6 +16,8 @@ mod lost_answers;
 mod notify;
 #[cfg(feature = "postgres")]
 mod plans;
+mod private;
+mod refusals;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod support;

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use gaia_actors::prelude::*;
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     kinds,
+    private::Server,
     support::{Kind, execute, refusal},
 };
 
@@ -44,53 +44,11 @@ impl Certificates {
     }
 }
 
-/// A server of this test, gone with it.
-struct Server {
-    folder: TempDir,
-    url: String,
-}
-
-impl Server {
-    fn start(kind: Kind, certificates: &Certificates) -> Self {
-        let name = match kind {
-            #[cfg(feature = "postgres")]
-            Kind::Postgres => "postgres",
-            #[cfg(feature = "mysql")]
-            Kind::Mysql => "mysql",
-            #[cfg(feature = "sqlite")]
-            Kind::Sqlite => panic!("a file has no server"),
-        };
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let started = script()
-            .args(["start", name])
-            .arg(folder.path())
-            .arg("--tls")
-            .arg(certificates.0.path())
-            .output();
-        let started = started.expect("runs");
-        let text = String::from_utf8_lossy(&started.stderr).into_owned();
-        assert!(started.status.success(), "{text}");
-        let url = String::from_utf8(started.stdout).expect("is a URL").trim().to_owned();
-        Self { folder, url }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may not have come up.
-        let _ = script().arg("stop").arg(self.folder.path()).status();
-    }
-}
-
-fn script() -> Command {
-    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/database"))
-}
-
 #[actix_rt::test]
 async fn connections_are_encrypted_and_certificates_checked_as_asked() {
     let (ours, others) = (Certificates::new(), Certificates::new());
     for kind in kinds() {
-        let server = Server::start(kind, &ours);
+        let server = Server::start(kind, &["--tls".as_ref(), ours.0.path().as_os_str()]);
         // One whom the server lets in over an encrypted connection only.
         let url = only_encrypted(kind, &server.url);
         let (by_number, by_name) = (url.clone(), url.replace("127.0.0.1", "localhost"));

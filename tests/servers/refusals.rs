@@ -1,0 +1,81 @@
+//! What servers refuse of the ends of runs, or do not answer.
+
+use gaia_actors::{async_fn, prelude::*};
+use serde_json::Value;
+
+use crate::{
+    conflicts::Holder,
+    kinds,
+    support::{Database, Gate, PATIENCE, THEME, ended, eventually, options, task},
+};
+
+/// Writes under way are not written yet: a stop reports them, as the status does.
+#[actix_rt::test]
+async fn an_outcome_that_is_being_written_counts_as_unwritten() {
+    for kind in kinds() {
+        let database = Database::of_kind(kind);
+        let gate = Gate::closed();
+        let builder = database.builder().handler("Demo", "Gate", gate.handler());
+        let gaia = builder.scheduler(options()).start().await.expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
+        let added = demo.add_tasks(vec![task("Gate"); 3]).await.expect("are added");
+        gate.entered(3).await;
+        let holder = Holder::of(&database, "SELECT id FROM asynctasks FOR UPDATE").await;
+        gate.let_pass(3);
+        // One end is on its way, and waits for the lock; the others wait for it.
+        eventually("all three", async || {
+            let status = demo.status().await.expect("answers");
+            assert!(status.unwritten <= 3, "{kind:?}: {}", status.unwritten);
+            (status.running_workers == 0 && status.unwritten == 3).then_some(())
+        })
+        .await;
+        holder.release().await;
+        for added in added {
+            assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
+        }
+        assert_eq!(demo.status().await.expect("answers").unwritten, 0);
+        gaia.stop().await.expect("stops");
+    }
+}
+
+#[cfg(feature = "mysql")]
+#[actix_rt::test]
+async fn results_larger_than_a_packet_are_cut() {
+    use crate::{private::Server, support::Kind};
+
+    if !Kind::Mysql.has_server() {
+        return;
+    }
+    let options_of_server = ["--".as_ref(), "--max-allowed-packet=262144".as_ref()];
+    let server = Server::start(Kind::Mysql, &options_of_server);
+    let long = async_fn(async |_: TaskContext, length: usize| Ok("x".repeat(length)));
+    let gaia = Gaia::builder()
+        .database(&server.url)
+        .arbiters(2)
+        .handler("Demo", "Long", long)
+        .handler("Demo", "Noop", async_fn(async |_: TaskContext, _: Value| Ok(())))
+        .scheduler(options())
+        .jobs(JobsOptions::default())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let mut tasks = vec![task("Noop"); 20];
+    tasks[7] = task("Long").args(&500_000);
+    let added = demo.add_tasks(tasks).await.expect("are added");
+    for (at, added) in added.iter().enumerate() {
+        let task = ended(&demo, added.id).await;
+        assert_eq!(task.status, TaskStatus::Success);
+        let error = task.last_error.unwrap_or_default();
+        assert_eq!(error.contains("cut to 4 kB"), at == 7, "{at}: {error}");
+    }
+    let jobs = gaia.jobs();
+    let job = NewJob::cron_job("long", "0 0 1 1 *", "Demo", "Long").args(&500_000);
+    let id = jobs.add_job(job).await.expect("is added");
+    let run = jobs.execute_job_immediately(id).await.expect("runs");
+    let record = jobs.wait_for_run(run.id, PATIENCE).await.expect("comes to an end");
+    assert_eq!(record.job_result_flag.as_deref(), Some("success"));
+    assert!(record.run_err.expect("says so").contains("cut to 4 kB"));
+    let report = gaia.stop().await.expect("stops");
+    assert_eq!((report.unwritten, report.refused), (0, 0));
+}
