@@ -14,14 +14,16 @@ mod jobs;
 mod lost_answers;
 #[cfg(feature = "postgres")]
 mod notify;
+#[cfg(feature = "mysql")]
+mod packets;
 #[cfg(feature = "postgres")]
 mod plans;
 mod private;
-mod refusals;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod support;
 mod tls;
+mod unwritten;
 
 use support::Kind;
 
