@@ -20,7 +20,7 @@ impl Backoff {
     }
 
     /// Whether nothing has failed since it last worked.
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "_server")]
     pub(crate) fn is_fresh(&self) -> bool {
         self.failures == 0
     }

@@ -370,6 +370,7 @@ async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreEr
     } else {
         store.check_schema().await?;
     }
+    store.secure().await?;
     Ok(store)
 }
 

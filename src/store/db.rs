@@ -142,6 +142,18 @@ impl Db {
         }
     }
 
+    /// Waits until a server has given the connections that a node cannot do without, and could give one more.
+    pub(super) async fn secure(&self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.connections.secure().await,
+            #[cfg(feature = "mysql")]
+            Self::Mysql(mysql) => mysql.connections.secure().await,
+        }
+    }
+
     /// A connection for what the engine reads.
     pub(super) async fn read(&self) -> Result<Lease, StoreError> {
         match self {

@@ -32,6 +32,19 @@ pub enum StoreError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The server has reached a limit of connections, its own or the user's, or is starting, and this process waited in vain.
+    #[error(
+        "the database server at {url} gave no connection within {waited:?}: {reason}; raise its limit of connections (a node \
+         needs two and leaves one free when it starts), or lower pool_size of the processes that share it"
+    )]
+    ServerFull {
+        /// The URL, without its password.
+        url: String,
+        /// How long was waited.
+        waited: Duration,
+        /// What the server said.
+        reason: String,
+    },
     /// The connection was lost, or the server gave no answer. Whether it did what was asked is not known.
     #[error("the connection to the database was lost: {0}")]
     Disconnected(String),
@@ -124,7 +137,10 @@ impl StoreError {
 
     /// Whether nothing was asked, since there was no connection.
     pub(crate) fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::NoConnection { .. })
+        matches!(
+            self,
+            Self::Connect { .. } | Self::NoConnection { .. } | Self::ServerFull { .. }
+        )
     }
 
     /// Whether the database that this process has open is not there for anybody else any more.

@@ -137,6 +137,13 @@ impl Store {
         checked.await
     }
 
+    /// Waits until this process has the connections that a node cannot do without (two, on a server), and the server could give
+    /// one more. For as long as the URL's `start_timeout` says.
+    pub(crate) async fn secure(&self) -> Result<(), StoreError> {
+        let secured: BoxFuture<'_, _> = Box::pin(self.db.secure());
+        secured.await
+    }
+
     /// The database's URL, without its password.
     #[must_use]
     pub fn url(&self) -> String {

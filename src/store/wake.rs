@@ -18,8 +18,10 @@ pub(crate) enum Heard<'a> {
 
 /// What a database can do of this; nothing, unless it says so.
 pub(super) trait Wake {
-    /// Whether other processes are heard at once.
-    const HEARS_OTHERS: bool = false;
+    /// Whether other processes are heard at once, at the moment.
+    fn hears_others(&self) -> bool {
+        false
+    }
 
     /// Tells other processes, without waiting for it. `count`: of how many tasks.
     fn announce(&self, _: Heard<'_>, _count: usize) {}
@@ -46,12 +48,9 @@ impl Store {
         on_each!(&self.db, |db| db.announce(what, count));
     }
 
-    /// Whether other processes are heard at once, so that looking from time to time is only a fallback.
+    /// Whether other processes are heard at once, at the moment, so that looking from time to time is only a fallback.
     pub(crate) fn hears_others(&self) -> bool {
-        fn of<W: Wake>(_: &W) -> bool {
-            W::HEARS_OTHERS
-        }
-        on_each!(&self.db, |db| of(db))
+        on_each!(&self.db, |db| db.hears_others())
     }
 
     /// Calls `heard` for whatever other processes announce. Never ends.

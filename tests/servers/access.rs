@@ -10,17 +10,17 @@ use crate::{
     support::{Database, Kind, NodeProcess, THEME, ended, node_program, options, refusal, task},
 };
 
-const PASSWORD: &str = "s3cret-w0rd";
+pub const PASSWORD: &str = "s3cret-w0rd";
 
 /// `url` with another user and password.
-fn as_user(url: &str, user: &str, password: &str) -> String {
+pub fn as_user(url: &str, user: &str, password: &str) -> String {
     let (scheme, rest) = url.split_once("://").expect("is a URL");
     let (_, host) = rest.rsplit_once('@').expect("names a user");
     format!("{scheme}://{user}:{password}@{host}")
 }
 
 /// A user who may read and write every table of the database, and make none.
-fn without_create(database: &Database) -> String {
+pub fn without_create(database: &Database) -> String {
     let (name, user) = (database.name(), format!("u_{}", &database.name()[5..]));
     let sql = match database.kind() {
         #[cfg(feature = "sqlite")]
@@ -40,7 +40,7 @@ fn without_create(database: &Database) -> String {
     user
 }
 
-fn drop_user(database: &Database, user: &str) {
+pub fn drop_user(database: &Database, user: &str) {
     let sql = match database.kind() {
         #[cfg(feature = "postgres")]
         Kind::Postgres => format!("DROP OWNED BY {user}; DROP ROLE {user}"),

@@ -8,6 +8,7 @@ mod adding;
 mod changed_tables;
 mod clock;
 mod conflicts;
+mod connections;
 #[cfg(feature = "mysql")]
 mod guide;
 mod jobs;
@@ -18,7 +19,11 @@ mod notify;
 mod packets;
 #[cfg(feature = "postgres")]
 mod plans;
+#[cfg(feature = "postgres")]
+mod poolers;
 mod private;
+mod proxy;
+mod room;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod support;

@@ -4,7 +4,7 @@ use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
 use crate::{
-    private::Server,
+    private::Private,
     support::{Kind, PATIENCE, THEME, ended, options, task},
 };
 
@@ -13,8 +13,7 @@ async fn results_larger_than_a_packet_are_cut() {
     if !Kind::Mysql.has_server() {
         return;
     }
-    let options_of_server = ["--".as_ref(), "--max-allowed-packet=262144".as_ref()];
-    let server = Server::start(Kind::Mysql, &options_of_server);
+    let server = Private::server(Kind::Mysql, &["--", "--max-allowed-packet=262144"]);
     let long = async_fn(async |_: TaskContext, length: usize| Ok("x".repeat(length)));
     let gaia = Gaia::builder()
         .database(&server.url)

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     kinds,
-    private::Server,
+    private::Private,
     support::{Kind, execute, refusal},
 };
 
@@ -48,7 +48,7 @@ impl Certificates {
 async fn connections_are_encrypted_and_certificates_checked_as_asked() {
     let (ours, others) = (Certificates::new(), Certificates::new());
     for kind in kinds() {
-        let server = Server::start(kind, &["--tls".as_ref(), ours.0.path().as_os_str()]);
+        let server = Private::server(kind, &["--tls".as_ref(), ours.0.path()]);
         // One whom the server lets in over an encrypted connection only.
         let url = only_encrypted(kind, &server.url);
         let (by_number, by_name) = (url.clone(), url.replace("127.0.0.1", "localhost"));

@@ -1,11 +1,13 @@
 //! Connecting to MySQL or MariaDB, with or without TLS.
 
-use diesel::{ConnectionError, ConnectionResult};
+use std::time::Duration;
+
+use diesel::{QueryResult, dsl::sql, sql_types::BigInt};
 use diesel_async::AsyncMysqlConnection;
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 
 use crate::store::{
-    pool::Connect,
+    pool::{Connect, Refusal},
     url::{ServerUrl, TlsMode},
 };
 
@@ -27,6 +29,9 @@ const SESSION: [&str; 3] = [
 const LOGS_STATEMENTS: &str = "SELECT @@GLOBAL.log_bin AND @@SESSION.binlog_format = 'STATEMENT'";
 
 const LOG_ROWS: &str = "SET SESSION binlog_format = 'ROW'";
+
+/// A server that says this may give a connection later: it has too many, the user has, or the user's account has.
+const NOT_NOW: [u16; 3] = [1040, 1203, 1226];
 
 /// Everything that is needed for one more connection.
 #[derive(Clone)]
@@ -72,19 +77,34 @@ impl Connector {
 impl Connect for Connector {
     type Connection = AsyncMysqlConnection;
 
-    async fn connect(&self) -> ConnectionResult<AsyncMysqlConnection> {
-        let bad = |error: Error| ConnectionError::BadConnection(error.to_string());
+    async fn connect(&self) -> Result<AsyncMysqlConnection, Refusal> {
+        let bad = |error: Error| refusal(&error);
         let mut conn = self.open().await.map_err(bad)?;
         if conn.query_first(LOGS_STATEMENTS).await.map_err(bad)? == Some(1) {
             conn.query_drop(LOG_ROWS).await.map_err(|error| {
-                ConnectionError::BadConnection(format!(
+                Refusal::Other(format!(
                     "the server writes its binary log by statement, with which replicas would claim other tasks; set \
                      binlog_format to MIXED or ROW on the server, or let this user do it for its own sessions (GRANT BINLOG \
                      ADMIN on MariaDB, SESSION_VARIABLES_ADMIN on MySQL): {error}"
                 ))
             })?;
         }
-        AsyncMysqlConnection::try_from(conn).await
+        Ok(AsyncMysqlConnection::try_from(conn).await?)
+    }
+
+    /// The driver does not read from a connection that nothing is asked of.
+    async fn idle_limit(conn: &mut AsyncMysqlConnection) -> QueryResult<Option<Duration>> {
+        let asked = sql::<BigInt>("SELECT CAST(@@wait_timeout AS SIGNED)");
+        let seconds: i64 = diesel_async::RunQueryDsl::get_result(asked, conn).await?;
+        Ok(u64::try_from(seconds).ok().map(Duration::from_secs))
+    }
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let text = error.to_string();
+    match error {
+        Error::Server(server) if NOT_NOW.contains(&server.code) => Refusal::ForNow(text),
+        _ => Refusal::Other(text),
     }
 }
 

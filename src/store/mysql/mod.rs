@@ -35,7 +35,8 @@ pub(super) struct Mysql {
 impl Mysql {
     pub(super) async fn connect(url: &ServerUrl) -> Result<Self, StoreError> {
         let connector = Connector::new(url);
-        let connections = Connections::open(url, &connector).await?;
+        let connections = Connections::new(url, &connector)?;
+        connections.open().await?;
         Ok(Self { connections, connector })
     }
 
@@ -59,10 +60,7 @@ impl Mysql {
     }
 
     async fn single(&self) -> Result<AsyncMysqlConnection, StoreError> {
-        self.connector.connect().await.map_err(|error| StoreError::Connect {
-            url: self.url(),
-            reason: error.to_string(),
-        })
+        self.connections.single(|| self.connector.connect()).await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
@@ -88,12 +86,12 @@ impl Mysql {
         row: Arc<NewTaskRow>,
         mark: Arc<ClaimMark>,
     ) -> Result<(i64, i64), StoreError> {
-        let mut lease = self.connections.lease().await?;
+        let mut lease = self.connections.lease_to_add().await?;
         Ok(on_server!(lease, |conn| tasks::insert_claimed(conn, &row, &mark).await)?)
     }
 
     pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        let mut lease = self.connections.lease().await?;
+        let mut lease = self.connections.lease_to_add().await?;
         if tasks::is_one_statement(&rows) {
             return Ok(on_server!(lease, |conn| tasks::insert(conn, &rows).await)?);
         }

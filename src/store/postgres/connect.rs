@@ -1,16 +1,20 @@
 //! Connecting to PostgreSQL, with or without TLS.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::{Config, NoTls, config::SslMode};
+use diesel::{
+    ConnectionError, QueryResult,
+    dsl::sql,
+    sql_types::{BigInt, Nullable},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
 use crate::store::{
     StoreError,
-    pool::Connect,
+    pool::{Connect, Refusal},
     url::{ServerUrl, TlsMode},
 };
 
@@ -23,6 +27,16 @@ pub(super) const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
 /// The server's own choice, which is to keep a plan that is no worse than those that were made anew.
 pub(super) const KEEP_PLANS: &str = "SET plan_cache_mode = auto";
+
+/// In milliseconds; zero or nothing if there is none.
+const IDLE_LIMIT: &str =
+    "SELECT (EXTRACT(EPOCH FROM current_setting('idle_session_timeout', true)::interval) * 1000)::bigint";
+
+/// A server that says this may give a connection later.
+const NOT_NOW: [SqlState; 2] = [SqlState::TOO_MANY_CONNECTIONS, SqlState::CANNOT_CONNECT_NOW];
+
+/// PgBouncer's words for the same, which have no code of their own.
+const POOLER_IS_FULL: &str = "no more connections allowed";
 
 /// Everything that is needed for one more connection.
 #[derive(Clone)]
@@ -112,31 +126,64 @@ fn in_full(error: &dyn std::error::Error) -> String {
     }
 }
 
+pub(super) fn refusal(error: &tokio_postgres::Error) -> Refusal {
+    let text = in_full(error);
+    let is_for_now = error.code().is_some_and(|code| NOT_NOW.contains(code)) || text.contains(POOLER_IS_FULL);
+    match is_for_now {
+        true => Refusal::ForNow(text),
+        false => Refusal::Other(text),
+    }
+}
+
 impl Connect for Connector {
     type Connection = AsyncPgConnection;
 
-    async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+    async fn connect(&self) -> Result<AsyncPgConnection, Refusal> {
         let mut conn = self.patient().await?;
         conn.batch_execute(&[SHORT_WAITS, PLAN_ANEW].join("; "))
             .await
             .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(conn)
     }
+
+    /// The driver notices that the server has ended a connection, but perhaps after the next statement was sent.
+    async fn idle_limit(conn: &mut AsyncPgConnection) -> QueryResult<Option<Duration>> {
+        let limit: Option<i64> = sql::<Nullable<BigInt>>(IDLE_LIMIT).get_result(conn).await?;
+        let limit = limit.and_then(|millis| u64::try_from(millis).ok());
+        Ok(limit.filter(|millis| *millis > 0).map(Duration::from_millis))
+    }
 }
 
 impl Connector {
-    /// A connection whose statements may take their time.
-    pub(super) async fn patient(&self) -> ConnectionResult<AsyncPgConnection> {
-        let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(in_full(&error));
-        match &self.tls {
+    /// The driver's own client, whose errors have codes.
+    pub(super) async fn client(&self) -> Result<Client, Refusal> {
+        let refused = |error: tokio_postgres::Error| refusal(&error);
+        Ok(match &self.tls {
             None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(bad)?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+                let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
+                tokio::spawn(connection);
+                client
             }
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+                let (client, connection) = self.config.connect(tls.clone()).await.map_err(refused)?;
+                tokio::spawn(connection);
+                client
             }
-        }
+        })
+    }
+
+    /// A connection whose statements may take their time.
+    pub(super) async fn patient(&self) -> Result<AsyncPgConnection, Refusal> {
+        let refused = |error: tokio_postgres::Error| refusal(&error);
+        Ok(match &self.tls {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await?
+            }
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await.map_err(refused)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await?
+            }
+        })
     }
 }

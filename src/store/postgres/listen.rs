@@ -1,177 +1,129 @@
-//! Wake-ups across processes: `NOTIFY gaia_tasks, '<theme>'` and `NOTIFY gaia_requests`.
+//! Hearing what other processes announce.
 //!
-//! They carry no data; whoever hears one looks at the tables. Plain SQL may send them too.
+//! A server, a proxy or a pooler may take a `LISTEN` and deliver nothing: behind a pooler that gives each transaction another
+//! session, what a session hears reaches whoever has it then. So a process listens for its own announcements, too. As long as
+//! one has not come back it looks for work as on the databases that announce nothing.
+//!
+//! To listen takes a connection, which a process can do without. It takes none from a server that has few left.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-
-use diesel::{QueryResult, sql_types::Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use futures_util::{StreamExt, pin_mut};
-
-use super::connect::Connector;
-use crate::{
-    backoff::Backoff,
-    store::{
-        pool::{Connections, on_server},
-        prepared::prepared,
-        wake::Heard,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-const TASKS: &str = "gaia_tasks";
-const REQUESTS: &str = "gaia_requests";
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::{StreamExt, pin_mut};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
-/// The least time between two announcements of one thing: a burst of inserts is one announcement at its beginning and one
-/// every so often, not one each.
-const APART: Duration = Duration::from_millis(2);
+use super::{
+    announce::{Announcer, REQUESTS, SEPARATOR, TASKS},
+    connect::Connector,
+};
+use crate::{backoff::Backoff, store::wake::Heard};
 
-/// The same, after so many tasks at once: they keep others busy for longer than that.
-const APART_FOR_MANY: Duration = Duration::from_millis(20);
-const MANY: usize = 100;
+/// How often this process asks whether it hears.
+const ASK_EVERY: Duration = Duration::from_secs(30);
 
-/// Between the name and the sender. No theme holds it.
-const SEPARATOR: char = '\n';
+/// How long its announcement may take to come back.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Tells other processes that there is something to look at.
-pub(super) struct Announcer {
-    connections: Connections<Connector>,
-    /// Tells this process's announcements from those of others: it need not hear its own.
-    origin: String,
-    /// When each thing was last announced; in the future if that is still to come.
-    sent: Mutex<HashMap<(&'static str, String), Instant>>,
-}
+/// Between two tries where listening was of no use.
+const SELDOM: Duration = Duration::from_secs(300);
 
-impl Announcer {
-    pub(super) fn new(connections: Connections<Connector>) -> Self {
-        Self {
-            connections,
-            origin: format!("{:016x}", fastrand::u64(..)),
-            sent: Mutex::default(),
-        }
-    }
+/// A server must have so many connections left before one is taken to listen, for nodes that start and pools that grow.
+const ROOM_TO_LISTEN: i64 = 5;
 
-    pub(super) fn origin(&self) -> String {
-        self.origin.clone()
-    }
+/// With fewer left, the one that listens is given back.
+const ROOM_TO_GO_ON: i64 = 2;
 
-    /// Announces it, without waiting for it.
-    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>, count: usize) {
-        let apart = if count < MANY { APART } else { APART_FOR_MANY };
-        let (channel, name) = match what {
-            Heard::Tasks(theme) => (TASKS, theme),
-            Heard::Requests | Heard::Anything => (REQUESTS, ""),
-        };
-        let Some(wait) = self.turn(channel, name, apart) else {
-            return;
-        };
-        let (announcer, name) = (Arc::clone(self), name.to_owned());
-        tokio::spawn(async move {
-            // Even a sleep of no time lasts until the timer's next tick, a millisecond.
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-            }
-            announcer.send(channel, &name).await;
-        });
-    }
-
-    /// How long to wait with the next announcement; `None` if one is waiting already, which will do for this one too.
-    fn turn(&self, channel: &'static str, name: &str, apart: Duration) -> Option<Duration> {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let last = sent.get(&(channel, name.to_owned())).copied();
-        if last.is_some_and(|last| last > now) {
-            return None;
-        }
-        let next = last.map_or(now, |last| now.max(last + apart));
-        sent.insert((channel, name.to_owned()), next);
-        Some(next.saturating_duration_since(now))
-    }
-
-    /// A failure only means that others find the work by their next look.
-    async fn send(&self, channel: &str, name: &str) {
-        let sent = async {
-            let mut lease = self.connections.lease().await?;
-            let payload = format!("{name}{SEPARATOR}{}", self.origin);
-            on_server!(lease, |conn| notify(conn, BY_ITSELF, channel, &payload).await)?;
-            Ok::<_, crate::store::StoreError>(())
-        };
-        if let Err(error) = sent.await {
-            log::debug!("cannot notify others on channel {channel}: {error}");
-        }
-    }
-}
-
-/// Announces waiting tasks of a theme inside the transaction that is open on `conn`: it is sent if that commits.
-pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str) -> QueryResult<()> {
-    notify(conn, IN_TRANSACTION, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
-}
-
-const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
-
-/// Nobody waits for the disk: what a crash of the server loses is found by the next look.
-const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
-
-async fn notify(conn: &mut AsyncPgConnection, sql: &'static str, channel: &str, payload: &str) -> QueryResult<()> {
-    prepared(sql)
-        .bind::<Text, _>(channel)
-        .bind::<Text, _>(payload)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
+const DEAF: &str = "what this process announces does not come back to it, so there is a connection pooler in between that gives \
+    each transaction another session; connect to the server itself, or through a pooler of sessions, to hear of new tasks at once";
 
 /// Hears what others announce, on a connection of its own that is made again whenever it is lost.
 pub(super) struct Listener {
-    connector: Connector,
-    origin: String,
+    pub(super) connector: Connector,
+    pub(super) announcer: Arc<Announcer>,
+    /// Whether this process hears itself.
+    pub(super) hears: Arc<AtomicBool>,
 }
 
 impl Listener {
-    pub(super) fn new(connector: Connector, origin: String) -> Self {
-        Self { connector, origin }
-    }
-
     /// Never ends.
     pub(super) async fn run(self, heard: impl Fn(Heard)) {
         let mut backoff = Backoff::default();
         loop {
             let reason = self.listen(&heard, &mut backoff).await;
-            let is_new = backoff.is_fresh();
-            let wait = backoff.failed();
+            let has_heard = self.hears.swap(false, Ordering::Relaxed);
+            if has_heard {
+                // Who slept until a word came looks from now on.
+                heard(Heard::Anything);
+            }
             // Said once for each outage: behind some poolers it never works.
-            let level = if is_new { log::Level::Warn } else { log::Level::Debug };
+            let level = if backoff.is_fresh() {
+                log::Level::Warn
+            } else {
+                log::Level::Debug
+            };
+            let wait = match (backoff.failed(), &reason) {
+                (_, Silence::Useless(_)) if !has_heard => SELDOM.mul_f64(0.5 + fastrand::f64() / 2.0),
+                (wait, _) => wait,
+            };
+            let (Silence::Lost(reason) | Silence::Useless(reason)) = reason;
             log::log!(
                 level,
                 "not listening for wake-ups, new tasks are found by looking; will try again in {wait:.1?}: {reason}"
             );
             // Even a sleep of no time lasts until the timer's next tick, a millisecond.
             if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+                sleep(wait).await;
             }
         }
     }
 
-    /// Listens until the connection is lost, and says why.
-    async fn listen(&self, heard: &impl Fn(Heard), backoff: &mut Backoff) -> String {
+    /// Listens for as long as it is of use, and says why it is not any more.
+    async fn listen(&self, heard: &impl Fn(Heard), backoff: &mut Backoff) -> Silence {
+        // Where it is not known, the server will say so.
+        let room = self.announcer.room().await.ok().flatten();
+        if let Some(left) = room.filter(|left| *left < ROOM_TO_LISTEN) {
+            return few(left);
+        }
         let mut conn = match self.connector.patient().await {
             Ok(conn) => conn,
-            Err(error) => return error.to_string(),
+            Err(refusal) => return Silence::Lost(refusal.to_string()),
         };
-        let subscribe = format!("LISTEN {TASKS}; LISTEN {REQUESTS}");
+        let subscribe = format!(
+            "LISTEN {TASKS}; LISTEN {REQUESTS}; LISTEN {}",
+            self.announcer.echo_channel()
+        );
         if let Err(error) = conn.batch_execute(&subscribe).await {
-            return error.to_string();
+            return Silence::Lost(error.to_string());
         }
-        backoff.succeeded();
         // Whatever was announced before this moment was not heard.
         heard(Heard::Anything);
+        let echo = Notify::new();
+        let silence = tokio::select! {
+            reason = self.hear_all(&mut conn, heard, &echo) => Silence::Lost(reason),
+            silence = self.ask(&echo, backoff) => silence,
+        };
+        // A pooler keeps the session for others.
+        let _ = timeout(COMES_BACK_WITHIN, conn.batch_execute("UNLISTEN *")).await;
+        silence
+    }
+
+    /// Hears until the connection is lost, and says why.
+    async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Heard), echo: &Notify) -> String {
+        let own = self.announcer.echo_channel();
         let notifications = conn.notifications_stream();
         pin_mut!(notifications);
         loop {
             match notifications.next().await {
+                Some(Ok(notification)) if notification.channel == own => echo.notify_one(),
                 Some(Ok(notification)) => self.hear(&notification.channel, &notification.payload, heard),
                 Some(Err(error)) => return error.to_string(),
                 None => return "the connection was closed".to_owned(),
@@ -181,7 +133,7 @@ impl Listener {
 
     fn hear(&self, channel: &str, payload: &str, heard: &impl Fn(Heard)) {
         let (name, origin) = payload.split_once(SEPARATOR).unwrap_or((payload, ""));
-        if origin == self.origin {
+        if origin == self.announcer.origin() {
             return;
         }
         match channel {
@@ -189,4 +141,38 @@ impl Listener {
             _ => heard(Heard::Requests),
         }
     }
+
+    /// Asks from time to time whether this process hears itself, until it does not, or others need the connection more.
+    async fn ask(&self, echo: &Notify, backoff: &mut Backoff) -> Silence {
+        loop {
+            // If it cannot be sent, the connection that listens will be lost, too, or the pool has much to do.
+            if let Ok(room) = self.announcer.echo().await {
+                if timeout(COMES_BACK_WITHIN, echo.notified()).await.is_err() {
+                    return Silence::Useless(DEAF.to_owned());
+                }
+                self.hears.store(true, Ordering::Relaxed);
+                if backoff.succeeded() {
+                    log::info!("listening for wake-ups again");
+                }
+                if let Some(left) = room.filter(|left| *left < ROOM_TO_GO_ON) {
+                    return few(left);
+                }
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+}
+
+/// Why nothing is heard.
+enum Silence {
+    /// There is no connection, or no more.
+    Lost(String),
+    /// There is one, or could be, and it is better to have none.
+    Useless(String),
+}
+
+fn few(left: i64) -> Silence {
+    Silence::Useless(format!(
+        "the server has {left} connections left, which are for nodes that cannot do without; raise its limit of connections"
+    ))
 }

@@ -2,14 +2,19 @@
 //!
 //! A claim is one statement and so is a batch of finished runs, its records included: one round trip, one commit.
 
+mod announce;
 mod connect;
 mod listen;
 mod migrations;
+mod pooler;
 mod runs;
 mod tasks;
 mod tls;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
@@ -24,8 +29,9 @@ use super::{
     wake::{Heard, Wake},
 };
 use crate::domain::AddedTask;
+use announce::Announcer;
 use connect::Connector;
-use listen::{Announcer, Listener};
+use listen::Listener;
 
 pub(super) type Lease = super::pool::Lease<Connector>;
 
@@ -34,16 +40,23 @@ pub(super) struct Postgres {
     pub(super) connections: Connections<Connector>,
     connector: Connector,
     announcer: Arc<Announcer>,
+    /// Whether this process hears what is announced.
+    hears: Arc<AtomicBool>,
 }
 
 impl Postgres {
     pub(super) async fn connect(url: &ServerUrl) -> Result<Self, StoreError> {
         let connector = Connector::new(url)?;
-        let connections = Connections::open(url, &connector).await?;
+        let connections = Connections::new(url, &connector)?;
+        connections
+            .single(|| pooler::check(&connector, url.connect_timeout))
+            .await?;
+        connections.open().await?;
         Ok(Self {
             announcer: Arc::new(Announcer::new(connections.clone())),
             connections,
             connector,
+            hears: Arc::default(),
         })
     }
 
@@ -67,10 +80,7 @@ impl Postgres {
     }
 
     async fn single(&self) -> Result<AsyncPgConnection, StoreError> {
-        self.connector.patient().await.map_err(|error| StoreError::Connect {
-            url: self.url(),
-            reason: error.to_string(),
-        })
+        self.connections.single(|| self.connector.patient()).await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
@@ -111,14 +121,14 @@ impl Postgres {
         row: Arc<NewTaskRow>,
         mark: Arc<ClaimMark>,
     ) -> Result<(i64, i64), StoreError> {
-        let mut lease = self.connections.lease().await?;
+        let mut lease = self.connections.lease_to_add().await?;
         Ok(on_server!(lease, |conn| {
             with_kept_plan(conn, tasks::insert_claimed(conn, &row, &mark)).await
         })?)
     }
 
     pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        let mut lease = self.connections.lease().await?;
+        let mut lease = self.connections.lease_to_add().await?;
         if tasks::is_one_statement(&rows) {
             let insert = on_server!(lease, |conn| with_kept_plan(conn, tasks::insert(conn, &rows)).await);
             return Ok(insert?);
@@ -157,14 +167,26 @@ async fn with_kept_plan<T>(
 }
 
 impl Wake for Postgres {
-    const HEARS_OTHERS: bool = true;
+    fn hears_others(&self) -> bool {
+        self.hears.load(Ordering::Relaxed)
+    }
 
     fn announce(&self, what: Heard<'_>, count: usize) {
         self.announcer.announce(what, count);
     }
 
     async fn listen(&self, heard: impl Fn(Heard<'_>)) {
-        let listener = Listener::new(self.connector.clone(), self.announcer.origin());
+        if self.connections.url().transaction_pooler {
+            log::info!(
+                "behind a pooler of transactions nothing is heard of other processes: new tasks are found by looking"
+            );
+            std::future::pending::<()>().await;
+        }
+        let listener = Listener {
+            connector: self.connector.clone(),
+            announcer: Arc::clone(&self.announcer),
+            hears: Arc::clone(&self.hears),
+        };
         listener.run(heard).await;
     }
 }
@@ -175,7 +197,7 @@ impl sealed::Insert for AsyncPgConnection {
         let added = tasks::insert(self, &rows).await?;
         if let Some(row) = rows.first() {
             // Sent when the caller's transaction commits, to this process too: nobody else tells it.
-            listen::tell(self, &row.system_name, "").await?;
+            announce::tell(self, &row.system_name, "").await?;
         }
         Ok(added)
     }

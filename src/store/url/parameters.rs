@@ -29,6 +29,12 @@ pub(super) enum Meaning {
     PoolSize,
     PoolTimeout,
     ConnectTimeout,
+    StartTimeout,
+    IdleTimeout,
+    MaxLifetime,
+    /// Whether a pooler stands between that gives each transaction another session of the server's.
+    #[cfg(feature = "postgres")]
+    TransactionPooler,
     /// Values, and the protection they ask for.
     Tls(&'static [(&'static str, Option<TlsMode>)]),
     /// A file of certificates.
@@ -50,8 +56,8 @@ pub(super) enum Meaning {
 }
 
 use Meaning::{
-    Authorities, ConnectTimeout, Database, Driver, Harmless, HarmlessAs, Host, Password, PoolSize, PoolTimeout, Port,
-    Tls, Unsupported, User,
+    Authorities, ConnectTimeout, Database, Driver, Harmless, HarmlessAs, Host, IdleTimeout, MaxLifetime, Password,
+    PoolSize, PoolTimeout, Port, StartTimeout, Tls, Unsupported, User,
 };
 
 pub(super) type Parameter = (&'static str, Meaning);
@@ -162,6 +168,9 @@ const COMMON: &[Parameter] = &[
     ("connect_timeout", ConnectTimeout),
     ("connecttimeout", ConnectTimeout),
     ("logintimeout", ConnectTimeout),
+    ("start_timeout", StartTimeout),
+    ("idle_timeout", IdleTimeout),
+    ("max_lifetime", MaxLifetime),
     ("sslmode", Tls(MODES)),
     ("ssl_mode", Tls(MODES)),
     ("ssl", Tls(SSL)),
@@ -197,12 +206,12 @@ const COMMON: &[Parameter] = &[
 mod postgres {
     use super::{
         Driver, Harmless, HarmlessAs,
-        Meaning::{DriverChoice, Session},
+        Meaning::{DriverChoice, Session, TransactionPooler},
         Parameter, PoolSize, Tls, TlsMode, Unsupported,
     };
 
     pub(super) const PARAMETERS: &[Parameter] = &[
-        ("pgbouncer", Harmless),
+        ("pgbouncer", TransactionPooler),
         ("application_name", Driver("application_name")),
         ("applicationname", Driver("application_name")),
         ("hostaddr", Driver("hostaddr")),

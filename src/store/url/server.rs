@@ -22,9 +22,18 @@ pub(in crate::store) struct ServerUrl {
     pub(in crate::store) pool_size: usize,
     pub(in crate::store) pool_timeout: Duration,
     pub(in crate::store) connect_timeout: Duration,
+    /// How long a start waits for a server that has no connection to give.
+    pub(in crate::store) start_timeout: Duration,
+    /// Connections that nothing has used for so long are closed.
+    pub(in crate::store) idle_timeout: Duration,
+    /// Connections that are older are replaced.
+    pub(in crate::store) max_lifetime: Duration,
     pub(in crate::store) tls: TlsMode,
     /// Certificates of the authorities to trust, in PEM. `None`: those that browsers trust.
     pub(in crate::store) ca: Option<PathBuf>,
+    /// Whether a pooler stands between that gives each transaction another session of the server's.
+    #[cfg(feature = "postgres")]
+    pub(in crate::store) transaction_pooler: bool,
     /// Parameters that are known, and do nothing here.
     pub(super) ignored: Vec<&'static str>,
 }
@@ -53,8 +62,13 @@ impl ServerUrl {
             pool_size: 10,
             pool_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
+            start_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_secs(1_800),
             tls: server.tls,
             ca: None,
+            #[cfg(feature = "postgres")]
+            transaction_pooler: false,
             ignored: Vec::new(),
         };
         let mut said = Said::default();
@@ -78,6 +92,11 @@ impl ServerUrl {
             Meaning::PoolSize => self.pool_size = values::number(&value, &(1..=10_000))?,
             Meaning::PoolTimeout => self.pool_timeout = values::time(&value, Hundreds::Milliseconds)?,
             Meaning::ConnectTimeout => self.connect_timeout = values::time(&value, Hundreds::Refused)?,
+            Meaning::StartTimeout => self.start_timeout = values::time(&value, Hundreds::Refused)?,
+            Meaning::IdleTimeout => self.idle_timeout = values::time(&value, Hundreds::Refused)?,
+            Meaning::MaxLifetime => self.max_lifetime = values::time(&value, Hundreds::Refused)?,
+            #[cfg(feature = "postgres")]
+            Meaning::TransactionPooler => self.transaction_pooler = values::flag(&value)?,
             // None is less than any.
             Meaning::Tls(allowed) => said.tls = said.tls.max(parameters::tls(&value, allowed)?),
             Meaning::Authorities if value == "system" => said.system_authorities = true,

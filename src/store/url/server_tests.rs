@@ -172,7 +172,7 @@ const OF_HOSTERS: &[(&str, TlsMode, &str)] = &[
     (
         "postgres://a.ref:p@aws-0.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1",
         TlsMode::Prefer,
-        "pgbouncer",
+        "",
     ),
     (
         "postgres://a:p@h:6543/postgres?sslmode=require&supa=base-pooler.x",
@@ -294,10 +294,7 @@ fn urls_of_hosters_are_read() {
         );
     }
     let pooled = good("postgres://a:p@h/d?pgbouncer=true&connection_limit=4");
-    assert_eq!(
-        (pooled.ignored.as_slice(), pooled.pool_size),
-        (["pgbouncer"].as_slice(), 4)
-    );
+    assert_eq!((pooled.transaction_pooler, pooled.pool_size), (true, 4));
 }
 
 #[test]

@@ -42,6 +42,11 @@ pub(super) fn time(text: &str, hundreds: Hundreds) -> Result<Duration, String> {
     time.ok_or_else(|| "expected a time with its unit, such as 10s or 1500ms, of an hour at most".to_owned())
 }
 
+#[cfg(feature = "postgres")]
+pub(super) fn flag(text: &str) -> Result<bool, String> {
+    choice(text, &[("true", true), ("1", true), ("false", false), ("0", false)])
+}
+
 /// One of `allowed`, in any case and with any kind of hyphen.
 pub(super) fn choice<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
     let text = text.to_ascii_lowercase().replace('_', "-");

@@ -177,13 +177,7 @@ impl Database {
 
     /// The one number that a query answers with.
     pub fn number(&self, sql: &str) -> i64 {
-        let number = match self.kind {
-            #[cfg(feature = "mysql")]
-            Kind::Mysql => format!("SELECT CAST(({sql}) AS SIGNED) AS number"),
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => format!("SELECT CAST(({sql}) AS BIGINT) AS number"),
-        };
-        load::<Number>(self.kind, &self.url(), &number)[0].number
+        number(self.kind, &self.url(), sql)
     }
 
     /// The rows of a query with the columns `number` and `time`.
@@ -295,6 +289,17 @@ pub fn execute(kind: Kind, url: &str, sql: &str) {
             diesel_async::SimpleAsyncConnection::batch_execute(conn, sql).await
         }),
     }
+}
+
+/// The one number that a query answers with.
+pub fn number(kind: Kind, url: &str, sql: &str) -> i64 {
+    let number = match kind {
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => format!("SELECT CAST(({sql}) AS SIGNED) AS number"),
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        _ => format!("SELECT CAST(({sql}) AS BIGINT) AS number"),
+    };
+    load::<Number>(kind, url, &number)[0].number
 }
 
 /// A row that plain SQL answers with.

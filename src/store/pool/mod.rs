@@ -2,54 +2,124 @@
 //!
 //! A connection goes back to the pool only if its last statement came to its end: one that failed in a way that may be the
 //! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed. If it was lost, the idle ones
-//! are closed with it.
+//! are closed with it. One that has been idle for long is asked whether it is still there before it is used, one that is old is
+//! replaced, and those that nothing uses are closed but for one.
 
-use std::time::Duration;
+mod shelf;
+mod start;
 
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use deadpool::managed::Object;
 use diesel::{
-    ConnectionError, ConnectionResult, QueryResult,
+    ConnectionError, QueryResult,
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use diesel_async::pooled_connection::PoolableConnection;
 use futures_util::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     StoreError,
     error::{is_conflict, is_loss, is_outdated, is_read_only},
     url::ServerUrl,
 };
+use crate::backoff::Backoff;
+use shelf::{Maker, Shelf, Taken};
+use start::patiently;
 
 /// How long a statement may take. A server that has stopped to answer without closing the connection must not hold an actor
 /// for ever; the network's own limits are a quarter of an hour.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A connection that has been idle for so long is asked whether it is still there, before it is used. Longer than a heartbeat's
+/// interval: a node that has nothing to do does not ask twice.
+const CHECK_AFTER: Duration = Duration::from_secs(6);
+
+/// The same for what a caller adds: nobody does that again if it fails.
+const CHECK_FOR_CALLERS_AFTER: Duration = Duration::from_secs(1);
+
 /// Knows how to reach a server.
 pub(super) trait Connect: Clone + Send + Sync + 'static {
     type Connection: PoolableConnection + Send + 'static;
 
-    fn connect(&self) -> impl Future<Output = ConnectionResult<Self::Connection>> + Send;
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, Refusal>> + Send;
+
+    /// After how long without a statement the server ends this connection, if it does.
+    fn idle_limit(connection: &mut Self::Connection) -> impl Future<Output = QueryResult<Option<Duration>>> + Send;
 }
 
-/// Makes connections for a pool.
-pub(super) struct Maker<K>(K);
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// All of this process's are in use.
+    Busy,
+    /// The server has none to give at the moment: it has reached a limit, or is starting. Its words.
+    ForNow(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<ConnectionError> for Refusal {
+    fn from(error: ConnectionError) -> Self {
+        Self::of(error)
+    }
+}
+
+impl Refusal {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self::Other(error.to_string())
+    }
+
+    /// The same, said of the database with this URL after so long a wait.
+    fn on(self, url: &ServerUrl, waited: Duration) -> StoreError {
+        let shown = url.shown().to_owned();
+        match self {
+            Self::Busy => StoreError::NoConnection {
+                pool_size: url.pool_size,
+                waited,
+            },
+            Self::ForNow(reason) => StoreError::ServerFull {
+                url: shown,
+                waited,
+                reason,
+            },
+            Self::Other(reason) => StoreError::Connect { url: shown, reason },
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Busy => f.write_str("all connections are in use"),
+            Self::ForNow(reason) | Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
 
 /// Cloneable handle on the connections to one server.
 #[derive(Clone)]
 pub(super) struct Connections<K: Connect> {
-    shared: Pool<Maker<K>>,
+    shared: Arc<Shelf<K>>,
     /// One connection for heartbeats only: they must not queue behind anything.
-    heartbeats: Pool<Maker<K>>,
+    heartbeats: Arc<Shelf<K>>,
+    connector: K,
     url: ServerUrl,
 }
 
 /// A connection, taken.
 pub(super) struct Lease<K: Connect> {
     connection: Option<Object<Maker<K>>>,
-    pool: Pool<Maker<K>>,
+    shelf: Arc<Shelf<K>>,
     state: State,
     /// How often it was replaced.
     renewed: u32,
+    /// Given back after the connection: who waits for the seat is to find one.
+    _seat: OwnedSemaphorePermit,
 }
 
 /// How often the connection of one statement is replaced at most.
@@ -67,98 +137,98 @@ enum State {
     Outdated,
 }
 
-impl<K: Connect> Manager for Maker<K> {
-    type Type = K::Connection;
-    type Error = ConnectionError;
-
-    async fn create(&self) -> ConnectionResult<K::Connection> {
-        self.0.connect().await
-    }
-
-    async fn recycle(&self, connection: &mut K::Connection, _: &Metrics) -> RecycleResult<ConnectionError> {
-        match connection.is_broken() {
-            true => Err(RecycleError::message("it was closed, or left inside a transaction")),
-            false => Ok(()),
-        }
-    }
-}
-
 impl<K: Connect> Connections<K> {
-    /// Makes the pools and the first connection, so that what is wrong with the URL is said now.
-    pub(super) async fn open(url: &ServerUrl, connector: &K) -> Result<Self, StoreError> {
-        let connections = Self {
-            shared: pool(url, url.pool_size, connector)?,
-            heartbeats: pool(url, 1, connector)?,
+    pub(super) fn new(url: &ServerUrl, connector: &K) -> Result<Self, StoreError> {
+        Ok(Self {
+            shared: Arc::new(Shelf::new(url, url.pool_size, connector)?),
+            heartbeats: Arc::new(Shelf::new(url, 1, connector)?),
+            connector: connector.clone(),
             url: url.clone(),
-        };
-        connections.lease().await?;
-        Ok(connections)
+        })
+    }
+
+    /// Makes the first connection, so that what is wrong with the URL is said now. Waits for it if the server is full.
+    pub(super) async fn open(&self) -> Result<(), StoreError> {
+        let deadline = || Instant::now() + self.url.pool_timeout;
+        patiently(&self.url, || self.shared.take(deadline(), CHECK_AFTER)).await?;
+        Ok(())
+    }
+
+    /// Makes a connection outside the pool, in place of what is idle there: a process that starts has one at a time. Waits for
+    /// it if the server is full.
+    pub(super) async fn single<T, W>(&self, connect: impl FnMut() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, Refusal>>,
+    {
+        self.shared.close_idle();
+        patiently(&self.url, connect).await
     }
 
     pub(super) async fn lease(&self) -> Result<Lease<K>, StoreError> {
-        self.lease_of(&self.shared).await
+        self.shared_lease(CHECK_AFTER).await
     }
 
+    /// For what a caller adds.
+    pub(super) async fn lease_to_add(&self) -> Result<Lease<K>, StoreError> {
+        self.shared_lease(CHECK_FOR_CALLERS_AFTER).await
+    }
+
+    /// If the server gives no connection for it, a heartbeat takes its turn among the others.
     pub(super) async fn heartbeat(&self) -> Result<Lease<K>, StoreError> {
-        self.lease_of(&self.heartbeats).await
+        let deadline = Instant::now() + self.url.pool_timeout;
+        match self.heartbeats.take(deadline, CHECK_AFTER).await {
+            Ok(taken) => {
+                // Whatever else stands still, a node beats.
+                self.shared.tidy(self.url.idle_timeout);
+                if self.shared.is_to_share() {
+                    let shared = Arc::clone(&self.shared);
+                    tokio::spawn(async move { shared.share().await });
+                }
+                Ok(Lease::of(taken, &self.heartbeats))
+            }
+            Err(Refusal::ForNow(_)) => self.lease().await,
+            Err(refusal) => Err(refusal.on(&self.url, self.url.pool_timeout)),
+        }
     }
 
     pub(super) fn url(&self) -> &ServerUrl {
         &self.url
     }
 
-    async fn lease_of(&self, pool: &Pool<Maker<K>>) -> Result<Lease<K>, StoreError> {
-        // Boxed: it holds all that connecting needs, down to the handshake of TLS.
-        let taken: BoxFuture<'_, _> = Box::pin(pool.get());
-        let connection = taken.await.map_err(|error| self.refusal(error))?;
-        Ok(Lease {
-            connection: Some(connection),
-            pool: pool.clone(),
-            state: State::Sound,
-            renewed: 0,
-        })
-    }
-
-    fn refusal(&self, error: PoolError<ConnectionError>) -> StoreError {
-        let reason = match error {
-            PoolError::Timeout(deadpool::managed::TimeoutType::Wait) => {
-                return StoreError::NoConnection {
-                    pool_size: self.url.pool_size,
-                    waited: self.url.pool_timeout,
-                };
+    /// Waits for a connection of this process's, or where it has none for the server to give one.
+    async fn shared_lease(&self, check_after: Duration) -> Result<Lease<K>, StoreError> {
+        let deadline = Instant::now() + self.url.pool_timeout;
+        let mut backoff = Backoff::default();
+        let taken = loop {
+            match self.shared.take(deadline, check_after).await {
+                Err(Refusal::ForNow(_)) if Instant::now() < deadline => {
+                    let wake = deadline.min(Instant::now() + backoff.failed());
+                    tokio::time::sleep_until(wake.into()).await;
+                }
+                taken => break taken,
             }
-            PoolError::Timeout(_) => format!("no connection within {:?}", self.url.connect_timeout),
-            PoolError::Backend(error) => error.to_string(),
-            error => error.to_string(),
         };
-        StoreError::Connect {
-            url: self.url.shown().to_owned(),
-            reason,
-        }
+        self.shared.tidy(self.url.idle_timeout);
+        let taken = taken.map_err(|refusal| refusal.on(&self.url, self.url.pool_timeout))?;
+        Ok(Lease::of(taken, &self.shared))
     }
-}
-
-fn pool<K: Connect>(url: &ServerUrl, size: usize, connector: &K) -> Result<Pool<Maker<K>>, StoreError> {
-    let timeouts = Timeouts {
-        wait: Some(url.pool_timeout),
-        create: Some(url.connect_timeout),
-        recycle: Some(url.connect_timeout),
-    };
-    Pool::builder(Maker(connector.clone()))
-        .max_size(size)
-        .timeouts(timeouts)
-        // Few busy connections rather than many idle ones.
-        .queue_mode(QueueMode::Lifo)
-        .runtime(deadpool::Runtime::Tokio1)
-        .build()
-        .map_err(|error| StoreError::Database(error.to_string()))
 }
 
 impl<K: Connect> Lease<K> {
+    fn of(taken: Taken<K>, shelf: &Arc<Shelf<K>>) -> Self {
+        Self {
+            connection: Some(taken.object),
+            shelf: Arc::clone(shelf),
+            state: State::Sound,
+            renewed: 0,
+            _seat: taken.seat,
+        }
+    }
+
     /// The connection, for one statement or one transaction, which [`end`](Self::end) is told of. Use `on_server!`.
     pub(super) fn begin(&mut self) -> Option<&mut K::Connection> {
         self.state = State::Doubtful;
-        self.connection.as_deref_mut()
+        self.connection.as_deref_mut().map(|pooled| &mut **pooled)
     }
 
     pub(super) fn end<T>(&mut self, result: &QueryResult<T>) {
@@ -172,9 +242,8 @@ impl<K: Connect> Lease<K> {
             return false;
         }
         self.close();
-        let fresh: BoxFuture<'_, _> = Box::pin(self.pool.get());
-        // Who asked is told the server's words.
-        let Ok(connection) = fresh.await else {
+        // The caller is told the server's words.
+        let Ok(connection) = self.shelf.connection(CHECK_AFTER).await else {
             return false;
         };
         log::debug!("tables have changed: statements are prepared anew");
@@ -187,13 +256,16 @@ impl<K: Connect> Lease<K> {
     /// Closes the connection, unless it is sound, and the idle ones with it if they are as it is.
     fn close(&mut self) {
         if self.state == State::Sound {
+            if let Some(pooled) = &mut self.connection {
+                pooled.used = Instant::now();
+            }
             return;
         }
         if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
         if matches!(self.state, State::Lost | State::Outdated) {
-            self.pool.retain(|_, _| false);
+            self.shelf.close_idle();
         }
     }
 }

@@ -1,0 +1,170 @@
+//! Announcements to other processes: `NOTIFY gaia_tasks, '<theme>'` and `NOTIFY gaia_requests`.
+//!
+//! They carry no data; a process that hears one looks at the tables. Plain SQL may send them too. Besides, each process
+//! announces something to itself, on a channel of its own, to learn whether it hears anything.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use diesel::{
+    QueryResult,
+    sql_types::{BigInt, Nullable, Text},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::connect::Connector;
+use crate::store::{
+    StoreError,
+    pool::{Connections, on_server},
+    prepared::prepared,
+    wake::Heard,
+};
+
+pub(super) const TASKS: &str = "gaia_tasks";
+pub(super) const REQUESTS: &str = "gaia_requests";
+
+/// The least time between two announcements of one thing: a burst of inserts is one announcement at its beginning and one
+/// every so often, not one each.
+const APART: Duration = Duration::from_millis(2);
+
+/// The same, after so many tasks at once: they keep others busy for longer than that.
+const APART_FOR_MANY: Duration = Duration::from_millis(20);
+const MANY: usize = 100;
+
+/// Between the name and the sender. No theme holds it.
+pub(super) const SEPARATOR: char = '\n';
+
+/// Tells other processes that there is something to look at.
+pub(super) struct Announcer {
+    connections: Connections<Connector>,
+    /// Tells this process's announcements from those of others: it need not hear its own.
+    origin: String,
+    /// When each thing was last announced; in the future if that is still to come.
+    sent: Mutex<HashMap<(&'static str, String), Instant>>,
+}
+
+impl Announcer {
+    pub(super) fn new(connections: Connections<Connector>) -> Self {
+        Self {
+            connections,
+            origin: format!("{:016x}", fastrand::u64(..)),
+            sent: Mutex::default(),
+        }
+    }
+
+    pub(super) fn origin(&self) -> String {
+        self.origin.clone()
+    }
+
+    /// Announces it, without waiting for it.
+    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>, count: usize) {
+        let apart = if count < MANY { APART } else { APART_FOR_MANY };
+        let (channel, name) = match what {
+            Heard::Tasks(theme) => (TASKS, theme),
+            Heard::Requests | Heard::Anything => (REQUESTS, ""),
+        };
+        let Some(wait) = self.turn(channel, name, apart) else {
+            return;
+        };
+        let (announcer, name) = (Arc::clone(self), name.to_owned());
+        tokio::spawn(async move {
+            // Even a sleep of no time lasts until the timer's next tick, a millisecond.
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            announcer.send(channel, &name).await;
+        });
+    }
+
+    /// How long to wait with the next announcement; `None` if one is waiting already, which will do for this one too.
+    fn turn(&self, channel: &'static str, name: &str, apart: Duration) -> Option<Duration> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let last = sent.get(&(channel, name.to_owned())).copied();
+        if last.is_some_and(|last| last > now) {
+            return None;
+        }
+        let next = last.map_or(now, |last| now.max(last + apart));
+        sent.insert((channel, name.to_owned()), next);
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// Where this process hears its own voice.
+    pub(super) fn echo_channel(&self) -> String {
+        format!("gaia_echo_{}", self.origin)
+    }
+
+    /// Announces something to this process alone. Answers how many more connections the server would give it, where that is
+    /// known.
+    pub(super) async fn echo(&self) -> Result<Option<i64>, StoreError> {
+        self.ask_room(&self.echo_channel()).await
+    }
+
+    /// How many more connections the server would give to this process, where that is known.
+    pub(super) async fn room(&self) -> Result<Option<i64>, StoreError> {
+        self.ask_room("").await
+    }
+
+    async fn ask_room(&self, channel: &str) -> Result<Option<i64>, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let room: Vec<Option<i64>> = on_server!(lease, |conn| {
+            prepared(ROOM)
+                .bind::<Text, _>(channel)
+                .columns::<Nullable<BigInt>>()
+                .load(conn)
+                .await
+        })?;
+        Ok(room.into_iter().next().flatten())
+    }
+
+    /// A failure only means that others find the work by their next look.
+    async fn send(&self, channel: &str, name: &str) {
+        let sent = async {
+            let mut lease = self.connections.lease().await?;
+            let payload = format!("{name}{SEPARATOR}{}", self.origin);
+            on_server!(lease, |conn| notify(conn, BY_ITSELF, channel, &payload).await)?;
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = sent.await {
+            log::debug!("cannot notify others on channel {channel}: {error}");
+        }
+    }
+}
+
+/// Announces waiting tasks of a theme inside the transaction that is open on `conn`: it is sent if that commits.
+pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str) -> QueryResult<()> {
+    notify(conn, IN_TRANSACTION, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
+}
+
+const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
+
+/// Nobody waits for the disk: what a crash of the server loses is found by the next look.
+const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
+
+/// Notifies the channel, if one is named, and counts what is left of the limits on connections: the server's, the user's, the
+/// database's. Users without rights see every row of `pg_stat_activity`, but not which of them are clients': those have a user
+/// and a database.
+const ROOM: &str = "\
+    WITH client AS (SELECT usesysid, datid FROM pg_stat_activity WHERE usesysid IS NOT NULL AND datid IS NOT NULL) \
+    SELECT LEAST( \
+        current_setting('max_connections')::bigint \
+            - CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::bigint END \
+            - (SELECT COUNT(*) FROM client), \
+        CASE WHEN NOT r.rolsuper AND r.rolconnlimit >= 0 \
+            THEN r.rolconnlimit - (SELECT COUNT(*) FROM client WHERE usesysid = r.oid) END, \
+        CASE WHEN NOT r.rolsuper AND d.datconnlimit >= 0 \
+            THEN d.datconnlimit - (SELECT COUNT(*) FROM client WHERE datid = d.oid) END \
+    ), CASE WHEN $1 <> '' THEN pg_notify($1, '')::text END \
+    FROM pg_roles r, pg_database d WHERE r.rolname = session_user AND d.datname = current_database()";
+
+async fn notify(conn: &mut AsyncPgConnection, sql: &'static str, channel: &str, payload: &str) -> QueryResult<()> {
+    prepared(sql)
+        .bind::<Text, _>(channel)
+        .bind::<Text, _>(payload)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
