@@ -128,7 +128,7 @@ async fn connections_that_were_forgotten_on_the_way_are_not_used() {
 async fn a_process_with_nothing_to_do_keeps_few_connections() {
     for kind in kinds() {
         let database = Database::of_kind(kind);
-        let url = database.url_with("idle_timeout=1000");
+        let url = database.url_with("idle_timeout=1s");
         let gaia = Gaia::builder()
             .database(url)
             .lease(Duration::from_secs(2))
@@ -157,7 +157,7 @@ async fn connections_are_replaced_when_they_are_old_and_kept_while_there_are_no_
         quiet(&database.url()).await.stop().await.expect("stops");
         let user = without_create(&database);
         let url = as_user(&database.url(), &user, PASSWORD);
-        let gaia = quiet(&format!("{url}?pool_size=1&max_lifetime=300")).await;
+        let gaia = quiet(&format!("{url}?pool_size=1&max_lifetime=300ms")).await;
         let demo = gaia.scheduler(THEME).expect("is a theme");
         let id = if of_others(kind).contains("pg_stat") {
             "pid"

@@ -73,7 +73,7 @@ async fn a_start_waits_for_connections_and_says_what_it_lacks() {
     for kind in kinds() {
         let (database, user, url) = limited(kind, 2).await;
         let start = |timeout: u32| {
-            let gaia = Gaia::builder().database(format!("{url}?start_timeout={timeout}"));
+            let gaia = Gaia::builder().database(format!("{url}?start_timeout={timeout}ms"));
             gaia.arbiters(1).start()
         };
         let refused = start(300).await;
@@ -94,7 +94,7 @@ async fn a_start_waits_for_connections_and_says_what_it_lacks() {
     }
 }
 
-/// Ten nodes want two each and leave one: not all run at once. Those that run lack nothing, the others run when there is room.
+/// Not all of ten nodes run at once. Those that run lack nothing, the others wait, and run when there is room.
 #[actix_rt::test]
 async fn nodes_that_find_no_room_wait_and_take_nothing_from_those_that_run() {
     for kind in kinds() {
@@ -109,7 +109,8 @@ async fn nodes_that_find_no_room_wait_and_take_nothing_from_those_that_run() {
         let nodes = (0..10).map(|node| {
             // A process has one scheduler of a theme.
             let theme = format!("demo {node}");
-            let (url, running, leave) = (server.url.clone(), Arc::clone(&running), Arc::clone(&leave));
+            let url = format!("{}?start_timeout=5m", server.url);
+            let (running, leave) = (Arc::clone(&running), Arc::clone(&leave));
             actix_rt::spawn(async move {
                 let gaia = Gaia::builder()
                     .database(url)
@@ -121,7 +122,7 @@ async fn nodes_that_find_no_room_wait_and_take_nothing_from_those_that_run() {
                     .expect("starts in the end");
                 running.fetch_add(1, Ordering::SeqCst);
                 let demo = gaia.scheduler(&theme).expect("is a theme");
-                while leave.try_acquire().map(|permit| permit.forget()).is_err() {
+                while leave.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_err() {
                     let id = demo.add_task(task("Noop")).await.expect("is added").id;
                     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
                     actix_rt::time::sleep(Duration::from_millis(50)).await;

@@ -5,7 +5,7 @@
 //! seat is put back, to ask the server again.
 //!
 //! Processes that run leave room for those that start: one with more connections than it needs asks from time to time whether
-//! the server could give another, and gives half of its own back if not.
+//! the server could give as many as a start takes, and gives half of its own back if not.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -24,6 +24,12 @@ use crate::store::{StoreError, url::ServerUrl};
 /// How long a server that has refused a connection is not asked for more than there are.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
+/// The same for connections that were given back for others: a start that waits asks many times before.
+const ASK_AGAIN_AFTER_SHARING: Duration = Duration::from_secs(60);
+
+/// So many at once a start takes: two for itself, and one that it leaves to others.
+const TAKEN_BY_START: usize = 3;
+
 /// How long a connection that is too old serves on if the server gives no other for it.
 const RESPITE: Duration = Duration::from_secs(60);
 
@@ -32,6 +38,9 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// So many connections stay, however long they are idle: with none left, a server that is full would stop this process.
 const STAY: usize = 1;
+
+/// So many a process keeps that gives connections back for others: it must work on, also where a limit is meant for it alone.
+const KEPT_WHEN_SHARING: usize = 2;
 
 /// Between two looks for connections that have been idle for too long.
 const TIDY: Duration = Duration::from_millis(100);
@@ -118,8 +127,8 @@ struct State {
     missing: usize,
     /// What the server last said.
     refusal: String,
-    /// When a seat was last taken away or put back.
-    changed: Instant,
+    /// When the next seat is put back.
+    ask_again: Instant,
     /// When that was last logged.
     said: Option<Instant>,
     tidied: Instant,
@@ -150,7 +159,7 @@ impl<K: Connect> Shelf<K> {
             state: Mutex::new(State {
                 missing: 0,
                 refusal: String::new(),
-                changed: Instant::now(),
+                ask_again: Instant::now(),
                 said: None,
                 tidied: Instant::now(),
                 shared: Instant::now(),
@@ -244,9 +253,9 @@ impl<K: Connect> Shelf<K> {
         seat.forget();
         let mut state = self.state();
         state.missing += 1;
-        state.changed = Instant::now();
+        state.ask_again = state.ask_again.max(Instant::now() + ASK_AGAIN);
         if state.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-            state.said = Some(state.changed);
+            state.said = Some(Instant::now());
             log::warn!(
                 "the database server gives this process no more connections than the {} it has, callers wait for one of those: {reason}",
                 self.pool.status().size
@@ -257,9 +266,9 @@ impl<K: Connect> Shelf<K> {
 
     fn put_back_a_seat(&self) {
         let mut state = self.state();
-        if state.missing > 0 && state.changed.elapsed() >= ASK_AGAIN {
+        if state.missing > 0 && state.ask_again <= Instant::now() {
             state.missing -= 1;
-            state.changed = Instant::now();
+            state.ask_again = Instant::now() + ASK_AGAIN;
             self.seats.add_permits(1);
         }
     }
@@ -293,21 +302,29 @@ impl<K: Connect> Shelf<K> {
     /// Whether it is time to look for room for others.
     pub(super) fn is_to_share(&self) -> bool {
         let mut state = self.state();
-        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > STAY;
+        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > KEPT_WHEN_SHARING;
         if is_time {
             state.shared = Instant::now();
         }
         is_time
     }
 
-    /// Gives half of the connections back if the server has none for others.
+    /// Gives half of the connections back if the server has too few for a process that starts.
     pub(super) async fn share(&self) {
-        let asked: BoxFuture<'_, _> = Box::pin(self.pool.manager().create());
+        let asked: BoxFuture<'_, _> = Box::pin(self.take_as_a_start_does());
         if let Ok(Err(Refusal::ForNow(reason))) = tokio::time::timeout(self.connect_timeout, asked).await {
-            let left = (self.pool.status().size / 2).max(STAY);
-            log::info!("the database server has no connection for others, this process goes on with {left}: {reason}");
+            let left = (self.pool.status().size / 2).max(KEPT_WHEN_SHARING);
+            log::info!("the database server has too few connections for others, this process goes on with {left}: {reason}");
             self.shrink_to(left, reason).await;
         }
+    }
+
+    async fn take_as_a_start_does(&self) -> Result<(), Refusal> {
+        let mut taken = Vec::with_capacity(TAKEN_BY_START);
+        while taken.len() < TAKEN_BY_START {
+            taken.push(self.pool.manager().create().await?);
+        }
+        Ok(())
     }
 
     async fn shrink_to(&self, left: usize, reason: String) {
@@ -320,7 +337,7 @@ impl<K: Connect> Shelf<K> {
             seats.forget();
             let mut state = self.state();
             state.missing += given.saturating_sub(left);
-            state.changed = Instant::now();
+            state.ask_again = Instant::now() + ASK_AGAIN_AFTER_SHARING;
             state.refusal = reason;
         }
         self.close_but(left, Duration::ZERO);

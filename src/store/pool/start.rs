@@ -1,12 +1,15 @@
 //! Waiting for connections when a process starts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{CHECK_AFTER, Connect, Connections, Refusal};
 use crate::{
     backoff::Backoff,
     store::{StoreError, url::ServerUrl},
 };
+
+/// Between two attempts at most: what a process that runs has given back is not there for long.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Makes an attempt again while the server has no connection to give, for as long as the URL lets a start take. Processes that
 /// start together do not ask together.
@@ -30,7 +33,7 @@ where
         if backoff.is_fresh() {
             log::warn!("the start waits for a connection, for {left:.1?} at most: {reason}");
         }
-        tokio::time::sleep(backoff.failed().min(left)).await;
+        tokio::time::sleep(backoff.failed().min(LONGEST_WAIT).min(left)).await;
     }
 }
 
