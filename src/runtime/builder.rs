@@ -86,15 +86,19 @@ impl GaiaBuilder {
     /// | `pool_size` | servers | most connections at a time; default 10 |
     /// | `pool_timeout` | servers | how long to wait for one of them; default `10s` |
     /// | `connect_timeout` | servers | how long to wait for a new one; default `10s` |
+    /// | `start_timeout` | servers | how long a start waits for a server that is full; default `60s` |
+    /// | `idle_timeout` | servers | connections that nothing has used for so long are closed, but for one; default `60s` |
+    /// | `max_lifetime` | servers | connections that are older are replaced; default `30m`, a tenth of it earlier at most |
     /// | `sslmode` | servers | `disable` (`MySQL`'s default), `prefer` (`PostgreSQL`'s), `require`, `verify-ca`, `verify-full` |
     /// | `sslrootcert` | servers | a file of certificates in PEM; default: the authorities that browsers trust |
     /// | `search_path`, `statement_timeout` | `PostgreSQL` | of each session |
     /// | `channel_binding`, `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` | `PostgreSQL` | as libpq has them |
+    /// | `pgbouncer` | `PostgreSQL` | `true`: a pooler stands between that gives each transaction another session, so do not listen |
     /// | `socket` | `MySQL` | the path of a socket |
     ///
     /// A time may have a unit (`ms`, `s`, `m`). Without one, a number below 100 means seconds, as libpq and most drivers
-    /// have it, and one from 1000 on milliseconds; what lies between is refused in `connect_timeout`, and means milliseconds
-    /// in `pool_timeout`. 0 means an hour.
+    /// have it, and one from 1000 on milliseconds; what lies between means milliseconds in `pool_timeout`, and is
+    /// refused in the others. 0 means an hour.
     ///
     /// `prefer` and `require` encrypt (`prefer` if the server can); the certificate is checked only if `sslrootcert` is given. `verify-ca`
     /// checks who issued the certificate, and `verify-full` also whether it names the host. On `MySQL` every mode that checks
@@ -102,10 +106,12 @@ impl GaiaBuilder {
     ///
     /// Other drivers' names for these are taken, too (`ssl-mode=REQUIRED`, `tls`, `useSSL`, `connection_limit`, `currentSchema` and
     /// others; of several demands for encryption the strictest holds). What hosters and other drivers add without consequence
-    /// here (`charset`, `parseTime`, `keepalives`, `pgbouncer` and others) is ignored, and named in one warning at the start. What would be unsafe to
-    /// ignore (client certificates, lists of revoked certificates and others) is refused, as is what nobody knows.
+    /// here (`charset`, `parseTime`, `keepalives` and others) is ignored, and named in one warning at the start. What would be unsafe to ignore
+    /// (client certificates, lists of revoked certificates and others) is refused, as is what nobody knows.
     ///
-    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, one that listens.
+    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, one that listens: 12 at most by
+    /// default, 11 on `MySQL`. When idle it has 3 (2 on `MySQL`). It starts with 2 if the server could give a third; a start waits
+    /// for `start_timeout` if not. If the server refuses more than a process has, its callers wait for one of those.
     pub fn database(self, url: impl Into<String>) -> Self {
         Self {
             url: Some(Url(url.into())),
