@@ -146,7 +146,7 @@ impl Db {
     pub(super) async fn secure(&self) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Ok(()),
+            Self::Sqlite(_) => std::future::ready(Ok(())).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(postgres) => postgres.connections.secure().await,
             #[cfg(feature = "mysql")]

@@ -314,7 +314,9 @@ impl<K: Connect> Shelf<K> {
         let asked: BoxFuture<'_, _> = Box::pin(self.take_as_a_start_does());
         if let Ok(Err(Refusal::ForNow(reason))) = tokio::time::timeout(self.connect_timeout, asked).await {
             let left = (self.pool.status().size / 2).max(KEPT_WHEN_SHARING);
-            log::info!("the database server has too few connections for others, this process goes on with {left}: {reason}");
+            log::info!(
+                "the database server has too few connections for others, this process goes on with {left}: {reason}"
+            );
             self.shrink_to(left, reason).await;
         }
     }
