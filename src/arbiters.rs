@@ -24,6 +24,8 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use tokio::sync::{oneshot, watch};
 
+use crate::repeats::Repeats;
+
 /// A thread that has not answered for this long counts as blocked. Longer than any pause a loaded machine makes.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 
@@ -211,6 +213,8 @@ pub(crate) struct Threads(Arc<Inner>);
 struct Inner {
     threads: Mutex<Vec<Arc<Thread>>>,
     next: AtomicUsize,
+    /// Why no thread could be started in place of a blocked one.
+    not_started: Mutex<Repeats<()>>,
 }
 
 impl Threads {
@@ -221,6 +225,7 @@ impl Threads {
         Ok(Self(Arc::new(Inner {
             threads: Mutex::new(threads),
             next: AtomicUsize::new(0),
+            not_started: Mutex::default(),
         })))
     }
 
@@ -237,15 +242,25 @@ impl Threads {
         for thread in self.threads().iter_mut().filter(|thread| thread.is_silent()) {
             match Thread::start() {
                 Ok(fresh) => {
+                    self.not_started().over(&());
                     thread.stalled.store(true, Ordering::Relaxed);
                     thread.complain();
                     *thread = fresh;
                 }
-                Err(error) => {
-                    log::error!("cannot start a thread in place of a blocked one: {error}");
-                }
+                Err(error) => self.log_not_started(&error),
             }
         }
+    }
+
+    /// The threads are asked several times a second: the lack of a thread is logged when it begins, then seldom.
+    fn log_not_started(&self, error: &io::Error) {
+        if let Some(said) = self.not_started().say((), &error.to_string()) {
+            log::error!("cannot start a thread in place of a blocked one: {said}");
+        }
+    }
+
+    fn not_started(&self) -> std::sync::MutexGuard<'_, Repeats<()>> {
+        self.0.not_started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Thread>>> {

@@ -25,6 +25,7 @@ use crate::{
     backoff::Backoff,
     lease::Term,
     registry::MethodName,
+    repeats::Repeats,
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
 
@@ -57,6 +58,7 @@ pub(super) struct ScannerActor {
     scanning: bool,
     timer: Option<SpawnHandle>,
     backoff: Backoff,
+    outage: Repeats<()>,
     stopped: Vec<oneshot::Sender<()>>,
     scans: u64,
     database_errors: u64,
@@ -138,6 +140,7 @@ impl ScannerActor {
             scanning: false,
             timer: None,
             backoff: Backoff::default(),
+            outage: Repeats::default(),
             stopped: Vec::new(),
             scans: 0,
             database_errors: 0,
@@ -207,8 +210,12 @@ impl ScannerActor {
     /// Hands a claim to the pool. What was due is taken if the answer is a reading of the clock.
     fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
         self.scans += 1;
-        if self.backoff.succeeded() {
-            log::info!("theme {}: the database answers again", self.theme.name);
+        self.backoff.succeeded();
+        if let Some(failures) = self.outage.over(&()) {
+            log::info!(
+                "theme {}: tasks are claimed again, after {failures} failures",
+                self.theme.name
+            );
         }
         let count = claimed.tasks.len();
         self.dispatch(claimed.tasks, term);
@@ -273,12 +280,12 @@ impl ScannerActor {
 
     fn failed(&mut self, error: &StoreError) -> Duration {
         self.database_errors += 1;
-        let wait = self.backoff.failed();
-        log::error!(
-            "theme {}: cannot claim tasks, will try again in {wait:.1?}: {error}",
-            self.theme.name
-        );
-        wait
+        let (theme, what) = (&self.theme.name, "cannot claim tasks, will try again and again");
+        match self.outage.say((), &error.to_string()) {
+            Some(said) => log::error!("theme {theme}: {what}: {said}"),
+            None => log::debug!("theme {theme}: {what}: {error}"),
+        }
+        self.backoff.failed()
     }
 
     fn sleep(&mut self, rest: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {

@@ -10,7 +10,9 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use super::{
     NodeInfo, NodeTheme,
     info::{methods_column, served_elsewhere},
+    requests::{Requests, requests},
     rescue,
+    said::{About, Said},
     set_back::{self, SetBack},
     watch::Watch,
 };
@@ -20,7 +22,7 @@ use crate::{
     jobs::Runner,
     lease::NodeLease,
     registry::Registry,
-    store::{Beat, Heard, NodeRow, Nodes, Store, StoreError, ThemeSettings},
+    store::{Beat, Heard, NodeRow, Nodes, Store, StoreError},
 };
 
 /// How often requests of other processes are looked for: to cancel a task that runs here, to pause a theme. They are to
@@ -52,6 +54,7 @@ pub struct NodeActor {
     asking: bool,
     /// There was a request to look while a look was under way.
     ask_again: bool,
+    said: Said,
 }
 
 impl std::fmt::Debug for NodeActor {
@@ -106,6 +109,7 @@ impl NodeActor {
             rescuing: false,
             asking: false,
             ask_again: false,
+            said: Said::default(),
         }
     }
 
@@ -133,6 +137,10 @@ impl NodeActor {
 
     fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
         self.beating = false;
+        if beaten.beat.is_ok() {
+            let what = format!("node {}: beats again", self.row.id);
+            self.said.over(&About::Beats, &what);
+        }
         match beaten.beat {
             Ok(Beat::Alive) => {
                 self.lease.renew(beaten.begun);
@@ -151,7 +159,8 @@ impl NodeActor {
                 self.rescue(ctx);
             }
             Err(error) => {
-                log::error!("node {}: cannot beat: {error}", self.row.id);
+                let what = format!("node {}: cannot beat, will try again and again", self.row.id);
+                self.said.error(About::Beats, &what, &error);
                 if error.is_file_gone() {
                     // Those who work on the file that is there now know nothing of this node's claims.
                     self.set_fenced(true);
@@ -217,8 +226,9 @@ impl NodeActor {
         let dead = self.watch.dead(&nodes.rows, &self.row.id, nodes.now, Instant::now());
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
+        let said = self.said.clone();
         let rescue = async move {
-            let buried = rescue::bury(&store, &dead).await?;
+            let buried = rescue::bury(&store, &dead, &said).await?;
             if buried == 0 && !is_round {
                 return Ok(BTreeMap::new());
             }
@@ -227,12 +237,9 @@ impl NodeActor {
                 machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
             };
             // Neither waits for the other to succeed.
-            match rescue::end_runs(&store, &id).await {
-                Ok(0) => {}
-                Ok(runs) => log::warn!("{runs} runs of jobs are lost: their nodes are dead"),
-                Err(error) => log::error!("node {id}: cannot end the runs of dead nodes: {error}"),
-            }
-            rescue::rescue(&store, &id, policy).await
+            let ended = rescue::end_runs(&store, &id, &said).await;
+            rescue::log_runs(&id, ended, &said);
+            rescue::rescue(&store, &id, policy, &said).await
         };
         ctx.spawn(
             rescue
@@ -245,6 +252,8 @@ impl NodeActor {
         self.rescuing = false;
         match rescued {
             Ok(rescued) => {
+                let what = format!("node {}: looks after dead nodes again", self.row.id);
+                self.said.over(&About::Rescue, &what);
                 for (theme, count) in rescued {
                     log::warn!("theme {theme}: {count} tasks of dead nodes were taken over");
                     if let Some(machine) = self.machines.get(&theme) {
@@ -254,7 +263,10 @@ impl NodeActor {
                         .announce_tasks(&theme, usize::try_from(count).unwrap_or(usize::MAX));
                 }
             }
-            Err(error) => log::error!("node {}: cannot look after dead nodes: {error}", self.row.id),
+            Err(error) => {
+                let what = format!("node {}: cannot look after dead nodes", self.row.id);
+                self.said.error(About::Rescue, &what, &error);
+            }
         }
     }
 
@@ -272,7 +284,7 @@ impl NodeActor {
             return;
         }
         self.bringing_back = true;
-        let bring_back = set_back::bring_back(self.store.clone(), themes);
+        let bring_back = set_back::bring_back(self.store.clone(), themes, self.said.clone());
         ctx.spawn(bring_back.into_actor(self).map(|(themes, done), node, _| {
             node.bringing_back = false;
             if !done {
@@ -296,8 +308,15 @@ impl NodeActor {
         ctx.spawn(requests.into_actor(self).map(|requests, node, ctx| {
             node.asking = false;
             match requests {
-                Ok(requests) => node.obey(requests),
-                Err(error) => log::error!("node {}: cannot look for requests: {error}", node.row.id),
+                Ok(requests) => {
+                    let what = format!("node {}: looks for requests again", node.row.id);
+                    node.said.over(&About::Requests, &what);
+                    node.obey(requests);
+                }
+                Err(error) => {
+                    let what = format!("node {}: cannot look for requests", node.row.id);
+                    node.said.error(About::Requests, &what, &error);
+                }
             }
             if node.ask_again {
                 node.look_for_requests(ctx);
@@ -342,37 +361,6 @@ impl NodeActor {
         };
         ctx.spawn(self.store.clone().listen(heard).into_actor(self));
     }
-}
-
-/// What other processes want of this node.
-struct Requests {
-    /// Running tasks to be cancelled, each with its theme.
-    cancels: Vec<(String, i64)>,
-    themes: Vec<(Machine, ThemeSettings)>,
-}
-
-/// Nobody can want a task cancelled on a node that runs none: then there is one query for all themes together.
-async fn requests(store: Store, machines: Vec<Machine>, id: String) -> Result<Requests, StoreError> {
-    let mut requests = Requests {
-        cancels: Vec::new(),
-        themes: Vec::new(),
-    };
-    if machines.is_empty() {
-        return Ok(requests);
-    }
-    let names: Vec<String> = machines.iter().map(|machine| machine.theme().to_owned()).collect();
-    let settings = store.settings_of(&names).await?;
-    let mut is_busy = false;
-    for machine in machines {
-        let status = machine.status().await;
-        is_busy |= status.is_ok_and(|status| status.running_workers + status.queue_depth > 0);
-        let settings = settings.get(machine.theme()).copied().unwrap_or_default();
-        requests.themes.push((machine, settings));
-    }
-    if is_busy {
-        requests.cancels = store.cancel_requests(&id).await?;
-    }
-    Ok(requests)
 }
 
 /// What the node's row says of its themes: JSON, for people and tools.

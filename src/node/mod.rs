@@ -3,7 +3,9 @@
 mod actor;
 mod info;
 mod prune;
+mod requests;
 mod rescue;
+mod said;
 mod set_back;
 mod watch;
 

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+use super::said::{About, Said};
 use crate::{
     domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
     store::{Finish, Finished, Orphan, OrphanRun, RunEnd, Store, StoreError, Writes},
@@ -15,7 +16,7 @@ use crate::{
 const BATCH: i64 = 500;
 
 /// Removes the rows of dead nodes; answers how many there were. One that the database keeps is in the way of no other.
-pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)]) -> Result<usize, StoreError> {
+pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &Said) -> Result<usize, StoreError> {
     let mut buried = 0;
     for (id, beat) in dead {
         match store.remove_node(id, *beat).await {
@@ -25,7 +26,8 @@ pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)]) -> Resul
             }
             Ok(false) => {}
             Err(StoreError::Database(text)) => {
-                log::error!("node {id} is dead, but the database does not let its row be removed: {text}");
+                let what = format!("node {id} is dead, but the database does not let its row be removed");
+                said.error(About::Row(id.clone()), &what, &text);
             }
             Err(error) => return Err(error),
         }
@@ -38,6 +40,7 @@ pub(super) async fn rescue(
     store: &Store,
     me: &str,
     policy: impl Fn(&str) -> RetryPolicy,
+    said: &Said,
 ) -> Result<BTreeMap<String, u64>, StoreError> {
     let (mut rescued, mut last, mut is_any_left) = (BTreeMap::new(), i64::MIN, false);
     loop {
@@ -54,7 +57,7 @@ pub(super) async fn rescue(
                 (orphan.theme.clone(), lost(store, orphan, policy))
             })
             .unzip();
-        let finished = write(store, finishes).await?;
+        let finished = write(store, finishes, said).await?;
         for (theme, finished) in themes.into_iter().zip(finished) {
             match finished {
                 Finished::Written(_) => *rescued.entry(theme).or_default() += 1,
@@ -71,13 +74,13 @@ pub(super) async fn rescue(
 
 /// Ends the open runs of jobs whose nodes have no row, as lost; answers how many there were. They are not run again: a job
 /// comes again by its schedule.
-pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreError> {
+pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usize, StoreError> {
     let mut lost = 0;
     loop {
         let orphans = store.orphan_runs(me, BATCH).await?;
         let count = orphans.len();
         let ends: Vec<RunEnd> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
-        let ended = write_runs(store, ends).await?;
+        let ended = write_runs(store, ends, said).await?;
         lost += ended;
         if ended < count {
             store.disown_unnamed().await?;
@@ -89,9 +92,26 @@ pub(super) async fn end_runs(store: &Store, me: &str) -> Result<usize, StoreErro
     }
 }
 
+/// Logs what a look for the runs of dead nodes has brought.
+pub(super) fn log_runs(me: &str, ended: Result<usize, StoreError>, said: &Said) {
+    match ended {
+        Ok(lost) => {
+            said.over(&About::Runs, &format!("node {me}: ends the runs of dead nodes again"));
+            if lost > 0 {
+                log::warn!("{lost} runs of jobs are lost: their nodes are dead");
+            }
+        }
+        Err(error) => said.error(
+            About::Runs,
+            &format!("node {me}: cannot end the runs of dead nodes"),
+            &error,
+        ),
+    }
+}
+
 /// Writes ends, each at its place. If the database refuses some, the others are written, and those in plainer forms, or they are
 /// let go: one task is in the way of no other.
-async fn write(store: &Store, finishes: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {
+async fn write(store: &Store, finishes: Vec<Finish>, said: &Said) -> Result<Vec<Finished>, StoreError> {
     let mut finished = vec![Finished::Stale; finishes.len()];
     let mut parts = Vec::from([Range {
         start: 0,
@@ -102,7 +122,7 @@ async fn write(store: &Store, finishes: Vec<Finish>) -> Result<Vec<Finished>, St
             Ok(written) => finished[part].copy_from_slice(&written.finishes),
             Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
             Err(error) if error.is_refusal() => {
-                finished[part.start] = write_plainly(store, &finishes[part.start], &error).await?;
+                finished[part.start] = write_plainly(store, &finishes[part.start], &error, said).await?;
             }
             Err(error) => return Err(error),
         }
@@ -122,7 +142,12 @@ fn halves(part: Range<usize>) -> [Range<usize>; 2] {
     [part.start..middle, middle..part.end]
 }
 
-async fn write_plainly(store: &Store, finish: &Finish, refusal: &StoreError) -> Result<Finished, StoreError> {
+async fn write_plainly(
+    store: &Store,
+    finish: &Finish,
+    refusal: &StoreError,
+    said: &Said,
+) -> Result<Finished, StoreError> {
     let (mut form, reason) = (Form::Whole, refusal.to_string());
     while let Some(plainer) = form.plainer(finish.texts()) {
         form = plainer;
@@ -142,14 +167,15 @@ async fn write_plainly(store: &Store, finish: &Finish, refusal: &StoreError) -> 
     } else {
         "under the dead node"
     };
-    log::error!(
-        "task {id}: its node died while it ran, and the database refuses that in every form; it stays Running {state}: {reason}"
+    let what = format!(
+        "task {id}: its node died while it ran, and the database refuses that in every form; it stays Running {state}"
     );
+    said.error(About::Task(id), &what, &reason);
     Ok(Finished::Stale)
 }
 
 /// As [`write`], for runs of jobs; answers how many were ended.
-async fn write_runs(store: &Store, ends: Vec<RunEnd>) -> Result<usize, StoreError> {
+async fn write_runs(store: &Store, ends: Vec<RunEnd>, said: &Said) -> Result<usize, StoreError> {
     let mut ended = 0;
     let mut parts = Vec::from([Range {
         start: 0,
@@ -159,14 +185,21 @@ async fn write_runs(store: &Store, ends: Vec<RunEnd>) -> Result<usize, StoreErro
         match store.end_runs(ends[part.clone()].to_vec(), Vec::new()).await {
             Ok(written) => ended += written.runs.len(),
             Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
-            Err(error) if error.is_refusal() => ended += write_run_plainly(store, &ends[part.start], &error).await?,
+            Err(error) if error.is_refusal() => {
+                ended += write_run_plainly(store, &ends[part.start], &error, said).await?;
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(ended)
 }
 
-async fn write_run_plainly(store: &Store, end: &RunEnd, refusal: &StoreError) -> Result<usize, StoreError> {
+async fn write_run_plainly(
+    store: &Store,
+    end: &RunEnd,
+    refusal: &StoreError,
+    said: &Said,
+) -> Result<usize, StoreError> {
     let (mut form, reason) = (Form::Whole, refusal.to_string());
     while let Some(plainer) = form.plainer(end.texts()) {
         form = plainer;
@@ -186,9 +219,8 @@ async fn write_run_plainly(store: &Store, end: &RunEnd, refusal: &StoreError) ->
         let_go => let_go?,
     };
     let (job, run) = (end.job_id, end.run_id);
-    log::error!(
-        "job {job} run {run}: its node died while it ran, and the database refuses that in every form: {reason}"
-    );
+    let what = format!("job {job} run {run}: its node died while it ran, and the database refuses that in every form");
+    said.error(About::Run(run), &what, &reason);
     Ok(usize::from(let_go))
 }
 

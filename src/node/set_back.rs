@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::said::{About, Said};
 use crate::{clock::Clock, store::Store};
 
 /// By how much a clock that is set back differs from one that is slow.
@@ -48,7 +49,7 @@ impl SetBack {
 }
 
 /// Brings the tasks of these themes back that were put off by a wrong time. Answers with the themes, and whether all was done.
-pub(super) async fn bring_back(store: Store, themes: Vec<String>) -> (Vec<String>, bool) {
+pub(super) async fn bring_back(store: Store, themes: Vec<String>, said: Said) -> (Vec<String>, bool) {
     for theme in &themes {
         match store.bring_back(theme).await {
             Ok(0) => {}
@@ -57,11 +58,16 @@ pub(super) async fn bring_back(store: Store, themes: Vec<String>) -> (Vec<String
                  were meant to, from now on"
             ),
             Err(error) => {
-                log::error!("theme {theme}: cannot look for tasks that a wrong clock has put off: {error}");
+                let what = format!("theme {theme}: cannot look for tasks that a wrong clock has put off");
+                said.error(About::PutOff, &what, &error);
                 return (themes, false);
             }
         }
     }
+    said.over(
+        &About::PutOff,
+        "tasks that a wrong clock has put off are looked for again",
+    );
     (themes, true)
 }
 

@@ -1,47 +1,20 @@
 //! What is said of a handler that blocks its thread.
 
-use std::sync::{Mutex, Once, mpsc};
+use std::sync::{Mutex, mpsc};
 
 use gaia_actors::{Endpoint, async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, PATIENCE, THEME, eventually, options};
-
-/// The errors that this process has logged.
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Lines;
-
-impl log::Log for Lines {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Error
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            LINES.lock().expect("is sound").push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen() {
-    static LISTENS: Once = Once::new();
-    LISTENS.call_once(|| {
-        log::set_logger(&Lines).expect("no other logger is set");
-        log::set_max_level(log::LevelFilter::Error);
-    });
-}
+use crate::{
+    lines::{lines, listen},
+    support::{Database, PATIENCE, THEME, eventually, options},
+};
 
 /// The first line that says so of a blocked thread.
 async fn said(part: &str) -> String {
     eventually("the line", async || {
-        let lines = LINES.lock().expect("is sound");
-        let found = lines
-            .iter()
-            .find(|line| line.contains("has been blocked") && line.contains(part));
-        found.cloned()
+        let found = lines(&["has been blocked", part]).into_iter().next();
+        found.map(|(_, line)| line)
     })
     .await
 }
@@ -89,8 +62,7 @@ async fn the_method_that_blocks_a_thread_is_named_and_no_theme_that_is_innocent(
     gaia.jobs().execute_job_immediately(job).await.expect("runs");
     let line = said("Guilty.OfJob").await;
     assert!(line.contains(&format!("job {job} (blocks, run ")), "{line}");
-    let blamed = |line: &String| line.contains("an-innocent-theme") && line.contains("blocked");
-    assert!(!LINES.lock().expect("is sound").iter().any(blamed));
+    assert_eq!(lines(&["an-innocent-theme", "blocked"]), []);
     drop((of_task, of_job));
     demo.wait_for(id, PATIENCE).await.expect("ends");
     gaia.stop().await.expect("stops");

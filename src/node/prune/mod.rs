@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::{
     asynctask::Machines,
     jobs::Runner,
+    repeats::Repeats,
     store::{Expired, Store, StoreError},
 };
 use certainty::{Course, Doubt, Reading, Rules, Verdict, Went};
@@ -63,6 +64,7 @@ struct Pruner {
     rules: Rules,
     every: Duration,
     course: Course,
+    failures: Repeats<()>,
     /// Rung when there is another theme.
     begun: Arc<Notify>,
 }
@@ -79,6 +81,7 @@ impl PruneActor {
                 every: (parts.retention / 10).clamp(SHORTEST, EVERY),
                 parts,
                 course: Course::default(),
+                failures: Repeats::default(),
                 begun,
             }),
         }
@@ -107,11 +110,18 @@ impl Pruner {
         }
     }
 
-    fn say(&self, pruned: Result<Deleted, StoreError>) {
+    fn say(&mut self, pruned: Result<Deleted, StoreError>) {
+        if pruned.is_ok() {
+            self.failures.over(&());
+        }
         match pruned {
             Ok(deleted) if deleted.is_nothing() => {}
             Ok(deleted) => log::info!("deleted what was older than {}: {deleted}", said(self.rules.retention)),
-            Err(error) => log::error!("cannot delete old rows, will try again: {error}"),
+            Err(error) => {
+                if let Some(said) = self.failures.say((), &error.to_string()) {
+                    log::error!("cannot delete old rows, will try again: {said}");
+                }
+            }
         }
     }
 

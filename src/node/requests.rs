@@ -1,0 +1,37 @@
+//! What other processes want of a node.
+
+use crate::{
+    asynctask::Machine,
+    store::{Store, StoreError, ThemeSettings},
+};
+
+/// What other processes want of this node.
+pub(super) struct Requests {
+    /// Running tasks to be cancelled, each with its theme.
+    pub(super) cancels: Vec<(String, i64)>,
+    pub(super) themes: Vec<(Machine, ThemeSettings)>,
+}
+
+/// Nobody can want a task cancelled on a node that runs none: then there is one query for all themes together.
+pub(super) async fn requests(store: Store, machines: Vec<Machine>, id: String) -> Result<Requests, StoreError> {
+    let mut requests = Requests {
+        cancels: Vec::new(),
+        themes: Vec::new(),
+    };
+    if machines.is_empty() {
+        return Ok(requests);
+    }
+    let names: Vec<String> = machines.iter().map(|machine| machine.theme().to_owned()).collect();
+    let settings = store.settings_of(&names).await?;
+    let mut is_busy = false;
+    for machine in machines {
+        let status = machine.status().await;
+        is_busy |= status.is_ok_and(|status| status.running_workers + status.queue_depth > 0);
+        let settings = settings.get(machine.theme()).copied().unwrap_or_default();
+        requests.themes.push((machine, settings));
+    }
+    if is_busy {
+        requests.cancels = store.cancel_requests(&id).await?;
+    }
+    Ok(requests)
+}

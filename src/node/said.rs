@@ -1,0 +1,56 @@
+//! What the node's actor logs of troubles that may last.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::repeats::Repeats;
+
+/// What a trouble is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum About {
+    Beats,
+    Requests,
+    /// The look for dead nodes and their tasks.
+    Rescue,
+    /// The look for runs of jobs of dead nodes.
+    Runs,
+    /// The look for tasks that a wrong clock has put off.
+    PutOff,
+    /// The row of this dead node.
+    Row(String),
+    /// This task of a dead node.
+    Task(i64),
+    /// This run of a job of a dead node.
+    Run(i64),
+}
+
+/// Logs a trouble when it begins or changes, then seldom, with the count.
+#[derive(Clone, Default)]
+pub(super) struct Said(Arc<Mutex<Repeats<About>>>);
+
+impl Said {
+    /// Logs that `what` has happened because of `why`. A repeated line has the level debug.
+    pub(super) fn error(&self, about: About, what: &str, why: &impl Display) {
+        let why = why.to_string();
+        // The lock is released before the line is written.
+        let said = self.repeats().say(about, &why);
+        match said {
+            Some(said) => log::error!("{what}: {said}"),
+            None => log::debug!("{what}: {why}"),
+        }
+    }
+
+    /// Notes the end of a trouble. Logs the end if there was a trouble.
+    pub(super) fn over(&self, about: &About, what: &str) {
+        let failures = self.repeats().over(about);
+        if let Some(failures) = failures {
+            log::info!("{what}, after {failures} failures");
+        }
+    }
+
+    fn repeats(&self) -> MutexGuard<'_, Repeats<About>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
