@@ -24,6 +24,7 @@ mod poolers;
 mod private;
 mod proxy;
 mod room;
+mod settings;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod support;
