@@ -60,6 +60,36 @@ async fn a_stop_by_default_ends_before_an_orchestrator_kills() {
     client.stop().await.expect("stops");
 }
 
+/// The same promise. The outcomes are reported as unwritten, and the next node runs the tasks again.
+#[actix_rt::test]
+async fn a_stop_ends_in_time_while_the_database_takes_nothing() {
+    let database = Database::fresh();
+    let gate = Gate::closed();
+    let node = || {
+        let builder = database.builder().lease(Duration::from_secs(2));
+        let builder = builder.handler("Demo", "Gate", gate.handler());
+        builder.scheduler(options().worker_num(3)).start()
+    };
+    let gaia = node().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let added = demo.add_tasks(vec![task("Gate"); 3]).await.expect("are added");
+    gate.entered(3).await;
+    database.execute("ALTER TABLE asynctasks RENAME TO asynctasks_away");
+    gate.let_pass(6);
+    let asked = Instant::now();
+    let report = gaia.stop().await.expect("stops");
+    assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
+    assert_eq!((report.unwritten, report.refused), (3, 0));
+
+    database.execute("ALTER TABLE asynctasks_away RENAME TO asynctasks");
+    let next = node().await.expect("starts");
+    let demo = next.scheduler(THEME).expect("is a theme");
+    for added in added {
+        assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
+    }
+    next.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn a_node_that_drains_serves_what_runs_and_takes_nothing_more() {
     let database = Database::fresh();

@@ -39,6 +39,21 @@ async fn a_job_of_every_second_fires_every_second_once() {
 }
 
 #[actix_rt::test]
+async fn a_node_that_drains_fires_nothing() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let id = jobs.add_job(echo("each", "* * * * * *")).await.expect("is added");
+    tick(&test).await;
+    ended(&jobs, id, 1).await;
+    Gaia::drain(&test).await.expect("drains");
+    for _ in 0..3 {
+        tick(&test).await;
+    }
+    actix_rt::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(records(&jobs, id).await.len(), 1);
+}
+
+#[actix_rt::test]
 async fn a_handler_knows_for_when_it_was_due() {
     let test = tested().await;
     let jobs = test.jobs();
