@@ -174,7 +174,9 @@ async fn a_pooler_of_statements_is_refused_at_the_start() {
 }
 
 fn knows_prepared_statements() -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
     let version = Command::new("pgbouncer")
+        .env("PATH", format!("{path}:/usr/sbin"))
         .arg("--version")
         .output()
         .expect("runs")
