@@ -39,7 +39,8 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// So many connections stay, however long they are idle: with none left, a server that is full would stop this process.
 const STAY: usize = 1;
 
-/// So many a process keeps that gives connections back for others: it must work on, also where a limit is meant for it alone.
+/// So many a process may still use that gives connections back for others: it must work on, also where a limit is meant for it
+/// alone. Those of them that are idle are closed.
 const KEPT_WHEN_SHARING: usize = 2;
 
 /// Between two looks for connections that have been idle for too long.
@@ -302,7 +303,7 @@ impl<K: Connect> Shelf<K> {
     /// Whether it is time to look for room for others.
     pub(super) fn is_to_share(&self) -> bool {
         let mut state = self.state();
-        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > KEPT_WHEN_SHARING;
+        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > STAY;
         if is_time {
             state.shared = Instant::now();
         }
@@ -342,7 +343,7 @@ impl<K: Connect> Shelf<K> {
             state.ask_again = Instant::now() + ASK_AGAIN_AFTER_SHARING;
             state.refusal = reason;
         }
-        self.close_but(left, Duration::ZERO);
+        self.close_but(STAY, Duration::ZERO);
     }
 
     pub(super) fn close_idle(&self) {
