@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// interval: a node that has nothing to do does not ask twice.
 const CHECK_AFTER: Duration = Duration::from_secs(6);
 
-/// The same for what a caller adds: nobody does that again if it fails.
+/// The same before a caller adds tasks: the crate does not repeat an add that has failed.
 const CHECK_FOR_CALLERS_AFTER: Duration = Duration::from_secs(1);
 
 /// Knows how to reach a server.
@@ -118,7 +118,7 @@ pub(super) struct Lease<K: Connect> {
     state: State,
     /// How often it was replaced.
     renewed: u32,
-    /// Given back after the connection: who waits for the seat is to find one.
+    /// Given back after the connection: the next caller with this seat finds one.
     _seat: OwnedSemaphorePermit,
 }
 
@@ -178,7 +178,7 @@ impl<K: Connect> Connections<K> {
         let deadline = Instant::now() + self.url.pool_timeout;
         match self.heartbeats.take(deadline, CHECK_AFTER).await {
             Ok(taken) => {
-                // Whatever else stands still, a node beats.
+                // Every node beats, also one that does nothing else.
                 self.shared.tidy(self.url.idle_timeout);
                 if self.shared.is_to_share() {
                     let shared = Arc::clone(&self.shared);
