@@ -162,7 +162,7 @@ mod mysql {
             ],
         );
         works(&server.url).await;
-        // Nobody with all rights is spared by init_connect.
+        // The server skips init_connect for users with all rights, not for this one.
         execute(
             Kind::Mysql,
             &server.url,
