@@ -19,7 +19,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Connect, Refusal};
-use crate::store::{StoreError, url::ServerUrl};
+use crate::{
+    repeats::Repeats,
+    store::{StoreError, url::ServerUrl},
+};
 
 /// How long a server that has refused a connection is not asked for more than there are.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -32,9 +35,6 @@ const TAKEN_BY_START: usize = 3;
 
 /// How long a connection that is too old serves on if the server gives no other for it.
 const RESPITE: Duration = Duration::from_secs(60);
-
-/// A refusal is logged at most so often.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// So many connections stay, however long they are idle: with none left, a server that is full would stop this process.
 const STAY: usize = 1;
@@ -130,8 +130,7 @@ struct State {
     refusal: String,
     /// When the next seat is put back.
     ask_again: Instant,
-    /// When that was last logged.
-    said: Option<Instant>,
+    refusals: Repeats<()>,
     tidied: Instant,
     shared: Instant,
 }
@@ -161,7 +160,7 @@ impl<K: Connect> Shelf<K> {
                 missing: 0,
                 refusal: String::new(),
                 ask_again: Instant::now(),
-                said: None,
+                refusals: Repeats::default(),
                 tidied: Instant::now(),
                 shared: Instant::now(),
             }),
@@ -255,10 +254,9 @@ impl<K: Connect> Shelf<K> {
         let mut state = self.state();
         state.missing += 1;
         state.ask_again = state.ask_again.max(Instant::now() + ASK_AGAIN);
-        if state.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-            state.said = Some(Instant::now());
+        if let Some(said) = state.refusals.say((), &reason) {
             log::warn!(
-                "the database server gives this process no more connections than the {} it has, callers wait for one of those: {reason}",
+                "the database server gives this process no more connections than the {} it has, callers wait for one of those: {said}",
                 self.pool.status().size
             );
         }
@@ -330,19 +328,25 @@ impl<K: Connect> Shelf<K> {
         Ok(())
     }
 
+    /// Takes seats away until `left` are there, each as soon as it is free. One at a time: callers are not held up, and what is
+    /// taken away or put back by others in between counts.
     async fn shrink_to(&self, left: usize, reason: String) {
-        let given = self.pool.status().max_size - self.state().missing;
-        let Ok(surplus) = u32::try_from(given.saturating_sub(left)) else {
-            return;
-        };
-        // As soon as their owners have done with them.
-        if let Ok(seats) = self.seats.acquire_many(surplus).await {
-            seats.forget();
+        let size = self.pool.status().max_size;
+        while size - self.state().missing > left {
+            // The seats are never closed.
+            let Ok(seat) = self.seats.acquire().await else {
+                return;
+            };
             let mut state = self.state();
-            state.missing += given.saturating_sub(left);
-            state.ask_again = Instant::now() + ASK_AGAIN_AFTER_SHARING;
-            state.refusal = reason;
+            if size - state.missing > left {
+                seat.forget();
+                state.missing += 1;
+            }
         }
+        let mut state = self.state();
+        state.ask_again = Instant::now() + ASK_AGAIN_AFTER_SHARING;
+        state.refusal = reason;
+        drop(state);
         self.close_but(STAY, Duration::ZERO);
     }
 
