@@ -124,18 +124,24 @@ impl JobRun {
     }
 }
 
+/// A job that fails again and again in the same way has few lines that are louder than debug.
 fn log_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
     let error = match verdict {
         Verdict::Failed { error, .. } => error.as_str(),
         _ => "timed out",
     };
-    log::info!(
-        "job {} run {} log_id={}: attempt {attempt} failed, attempt {} begins in {delay:.1?}: {}",
+    // One line of a log, not a megabyte.
+    let error = &error[..error.floor_char_boundary(300)];
+    let (level, said) = match run.shared.say_retry(run.job_id, error) {
+        Some(said) => (log::Level::Info, said),
+        None => (log::Level::Debug, error.to_owned()),
+    };
+    log::log!(
+        level,
+        "job {} run {} log_id={}: attempt {attempt} failed, attempt {} begins in {delay:.1?}: {said}",
         run.job_id,
         run.id,
         run.log_id,
         attempt + 1,
-        // One line of a log, not a megabyte.
-        &error[..error.floor_char_boundary(300)]
     );
 }

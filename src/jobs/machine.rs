@@ -1,7 +1,7 @@
 //! The actors of the jobs put together, and where the rest of the process finds them.
 
 use std::{
-    sync::{Arc, OnceLock, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     time::Duration,
 };
 
@@ -88,6 +88,7 @@ impl Machine {
                 hooks,
                 cancel_grace: settings.cancel_grace,
                 recorder: recorder.clone(),
+                retries: Mutex::default(),
             };
             // Whoever started us waits for it.
             let _ = tell.send(recorder);

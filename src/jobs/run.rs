@@ -16,6 +16,7 @@ use crate::{
     hook::HookClient,
     lease::{NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
+    repeats::Repeats,
     store::{ClaimedRun, RunEnd},
 };
 
@@ -28,6 +29,16 @@ pub(super) struct Shared {
     pub(super) hooks: HookClient,
     pub(super) cancel_grace: Duration,
     pub(super) recorder: Addr<JobRecorder>,
+    /// By job: errors of attempts that were made again.
+    pub(super) retries: Mutex<Repeats<i64>>,
+}
+
+impl Shared {
+    /// What to say of an attempt that is made again, unless it has just been said.
+    pub(super) fn say_retry(&self, job_id: i64, error: &str) -> Option<String> {
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        retries.say(job_id, error)
+    }
 }
 
 /// What to run, and within which limits.

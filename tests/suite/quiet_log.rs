@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     lines::{lines, listen},
-    support::{Database, Tested, eventually},
+    support::{Database, PATIENCE, Tested, eventually},
 };
 
 /// Waits until a trouble was met `count` times. Only its first line may be louder than debug.
@@ -43,6 +43,25 @@ async fn a_bad_job_that_is_due_each_second_is_warned_about_once() {
     for second in 1..=20 {
         test.advance(Duration::from_secs(1));
         met(&["failed", fault], second).await;
+    }
+}
+
+#[actix_rt::test]
+async fn attempts_of_a_bad_job_that_are_made_again_are_told_of_once() {
+    listen();
+    let fault = "a fault of the job whose attempts are made again";
+    let bad = async_fn(async move |_, _: Value| Err::<(), _>(TaskError::failed(fault)));
+    let builder = Gaia::builder().handler("Demo", "Bad", bad).jobs(JobsOptions::default());
+    let test = Tested::start(builder).await;
+    let jobs = test.jobs();
+    let job = NewJob::cron_job("bad", "@yearly", "Demo", "Bad");
+    let job = job.max_retry(2).retry_delay(Duration::ZERO);
+    let id = jobs.add_job(job).await.expect("is added");
+    for run in 1..=10 {
+        let begun = jobs.execute_job_immediately(id).await.expect("runs");
+        jobs.wait_for_run(begun.id, PATIENCE).await.expect("comes to an end");
+        met(&["failed, attempt", fault], 2 * run).await;
+        met(&["failed after", fault], run).await;
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{About, CronActor, timetable::Put};
 use crate::{
     schedule::zone_data,
-    store::{Fingerprint, OpenRun, ScheduleRow, Store, StoreError},
+    store::{Fingerprint, ScheduleRow, Store, StoreError},
 };
 
 /// Rows that are read, and entered, at once: a few milliseconds of this thread.
@@ -24,12 +24,6 @@ struct Reading {
     ids: HashSet<i64>,
     /// Jobs whose schedules begin to hold with this reading.
     begun: Vec<i64>,
-}
-
-/// What a look found.
-struct Seen {
-    fingerprint: Fingerprint,
-    open: Vec<OpenRun>,
 }
 
 impl CronActor {
@@ -161,24 +155,42 @@ impl CronActor {
         }
     }
 
-    /// Looks whether any schedule has changed, and what others want of the runs here.
+    /// Looks what callers want of the runs here, then whether any schedule has changed. Requests to stop a run wait for no
+    /// schedule: they are obeyed while the schedules are still being loaded, or cannot be read.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
-        if !self.loaded {
-            return;
-        }
         if std::mem::replace(&mut self.looking, true) {
             self.look_again = true;
             return;
         }
         self.look_again = false;
+        let (store, node) = (self.store.clone(), self.shared.node.to_string());
+        let open = async move { store.open_runs_of(&node).await };
+        ctx.spawn(open.into_actor(self).map(|open, cron, ctx| {
+            match open {
+                Ok(open) => {
+                    cron.said.over(&About::Requests);
+                    cron.obey(&open);
+                }
+                Err(error) => cron.fault(About::Requests, "cannot look for requests to stop runs", &error),
+            }
+            cron.look_at_schedules(ctx);
+        }));
+    }
+
+    fn look_at_schedules(&mut self, ctx: &mut Context<Self>) {
         self.looks += 1;
         let settles = self.looks % LOOKS_PER_SETTLING == 1;
-        let seen = seen(self.store.clone(), self.shared.node.to_string(), settles);
-        ctx.spawn(seen.into_actor(self).map(|seen, cron, ctx| {
+        let fingerprint = fingerprint(self.store.clone(), settles);
+        ctx.spawn(fingerprint.into_actor(self).map(|fingerprint, cron, ctx| {
             cron.looking = false;
-            match seen {
-                Ok(seen) => cron.see(&seen, ctx),
-                Err(error) => cron.fault(About::Changes, "cannot look for changes", &error),
+            match fingerprint {
+                Ok(fingerprint) => {
+                    cron.said.over(&About::Changes);
+                    if cron.seen != Some(fingerprint) {
+                        cron.load(ctx);
+                    }
+                }
+                Err(error) => cron.fault(About::Changes, "cannot look for changed schedules", &error),
             }
             if cron.look_again {
                 cron.look(ctx);
@@ -186,8 +198,8 @@ impl CronActor {
         }));
     }
 
-    /// Takes up an update of the system's time zone rules.
-    pub(super) fn look_at_zones(&mut self, ctx: &mut Context<Self>) {
+    /// Takes up an update of the system's time zone rules. What is due by the new rules is claimed by the tick that calls this.
+    pub(super) fn look_at_zones(&mut self) {
         let data = zone_data().to_string();
         if data != self.zone_data {
             log::info!("jobs: schedules go by {data} from now on");
@@ -198,15 +210,6 @@ impl CronActor {
         let renewed = self.timetable.renew_zones(self.now());
         if renewed > 0 {
             log::info!("jobs: {renewed} schedules have new time zone rules; their next fires were worked out anew");
-            self.claim_due(ctx);
-        }
-    }
-
-    fn see(&mut self, seen: &Seen, ctx: &mut Context<Self>) {
-        self.said.over(&About::Changes);
-        self.obey(&seen.open);
-        if self.seen != Some(seen.fingerprint) {
-            self.load(ctx);
         }
     }
 
@@ -230,12 +233,9 @@ impl CronActor {
     }
 }
 
-async fn seen(store: Store, node: String, settles: bool) -> Result<Seen, StoreError> {
+async fn fingerprint(store: Store, settles: bool) -> Result<Fingerprint, StoreError> {
     if settles {
         store.settle_jobs().await?;
     }
-    Ok(Seen {
-        fingerprint: store.job_fingerprint().await?,
-        open: store.open_runs_of(&node).await?,
-    })
+    store.job_fingerprint().await
 }

@@ -97,6 +97,8 @@ pub struct CronActor {
     seen: Option<Fingerprint>,
     /// Which rules of time zones the timetable goes by, in words.
     zone_data: String,
+    /// The reading of the clock at the last look at these rules.
+    zones_seen: Duration,
     last_tick: Option<DateTime<Utc>>,
     backoff: Backoff,
     /// Errors of the database that are said.
@@ -110,6 +112,7 @@ enum About {
     Claims,
     Schedules,
     Beginnings,
+    Requests,
     Changes,
     /// This job.
     Job(i64),
@@ -131,7 +134,6 @@ impl CronActor {
             store,
             threads,
             settings,
-            shared,
             running: HashMap::new(),
             refused: HashSet::new(),
             blocking: HashMap::new(),
@@ -152,10 +154,12 @@ impl CronActor {
             stopped: Vec::new(),
             seen: None,
             zone_data: zone_data().to_string(),
+            zones_seen: shared.clock.elapsed(),
             last_tick: None,
             backoff: Backoff::default(),
             said: Repeats::default(),
             counts: JobsStatus::default(),
+            shared,
         }
     }
 
@@ -183,6 +187,10 @@ impl CronActor {
             self.timetable.restart(now);
         }
         self.last_tick = Some(now);
+        if reading.saturating_sub(self.zones_seen) >= LOOK_AT_ZONES {
+            self.zones_seen = reading;
+            self.look_at_zones();
+        }
         self.claim_due(ctx);
         self.wait_for_tick(reading, now, ctx);
     }
@@ -283,7 +291,6 @@ impl Actor for CronActor {
         self.load(ctx);
         self.wait_for_tick(self.shared.clock.elapsed(), self.now(), ctx);
         ctx.run_interval(LOOK, Self::look);
-        ctx.run_interval(LOOK_AT_ZONES, Self::look_at_zones);
         ctx.run_interval(LOOK_AFTER_RUNS, |cron, _| cron.look_after_runs());
     }
 }

@@ -7,6 +7,7 @@ mod operations;
 mod policies;
 mod refusals;
 mod rows;
+mod zones;
 
 use std::time::Duration;
 

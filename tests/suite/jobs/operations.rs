@@ -8,8 +8,8 @@ use gaia_actors::{
     ScheduleForm, ToggleJob, WaitForRun, prelude::*,
 };
 
-use super::{echo, ended, finished, flag, flags, gate_job, gated, records, tested};
-use crate::support::{PATIENCE, Tested, refusal};
+use super::{echo, ended, finished, flag, flags, gate_job, gated, records, serving, tested};
+use crate::support::{Database, PATIENCE, Tested, refusal};
 
 #[actix_rt::test]
 async fn a_job_is_added_seen_changed_and_removed() {
@@ -441,6 +441,22 @@ async fn a_process_without_a_runner_only_looks_after_jobs() {
     let id = jobs.add_job(echo("x", "* * * * * *")).await.expect("is added");
     let text = refusal(jobs.execute_job_immediately(id).await);
     assert!(text.contains("GaiaBuilder::jobs"), "{text}");
+}
+
+#[actix_rt::test]
+async fn a_run_can_be_cancelled_while_schedules_cannot_be_read() {
+    let database = Database::fresh();
+    let options = JobsOptions::default().cancel_grace(Duration::ZERO);
+    let gaia = serving(database.builder()).jobs(options).start().await.expect("starts");
+    let jobs = gaia.jobs();
+    let (id, gate) = gated(&jobs, gaia.registry(), gate_job("gate", "@yearly")).await;
+    let run = jobs.execute_job_immediately(id).await.expect("runs");
+    gate.entered(1).await;
+    database.execute("ALTER TABLE job_center RENAME COLUMN misfire_grace TO elsewhere");
+    assert_eq!(jobs.cancel_job(id).await.expect("is there"), 1);
+    let record = finished(&jobs, &run).await;
+    assert_eq!(flag(&record), Some(RunFlag::Cancelled));
+    gaia.stop().await.expect("stops");
 }
 
 #[actix_rt::test]
