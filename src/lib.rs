@@ -24,6 +24,7 @@ mod error;
 mod hook;
 mod jobs;
 mod lease;
+mod ledger;
 mod node;
 mod registry;
 mod repeats;

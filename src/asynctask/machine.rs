@@ -29,6 +29,7 @@ use crate::{
     domain::{AddedTask, RetryPolicy},
     error::Error,
     lease::NodeLease,
+    ledger::Ledger,
     registry::{MethodName, Registry},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
 };
@@ -40,6 +41,7 @@ pub(crate) struct MachineParts {
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
     pub(crate) lease: NodeLease,
+    pub(crate) ledger: Ledger,
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) settings: ThemeSettings,
@@ -97,6 +99,7 @@ impl Machine {
             parts.registry,
             recorder.clone(),
             parts.lease,
+            parts.ledger,
         ));
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
@@ -185,13 +188,14 @@ impl Machine {
         };
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
         let (term, mark) = (self.theme.lease.term(), store.mark(&self.node));
-        let added = store.add_claimed(row, &mark).await;
-        let (added, claimed) = added.inspect_err(|error| self.theme.strays.note(mark, error))?;
+        let open = self.theme.ledger.open(mark.run());
+        let (added, claimed) = store.add_claimed(row, &mark).await?;
         let is_claimed = claimed.is_some();
         if let Some(task) = claimed {
             self.pool.do_send(Dispatch(vec![Run::new(task, term, &self.theme)]));
             self.scanner.do_send(Worked);
         }
+        open.answered();
         Ok((added, is_claimed))
     }
 

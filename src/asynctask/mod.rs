@@ -29,7 +29,6 @@ mod run;
 mod scanner;
 mod scheduler;
 mod status;
-mod strays;
 mod theme;
 mod unserved;
 mod wake;

@@ -52,6 +52,7 @@ impl Run {
             log_id: Arc::clone(&task.log_id),
             scheduled_at: None,
         };
+        theme.ledger.enter(&task.log_id);
         let args = std::mem::replace(&mut task.args, Json::null());
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
@@ -181,6 +182,13 @@ impl Run {
 
     fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is not written by now never will be by this run.
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.theme.ledger.strike(&self.task.log_id);
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     lease::Term,
+    ledger::OpenClaim,
     registry::MethodName,
     repeats::Repeats,
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
@@ -101,6 +102,8 @@ struct Scan {
     limit: usize,
     /// The term in which it was claimed.
     term: Term,
+    /// Closed once the runs are made; dropped with an error that leaves it unknown what was taken.
+    open: Option<OpenClaim>,
     /// `None`: the pool had no room. It rings the wake when it has.
     claimed: Option<Result<Claimed, StoreError>>,
 }
@@ -176,6 +179,9 @@ impl ScannerActor {
         let next = match scan.claimed {
             Some(Ok(claimed)) => {
                 let next = self.claimed(claimed, scan.limit, scan.term);
+                if let Some(open) = scan.open {
+                    open.answered();
+                }
                 if matches!(next, Next::At(_)) {
                     self.wake.settle(look);
                 }
@@ -202,9 +208,16 @@ impl ScannerActor {
         }
     }
 
+    fn want(&mut self, id: i64) {
+        if self.quick.len() < MAX_QUICK && !self.quick.contains(&id) {
+            self.quick.push(id);
+        }
+    }
+
     fn want_again(&mut self, ids: Vec<i64>) {
-        self.quick.extend(ids);
-        self.quick.truncate(MAX_QUICK);
+        for id in ids {
+            self.want(id);
+        }
     }
 
     /// Hands a claim to the pool. What was due is taken if the answer is a reading of the clock.
@@ -318,23 +331,19 @@ async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim
     let (limit, first) = (claim.limit, claim.first.clone());
     // Before the claim: if the lease is lost while it is made, what it brings may be others' already.
     let term = theme.lease.term();
-    let claimed = match room {
-        0 => None,
-        _ => Some(self::claim(&theme, &store, claim).await),
-    };
+    let mark = store.mark(&claim.node);
+    let (mut open, mut claimed) = (None, None);
+    if room > 0 {
+        open = Some(theme.ledger.open(mark.run()));
+        claimed = Some(store.claim_as(claim, &mark).await);
+    }
     Scan {
         first,
         limit,
         term,
+        open,
         claimed,
     }
-}
-
-async fn claim(theme: &Theme, store: &Store, claim: Claim) -> Result<Claimed, StoreError> {
-    theme.strays.give_back(&theme.name, store, theme.options.retry).await?;
-    let mark = store.mark(&claim.node);
-    let claimed = store.claim_as(claim, &mark).await;
-    claimed.inspect_err(|error| theme.strays.note(mark, error))
 }
 
 impl Actor for ScannerActor {
@@ -352,9 +361,7 @@ impl Handler<QuickQueue> for ScannerActor {
     type Result = ();
 
     fn handle(&mut self, QuickQueue(id): QuickQueue, _: &mut Context<Self>) {
-        if self.quick.len() < MAX_QUICK {
-            self.quick.push(id);
-        }
+        self.want(id);
         self.wake.ring();
     }
 }

@@ -10,7 +10,6 @@ use super::{
     recorder::{Begins, Ended, RecorderActor},
     run::Run,
     status::UnservedMethod,
-    strays::Strays,
     unserved::Unserved,
 };
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
     config::MissingHandler,
     domain::{Failure, Outcome},
     lease::NodeLease,
+    ledger::Ledger,
     registry::{InvokeError, MethodName, Registry, RegistryError, Route},
     store::ClaimedTask,
 };
@@ -33,7 +33,7 @@ pub(super) struct Theme {
     pub(super) registry: Registry,
     pub(super) recorder: Addr<RecorderActor>,
     pub(super) lease: NodeLease,
-    pub(super) strays: Strays,
+    pub(super) ledger: Ledger,
     pub(super) unserved: Unserved,
     backlog: Arc<Semaphore>,
 }
@@ -45,6 +45,7 @@ impl Theme {
         registry: Registry,
         recorder: Addr<RecorderActor>,
         lease: NodeLease,
+        ledger: Ledger,
     ) -> Self {
         Self {
             name: options.theme.as_str().into(),
@@ -53,7 +54,7 @@ impl Theme {
             registry,
             recorder,
             lease,
-            strays: Strays::default(),
+            ledger,
             unserved: Unserved::default(),
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         }

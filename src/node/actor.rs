@@ -14,6 +14,7 @@ use super::{
     rescue,
     said::{About, Said},
     set_back::{self, SetBack},
+    unknown::Unknown,
     watch::Watch,
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     domain::RetryPolicy,
     jobs::Runner,
     lease::NodeLease,
+    ledger::Ledger,
     registry::Registry,
     store::{Beat, Heard, NodeRow, Nodes, Store, StoreError},
 };
@@ -41,6 +43,7 @@ const BEATS_PER_ROUND: i64 = 3;
 pub struct NodeActor {
     row: NodeRow,
     lease: NodeLease,
+    ledger: Ledger,
     store: Store,
     machines: Machines,
     runner: Runner,
@@ -70,6 +73,7 @@ impl std::fmt::Debug for NodeActor {
 pub(crate) struct NodeParts {
     pub(crate) row: NodeRow,
     pub(crate) lease: NodeLease,
+    pub(crate) ledger: Ledger,
     pub(crate) store: Store,
     pub(crate) machines: Machines,
     pub(crate) runner: Runner,
@@ -97,6 +101,7 @@ impl NodeActor {
         Self {
             row: parts.row,
             lease: parts.lease,
+            ledger: parts.ledger,
             store: parts.store,
             machines: parts.machines,
             runner: parts.runner,
@@ -145,6 +150,7 @@ impl NodeActor {
             Ok(Beat::Alive) => {
                 self.lease.renew(beaten.begun);
                 self.set_fenced(false);
+                self.ledger.doubt();
                 self.rescue(ctx);
                 self.bring_back(ctx);
             }
@@ -200,6 +206,17 @@ impl NodeActor {
     }
 
     // ---- rescue ----
+
+    fn unknown(&self) -> Unknown {
+        Unknown {
+            store: self.store.clone(),
+            node: self.row.id.clone(),
+            lease: self.lease.clone(),
+            ledger: self.ledger.clone(),
+            machines: self.machines.clone(),
+            said: self.said.clone(),
+        }
+    }
 
     fn rescue(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.rescuing, true) {
@@ -390,6 +407,7 @@ impl Actor for NodeActor {
         });
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
         self.listen(ctx);
+        ctx.spawn(self.unknown().give_back_always().into_actor(self));
     }
 }
 

@@ -7,6 +7,7 @@ mod requests;
 mod rescue;
 mod said;
 mod set_back;
+mod unknown;
 mod watch;
 
 pub use actor::NodeActor;

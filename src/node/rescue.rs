@@ -12,6 +12,9 @@ use crate::{
     store::{Finish, Finished, Orphan, OrphanRun, RunEnd, Store, StoreError, Writes},
 };
 
+/// What happened to a task whose node is dead.
+const DIED: &str = "its node died while it ran";
+
 /// Orphans in one transaction.
 const BATCH: i64 = 500;
 
@@ -57,7 +60,7 @@ pub(super) async fn rescue(
                 (orphan.theme.clone(), lost(store, orphan, policy))
             })
             .unzip();
-        let finished = write(store, finishes, said).await?;
+        let finished = write(store, finishes, DIED, said).await?;
         for (theme, finished) in themes.into_iter().zip(finished) {
             match finished {
                 Finished::Written(_) => *rescued.entry(theme).or_default() += 1,
@@ -111,7 +114,12 @@ pub(super) fn log_runs(me: &str, ended: Result<usize, StoreError>, said: &Said) 
 
 /// Writes ends, each at its place. If the database refuses some, the others are written, and those in plainer forms, or they are
 /// let go: one task is in the way of no other.
-async fn write(store: &Store, finishes: Vec<Finish>, said: &Said) -> Result<Vec<Finished>, StoreError> {
+pub(super) async fn write(
+    store: &Store,
+    finishes: Vec<Finish>,
+    cause: &str,
+    said: &Said,
+) -> Result<Vec<Finished>, StoreError> {
     let mut finished = vec![Finished::Stale; finishes.len()];
     let mut parts = Vec::from([Range {
         start: 0,
@@ -122,7 +130,7 @@ async fn write(store: &Store, finishes: Vec<Finish>, said: &Said) -> Result<Vec<
             Ok(written) => finished[part].copy_from_slice(&written.finishes),
             Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
             Err(error) if error.is_refusal() => {
-                finished[part.start] = write_plainly(store, &finishes[part.start], &error, said).await?;
+                finished[part.start] = write_plainly(store, &finishes[part.start], cause, &error, said).await?;
             }
             Err(error) => return Err(error),
         }
@@ -145,6 +153,7 @@ fn halves(part: Range<usize>) -> [Range<usize>; 2] {
 async fn write_plainly(
     store: &Store,
     finish: &Finish,
+    cause: &str,
     refusal: &StoreError,
     said: &Said,
 ) -> Result<Finished, StoreError> {
@@ -156,20 +165,14 @@ async fn write_plainly(
             written => return Ok(written?.finishes.pop().unwrap_or(Finished::Stale)),
         }
     }
-    let why = format!("its node died while it ran, and the database refuses to note that: {reason}");
+    let why = format!("{cause}, and the database refuses to note that: {reason}");
     let let_go = match store.let_go(&finish.run, &why).await {
         Err(error) if error.is_refusal() => false,
         let_go => let_go?,
     };
     let id = finish.run.task_id;
-    let state = if let_go {
-        "without a node"
-    } else {
-        "under the dead node"
-    };
-    let what = format!(
-        "task {id}: its node died while it ran, and the database refuses that in every form; it stays Running {state}"
-    );
+    let state = if let_go { "without a node" } else { "under its node" };
+    let what = format!("task {id}: {cause}, and the database refuses that in every form; it stays Running {state}");
     said.error(About::Task(id), &what, &reason);
     Ok(Finished::Stale)
 }
@@ -213,13 +216,13 @@ async fn write_run_plainly(
             written => return Ok(written?.runs.len()),
         }
     }
-    let why = format!("its node died while it ran, and the database refuses to note that: {reason}");
+    let why = format!("{DIED}, and the database refuses to note that: {reason}");
     let let_go = match store.let_go_run(end, &why).await {
         Err(error) if error.is_refusal() => false,
         let_go => let_go?,
     };
     let (job, run) = (end.job_id, end.run_id);
-    let what = format!("job {job} run {run}: its node died while it ran, and the database refuses that in every form");
+    let what = format!("job {job} run {run}: {DIED}, and the database refuses that in every form");
     said.error(About::Run(run), &what, &reason);
     Ok(usize::from(let_go))
 }

@@ -18,6 +18,8 @@ pub(super) enum About {
     Runs,
     /// The look for tasks that a wrong clock has put off.
     PutOff,
+    /// The comparison of the rows under this node with its runs.
+    Unknown,
     /// The row of this dead node.
     Row(String),
     /// This task of a dead node.

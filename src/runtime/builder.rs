@@ -21,6 +21,7 @@ use crate::{
     error::Error,
     jobs::{Jobs, JobsOptions, Runner, Settings as JobSettings},
     lease::NodeLease,
+    ledger::Ledger,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
@@ -273,7 +274,7 @@ impl GaiaBuilder {
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let row = describe(&node_id, lease, &registry);
-        let lease = NodeLease::new(lease);
+        let (lease, ledger) = (NodeLease::new(lease), Ledger::default());
         let new = row.clone();
         let registered = store.drive(|store| async move { store.register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
@@ -281,6 +282,7 @@ impl GaiaBuilder {
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
+            ledger: ledger.clone(),
             store: store.clone(),
             machines: machines.clone(),
             runner: runner.clone(),
@@ -308,6 +310,7 @@ impl GaiaBuilder {
             node_id,
             node,
             lease,
+            ledger,
             pruner,
             threads,
             control,

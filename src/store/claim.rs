@@ -1,6 +1,6 @@
 //! Claiming tasks, finishing runs, adding tasks: what each database does in its own way, behind one signature.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -52,7 +52,10 @@ impl Store {
     }
 
     /// The same, under a mark by which the tasks can be found if the answer is lost.
-    pub(crate) async fn claim_as(&self, claim: Claim, mark: &Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    pub(crate) async fn claim_as(&self, mut claim: Claim, mark: &Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+        // A row that is picked twice by MySQL's claim would be two runs.
+        let mut seen = HashSet::new();
+        claim.first.retain(|id| seen.insert(*id));
         let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), Arc::clone(mark)).await) };
         let mut claimed = self.retrying(claim).await?;
         // `RETURNING` promises no order.

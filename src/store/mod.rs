@@ -48,9 +48,7 @@ pub(crate) use lenient::AnyText;
 pub(crate) use nodes::{Beat, Nodes};
 pub(crate) use prune::{End, Expired, Line};
 pub use rows::ClaimedTask;
-pub(crate) use rows::{
-    Begin, ClaimMark, Finish, Finished, NewTaskRow, NodeRow, Progress, RunKey, SeenNode, Writes, Written,
-};
+pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, RunKey, SeenNode, Writes, Written};
 pub(crate) use tasks::{Cancelled, Orphan, PutBack, Retried};
 pub(crate) use themes::ThemeSettings;
 pub use url::InvalidUrl;

@@ -222,7 +222,7 @@ impl NewTaskRow {
             retry_delay_ms: self.retry_delay_ms.map(Into::into),
             lease_token: 1.into(),
         };
-        row.held(Arc::clone(&mark.node), mark.run.as_str().into(), mark.now.and_utc())
+        row.held(Arc::clone(&mark.node), Arc::clone(&mark.run), mark.now.and_utc())
     }
 
     /// Whether it wants nothing but the defaults of the columns that only some tasks need.
@@ -248,6 +248,39 @@ pub(super) struct ClaimedRow {
     lease_token: AnyInt,
 }
 
+/// What is read of a claimed task that is not run by its reader: all but the arguments, which may be long.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = asynctasks)]
+pub(super) struct HeldRow {
+    id: AnyInt,
+    service_name: AnyText,
+    method_name: AnyText,
+    retry_time: Option<AnyInt>,
+    max_retry_time: Option<AnyInt>,
+    priority: AnyInt,
+    timeout_ms: Option<AnyInt>,
+    retry_delay_ms: Option<AnyInt>,
+    lease_token: AnyInt,
+}
+
+impl HeldRow {
+    pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+        let row = ClaimedRow {
+            id: self.id,
+            service_name: self.service_name,
+            method_name: self.method_name,
+            arg: None,
+            retry_time: self.retry_time,
+            max_retry_time: self.max_retry_time,
+            priority: self.priority,
+            timeout_ms: self.timeout_ms,
+            retry_delay_ms: self.retry_delay_ms,
+            lease_token: self.lease_token,
+        };
+        row.held(owner, log_id, claimed_at)
+    }
+}
+
 /// The types of its columns.
 pub(super) type ClaimedColumns<DB> = SqlTypeOf<<ClaimedRow as Selectable<DB>>::SelectExpression>;
 
@@ -256,7 +289,7 @@ pub(super) type ClaimedColumns<DB> = SqlTypeOf<<ClaimedRow as Selectable<DB>>::S
 pub(crate) struct ClaimMark {
     pub(super) node: Arc<str>,
     /// Of no other claim: each task's log id begins with it.
-    pub(super) run: String,
+    pub(super) run: Arc<str>,
     pub(super) now: NaiveDateTime,
 }
 
@@ -264,9 +297,14 @@ impl ClaimMark {
     pub(super) fn new(node: &str, now: NaiveDateTime) -> Self {
         Self {
             node: node.into(),
-            run: uuid::Uuid::now_v7().simple().to_string(),
+            run: uuid::Uuid::now_v7().simple().to_string().into(),
             now,
         }
+    }
+
+    /// What the log id of each of its tasks begins with.
+    pub(crate) fn run(&self) -> Arc<str> {
+        Arc::clone(&self.run)
     }
 
     /// The claimed task, with what the claim has written to its row: the statements read none of that back.

@@ -10,7 +10,7 @@ use super::{
     Store, StoreError,
     db::{Look, on_backend},
     lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
-    rows::{ClaimMark, ClaimedRow, ClaimedTask, TaskRow, status_of},
+    rows::{ClaimedTask, HeldRow, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
 use crate::domain::{ActionOnTask, ListTasks, Page, Task, TaskStatus};
@@ -48,7 +48,7 @@ struct OrphanRow {
     log_id: Option<AnyText>,
     last_run_time: Option<AnyTime>,
     #[diesel(embed)]
-    task: ClaimedRow,
+    task: HeldRow,
 }
 
 impl From<OrphanRow> for Orphan {
@@ -357,19 +357,21 @@ impl Store {
         Ok(rows.into_iter().filter_map(request).collect())
     }
 
-    /// What the claim with this mark has taken, as far as it still runs under it.
-    pub(crate) async fn strays(&self, mark: &ClaimMark) -> Result<Vec<ClaimedTask>, StoreError> {
+    /// The running tasks of a node, in the order of their ids, at most `limit` behind the task `after`.
+    pub(crate) async fn running_of(&self, node: &str, after: i64, limit: i64) -> Result<Vec<Orphan>, StoreError> {
         let mut lease = self.db.read().await?;
         let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(running())
-                .filter(asynctasks::lease_owner.eq(&*mark.node))
-                .filter(asynctasks::log_id.like(format!("{}%", mark.run)))
+                .filter(asynctasks::lease_owner.eq(node))
+                .filter(asynctasks::id.gt(after))
+                .order(asynctasks::id)
+                .limit(limit)
                 .select(OrphanRow::as_select())
                 .load(conn)
                 .await
         })?;
-        Ok(rows.into_iter().map(|row| Orphan::from(row).task).collect())
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     /// Running tasks of nodes that have no row any more, in the order of their ids, at most `limit` behind the task `after`.

@@ -13,7 +13,10 @@ use std::{
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, Kind, PATIENCE, THEME, options};
+use crate::{
+    proxy,
+    support::{Database, Kind, PATIENCE, THEME, options},
+};
 
 /// Stands between a node and its server.
 struct Proxy {
@@ -129,7 +132,7 @@ async fn tasks_of_a_lost_claim_are_run(kind: Kind, commits_apart: bool, lost_ans
     client.stop().await.expect("stops");
 }
 
-/// That of the claim, and that of the first look for what it took.
+/// That of the claim, and that of the claim after what it took was given back.
 #[cfg(feature = "postgres")]
 #[actix_rt::test]
 async fn on_postgresql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
@@ -140,4 +143,54 @@ async fn on_postgresql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
 #[actix_rt::test]
 async fn on_mysql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
     tasks_of_a_lost_claim_are_run(Kind::Mysql, true, 1).await;
+}
+
+/// Where an answer holds this argument of a task, the length in front of it is made that of a NULL: the columns behind it cannot
+/// be read.
+#[cfg(feature = "postgres")]
+fn garbled(answer: &[u8], left: &AtomicUsize) -> Vec<u8> {
+    const ARGUMENT: &[u8] = b"\"garbled\"";
+    let mut answer = answer.to_vec();
+    let found = answer.windows(ARGUMENT.len()).position(|part| part == ARGUMENT);
+    let take = |left: usize| left.checked_sub(1);
+    if let Some(at) = found.and_then(|at| at.checked_sub(4))
+        && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+    {
+        answer[at..at + 4].fill(0xff);
+    }
+    answer
+}
+
+/// The claim is committed when its answer is read.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn tasks_of_a_claim_whose_answer_cannot_be_read_are_run() {
+    let database = Database::of_kind(Kind::Postgres);
+    let left = Arc::new(AtomicUsize::new(0));
+    let garbles = Arc::clone(&left);
+    let proxy = proxy::Proxy::start(&database.url(), move || {
+        let left = Arc::clone(&garbles);
+        move |answer: &[u8]| garbled(answer, &left)
+    });
+    let gaia = Gaia::builder()
+        .database(format!("{}?sslmode=disable", proxy.url))
+        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let client = database.builder().start().await.expect("starts");
+    let elsewhere = client.scheduler(THEME).expect("is a theme");
+    left.store(2, Ordering::SeqCst);
+    let tasks = vec![NewTask::new("Demo", "Noop").args(&"garbled").max_retry(0); 5];
+    for task in elsewhere.add_tasks(tasks).await.expect("are added") {
+        let task = elsewhere.wait_for(task.id, PATIENCE).await.expect("comes to an end");
+        assert_eq!((task.status, task.retry_time), (TaskStatus::Success, 0));
+    }
+    assert_eq!(left.load(Ordering::SeqCst), 0, "answers were garbled");
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 5);
+    assert!(demo.status().await.expect("answers").database_errors >= 2);
+    gaia.stop().await.expect("stops");
+    client.stop().await.expect("stops");
 }

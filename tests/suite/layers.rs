@@ -7,7 +7,9 @@ use std::{
 
 /// From the bottom. Modules of one row may know each other.
 const LAYERS: [&[&str]; 7] = [
-    &["clock", "config", "backoff", "repeats", "lease", "arbiters", "schedule"],
+    &[
+        "clock", "config", "backoff", "repeats", "lease", "ledger", "arbiters", "schedule",
+    ],
     &["domain"],
     &["store"],
     &["registry", "hook"],

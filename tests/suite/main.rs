@@ -35,3 +35,4 @@ mod stopping;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 mod transaction;
+mod unknown_runs;

@@ -260,6 +260,35 @@ async fn a_retry_by_hand_starts_anew_and_keeps_the_history() {
 }
 
 #[actix_rt::test]
+async fn a_task_that_is_quick_queued_again_and_again_runs_once() {
+    let database = Database::fresh();
+    let gate = Gate::closed();
+    let gaia = database
+        .builder()
+        .handler("Demo", "Gate", gate.handler())
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    demo.pause().await.expect("pauses");
+    let id = demo.add_task(task("Gate")).await.expect("is added").id;
+    let other = demo.add_task(task("Gate")).await.expect("is added").id;
+    for _ in 0..10 {
+        demo.task_quick_queue(id);
+    }
+    demo.resume().await.expect("resumes");
+    gate.entered(2).await;
+    gate.let_pass(10);
+    for id in [id, other] {
+        assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    }
+    assert_eq!(gate.most(), 2);
+    assert_eq!(demo.status().await.expect("answers").stale, 0);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn a_quick_queued_task_does_not_wait_for_a_scan() {
     let database = Database::fresh();
     let gaia = database

@@ -149,7 +149,7 @@ pub(super) async fn claim(
             .bind::<Text, _>(&claim.node)
             .bind::<Timestamp, _>(mark.now)
             .bind::<Timestamp, _>(mark.now)
-            .bind::<Text, _>(&mark.run)
+            .bind::<Text, _>(&*mark.run)
             .execute(conn)
             .await?;
     }
@@ -241,7 +241,7 @@ pub(super) async fn insert_claimed(
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.node)
         .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&mark.run)
+        .bind::<Text, _>(&*mark.run)
         .bind::<Text, _>(&*mark.node)
         .bind::<Text, _>(&*row.system_name)
         .execute(conn)

@@ -97,15 +97,11 @@ impl Postgres {
         // What is promoted now is claimed now; the next look tells what comes after it.
         let has_come = peek.has_come();
         let promoted = has_come && on_server!(lease, |conn| tasks::promote(conn, &claim, mark.now).await)? > 0;
-        let mut rows = Vec::new();
-        if !claim.first.is_empty() {
-            rows = on_server!(lease, |conn| tasks::claim_these(conn, &claim, &mark).await)?;
-        }
-        let rest = claim.limit.saturating_sub(rows.len());
-        if rest > 0 {
-            let due = on_server!(lease, |conn| tasks::claim_due(conn, &claim, &mark, rest).await);
-            rows.extend(due.map_err(|error| half_made(error, rows.is_empty()))?);
-        }
+        let rows = if claim.first.is_empty() {
+            on_server!(lease, |conn| tasks::claim_due(conn, &claim, &mark, claim.limit).await)?
+        } else {
+            in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &mark).await)?
+        };
         claimed.passed_over = (has_come && !promoted) || (rows.is_empty() && peek.due);
         claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
         Ok(claimed)
@@ -134,15 +130,6 @@ impl Postgres {
             return Ok(insert?);
         }
         Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
-    }
-}
-
-/// The error of a claim's second statement: the first one is committed, so that the claim must not be tried again as a whole.
-/// What it has taken is found by its mark.
-fn half_made(error: diesel::result::Error, is_first: bool) -> StoreError {
-    match StoreError::from(error) {
-        StoreError::Conflict(text) if !is_first => StoreError::Database(text),
-        error => error,
     }
 }
 

@@ -123,23 +123,28 @@ macro_rules! claiming {
         prepared($sql)
             .bind::<Text, _>(&$claim.node)
             .bind::<Timestamp, _>($mark.now)
-            .bind::<Text, _>(&$mark.run)
+            .bind::<Text, _>(&*$mark.run)
             .bind::<Text, _>(&$claim.theme)
     };
 }
 
-/// Takes the tasks that are wanted before others.
-pub(super) async fn claim_these(
+/// Takes the tasks that are wanted before others, and then those that are due. Inside a transaction: the two are one claim.
+pub(super) async fn claim_first(
     conn: &mut AsyncPgConnection,
     claim: &Claim,
     mark: &ClaimMark,
 ) -> QueryResult<Vec<ClaimedRow>> {
     let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
-    claiming!(CLAIM_THESE, claim, mark)
+    let mut rows: Vec<ClaimedRow> = claiming!(CLAIM_THESE, claim, mark)
         .bind::<Array<BigInt>, _>(first)
         .columns::<ClaimedColumns<Pg>>()
         .load(conn)
-        .await
+        .await?;
+    let rest = claim.limit.saturating_sub(rows.len());
+    if rest > 0 {
+        rows.extend(claim_due(conn, claim, mark, rest).await?);
+    }
+    Ok(rows)
 }
 
 /// Takes at most so many of those that are due.
@@ -228,7 +233,7 @@ pub(super) async fn insert_claimed(
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.node)
-        .bind::<Text, _>(&mark.run)
+        .bind::<Text, _>(&*mark.run)
         .columns::<(BigInt, BigInt)>()
         .load(&mut conn)
         .await?

@@ -126,7 +126,7 @@ fn claim_rows(
     prepared(sql)
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&mark.run)
+        .bind::<Text, _>(&*mark.run)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
         .columns::<ClaimedColumns<Sqlite>>()
@@ -168,7 +168,7 @@ pub(super) fn insert_claimed(
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.node)
-        .bind::<Text, _>(&mark.run)
+        .bind::<Text, _>(&*mark.run)
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)
 }

@@ -1,0 +1,129 @@
+//! What this process knows of the tasks that are `Running` under its node.
+//!
+//! A row may say `Running` under this node although no run here holds it: the answer to a claim was lost or could not be read,
+//! the caller of an add gave up, the database was set back to an older state. Nobody would run such a task while this node
+//! lives, so the node compares the rows with this ledger from time to time, and at once when a claim ends without an answer.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// The runs that this process holds, and its claims that have no answer yet. Shared by all themes of a node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: Mutex<Entries>,
+    doubts: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// By log id, which no two claims have in common.
+    runs: HashSet<Arc<str>>,
+    /// By what the log ids of a claim begin with. There are few at a time.
+    claims: Vec<Arc<str>>,
+}
+
+/// A claim without an answer yet: every row that it may have taken counts as known. Dropped without an answer (an error, a
+/// caller that gave up), it has the node look for what it took.
+#[derive(Debug)]
+pub(crate) struct OpenClaim {
+    ledger: Ledger,
+    mark: Arc<str>,
+    is_answered: bool,
+}
+
+impl Ledger {
+    /// A claim under this mark is about to be made.
+    pub(crate) fn open(&self, mark: Arc<str>) -> OpenClaim {
+        self.entries().claims.push(Arc::clone(&mark));
+        OpenClaim {
+            ledger: self.clone(),
+            mark,
+            is_answered: false,
+        }
+    }
+
+    pub(crate) fn enter(&self, log_id: &Arc<str>) {
+        self.entries().runs.insert(Arc::clone(log_id));
+    }
+
+    pub(crate) fn strike(&self, log_id: &str) {
+        self.entries().runs.remove(log_id);
+    }
+
+    /// Whether a run here holds the row with this log id, or may hold it when its claim is answered. To be asked after the row
+    /// was read: a run is entered before its claim is closed.
+    pub(crate) fn knows(&self, log_id: &str) -> bool {
+        let entries = self.entries();
+        entries.runs.contains(log_id) || entries.claims.iter().any(|mark| log_id.starts_with(&**mark))
+    }
+
+    /// Has the node compare the rows with the ledger.
+    pub(crate) fn doubt(&self) {
+        self.0.doubts.notify_one();
+    }
+
+    /// Waits for a doubt. One that came since the last wait ends this one at once.
+    pub(crate) async fn doubts(&self) {
+        self.0.doubts.notified().await;
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenClaim {
+    /// The runs of the claim are entered, or it surely took nothing.
+    pub(crate) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for OpenClaim {
+    fn drop(&mut self) {
+        self.ledger
+            .entries()
+            .claims
+            .retain(|mark| !Arc::ptr_eq(mark, &self.mark));
+        if !self.is_answered {
+            self.ledger.doubt();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_open_claims_and_of_runs_are_known() {
+        let ledger = Ledger::default();
+        let open = ledger.open("a".into());
+        assert!(ledger.knows("a-1") && !ledger.knows("b-1"));
+        let run: Arc<str> = "a-1".into();
+        ledger.enter(&run);
+        open.answered();
+        assert!(ledger.knows("a-1") && !ledger.knows("a-2"));
+        ledger.strike(&run);
+        assert!(!ledger.knows("a-1"));
+    }
+
+    #[test]
+    fn a_claim_without_an_answer_is_a_doubt() {
+        let ledger = Ledger::default();
+        ledger.open("a".into()).answered();
+        assert_eq!(ledger.doubts().now_or_never(), None);
+        drop(ledger.open("b".into()));
+        assert_eq!(ledger.doubts().now_or_never(), Some(()));
+        assert!(!ledger.knows("b-1"));
+    }
+}

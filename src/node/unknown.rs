@@ -1,0 +1,115 @@
+//! Tasks that are `Running` under this node although no run here holds them.
+//!
+//! The node compares its rows with the [`Ledger`] at each beat, and at once after a claim without an answer. What no run holds is
+//! given back by the fenced write of any other end, so that a run which ended in between loses nothing.
+
+use std::collections::BTreeSet;
+
+use super::{
+    rescue,
+    said::{About, Said},
+};
+use crate::{
+    asynctask::{Machine, Machines},
+    domain::{Failure, Outcome, RetryPolicy},
+    lease::NodeLease,
+    ledger::Ledger,
+    store::{Finish, Finished, Orphan, Store, StoreError},
+};
+
+/// Rows that are read at once.
+const BATCH: i64 = 1_000;
+
+/// What happened to such a task, in the log and in its row.
+const CAUSE: &str = "its node knew of no run of it";
+
+/// What the comparison needs.
+pub(super) struct Unknown {
+    pub(super) store: Store,
+    pub(super) node: String,
+    pub(super) lease: NodeLease,
+    pub(super) ledger: Ledger,
+    pub(super) machines: Machines,
+    pub(super) said: Said,
+}
+
+impl Unknown {
+    /// Compares whenever there is a doubt, for ever.
+    pub(super) async fn give_back_always(self) {
+        loop {
+            self.ledger.doubts().await;
+            // Without a lease the tasks are others' to take.
+            if self.lease.is_over() {
+                continue;
+            }
+            let what = format!("node {}: its running tasks", self.node);
+            match self.give_back().await {
+                Ok(()) => self
+                    .said
+                    .over(&About::Unknown, &format!("{what} are compared with its runs again")),
+                Err(error) => self.said.error(
+                    About::Unknown,
+                    &format!("{what} cannot be compared with its runs"),
+                    &error,
+                ),
+            }
+        }
+    }
+
+    async fn give_back(&self) -> Result<(), StoreError> {
+        let mut last = i64::MIN;
+        loop {
+            let rows = self.store.running_of(&self.node, last, BATCH).await?;
+            let Some(row) = rows.last() else { return Ok(()) };
+            last = row.task.id;
+            let unknown: Vec<_> = rows
+                .into_iter()
+                .filter(|row| !self.ledger.knows(&row.task.log_id))
+                .collect();
+            if !unknown.is_empty() {
+                self.give_back_these(unknown).await?;
+            }
+        }
+    }
+
+    async fn give_back_these(&self, unknown: Vec<Orphan>) -> Result<(), StoreError> {
+        let mut themes = BTreeSet::new();
+        let finishes = unknown.into_iter().map(|row| {
+            themes.insert(row.theme.clone());
+            self.given_back(row)
+        });
+        let finishes: Vec<_> = finishes.collect();
+        let finished = rescue::write(&self.store, finishes, CAUSE, &self.said).await?;
+        let count = finished.iter().filter(|end| **end != Finished::Stale).count();
+        if count > 0 {
+            log::warn!(
+                "node {}: {count} tasks were Running under this node, and no run here held them (the answer to their claim was \
+                 lost, or the database was set back); they are given back",
+                self.node
+            );
+        }
+        if count < finished.len() {
+            self.store.disown_unnamed().await?;
+        }
+        for theme in themes {
+            self.machines.get(&theme).iter().for_each(Machine::wake);
+            self.store.announce_tasks(&theme, count);
+        }
+        Ok(())
+    }
+
+    /// No attempt is used up, unless the row says that the last one began: its handler may have been called.
+    fn given_back(&self, Orphan { task, theme, began }: Orphan) -> Finish {
+        let machine = self.machines.get(&theme);
+        let policy = machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy());
+        let outcome = if task.is_last_attempt() && began {
+            Outcome::Failed {
+                error: CAUSE.to_owned(),
+                failure: Failure::Lost,
+            }
+        } else {
+            Outcome::HandedBack { started: false }
+        };
+        Finish::without_run(&task, outcome, policy, self.store.clock().now())
+    }
+}
