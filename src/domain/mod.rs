@@ -21,7 +21,9 @@ pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url, without_user};
-pub(crate) use jobs::{Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, decide, due};
+pub(crate) use jobs::{
+    Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, decide, due, is_missed,
+};
 pub use jobs::{
     Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
 };

@@ -53,6 +53,8 @@ async fn work(run: Arc<JobRun>, seat: u32) {
     }
     let verdict = execute(&run, seat).await;
     run.leave();
+    // The cron actor finds a run that could not begin.
+    let Some(verdict) = verdict else { return };
     // Its thread was blocked for so long that another actor has it.
     if run.is_run_by(seat) {
         end(&run, verdict);

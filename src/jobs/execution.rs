@@ -11,15 +11,15 @@ use crate::{
     registry::{CancelReason, InvokeError, TaskContext},
 };
 
-/// Makes attempts until one succeeds, none is left, or the run is told to stop.
-pub(super) async fn execute(run: &JobRun, seat: u32) -> Verdict {
+/// Makes attempts until one succeeds, none is left, or the run is told to stop. `None`: the first one must not begin.
+pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
     while let Some(ctx) = run.begin(seat) {
         let verdict = attempt(run, &ctx).await;
         if !run.is_run_by(seat) || !verdict.may_be_tried_again() {
-            return verdict;
+            return Some(verdict);
         }
         let Some(retries) = run.retries_so_far() else {
-            return verdict;
+            return Some(verdict);
         };
         run.rest();
         let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
@@ -27,10 +27,13 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Verdict {
         let rested = pin!(run.shared.clock.sleep(delay));
         let told = pin!(run.told());
         if let Either::Right((why, _)) = select(rested, told).await {
-            return Verdict::Stopped(why);
+            return Some(Verdict::Stopped(why));
         }
     }
-    Verdict::Stopped(run.why().unwrap_or(Stop::Node))
+    match run.why() {
+        None if !run.has_begun() => None,
+        why => Some(Verdict::Stopped(why.unwrap_or(Stop::Node))),
+    }
 }
 
 /// Calls the target, within the timeout, until told to stop. A run that is out of time is dropped at once.

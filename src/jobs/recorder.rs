@@ -202,6 +202,7 @@ impl JobRecorder {
                 _ if stale => told.stale += 1,
                 RunFlag::Success => told.succeeded += 1,
                 RunFlag::Cancelled => told.cancelled += 1,
+                RunFlag::Skipped => told.skipped += 1,
                 _ => {
                     told.failed += 1;
                     told.timed_out += u64::from(timed_out);

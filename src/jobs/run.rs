@@ -42,6 +42,7 @@ impl Shared {
 }
 
 /// What to run, and within which limits.
+#[derive(Clone)]
 pub(super) struct Orders {
     pub(super) target: Target,
     pub(super) timeout: Duration,
@@ -122,7 +123,7 @@ impl JobRun {
     }
 
     /// Whether it is still this node's: others end the runs of a silent one.
-    fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         self.shared.lease.holds(self.term)
     }
 
@@ -263,6 +264,41 @@ impl JobRun {
         }
         let began = stage.began?;
         (now > deadline(began, self.orders.timeout)).then_some(Verdict::TimedOut)
+    }
+
+    /// Whether its first attempt was begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stage().attempt > 0
+    }
+
+    /// Whether its actor has come back from it without having begun or ended it.
+    pub(super) fn was_left(&self) -> bool {
+        let stage = self.stage();
+        stage.taken && stage.executing == 0 && stage.attempt == 0 && stage.told.is_none() && !stage.ended
+    }
+
+    /// Marks it as ended, without an end to write, if it has not begun.
+    pub(super) fn release(&self) -> bool {
+        let mut stage = self.stage();
+        let is_released = stage.attempt == 0 && !stage.ended;
+        stage.ended |= is_released;
+        is_released
+    }
+
+    /// The same run, as if it had been claimed in this term. It was released.
+    pub(super) fn again(&self, term: Term) -> Arc<Self> {
+        Arc::new(Self {
+            id: self.id,
+            job_id: self.job_id,
+            job_name: Arc::clone(&self.job_name),
+            log_id: self.log_id.clone(),
+            scheduled_at: self.scheduled_at,
+            orders: self.orders.clone(),
+            shared: Arc::clone(&self.shared),
+            term,
+            stop: CancellationToken::new(),
+            stage: Mutex::default(),
+        })
     }
 
     pub(super) fn has_ended(&self) -> bool {

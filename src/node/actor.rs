@@ -148,11 +148,11 @@ impl NodeActor {
         }
         match beaten.beat {
             Ok(Beat::Alive) => {
-                self.lease.renew(beaten.begun);
-                self.set_fenced(false);
-                self.ledger.doubt();
-                self.rescue(ctx);
-                self.bring_back(ctx);
+                if self.renew(beaten.begun, ctx) {
+                    self.ledger.doubt();
+                    self.rescue(ctx);
+                    self.bring_back(ctx);
+                }
             }
             Ok(Beat::DeclaredDead) => {
                 log::warn!(
@@ -160,9 +160,9 @@ impl NodeActor {
                     self.row.id
                 );
                 self.set_fenced(true);
-                self.lease.renew(beaten.begun);
-                self.set_fenced(false);
-                self.rescue(ctx);
+                if self.renew(beaten.begun, ctx) {
+                    self.rescue(ctx);
+                }
             }
             Err(error) => {
                 let what = format!("node {}: cannot beat, will try again and again", self.row.id);
@@ -175,6 +175,18 @@ impl NodeActor {
                 self.watch = Watch::default();
             }
         }
+    }
+
+    /// The lease runs from the beginning of the beat. If that is over when the answer comes (a database that hung), nothing
+    /// may be claimed yet: the node beats again at once. Whether the lease is held.
+    fn renew(&mut self, begun: Instant, ctx: &mut Context<Self>) -> bool {
+        self.lease.renew(begun);
+        let is_held = !self.lease.is_over();
+        match is_held {
+            true => self.set_fenced(false),
+            false => self.beat(ctx),
+        }
+        is_held
     }
 
     /// A node that could not beat for its lease time must take itself for dead, since others do.

@@ -9,7 +9,7 @@ use crate::schedule::Schedule;
 
 /// Fires that are late by no more than this are simply due, each of them: a busy machine, a slow commit, a database that is
 /// restarted. What is older was missed.
-pub(crate) const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
+const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
 /// What a job does about missed fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,11 @@ pub(crate) enum Missed {
     Skipped(DateTime<Utc>),
 }
 
+/// Whether a fire of `at` that has not begun by `now` was missed.
+pub(crate) fn is_missed(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    at < now - TOLERANCE
+}
+
 /// Judges all fires of a schedule from `first` until `now`. The work is bounded, however long ago `first` was.
 pub(crate) fn due(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>, misfire: Misfire) -> Due {
     let mut due = Due::default();
@@ -62,7 +67,8 @@ pub(crate) fn due(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>,
 }
 
 impl Misfire {
-    fn makes_up_for(self, missed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    /// Whether a fire that was missed is to run now.
+    pub(crate) fn makes_up_for(self, missed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let age = (now - missed).to_std().unwrap_or_default();
         self.policy == MisfirePolicy::FireOnce && age <= self.grace
     }

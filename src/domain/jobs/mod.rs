@@ -10,7 +10,7 @@ mod new_job;
 mod record;
 
 pub(crate) use definition::{Definition, Hook, JobRules, Target};
-pub(crate) use due::{Due, Misfire, Missed, due};
+pub(crate) use due::{Due, Misfire, Missed, due, is_missed};
 pub(crate) use fire::{Decision, decide};
 pub use job::{Job, JobDetail};
 pub use kinds::{JobType, MisfirePolicy, OverlapPolicy, RunFlag, RunStatus};

@@ -164,12 +164,17 @@ impl CronActor {
         }
         self.look_again = false;
         let (store, node) = (self.store.clone(), self.shared.node.to_string());
+        // Before the rows are read: what is read after the lease was lost may be others' already.
+        let term = self.shared.lease.term();
+        let released: Vec<i64> = self.released.keys().copied().collect();
         let open = async move { store.open_runs_of(&node).await };
-        ctx.spawn(open.into_actor(self).map(|open, cron, ctx| {
+        ctx.spawn(open.into_actor(self).map(move |open, cron, ctx| {
             match open {
                 Ok(open) => {
                     cron.said.over(&About::Requests);
+                    cron.settle_released(&released, &open, term);
                     cron.obey(&open);
+                    cron.claim_due(ctx);
                 }
                 Err(error) => cron.fault(About::Requests, "cannot look for requests to stop runs", &error),
             }

@@ -68,6 +68,7 @@ pub(in crate::jobs) struct Written {
     pub(in crate::jobs) failed: u64,
     pub(in crate::jobs) timed_out: u64,
     pub(in crate::jobs) cancelled: u64,
+    pub(in crate::jobs) skipped: u64,
     pub(in crate::jobs) stale: u64,
     pub(in crate::jobs) errors: u64,
     /// Runs whose ends are refused in every form.
@@ -110,9 +111,12 @@ impl Handler<CloseJobsGate> for CronActor {
     fn handle(&mut self, CloseJobsGate { fenced }: CloseJobsGate, ctx: &mut Context<Self>) {
         self.fenced = fenced;
         if fenced {
+            self.release(|_| true);
             self.stop_all(&Stop::Node);
-        } else {
+        } else if self.released.is_empty() {
             self.claim_due(ctx);
+        } else {
+            self.look(ctx);
         }
     }
 }
@@ -176,6 +180,7 @@ impl Handler<StopJobs> for CronActor {
 
     fn handle(&mut self, StopJobs { grace }: StopJobs, ctx: &mut Context<Self>) -> Self::Result {
         self.stopping = true;
+        self.cut_off_released();
         let (tell, told) = oneshot::channel();
         self.stopped.push(tell);
         self.tell_if_stopped();
@@ -215,6 +220,7 @@ impl Handler<Written> for CronActor {
         counts.failed += written.failed;
         counts.timed_out += written.timed_out;
         counts.cancelled += written.cancelled;
+        counts.skipped += written.skipped;
         counts.stale += written.stale;
         counts.database_errors += written.errors;
         self.tell_if_stopped();

@@ -7,6 +7,7 @@
 mod aside;
 mod load;
 mod messages;
+mod released;
 mod runs;
 mod timetable;
 
@@ -24,6 +25,7 @@ use aside::Aside;
 pub(super) use messages::{
     CloseJobsGate, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs, Written,
 };
+use released::Released;
 use runs::Running;
 use timetable::Timetable;
 
@@ -70,6 +72,8 @@ pub struct CronActor {
     running: HashMap<i64, Running>,
     /// Runs that have ended, and whose ends the database refuses in every form.
     refused: HashSet<i64>,
+    /// Runs that could not begin in the term of their claims.
+    released: Released,
     /// By job: runs that have ended and whose handlers still block their threads.
     blocking: HashMap<i64, Arc<JobRun>>,
     /// All jobs were read once.
@@ -136,6 +140,7 @@ impl CronActor {
             settings,
             running: HashMap::new(),
             refused: HashSet::new(),
+            released: Released::new(),
             blocking: HashMap::new(),
             loaded: false,
             loading: false,
@@ -198,7 +203,9 @@ impl CronActor {
     // ---- claiming ----
 
     fn claim_due(&mut self, ctx: &mut Context<Self>) {
-        if self.claiming || self.fenced || self.stopping || !self.loaded {
+        // What was released comes first: it may be what other fires of its job wait for.
+        let is_closed = self.fenced || self.stopping || !self.released.is_empty();
+        if self.claiming || is_closed || !self.loaded {
             return;
         }
         let fires = self.take_due();
@@ -291,6 +298,6 @@ impl Actor for CronActor {
         self.load(ctx);
         self.wait_for_tick(self.shared.clock.elapsed(), self.now(), ctx);
         ctx.run_interval(LOOK, Self::look);
-        ctx.run_interval(LOOK_AFTER_RUNS, |cron, _| cron.look_after_runs());
+        ctx.run_interval(LOOK_AFTER_RUNS, Self::look_after_runs);
     }
 }

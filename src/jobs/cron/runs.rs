@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actix::Context;
 use chrono::TimeDelta;
 
 use super::{About, CronActor};
@@ -10,11 +11,10 @@ use crate::{
     domain::{Definition, RunFlag},
     jobs::{
         exec::{JobExecActor, end},
-        recorder::Ended,
         run::{JobRun, Orders, Stop, Verdict},
     },
     lease::Term,
-    store::{ClaimedRun, Fire, Fired, OpenRun, REPLACED, RunEnd},
+    store::{ClaimedRun, Fire, Fired, OpenRun, REPLACED},
 };
 
 /// How long after its end was due a run is given to end by itself.
@@ -48,7 +48,8 @@ impl CronActor {
 
     pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
         // A claim that was made twice, since the answer to the first was lost, is one run.
-        if self.running.contains_key(&claimed.id) || self.refused.contains(&claimed.id) {
+        let is_known = self.running.contains_key(&claimed.id) || self.released.contains_key(&claimed.id);
+        if is_known || self.refused.contains(&claimed.id) {
             return;
         }
         self.counts.fired += 1;
@@ -56,6 +57,11 @@ impl CronActor {
         let running = match self.runnable(claimed) {
             Ok(definition) => {
                 let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
+                // The answer to its claim was slower than the lease.
+                if !self.cut_off && !run.is_ours() {
+                    self.released.insert(run.id, run);
+                    return;
+                }
                 // The answer to its claim was slower than the stop.
                 if self.cut_off {
                     run.stop(Stop::Node);
@@ -65,7 +71,7 @@ impl CronActor {
                 Running::On(run, thread)
             }
             Err(error) => {
-                self.record_failure(claimed.id, claimed.job.id, &claimed.log_id, error);
+                self.record(claimed.id, claimed.job.id, &claimed.log_id, RunFlag::Failed, error);
                 Running::Refused
             }
         };
@@ -95,24 +101,9 @@ impl CronActor {
         }
     }
 
-    fn record_failure(&self, run_id: i64, job_id: i64, log_id: &str, error: String) {
-        let end = RunEnd {
-            run_id,
-            job_id,
-            node: self.shared.node.to_string(),
-            log_id: log_id.to_owned(),
-            flag: RunFlag::Failed,
-            result: None,
-            error: Some(error),
-            attempt: 0,
-            started_at: None,
-            ended_at: self.now(),
-        };
-        self.shared.recorder.do_send(Ended { end, timed_out: false });
-    }
-
     /// Ends runs whose threads do not, and moves what has not begun from threads that are blocked.
-    pub(super) fn look_after_runs(&mut self) {
+    pub(super) fn look_after_runs(&mut self, ctx: &mut Context<Self>) {
+        self.release(JobRun::was_left);
         if !self.running.is_empty() {
             self.threads.replace_stalled();
         }
@@ -134,6 +125,9 @@ impl CronActor {
             }
         }
         self.blocking.retain(|_, run| run.is_being_executed());
+        if !self.released.is_empty() && !self.fenced && !self.shared.lease.is_over() {
+            self.look(ctx);
+        }
         self.tell_if_stopped();
     }
 
@@ -147,14 +141,14 @@ impl CronActor {
     pub(super) fn obey(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
-            if self.refused.contains(&open.run_id) {
+            if self.refused.contains(&open.run_id) || self.released.contains_key(&open.run_id) {
                 continue;
             }
             match (self.running.get(&open.run_id), &open.cancel_reason) {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
                 (None, _) if !self.claiming && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
                     let error = "lost: it was claimed for this node, which did not learn of that in time";
-                    self.record_failure(open.run_id, open.job_id, "", error.to_owned());
+                    self.record(open.run_id, open.job_id, "", RunFlag::Failed, error.to_owned());
                 }
                 _ => {}
             }
@@ -162,7 +156,12 @@ impl CronActor {
     }
 
     pub(super) fn tell_if_stopped(&mut self) {
-        if self.stopping && !self.claiming && self.starting == 0 && self.runs().all(|run| run.has_ended()) {
+        if self.stopping
+            && !self.claiming
+            && self.starting == 0
+            && self.released.is_empty()
+            && self.runs().all(|run| run.has_ended())
+        {
             for stopped in self.stopped.drain(..) {
                 // Whoever asked may have given up.
                 let _ = stopped.send(());
@@ -170,7 +169,7 @@ impl CronActor {
         }
     }
 
-    fn runs(&self) -> impl Iterator<Item = &Arc<JobRun>> {
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Arc<JobRun>> {
         self.running.values().filter_map(|running| match running {
             Running::On(run, _) => Some(run),
             Running::Refused => None,

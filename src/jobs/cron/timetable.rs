@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, due},
+    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, due, is_missed},
     schedule::{Schedule, Zone},
     store::{Fire, FireKind, ScheduleRow},
 };
@@ -156,6 +156,22 @@ impl Timetable {
         }
     }
 
+    /// Why a fire that was claimed and could not begin in time is to be skipped, if it is: judged as by [`due`].
+    pub(super) fn why_skipped(&self, job_id: i64, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
+        if !is_missed(at, now) {
+            return None;
+        }
+        let Some(job) = self.jobs.get(&job_id) else {
+            return Some("skipped: it could not begin in time, and its job is not scheduled any more".to_owned());
+        };
+        if !job.misfire.makes_up_for(at, now) {
+            return Some(not_made_up_for(job.misfire.policy));
+        }
+        let stands_for_it = job.next.is_some_and(|next| at < next && is_missed(next, now));
+        stands_for_it
+            .then(|| "skipped: it could not begin in time, and a later fire that was missed stands for it".to_owned())
+    }
+
     /// Whether anything is due.
     pub(super) fn has_due(&self, now: DateTime<Utc>) -> bool {
         matches!(self.queue.peek(), Some(Reverse((second, _))) if *second <= now.timestamp())
@@ -256,6 +272,10 @@ impl Timetable {
     }
 }
 
+fn not_made_up_for(policy: MisfirePolicy) -> String {
+    format!("skipped: no node ran it in time, and the job's misfire policy ({policy}) does not make up for it")
+}
+
 /// What is due of a job, in order.
 fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: &Due) -> impl Iterator<Item = Fire> {
     let fire = move |at, missed, skip| Fire {
@@ -269,12 +289,7 @@ fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: &Due) -> impl Iter
     };
     let missed = due.missed.map(|missed| match missed {
         Missed::MadeUp(at) => fire(at, true, None),
-        Missed::Skipped(at) => {
-            let why = format!(
-                "skipped: no node claimed it in time, and the job's misfire policy ({policy}) does not make up for it"
-            );
-            fire(at, true, Some(why))
-        }
+        Missed::Skipped(at) => fire(at, true, Some(not_made_up_for(policy))),
     });
     missed
         .into_iter()
@@ -405,6 +420,24 @@ mod tests {
             timetable.jobs[&1].next,
             Some(at("11:00:00") + chrono::TimeDelta::days(1))
         );
+    }
+
+    #[test]
+    fn a_fire_that_could_not_begin_is_judged_like_one_that_was_not_claimed() {
+        let mut timetable = timetable(&[(1, "* * * * * *"), (2, "0 0 9 * * *"), (3, "0 0 9 * * *")]);
+        timetable.jobs.get_mut(&3).expect("is there").misfire.policy = MisfirePolicy::Skip;
+        let why = |timetable: &Timetable, id, now| timetable.why_skipped(id, at("09:00:00"), at(now));
+        for id in [1, 2, 3] {
+            assert_eq!(why(&timetable, id, "09:00:10"), None);
+        }
+        assert_eq!(why(&timetable, 2, "09:00:26"), None);
+        assert!(why(&timetable, 3, "09:00:26").is_some_and(|why| why.contains("misfire policy (skip)")));
+        assert!(why(&timetable, 4, "09:00:26").is_some_and(|why| why.contains("not scheduled any more")));
+        // Its next fires were missed, too: the last of these stands for all.
+        timetable.jobs.get_mut(&1).expect("is there").next = Some(at("09:00:01"));
+        assert!(why(&timetable, 1, "09:00:26").is_some_and(|why| why.contains("a later fire")));
+        timetable.jobs.get_mut(&1).expect("is there").next = Some(at("09:00:20"));
+        assert_eq!(why(&timetable, 1, "09:00:26"), None);
     }
 
     #[test]

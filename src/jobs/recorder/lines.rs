@@ -27,10 +27,10 @@ impl Lines {
                 Some(said) => log::warn!("job {job} {run}: {what}{said}"),
                 None => log::debug!("job {job} {run}: {}", with_error(&what, end.error.as_deref())),
             },
-            RunFlag::Cancelled => log::info!("job {job} {run}: {}", with_error(&what, end.error.as_deref())),
-            RunFlag::Success | RunFlag::Skipped => {
-                self.log_success(end, &run, &what);
+            RunFlag::Cancelled | RunFlag::Skipped => {
+                log::info!("job {job} {run}: {}", with_error(&what, end.error.as_deref()))
             }
+            RunFlag::Success => self.log_success(end, &run, &what),
         }
     }
 

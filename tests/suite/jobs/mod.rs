@@ -1,6 +1,7 @@
 //! Cron jobs, against whichever database this run is for.
 
 mod fires;
+mod hangs;
 mod hooks;
 mod nodes;
 mod operations;
