@@ -8,12 +8,17 @@ use std::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::sync::watch;
 
+use crate::uptime::Uptime;
+
 /// Cloneable source of time for everything that people can see: due times, backoff, timeouts, time stamps.
 ///
-/// Heartbeats and leases are not driven by it: they follow the machine's monotonic clock, so that a test which moves the
-/// time by a day does not look like a node that was away for a day.
+/// Heartbeats and leases are not driven by it: they follow the time since the machine was started, so that a test which moves the
+/// time by a day does not look like a node that was away for a day. Only [`suspend`](Self::suspend) moves both.
 #[derive(Debug, Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    uptime: Uptime,
+}
 
 #[derive(Debug, Clone)]
 enum Source {
@@ -24,8 +29,6 @@ enum Source {
 #[derive(Debug)]
 struct System {
     began: Instant,
-    #[cfg(target_os = "linux")]
-    began_since_boot: Duration,
     /// How far the machine's clock is made to be wrong, in tests.
     skew: Mutex<TimeDelta>,
     followed: Mutex<Option<Reading>>,
@@ -35,7 +38,8 @@ struct System {
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     said: DateTime<Utc>,
-    at: Instant,
+    /// A suspension of this machine does not stop the other clock.
+    at: Duration,
     /// It may have been said so much earlier or later.
     error: Duration,
 }
@@ -66,21 +70,36 @@ impl Clock {
     /// The machine's clock, but wrong by so much: a test of what a wrong clock does.
     #[must_use]
     pub fn skewed(skew: TimeDelta) -> Self {
-        Self(Source::System(Arc::new(System {
+        Self::of(Source::System(Arc::new(System {
             began: Instant::now(),
-            #[cfg(target_os = "linux")]
-            began_since_boot: since_boot(),
             skew: Mutex::new(skew),
             followed: Mutex::default(),
         })))
     }
 
-    /// Goes on from `now`, which another clock said between `asked` and this moment: that of a database which many processes
-    /// share, so that all of them have one time, whatever their machines say. A manual clock does not.
-    pub(crate) fn follow(&self, now: DateTime<Utc>, asked: Instant) {
-        if let Source::System(system) = &self.0 {
+    fn of(source: Source) -> Self {
+        let uptime = Uptime::new();
+        Self { source, uptime }
+    }
+
+    /// Time since this clock was made, with what the machine slept in between, whatever a hand does to a manual clock.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.uptime.read()
+    }
+
+    /// Makes it look as if the machine had been suspended for so long up to now, for tests: the time of day has moved on, and a
+    /// shorter lease of a node is over; [`elapsed`](Self::elapsed) and whoever sleeps by this clock know nothing of it.
+    pub fn suspend(&self, by: Duration) {
+        self.uptime.suspend(by);
+    }
+
+    /// Goes on from `now`, which another clock said between `asked`, a reading of [`uptime`](Self::uptime), and this moment: that
+    /// of a database which many processes share, so that all of them have one time, whatever their machines say. A manual clock
+    /// does not.
+    pub(crate) fn follow(&self, now: DateTime<Utc>, asked: Duration) {
+        if let Source::System(system) = &self.source {
             // It was said somewhere between the question and the answer; on a busy machine that may be long.
-            let error = asked.elapsed() / 2;
+            let error = self.uptime().saturating_sub(asked) / 2;
             let reading = Reading {
                 said: now,
                 at: asked + error,
@@ -96,7 +115,7 @@ impl Clock {
     /// A clock that stands at `start` until [`advance`](Self::advance) moves it.
     #[must_use]
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self(Source::Manual(Arc::new(Manual {
+        Self::of(Source::Manual(Arc::new(Manual {
             began: Mutex::new(start),
             elapsed: Mutex::new(Duration::ZERO),
             moved: watch::Sender::new(Duration::ZERO),
@@ -106,7 +125,7 @@ impl Clock {
     /// Sets the time of day on (or back) by so much, while no time passes: a test of what a clock that jumps does. Nobody who
     /// sleeps is woken. A clock that follows a database server's is set by that one alone.
     pub fn jump(&self, by: TimeDelta) {
-        match &self.0 {
+        match &self.source {
             Source::System(system) => {
                 let mut skew = lock(&system.skew);
                 *skew = skew.checked_add(&by).unwrap_or(*skew);
@@ -121,10 +140,10 @@ impl Clock {
     /// The time of day.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        match &self.0 {
+        match &self.source {
             // Databases keep microseconds: what is written is what is read.
-            Source::System(system) => system.now().trunc_subsecs(6),
-            Source::Manual(manual) => TimeDelta::from_std(self.elapsed())
+            Source::System(system) => system.now(&self.uptime).trunc_subsecs(6),
+            Source::Manual(manual) => TimeDelta::from_std(self.elapsed() + self.uptime.slept())
                 .ok()
                 .and_then(|elapsed| lock(&manual.began).checked_add_signed(elapsed))
                 .unwrap_or(DateTime::<Utc>::MAX_UTC),
@@ -134,19 +153,18 @@ impl Clock {
     /// Time since this clock was made. It never goes back, whatever happens to the time of day.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        match &self.0 {
+        match &self.source {
             Source::System(system) => system.began.elapsed(),
             Source::Manual(manual) => *lock(&manual.elapsed),
         }
     }
 
-    /// The same, but with the time for which the machine slept, where the system tells (Linux): what the time of day is held
-    /// against by those who look for jumps of it.
+    /// The same, but with the time for which the machine slept: what the time of day is held against by those who look for
+    /// jumps of it.
     pub(crate) fn steady(&self) -> Duration {
-        match &self.0 {
-            #[cfg(target_os = "linux")]
-            Source::System(system) => since_boot().saturating_sub(system.began_since_boot),
-            _ => self.elapsed(),
+        match &self.source {
+            Source::System(_) => self.uptime(),
+            Source::Manual(_) => self.elapsed() + self.uptime.slept(),
         }
     }
 
@@ -158,7 +176,7 @@ impl Clock {
     /// Ends when [`elapsed`](Self::elapsed) has come to `until`, at once if it has. Whoever waits for a moment that it knows from
     /// an earlier reading must wait by this: a manual clock may have moved since, and never move again.
     pub fn sleep_until(&self, until: Duration) -> impl Future<Output = ()> + use<> {
-        let source = self.0.clone();
+        let source = self.source.clone();
         async move {
             match source {
                 Source::System(system) => {
@@ -175,7 +193,7 @@ impl Clock {
 
     /// Moves a manual clock on and wakes whoever waits for that time. The machine's clock cannot be moved: nothing happens.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual(manual) = &self.0 {
+        if let Source::Manual(manual) = &self.source {
             let mut elapsed = lock(&manual.elapsed);
             *elapsed = elapsed.saturating_add(by);
             manual.moved.send_replace(*elapsed);
@@ -188,26 +206,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl System {
-    fn now(&self) -> DateTime<Utc> {
+    fn now(&self, uptime: &Uptime) -> DateTime<Utc> {
+        let made_up = TimeDelta::from_std(uptime.slept()).unwrap_or_default();
         let followed = *lock(&self.followed);
         followed
-            .and_then(|reading| reading.time_at(Instant::now()))
-            .or_else(|| Utc::now().checked_add_signed(*lock(&self.skew)))
+            .and_then(|reading| reading.time_at(uptime.read()))
+            .or_else(|| Utc::now().checked_add_signed(*lock(&self.skew) + made_up))
             .unwrap_or_default()
     }
 }
 
-/// `Instant` stands still while the machine sleeps.
-#[cfg(target_os = "linux")]
-fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::try_from(time).unwrap_or_default()
-}
-
 impl Reading {
     /// What the same clock says at another moment.
-    fn time_at(&self, at: Instant) -> Option<DateTime<Utc>> {
-        let since = TimeDelta::from_std(at.saturating_duration_since(self.at)).ok()?;
+    fn time_at(&self, at: Duration) -> Option<DateTime<Utc>> {
+        let since = TimeDelta::from_std(at.saturating_sub(self.at)).ok()?;
         self.said.checked_add_signed(since)
     }
 
@@ -253,12 +265,25 @@ mod tests {
         let clock = Clock::skewed(TimeDelta::hours(1));
         assert!((clock.now() - Utc::now()).num_minutes() >= 59);
         let said = DateTime::<Utc>::UNIX_EPOCH;
-        clock.follow(said, Instant::now());
+        clock.follow(said, clock.uptime());
         assert!((clock.now() - said).num_seconds() < 30);
         // A little later or earlier is the network.
-        clock.follow(said + TimeDelta::milliseconds(20), Instant::now());
+        clock.follow(said + TimeDelta::milliseconds(20), clock.uptime());
         assert!((clock.now() - said).num_seconds() < 30);
-        clock.follow(said + TimeDelta::days(1), Instant::now());
+        clock.follow(said + TimeDelta::days(1), clock.uptime());
         assert_eq!((clock.now() - said).num_days(), 1);
+    }
+
+    #[test]
+    fn a_suspension_moves_the_time_of_day_and_stops_no_clock_that_is_followed() {
+        let hour = Duration::from_secs(3_600);
+        let followed = Clock::system();
+        followed.follow(DateTime::<Utc>::UNIX_EPOCH, followed.uptime());
+        for clock in [Clock::system(), Clock::manual(DateTime::<Utc>::UNIX_EPOCH), followed] {
+            let (now, elapsed, uptime) = (clock.now(), clock.elapsed(), clock.uptime());
+            clock.suspend(hour);
+            assert!(clock.now() - now >= TimeDelta::hours(1) && clock.uptime() - uptime >= hour);
+            assert!(clock.elapsed() - elapsed < hour);
+        }
     }
 }

@@ -1,16 +1,18 @@
 //! How long this process may take its claims for its own.
 //!
 //! Others take over what a node holds when it has not beaten for the length of its lease. So nothing that was claimed may
-//! begin after that, even if this process was stopped meanwhile and knows of nothing: every run asks here right before its
-//! handler is called.
+//! begin after that, even if this process was stopped or its machine was suspended, and it knows of nothing: every run asks here
+//! right before its handler is called.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use crate::clock::Clock;
 
 /// Cloneable view of the lease of this node: renewed by its heartbeat, asked by its runs.
 #[derive(Debug, Clone)]
@@ -18,9 +20,10 @@ pub(crate) struct NodeLease(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    began: Instant,
+    /// Its uptime counts: a suspended machine is as silent as one that was lost.
+    clock: Clock,
     length: Duration,
-    /// When the last beat that succeeded was begun, in microseconds since `began`.
+    /// The reading of the uptime, in microseconds, when the last beat that succeeded was begun.
     beaten: AtomicU64,
     /// Grows whenever the lease is lost: what was claimed before belongs to others.
     term: AtomicU64,
@@ -32,13 +35,19 @@ pub(crate) struct Term(u64);
 
 impl NodeLease {
     /// A lease that begins now.
-    pub(crate) fn new(length: Duration) -> Self {
+    pub(crate) fn new(length: Duration, clock: Clock) -> Self {
+        let beaten = AtomicU64::new(micros(clock.uptime()));
         Self(Arc::new(Inner {
-            began: Instant::now(),
+            clock,
             length,
-            beaten: AtomicU64::new(0),
+            beaten,
             term: AtomicU64::new(0),
         }))
+    }
+
+    /// A moment, for [`renew`](Self::renew).
+    pub(crate) fn now(&self) -> Duration {
+        self.0.clock.uptime()
     }
 
     pub(crate) fn length(&self) -> Duration {
@@ -46,11 +55,8 @@ impl NodeLease {
     }
 
     /// Notes that a beat succeeded which was begun at `begun`.
-    pub(crate) fn renew(&self, begun: Instant) {
-        let since = begun.saturating_duration_since(self.0.began).as_micros();
-        self.0
-            .beaten
-            .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::SeqCst);
+    pub(crate) fn renew(&self, begun: Duration) {
+        self.0.beaten.store(micros(begun), Ordering::SeqCst);
     }
 
     /// Notes that it was lost.
@@ -61,7 +67,7 @@ impl NodeLease {
     /// For how long there has been no beat.
     pub(crate) fn silence(&self) -> Duration {
         let beaten = Duration::from_micros(self.0.beaten.load(Ordering::SeqCst));
-        self.0.began.elapsed().saturating_sub(beaten)
+        self.now().saturating_sub(beaten)
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -77,6 +83,29 @@ impl NodeLease {
     pub(crate) fn holds(&self, term: Term) -> bool {
         self.term() == term && !self.is_over()
     }
+
+    /// What is claimed in that term.
+    pub(crate) fn hold(&self, term: Term) -> Hold {
+        let lease = self.clone();
+        Hold { lease, term }
+    }
+}
+
+/// What makes one claimed run this node's.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    lease: NodeLease,
+    term: Term,
+}
+
+impl Hold {
+    pub(crate) fn is_good(&self) -> bool {
+        self.lease.holds(self.term)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -85,19 +114,28 @@ mod tests {
 
     #[test]
     fn what_was_claimed_before_the_lease_was_lost_is_lost_with_it() {
-        let lease = NodeLease::new(Duration::from_secs(3_600));
+        let lease = NodeLease::new(Duration::from_secs(3_600), Clock::system());
         let before = lease.term();
         assert!(lease.holds(before));
         lease.lose();
-        lease.renew(Instant::now());
+        lease.renew(lease.now());
         assert!(!lease.holds(before));
         assert!(lease.holds(lease.term()));
     }
 
     #[test]
     fn nothing_is_held_once_the_lease_is_over() {
-        let lease = NodeLease::new(Duration::ZERO);
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(lease.is_over() && !lease.holds(lease.term()));
+        let clock = Clock::system();
+        let lease = NodeLease::new(Duration::from_secs(3_600), clock.clone());
+        let hold = lease.hold(lease.term());
+        let begun = lease.now();
+        assert!(!lease.is_over() && hold.is_good());
+        clock.suspend(Duration::from_secs(3_601));
+        assert!(lease.is_over() && !hold.is_good());
+        // A beat that was begun before the suspension.
+        lease.renew(begun);
+        assert!(lease.is_over() && !hold.is_good());
+        lease.renew(lease.now());
+        assert!(hold.is_good());
     }
 }

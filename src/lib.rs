@@ -17,6 +17,7 @@ struct ReadmeInChinese;
 mod arbiters;
 mod asynctask;
 mod backoff;
+mod blocking;
 mod clock;
 mod config;
 mod domain;
@@ -32,6 +33,7 @@ mod runtime;
 mod schedule;
 pub mod store;
 pub mod testing;
+mod uptime;
 
 pub use asynctask::{
     AddTask, AddTasks, CancelAnswer, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,

@@ -56,6 +56,10 @@ pub(super) fn cut_off(reason: CancelReason, timeout: Option<Duration>) -> Outcom
 
 async fn answer(theme: &Theme, run: &Run, args: Json) -> Answer {
     if let Some(pre_handler) = &theme.options.pre_handler {
+        // The mark of a last attempt may have taken long to write.
+        if !run.ctx.is_ours() {
+            return Err(InvokeError::Withdrawn);
+        }
         caught(|| pre_handler(run.ctx.clone()))
             .await
             .map_err(|error| in_hook("pre_handler", error))?;
@@ -126,6 +130,8 @@ fn classify(answer: Answer) -> Outcome {
         Err(InvokeError::Panicked(message)) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
+        // Whoever has the task now has it; if nobody has, it waits again.
+        Err(InvokeError::Withdrawn | InvokeError::NoThread) => Outcome::HandedBack { started: false },
     }
 }
 

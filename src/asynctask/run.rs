@@ -24,8 +24,6 @@ use crate::{
 pub(super) struct Run {
     pub(super) task: ClaimedTask,
     pub(super) ctx: TaskContext,
-    /// When its task was claimed.
-    term: Term,
     theme: Arc<Theme>,
     stage: Mutex<Stage>,
     progress: Mutex<Option<(u8, String)>>,
@@ -51,13 +49,13 @@ impl Run {
             max_attempts: task.max_retry_time.unsigned_abs().saturating_add(1),
             log_id: Arc::clone(&task.log_id),
             scheduled_at: None,
+            hold: theme.lease.hold(term),
         };
         theme.ledger.enter(&task.log_id);
         let args = std::mem::replace(&mut task.args, Json::null());
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
             ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn ProgressSink>)),
-            term,
             theme: Arc::clone(theme),
             stage: Mutex::new(Stage {
                 worker: None,
@@ -82,11 +80,6 @@ impl Run {
         }
         stage.began = Some(self.theme.clock.elapsed());
         stage.args.take()
-    }
-
-    /// Whether the task is still this node's: others take over what a silent node has claimed.
-    pub(super) fn is_ours(&self) -> bool {
-        self.theme.lease.holds(self.term)
     }
 
     /// Takes it from the worker it was given to; false if that worker has begun.

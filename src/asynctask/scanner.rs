@@ -159,6 +159,11 @@ impl ScannerActor {
         if self.scanning || !self.gate.is_open() {
             return;
         }
+        if self.theme.lease.is_over() {
+            // The next heartbeat renews it, or the node fences itself.
+            self.sleep(actix_rt::time::sleep(LOCKED), ctx);
+            return;
+        }
         self.scanning = true;
         let claim = Claim {
             theme: self.theme.name.to_string(),

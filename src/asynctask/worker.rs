@@ -1,6 +1,6 @@
 //! The actor that runs one task at a time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakAddr, WrapFuture};
 use tokio::sync::oneshot;
@@ -15,6 +15,9 @@ use crate::{
     arbiters::{Desk, Thread},
     domain::{Failure, Json, Outcome},
 };
+
+/// How long a worker rests that could not begin the run it was given.
+const REST: Duration = Duration::from_secs(1);
 
 /// Runs one task at a time and reports to its pool when it is free again.
 pub(super) struct WorkerActor {
@@ -76,7 +79,7 @@ fn not_begun(reason: &str) -> Outcome {
 }
 
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
-    if !run.is_ours() {
+    if !run.ctx.is_ours() {
         // This process was silent for too long. Whoever has the task now has it; if nobody has, it waits again.
         if let Some(ended) = run.end(Outcome::HandedBack { started: false }) {
             theme.record(ended).await;
@@ -96,9 +99,14 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         // The pool has given up on this run and recorded its end.
         return;
     };
-    let was_attempt = !matches!(ended.outcome, Outcome::NotServed { .. });
+    let could_not_begin = matches!(ended.outcome, Outcome::HandedBack { started: false });
+    let was_attempt = !could_not_begin && !matches!(ended.outcome, Outcome::NotServed { .. });
     let Some(post_handler) = theme.options.post_handler.as_ref().filter(|_| was_attempt) else {
         theme.record(ended).await;
+        if could_not_begin {
+            // Another node may have what this one lacks: a thread, or its lease.
+            actix_rt::time::sleep(REST).await;
+        }
         return;
     };
     let outcome = ended.outcome.clone();

@@ -18,7 +18,10 @@ use super::{
     signature::signature,
     wire::Wire,
 };
-use crate::domain::{HookMethod, HookSecret, InvalidInput, check_hook_headers, check_hook_url};
+use crate::{
+    domain::{HookMethod, HookSecret, InvalidInput, check_hook_headers, check_hook_url},
+    lease::Hold,
+};
 
 const USER_AGENT: &str = concat!("gaia-actors/", env!("CARGO_PKG_VERSION"));
 
@@ -35,6 +38,8 @@ pub(crate) struct HookCall {
     pub(crate) run_id: String,
     /// When this attempt was made; services refuse signatures that are older than some minutes.
     pub(crate) sent_at: DateTime<Utc>,
+    /// What makes the run this node's; asked once more when the connection is there.
+    pub(crate) hold: Option<Hold>,
 }
 
 impl HookCall {
@@ -83,6 +88,9 @@ impl HookClient {
         // A fresh connection for each call: the name is looked up and its addresses are judged anew each time, and there
         // is no pooled connection that the service may be closing just now.
         let (wire, seen) = Wire::new(self.connector.connect(&url).await?);
+        if call.hold.as_ref().is_some_and(|hold| !hold.is_good()) {
+            return Err(HookError::Withdrawn);
+        }
         let answered = send(over(wire).request(method(call.method), target(&url)?), &url, call).await;
         let response = answered.map_err(|error| no_answer(&url, &error))?;
         answer::read(response, &seen, self.response_limit).await

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use actix_rt::{net::TcpStream, task::spawn_blocking};
+use actix_rt::net::TcpStream;
 use actix_service::Service;
 use actix_tls::connect::{Connection, Host, rustls_0_23::TlsConnector};
 use rustls::{
@@ -26,6 +26,7 @@ use super::{
     address::{Policy, Refused},
     wire::Socket,
 };
+use crate::blocking::blocking;
 
 /// Asks for the addresses of a name and a port; blocks. Tests bring their own.
 pub(super) type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
@@ -100,7 +101,7 @@ impl Connector {
         };
         let lookup = Arc::clone(&self.lookup);
         // A caller that gives up leaves the thread to the system's own limits, about half a minute.
-        let found = spawn_blocking(move || lookup(&name, port)).await;
+        let found = blocking(move || lookup(&name, port)).await;
         found
             .map_err(|error| lookup_error(url, &error))?
             .map_err(|error| lookup_error(url, &error))

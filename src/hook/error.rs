@@ -61,6 +61,9 @@ pub(crate) enum HookError {
         /// What was wrong.
         reason: String,
     },
+    /// The run is not this node's any more, and nothing was sent.
+    #[error("the call was withdrawn before it was sent")]
+    Withdrawn,
     /// The connection broke, or what came over it was not HTTP.
     #[error(
         "the hook's host {host:?} gave no answer: {reason}; expected an HTTP response, so see the service's own log"

@@ -7,14 +7,26 @@ use futures_util::future::{Either, select};
 use super::run::{JobRun, Stop, Verdict};
 use crate::{
     domain::{Hook, PARAM_ERROR, Target, TaskError},
-    hook::HookCall,
+    hook::{HookCall, HookError},
     registry::{CancelReason, InvokeError, TaskContext},
 };
 
+/// When to ask again for a thread that the system has refused.
+const NO_THREAD_PAUSE: Duration = Duration::from_secs(1);
+
 /// Makes attempts until one succeeds, none is left, or the run is told to stop. `None`: the first one must not begin.
 pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
+    let asked = run.shared.clock.elapsed();
     while let Some(ctx) = run.begin(seat) {
         let verdict = attempt(run, &ctx).await;
+        let waited = run.shared.clock.elapsed().saturating_sub(asked);
+        if verdict == Verdict::NotBegun && waited < run.orders.timeout && run.is_run_by(seat) {
+            run.take_back_attempt();
+            if let Some(why) = rest(run, NO_THREAD_PAUSE).await {
+                return Some(Verdict::Stopped(why));
+            }
+            continue;
+        }
         if !run.is_run_by(seat) || !verdict.may_be_tried_again() {
             return Some(verdict);
         }
@@ -24,15 +36,23 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
         run.rest();
         let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
         log_retry(run, ctx.attempt(), &verdict, delay);
-        let rested = pin!(run.shared.clock.sleep(delay));
-        let told = pin!(run.told());
-        if let Either::Right((why, _)) = select(rested, told).await {
+        if let Some(why) = rest(run, delay).await {
             return Some(Verdict::Stopped(why));
         }
     }
     match run.why() {
         None if !run.has_begun() => None,
         why => Some(Verdict::Stopped(why.unwrap_or(Stop::Node))),
+    }
+}
+
+/// Waits, unless the run is told to stop.
+async fn rest(run: &JobRun, pause: Duration) -> Option<Stop> {
+    let rested = pin!(run.shared.clock.sleep(pause));
+    let told = pin!(run.told());
+    match select(rested, told).await {
+        Either::Left(_) => None,
+        Either::Right((why, _)) => Some(why),
     }
 }
 
@@ -75,6 +95,7 @@ async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
         }
         Target::Hook(hook) => match run.shared.hooks.call(call(hook, run)).await {
             Ok(answer) => Verdict::Succeeded(answer.body),
+            Err(HookError::Withdrawn) => Verdict::Stopped(Stop::Node),
             Err(error) => failed(error.to_string()),
         },
     }
@@ -89,6 +110,7 @@ fn call(hook: &Hook, run: &JobRun) -> HookCall {
         secret: hook.secret.clone(),
         run_id: run.log_id.clone(),
         sent_at: run.shared.clock.now(),
+        hold: Some(run.hold().clone()),
     }
 }
 
@@ -103,6 +125,8 @@ fn judged(error: InvokeError) -> Verdict {
         InvokeError::Handler(TaskError::Failed(error)) | InvokeError::Gone(error) => failed(error),
         InvokeError::Panicked(message) => failed(format!("the handler panicked: {message}")),
         InvokeError::Missing(error) => failed(error.to_string()),
+        InvokeError::Withdrawn => Verdict::Stopped(Stop::Node),
+        InvokeError::NoThread => Verdict::NotBegun,
     }
 }
 

@@ -14,11 +14,15 @@ use crate::{
     clock::Clock,
     domain::{RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
     hook::HookClient,
-    lease::{NodeLease, Term},
+    lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
     repeats::Repeats,
     store::{ClaimedRun, RunEnd},
 };
+
+/// The error of a run that never began for lack of a thread.
+const NO_THREAD: &str =
+    "not run: for as long as the job's timeout the system gave this process no thread for its handler";
 
 /// What runs of this process share.
 pub(super) struct Shared {
@@ -60,8 +64,7 @@ pub(super) struct JobRun {
     pub(super) scheduled_at: Option<DateTime<Utc>>,
     pub(super) orders: Orders,
     pub(super) shared: Arc<Shared>,
-    /// When it was claimed.
-    term: Term,
+    hold: Hold,
     stop: CancellationToken,
     stage: Mutex<Stage>,
 }
@@ -104,6 +107,8 @@ pub(super) enum Verdict {
     },
     TimedOut,
     Stopped(Stop),
+    /// There was no thread for a handler that blocks.
+    NotBegun,
 }
 
 impl JobRun {
@@ -115,16 +120,21 @@ impl JobRun {
             log_id: claimed.log_id.clone(),
             scheduled_at: claimed.scheduled_at,
             orders,
+            hold: shared.lease.hold(term),
             shared,
-            term,
             stop: CancellationToken::new(),
             stage: Mutex::default(),
         })
     }
 
+    /// What makes it this node's.
+    pub(super) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
     /// Whether it is still this node's: others end the runs of a silent one.
     pub(super) fn is_ours(&self) -> bool {
-        self.shared.lease.holds(self.term)
+        self.hold.is_good()
     }
 
     pub(super) fn seat(&self) -> u32 {
@@ -177,7 +187,7 @@ impl JobRun {
     pub(super) fn begin(&self, seat: u32) -> Option<TaskContext> {
         let mut stage = self.stage();
         // A process that was silent for too long has nothing to begin: others have ended this run, or will.
-        if stage.ended || stage.told.is_some() || stage.seat != seat || !self.is_ours() {
+        if stage.ended || stage.told.is_some() || stage.seat != seat || !self.hold.is_good() {
             return None;
         }
         stage.attempt += 1;
@@ -188,6 +198,7 @@ impl JobRun {
             max_attempts: self.orders.max_retry.saturating_add(1),
             log_id: self.log_id.as_str().into(),
             scheduled_at: self.scheduled_at,
+            hold: self.hold.clone(),
         };
         let ctx = TaskContext::new(facts, None);
         ctx.set_deadline(&self.shared.clock, self.orders.timeout);
@@ -206,6 +217,13 @@ impl JobRun {
     pub(super) fn retries_so_far(&self) -> Option<u32> {
         let attempt = self.stage().attempt;
         (attempt <= self.orders.max_retry).then(|| attempt.saturating_sub(1))
+    }
+
+    /// The attempt could not begin, and is none.
+    pub(super) fn take_back_attempt(&self) {
+        let mut stage = self.stage();
+        stage.attempt = stage.attempt.saturating_sub(1);
+        stage.began = None;
     }
 
     /// Between two attempts no time runs out.
@@ -295,7 +313,7 @@ impl JobRun {
             scheduled_at: self.scheduled_at,
             orders: self.orders.clone(),
             shared: Arc::clone(&self.shared),
-            term,
+            hold: self.shared.lease.hold(term),
             stop: CancellationToken::new(),
             stage: Mutex::default(),
         })
@@ -357,6 +375,7 @@ impl Verdict {
             Self::Succeeded(result) => (RunFlag::Success, Some(result), None),
             Self::Failed { error, .. } => (RunFlag::Failed, None, Some(error)),
             Self::TimedOut => (RunFlag::Failed, None, Some(format!("timed out after {timeout:?}"))),
+            Self::NotBegun => (RunFlag::Failed, None, Some(NO_THREAD.to_owned())),
             Self::Stopped(Stop::Cancelled(reason)) => (RunFlag::Cancelled, None, Some(reason)),
             Self::Stopped(Stop::Node) => (
                 RunFlag::Failed,

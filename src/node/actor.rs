@@ -92,7 +92,8 @@ struct LookForRequests;
 
 /// What one beat brought.
 struct Beaten {
-    begun: Instant,
+    /// By the lease's clock.
+    begun: Duration,
     beat: Result<Beat, StoreError>,
 }
 
@@ -127,8 +128,8 @@ impl NodeActor {
         self.row.beat += 1;
         self.row.methods = methods_column(self.registry.served());
         let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
+        let begun = self.lease.now();
         let beat = async move {
-            let begun = Instant::now();
             row.themes = themes(&machines).await;
             let mut beat = store.beat(&row).await;
             if matches!(beat, Ok(Beat::DeclaredDead)) {
@@ -148,7 +149,7 @@ impl NodeActor {
         }
         match beaten.beat {
             Ok(Beat::Alive) => {
-                if self.renew(beaten.begun, ctx) {
+                if self.renewed(beaten.begun, ctx) {
                     self.ledger.doubt();
                     self.rescue(ctx);
                     self.bring_back(ctx);
@@ -160,13 +161,14 @@ impl NodeActor {
                     self.row.id
                 );
                 self.set_fenced(true);
-                if self.renew(beaten.begun, ctx) {
+                if self.renewed(beaten.begun, ctx) {
                     self.rescue(ctx);
                 }
             }
             Err(error) => {
                 let what = format!("node {}: cannot beat, will try again and again", self.row.id);
                 self.said.error(About::Beats, &what, &error);
+                self.fence_if_silent();
                 if error.is_file_gone() {
                     // Those who work on the file that is there now know nothing of this node's claims.
                     self.set_fenced(true);
@@ -177,16 +179,29 @@ impl NodeActor {
         }
     }
 
-    /// The lease runs from the beginning of the beat. If that is over when the answer comes (a database that hung), nothing
-    /// may be claimed yet: the node beats again at once. Whether the lease is held.
-    fn renew(&mut self, begun: Instant, ctx: &mut Context<Self>) -> bool {
+    /// The lease runs from the beginning of the beat. If that is over when the answer comes (the database hung, or the machine was
+    /// suspended), the answer proves nothing about now: the node beats again at once. Whether the lease is held.
+    fn renewed(&mut self, begun: Duration, ctx: &mut Context<Self>) -> bool {
         self.lease.renew(begun);
         let is_held = !self.lease.is_over();
-        match is_held {
-            true => self.set_fenced(false),
-            false => self.beat(ctx),
+        if is_held {
+            self.set_fenced(false);
+        } else {
+            self.fence_if_silent();
+            self.beat(ctx);
         }
         is_held
+    }
+
+    /// The lease may be over because this machine was suspended. If the node's row is there yet, nothing was taken from the node,
+    /// and its runs may go on: so it beats before it fences itself.
+    fn look_at_lease(&mut self, ctx: &mut Context<Self>) {
+        self.set_back.look(self.store.clock());
+        if self.lease.is_over() && !self.fenced && !self.beating {
+            self.beat(ctx);
+        } else {
+            self.fence_if_silent();
+        }
     }
 
     /// A node that could not beat for its lease time must take itself for dead, since others do.
@@ -413,10 +428,7 @@ impl Actor for NodeActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.beat(ctx);
         ctx.run_interval(self.lease.length() / BEATS, Self::beat);
-        ctx.run_interval(self.lease.length() / (BEATS * 5), |node, _| {
-            node.fence_if_silent();
-            node.set_back.look(node.store.clock());
-        });
+        ctx.run_interval(self.lease.length() / (BEATS * 5), Self::look_at_lease);
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
         self.listen(ctx);
         ctx.spawn(self.unknown().give_back_always().into_actor(self));

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::SetOnce;
 
-use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated};
+use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated, lease::Hold};
 
 /// What a handler knows about the run it serves. Cloning is cheap; clones speak of the same run.
 ///
@@ -29,6 +29,8 @@ struct Inner {
     /// Reading of a clock at which the run is out of time; set when it begins.
     deadline: OnceLock<(Clock, Duration)>,
     progress: Option<Weak<dyn ProgressSink>>,
+    /// A direct call has none.
+    hold: Option<Hold>,
 }
 
 /// Why a run is told to stop.
@@ -56,6 +58,7 @@ pub(crate) struct RunFacts {
     pub(crate) log_id: Arc<str>,
     /// The second for which a job was due.
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
+    pub(crate) hold: Hold,
 }
 
 impl std::fmt::Debug for TaskContext {
@@ -81,6 +84,7 @@ impl TaskContext {
             stop: SetOnce::new(),
             deadline: OnceLock::new(),
             progress,
+            hold: Some(facts.hold),
         }))
     }
 
@@ -96,6 +100,7 @@ impl TaskContext {
             stop: SetOnce::new(),
             deadline: OnceLock::new(),
             progress: None,
+            hold: None,
         }))
     }
 
@@ -174,6 +179,12 @@ impl TaskContext {
     /// Tells the run to stop. The first reason stays.
     pub(crate) fn cancel(&self, reason: CancelReason) {
         let _ = self.0.stop.set(reason);
+    }
+
+    /// Whether the run is still this node's: others take over what a silent node has claimed. To be asked right before the
+    /// handler is called.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.hold.as_ref().is_none_or(Hold::is_good)
     }
 
     pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {

@@ -6,7 +6,10 @@ use actix::{MailboxError, Recipient};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{CallError, Invoke, RegistryError, TaskContext, panic_text};
-use crate::domain::{Json, TaskError};
+use crate::{
+    blocking::{Unfinished, blocking},
+    domain::{Json, TaskError},
+};
 
 /// A registered handler. Made from a `Recipient<Invoke>`, by [`async_fn`](super::async_fn) or by
 /// [`blocking_fn`](super::blocking_fn).
@@ -39,6 +42,10 @@ pub(crate) enum InvokeError {
     Gone(String),
     /// There is no handler (any more).
     Missing(RegistryError),
+    /// The run is not this node's any more, and its handler was not called.
+    Withdrawn,
+    /// There is no thread for a function that blocks: it was not called.
+    NoThread,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -75,6 +82,9 @@ impl Endpoint {
     /// Calls the handler. A panic of the handler ends here. An async function runs on the calling thread and is dropped
     /// with this future; a blocking function runs on the thread pool and goes on if this future is dropped.
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
+        if !ctx.is_ours() {
+            return Err(InvokeError::Withdrawn);
+        }
         match &self.0 {
             Kind::Actor(recipient) => match recipient.send(Invoke::new(ctx, args)).await {
                 Ok(answer) => answer.map_err(InvokeError::Handler),
@@ -96,16 +106,16 @@ impl Endpoint {
             Kind::Blocking(handler) => {
                 let (handler, args) = (Arc::clone(handler), args.into_owned());
                 // The pool of threads may be full: what was given up while it waited for one must not begin.
-                let call = move || match ctx.is_cancelled() {
-                    true => Err(TaskError::failed("told to stop before it began")),
-                    false => handler(ctx, &args),
+                let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
+                    (false, _) => Err(InvokeError::Withdrawn),
+                    (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),
+                    (true, false) => handler(ctx, &args).map_err(InvokeError::Handler),
                 };
-                match tokio::task::spawn_blocking(call).await {
-                    Ok(answer) => answer.map_err(InvokeError::Handler),
-                    Err(error) => Err(match error.try_into_panic() {
-                        Ok(payload) => InvokeError::Panicked(panic_text(&*payload)),
-                        Err(_) => InvokeError::Gone("the thread pool is shutting down".to_owned()),
-                    }),
+                match blocking(call).await {
+                    Ok(answer) => answer,
+                    Err(Unfinished::NoThread) => Err(InvokeError::NoThread),
+                    Err(Unfinished::Panicked(payload)) => Err(InvokeError::Panicked(panic_text(&*payload))),
+                    Err(gone) => Err(InvokeError::Gone(gone.to_string())),
                 }
             }
         }
@@ -119,6 +129,8 @@ impl From<InvokeError> for CallError {
             InvokeError::Panicked(message) => Self::Panicked(message),
             InvokeError::Gone(message) => Self::HandlerGone(message),
             InvokeError::Missing(error) => Self::Registry(error),
+            InvokeError::Withdrawn => Self::HandlerGone("the call was withdrawn before it began".to_owned()),
+            InvokeError::NoThread => Self::HandlerGone(Unfinished::NoThread.to_string()),
         }
     }
 }

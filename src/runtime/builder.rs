@@ -274,7 +274,7 @@ impl GaiaBuilder {
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let row = describe(&node_id, lease, &registry);
-        let (lease, ledger) = (NodeLease::new(lease), Ledger::default());
+        let (lease, ledger) = (NodeLease::new(lease, store.clock().clone()), Ledger::default());
         let new = row.clone();
         let registered = store.drive(|store| async move { store.register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;

@@ -1,6 +1,6 @@
 //! The processes that share the database. Their heartbeats are written and judged by the database's own time.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{dsl::sql, prelude::*, sql_types::Timestamp};
@@ -71,7 +71,7 @@ impl Store {
     pub(crate) async fn nodes(&self) -> Result<Nodes, StoreError> {
         let now = self.db.now();
         let mut lease = self.db.read().await?;
-        let asked = Instant::now();
+        let asked = self.clock().uptime();
         let rows: Vec<(SeenRow, NaiveDateTime)> = on_backend!(lease, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
@@ -97,14 +97,14 @@ impl Store {
         let sql_now = format!("SELECT {}", self.db.now());
         let mut lease = self.db.read().await?;
         for _ in 0..3 {
-            let asked = Instant::now();
+            let asked = self.clock().uptime();
             let now: NaiveDateTime = on_backend!(lease, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
             self.follow(now.and_utc(), asked);
         }
         Ok(())
     }
 
-    fn follow(&self, now: DateTime<Utc>, asked: Instant) {
+    fn follow(&self, now: DateTime<Utc>, asked: Duration) {
         // On one machine it is the same clock.
         if self.db.is_remote() {
             self.clock().follow(now, asked);

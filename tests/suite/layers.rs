@@ -8,7 +8,7 @@ use std::{
 /// From the bottom. Modules of one row may know each other.
 const LAYERS: [&[&str]; 7] = [
     &[
-        "clock", "config", "backoff", "repeats", "lease", "ledger", "arbiters", "schedule",
+        "clock", "uptime", "config", "backoff", "blocking", "repeats", "lease", "ledger", "arbiters", "schedule",
     ],
     &["domain"],
     &["store"],

@@ -34,5 +34,8 @@ mod starting;
 mod stopping;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
+mod suspension;
+#[cfg(target_os = "linux")]
+mod threads;
 mod transaction;
 mod unknown_runs;

@@ -43,6 +43,7 @@ fn to(url: impl Into<String>) -> HookCall {
         secret: None,
         run_id: RUN_ID.to_owned(),
         sent_at: Utc::now(),
+        hold: None,
     }
 }
 

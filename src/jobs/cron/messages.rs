@@ -125,7 +125,7 @@ impl Handler<StartNow> for CronActor {
     type Result = ResponseActFuture<Self, Result<Started, Error>>;
 
     fn handle(&mut self, StartNow(job_id): StartNow, _: &mut Context<Self>) -> Self::Result {
-        let refusal = match (self.stopping, self.fenced) {
+        let refusal = match (self.stopping, self.is_fenced()) {
             (true, _) => Some(Error::Stopped),
             (_, true) => Some(Error::Fenced),
             _ => None,

@@ -202,9 +202,14 @@ impl CronActor {
 
     // ---- claiming ----
 
+    /// A lease may be over before the node has noticed. A fire that is claimed then would be lost.
+    fn is_fenced(&self) -> bool {
+        self.fenced || self.shared.lease.is_over()
+    }
+
     fn claim_due(&mut self, ctx: &mut Context<Self>) {
         // What was released comes first: it may be what other fires of its job wait for.
-        let is_closed = self.fenced || self.stopping || !self.released.is_empty();
+        let is_closed = self.is_fenced() || self.stopping || !self.released.is_empty();
         if self.claiming || is_closed || !self.loaded {
             return;
         }

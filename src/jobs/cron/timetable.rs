@@ -165,7 +165,7 @@ impl Timetable {
             return Some("skipped: it could not begin in time, and its job is not scheduled any more".to_owned());
         };
         if !job.misfire.makes_up_for(at, now) {
-            return Some(not_made_up_for(job.misfire.policy));
+            return Some(not_made_up_for("it could not begin", job.misfire.policy));
         }
         let stands_for_it = job.next.is_some_and(|next| at < next && is_missed(next, now));
         stands_for_it
@@ -272,8 +272,8 @@ impl Timetable {
     }
 }
 
-fn not_made_up_for(policy: MisfirePolicy) -> String {
-    format!("skipped: no node ran it in time, and the job's misfire policy ({policy}) does not make up for it")
+fn not_made_up_for(what: &str, policy: MisfirePolicy) -> String {
+    format!("skipped: {what} in time, and the job's misfire policy ({policy}) does not make up for it")
 }
 
 /// What is due of a job, in order.
@@ -289,7 +289,7 @@ fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: &Due) -> impl Iter
     };
     let missed = due.missed.map(|missed| match missed {
         Missed::MadeUp(at) => fire(at, true, None),
-        Missed::Skipped(at) => fire(at, true, Some(not_made_up_for(policy))),
+        Missed::Skipped(at) => fire(at, true, Some(not_made_up_for("no node claimed it", policy))),
     });
     missed
         .into_iter()

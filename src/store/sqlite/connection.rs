@@ -21,10 +21,13 @@ use futures_util::{
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::group::{Queue, Work};
-use crate::store::{
-    StoreError,
-    error::is_read_only,
-    url::{DatabaseUrl, SqliteUrl},
+use crate::{
+    blocking::blocking,
+    store::{
+        StoreError,
+        error::is_read_only,
+        url::{DatabaseUrl, SqliteUrl},
+    },
 };
 
 type AsyncSqlite = SyncConnectionWrapper<SqliteConnection, Detached>;
@@ -159,7 +162,8 @@ impl SpawnBlocking for Detached {
             drop(turn);
             result
         };
-        tokio::task::spawn_blocking(piece).map_err(Box::from).boxed()
+        let done = blocking(piece);
+        done.map_err(|error| error.to_string().into()).boxed()
     }
 
     fn get_runtime() -> Self {
@@ -174,7 +178,7 @@ async fn open(url: &SqliteUrl) -> Result<SqliteConnection, StoreError> {
         url.busy_timeout.as_millis(),
         url.synchronous,
     );
-    let opened = tokio::task::spawn_blocking(move || {
+    let opened = blocking(move || {
         let mut conn = SqliteConnection::establish(&path).map_err(|error| error.to_string())?;
         conn.batch_execute(&pragmas)
             .and_then(|()| set_wal(&mut conn))

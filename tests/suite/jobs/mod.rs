@@ -78,9 +78,13 @@ async fn ended(jobs: &Jobs, id: i64, count: usize) -> Vec<JobRecord> {
 
 /// Moves the time on by a second and waits until the clock has struck it.
 async fn tick(test: &Tested) {
+    tick_after(test, Duration::from_secs(1)).await;
+}
+
+async fn tick_after(test: &Tested, by: Duration) {
     let jobs = test.jobs();
     let before = jobs.status().await.expect("answers").ticks;
-    test.advance(Duration::from_secs(1));
+    test.advance(by);
     eventually("a tick", async || {
         (jobs.status().await.expect("answers").ticks > before).then_some(())
     })

@@ -4,7 +4,7 @@ use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use gaia_actors::prelude::*;
 
-use super::{ended, tested, tick};
+use super::{ended, tested, tick_after};
 use crate::support::eventually;
 
 /// Makes this process the one whose rules are updated.
@@ -44,8 +44,7 @@ async fn fires_by_the_update(folder: &Path) {
     })
     .await;
     update(folder, "2099b", "Asia/Tokyo");
-    test.advance(Duration::from_secs(59));
-    tick(&test).await;
+    tick_after(&test, Duration::from_secs(60)).await;
     test.advance(Duration::from_secs(29 * 60));
     let record = ended(&jobs, id, 1).await.remove(0);
     let due = record.scheduled_at.expect("fired by its schedule");

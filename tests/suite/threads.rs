@@ -1,0 +1,54 @@
+//! A system that gives a process no further thread.
+
+use std::process::Command;
+
+use gaia_actors::prelude::*;
+
+use crate::support::{Database, NodeProcess, THEME, ended, eventually, task};
+
+/// Lets a process have so many bytes of addresses, or `unlimited`. A thread needs 2 MiB of them for its stack.
+fn limit(node: &NodeProcess, bytes: &str) {
+    let status = Command::new("prlimit")
+        .args(["--pid", &node.pid().to_string(), &format!("--as={bytes}:unlimited")])
+        .status();
+    assert!(status.expect("prlimit runs").success());
+}
+
+fn addresses_in_use(node: &NodeProcess) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("is readable");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmSize:"))
+        .expect("is there");
+    let kilobytes = line.split_whitespace().nth(1).expect("has a value");
+    kilobytes.parse::<u64>().expect("is a number") * 1_024
+}
+
+#[actix_rt::test]
+async fn blocking_functions_without_a_thread_wait_and_use_no_attempt() {
+    let database = Database::fresh();
+    let client = database.builder().start().await.expect("starts");
+    let demo = client.scheduler(THEME).expect("is a theme");
+    let node = NodeProcess::start(&database, &[("THEME", THEME), ("WORKERS", "8")]);
+    limit(&node, &(addresses_in_use(&node) + (1 << 20)).to_string());
+    let block = task("Block").args(&serde_json::json!({"ms": 1})).max_retry(0);
+    let added = demo.add_tasks(vec![block; 20]).await.expect("are added");
+    eventually("tasks that are claimed again", async || {
+        let again = database.number("SELECT COUNT(*) FROM asynctasks WHERE lease_token > 1");
+        (again >= 4).then_some(())
+    })
+    .await;
+    limit(&node, "unlimited");
+    for task in added {
+        let task = ended(&demo, task.id).await;
+        assert_eq!(
+            (task.status, task.retry_time),
+            (TaskStatus::Success, 0),
+            "{:?}",
+            task.last_error
+        );
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctask_exec_row"), 20);
+    node.stop();
+    client.stop().await.expect("stops");
+}
