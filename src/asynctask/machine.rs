@@ -100,6 +100,7 @@ impl Machine {
             recorder.clone(),
             parts.lease,
             parts.ledger,
+            parts.store.clone(),
         ));
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);

@@ -33,6 +33,9 @@ use crate::{
 /// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
 const BATCH: usize = 1_000;
 
+/// Bytes of their texts in one transaction, or nearly so.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// Flushes under way at most: more would only wait for each other, or for processors.
 const FLUSHES: usize = 2;
 
@@ -221,7 +224,14 @@ impl RecorderActor {
             true => Vec::new(),
             false => std::mem::take(&mut self.progress),
         };
-        let count = self.pending.len().min(BATCH);
+        let mut bytes = 0;
+        let fits = |ended: &&Ended| {
+            bytes += ended.outcome.bytes();
+            bytes <= BATCH_BYTES
+        };
+        // One outcome at least, however large.
+        let count = self.pending.iter().take(BATCH).take_while(fits).count();
+        let count = count.max(usize::from(!self.pending.is_empty()));
         let batch = Batch::new(begins, self.pending.drain(..count), progress, self.policy);
         (!batch.is_empty()).then_some(batch)
     }

@@ -35,6 +35,8 @@ struct Stage {
     args: Option<Json>,
     /// Reading of the clock when it began.
     began: Option<Duration>,
+    /// It is in the hands of a worker, but waits for its arguments.
+    waits: bool,
     /// Reading of the clock when it was told to stop.
     told: Option<Duration>,
     ended: bool,
@@ -61,6 +63,7 @@ impl Run {
                 worker: None,
                 args: Some(args),
                 began: None,
+                waits: false,
                 told: None,
                 ended: false,
             }),
@@ -80,6 +83,18 @@ impl Run {
         }
         stage.began = Some(self.theme.clock.elapsed());
         stage.args.take()
+    }
+
+    /// Its worker waits for its arguments: no time runs out.
+    pub(super) fn wait_begins(&self) {
+        self.stage().waits = true;
+    }
+
+    /// Its time runs from here.
+    pub(super) fn wait_is_over(&self) {
+        let mut stage = self.stage();
+        stage.waits = false;
+        stage.began = Some(self.theme.clock.elapsed());
     }
 
     /// Takes it from the worker it was given to; false if that worker has begun.
@@ -122,7 +137,7 @@ impl Run {
             .and_then(|(began, timeout)| now.checked_sub(began.saturating_add(timeout)));
         let since_told = stage.told.and_then(|told| now.checked_sub(told));
         let patience_for_told = patience.saturating_add(self.theme.options.cancel_grace);
-        if stage.ended || stage.began.is_none() {
+        if stage.ended || stage.waits || stage.began.is_none() {
             None
         } else if since_told.is_some_and(|since| since > patience_for_told) {
             self.ctx.cancel_reason()

@@ -226,7 +226,8 @@ impl Scheduler {
 
     // ---- looking ----
 
-    /// Lists tasks, newest first.
+    /// Lists tasks, newest first. Long texts of a long page are cut, and say so: all
+    /// texts of a page together have some 48 million characters at most, so that a page of 20 rows has texts of 800,000 whole.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
@@ -246,7 +247,8 @@ impl Scheduler {
         task.ok_or_else(|| self.not_found(id))
     }
 
-    /// The records of a task's runs, newest first.
+    /// The records of a task's runs, newest first. Long texts of a long page are cut, and say so: all
+    /// texts of a page together have some 48 million characters at most, so that a page of 20 rows has texts of 800,000 whole.
     ///
     /// # Errors
     /// [`Error::TaskNotFound`], [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     SchedulerOptions,
@@ -15,15 +15,27 @@ use super::{
 use crate::{
     clock::Clock,
     config::MissingHandler,
-    domain::{Failure, Outcome},
+    domain::{Failure, Json, Outcome},
     lease::NodeLease,
     ledger::Ledger,
     registry::{InvokeError, MethodName, Registry, RegistryError, Route},
-    store::ClaimedTask,
+    store::{ClaimedTask, Store, StoreError},
 };
 
 /// Outcomes that may wait for the database before workers wait too: a few flushes.
 const BACKLOG: usize = 5_000;
+
+/// Bytes of a text for which an outcome takes a further place of these: 80 MB in all.
+const PLACE: usize = 16 << 10;
+
+/// What is larger is cut by the recorder.
+const MOST_PLACES: u32 = 1_000;
+
+/// Arguments that were read when their run was about to begin, and the room that they take until it has ended.
+pub(super) struct LongArgs {
+    pub(super) args: Json,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
 
 /// Shared by the pool, the scanner, the workers and their runs.
 pub(super) struct Theme {
@@ -34,6 +46,7 @@ pub(super) struct Theme {
     pub(super) recorder: Addr<RecorderActor>,
     pub(super) lease: NodeLease,
     pub(super) ledger: Ledger,
+    store: Store,
     pub(super) unserved: Unserved,
     backlog: Arc<Semaphore>,
 }
@@ -46,6 +59,7 @@ impl Theme {
         recorder: Addr<RecorderActor>,
         lease: NodeLease,
         ledger: Ledger,
+        store: Store,
     ) -> Self {
         Self {
             name: options.theme.as_str().into(),
@@ -55,6 +69,7 @@ impl Theme {
             recorder,
             lease,
             ledger,
+            store,
             unserved: Unserved::default(),
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         }
@@ -112,6 +127,18 @@ impl Theme {
         }
     }
 
+    /// Waits for room in memory, and reads the arguments of a task that its claim has left out. `None`: it is not held any more.
+    pub(super) async fn long_args(&self, task: &ClaimedTask) -> Result<Option<LongArgs>, StoreError> {
+        let room = self.store.room_for_args(task).await;
+        let task = task.clone();
+        let read = self
+            .store
+            .drive(|store| async move { store.args_of(&task).await })
+            .await;
+        let args = read.unwrap_or(Ok(None))?;
+        Ok(args.map(|args| LongArgs { args, room }))
+    }
+
     /// Marks a run as begun in the database, and waits for that; false if it no longer holds its task. Only a task's last
     /// attempt needs it: if this process dies, it must be known whether that attempt was used. An error: the database refuses
     /// the mark for good, for this reason.
@@ -126,8 +153,10 @@ impl Theme {
 
     /// Hands an end to the recorder; waits while its backlog is full.
     pub(super) async fn record(&self, mut ended: Ended) {
+        let places = u32::try_from(ended.outcome.bytes() / PLACE).unwrap_or(MOST_PLACES);
+        let places = 1 + places.min(MOST_PLACES);
         // The semaphore is never closed.
-        ended.permit = Arc::clone(&self.backlog).acquire_owned().await.ok();
+        ended.permit = Arc::clone(&self.backlog).acquire_many_owned(places).await.ok();
         self.recorder.do_send(ended);
     }
 }

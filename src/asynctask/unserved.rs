@@ -279,6 +279,7 @@ mod tests {
             service: "Orders".to_owned(),
             method: method.to_owned(),
             args: Json::null(),
+            left_out: None,
             retry_time: 0,
             max_retry_time: 3,
             priority: 0,

@@ -50,6 +50,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// How long its text is.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Succeeded(result) => result.as_str().len(),
+            Self::Failed { error, .. } => error.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What the state machine must know of the task that ran.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {

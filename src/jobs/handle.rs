@@ -287,7 +287,8 @@ impl Jobs {
         })
     }
 
-    /// The runs of a job, newest first, those it had under another name among them.
+    /// The runs of a job, newest first, those it had under another name among them. Long texts of a long page are cut, and say so: all
+    /// texts of a page together have some 48 million characters at most, so that a page of 20 rows has texts of 800,000 whole.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Store`]. A job that is not there has the records it left.

@@ -3,13 +3,14 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     ClaimedTask, Store, StoreError,
     db::{EnqueueConnection, on_each, sealed::Rows},
     rows::{ClaimMark, Finish, Finished, NewTaskRow, Writes, Written},
 };
-use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
+use crate::domain::{AddedTask, Json, Outcome, RetryPolicy, TaskStatus};
 
 /// What to claim.
 #[derive(Debug, Clone)]
@@ -23,6 +24,24 @@ pub struct Claim {
     pub limit: usize,
     /// These ids before any other, as far as they are waiting and due.
     pub first: Vec<i64>,
+}
+
+/// Bytes of arguments that one claim takes along at most, or nearly so.
+const ARGS_AT_ONCE: usize = 16 << 20;
+
+/// Arguments of so many bytes are always taken along: to read them later costs more than to hold them.
+const SHORT_ARGS: usize = 4 << 10;
+
+/// Longer ones never are.
+const LONG_ARGS: usize = 1 << 20;
+
+impl Claim {
+    /// Arguments with more bytes stay in the database until their run begins: a claim of many tasks must not take more memory
+    /// than there is.
+    pub(super) fn arg_limit(&self) -> i64 {
+        let bytes = (ARGS_AT_ONCE / self.limit.max(1)).clamp(SHORT_ARGS, LONG_ARGS);
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
 }
 
 /// What a claim brought.
@@ -43,7 +62,16 @@ impl Store {
     /// Any [`StoreError`] of the database; nothing is claimed then.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let mark = self.mark(&claim.node);
-        self.claim_as(claim, &mark).await
+        let mut claimed = self.claim_as(claim, &mark).await?;
+        for task in claimed.tasks.iter_mut().filter(|task| task.left_out.is_some()) {
+            task.args = self.args_of(task).await?.unwrap_or(Json::null());
+        }
+        Ok(claimed)
+    }
+
+    /// Waits until there is room in memory for the arguments that a claim has left out, if it has.
+    pub(crate) async fn room_for_args(&self, task: &ClaimedTask) -> Option<OwnedSemaphorePermit> {
+        self.long_args.room(task.left_out?).await
     }
 
     /// The mark of one claim, made now.

@@ -16,6 +16,8 @@ mod gather;
 mod jobs;
 mod lenient;
 mod let_go;
+mod lists;
+mod long_args;
 mod migrations;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -82,6 +84,7 @@ pub struct Store {
     runtime: Handle,
     /// Tasks that wait for others to be added with.
     gather: gather::Gather,
+    long_args: long_args::LongArgs,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
 }
@@ -110,6 +113,7 @@ impl Store {
             clock,
             runtime: Handle::current(),
             gather: gather::Gather::default(),
+            long_args: long_args::LongArgs::default(),
             conflicts: Arc::default(),
         };
         store.follow_clock().await?;

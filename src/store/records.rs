@@ -6,7 +6,9 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     db::{Look, on_backend},
-    rows::RecordRow,
+    lenient::AnyText,
+    lists::{Cut, substr},
+    rows::RecordFacts,
     schema::asynctask_exec_row,
 };
 use crate::domain::{ExecRecord, Page, PageRequest};
@@ -17,15 +19,23 @@ impl Store {
         let of_task = || asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq(task_id));
         let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| of_task().count().get_result(conn).await)?;
-        let rows: Vec<RecordRow> = on_backend!(lease, |conn| {
+        let cut = Cut::of(page);
+        let rows: Vec<(RecordFacts, Option<AnyText>, Option<AnyText>)> = on_backend!(lease, |conn| {
             of_task()
                 .order(asynctask_exec_row::id.desc())
                 .limit(i64::from(page.page_size))
                 .offset(page.offset())
-                .select(RecordRow::as_select())
+                .select((
+                    RecordFacts::as_select(),
+                    substr(asynctask_exec_row::last_result, 1, cut.asked()),
+                    substr(asynctask_exec_row::last_err_msg, 1, cut.asked()),
+                ))
                 .load(conn)
                 .await
         })?;
-        Ok(page.of(rows.into_iter().map(Into::into).collect(), total))
+        let records = rows
+            .into_iter()
+            .map(|(facts, result, error)| facts.listed(cut, [result, error]));
+        Ok(page.of(records.collect(), total))
     }
 }

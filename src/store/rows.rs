@@ -3,10 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use diesel::{dsl::SqlTypeOf, prelude::*};
+use diesel::{
+    dsl::SqlTypeOf,
+    prelude::*,
+    sql_types::{BigInt, Nullable, Text},
+};
 
 use super::{
     lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
+    lists::Cut,
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
 use crate::domain::{
@@ -35,12 +40,22 @@ pub(super) fn key_is_elusive() -> diesel::result::Error {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct TaskRow {
+    #[diesel(embed)]
+    facts: TaskFacts,
+    arg: Option<AnyText>,
+    last_result: Option<AnyText>,
+    last_err_msg: Option<AnyText>,
+}
+
+/// A task without its long texts.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = asynctasks)]
+pub(super) struct TaskFacts {
     id: AnyInt,
     system_name: AnyText,
     service_name: AnyText,
     method_name: AnyText,
     task_name: AnyText,
-    arg: Option<AnyText>,
     task_status: Option<AnyText>,
     retry_time: Option<AnyInt>,
     max_retry_time: Option<AnyInt>,
@@ -55,8 +70,6 @@ pub(super) struct TaskRow {
     last_run_time: Option<AnyTime>,
     last_run_end_time: Option<AnyTime>,
     last_run_duration: Option<AnyInt>,
-    last_result: Option<AnyText>,
-    last_err_msg: Option<AnyText>,
     log_id: Option<AnyText>,
     create_time: Option<AnyTime>,
     update_time: Option<AnyTime>,
@@ -64,32 +77,45 @@ pub(super) struct TaskRow {
 
 impl From<TaskRow> for Task {
     fn from(row: TaskRow) -> Self {
-        Self {
-            id: key(row.id),
-            theme: row.system_name.0,
-            service: row.service_name.0,
-            method: row.method_name.0,
-            name: row.task_name.0,
-            arg: Json::from_column(text(row.arg)).into_string(),
-            status: status_of(text(row.task_status).as_deref()),
-            retry_time: narrow(row.retry_time).unwrap_or(0),
-            max_retry_time: narrow(row.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY),
-            priority: narrow(row.priority).unwrap_or(0),
-            run_at: time(row.run_at),
-            timeout: millis(row.timeout_ms),
-            unique_key: text(row.unique_key),
-            node: text(row.lease_owner),
-            cancel_requested: is_set(row.cancel_requested),
-            progress: narrow(row.progress),
-            progress_note: text(row.progress_note),
-            last_run_time: time(row.last_run_time),
-            last_run_end_time: time(row.last_run_end_time),
-            last_run_duration: millis(row.last_run_duration).unwrap_or_default(),
-            last_result: text(row.last_result),
-            last_error: text(row.last_err_msg),
-            log_id: text(row.log_id),
-            create_time: time(row.create_time),
-            update_time: time(row.update_time),
+        let arg = Json::from_column(text(row.arg)).into_string();
+        row.facts.with(arg, text(row.last_result), text(row.last_err_msg))
+    }
+}
+
+impl TaskFacts {
+    /// The task with its texts as a list shows them.
+    pub(super) fn listed(self, cut: Cut, [arg, result, error]: [Option<AnyText>; 3]) -> Task {
+        let arg = Json::from_column(cut.text(arg)).into_string();
+        self.with(arg, cut.text(result), cut.text(error))
+    }
+
+    fn with(self, arg: String, last_result: Option<String>, last_error: Option<String>) -> Task {
+        Task {
+            id: key(self.id),
+            theme: self.system_name.0,
+            service: self.service_name.0,
+            method: self.method_name.0,
+            name: self.task_name.0,
+            arg,
+            status: status_of(text(self.task_status).as_deref()),
+            retry_time: narrow(self.retry_time).unwrap_or(0),
+            max_retry_time: narrow(self.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY),
+            priority: narrow(self.priority).unwrap_or(0),
+            run_at: time(self.run_at),
+            timeout: millis(self.timeout_ms),
+            unique_key: text(self.unique_key),
+            node: text(self.lease_owner),
+            cancel_requested: is_set(self.cancel_requested),
+            progress: narrow(self.progress),
+            progress_note: text(self.progress_note),
+            last_run_time: time(self.last_run_time),
+            last_run_end_time: time(self.last_run_end_time),
+            last_run_duration: millis(self.last_run_duration).unwrap_or_default(),
+            last_result,
+            last_error,
+            log_id: text(self.log_id),
+            create_time: time(self.create_time),
+            update_time: time(self.update_time),
         }
     }
 }
@@ -109,38 +135,38 @@ fn key(column: AnyInt) -> i64 {
     number(column).unwrap_or_default()
 }
 
+/// An execution record without its long texts.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = asynctask_exec_row)]
-pub(super) struct RecordRow {
+pub(super) struct RecordFacts {
     id: AnyInt,
     task_id: AnyInt,
     task_status: Option<AnyText>,
     attempt: Option<AnyInt>,
     node_id: Option<AnyText>,
     lease_token: Option<AnyInt>,
-    last_result: Option<AnyText>,
-    last_err_msg: Option<AnyText>,
     last_run_time: Option<AnyTime>,
     last_run_end_time: Option<AnyTime>,
     last_run_duration: Option<AnyInt>,
     log_id: Option<AnyText>,
 }
 
-impl From<RecordRow> for ExecRecord {
-    fn from(row: RecordRow) -> Self {
-        Self {
-            id: key(row.id),
-            task_id: key(row.task_id),
-            status: text(row.task_status).unwrap_or_default(),
-            attempt: narrow(row.attempt),
-            node: text(row.node_id),
-            lease_token: number(row.lease_token),
-            result: text(row.last_result),
-            error: text(row.last_err_msg),
-            run_time: time(row.last_run_time),
-            end_time: time(row.last_run_end_time),
-            duration: millis(row.last_run_duration).unwrap_or_default(),
-            log_id: text(row.log_id),
+impl RecordFacts {
+    /// The record with its texts as a list shows them.
+    pub(super) fn listed(self, cut: Cut, [result, error]: [Option<AnyText>; 2]) -> ExecRecord {
+        ExecRecord {
+            id: key(self.id),
+            task_id: key(self.task_id),
+            status: text(self.task_status).unwrap_or_default(),
+            attempt: narrow(self.attempt),
+            node: text(self.node_id),
+            lease_token: number(self.lease_token),
+            result: cut.text(result),
+            error: cut.text(error),
+            run_time: time(self.last_run_time),
+            end_time: time(self.last_run_end_time),
+            duration: millis(self.last_run_duration).unwrap_or_default(),
+            log_id: text(self.log_id),
         }
     }
 }
@@ -211,16 +237,19 @@ impl NewTaskRow {
     /// The task that has become of it, if it was claimed by its insert.
     pub(super) fn claimed(&self, id: i64, mark: &ClaimMark) -> ClaimedTask {
         let row = ClaimedRow {
-            id: id.into(),
-            service_name: AnyText(self.service_name.clone()),
-            method_name: AnyText(self.method_name.clone()),
+            held: HeldRow {
+                id: id.into(),
+                service_name: AnyText(self.service_name.clone()),
+                method_name: AnyText(self.method_name.clone()),
+                retry_time: None,
+                max_retry_time: Some(i64::from(self.max_retry_time).into()),
+                priority: i64::from(self.priority).into(),
+                timeout_ms: self.timeout_ms.map(Into::into),
+                retry_delay_ms: self.retry_delay_ms.map(Into::into),
+                lease_token: 1.into(),
+            },
             arg: Some(AnyText(self.arg.clone())),
-            retry_time: None,
-            max_retry_time: Some(i64::from(self.max_retry_time).into()),
-            priority: i64::from(self.priority).into(),
-            timeout_ms: self.timeout_ms.map(Into::into),
-            retry_delay_ms: self.retry_delay_ms.map(Into::into),
-            lease_token: 1.into(),
+            arg_bytes: None,
         };
         row.held(Arc::clone(&mark.node), Arc::clone(&mark.run), mark.now.and_utc())
     }
@@ -232,23 +261,7 @@ impl NewTaskRow {
     }
 }
 
-/// What a claim reads of a task, in the order of its statements.
-#[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = asynctasks)]
-pub(super) struct ClaimedRow {
-    id: AnyInt,
-    service_name: AnyText,
-    method_name: AnyText,
-    arg: Option<AnyText>,
-    retry_time: Option<AnyInt>,
-    max_retry_time: Option<AnyInt>,
-    priority: AnyInt,
-    timeout_ms: Option<AnyInt>,
-    retry_delay_ms: Option<AnyInt>,
-    lease_token: AnyInt,
-}
-
-/// What is read of a claimed task that is not run by its reader: all but the arguments, which may be long.
+/// What is read of a claimed task beside its arguments, which may be long.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(super) struct HeldRow {
@@ -263,26 +276,21 @@ pub(super) struct HeldRow {
     lease_token: AnyInt,
 }
 
-impl HeldRow {
-    pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
-        let row = ClaimedRow {
-            id: self.id,
-            service_name: self.service_name,
-            method_name: self.method_name,
-            arg: None,
-            retry_time: self.retry_time,
-            max_retry_time: self.max_retry_time,
-            priority: self.priority,
-            timeout_ms: self.timeout_ms,
-            retry_delay_ms: self.retry_delay_ms,
-            lease_token: self.lease_token,
-        };
-        row.held(owner, log_id, claimed_at)
-    }
+/// What a claim reads of a task, in the order of its statements.
+#[derive(Debug, Queryable)]
+pub(super) struct ClaimedRow {
+    held: HeldRow,
+    /// `None` if it is longer than the claim takes along.
+    arg: Option<AnyText>,
+    arg_bytes: Option<AnyInt>,
 }
 
 /// The types of its columns.
-pub(super) type ClaimedColumns<DB> = SqlTypeOf<<ClaimedRow as Selectable<DB>>::SelectExpression>;
+pub(super) type ClaimedColumns<DB> = (
+    SqlTypeOf<<HeldRow as Selectable<DB>>::SelectExpression>,
+    Nullable<Text>,
+    Nullable<BigInt>,
+);
 
 /// What the tasks of one claim have in common.
 #[derive(Debug)]
@@ -314,17 +322,14 @@ impl ClaimMark {
     }
 }
 
-impl ClaimedRow {
-    pub(super) fn id(&self) -> i64 {
-        key(self.id)
-    }
-
+impl HeldRow {
     pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
         ClaimedTask {
-            id: self.id(),
+            id: key(self.id),
             service: self.service_name.0,
             method: self.method_name.0,
-            args: Json::from_column(text(self.arg)),
+            args: Json::null(),
+            left_out: None,
             retry_time: narrow(self.retry_time).unwrap_or(0).max(0),
             max_retry_time: narrow(self.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY).max(0),
             priority: narrow(self.priority).unwrap_or(0),
@@ -334,6 +339,21 @@ impl ClaimedRow {
             token: key(self.lease_token),
             log_id,
             claimed_at,
+        }
+    }
+}
+
+impl ClaimedRow {
+    pub(super) fn id(&self) -> i64 {
+        key(self.held.id)
+    }
+
+    pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+        let bytes = number(self.arg_bytes).and_then(|bytes| usize::try_from(bytes).ok());
+        ClaimedTask {
+            left_out: bytes.filter(|bytes| *bytes > 0 && self.arg.is_none()),
+            args: Json::from_column(text(self.arg)),
+            ..self.held.held(owner, log_id, claimed_at)
         }
     }
 }
@@ -350,6 +370,8 @@ pub struct ClaimedTask {
     pub method: String,
     /// The arguments.
     pub args: Json,
+    /// How many bytes of arguments the claim has left in the database, to be read when the run begins.
+    pub(crate) left_out: Option<usize>,
     /// Attempts used by failures before this one.
     pub retry_time: i32,
     /// How often it may be tried again.

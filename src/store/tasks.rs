@@ -10,10 +10,11 @@ use super::{
     Store, StoreError,
     db::{Look, on_backend},
     lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
-    rows::{ClaimedTask, HeldRow, TaskRow, status_of},
+    lists::{Cut, substr},
+    rows::{ClaimedTask, HeldRow, TaskFacts, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
-use crate::domain::{ActionOnTask, ListTasks, Page, Task, TaskStatus};
+use crate::domain::{ActionOnTask, Json, ListTasks, Page, Task, TaskStatus};
 
 /// Tasks in one statement that makes them due.
 const MADE_DUE_AT_ONCE: usize = 500;
@@ -82,6 +83,9 @@ pub(crate) enum Retried {
     NotFound,
 }
 
+/// A task and its long texts, as a list asks for them.
+type ListedTask = (TaskFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>);
+
 /// The boxed query of a list, for whichever database compiles it.
 macro_rules! listed {
     ($theme:expr, $list:expr) => {{
@@ -143,16 +147,25 @@ impl Store {
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| listed!(theme, list).count().get_result(conn).await)?;
-        let rows: Vec<TaskRow> = on_backend!(lease, |conn| {
+        let cut = Cut::of(list.page);
+        let rows: Vec<ListedTask> = on_backend!(lease, |conn| {
             listed!(theme, list)
                 .order(asynctasks::id.desc())
                 .limit(i64::from(list.page.page_size))
                 .offset(list.page.offset())
-                .select(TaskRow::as_select())
+                .select((
+                    TaskFacts::as_select(),
+                    substr(asynctasks::arg, 1, cut.asked()),
+                    substr(asynctasks::last_result, 1, cut.asked()),
+                    substr(asynctasks::last_err_msg, 1, cut.asked()),
+                ))
                 .load(conn)
                 .await
         })?;
-        Ok(list.page.of(rows.into_iter().map(Into::into).collect(), total))
+        let tasks = rows
+            .into_iter()
+            .map(|(facts, arg, result, error)| facts.listed(cut, [arg, result, error]));
+        Ok(list.page.of(tasks.collect(), total))
     }
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
@@ -355,6 +368,23 @@ impl Store {
         })?;
         let request = |(theme, id): (AnyText, AnyInt)| Some((theme.0, number(id)?));
         Ok(rows.into_iter().filter_map(request).collect())
+    }
+
+    /// The arguments of a task that is held; `None` if it is not any more.
+    pub(crate) async fn args_of(&self, task: &ClaimedTask) -> Result<Option<Json>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let arg: Option<Option<AnyText>> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.eq(task.id))
+                .filter(asynctasks::lease_owner.eq(&*task.owner))
+                .filter(asynctasks::lease_token.eq(task.token))
+                .filter(asynctasks::log_id.eq(&*task.log_id))
+                .select(asynctasks::arg)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(arg.map(|arg| Json::from_column(text(arg))))
     }
 
     /// The running tasks of a node, in the order of their ids, at most `limit` behind the task `after`.

@@ -15,6 +15,8 @@ mod layers;
 mod lifetimes;
 mod limits;
 mod lines;
+#[cfg(target_os = "linux")]
+mod memory;
 mod missing_handlers;
 mod nodes;
 mod odd_values;

@@ -28,7 +28,7 @@ impl Lines {
                 None => log::debug!("job {job} {run}: {}", with_error(&what, end.error.as_deref())),
             },
             RunFlag::Cancelled | RunFlag::Skipped => {
-                log::info!("job {job} {run}: {}", with_error(&what, end.error.as_deref()))
+                log::info!("job {job} {run}: {}", with_error(&what, end.error.as_deref()));
             }
             RunFlag::Success => self.log_success(end, &run, &what),
         }

@@ -3,16 +3,37 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::rows::{JobRow, RunRow, ScheduleRow};
+use super::rows::{JobRow, RunFacts, RunRow, ScheduleRow};
 use crate::{
-    domain::{JobRecord, ListJobs, Page, PageRequest},
+    domain::{JobRecord, ListJobs, MAX_PAGE_SIZE, Page, PageRequest},
     store::{
         Store, StoreError,
         db::{Look, on_backend},
+        lenient::AnyText,
+        lists::{Cut, substr},
         schema::{job_center, job_record},
         tasks::containing,
     },
 };
+
+type ListedRun = (RunFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>);
+
+/// The columns of a listed run.
+macro_rules! run_columns {
+    ($cut:ident) => {
+        (
+            RunFacts::as_select(),
+            substr(job_record::args, 1, $cut.asked()),
+            substr(job_record::run_result, 1, $cut.asked()),
+            substr(job_record::run_err, 1, $cut.asked()),
+        )
+    };
+}
+
+fn listed(rows: Vec<ListedRun>, cut: Cut) -> Vec<JobRecord> {
+    let run = |(facts, args, result, error): ListedRun| facts.listed(cut, [args, result, error]);
+    rows.into_iter().map(run).collect()
+}
 
 /// The boxed query of a list, for whichever database compiles it.
 macro_rules! listed {
@@ -95,16 +116,17 @@ impl Store {
         let of_job = || job_record::table.filter(job_record::job_id.eq(job_id));
         let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| of_job().count().get_result(conn).await)?;
-        let rows: Vec<RunRow> = on_backend!(lease, |conn| {
+        let cut = Cut::of(page);
+        let rows: Vec<ListedRun> = on_backend!(lease, |conn| {
             of_job()
                 .order(job_record::id.desc())
                 .limit(i64::from(page.page_size))
                 .offset(page.offset())
-                .select(RunRow::as_select())
+                .select(run_columns!(cut))
                 .load(conn)
                 .await
         })?;
-        Ok(page.of(rows.into_iter().map(Into::into).collect(), total))
+        Ok(page.of(listed(rows, cut), total))
     }
 
     pub(crate) async fn job_run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
@@ -124,15 +146,16 @@ impl Store {
     pub(crate) async fn running_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
         let open = self.open_runs();
         let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<RunRow> = on_backend!(lease, |conn| {
+        let cut = Cut::of(PageRequest::new(1, MAX_PAGE_SIZE));
+        let rows: Vec<ListedRun> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(open.clone())
-                .select(RunRow::as_select())
+                .select(run_columns!(cut))
                 .load(conn)
                 .await
         })?;
         // Asked for an order, SQLite would rather read all records by their ids.
-        let mut runs: Vec<JobRecord> = rows.into_iter().map(Into::into).collect();
+        let mut runs = listed(rows, cut);
         runs.sort_unstable_by_key(|run| run.id);
         Ok(runs)
     }

@@ -12,6 +12,7 @@ use crate::{
     },
     store::{
         lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
+        lists::Cut,
         schema::{job_center, job_record},
     },
 };
@@ -267,6 +268,17 @@ impl DefinedRow {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = job_record)]
 pub(super) struct RunRow {
+    #[diesel(embed)]
+    facts: RunFacts,
+    args: Option<AnyText>,
+    run_result: Option<AnyText>,
+    run_err: Option<AnyText>,
+}
+
+/// The record of a run without its long texts.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = job_record)]
+pub(super) struct RunFacts {
     id: i64,
     job_name: AnyText,
     job_type: AnyText,
@@ -274,10 +286,7 @@ pub(super) struct RunRow {
     hook_url: Option<AnyText>,
     service_name: Option<AnyText>,
     service_method: Option<AnyText>,
-    args: Option<AnyText>,
     job_result_flag: Option<AnyText>,
-    run_result: Option<AnyText>,
-    run_err: Option<AnyText>,
     create_time: Option<AnyTime>,
     update_time: Option<AnyTime>,
     job_id: Option<AnyInt>,
@@ -292,32 +301,47 @@ pub(super) struct RunRow {
     cancel_reason: Option<AnyText>,
 }
 
+/// Arguments, result and error of a run.
+pub(super) type RunTexts = [Option<AnyText>; 3];
+
 impl From<RunRow> for JobRecord {
     fn from(row: RunRow) -> Self {
-        Self {
-            id: row.id,
-            job_id: number(row.job_id),
-            job_name: row.job_name.0,
-            job_type: row.job_type.0,
-            cron_expr: row.cron_expr.0,
-            hook_url: text(row.hook_url),
-            service_name: text(row.service_name),
-            service_method: text(row.service_method),
-            args: text(row.args),
-            job_result_flag: text(row.job_result_flag),
-            run_result: text(row.run_result),
-            run_err: text(row.run_err),
-            scheduled_at: time(row.scheduled_at),
-            previous_at: time(row.previous_at),
-            started_at: time(row.started_at),
-            ended_at: time(row.ended_at),
-            duration: number(row.duration_ms).map(millis),
-            attempt: narrow(row.attempt),
-            node_id: text(row.node_id),
-            log_id: text(row.log_id),
-            cancel_reason: text(row.cancel_reason),
-            create_time: time(row.create_time),
-            update_time: time(row.update_time),
+        row.facts
+            .with([text(row.args), text(row.run_result), text(row.run_err)])
+    }
+}
+
+impl RunFacts {
+    /// The record with its texts as a list shows them.
+    pub(super) fn listed(self, cut: Cut, texts: RunTexts) -> JobRecord {
+        self.with(texts.map(|text| cut.text(text)))
+    }
+
+    fn with(self, [args, run_result, run_err]: [Option<String>; 3]) -> JobRecord {
+        JobRecord {
+            id: self.id,
+            job_id: number(self.job_id),
+            job_name: self.job_name.0,
+            job_type: self.job_type.0,
+            cron_expr: self.cron_expr.0,
+            hook_url: text(self.hook_url),
+            service_name: text(self.service_name),
+            service_method: text(self.service_method),
+            args,
+            job_result_flag: text(self.job_result_flag),
+            run_result,
+            run_err,
+            scheduled_at: time(self.scheduled_at),
+            previous_at: time(self.previous_at),
+            started_at: time(self.started_at),
+            ended_at: time(self.ended_at),
+            duration: number(self.duration_ms).map(millis),
+            attempt: narrow(self.attempt),
+            node_id: text(self.node_id),
+            log_id: text(self.log_id),
+            cancel_reason: text(self.cancel_reason),
+            create_time: time(self.create_time),
+            update_time: time(self.update_time),
         }
     }
 }

@@ -54,10 +54,10 @@ macro_rules! next_token {
 macro_rules! pick_sql {
     ($index:literal, $which:literal) => {
         concat!(
-            "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, priority, timeout_ms, \
+            "SELECT id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
              retry_delay_ms, ",
             next_token!(),
-            " AS lease_token FROM asynctasks FORCE INDEX (",
+            " AS lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, LENGTH(arg) AS arg_bytes FROM asynctasks FORCE INDEX (",
             $index,
             ") WHERE due_theme = ? ",
             $which,
@@ -167,6 +167,7 @@ async fn pick(
     which: i64,
 ) -> QueryResult<Vec<ClaimedRow>> {
     prepared(sql)
+        .bind::<BigInt, _>(claim.arg_limit())
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
         .columns::<ClaimedColumns<Mysql>>()

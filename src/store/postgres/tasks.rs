@@ -69,14 +69,15 @@ macro_rules! claim_sql {
              last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
              WHERE t.id = ANY (ARRAY(SELECT id FROM picked)) \
-             RETURNING t.id, t.service_name, t.method_name, t.arg, t.retry_time, t.max_retry_time, t.priority, \
-             t.timeout_ms, t.retry_delay_ms, t.lease_token"
+             RETURNING t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
+             t.timeout_ms, t.retry_delay_ms, t.lease_token, \
+             CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint"
         )
     };
 }
 
-const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT $5");
-const CLAIM_THESE: &str = claim_sql!("AND id = ANY($5) ORDER BY id");
+const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT $6");
+const CLAIM_THESE: &str = claim_sql!("AND id = ANY($6) ORDER BY id");
 
 /// What waits.
 #[derive(Queryable)]
@@ -125,6 +126,7 @@ macro_rules! claiming {
             .bind::<Timestamp, _>($mark.now)
             .bind::<Text, _>(&*$mark.run)
             .bind::<Text, _>(&$claim.theme)
+            .bind::<BigInt, _>($claim.arg_limit())
     };
 }
 

@@ -107,14 +107,15 @@ macro_rules! claim_sql {
             $which,
             ") AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
              AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?4 AND paused <> 0) \
-             RETURNING id, service_name, method_name, arg, retry_time, max_retry_time, priority, \
-             timeout_ms, retry_delay_ms, lease_token"
+             RETURNING id, service_name, method_name, retry_time, max_retry_time, priority, \
+             timeout_ms, retry_delay_ms, lease_token, \
+             CASE WHEN octet_length(arg) <= ?5 THEN arg END, octet_length(arg)"
         )
     };
 }
 
-const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT ?5 + 0");
-const CLAIM_ONE: &str = claim_sql!("AND id = ?5");
+const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT ?6 + 0");
+const CLAIM_ONE: &str = claim_sql!("AND id = ?6");
 
 fn claim_rows(
     conn: &mut SqliteConnection,
@@ -128,6 +129,7 @@ fn claim_rows(
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.run)
         .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(claim.arg_limit())
         .bind::<BigInt, _>(which)
         .columns::<ClaimedColumns<Sqlite>>()
         .load(conn)
