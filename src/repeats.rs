@@ -54,6 +54,11 @@ impl<K: Eq + Hash> Repeats<K> {
         }
     }
 
+    /// Whether it has come and is not over.
+    pub(crate) fn is_known(&self, key: &K) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// It is over. Answers how often it had come, if it had.
     pub(crate) fn over(&mut self, key: &K) -> Option<u64> {
         self.0.remove(key).map(|repeated| repeated.count)

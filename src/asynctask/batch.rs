@@ -1,6 +1,6 @@
 //! What the recorder writes in one transaction, and who wants to hear of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -86,6 +86,59 @@ impl Batch {
     pub(super) fn keep_nobody_waiting(&mut self) {
         for end in &mut self.ends {
             (end.written, end.permit) = (None, None);
+        }
+    }
+
+    /// The tasks of its runs.
+    pub(super) fn task_ids(&self) -> Vec<i64> {
+        let Writes {
+            begins,
+            finishes,
+            progress,
+        } = &*self.writes;
+        let begins = begins.iter().map(|begin| &begin.run);
+        let runs = begins.chain(finishes.iter().map(|finish| &finish.run));
+        let runs = runs.chain(progress.iter().map(|report| &report.run));
+        runs.map(|run| run.task_id).collect()
+    }
+
+    /// What is about these tasks, and what is about others.
+    pub(super) fn divided(self, tasks: &BTreeSet<i64>) -> (Self, Self) {
+        let Writes {
+            begins,
+            finishes,
+            progress,
+        } = Arc::unwrap_or_clone(self.writes);
+        let begins = begins.into_iter().zip(self.begins);
+        let begins: (Vec<_>, Vec<_>) = begins.partition(|(begin, _)| tasks.contains(&begin.run.task_id));
+        let ends = finishes.into_iter().zip(self.ends);
+        let ends: (Vec<_>, Vec<_>) = ends.partition(|(finish, _)| tasks.contains(&finish.run.task_id));
+        let reports = progress.into_iter();
+        let progress: (Vec<_>, Vec<_>) = reports.partition(|report| tasks.contains(&report.run.task_id));
+        let suspect = self.suspect;
+        (
+            Self::of(begins.0, ends.0, progress.0, suspect),
+            Self::of(begins.1, ends.1, progress.1, suspect),
+        )
+    }
+
+    fn of(
+        begins: Vec<(Begin, oneshot::Sender<Begun>)>,
+        ends: Vec<(Finish, End)>,
+        progress: Vec<Progress>,
+        suspect: bool,
+    ) -> Self {
+        let (begun, begins) = begins.into_iter().unzip();
+        let (finishes, ends) = ends.into_iter().unzip();
+        Self {
+            begins,
+            ends,
+            writes: Arc::new(Writes {
+                begins: begun,
+                finishes,
+                progress,
+            }),
+            suspect,
         }
     }
 

@@ -4,12 +4,17 @@
 //! outcome is written at once, and under load one commit serves hundreds. What comes in faster than one flush can write it
 //! goes by a second one beside it; on SQLite the two may share a commit. While the database is away the batch is kept and
 //! tried again; the backlog is bounded by the theme's permits, so in the end the workers wait. What the database refuses goes
-//! its own way ([`refusals`]), and no other outcome waits for it.
+//! its own way ([`refusals`]), and no other outcome waits for it; nor for a task whose row another session has locked ([`locked`]).
 
 mod lines;
+mod locked;
 mod refusals;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture,
@@ -17,6 +22,7 @@ use actix::{
 use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use self::locked::Locked;
 use super::{
     batch::{Batch, Begun, Kind},
     completion::Completions,
@@ -42,6 +48,9 @@ const FLUSHES: usize = 2;
 /// So many ends must wait before they have a flush of their own beside another one.
 const BESIDE: usize = 200;
 
+/// Beside a flush that has taken so long any number of ends has a flush of its own: perhaps the first one waits for a lock.
+const SLOW: Duration = Duration::from_millis(500);
+
 /// Writes the ends of runs and the progress of running ones.
 #[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct RecorderActor {
@@ -60,7 +69,11 @@ pub(super) struct RecorderActor {
     refused: Refused<Batch>,
     /// A piece of that is being tried.
     tries_refused: bool,
+    /// Runs whose tasks' rows other sessions have locked.
+    locked: Locked,
     flushes: usize,
+    /// Since when the flushes under way have been begun and none has ended.
+    flushing_since: Option<Instant>,
     /// Ends in the writes under way.
     in_flight: usize,
     /// One of the flushes under way writes progress. Another one beside it might overtake it.
@@ -154,7 +167,9 @@ impl RecorderActor {
             turn_of_others: false,
             refused: Refused::new(),
             tries_refused: false,
+            locked: Locked::default(),
             flushes: 0,
+            flushing_since: None,
             in_flight: 0,
             writes_progress: false,
             waits: false,
@@ -184,28 +199,33 @@ impl RecorderActor {
     fn is_idle(&self) -> bool {
         let is_writing = self.flushes > 0 || self.tries_refused;
         let waits = !self.pending.is_empty() || !self.begins.is_empty() || !self.kept.is_empty();
-        !is_writing && !waits && self.refused.is_empty()
+        !is_writing && !waits && self.locked.is_empty() && self.refused.is_empty()
     }
 
     fn write(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        self.flushing_since.get_or_insert_with(Instant::now);
         self.flushes += 1;
         self.in_flight += batch.ends.len();
         self.writes_progress |= !batch.writes.progress.is_empty();
         let (store, writes) = (self.store.clone(), Arc::clone(&batch.writes));
         let write = async move { store.write(writes).await };
-        ctx.spawn(
-            write
-                .into_actor(self)
-                .map(|written, recorder, ctx| recorder.flushed(batch, written, ctx)),
-        );
+        ctx.spawn(write.into_actor(self).map(|written, recorder, ctx| match written {
+            Err(error @ StoreError::Conflict(_)) => recorder.look_for_locks(batch, error, ctx),
+            written => recorder.flushed(batch, written, &BTreeSet::new(), ctx),
+        }));
     }
 
     fn take_batch(&mut self) -> Option<Batch> {
         match self.flushes {
             0 => self.take_kept_or_next(),
-            flushes if flushes < FLUSHES && self.pending.len() >= BESIDE && self.kept.is_empty() => self.next_batch(),
+            flushes if flushes < FLUSHES && self.is_worth_another_flush() => self.take_kept_or_next(),
             _ => None,
         }
+    }
+
+    fn is_worth_another_flush(&self) -> bool {
+        let is_slow = || self.flushing_since.is_some_and(|since| since.elapsed() >= SLOW);
+        (self.pending.len() >= BESIDE && self.kept.is_empty()) || is_slow()
     }
 
     /// Old batches first; but after a failure something else has its turn, so that a batch that is never taken holds up no
@@ -236,8 +256,16 @@ impl RecorderActor {
         (!batch.is_empty()).then_some(batch)
     }
 
-    fn flushed(&mut self, batch: Batch, written: Result<Written, StoreError>, ctx: &mut Context<Self>) {
+    /// `locked`: the tasks whose rows other sessions have locked.
+    fn flushed(
+        &mut self,
+        batch: Batch,
+        written: Result<Written, StoreError>,
+        locked: &BTreeSet<i64>,
+        ctx: &mut Context<Self>,
+    ) {
         self.flushes -= 1;
+        self.flushing_since = (self.flushes > 0).then(Instant::now);
         self.in_flight -= batch.ends.len();
         if !batch.writes.progress.is_empty() {
             self.writes_progress = false;
@@ -250,6 +278,7 @@ impl RecorderActor {
                 self.flush(ctx);
             }
             Err(error) if error.is_refusal() => self.add_refused(batch, &error, ctx),
+            Err(_) if !locked.is_empty() => self.set_aside(batch, locked, ctx),
             Err(error) => {
                 self.put_back(batch);
                 self.hold(&error, ctx);
@@ -348,7 +377,7 @@ impl RecorderActor {
 
     fn unwritten(&self) -> usize {
         let kept: usize = self.kept.iter().map(|batch| batch.ends.len()).sum();
-        self.pending.len() + kept + self.in_flight + self.refused.unwritten()
+        self.pending.len() + kept + self.locked.outcomes() + self.in_flight + self.refused.unwritten()
     }
 }
 

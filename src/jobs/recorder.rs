@@ -2,9 +2,11 @@
 //!
 //! As with tasks: a flush takes everything that came in while the previous one ran. While the database is away the ends are
 //! kept; they are bounded, since a run keeps its place among the running ones until its end is written. What the database
-//! refuses goes its own way ([`refusals`]), and no other end waits for it.
+//! refuses goes its own way ([`refusals`]), and no other end waits for it; nor for a record that another session has locked
+//! ([`locked`]).
 
 mod lines;
+mod locked;
 mod refusals;
 
 use std::{collections::VecDeque, time::Duration};
@@ -14,7 +16,7 @@ use actix::{
 };
 use tokio::sync::oneshot;
 
-use self::{lines::Lines, refusals::Ends};
+use self::{lines::Lines, locked::Locked, refusals::Ends};
 use super::cron::{CronActor, Written};
 use crate::{
     backoff::Backoff,
@@ -36,6 +38,8 @@ pub(super) struct JobRecorder {
     pending: VecDeque<Ended>,
     /// Jobs that somebody had locked when their runs ended.
     unsettled: Vec<i64>,
+    /// Ends of runs whose records other sessions have locked.
+    locked: Locked,
     busy: bool,
     /// Nothing is tried for a while.
     waits: bool,
@@ -80,6 +84,7 @@ impl JobRecorder {
             cron,
             pending: VecDeque::new(),
             unsettled: Vec::new(),
+            locked: Locked::default(),
             busy: false,
             waits: false,
             batch: BATCH,
@@ -103,7 +108,7 @@ impl JobRecorder {
             self.write_next(ctx);
         }
         self.try_refused(ctx);
-        if !self.busy && !self.tries_refused && self.refused.is_empty() {
+        if !self.busy && !self.tries_refused && self.refused.is_empty() && self.locked.is_empty() {
             for drained in self.drained.drain(..) {
                 // The caller may have given up.
                 let _ = drained.send(());
@@ -121,11 +126,10 @@ impl JobRecorder {
         self.in_flight += count;
         let (store, written, jobs) = (self.store.clone(), ends.run_ends(), ends.jobs.clone());
         let write = async move { store.end_runs(written, jobs).await };
-        ctx.spawn(
-            write
-                .into_actor(self)
-                .map(move |written, recorder, ctx| recorder.flushed(ends, written, ctx)),
-        );
+        ctx.spawn(write.into_actor(self).map(move |written, recorder, ctx| match written {
+            Err(error @ StoreError::Conflict(_)) => recorder.look_for_locks(ends, error, ctx),
+            written => recorder.flushed(ends, written, ctx),
+        }));
     }
 
     fn flushed(&mut self, ends: Ends, written: Result<store::Ended, StoreError>, ctx: &mut Context<Self>) {
@@ -216,7 +220,7 @@ impl JobRecorder {
     }
 
     fn unwritten(&self) -> usize {
-        self.pending.len() + self.in_flight + self.refused.unwritten()
+        self.pending.len() + self.locked.outcomes() + self.in_flight + self.refused.unwritten()
     }
 }
 

@@ -273,7 +273,7 @@ impl NodeActor {
         let said = self.said.clone();
         let rescue = async move {
             let buried = rescue::bury(&store, &dead, &said).await?;
-            if buried == 0 && !is_round {
+            if buried == 0 && !is_round && !rescue::has_passed_over(&said) {
                 return Ok(BTreeMap::new());
             }
             let policy = |theme: &str| {

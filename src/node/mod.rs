@@ -2,6 +2,7 @@
 
 mod actor;
 mod info;
+mod locked;
 mod prune;
 mod requests;
 mod rescue;

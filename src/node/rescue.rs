@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use super::said::{About, Said};
+use super::{
+    locked::Locked,
+    said::{About, Said},
+};
 use crate::{
     domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
-    store::{Finish, Finished, Orphan, OrphanRun, RunEnd, Store, StoreError, Writes},
+    store::{Finish, Finished, Orphan, OrphanRun, Rows, RunEnd, Store, StoreError, Writes},
 };
 
 /// What happened to a task whose node is dead.
@@ -18,16 +21,22 @@ const DIED: &str = "its node died while it ran";
 /// Orphans in one transaction.
 const BATCH: i64 = 500;
 
-/// Removes the rows of dead nodes; answers how many there were. One that the database keeps is in the way of no other.
+/// Removes the rows of dead nodes; answers how many there were. One that the database keeps, or that is locked, is in the way
+/// of no other.
 pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &Said) -> Result<usize, StoreError> {
-    let mut buried = 0;
+    let (mut buried, mut locked) = (0, Locked::new(About::LockedNodes));
     for (id, beat) in dead {
+        if store.is_node_locked(id).await? {
+            locked.note(id);
+            continue;
+        }
         match store.remove_node(id, *beat).await {
             Ok(true) => {
                 buried += 1;
                 log::warn!("node {id} is dead: it has not beaten for its lease time; its tasks are taken over");
             }
             Ok(false) => {}
+            Err(StoreError::Conflict(_)) => locked.note(id),
             Err(StoreError::Database(text)) => {
                 let what = format!("node {id} is dead, but the database does not let its row be removed");
                 said.error(About::Row(id.clone()), &what, &text);
@@ -35,7 +44,13 @@ pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &S
             Err(error) => return Err(error),
         }
     }
+    locked.say(said, "rows of dead nodes in gaia_nodes");
     Ok(buried)
+}
+
+/// Whether a look has passed over work of dead nodes, so that the next one must not be left out.
+pub(super) fn has_passed_over(said: &Said) -> bool {
+    said.lasts(&About::LockedTasks) || said.lasts(&About::LockedRuns)
 }
 
 /// Ends the runs of other nodes that have no row; answers how many there were of each theme.
@@ -46,6 +61,7 @@ pub(super) async fn rescue(
     said: &Said,
 ) -> Result<BTreeMap<String, u64>, StoreError> {
     let (mut rescued, mut last, mut is_any_left) = (BTreeMap::new(), i64::MIN, false);
+    let mut locked = Locked::new(About::LockedTasks);
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
         let orphans = store.orphans(me, last, BATCH).await?;
@@ -53,6 +69,9 @@ pub(super) async fn rescue(
             break;
         };
         last = orphan.task.id;
+        let orphans = locked
+            .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
+            .await?;
         let (themes, finishes): (Vec<_>, Vec<_>) = orphans
             .into_iter()
             .map(|orphan| {
@@ -69,6 +88,7 @@ pub(super) async fn rescue(
             }
         }
     }
+    locked.say(said, "running tasks of dead nodes");
     if is_any_left {
         store.disown_unnamed().await?;
     }
@@ -78,21 +98,29 @@ pub(super) async fn rescue(
 /// Ends the open runs of jobs whose nodes have no row, as lost; answers how many there were. They are not run again: a job
 /// comes again by its schedule.
 pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usize, StoreError> {
-    let mut lost = 0;
+    let (mut lost, mut last, mut is_any_left) = (0, i64::MIN, false);
+    let mut locked = Locked::new(About::LockedRuns);
     loop {
-        let orphans = store.orphan_runs(me, BATCH).await?;
-        let count = orphans.len();
+        // Those that cannot be ended stay behind, and hold up no other.
+        let orphans = store.orphan_runs(me, last, BATCH).await?;
+        let Some(orphan) = orphans.last() else {
+            break;
+        };
+        last = orphan.run_id;
+        let orphans = locked
+            .pass_over(store, Rows::JobRecords, orphans, |orphan| orphan.run_id)
+            .await?;
         let ends: Vec<RunEnd> = orphans.into_iter().map(|orphan| lost_run(store, orphan)).collect();
+        let count = ends.len();
         let ended = write_runs(store, ends, said).await?;
         lost += ended;
-        if ended < count {
-            store.disown_unnamed().await?;
-        }
-        // None is left, or another node was quicker with all of them.
-        if ended == 0 {
-            return Ok(lost);
-        }
+        is_any_left |= ended < count;
     }
+    locked.say(said, "open runs of dead nodes in job_record");
+    if is_any_left {
+        store.disown_unnamed().await?;
+    }
+    Ok(lost)
 }
 
 /// Logs what a look for the runs of dead nodes has brought.
@@ -125,7 +153,7 @@ pub(super) async fn write(
         start: 0,
         end: finishes.len(),
     }]);
-    while let Some(part) = parts.pop() {
+    while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
         match store.write(writes(&finishes[part.clone()])).await {
             Ok(written) => finished[part].copy_from_slice(&written.finishes),
             Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),

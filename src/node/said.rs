@@ -20,6 +20,12 @@ pub(super) enum About {
     PutOff,
     /// The comparison of the rows under this node with its runs.
     Unknown,
+    /// Rows of dead nodes that other sessions have locked: of the nodes, of tasks, of runs of jobs.
+    LockedNodes,
+    LockedTasks,
+    LockedRuns,
+    /// Running tasks of this node that other sessions have locked.
+    LockedUnknown,
     /// The row of this dead node.
     Row(String),
     /// This task of a dead node.
@@ -50,6 +56,11 @@ impl Said {
         if let Some(failures) = failures {
             log::info!("{what}, after {failures} failures");
         }
+    }
+
+    /// Whether a trouble was said whose end was not noted yet.
+    pub(super) fn lasts(&self, about: &About) -> bool {
+        self.repeats().is_known(about)
     }
 
     fn repeats(&self) -> MutexGuard<'_, Repeats<About>> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    locked::Locked,
     rescue,
     said::{About, Said},
 };
@@ -14,7 +15,7 @@ use crate::{
     domain::{Failure, Outcome, RetryPolicy},
     lease::NodeLease,
     ledger::Ledger,
-    store::{Finish, Finished, Orphan, Store, StoreError},
+    store::{Finish, Finished, Orphan, Rows, Store, StoreError},
 };
 
 /// Rows that are read at once.
@@ -57,15 +58,21 @@ impl Unknown {
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {
-        let mut last = i64::MIN;
+        let (mut last, mut locked) = (i64::MIN, Locked::new(About::LockedUnknown));
         loop {
             let rows = self.store.running_of(&self.node, last, BATCH).await?;
-            let Some(row) = rows.last() else { return Ok(()) };
+            let Some(row) = rows.last() else {
+                locked.say(&self.said, "tasks of this node that no run here holds");
+                return Ok(());
+            };
             last = row.task.id;
             let unknown: Vec<_> = rows
                 .into_iter()
                 .filter(|row| !self.ledger.knows(&row.task.log_id))
                 .collect();
+            let unknown = locked
+                .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
+                .await?;
             if !unknown.is_empty() {
                 self.give_back_these(unknown).await?;
             }

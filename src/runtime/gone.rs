@@ -1,16 +1,21 @@
-//! Noticing that the actors have ended although nobody has stopped them.
+//! Noticing that nothing can run here any more although nobody has stopped this Gaia.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use super::Gaia;
-use crate::{arbiters::SYSTEM_STOPPED, error::Error};
+use crate::{arbiters::SYSTEM_STOPPED, error::Error, store::StoreError};
 
-/// How often the actors are looked for.
+/// How often the actors and the files of the database are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Gaia {
     /// Ends when the actors are gone although nobody has stopped this Gaia, and says so in the log and in the error: a handler has
-    /// stopped their actix system (`System::current().stop()`), their thread has ended, or one of them has died. What ran is
+    /// stopped their actix system (`System::current().stop()`), their thread has ended, or one of them has died. It ends, too,
+    /// when the SQLite file that is open has not been at its path for the length of the lease (deleted, moved away, replaced, or
+    /// its `-wal` or `-shm` were): nothing is read or written then, and only a new start helps. What ran is
     /// taken over by other nodes, or by this one at its next start. [`run_until_signal`](Self::run_until_signal) waits for this,
     /// too; an application with a main loop of its own should end with it.
     ///
@@ -25,11 +30,11 @@ impl Gaia {
     /// # }
     /// ```
     pub async fn gone(&self) -> Error {
-        let what = tokio::select! {
-            () = self.0.control.ended() => SYSTEM_STOPPED.to_owned(),
-            what = self.dead_actor() => what,
+        let error = tokio::select! {
+            () = self.0.control.ended() => Error::ActorsGone { what: SYSTEM_STOPPED.to_owned() },
+            what = self.dead_actor() => Error::ActorsGone { what },
+            gone = self.files_gone() => gone.into(),
         };
-        let error = Error::ActorsGone { what };
         log::error!("{error}");
         error
     }
@@ -42,6 +47,22 @@ impl Gaia {
                 && let Some(dead) = self.find_dead()
             {
                 return dead;
+            }
+        }
+    }
+
+    /// Ends when the files of the database have been gone for the length of the lease. A file that is put back sooner is no loss.
+    async fn files_gone(&self) -> StoreError {
+        let mut since = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Err(error) = self.0.store.check_files() else {
+                since = None;
+                continue;
+            };
+            let since = since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= self.0.lease.length() {
+                return error;
             }
         }
     }

@@ -9,7 +9,7 @@ impl Gaia {
     /// Runs until SIGINT (Ctrl-C) or SIGTERM, then [`stop`](Self::stop)s. A second signal cuts the grace period short.
     ///
     /// # Errors
-    /// [`Error::ActorsGone`] as soon as the actors are [`gone`](Self::gone); [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
+    /// [`Error::ActorsGone`] or [`Error::Store`] as soon as nothing can run here any more ([`gone`](Self::gone)); [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
     pub async fn run_until_signal(&self) -> Result<StopReport, Error> {
         let mut signals = Signals::listen()?;
         let name = tokio::select! {

@@ -98,7 +98,7 @@ impl Store {
     /// together; after an error the whole may be tried again.
     pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
-        self.retrying(write).await
+        self.retrying_unless_locked(write).await
     }
 
     /// Writes how runs ended, as the recorder of a scheduler does: task and execution record, in one transaction. Answers

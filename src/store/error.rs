@@ -116,6 +116,17 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
+    /// The write-ahead log of the SQLite file, or the log's index, was deleted, moved away or replaced while this process had
+    /// the database open.
+    #[error(
+        "{path} was deleted, moved away or replaced while the database was open: no other process sees what this one commits, \
+         so nothing is read or written any more; restart this process, look whether the last changes are in the database, and \
+         leave the files -wal and -shm alone while a process has the database open"
+    )]
+    LogGone {
+        /// The file.
+        path: String,
+    },
     /// Another row already has this unique value.
     #[error("the database refused a duplicate: {0}")]
     Duplicate(String),
@@ -145,7 +156,10 @@ impl StoreError {
 
     /// Whether the database that this process has open is not there for anybody else any more.
     pub(crate) fn is_file_gone(&self) -> bool {
-        matches!(self, Self::FileDeleted { .. } | Self::FileReplaced { .. })
+        matches!(
+            self,
+            Self::FileDeleted { .. } | Self::FileReplaced { .. } | Self::LogGone { .. }
+        )
     }
 }
 
@@ -271,6 +285,11 @@ pub(super) fn is_conflict(text: &str) -> bool {
         "Record has changed since last read",
     ];
     texts.iter().any(|conflict| text.contains(conflict))
+}
+
+/// Another session has kept a lock for longer than this one waits (55P03; 1205).
+pub(super) fn is_lock_timeout(text: &str) -> bool {
+    text.contains("canceling statement due to lock timeout") || text.contains("Lock wait timeout exceeded")
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod jobs;
 mod lenient;
 mod let_go;
 mod lists;
+mod locked;
 mod long_args;
 mod migrations;
 #[cfg(feature = "mysql")]
@@ -47,6 +48,7 @@ pub use error::StoreError;
 pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
+pub(crate) use locked::Rows;
 pub(crate) use nodes::{Beat, Nodes};
 pub(crate) use prune::{End, Expired, Line};
 pub use rows::ClaimedTask;
@@ -139,6 +141,16 @@ impl Store {
         checked.await
     }
 
+    /// An error if the files of the database that this process has open are not at their paths any more (SQLite).
+    pub(crate) fn check_files(&self) -> Result<(), StoreError> {
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            db::Db::Sqlite(sqlite) => sqlite.check_files(),
+            #[cfg(feature = "_server")]
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until this process has the connections that a node cannot do without (two, on a server), and the server could give
     /// one more. For as long as the URL's `start_timeout` says.
     pub(crate) async fn secure(&self) -> Result<(), StoreError> {
@@ -184,6 +196,24 @@ impl Store {
                 done => return done,
             }
         }
+    }
+
+    /// As [`Self::retrying`], for a caller that can set the locked row aside: a lock that was not given in time is not waited for
+    /// once more.
+    async fn retrying_unless_locked<T, W>(&self, mut transaction: impl FnMut() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        let once = || {
+            let done = transaction();
+            async {
+                match done.await {
+                    Err(StoreError::Conflict(reason)) if error::is_lock_timeout(&reason) => Ok(Err(reason)),
+                    done => done.map(Ok),
+                }
+            }
+        };
+        self.retrying(once).await?.map_err(StoreError::Conflict)
     }
 
     /// How many transactions met others (deadlocks, serialization failures, lock timeouts) and were done again.

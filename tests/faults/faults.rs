@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::{
-    Plan, checks,
+    Plan, checks, claims,
     cluster::{Cluster, Recovery, Setup, now},
     default_settings,
     interrupt::rest,
@@ -37,6 +37,12 @@ pub enum Fault {
     Paused,
     /// Nodes are killed and replaced at random.
     Killed,
+    /// The server stands still for longer than the leases; connections stay open.
+    Stalled,
+    /// Tasks that have ended are Running again under nodes that live: an older state of the database.
+    Older,
+    /// A node is killed, and somebody has locked the row of one of its tasks.
+    Locked,
     /// A node with default settings is killed: how long until others have its tasks.
     Default,
 }
@@ -50,6 +56,9 @@ impl Fault {
             Self::Exhausted => "exhausted",
             Self::Paused => "paused",
             Self::Killed => "killed",
+            Self::Stalled => "stalled",
+            Self::Older => "older",
+            Self::Locked => "locked",
             Self::Default => "default",
         }
     }
@@ -58,15 +67,17 @@ impl Fault {
     pub fn loads(self, kind: Kind) -> bool {
         match self {
             Self::Default => false,
-            Self::Paused | Self::Killed => true,
-            Self::Restart | Self::Crash | Self::Terminate | Self::Exhausted => kind.is_server(),
+            Self::Paused | Self::Killed | Self::Older => true,
+            Self::Restart | Self::Crash | Self::Terminate | Self::Exhausted | Self::Stalled | Self::Locked => {
+                kind.is_server()
+            }
         }
     }
 
     fn setup(self) -> Setup {
         let mut setup = Setup::default();
         match self {
-            Self::Paused => setup.lease = Some(LEASE),
+            Self::Paused | Self::Stalled | Self::Older | Self::Locked => setup.lease = Some(LEASE),
             Self::Killed => {
                 setup.lease = Some(LEASE);
                 // The dead keep what they had claimed until their leases end.
@@ -104,6 +115,10 @@ impl Fault {
             if self.is_noticed() && node::log_of(&cluster.database).len() == said {
                 problems.push("the fault was none: the nodes have noticed nothing".to_owned());
             }
+            problems.extend(claims::unknown(&cluster.database));
+            if self == Self::Stalled {
+                problems.extend(fires_burnt(&cluster.database));
+            }
             if recovery.took.is_none() {
                 problems.push(format!(
                     "throughput is not back: {before}/s before, {}/s now",
@@ -122,6 +137,9 @@ impl Fault {
         match self {
             Self::Paused => pause(&cluster.nodes[0], plan),
             Self::Killed => kill(cluster, plan),
+            Self::Older => return claims::set_back(&cluster.database),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Self::Locked => return claims::lock_orphan(cluster),
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             _ => return self.inflict_on(backend.server.as_ref()?, &cluster.database, plan, turn),
             #[cfg(not(any(feature = "postgres", feature = "mysql")))]
@@ -143,10 +161,18 @@ impl Fault {
                 server.exhaust(database, plan.fault_for);
                 return wrong;
             }
-            Self::Paused | Self::Killed | Self::Default => {}
+            Self::Stalled => server.stall(LEASE + plan.fault_for * 2),
+            Self::Paused | Self::Killed | Self::Older | Self::Locked | Self::Default => {}
         }
         None
     }
+}
+
+/// What was due while the database stood still must run late. A run that never began is not to be recorded as cut off.
+fn fires_burnt(database: &Database) -> Option<String> {
+    let burnt =
+        database.number("SELECT COUNT(*) FROM job_record WHERE run_err LIKE '%lost its lease%' AND attempt = 0");
+    (burnt > 0).then(|| format!("{burnt} runs were recorded as cut off before they had begun"))
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -1,14 +1,15 @@
 //! What real servers and processes do to the nodes of a cluster, and whether it comes back by itself.
 //!
 //! ```sh
-//! cargo test --all-features --test faults                  # each fault once, about four minutes
+//! cargo test --all-features --test faults                  # each fault once, about six minutes
 //! cargo test --all-features --test faults -- --long        # each for minutes, about an hour
 //! cargo test --all-features --test faults -- --database mysql --fault crash
 //! ```
 //!
 //! Two nodes (`examples/node`) work on a backlog that is never empty, and on cron jobs of every second. Then something happens
 //! to them or to their database. In the end no task may be lost, none may have begun after its Success, the throughput must
-//! be what it was, and no second of a job may have been missed in silence.
+//! be what it was, no second of a job may have been missed in silence, and after each fault no task may stay Running under a living node
+//! that does not run it.
 //!
 //! Servers are killed here, so this program starts its own with `scripts/database`. Where that fails, the table says so; with
 //! `CI=true`, and for a database that was asked for by name, it is a failure.
@@ -24,6 +25,7 @@
 )]
 
 mod checks;
+mod claims;
 mod cluster;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod crowd;

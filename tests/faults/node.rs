@@ -59,6 +59,11 @@ impl Node {
         assert!(status.expect("kill runs").success(), "cannot send SIG{name}");
     }
 
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// SIGKILL, and the end of the process.
     pub fn kill(&mut self) {
         self.0.kill().expect("is ours");

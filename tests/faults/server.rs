@@ -71,6 +71,20 @@ impl Server {
         self.up().expect("starts again");
     }
 
+    /// All its processes stand still for so long. Connections stay open, and nothing answers.
+    pub fn stall(&self, how_long: Duration) {
+        let main = script(Command::new(PROGRAM).arg("pid").arg(self.path())).expect("runs");
+        // Without its main process it has no new children between the list and the signals.
+        signal("STOP", &[&main]);
+        let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
+        let all: Vec<&str> = std::iter::once(main.as_str())
+            .chain(children.split_whitespace())
+            .collect();
+        signal("STOP", &all);
+        rest(how_long);
+        signal("CONT", &all);
+    }
+
     fn down(&self, how: &str) -> Result<String, String> {
         script(Command::new(PROGRAM).arg(how).arg(self.path()))
     }
@@ -118,6 +132,12 @@ impl Drop for Server {
             let _ = self.down("kill");
         }
     }
+}
+
+/// A child may have ended by itself meanwhile.
+fn signal(name: &str, processes: &[&str]) {
+    let sent = Command::new("kill").arg(format!("-{name}")).args(processes).status();
+    sent.expect("kill runs");
 }
 
 /// Terminates all connections to the database but the own one; answers how many there were.

@@ -99,6 +99,10 @@ impl Database {
         block_on(async { self.connect().await.times(sql).await }).expect("plain SQL answers")
     }
 
+    pub fn execute(&self, sql: &str) {
+        block_on(async { self.connect().await.execute(sql).await }).expect("plain SQL runs");
+    }
+
     async fn connect(&self) -> Connection {
         Connection::open(self.kind, &self.url).await.expect("connects")
     }
@@ -172,7 +176,6 @@ impl Connection {
     query!(numbers, Number);
     query!(times, NumberAndTime);
 
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub async fn execute(&mut self, sql: &str) -> QueryResult<()> {
         match self {
             #[cfg(feature = "sqlite")]

@@ -12,6 +12,7 @@ mod connections;
 #[cfg(feature = "mysql")]
 mod guide;
 mod jobs;
+mod locked_rows;
 mod lost_answers;
 #[cfg(feature = "postgres")]
 mod notify;

@@ -227,6 +227,18 @@ async fn a_clock_that_jumps_ahead_deletes_nothing() {
     let (database, clock) = (Database::fresh(), new_year());
     let (gaia, demo) = start_demo(&database, &clock).await;
     let id = run(&demo, "Noop").await;
+    // A task that waits for people, and one of which nobody may have heard.
+    let failed = run(&demo, "Fail").await;
+    let cancelled = demo
+        .add_task(task("Noop").run_at(clock.now() + TimeDelta::days(1)))
+        .await;
+    let cancelled = cancelled.expect("is added").id;
+    demo.cancel_task(cancelled).await.expect("waits");
+    let young = async || {
+        for id in [id, failed, cancelled] {
+            demo.get_task_detail(id).await.expect("is young");
+        }
+    };
     looked(&database, &clock).await;
     clock.advance(DAY);
     looked(&database, &clock).await;
@@ -236,7 +248,7 @@ async fn a_clock_that_jumps_ahead_deletes_nothing() {
             clock.advance(Duration::from_secs(300));
             looked(&database, &clock).await;
         }
-        demo.get_task_detail(id).await.expect("is young");
+        young().await;
         // It comes back: a look finds that, too.
         clock.jump(-jump);
         let now = (clock.now() + TimeDelta::seconds(1)).format("%F %T").to_string();
@@ -249,7 +261,7 @@ async fn a_clock_that_jumps_ahead_deletes_nothing() {
                 .then_some(())
         })
         .await;
-        demo.get_task_detail(id).await.expect("is young");
+        young().await;
     }
     clock.advance(DAY * 6);
     gone(&database, "asynctasks").await;

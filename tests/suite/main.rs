@@ -41,3 +41,5 @@ mod suspension;
 mod threads;
 mod transaction;
 mod unknown_runs;
+#[cfg(feature = "sqlite")]
+mod unreadable_owners;

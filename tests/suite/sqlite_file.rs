@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use gaia_actors::{StoreError, async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, Kind, THEME, ended, eventually, options, refusal, task};
+use crate::support::{Database, Kind, PATIENCE, THEME, ended, eventually, options, refusal, task};
 
 async fn start(database: &Database) -> (Gaia, Scheduler) {
     let gaia = database
@@ -78,5 +78,44 @@ async fn work_goes_on_with_a_file_that_is_put_back() {
     fenced(&demo, false).await;
     let id = demo.add_task(task("Echo")).await.expect("is added").id;
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    gaia.stop().await.expect("stops");
+}
+
+/// The log holds what was committed last. Other processes would begin a new one.
+#[actix_rt::test]
+async fn nothing_goes_into_a_log_that_was_deleted_or_replaced() {
+    for (end, is_replaced) in [("-wal", false), ("-shm", false), ("-wal", true)] {
+        let database = Database::of_kind(Kind::Sqlite);
+        let (gaia, demo) = start(&database).await;
+        demo.add_task(task("Echo")).await.expect("is added");
+        let mut log = database.path().into_os_string();
+        log.push(end);
+        fs::remove_file(&log).expect("is there while the database is open");
+        if is_replaced {
+            fs::write(&log, b"").expect("is written");
+        }
+        let error = demo.add_task(task("Echo")).await.expect_err("nobody would see it");
+        assert!(matches!(error, Error::Store(StoreError::LogGone { .. })), "{error}");
+        assert!(error.to_string().contains(end), "{error}");
+        fenced(&demo, true).await;
+        gaia.stop().await.expect("stops");
+    }
+}
+
+/// A supervisor starts the process again, on the file that is there by then.
+#[actix_rt::test]
+async fn a_node_without_its_file_says_that_it_is_gone() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let (gaia, demo) = start(&database).await;
+    let aside = database.file("aside");
+    fs::rename(database.path(), &aside).expect("is moved away");
+    fs::write(database.path(), b"").expect("is written");
+    let error = tokio::time::timeout(PATIENCE, gaia.run_until_signal()).await;
+    let error = error.expect("ends").expect_err("was not asked to stop");
+    assert!(
+        matches!(error, Error::Store(StoreError::FileReplaced { .. })),
+        "{error}"
+    );
+    assert!(demo.status().await.expect("answers").fenced);
     gaia.stop().await.expect("stops");
 }

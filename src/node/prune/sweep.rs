@@ -4,7 +4,7 @@ use std::{fmt, time::Instant};
 
 use chrono::TimeDelta;
 
-use crate::store::{End, Expired, Store, StoreError};
+use crate::store::{End, Expired, Rows, Store, StoreError};
 
 /// Rows in one transaction.
 const BATCH: usize = 500;
@@ -91,7 +91,8 @@ async fn sweep_tasks(store: &Store, expired: &Expired) -> Result<usize, StoreErr
         let ids: Vec<i64> = goes.map(|row| row.id).collect();
         for ids in ids.chunks(BATCH) {
             let began = Instant::now();
-            deleted += store.delete_tasks(expired, ids).await?;
+            let ids = free(store, Rows::Tasks, ids).await?;
+            deleted += store.delete_tasks(expired, &ids).await?;
             rest(began).await;
         }
         rest(began).await;
@@ -118,6 +119,7 @@ async fn sweep_records(store: &Store, expired: &Expired) -> Result<usize, StoreE
             let keepers = store.keepers(expired, &task_ids).await?;
             let goes = records.iter().filter(|(_, task_id)| !keepers.contains(task_id));
             let ids: Vec<i64> = goes.map(|(id, _)| *id).collect();
+            let ids = free(store, Rows::TaskRecords, &ids).await?;
             if !ids.is_empty() {
                 deleted += store.delete_records(&ids).await?;
             }
@@ -141,10 +143,17 @@ async fn sweep_job_records(store: &Store, expired: &Expired) -> Result<usize, St
         let goes = page.iter().filter(|row| row.end.is_expired(expired.foreign));
         let ids: Vec<i64> = goes.map(|row| row.id).collect();
         for ids in ids.chunks(BATCH) {
-            deleted += store.delete_job_records(ids).await?;
+            let ids = free(store, Rows::JobRecords, ids).await?;
+            deleted += store.delete_job_records(&ids).await?;
         }
         rest(began).await;
     }
+}
+
+/// Those that no other session has locked. A locked row has its turn at a later look, and holds up no other.
+async fn free(store: &Store, rows: Rows, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let locked = store.locked(rows, ids).await?;
+    Ok(ids.iter().copied().filter(|id| !locked.contains(id)).collect())
 }
 
 /// What there is of the tasks of `expired`'s themes, or of records of jobs, however old.

@@ -53,7 +53,7 @@ impl Store {
     async fn end(&self, ending: Ending) -> Result<Ended, StoreError> {
         let ending = Arc::new(ending);
         let end = || async { self.end_once(&ending).await };
-        self.retrying(end).await
+        self.retrying_unless_locked(end).await
     }
 
     async fn end_once(&self, ending: &Arc<Ending>) -> Result<Ended, StoreError> {

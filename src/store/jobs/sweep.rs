@@ -293,9 +293,11 @@ impl Store {
         Ok(rows.into_iter().map(run).collect())
     }
 
-    /// Open runs of nodes that have no row any more, at most `limit`. Those of `me` are not among them: a node whose row is
-    /// gone learns of it by its next beat.
-    pub(crate) async fn orphan_runs(&self, me: &str, limit: i64) -> Result<Vec<OrphanRun>, StoreError> {
+    /// Open runs of nodes that have no row any more, in the order of their ids, at most `limit` behind the run `after`. Those of
+    /// `me` are not among them: a node whose row is gone learns of it by its next beat.
+    pub(crate) async fn orphan_runs(&self, me: &str, after: i64, limit: i64) -> Result<Vec<OrphanRun>, StoreError> {
+        // As an expression: in the order of the key itself a server may go through all records instead of the open ones.
+        let key = || sql::<BigInt>("job_record.id + 0");
         let open = self.open_runs();
         let mut lease = self.db.read().await?;
         let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
@@ -307,6 +309,8 @@ impl Store {
                         .filter(gaia_nodes::id.nullable().eq(job_record::node_id))
                         .select(gaia_nodes::id),
                 )))
+                .filter(job_record::id.gt(after))
+                .order(key())
                 .limit(limit)
                 .select((job_record::id, job_record::job_id, job_record::node_id))
                 .load(conn)

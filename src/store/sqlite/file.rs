@@ -1,7 +1,8 @@
-//! Whether the file that is open is the one that its path leads to.
+//! Whether the files that are open are the ones that their paths lead to.
 //!
 //! A file that is deleted, moved or replaced lives on for those who have it open, and for nobody else: what they write is gone
-//! when they end. SQLite goes on without an error.
+//! when they end. SQLite goes on without an error. The same is true of the write-ahead log (`-wal`) and of its index (`-shm`),
+//! which SQLite leaves at their places for as long as any connection is open.
 
 use std::{fs::Metadata, io, path::PathBuf};
 
@@ -18,23 +19,74 @@ pub(super) struct OpenFile {
 /// What tells a file from any other: the device and the number on it.
 type FileId = (u64, u64);
 
-impl OpenFile {
-    /// The file to which a path leads now. `None` if the system has no answer: then nothing is watched.
+/// The files of an open database.
+#[derive(Debug)]
+pub(super) struct OpenFiles {
+    database: OpenFile,
+    /// The log and its index.
+    log: Vec<OpenFile>,
+}
+
+impl OpenFiles {
+    /// The files to which a path leads now, and the log beside them if a connection has opened it. `None` if the system has no
+    /// answer: then nothing is watched.
     pub(super) fn now_at(path: &str) -> Option<Self> {
+        let database = OpenFile::now_at(path.into())?;
+        // SQLite puts the log beside the file itself, not beside a link.
+        let real = std::fs::canonicalize(path).ok()?;
+        let beside = |end: &str| {
+            let mut path = real.clone().into_os_string();
+            path.push(end);
+            OpenFile::now_at(path.into())
+        };
+        let log = ["-wal", "-shm"].into_iter().filter_map(beside).collect();
+        Some(Self { database, log })
+    }
+
+    /// An error if the path of the database leads to no file, or to another one.
+    pub(super) fn check_database(&self) -> Result<(), StoreError> {
+        let path = || self.database.path.display().to_string();
+        match self.database.found() {
+            Found::TheSame => Ok(()),
+            Found::Another => Err(StoreError::FileReplaced { path: path() }),
+            Found::Nothing => Err(StoreError::FileDeleted { path: path() }),
+        }
+    }
+
+    /// The same for all files.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.check_database()?;
+        match self.log.iter().find(|file| file.found() != Found::TheSame) {
+            Some(file) => Err(StoreError::LogGone {
+                path: file.path.display().to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is at the path of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    TheSame,
+    Another,
+    Nothing,
+}
+
+impl OpenFile {
+    fn now_at(path: PathBuf) -> Option<Self> {
         let path = std::path::absolute(path).ok()?;
         let id = id_of(&std::fs::metadata(&path).ok()?)?;
         Some(Self { path, id })
     }
 
-    /// An error if the path leads to no file, or to another one.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        let path = || self.path.display().to_string();
+    fn found(&self) -> Found {
         match std::fs::metadata(&self.path) {
-            Ok(found) if id_of(&found) == Some(self.id) => Ok(()),
-            Ok(_) => Err(StoreError::FileReplaced { path: path() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::FileDeleted { path: path() }),
+            Ok(found) if id_of(&found) == Some(self.id) => Found::TheSame,
+            Ok(_) => Found::Another,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
             // A folder that may not be looked into for a while says nothing about the file.
-            Err(_) => Ok(()),
+            Err(_) => Found::TheSame,
         }
     }
 }

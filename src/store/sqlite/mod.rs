@@ -24,7 +24,7 @@ use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper
 
 pub(super) use connection::Lease;
 use connection::Shared;
-use file::OpenFile;
+use file::OpenFiles;
 use group::{Durability, Work};
 
 use super::{
@@ -46,7 +46,7 @@ pub(super) struct Sqlite {
     /// For looks at many.
     lists: Shared,
     /// `None`: in memory, or the system does not tell files apart.
-    file: Option<Arc<OpenFile>>,
+    file: Option<Arc<OpenFiles>>,
     url: SqliteUrl,
     identity: Arc<str>,
 }
@@ -54,18 +54,19 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) async fn connect(url: &SqliteUrl) -> Result<Self, StoreError> {
         let writer = Shared::open(url).await?;
-        let file = url.path.as_deref().and_then(OpenFile::now_at).map(Arc::new);
         let another = async || match &url.path {
             Some(_) => Shared::open(url).await,
             // Each connection to `:memory:` is a database of its own.
             None => Ok(writer.clone()),
         };
+        let (reader, details, lists) = (another().await?, another().await?, another().await?);
         Ok(Self {
-            reader: another().await?,
-            details: another().await?,
-            lists: another().await?,
+            // The first connection to a new file makes no log yet; the others do.
+            file: url.path.as_deref().and_then(OpenFiles::now_at).map(Arc::new),
+            reader,
+            details,
+            lists,
             writer,
-            file,
             url: url.clone(),
             identity: identity(url).into(),
         })
@@ -89,13 +90,13 @@ impl Sqlite {
 
     async fn lease(&self, connection: &Shared) -> Result<Lease, StoreError> {
         let lease = connection.lease().await;
-        self.check_file()?;
+        self.check_files()?;
         Ok(lease)
     }
 
-    /// An error if the path does not lead to the open file any more: what is written there nobody else would see, and it is
+    /// An error if the paths do not lead to the open files any more: what is written there nobody else would see, and it is
     /// gone with this process.
-    fn check_file(&self) -> Result<(), StoreError> {
+    pub(super) fn check_files(&self) -> Result<(), StoreError> {
         self.file.as_ref().map_or(Ok(()), |file| file.check())
     }
 
@@ -118,10 +119,10 @@ impl Sqlite {
     }
 
     async fn grouped<T: Send + 'static>(&self, work: Work<T>) -> Result<T, StoreError> {
-        self.check_file()?;
+        self.file.as_ref().map_or(Ok(()), |file| file.check_database())?;
         let done = self.writer.transaction(work).await;
-        // It may have gone while the work waited for its turn.
-        self.check_file()?;
+        // A file may have gone while the work waited for its turn.
+        self.check_files()?;
         Ok(done?)
     }
 

@@ -1,0 +1,98 @@
+//! Rows that other sessions have locked.
+//!
+//! A write waits for a locked row for as long as its session lets it (5 s), and the rest of its batch waits along. So a caller
+//! that is to change many rows asks first which of them are locked, and leaves those for later.
+
+use std::collections::BTreeSet;
+
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Store, StoreError,
+    db::{Db, on_backend},
+};
+
+/// Rows whose key is a number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows {
+    Tasks,
+    TaskRecords,
+    JobRecords,
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Rows {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Tasks => "asynctasks",
+            Self::TaskRecords => "asynctask_exec_row",
+            Self::JobRecords => "job_record",
+        }
+    }
+}
+
+impl Store {
+    /// Which of these rows another session has locked at this moment. SQLite locks no rows.
+    pub(crate) async fn locked(&self, rows: Rows, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
+        if !self.db.is_remote() || ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        let (table, by_key) = (rows.table(), self.by_key());
+        let these = format!("SELECT id FROM {table}{by_key} WHERE id IN ({list})");
+        let free = self.ids(&format!("{these} FOR UPDATE SKIP LOCKED")).await?;
+        if free.len() == ids.len() {
+            return Ok(BTreeSet::new());
+        }
+        // A row that is gone is not locked.
+        let there = self.ids(&these).await?;
+        Ok(&there - &free)
+    }
+
+    /// The statement must lock no other row: a claim passes over what is locked. MySQL would go through all of a small table.
+    fn by_key(&self) -> &'static str {
+        match &self.db {
+            #[cfg(feature = "mysql")]
+            Db::Mysql(_) => " FORCE INDEX (PRIMARY)",
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => "",
+        }
+    }
+
+    async fn ids(&self, query: &str) -> Result<BTreeSet<i64>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let rows: Vec<Id> = on_backend!(lease, |conn| diesel::sql_query(query).load(conn).await)?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// Whether another session has locked the row of this node.
+    pub(crate) async fn is_node_locked(&self, node: &str) -> Result<bool, StoreError> {
+        let row = match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(_) => return Ok(false),
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => "SELECT 1::BIGINT AS id FROM gaia_nodes WHERE id = $1",
+            #[cfg(feature = "mysql")]
+            Db::Mysql(_) => "SELECT 1 AS id FROM gaia_nodes FORCE INDEX (PRIMARY) WHERE id = ?",
+        };
+        let is_free = self.is_any(&format!("{row} FOR UPDATE SKIP LOCKED"), node).await?;
+        Ok(!is_free && self.is_any(row, node).await?)
+    }
+
+    async fn is_any(&self, query: &str, text: &str) -> Result<bool, StoreError> {
+        let mut lease = self.db.read().await?;
+        let rows: Vec<Id> = on_backend!(lease, |conn| {
+            diesel::sql_query(query).bind::<Text, _>(text).load(conn).await
+        })?;
+        Ok(!rows.is_empty())
+    }
+}

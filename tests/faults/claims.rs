@@ -1,0 +1,104 @@
+//! Claims that nobody would end: under a living node that does not know them, or behind the locked row of another one.
+
+use std::{collections::HashSet, time::Duration};
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::{
+    cluster::Cluster,
+    sql::{Connection, block_on},
+};
+use crate::{interrupt::within, sql::Database};
+
+/// Tasks take 60 ms; what was claimed in advance, or is taken over, needs longer. Far more than any of that.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Running rows of nodes, each with its claim: id and token in one number.
+fn claims(database: &Database, nodes: &str) -> HashSet<i64> {
+    let claims = database.numbers(&format!(
+        "SELECT id * 1000000 + lease_token AS number FROM asynctasks WHERE task_status = 'Running' \
+         AND lease_owner IN (SELECT id FROM gaia_nodes WHERE {nodes})"
+    ));
+    claims.into_iter().collect()
+}
+
+/// Answers if a claim that is there now stays under a node that has a row: no run there can last so long.
+pub fn unknown(database: &Database) -> Option<String> {
+    let mut left = claims(database, "1 = 1");
+    let all_ended = within(PATIENCE, || {
+        let now = claims(database, "1 = 1");
+        left.retain(|claim| now.contains(claim));
+        left.is_empty().then_some(())
+    });
+    let count = left.len();
+    all_ended
+        .is_none()
+        .then(|| format!("{count} tasks stay Running under nodes that have a row, for {PATIENCE:?}"))
+}
+
+/// A backup, a standby that was behind, commits that a crash has undone: tasks that have ended since are Running again.
+pub fn set_back(database: &Database) -> Option<String> {
+    database.execute(
+        "CREATE TABLE older AS SELECT id, lease_owner, lease_token, log_id FROM asynctasks WHERE task_status = 'Running'",
+    );
+    let open = "SELECT COUNT(*) FROM asynctasks WHERE task_status <> 'Success' AND id IN (SELECT id FROM older)";
+    let all_ended = within(PATIENCE, || (database.number(open) == 0).then_some(()));
+    let count = database.number("SELECT COUNT(*) FROM older");
+    let column = |name: &str| format!("{name} = (SELECT o.{name} FROM older o WHERE o.id = asynctasks.id)");
+    let columns = ["lease_owner", "lease_token", "log_id"].map(column).join(", ");
+    database.execute(&format!(
+        "BEGIN; \
+         DELETE FROM asynctask_exec_row WHERE task_id IN (SELECT id FROM older); \
+         UPDATE asynctasks SET task_status = 'Running', finished_at = NULL, {columns} WHERE id IN (SELECT id FROM older); \
+         DROP TABLE older; \
+         COMMIT"
+    ));
+    match all_ended {
+        None => Some(format!("tasks that ran did not come to Success within {PATIENCE:?}")),
+        Some(()) => (count == 0).then(|| "there was no task to set back".to_owned()),
+    }
+}
+
+/// A node dies, and a stranger has locked the row of one of its tasks: the others must not wait for that one.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub fn lock_orphan(cluster: &mut Cluster) -> Option<String> {
+    let pid = cluster.nodes[0].pid();
+    cluster.nodes[0].kill();
+    let mut left = claims(&cluster.database, &format!("pid = {pid}"));
+    let Some(locked) = left.iter().next().map(|claim| claim / 1_000_000) else {
+        return Some("the dead node had no task".to_owned());
+    };
+    let (kind, url) = (cluster.database.kind, cluster.database.url.clone());
+    block_on(async {
+        let mut stranger = Connection::open(kind, &url).await.expect("connects");
+        let lock = format!("BEGIN; SELECT id FROM asynctasks WHERE id = {locked} FOR UPDATE");
+        stranger.execute(&lock).await.expect("is locked");
+        // Other looks have connections and runtimes of their own.
+        let others = std::thread::scope(|scope| {
+            let looks = scope.spawn(|| {
+                cluster.replace(0);
+                others_ended(&cluster.database, &mut left)
+            });
+            looks.join().expect("looks")
+        });
+        stranger.execute("COMMIT").await.expect("is released");
+        others
+    })
+}
+
+/// Whether all claims but one end.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn others_ended(database: &Database, left: &mut HashSet<i64>) -> Option<String> {
+    let running = "SELECT id * 1000000 + lease_token AS number FROM asynctasks WHERE task_status = 'Running'";
+    let ended = within(PATIENCE, || {
+        let now: HashSet<i64> = database.numbers(running).into_iter().collect();
+        left.retain(|claim| now.contains(claim));
+        (left.len() <= 1).then_some(())
+    });
+    match ended {
+        None => Some(format!(
+            "{} tasks of a dead node wait for the locked row of one",
+            left.len()
+        )),
+        Some(()) => left.is_empty().then(|| "the locked row was written".to_owned()),
+    }
+}
