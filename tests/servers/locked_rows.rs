@@ -35,19 +35,20 @@ async fn a_locked_orphan_holds_up_no_other() {
         let client = database.builder().start().await.expect("starts");
         let demo = client.scheduler(THEME).expect("is a theme");
         let added = demo.add_tasks(vec![task("Noop"); 8]).await.expect("are added");
+        client.stop().await.expect("stops");
         orphan_all(&database, "dead");
         let locked = added[3].id;
         let lock = format!("SELECT id FROM asynctasks WHERE id = {locked} FOR UPDATE");
         let holder = Holder::of(&database, &lock).await;
         let builder = noop(database.builder()).lease(Duration::from_secs(4));
         let gaia = builder.start().await.expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
         eventually("seven of eight", async || (successes(&database) == 7).then_some(())).await;
         let status = demo.get_task_detail(locked).await.expect("is there").status;
         assert_eq!(status, TaskStatus::Running, "{kind:?}");
         holder.release().await;
         assert_eq!(ended(&demo, locked).await.status, TaskStatus::Success, "{kind:?}");
         gaia.stop().await.expect("stops");
-        client.stop().await.expect("stops");
     }
 }
 
@@ -58,6 +59,7 @@ async fn a_locked_row_of_a_dead_node_holds_up_the_work_of_no_other() {
         let client = database.builder().start().await.expect("starts");
         let demo = client.scheduler(THEME).expect("is a theme");
         let id = demo.add_task(task("Noop")).await.expect("is added").id;
+        client.stop().await.expect("stops");
         let (now, then) = (database.in_seconds(0), database.in_seconds(-600));
         for node in ["a locked one", "b dead"] {
             database.execute(&format!(
@@ -73,13 +75,13 @@ async fn a_locked_row_of_a_dead_node_holds_up_the_work_of_no_other() {
         .await;
         let builder = noop(database.builder()).lease(Duration::from_secs(4));
         let gaia = builder.start().await.expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
         assert_eq!(ended(&demo, id).await.status, TaskStatus::Success, "{kind:?}");
         let left = || database.number("SELECT COUNT(*) FROM gaia_nodes WHERE id LIKE 'a%'");
         assert_eq!(left(), 1, "{kind:?}");
         holder.release().await;
         eventually("the burial", async || (left() == 0).then_some(())).await;
         gaia.stop().await.expect("stops");
-        client.stop().await.expect("stops");
     }
 }
 
@@ -90,6 +92,7 @@ async fn a_locked_open_run_of_a_dead_node_holds_up_no_other() {
         let client = database.builder().start().await.expect("starts");
         let job = NewJob::cron_job("rare", "@yearly", "Demo", "Noop");
         let job = client.jobs().add_job(job).await.expect("is added");
+        client.stop().await.expect("stops");
         for _ in 0..8 {
             database.execute(&format!(
                 "INSERT INTO job_record (job_id, job_name, job_type, cron_expr, node_id) VALUES ({job}, 'rare', 'cron_job', '@yearly', 'dead')"
@@ -104,7 +107,6 @@ async fn a_locked_open_run_of_a_dead_node_holds_up_no_other() {
         holder.release().await;
         eventually("the last", async || (open() == 0).then_some(())).await;
         gaia.stop().await.expect("stops");
-        client.stop().await.expect("stops");
     }
 }
 

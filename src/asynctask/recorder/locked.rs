@@ -37,7 +37,6 @@ impl Locked {
 impl RecorderActor {
     /// A batch met others: perhaps some of its rows are locked. The batch counts as under way until that is known.
     pub(super) fn look_for_locks(&mut self, batch: Batch, error: StoreError, ctx: &mut Context<Self>) {
-        self.counts.database_errors += 1;
         let (store, ids) = (self.store.clone(), batch.task_ids());
         let look = async move { store.locked(Rows::Tasks, &ids).await };
         ctx.spawn(look.into_actor(self).map(|locked, recorder, ctx| {
@@ -47,6 +46,7 @@ impl RecorderActor {
     }
 
     pub(super) fn set_aside(&mut self, batch: Batch, locked: &BTreeSet<i64>, ctx: &mut Context<Self>) {
+        self.counts.database_errors += 1;
         let (held, free) = batch.divided(locked);
         if !free.is_empty() {
             self.kept.push_front(free);

@@ -91,8 +91,7 @@ async fn sweep_tasks(store: &Store, expired: &Expired) -> Result<usize, StoreErr
         let ids: Vec<i64> = goes.map(|row| row.id).collect();
         for ids in ids.chunks(BATCH) {
             let began = Instant::now();
-            let ids = free(store, Rows::Tasks, ids).await?;
-            deleted += store.delete_tasks(expired, &ids).await?;
+            deleted += delete_tasks(store, expired, &free(store, Rows::Tasks, ids).await?).await?;
             rest(began).await;
         }
         rest(began).await;
@@ -148,6 +147,19 @@ async fn sweep_job_records(store: &Store, expired: &Expired) -> Result<usize, St
         }
         rest(began).await;
     }
+}
+
+/// MySQL goes through all of a small table to delete some rows of it, and meets locked ones; one row it finds by its key.
+async fn delete_tasks(store: &Store, expired: &Expired, ids: &[i64]) -> Result<usize, StoreError> {
+    match store.delete_tasks(expired, ids).await {
+        Err(StoreError::Conflict(_)) => {}
+        done => return done,
+    }
+    let mut deleted = 0;
+    for id in ids {
+        deleted += store.delete_tasks(expired, &[*id]).await?;
+    }
+    Ok(deleted)
 }
 
 /// Those that no other session has locked. A locked row has its turn at a later look, and holds up no other.

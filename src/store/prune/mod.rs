@@ -165,7 +165,7 @@ impl Store {
             ids: ids.to_vec(),
         });
         let delete = || async { self.delete_once(&doomed).await };
-        self.retrying(delete).await
+        self.retrying_unless_locked(delete).await
     }
 
     async fn delete_once(&self, doomed: &Arc<Doomed>) -> Result<usize, StoreError> {
