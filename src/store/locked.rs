@@ -11,10 +11,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use super::{
-    Store, StoreError,
-    db::{Db, on_backend},
-};
+use super::{Store, StoreError, db::on_backend};
 
 /// Rows whose key is a number.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +59,7 @@ impl Store {
     fn by_key(&self) -> &'static str {
         match &self.db {
             #[cfg(feature = "mysql")]
-            Db::Mysql(_) => " FORCE INDEX (PRIMARY)",
+            super::db::Db::Mysql(_) => " FORCE INDEX (PRIMARY)",
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
             _ => "",
         }
@@ -76,13 +73,14 @@ impl Store {
 
     /// Whether another session has locked the row of this node.
     pub(crate) async fn is_node_locked(&self, node: &str) -> Result<bool, StoreError> {
+        if !self.db.is_remote() {
+            return Ok(false);
+        }
         let row = match &self.db {
-            #[cfg(feature = "sqlite")]
-            Db::Sqlite(_) => return Ok(false),
-            #[cfg(feature = "postgres")]
-            Db::Postgres(_) => "SELECT 1::BIGINT AS id FROM gaia_nodes WHERE id = $1",
             #[cfg(feature = "mysql")]
-            Db::Mysql(_) => "SELECT 1 AS id FROM gaia_nodes FORCE INDEX (PRIMARY) WHERE id = ?",
+            super::db::Db::Mysql(_) => "SELECT 1 AS id FROM gaia_nodes FORCE INDEX (PRIMARY) WHERE id = ?",
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => "SELECT CAST(1 AS BIGINT) AS id FROM gaia_nodes WHERE id = $1",
         };
         let is_free = self.is_any(&format!("{row} FOR UPDATE SKIP LOCKED"), node).await?;
         Ok(!is_free && self.is_any(row, node).await?)

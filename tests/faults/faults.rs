@@ -10,14 +10,13 @@ use crate::{
     default_settings,
     interrupt::rest,
     node::{self, Node},
-    sql::{Backend, Kind},
+    sql::{Backend, Database, Kind},
     table::{Measured, Row},
 };
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 use crate::{
     crowd,
     server::{self, Server},
-    sql::Database,
 };
 
 /// A lease that is over soon.
