@@ -125,7 +125,9 @@ impl CronActor {
             }
         }
         self.blocking.retain(|_, run| run.is_being_executed());
-        if !self.released.is_empty() && !self.fenced && !self.shared.lease.is_over() {
+        if self.stopping {
+            self.cut_off_released();
+        } else if !self.released.is_empty() && !self.is_fenced() {
             self.look(ctx);
         }
         self.tell_if_stopped();
