@@ -180,6 +180,8 @@ impl From<DieselError> for StoreError {
                     _ => Self::Database(text),
                 }
             }
+            // Why the commit failed, not that there was nothing to undo.
+            DieselError::RollbackErrorOnCommit { commit_error, .. } => (*commit_error).into(),
             error => Self::Database(error.to_string()),
         }
     }
@@ -199,6 +201,7 @@ pub(super) fn is_loss(text: &str) -> bool {
         "Connection was killed",
         "Lost connection to",
         "Server shutdown in progress",
+        "The client was disconnected by the server because of inactivity",
     ];
     // The driver refuses it before anything is sent.
     let is_too_large = text.to_ascii_lowercase().contains("packet too large");

@@ -31,6 +31,7 @@ mod settings;
 mod support;
 mod tls;
 mod unwritten;
+mod vanished;
 
 use support::Kind;
 

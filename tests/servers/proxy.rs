@@ -50,7 +50,8 @@ impl Proxy {
         }
     }
 
-    /// Passes nothing more on the connections that there are, and closes none, as a firewall does.
+    /// Passes nothing more on the connections that there are, and closes none, as a firewall does, or a host that vanishes. The
+    /// server does not hear of it either if the client ends.
     pub fn forget_all(&self) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
     }
@@ -68,6 +69,10 @@ fn pass(
         && count > 0
         && (is_forgotten() || to.write_all(&made_of(&buffer[..count])).is_ok())
     {}
+    if is_forgotten() {
+        std::mem::forget((from, to));
+        return;
+    }
     for stream in [from, to] {
         // Perhaps it is closed already.
         let _ = stream.shutdown(Shutdown::Both);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::{QueryResult, dsl::sql, sql_types::BigInt};
+use diesel::{ConnectionError, QueryResult, dsl::sql, sql_types::BigInt};
 use diesel_async::AsyncMysqlConnection;
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 
@@ -16,13 +16,23 @@ use crate::store::{
 /// their clients (`skip_character_set_client_handshake`, `init_connect`): they are told once more. What an administrator may
 /// have set for people's sessions (`autocommit` off, `sql_safe_updates`, a limit of rows, a lax or an ANSI `sql_mode`) is undone
 /// for these: a text that does not fit is refused, not cut.
-const SESSION: [&str; 3] = [
+///
+/// A client whose host has vanished inside a transaction would keep its locks for the eight hours of `wait_timeout`. MariaDB ends
+/// a transaction in which the client asks nothing for as long as a lease lasts by default: by then other nodes take over, and must
+/// find the rows free. MySQL has no such setting: there the limit is that of idle sessions, which the pool knows. Each server reads
+/// only the comment that is meant for it. Statements may take their time with either.
+const SESSION: [&str; 4] = [
     "SET NAMES utf8mb4",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 5, SESSION lc_messages = 'en_US', SESSION autocommit = 1, \
+    "SET SESSION lc_messages = 'en_US', SESSION autocommit = 1, \
        SESSION completion_type = 0, SESSION sql_safe_updates = 0, SESSION sql_select_limit = 18446744073709551615, \
        SESSION sql_big_selects = 1, SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION /*M!100300 idle_transaction_timeout = 20, */ /*!80000 wait_timeout = LEAST(@@SESSION.wait_timeout, 20), */ \
+       SESSION innodb_lock_wait_timeout = 5",
 ];
+
+/// For a session that holds a lock outside transactions, as migrations do, on MariaDB as well.
+const ENDS_WHEN_IDLE: &str = "SET SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, 20)";
 
 /// Whether changes go to the binary log as statements. InnoDB refuses that at READ COMMITTED, and rightly: which rows a claim
 /// passes over is not the same on a replica.
@@ -64,6 +74,14 @@ impl Connector {
             opts.socket().unwrap_or_default(),
             opts.db_name().unwrap_or_default()
         )
+    }
+
+    /// A connection for migrations: their lock goes soon if this host vanishes.
+    pub(super) async fn for_migrations(&self) -> Result<AsyncMysqlConnection, Refusal> {
+        let mut conn = self.connect().await?;
+        let set = diesel_async::SimpleAsyncConnection::batch_execute(&mut conn, ENDS_WHEN_IDLE);
+        set.await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(conn)
     }
 
     async fn open(&self) -> Result<Conn, Error> {

@@ -16,7 +16,7 @@ use diesel_async::AsyncMysqlConnection;
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    pool::{Connect, Connections, in_transaction, on_server},
+    pool::{Connections, in_transaction, on_server},
     rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::Wake,
@@ -60,7 +60,7 @@ impl Mysql {
     }
 
     async fn single(&self) -> Result<AsyncMysqlConnection, StoreError> {
-        self.connections.single(|| self.connector.connect()).await
+        self.connections.single(|| self.connector.for_migrations()).await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.

@@ -21,6 +21,13 @@ use crate::store::{
 /// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it.
 const SHORT_WAITS: &str = "SET lock_timeout = '5s'";
 
+/// What the server does about a client whose host has vanished, in every session. A transaction in which the client asks nothing
+/// for as long as a lease lasts by default is ended, and its locks with it: by then other nodes take over, and must find the rows
+/// free. A session without a transaction may hold a lock as well (migrations do), so the server also asks the client's host by
+/// keepalives. Statements may take their time: while one runs, its client need not ask anything.
+const VANISHED_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '20s'; SET tcp_keepalives_idle = 10; \
+    SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '20s'";
+
 /// Statements stay prepared, their plans do not: one that was made for an empty table would read all of it when there are a
 /// million rows.
 pub(super) const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
@@ -175,7 +182,7 @@ impl Connector {
     /// A connection whose statements may take their time.
     pub(super) async fn patient(&self) -> Result<AsyncPgConnection, Refusal> {
         let refused = |error: tokio_postgres::Error| refusal(&error);
-        Ok(match &self.tls {
+        let mut conn = match &self.tls {
             None => {
                 let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await?
@@ -184,6 +191,10 @@ impl Connector {
                 let (client, connection) = self.config.connect(tls.clone()).await.map_err(refused)?;
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await?
             }
-        })
+        };
+        conn.batch_execute(VANISHED_CLIENTS)
+            .await
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(conn)
     }
 }

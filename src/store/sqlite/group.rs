@@ -168,7 +168,7 @@ impl From<Failed> for Error {
 }
 
 fn together(conn: &mut SqliteConnection, group: &mut [Box<dyn Waiting>]) -> Result<(), Failed> {
-    let (mut begun, mut failed_at) = (false, None);
+    let (mut begun, mut failed) = (false, None);
     let done = conn.immediate_transaction(|conn| {
         begun = true;
         for (at, one) in group.iter_mut().enumerate() {
@@ -176,13 +176,15 @@ fn together(conn: &mut SqliteConnection, group: &mut [Box<dyn Waiting>]) -> Resu
             let changed = catch_unwind(AssertUnwindSafe(|| one.change(conn)));
             changed
                 .unwrap_or_else(|_| Err(panicked()))
-                .inspect_err(|_| failed_at = Some(at))?;
+                .inspect_err(|error| failed = Some((at, same(error))))?;
         }
         Ok(())
     });
-    done.map_err(|error| match failed_at {
+    done.map_err(|error| match failed {
         _ if !begun => Failed::Begin(error),
-        Some(at) => Failed::At(at, error),
+        // Where SQLite has undone the transaction by itself (no room, no memory), the rollback fails, too: what failed first counts.
+        Some((at, first)) if matches!(error, Error::NotInTransaction) => Failed::At(at, first),
+        Some((at, _)) => Failed::At(at, error),
         None => Failed::Commit(error),
     })
 }
@@ -411,6 +413,32 @@ mod tests {
         let others = others.iter_mut().map(|told| told.try_recv().expect("is told"));
         assert_eq!(others.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 2, 3]));
         assert_eq!(number(&mut file.other, NOTES), Ok(3));
+    }
+
+    /// SQLite undoes the transaction by itself then, so that there is none to roll back.
+    #[test]
+    fn a_full_disk_is_called_that_and_the_connection_goes_on_when_there_is_room() {
+        let (mut file, mut queue) = (File::new(), Queue::default());
+        file.conn.batch_execute("PRAGMA max_page_count = 10").expect("is set");
+        let large = |conn: &mut SqliteConnection| conn.batch_execute("INSERT INTO notes VALUES (zeroblob(100000))");
+        for alone in [true, false] {
+            let mut others = Vec::new();
+            others.extend((!alone).then(|| queue.push(work(Durability::Configured, note))));
+            let mut fails = queue.push(work(Durability::Configured, large));
+            file.run(&mut queue);
+            let error = fails.try_recv().expect("is told").expect_err("fails");
+            assert!(error.to_string().contains("database or disk is full"), "{error}");
+            for mut other in others {
+                assert_eq!(other.try_recv(), Ok(Ok(())));
+            }
+        }
+        file.conn
+            .batch_execute("PRAGMA max_page_count = 1000000")
+            .expect("is set");
+        let mut told = queue.push(work(Durability::Configured, large));
+        file.run(&mut queue);
+        assert_eq!(told.try_recv(), Ok(Ok(())));
+        assert_eq!(number(&mut file.other, NOTES), Ok(2));
     }
 
     #[test]
