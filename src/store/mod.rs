@@ -109,6 +109,9 @@ impl Store {
             let names = url.ignored().join(", ");
             log::warn!("parameters of the database URL that have no effect here, and are ignored: {names}");
         }
+        if let Some(danger) = url.danger() {
+            log::warn!("{danger}");
+        }
         let connected: BoxFuture<'_, _> = Box::pin(db::Db::connect(&url));
         let store = Self {
             db: connected.await?,

@@ -28,6 +28,27 @@ async fn fenced(demo: &Scheduler, fenced: bool) {
     .await;
 }
 
+/// Hooks keep their secrets in it.
+#[actix_rt::test]
+async fn a_new_file_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let database = Database::of_kind(Kind::Sqlite);
+    let modes = || {
+        let mode = |end: &str| {
+            let file = database.file(&format!("gaia.db{end}"));
+            fs::metadata(file).expect("is there").permissions().mode() & 0o777
+        };
+        ["", "-wal", "-shm"].map(mode)
+    };
+    let (gaia, _) = start(&database).await;
+    assert_eq!(modes(), [0o600; 3]);
+    gaia.stop().await.expect("stops");
+    fs::set_permissions(database.path(), fs::Permissions::from_mode(0o640)).expect("are set");
+    let (gaia, _) = start(&database).await;
+    assert_eq!(modes()[0], 0o640);
+    gaia.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn nothing_goes_into_a_file_that_was_deleted() {
     let database = Database::of_kind(Kind::Sqlite);

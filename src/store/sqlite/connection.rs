@@ -20,7 +20,10 @@ use futures_util::{
 };
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::group::{Queue, Work};
+use super::{
+    file::make_private,
+    group::{Queue, Work},
+};
 use crate::{
     blocking::blocking,
     store::{
@@ -179,6 +182,7 @@ async fn open(url: &SqliteUrl) -> Result<SqliteConnection, StoreError> {
         url.synchronous,
     );
     let opened = blocking(move || {
+        make_private(&path);
         let mut conn = SqliteConnection::establish(&path).map_err(|error| error.to_string())?;
         conn.batch_execute(&pragmas)
             .and_then(|()| set_wal(&mut conn))

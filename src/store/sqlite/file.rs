@@ -65,6 +65,20 @@ impl OpenFiles {
     }
 }
 
+/// Makes the file of a database that is to be, for its owner alone: hooks keep their secrets there. SQLite gives the log and its
+/// index the same mode. A file that is there keeps its mode.
+pub(super) fn make_private(path: &str) {
+    #[cfg(unix)]
+    if path != ":memory:" && !path.starts_with("file:") {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        // What is in the way is for SQLite to say.
+        let _ = options.write(true).create_new(true).mode(0o600).open(path);
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// What is at the path of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {

@@ -95,6 +95,19 @@ impl DatabaseUrl {
         }
     }
 
+    /// What somebody on the way to the server could do, and how that is prevented; `None` if the way is safe, or does not leave
+    /// this machine.
+    pub(super) fn danger(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => None,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => url.danger("sslmode=verify-full"),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(url) => url.danger("ssl-mode=VERIFY_IDENTITY"),
+        }
+    }
+
     /// Names of parameters that are known and do nothing here.
     pub(super) fn ignored(&self) -> &[&'static str] {
         match self {

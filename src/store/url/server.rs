@@ -1,6 +1,6 @@
 //! The URL of a database server, read to the last part: the drivers are given values, never a text to parse.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     parameters::{self, Meaning, Server, TlsMode},
@@ -38,6 +38,14 @@ pub(in crate::store) struct ServerUrl {
     pub(super) ignored: Vec<&'static str>,
 }
 
+/// Whether a host is reached without a network. One that begins with `/` is the folder of a socket.
+fn is_this_machine(host: &str) -> bool {
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || address.is_some_and(|address| address.is_loopback())
+}
+
 /// What parameters say of what the text before them says, too.
 #[derive(Default)]
 struct Said {
@@ -48,6 +56,28 @@ struct Said {
 }
 
 impl ServerUrl {
+    /// `remedy` is the parameter that makes the way safe.
+    pub(super) fn danger(&self, remedy: &str) -> Option<String> {
+        let what = match (self.tls, &self.ca) {
+            (TlsMode::Disable, _) => {
+                "are not encrypted: who listens on the way reads all of it, the password perhaps, too"
+            }
+            (TlsMode::Prefer, _) => {
+                "are encrypted only if the server offers that, and its certificate is not verified: who stands on the way may pose \
+                 as the server"
+            }
+            (TlsMode::Require, None) => {
+                "are encrypted, but the server's certificate is not verified: who stands on the way may pose as the server"
+            }
+            (TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull, _) => return None,
+        };
+        let (host, _) = self.hosts.iter().find(|(host, _)| !is_this_machine(host))?;
+        Some(format!(
+            "connections to the database server at {host} {what}; set {remedy} in its URL (and sslrootcert for an authority of \
+             your own), unless the network keeps others out"
+        ))
+    }
+
     /// `rest` is what follows `scheme://`.
     pub(super) fn parse(scheme: &str, rest: &str, server: &Server) -> Result<Self, String> {
         let parts = split(rest, |name| server.parameter(name).is_some())?;

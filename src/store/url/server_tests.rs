@@ -327,3 +327,37 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         refused(text, fault);
     }
 }
+
+#[test]
+fn an_open_way_to_another_machine_is_a_danger() {
+    let danger = |text: &str| good(text).danger("sslmode=verify-full").unwrap_or_default();
+    for (text, what) in [
+        ("postgres://a:s3cret@db.example/d", "only if the server offers that"),
+        ("mysql://a:s3cret@10.0.0.5/d", "are not encrypted"),
+        (
+            "postgres://a:s3cret@localhost,db.example/d?sslmode=disable",
+            "db.example are not encrypted",
+        ),
+        (
+            "postgres://a:s3cret@db.example/d?sslmode=require",
+            "certificate is not verified",
+        ),
+    ] {
+        let said = danger(text);
+        assert!(
+            said.contains(what) && said.contains("set sslmode=verify-full"),
+            "{text}: {said}"
+        );
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    for text in [
+        "postgres://a@localhost/d",
+        "mysql://a@127.0.0.1/d",
+        "postgres://a@[::1]/d",
+        "postgres:///d?host=/var/run/postgresql",
+        "postgres://a@db.example/d?sslmode=verify-full",
+        "postgres://a@db.example/d?sslmode=require&sslrootcert=ca.pem",
+    ] {
+        assert_eq!(danger(text), "", "{text}");
+    }
+}
