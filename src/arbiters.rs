@@ -57,10 +57,10 @@ impl Control {
             // Whoever started us waits for this.
             let _ = tell.send(System::current());
             if let Err(error) = runner.run() {
-                log::error!("the control thread ended with an error: {error}");
+                say!(Error, "the control thread ended with an error: {error}");
             }
             if !is_wanted.load(Ordering::SeqCst) {
-                log::error!("{SYSTEM_STOPPED}; all actors of this process end with it");
+                say!(Error, "{SYSTEM_STOPPED}; all actors of this process end with it");
             }
         })?;
         let system = told
@@ -170,11 +170,12 @@ impl Thread {
     fn complain(&self) {
         let desk = &self.desk;
         match self.arbiter.alive() {
-            true => log::error!(
+            true => say!(
+                Error,
                 "a worker thread has been blocked for {STALLED_AFTER:?} by {desk} and is replaced; \
                  handlers that block belong into `blocking_fn`"
             ),
-            false => log::error!("a worker thread has ended and is replaced; it was at: {desk}"),
+            false => say!(Error, "a worker thread has ended and is replaced; it was at: {desk}"),
         }
     }
 
@@ -255,7 +256,7 @@ impl Threads {
     /// The threads are asked several times a second: the lack of a thread is logged when it begins, then seldom.
     fn log_not_started(&self, error: &io::Error) {
         if let Some(said) = self.not_started().say((), &error.to_string()) {
-            log::error!("cannot start a thread in place of a blocked one: {said}");
+            say!(Error, "cannot start a thread in place of a blocked one: {said}");
         }
     }
 

@@ -58,7 +58,7 @@ fn complain() {
                 processes and memory (`ulimit -u`, `pids.max` of its cgroup)";
     let said = said.get_or_insert_default().say((), text);
     if let Some(said) = said {
-        log::error!("{said}");
+        say!(Error, "{said}");
     }
 }
 

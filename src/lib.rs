@@ -14,6 +14,8 @@ compile_error!("gaia-actors: enable at least one database: `sqlite` (the default
 #[doc = include_str!("../README.zh-CN.md")]
 struct ReadmeInChinese;
 
+#[macro_use]
+mod line;
 mod arbiters;
 mod asynctask;
 mod backoff;

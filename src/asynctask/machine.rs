@@ -239,7 +239,8 @@ impl Machine {
         let scanner = self.scanner.send(StopScanning);
         let pool = self.pool.send(StopWork { grace });
         if let (_, Err(_)) = join(scanner, pool).await {
-            log::error!(
+            say!(
+                Error,
                 "theme {}: the pool is gone; its runs are taken over by other nodes",
                 self.theme.name
             );

@@ -291,7 +291,8 @@ impl RecorderActor {
         self.backoff.succeeded();
         self.refused.others_taken();
         if let Some(failures) = self.outage.over(&()) {
-            log::info!(
+            say!(
+                Info,
                 "theme {}: outcomes are written again, after {failures} failures",
                 self.theme
             );
@@ -306,7 +307,8 @@ impl RecorderActor {
         self.counts.database_errors += 1;
         let wait = self.backoff.failed();
         if let Some(said) = self.outage.say((), &error.to_string()) {
-            log::error!(
+            say!(
+                Error,
                 "theme {}: cannot write {} outcomes, will try again and again: {said}",
                 self.theme,
                 self.unwritten()

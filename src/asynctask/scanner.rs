@@ -230,7 +230,8 @@ impl ScannerActor {
         self.scans += 1;
         self.backoff.succeeded();
         if let Some(failures) = self.outage.over(&()) {
-            log::info!(
+            say!(
+                Info,
                 "theme {}: tasks are claimed again, after {failures} failures",
                 self.theme.name
             );
@@ -300,8 +301,8 @@ impl ScannerActor {
         self.database_errors += 1;
         let (theme, what) = (&self.theme.name, "cannot claim tasks, will try again and again");
         match self.outage.say((), &error.to_string()) {
-            Some(said) => log::error!("theme {theme}: {what}: {said}"),
-            None => log::debug!("theme {theme}: {what}: {error}"),
+            Some(said) => say!(Error, "theme {theme}: {what}: {said}"),
+            None => say!(Debug, "theme {theme}: {what}: {error}"),
         }
         self.backoff.failed()
     }

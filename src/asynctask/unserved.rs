@@ -122,13 +122,15 @@ impl Unserved {
                         Err(error @ RegistryError::HandlerDied(_)) => format!(" ({error})"),
                         _ => String::new(),
                     };
-                    log::warn!(
+                    say!(
+                        Warn,
                         "theme {theme}: no handler on this node serves {name}{died}; {count} claimed tasks were put back and \
                          wait for a node that serves the method, or for a handler that is registered later; \
                          registered here: {registered}"
                     );
                 }
-                None => log::warn!(
+                None => say!(
+                    Warn,
                     "theme {theme}: no handler on this node serves the methods of {count} more claimed tasks, which were \
                      put back; they name more than {MAX_METHODS} methods; registered here: {registered}"
                 ),
@@ -259,7 +261,8 @@ pub(super) async fn make_due(theme: &Theme, store: &Store, put_back: Vec<PutBack
     }
     match store.make_due(&put_back).await {
         Ok(due) => store.announce_tasks(&theme.name, due),
-        Err(error) => log::warn!(
+        Err(error) => say!(
+            Warn,
             "theme {}: {} tasks whose method is served by now wait up to a minute more, the database refuses to make them \
              due: {error}",
             theme.name,

@@ -92,7 +92,7 @@ async fn complete(theme: &Theme, run: &Run, args: Json) -> Option<LongArgs> {
         Either::Left((Ok(long_args), _)) => long_args,
         Either::Left((Err(error), _)) => {
             let (theme, id) = (&theme.name, run.task.id);
-            log::debug!("theme {theme} task {id}: its arguments cannot be read: {error}");
+            say!(Debug, "theme {theme} task {id}: its arguments cannot be read: {error}");
             None
         }
         // A task that is to be cancelled needs none.
@@ -155,7 +155,8 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         return;
     }
     if let Err(error) = caught(|| post_handler(run.task.id, outcome)).await {
-        log::warn!(
+        say!(
+            Warn,
             "theme {} task {} log_id={}: post_handler failed: {error:?}",
             theme.name,
             run.task.id,

@@ -163,8 +163,7 @@ fn log_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
         Some(said) => (log::Level::Info, said),
         None => (log::Level::Debug, error.to_owned()),
     };
-    log::log!(
-        level,
+    say!(at level,
         "job {} run {} log_id={}: attempt {attempt} failed, attempt {} begins in {delay:.1?}: {said}",
         run.job_id,
         run.id,

@@ -159,7 +159,7 @@ impl JobRecorder {
         self.backoff.succeeded();
         self.refused.others_taken();
         if let Some(failures) = self.outage.over(&()) {
-            log::info!("jobs: ends of runs are written again, after {failures} failures");
+            say!(Info, "jobs: ends of runs are written again, after {failures} failures");
         }
     }
 
@@ -176,7 +176,10 @@ impl JobRecorder {
     fn hold(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         if let Some(said) = self.outage.say((), &error.to_string()) {
             let count = self.unwritten();
-            log::error!("jobs: cannot write {count} ends of runs, will try again and again: {said}");
+            say!(
+                Error,
+                "jobs: cannot write {count} ends of runs, will try again and again: {said}"
+            );
         }
         self.count_error();
         let wait = self.backoff.failed();

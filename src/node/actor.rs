@@ -94,6 +94,8 @@ struct LookForRequests;
 struct Beaten {
     /// By the lease's clock.
     begun: Duration,
+    /// The node's row was gone. Whether it has a new one by now, `beat` says, or nobody knows.
+    declared_dead: bool,
     beat: Result<Beat, StoreError>,
 }
 
@@ -132,11 +134,16 @@ impl NodeActor {
         let beat = async move {
             row.themes = themes(&machines).await;
             let mut beat = store.beat(&row).await;
-            if matches!(beat, Ok(Beat::DeclaredDead)) {
+            let declared_dead = matches!(beat, Ok(Beat::DeclaredDead));
+            if declared_dead {
                 // Our runs are others' by now, and every write about them is refused. With a new row we may claim again.
                 beat = store.register_node(&row).await.map(|()| Beat::DeclaredDead);
             }
-            Beaten { begun, beat }
+            Beaten {
+                begun,
+                declared_dead,
+                beat,
+            }
         };
         ctx.spawn(beat.into_actor(self).map(|beaten, node, ctx| node.beaten(beaten, ctx)));
     }
@@ -147,22 +154,21 @@ impl NodeActor {
             let what = format!("node {}: beats again", self.row.id);
             self.said.over(&About::Beats, &what);
         }
+        if beaten.declared_dead {
+            // Whatever becomes of the new row: what was claimed under the old one belongs to others.
+            say!(
+                Warn,
+                "node {} was declared dead by others while it could not beat; its runs are cancelled",
+                self.row.id
+            );
+            self.set_fenced(true);
+        }
         match beaten.beat {
-            Ok(Beat::Alive) => {
+            Ok(_) => {
                 if self.renewed(beaten.begun, ctx) {
                     self.ledger.doubt();
                     self.rescue(ctx);
                     self.bring_back(ctx);
-                }
-            }
-            Ok(Beat::DeclaredDead) => {
-                log::warn!(
-                    "node {} was declared dead by others while it could not beat; its runs are cancelled",
-                    self.row.id
-                );
-                self.set_fenced(true);
-                if self.renewed(beaten.begun, ctx) {
-                    self.rescue(ctx);
                 }
             }
             Err(error) => {
@@ -207,7 +213,8 @@ impl NodeActor {
     /// A node that could not beat for its lease time must take itself for dead, since others do.
     fn fence_if_silent(&mut self) {
         if !self.fenced && self.lease.is_over() {
-            log::error!(
+            say!(
+                Error,
                 "node {}: no heartbeat for {:.1?}, longer than the lease of {:?}; what runs here is cancelled, nothing is claimed until it beats again",
                 self.row.id,
                 self.lease.silence(),
@@ -299,7 +306,7 @@ impl NodeActor {
                 let what = format!("node {}: looks after dead nodes again", self.row.id);
                 self.said.over(&About::Rescue, &what);
                 for (theme, count) in rescued {
-                    log::warn!("theme {theme}: {count} tasks of dead nodes were taken over");
+                    say!(Warn, "theme {theme}: {count} tasks of dead nodes were taken over");
                     if let Some(machine) = self.machines.get(&theme) {
                         machine.rescued(count);
                     }

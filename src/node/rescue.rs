@@ -33,7 +33,10 @@ pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &S
         match store.remove_node(id, *beat).await {
             Ok(true) => {
                 buried += 1;
-                log::warn!("node {id} is dead: it has not beaten for its lease time; its tasks are taken over");
+                say!(
+                    Warn,
+                    "node {id} is dead: it has not beaten for its lease time; its tasks are taken over"
+                );
             }
             Ok(false) => {}
             Err(StoreError::Conflict(_)) => locked.note(id),
@@ -129,7 +132,7 @@ pub(super) fn log_runs(me: &str, ended: Result<usize, StoreError>, said: &Said) 
         Ok(lost) => {
             said.over(&About::Runs, &format!("node {me}: ends the runs of dead nodes again"));
             if lost > 0 {
-                log::warn!("{lost} runs of jobs are lost: their nodes are dead");
+                say!(Warn, "{lost} runs of jobs are lost: their nodes are dead");
             }
         }
         Err(error) => said.error(

@@ -45,8 +45,8 @@ impl Said {
         // The lock is released before the line is written.
         let said = self.repeats().say(about, &why);
         match said {
-            Some(said) => log::error!("{what}: {said}"),
-            None => log::debug!("{what}: {why}"),
+            Some(said) => say!(Error, "{what}: {said}"),
+            None => say!(Debug, "{what}: {why}"),
         }
     }
 
@@ -54,7 +54,7 @@ impl Said {
     pub(super) fn over(&self, about: &About, what: &str) {
         let failures = self.repeats().over(about);
         if let Some(failures) = failures {
-            log::info!("{what}, after {failures} failures");
+            say!(Info, "{what}, after {failures} failures");
         }
     }
 

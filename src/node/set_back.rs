@@ -53,7 +53,8 @@ pub(super) async fn bring_back(store: Store, themes: Vec<String>, said: Said) ->
     for theme in &themes {
         match store.bring_back(theme).await {
             Ok(0) => {}
-            Ok(tasks) => log::warn!(
+            Ok(tasks) => say!(
+                Warn,
                 "theme {theme}: the clock was ahead and was set back: {tasks} tasks that it had put off wait as long as they \
                  were meant to, from now on"
             ),

@@ -89,7 +89,8 @@ impl Unknown {
         let finished = rescue::write(&self.store, finishes, CAUSE, &self.said).await?;
         let count = finished.iter().filter(|end| **end != Finished::Stale).count();
         if count > 0 {
-            log::warn!(
+            say!(
+                Warn,
                 "node {}: {count} tasks were Running under this node, and no run here held them (the answer to their claim was \
                  lost, or the database was set back); they are given back",
                 self.node

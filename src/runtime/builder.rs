@@ -299,7 +299,7 @@ impl GaiaBuilder {
             });
             PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
         });
-        log::info!("node {node_id} works on {}", store.url());
+        say!(Info, "node {node_id} works on {}", store.url());
 
         let gaia = Gaia(Arc::new(Inner {
             store: store.clone(),

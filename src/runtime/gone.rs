@@ -35,7 +35,7 @@ impl Gaia {
             what = self.dead_actor() => Error::ActorsGone { what },
             gone = self.files_gone() => gone.into(),
         };
-        log::error!("{error}");
+        say!(Error, "{error}");
         error
     }
 

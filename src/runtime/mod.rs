@@ -171,7 +171,10 @@ impl Gaia {
         }
         match &settings.banned {
             Some(environment) if runs_jobs => {
-                log::warn!("jobs do not run in this process: its environment {environment:?} is in Jobs.BanEnvList");
+                say!(
+                    Warn,
+                    "jobs do not run in this process: its environment {environment:?} is in Jobs.BanEnvList"
+                );
             }
             None if runs_jobs => self.start_jobs(settings)?,
             _ => {}

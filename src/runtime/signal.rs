@@ -16,13 +16,13 @@ impl Gaia {
             name = signals.next() => name,
             error = self.gone() => return Err(error),
         };
-        log::info!("{name}: stopping; running tasks have {:?} to end", self.0.grace);
+        say!(Info, "{name}: stopping; running tasks have {:?} to end", self.0.grace);
         let stop = self.stop();
         tokio::pin!(stop);
         tokio::select! {
             report = &mut stop => report,
             name = signals.next() => {
-                log::warn!("{name} again: running tasks are cut off");
+                say!(Warn, "{name} again: running tasks are cut off");
                 let (report, ()) = tokio::join!(stop, self.hurry());
                 report
             }

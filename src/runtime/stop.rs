@@ -135,7 +135,8 @@ impl Gaia {
             .fold(grace, Duration::saturating_add);
         let flush = all.saturating_sub(began.elapsed()).clamp(FLUSH, LONGEST_FLUSH);
         if tokio::time::timeout(flush, self.drained(&machines)).await.is_err() {
-            log::error!(
+            say!(
+                Error,
                 "some outcomes could not be written in {flush:?}; their tasks will be taken over and run again"
             );
         }
@@ -165,7 +166,10 @@ impl Gaia {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the database has not answered in {LEAVE:?}"),
         };
-        log::warn!("this node's row could not be removed, others will find it dead: {reason}");
+        say!(
+            Warn,
+            "this node's row could not be removed, others will find it dead: {reason}"
+        );
         Ok(())
     }
 }

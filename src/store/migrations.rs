@@ -81,7 +81,10 @@ pub(super) fn pending<'a>(all: &'a [Migration], applied: &[Applied]) -> Result<V
     let applied = applied.iter().map(|applied| applied.version.0.as_str());
     let (applied, odd): (Vec<&str>, Vec<&str>) = applied.partition(|version| is_version(version));
     for version in odd {
-        log::warn!("gaia_migrations holds {version:?}, which is no version of gaia-actors; the row is passed over");
+        say!(
+            Warn,
+            "gaia_migrations holds {version:?}, which is no version of gaia-actors; the row is passed over"
+        );
     }
     let is_known = |version: &&&str| all.iter().any(|migration| migration.version == **version);
     let unknown = applied.iter().filter(|version| !is_known(version)).max();

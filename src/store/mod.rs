@@ -107,10 +107,13 @@ impl Store {
         let url = url::DatabaseUrl::parse(url)?;
         if !url.ignored().is_empty() {
             let names = url.ignored().join(", ");
-            log::warn!("parameters of the database URL that have no effect here, and are ignored: {names}");
+            say!(
+                Warn,
+                "parameters of the database URL that have no effect here, and are ignored: {names}"
+            );
         }
         if let Some(danger) = url.danger() {
-            log::warn!("{danger}");
+            say!(Warn, "{danger}");
         }
         let connected: BoxFuture<'_, _> = Box::pin(db::Db::connect(&url));
         let store = Self {
@@ -190,7 +193,7 @@ impl Store {
         loop {
             match transaction().await {
                 Err(StoreError::Conflict(reason)) if tries < TRIES && began.elapsed() < TRY_FOR => {
-                    log::debug!("a transaction met others and is done again: {reason}");
+                    say!(Debug, "a transaction met others and is done again: {reason}");
                     self.conflicts.fetch_add(1, Ordering::Relaxed);
                     let most = Duration::from_millis(5).saturating_mul(2_u32.saturating_pow(tries));
                     tokio::time::sleep(most.mul_f64(fastrand::f64())).await;

@@ -150,7 +150,8 @@ impl Store {
         for update in UNNAMED {
             let updated = on_backend!(lease, |conn| diesel::sql_query(update).execute(conn).await)?;
             if updated > 0 {
-                log::warn!(
+                say!(
+                    Warn,
                     "{updated} running rows did not name their run as texts and numbers do; they are taken for lost"
                 );
             }

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use gaia_actors::{async_fn, prelude::*};
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     proxy,
-    support::{Database, Kind, PATIENCE, THEME, options},
+    support::{Database, Gate, Kind, PATIENCE, THEME, eventually, options},
 };
 
 /// Stands between a node and its server.
@@ -143,6 +144,43 @@ async fn on_postgresql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
 #[actix_rt::test]
 async fn on_mysql_tasks_of_a_claim_whose_answer_was_lost_are_run() {
     tasks_of_a_lost_claim_are_run(Kind::Mysql, true, 1).await;
+}
+
+/// The row of a node that was declared dead is made anew, and the answer to that is lost: the next beat finds the row. What ran
+/// belongs to others all the same.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn a_node_whose_new_row_is_made_without_an_answer_cancels_its_runs() {
+    let database = Database::of_kind(Kind::Postgres);
+    let url = database.url();
+    let (head, rest) = url.rsplit_once('@').expect("names a user");
+    let (server, path) = rest.split_once('/').expect("has a path");
+    let proxy = Proxy::start(server, "INSERT 0 1", false);
+    let gate = Gate::closed();
+    let gaia = Gaia::builder()
+        .database(format!("{head}@127.0.0.1:{}/{path}?sslmode=disable", proxy.port))
+        .lease(Duration::from_secs(2))
+        .handler("Demo", "Gate", gate.handler())
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    demo.add_task(NewTask::new("Demo", "Gate")).await.expect("is added");
+    gate.entered(1).await;
+    proxy.lose.store(1, Ordering::SeqCst);
+    database.execute("DELETE FROM gaia_nodes");
+    eventually("the end of the run", async || (gate.inside() == 0).then_some(())).await;
+    assert_eq!(proxy.lose.load(Ordering::SeqCst), 0, "the answer was lost");
+    // The node goes on under its new row.
+    gate.entered(1).await;
+    gate.let_pass(1);
+    eventually("the end of the task", async || {
+        let done = database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Success'");
+        (done == 1).then_some(())
+    })
+    .await;
+    gaia.stop().await.expect("stops");
 }
 
 /// Where an answer holds this argument of a task, the length in front of it is made that of a NULL: the columns behind it cannot

@@ -8,7 +8,8 @@ use std::{
 /// From the bottom. Modules of one row may know each other.
 const LAYERS: [&[&str]; 7] = [
     &[
-        "clock", "uptime", "config", "backoff", "blocking", "repeats", "lease", "ledger", "arbiters", "schedule",
+        "clock", "uptime", "config", "backoff", "blocking", "line", "repeats", "lease", "ledger", "arbiters",
+        "schedule",
     ],
     &["domain"],
     &["store"],
@@ -49,6 +50,27 @@ fn only_the_store_knows_sql_and_it_knows_no_actors() {
         let in_store = module_of(&src, &file) == "store";
         assert!(in_store || !code.contains("diesel"), "{} uses diesel", file.display());
         assert!(!in_store || !code.contains("actix"), "{} uses actix", file.display());
+    }
+}
+
+/// One way leads to the log: it makes one line of each record.
+#[test]
+fn only_one_file_writes_to_the_log() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in sources(&src) {
+        let text = fs::read_to_string(&file).expect("is readable");
+        let code: String = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect();
+        let writes =
+            ["trace", "debug", "info", "warn", "error", "log"].map(|level| code.contains(&format!("log::{level}!(")));
+        let is_own = module_of(&src, &file) == "line";
+        assert!(
+            is_own || writes == [false; 6],
+            "{} writes to the log itself",
+            file.display()
+        );
     }
 }
 

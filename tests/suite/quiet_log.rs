@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     lines::{lines, listen},
-    support::{Database, PATIENCE, Tested, eventually},
+    support::{Database, PATIENCE, THEME, Tested, ended, eventually, options, task},
 };
 
 /// Waits until a trouble was met `count` times. Only its first line may be louder than debug.
@@ -63,6 +63,34 @@ async fn attempts_of_a_bad_job_that_are_made_again_are_told_of_once() {
         met(&["failed, attempt", fault], 2 * run).await;
         met(&["failed after", fault], run).await;
     }
+}
+
+#[actix_rt::test]
+async fn no_text_of_others_makes_a_second_line() {
+    listen();
+    let forged = "what a handler says\nERROR gaia_actors: forged by a handler";
+    let bad = async_fn(async move |_, _: Value| Err::<(), _>(TaskError::discard(forged)));
+    let database = Database::fresh();
+    let gaia = database
+        .builder()
+        .handler("Demo", "Bad", bad)
+        .jobs(JobsOptions::default())
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let id = demo.add_task(task("Bad")).await.expect("is added").id;
+    ended(&demo, id).await;
+    let job = NewJob::cron_job("bad", "@yearly", "Demo", "Bad");
+    let job = gaia.jobs().add_job(job).await.expect("is added");
+    gaia.jobs().execute_job_immediately(job).await.expect("runs");
+    for what in ["task", "job"] {
+        said(&[what, "forged by a handler"]).await;
+    }
+    let second = lines(&["\n"]);
+    assert!(second.is_empty(), "{second:?}");
+    gaia.stop().await.expect("stops");
 }
 
 /// The tables of the scanner and of the node are out of reach, so that each of their queries fails.

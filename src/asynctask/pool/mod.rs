@@ -211,7 +211,8 @@ impl WorkerPool {
                 failure: Failure::Lost,
             },
         };
-        log::error!(
+        say!(
+            Error,
             "theme {} task {} {}.{} log_id={}: given up, its worker is dead or blocked",
             self.theme.name,
             run.task.id,

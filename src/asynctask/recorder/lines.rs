@@ -18,8 +18,7 @@ pub(super) fn log_end(theme: &str, end: &End, finish: &Finish, finished: Finishe
         let (id, attempt, log_id) = (finish.run.task_id, finish.attempt, &finish.run.log_id);
         let (service, method) = (&end.run.task.service, &end.run.task.method);
         let what = what_happened(end.kind, finish, finished);
-        log::log!(
-            level,
+        say!(at level,
             "theme {theme} task {id} {service}.{method} attempt {attempt} log_id={log_id}: {what}"
         );
     }
@@ -85,7 +84,8 @@ pub(super) fn log_refused(theme: &str, piece: &Piece<Batch>, error: Option<&Stor
         None => "it stays Running without a node and does not run again by itself".to_owned(),
         Some(error) => format!("it stays Running under this node, since its row takes nothing else ({error})"),
     };
-    log::error!(
+    say!(
+        Error,
         "theme {theme} task {id} log_id={log_id}: ended as {status}, but the database refuses that in every form; {state}; \
          it is tried again from time to time: {}",
         piece.reason
@@ -94,5 +94,8 @@ pub(super) fn log_refused(theme: &str, piece: &Piece<Batch>, error: Option<&Stor
 
 pub(super) fn log_lost_report(theme: &str, report: &Progress, reason: &str) {
     let (id, log_id) = (report.run.task_id, &report.run.log_id);
-    log::warn!("theme {theme} task {id} log_id={log_id}: the database refuses its report of progress: {reason}");
+    say!(
+        Warn,
+        "theme {theme} task {id} log_id={log_id}: the database refuses its report of progress: {reason}"
+    );
 }

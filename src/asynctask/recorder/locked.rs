@@ -56,7 +56,8 @@ impl RecorderActor {
             "another session has locked the rows of their tasks; see what that session waits for, or end that session";
         if let Some(said) = self.locked.said.say((), why) {
             let count = self.locked.outcomes();
-            log::error!(
+            say!(
+                Error,
                 "theme {}: {count} outcomes wait until they can be written: {said}",
                 self.theme
             );
@@ -93,7 +94,7 @@ impl RecorderActor {
         }
         if self.locked.is_empty() {
             self.locked.said.over(&());
-            log::info!("theme {}: no outcome waits for a locked row any more", self.theme);
+            say!(Info, "theme {}: no outcome waits for a locked row any more", self.theme);
         } else {
             self.look_later(ctx);
         }

@@ -41,7 +41,7 @@ impl CronActor {
     fn set_aside(&mut self, fire: Fire, error: &StoreError, ctx: &mut Context<Self>) {
         let id = fire.job_id;
         if let Some(said) = self.said.say(About::Job(id), &error.to_string()) {
-            log::warn!("job {id} does not fire, since the database refuses it: {said}");
+            say!(Warn, "job {id} does not fire, since the database refuses it: {said}");
         }
         self.aside.0.insert(id, fire);
         ctx.run_later(PAUSE, move |cron, ctx| {

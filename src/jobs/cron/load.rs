@@ -101,7 +101,8 @@ impl CronActor {
         let now = self.now();
         self.said.over(&About::Schedules);
         self.timetable.keep(&reading.ids);
-        log::debug!(
+        say!(
+            Debug,
             "jobs: {} are scheduled, {} are bad",
             self.timetable.scheduled(),
             self.timetable.bad()
@@ -143,7 +144,7 @@ impl CronActor {
     fn fault(&mut self, about: About, what: &str, error: &StoreError) {
         self.counts.database_errors += 1;
         if let Some(said) = self.said.say(about, &error.to_string()) {
-            log::error!("jobs: {what}: {said}");
+            say!(Error, "jobs: {what}: {said}");
         }
     }
 
@@ -151,7 +152,7 @@ impl CronActor {
     fn warn(&self, id: i64, put: &Put) {
         if *put == (Put::Bad { is_news: true }) {
             let fault = self.timetable.fault_of(id).unwrap_or_default();
-            log::warn!("job {id} is not scheduled until its row is mended: {fault}");
+            say!(Warn, "job {id} is not scheduled until its row is mended: {fault}");
         }
     }
 
@@ -207,14 +208,17 @@ impl CronActor {
     pub(super) fn look_at_zones(&mut self) {
         let data = zone_data().to_string();
         if data != self.zone_data {
-            log::info!("jobs: schedules go by {data} from now on");
+            say!(Info, "jobs: schedules go by {data} from now on");
             self.zone_data = data;
             // Rows with zones that were unknown until now are tried again: the next look reads all rows anew.
             self.seen = None;
         }
         let renewed = self.timetable.renew_zones(self.now());
         if renewed > 0 {
-            log::info!("jobs: {renewed} schedules have new time zone rules; their next fires were worked out anew");
+            say!(
+                Info,
+                "jobs: {renewed} schedules have new time zone rules; their next fires were worked out anew"
+            );
         }
     }
 

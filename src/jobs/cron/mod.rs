@@ -188,7 +188,7 @@ impl CronActor {
         // The reading first: if the clock moves in between, the next tick comes early, not never.
         let (reading, now) = (self.shared.clock.elapsed(), self.now());
         if self.last_tick.is_some_and(|last| now < last - SET_BACK) {
-            log::warn!("the clock was set back: jobs are scheduled anew from {now}");
+            say!(Warn, "the clock was set back: jobs are scheduled anew from {now}");
             self.timetable.restart(now);
         }
         self.last_tick = Some(now);
@@ -254,7 +254,7 @@ impl CronActor {
         self.at_once = (self.at_once * 2).min(CLAIM);
         self.backoff.succeeded();
         if let Some(failures) = self.said.over(&About::Claims) {
-            log::info!("jobs: fires are claimed again, after {failures} failures");
+            say!(Info, "jobs: fires are claimed again, after {failures} failures");
         }
         for (fire, fired) in fires.into_iter().zip(fired) {
             self.fired(fire, fired, term);
@@ -286,7 +286,10 @@ impl CronActor {
         let wait = self.backoff.failed();
         if let Some(said) = self.said.say(About::Claims, &error.to_string()) {
             let count = fires.len();
-            log::error!("jobs: cannot claim {count} fires, will try again and again: {said}");
+            say!(
+                Error,
+                "jobs: cannot claim {count} fires, will try again and again: {said}"
+            );
         }
         ctx.run_later(wait, |cron, ctx| {
             cron.claiming = false;
@@ -299,7 +302,7 @@ impl Actor for CronActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        log::info!("jobs: schedules go by {}", self.zone_data);
+        say!(Info, "jobs: schedules go by {}", self.zone_data);
         self.load(ctx);
         self.wait_for_tick(self.shared.clock.elapsed(), self.now(), ctx);
         ctx.run_interval(LOOK, Self::look);

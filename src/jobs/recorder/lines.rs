@@ -22,13 +22,13 @@ impl Lines {
         let (job, what) = (end.job_id, what_happened(end, stale));
         let run = format!("run {} log_id={}", end.run_id, end.log_id);
         match end.flag {
-            _ if stale => log::warn!("job {job} {run}: {what}"),
+            _ if stale => say!(Warn, "job {job} {run}: {what}"),
             RunFlag::Failed => match self.failures.say(job, &with_error("", end.error.as_deref())) {
-                Some(said) => log::warn!("job {job} {run}: {what}{said}"),
-                None => log::debug!("job {job} {run}: {}", with_error(&what, end.error.as_deref())),
+                Some(said) => say!(Warn, "job {job} {run}: {what}{said}"),
+                None => say!(Debug, "job {job} {run}: {}", with_error(&what, end.error.as_deref())),
             },
             RunFlag::Cancelled | RunFlag::Skipped => {
-                log::info!("job {job} {run}: {}", with_error(&what, end.error.as_deref()));
+                say!(Info, "job {job} {run}: {}", with_error(&what, end.error.as_deref()));
             }
             RunFlag::Success => self.log_success(end, &run, &what),
         }
@@ -37,12 +37,12 @@ impl Lines {
     fn log_success(&mut self, end: &RunEnd, run: &str, what: &str) {
         let job = end.job_id;
         if let Some(failures) = self.failures.over(&job) {
-            log::info!("job {job} {run}: {what}, after {failures} runs that failed");
+            say!(Info, "job {job} {run}: {what}, after {failures} runs that failed");
         } else if end.error.is_some() {
             // Something about it could not be written.
-            log::warn!("job {job} {run}: {}", with_error(what, end.error.as_deref()));
+            say!(Warn, "job {job} {run}: {}", with_error(what, end.error.as_deref()));
         } else {
-            log::debug!("job {job} {run}: {what}");
+            say!(Debug, "job {job} {run}: {what}");
         }
     }
 }
@@ -92,7 +92,8 @@ pub(super) fn log_refused(piece: &Piece<Ends>, error: Option<&StoreError>) {
         None => "the record stays without a flag and a node, and the job fires on".to_owned(),
         Some(error) => format!("the record stays open, since its row takes nothing else ({error})"),
     };
-    log::error!(
+    say!(
+        Error,
         "job {job} run {run} log_id={log_id}: ended ({flag}), but the database refuses that in every form; {state}; it is \
          tried again from time to time: {}",
         piece.reason

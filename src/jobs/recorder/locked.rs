@@ -59,7 +59,10 @@ impl JobRecorder {
         let why = "another session has locked their records; see what that session waits for, or end that session";
         if let Some(said) = self.locked.said.say((), why) {
             let count = self.locked.outcomes();
-            log::error!("jobs: {count} ends of runs wait until they can be written: {said}");
+            say!(
+                Error,
+                "jobs: {count} ends of runs wait until they can be written: {said}"
+            );
         }
         self.look_later(ctx);
         self.flush(ctx);
@@ -94,7 +97,7 @@ impl JobRecorder {
         self.divide(ends, locked);
         if self.locked.is_empty() {
             self.locked.said.over(&());
-            log::info!("jobs: no end of a run waits for a locked record any more");
+            say!(Info, "jobs: no end of a run waits for a locked record any more");
         } else {
             self.look_later(ctx);
         }

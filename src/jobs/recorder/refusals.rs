@@ -141,7 +141,8 @@ impl JobRecorder {
     fn give_up(&mut self, piece: Piece<Ends>, ctx: &mut Context<Self>) {
         let Some(ended) = piece.work.ends.first() else {
             for id in &piece.work.jobs {
-                log::warn!(
+                say!(
+                    Warn,
                     "job {id}: the database refuses to note that it waits again: {}",
                     piece.reason
                 );

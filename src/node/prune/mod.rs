@@ -116,10 +116,14 @@ impl Pruner {
         }
         match pruned {
             Ok(deleted) if deleted.is_nothing() => {}
-            Ok(deleted) => log::info!("deleted what was older than {}: {deleted}", said(self.rules.retention)),
+            Ok(deleted) => say!(
+                Info,
+                "deleted what was older than {}: {deleted}",
+                said(self.rules.retention)
+            ),
             Err(error) => {
                 if let Some(said) = self.failures.say((), &error.to_string()) {
-                    log::error!("cannot delete old rows, will try again: {said}");
+                    say!(Error, "cannot delete old rows, will try again: {said}");
                 }
             }
         }
@@ -180,13 +184,15 @@ impl Pruner {
     async fn tell(&self, scope: &str, went: Went, verdict: Verdict, now: DateTime<Utc>) -> Result<(), StoreError> {
         match verdict {
             Verdict::First => self.tell_of_history(scope, now).await?,
-            Verdict::New(end, doubt) => log::warn!(
+            Verdict::New(end, doubt) => say!(
+                Warn,
                 "{}: nothing is deleted before {end:.0?}: {}",
                 name(scope),
                 reason(doubt, self.rules)
             ),
             Verdict::Certain if went == Went::Home => {
-                log::info!(
+                say!(
+                    Info,
                     "{}: the clock is back where it was; old rows are deleted again",
                     name(scope)
                 );
@@ -207,7 +213,7 @@ impl Pruner {
         let themes = if of_jobs { Vec::new() } else { vec![scope.to_owned()] };
         let history = sweep::history(&self.parts.store, &self.expired(before, themes), of_jobs).await?;
         if history.foreign + history.expired > 0 {
-            log::warn!("{}: {}", name(scope), self.plan_for(scope, history));
+            say!(Warn, "{}: {}", name(scope), self.plan_for(scope, history));
         }
         Ok(())
     }

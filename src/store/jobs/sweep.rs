@@ -239,7 +239,7 @@ impl Store {
     async fn settle_one_by_one(&self, ids: &[i64]) -> Result<(), StoreError> {
         for id in ids {
             match self.end_runs(Vec::new(), vec![*id]).await {
-                Err(error) if error.is_refusal() => log::debug!("job {id} stays as if it ran: {error}"),
+                Err(error) if error.is_refusal() => say!(Debug, "job {id} stays as if it ran: {error}"),
                 settled => drop(settled?),
             }
         }

@@ -120,7 +120,10 @@ async fn make_room(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
             )));
         }
         if is_short != 0 {
-            log::info!("the table {name} has a row format with short keys; it is changed to DYNAMIC");
+            say!(
+                Info,
+                "the table {name} has a row format with short keys; it is changed to DYNAMIC"
+            );
             execute(conn, &format!("ALTER TABLE {name} ROW_FORMAT=DYNAMIC")).await?;
         }
     }

@@ -246,7 +246,7 @@ impl<K: Connect> Lease<K> {
         let Ok(connection) = self.shelf.connection(CHECK_AFTER).await else {
             return false;
         };
-        log::debug!("tables have changed: statements are prepared anew");
+        say!(Debug, "tables have changed: statements are prepared anew");
         self.connection = Some(connection);
         self.state = State::Sound;
         self.renewed += 1;

@@ -255,7 +255,8 @@ impl<K: Connect> Shelf<K> {
         state.missing += 1;
         state.ask_again = state.ask_again.max(Instant::now() + ASK_AGAIN);
         if let Some(said) = state.refusals.say((), &reason) {
-            log::warn!(
+            say!(
+                Warn,
                 "the database server gives this process no more connections than the {} it has, callers wait for one of those: {said}",
                 self.pool.status().size
             );
@@ -313,7 +314,8 @@ impl<K: Connect> Shelf<K> {
         let asked: BoxFuture<'_, _> = Box::pin(self.take_as_a_start_does());
         if let Ok(Err(Refusal::ForNow(reason))) = tokio::time::timeout(self.connect_timeout, asked).await {
             let left = (self.pool.status().size / 2).max(KEPT_WHEN_SHARING);
-            log::info!(
+            say!(
+                Info,
                 "the database server has too few connections for others, this process goes on with {left}: {reason}"
             );
             self.shrink_to(left, reason).await;

@@ -31,7 +31,10 @@ where
             return Err(refusal.on(url, url.start_timeout));
         }
         if backoff.is_fresh() {
-            log::warn!("the start waits for a connection, for {left:.1?} at most: {reason}");
+            say!(
+                Warn,
+                "the start waits for a connection, for {left:.1?} at most: {reason}"
+            );
         }
         tokio::time::sleep(backoff.failed().min(LONGEST_WAIT).min(left)).await;
     }

@@ -129,7 +129,7 @@ impl Announcer {
             Ok::<_, StoreError>(())
         };
         if let Err(error) = sent.await {
-            log::debug!("cannot notify others on channel {channel}: {error}");
+            say!(Debug, "cannot notify others on channel {channel}: {error}");
         }
     }
 }

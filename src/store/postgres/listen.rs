@@ -75,8 +75,7 @@ impl Listener {
                 (wait, _) => wait,
             };
             let (Silence::Lost(reason) | Silence::Useless(reason)) = reason;
-            log::log!(
-                level,
+            say!(at level,
                 "not listening for wake-ups, new tasks are found by looking; will try again in {wait:.1?}: {reason}"
             );
             // Even a sleep of no time lasts until the timer's next tick, a millisecond.
@@ -152,7 +151,7 @@ impl Listener {
                 }
                 self.hears.store(true, Ordering::Relaxed);
                 if backoff.succeeded() {
-                    log::info!("listening for wake-ups again");
+                    say!(Info, "listening for wake-ups again");
                 }
                 if let Some(left) = room.filter(|left| *left < ROOM_TO_GO_ON) {
                     return few(left);

@@ -164,7 +164,8 @@ impl Wake for Postgres {
 
     async fn listen(&self, heard: impl Fn(Heard<'_>)) {
         if self.connections.url().transaction_pooler {
-            log::info!(
+            say!(
+                Info,
                 "behind a pooler of transactions nothing is heard of other processes: new tasks are found by looking"
             );
             std::future::pending::<()>().await;

@@ -204,7 +204,10 @@ fn without_disk(
     let committed = commit(conn);
     // What is committed is not undone by this.
     if let Err(error) = set(conn, synchronous) {
-        log::error!("SQLite does not take `PRAGMA synchronous = {synchronous}`: {error}");
+        say!(
+            Error,
+            "SQLite does not take `PRAGMA synchronous = {synchronous}`: {error}"
+        );
     }
     committed
 }

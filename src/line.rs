@@ -1,0 +1,60 @@
+//! Lines of the log.
+//!
+//! Names, node ids and error texts come from users and other programs, and some of them by plain SQL. Whatever they hold, one
+//! record is one line: nobody can forge a second one, or send codes to the terminal of whoever reads.
+
+use std::fmt::{self, Display, Write};
+
+/// A text whose control characters are written as escapes.
+pub(crate) struct OneLine<'a>(pub(crate) fmt::Arguments<'a>);
+
+impl Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaping(f).write_fmt(self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(breaks_lines) {
+            let (clean, tail) = rest.split_at(at);
+            self.0.write_str(clean)?;
+            let mut chars = tail.chars();
+            if let Some(char) = chars.next() {
+                write!(self.0, "{}", char.escape_default())?;
+            }
+            rest = chars.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Control characters, and what some programs take for the end of a line.
+fn breaks_lines(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
+}
+
+/// Logs one line: `say!(Warn, "theme {theme}: …")`, or `say!(at level, …)`.
+macro_rules! say {
+    (at $level:expr, $($text:tt)+) => {
+        log::log!($level, "{}", $crate::line::OneLine(format_args!($($text)+)))
+    };
+    ($level:ident, $($text:tt)+) => {
+        say!(at log::Level::$level, $($text)+)
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_it_tells_of() {
+        let name = "a\r\nERROR forged\u{1b}[2J\u{2028}é 🎉\t";
+        let line = OneLine(format_args!("theme {name}: {}", 7)).to_string();
+        assert_eq!(line, r"theme a\r\nERROR forged\u{1b}[2J\u{2028}é 🎉\t: 7");
+    }
+}
