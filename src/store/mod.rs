@@ -148,6 +148,10 @@ impl Store {
     }
 
     /// An error if the files of the database that this process has open are not at their paths any more (SQLite).
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(clippy::unnecessary_wraps, reason = "only SQLite has files")
+    )]
     pub(crate) fn check_files(&self) -> Result<(), StoreError> {
         match &self.db {
             #[cfg(feature = "sqlite")]

@@ -8,15 +8,16 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
+use crate::support::{Database, Kind, PATIENCE, THEME, options};
+#[cfg(feature = "postgres")]
 use crate::{
     proxy,
-    support::{Database, Gate, Kind, PATIENCE, THEME, eventually, options},
+    support::{Gate, eventually},
 };
 
 /// Stands between a node and its server.
@@ -159,7 +160,7 @@ async fn a_node_whose_new_row_is_made_without_an_answer_cancels_its_runs() {
     let gate = Gate::closed();
     let gaia = Gaia::builder()
         .database(format!("{head}@127.0.0.1:{}/{path}?sslmode=disable", proxy.port))
-        .lease(Duration::from_secs(2))
+        .lease(std::time::Duration::from_secs(2))
         .handler("Demo", "Gate", gate.handler())
         .scheduler(options())
         .start()
