@@ -18,7 +18,8 @@ pub struct Claim {
     /// The theme whose tasks are wanted.
     pub theme: String,
     /// The node that will hold them. It must have a row in `gaia_nodes`: a node that others have declared dead gets
-    /// nothing until it has registered again.
+    /// nothing until it has registered again. Not one that a [`Gaia`](crate::Gaia) stands for: that one gives back what its
+    /// process does not run.
     pub node: String,
     /// At most this many, highest priority first, oldest first.
     pub limit: usize,

@@ -79,9 +79,15 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
         let demo = gaia.scheduler(THEME).expect("is a theme");
         demo.add_tasks(vec![task("Noop"); 2]).await.expect("are added");
         let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
+        // The node that lives here would give back what its process does not run.
+        let now = database.in_seconds(0);
+        database.execute(&format!(
+            "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
+             VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]')"
+        ));
         let claim = Claim {
             theme: THEME.to_owned(),
-            node: gaia.node_id().to_owned(),
+            node: "a".to_owned(),
             limit: 2,
             first: Vec::new(),
         };
