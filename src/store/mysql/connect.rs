@@ -27,8 +27,8 @@ const SESSION: [&str; 4] = [
     "SET SESSION lc_messages = 'en_US', SESSION autocommit = 1, \
        SESSION completion_type = 0, SESSION sql_safe_updates = 0, SESSION sql_select_limit = 18446744073709551615, \
        SESSION sql_big_selects = 1, SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
-    "SET SESSION /*M!100300 idle_transaction_timeout = 20, */ /*!80000 wait_timeout = LEAST(@@SESSION.wait_timeout, 20), */ \
-       SESSION innodb_lock_wait_timeout = 5",
+    "SET SESSION innodb_lock_wait_timeout = 5 /*M!100300 , SESSION idle_transaction_timeout = 20 */ \
+       /*!80000 , SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, 20) */",
 ];
 
 /// For a session that holds a lock outside transactions, as migrations do, on MariaDB as well.
