@@ -166,7 +166,6 @@ impl NodeActor {
         match beaten.beat {
             Ok(_) => {
                 if self.renewed(beaten.begun, ctx) {
-                    self.ledger.doubt();
                     self.rescue(ctx);
                     self.bring_back(ctx);
                 }
@@ -301,6 +300,8 @@ impl NodeActor {
 
     fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>) {
         self.rescuing = false;
+        // Now, not beside the look for dead nodes: an idle node is to need no further connection for it.
+        self.ledger.doubt();
         match rescued {
             Ok(rescued) => {
                 let what = format!("node {}: looks after dead nodes again", self.row.id);

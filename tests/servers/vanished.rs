@@ -36,7 +36,8 @@ async fn another_node_goes_on(kind: Kind, parameter: &str) {
         }
     });
     let url = format!("{}{parameter}", proxy.url);
-    let mut node = NodeProcess::start(
+    // It may claim before it is ready.
+    let mut node = NodeProcess::spawn(
         &database,
         &[("DATABASE_URL", &url), ("JOBS", "1"), ("GAIA__NODE__LEASE", "2")],
     );
