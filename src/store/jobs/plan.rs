@@ -191,8 +191,7 @@ impl Plan {
         };
         let mut run = new_run(claim, job, fire.scheduled_at());
         if let Some(at) = fire.scheduled_at() {
-            // A fire that was put back may come after a later one.
-            run.previous_at = seen.last.get(&job.id).copied().filter(|last| *last < at);
+            run.previous_at = seen.last.get(&job.id).copied();
             seen.last
                 .entry(job.id)
                 .and_modify(|last| *last = at.max(*last))
