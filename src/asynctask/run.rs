@@ -137,11 +137,11 @@ impl Run {
             .and_then(|(began, timeout)| now.checked_sub(began.saturating_add(timeout)));
         let since_told = stage.told.and_then(|told| now.checked_sub(told));
         let patience_for_told = patience.saturating_add(self.theme.options.cancel_grace);
-        if stage.ended || stage.waits || stage.began.is_none() {
+        if stage.ended || stage.began.is_none() {
             None
         } else if since_told.is_some_and(|since| since > patience_for_told) {
             self.ctx.cancel_reason()
-        } else if since_out_of_time.is_some_and(|since| since > patience) {
+        } else if !stage.waits && since_out_of_time.is_some_and(|since| since > patience) {
             Some(CancelReason::Timeout)
         } else {
             None

@@ -16,7 +16,7 @@ const NO_THREAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts until one succeeds, none is left, or the run is told to stop. `None`: the first one must not begin.
 pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
-    let asked = run.shared.clock.elapsed();
+    let mut asked = run.shared.clock.elapsed();
     while let Some(ctx) = run.begin(seat) {
         let verdict = attempt(run, &ctx).await;
         let waited = run.shared.clock.elapsed().saturating_sub(asked);
@@ -39,6 +39,7 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
         if let Some(why) = rest(run, delay).await {
             return Some(Verdict::Stopped(why));
         }
+        asked = run.shared.clock.elapsed();
     }
     match run.why() {
         None if !run.has_begun() => None,

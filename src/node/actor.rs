@@ -162,6 +162,8 @@ impl NodeActor {
                 self.row.id
             );
             self.set_fenced(true);
+            // A claim may have begun while the node was fenced already.
+            self.lease.lose();
         }
         match beaten.beat {
             Ok(_) => {
