@@ -1,7 +1,7 @@
 //! Lines of the log.
 //!
 //! Names, node ids and error texts come from users and other programs, and some of them by plain SQL. Whatever they hold, one
-//! record is one line: nobody can forge a second one, or send codes to the terminal of whoever reads.
+//! record is one line: no text can forge a second line, or send codes to the terminal of a reader.
 
 use std::fmt::{self, Display, Write};
 

@@ -130,7 +130,7 @@ fn classify(answer: Answer) -> Outcome {
         Err(InvokeError::Panicked(message)) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
-        // Whoever has the task now has it; if nobody has, it waits again.
+        // A node that has taken the task over keeps it; if there is none, the task waits again.
         Err(InvokeError::Withdrawn | InvokeError::NoThread) => Outcome::HandedBack { started: false },
     }
 }

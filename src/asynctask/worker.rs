@@ -104,8 +104,8 @@ async fn complete(theme: &Theme, run: &Run, args: Json) -> Option<LongArgs> {
     complete
 }
 
-/// Ends a run that could not begin: another node may have what this one lacks. Whoever has the task by now keeps it; if nobody
-/// has, it waits again.
+/// Ends a run that could not begin: another node may have what this one lacks. A node that has taken the task over keeps it; if
+/// there is none, the task waits again.
 async fn hand_back(theme: &Theme, run: &Arc<Run>) {
     if let Some(ended) = run.end(Outcome::HandedBack { started: false }) {
         theme.record(ended).await;

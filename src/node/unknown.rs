@@ -1,6 +1,6 @@
 //! Tasks that are `Running` under this node although no run here holds them.
 //!
-//! The node compares its rows with the [`Ledger`] at each beat, and at once after a claim without an answer. What no run holds is
+//! The node compares its rows with the [`Ledger`] after each look for dead nodes, and at once after a claim without an answer. What no run holds is
 //! given back by the fenced write of any other end, so that a run which ended in between loses nothing.
 
 use std::collections::BTreeSet;

@@ -60,7 +60,8 @@ impl Store {
     /// Takes due tasks for a node, in one transaction that selects and marks them. A theme that is paused gives none.
     ///
     /// # Errors
-    /// Any [`StoreError`] of the database; nothing is claimed then.
+    /// Any [`StoreError`] of the database. Nothing is claimed then, unless the error came while long arguments were read after the
+    /// claim: those tasks stay `Running` under the node.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let mark = self.mark(&claim.node);
         let mut claimed = self.claim_as(claim, &mark).await?;
