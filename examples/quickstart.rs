@@ -67,6 +67,8 @@ async fn demonstrate() -> Result<()> {
     let jobs = declare_jobs(&gaia.jobs()).await?;
     let done = run(&gaia, &gaia.scheduler(&theme.to_string())?).await;
     let done = done.and(show_fires(&gaia.jobs(), &jobs).await);
+    // Its server ends with this program. The next one tells the job where the next server listens.
+    gaia.jobs().toggle_job(jobs[1], false).await?;
     gaia.stop().await?;
     done
 }
@@ -140,10 +142,10 @@ async fn declare_jobs(jobs: &Jobs) -> Result<[i64; 2]> {
     let count = NewJob::cron_job("count the stock", "*/2 * * * * *", "StockService", "Count").args(&"A");
     let sync = NewJob::cron_hook("synchronise", "*/3 * * * * *", url).args(&json!({ "type": "full" }));
     let never_make_up = |job: NewJob| job.misfire(MisfirePolicy::Skip);
-    Ok([
-        jobs.ensure_job(never_make_up(count)).await?,
-        jobs.ensure_job(never_make_up(sync)).await?,
-    ])
+    let count = jobs.ensure_job(never_make_up(count)).await?;
+    let sync = jobs.ensure_job(never_make_up(sync)).await?;
+    jobs.toggle_job(sync, true).await?;
+    Ok([count, sync])
 }
 
 async fn show_fires(jobs: &Jobs, ids: &[i64]) -> Result<()> {
