@@ -7,6 +7,7 @@ mod adoption;
 mod blocked_threads;
 mod claimed_at_once;
 mod clustering;
+mod columns;
 mod exact_texts;
 mod execution;
 mod history;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{THEME, Tested, eventually, task};
+use crate::{
+    columns::{RETENTION, odd_values},
+    support::{THEME, Tested, eventually, task},
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -105,5 +108,37 @@ async fn nothing_goes_if_that_is_switched_off() {
     // Whoever prunes would do it within five minutes of that time.
     actix_rt::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((rows(&gaia, "asynctasks"), rows(&gaia, "asynctask_exec_row")), (1, 1));
+    gaia.stop().await.expect("stops");
+}
+
+/// Whatever plain SQL has left of the last look: the time is uncertain, the next look notes it anew, and old rows go later.
+#[actix_rt::test]
+async fn odd_values_of_the_last_look_end_no_pruning() {
+    let (gaia, demo) = start(Gaia::builder().retention(DAY)).await;
+    let looked_at = |now: chrono::DateTime<chrono::Utc>| {
+        let minute = chrono::TimeDelta::minutes(1);
+        let text = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T").to_string();
+        let (from, until) = (text(now - minute), text(now + minute));
+        let seen = format!("scope = '{THEME}' AND seen BETWEEN '{from}' AND '{until}'");
+        gaia.database
+            .number(&format!("SELECT COUNT(*) FROM gaia_retention WHERE {seen}"))
+            == 1
+    };
+    for (column, holds) in &RETENTION.columns[1..] {
+        for value in odd_values(gaia.database.kind(), *holds) {
+            let id = demo.add_task(task("Noop")).await.expect("is added").id;
+            gaia.drain(THEME).await;
+            gaia.database
+                .write_odd(&[format!("UPDATE gaia_retention SET {column} = {value}")]);
+            for _ in 0..6 {
+                gaia.advance(DAY / 3);
+                eventually("a look", async || looked_at(gaia.now()).then_some(())).await;
+            }
+            eventually(&format!("the task to go after {column} = {value}"), async || {
+                demo.get_task_detail(id).await.err().map(drop)
+            })
+            .await;
+        }
+    }
     gaia.stop().await.expect("stops");
 }

@@ -88,7 +88,7 @@ pub(super) enum Doubt {
     Behind(TimeDelta),
     /// Another node sees a time that is earlier by so much.
     Ahead(TimeDelta),
-    /// The time of the last look is none.
+    /// The time of the last look is none, or the line begins after it.
     Unreadable,
 }
 
@@ -186,7 +186,9 @@ impl Course {
 
 /// What speaks against the time, if this process has seen no jump. `before`: when it looked last.
 fn doubt(line: Line, before: Option<DateTime<Utc>>, now: DateTime<Utc>, rules: Rules) -> Option<Doubt> {
-    let Some(seen) = line.seen else {
+    // No look has noted a beginning that was still to come.
+    let seen = line.seen.filter(|seen| line.since.is_none_or(|since| since <= *seen));
+    let Some(seen) = seen else {
         return Some(Doubt::Unreadable);
     };
     let gap = now - seen;

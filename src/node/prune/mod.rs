@@ -284,8 +284,8 @@ fn reason(doubt: Doubt, rules: Rules) -> String {
             said(by)
         ),
         Doubt::Unreadable => format!(
-            "the note of the last look (gaia_retention) has no time that can be read; so the time has to go on for the retention \
-             of {retention} first"
+            "the note of the last look (gaia_retention) has no time that can be read, or begins after it; so the time has to go on \
+             for the retention of {retention} first"
         ),
     }
 }

@@ -175,6 +175,11 @@ impl Database {
         execute(self.kind, &self.url(), sql);
     }
 
+    /// Runs statements one after the other on one connection, `first` before all; answers how many of them the database took.
+    pub fn try_each(&self, first: &str, statements: &[String]) -> usize {
+        try_each(self.kind, &self.url(), first, statements)
+    }
+
     /// The one number that a query answers with.
     pub fn number(&self, sql: &str) -> i64 {
         number(self.kind, &self.url(), sql)
@@ -287,6 +292,42 @@ pub fn execute(kind: Kind, url: &str, sql: &str) {
         #[cfg(feature = "mysql")]
         Kind::Mysql => elsewhere!(diesel_async::AsyncMysqlConnection, url, |conn| {
             diesel_async::SimpleAsyncConnection::batch_execute(conn, sql).await
+        }),
+    }
+}
+
+/// Runs statements on a connection to a server.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+macro_rules! each_of {
+    ($conn:ident, $first:expr, $statements:expr) => {{
+        use diesel_async::SimpleAsyncConnection;
+        let began = $conn.batch_execute($first).await;
+        let mut taken = 0;
+        for sql in $statements {
+            taken += usize::from($conn.batch_execute(sql).await.is_ok());
+        }
+        began.map(|()| taken)
+    }};
+}
+
+/// Runs statements of which some may be refused.
+fn try_each(kind: Kind, url: &str, first: &str, statements: &[String]) -> usize {
+    match kind {
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => {
+            use diesel::connection::SimpleConnection;
+            let mut conn = sqlite(url);
+            conn.batch_execute(first).expect("plain SQL runs");
+            let taken = statements.iter().filter(|sql| conn.batch_execute(sql).is_ok());
+            taken.count()
+        }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => elsewhere!(diesel_async::AsyncPgConnection, url, |conn| {
+            each_of!(conn, first, statements)
+        }),
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => elsewhere!(diesel_async::AsyncMysqlConnection, url, |conn| {
+            each_of!(conn, first, statements)
         }),
     }
 }
