@@ -10,6 +10,7 @@ mod clustering;
 mod columns;
 mod exact_texts;
 mod execution;
+mod fuzz;
 mod history;
 mod jobs;
 mod layers;
