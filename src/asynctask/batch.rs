@@ -205,7 +205,7 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
     let kind = match &outcome {
         Outcome::Failed { failure, .. } => Kind::Failed(*failure),
         Outcome::Snoozed(_) => Kind::Snoozed,
-        Outcome::HandedBack { .. } => Kind::HandedBack,
+        Outcome::HandedBack { .. } | Outcome::Postponed { .. } => Kind::HandedBack,
         Outcome::NotServed { .. } => Kind::NotServed,
         Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
     };

@@ -15,7 +15,7 @@ use crate::{
     domain::{Json, Outcome},
     lease::Term,
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
-    store::{ClaimedTask, Progress},
+    store::{ClaimedTask, Progress, Room},
 };
 
 /// A claimed task and where it stands. Shared by the pool, the worker that runs it and the recorder.
@@ -32,14 +32,36 @@ pub(super) struct Run {
 struct Stage {
     /// The worker it was given to. A worker that it was taken from again cannot begin it.
     worker: Option<u64>,
-    args: Option<Json>,
+    args: Args,
+    /// Room in memory for arguments that its claim has left out, until it ends.
+    room: Option<Room>,
     /// Reading of the clock when it began.
     began: Option<Duration>,
-    /// It is in the hands of a worker, but waits for its arguments.
-    waits: bool,
     /// Reading of the clock when it was told to stop.
     told: Option<Duration>,
     ended: bool,
+}
+
+/// Where the arguments of a run are.
+enum Args {
+    /// Its claim has left them in the database.
+    LeftOut,
+    BeingRead,
+    Here(Json),
+    /// With its handler, or nowhere: it has ended.
+    Gone,
+}
+
+impl Args {
+    fn take(&mut self) -> Option<Json> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Here(args) => Some(args),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 impl Run {
@@ -54,16 +76,19 @@ impl Run {
             hold: theme.lease.hold(term),
         };
         theme.ledger.enter(&task.log_id);
-        let args = std::mem::replace(&mut task.args, Json::null());
+        let args = match task.left_out {
+            Some(_) => Args::LeftOut,
+            None => Args::Here(std::mem::replace(&mut task.args, Json::null())),
+        };
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
             ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn ProgressSink>)),
             theme: Arc::clone(theme),
             stage: Mutex::new(Stage {
                 worker: None,
-                args: Some(args),
+                args,
+                room: None,
                 began: None,
-                waits: false,
                 told: None,
                 ended: false,
             }),
@@ -75,26 +100,54 @@ impl Run {
         self.stage().worker = Some(worker);
     }
 
-    /// The arguments, for the one worker that may run it; `None` if it was taken from that worker.
+    /// The arguments, for the one worker that may run it; `None` if it was taken from that worker. Its time runs from here.
     pub(super) fn begin(&self, worker: u64) -> Option<Json> {
         let mut stage = self.stage();
-        if stage.worker != Some(worker) || stage.ended {
+        if stage.worker != Some(worker) {
             return None;
         }
+        let args = stage.args.take()?;
         stage.began = Some(self.theme.clock.elapsed());
-        stage.args.take()
+        Some(args)
     }
 
-    /// Its worker waits for its arguments: no time runs out.
-    pub(super) fn wait_begins(&self) {
-        self.stage().waits = true;
+    pub(super) fn has_args(&self) -> bool {
+        matches!(self.stage().args, Args::Here(_))
     }
 
-    /// Its time runs from here.
-    pub(super) fn wait_is_over(&self) {
+    /// Whether its arguments are to be read and have no room in memory.
+    pub(super) fn lacks_room(&self) -> bool {
+        let stage = self.stage();
+        matches!(stage.args, Args::LeftOut) && stage.room.is_none()
+    }
+
+    /// Keeps room for its arguments until it ends.
+    pub(super) fn has_now(&self, room: Room) {
         let mut stage = self.stage();
-        stage.waits = false;
-        stage.began = Some(self.theme.clock.elapsed());
+        if !stage.ended {
+            stage.room = Some(room);
+        }
+    }
+
+    /// Whether its arguments are to be read now: they are not here, and nobody reads them.
+    pub(super) fn begin_read(&self) -> bool {
+        let mut stage = self.stage();
+        let is_to_be = matches!(stage.args, Args::LeftOut);
+        if is_to_be {
+            stage.args = Args::BeingRead;
+        }
+        is_to_be
+    }
+
+    pub(super) fn is_being_read(&self) -> bool {
+        matches!(self.stage().args, Args::BeingRead)
+    }
+
+    pub(super) fn has_read(&self, args: Json) {
+        let mut stage = self.stage();
+        if !stage.ended {
+            stage.args = Args::Here(args);
+        }
     }
 
     /// Takes it from the worker it was given to; false if that worker has begun.
@@ -141,7 +194,7 @@ impl Run {
             None
         } else if since_told.is_some_and(|since| since > patience_for_told) {
             self.ctx.cancel_reason()
-        } else if !stage.waits && since_out_of_time.is_some_and(|since| since > patience) {
+        } else if since_out_of_time.is_some_and(|since| since > patience) {
             Some(CancelReason::Timeout)
         } else {
             None
@@ -154,6 +207,8 @@ impl Run {
         if std::mem::replace(&mut stage.ended, true) {
             return None;
         }
+        // A handler that blocks its thread may have its arguments still. Nobody knows for how long.
+        (stage.args, stage.room) = (Args::Gone, None);
         let clock = &self.theme.clock;
         let duration = stage
             .began

@@ -39,7 +39,7 @@ pub struct SchedulerStatus {
     pub cancelled: u64,
     /// Runs that were snoozed by their handler.
     pub snoozed: u64,
-    /// Claimed tasks given back because the node stopped, paused, or lost its lease.
+    /// Claimed tasks given back because the node stopped, paused, lost its lease, or could not read their long arguments yet.
     pub handed_back: u64,
     /// Ends of runs that were not written because the task was in other hands by then.
     pub stale: u64,
@@ -49,7 +49,7 @@ pub struct SchedulerStatus {
     pub all_workers: usize,
     /// Workers that were replaced because they, or their thread, died or were blocked.
     pub replaced_workers: u64,
-    /// Claimed tasks that wait in memory for a worker.
+    /// Claimed tasks that wait in memory: for a worker, or for room for their long arguments.
     pub queue_depth: usize,
     /// Outcomes that wait to be written, or are being written.
     pub unwritten: usize,

@@ -1,9 +1,9 @@
 //! What every actor and every run of one theme needs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::Addr;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     SchedulerOptions,
@@ -15,11 +15,11 @@ use super::{
 use crate::{
     clock::Clock,
     config::MissingHandler,
-    domain::{Failure, Json, Outcome},
+    domain::{Failure, Outcome, RetryPolicy},
     lease::NodeLease,
     ledger::Ledger,
     registry::{InvokeError, MethodName, Registry, RegistryError, Route},
-    store::{ClaimedTask, Store, StoreError},
+    store::{ClaimedTask, Store},
 };
 
 /// Outcomes that may wait for the database before workers wait too: a few flushes.
@@ -31,11 +31,12 @@ const PLACE: usize = 16 << 10;
 /// What is larger is cut by the recorder.
 const MOST_PLACES: u32 = 1_000;
 
-/// Arguments that were read when their run was about to begin, and the room that they take until it has ended.
-pub(super) struct LongArgs {
-    pub(super) args: Json,
-    pub(super) room: Option<OwnedSemaphorePermit>,
-}
+/// How long a task waits whose arguments have no room in memory or cannot be read: longer each time.
+const POSTPONED: RetryPolicy = RetryPolicy {
+    base: Duration::from_secs(1),
+    max: Duration::from_secs(10),
+    jitter: 0.2,
+};
 
 /// Shared by the pool, the scanner, the workers and their runs.
 pub(super) struct Theme {
@@ -46,7 +47,7 @@ pub(super) struct Theme {
     pub(super) recorder: Addr<RecorderActor>,
     pub(super) lease: NodeLease,
     pub(super) ledger: Ledger,
-    store: Store,
+    pub(super) store: Store,
     pub(super) unserved: Unserved,
     backlog: Arc<Semaphore>,
 }
@@ -127,16 +128,12 @@ impl Theme {
         }
     }
 
-    /// Waits for room in memory, and reads the arguments of a task that its claim has left out. `None`: it is not held any more.
-    pub(super) async fn long_args(&self, task: &ClaimedTask) -> Result<Option<LongArgs>, StoreError> {
-        let room = self.store.room_for_args(task).await;
-        let task = task.clone();
-        let read = self
-            .store
-            .drive(|store| async move { store.args_of(&task).await })
-            .await;
-        let args = read.unwrap_or(Ok(None))?;
-        Ok(args.map(|args| LongArgs { args, room }))
+    /// The end of a run that could not begin for want of its arguments.
+    pub(super) fn postponed(&self, task: &ClaimedTask) -> Outcome {
+        let delay = POSTPONED.delay(task.vain_claims(), fastrand::f64() * 2.0 - 1.0);
+        Outcome::Postponed {
+            until: self.clock.now() + delay,
+        }
     }
 
     /// Marks a run as begun in the database, and waits for that; false if it no longer holds its task. Only a task's last

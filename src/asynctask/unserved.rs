@@ -96,15 +96,12 @@ impl Unserved {
             method: task.method.clone(),
         };
         let mut state = self.state();
-        // Claims of the task that led to no attempt. A node that serves the method takes the task soon.
+        // A node that serves the method takes the task soon.
         let rounds = match state.elsewhere.contains(&name) {
             true => 0,
-            false => task.token.saturating_sub(1).saturating_sub(task.retry_time.into()),
+            false => task.vain_claims(),
         };
-        let delay = PAUSE.delay(
-            u32::try_from(rounds.max(0)).unwrap_or(u32::MAX),
-            fastrand::f64() * 2.0 - 1.0,
-        );
+        let delay = PAUSE.delay(rounds, fastrand::f64() * 2.0 - 1.0);
         // Whole milliseconds: what every database gives back as it was written.
         let until = (now + delay).trunc_subsecs(3);
         let name = state.count(name, now);

@@ -1,21 +1,19 @@
 //! The actor that runs one task at a time.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakAddr, WrapFuture};
-use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
 use super::{
     execution::{caught, execute},
     pool::{Idle, WorkerPool},
     run::Run,
-    theme::{LongArgs, Theme},
+    theme::Theme,
 };
 use crate::{
     arbiters::{Desk, Thread},
     domain::{Failure, Json, Outcome},
-    registry::CancelReason,
 };
 
 /// How long a worker rests that could not begin the run it was given.
@@ -80,30 +78,6 @@ fn not_begun(reason: &str) -> Outcome {
     }
 }
 
-/// The arguments, where their claim has left them out, too. `None`: the run cannot begin.
-async fn complete(theme: &Theme, run: &Run, args: Json) -> Option<LongArgs> {
-    if run.task.left_out.is_none() {
-        return Some(LongArgs { args, room: None });
-    }
-    run.wait_begins();
-    let long_args = pin!(theme.long_args(&run.task));
-    let told = pin!(run.ctx.cancelled());
-    let complete = match select(long_args, told).await {
-        Either::Left((Ok(long_args), _)) => long_args,
-        Either::Left((Err(error), _)) => {
-            let (theme, id) = (&theme.name, run.task.id);
-            say!(Debug, "theme {theme} task {id}: its arguments cannot be read: {error}");
-            None
-        }
-        // A task that is to be cancelled needs none.
-        Either::Right(_) => {
-            (run.ctx.cancel_reason() == Some(CancelReason::Request)).then(|| LongArgs { args, room: None })
-        }
-    };
-    run.wait_is_over();
-    complete
-}
-
 /// Ends a run that could not begin: another node may have what this one lacks. A node that has taken the task over keeps it; if
 /// there is none, the task waits again.
 async fn hand_back(theme: &Theme, run: &Arc<Run>) {
@@ -113,11 +87,6 @@ async fn hand_back(theme: &Theme, run: &Arc<Run>) {
 }
 
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
-    let Some(LongArgs { args, room }) = complete(&theme, &run, args).await else {
-        hand_back(&theme, &run).await;
-        actix_rt::time::sleep(REST).await;
-        return;
-    };
     if !run.ctx.is_ours() {
         // This process was silent for too long.
         hand_back(&theme, &run).await;
@@ -132,7 +101,6 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         }
         Err(reason) => not_begun(&reason),
     };
-    drop(room);
     let Some(mut ended) = run.end(outcome) else {
         // The pool has given up on this run and recorded its end.
         return;

@@ -7,7 +7,8 @@
 //!   │    │ └─ cancel ─┐ │ │ └──── Cancelled ─► Cancelled ───────┤
 //!   │    └─ Snoozed, ─┼─┘ │                        ▲            │ retry by hand
 //!   │      HandedBack,│   └ Failed, attempts left  │            │
-//!   │      NotServed  └────────────┬───────────────┤            │
+//!   │      NotServed, └────────────┬───────────────┤            │
+//!   │      Postponed               │               │            │
 //!   │                              ▼               │            │
 //!   │                            Retry ── cancel ──┘            │
 //!   │                              └── claim ─► Running         │
@@ -45,6 +46,12 @@ pub enum Outcome {
     /// No handler of the node serves the method: the task waits until this time for another node, or for a handler that is
     /// registered later. No attempt is used, and no record is left.
     NotServed {
+        /// When the task is due again.
+        until: DateTime<Utc>,
+    },
+    /// The run could not begin on this node, which had no room in memory for the task's arguments or could not read them: the task
+    /// waits until this time. No attempt is used, and no record is left.
+    Postponed {
         /// When the task is due again.
         until: DateTime<Utc>,
     },
@@ -142,7 +149,7 @@ pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now:
                 started.then(|| "interrupted by the stop of its node; handed back".to_owned()),
             )
         },
-        Outcome::NotServed { until } => Next {
+        Outcome::NotServed { until } | Outcome::Postponed { until } => Next {
             run_at: Some(until),
             record: false,
             ..finished(waiting(attempt), None, None)
@@ -191,9 +198,9 @@ mod tests {
         let error = || failed(Failure::Error);
         let snooze = || Outcome::Snoozed(Duration::from_secs(7));
         let back = |started| Outcome::HandedBack { started };
-        let not_served = || Outcome::NotServed {
-            until: DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(9),
-        };
+        let until = DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(9);
+        let not_served = || Outcome::NotServed { until };
+        let postponed = || Outcome::Postponed { until };
         #[rustfmt::skip]
         let table = [
             // used, of, outcome,                  status,    used, delay, record
@@ -217,6 +224,8 @@ mod tests {
             (1, 3, back(true),                     Retry,     1, None,    true),
             (0, 0, not_served(),                   Wait,      0, Some(9), false),
             (3, 3, not_served(),                   Retry,     3, Some(9), false),
+            (0, 0, postponed(),                    Wait,      0, Some(9), false),
+            (3, 3, postponed(),                    Retry,     3, Some(9), false),
         ];
         let now = DateTime::<Utc>::UNIX_EPOCH;
         for (retry_time, max_retry_time, outcome, status, used, delay, record) in table {

@@ -3,14 +3,13 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     ClaimedTask, Store, StoreError,
     db::{EnqueueConnection, on_each, sealed::Rows},
     rows::{ClaimMark, Finish, Finished, NewTaskRow, Writes, Written},
 };
-use crate::domain::{AddedTask, Json, Outcome, RetryPolicy, TaskStatus};
+use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
 
 /// What to claim.
 #[derive(Debug, Clone)]
@@ -39,7 +38,10 @@ const LONG_ARGS: usize = 1 << 20;
 impl Claim {
     /// Arguments with more bytes stay in the database until their run begins: a claim of many tasks must not take more memory
     /// than there is.
-    pub(super) fn arg_limit(&self) -> i64 {
+    pub(super) fn arg_limit(&self, mark: &ClaimMark) -> i64 {
+        if mark.takes_all_args {
+            return i64::MAX;
+        }
         let bytes = (ARGS_AT_ONCE / self.limit.max(1)).clamp(SHORT_ARGS, LONG_ARGS);
         i64::try_from(bytes).unwrap_or(i64::MAX)
     }
@@ -57,28 +59,29 @@ pub struct Claimed {
 }
 
 impl Store {
-    /// Takes due tasks for a node, in one transaction that selects and marks them. A theme that is paused gives none.
+    /// Takes due tasks for a node, in one transaction that selects and marks them and reads all their arguments. A theme that is
+    /// paused gives none.
+    ///
+    /// Arguments may be long (8 MB each), and all of them are in memory at once: claim few tasks at a time where they are.
     ///
     /// # Errors
-    /// Any [`StoreError`] of the database. Nothing is claimed then, unless the error came while long arguments were read after the
-    /// claim: those tasks stay `Running` under the node.
+    /// Any [`StoreError`] of the database. Nothing is claimed then, unless the database has committed the claim and only its
+    /// answer was lost.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let mark = self.mark(&claim.node);
-        let mut claimed = self.claim_as(claim, &mark).await?;
-        for task in claimed.tasks.iter_mut().filter(|task| task.left_out.is_some()) {
-            task.args = self.args_of(task).await?.unwrap_or(Json::null());
-        }
-        Ok(claimed)
-    }
-
-    /// Waits until there is room in memory for the arguments that a claim has left out, if it has.
-    pub(crate) async fn room_for_args(&self, task: &ClaimedTask) -> Option<OwnedSemaphorePermit> {
-        self.long_args.room(task.left_out?).await
+        let mark = ClaimMark {
+            takes_all_args: true,
+            ..self.new_mark(&claim.node)
+        };
+        self.claim_as(claim, &Arc::new(mark)).await
     }
 
     /// The mark of one claim, made now.
     pub(crate) fn mark(&self, node: &str) -> Arc<ClaimMark> {
-        Arc::new(ClaimMark::new(node, self.clock().now().naive_utc()))
+        Arc::new(self.new_mark(node))
+    }
+
+    fn new_mark(&self, node: &str) -> ClaimMark {
+        ClaimMark::new(node, self.clock().now().naive_utc())
     }
 
     /// The same, under a mark by which the tasks can be found if the answer is lost.

@@ -1,28 +1,169 @@
 //! Long arguments: what claims leave in the database, and how much of it this process has in memory at once.
 
-use std::sync::Arc;
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use futures_util::future::{Either, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{ClaimedTask, Store};
+use crate::clock::Clock;
 
 /// Memory for arguments that claims have left out, in kilobytes. What a handler makes of them comes on top.
 const ROOM: u32 = 64 << 10;
 
+/// How long a run waits for room before its task goes back to the database.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// A task that was claimed in vain so often, which takes about half a minute, may begin beyond the room.
+const PATIENCE: u32 = 5;
+
+/// The least time between two runs that begin beyond the room. It doubles with each such run that has not ended.
+const BEYOND_EVERY: Duration = Duration::from_secs(30);
+
 /// Shared by all clones of a store.
 #[derive(Debug, Clone)]
-pub(super) struct LongArgs(Arc<Semaphore>);
+pub(super) struct LongArgs {
+    room: Arc<Semaphore>,
+    beyond: Arc<Mutex<Beyond>>,
+}
+
+/// Runs that began although there was no room. Without them, runs that hold the room and wait for tasks that need room would
+/// wait for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Beyond {
+    runs: u32,
+    /// Reading of the clock when the last one began.
+    last: Option<Duration>,
+}
+
+/// A place in memory for the arguments of one run. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) enum Room {
+    Within { _permit: OwnedSemaphorePermit },
+    Beyond { all: Arc<Mutex<Beyond>> },
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Self::Beyond { all } = self {
+            let mut beyond = lock(all);
+            beyond.runs = beyond.runs.saturating_sub(1);
+        }
+    }
+}
 
 impl Default for LongArgs {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM as usize)))
+        Self {
+            room: Arc::new(Semaphore::new(ROOM as usize)),
+            beyond: Arc::default(),
+        }
     }
 }
 
 impl LongArgs {
-    /// Waits until there is room for so many bytes; it is free again when the answer is dropped. What is larger than all the room
-    /// has it alone. Callers have their turns in the order in which they asked.
-    pub(super) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kilobytes = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1);
-        // The semaphore is never closed.
-        Arc::clone(&self.0).acquire_many_owned(kilobytes.min(ROOM)).await.ok()
+    /// Room for so many bytes, if there is room and no run waits for it.
+    fn now(&self, bytes: usize) -> Option<Room> {
+        let permit = Arc::clone(&self.room).try_acquire_many_owned(kilobytes(bytes)).ok();
+        permit.map(|permit| Room::Within { _permit: permit })
+    }
+
+    /// Waits for room, but not for long. Runs have their turns in the order in which they began to wait.
+    async fn soon(&self, bytes: usize, clock: &Clock) -> Option<Room> {
+        let room = pin!(Arc::clone(&self.room).acquire_many_owned(kilobytes(bytes)));
+        match select(room, pin!(clock.sleep(WAIT))).await {
+            // The semaphore is never closed.
+            Either::Left((permit, _)) => permit.ok().map(|permit| Room::Within { _permit: permit }),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Room beyond the limit, if no run was let in there for long enough.
+    fn beyond(&self, clock: &Clock) -> Option<Room> {
+        let mut beyond = lock(&self.beyond);
+        let pause = BEYOND_EVERY.saturating_mul(2_u32.saturating_pow(beyond.runs));
+        let now = clock.elapsed();
+        if beyond.last.is_some_and(|last| now.saturating_sub(last) < pause) {
+            return None;
+        }
+        beyond.last = Some(now);
+        beyond.runs += 1;
+        let all = Arc::clone(&self.beyond);
+        Some(Room::Beyond { all })
+    }
+}
+
+/// What is larger than all the room has it alone.
+fn kilobytes(bytes: usize) -> u32 {
+    u32::try_from(bytes >> 10)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1)
+        .min(ROOM)
+}
+
+fn lock(beyond: &Mutex<Beyond>) -> MutexGuard<'_, Beyond> {
+    beyond.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Room in memory for the arguments that a claim has left out, if there is room now.
+    pub(crate) fn room_now(&self, task: &ClaimedTask) -> Option<Room> {
+        self.long_args.now(task.left_out?)
+    }
+
+    /// Waits up to a second, by the store's clock, for room for the arguments that a claim has left out. A task that was claimed
+    /// in vain often enough may have room beyond the limit.
+    pub(crate) async fn room_soon(&self, task: &ClaimedTask) -> Option<Room> {
+        let room = self.long_args.soon(task.left_out?, &self.clock).await;
+        let is_patient = task.vain_claims() >= PATIENCE;
+        room.or_else(|| is_patient.then(|| self.long_args.beyond(&self.clock)).flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+
+    fn clock() -> Clock {
+        Clock::manual(DateTime::<Utc>::UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn a_run_waits_for_a_second_at_most_and_one_that_is_larger_than_all_the_room_has_it_alone() {
+        let (room, clock) = (LongArgs::default(), clock());
+        let all = room.now(usize::MAX).expect("is free");
+        assert!(room.now(1).is_none());
+        let waits = tokio::spawn({
+            let (room, clock) = (room.clone(), clock.clone());
+            async move { room.soon(1, &clock).await.is_some() }
+        });
+        while Arc::strong_count(&room.room) < 3 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(WAIT);
+        assert!(!waits.await.expect("ends"));
+        drop(all);
+        assert!(room.soon(1, &clock).await.is_some());
+    }
+
+    #[test]
+    fn runs_begin_beyond_the_room_ever_more_seldom_until_they_end() {
+        let (room, clock) = (LongArgs::default(), clock());
+        let first = room.beyond(&clock).expect("is the first");
+        assert!(room.beyond(&clock).is_none());
+        clock.advance(BEYOND_EVERY);
+        assert!(room.beyond(&clock).is_none());
+        clock.advance(BEYOND_EVERY);
+        let second = room.beyond(&clock).expect("a minute has passed");
+        clock.advance(2 * BEYOND_EVERY);
+        assert!(room.beyond(&clock).is_none());
+        drop((first, second));
+        assert!(room.beyond(&clock).is_some());
     }
 }

@@ -49,6 +49,7 @@ pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
 pub(crate) use locked::Rows;
+pub(crate) use long_args::Room;
 pub(crate) use nodes::{Beat, Nodes};
 pub(crate) use prune::{End, Expired, Line};
 pub use rows::ClaimedTask;

@@ -299,6 +299,8 @@ pub(crate) struct ClaimMark {
     /// Of no other claim: each task's log id begins with it.
     pub(super) run: Arc<str>,
     pub(super) now: NaiveDateTime,
+    /// Whether the claim leaves no arguments in the database, however long.
+    pub(super) takes_all_args: bool,
 }
 
 impl ClaimMark {
@@ -307,6 +309,7 @@ impl ClaimMark {
             node: node.into(),
             run: uuid::Uuid::now_v7().simple().to_string().into(),
             now,
+            takes_all_args: false,
         }
     }
 
@@ -393,6 +396,12 @@ pub struct ClaimedTask {
 }
 
 impl ClaimedTask {
+    /// How many claims of the task, before this one, led to no attempt.
+    pub(crate) fn vain_claims(&self) -> u32 {
+        let claims = self.token.saturating_sub(1).saturating_sub(self.retry_time.into());
+        u32::try_from(claims.max(0)).unwrap_or(u32::MAX)
+    }
+
     /// Whether a failure of this run would be the task's last.
     pub(crate) fn is_last_attempt(&self) -> bool {
         self.retry_time >= self.max_retry_time

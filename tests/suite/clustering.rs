@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use gaia_actors::{
-    CancelAnswer, Clock, Failure, Outcome, async_fn,
+    CancelAnswer, Clock, Failure, MAX_ARG_BYTES, Outcome, async_fn,
     prelude::*,
     store::{Claim, ClaimedTask, Store},
 };
@@ -58,6 +58,17 @@ async fn two_nodes(database: &Database) -> (Gaia, Scheduler, Store) {
     join(database, "b", 0);
     database.execute("UPDATE gaia_nodes SET lease_ms = 3600000");
     (gaia, demo, store)
+}
+
+#[actix_rt::test]
+async fn a_claim_of_the_store_has_all_arguments_whole() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = two_nodes(&database).await;
+    let long = task("Noop").args(&"x".repeat(MAX_ARG_BYTES - 2));
+    demo.add_task(long).await.expect("is added");
+    let claimed = claim(&store, "a", 100).await;
+    assert_eq!((claimed.len(), claimed[0].args.as_str().len()), (1, MAX_ARG_BYTES));
+    gaia.stop().await.expect("stops");
 }
 
 #[actix_rt::test]

@@ -17,6 +17,7 @@ mod layers;
 mod lifetimes;
 mod limits;
 mod lines;
+mod long_args;
 #[cfg(target_os = "linux")]
 mod memory;
 mod missing_handlers;

@@ -77,15 +77,15 @@ impl Actor for WorkerPool {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.fit(ctx);
-        ctx.run_interval(LOOK_AFTER, |pool, ctx| pool.look_after(ctx));
+        ctx.run_interval(LOOK_AFTER, Self::look_after);
     }
 }
 
 impl Handler<Dispatch> for WorkerPool {
     type Result = ();
 
-    fn handle(&mut self, Dispatch(runs): Dispatch, _: &mut Context<Self>) {
-        self.dispatch(runs);
+    fn handle(&mut self, Dispatch(runs): Dispatch, ctx: &mut Context<Self>) {
+        self.dispatch(runs, ctx);
     }
 }
 
@@ -127,8 +127,8 @@ impl Drop for Reservation {
 impl Handler<Release> for WorkerPool {
     type Result = ();
 
-    fn handle(&mut self, _: Release, _: &mut Context<Self>) {
-        self.release();
+    fn handle(&mut self, _: Release, ctx: &mut Context<Self>) {
+        self.release(ctx);
     }
 }
 
@@ -146,16 +146,16 @@ impl Handler<Resize> for WorkerPool {
 impl Handler<CancelRun> for WorkerPool {
     type Result = ();
 
-    fn handle(&mut self, CancelRun(task_id): CancelRun, _: &mut Context<Self>) {
-        self.cancel_run(task_id);
+    fn handle(&mut self, CancelRun(task_id): CancelRun, ctx: &mut Context<Self>) {
+        self.cancel_run(task_id, ctx);
     }
 }
 
 impl Handler<GateChange> for WorkerPool {
     type Result = ();
 
-    fn handle(&mut self, change: GateChange, _: &mut Context<Self>) {
-        self.change(change);
+    fn handle(&mut self, change: GateChange, ctx: &mut Context<Self>) {
+        self.change(change, ctx);
     }
 }
 
@@ -184,7 +184,7 @@ impl Handler<GetPoolSnapshot> for WorkerPool {
             replaced: self.counts.replaced,
             running: self.running().count(),
             workers: self.workers.len(),
-            queued: self.buffer.len(),
+            queued: self.buffer.len() + self.waiting.len(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The actor that owns the workers: starts, feeds, resizes and replaces them.
 
 mod messages;
+mod reading;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,6 +27,7 @@ use crate::{
     arbiters::{Thread, Threads},
     domain::{Failure, Outcome},
     registry::CancelReason,
+    repeats::Repeats,
 };
 
 /// How often workers and their threads are looked after.
@@ -51,6 +53,10 @@ pub(super) struct WorkerPool {
     reserved: usize,
     next_id: u64,
     buffer: VecDeque<Arc<Run>>,
+    /// Runs that wait for room in memory, by their log ids.
+    waiting: HashMap<Arc<str>, Arc<Run>>,
+    /// Tasks whose arguments cannot be read.
+    unreadable: Repeats<i64>,
     last_pull: Instant,
     pace: Pace,
     gate: Gate,
@@ -73,6 +79,12 @@ struct Counts {
     replaced: u64,
 }
 
+impl Worker {
+    fn has(&self, run: &Arc<Run>) -> bool {
+        self.run.as_ref().is_some_and(|had| Arc::ptr_eq(had, run))
+    }
+}
+
 impl WorkerPool {
     pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Wake>, workers: usize, paused: bool) -> Self {
         Self {
@@ -85,6 +97,8 @@ impl WorkerPool {
             reserved: 0,
             next_id: 0,
             buffer: VecDeque::new(),
+            waiting: HashMap::new(),
+            unreadable: Repeats::default(),
             last_pull: Instant::now(),
             pace: Pace::new(Instant::now()),
             gate: Gate {
@@ -100,7 +114,7 @@ impl WorkerPool {
     // ---- workers ----
 
     /// Starts workers up to the target; ends idle ones beyond it. Busy ones beyond it end when they become idle.
-    fn fit(&mut self, ctx: &Context<Self>) {
+    fn fit(&mut self, ctx: &mut Context<Self>) {
         while self.workers.len() < self.target {
             let id = self.next_id;
             self.next_id += 1;
@@ -120,26 +134,20 @@ impl WorkerPool {
             self.workers.remove(&id);
         }
         if self.target == 0 {
-            self.hand_back_buffer();
+            self.hand_back(ctx);
         }
-        self.feed();
+        self.feed(ctx);
     }
 
     /// Gives buffered tasks to idle workers, and lets the scanner know when there is room again.
-    fn feed(&mut self) {
+    fn feed(&mut self, ctx: &mut Context<Self>) {
         while self.gate.is_open()
-            && !self.buffer.is_empty()
-            && let Some(id) = self.idle.pop()
+            && !self.idle.is_empty()
+            && let Some(run) = self.buffer.pop_front()
         {
-            let Some(worker) = self.workers.get_mut(&id) else {
-                continue;
-            };
-            if let Some(run) = self.buffer.pop_front() {
-                run.assign(id);
-                worker.run = Some(Arc::clone(&run));
-                worker.addr.do_send(Start(run));
-                self.counts.pulled += 1;
-                self.last_pull = Instant::now();
+            match self.has_room(&run) {
+                true => self.assign(run, ctx),
+                false => self.wait_for_room(run, ctx),
             }
         }
         if self.scanner_waits && self.room() > 0 {
@@ -148,7 +156,23 @@ impl WorkerPool {
         }
     }
 
-    fn became_idle(&mut self, id: u64, ctx: &Context<Self>) {
+    /// Gives a run to an idle worker, which begins it once its arguments are here.
+    fn assign(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
+        let Some((id, worker)) = self.idle.pop().and_then(|id| Some((id, self.workers.get_mut(&id)?))) else {
+            self.buffer.push_front(run);
+            return;
+        };
+        run.assign(id);
+        worker.run = Some(Arc::clone(&run));
+        self.counts.pulled += 1;
+        self.last_pull = Instant::now();
+        match run.has_args() {
+            true => worker.addr.do_send(Start(run)),
+            false => self.read(&run, ctx),
+        }
+    }
+
+    fn became_idle(&mut self, id: u64, ctx: &mut Context<Self>) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
@@ -159,12 +183,12 @@ impl WorkerPool {
             self.fit(ctx);
         } else {
             self.idle.push(id);
-            self.feed();
+            self.feed(ctx);
         }
         self.report_if_stopped();
     }
 
-    fn look_after(&mut self, ctx: &Context<Self>) {
+    fn look_after(&mut self, ctx: &mut Context<Self>) {
         self.threads.replace_stalled();
         let unwell: Vec<u64> = self
             .workers
@@ -175,8 +199,9 @@ impl WorkerPool {
             self.give_up(id);
         }
         self.fit(ctx);
-        let waits_too_long = self.last_pull.elapsed() > LONGEST_WAIT;
-        if waits_too_long || !self.gate.is_open() {
+        if !self.gate.is_open() {
+            self.hand_back(ctx);
+        } else if self.last_pull.elapsed() > LONGEST_WAIT {
             self.hand_back_buffer();
         }
         self.report_if_stopped();
@@ -255,16 +280,16 @@ impl WorkerPool {
     }
 
     /// The task has been dispatched, or is not coming.
-    fn release(&mut self) {
+    fn release(&mut self, ctx: &mut Context<Self>) {
         self.reserved = self.reserved.saturating_sub(1);
-        self.feed();
+        self.feed(ctx);
         self.report_if_stopped();
     }
 
-    fn dispatch(&mut self, runs: Vec<Arc<Run>>) {
+    fn dispatch(&mut self, runs: Vec<Arc<Run>>, ctx: &mut Context<Self>) {
         self.counts.pushed += runs.len() as u64;
         self.buffer.extend(runs);
-        self.feed();
+        self.feed(ctx);
         if !self.gate.is_open() || self.target == 0 {
             self.hand_back_buffer();
         }
@@ -276,18 +301,19 @@ impl WorkerPool {
         }
     }
 
-    fn change(&mut self, change: GateChange) {
+    fn change(&mut self, change: GateChange, ctx: &mut Context<Self>) {
         self.gate.change(change);
         if !self.gate.is_open() {
-            self.hand_back_buffer();
+            self.hand_back(ctx);
         }
         if let GateChange::Fenced(true) = change {
             self.cancel_all();
         }
-        self.feed();
+        self.feed(ctx);
     }
 
-    fn cancel_run(&mut self, task_id: i64) {
+    fn cancel_run(&mut self, task_id: i64, ctx: &mut Context<Self>) {
+        self.cancel_unread(task_id, ctx);
         let buffered = self.buffer.iter().position(|run| run.task.id == task_id);
         if let Some(run) = buffered.and_then(|at| self.buffer.remove(at)) {
             self.end(&run, Outcome::Cancelled);
@@ -312,7 +338,7 @@ impl WorkerPool {
 
     fn stop_work(&mut self, grace: Duration, ctx: &mut Context<Self>) {
         self.gate.stopping = true;
-        self.hand_back_buffer();
+        self.hand_back(ctx);
         let told = grace
             .saturating_add(self.theme.options.cancel_grace)
             .saturating_add(PATIENCE);

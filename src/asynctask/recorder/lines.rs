@@ -49,6 +49,9 @@ fn what_happened(kind: Kind, finish: &Finish, finished: Finished) -> String {
         (Finished::Written(TaskStatus::Failed), _) => format!("failed for good after {took:.1?}"),
         (Finished::Written(TaskStatus::Cancelled), _) => format!("was cancelled after {took:.1?}"),
         (Finished::Written(_), Kind::Snoozed) => format!("was snoozed after {took:.1?}, {}", again()),
+        (Finished::Written(_), Kind::HandedBack) if next.run_at.is_some() => {
+            format!("was given back, since its arguments could not be read yet, {}", again())
+        }
         (Finished::Written(_), Kind::HandedBack) => format!("was given back after {took:.1?}"),
         (Finished::Written(_), Kind::NotServed) => "was given back, since this node does not serve it".to_owned(),
         (Finished::Written(_), _) => format!("failed after {took:.1?}, {}", again()),

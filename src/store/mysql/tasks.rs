@@ -131,13 +131,13 @@ pub(super) async fn claim(
     let mut passed_over = peek.has_come() && promote(conn, claim, now).await? == 0;
     let mut rows: Vec<ClaimedRow> = Vec::new();
     for id in claim.first.iter().take(claim.limit) {
-        rows.extend(pick(conn, PICK_ONE, claim, *id).await?);
+        rows.extend(pick(conn, PICK_ONE, claim, mark, *id).await?);
     }
     let rest = claim.limit.saturating_sub(rows.len());
     if rest > 0 {
         let wanted: Vec<i64> = rows.iter().map(ClaimedRow::id).collect();
         let rest = i64::try_from(claim.limit).unwrap_or(i64::MAX);
-        let due = pick(conn, PICK_DUE, claim, rest).await?;
+        let due = pick(conn, PICK_DUE, claim, mark, rest).await?;
         // Rows of our own that are picked twice are not locked for us.
         rows.extend(due.into_iter().filter(|row| !wanted.contains(&row.id())));
         rows.truncate(claim.limit);
@@ -164,10 +164,11 @@ async fn pick(
     conn: &mut AsyncMysqlConnection,
     sql: &'static str,
     claim: &Claim,
+    mark: &ClaimMark,
     which: i64,
 ) -> QueryResult<Vec<ClaimedRow>> {
     prepared(sql)
-        .bind::<BigInt, _>(claim.arg_limit())
+        .bind::<BigInt, _>(claim.arg_limit(mark))
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(which)
         .columns::<ClaimedColumns<Mysql>>()

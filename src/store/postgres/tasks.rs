@@ -126,7 +126,7 @@ macro_rules! claiming {
             .bind::<Timestamp, _>($mark.now)
             .bind::<Text, _>(&*$mark.run)
             .bind::<Text, _>(&$claim.theme)
-            .bind::<BigInt, _>($claim.arg_limit())
+            .bind::<BigInt, _>($claim.arg_limit($mark))
     };
 }
 

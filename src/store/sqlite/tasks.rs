@@ -129,7 +129,7 @@ fn claim_rows(
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.run)
         .bind::<Text, _>(&claim.theme)
-        .bind::<BigInt, _>(claim.arg_limit())
+        .bind::<BigInt, _>(claim.arg_limit(mark))
         .bind::<BigInt, _>(which)
         .columns::<ClaimedColumns<Sqlite>>()
         .load(conn)

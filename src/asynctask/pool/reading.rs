@@ -1,0 +1,142 @@
+//! Runs whose arguments their claim has left in the database.
+//!
+//! No worker waits for room in memory, so tasks with short arguments run in the meantime. Once there is room, a run has a worker
+//! like any other, and its arguments are read on this thread: a handler that blocks the worker's thread holds up no read, and the
+//! run moves to another worker.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::WorkerPool;
+use crate::{
+    asynctask::{run::Run, worker::Start},
+    domain::{Json, Outcome},
+    store::{Room, StoreError},
+};
+
+/// Runs that wait for room at most. Tasks beyond these go back to the database at once.
+const MOST_WAITING: usize = 100;
+
+impl WorkerPool {
+    /// Whether the run may have a worker: its arguments are here, or there is room for them now.
+    pub(super) fn has_room(&self, run: &Run) -> bool {
+        if !run.lacks_room() {
+            return true;
+        }
+        let room = self.theme.store.room_now(&run.task);
+        room.map(|room| run.has_now(room)).is_some()
+    }
+
+    /// Has a run wait for room, while others go on.
+    pub(super) fn wait_for_room(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
+        if self.waiting.len() >= MOST_WAITING {
+            self.end(&run, self.theme.postponed(&run.task));
+            return;
+        }
+        let (store, waiting) = (self.theme.store.clone(), Arc::clone(&run));
+        let wait = async move { store.room_soon(&waiting.task).await };
+        let log_id = Arc::clone(&run.task.log_id);
+        self.waiting.insert(Arc::clone(&log_id), run);
+        ctx.spawn(
+            wait.into_actor(self)
+                .map(move |room, pool, ctx| pool.has_waited(&log_id, room, ctx)),
+        );
+    }
+
+    /// `None`: there was no room for too long.
+    fn has_waited(&mut self, log_id: &str, room: Option<Room>, ctx: &mut Context<Self>) {
+        // If it is not there any more, it was handed back or cancelled, and others may have the room.
+        let Some(run) = self.waiting.remove(log_id) else {
+            return;
+        };
+        match room {
+            Some(room) => {
+                run.has_now(room);
+                self.buffer.push_front(run);
+                self.feed(ctx);
+            }
+            None => self.end(&run, self.theme.postponed(&run.task)),
+        }
+    }
+
+    /// Reads the arguments of a run that has a worker, unless that is under way since it had another one.
+    pub(super) fn read(&self, run: &Arc<Run>, ctx: &mut Context<Self>) {
+        if run.begin_read() {
+            let (store, run) = (self.theme.store.clone(), Arc::clone(run));
+            let reading = Arc::clone(&run);
+            let read = async move { store.args_of(&reading.task).await };
+            ctx.spawn(
+                read.into_actor(self)
+                    .map(move |args, pool, ctx| pool.was_read(&run, args, ctx)),
+            );
+        }
+    }
+
+    /// `Ok(None)`: the node does not hold the task any more.
+    fn was_read(&mut self, run: &Arc<Run>, args: Result<Option<Json>, StoreError>, ctx: &mut Context<Self>) {
+        match args {
+            Ok(Some(args)) => {
+                self.unreadable.over(&run.task.id);
+                run.has_read(args);
+                let worker = self.workers.values().find(|worker| worker.has(run));
+                if let Some(worker) = worker {
+                    worker.addr.do_send(Start(Arc::clone(run)));
+                }
+            }
+            Ok(None) => self.end_unread(run, Outcome::HandedBack { started: false }, ctx),
+            Err(error) => {
+                self.warn_unreadable(run, &error);
+                self.end_unread(run, self.theme.postponed(&run.task), ctx);
+            }
+        }
+    }
+
+    /// Such a task comes again and again, until the arguments can be read or somebody cancels it.
+    fn warn_unreadable(&mut self, run: &Run, error: &StoreError) {
+        let what = "its arguments cannot be read, so it cannot run, uses no attempt, and is tried again and again";
+        match self.unreadable.say(run.task.id, &error.to_string()) {
+            Some(said) => say!(Warn, "{run}: {what}: {said}"),
+            None => say!(Debug, "{run}: {what}: {error}"),
+        }
+    }
+
+    /// Ends a run whose arguments are not here. A worker that was kept for it is free.
+    fn end_unread(&mut self, run: &Arc<Run>, outcome: Outcome, ctx: &mut Context<Self>) {
+        self.end(run, outcome);
+        self.buffer.retain(|buffered| !Arc::ptr_eq(buffered, run));
+        let mut workers = self.workers.iter();
+        let kept = workers.find_map(|(id, worker)| worker.has(run).then_some(*id));
+        if let Some(id) = kept {
+            self.became_idle(id, ctx);
+        }
+    }
+
+    /// Hands back all runs that have not begun, but those that are on their way to their workers.
+    pub(super) fn hand_back(&mut self, ctx: &mut Context<Self>) {
+        self.hand_back_buffer();
+        for run in std::mem::take(&mut self.waiting).into_values() {
+            self.end(&run, Outcome::HandedBack { started: false });
+        }
+        for run in self.unread(|_| true) {
+            self.end_unread(&run, Outcome::HandedBack { started: false }, ctx);
+        }
+    }
+
+    /// Cancels the runs of a task whose arguments are not here.
+    pub(super) fn cancel_unread(&mut self, task_id: i64, ctx: &mut Context<Self>) {
+        let waiting = self.waiting.extract_if(|_, run| run.task.id == task_id);
+        for (_, run) in waiting.collect::<Vec<_>>() {
+            self.end(&run, Outcome::Cancelled);
+        }
+        for run in self.unread(|run| run.task.id == task_id) {
+            self.end_unread(&run, Outcome::Cancelled, ctx);
+        }
+    }
+
+    /// Runs that have a worker and whose arguments are being read.
+    fn unread(&self, which: impl Fn(&Run) -> bool) -> Vec<Arc<Run>> {
+        let unread = self.running().filter(|run| run.is_being_read() && which(run));
+        unread.cloned().collect()
+    }
+}
