@@ -30,7 +30,7 @@ struct Inner {
 }
 
 /// The stretch of a lease without a gap in which something was claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Term(u64);
 
 impl NodeLease {
@@ -99,6 +99,10 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    pub(crate) fn term(&self) -> Term {
+        self.term
+    }
+
     pub(crate) fn is_good(&self) -> bool {
         self.lease.holds(self.term)
     }

@@ -28,6 +28,7 @@ mod hook;
 mod jobs;
 mod lease;
 mod ledger;
+mod looks;
 mod node;
 mod registry;
 mod repeats;

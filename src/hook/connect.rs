@@ -26,7 +26,7 @@ use super::{
     address::{Policy, Refused},
     wire::Socket,
 };
-use crate::blocking::blocking;
+use crate::blocking::{Unfinished, blocking};
 
 /// Asks for the addresses of a name and a port; blocks. Tests bring their own.
 pub(super) type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
@@ -102,9 +102,11 @@ impl Connector {
         let lookup = Arc::clone(&self.lookup);
         // A caller that gives up leaves the thread to the system's own limits, about half a minute.
         let found = blocking(move || lookup(&name, port)).await;
-        found
-            .map_err(|error| lookup_error(url, &error))?
-            .map_err(|error| lookup_error(url, &error))
+        match found {
+            Ok(found) => found.map_err(|error| lookup_error(url, &error)),
+            Err(Unfinished::NoThread) => Err(HookError::NoThread),
+            Err(error) => Err(lookup_error(url, &error)),
+        }
     }
 
     /// Tries one address after the other, each with its share of the time that is left, so that a silent one does not

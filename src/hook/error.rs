@@ -64,6 +64,9 @@ pub(crate) enum HookError {
     /// The run is not this node's any more, and nothing was sent.
     #[error("the call was withdrawn before it was sent")]
     Withdrawn,
+    /// There was no thread for looking up the host's name, and nothing was sent.
+    #[error("the hook was not called: the system gives this process no thread for looking up its host's name")]
+    NoThread,
     /// The connection broke, or what came over it was not HTTP.
     #[error(
         "the hook's host {host:?} gave no answer: {reason}; expected an HTTP response, so see the service's own log"

@@ -11,20 +11,22 @@ use crate::{
     registry::{CancelReason, InvokeError, TaskContext},
 };
 
-/// When to ask again for a thread that the system has refused.
-const NO_THREAD_PAUSE: Duration = Duration::from_secs(1);
+/// When to try again what could not begin.
+const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts until one succeeds, none is left, or the run is told to stop. `None`: the first one must not begin.
 pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
     let mut asked = run.shared.clock.elapsed();
     while let Some(ctx) = run.begin(seat) {
         let verdict = attempt(run, &ctx).await;
-        let waited = run.shared.clock.elapsed().saturating_sub(asked);
-        if verdict == Verdict::NotBegun && waited < run.orders.timeout && run.is_run_by(seat) {
-            run.take_back_attempt();
-            if let Some(why) = rest(run, NO_THREAD_PAUSE).await {
-                return Some(Verdict::Stopped(why));
+        if verdict.is_no_attempt() {
+            run.take_back_attempt(seat);
+            let waited = run.shared.clock.elapsed().saturating_sub(asked);
+            if verdict == Verdict::NoThread && waited >= run.orders.timeout {
+                return Some(verdict);
             }
+            // A run that was withdrawn begins again only if the node holds it again.
+            rest(run, NOT_BEGUN_PAUSE).await;
             continue;
         }
         if !run.is_run_by(seat) || !verdict.may_be_tried_again() {
@@ -42,7 +44,8 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
         asked = run.shared.clock.elapsed();
     }
     match run.why() {
-        None if !run.has_begun() => None,
+        // What has not begun can begin in a later term of the lease.
+        None | Some(Stop::Node) if !run.has_begun() => None,
         why => Some(Verdict::Stopped(why.unwrap_or(Stop::Node))),
     }
 }
@@ -75,6 +78,7 @@ async fn attempt(run: &JobRun, ctx: &TaskContext) -> Verdict {
         Either::Right((Either::Right((why, _)), answer)) => {
             let grace = pin!(run.shared.clock.sleep_until(run.end_of_grace()));
             match select(answer, grace).await {
+                Either::Left((verdict, _)) if verdict.is_no_attempt() => verdict,
                 Either::Left((verdict @ Verdict::Succeeded(_), _)) => verdict,
                 _ => Verdict::Stopped(why),
             }
@@ -96,7 +100,8 @@ async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
         }
         Target::Hook(hook) => match run.shared.hooks.call(call(hook, run)).await {
             Ok(answer) => Verdict::Succeeded(answer.body),
-            Err(HookError::Withdrawn) => Verdict::Stopped(Stop::Node),
+            Err(HookError::Withdrawn) => Verdict::Withdrawn,
+            Err(HookError::NoThread) => Verdict::NoThread,
             Err(error) => failed(error.to_string()),
         },
     }
@@ -126,8 +131,8 @@ fn judged(error: InvokeError) -> Verdict {
         InvokeError::Handler(TaskError::Failed(error)) | InvokeError::Gone(error) => failed(error),
         InvokeError::Panicked(message) => failed(format!("the handler panicked: {message}")),
         InvokeError::Missing(error) => failed(error.to_string()),
-        InvokeError::Withdrawn => Verdict::Stopped(Stop::Node),
-        InvokeError::NoThread => Verdict::NotBegun,
+        InvokeError::Withdrawn => Verdict::Withdrawn,
+        InvokeError::NoThread => Verdict::NoThread,
     }
 }
 
@@ -136,6 +141,11 @@ fn failed(error: String) -> Verdict {
 }
 
 impl Verdict {
+    /// Whether the handler was never called, nor anything sent.
+    fn is_no_attempt(&self) -> bool {
+        matches!(self, Self::NoThread | Self::Withdrawn)
+    }
+
     fn may_be_tried_again(&self) -> bool {
         matches!(self, Self::Failed { retry: true, .. } | Self::TimedOut)
     }

@@ -9,7 +9,7 @@ use actix::{Actor, Addr, AsyncContext};
 
 use super::{
     Settings,
-    cron::{CloseJobsGate, CronActor, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
+    cron::{CloseJobsGate, CronActor, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
     recorder::{CountUnwritten, Drained, JobRecorder},
     run::Shared,
     status::JobsStatus,
@@ -110,6 +110,11 @@ impl Machine {
 
     pub(crate) fn set_fenced(&self, fenced: bool) {
         self.cron.do_send(CloseJobsGate { fenced });
+    }
+
+    /// The node was taken for dead.
+    pub(crate) fn disown(&self) {
+        self.cron.do_send(Disown);
     }
 
     pub(super) async fn start_now(&self, job_id: i64) -> Result<Started, Error> {

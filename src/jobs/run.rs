@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::recorder::JobRecorder;
 use crate::{
     clock::Clock,
-    domain::{RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
+    domain::{OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
@@ -63,6 +63,7 @@ pub(super) struct JobRun {
     pub(super) log_id: String,
     pub(super) scheduled_at: Option<DateTime<Utc>>,
     pub(super) orders: Orders,
+    pub(super) overlap: OverlapPolicy,
     pub(super) shared: Arc<Shared>,
     hold: Hold,
     stop: CancellationToken,
@@ -107,8 +108,10 @@ pub(super) enum Verdict {
     },
     TimedOut,
     Stopped(Stop),
-    /// There was no thread for a handler that blocks.
-    NotBegun,
+    /// There was no thread for a handler that blocks, or for looking up a hook's host.
+    NoThread,
+    /// The handler was not called, or nothing was sent: the run was not this node's any more by then.
+    Withdrawn,
 }
 
 impl JobRun {
@@ -120,6 +123,7 @@ impl JobRun {
             log_id: claimed.log_id.clone(),
             scheduled_at: claimed.scheduled_at,
             orders,
+            overlap: claimed.job.overlap(),
             hold: shared.lease.hold(term),
             shared,
             stop: CancellationToken::new(),
@@ -130,6 +134,11 @@ impl JobRun {
     /// What makes it this node's.
     pub(super) fn hold(&self) -> &Hold {
         &self.hold
+    }
+
+    /// The term in which it was claimed.
+    pub(super) fn term(&self) -> Term {
+        self.hold.term()
     }
 
     /// Whether it is still this node's: others end the runs of a silent one.
@@ -219,11 +228,17 @@ impl JobRun {
         (attempt <= self.orders.max_retry).then(|| attempt.saturating_sub(1))
     }
 
-    /// The attempt could not begin, and is none.
-    pub(super) fn take_back_attempt(&self) {
+    /// The attempt of the actor in this seat could not begin, and is none.
+    pub(super) fn take_back_attempt(&self, seat: u32) {
         let mut stage = self.stage();
+        if stage.seat != seat || stage.ended {
+            return;
+        }
         stage.attempt = stage.attempt.saturating_sub(1);
-        stage.began = None;
+        (stage.began, stage.ctx) = (None, None);
+        if stage.attempt == 0 {
+            stage.started_at = None;
+        }
     }
 
     /// Between two attempts no time runs out.
@@ -292,7 +307,8 @@ impl JobRun {
     /// Whether its actor has come back from it without having begun or ended it.
     pub(super) fn was_left(&self) -> bool {
         let stage = self.stage();
-        stage.taken && stage.executing == 0 && stage.attempt == 0 && stage.told.is_none() && !stage.ended
+        let is_cancelled = matches!(stage.told, Some((Stop::Cancelled(_), _)));
+        stage.taken && stage.executing == 0 && stage.attempt == 0 && !is_cancelled && !stage.ended
     }
 
     /// Marks it as ended, without an end to write, if it has not begun.
@@ -312,6 +328,7 @@ impl JobRun {
             log_id: self.log_id.clone(),
             scheduled_at: self.scheduled_at,
             orders: self.orders.clone(),
+            overlap: self.overlap,
             shared: Arc::clone(&self.shared),
             hold: self.shared.lease.hold(term),
             stop: CancellationToken::new(),
@@ -375,9 +392,9 @@ impl Verdict {
             Self::Succeeded(result) => (RunFlag::Success, Some(result), None),
             Self::Failed { error, .. } => (RunFlag::Failed, None, Some(error)),
             Self::TimedOut => (RunFlag::Failed, None, Some(format!("timed out after {timeout:?}"))),
-            Self::NotBegun => (RunFlag::Failed, None, Some(NO_THREAD.to_owned())),
+            Self::NoThread => (RunFlag::Failed, None, Some(NO_THREAD.to_owned())),
             Self::Stopped(Stop::Cancelled(reason)) => (RunFlag::Cancelled, None, Some(reason)),
-            Self::Stopped(Stop::Node) => (
+            Self::Stopped(Stop::Node) | Self::Withdrawn => (
                 RunFlag::Failed,
                 None,
                 Some("cut off: its node stopped, or lost its lease, before the run had ended".to_owned()),

@@ -23,6 +23,7 @@ use crate::{
     jobs::Runner,
     lease::NodeLease,
     ledger::Ledger,
+    looks::Looks,
     registry::Registry,
     store::{Beat, Heard, NodeRow, Nodes, Store, StoreError},
 };
@@ -54,9 +55,7 @@ pub struct NodeActor {
     set_back: SetBack,
     bringing_back: bool,
     rescuing: bool,
-    asking: bool,
-    /// There was a request to look while a look was under way.
-    ask_again: bool,
+    looks_for_requests: Looks,
     said: Said,
 }
 
@@ -115,8 +114,7 @@ impl NodeActor {
             set_back: SetBack::default(),
             bringing_back: false,
             rescuing: false,
-            asking: false,
-            ask_again: false,
+            looks_for_requests: Looks::default(),
             said: Said::default(),
         }
     }
@@ -164,6 +162,9 @@ impl NodeActor {
             self.set_fenced(true);
             // A claim may have begun while the node was fenced already.
             self.lease.lose();
+            if let Some(jobs) = self.runner.get() {
+                jobs.disown();
+            }
         }
         match beaten.beat {
             Ok(_) => {
@@ -353,14 +354,11 @@ impl NodeActor {
     // ---- requests of other processes ----
 
     fn look_for_requests(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.asking, true) {
-            self.ask_again = true;
+        if !self.looks_for_requests.begin() {
             return;
         }
-        self.ask_again = false;
         let requests = requests(self.store.clone(), self.machines.all(), self.row.id.clone());
         ctx.spawn(requests.into_actor(self).map(|requests, node, ctx| {
-            node.asking = false;
             match requests {
                 Ok(requests) => {
                     let what = format!("node {}: looks for requests again", node.row.id);
@@ -372,7 +370,7 @@ impl NodeActor {
                     node.said.error(About::Requests, &what, &error);
                 }
             }
-            if node.ask_again {
+            if node.looks_for_requests.end() {
                 node.look_for_requests(ctx);
             }
         }));

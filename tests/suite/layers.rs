@@ -8,7 +8,7 @@ use std::{
 /// From the bottom. Modules of one row may know each other.
 const LAYERS: [&[&str]; 7] = [
     &[
-        "clock", "uptime", "config", "backoff", "blocking", "line", "repeats", "lease", "ledger", "arbiters",
+        "clock", "uptime", "config", "backoff", "blocking", "line", "repeats", "lease", "ledger", "looks", "arbiters",
         "schedule",
     ],
     &["domain"],

@@ -157,17 +157,18 @@ impl CronActor {
     }
 
     /// Looks what callers want of the runs here, then whether any schedule has changed. Requests to stop a run wait for no
-    /// schedule: they are obeyed while the schedules are still being loaded, or cannot be read.
+    /// schedule: they are obeyed while the schedules are still being looked at or loaded, or cannot be read.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.looking, true) {
-            self.look_again = true;
+        if !self.looks_at_runs.begin() {
             return;
         }
-        self.look_again = false;
         let (store, node) = (self.store.clone(), self.shared.node.to_string());
         // Before the rows are read: what is read after the lease was lost may be others' already.
         let term = self.shared.lease.term();
-        let released: Vec<i64> = self.released.keys().copied().collect();
+        let released = match self.is_fenced() {
+            true => Vec::new(),
+            false => self.released.ask(),
+        };
         let open = async move { store.open_runs_of(&node).await };
         ctx.spawn(open.into_actor(self).map(move |open, cron, ctx| {
             match open {
@@ -179,16 +180,22 @@ impl CronActor {
                 }
                 Err(error) => cron.fault(About::Requests, "cannot look for requests to stop runs", &error),
             }
+            if cron.looks_at_runs.end() {
+                cron.look(ctx);
+            }
+            // Not beside it: a node that has nothing to do needs no second connection for this.
             cron.look_at_schedules(ctx);
         }));
     }
 
     fn look_at_schedules(&mut self, ctx: &mut Context<Self>) {
+        if !self.looks_at_schedules.begin() {
+            return;
+        }
         self.looks += 1;
         let settles = self.looks % LOOKS_PER_SETTLING == 1;
         let fingerprint = fingerprint(self.store.clone(), settles);
         ctx.spawn(fingerprint.into_actor(self).map(|fingerprint, cron, ctx| {
-            cron.looking = false;
             match fingerprint {
                 Ok(fingerprint) => {
                     cron.said.over(&About::Changes);
@@ -198,8 +205,8 @@ impl CronActor {
                 }
                 Err(error) => cron.fault(About::Changes, "cannot look for changed schedules", &error),
             }
-            if cron.look_again {
-                cron.look(ctx);
+            if cron.looks_at_schedules.end() {
+                cron.look_at_schedules(ctx);
             }
         }));
     }

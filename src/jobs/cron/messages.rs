@@ -32,6 +32,11 @@ pub(in crate::jobs) struct CloseJobsGate {
     pub(in crate::jobs) fenced: bool,
 }
 
+/// The node was taken for dead, and has a new row: others end the runs that it has not ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::jobs) struct Disown;
+
 /// Run a job now.
 #[derive(Message)]
 #[rtype(result = "Result<Started, Error>")]
@@ -118,6 +123,14 @@ impl Handler<CloseJobsGate> for CronActor {
         } else {
             self.look(ctx);
         }
+    }
+}
+
+impl Handler<Disown> for CronActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Disown, _: &mut Context<Self>) {
+        self.row_since = self.shared.lease.term();
     }
 }
 
@@ -237,7 +250,7 @@ impl Handler<GetCronSnapshot> for CronActor {
             fenced: self.fenced,
             scheduled: self.timetable.scheduled(),
             bad: self.timetable.bad(),
-            running: self.running.len(),
+            running: self.running.len() + self.released.len(),
             refused: self.refused.len(),
             ..self.counts.clone()
         })

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use aside::Aside;
 pub(super) use messages::{
-    CloseJobsGate, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs, Written,
+    CloseJobsGate, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs, Written,
 };
 use released::Released;
 use runs::Running;
@@ -38,6 +38,7 @@ use crate::{
     arbiters::Threads,
     backoff::Backoff,
     lease::Term,
+    looks::Looks,
     repeats::Repeats,
     schedule::zone_data,
     store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
@@ -46,8 +47,8 @@ use crate::{
 /// Fires in one transaction at most.
 const CLAIM: usize = 500;
 
-/// When to look again at a job that somebody had locked: mostly another node that claims it.
-const LOCKED: Duration = Duration::from_millis(100);
+/// When to look again at a job that cannot be claimed: mostly another node has locked it, to claim it.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// How often there is a look for changed rows and for requests to stop runs. Both are to take effect within 5 s.
 const LOOK: Duration = Duration::from_secs(3);
@@ -79,12 +80,13 @@ pub struct CronActor {
     /// All jobs were read once.
     loaded: bool,
     loading: bool,
-    looking: bool,
+    looks_at_runs: Looks,
+    looks_at_schedules: Looks,
+    /// Looks at schedules so far.
     looks: u64,
-    /// Somebody asked for a look while one was under way.
-    look_again: bool,
     claiming: bool,
-    /// Fires of jobs that somebody had locked, and whether a look at them is to come.
+    /// Fires of jobs that somebody had locked, or that have runs which never begin and are not written as ended; and whether a
+    /// look at them is to come.
     busy: Vec<Fire>,
     waiting: bool,
     /// How many fires are claimed at once: halved when the database refuses them.
@@ -94,6 +96,8 @@ pub struct CronActor {
     /// Runs that somebody has asked for and that are being claimed.
     starting: usize,
     fenced: bool,
+    /// The term in which the node got its row. What was claimed before is others' to end.
+    row_since: Term,
     stopping: bool,
     /// The grace of the stop is over.
     cut_off: bool,
@@ -140,13 +144,13 @@ impl CronActor {
             settings,
             running: HashMap::new(),
             refused: HashSet::new(),
-            released: Released::new(),
+            released: Released::default(),
             blocking: HashMap::new(),
             loaded: false,
             loading: false,
-            looking: false,
+            looks_at_runs: Looks::default(),
+            looks_at_schedules: Looks::default(),
             looks: 0,
-            look_again: false,
             claiming: false,
             busy: Vec::new(),
             waiting: false,
@@ -154,6 +158,7 @@ impl CronActor {
             aside: Aside::default(),
             starting: 0,
             fenced: false,
+            row_since: shared.lease.term(),
             stopping: false,
             cut_off: false,
             stopped: Vec::new(),
@@ -214,6 +219,7 @@ impl CronActor {
             return;
         }
         let fires = self.take_due();
+        self.wait_for_busy(ctx);
         if fires.is_empty() {
             return;
         }
@@ -238,13 +244,20 @@ impl CronActor {
     fn take_due(&mut self) -> Vec<Fire> {
         let now = self.now();
         let room = self.settings.max_running.saturating_sub(self.running.len());
+        let unwritten = self.unwritten_jobs();
         let mut fires = Vec::new();
         while fires.is_empty() && self.timetable.has_due(now) {
             let due = self.timetable.take_due(now, room.min(self.at_once));
             if due.is_empty() {
                 break;
             }
-            fires = self.aside.without(due);
+            let (busy, free): (Vec<_>, Vec<_>) = self
+                .aside
+                .without(due)
+                .into_iter()
+                .partition(|fire| unwritten.contains(&fire.job_id));
+            self.busy.extend(busy);
+            fires = free;
         }
         fires
     }
@@ -259,16 +272,20 @@ impl CronActor {
         for (fire, fired) in fires.into_iter().zip(fired) {
             self.fired(fire, fired, term);
         }
-        // Jobs that others have locked hold up nobody, and come again in a moment.
+        self.wait_for_busy(ctx);
+        self.claim_due(ctx);
+    }
+
+    /// Jobs that cannot be claimed now hold up no others, and come again in a moment.
+    fn wait_for_busy(&mut self, ctx: &mut Context<Self>) {
         if !self.busy.is_empty() && !std::mem::replace(&mut self.waiting, true) {
-            ctx.run_later(LOCKED, |cron, ctx| {
+            ctx.run_later(BUSY, |cron, ctx| {
                 cron.waiting = false;
                 let busy = std::mem::take(&mut cron.busy);
                 cron.timetable.put_back(&busy);
                 cron.claim_due(ctx);
             });
         }
-        self.claim_due(ctx);
     }
 
     fn fire_claim(&self, fires: Vec<Fire>) -> FireClaim {

@@ -8,16 +8,58 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::{CronActor, runs::Running};
+use super::{
+    CronActor,
+    runs::{Running, Unbegun},
+    timetable::{LateFire, STOOD_FOR},
+};
 use crate::{
-    domain::RunFlag,
-    jobs::{exec::JobExecActor, run::JobRun, run::Stop},
+    domain::{OverlapPolicy, RunFlag, is_missed},
+    jobs::run::{JobRun, Stop},
     lease::Term,
     store::{OpenRun, RunEnd},
 };
 
 /// Such runs by their ids.
-pub(super) type Released = HashMap<i64, Arc<JobRun>>;
+#[derive(Default)]
+pub(super) struct Released {
+    runs: HashMap<i64, Arc<JobRun>>,
+    /// Some were released after the last look at their records had begun.
+    is_news: bool,
+}
+
+impl Released {
+    pub(super) fn insert(&mut self, run: Arc<JobRun>) {
+        self.runs.insert(run.id, run);
+        self.is_news = true;
+    }
+
+    pub(super) fn contains(&self, id: i64) -> bool {
+        self.runs.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    pub(super) fn is_news(&self) -> bool {
+        self.is_news
+    }
+
+    /// The ids of all, whose records are to be looked at now.
+    pub(super) fn ask(&mut self) -> Vec<i64> {
+        self.is_news = false;
+        self.runs.keys().copied().collect()
+    }
+
+    fn take(&mut self, ids: &[i64]) -> Vec<Arc<JobRun>> {
+        ids.iter().filter_map(|id| self.runs.remove(id)).collect()
+    }
+}
 
 impl CronActor {
     /// Takes runs that have not begun and cannot begin any more from their actors.
@@ -29,51 +71,82 @@ impl CronActor {
             .collect();
         for run in released {
             self.running.remove(&run.id);
-            self.released.insert(run.id, run);
+            self.released.insert(run);
         }
     }
 
-    /// What released runs come to, now that the node has read its open runs in this term. `asked` were released before.
+    /// Judges these released runs, now that the node has read its open runs in this term.
     pub(super) fn settle_released(&mut self, asked: &[i64], open: &[OpenRun], term: Term) {
-        for id in asked {
-            let Some(run) = self.released.remove(id) else { continue };
-            // Others have ended the other ones, as lost.
-            if let Some(open) = open.iter().find(|open| open.run_id == *id) {
-                self.settle(&run, open, term);
-            }
+        let mut runs = self.released.take(asked);
+        let open: HashMap<i64, &OpenRun> = open.iter().map(|open| (open.run_id, open)).collect();
+        // Others have ended the other ones, as lost.
+        runs.retain(|run| open.contains_key(&run.id));
+        for run in &runs {
+            self.settle(run, &runs, open[&run.id], term);
         }
     }
 
-    fn settle(&mut self, run: &Arc<JobRun>, open: &OpenRun, term: Term) {
-        let (job_id, now) = (run.job_id, self.now());
-        let skip = |at: DateTime<Utc>| self.timetable.why_skipped(job_id, at, now);
-        if let Some(reason) = run.scheduled_at.and_then(skip) {
-            self.record(run.id, job_id, &run.log_id, RunFlag::Skipped, reason);
-            self.running.insert(run.id, Running::Refused);
-            return;
+    fn settle(&mut self, run: &Arc<JobRun>, released: &[Arc<JobRun>], open: &OpenRun, term: Term) {
+        let now = self.now();
+        if run.term() < self.row_since {
+            let error = "lost: its node was taken for dead before the run had begun".to_owned();
+            self.refuse((&**run).into(), RunFlag::Failed, error);
+        } else if let Some(reason) = self.why_skipped(run, released, now) {
+            self.refuse((&**run).into(), RunFlag::Skipped, reason);
+        } else {
+            self.begin_late(run, open, term, now);
+        }
+    }
+
+    fn why_skipped(&self, run: &JobRun, released: &[Arc<JobRun>], now: DateTime<Utc>) -> Option<String> {
+        let late = |run: &JobRun| {
+            Some(LateFire {
+                job_id: run.job_id,
+                at: run.scheduled_at?,
+                overlap: run.overlap,
+            })
+        };
+        // A run that somebody asked for is never too late.
+        let fire = late(run)?;
+        let is_later_missed =
+            |other: &LateFire| other.job_id == fire.job_id && fire.at < other.at && is_missed(other.at, now);
+        let is_stood_for = is_missed(fire.at, now)
+            && released
+                .iter()
+                .filter_map(|run| late(run))
+                .any(|other| is_later_missed(&other));
+        self.timetable
+            .why_skipped(&fire, now)
+            .or_else(|| is_stood_for.then(|| STOOD_FOR.to_owned()))
+    }
+
+    fn begin_late(&mut self, run: &JobRun, open: &OpenRun, term: Term, now: DateTime<Utc>) {
+        let is_missed = run.scheduled_at.is_some_and(|at| is_missed(at, now));
+        if is_missed && run.overlap == OverlapPolicy::Forbid {
+            self.timetable.stands_for_missed(run.job_id, now);
         }
         let run = run.again(term);
         if let Some(reason) = &open.cancel_reason {
             run.stop(Stop::Cancelled(reason.clone()));
         }
-        let thread = self.threads.pick();
-        JobExecActor::spawn(Arc::clone(&run), &thread);
-        self.running.insert(run.id, Running::On(run, thread));
+        self.spawn(run);
     }
 
     /// The process stops: no lease will be waited for.
     pub(super) fn cut_off_released(&mut self) {
-        for run in std::mem::take(&mut self.released).into_values() {
+        let ids = self.released.ask();
+        for run in self.released.take(&ids) {
             let error = "cut off: its node stopped before the run had begun".to_owned();
-            self.record(run.id, run.job_id, &run.log_id, RunFlag::Failed, error);
-            self.running.insert(run.id, Running::Refused);
+            self.refuse((&*run).into(), RunFlag::Failed, error);
         }
     }
 
-    /// Has the end of a run that never began written.
-    pub(super) fn record(&self, run_id: i64, job_id: i64, log_id: &str, flag: RunFlag, error: String) {
+    /// Has the end of a run that never begins written.
+    pub(super) fn refuse(&mut self, run: Unbegun<'_>, flag: RunFlag, error: String) {
+        let Unbegun { id, job_id, log_id } = run;
+        self.running.insert(id, Running::Refused { job_id });
         let end = RunEnd {
-            run_id,
+            run_id: id,
             job_id,
             node: self.shared.node.to_string(),
             log_id: log_id.to_owned(),

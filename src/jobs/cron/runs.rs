@@ -1,6 +1,6 @@
 //! The runs of this process.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use actix::Context;
 use chrono::TimeDelta;
@@ -27,8 +27,22 @@ const STRAY: TimeDelta = TimeDelta::seconds(60);
 pub(super) enum Running {
     /// On this thread, which lives as long.
     On(Arc<JobRun>, Arc<Thread>),
-    /// It never begins.
-    Refused,
+    /// It never begins. No fire of its job is claimed until its end is written: that fire would find it open.
+    Refused { job_id: i64 },
+}
+
+/// A run that never begins.
+pub(super) struct Unbegun<'a> {
+    pub(super) id: i64,
+    pub(super) job_id: i64,
+    pub(super) log_id: &'a str,
+}
+
+impl<'a> From<&'a JobRun> for Unbegun<'a> {
+    fn from(run: &'a JobRun) -> Self {
+        let (id, job_id, log_id) = (run.id, run.job_id, &run.log_id);
+        Self { id, job_id, log_id }
+    }
 }
 
 impl CronActor {
@@ -48,34 +62,46 @@ impl CronActor {
 
     pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
         // A claim that was made twice, since the answer to the first was lost, is one run.
-        let is_known = self.running.contains_key(&claimed.id) || self.released.contains_key(&claimed.id);
+        let is_known = self.running.contains_key(&claimed.id) || self.released.contains(claimed.id);
         if is_known || self.refused.contains(&claimed.id) {
             return;
         }
         self.counts.fired += 1;
         self.replace(&claimed.replaced);
-        let running = match self.runnable(claimed) {
+        match self.runnable(claimed) {
             Ok(definition) => {
                 let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
                 // The answer to its claim was slower than the lease.
                 if !self.cut_off && !run.is_ours() {
-                    self.released.insert(run.id, run);
+                    self.released.insert(run);
                     return;
                 }
                 // The answer to its claim was slower than the stop.
                 if self.cut_off {
                     run.stop(Stop::Node);
                 }
-                let thread = self.threads.pick();
-                JobExecActor::spawn(Arc::clone(&run), &thread);
-                Running::On(run, thread)
+                self.spawn(run);
             }
             Err(error) => {
-                self.record(claimed.id, claimed.job.id, &claimed.log_id, RunFlag::Failed, error);
-                Running::Refused
+                let (id, job_id, log_id) = (claimed.id, claimed.job.id, &claimed.log_id);
+                self.refuse(Unbegun { id, job_id, log_id }, RunFlag::Failed, error);
             }
+        }
+    }
+
+    pub(super) fn spawn(&mut self, run: Arc<JobRun>) {
+        let thread = self.threads.pick();
+        JobExecActor::spawn(Arc::clone(&run), &thread);
+        self.running.insert(run.id, Running::On(run, thread));
+    }
+
+    /// Jobs with runs that never begin and are not written as ended.
+    pub(super) fn unwritten_jobs(&self) -> HashSet<i64> {
+        let job = |running: &Running| match running {
+            Running::Refused { job_id } => Some(*job_id),
+            Running::On(..) => None,
         };
-        self.running.insert(claimed.id, running);
+        self.running.values().filter_map(job).collect()
     }
 
     /// What to run, or why not: plain SQL has spoilt the row, or a handler that blocks would take one thread after the other.
@@ -127,7 +153,7 @@ impl CronActor {
         self.blocking.retain(|_, run| run.is_being_executed());
         if self.stopping {
             self.cut_off_released();
-        } else if !self.released.is_empty() && !self.is_fenced() {
+        } else if self.released.is_news() && !self.is_fenced() {
             self.look(ctx);
         }
         self.tell_if_stopped();
@@ -143,14 +169,15 @@ impl CronActor {
     pub(super) fn obey(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
-            if self.refused.contains(&open.run_id) || self.released.contains_key(&open.run_id) {
+            if self.refused.contains(&open.run_id) || self.released.contains(open.run_id) {
                 continue;
             }
             match (self.running.get(&open.run_id), &open.cancel_reason) {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
                 (None, _) if !self.claiming && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
                     let error = "lost: it was claimed for this node, which did not learn of that in time";
-                    self.record(open.run_id, open.job_id, "", RunFlag::Failed, error.to_owned());
+                    let (id, job_id, log_id) = (open.run_id, open.job_id, "");
+                    self.refuse(Unbegun { id, job_id, log_id }, RunFlag::Failed, error.to_owned());
                 }
                 _ => {}
             }
@@ -174,7 +201,7 @@ impl CronActor {
     pub(super) fn runs(&self) -> impl Iterator<Item = &Arc<JobRun>> {
         self.running.values().filter_map(|running| match running {
             Running::On(run, _) => Some(run),
-            Running::Refused => None,
+            Running::Refused { .. } => None,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, due, is_missed},
+    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, OverlapPolicy, due, is_missed},
     schedule::{Schedule, Zone},
     store::{Fire, FireKind, ScheduleRow},
 };
@@ -27,6 +27,17 @@ pub(super) struct Timetable {
     /// Why an enabled job cannot be due.
     bad: HashMap<i64, String>,
 }
+
+/// A fire that was claimed and could not begin in time.
+pub(super) struct LateFire {
+    pub(super) job_id: i64,
+    pub(super) at: DateTime<Utc>,
+    pub(super) overlap: OverlapPolicy,
+}
+
+/// Why such a fire is skipped.
+pub(super) const STOOD_FOR: &str =
+    "skipped: it could not begin in time, and a later fire that was missed stands for it";
 
 /// Expression and zone, as the row has them.
 type By = Arc<(String, Option<String>)>;
@@ -156,8 +167,10 @@ impl Timetable {
         }
     }
 
-    /// Why a fire that was claimed and could not begin in time is to be skipped, if it is: judged as by [`due`].
-    pub(super) fn why_skipped(&self, job_id: i64, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
+    /// Why a fire that was claimed and could not begin in time is to be skipped, if it is: judged as by [`due`]. Where runs may
+    /// not overlap, other nodes have skipped, for this one, what was due later: none of that stands for it.
+    pub(super) fn why_skipped(&self, fire: &LateFire, now: DateTime<Utc>) -> Option<String> {
+        let LateFire { job_id, at, overlap } = *fire;
         if !is_missed(at, now) {
             return None;
         }
@@ -167,9 +180,20 @@ impl Timetable {
         if !job.misfire.makes_up_for(at, now) {
             return Some(not_made_up_for("it could not begin", job.misfire.policy));
         }
-        let stands_for_it = job.next.is_some_and(|next| at < next && is_missed(next, now));
-        stands_for_it
-            .then(|| "skipped: it could not begin in time, and a later fire that was missed stands for it".to_owned())
+        let is_later_missed = job.next.is_some_and(|next| at < next && is_missed(next, now));
+        (overlap != OverlapPolicy::Forbid && is_later_missed).then(|| STOOD_FOR.to_owned())
+    }
+
+    /// A fire of this job that was missed runs now, and stands for those that were missed after it.
+    pub(super) fn stands_for_missed(&mut self, job_id: i64, now: DateTime<Utc>) {
+        let Some(job) = self.jobs.get_mut(&job_id) else { return };
+        let Some(first) = job.next.filter(|next| is_missed(*next, now)) else {
+            return;
+        };
+        let due = due(&job.schedule, first, now, job.misfire);
+        job.next = due.on_time.first().copied().or(due.next);
+        let next = job.next;
+        self.enqueue(job_id, next);
     }
 
     /// Whether anything is due.
@@ -426,7 +450,12 @@ mod tests {
     fn a_fire_that_could_not_begin_is_judged_like_one_that_was_not_claimed() {
         let mut timetable = timetable(&[(1, "* * * * * *"), (2, "0 0 9 * * *"), (3, "0 0 9 * * *")]);
         timetable.jobs.get_mut(&3).expect("is there").misfire.policy = MisfirePolicy::Skip;
-        let why = |timetable: &Timetable, id, now| timetable.why_skipped(id, at("09:00:00"), at(now));
+        let late = |job_id, overlap| LateFire {
+            job_id,
+            at: at("09:00:00"),
+            overlap,
+        };
+        let why = |timetable: &Timetable, id, now| timetable.why_skipped(&late(id, OverlapPolicy::Allow), at(now));
         for id in [1, 2, 3] {
             assert_eq!(why(&timetable, id, "09:00:10"), None);
         }
@@ -436,6 +465,11 @@ mod tests {
         // Its next fires were missed, too: the last of these stands for all.
         timetable.jobs.get_mut(&1).expect("is there").next = Some(at("09:00:01"));
         assert!(why(&timetable, 1, "09:00:26").is_some_and(|why| why.contains("a later fire")));
+        // Unless they had to be skipped for it: then it stands for them.
+        let late = late(1, OverlapPolicy::Forbid);
+        assert_eq!(timetable.why_skipped(&late, at("09:00:26")), None);
+        timetable.stands_for_missed(1, at("09:00:26"));
+        assert_eq!(timetable.jobs[&1].next, Some(at("09:00:16")));
         timetable.jobs.get_mut(&1).expect("is there").next = Some(at("09:00:20"));
         assert_eq!(why(&timetable, 1, "09:00:26"), None);
     }

@@ -187,7 +187,7 @@ impl Plan {
         let open = seen.open.get(&job.id).map_or(&[][..], Vec::as_slice);
         let decision = match &fire.kind {
             FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
-            _ => decide(overlap(job), open),
+            _ => decide(job.overlap(), open),
         };
         let mut run = new_run(claim, job, fire.scheduled_at());
         if let Some(at) = fire.scheduled_at() {
@@ -201,7 +201,7 @@ impl Plan {
         match decision {
             Decision::Skip(why) => self.skip(claim, run, why),
             Decision::Run { replaced } => {
-                if overlap(job) != OverlapPolicy::Allow {
+                if job.overlap() != OverlapPolicy::Allow {
                     self.only(job.id, claim);
                 }
                 self.run(fire, run, replaced)
@@ -274,12 +274,6 @@ impl Weighed for NewRun {
     fn bytes(&self) -> usize {
         self.args.as_ref().map_or(0, String::len)
     }
-}
-
-/// A policy that nobody knows counts as the default: the run will say that the row is bad.
-fn overlap(job: &JobRow) -> OverlapPolicy {
-    let known = job.overlap_policy.as_ref().and_then(|text| text.0.parse().ok());
-    known.unwrap_or(OverlapPolicy::Forbid)
 }
 
 fn new_run(claim: &FireClaim, job: &JobRow, at: Option<NaiveDateTime>) -> NewRun {

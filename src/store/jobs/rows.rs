@@ -36,7 +36,7 @@ pub(crate) struct JobRow {
     create_time: Option<AnyTime>,
     update_time: Option<AnyTime>,
     pub(super) time_zone: Option<AnyText>,
-    pub(super) overlap_policy: Option<AnyText>,
+    overlap_policy: Option<AnyText>,
     pub(super) misfire_policy: Option<AnyText>,
     misfire_grace: Option<AnyInt>,
     max_retry: Option<AnyInt>,
@@ -55,6 +55,13 @@ impl JobRow {
     /// The zone that is its own.
     pub(crate) fn time_zone(&self) -> Option<&str> {
         self.time_zone.as_ref().map(|zone| zone.0.as_str())
+    }
+
+    /// What happens if it is due while it runs. A policy that is unknown counts as the default: the run will say that the row is
+    /// bad.
+    pub(crate) fn overlap(&self) -> OverlapPolicy {
+        let known = self.overlap_policy.as_ref().and_then(|text| text.0.parse().ok());
+        known.unwrap_or(OverlapPolicy::Forbid)
     }
 
     /// The row as somebody might have handed it in, with defaults where it holds NULL.

@@ -1,12 +1,12 @@
 //! Cron jobs, against whichever database this run is for.
 
 mod fires;
-mod hangs;
 mod hooks;
 mod nodes;
 mod operations;
 mod policies;
 mod refusals;
+mod released;
 mod rows;
 mod zones;
 

@@ -279,19 +279,27 @@ macro_rules! elsewhere {
 
 /// Runs statements of plain SQL.
 pub fn execute(kind: Kind, url: &str, sql: &str) {
+    execute_around(kind, url, [sql, ""], || {});
+}
+
+/// Runs statements of plain SQL before and after something else, on one connection.
+pub fn execute_around(kind: Kind, url: &str, [before, after]: [&str; 2], between: impl FnOnce() + Send) {
     match kind {
         #[cfg(feature = "sqlite")]
         Kind::Sqlite => {
             use diesel::connection::SimpleConnection;
-            sqlite(url).batch_execute(sql).expect("plain SQL runs");
+            let mut conn = sqlite(url);
+            conn.batch_execute(before).expect("plain SQL runs");
+            between();
+            conn.batch_execute(after).expect("plain SQL runs");
         }
         #[cfg(feature = "postgres")]
         Kind::Postgres => elsewhere!(diesel_async::AsyncPgConnection, url, |conn| {
-            diesel_async::SimpleAsyncConnection::batch_execute(conn, sql).await
+            run_around(conn, [before, after], between).await
         }),
         #[cfg(feature = "mysql")]
         Kind::Mysql => elsewhere!(diesel_async::AsyncMysqlConnection, url, |conn| {
-            diesel_async::SimpleAsyncConnection::batch_execute(conn, sql).await
+            run_around(conn, [before, after], between).await
         }),
     }
 }
@@ -329,6 +337,20 @@ fn try_each(kind: Kind, url: &str, first: &str, statements: &[String]) -> usize 
         Kind::Mysql => elsewhere!(diesel_async::AsyncMysqlConnection, url, |conn| {
             each_of!(conn, first, statements)
         }),
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+async fn run_around(
+    conn: &mut impl diesel_async::SimpleAsyncConnection,
+    [before, after]: [&str; 2],
+    between: impl FnOnce(),
+) -> diesel::QueryResult<()> {
+    conn.batch_execute(before).await?;
+    between();
+    match after {
+        "" => Ok(()),
+        after => conn.batch_execute(after).await,
     }
 }
 
