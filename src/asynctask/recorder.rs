@@ -74,6 +74,8 @@ pub(super) struct RecorderActor {
     flushes: usize,
     /// Since when the flushes under way have been begun and none has ended.
     flushing_since: Option<Instant>,
+    /// There will be a look whether the flush under way is slow.
+    looks_for_slow: bool,
     /// Ends in the writes under way.
     in_flight: usize,
     /// One of the flushes under way writes progress. Another one beside it might overtake it.
@@ -170,6 +172,7 @@ impl RecorderActor {
             locked: Locked::default(),
             flushes: 0,
             flushing_since: None,
+            looks_for_slow: false,
             in_flight: 0,
             writes_progress: false,
             waits: false,
@@ -184,8 +187,9 @@ impl RecorderActor {
         if self.waits {
             return;
         }
-        if let Some(batch) = self.take_batch() {
-            self.write(batch, ctx);
+        match self.take_batch() {
+            Some(batch) => self.write(batch, ctx),
+            None => self.flush_if_slow(ctx),
         }
         self.try_refused(ctx);
         if self.is_idle() {
@@ -193,6 +197,17 @@ impl RecorderActor {
                 // The caller may have given up.
                 let _ = drained.send(());
             }
+        }
+    }
+
+    /// What waits behind a flush that turns out to be slow is to have a flush of its own, also if nothing comes after it.
+    fn flush_if_slow(&mut self, ctx: &mut Context<Self>) {
+        let waits = !self.pending.is_empty() || !self.begins.is_empty();
+        if waits && !std::mem::replace(&mut self.looks_for_slow, true) {
+            ctx.run_later(SLOW, |recorder, ctx| {
+                recorder.looks_for_slow = false;
+                recorder.flush(ctx);
+            });
         }
     }
 

@@ -50,6 +50,8 @@ pub struct NodeActor {
     runner: Runner,
     registry: Registry,
     beating: bool,
+    /// By the lease's clock.
+    beat_begun: Duration,
     fenced: bool,
     watch: Watch,
     set_back: SetBack,
@@ -109,6 +111,7 @@ impl NodeActor {
             runner: parts.runner,
             registry: parts.registry,
             beating: false,
+            beat_begun: Duration::ZERO,
             fenced: false,
             watch: Watch::default(),
             set_back: SetBack::default(),
@@ -129,6 +132,7 @@ impl NodeActor {
         self.row.methods = methods_column(self.registry.served());
         let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
         let begun = self.lease.now();
+        self.beat_begun = begun;
         let beat = async move {
             row.themes = themes(&machines).await;
             let mut beat = store.beat(&row).await;
@@ -202,12 +206,16 @@ impl NodeActor {
     }
 
     /// The lease may be over because this machine was suspended. If the node's row is there yet, nothing was taken from the node,
-    /// and its runs may go on: so it beats before it fences itself.
+    /// and its runs may go on: so it beats before it fences itself, and gives that beat as long as there is between two.
     fn look_at_lease(&mut self, ctx: &mut Context<Self>) {
         self.set_back.look(self.store.clock());
-        if self.lease.is_over() && !self.fenced && !self.beating {
+        if self.fenced || !self.lease.is_over() {
+            return;
+        }
+        let taken = self.lease.now().saturating_sub(self.beat_begun);
+        if !self.beating {
             self.beat(ctx);
-        } else {
+        } else if taken > self.lease.length() / BEATS {
             self.fence_if_silent();
         }
     }

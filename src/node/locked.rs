@@ -43,7 +43,8 @@ impl Locked {
         Ok(found.into_iter().filter(|found| !locked.contains(&id(found))).collect())
     }
 
-    /// At the end of a look: logs that rows are locked, or that none is any more.
+    /// At the end of a look: logs that rows are locked if the look before has found some, too, or that none is any more. Sessions
+    /// that work on a row lock it for a moment.
     pub(super) fn say(self, said: &Said, what: &str) {
         let Self { about, count, first } = self;
         if count == 0 {
@@ -51,6 +52,10 @@ impl Locked {
             return;
         }
         let what = format!("{count} {what} are passed over until they are free (the first: {first})");
+        if !said.is_seen_again(&about) {
+            say!(Debug, "{what}");
+            return;
+        }
         let why = "another session has locked them; see what that session waits for, or end that session";
         said.error(about, &what, &why);
     }

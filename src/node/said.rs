@@ -1,6 +1,7 @@
 //! What the node's actor logs of troubles that may last.
 
 use std::{
+    collections::HashSet,
     fmt::Display,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,6 +21,8 @@ pub(super) enum About {
     PutOff,
     /// The comparison of the rows under this node with its runs.
     Unknown,
+    /// What that comparison has given back of this theme.
+    GivenBack(String),
     /// Rows of dead nodes that other sessions have locked: of the nodes, of tasks, of runs of jobs.
     LockedNodes,
     LockedTasks,
@@ -36,34 +39,60 @@ pub(super) enum About {
 
 /// Logs a trouble when it begins or changes, then seldom, with the count.
 #[derive(Clone, Default)]
-pub(super) struct Said(Arc<Mutex<Repeats<About>>>);
+pub(super) struct Said(Arc<Mutex<Troubles>>);
+
+#[derive(Default)]
+struct Troubles {
+    said: Repeats<About>,
+    /// Seen once, and perhaps over in a moment.
+    suspected: HashSet<About>,
+}
 
 impl Said {
     /// Logs that `what` has happened because of `why`. A repeated line has the level debug.
     pub(super) fn error(&self, about: About, what: &str, why: &impl Display) {
+        self.say(log::Level::Error, about, what, why);
+    }
+
+    /// The same for what the node has mended.
+    pub(super) fn warn(&self, about: About, what: &str, why: &impl Display) {
+        self.say(log::Level::Warn, about, what, why);
+    }
+
+    fn say(&self, level: log::Level, about: About, what: &str, why: &impl Display) {
         let why = why.to_string();
         // The lock is released before the line is written.
-        let said = self.repeats().say(about, &why);
+        let said = self.troubles().said.say(about, &why);
         match said {
-            Some(said) => say!(Error, "{what}: {said}"),
+            Some(said) => say!(at level, "{what}: {said}"),
             None => say!(Debug, "{what}: {why}"),
         }
     }
 
+    /// Whether a trouble that may be over in a moment is seen by the second look in a row.
+    pub(super) fn is_seen_again(&self, about: &About) -> bool {
+        let mut troubles = self.troubles();
+        troubles.said.is_known(about) || !troubles.suspected.insert(about.clone())
+    }
+
     /// Notes the end of a trouble. Logs the end if there was a trouble.
     pub(super) fn over(&self, about: &About, what: &str) {
-        let failures = self.repeats().over(about);
+        let mut troubles = self.troubles();
+        troubles.suspected.remove(about);
+        let failures = troubles.said.over(about);
+        drop(troubles);
         if let Some(failures) = failures {
             say!(Info, "{what}, after {failures} failures");
         }
     }
 
-    /// Whether a trouble was said whose end was not noted yet.
+    /// Whether a trouble was seen whose end was not noted yet.
     pub(super) fn lasts(&self, about: &About) -> bool {
-        self.repeats().is_known(about)
+        let troubles = self.troubles();
+        troubles.said.is_known(about) || troubles.suspected.contains(about)
     }
 
-    fn repeats(&self) -> MutexGuard<'_, Repeats<About>> {
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

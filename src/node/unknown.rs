@@ -1,9 +1,9 @@
 //! Tasks that are `Running` under this node although no run here holds them.
 //!
-//! The node compares its rows with the [`Ledger`] after each look for dead nodes, and at once after a claim without an answer. What no run holds is
-//! given back by the fenced write of any other end, so that a run which ended in between loses nothing.
+//! The node compares its rows with the [`Ledger`] after each look for dead nodes, and at once after a claim without an answer.
+//! What no run holds is given back by the fenced write of any other end, so that a run which ended in between loses nothing.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     locked::Locked,
@@ -20,6 +20,9 @@ use crate::{
 
 /// Rows that are read at once.
 const BATCH: i64 = 1_000;
+
+/// Between two comparisons, however many doubts there are: each claim or add that fails is one.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What happened to such a task, in the log and in its row.
 const CAUSE: &str = "its node knew of no run of it";
@@ -54,6 +57,7 @@ impl Unknown {
                     &error,
                 ),
             }
+            actix_rt::time::sleep(PAUSE).await;
         }
     }
 
@@ -80,26 +84,25 @@ impl Unknown {
     }
 
     async fn give_back_these(&self, unknown: Vec<Orphan>) -> Result<(), StoreError> {
-        let mut themes = BTreeSet::new();
-        let finishes = unknown.into_iter().map(|row| {
-            themes.insert(row.theme.clone());
-            self.given_back(row)
-        });
-        let finishes: Vec<_> = finishes.collect();
+        let themes: Vec<String> = unknown.iter().map(|row| row.theme.clone()).collect();
+        let finishes: Vec<_> = unknown.into_iter().map(|row| self.given_back(row)).collect();
         let finished = rescue::write(&self.store, finishes, CAUSE, &self.said).await?;
-        let count = finished.iter().filter(|end| **end != Finished::Stale).count();
-        if count > 0 {
-            say!(
-                Warn,
-                "node {}: {count} tasks were Running under this node, and no run here held them (the answer to their claim was \
-                 lost, or the database was set back); they are given back",
-                self.node
-            );
-        }
-        if count < finished.len() {
+        if finished.contains(&Finished::Stale) {
             self.store.disown_unnamed().await?;
         }
-        for theme in themes {
+        let mut given_back: BTreeMap<String, usize> = BTreeMap::new();
+        for (theme, end) in themes.into_iter().zip(finished) {
+            if end != Finished::Stale {
+                *given_back.entry(theme).or_default() += 1;
+            }
+        }
+        for (theme, count) in given_back {
+            let what = format!(
+                "node {}, theme {theme}: {count} tasks were Running under this node without a run here",
+                self.node
+            );
+            let why = "the answer to their claim was lost, or the database was set back; they are given back";
+            self.said.warn(About::GivenBack(theme.clone()), &what, &why);
             self.machines.get(&theme).iter().for_each(Machine::wake);
             self.store.announce_tasks(&theme, count);
         }

@@ -99,25 +99,14 @@ impl CronActor {
     }
 
     fn why_skipped(&self, run: &JobRun, released: &[Arc<JobRun>], now: DateTime<Utc>) -> Option<String> {
-        let late = |run: &JobRun| {
-            Some(LateFire {
-                job_id: run.job_id,
-                at: run.scheduled_at?,
-                overlap: run.overlap,
-            })
-        };
         // A run that somebody asked for is never too late.
-        let fire = late(run)?;
-        let is_later_missed =
-            |other: &LateFire| other.job_id == fire.job_id && fire.at < other.at && is_missed(other.at, now);
-        let is_stood_for = is_missed(fire.at, now)
-            && released
-                .iter()
-                .filter_map(|run| late(run))
-                .any(|other| is_later_missed(&other));
-        self.timetable
-            .why_skipped(&fire, now)
-            .or_else(|| is_stood_for.then(|| STOOD_FOR.to_owned()))
+        let fire = late_fire(run)?;
+        let stands_for_it =
+            |other: LateFire| other.job_id == fire.job_id && other.at > fire.at && is_missed(other.at, now);
+        let mut others = released.iter().filter_map(|run| late_fire(run));
+        let is_stood_for = is_missed(fire.at, now) && others.any(stands_for_it);
+        let why = self.timetable.why_skipped(&fire, now);
+        why.or_else(|| is_stood_for.then(|| STOOD_FOR.to_owned()))
     }
 
     fn begin_late(&mut self, run: &JobRun, open: &OpenRun, term: Term, now: DateTime<Utc>) {
@@ -162,4 +151,13 @@ impl CronActor {
             .recorder
             .do_send(crate::jobs::recorder::Ended { end, timed_out });
     }
+}
+
+fn late_fire(run: &JobRun) -> Option<LateFire> {
+    let at = run.scheduled_at?;
+    Some(LateFire {
+        job_id: run.job_id,
+        at,
+        overlap: run.overlap,
+    })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gaia_actors::{Clock, JobRecord, MisfirePolicy, OverlapPolicy, RunFlag, prelude::*};
 
 use super::{echo, ended, flag, records, serving};
-use crate::support::{Database, Hang, eventually};
+use crate::support::{Database, eventually, hang::Hang};
 
 const LEASE: Duration = Duration::from_secs(1);
 

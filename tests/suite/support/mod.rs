@@ -1,7 +1,7 @@
 //! What the tests share: fresh databases, gates that tests open and close, and worker processes.
 
 mod database;
-mod hang;
+pub mod hang;
 mod refusal;
 
 use std::{
@@ -19,7 +19,6 @@ use std::{
 
 pub use database::*;
 use gaia_actors::{GaiaBuilder, Task, TaskStatus, async_fn, prelude::*, testing::TestGaia};
-pub use hang::Hang;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
