@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::RunStatus,
     store::{
-        lenient::{AnyInt, AnyText},
+        lenient::{AnyInt, AnyText, AnyTime},
         parts::parts,
         schema::{gaia_nodes, job_center, job_record},
         transaction::on_each_connection,
@@ -184,7 +184,18 @@ macro_rules! claim_fires {
             .filter($open!(&ids))
             .select((job_record::id, job_record::job_id))
             .load($conn)$($wait)*?;
-        let (plan, jobs) = Plan::new($claim, Seen::new($claim, (jobs, busy), taken, open));
+        let mut seen = Seen::new($claim, (jobs, busy), taken, open);
+        for (job_id, at) in seen.overtaken($claim) {
+            let before: Vec<Option<AnyTime>> = job_record::table
+                .filter(job_record::job_id.eq(job_id))
+                .filter(job_record::scheduled_at.lt(at))
+                .order(job_record::scheduled_at.desc())
+                .limit(1)
+                .select(job_record::scheduled_at)
+                .load($conn)$($wait)*?;
+            seen.note(job_id, before.into_iter().next().flatten());
+        }
+        let (plan, jobs) = Plan::new($claim, seen);
 
         for runs in parts(&plan.runs) {
             diesel::insert_into(job_record::table).values(runs).execute($conn)$($wait)*?;

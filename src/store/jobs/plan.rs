@@ -1,6 +1,6 @@
 //! What a claim comes to: a plain function of what was read while the jobs were locked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
@@ -24,6 +24,9 @@ pub(super) struct Seen {
     busy: Vec<i64>,
     /// The second of each job that was claimed last.
     last: HashMap<i64, NaiveDateTime>,
+    /// Seconds of each job that were claimed: its last, those right before fires that come later than others, and those of this
+    /// claim.
+    seconds: HashMap<i64, BTreeSet<NaiveDateTime>>,
     /// Open runs of each job.
     open: HashMap<i64, Vec<i64>>,
     /// Runs of the same job and second.
@@ -80,10 +83,14 @@ impl Seen {
         let mut seen = Self {
             busy,
             last: jobs.iter().filter_map(last).collect(),
+            seconds: HashMap::new(),
             jobs: jobs.into_iter().map(|job| (job.id, job)).collect(),
             open: HashMap::new(),
             taken: HashMap::new(),
         };
+        for (job_id, last) in &seen.last {
+            seen.seconds.entry(*job_id).or_default().insert(*last);
+        }
         for row in taken {
             if let Some(key) = fire_of(&row) {
                 let is_ours = is_ours(claim, &row);
@@ -101,6 +108,28 @@ impl Seen {
 }
 
 impl Seen {
+    /// Job and second of fires for which a later second of their job was claimed before: another node was quicker.
+    pub(super) fn overtaken(&self, claim: &FireClaim) -> Vec<(i64, NaiveDateTime)> {
+        let fires = claim
+            .fires
+            .iter()
+            .filter_map(|fire| Some((fire.job_id, fire.scheduled_at()?)));
+        fires
+            .filter(|(job_id, at)| self.last.get(job_id).is_some_and(|last| last > at))
+            .collect()
+    }
+
+    /// Notes a second that was claimed for a job.
+    pub(super) fn note(&mut self, job_id: i64, second: Option<AnyTime>) {
+        let second = time(second).map(|second| second.naive_utc());
+        self.seconds.entry(job_id).or_default().extend(second);
+    }
+
+    /// The second of a job that was claimed right before this one.
+    fn before(&self, job_id: i64, at: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.seconds.get(&job_id)?.range(..at).next_back().copied()
+    }
+
     /// What becomes of a fire that nothing is to be written for.
     fn settled(&self, fire: &Fire) -> Option<Planned> {
         let job_id = fire.job_id;
@@ -191,7 +220,8 @@ impl Plan {
         };
         let mut run = new_run(claim, job, fire.scheduled_at());
         if let Some(at) = fire.scheduled_at() {
-            run.previous_at = seen.last.get(&job.id).copied();
+            run.previous_at = seen.before(job.id, at);
+            seen.seconds.entry(job.id).or_default().insert(at);
             seen.last
                 .entry(job.id)
                 .and_modify(|last| *last = at.max(*last))

@@ -396,3 +396,27 @@ async fn a_run_that_is_asked_for_during_a_stop_is_waited_for_or_refused() {
     assert!(records.len() >= claimed);
     looker.stop().await.expect("stops");
 }
+
+/// Another node, which was quicker, has claimed a later second.
+#[actix_rt::test]
+async fn a_record_names_the_second_before_its_own_also_where_a_later_one_was_claimed_first() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let allow = echo("allow", "* * * * * *").overlap(OverlapPolicy::Allow);
+    let id = jobs.add_job(allow).await.expect("is added");
+    tick(&test).await;
+    ended(&jobs, id, 1).await;
+    let first = test.now();
+    let fourth = (first + Duration::from_secs(3)).format("%Y-%m-%d %H:%M:%S");
+    test.database.execute(&format!(
+        "INSERT INTO job_record (job_id, job_name, job_type, cron_expr, scheduled_at, job_result_flag) \
+         VALUES ({id}, 'allow', 'cron_job', '* * * * * *', '{fourth}', 'success'); \
+         UPDATE job_center SET scheduled_from = '{fourth}' WHERE id = {id}"
+    ));
+    test.advance(Duration::from_secs(3));
+    let mut records = ended(&jobs, id, 4).await;
+    records.sort_by_key(|record| record.scheduled_at);
+    for (pair, second) in records.windows(2).zip([2, 3]) {
+        assert_eq!(pair[1].previous_at, pair[0].scheduled_at, "second {second}");
+    }
+}
