@@ -160,11 +160,14 @@ impl Store {
     }
 }
 
-/// By the indexes over what runs.
+/// By the indexes over what runs. A text may hold bytes that are no characters: names with other characters than those of ASCII are
+/// taken for such, unless a node has that name.
 const UNNAMED: [&str; 2] = [
     "UPDATE asynctasks SET lease_owner = 'unreadable', lease_token = 0, log_id = NULL \
      WHERE task_status = 'Running' AND lease_owner IS NOT NULL AND (typeof(lease_owner) <> 'text' \
-       OR typeof(lease_token) <> 'integer' OR typeof(log_id) NOT IN ('text', 'null'))",
+       OR lease_owner GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = lease_owner) \
+       OR typeof(lease_token) <> 'integer' OR typeof(log_id) NOT IN ('text', 'null') OR log_id GLOB '*[^ -~]*')",
     "UPDATE job_record SET node_id = 'unreadable' \
-     WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND typeof(node_id) <> 'text'",
+     WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND (typeof(node_id) <> 'text' \
+       OR node_id GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = node_id))",
 ];

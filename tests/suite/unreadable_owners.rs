@@ -1,4 +1,5 @@
-//! Rows of dead owners that cannot be read: only SQLite takes what is no text for the name of a node.
+//! Rows of dead owners that cannot be read: only SQLite takes what is no text, or holds bytes that are no characters, for the name of
+//! a node.
 
 use std::time::Duration;
 
@@ -19,10 +20,10 @@ async fn rows_of_dead_owners_that_cannot_be_read_starve_none_behind_them() {
     let last = added[600].id;
     database.execute(&format!(
         "UPDATE asynctasks SET task_status = 'Running', lease_token = 1, log_id = 'lost', \
-           lease_owner = CASE WHEN id = {last} THEN 'dead' ELSE X'ff00' END; \
+           lease_owner = CASE WHEN id = {last} THEN 'dead' WHEN id % 2 = 0 THEN X'ff00' ELSE CAST(X'ff41' AS TEXT) END; \
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 601) \
          INSERT INTO job_record (job_id, job_name, job_type, cron_expr, node_id) \
-         SELECT {job}, 'rare', 'cron_job', '@yearly', CASE WHEN n = 601 THEN 'dead' ELSE X'ff00' END FROM n;"
+         SELECT {job}, 'rare', 'cron_job', '@yearly', CASE WHEN n = 601 THEN 'dead' WHEN n % 2 = 0 THEN X'ff00' ELSE CAST(X'ff41' AS TEXT) END FROM n;"
     ));
     // What cannot be named stays so: only paging gets beyond it.
     database.execute(
