@@ -14,20 +14,20 @@ use super::{
 /// A time that is further ahead than this was written by a wrong clock: time zones, which plain SQL may get wrong, differ by less.
 pub(super) const FAR_AHEAD: TimeDelta = TimeDelta::days(1);
 
+/// The same for a row that this crate has written, as its log id tells: with the database's time, or the machine's.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
+
 /// Rows looked at in one piece.
 const PAGE: i64 = 500;
 
 impl Store {
-    /// Tasks of a theme that wait for a time, and were told so at a time that is far ahead of now: they wait from now on for as
-    /// long as they were meant to. Answers how many there were.
+    /// Tasks of a theme that wait for a time, and were told so at a time that is ahead of now: they wait from now on for as long as
+    /// they were meant to. Answers how many there were.
     pub(crate) async fn bring_back(&self, theme: &str) -> Result<usize, StoreError> {
         let now = self.clock().now().naive_utc();
-        let Some(far) = now.checked_add_signed(FAR_AHEAD) else {
-            return Ok(0);
-        };
         let mut brought_back = 0;
         loop {
-            let put_off = self.put_off(theme, now, far).await?;
+            let put_off = self.put_off(theme, now).await?;
             let mut changed = 0;
             for (id, run_at, told_at) in put_off {
                 let wait = (run_at - told_at).max(TimeDelta::zero());
@@ -47,15 +47,17 @@ impl Store {
         &self,
         theme: &str,
         now: NaiveDateTime,
-        far: NaiveDateTime,
     ) -> Result<Vec<(i64, NaiveDateTime, NaiveDateTime)>, StoreError> {
+        let ahead = |by| now.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX);
+        let (ahead, far) = (ahead(AHEAD), ahead(FAR_AHEAD));
         let mut lease = self.db.look(Look::List).await?;
         let rows: Vec<(i64, Option<AnyTime>, Option<AnyTime>)> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(sql::<Bool>("task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL"))
                 .filter(asynctasks::run_at.gt(now))
-                .filter(asynctasks::update_time.gt(far))
+                .filter(asynctasks::update_time.gt(ahead))
+                .filter(asynctasks::log_id.is_not_null().or(asynctasks::update_time.gt(far)))
                 .limit(PAGE)
                 .select((asynctasks::id, asynctasks::run_at, asynctasks::update_time))
                 .load(conn)
