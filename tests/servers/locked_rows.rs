@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gaia_actors::{GaiaBuilder, async_fn, prelude::*, testing::TestGaia};
+use gaia_actors::{GaiaBuilder, OverlapPolicy, async_fn, prelude::*, testing::TestGaia};
 use serde_json::Value;
 
 use crate::{
@@ -130,6 +130,35 @@ async fn the_outcome_of_a_locked_task_holds_up_no_other() {
         assert_eq!(demo.status().await.expect("answers").unwritten, 1, "{kind:?}");
         holder.release().await;
         assert_eq!(ended(&demo, locked).await.status, TaskStatus::Success, "{kind:?}");
+        gaia.stop().await.expect("stops");
+    }
+}
+
+/// The record is locked while its run is under way.
+#[actix_rt::test]
+async fn the_end_of_a_run_with_a_locked_record_holds_up_no_other() {
+    for kind in kinds() {
+        let database = Database::of_kind(kind);
+        let gate = Gate::closed();
+        let builder = database.builder().handler("Demo", "Gate", gate.handler());
+        let gaia = builder.jobs(JobsOptions::default()).start().await.expect("starts");
+        let jobs = gaia.jobs();
+        let job = NewJob::cron_job("rare", "@yearly", "Demo", "Gate").overlap(OverlapPolicy::Allow);
+        let job = jobs.add_job(job).await.expect("is added");
+        let mut runs = Vec::new();
+        for _ in 0..4 {
+            runs.push(jobs.execute_job_immediately(job).await.expect("starts").id);
+        }
+        gate.entered(4).await;
+        let lock = format!("SELECT id FROM job_record WHERE id = {} FOR UPDATE", runs[1]);
+        let holder = Holder::of(&database, &lock).await;
+        gate.let_pass(4);
+        let open = || database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag IS NULL");
+        eventually("three of four", async || (open() == 1).then_some(())).await;
+        let locked = jobs.get_run(runs[1]).await.expect("is there");
+        assert!(locked.is_open(), "{kind:?}");
+        holder.release().await;
+        eventually("the last", async || (open() == 0).then_some(())).await;
         gaia.stop().await.expect("stops");
     }
 }
