@@ -32,6 +32,7 @@ pub(super) enum Running {
 }
 
 /// A run that never begins.
+#[derive(Clone, Copy)]
 pub(super) struct Unbegun<'a> {
     pub(super) id: i64,
     pub(super) job_id: i64,
