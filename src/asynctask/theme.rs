@@ -34,7 +34,7 @@ const MOST_PLACES: u32 = 1_000;
 /// How long a task waits whose arguments have no room in memory or cannot be read: longer each time.
 const POSTPONED: RetryPolicy = RetryPolicy {
     base: Duration::from_secs(1),
-    max: Duration::from_secs(10),
+    max: Duration::from_secs(30),
     jitter: 0.2,
 };
 

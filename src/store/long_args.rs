@@ -2,7 +2,10 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,8 +18,12 @@ use crate::clock::Clock;
 /// Memory for arguments that claims have left out, in kilobytes. What a handler makes of them comes on top.
 const ROOM: u32 = 64 << 10;
 
-/// How long a run waits for room before its task goes back to the database.
+/// How long a run waits for room before its task goes back to the database, if no other run gives room back in this time.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// How long it waits at most while others give room back: its turn comes, and to put a row with long arguments back and claim it
+/// again is much work on SQLite, which writes the whole row each time.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A task that was claimed in vain so often, which takes about half a minute, may begin beyond the room.
 const PATIENCE: u32 = 5;
@@ -28,13 +35,21 @@ const BEYOND_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(super) struct LongArgs {
     room: Arc<Semaphore>,
-    beyond: Arc<Mutex<Beyond>>,
+    used: Arc<Used>,
+}
+
+/// What is known of the rooms that runs have had.
+#[derive(Debug, Default)]
+struct Used {
+    beyond: Mutex<Beyond>,
+    /// How many have been given back.
+    returned: AtomicU64,
 }
 
 /// Runs that began although there was no room. Without them, runs that hold the room and wait for tasks that need room would
 /// wait for ever.
 #[derive(Debug, Default)]
-pub(crate) struct Beyond {
+struct Beyond {
     runs: u32,
     /// Reading of the clock when the last one began.
     last: Option<Duration>,
@@ -42,17 +57,29 @@ pub(crate) struct Beyond {
 
 /// A place in memory for the arguments of one run. It is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) enum Room {
-    Within { _permit: OwnedSemaphorePermit },
-    Beyond { all: Arc<Mutex<Beyond>> },
+pub(crate) struct Room {
+    /// `None`: beyond the limit.
+    within: Option<OwnedSemaphorePermit>,
+    used: Arc<Used>,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if let Self::Beyond { all } = self {
-            let mut beyond = lock(all);
+        self.used.returned.fetch_add(1, Ordering::Relaxed);
+        if self.within.is_none() {
+            let mut beyond = self.used.beyond();
             beyond.runs = beyond.runs.saturating_sub(1);
         }
+    }
+}
+
+impl Used {
+    fn beyond(&self) -> MutexGuard<'_, Beyond> {
+        self.beyond.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Relaxed)
     }
 }
 
@@ -60,7 +87,7 @@ impl Default for LongArgs {
     fn default() -> Self {
         Self {
             room: Arc::new(Semaphore::new(ROOM as usize)),
-            beyond: Arc::default(),
+            used: Arc::default(),
         }
     }
 }
@@ -69,22 +96,33 @@ impl LongArgs {
     /// Room for so many bytes, if there is room and no run waits for it.
     fn now(&self, bytes: usize) -> Option<Room> {
         let permit = Arc::clone(&self.room).try_acquire_many_owned(kilobytes(bytes)).ok();
-        permit.map(|permit| Room::Within { _permit: permit })
+        permit.map(|permit| self.of(Some(permit)))
     }
 
     /// Waits for room, but not for long. Runs have their turns in the order in which they began to wait.
     async fn soon(&self, bytes: usize, clock: &Clock) -> Option<Room> {
-        let room = pin!(Arc::clone(&self.room).acquire_many_owned(kilobytes(bytes)));
-        match select(room, pin!(clock.sleep(WAIT))).await {
-            // The semaphore is never closed.
-            Either::Left((permit, _)) => permit.ok().map(|permit| Room::Within { _permit: permit }),
-            Either::Right(_) => None,
+        let mut room = pin!(Arc::clone(&self.room).acquire_many_owned(kilobytes(bytes)));
+        let (until, mut returned) = (clock.elapsed().saturating_add(LONGEST_WAIT), self.used.returned());
+        loop {
+            if let Either::Left((permit, _)) = select(room.as_mut(), pin!(clock.sleep(WAIT))).await {
+                // The semaphore is never closed.
+                return permit.ok().map(|permit| self.of(Some(permit)));
+            }
+            let before = std::mem::replace(&mut returned, self.used.returned());
+            if before == returned || clock.elapsed() >= until {
+                return None;
+            }
         }
+    }
+
+    fn of(&self, within: Option<OwnedSemaphorePermit>) -> Room {
+        let used = Arc::clone(&self.used);
+        Room { within, used }
     }
 
     /// Room beyond the limit, if no run was let in there for long enough.
     fn beyond(&self, clock: &Clock) -> Option<Room> {
-        let mut beyond = lock(&self.beyond);
+        let mut beyond = self.used.beyond();
         let pause = BEYOND_EVERY.saturating_mul(2_u32.saturating_pow(beyond.runs));
         let now = clock.elapsed();
         if beyond.last.is_some_and(|last| now.saturating_sub(last) < pause) {
@@ -92,8 +130,8 @@ impl LongArgs {
         }
         beyond.last = Some(now);
         beyond.runs += 1;
-        let all = Arc::clone(&self.beyond);
-        Some(Room::Beyond { all })
+        drop(beyond);
+        Some(self.of(None))
     }
 }
 
@@ -105,18 +143,14 @@ fn kilobytes(bytes: usize) -> u32 {
         .min(ROOM)
 }
 
-fn lock(beyond: &Mutex<Beyond>) -> MutexGuard<'_, Beyond> {
-    beyond.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Store {
     /// Room in memory for the arguments that a claim has left out, if there is room now.
     pub(crate) fn room_now(&self, task: &ClaimedTask) -> Option<Room> {
         self.long_args.now(task.left_out?)
     }
 
-    /// Waits up to a second, by the store's clock, for room for the arguments that a claim has left out. A task that was claimed
-    /// in vain often enough may have room beyond the limit.
+    /// Waits for room for the arguments that a claim has left out: up to a second by the store's clock, and up to ten while other
+    /// runs give room back. A task that was claimed in vain often enough may have room beyond the limit.
     pub(crate) async fn room_soon(&self, task: &ClaimedTask) -> Option<Room> {
         let room = self.long_args.soon(task.left_out?, &self.clock).await;
         let is_patient = task.vain_claims() >= PATIENCE;
@@ -150,6 +184,23 @@ mod tests {
         assert!(!waits.await.expect("ends"));
         drop(all);
         assert!(room.soon(1, &clock).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_run_waits_longer_while_others_give_room_back() {
+        let (room, clock) = (LongArgs::default(), clock());
+        let large = room.now(usize::MAX / 2).expect("is free");
+        let mut waits = pin!(room.soon(1, &clock));
+        for _ in 0..LONGEST_WAIT.as_secs() - 1 {
+            assert!(futures_util::poll!(waits.as_mut()).is_pending());
+            drop(room.of(None));
+            clock.advance(WAIT);
+        }
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        drop(room.of(None));
+        clock.advance(WAIT);
+        assert!(waits.await.is_none());
+        drop(large);
     }
 
     #[test]
