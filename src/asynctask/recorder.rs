@@ -31,16 +31,13 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    domain::{Divisible, Failure, Outcome, Refused, RetryPolicy, TaskStatus},
+    domain::{Divisible, Failure, Outcome, Refused, RetryPolicy, TaskStatus, fitting},
     repeats::Repeats,
     store::{Finished, Store, StoreError, Writes, Written},
 };
 
 /// Outcomes in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
 const BATCH: usize = 1_000;
-
-/// Bytes of their texts in one transaction, or nearly so.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// Flushes under way at most: more would only wait for each other, or for processors.
 const FLUSHES: usize = 2;
@@ -259,14 +256,7 @@ impl RecorderActor {
             true => Vec::new(),
             false => std::mem::take(&mut self.progress),
         };
-        let mut bytes = 0;
-        let fits = |ended: &&Ended| {
-            bytes += ended.outcome.bytes();
-            bytes <= BATCH_BYTES
-        };
-        // One outcome at least, however large.
-        let count = self.pending.iter().take(BATCH).take_while(fits).count();
-        let count = count.max(usize::from(!self.pending.is_empty()));
+        let count = fitting(&self.pending, BATCH, |ended| ended.outcome.bytes());
         let batch = Batch::new(begins, self.pending.drain(..count), progress, self.policy);
         (!batch.is_empty()).then_some(batch)
     }

@@ -226,8 +226,10 @@ impl Scheduler {
 
     // ---- looking ----
 
-    /// Lists tasks, newest first. Long texts of a long page are cut, and say so: all
-    /// texts of a page together have some 48 million characters at most, so that a page of 20 rows has texts of 800,000 whole.
+    /// Lists tasks, newest first.
+    ///
+    /// Long texts of a long page are cut, and say so: of a page of `n` rows those of more than 16 MB divided by `n`, of which the
+    /// first 4 million characters divided by `n` are shown. So a page of 20 rows has texts of 800 kB whole.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
@@ -247,8 +249,8 @@ impl Scheduler {
         task.ok_or_else(|| self.not_found(id))
     }
 
-    /// The records of a task's runs, newest first. Long texts of a long page are cut, and say so: all
-    /// texts of a page together have some 48 million characters at most, so that a page of 20 rows has texts of 800,000 whole.
+    /// The records of a task's runs, newest first. Long texts of a long page are cut, and say so: as in a page of
+    /// [`list_tasks`](Self::list_tasks).
     ///
     /// # Errors
     /// [`Error::TaskNotFound`], [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].

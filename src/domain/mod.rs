@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a database, an actor or a clock.
 
+mod batch;
 mod failure;
 mod hook;
 mod jobs;
@@ -17,6 +18,7 @@ mod text_enum;
 mod transition;
 mod validate;
 
+pub(crate) use batch::fitting;
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};

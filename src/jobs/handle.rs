@@ -253,6 +253,10 @@ impl Jobs {
 
     /// Jobs, newest first. A job that cannot fire says why.
     ///
+    /// Long arguments of a long page are cut, and say so: of a page of `n` jobs those of more than 16 MB divided by `n`, of which the
+    /// first 4 million characters divided by `n` are shown. So a page of 20 jobs has arguments of 800 kB whole.
+    /// [`get_job_detail`](Self::get_job_detail) has them whole, and tells whether they are JSON.
+    ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Store`].
     pub async fn list_jobs(&self, list: ListJobs) -> Result<Page<Job>, Error> {
@@ -260,7 +264,7 @@ impl Jobs {
         let page = ask(&self.store, |store| async move { store.list_jobs(&list).await }).await?;
         let now = self.store.clock().now();
         Ok(Page {
-            items: page.items.into_iter().map(|row| row.job(&self.rules, now)).collect(),
+            items: page.items.into_iter().map(|row| row.listed(&self.rules, now)).collect(),
             total: page.total,
             page: page.page,
             page_size: page.page_size,
@@ -287,8 +291,8 @@ impl Jobs {
         })
     }
 
-    /// The runs of a job, newest first, those it had under another name among them. Long texts of a long page are cut, and say so: all
-    /// texts of a page together have some 48 million characters at most, so that a page of 20 rows has texts of 800,000 whole.
+    /// The runs of a job, newest first, those it had under another name among them. Long texts of a long page are cut, and say so:
+    /// as in a page of [`list_jobs`](Self::list_jobs).
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Store`]. A job that is not there has the records it left.
@@ -306,7 +310,8 @@ impl Jobs {
         run.ok_or(Error::RunNotFound { run_id })
     }
 
-    /// The runs that are under way, on all nodes, oldest first.
+    /// The runs that are under way, on all nodes, oldest first. If they are many their long texts are cut, as in a page of
+    /// [`list_jobs`](Self::list_jobs).
     ///
     /// # Errors
     /// [`Error::Store`].

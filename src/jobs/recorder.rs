@@ -20,7 +20,7 @@ use self::{lines::Lines, locked::Locked, refusals::Ends};
 use super::cron::{CronActor, Written};
 use crate::{
     backoff::Backoff,
-    domain::{Refused, RunFlag},
+    domain::{Refused, RunFlag, fitting},
     repeats::Repeats,
     store::{self, RunEnd, Store, StoreError},
 };
@@ -118,7 +118,7 @@ impl JobRecorder {
 
     fn write_next(&mut self, ctx: &mut Context<Self>) {
         self.busy = true;
-        let count = self.pending.len().min(self.batch);
+        let count = fitting(&self.pending, self.batch, |ended| ended.end.bytes());
         let ends = Ends {
             ends: self.pending.drain(..count).collect(),
             jobs: std::mem::take(&mut self.unsettled),

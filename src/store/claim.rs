@@ -27,7 +27,7 @@ pub struct Claim {
 }
 
 /// Bytes of arguments that one claim takes along at most, or nearly so.
-const ARGS_AT_ONCE: usize = 16 << 20;
+pub(super) const ARGS_AT_ONCE: usize = 16 << 20;
 
 /// Arguments of so many bytes are always taken along: to read them later costs more than to hold them.
 const SHORT_ARGS: usize = 4 << 10;

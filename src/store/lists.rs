@@ -5,18 +5,29 @@
 
 use diesel::sql_types::{Integer, Nullable, Text};
 
-use super::lenient::{AnyText, text};
+use super::lenient::AnyText;
 use crate::domain::PageRequest;
 
-/// Characters in all texts of a page, or nearly so.
+/// Bytes of all texts of a page.
 const PAGE: u32 = 48 << 20;
 
 /// Columns of long texts in a row.
 const COLUMNS: u32 = 3;
 
+/// What UTF-8 takes for a character at most.
+const BYTES_OF_A_CHARACTER: u32 = 4;
+
+/// The end of a text that is cut.
+pub(super) const CUT: &str = "… [cut: a smaller page, or the row alone, has it whole]";
+
 diesel::define_sql_function! {
     /// The beginning of a text. All three databases have it.
     fn substr(text: Nullable<Text>, from: Integer, count: Integer) -> Nullable<Text>;
+}
+
+diesel::define_sql_function! {
+    /// How long a text is. All three databases have it.
+    fn octet_length(text: Nullable<Text>) -> Nullable<BigInt>;
 }
 
 /// How long the texts of a page may be.
@@ -28,24 +39,30 @@ impl Cut {
         Self(PAGE / COLUMNS / page.page_size.max(1))
     }
 
-    /// How many characters to ask for: one more shows that there are more.
-    pub(super) fn asked(self) -> i32 {
-        i32::try_from(self.0 + 1).unwrap_or(i32::MAX)
+    /// A text of no more bytes is shown whole.
+    pub(super) fn whole(self) -> i64 {
+        self.0.into()
     }
 
-    /// A text of which so many characters were asked for. One that is cut says so.
-    pub(super) fn text(self, column: Option<AnyText>) -> Option<String> {
-        let mut text = text(column)?;
-        // Bytes are at least as many as characters.
-        let most = usize::try_from(self.0).unwrap_or(usize::MAX);
-        if text.len() > most
-            && let Some((end, _)) = text.char_indices().nth(most)
-        {
-            text.truncate(end);
-            text.push_str("… [cut: a smaller page, or the row alone, has it whole]");
-        }
-        Some(text)
+    /// How many characters are shown of a longer one. They have no more bytes than a whole one, whatever the characters: databases
+    /// cut by characters.
+    pub(super) fn head(self) -> i32 {
+        i32::try_from(self.0 / BYTES_OF_A_CHARACTER).unwrap_or(i32::MAX)
     }
+}
+
+/// A column of long texts, as a page of rows shows it.
+macro_rules! shown {
+    ($column:expr, $cut:expr) => {
+        diesel::dsl::case_when($crate::store::lists::octet_length($column).le($cut.whole()), $column)
+            .otherwise($crate::store::lists::substr($column, 1, $cut.head()).concat($crate::store::lists::CUT))
+    };
+}
+pub(super) use shown;
+
+/// Whether a text of a page is not whole.
+pub(super) fn is_cut(text: &AnyText) -> bool {
+    text.0.ends_with(CUT)
 }
 
 #[cfg(test)]
@@ -53,21 +70,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_by_characters_and_says_so() {
-        let cut = Cut(3);
-        let of = |text: &str| cut.text(Some(AnyText(text.to_owned()))).expect("is there");
-        assert_eq!(
-            (of("abc").as_str(), of("déj").as_str(), cut.text(None)),
-            ("abc", "déj", None)
-        );
-        assert!(of("déjà").starts_with("déj… [cut"));
-        assert_eq!(cut.asked(), 4);
+    fn a_page_of_one_row_has_the_longest_arguments_whole() {
+        let cut = Cut::of(PageRequest::new(1, 1));
+        assert!(usize::try_from(cut.whole()).is_ok_and(|bytes| bytes >= crate::domain::MAX_ARG_BYTES));
     }
 
     #[test]
-    fn a_page_of_one_row_has_the_longest_arguments_whole() {
-        let chars = |size| usize::try_from(Cut::of(PageRequest::new(1, size)).0).expect("fits");
-        assert!(chars(1) >= crate::domain::MAX_ARG_BYTES);
-        assert!(chars(1_000) > 16_000 && 1_000 * 3 * chars(1_000) <= 64 << 20);
+    fn a_page_has_so_many_bytes_at_most() {
+        for size in [1, 20, 1_000, 1_000_000] {
+            let cut = Cut::of(PageRequest::new(1, size));
+            let texts = i64::from(size) * i64::from(COLUMNS);
+            assert!(texts * cut.whole() <= i64::from(PAGE));
+            assert!(i64::from(cut.head()) * i64::from(BYTES_OF_A_CHARACTER) <= cut.whole());
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_cut_says_so() {
+        let text = |text: &str| AnyText(text.to_owned());
+        assert!(is_cut(&text(&format!("[1,2{CUT}"))));
+        assert!(!is_cut(&text("[1,2]")));
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Store, StoreError,
     db::{Look, on_backend},
     lenient::AnyText,
-    lists::{Cut, substr},
+    lists::{Cut, shown},
     rows::RecordFacts,
     schema::asynctask_exec_row,
 };
@@ -27,15 +27,15 @@ impl Store {
                 .offset(page.offset())
                 .select((
                     RecordFacts::as_select(),
-                    substr(asynctask_exec_row::last_result, 1, cut.asked()),
-                    substr(asynctask_exec_row::last_err_msg, 1, cut.asked()),
+                    shown!(asynctask_exec_row::last_result, cut),
+                    shown!(asynctask_exec_row::last_err_msg, cut),
                 ))
                 .load(conn)
                 .await
         })?;
         let records = rows
             .into_iter()
-            .map(|(facts, result, error)| facts.listed(cut, [result, error]));
+            .map(|(facts, result, error)| facts.listed([result, error]));
         Ok(page.of(records.collect(), total))
     }
 }

@@ -11,7 +11,6 @@ use diesel::{
 
 use super::{
     lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
-    lists::Cut,
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
 use crate::domain::{
@@ -84,9 +83,9 @@ impl From<TaskRow> for Task {
 
 impl TaskFacts {
     /// The task with its texts as a list shows them.
-    pub(super) fn listed(self, cut: Cut, [arg, result, error]: [Option<AnyText>; 3]) -> Task {
-        let arg = Json::from_column(cut.text(arg)).into_string();
-        self.with(arg, cut.text(result), cut.text(error))
+    pub(super) fn listed(self, [arg, result, error]: [Option<AnyText>; 3]) -> Task {
+        let arg = Json::from_column(text(arg)).into_string();
+        self.with(arg, text(result), text(error))
     }
 
     fn with(self, arg: String, last_result: Option<String>, last_error: Option<String>) -> Task {
@@ -153,7 +152,7 @@ pub(super) struct RecordFacts {
 
 impl RecordFacts {
     /// The record with its texts as a list shows them.
-    pub(super) fn listed(self, cut: Cut, [result, error]: [Option<AnyText>; 2]) -> ExecRecord {
+    pub(super) fn listed(self, [result, error]: [Option<AnyText>; 2]) -> ExecRecord {
         ExecRecord {
             id: key(self.id),
             task_id: key(self.task_id),
@@ -161,8 +160,8 @@ impl RecordFacts {
             attempt: narrow(self.attempt),
             node: text(self.node_id),
             lease_token: number(self.lease_token),
-            result: cut.text(result),
-            error: cut.text(error),
+            result: text(result),
+            error: text(error),
             run_time: time(self.last_run_time),
             end_time: time(self.last_run_end_time),
             duration: millis(self.last_run_duration).unwrap_or_default(),

@@ -10,7 +10,7 @@ use super::{
     Store, StoreError,
     db::{Look, on_backend},
     lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
-    lists::{Cut, substr},
+    lists::{Cut, shown},
     rows::{ClaimedTask, HeldRow, TaskFacts, TaskRow, status_of},
     schema::{asynctasks, gaia_nodes},
 };
@@ -155,16 +155,16 @@ impl Store {
                 .offset(list.page.offset())
                 .select((
                     TaskFacts::as_select(),
-                    substr(asynctasks::arg, 1, cut.asked()),
-                    substr(asynctasks::last_result, 1, cut.asked()),
-                    substr(asynctasks::last_err_msg, 1, cut.asked()),
+                    shown!(asynctasks::arg, cut),
+                    shown!(asynctasks::last_result, cut),
+                    shown!(asynctasks::last_err_msg, cut),
                 ))
                 .load(conn)
                 .await
         })?;
         let tasks = rows
             .into_iter()
-            .map(|(facts, arg, result, error)| facts.listed(cut, [arg, result, error]));
+            .map(|(facts, arg, result, error)| facts.listed([arg, result, error]));
         Ok(list.page.of(tasks.collect(), total))
     }
 

@@ -1,9 +1,11 @@
 //! Memory goes by bytes, not by rows.
 
-use gaia_actors::{ListTasks, MAX_ARG_BYTES, async_fn, prelude::*};
+use std::time::Duration;
+
+use gaia_actors::{ListJobs, ListTasks, MAX_ARG_BYTES, async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, NodeProcess, THEME, ended, eventually, options, task};
+use crate::support::{Database, NodeProcess, THEME, Tested, ended, eventually, options, task};
 
 /// A text that is `bytes` long as JSON.
 fn text(bytes: usize) -> String {
@@ -50,6 +52,98 @@ async fn long_arguments_are_read_when_there_is_room_for_them() {
     client.stop().await.expect("stops");
 }
 
+/// All fires are missed, and due at once when the node starts.
+#[actix_rt::test]
+async fn jobs_with_long_arguments_are_claimed_a_few_at_a_time() {
+    const COUNT: usize = 64;
+    const BYTES: usize = 4 << 20;
+    let database = Database::fresh();
+    let client = database.builder().start().await.expect("starts");
+    let jobs = client.jobs();
+    let job = NewJob::cron_job("copy-0", "0 0 * * *", "Demo", "Noop").args(&text(BYTES));
+    jobs.add_job(job).await.expect("is added");
+    let columns =
+        "job_type, cron_expr, service_name, service_method, args, enabled, scheduled_from, scheduled_by, misfire_grace";
+    for copy in 1..COUNT {
+        database.execute(&format!(
+            "INSERT INTO job_center (job_name, {columns}) SELECT 'copy-{copy}', {columns} FROM job_center WHERE job_name = 'copy-0'"
+        ));
+    }
+    let days_ago = database.in_seconds(-2 * 86_400);
+    database.execute(&format!(
+        "UPDATE job_center SET scheduled_from = {days_ago}, misfire_grace = 864000"
+    ));
+    let node = NodeProcess::start(&database, &[("JOBS", "1")]);
+    eventually("the end of all", async || {
+        let done = "SELECT COUNT(*) FROM job_record WHERE job_result_flag = 'success'";
+        (usize::try_from(database.number(done)) == Ok(COUNT)).then_some(())
+    })
+    .await;
+    // A claim of all fires would have all arguments three times: of the jobs, of the records and of the runs.
+    let (peak, all) = (peak(&node), (COUNT * BYTES) as u64 >> 20);
+    assert!(peak < 2 * all, "{peak} MB, of {all} MB of arguments");
+    node.stop();
+    client.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn jobs_with_long_arguments_that_are_due_together_have_them_whole() {
+    const COUNT: usize = 5;
+    let length = async_fn(async |_: TaskContext, args: Value| Ok(args.as_str().map(str::len)));
+    let builder = Gaia::builder()
+        .handler("Demo", "Length", length)
+        .jobs(JobsOptions::default());
+    let tested = Tested::start(builder).await;
+    let jobs = tested.jobs();
+    let mut ids = Vec::new();
+    for number in 0..COUNT {
+        let job = NewJob::cron_job(format!("job-{number}"), "* * * * *", "Demo", "Length");
+        let job = job.args(&text(MAX_ARG_BYTES - number));
+        ids.push(jobs.add_job(job).await.expect("is added"));
+    }
+    eventually("that all are scheduled", async || {
+        let scheduled = jobs.status().await.expect("answers").scheduled;
+        (scheduled == COUNT).then_some(())
+    })
+    .await;
+    tested.advance(Duration::from_secs(60));
+    for (number, id) in ids.into_iter().enumerate() {
+        let run = eventually("a run", async || {
+            let page = jobs.get_job_records(id, PageRequest::new(1, 1)).await.expect("answers");
+            page.items.into_iter().find(|run| !run.is_open())
+        })
+        .await;
+        let length = MAX_ARG_BYTES - number;
+        assert_eq!(run.run_result, Some((length - 2).to_string()), "{:?}", run.run_err);
+        assert_eq!(run.args.map(|args| args.len()), Some(length));
+    }
+}
+
+#[actix_rt::test]
+async fn a_long_page_of_jobs_shows_the_beginnings_of_long_arguments_and_calls_no_good_job_bad() {
+    let database = Database::fresh();
+    let client = database.builder().start().await.expect("starts");
+    let jobs = client.jobs();
+    let job = NewJob::cron_job("long", "@daily", "Demo", "Noop").args(&text(1 << 20));
+    let id = jobs.add_job(job).await.expect("is added");
+    for (size, is_whole) in [(10, true), (1_000, false)] {
+        let list = ListJobs {
+            page: PageRequest::new(1, size),
+            ..ListJobs::default()
+        };
+        let job = jobs.list_jobs(list).await.expect("lists").items.remove(0);
+        let args = job.args.expect("are there");
+        assert_eq!(
+            (args.len() == 1 << 20, args.contains("… [cut: ")),
+            (is_whole, !is_whole)
+        );
+        assert!(job.error.is_none() && job.next_run_time.is_some(), "{:?}", job.error);
+    }
+    let detail = jobs.get_job_detail(id).await.expect("is there").job;
+    assert_eq!(detail.args.map(|args| args.len()), Some(1 << 20));
+    client.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn arguments_of_any_length_reach_their_handlers_whole() {
     let database = Database::fresh();
@@ -88,12 +182,15 @@ async fn a_long_page_shows_the_beginnings_of_long_texts() {
     };
     let short = demo.list_tasks(page(10)).await.expect("lists").items;
     assert!(short.iter().all(|task| task.arg.len() == 1 << 20));
+    // Its characters have four bytes each.
+    let wide = task("Noop").args(&"\u{10348}".repeat(1 << 18));
+    demo.add_task(wide).await.expect("is added");
     let long = demo.list_tasks(page(1_000)).await.expect("lists").items;
     for task in &long {
+        let bytes = task.arg.len();
         assert!(
-            task.arg.len() < 20_000 && task.arg.contains("… [cut: "),
-            "{}",
-            task.arg.len()
+            (4_000..17_000).contains(&bytes) && task.arg.contains("… [cut: "),
+            "{bytes}"
         );
     }
     let detail = demo.get_task_detail(added[0].id).await.expect("is there");

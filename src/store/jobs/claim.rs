@@ -1,6 +1,9 @@
 //! Claiming fires: which node runs them, and which are skipped.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
@@ -12,7 +15,9 @@ use super::{
 use crate::{
     domain::RunStatus,
     store::{
-        lenient::{AnyInt, AnyText, AnyTime},
+        claim::ARGS_AT_ONCE,
+        lenient::{AnyInt, AnyText, AnyTime, number},
+        lists::octet_length,
         parts::parts,
         schema::{gaia_nodes, job_center, job_record},
         transaction::on_each_connection,
@@ -76,7 +81,8 @@ pub(crate) enum Fired {
     Changed,
     /// Another node has it.
     Taken,
-    /// Somebody has locked the job: another node that claims it, or plain SQL.
+    /// Somebody has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
+    /// with those of the jobs before it.
     Busy,
 }
 
@@ -132,6 +138,24 @@ fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     claim.fires.iter().all(is_taken)
 }
 
+/// Jobs that this claim leaves for the next one: their arguments and those of the fires before them have too many bytes. One job at
+/// least is claimed.
+fn too_long(claim: &FireClaim, sizes: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
+    let size = |(job, bytes): &(i64, Option<AnyInt>)| Some((*job, usize::try_from(number(*bytes)?).ok()?));
+    let sizes: HashMap<i64, usize> = sizes.iter().filter_map(size).collect();
+    let (mut bytes, mut later, mut jobs) = (0_usize, Vec::new(), HashSet::new());
+    for job in claim.fires.iter().map(|fire| fire.job_id) {
+        let size = sizes.get(&job).copied().unwrap_or(0);
+        let is_too_long = bytes > 0 && bytes.saturating_add(size) > ARGS_AT_ONCE;
+        match jobs.insert(job) && is_too_long {
+            true => later.push(job),
+            false if later.contains(&job) => {}
+            false => bytes = bytes.saturating_add(size),
+        }
+    }
+    later
+}
+
 /// Records of these jobs at the seconds of a claim.
 macro_rules! taken {
     ($ids:expr, $claim:ident) => {
@@ -163,7 +187,16 @@ macro_rules! claim_fires {
         if all_taken($claim, &taken) {
             return Ok(Some($claim.fires.iter().map(|_| Fired::Taken).collect()));
         }
-        let ids = job_ids($claim);
+        let mut ids = job_ids($claim);
+        let sizes: Vec<(i64, Option<AnyInt>)> = match ids.len() {
+            0 | 1 => Vec::new(),
+            _ => job_center::table
+                .filter(job_center::id.eq_any(&ids))
+                .select((job_center::id, octet_length(job_center::args)))
+                .load($conn)$($wait)*?,
+        };
+        let later = too_long($claim, &sizes);
+        ids.retain(|id| !later.contains(id));
         let jobs: Vec<JobRow> = $lock!(
             job_center::table
                 .filter(job_center::id.eq_any(&ids))
@@ -172,13 +205,14 @@ macro_rules! claim_fires {
         )
         .load($conn)$($wait)*?;
         // What others have locked is passed over: it must not hold up the rest.
-        let busy: Vec<i64> = match jobs.len() == ids.len() {
+        let mut busy: Vec<i64> = match jobs.len() == ids.len() {
             true => Vec::new(),
             false => job_center::table
                 .filter(job_center::id.eq_any(ids.iter().filter(|id| jobs.iter().all(|job| job.id != **id))))
                 .select(job_center::id)
                 .load($conn)$($wait)*?,
         };
+        busy.extend(later);
         let taken: Vec<TakenRow> = taken!(&ids, $claim).load($conn)$($wait)*?;
         let open: Vec<(i64, Option<AnyInt>)> = job_record::table
             .filter($open!(&ids))
@@ -243,3 +277,34 @@ macro_rules! claim_fires {
 }
 
 on_each_connection!(claim_fires, FireClaim, Option<Vec<Fired>>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn later(fires: &[(i64, usize)]) -> Vec<i64> {
+        let fire = |(job_id, _): &(i64, usize)| Fire {
+            job_id: *job_id,
+            kind: FireKind::Manual,
+        };
+        let claim = FireClaim {
+            node: "node".to_owned(),
+            now: DateTime::<Utc>::UNIX_EPOCH,
+            fires: fires.iter().map(fire).collect(),
+        };
+        let size = |(job, bytes): &(i64, usize)| (*job, i64::try_from(*bytes).ok().map(AnyInt::Is));
+        let sizes: Vec<_> = fires.iter().map(size).collect();
+        too_long(&claim, &sizes)
+    }
+
+    #[test]
+    fn a_claim_takes_so_many_bytes_of_arguments_and_one_job_at_least() {
+        const HALF: usize = ARGS_AT_ONCE / 2;
+        assert_eq!(later(&[(1, HALF), (2, HALF), (3, 1), (4, 0)]), [3]);
+        assert_eq!(later(&[(1, 3 * HALF), (2, 1), (3, 3 * HALF)]), [2, 3]);
+        assert_eq!(later(&[(1, 1), (2, 3 * HALF), (3, 1), (2, 3 * HALF)]), [2]);
+        // Fires of one job are decided together.
+        assert_eq!(later(&[(1, HALF), (1, HALF), (1, HALF), (2, 1)]), [2]);
+        assert_eq!(later(&[(1, 0), (2, 0)]), [0; 0]);
+    }
+}

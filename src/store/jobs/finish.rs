@@ -39,6 +39,12 @@ impl RunEnd {
         }
     }
 
+    /// How long its texts are.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        length(&self.result) + length(&self.error)
+    }
+
     /// The same end in this form, since the database refused the whole for this reason.
     pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
         let (result, error) = self.texts().in_form(form, reason);

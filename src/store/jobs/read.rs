@@ -5,12 +5,12 @@ use diesel_async::RunQueryDsl;
 
 use super::rows::{JobRow, RunFacts, RunRow, ScheduleRow};
 use crate::{
-    domain::{JobRecord, ListJobs, MAX_PAGE_SIZE, Page, PageRequest},
+    domain::{JobRecord, ListJobs, Page, PageRequest},
     store::{
         Store, StoreError,
         db::{Look, on_backend},
         lenient::AnyText,
-        lists::{Cut, substr},
+        lists::{Cut, shown},
         schema::{job_center, job_record},
         tasks::containing,
     },
@@ -23,15 +23,47 @@ macro_rules! run_columns {
     ($cut:ident) => {
         (
             RunFacts::as_select(),
-            substr(job_record::args, 1, $cut.asked()),
-            substr(job_record::run_result, 1, $cut.asked()),
-            substr(job_record::run_err, 1, $cut.asked()),
+            shown!(job_record::args, $cut),
+            shown!(job_record::run_result, $cut),
+            shown!(job_record::run_err, $cut),
         )
     };
 }
 
-fn listed(rows: Vec<ListedRun>, cut: Cut) -> Vec<JobRecord> {
-    let run = |(facts, args, result, error): ListedRun| facts.listed(cut, [args, result, error]);
+/// The columns of a listed job, in the order of the fields of [`JobRow`].
+macro_rules! job_columns {
+    ($cut:ident) => {
+        (
+            job_center::id,
+            job_center::job_name,
+            job_center::job_type,
+            job_center::cron_expr,
+            job_center::hook_url,
+            job_center::service_name,
+            job_center::service_method,
+            shown!(job_center::args, $cut),
+            job_center::timeout,
+            job_center::enabled,
+            job_center::run_status,
+            job_center::last_run_time,
+            job_center::create_time,
+            job_center::update_time,
+            job_center::time_zone,
+            job_center::overlap_policy,
+            job_center::misfire_policy,
+            job_center::misfire_grace,
+            job_center::max_retry,
+            job_center::retry_delay_ms,
+            job_center::hook_method,
+            job_center::hook_headers,
+            job_center::hook_secret,
+            job_center::scheduled_from,
+        )
+    };
+}
+
+fn listed(rows: Vec<ListedRun>) -> Vec<JobRecord> {
+    let run = |(facts, args, result, error): ListedRun| facts.listed([args, result, error]);
     rows.into_iter().map(run).collect()
 }
 
@@ -70,12 +102,13 @@ impl Store {
     pub(crate) async fn list_jobs(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
         let total: i64 = on_backend!(lease, |conn| listed!(list).count().get_result(conn).await)?;
+        let cut = Cut::of(list.page);
         let rows: Vec<JobRow> = on_backend!(lease, |conn| {
             listed!(list)
                 .order(job_center::id.desc())
                 .limit(i64::from(list.page.page_size))
                 .offset(list.page.offset())
-                .select(JobRow::as_select())
+                .select(job_columns!(cut))
                 .load(conn)
                 .await
         })?;
@@ -126,7 +159,7 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        Ok(page.of(listed(rows, cut), total))
+        Ok(page.of(listed(rows), total))
     }
 
     pub(crate) async fn job_run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
@@ -146,7 +179,10 @@ impl Store {
     pub(crate) async fn running_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
         let open = self.open_runs();
         let mut lease = self.db.look(Look::List).await?;
-        let cut = Cut::of(PageRequest::new(1, MAX_PAGE_SIZE));
+        let count: i64 = on_backend!(lease, |conn| {
+            job_record::table.filter(open.clone()).count().get_result(conn).await
+        })?;
+        let cut = Cut::of(PageRequest::new(1, u32::try_from(count).unwrap_or(u32::MAX)));
         let rows: Vec<ListedRun> = on_backend!(lease, |conn| {
             job_record::table
                 .filter(open.clone())
@@ -155,7 +191,7 @@ impl Store {
                 .await
         })?;
         // Asked for an order, SQLite would rather read all records by their ids.
-        let mut runs = listed(rows, cut);
+        let mut runs = listed(rows);
         runs.sort_unstable_by_key(|run| run.id);
         Ok(runs)
     }

@@ -12,12 +12,12 @@ use crate::{
     },
     store::{
         lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
-        lists::Cut,
+        lists::is_cut,
         schema::{job_center, job_record},
     },
 };
 
-/// A job as it is now.
+/// A job as it is now; in a page with its arguments cut.
 #[derive(Clone, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = job_center)]
 pub(crate) struct JobRow {
@@ -117,7 +117,20 @@ impl JobRow {
 
     /// The job as people see it.
     pub(crate) fn job(self, rules: &JobRules, now: DateTime<Utc>) -> Job {
-        let (error, next_run_time) = match self.define(rules) {
+        let definition = self.define(rules);
+        self.shown(definition, now)
+    }
+
+    /// The job as a page shows it. Arguments that are cut are not looked at for faults.
+    pub(crate) fn listed(mut self, rules: &JobRules, now: DateTime<Utc>) -> Job {
+        let cut = self.args.take_if(|args| is_cut(args));
+        let definition = self.define(rules);
+        self.args = self.args.or(cut);
+        self.shown(definition, now)
+    }
+
+    fn shown(self, definition: Result<Definition, InvalidInput>, now: DateTime<Utc>) -> Job {
+        let (error, next_run_time) = match definition {
             Ok(definition) if self.is_enabled() => (None, definition.schedule.next_after(now)),
             Ok(_) => (None, None),
             Err(error) => (Some(error.to_string()), None),
@@ -320,8 +333,8 @@ impl From<RunRow> for JobRecord {
 
 impl RunFacts {
     /// The record with its texts as a list shows them.
-    pub(super) fn listed(self, cut: Cut, texts: RunTexts) -> JobRecord {
-        self.with(texts.map(|text| cut.text(text)))
+    pub(super) fn listed(self, texts: RunTexts) -> JobRecord {
+        self.with(texts.map(text))
     }
 
     fn with(self, [args, run_result, run_err]: [Option<String>; 3]) -> JobRecord {
