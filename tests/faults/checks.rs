@@ -27,25 +27,20 @@ pub struct Counts {
     pub runs: i64,
 }
 
+/// What has come to its end. A task that may run only once has failed if its run was lost.
+const ENDED: &str = "(task_status = 'Success' OR task_status = 'Failed' AND max_retry_time = 0)";
+
 /// Lets everything come to its end and adds what is wrong to the problems.
-pub fn finish(cluster: Cluster, problems: &mut Vec<String>) -> Counts {
-    let Cluster {
-        database,
-        nodes,
-        feeder,
-        effects,
-        ..
-    } = cluster;
-    drain(&database, &feeder, problems);
+pub fn finish(mut cluster: Cluster, problems: &mut Vec<String>) -> Counts {
+    drain(&cluster.database, &cluster.feeder, problems);
     let stopped = jobs::now();
-    stop(nodes, problems);
-    jobs::check(&database, stopped, problems);
-    let fed = feeder.finish();
-    tasks(&database, &fed, problems);
-    let mut effects = effects.lock().expect("nobody panics with it");
-    effects.refresh();
-    late(&effects, &success_times(&database), problems);
-    words(&database, &fed, problems);
+    stop(std::mem::take(&mut cluster.nodes), problems);
+    jobs::check(&cluster.database, stopped, problems);
+    let fed = cluster.feeder.finish();
+    tasks(&cluster.database, &fed, problems);
+    starts(&cluster, problems);
+    words(&cluster.database, &fed, problems);
+    let database = cluster.database;
     let counts = Counts {
         tasks: database.number("SELECT COUNT(*) FROM asynctasks"),
         runs: database.number("SELECT COUNT(*) FROM asynctask_exec_row"),
@@ -59,9 +54,9 @@ pub fn finish(cluster: Cluster, problems: &mut Vec<String>) -> Counts {
 
 fn drain(database: &Database, feeder: &Feeder, problems: &mut Vec<String>) {
     feeder.stop_adding();
-    let open = || database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status <> 'Success'");
+    let open = || database.number(&format!("SELECT COUNT(*) FROM asynctasks WHERE NOT {ENDED}"));
     if within(DRAIN, || (open() == 0).then_some(())).is_none() {
-        problems.push(format!("{} tasks have not come to Success after {DRAIN:?}", open()));
+        problems.push(format!("{} tasks have not come to their ends after {DRAIN:?}", open()));
     }
     if !feeder.is_alive() {
         problems.push("the client has ended by itself".to_owned());
@@ -83,9 +78,9 @@ fn stop(mut nodes: Vec<Node>, problems: &mut Vec<String>) {
 
 /// What the tables say.
 fn tasks(database: &Database, fed: &Fed, problems: &mut Vec<String>) {
-    let ids = database.numbers("SELECT id AS number FROM asynctasks WHERE task_status = 'Success'");
+    let ids = database.numbers(&format!("SELECT id AS number FROM asynctasks WHERE {ENDED}"));
     let ids: HashSet<i64> = ids.into_iter().collect();
-    let lost = fed.acknowledged.iter().filter(|id| !ids.contains(id)).count();
+    let lost = fed.acknowledged.keys().filter(|id| !ids.contains(id)).count();
     if lost > 0 || fed.acknowledged.is_empty() {
         problems.push(format!(
             "{lost} of {} acknowledged tasks are lost",
@@ -101,19 +96,39 @@ fn tasks(database: &Database, fed: &Fed, problems: &mut Vec<String>) {
     same(
         "records of Success",
         "SELECT COUNT(*) FROM asynctask_exec_row WHERE task_status = 'Success'",
-        "SELECT COUNT(*) FROM asynctasks",
+        "SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Success'",
     );
     same(
         "tasks with a record of Success under their last token",
         "SELECT COUNT(DISTINCT t.id) FROM asynctasks t JOIN asynctask_exec_row r \
          ON r.task_id = t.id AND r.lease_token = t.lease_token WHERE r.task_status = 'Success'",
-        "SELECT COUNT(*) FROM asynctasks",
+        "SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Success'",
     );
     same(
         "records",
         "SELECT COUNT(*) FROM asynctask_exec_row",
         "SELECT COUNT(*) FROM (SELECT DISTINCT task_id, lease_token FROM asynctask_exec_row) AS claims",
     );
+}
+
+/// What the handlers saw.
+fn starts(cluster: &Cluster, problems: &mut Vec<String>) {
+    let mut effects = cluster.effects.lock().expect("nobody panics with it");
+    effects.refresh();
+    // The database knows nothing of a run that was undone, and so neither that it must not begin.
+    effects.starts.retain(|start| !cluster.is_undone(start.millis));
+    late(&effects, &success_times(&cluster.database), problems);
+    let once = "SELECT id AS number FROM asynctasks WHERE max_retry_time = 0";
+    let once: HashSet<i64> = cluster.database.numbers(once).into_iter().collect();
+    let mut seen = HashSet::new();
+    let of_once = effects.starts.iter().filter(|start| once.contains(&start.task_id));
+    let twice = of_once.filter(|start| !seen.insert(start.task_id)).count();
+    if twice > 0 || seen.is_empty() {
+        problems.push(format!(
+            "{twice} of {} tasks that may run only once ran again",
+            seen.len()
+        ));
+    }
 }
 
 fn late(effects: &Effects, successes: &HashMap<i64, i64>, problems: &mut Vec<String>) {

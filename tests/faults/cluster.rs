@@ -7,6 +7,8 @@ use std::{
 
 use chrono::Utc;
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::undone::Undone;
 use crate::{
     effects::Effects,
     feeder::Feeder,
@@ -40,6 +42,8 @@ pub struct Setup {
     pub parameters: &'static str,
     /// How many tasks wait or run at any time, at least.
     pub backlog: usize,
+    /// Plain SQL for the new database.
+    pub sql: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -49,6 +53,7 @@ impl Default for Setup {
             parameters: "",
             // Work of a second and a half: more than all nodes together take in advance.
             backlog: 600,
+            sql: None,
         }
     }
 }
@@ -58,6 +63,9 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     pub feeder: Feeder,
     pub effects: Arc<Mutex<Effects>>,
+    /// What the database does not know any more.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub undone: Vec<Undone>,
     url: String,
     settings: Settings,
 }
@@ -76,6 +84,7 @@ pub struct Recovery {
 impl Cluster {
     pub fn start(backend: &Backend, setup: &Setup) -> Self {
         let database = Database::fresh(backend);
+        setup.sql.iter().for_each(|sql| database.execute(sql));
         let effects = Effects::new(database.folder.path().join("effects"));
         let effects = Arc::new(Mutex::new(effects));
         let url = format!("{}{}", database.url, setup.parameters);
@@ -94,9 +103,19 @@ impl Cluster {
             nodes,
             feeder,
             effects,
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            undone: Vec::new(),
             url,
             settings,
         }
+    }
+
+    /// Whether the database may know nothing of a run that began then.
+    pub fn is_undone(&self, millis: i64) -> bool {
+        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        return self.undone.iter().any(|undone| undone.explains(millis));
+        #[cfg(not(any(feature = "postgres", feature = "mysql")))]
+        return millis < 0;
     }
 
     /// SIGKILL for one node, and another in its place.

@@ -67,6 +67,12 @@ impl Effects {
         Some(())
     }
 
+    /// From now on no other task counts as ended: what is undone ends once more.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub fn keep_ended(&mut self, ended: &HashSet<i64>) {
+        self.ended.retain(|id| ended.contains(id));
+    }
+
     /// How many tasks have ended.
     pub fn ended(&self) -> usize {
         self.ended.len()

@@ -17,6 +17,7 @@ use crate::{
 use crate::{
     crowd,
     server::{self, Server},
+    undone,
 };
 
 /// A lease that is over soon.
@@ -40,6 +41,12 @@ pub enum Fault {
     Stalled,
     /// Tasks that have ended are Running again under nodes that live: an older state of the database.
     Older,
+    /// A backup is put back while the nodes work.
+    Restored,
+    /// The server need not write commits before it answers, and is killed before it does.
+    Weak,
+    /// The server is killed, and a standby that was behind takes its place.
+    Standby,
     /// A node is killed, and somebody has locked the row of one of its tasks.
     Locked,
     /// A node with default settings is killed: how long until others have its tasks.
@@ -57,6 +64,9 @@ impl Fault {
             Self::Killed => "killed",
             Self::Stalled => "stalled",
             Self::Older => "older",
+            Self::Restored => "restored",
+            Self::Weak => "weak",
+            Self::Standby => "standby",
             Self::Locked => "locked",
             Self::Default => "default",
         }
@@ -67,16 +77,27 @@ impl Fault {
         match self {
             Self::Default => false,
             Self::Paused | Self::Killed | Self::Older => true,
-            Self::Restart | Self::Crash | Self::Terminate | Self::Exhausted | Self::Stalled | Self::Locked => {
-                kind.is_server()
-            }
+            Self::Standby => kind.name() == "postgres",
+            _ => kind.is_server(),
         }
     }
 
-    fn setup(self) -> Setup {
+    fn setup(self, kind: Kind) -> Setup {
         let mut setup = Setup::default();
         match self {
-            Self::Paused | Self::Stalled | Self::Older | Self::Locked => setup.lease = Some(LEASE),
+            Self::Paused | Self::Stalled | Self::Older | Self::Restored | Self::Standby | Self::Locked => {
+                setup.lease = Some(LEASE);
+            }
+            Self::Weak => {
+                setup.lease = Some(LEASE);
+                setup.sql = Some(match kind.name() {
+                    "postgres" => {
+                        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); \
+                         END $$"
+                    }
+                    _ => "SET GLOBAL innodb_flush_log_at_trx_commit = 0",
+                });
+            }
             Self::Killed => {
                 setup.lease = Some(LEASE);
                 // The dead keep what they had claimed until their leases end.
@@ -102,7 +123,7 @@ impl Fault {
 
     /// The whole story: before, the fault as often as planned, after, and what is left in the end.
     fn run_under_load(self, backend: &Backend, plan: Plan) -> Row {
-        let mut cluster = Cluster::start(backend, &self.setup());
+        let mut cluster = Cluster::start(backend, &self.setup(backend.kind));
         let before = cluster.rate(plan.windows);
         let (mut problems, mut recoveries) = (Vec::new(), Vec::<Recovery>::new());
         let began = Instant::now();
@@ -140,6 +161,10 @@ impl Fault {
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Self::Locked => return claims::lock_orphan(cluster),
             #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Self::Restored | Self::Weak | Self::Standby => {
+                return undone::inflict(self, backend.server.as_ref()?, cluster);
+            }
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
             _ => return self.inflict_on(backend.server.as_ref()?, &cluster.database, plan, turn),
             #[cfg(not(any(feature = "postgres", feature = "mysql")))]
             _ => unreachable!("{backend:?} has no server for turn {turn}"),
@@ -161,7 +186,7 @@ impl Fault {
                 return wrong;
             }
             Self::Stalled => server.stall(LEASE + plan.fault_for * 2),
-            Self::Paused | Self::Killed | Self::Older | Self::Locked | Self::Default => {}
+            _ => {}
         }
         None
     }

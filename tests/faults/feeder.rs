@@ -1,7 +1,7 @@
 //! A client that never lets the backlog run out, and remembers what it was promised.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,11 +13,20 @@ use std::{
 use gaia_actors::prelude::*;
 use serde_json::json;
 
-use crate::{cluster::Setup, effects::Effects, interrupt::within, jobs, sql::Database};
+use crate::{
+    cluster::{Setup, now},
+    effects::Effects,
+    interrupt::within,
+    jobs,
+    sql::Database,
+};
 
 pub const THEME: &str = "demo";
 
 const BATCH: usize = 100;
+
+/// One of so many tasks may run only once.
+const ONCE: usize = 20;
 
 /// No answer for so long is none.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,8 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the client has seen.
 #[derive(Default)]
 pub struct Fed {
-    /// Tasks whose addition was acknowledged.
-    pub acknowledged: Vec<i64>,
+    /// Tasks whose addition was acknowledged, with the time of that in milliseconds. An id may be given again if the database has
+    /// forgotten it.
+    pub acknowledged: HashMap<i64, i64>,
     /// What was said of additions that failed. Whether their tasks exist is not known.
     pub errors: BTreeSet<String>,
 }
@@ -34,18 +44,27 @@ pub struct Fed {
 pub struct Feeder {
     enough: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
+    pause: Arc<Pause>,
     fed: Arc<Mutex<Fed>>,
     /// Taken when it is waited for.
     thread: Option<JoinHandle<()>>,
 }
 
+/// A time in which nothing is added.
+#[derive(Default)]
+struct Pause {
+    is_wanted: AtomicBool,
+    is_there: AtomicBool,
+}
+
 /// A task of 50 ms in the mean. Were all the same, workers would end in step, and a window hold 19 rounds or 20.
-fn sleep() -> NewTask {
+fn sleep(at: usize) -> NewTask {
     let ms = fastrand::u64(40..=60);
+    // A killed run is a lost attempt: enough of them for anybody's luck, and no long waits.
+    let max_retry = if at % ONCE == 0 { 0 } else { 1_000 };
     NewTask::new("Demo", "Sleep")
         .args(&json!({ "ms": ms }))
-        // A killed run is a lost attempt: enough of them for anybody's luck, and no long waits.
-        .max_retry(1_000)
+        .max_retry(max_retry)
         .retry_delay(Duration::from_millis(100))
 }
 
@@ -57,10 +76,11 @@ impl Feeder {
             builder = builder.lease(lease);
         }
         let (enough, over) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let fed = Arc::<Mutex<Fed>>::default();
+        let (fed, pause) = (Arc::<Mutex<Fed>>::default(), Arc::<Pause>::default());
         let feed = Feed {
             enough: Arc::clone(&enough),
             over: Arc::clone(&over),
+            pause: Arc::clone(&pause),
             fed: Arc::clone(&fed),
             effects,
             backlog: setup.backlog,
@@ -76,6 +96,7 @@ impl Feeder {
         let feeder = Self {
             enough,
             over,
+            pause,
             fed,
             thread: Some(thread),
         };
@@ -90,12 +111,31 @@ impl Feeder {
         self.enough.store(true, Ordering::SeqCst);
     }
 
-    pub fn finish(mut self) -> Fed {
+    pub fn finish(&mut self) -> Fed {
         self.stop_adding();
         self.over.store(true, Ordering::SeqCst);
         let thread = self.thread.take().expect("is waited for once");
         thread.join().expect("the client does not panic");
         std::mem::take(&mut *self.fed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds nothing while `strike` runs, and has no addition under way.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub fn paused<T>(&self, strike: impl FnOnce() -> T) -> T {
+        self.pause.is_wanted.store(true, Ordering::SeqCst);
+        let is_there = || self.pause.is_there.load(Ordering::SeqCst).then_some(());
+        within(PATIENCE * 2, is_there).expect("each addition has its answer");
+        let done = strike();
+        self.pause.is_wanted.store(false, Ordering::SeqCst);
+        done
+    }
+
+    /// Forgets acknowledged tasks; answers with the times of these.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub fn forget(&self, is_gone: impl Fn(i64) -> bool) -> Vec<i64> {
+        let mut fed = self.fed.lock().expect("nobody panics with it");
+        let gone = fed.acknowledged.extract_if(|id, _| is_gone(*id));
+        gone.map(|(_, millis)| millis).collect()
     }
 
     pub fn is_alive(&self) -> bool {
@@ -115,6 +155,7 @@ impl Drop for Feeder {
 struct Feed {
     enough: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
+    pause: Arc<Pause>,
     fed: Arc<Mutex<Fed>>,
     effects: Arc<Mutex<Effects>>,
     backlog: usize,
@@ -123,11 +164,13 @@ struct Feed {
 impl Feed {
     async fn run(&self, demo: &Scheduler) {
         while !self.enough.load(Ordering::SeqCst) {
-            if self.ahead() >= self.backlog {
+            let is_paused = self.pause.is_wanted.load(Ordering::SeqCst);
+            self.pause.is_there.store(is_paused, Ordering::SeqCst);
+            if is_paused || self.ahead() >= self.backlog {
                 actix_rt::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
-            let tasks = (0..BATCH).map(|_| sleep()).collect();
+            let tasks = (0..BATCH).map(sleep).collect();
             let added = tokio::time::timeout(PATIENCE, demo.add_tasks(tasks)).await;
             let added = added.unwrap_or_else(|_| panic!("add_tasks gave no answer within {PATIENCE:?}"));
             let failed = added.is_err();
@@ -144,7 +187,7 @@ impl Feed {
     fn note(&self, added: Result<Vec<gaia_actors::AddedTask>, Error>) {
         let mut fed = self.fed.lock().expect("nobody panics with it");
         match added {
-            Ok(added) => fed.acknowledged.extend(added.iter().map(|added| added.id)),
+            Ok(added) => fed.acknowledged.extend(added.iter().map(|added| (added.id, now()))),
             Err(error) => {
                 fed.errors.insert(error.to_string());
             }

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Two nodes (`examples/node`) work on a backlog that is never empty, and on cron jobs of every second. Then something happens
-//! to them or to their database. In the end no task may be lost, none may have begun after its Success, the throughput must
-//! be what it was, no second of a job may have been missed in silence, and after each fault no task may stay Running under a living node
-//! that does not run it.
+//! to them or to their database. In the end no task may be lost, none may have begun after its Success, none that may run only
+//! once may have begun twice, the throughput must be what it was, no second of a job may have been missed in silence, and after each
+//! fault no task may stay Running under a living node that does not run it. Where the database itself is set back, that holds for
+//! what it still knows.
 //!
 //! Servers are killed here, so this program starts its own with `scripts/database`. Where that fails, the table says so; with
 //! `CI=true`, and for a database that was asked for by name, it is a failure.
@@ -40,6 +41,8 @@ mod node;
 mod server;
 mod sql;
 mod table;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod undone;
 
 use std::{
     any::Any,

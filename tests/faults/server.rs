@@ -9,12 +9,16 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    interrupt::rest,
+    interrupt::{rest, within},
     sql::{Connection, Database, Kind, block_on},
+    undone::run,
 };
 
 /// Few, so that they are soon used up. Two nodes and a client take 36.
 const MAX_CONNECTIONS: u32 = 45;
+
+/// Longer than a standby takes until it follows.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Server {
@@ -24,7 +28,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(kind: Kind) -> Result<Self, String> {
+    pub fn new(kind: Kind) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut server = Self {
             kind,
@@ -41,6 +45,11 @@ impl Server {
 
     /// Does nothing if it runs.
     fn up(&self) -> Result<String, String> {
+        self.start(self.path())
+    }
+
+    /// In its own folder, or in that of its standby.
+    fn start(&self, folder: &Path) -> Result<String, String> {
         let most = match self.kind.name() {
             "postgres" => ["-c".to_owned(), format!("max_connections={MAX_CONNECTIONS}")],
             _ => [
@@ -51,7 +60,7 @@ impl Server {
         script(
             Command::new(PROGRAM)
                 .args(["start", self.kind.name()])
-                .arg(self.path())
+                .arg(folder)
                 .arg("--")
                 .args(most),
         )
@@ -69,6 +78,64 @@ impl Server {
         self.down("kill").expect("dies");
         rest(downtime);
         self.up().expect("starts again");
+    }
+
+    /// From now on commits are answered and not written.
+    pub fn write_later(&self) -> Option<TempDir> {
+        if self.kind.name() == "postgres" {
+            let writer = self.number("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+            signal("STOP", &[&writer.to_string()]);
+        } else {
+            // After a crash it goes by what the server was started with.
+            let later = "SET GLOBAL innodb_flush_log_at_trx_commit = 0";
+            block_on(async { self.connect().await.execute(later).await }).expect("is set");
+        }
+        None
+    }
+
+    /// A standby that has followed this server until now, and does no more.
+    pub fn standby_that_stops(&self) -> TempDir {
+        let standby = self.standby();
+        let streams = || self.number("SELECT MAX(pid) FROM pg_stat_replication WHERE state = 'streaming'");
+        let sender = within(PATIENCE, || Some(streams()).filter(|pid| *pid > 0));
+        signal("STOP", &[&sender.expect("the standby streams").to_string()]);
+        standby
+    }
+
+    /// The server dies, and the standby takes its place, at its address.
+    pub fn fail_over(&self, standby: &TempDir) {
+        self.down("kill").expect("dies");
+        script(Command::new(PROGRAM).arg("stop").arg(standby.path())).expect("stops");
+        let data = self.path().join("data");
+        std::fs::rename(&data, standby.path().join("dead")).expect("is moved away");
+        std::fs::rename(standby.path().join("data"), data).expect("is put in its place");
+        self.up().expect("starts");
+        assert_eq!(
+            self.number("SELECT pg_promote()::int"),
+            1,
+            "the standby is not promoted"
+        );
+    }
+
+    /// A server that follows this one.
+    fn standby(&self) -> TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, url, own) = (folder.path().display(), &self.url, self.path().display());
+        // A folder with a port counts as initialised. It has to belong to the server's user.
+        run(&format!(
+            "pg_basebackup --pgdata={path}/data --dbname={url} --write-recovery-conf --wal-method=stream --checkpoint=fast --no-sync
+             while port=$((20000 + RANDOM % 12000)); (: <>/dev/tcp/127.0.0.1/$port) 2>/dev/null; do :; done
+             echo $port >{path}/port
+             chown -R --reference={own}/data {path}"
+        ));
+        self.start(folder.path()).expect("the standby starts");
+        folder
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        let sql = format!("SELECT COALESCE(({sql}), 0)::bigint AS number");
+        let rows = block_on(async { self.connect().await.numbers(&sql).await });
+        rows.expect("plain SQL answers")[0].number
     }
 
     /// All its processes stand still for so long. Connections stay open, and nothing answers.

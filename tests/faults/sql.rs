@@ -57,7 +57,7 @@ impl Backend {
         Ok(Self {
             kind,
             #[cfg(any(feature = "postgres", feature = "mysql"))]
-            server: kind.is_server().then(|| Server::start(kind)).transpose()?,
+            server: kind.is_server().then(|| Server::new(kind)).transpose()?,
         })
     }
 }
