@@ -15,7 +15,7 @@ use crate::{
 };
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 use crate::{
-    crowd,
+    crowd, jobs,
     server::{self, Server},
     undone,
 };
@@ -185,7 +185,7 @@ impl Fault {
                 server.exhaust(database, plan.fault_for);
                 return wrong;
             }
-            Self::Stalled => server.stall(LEASE + plan.fault_for * 2),
+            Self::Stalled => return stall(server, database, plan),
             _ => {}
         }
         None
@@ -197,6 +197,15 @@ fn fires_burnt(database: &Database) -> Option<String> {
     let burnt =
         database.number("SELECT COUNT(*) FROM job_record WHERE run_err LIKE '%lost its lease%' AND attempt = 0");
     (burnt > 0).then(|| format!("{burnt} runs were recorded as cut off before they had begun"))
+}
+
+/// Some jobs are due in that time, once each.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn stall(server: &Server, database: &Database, plan: Plan) -> Option<String> {
+    let how_long = LEASE + plan.fault_for * 2;
+    let due = jobs::DueOnce::add(database, how_long);
+    server.stall(how_long);
+    due.check(database)
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
