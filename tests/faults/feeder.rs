@@ -61,7 +61,7 @@ struct Pause {
 fn sleep(at: usize) -> NewTask {
     let ms = fastrand::u64(40..=60);
     // A killed run is a lost attempt: enough of them for anybody's luck, and no long waits.
-    let max_retry = if at % ONCE == 0 { 0 } else { 1_000 };
+    let max_retry = if at.is_multiple_of(ONCE) { 0 } else { 1_000 };
     NewTask::new("Demo", "Sleep")
         .args(&json!({ "ms": ms }))
         .max_retry(max_retry)

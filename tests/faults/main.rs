@@ -1,7 +1,7 @@
 //! What real servers and processes do to the nodes of a cluster, and whether it comes back by itself.
 //!
 //! ```sh
-//! cargo test --all-features --test faults                  # each fault once, about six minutes
+//! cargo test --all-features --test faults                  # each fault once, about eight minutes
 //! cargo test --all-features --test faults -- --long        # each for minutes, about an hour
 //! cargo test --all-features --test faults -- --database mysql --fault crash
 //! ```

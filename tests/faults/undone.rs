@@ -6,7 +6,7 @@ use std::{collections::HashSet, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
-    cluster::{Cluster, now},
+    cluster::{Cluster, Undone, now},
     faults::Fault,
     interrupt::rest,
     server::Server,
@@ -18,24 +18,6 @@ const LOST: Duration = Duration::from_millis(1_500);
 
 /// By how much times in milliseconds that are noted at different places may disagree.
 const MARGIN: i64 = 1_000;
-
-/// What was claimed in it may begin for so long after its end, and begin again by a later claim: it waited in a node's memory,
-/// for a second at most, or its beginning was about to be written.
-const ECHO: i64 = 3_000;
-
-/// A time of which the database knows nothing any more.
-#[derive(Debug, Clone, Copy)]
-pub struct Undone {
-    from: i64,
-    until: i64,
-}
-
-impl Undone {
-    /// Whether a run that began then may be unknown to the database.
-    pub fn explains(self, millis: i64) -> bool {
-        (self.from..self.until + ECHO).contains(&millis)
-    }
-}
 
 /// Makes the fault, and has the client forget what is gone. Answers what is wrong.
 pub fn inflict(fault: Fault, server: &Server, cluster: &mut Cluster) -> Option<String> {
@@ -99,38 +81,40 @@ fn forget(cluster: &Cluster, undone: Undone) -> Result<usize, String> {
 /// By the tools of the database.
 fn back_up(database: &Database, backup: &Path) -> Option<TempDir> {
     let (url, backup) = (&database.url, backup.display());
-    run(&match database.kind.name() {
-        "postgres" => format!("pg_dump --clean --if-exists --file={backup} {url}"),
-        _ => {
-            let (login, name) = login(url);
-            format!("mariadb-dump {login} --single-transaction {name} >{backup}")
-        }
-    });
+    if is_postgres(database) {
+        run(&format!("pg_dump --clean --if-exists --file={backup} {url}"));
+    } else {
+        let (login, name) = login(url);
+        run(&format!("mariadb-dump {login} --single-transaction {name} >{backup}"));
+    }
     None
 }
 
 /// While the nodes work, and in one transaction.
 fn put_back(database: &Database, backup: &Path) {
     let (url, backup) = (&database.url, backup.display());
-    run(&match database.kind.name() {
+    if is_postgres(database) {
         // It locks the tables one after the other, and a node may be in the middle of them.
-        "postgres" => format!(
+        run(&format!(
             "for try in 1 2 3 4 5; do \
                psql --quiet --set=ON_ERROR_STOP=1 --single-transaction --file={backup} {url} && exit 0; \
              done; exit 1"
-        ),
+        ));
+    } else {
+        let (login, name) = login(url);
         // All tables change places at once.
-        _ => {
-            let (login, name) = login(url);
-            format!(
-                "sql() {{ mariadb {login} \"$@\"; }}
-                 sql -e 'CREATE DATABASE {name}_new; CREATE DATABASE {name}_old'
-                 sql {name}_new <{backup}
-                 swap=$(sql {name}_new -Ne 'SHOW TABLES' | sed 's/.*/{name}.& TO {name}_old.&, {name}_new.& TO {name}.&/' | paste -sd,)
-                 sql -e \"RENAME TABLE $swap; DROP DATABASE {name}_new; DROP DATABASE {name}_old\""
-            )
-        }
-    });
+        run(&format!(
+            "sql() {{ mariadb {login} \"$@\"; }}
+             sql -e 'CREATE DATABASE {name}_new; CREATE DATABASE {name}_old'
+             sql {name}_new <{backup}
+             swap=$(sql {name}_new -Ne 'SHOW TABLES' | sed 's/.*/{name}.& TO {name}_old.&, {name}_new.& TO {name}.&/' | paste -sd,)
+             sql -e \"RENAME TABLE $swap; DROP DATABASE {name}_new; DROP DATABASE {name}_old\""
+        ));
+    }
+}
+
+fn is_postgres(database: &Database) -> bool {
+    database.kind.name() == "postgres"
 }
 
 /// The same login for the programs of MariaDB, and the database.

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use gaia_actors::{StoreError, async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, Kind, PATIENCE, THEME, ended, eventually, options, refusal, task};
+use crate::support::{Database, Gate, Kind, PATIENCE, THEME, ended, eventually, options, refusal, task};
 
 async fn start(database: &Database) -> (Gaia, Scheduler) {
     let gaia = database
@@ -138,5 +138,61 @@ async fn a_node_without_its_file_says_that_it_is_gone() {
         "{error}"
     );
     assert!(demo.status().await.expect("answers").fenced);
+    gaia.stop().await.expect("stops");
+}
+
+/// A copy is put back while the node works, with the logs of the other file removed: the node ends, and the next one finds two
+/// tasks `Running` whose runs have ended since.
+#[actix_rt::test]
+async fn tasks_that_ran_when_a_copy_was_made_come_to_their_ends_after_it_is_put_back() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let gate = Gate::closed();
+    let node = || {
+        let builder = database.builder().lease(Duration::from_secs(2));
+        let builder = builder.handler("Demo", "Echo", async_fn(async |_, args: Value| Ok(args)));
+        builder.handler("Demo", "Gate", gate.handler()).scheduler(options())
+    };
+    let gaia = node().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let add = async |task: NewTask| demo.add_task(task).await.expect("is added").id;
+    let done = add(task("Echo")).await;
+    ended(&demo, done).await;
+    let (again, once) = (add(task("Gate")).await, add(task("Gate").max_retry(0)).await);
+    gate.entered(2).await;
+    let copy = database.file("copy");
+    database.execute(&format!("VACUUM INTO '{}'", copy.display()));
+    gate.let_pass(2);
+    for id in [again, once] {
+        assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    }
+    let forgotten = add(task("Echo")).await;
+    ended(&demo, forgotten).await;
+
+    fs::rename(&copy, database.path()).expect("is put in its place");
+    for end in ["-wal", "-shm"] {
+        fs::remove_file(database.file(&format!("gaia.db{end}"))).expect("is there while the database is open");
+    }
+    let error = tokio::time::timeout(PATIENCE, gaia.run_until_signal()).await;
+    let error = error.expect("ends").expect_err("was not asked to stop");
+    assert!(
+        matches!(error, Error::Store(StoreError::FileReplaced { .. })),
+        "{error}"
+    );
+    gaia.stop().await.expect("stops");
+
+    let gaia = node().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    gate.entered(1).await;
+    gate.let_pass(1);
+    assert_eq!(ended(&demo, again).await.status, TaskStatus::Success);
+    // Its handler was called before the copy was made.
+    let once = ended(&demo, once).await;
+    assert_eq!(once.status, TaskStatus::Failed, "{:?}", once.last_error);
+    assert_eq!(ended(&demo, done).await.status, TaskStatus::Success);
+    assert!(matches!(
+        demo.get_task_detail(forgotten).await,
+        Err(Error::TaskNotFound { .. })
+    ));
+    assert_eq!(gate.inside(), 0);
     gaia.stop().await.expect("stops");
 }

@@ -6,7 +6,11 @@ use gaia_actors::prelude::*;
 
 use crate::support::{Database, NodeProcess, THEME, ended, eventually, task};
 
-/// Lets a process have so many bytes of addresses, or `unlimited`. A thread needs 2 MiB of them for its stack.
+/// What each thread of the node takes of its addresses. Far more than the node may need for anything else in the course of the
+/// test, so that its memory does not decide whether a thread can be had.
+const STACK: u64 = 256 << 20;
+
+/// Lets a process have so many bytes of addresses, or `unlimited`.
 fn limit(node: &NodeProcess, bytes: &str) {
     let status = Command::new("prlimit")
         .args(["--pid", &node.pid().to_string(), &format!("--as={bytes}:unlimited")])
@@ -29,11 +33,23 @@ async fn blocking_functions_without_a_thread_wait_and_use_no_attempt() {
     let database = Database::fresh();
     let client = database.builder().start().await.expect("starts");
     let demo = client.scheduler(THEME).expect("is a theme");
-    let node = NodeProcess::start(&database, &[("THEME", THEME), ("WORKERS", "8")]);
-    limit(&node, &(addresses_in_use(&node) + (1 << 20)).to_string());
+    let stack = STACK.to_string();
+    let settings = [("THEME", THEME), ("WORKERS", "8"), ("RUST_MIN_STACK", &stack)];
+    let node = NodeProcess::start(&database, &settings);
+    let mut least = u64::MAX;
+    // Enough for anything but a thread. The room of a thread that ends is taken away, too.
+    let mut leave_no_room = || {
+        let used = addresses_in_use(&node);
+        if used < least {
+            least = used;
+            limit(&node, &(used + STACK * 3 / 4).to_string());
+        }
+    };
+    leave_no_room();
     let block = task("Block").args(&serde_json::json!({"ms": 1})).max_retry(0);
     let added = demo.add_tasks(vec![block; 20]).await.expect("are added");
     eventually("tasks that are claimed again", async || {
+        leave_no_room();
         let again = database.number("SELECT COUNT(*) FROM asynctasks WHERE lease_token > 1");
         (again >= 4).then_some(())
     })
