@@ -3,6 +3,7 @@
 mod fires;
 mod hooks;
 mod nodes;
+mod not_begun;
 mod operations;
 mod policies;
 mod refusals;
