@@ -184,10 +184,10 @@ impl RecorderActor {
         if self.waits {
             return;
         }
-        match self.take_batch() {
-            Some(batch) => self.write(batch, ctx),
-            None => self.flush_if_slow(ctx),
+        if let Some(batch) = self.take_batch() {
+            self.write(batch, ctx);
         }
+        self.flush_if_slow(ctx);
         self.try_refused(ctx);
         if self.is_idle() {
             for drained in self.drained.drain(..) {
@@ -199,8 +199,8 @@ impl RecorderActor {
 
     /// What waits behind a flush that turns out to be slow is to have a flush of its own, also if nothing comes after it.
     fn flush_if_slow(&mut self, ctx: &mut Context<Self>) {
-        let waits = !self.pending.is_empty() || !self.begins.is_empty();
-        if waits && !std::mem::replace(&mut self.looks_for_slow, true) {
+        let waits = !self.pending.is_empty() || !self.begins.is_empty() || !self.kept.is_empty();
+        if waits && self.flushes > 0 && !std::mem::replace(&mut self.looks_for_slow, true) {
             ctx.run_later(SLOW, |recorder, ctx| {
                 recorder.looks_for_slow = false;
                 recorder.flush(ctx);
@@ -376,7 +376,7 @@ impl RecorderActor {
         if requeued {
             self.wake.ring();
         }
-        // This node had its reasons: others may take them at once.
+        // This node had its reasons: others may take what is due at once.
         if handed_back > 0 {
             self.store.announce_tasks(&self.theme, handed_back);
         }

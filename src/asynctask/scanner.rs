@@ -104,7 +104,7 @@ struct Scan {
     term: Term,
     /// Closed once the runs are made; dropped with an error that leaves it unknown what was taken.
     open: Option<OpenClaim>,
-    /// `None`: the pool had no room. It rings the wake when it has.
+    /// `None`: the pool had no room, and rings the wake when it has; or the lease was over.
     claimed: Option<Result<Claimed, StoreError>>,
 }
 

@@ -51,14 +51,13 @@ async fn work(run: Arc<JobRun>, seat: u32) {
     if !run.take(seat) {
         return;
     }
-    let verdict = execute(&run, seat).await;
-    run.leave();
-    // The cron actor finds a run that could not begin.
-    let Some(verdict) = verdict else { return };
-    // Its thread was blocked for so long that another actor has it.
-    if run.is_run_by(seat) {
+    // Unless its thread was blocked for so long that another actor has it. The cron actor finds a run that could not begin.
+    if let Some(verdict) = execute(&run, seat).await
+        && run.is_run_by(seat)
+    {
         end(&run, verdict);
     }
+    run.leave(seat);
 }
 
 /// Ends a run, if nobody has, and has that written.

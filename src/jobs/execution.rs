@@ -16,17 +16,18 @@ const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts until one succeeds, none is left, or the run is told to stop. `None`: the first one must not begin.
 pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
-    let mut asked = run.shared.clock.elapsed();
-    while let Some(ctx) = run.begin(seat) {
+    let mut asked = None;
+    while let Some(ctx) = next_attempt(run, seat).await {
+        let asked_at = *asked.get_or_insert_with(|| run.shared.clock.elapsed());
         let verdict = attempt(run, &ctx).await;
         if verdict.is_no_attempt() {
             run.take_back_attempt(seat);
-            let waited = run.shared.clock.elapsed().saturating_sub(asked);
+            let waited = run.shared.clock.elapsed().saturating_sub(asked_at);
             if verdict == Verdict::NoThread && waited >= run.orders.timeout {
                 return Some(verdict);
             }
             // A run that was withdrawn begins again only if the node holds it again.
-            rest(run, NOT_BEGUN_PAUSE).await;
+            run.rest(seat, NOT_BEGUN_PAUSE);
             continue;
         }
         if !run.is_run_by(seat) || !verdict.may_be_tried_again() {
@@ -35,13 +36,10 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
         let Some(retries) = run.retries_so_far() else {
             return Some(verdict);
         };
-        run.rest();
         let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
+        run.rest(seat, delay);
         log_retry(run, ctx.attempt(), &verdict, delay);
-        if let Some(why) = rest(run, delay).await {
-            return Some(Verdict::Stopped(why));
-        }
-        asked = run.shared.clock.elapsed();
+        asked = None;
     }
     match run.why() {
         // What has not begun can begin in a later term of the lease.
@@ -50,14 +48,13 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
     }
 }
 
-/// Waits, unless the run is told to stop.
-async fn rest(run: &JobRun, pause: Duration) -> Option<Stop> {
-    let rested = pin!(run.shared.clock.sleep(pause));
-    let told = pin!(run.told());
-    match select(rested, told).await {
-        Either::Left(_) => None,
-        Either::Right((why, _)) => Some(why),
+/// Begins the next attempt once the pause before it is over; `None` if there must be none.
+async fn next_attempt(run: &JobRun, seat: u32) -> Option<TaskContext> {
+    if let Some(until) = run.rests_until() {
+        let rested = pin!(run.shared.clock.sleep_until(until));
+        select(rested, pin!(run.told())).await;
     }
+    run.begin(seat)
 }
 
 /// Calls the target, within the timeout, until told to stop. A run that is out of time is dropped at once.

@@ -75,6 +75,8 @@ struct Stage {
     /// Who may run it: grows when it is taken from an actor whose thread is blocked.
     seat: u32,
     taken: bool,
+    /// The actor that has it in this seat has come back from it.
+    left: bool,
     /// Actors that have not come back from it.
     executing: u32,
     attempt: u32,
@@ -83,6 +85,8 @@ struct Stage {
     started_at: Option<DateTime<Utc>>,
     /// Reading of the clock when this attempt began.
     began: Option<Duration>,
+    /// Reading of the clock before which no attempt begins.
+    rests_until: Option<Duration>,
     /// Why it is to stop, and the reading of the clock when it was told.
     told: Option<(Stop, Duration)>,
     ended: bool,
@@ -155,16 +159,17 @@ impl JobRun {
         let mut stage = self.stage();
         let is_free = stage.seat == seat && !stage.taken;
         if is_free {
-            stage.taken = true;
+            (stage.taken, stage.left) = (true, false);
             stage.executing += 1;
         }
         is_free
     }
 
-    /// An actor has come back from it.
-    pub(super) fn leave(&self) {
+    /// The actor in this seat has come back from it.
+    pub(super) fn leave(&self, seat: u32) {
         let mut stage = self.stage();
         stage.executing = stage.executing.saturating_sub(1);
+        stage.left |= stage.seat == seat;
     }
 
     pub(super) fn is_being_executed(&self) -> bool {
@@ -175,7 +180,7 @@ impl JobRun {
     pub(super) fn give_up_attempt(&self) -> bool {
         let mut stage = self.stage();
         stage.seat += 1;
-        (stage.taken, stage.began) = (false, None);
+        (stage.taken, stage.left, stage.began) = (false, false, None);
         if let Some(ctx) = stage.ctx.take() {
             drop(stage);
             ctx.cancel(CancelReason::Timeout);
@@ -183,19 +188,21 @@ impl JobRun {
         true
     }
 
-    /// Takes it from an actor that has not begun; false if it has.
+    /// Takes it from an actor that makes no attempt now: it has not begun, or rests between two. False if it makes one.
     pub(super) fn withdraw(&self) -> bool {
         let mut stage = self.stage();
-        if !stage.taken {
+        let makes_none = stage.began.is_none() && !stage.ended;
+        if makes_none {
             stage.seat += 1;
+            (stage.taken, stage.left) = (false, false);
         }
-        !stage.taken
+        makes_none
     }
 
     /// Begins the next attempt of the actor in this seat; `None` if there must be none.
     pub(super) fn begin(&self, seat: u32) -> Option<TaskContext> {
         let mut stage = self.stage();
-        // A process that was silent for too long has nothing to begin: others have ended this run, or will.
+        // A process that was silent for too long begins nothing: others may have ended this run.
         if stage.ended || stage.told.is_some() || stage.seat != seat || !self.hold.is_good() {
             return None;
         }
@@ -241,9 +248,18 @@ impl JobRun {
         }
     }
 
-    /// Between two attempts no time runs out.
-    pub(super) fn rest(&self) {
-        self.stage().began = None;
+    /// The actor in this seat makes the next attempt after this pause, or whichever has the run by then. Until then no time runs out.
+    pub(super) fn rest(&self, seat: u32, pause: Duration) {
+        let until = self.shared.clock.elapsed().saturating_add(pause);
+        let mut stage = self.stage();
+        if stage.seat == seat {
+            (stage.began, stage.rests_until) = (None, Some(until));
+        }
+    }
+
+    /// The reading of the clock until which it rests.
+    pub(super) fn rests_until(&self) -> Option<Duration> {
+        self.stage().rests_until
     }
 
     /// Tells it to stop. The first reason stays.
@@ -308,7 +324,7 @@ impl JobRun {
     pub(super) fn was_left(&self) -> bool {
         let stage = self.stage();
         let is_cancelled = matches!(stage.told, Some((Stop::Cancelled(_), _)));
-        stage.taken && stage.executing == 0 && stage.attempt == 0 && !is_cancelled && !stage.ended
+        stage.left && stage.attempt == 0 && !is_cancelled && !stage.ended
     }
 
     /// Marks it as ended, without an end to write, if it has not begun.

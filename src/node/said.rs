@@ -21,8 +21,8 @@ pub(super) enum About {
     PutOff,
     /// The comparison of the rows under this node with its runs.
     Unknown,
-    /// What that comparison has given back of this theme.
-    GivenBack(String),
+    /// What that comparison has given back.
+    GivenBack,
     /// Rows of dead nodes that other sessions have locked: of the nodes, of tasks, of runs of jobs.
     LockedNodes,
     LockedTasks,

@@ -62,11 +62,12 @@ impl Unknown {
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {
-        let (mut last, mut locked) = (i64::MIN, Locked::new(About::LockedUnknown));
+        let (mut last, mut locked, mut count) = (i64::MIN, Locked::new(About::LockedUnknown), 0);
         loop {
             let rows = self.store.running_of(&self.node, last, BATCH).await?;
             let Some(row) = rows.last() else {
                 locked.say(&self.said, "tasks of this node that no run here holds");
+                self.say(count);
                 return Ok(());
             };
             last = row.task.id;
@@ -78,12 +79,13 @@ impl Unknown {
                 .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
                 .await?;
             if !unknown.is_empty() {
-                self.give_back_these(unknown).await?;
+                count += self.give_back_these(unknown).await?;
             }
         }
     }
 
-    async fn give_back_these(&self, unknown: Vec<Orphan>) -> Result<(), StoreError> {
+    /// Answers how many were given back.
+    async fn give_back_these(&self, unknown: Vec<Orphan>) -> Result<usize, StoreError> {
         let themes: Vec<String> = unknown.iter().map(|row| row.theme.clone()).collect();
         let finishes: Vec<_> = unknown.into_iter().map(|row| self.given_back(row)).collect();
         let finished = rescue::write(&self.store, finishes, CAUSE, &self.said).await?;
@@ -96,17 +98,23 @@ impl Unknown {
                 *given_back.entry(theme).or_default() += 1;
             }
         }
-        for (theme, count) in given_back {
-            let what = format!(
-                "node {}, theme {theme}: {count} tasks were Running under this node without a run here",
-                self.node
-            );
-            let why = "the answer to their claim was lost, or the database was set back; they are given back";
-            self.said.warn(About::GivenBack(theme.clone()), &what, &why);
-            self.machines.get(&theme).iter().for_each(Machine::wake);
-            self.store.announce_tasks(&theme, count);
+        for (theme, count) in &given_back {
+            self.machines.get(theme).iter().for_each(Machine::wake);
+            self.store.announce_tasks(theme, *count);
         }
-        Ok(())
+        Ok(given_back.values().sum())
+    }
+
+    fn say(&self, count: usize) {
+        let node = &self.node;
+        if count == 0 {
+            let what = format!("node {node}: every task that is Running under it has a run again");
+            self.said.over(&About::GivenBack, &what);
+            return;
+        }
+        let what = format!("node {node}: {count} tasks were Running under it without a run here, and are given back");
+        let why = "the answer to their claim was lost, or the database was set back";
+        self.said.warn(About::GivenBack, &what, &why);
     }
 
     /// No attempt is used up, unless the row says that the last one began: its handler may have been called.

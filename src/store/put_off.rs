@@ -14,7 +14,8 @@ use super::{
 /// A time that is further ahead than this was written by a wrong clock: time zones, which plain SQL may get wrong, differ by less.
 pub(super) const FAR_AHEAD: TimeDelta = TimeDelta::days(1);
 
-/// The same for a row that this crate has written, as its log id tells: with the database's time, or the machine's.
+/// The same on SQLite for a task that has run, by the clock of this machine. Servers have one clock for all nodes, and MySQL writes
+/// the time of a change by plain SQL in the zone of that session.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
 
 /// Rows looked at in one piece.
@@ -49,7 +50,8 @@ impl Store {
         now: NaiveDateTime,
     ) -> Result<Vec<(i64, NaiveDateTime, NaiveDateTime)>, StoreError> {
         let ahead = |by| now.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX);
-        let (ahead, far) = (ahead(AHEAD), ahead(FAR_AHEAD));
+        let far = ahead(FAR_AHEAD);
+        let ahead = if self.db.is_remote() { far } else { ahead(AHEAD) };
         let mut lease = self.db.look(Look::List).await?;
         let rows: Vec<(i64, Option<AnyTime>, Option<AnyTime>)> = on_backend!(lease, |conn| {
             asynctasks::table

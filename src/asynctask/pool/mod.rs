@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Idle, Reserve, Resize, StopWork};
 
+use reading::MOST_WAITING;
+
 use super::{
     execution::cut_off,
     gate::{Gate, GateChange},
@@ -257,7 +259,8 @@ impl WorkerPool {
     // ---- work ----
 
     /// Free workers, and as many tasks in advance as half a second takes. To keep claims large, nothing is asked for while
-    /// more than half of that advance is still there.
+    /// more than half of that advance is still there, or while too many tasks wait for room in memory: further ones might only go
+    /// back again.
     fn room(&self) -> usize {
         if !self.gate.is_open() || self.target == 0 {
             return 0;
@@ -265,7 +268,7 @@ impl WorkerPool {
         let idle = self.idle.len().min(self.target).saturating_sub(self.reserved);
         let most = self.theme.options.task_id_chan_length;
         let ahead = self.pace.ahead(Instant::now(), most);
-        if self.buffer.len() * 2 > ahead {
+        if self.buffer.len() * 2 > ahead || self.waiting.len() >= MOST_WAITING {
             return 0;
         }
         (idle + ahead).saturating_sub(self.buffer.len())

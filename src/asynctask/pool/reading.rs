@@ -15,8 +15,8 @@ use crate::{
     store::{Room, StoreError},
 };
 
-/// Runs that wait for room at most. Tasks beyond these go back to the database at once.
-const MOST_WAITING: usize = 100;
+/// Runs that wait for room at most. Nothing more is claimed then, and what a claim has brought beyond these goes back at once.
+pub(super) const MOST_WAITING: usize = 100;
 
 impl WorkerPool {
     /// Whether the run may have a worker: its arguments are here, or there is room for them now.
@@ -54,10 +54,10 @@ impl WorkerPool {
             Some(room) => {
                 run.has_now(room);
                 self.buffer.push_front(run);
-                self.feed(ctx);
             }
             None => self.end(&run, self.theme.postponed(&run.task)),
         }
+        self.feed(ctx);
     }
 
     /// Reads the arguments of a run that has a worker, unless that is under way since it had another one.

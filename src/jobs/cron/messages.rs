@@ -32,7 +32,7 @@ pub(in crate::jobs) struct CloseJobsGate {
     pub(in crate::jobs) fenced: bool,
 }
 
-/// The node was taken for dead, and has a new row: others end the runs that it has not ended.
+/// The node was taken for dead. Other nodes may have ended what it has claimed, and may be about to.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Disown;

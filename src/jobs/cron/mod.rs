@@ -85,8 +85,8 @@ pub struct CronActor {
     /// Looks at schedules so far.
     looks: u64,
     claiming: bool,
-    /// Fires of jobs that somebody had locked, or that have runs which never begin and are not written as ended; and whether a
-    /// look at them is to come.
+    /// Fires of jobs that somebody had locked, or that are held up by runs which never begin; and whether a look at them is to
+    /// come.
     busy: Vec<Fire>,
     waiting: bool,
     /// How many fires are claimed at once: halved when the database refuses them.
@@ -96,7 +96,7 @@ pub struct CronActor {
     /// Runs that somebody has asked for and that are being claimed.
     starting: usize,
     fenced: bool,
-    /// The term in which the node got its row. What was claimed before is others' to end.
+    /// The term in which the node was last taken for dead. Other nodes may end what was claimed before.
     row_since: Term,
     stopping: bool,
     /// The grace of the stop is over.
@@ -244,7 +244,7 @@ impl CronActor {
     fn take_due(&mut self) -> Vec<Fire> {
         let now = self.now();
         let room = self.settings.max_running.saturating_sub(self.running.len());
-        let unwritten = self.unwritten_jobs();
+        let held_up = self.held_up();
         let mut fires = Vec::new();
         while fires.is_empty() && self.timetable.has_due(now) {
             let due = self.timetable.take_due(now, room.min(self.at_once));
@@ -255,7 +255,7 @@ impl CronActor {
                 .aside
                 .without(due)
                 .into_iter()
-                .partition(|fire| unwritten.contains(&fire.job_id));
+                .partition(|fire| held_up.contains(&fire.job_id));
             self.busy.extend(busy);
             fires = free;
         }

@@ -132,8 +132,14 @@ impl CronActor {
 
     /// Has the end of a run that never begins written.
     pub(super) fn refuse(&mut self, run: Unbegun<'_>, flag: RunFlag, error: String) {
-        let Unbegun { id, job_id, log_id } = run;
-        self.running.insert(id, Running::Refused { job_id });
+        let Unbegun {
+            id,
+            job_id,
+            log_id,
+            overlap,
+        } = run;
+        let holds_up = (overlap != OverlapPolicy::Allow).then_some(job_id);
+        self.running.insert(id, Running::Refused { holds_up });
         let end = RunEnd {
             run_id: id,
             job_id,

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::{About, CronActor};
 use crate::{
     arbiters::Thread,
-    domain::{Definition, RunFlag},
+    domain::{Definition, OverlapPolicy, RunFlag},
     jobs::{
         exec::{JobExecActor, end},
         run::{JobRun, Orders, Stop, Verdict},
@@ -27,8 +27,9 @@ const STRAY: TimeDelta = TimeDelta::seconds(60);
 pub(super) enum Running {
     /// On this thread, which lives as long.
     On(Arc<JobRun>, Arc<Thread>),
-    /// It never begins. No fire of its job is claimed until its end is written: that fire would find it open.
-    Refused { job_id: i64 },
+    /// It never begins. If runs of its job may not overlap, no fire of the job is claimed until its end is written: the run would
+    /// still be open, and the fire be skipped.
+    Refused { holds_up: Option<i64> },
 }
 
 /// A run that never begins.
@@ -37,12 +38,17 @@ pub(super) struct Unbegun<'a> {
     pub(super) id: i64,
     pub(super) job_id: i64,
     pub(super) log_id: &'a str,
+    pub(super) overlap: OverlapPolicy,
 }
 
 impl<'a> From<&'a JobRun> for Unbegun<'a> {
     fn from(run: &'a JobRun) -> Self {
-        let (id, job_id, log_id) = (run.id, run.job_id, &run.log_id);
-        Self { id, job_id, log_id }
+        Self {
+            id: run.id,
+            job_id: run.job_id,
+            log_id: &run.log_id,
+            overlap: run.overlap,
+        }
     }
 }
 
@@ -84,8 +90,13 @@ impl CronActor {
                 self.spawn(run);
             }
             Err(error) => {
-                let (id, job_id, log_id) = (claimed.id, claimed.job.id, &claimed.log_id);
-                self.refuse(Unbegun { id, job_id, log_id }, RunFlag::Failed, error);
+                let run = Unbegun {
+                    id: claimed.id,
+                    job_id: claimed.job.id,
+                    log_id: &claimed.log_id,
+                    overlap: claimed.job.overlap(),
+                };
+                self.refuse(run, RunFlag::Failed, error);
             }
         }
     }
@@ -96,10 +107,10 @@ impl CronActor {
         self.running.insert(run.id, Running::On(run, thread));
     }
 
-    /// Jobs with runs that never begin and are not written as ended.
-    pub(super) fn unwritten_jobs(&self) -> HashSet<i64> {
+    /// Jobs whose fires wait until runs that never begin are written as ended.
+    pub(super) fn held_up(&self) -> HashSet<i64> {
         let job = |running: &Running| match running {
-            Running::Refused { job_id } => Some(*job_id),
+            Running::Refused { holds_up } => *holds_up,
             Running::On(..) => None,
         };
         self.running.values().filter_map(job).collect()
@@ -177,8 +188,13 @@ impl CronActor {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
                 (None, _) if !self.claiming && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
                     let error = "lost: it was claimed for this node, which did not learn of that in time";
-                    let (id, job_id, log_id) = (open.run_id, open.job_id, "");
-                    self.refuse(Unbegun { id, job_id, log_id }, RunFlag::Failed, error.to_owned());
+                    let run = Unbegun {
+                        id: open.run_id,
+                        job_id: open.job_id,
+                        log_id: "",
+                        overlap: OverlapPolicy::Forbid,
+                    };
+                    self.refuse(run, RunFlag::Failed, error.to_owned());
                 }
                 _ => {}
             }

@@ -138,11 +138,11 @@ fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     claim.fires.iter().all(is_taken)
 }
 
-/// Jobs that this claim leaves for the next one: their arguments and those of the fires before them have too many bytes. One job at
+/// Of the jobs that this claim has locked, those that it leaves for the next one: their arguments and those of the fires before them have too many bytes. One job at
 /// least is claimed.
-fn too_long(claim: &FireClaim, sizes: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
+fn too_long(claim: &FireClaim, locked: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
     let size = |(job, bytes): &(i64, Option<AnyInt>)| Some((*job, usize::try_from(number(*bytes)?).ok()?));
-    let sizes: HashMap<i64, usize> = sizes.iter().filter_map(size).collect();
+    let sizes: HashMap<i64, usize> = locked.iter().filter_map(size).collect();
     let (mut bytes, mut later, mut jobs) = (0_usize, Vec::new(), HashSet::new());
     for job in claim.fires.iter().map(|fire| fire.job_id) {
         let size = sizes.get(&job).copied().unwrap_or(0);
@@ -187,32 +187,30 @@ macro_rules! claim_fires {
         if all_taken($claim, &taken) {
             return Ok(Some($claim.fires.iter().map(|_| Fired::Taken).collect()));
         }
-        let mut ids = job_ids($claim);
-        let sizes: Vec<(i64, Option<AnyInt>)> = match ids.len() {
-            0 | 1 => Vec::new(),
-            _ => job_center::table
-                .filter(job_center::id.eq_any(&ids))
-                .select((job_center::id, octet_length(job_center::args)))
-                .load($conn)$($wait)*?,
-        };
-        let later = too_long($claim, &sizes);
-        ids.retain(|id| !later.contains(id));
-        let jobs: Vec<JobRow> = $lock!(
+        let ids = job_ids($claim);
+        let locked: Vec<(i64, Option<AnyInt>)> = $lock!(
             job_center::table
                 .filter(job_center::id.eq_any(&ids))
                 .order(job_center::id)
-                .select(JobRow::as_select())
+                .select((job_center::id, octet_length(job_center::args)))
         )
         .load($conn)$($wait)*?;
         // What others have locked is passed over: it must not hold up the rest.
-        let mut busy: Vec<i64> = match jobs.len() == ids.len() {
+        let mut busy: Vec<i64> = match locked.len() == ids.len() {
             true => Vec::new(),
             false => job_center::table
-                .filter(job_center::id.eq_any(ids.iter().filter(|id| jobs.iter().all(|job| job.id != **id))))
+                .filter(job_center::id.eq_any(ids.iter().filter(|id| locked.iter().all(|(job, _)| job != *id))))
                 .select(job_center::id)
                 .load($conn)$($wait)*?,
         };
+        let later = too_long($claim, &locked);
+        let mut ids: Vec<i64> = locked.into_iter().map(|(id, _)| id).collect();
+        ids.retain(|id| !later.contains(id));
         busy.extend(later);
+        let jobs: Vec<JobRow> = job_center::table
+            .filter(job_center::id.eq_any(&ids))
+            .select(JobRow::as_select())
+            .load($conn)$($wait)*?;
         let taken: Vec<TakenRow> = taken!(&ids, $claim).load($conn)$($wait)*?;
         let open: Vec<(i64, Option<AnyInt>)> = job_record::table
             .filter($open!(&ids))

@@ -110,11 +110,9 @@ impl Seen {
 impl Seen {
     /// Job and second of fires for which a later second of their job was claimed before: another node was quicker.
     pub(super) fn overtaken(&self, claim: &FireClaim) -> Vec<(i64, NaiveDateTime)> {
-        let fires = claim
-            .fires
-            .iter()
-            .filter_map(|fire| Some((fire.job_id, fire.scheduled_at()?)));
+        let fires = claim.fires.iter().filter(|fire| self.settled(fire).is_none());
         fires
+            .filter_map(|fire| Some((fire.job_id, fire.scheduled_at()?)))
             .filter(|(job_id, at)| self.last.get(job_id).is_some_and(|last| last > at))
             .collect()
     }
