@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Timelike, Utc};
 use gaia_actors::{JobRecord, RunFlag, async_fn, prelude::*};
 
-use super::{echo, ended, flags, gate_job, gated, records, running, tested, tick};
+use super::{echo, ended, flags, gate_job, gated, records, running, serving, tested, tick};
 use crate::support::{Database, Tested, eventually};
 
 fn scheduled(records: &[JobRecord]) -> Vec<DateTime<Utc>> {
@@ -347,6 +347,51 @@ async fn an_attempt_whose_thread_is_blocked_by_others_is_made_again_elsewhere() 
         .expect("comes to an end");
     assert_eq!((super::flag(&run), run.attempt), (Some(RunFlag::Success), Some(2)));
     assert_eq!(tries.load(Ordering::SeqCst), 2);
+    gaia.stop().await.expect("stops");
+}
+
+/// A run waits for its second attempt on the only thread, and the handler of another run blocks that thread for ever.
+#[actix_rt::test]
+async fn a_run_that_rests_on_a_thread_which_others_block_goes_on_elsewhere() {
+    let database = Database::fresh();
+    let tried = Arc::new(AtomicU32::new(0));
+    let flaky = {
+        let tried = Arc::clone(&tried);
+        async_fn(
+            async move |_: TaskContext, _: serde_json::Value| match tried.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(TaskError::failed("not yet")),
+                _ => Ok("done"),
+            },
+        )
+    };
+    let (end, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Arc::new(std::sync::Mutex::new(blocked));
+    let blocks = async_fn(move |_: TaskContext, _: serde_json::Value| {
+        // The sender never sends: it is dropped.
+        let _ = blocked.lock().expect("is one").recv();
+        std::future::ready(Ok(()))
+    });
+    let builder = serving(database.builder()).arbiters(1);
+    let builder = builder.handler("Demo", "Flaky", flaky).handler("Demo", "Block", blocks);
+    let gaia = builder.start().await.expect("starts");
+    let jobs = gaia.jobs();
+    let job = NewJob::cron_job("flaky", "@yearly", "Demo", "Flaky").max_retry(1);
+    let id = jobs
+        .add_job(job.retry_delay(Duration::from_secs(2)))
+        .await
+        .expect("is added");
+    let run = jobs.execute_job_immediately(id).await.expect("runs");
+    eventually("a first attempt", async || {
+        (tried.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let block = NewJob::cron_job("block", "@yearly", "Demo", "Block");
+    let block = jobs.add_job(block).await.expect("is added");
+    jobs.execute_job_immediately(block).await.expect("runs");
+    let run = super::finished(&jobs, &run).await;
+    assert_eq!((super::flag(&run), run.attempt), (Some(RunFlag::Success), Some(2)));
+    assert_eq!(tried.load(Ordering::SeqCst), 2);
+    drop(end);
     gaia.stop().await.expect("stops");
 }
 
