@@ -44,6 +44,10 @@ pub struct Fed {
 pub struct Feeder {
     enough: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        expect(dead_code, reason = "only faults of servers pause it")
+    )]
     pause: Arc<Pause>,
     fed: Arc<Mutex<Fed>>,
     /// Taken when it is waited for.
