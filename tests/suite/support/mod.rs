@@ -248,6 +248,8 @@ pub fn node_program() -> PathBuf {
         .expect("lies in target/<profile>/deps");
     BUILT.call_once(|| {
         let release = profile.ends_with("release").then_some("--release");
+        // With another set of features the library would be built once more.
+        let default = if cfg!(feature = "default") { ",default" } else { "" };
         let built = Command::new(env!("CARGO"))
             .args([
                 "build",
@@ -256,8 +258,8 @@ pub fn node_program() -> PathBuf {
                 "node",
                 "--no-default-features",
                 "--features",
-                FEATURES,
             ])
+            .arg(format!("{FEATURES}{default}"))
             .args(release)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
