@@ -7,18 +7,22 @@ use std::{
     mem,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{
-    Store, StoreError, TRY_FOR,
+    Store, StoreError,
     parts::{self, Weighed},
     rows::NewTaskRow,
 };
 use crate::domain::AddedTask;
+
+/// For how long a group that the database refuses is inserted again in halves. After that all who are left are told of the refusal of
+/// one of them: a caller is not to wait for longer.
+const HALVE_FOR: Duration = Duration::from_secs(30);
 
 /// Inserts under way at once. With one at a time the most tasks are added, but one that hangs would hold up everybody.
 const UNDER_WAY: usize = 2;
@@ -85,7 +89,7 @@ impl Store {
         while let Some(mut part) = parts.pop() {
             let rows = Arc::new(mem::take(&mut part.rows));
             match self.add(Arc::clone(&rows)).await {
-                Err(error) if error.is_refusal() && rows.len() > 1 && began.elapsed() < TRY_FOR => {
+                Err(error) if error.is_refusal() && rows.len() > 1 && began.elapsed() < HALVE_FOR => {
                     part.rows = Arc::unwrap_or_clone(rows);
                     let behind = part.split_off_half();
                     parts.extend([behind, part]);
