@@ -376,7 +376,7 @@ impl RecorderActor {
         if requeued {
             self.wake.ring();
         }
-        // This node had its reasons: others may take what is due at once.
+        // This node could not run them: other nodes may take what is due at once.
         if handed_back > 0 {
             self.store.announce_tasks(&self.theme, handed_back);
         }

@@ -129,7 +129,7 @@ impl Run {
         }
     }
 
-    /// Whether its arguments are to be read now: they are not here, and nobody reads them.
+    /// Whether its arguments are to be read now: they are not here, and no read of them is under way.
     pub(super) fn begin_read(&self) -> bool {
         let mut stage = self.stage();
         let is_to_be = matches!(stage.args, Args::LeftOut);

@@ -104,7 +104,7 @@ struct Scan {
     term: Term,
     /// Closed once the runs are made; dropped with an error that leaves it unknown what was taken.
     open: Option<OpenClaim>,
-    /// `None`: the pool had no room, and rings the wake when it has; or the lease was over.
+    /// `None`: the pool had no room. It rings the wake when it has.
     claimed: Option<Result<Claimed, StoreError>>,
 }
 
@@ -331,11 +331,8 @@ impl ScannerActor {
 }
 
 async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim) -> Scan {
-    // A pool that is gone takes nothing, and without a lease nothing that is claimed could begin.
-    let room = match pool.send(GetRoom).await {
-        Ok(room) if !theme.lease.is_over() => room,
-        _ => 0,
-    };
+    // A pool that is gone takes nothing.
+    let room = pool.send(GetRoom).await.unwrap_or(0);
     claim.limit = claim.limit.min(room);
     let (limit, first) = (claim.limit, claim.first.clone());
     // Before the claim: if the lease is lost while it is made, what it brings may be others' already.

@@ -248,7 +248,8 @@ impl JobRun {
         }
     }
 
-    /// The actor in this seat makes the next attempt after this pause, or whichever has the run by then. Until then no time runs out.
+    /// The actor in this seat, or the actor that has taken its place by then, makes the next attempt after this pause. Until then no
+    /// time runs out.
     pub(super) fn rest(&self, seat: u32, pause: Duration) {
         let until = self.shared.clock.elapsed().saturating_add(pause);
         let mut stage = self.stage();

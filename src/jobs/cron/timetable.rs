@@ -168,7 +168,7 @@ impl Timetable {
     }
 
     /// Why a fire that was claimed and could not begin in time is to be skipped, if it is: judged as by [`due`]. Where runs may
-    /// not overlap, other nodes have skipped, for this one, what was due later: none of that stands for it.
+    /// not overlap, no later fire stands for it: other nodes have skipped those, because this run was open.
     pub(super) fn why_skipped(&self, fire: &LateFire, now: DateTime<Utc>) -> Option<String> {
         let LateFire { job_id, at, overlap } = *fire;
         if !is_missed(at, now) {

@@ -138,8 +138,8 @@ fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     claim.fires.iter().all(is_taken)
 }
 
-/// Of the jobs that this claim has locked, those that it leaves for the next one: their arguments and those of the fires before them have too many bytes. One job at
-/// least is claimed.
+/// Of the jobs that this claim has locked, those that it leaves for the next one: their arguments and those of the fires before them
+/// have too many bytes. One job at least is claimed.
 fn too_long(claim: &FireClaim, locked: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
     let size = |(job, bytes): &(i64, Option<AnyInt>)| Some((*job, usize::try_from(number(*bytes)?).ok()?));
     let sizes: HashMap<i64, usize> = locked.iter().filter_map(size).collect();
