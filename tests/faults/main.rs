@@ -32,6 +32,8 @@ mod cluster;
 mod crowd;
 mod default_settings;
 mod effects;
+#[path = "../suite/support/example.rs"]
+mod example;
 mod faults;
 mod feeder;
 mod interrupt;

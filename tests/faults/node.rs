@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{OnceLock, mpsc},
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{interrupt::within, sql::Database};
+use crate::{example::node_program, interrupt::within, sql::Database};
 
 /// Longer than a start or a stop takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,43 +97,10 @@ pub fn log_of(database: &Database) -> String {
     String::from_utf8_lossy(&log).into_owned()
 }
 
-/// Builds the program from what the sources say now: `cargo test --test faults` alone builds no examples. All nodes are
-/// processes of a copy, gone with this value: another build may replace the program meanwhile.
+/// All nodes are processes of this copy, gone with the value: another build may replace the program while they start.
 pub fn build() -> TempDir {
-    let release = profile().ends_with("release").then_some("--release");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", "node"])
-        .args(features())
-        .args(release)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    assert!(built.expect("cargo runs").success(), "the example does not build");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = PROGRAM.get_or_init(|| folder.path().join("node"));
-    std::fs::copy(profile().join("examples").join("node"), copy).expect("is copied");
+    std::fs::copy(node_program(), copy).expect("is copied");
     folder
-}
-
-/// Those of this program. With others the package would be built once more.
-fn features() -> Vec<String> {
-    let all = [
-        ("sqlite", cfg!(feature = "sqlite")),
-        ("postgres", cfg!(feature = "postgres")),
-        ("mysql", cfg!(feature = "mysql")),
-    ];
-    let on: Vec<_> = all.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
-    match on.as_slice() {
-        ["sqlite"] => Vec::new(),
-        [_, _, _] => vec!["--all-features".to_owned()],
-        some => vec![
-            "--no-default-features".to_owned(),
-            format!("--features={}", some.join(",")),
-        ],
-    }
-}
-
-fn profile() -> PathBuf {
-    let tests = std::env::current_exe().expect("has a path");
-    let profile = tests.parent().and_then(Path::parent);
-    profile.expect("lies in target/<profile>/deps").to_owned()
 }

@@ -1,6 +1,7 @@
 //! What the tests share: fresh databases, gates that tests open and close, and worker processes.
 
 mod database;
+mod example;
 pub mod hang;
 mod refusal;
 
@@ -8,16 +9,17 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     ops::Deref,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Once,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 pub use database::*;
+pub use example::node_program;
 use gaia_actors::{GaiaBuilder, Task, TaskStatus, async_fn, prelude::*, testing::TestGaia};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -25,7 +27,7 @@ use tokio::sync::Semaphore;
 pub const THEME: &str = "demo";
 
 /// Longer than anything takes here, even on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Options under which nothing waits for long.
 pub fn options() -> SchedulerOptions {
@@ -221,51 +223,6 @@ impl Drop for NodeProcess {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// The features of this build.
-const FEATURES: &str = match (
-    cfg!(feature = "sqlite"),
-    cfg!(feature = "postgres"),
-    cfg!(feature = "mysql"),
-) {
-    (true, true, true) => "sqlite,postgres,mysql",
-    (true, true, false) => "sqlite,postgres",
-    (true, false, true) => "sqlite,mysql",
-    (false, true, true) => "postgres,mysql",
-    (true, false, false) => "sqlite",
-    (false, true, false) => "postgres",
-    (false, false, _) => "mysql",
-};
-
-/// The program of `examples/node`, built from what the sources say now: `cargo test --test suite` alone builds no examples.
-pub fn node_program() -> PathBuf {
-    static BUILT: Once = Once::new();
-    let tests = std::env::current_exe().expect("has a path");
-    let profile = tests
-        .parent()
-        .and_then(Path::parent)
-        .expect("lies in target/<profile>/deps");
-    BUILT.call_once(|| {
-        let release = profile.ends_with("release").then_some("--release");
-        // With another set of features the library would be built once more.
-        let default = if cfg!(feature = "default") { ",default" } else { "" };
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--example",
-                "node",
-                "--no-default-features",
-                "--features",
-            ])
-            .arg(format!("{FEATURES}{default}"))
-            .args(release)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(built.expect("cargo runs").success(), "the example does not build");
-    });
-    profile.join("examples").join("node")
 }
 
 /// What the nodes of a database really did, from their `EFFECTS` file.

@@ -1,0 +1,51 @@
+//! The program of `examples/node`, built with the tests: `cargo test --test NAME` alone builds no examples.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// Where the program lies, built from the sources as they are now.
+pub fn node_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(build)
+}
+
+fn build() -> PathBuf {
+    let tests = std::env::current_exe().expect("has a path");
+    let profile = tests.parent().and_then(Path::parent);
+    let profile = profile.expect("lies in target/<profile>/deps");
+    let release = profile.ends_with("release").then_some("--release");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--quiet", "--example", "node"])
+        .args(["--no-default-features", "--features", &features()])
+        .args(release)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // Cargo sets these for a test. A build script of a dependency watches them: many dependencies would be built anew, and
+    // again by the next `cargo test`.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|of_package| name.to_string_lossy().starts_with(of_package))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    let status = cargo.status();
+    assert!(status.expect("cargo runs").success(), "the example does not build");
+    profile.join("examples").join("node")
+}
+
+/// The features of this build. With others the library would be built once more.
+fn features() -> String {
+    let all = [
+        ("default", cfg!(feature = "default")),
+        ("sqlite", cfg!(feature = "sqlite")),
+        ("postgres", cfg!(feature = "postgres")),
+        ("mysql", cfg!(feature = "mysql")),
+    ];
+    let on: Vec<_> = all.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    on.join(",")
+}
