@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{example::node_program, interrupt::within, sql::Database};
+use crate::{example::example, interrupt::within, sql::Database};
 
 /// Longer than a start or a stop takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,6 +101,6 @@ pub fn log_of(database: &Database) -> String {
 pub fn build() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = PROGRAM.get_or_init(|| folder.path().join("node"));
-    std::fs::copy(node_program(), copy).expect("is copied");
+    std::fs::copy(example("node"), copy).expect("is copied");
     folder
 }

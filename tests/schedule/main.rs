@@ -6,6 +6,8 @@
 mod bad;
 mod clocks;
 mod days;
+#[path = "../suite/support/example.rs"]
+mod example;
 mod oracle;
 mod peers;
 mod phrases;

@@ -2,23 +2,13 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
-/// Cargo builds examples before it runs tests, beside the folder of the tests.
+use crate::example::example;
+
 fn program() -> Command {
-    let mut path = std::env::current_exe().expect("has a path");
-    path.pop();
-    path.pop();
-    let name = format!("schedule{}", std::env::consts::EXE_SUFFIX);
-    let program: PathBuf = path.join("examples").join(name);
-    assert!(
-        program.exists(),
-        "{} is not built; run cargo build --examples",
-        program.display()
-    );
-    Command::new(program)
+    Command::new(example("schedule"))
 }
 
 fn run(args: &[&str]) -> Output {

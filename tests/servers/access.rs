@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     kinds,
-    support::{Database, Kind, NodeProcess, THEME, ended, node_program, options, refusal, task},
+    support::{Database, Kind, NodeProcess, THEME, ended, example, options, refusal, task},
 };
 
 pub const PASSWORD: &str = "s3cret-w0rd";
@@ -137,7 +137,7 @@ async fn no_password_gets_into_a_log() {
         let good = as_user(&database.url(), &user, PASSWORD);
         let log = database.file("log");
         for url in [good.clone(), as_user(&good, "gaia_nobody", PASSWORD)] {
-            let mut node = Command::new(node_program())
+            let mut node = Command::new(example("node"))
                 .env("DATABASE_URL", &url)
                 .env("RUST_LOG", "trace")
                 .stdout(std::process::Stdio::null())

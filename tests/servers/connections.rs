@@ -14,7 +14,7 @@ use crate::{
     kinds,
     private::Private,
     proxy::Proxy,
-    support::{Database, Kind, THEME, eventually, node_program, number, task},
+    support::{Database, Kind, THEME, eventually, example, number, task},
 };
 
 /// A client that asks for nothing by itself.
@@ -86,7 +86,7 @@ async fn a_node_that_is_idle_for_longer_than_its_server_likes_works_on() {
         quiet(&server.url).await.stop().await.expect("stops");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = folder.path().join("log");
-        let mut node = Command::new(node_program())
+        let mut node = Command::new(example("node"))
             .env("DATABASE_URL", &server.url)
             .env("GAIA__NODE__LEASE", "10")
             .env("GAIA__ASYNCTASK__SCANTASKINTERVAL", "2.5")

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     private::Private,
     proxy::Proxy,
-    support::{Database, Gate, Kind, THEME, ended, eventually, named, node_program, options, refusal, task},
+    support::{Database, Gate, Kind, THEME, ended, eventually, example, named, options, refusal, task},
 };
 
 /// Lets pass all that a server sends but notifications, as a pooler does that has given the session to another client.
@@ -79,7 +79,7 @@ async fn a_node_that_hears_nothing_says_so_once() {
     let database = Database::of_kind(Kind::Postgres);
     let (_proxy, url) = deaf(&database);
     let log = database.file("log");
-    let mut node = Command::new(node_program())
+    let mut node = Command::new(example("node"))
         .env("DATABASE_URL", url)
         .env("RUST_LOG", "gaia_actors=debug")
         .stdout(Stdio::null())

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     access::{as_user, drop_user},
     kinds,
-    support::{Database, Kind, THEME, ended, execute, node_program, options, refusal, task},
+    support::{Database, Kind, THEME, ended, example, execute, options, refusal, task},
 };
 
 /// A node that runs one task, from its start to its stop.
@@ -92,7 +92,7 @@ async fn parameters_without_a_meaning_here_are_named_in_one_warning() {
     for kind in kinds() {
         let database = Database::of_kind(kind);
         let log = database.file("log");
-        let mut node = std::process::Command::new(node_program())
+        let mut node = std::process::Command::new(example("node"))
             .env("DATABASE_URL", database.url_with("charset=utf8mb4&time_zone=UTC"))
             .env("RUST_LOG", "warn")
             .stdout(std::process::Stdio::null())

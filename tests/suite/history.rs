@@ -15,7 +15,7 @@ use serde_json::Value;
 
 #[cfg(feature = "sqlite")]
 use crate::support::Kind;
-use crate::support::{Database, NodeProcess, THEME, ended, eventually, node_program, options, task};
+use crate::support::{Database, NodeProcess, THEME, ended, eventually, example, options, task};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -418,7 +418,7 @@ async fn a_second_that_a_wrong_clock_has_claimed_stands_for_no_fire_before_it() 
 /// A node that keeps rows for so many seconds, and what it says as a warning.
 fn says(database: &Database, retention: &str, settings: &[(&str, &str)]) -> (std::process::Child, std::path::PathBuf) {
     let said = database.file("said");
-    let node = std::process::Command::new(node_program())
+    let node = std::process::Command::new(example("node"))
         .env("DATABASE_URL", database.url())
         .env("EFFECTS", database.file("effects"))
         .env("RUST_LOG", "warn")

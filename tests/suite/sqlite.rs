@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     adoption::working,
-    support::{Database, Kind, NodeProcess, THEME, effects, ended, eventually, node_program, options, refusal, task},
+    support::{Database, Kind, NodeProcess, THEME, effects, ended, eventually, example, options, refusal, task},
 };
 
 fn fresh() -> Database {
@@ -193,7 +193,7 @@ async fn a_read_only_database_is_refused() {
 fn as_somebody_who_may_only_read(database: &Database) -> std::process::Output {
     let folder = database.path().parent().expect("has one").to_owned();
     let program = database.file("node");
-    std::fs::copy(node_program(), &program).expect("is copied");
+    std::fs::copy(example("node"), &program).expect("is copied");
     for (path, mode) in [(&program, 0o755), (&database.path(), 0o444), (&folder, 0o555)] {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("is set");
     }

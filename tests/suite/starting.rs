@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use gaia_actors::{Config, async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, node_program, refusal};
+use crate::support::{Database, example, refusal};
 
 #[actix_rt::test]
 async fn every_fault_of_the_options_is_named_at_once() {
@@ -113,7 +113,7 @@ async fn the_configuration_gives_the_defaults_of_schedulers() {
 async fn a_variable_that_is_not_text_is_none_of_ours() {
     use std::os::unix::ffi::OsStrExt;
     let database = Database::fresh();
-    let mut node = Command::new(node_program())
+    let mut node = Command::new(example("node"))
         .env("DATABASE_URL", database.url())
         .env("SOMETHING", std::ffi::OsStr::from_bytes(b"\xff\xfe"))
         .stdout(std::process::Stdio::piped())

@@ -1,25 +1,27 @@
-//! The program of `examples/node`, built with the tests: `cargo test --test NAME` alone builds no examples.
+//! The programs of `examples`, built with the tests: `cargo test --test NAME` alone builds no examples.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::Mutex,
 };
 
-/// Where the program lies, built from the sources as they are now.
-pub fn node_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(build)
+/// Where the program of this example lies, built from the sources as they are now.
+pub fn example(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().expect("each build has succeeded");
+    built.entry(name).or_insert_with(|| build(name)).clone()
 }
 
-fn build() -> PathBuf {
+fn build(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("has a path");
     let profile = tests.parent().and_then(Path::parent);
     let profile = profile.expect("lies in target/<profile>/deps");
     let release = profile.ends_with("release").then_some("--release");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["build", "--quiet", "--example", "node"])
+        .args(["build", "--quiet", "--example", name])
         .args(["--no-default-features", "--features", &features()])
         .args(release)
         .current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -35,7 +37,7 @@ fn build() -> PathBuf {
     }
     let status = cargo.status();
     assert!(status.expect("cargo runs").success(), "the example does not build");
-    profile.join("examples").join("node")
+    profile.join("examples").join(name)
 }
 
 /// The features of this build. With others the library would be built once more.

@@ -19,7 +19,7 @@ use std::{
 };
 
 pub use database::*;
-pub use example::node_program;
+pub use example::example;
 use gaia_actors::{GaiaBuilder, Task, TaskStatus, async_fn, prelude::*, testing::TestGaia};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -166,7 +166,7 @@ impl NodeProcess {
 
     /// Starts a node without waiting for it.
     pub fn spawn(database: &Database, settings: &[(&str, &str)]) -> Self {
-        let child = Command::new(node_program())
+        let child = Command::new(example("node"))
             .env("DATABASE_URL", database.url())
             .env("EFFECTS", database.file("effects"))
             .env("JOB_EFFECTS", database.file("job_effects"))
