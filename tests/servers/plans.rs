@@ -1,5 +1,6 @@
 //! Statements do not depend on what the planner believes.
 
+use chrono::{TimeDelta, Utc};
 use gaia_actors::{
     Clock, Json, Outcome,
     prelude::*,
@@ -64,8 +65,8 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
     gaia.stop().await.expect("stops");
 }
 
-/// What the server is told for one statement must not stay for the next one, on the same connection: plans of inserts may be kept,
-/// others never; a claim's commit may be late, others not.
+/// What the server is told for one statement must not stay for the next one, on the same connection: it keeps the plans of
+/// statements that claim, write and add, of no others; a claim's commit may be late, others not.
 #[actix_rt::test]
 async fn settings_of_one_statement_are_not_those_of_the_next() {
     let database = Database::of_kind(Kind::Postgres);
@@ -74,11 +75,11 @@ async fn settings_of_one_statement_are_not_those_of_the_next() {
     let handler = async_fn(async |_, _: serde_json::Value| Ok::<_, TaskError>(()));
     let gaia = builder.handler("Demo", "Noop", handler).start().await.expect("starts");
     database.execute(
-        "CREATE TABLE seen (op TEXT, status TEXT, plans TEXT, commits TEXT); \
+        "CREATE TABLE seen (op TEXT, status TEXT, plans TEXT, scans TEXT, commits TEXT); \
          CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
            IF NEW.service_name = 'Bad' THEN RAISE check_violation; END IF; \
            INSERT INTO seen VALUES (TG_OP, NEW.task_status, current_setting('plan_cache_mode'), \
-             current_setting('synchronous_commit')); \
+             current_setting('enable_seqscan'), current_setting('synchronous_commit')); \
            RETURN NEW; END $$; \
          CREATE TRIGGER see BEFORE INSERT OR UPDATE ON asynctasks FOR EACH ROW EXECUTE FUNCTION see()",
     );
@@ -96,13 +97,24 @@ async fn settings_of_one_statement_are_not_those_of_the_next() {
             .expect_err("is refused");
         let bad = vec![NewTask::new("Bad", "Noop"); 2];
         demo.add_tasks(bad).await.expect_err("are refused");
+        // By a statement that has no plan of its own.
+        let later = task("Noop").run_at(Utc::now() + TimeDelta::hours(1));
+        let id = demo.add_task(later).await.expect("is added").id;
+        demo.cancel_task(id).await.expect("is cancelled");
     }
     gaia.stop().await.expect("stops");
     let seen = |which: &str| database.number(&format!("SELECT COUNT(*) AS number FROM seen WHERE {which}"));
-    assert!(seen("op = 'INSERT' AND plans = 'auto'") > 0);
-    assert!(seen("op = 'UPDATE' AND status = 'Running' AND commits = 'off'") > 0);
-    assert!(seen("op = 'UPDATE' AND status = 'Success'") > 0);
-    assert_eq!(seen("op = 'UPDATE' AND plans <> 'force_custom_plan'"), 0);
+    let is_kept = "plans = 'force_generic_plan' AND scans = 'off'";
+    let is_new = "plans = 'force_custom_plan' AND scans = 'on'";
+    assert!(seen(&format!("op = 'INSERT' AND {is_kept}")) > 0);
+    assert!(seen(&format!("status = 'Success' AND {is_kept}")) > 0);
+    assert!(
+        seen(&format!(
+            "op = 'UPDATE' AND status = 'Running' AND {is_kept} AND commits = 'off'"
+        )) > 0
+    );
+    assert_eq!(seen(&format!("NOT ({is_kept}) AND NOT ({is_new})")), 0);
+    assert_eq!(seen(&format!("status = 'Cancelled' AND {is_new}")), 10);
     assert_eq!(
         seen("NOT (op = 'UPDATE' AND status = 'Running') AND commits <> 'on'"),
         0

@@ -108,7 +108,9 @@ async fn nothing_goes_into_a_log_that_was_deleted_or_replaced() {
     for (end, is_replaced) in [("-wal", false), ("-shm", false), ("-wal", true)] {
         let database = Database::of_kind(Kind::Sqlite);
         let (gaia, demo) = start(&database).await;
-        demo.add_task(task("Echo")).await.expect("is added");
+        let id = demo.add_task(task("Echo")).await.expect("is added").id;
+        // A stop would wait for an end that cannot be written.
+        ended(&demo, id).await;
         let mut log = database.path().into_os_string();
         log.push(end);
         fs::remove_file(&log).expect("is there while the database is open");

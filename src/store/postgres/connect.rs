@@ -29,11 +29,8 @@ const VANISHED_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '20s';
     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '20s'";
 
 /// Statements stay prepared, their plans do not: one that was made for an empty table would read all of it when there are a
-/// million rows.
-pub(super) const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
-
-/// The server's own choice, which is to keep a plan that is no worse than those that were made anew.
-pub(super) const KEEP_PLANS: &str = "SET plan_cache_mode = auto";
+/// million rows. Those that claim, write and add have [settings](super::by_key) of their own.
+const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
 /// In milliseconds; zero or nothing if there is none.
 const IDLE_LIMIT: &str =

@@ -3,6 +3,7 @@
 //! A claim is one statement and so is a batch of finished runs, its records included: one round trip, one commit.
 
 mod announce;
+mod by_key;
 mod connect;
 mod listen;
 mod migrations;
@@ -16,20 +17,19 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use diesel::QueryResult;
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use futures_util::future::join3;
+use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
-    pool::{Connections, in_transaction, lost_answer, on_server},
+    pool::{Connections, in_transaction, on_server},
     rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
 };
 use crate::domain::AddedTask;
 use announce::Announcer;
+use by_key::by_key;
 use connect::Connector;
 use listen::Listener;
 
@@ -86,7 +86,7 @@ impl Postgres {
     /// Looks first: an idle theme costs one small query, and takes no lock.
     pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
-        let peek = on_server!(lease, |conn| tasks::peek(conn, &claim, mark.now).await)?;
+        let peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
         let mut claimed = Claimed {
             next_due: peek.next_due(mark.now),
             ..Claimed::default()
@@ -96,9 +96,12 @@ impl Postgres {
         }
         // What is promoted now is claimed now; the next look tells what comes after it.
         let has_come = peek.has_come();
-        let promoted = has_come && on_server!(lease, |conn| tasks::promote(conn, &claim, mark.now).await)? > 0;
+        let promoted =
+            has_come && on_server!(lease, |conn| by_key(conn, tasks::promote(conn, &claim, mark.now)).await)? > 0;
         let rows = if claim.first.is_empty() {
-            on_server!(lease, |conn| tasks::claim_due(conn, &claim, &mark, claim.limit).await)?
+            on_server!(lease, |conn| {
+                by_key(conn, tasks::claim_due(conn, &claim, &mark, claim.limit)).await
+            })?
         } else {
             in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &mark).await)?
         };
@@ -119,38 +122,18 @@ impl Postgres {
     ) -> Result<(i64, i64), StoreError> {
         let mut lease = self.connections.lease_to_add().await?;
         Ok(on_server!(lease, |conn| {
-            with_kept_plan(conn, tasks::insert_claimed(conn, &row, &mark)).await
+            by_key(conn, tasks::insert_claimed(conn, &row, &mark)).await
         })?)
     }
 
     pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease_to_add().await?;
         if tasks::is_one_statement(&rows) {
-            let insert = on_server!(lease, |conn| with_kept_plan(conn, tasks::insert(conn, &rows)).await);
+            let insert = on_server!(lease, |conn| by_key(conn, tasks::insert(conn, &rows)).await);
             return Ok(insert?);
         }
         Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
     }
-}
-
-/// Runs a statement that inserts with a plan that the server may keep: there is one way only to do it, and to plan it takes as
-/// long as to do it. The settings around it are sent with it, so that all is answered in one round trip.
-async fn with_kept_plan<T>(
-    mut conn: &AsyncPgConnection,
-    statement: impl Future<Output = QueryResult<T>>,
-) -> QueryResult<T> {
-    let mut same = conn;
-    let keep = conn.batch_execute(connect::KEEP_PLANS);
-    let plan_anew = same.batch_execute(connect::PLAN_ANEW);
-    // All of them, whatever one says: what is sent is done.
-    let (kept, done, planned_anew) = join3(keep, statement, plan_anew).await;
-    if done.is_err() {
-        // A server that has ended the connection says so in its own language, and perhaps after the commit.
-        same.batch_execute(connect::PLAN_ANEW).await.map_err(lost_answer)?;
-    }
-    let done = done?;
-    kept.and(planned_anew).map_err(lost_answer)?;
-    Ok(done)
 }
 
 impl Wake for Postgres {

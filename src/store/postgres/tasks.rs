@@ -7,7 +7,7 @@ use diesel::{
     result::Error as DieselError,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::{
     domain::AddedTask,
@@ -16,6 +16,7 @@ use crate::{
         lenient::{AnyTime, time},
         parts::{parts, runs_of},
         pool::closed,
+        postgres::by_key::SETTINGS,
         prepared::prepared,
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
@@ -25,8 +26,7 @@ use crate::{
 
 // ---- claiming ----
 
-/// The partial indexes serve because the statuses stand in the text, and the order has the planner take them: with statistics
-/// that are behind, it might look for a row that merely exists by reading the whole table.
+/// The partial indexes serve because the statuses stand in the text, and the order has the planner take them.
 ///
 /// Whether the first time has come is asked here: it may be `-infinity`, which cannot be read.
 const PEEK: &str = "SELECT \
@@ -108,13 +108,13 @@ impl Peek {
     }
 }
 
-pub(super) async fn peek(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
     prepared(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(now)
         .columns::<(Bool, Bool, Nullable<Bool>, Nullable<Timestamp>)>()
-        .get_result(conn)
+        .get_result(&mut conn)
         .await
 }
 
@@ -136,6 +136,7 @@ pub(super) async fn claim_first(
     claim: &Claim,
     mark: &ClaimMark,
 ) -> QueryResult<Vec<ClaimedRow>> {
+    conn.batch_execute(SETTINGS).await?;
     let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
     let mut rows: Vec<ClaimedRow> = claiming!(CLAIM_THESE, claim, mark)
         .bind::<Array<BigInt>, _>(first)
@@ -151,7 +152,7 @@ pub(super) async fn claim_first(
 
 /// Takes at most so many of those that are due.
 pub(super) async fn claim_due(
-    conn: &mut AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     claim: &Claim,
     mark: &ClaimMark,
     most: usize,
@@ -159,18 +160,18 @@ pub(super) async fn claim_due(
     claiming!(CLAIM_DUE, claim, mark)
         .bind::<BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
         .columns::<ClaimedColumns<Pg>>()
-        .load(conn)
+        .load(&mut conn)
         .await
 }
 
 /// Moves scheduled tasks whose time has come to the due ones.
-pub(super) async fn promote(conn: &mut AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
-        .execute(conn)
+        .execute(&mut conn)
         .await
 }
 

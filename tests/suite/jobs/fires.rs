@@ -166,7 +166,11 @@ async fn a_long_run_is_out_of_time_on_the_dot() {
     assert_eq!(record.run_err.as_deref(), Some("timed out after 2s"));
     assert_eq!(record.duration, Some(Duration::from_secs(2)));
     assert_eq!(gate.inside(), 0);
-    assert_eq!(jobs.status().await.expect("answers").timed_out, 1);
+    // The record is there before the count.
+    eventually("the count", async || {
+        (jobs.status().await.expect("answers").timed_out == 1).then_some(())
+    })
+    .await;
 }
 
 #[actix_rt::test]
