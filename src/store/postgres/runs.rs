@@ -165,7 +165,7 @@ fn keys<'a>(runs: impl Iterator<Item = &'a RunKey>) -> Keys<'a> {
 
 /// The runs in the order of their tasks, with their places: rows are changed in the order of a batch, and two batches that
 /// change them in the same order never wait for each other in a circle.
-fn in_order<'a, T>(runs: &'a [T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&'a T>) {
+fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>) {
     let mut at: Vec<usize> = (0..runs.len()).collect();
     at.sort_unstable_by_key(|at| key(&runs[*at]).task_id);
     let ordered = at.iter().map(|at| &runs[*at]).collect();
