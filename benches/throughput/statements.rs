@@ -47,7 +47,9 @@ impl Connection {
 
     fn statement(&mut self, sql: &str) {
         STATEMENTS.fetch_add(1, Relaxed);
-        match sql.split_whitespace().next().unwrap_or_default() {
+        // A text may begin a transaction and go on with its settings.
+        let first = sql.split_whitespace().next().unwrap_or_default();
+        match first.trim_end_matches(';') {
             "BEGIN" | "START" => self.in_transaction = true,
             "COMMIT" => self.end(),
             "ROLLBACK" => *self = Self::default(),

@@ -29,7 +29,7 @@ const VANISHED_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '20s';
     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '20s'";
 
 /// Statements stay prepared, their plans do not: one that was made for an empty table would read all of it when there are a
-/// million rows. Those that claim, write and add have [settings](super::by_key) of their own.
+/// million rows. Statements that claim, write and add have other [settings](super::by_key).
 const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
 /// In milliseconds; zero or nothing if there is none.

@@ -31,7 +31,7 @@ macro_rules! runs {
 }
 
 /// The condition of every write about a run: it still holds its task. The row is found by its key: with `COALESCE` no index of
-/// the other columns serves. That over running tasks would be gone through from its beginning to its end for each run.
+/// the other columns serves: for each run the server might read the whole index over running tasks.
 macro_rules! held {
     () => {
         " WHERE t.id = i.id AND COALESCE(t.task_status, '') = 'Running' AND COALESCE(t.lease_owner, '') = i.owner \
@@ -88,7 +88,7 @@ const FINISH: &str = concat!(
     answer!()
 );
 
-/// The same for a batch of successes, which is what most batches are: [`is_plain_success`].
+/// The same for a batch of successes only, as most batches are: [`is_plain_success`].
 const FINISH_WELL: &str = concat!(
     "WITH done AS ( \
       UPDATE asynctasks t SET task_status = 'Success', retry_time = i.retries, run_at = NULL, \
@@ -172,7 +172,7 @@ fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>)
     (at, ordered)
 }
 
-/// What was said of the runs in that order, of each at its place.
+/// The answers about the runs in that order, each at the place of its run.
 fn at_their_places(at: Vec<usize>, said: Vec<bool>) -> Vec<bool> {
     let mut placed = vec![false; at.len()];
     for (at, said) in at.into_iter().zip(said) {
