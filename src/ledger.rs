@@ -5,7 +5,7 @@
 //! lives, so the node compares the rows with this ledger from time to time, and at once when a claim ends without an answer.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -27,6 +27,10 @@ struct Entries {
     runs: HashSet<Arc<str>>,
     /// By what the log ids of a claim begin with. There are few at a time.
     claims: Vec<Arc<str>>,
+    /// How many runs there are of each claim that was answered, by its lease token.
+    open: HashMap<i64, usize>,
+    /// Claims whose last run has ended.
+    ended: Vec<i64>,
 }
 
 /// A claim without an answer yet: every row that it may have taken counts as known. Dropped without an answer (an error, a
@@ -49,12 +53,29 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn enter(&self, log_id: &Arc<str>) {
-        self.entries().runs.insert(Arc::clone(log_id));
+    /// A run holds its task by the claim with this token.
+    pub(crate) fn enter(&self, log_id: &Arc<str>, token: i64) {
+        let mut entries = self.entries();
+        entries.runs.insert(Arc::clone(log_id));
+        *entries.open.entry(token).or_default() += 1;
     }
 
-    pub(crate) fn strike(&self, log_id: &str) {
-        self.entries().runs.remove(log_id);
+    pub(crate) fn strike(&self, log_id: &str, token: i64) {
+        let mut entries = self.entries();
+        entries.runs.remove(log_id);
+        let Some(runs) = entries.open.get_mut(&token) else {
+            return;
+        };
+        *runs -= 1;
+        if *runs == 0 {
+            entries.open.remove(&token);
+            entries.ended.push(token);
+        }
+    }
+
+    /// The claims whose last run has ended since this was asked for the last time.
+    pub(crate) fn take_ended(&self) -> Vec<i64> {
+        std::mem::take(&mut self.entries().ended)
     }
 
     /// Whether a run here holds the row with this log id, or may hold it when its claim is answered. To be asked after the row
@@ -110,11 +131,23 @@ mod tests {
         let open = ledger.open("a".into());
         assert!(ledger.knows("a-1") && !ledger.knows("b-1"));
         let run: Arc<str> = "a-1".into();
-        ledger.enter(&run);
+        ledger.enter(&run, 7);
         open.answered();
         assert!(ledger.knows("a-1") && !ledger.knows("a-2"));
-        ledger.strike(&run);
+        ledger.strike(&run, 7);
         assert!(!ledger.knows("a-1"));
+    }
+
+    #[test]
+    fn a_claim_has_ended_with_its_last_run() {
+        let ledger = Ledger::default();
+        let runs = ["a-1", "a-2"].map(Arc::<str>::from);
+        runs.iter().for_each(|run| ledger.enter(run, 7));
+        ledger.strike(&runs[0], 7);
+        assert_eq!(ledger.take_ended(), []);
+        ledger.strike(&runs[1], 7);
+        assert_eq!(ledger.take_ended(), [7]);
+        assert_eq!(ledger.take_ended(), []);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Run {
             scheduled_at: None,
             hold: theme.lease.hold(term),
         };
-        theme.ledger.enter(&task.log_id);
+        theme.ledger.enter(&task.log_id, task.token);
         let args = match task.left_out {
             Some(_) => Args::LeftOut,
             None => Args::Here(std::mem::replace(&mut task.args, Json::null())),
@@ -251,7 +251,7 @@ impl Run {
 /// What is not written by now never will be by this run.
 impl Drop for Run {
     fn drop(&mut self) {
-        self.theme.ledger.strike(&self.task.log_id);
+        self.theme.ledger.strike(&self.task.log_id, self.task.token);
     }
 }
 

@@ -170,6 +170,8 @@ impl ScannerActor {
             node: self.node.to_string(),
             limit: self.batch,
             first: std::mem::take(&mut self.quick),
+            methods: None,
+            above: None,
         };
         let look = self.wake.look();
         let scan = scan(Arc::clone(&self.theme), self.store.clone(), self.pool.clone(), claim);

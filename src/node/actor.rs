@@ -25,7 +25,7 @@ use crate::{
     ledger::Ledger,
     looks::Looks,
     registry::Registry,
-    store::{Beat, Heard, NodeRow, Nodes, Store, StoreError},
+    store::{Beat, Heard, NodeRow, Nodes, PROTOCOL, Store, StoreError},
 };
 
 /// How often requests of other processes are looked for: to cancel a task that runs here, to pause a theme. They are to
@@ -365,7 +365,12 @@ impl NodeActor {
         if !self.looks_for_requests.begin() {
             return;
         }
-        let requests = requests(self.store.clone(), self.machines.all(), self.row.id.clone());
+        let requests = requests(
+            self.store.clone(),
+            self.machines.all(),
+            self.ledger.clone(),
+            self.row.id.clone(),
+        );
         ctx.spawn(requests.into_actor(self).map(|requests, node, ctx| {
             match requests {
                 Ok(requests) => {
@@ -482,5 +487,6 @@ pub(crate) fn describe(id: &str, lease: Duration, registry: &Registry) -> NodeRo
         lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
         themes: "[]".to_owned(),
         methods: methods_column(registry.served()),
+        protocol: PROTOCOL,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     asynctask::Machine,
+    ledger::Ledger,
     store::{Store, StoreError, ThemeSettings},
 };
 
@@ -13,7 +14,12 @@ pub(super) struct Requests {
 }
 
 /// Nobody can want a task cancelled on a node that runs none: then there is one query for all themes together.
-pub(super) async fn requests(store: Store, machines: Vec<Machine>, id: String) -> Result<Requests, StoreError> {
+pub(super) async fn requests(
+    store: Store,
+    machines: Vec<Machine>,
+    ledger: Ledger,
+    id: String,
+) -> Result<Requests, StoreError> {
     let mut requests = Requests {
         cancels: Vec::new(),
         themes: Vec::new(),
@@ -33,5 +39,7 @@ pub(super) async fn requests(store: Store, machines: Vec<Machine>, id: String) -
     if is_busy {
         requests.cancels = store.cancel_requests(&id).await?;
     }
+    // After an error the comparison of the rows with the ledger finds them.
+    store.drop_settled(&ledger.take_ended()).await?;
     Ok(requests)
 }

@@ -19,7 +19,7 @@ use crate::{
 const DIED: &str = "its node died while it ran";
 
 /// Orphans in one transaction.
-const BATCH: i64 = 500;
+const BATCH: usize = 500;
 
 /// Removes the rows of dead nodes; answers how many there were. One that the database keeps, or that is locked, is in the way
 /// of no other.
@@ -67,28 +67,28 @@ pub(super) async fn rescue(
     let mut locked = Locked::new(About::LockedTasks);
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
-        let orphans = store.orphans(me, last, BATCH).await?;
-        let Some(orphan) = orphans.last() else {
+        let claims = store.orphan_claims(me, last).await?;
+        let Some(claim) = claims.last() else {
             break;
         };
-        last = orphan.task.id;
-        let orphans = locked
-            .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
-            .await?;
-        let (themes, finishes): (Vec<_>, Vec<_>) = orphans
-            .into_iter()
-            .map(|orphan| {
-                let policy = policy(&orphan.theme);
-                (orphan.theme.clone(), lost(store, orphan, policy))
-            })
-            .unzip();
-        let finished = write(store, finishes, DIED, said).await?;
-        for (theme, finished) in themes.into_iter().zip(finished) {
-            match finished {
-                Finished::Written(_) => *rescued.entry(theme).or_default() += 1,
-                // Another node was quicker, or it cannot be ended.
-                Finished::Stale => is_any_left = true,
+        last = claim.id;
+        for claim in claims {
+            let orphans = store.running(&claim).await?;
+            let orphans = locked
+                .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
+                .await?;
+            for orphans in orphans.chunks(BATCH) {
+                let finishes = orphans.iter().map(|orphan| lost(store, orphan, policy(&orphan.theme)));
+                let finished = write(store, finishes.collect(), DIED, said).await?;
+                for (orphan, finished) in orphans.iter().zip(finished) {
+                    match finished {
+                        Finished::Written(_) => *rescued.entry(orphan.theme.clone()).or_default() += 1,
+                        // Another node was quicker, or it cannot be ended.
+                        Finished::Stale => is_any_left = true,
+                    }
+                }
             }
+            store.drop_settled(&[claim.id]).await?;
         }
     }
     locked.say(said, "running tasks of dead nodes");
@@ -105,7 +105,7 @@ pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usi
     let mut locked = Locked::new(About::LockedRuns);
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
-        let orphans = store.orphan_runs(me, last, BATCH).await?;
+        let orphans = store.orphan_runs(me, last, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
         let Some(orphan) = orphans.last() else {
             break;
         };
@@ -275,9 +275,8 @@ fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {
 
 /// A lost attempt. But a task that has only one attempt left must not be failed by a death before that has begun: it is
 /// handed back.
-fn lost(store: &Store, orphan: Orphan, policy: RetryPolicy) -> Finish {
-    let Orphan { task, began, .. } = orphan;
-    let outcome = if task.is_last_attempt() && !began {
+fn lost(store: &Store, Orphan { task, began, .. }: &Orphan, policy: RetryPolicy) -> Finish {
+    let outcome = if task.is_last_attempt() && !*began {
         Outcome::HandedBack { started: false }
     } else {
         Outcome::Failed {
@@ -285,5 +284,5 @@ fn lost(store: &Store, orphan: Orphan, policy: RetryPolicy) -> Finish {
             failure: Failure::Lost,
         }
     };
-    Finish::without_run(&task, outcome, policy, store.clock().now())
+    Finish::without_run(task, outcome, policy, store.clock().now())
 }

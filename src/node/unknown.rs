@@ -15,11 +15,8 @@ use crate::{
     domain::{Failure, Outcome, RetryPolicy},
     lease::NodeLease,
     ledger::Ledger,
-    store::{Finish, Finished, Orphan, Rows, Store, StoreError},
+    store::{Finish, Finished, HeldClaim, Orphan, Rows, Store, StoreError},
 };
-
-/// Rows that are read at once.
-const BATCH: i64 = 1_000;
 
 /// Between two comparisons, however many doubts there are: each claim or add that fails is one.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -64,23 +61,37 @@ impl Unknown {
     async fn give_back(&self) -> Result<(), StoreError> {
         let (mut last, mut locked, mut count) = (i64::MIN, Locked::new(About::LockedUnknown), 0);
         loop {
-            let rows = self.store.running_of(&self.node, last, BATCH).await?;
-            let Some(row) = rows.last() else {
+            let claims = self.store.claims_of(&self.node, last).await?;
+            let Some(claim) = claims.last() else {
                 locked.say(&self.said, "tasks of this node that no run here holds");
                 self.say(count);
                 return Ok(());
             };
-            last = row.task.id;
-            let unknown: Vec<_> = rows
-                .into_iter()
-                .filter(|row| !self.ledger.knows(&row.task.log_id))
-                .collect();
-            let unknown = locked
-                .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
-                .await?;
-            if !unknown.is_empty() {
-                count += self.give_back_these(unknown).await?;
+            last = claim.id;
+            for claim in &claims {
+                count += self.give_back_of(claim, &mut locked).await?;
             }
+        }
+    }
+
+    /// Gives back what no run here holds of a claim; answers how many tasks those were.
+    async fn give_back_of(&self, claim: &HeldClaim, locked: &mut Locked) -> Result<usize, StoreError> {
+        let rows = self.store.running(claim).await?;
+        if rows.is_empty() && !self.ledger.knows(&claim.mark) {
+            // It has been answered, or never will be.
+            self.store.drop_settled(&[claim.id]).await?;
+            return Ok(0);
+        }
+        let unknown: Vec<_> = rows
+            .into_iter()
+            .filter(|row| !self.ledger.knows(&row.task.log_id))
+            .collect();
+        let unknown = locked
+            .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
+            .await?;
+        match unknown.is_empty() {
+            true => Ok(0),
+            false => self.give_back_these(unknown).await,
         }
     }
 

@@ -9,7 +9,20 @@ use super::{
     db::{EnqueueConnection, on_each, sealed::Rows},
     rows::{ClaimMark, Finish, Finished, NewTaskRow, Writes, Written},
 };
-use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
+use crate::{
+    domain::{AddedTask, Outcome, RetryPolicy, TaskStatus},
+    registry::MethodName,
+};
+
+/// A method whose tasks may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The method.
+    pub name: MethodName,
+    /// So many of its tasks fill the room of the claim if it takes no others. Each of them takes up that part of the room, so that
+    /// a claim holds fewer slow tasks than quick ones.
+    pub most: usize,
+}
 
 /// What to claim.
 #[derive(Debug, Clone)]
@@ -24,6 +37,10 @@ pub struct Claim {
     pub limit: usize,
     /// These ids before any other, as far as they are waiting and due.
     pub first: Vec<i64>,
+    /// Only tasks of these methods; `None`: of all. What waits for other methods costs the claim nothing.
+    pub methods: Option<Arc<[Wanted]>>,
+    /// Only tasks with a higher priority than this one.
+    pub above: Option<i32>,
 }
 
 /// Bytes of arguments that one claim takes along at most, or nearly so.
@@ -150,7 +167,7 @@ impl Store {
         let row = Arc::new(row);
         let add = || async { on_each!(&self.db, |db| db.add_claimed(Arc::clone(&row), Arc::clone(mark)).await) };
         let (id, token) = self.retrying(add).await?;
-        let task = (token != 0).then(|| row.claimed(id, mark));
+        let task = (token != 0).then(|| row.claimed(id, token, mark));
         Ok((AddedTask::new(id), task))
     }
 

@@ -113,6 +113,41 @@ impl Db {
         }
     }
 
+    /// The ids of a claim as a JSON list, an SQL expression over `gaia_claims`.
+    pub(super) fn claimed_ids(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "array_to_json(ids)::text",
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => "ids",
+        }
+    }
+
+    /// The tasks `t` of the row of `gaia_claims` that a statement looks at, each by its key.
+    pub(super) fn claimed_tasks(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => "json_each(gaia_claims.ids) i CROSS JOIN asynctasks t ON t.id = i.value",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "unnest(gaia_claims.ids) i (id) JOIN asynctasks t ON t.id = i.id",
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => {
+                "JSON_TABLE(gaia_claims.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
+                 STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id"
+            }
+        }
+    }
+
+    /// Whether somebody has asked to cancel a task, as the index over such requests knows it.
+    pub(super) fn cancel_is_wanted(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => "cancel_wanted = 1",
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => "cancel_requested <> 0",
+        }
+    }
+
     /// Whether this process and the database may have different clocks.
     pub(super) fn is_remote(&self) -> bool {
         match self {

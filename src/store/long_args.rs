@@ -1,6 +1,7 @@
 //! Long arguments: what claims leave in the database, and how much of it this process has in memory at once.
 
 use std::{
+    collections::HashMap,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -28,6 +29,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A task that was claimed in vain so often, which takes about half a minute, may begin beyond the room.
 const PATIENCE: u32 = 5;
 
+/// Tasks that are remembered as claimed in vain. Beyond that all of them are forgotten: others may have run meanwhile.
+const MOST_VAIN: usize = 10_000;
+
 /// The least time between two runs that begin beyond the room. It doubles with each such run that has not ended.
 const BEYOND_EVERY: Duration = Duration::from_secs(30);
 
@@ -42,6 +46,8 @@ pub(super) struct LongArgs {
 #[derive(Debug, Default)]
 struct Used {
     beyond: Mutex<Beyond>,
+    /// How often a task was claimed here in vain, until there is room for it.
+    vain: Mutex<HashMap<i64, u32>>,
     /// How many have been given back.
     returned: AtomicU64,
 }
@@ -76,6 +82,10 @@ impl Drop for Room {
 impl Used {
     fn beyond(&self) -> MutexGuard<'_, Beyond> {
         self.beyond.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn vain(&self) -> MutexGuard<'_, HashMap<i64, u32>> {
+        self.vain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn returned(&self) -> u64 {
@@ -153,8 +163,25 @@ impl Store {
     /// runs give room back. A task that was claimed in vain often enough may have room beyond the limit.
     pub(crate) async fn room_soon(&self, task: &ClaimedTask) -> Option<Room> {
         let room = self.long_args.soon(task.left_out?, &self.clock).await;
-        let is_patient = task.vain_claims() >= PATIENCE;
-        room.or_else(|| is_patient.then(|| self.long_args.beyond(&self.clock)).flatten())
+        let used = &self.long_args.used;
+        let is_patient = used.vain().get(&task.id).is_some_and(|vain| *vain >= PATIENCE);
+        let room = room.or_else(|| is_patient.then(|| self.long_args.beyond(&self.clock)).flatten());
+        if room.is_some() {
+            used.vain().remove(&task.id);
+        }
+        room
+    }
+
+    /// Notes that there was no room for a task that was claimed; answers how often that was so before.
+    pub(crate) fn claimed_in_vain(&self, task: &ClaimedTask) -> u32 {
+        let mut vain = self.long_args.used.vain();
+        if vain.len() >= MOST_VAIN {
+            vain.clear();
+        }
+        let count = vain.entry(task.id).or_default();
+        let before = *count;
+        *count = count.saturating_add(1);
+        before
     }
 }
 

@@ -10,6 +10,7 @@
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 mod bulk;
 mod claim;
+mod claims;
 mod db;
 mod error;
 mod gather;
@@ -31,6 +32,7 @@ mod postgres;
 mod prepared;
 mod prune;
 mod put_off;
+mod queue;
 mod records;
 mod rows;
 mod schema;
@@ -42,7 +44,8 @@ mod transaction;
 mod url;
 mod wake;
 
-pub use claim::{Claim, Claimed};
+pub use claim::{Claim, Claimed, Wanted};
+pub(crate) use claims::HeldClaim;
 pub use db::EnqueueConnection;
 pub use error::StoreError;
 pub(crate) use jobs::*;
@@ -53,7 +56,7 @@ pub(crate) use long_args::Room;
 pub(crate) use nodes::{Beat, Nodes};
 pub(crate) use prune::{End, Expired, Line};
 pub use rows::ClaimedTask;
-pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, Progress, RunKey, SeenNode, Writes, Written};
+pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, PROTOCOL, Progress, RunKey, SeenNode, Writes, Written};
 pub(crate) use tasks::{Cancelled, Orphan, PutBack, Retried};
 pub(crate) use themes::ThemeSettings;
 pub use url::InvalidUrl;

@@ -234,7 +234,7 @@ impl NewTaskRow {
     }
 
     /// The task that has become of it, if it was claimed by its insert.
-    pub(super) fn claimed(&self, id: i64, mark: &ClaimMark) -> ClaimedTask {
+    pub(super) fn claimed(&self, id: i64, token: i64, mark: &ClaimMark) -> ClaimedTask {
         let row = ClaimedRow {
             held: HeldRow {
                 id: id.into(),
@@ -245,7 +245,7 @@ impl NewTaskRow {
                 priority: i64::from(self.priority).into(),
                 timeout_ms: self.timeout_ms.map(Into::into),
                 retry_delay_ms: self.retry_delay_ms.map(Into::into),
-                lease_token: 1.into(),
+                lease_token: token.into(),
             },
             arg: Some(AnyText(self.arg.clone())),
             arg_bytes: None,
@@ -386,7 +386,7 @@ pub struct ClaimedTask {
     pub retry_delay: Option<Duration>,
     /// The node that holds it.
     pub owner: Arc<str>,
-    /// Grows with every claim of this task.
+    /// The number of its claim in `gaia_claims`: greater than that of any claim before.
     pub token: i64,
     /// Names this run in every log line about it. No two claims give the same one.
     pub log_id: Arc<str>,
@@ -395,12 +395,6 @@ pub struct ClaimedTask {
 }
 
 impl ClaimedTask {
-    /// How many claims of the task, before this one, led to no attempt.
-    pub(crate) fn vain_claims(&self) -> u32 {
-        let claims = self.token.saturating_sub(1).saturating_sub(self.retry_time.into());
-        u32::try_from(claims.max(0)).unwrap_or(u32::MAX)
-    }
-
     /// Whether a failure of this run would be the task's last.
     pub(crate) fn is_last_attempt(&self) -> bool {
         self.retry_time >= self.max_retry_time
@@ -575,7 +569,13 @@ pub(crate) struct NodeRow {
     pub(crate) lease_ms: i64,
     pub(crate) themes: String,
     pub(crate) methods: Option<String>,
+    /// [`PROTOCOL`].
+    pub(crate) protocol: i32,
 }
+
+/// By which rules a node claims. The column has no default: a node of a version before segments cannot make its row, and a node
+/// without a row gets no task.
+pub(crate) const PROTOCOL: i32 = 2;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = gaia_nodes)]

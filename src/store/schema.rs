@@ -64,6 +64,30 @@ diesel::table! {
         lease_ms -> BigInt,
         themes -> Text,
         methods -> Nullable<Text>,
+        protocol -> Integer,
+    }
+}
+
+diesel::table! {
+    /// What is due: tasks of one theme, method and priority, by their ids (a list of the database, or JSON).
+    gaia_due (id) {
+        id -> BigInt,
+        theme -> Text,
+        service -> Text,
+        method -> Text,
+        priority -> Integer,
+        n -> Integer,
+    }
+}
+
+diesel::table! {
+    /// What nodes have claimed, a row for each claim. The list of the ids has no column here: it is read as a text.
+    gaia_claims (id) {
+        id -> BigInt,
+        theme -> Text,
+        node_id -> Text,
+        mark -> Text,
+        claimed_at -> Timestamp,
     }
 }
 
@@ -145,5 +169,6 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use diesel::prelude::*;
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
     lists::{Cut, shown},
     rows::{ClaimedTask, HeldRow, TaskFacts, TaskRow, status_of},
-    schema::{asynctasks, gaia_nodes},
+    schema::asynctasks,
 };
 use crate::domain::{ActionOnTask, Json, ListTasks, Page, Task, TaskStatus};
 
@@ -42,7 +42,7 @@ pub(crate) struct Orphan {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
-struct OrphanRow {
+pub(super) struct OrphanRow {
     system_name: AnyText,
     began: AnyInt,
     lease_owner: Option<AnyText>,
@@ -354,14 +354,16 @@ impl Store {
         })?)
     }
 
-    /// The tasks a node runs that somebody has asked to cancel.
+    /// The tasks a node runs that somebody has asked to cancel. The condition is spelled as text, so that the index over such
+    /// requests serves.
     pub(crate) async fn cancel_requests(&self, node: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let is_wanted = self.db.cancel_is_wanted();
         let mut lease = self.db.read().await?;
         let rows: Vec<(AnyText, AnyInt)> = on_backend!(lease, |conn| {
             asynctasks::table
-                .filter(running())
+                .filter(sql::<Bool>(is_wanted))
+                .filter(asynctasks::task_status.eq("Running"))
                 .filter(asynctasks::lease_owner.eq(node))
-                .filter(asynctasks::cancel_requested.ne(0))
                 .select((asynctasks::system_name, asynctasks::id))
                 .load(conn)
                 .await
@@ -386,52 +388,6 @@ impl Store {
         })?;
         Ok(arg.map(|arg| Json::from_column(text(arg))))
     }
-
-    /// The running tasks of a node, in the order of their ids, at most `limit` behind the task `after`.
-    pub(crate) async fn running_of(&self, node: &str, after: i64, limit: i64) -> Result<Vec<Orphan>, StoreError> {
-        let mut lease = self.db.read().await?;
-        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
-            asynctasks::table
-                .filter(running())
-                .filter(asynctasks::lease_owner.eq(node))
-                .filter(asynctasks::id.gt(after))
-                .order(asynctasks::id)
-                .limit(limit)
-                .select(OrphanRow::as_select())
-                .load(conn)
-                .await
-        })?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
-
-    /// Running tasks of nodes that have no row any more, in the order of their ids, at most `limit` behind the task `after`.
-    /// Those of `me` are not among them: a node whose row is gone learns of it by its next beat, and must not take its own runs
-    /// for lost before that.
-    pub(crate) async fn orphans(&self, me: &str, after: i64, limit: i64) -> Result<Vec<Orphan>, StoreError> {
-        let mut lease = self.db.read().await?;
-        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
-            asynctasks::table
-                .filter(running())
-                .filter(asynctasks::id.gt(after))
-                .filter(asynctasks::lease_owner.ne(me))
-                .filter(diesel::dsl::not(diesel::dsl::exists(
-                    gaia_nodes::table
-                        .filter(gaia_nodes::id.nullable().eq(asynctasks::lease_owner))
-                        .select(gaia_nodes::id),
-                )))
-                .order(asynctasks::id)
-                .limit(limit)
-                .select(OrphanRow::as_select())
-                .load(conn)
-                .await
-        })?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
-}
-
-/// Spelled as text, so that a partial index over the running tasks serves.
-fn running() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql("task_status = 'Running'")
 }
 
 #[cfg(test)]

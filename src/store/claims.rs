@@ -1,0 +1,120 @@
+//! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
+//! index has to know it: a claim and an end would have to write there, too.
+
+use diesel::{dsl::sql, prelude::*, sql_types::Text};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Store, StoreError,
+    db::on_backend,
+    lenient::AnyText,
+    schema::{asynctasks, gaia_claims, gaia_nodes},
+    tasks::{Orphan, OrphanRow},
+};
+
+/// Claims read at once: each may name thousands of tasks.
+const PAGE: i64 = 50;
+
+/// Tasks looked up, or claims removed, in one statement.
+const AT_ONCE: usize = 500;
+
+/// A claim, whatever has become of its tasks.
+#[derive(Debug)]
+pub(crate) struct HeldClaim {
+    /// The lease token of its tasks.
+    pub(crate) id: i64,
+    node: String,
+    /// What the log ids of its tasks begin with.
+    pub(crate) mark: String,
+    task_ids: Vec<i64>,
+}
+
+/// Id, node, mark and tasks, as they are stored.
+type ClaimRow = (i64, AnyText, AnyText, AnyText);
+
+/// What is no list of ids names none: nobody but a node writes it.
+fn held_claim((id, node, mark, ids): ClaimRow) -> HeldClaim {
+    let mut task_ids: Vec<i64> = serde_json::from_str(&ids.0).unwrap_or_default();
+    task_ids.sort_unstable();
+    task_ids.dedup();
+    HeldClaim {
+        id,
+        node: node.0,
+        mark: mark.0,
+        task_ids,
+    }
+}
+
+impl Store {
+    /// Claims of a node, in the order of their ids, behind the claim `after`: one page.
+    pub(crate) async fn claims_of(&self, node: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
+        let ids = self.db.claimed_ids();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<ClaimRow> = on_backend!(lease, |conn| {
+            gaia_claims::table
+                .filter(gaia_claims::node_id.eq(node))
+                .filter(gaia_claims::id.gt(after))
+                .order(gaia_claims::id)
+                .limit(PAGE)
+                .select((gaia_claims::id, gaia_claims::node_id, gaia_claims::mark, sql::<Text>(ids)))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// Claims of nodes that have no row any more, as a page like that. Those of `me` are not among them: a node whose row is gone
+    /// learns of it by its next beat, and must not take its own runs for lost before that.
+    pub(crate) async fn orphan_claims(&self, me: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
+        let ids = self.db.claimed_ids();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<ClaimRow> = on_backend!(lease, |conn| {
+            let node = gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_claims::node_id));
+            gaia_claims::table
+                .filter(gaia_claims::node_id.ne(me))
+                .filter(diesel::dsl::not(diesel::dsl::exists(node.select(gaia_nodes::id))))
+                .filter(gaia_claims::id.gt(after))
+                .order(gaia_claims::id)
+                .limit(PAGE)
+                .select((gaia_claims::id, gaia_claims::node_id, gaia_claims::mark, sql::<Text>(ids)))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// The tasks of a claim that still run under its node. A later claim of the node may hold some of them.
+    pub(crate) async fn running(&self, claim: &HeldClaim) -> Result<Vec<Orphan>, StoreError> {
+        let mut running = Vec::new();
+        for ids in claim.task_ids.chunks(AT_ONCE) {
+            let mut lease = self.db.read().await?;
+            let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+                asynctasks::table
+                    .filter(asynctasks::id.eq_any(ids))
+                    .filter(asynctasks::task_status.eq("Running"))
+                    .filter(asynctasks::lease_owner.eq(&claim.node))
+                    .order(asynctasks::id)
+                    .select(OrphanRow::as_select())
+                    .load(conn)
+                    .await
+            })?;
+            running.extend(rows.into_iter().map(Orphan::from));
+        }
+        Ok(running)
+    }
+
+    /// Removes those of these claims of which no task runs any more under their node: nothing can come to run under them again.
+    pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<(), StoreError> {
+        let tasks = self.db.claimed_tasks();
+        for ids in ids.chunks(AT_ONCE) {
+            let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            let delete = format!(
+                "DELETE FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
+                 WHERE t.task_status = 'Running' AND t.lease_owner = gaia_claims.node_id)"
+            );
+            let mut lease = self.db.write().await?;
+            on_backend!(lease, |conn| diesel::sql_query(&delete).execute(conn).await)?;
+        }
+        Ok(())
+    }
+}
