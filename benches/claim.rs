@@ -203,6 +203,8 @@ fn claim(theme: &str, options: &Options) -> Claim {
         node: NODE.to_owned(),
         limit: options.batch,
         first: Vec::new(),
+        methods: None,
+        above: None,
     }
 }
 

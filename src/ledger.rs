@@ -144,10 +144,10 @@ mod tests {
         let runs = ["a-1", "a-2"].map(Arc::<str>::from);
         runs.iter().for_each(|run| ledger.enter(run, 7));
         ledger.strike(&runs[0], 7);
-        assert_eq!(ledger.take_ended(), []);
+        assert_eq!(ledger.take_ended(), [0; 0]);
         ledger.strike(&runs[1], 7);
         assert_eq!(ledger.take_ended(), [7]);
-        assert_eq!(ledger.take_ended(), []);
+        assert_eq!(ledger.take_ended(), [0; 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Claiming tasks, finishing runs, adding tasks: what each database does in its own way, behind one signature.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -53,6 +53,25 @@ const SHORT_ARGS: usize = 4 << 10;
 const LONG_ARGS: usize = 1 << 20;
 
 impl Claim {
+    /// The methods that it takes. All methods together are one that has no name.
+    pub(super) fn wanted(&self) -> Cow<'_, [Wanted]> {
+        match &self.methods {
+            Some(methods) => Cow::Borrowed(methods),
+            None => Cow::Owned(vec![Wanted {
+                name: MethodName {
+                    service: String::new(),
+                    method: String::new(),
+                },
+                most: self.limit,
+            }]),
+        }
+    }
+
+    /// Only higher priorities than this are taken.
+    pub(super) fn above(&self) -> i64 {
+        self.above.map_or(i64::MIN, i64::from)
+    }
+
     /// Arguments with more bytes stay in the database until their run begins: a claim of many tasks must not take more memory
     /// than there is.
     pub(super) fn arg_limit(&self, mark: &ClaimMark) -> i64 {

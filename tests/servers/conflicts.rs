@@ -82,14 +82,16 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
         // The node that lives here would give back what its process does not run.
         let now = database.in_seconds(0);
         database.execute(&format!(
-            "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
-             VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]')"
+            "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+             VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
         ));
         let claim = Claim {
             theme: THEME.to_owned(),
             node: "a".to_owned(),
             limit: 2,
             first: Vec::new(),
+            methods: None,
+            above: None,
         };
         let claimed = store.claim(claim).await.expect("claims").tasks;
         let ids: Vec<i64> = claimed.iter().map(|task| task.id).collect();

@@ -22,6 +22,7 @@ fn orphan_all(database: &Database, node: &str) {
     database.execute(&format!(
         "UPDATE asynctasks SET task_status = 'Running', lease_owner = '{node}', lease_token = 1, log_id = 'lost', began = 0"
     ));
+    database.hold(node);
 }
 
 fn successes(database: &Database) -> i64 {
@@ -63,8 +64,8 @@ async fn a_locked_row_of_a_dead_node_holds_up_the_work_of_no_other() {
         let (now, then) = (database.in_seconds(0), database.in_seconds(-600));
         for node in ["a locked one", "b dead"] {
             database.execute(&format!(
-                "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
-                 VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]')"
+                "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+                 VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]', 2)"
             ));
         }
         orphan_all(&database, "b dead");

@@ -22,8 +22,8 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
     database.execute("ANALYZE asynctasks");
     let now = database.in_seconds(0);
     database.execute(&format!(
-        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
-         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]')"
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
     ));
 
     let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
@@ -32,6 +32,8 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
         node: "a".to_owned(),
         limit: TASKS,
         first: Vec::new(),
+        methods: None,
+        above: None,
     };
     let claimed = store.claim(claim).await.expect("claims").tasks;
     assert_eq!(claimed.len(), TASKS);

@@ -17,8 +17,8 @@ use crate::support::{Database, Gate, NodeProcess, PATIENCE, THEME, ended, eventu
 fn join(database: &Database, node: &str, seconds_ago: i32) {
     let (now, then) = (database.in_seconds(0), database.in_seconds(-seconds_ago));
     database.execute(&format!(
-        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
-         VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]')"
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+         VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]', 2)"
     ));
 }
 
@@ -28,6 +28,8 @@ async fn claim(store: &Store, node: &str, limit: usize) -> Vec<ClaimedTask> {
         node: node.to_owned(),
         limit,
         first: Vec::new(),
+        methods: None,
+        above: None,
     };
     store.claim(claim).await.expect("claims").tasks
 }
@@ -194,6 +196,8 @@ async fn wanted_ids_come_before_others() {
         node: "a".to_owned(),
         limit: 2,
         first: vec![added[3].id, 4_711, added[4].id, added[2].id],
+        methods: None,
+        above: None,
     };
     let claimed = store.claim(wanted).await.expect("claims").tasks;
     let ids: Vec<_> = claimed.iter().map(|task| task.id).collect();

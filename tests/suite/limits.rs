@@ -71,8 +71,8 @@ async fn a_running_task_without_a_node_can_be_queued_again() {
     // A node gives back what its process does not run: the row names another one, which lives.
     let now = database.in_seconds(0);
     database.execute(&format!(
-        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
-         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]')"
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
     ));
     let set = |owner: &str| {
         database.execute(&format!(

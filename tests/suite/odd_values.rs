@@ -148,8 +148,8 @@ async fn rows_of_nodes_stop_the_care_for_no_other() {
         database.insert_odd(NODES, &good, column, *holds);
     }
     database.execute(&format!(
-        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
-           VALUES ('~', 'h', 1, '0', {long_ago}, {long_ago}, 1, 1000, '[]'); \
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+           VALUES ('~', 'h', 1, '0', {long_ago}, {long_ago}, 1, 1000, '[]', 2); \
          INSERT INTO asynctasks (service_name, method_name, task_name, system_name, task_status, lease_owner) \
            VALUES ('Demo', 'Echo', 'orphan', 'demo', 'Running', '~')"
     ));

@@ -10,13 +10,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     migration!("postgres", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("postgres", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("postgres", "20261122000003", "2026-11-22-000003_theme_size"),
     migration!("postgres", "20261124000004", "2026-11-24-000004_job_columns"),
     migration!("postgres", "20261127000006", "2026-11-27-000006_retention"),
     migration!("postgres", "20261127000007", "2026-11-27-000007_node_methods"),
+    migration!("postgres", "20261128000008", "2026-11-28-000008_segments"),
 ];
 
 /// Held by whoever migrates; the number is this crate's own.

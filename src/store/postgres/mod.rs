@@ -32,6 +32,7 @@ use announce::Announcer;
 use by_key::by_key;
 use connect::Connector;
 use listen::Listener;
+use tasks::Plan;
 
 pub(super) type Lease = super::pool::Lease<Connector>;
 
@@ -86,26 +87,26 @@ impl Postgres {
     /// Looks first: an idle theme costs one small query, and takes no lock.
     pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
-        let peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
+        let mut peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
         let mut claimed = Claimed {
             next_due: peek.next_due(mark.now),
             ..Claimed::default()
         };
-        if !peek.has_work() {
+        if !peek.may_claim() {
             return Ok(claimed);
         }
-        // What is promoted now is claimed now; the next look tells what comes after it.
-        let has_come = peek.has_come();
-        let promoted =
-            has_come && on_server!(lease, |conn| by_key(conn, tasks::promote(conn, &claim, mark.now)).await)? > 0;
-        let rows = if claim.first.is_empty() {
-            on_server!(lease, |conn| {
-                by_key(conn, tasks::claim_due(conn, &claim, &mark, claim.limit)).await
-            })?
-        } else {
-            in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &mark).await)?
-        };
-        claimed.passed_over = (has_come && !promoted) || (rows.is_empty() && peek.due);
+        if peek.has_come() {
+            // What is promoted now is claimed now; the next look tells what comes after it.
+            let promoted = on_server!(lease, |conn| by_key(conn, tasks::promote(conn, &claim, mark.now)).await)?;
+            claimed.passed_over = promoted == 0;
+            peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
+        }
+        let plan = Plan::new(&claim, &peek);
+        if plan.is_empty() {
+            return Ok(claimed);
+        }
+        let rows = on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &plan, &mark)).await)?;
+        claimed.passed_over |= rows.is_empty() && plan.is_of_due();
         claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
         Ok(claimed)
     }

@@ -1,5 +1,7 @@
 //! Claiming and adding tasks.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     OptionalExtension, QueryResult, Queryable,
@@ -7,17 +9,17 @@ use diesel::{
     result::Error as DieselError,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
     domain::AddedTask,
     store::{
-        Claim,
+        Claim, Wanted,
         lenient::{AnyTime, time},
         parts::{parts, runs_of},
         pool::closed,
-        postgres::by_key::SETTINGS,
         prepared::prepared,
+        queue::{HEADS, Head, Share, shares},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
@@ -26,20 +28,39 @@ use crate::{
 
 // ---- claiming ----
 
-/// The partial indexes serve because the statuses stand in the text, and the order has the planner take them.
+/// What waits: the first segments of each method that the claim may take, and the first scheduled task. The partial index serves
+/// because the statuses stand in the text, and the order has the planner take it.
 ///
 /// Whether the first time has come is asked here: it may be `-infinity`, which cannot be read.
-const PEEK: &str = "SELECT \
-    EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $2) \
-      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may_claim, \
-    (SELECT id FROM asynctasks \
-      WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL \
-      ORDER BY priority DESC, id LIMIT 1) IS NOT NULL AS due, \
-    later.run_at <= $3 AS has_come, later.run_at AS next_due \
-    FROM (SELECT 1) AS one LEFT JOIN \
-      (SELECT run_at FROM asynctasks \
-        WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL \
-        ORDER BY run_at LIMIT 1) AS later ON true";
+macro_rules! peek_sql {
+    ($methods:literal, $of_method:literal) => {
+        concat!(
+            "WITH heads AS MATERIALIZED ( \
+               SELECT m.at, s.priority, s.id, s.n FROM ",
+            $methods,
+            " AS m (service, method, at) CROSS JOIN LATERAL ( \
+                 SELECT priority, id, n FROM gaia_due WHERE theme = $1 AND priority > $4 ",
+            $of_method,
+            " ORDER BY priority DESC, id LIMIT $5) AS s) \
+             SELECT \
+             EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $2) \
+               AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may_claim, \
+             later.run_at <= $3 AS has_come, later.run_at AS next_due, \
+             (SELECT array_agg(at) FROM heads), (SELECT array_agg(priority) FROM heads), \
+             (SELECT array_agg(id) FROM heads), (SELECT array_agg(n::bigint) FROM heads) \
+             FROM (SELECT 1) AS one LEFT JOIN \
+               (SELECT run_at FROM asynctasks \
+                 WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL \
+                 ORDER BY run_at LIMIT 1) AS later ON true"
+        )
+    };
+}
+
+const PEEK: &str = peek_sql!(
+    "unnest($6::text[], $7::text[]) WITH ORDINALITY",
+    "AND service = m.service AND method = m.method"
+);
+const PEEK_AT_ALL: &str = peek_sql!("(VALUES ('', '', 1::bigint))", "");
 
 /// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
 const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
@@ -48,27 +69,60 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE asynctasks SET run_at = NULL FROM come WHERE asynctasks.id = come.id";
 
-/// A number beyond the last one is followed by 1: it is the log id that no two claims have in common.
+/// Takes whole segments and a part of the last one, makes the row of the claim, and marks the tasks. What a segment says of a task may
+/// be out of date, the task's row is not: a row that has changed is in another segment by its trigger, and is left alone. A task
+/// whose row is locked goes into a segment again.
 ///
 /// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes it, they are claimed
 /// again, and what the runs of the lost claim write then names a log id that the row no longer has. The write of an outcome
 /// waits for the disk, and what was committed before it is there with it.
 macro_rules! claim_sql {
-    ($which:literal) => {
+    ($of_method:literal, $of_these:literal) => {
         concat!(
-            "WITH picked AS MATERIALIZED ( \
-               SELECT id FROM asynctasks \
-               WHERE system_name = $4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL \
-               AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
-               AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) \
-               AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL ",
-            $which,
-            " FOR UPDATE OF asynctasks SKIP LOCKED) \
-             UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = \
-             CASE WHEN t.lease_token < 9223372036854775807 THEN t.lease_token + 1 ELSE 1 END, \
+            "WITH s AS MATERIALIZED ( \
+               SELECT m.at, m.tasks, d.* \
+               FROM unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[]) \
+                 WITH ORDINALITY AS m (service, method, tasks, segments, at) \
+               CROSS JOIN LATERAL ( \
+                 SELECT id, service, method, priority, n, ids FROM gaia_due \
+                 WHERE theme = $4 AND priority > $7 ",
+            $of_method,
+            " AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
+                   AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) \
+                   AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL \
+                 ORDER BY priority DESC, id LIMIT m.segments FOR UPDATE SKIP LOCKED) AS d), \
+             o AS MATERIALIZED ( \
+               SELECT *, sum(n) OVER (PARTITION BY at ORDER BY priority DESC, id) - n AS before FROM s), \
+             whole AS (DELETE FROM gaia_due d USING o WHERE d.id = o.id AND o.before + o.n <= o.tasks \
+               RETURNING o.service, o.method, o.priority, o.ids), \
+             cut AS (UPDATE gaia_due d SET n = o.n - (o.tasks - o.before), ids = o.ids[(o.tasks - o.before + 1)::int:] \
+               FROM o WHERE d.id = o.id AND o.before < o.tasks AND o.before + o.n > o.tasks \
+               RETURNING o.service, o.method, o.priority, o.ids[1:(o.tasks - o.before)::int] AS ids), \
+             mine AS MATERIALIZED ( \
+               SELECT service, method, priority, unnest(ids) AS id FROM whole \
+               UNION ALL SELECT service, method, priority, unnest(ids) FROM cut \
+               UNION ALL SELECT service_name, method_name, priority, id FROM asynctasks \
+                 WHERE id = ANY($6) AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
+                   AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) ",
+            $of_these,
+            "), \
+             free AS MATERIALIZED ( \
+               SELECT t.id FROM mine m JOIN asynctasks t ON t.id = m.id WHERE ",
+            waits!(),
+            " FOR UPDATE OF t SKIP LOCKED), \
+             locked AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+               SELECT $4, m.service, m.method, m.priority, count(*), array_agg(t.id) \
+               FROM mine m JOIN asynctasks t ON t.id = m.id \
+               WHERE (SELECT count(*) FROM free) < (SELECT count(*) FROM mine) \
+                 AND m.id <> ALL (ARRAY(SELECT id FROM free)) AND ",
+            waits!(),
+            " GROUP BY m.service, m.method, m.priority), \
+             claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
+               SELECT $4, $1, $3, $2, array_agg(id) FROM free HAVING count(*) > 0 RETURNING id) \
+             UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = (SELECT id FROM claim), \
              last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
-             WHERE t.id = ANY (ARRAY(SELECT id FROM picked)) \
+             FROM free WHERE t.id = free.id \
              RETURNING t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
              t.timeout_ms, t.retry_delay_ms, t.lease_token, \
              CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint"
@@ -76,21 +130,45 @@ macro_rules! claim_sql {
     };
 }
 
-const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT $6");
-const CLAIM_THESE: &str = claim_sql!("AND id = ANY($6) ORDER BY id");
+/// Whether a task waits as its segment says.
+macro_rules! waits {
+    () => {
+        "t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL AND t.system_name = $4 \
+         AND t.service_name = m.service AND t.method_name = m.method AND t.priority = m.priority"
+    };
+}
+
+const CLAIM: &str = claim_sql!(
+    "AND service = m.service AND method = m.method",
+    "AND (service_name, method_name) IN (SELECT * FROM unnest($8::text[], $9::text[]))"
+);
+const CLAIM_AT_ALL: &str = claim_sql!("", "");
 
 /// What waits.
 #[derive(Queryable)]
 pub(super) struct Peek {
     may_claim: bool,
-    pub(super) due: bool,
     has_come: Option<bool>,
     next_due: Option<AnyTime>,
+    methods: Option<Vec<i64>>,
+    priorities: Option<Vec<i64>>,
+    ids: Option<Vec<i64>>,
+    tasks: Option<Vec<i64>>,
 }
 
+type PeekColumns = (
+    Bool,
+    Nullable<Bool>,
+    Nullable<Timestamp>,
+    Nullable<Array<BigInt>>,
+    Nullable<Array<BigInt>>,
+    Nullable<Array<BigInt>>,
+    Nullable<Array<BigInt>>,
+);
+
 impl Peek {
-    pub(super) fn has_work(&self) -> bool {
-        self.may_claim && (self.due || self.has_come())
+    pub(super) fn may_claim(&self) -> bool {
+        self.may_claim
     }
 
     /// When something becomes due that the node may have.
@@ -106,67 +184,109 @@ impl Peek {
     pub(super) fn has_come(&self) -> bool {
         self.has_come.unwrap_or(false)
     }
+
+    fn heads(&self) -> Vec<Head> {
+        let [methods, priorities, ids, tasks] =
+            [&self.methods, &self.priorities, &self.ids, &self.tasks].map(|column| column.iter().flatten().copied());
+        let columns = methods.zip(priorities).zip(ids.zip(tasks));
+        let head = |((method, priority), (id, tasks)): ((i64, i64), (i64, i64))| {
+            Some(Head {
+                // Places are counted from 1.
+                method: usize::try_from(method - 1).ok()?,
+                priority,
+                id,
+                tasks: usize::try_from(tasks).ok()?,
+            })
+        };
+        columns.filter_map(head).collect()
+    }
 }
 
 pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
-    prepared(PEEK)
+    let text = if claim.methods.is_some() { PEEK } else { PEEK_AT_ALL };
+    let peek = prepared(text)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(now)
-        .columns::<(Bool, Bool, Nullable<Bool>, Nullable<Timestamp>)>()
+        .bind::<BigInt, _>(claim.above())
+        .bind::<BigInt, _>(HEADS);
+    let Some(wanted) = &claim.methods else {
+        return peek.columns::<PeekColumns>().get_result(&mut conn).await;
+    };
+    let services: Vec<&str> = wanted.iter().map(|wanted| wanted.name.service.as_str()).collect();
+    let methods: Vec<&str> = wanted.iter().map(|wanted| wanted.name.method.as_str()).collect();
+    peek.bind::<Array<Text>, _>(services)
+        .bind::<Array<Text>, _>(methods)
+        .columns::<PeekColumns>()
         .get_result(&mut conn)
         .await
 }
 
-/// A statement that claims, with the parameters that each of them begins with.
-macro_rules! claiming {
-    ($sql:expr, $claim:expr, $mark:expr) => {
-        prepared($sql)
-            .bind::<Text, _>(&$claim.node)
-            .bind::<Timestamp, _>($mark.now)
-            .bind::<Text, _>(&*$mark.run)
-            .bind::<Text, _>(&$claim.theme)
-            .bind::<BigInt, _>($claim.arg_limit($mark))
-    };
+/// What to take, of which methods.
+pub(super) struct Plan<'a> {
+    claim: &'a Claim,
+    wanted: Cow<'a, [Wanted]>,
+    first: &'a [i64],
+    shares: Vec<Share>,
 }
 
-/// Takes the tasks that are wanted before others, and then those that are due. Inside a transaction: the two are one claim.
-pub(super) async fn claim_first(
-    conn: &mut AsyncPgConnection,
-    claim: &Claim,
-    mark: &ClaimMark,
-) -> QueryResult<Vec<ClaimedRow>> {
-    conn.batch_execute(SETTINGS).await?;
-    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
-    let mut rows: Vec<ClaimedRow> = claiming!(CLAIM_THESE, claim, mark)
-        .bind::<Array<BigInt>, _>(first)
-        .columns::<ClaimedColumns<Pg>>()
-        .load(conn)
-        .await?;
-    let rest = claim.limit.saturating_sub(rows.len());
-    if rest > 0 {
-        rows.extend(claim_due(conn, claim, mark, rest).await?);
+impl<'a> Plan<'a> {
+    pub(super) fn new(claim: &'a Claim, peek: &Peek) -> Self {
+        let wanted = claim.wanted();
+        let first = &claim.first[..claim.first.len().min(claim.limit)];
+        Self {
+            shares: shares(peek.heads(), &wanted, claim.limit - first.len()),
+            claim,
+            wanted,
+            first,
+        }
     }
-    Ok(rows)
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.shares.is_empty() && self.first.is_empty()
+    }
+
+    /// Whether something was due when it was looked for.
+    pub(super) fn is_of_due(&self) -> bool {
+        !self.shares.is_empty()
+    }
 }
 
-/// Takes at most so many of those that are due.
-pub(super) async fn claim_due(
+/// Takes what is planned.
+pub(super) async fn claim(
     mut conn: &AsyncPgConnection,
-    claim: &Claim,
+    plan: &Plan<'_>,
     mark: &ClaimMark,
-    most: usize,
 ) -> QueryResult<Vec<ClaimedRow>> {
-    claiming!(CLAIM_DUE, claim, mark)
-        .bind::<BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
+    fn all<'a, T>(plan: &'a Plan<'_>, column: impl Fn(&'a Wanted, &Share) -> T) -> Vec<T> {
+        let shares = plan.shares.iter();
+        shares.map(|share| column(&plan.wanted[share.method], share)).collect()
+    }
+    let claim = plan.claim;
+    prepared(if claim.methods.is_some() { CLAIM } else { CLAIM_AT_ALL })
+        .bind::<Text, _>(&claim.node)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<Array<BigInt>, _>(plan.first)
+        .bind::<BigInt, _>(claim.above())
+        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.name.service.as_str()))
+        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.name.method.as_str()))
+        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.tasks)))
+        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.segments)))
         .columns::<ClaimedColumns<Pg>>()
         .load(&mut conn)
         .await
 }
 
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// Moves scheduled tasks whose time has come to the due ones.
 pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
-    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let most = PROMOTED_AT_ONCE.max(count(claim.limit));
     prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
@@ -204,19 +324,24 @@ const INSERT_ONE: &str = "INSERT INTO asynctasks \
     VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7, $8, $9, $10, $11, $12) \
     ON CONFLICT DO NOTHING RETURNING id";
 
-/// Claimed as by [`CLAIM_DUE`], unless that would give nothing; but its commit waits for the disk. Without `OFFSET 0` the planner
-/// would put the question in each place of the answer, and plan it as often.
-const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
-      (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
-       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
-      CASE WHEN may THEN $12 END, may::int, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END \
-    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
-      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may OFFSET 0) AS node \
-    RETURNING id, lease_token";
+/// Claimed as by [`CLAIM`], unless that would give nothing; but its commit waits for the disk.
+const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
+      SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
+        AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may), \
+    claim AS MATERIALIZED ( \
+      SELECT may, CASE WHEN may THEN nextval('gaia_claims_id_seq') ELSE 0 END AS token FROM node), \
+    task AS (INSERT INTO asynctasks \
+        (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+         retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
+        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END \
+      FROM claim RETURNING id, lease_token), \
+    noted AS (INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) \
+      SELECT lease_token, $1, $12, $13, $11, ARRAY[id] FROM task WHERE lease_token <> 0) \
+    SELECT id, lease_token FROM task";
 
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
-    WHERE system_name = $1 AND unique_key = $2 AND task_status IN ('Wait', 'Retry', 'Running')";
+    WHERE system_name = $1 AND live_key = $2";
 
 /// Whether [`insert`] needs no transaction around it to be all or nothing.
 pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {

@@ -240,13 +240,15 @@ mod tests {
             store.job_run(1).await.expect("answers");
             store.nodes().await.expect("answers");
             store.settings("demo").await.expect("answers");
-            store.orphans("me", i64::MIN, 1).await.expect("answers");
+            store.orphan_claims("me", i64::MIN).await.expect("answers");
             store.set_paused("demo", true).await.expect("is written");
             let claim = Claim {
                 theme: "demo".to_owned(),
                 node: "me".to_owned(),
                 limit: 1,
                 first: Vec::new(),
+                methods: None,
+                above: None,
             };
             store.claim(claim).await.expect("answers");
         };

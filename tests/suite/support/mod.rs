@@ -3,6 +3,7 @@
 mod database;
 mod example;
 pub mod hang;
+mod held;
 mod refusal;
 
 use std::{
