@@ -9,16 +9,15 @@ use super::{
     db::{EnqueueConnection, on_each, sealed::Rows},
     rows::{ClaimMark, Finish, Finished, NewTaskRow, Writes, Written},
 };
-use crate::{
-    domain::{AddedTask, Outcome, RetryPolicy, TaskStatus},
-    registry::MethodName,
-};
+use crate::domain::{AddedTask, Outcome, RetryPolicy, TaskStatus};
 
 /// A method whose tasks may be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
+    /// The service.
+    pub service: String,
     /// The method.
-    pub name: MethodName,
+    pub method: String,
     /// So many of its tasks fill the room of the claim if it takes no others. Each of them takes up that part of the room, so that
     /// a claim holds fewer slow tasks than quick ones.
     pub most: usize,
@@ -58,10 +57,8 @@ impl Claim {
         match &self.methods {
             Some(methods) => Cow::Borrowed(methods),
             None => Cow::Owned(vec![Wanted {
-                name: MethodName {
-                    service: String::new(),
-                    method: String::new(),
-                },
+                service: String::new(),
+                method: String::new(),
                 most: self.limit,
             }]),
         }

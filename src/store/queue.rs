@@ -110,14 +110,11 @@ impl Room<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::MethodName;
 
     fn wanted(most: &[usize]) -> Vec<Wanted> {
         let wanted = |most: &usize| Wanted {
-            name: MethodName {
-                service: "Orders".to_owned(),
-                method: "confirm".to_owned(),
-            },
+            service: "Orders".to_owned(),
+            method: "confirm".to_owned(),
             most: *most,
         };
         most.iter().map(wanted).collect()

@@ -148,8 +148,10 @@ async fn a_claim_that_a_crash_has_undone_is_not_taken_for_the_next_one() {
     database.execute(&format!(
         "UPDATE asynctasks SET task_status = 'Wait', lease_owner = NULL, lease_token = 0, log_id = NULL WHERE id = {id}"
     ));
-    let again = claim(&store, "a", 1).await.remove(0);
-    assert_eq!((&undone.owner, undone.token), (&again.owner, again.token));
+    let mut again = claim(&store, "a", 1).await.remove(0);
+    // It may have lost the number of the claim, too, and has given it again.
+    database.execute(&format!("UPDATE asynctasks SET lease_token = {} WHERE id = {id}", undone.token));
+    again.token = undone.token;
 
     for outcome in [success(), failure(), Outcome::HandedBack { started: false }] {
         assert_eq!(record(&store, undone.clone(), outcome).await, None);
@@ -311,7 +313,7 @@ async fn a_node_that_was_stopped_in_its_tracks_finds_its_runs_gone_and_goes_on()
     let statuses: Vec<_> = records.items.iter().map(|record| record.status.as_str()).collect();
     assert_eq!(statuses, ["Success", "Retry"]);
     let tokens: Vec<_> = records.items.iter().map(|record| record.lease_token).collect();
-    assert_eq!(tokens, [Some(2), Some(1)]);
+    assert!(tokens[0] > tokens[1], "{tokens:?}");
     assert_eq!(sleeper.stop(), Some(0));
     client.stop().await.expect("stops");
     assert_eq!(database.number("SELECT COUNT(*) FROM gaia_nodes"), 0);

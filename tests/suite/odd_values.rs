@@ -143,6 +143,7 @@ async fn rows_of_nodes_stop_the_care_for_no_other() {
         ("beat", "7"),
         ("lease_ms", "1000"),
         ("themes", "'[]'"),
+        ("protocol", "2"),
     ];
     for (column, holds) in NODES.columns {
         database.insert_odd(NODES, &good, column, *holds);

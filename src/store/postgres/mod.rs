@@ -101,13 +101,17 @@ impl Postgres {
             claimed.passed_over = promoted == 0;
             peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
         }
-        let plan = Plan::new(&claim, &peek);
-        if plan.is_empty() {
-            return Ok(claimed);
+        let first = Plan::of_first(&claim);
+        if !first.is_empty() {
+            let rows = on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &first, &mark)).await)?;
+            claimed.tasks.extend(rows.into_iter().map(|row| mark.task(row)));
         }
-        let rows = on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &plan, &mark)).await)?;
-        claimed.passed_over |= rows.is_empty() && plan.is_of_due();
-        claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
+        let due = Plan::of_due(&claim, &peek, claim.limit - claimed.tasks.len().min(claim.limit));
+        if !due.is_empty() {
+            let rows = on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &due, &mark)).await)?;
+            claimed.passed_over |= rows.is_empty();
+            claimed.tasks.extend(rows.into_iter().map(|row| mark.task(row)));
+        }
         Ok(claimed)
     }
 

@@ -140,7 +140,7 @@ macro_rules! waits {
 
 const CLAIM: &str = claim_sql!(
     "AND service = m.service AND method = m.method",
-    "AND (service_name, method_name) IN (SELECT * FROM unnest($8::text[], $9::text[]))"
+    "AND (service_name, method_name) IN (SELECT * FROM unnest($12::text[], $13::text[]))"
 );
 const CLAIM_AT_ALL: &str = claim_sql!("", "");
 
@@ -213,8 +213,7 @@ pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: Naive
     let Some(wanted) = &claim.methods else {
         return peek.columns::<PeekColumns>().get_result(&mut conn).await;
     };
-    let services: Vec<&str> = wanted.iter().map(|wanted| wanted.name.service.as_str()).collect();
-    let methods: Vec<&str> = wanted.iter().map(|wanted| wanted.name.method.as_str()).collect();
+    let (services, methods) = names(wanted);
     peek.bind::<Array<Text>, _>(services)
         .bind::<Array<Text>, _>(methods)
         .columns::<PeekColumns>()
@@ -222,7 +221,7 @@ pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: Naive
         .await
 }
 
-/// What to take, of which methods.
+/// What one statement is to take.
 pub(super) struct Plan<'a> {
     claim: &'a Claim,
     wanted: Cow<'a, [Wanted]>,
@@ -231,24 +230,29 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(claim: &'a Claim, peek: &Peek) -> Self {
-        let wanted = claim.wanted();
-        let first = &claim.first[..claim.first.len().min(claim.limit)];
+    /// The tasks that are wanted before others.
+    pub(super) fn of_first(claim: &'a Claim) -> Self {
         Self {
-            shares: shares(peek.heads(), &wanted, claim.limit - first.len()),
+            claim,
+            wanted: claim.wanted(),
+            first: &claim.first[..claim.first.len().min(claim.limit)],
+            shares: Vec::new(),
+        }
+    }
+
+    /// So many of those that are due.
+    pub(super) fn of_due(claim: &'a Claim, peek: &Peek, limit: usize) -> Self {
+        let wanted = claim.wanted();
+        Self {
+            shares: shares(peek.heads(), &wanted, limit),
             claim,
             wanted,
-            first,
+            first: &[],
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty() && self.first.is_empty()
-    }
-
-    /// Whether something was due when it was looked for.
-    pub(super) fn is_of_due(&self) -> bool {
-        !self.shares.is_empty()
     }
 }
 
@@ -263,7 +267,7 @@ pub(super) async fn claim(
         shares.map(|share| column(&plan.wanted[share.method], share)).collect()
     }
     let claim = plan.claim;
-    prepared(if claim.methods.is_some() { CLAIM } else { CLAIM_AT_ALL })
+    let taken = prepared(if claim.methods.is_some() { CLAIM } else { CLAIM_AT_ALL })
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.run)
@@ -271,13 +275,25 @@ pub(super) async fn claim(
         .bind::<BigInt, _>(claim.arg_limit(mark))
         .bind::<Array<BigInt>, _>(plan.first)
         .bind::<BigInt, _>(claim.above())
-        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.name.service.as_str()))
-        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.name.method.as_str()))
+        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.service.as_str()))
+        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.method.as_str()))
         .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.tasks)))
-        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.segments)))
+        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.segments)));
+    let Some(wanted) = &claim.methods else {
+        return taken.columns::<ClaimedColumns<Pg>>().load(&mut conn).await;
+    };
+    let (services, methods) = names(wanted);
+    taken
+        .bind::<Array<Text>, _>(services)
+        .bind::<Array<Text>, _>(methods)
         .columns::<ClaimedColumns<Pg>>()
         .load(&mut conn)
         .await
+}
+
+fn names(wanted: &[Wanted]) -> (Vec<&str>, Vec<&str>) {
+    let names = wanted.iter().map(|wanted| (&*wanted.service, &*wanted.method));
+    names.unzip()
 }
 
 fn count(count: usize) -> i64 {

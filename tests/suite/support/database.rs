@@ -63,9 +63,9 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 7,
+            Self::Mysql => 8,
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => 6,
+            _ => 7,
         };
         format!("lacks {migrations} of this version's migrations")
     }
