@@ -12,8 +12,20 @@ use futures_util::future::join3;
 
 use crate::store::pool::lost_answer;
 
-const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
-    SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+macro_rules! settings {
+    ($before:literal) => {
+        concat!(
+            $before,
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
+        )
+    };
+}
+
+/// In a transaction that is open: for the statements that follow.
+pub(super) const SETTINGS: &str = settings!("");
+
+const BEGIN: &str = settings!("BEGIN; ");
 
 /// Runs one statement under the settings, in a transaction that begins and ends with the statement. The three are sent together and
 /// answered in one round trip. A statement that the connection has yet to prepare may come after the COMMIT: then the statement

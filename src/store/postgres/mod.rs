@@ -101,17 +101,16 @@ impl Postgres {
             claimed.passed_over = promoted == 0;
             peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
         }
-        let first = Plan::of_first(&claim);
-        if !first.is_empty() {
-            let rows = on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &first, &mark)).await)?;
-            claimed.tasks.extend(rows.into_iter().map(|row| mark.task(row)));
-        }
-        let due = Plan::of_due(&claim, &peek, claim.limit - claimed.tasks.len().min(claim.limit));
-        if !due.is_empty() {
-            let rows = on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &due, &mark)).await)?;
-            claimed.passed_over |= rows.is_empty();
-            claimed.tasks.extend(rows.into_iter().map(|row| mark.task(row)));
-        }
+        let due = Plan::of_due(&claim, &peek, claim.limit);
+        let rows = if !claim.first.is_empty() {
+            in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
+        } else if !due.is_empty() {
+            on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &due, &mark)).await)?
+        } else {
+            return Ok(claimed);
+        };
+        claimed.passed_over |= rows.is_empty() && !due.is_empty();
+        claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
         Ok(claimed)
     }
 

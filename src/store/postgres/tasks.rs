@@ -9,7 +9,7 @@ use diesel::{
     result::Error as DieselError,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::{
     domain::AddedTask,
@@ -18,6 +18,7 @@ use crate::{
         lenient::{AnyTime, time},
         parts::{parts, runs_of},
         pool::closed,
+        postgres::by_key::SETTINGS,
         prepared::prepared,
         queue::{HEADS, Head, Share, shares},
         rows::{
@@ -231,7 +232,7 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// The tasks that are wanted before others.
-    pub(super) fn of_first(claim: &'a Claim) -> Self {
+    fn of_first(claim: &'a Claim) -> Self {
         Self {
             claim,
             wanted: claim.wanted(),
@@ -252,8 +253,24 @@ impl<'a> Plan<'a> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.shares.is_empty() && self.first.is_empty()
+        self.shares.is_empty()
     }
+}
+
+/// Takes the tasks that are wanted before others, and then those that are due. Inside a transaction: all are taken, or none.
+pub(super) async fn claim_first(
+    conn: &mut AsyncPgConnection,
+    wanted: &Claim,
+    peek: &Peek,
+    mark: &ClaimMark,
+) -> QueryResult<Vec<ClaimedRow>> {
+    conn.batch_execute(SETTINGS).await?;
+    let mut rows = claim(conn, &Plan::of_first(wanted), mark).await?;
+    let due = Plan::of_due(wanted, peek, wanted.limit.saturating_sub(rows.len()));
+    if !due.is_empty() {
+        rows.extend(claim(conn, &due, mark).await?);
+    }
+    Ok(rows)
 }
 
 /// Takes what is planned.
