@@ -206,7 +206,7 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
         Outcome::Failed { failure, .. } => Kind::Failed(*failure),
         Outcome::Snoozed(_) => Kind::Snoozed,
         Outcome::HandedBack { .. } | Outcome::Postponed { .. } => Kind::HandedBack,
-        Outcome::NotServed { .. } => Kind::NotServed,
+        Outcome::NotServed => Kind::NotServed,
         Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
     };
     let spread = fastrand::f64() * 2.0 - 1.0;

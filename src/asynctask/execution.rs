@@ -31,14 +31,14 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     match select(answer, stopped).await {
         // A handler that listens may be quicker than we are.
         Either::Left((answer, _)) => match run.ctx.cancel_reason() {
-            Some(reason) => told_to_stop(reason, judged(theme, run, answer)),
-            None => judged(theme, run, answer),
+            Some(reason) => told_to_stop(reason, judged(theme, answer)),
+            None => judged(theme, answer),
         },
         Either::Right((CancelReason::Timeout, _)) => timed_out(run.timeout()),
         Either::Right((reason, answer)) => {
             let grace = pin!(theme.clock.sleep_until(run.end_of_grace()));
             match select(answer, grace).await {
-                Either::Left((answer, _)) => told_to_stop(reason, judged(theme, run, answer)),
+                Either::Left((answer, _)) => told_to_stop(reason, judged(theme, answer)),
                 Either::Right(_) => cut_off(reason, run.timeout()),
             }
         }
@@ -108,10 +108,10 @@ fn in_hook(hook: &str, error: InvokeError) -> InvokeError {
     }
 }
 
-fn judged(theme: &Theme, run: &Run, answer: Answer) -> Outcome {
+fn judged(theme: &Theme, answer: Answer) -> Outcome {
     match answer {
         // The scanner has seen a handler, which has gone since.
-        Err(InvokeError::Missing(error)) => theme.without_handler(&run.task, &error),
+        Err(InvokeError::Missing(error)) => theme.without_handler(&error),
         Err(InvokeError::Handler(TaskError::Snooze(delay))) => Outcome::Snoozed(theme.options.snooze(delay)),
         other => classify(other),
     }

@@ -165,13 +165,7 @@ impl Machine {
         self.wake();
     }
 
-    /// Whether this node's scanner should look for a task that calls this method. What only other nodes serve is theirs; for
-    /// what nobody is known to serve, the scanner says so.
-    pub(super) fn looks_for(&self, (service, method): (&str, &str)) -> bool {
-        self.takes((service, method)) || !self.theme.unserved.is_served_elsewhere(service, method)
-    }
-
-    /// Whether a task that calls this method may be claimed by its insert here.
+    /// Whether this node claims tasks that call this method.
     pub(super) fn takes(&self, (service, method): (&str, &str)) -> bool {
         self.theme.takes(service, method)
     }

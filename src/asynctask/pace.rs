@@ -1,10 +1,13 @@
 //! How fast the pool works, for the question how much it may hold in advance.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 /// What the pool may hold beyond what its workers run: this much time's work. More would only make other nodes idle and
 /// priorities late; less lets workers wait for a claim.
-const AHEAD: Duration = Duration::from_millis(500);
+pub(super) const AHEAD: Duration = Duration::from_millis(500);
 
 /// Rates over shorter times jump with every commit.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -56,9 +59,54 @@ impl Pace {
     }
 }
 
+/// No run is shorter, for the question how many fit into a time.
+const SHORTEST_RUN: Duration = Duration::from_micros(1);
+
+/// For how long a worker is busy with a task of each method: a mean in which recent runs count more.
+#[derive(Debug, Default)]
+pub(super) struct Costs(HashMap<String, HashMap<String, Duration>>);
+
+impl Costs {
+    pub(super) fn took(&mut self, service: &str, method: &str, took: Duration) {
+        let took = took.max(SHORTEST_RUN);
+        match self.0.get_mut(service).and_then(|methods| methods.get_mut(method)) {
+            Some(cost) => *cost = *cost - *cost / 8 + took / 8,
+            None => {
+                let methods = self.0.entry(service.to_owned()).or_default();
+                methods.insert(method.to_owned(), took);
+            }
+        }
+    }
+
+    /// A method that has not run yet may be a slow one.
+    pub(super) fn of(&self, service: &str, method: &str) -> Duration {
+        let cost = self.0.get(service).and_then(|methods| methods.get(method));
+        cost.copied().unwrap_or(AHEAD)
+    }
+}
+
+/// How many runs of this cost fit into a time.
+pub(super) fn fit(time: Duration, cost: Duration) -> usize {
+    let count = time.as_nanos() / cost.max(SHORTEST_RUN).as_nanos();
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cost_of_a_method_is_a_mean_of_recent_runs_and_taken_for_high_before_the_first() {
+        let mut costs = Costs::default();
+        assert_eq!(costs.of("Demo", "run"), AHEAD);
+        costs.took("Demo", "run", Duration::from_millis(8));
+        assert_eq!(costs.of("Demo", "run"), Duration::from_millis(8));
+        costs.took("Demo", "run", Duration::from_millis(808));
+        assert_eq!(costs.of("Demo", "run"), Duration::from_millis(108));
+        assert_eq!(costs.of("Demo", "walk"), AHEAD);
+        assert_eq!(fit(Duration::from_secs(4), Duration::from_millis(108)), 37);
+        assert!(fit(Duration::from_secs(4), Duration::ZERO) > 1_000_000);
+    }
 
     #[test]
     fn slow_tasks_are_not_held_in_advance() {

@@ -362,7 +362,7 @@ impl RecorderActor {
             lines::log_end(&self.theme, &end, finish, finished);
             match finished {
                 Finished::Written(status) => {
-                    // What no handler here serves is no work for this node's scanner.
+                    // What no handler here serves is no work for the scanner of this node.
                     requeued |= !status.is_finished() && end.kind != Kind::NotServed;
                     handed_back += usize::from(matches!(end.kind, Kind::HandedBack | Kind::NotServed));
                     self.counts.add(status, end.kind);

@@ -4,21 +4,24 @@
 //! Otherwise it sleeps until it is woken, the next scheduled task is due, or the scan interval is over. A wake-up that
 //! comes while a claim is under way is kept by the [`Wake`], and leads to another look: none is lost.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
-use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
 use super::{
     gate::{Gate, GateChange},
-    pool::{Dispatch, GetRoom, WorkerPool},
+    pool::{Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
     theme::Theme,
-    unserved::{follow_registry, make_due},
+    unserved::{self, follow_registry},
     wake::{Look, Wake},
 };
 use crate::{
@@ -36,11 +39,14 @@ const MAX_QUICK: usize = 1_000;
 /// Between a look and the next one, at least, if nobody rings.
 const BREATH: Duration = Duration::from_millis(1);
 
-/// For how long a task that this node has put back is left to others once it is due: they may only look from time to time.
-const COURTESY: TimeDelta = TimeDelta::seconds(2);
-
 /// Until the next look where others hold locks on what is due.
 const LOCKED: Duration = Duration::from_millis(100);
+
+/// Until the next look where more is due than the pool takes of its methods.
+const MORE: Duration = Duration::from_millis(20);
+
+/// Between two looks for urgent tasks while the pool is full.
+const URGENT: Duration = Duration::from_millis(50);
 
 /// Claims the due tasks of one theme for its pool.
 pub(super) struct ScannerActor {
@@ -56,6 +62,8 @@ pub(super) struct ScannerActor {
     idle: Duration,
     /// Ids that somebody wants to see picked before others.
     quick: Vec<i64>,
+    /// When it last looked for urgent tasks while the pool was full.
+    urgent: Option<Instant>,
     scanning: bool,
     timer: Option<SpawnHandle>,
     backoff: Backoff,
@@ -104,8 +112,22 @@ struct Scan {
     term: Term,
     /// Closed once the runs are made; dropped with an error that leaves it unknown what was taken.
     open: Option<OpenClaim>,
-    /// `None`: the pool had no room. It rings the wake when it has.
+    place: Place,
+    /// `None`: nothing was looked for.
     claimed: Option<Result<Claimed, StoreError>>,
+}
+
+/// What the pool had room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Whatever is due.
+    Any,
+    /// Only tasks that are more urgent than what waits in its buffer. It rings the wake when it has room for more.
+    Urgent,
+    /// Only such tasks, and the last look for them was a moment ago.
+    TooEarly,
+    /// Nothing. It rings the wake when it has room.
+    None,
 }
 
 /// When to look again, if nobody rings before.
@@ -140,6 +162,7 @@ impl ScannerActor {
                 ..Gate::default()
             },
             quick: Vec::new(),
+            urgent: None,
             scanning: false,
             timer: None,
             backoff: Backoff::default(),
@@ -174,7 +197,14 @@ impl ScannerActor {
             above: None,
         };
         let look = self.wake.look();
-        let scan = scan(Arc::clone(&self.theme), self.store.clone(), self.pool.clone(), claim);
+        let looked = self.urgent.is_some_and(|urgent| urgent.elapsed() < URGENT);
+        let scan = scan(
+            Arc::clone(&self.theme),
+            self.store.clone(),
+            self.pool.clone(),
+            claim,
+            looked,
+        );
         ctx.spawn(
             scan.into_actor(self)
                 .map(move |scan, scanner, ctx| scanner.scanned(look, scan, ctx)),
@@ -185,11 +215,14 @@ impl ScannerActor {
         self.scanning = false;
         let next = match scan.claimed {
             Some(Ok(claimed)) => {
-                let next = self.claimed(claimed, scan.limit, scan.term);
+                let next = match scan.place {
+                    Place::Any => self.claimed(claimed, scan.limit, scan.term),
+                    _ => self.claimed_urgent(claimed, scan.term),
+                };
                 if let Some(open) = scan.open {
                     open.answered();
                 }
-                if matches!(next, Next::At(_)) {
+                if matches!(next, Next::At(_)) && scan.place == Place::Any {
                     self.wake.settle(look);
                 }
                 next
@@ -200,8 +233,10 @@ impl ScannerActor {
             }
             None => {
                 self.want_again(scan.first);
-                let now = self.theme.clock.elapsed();
-                Next::At(now.saturating_add(self.theme.options.scan_interval))
+                match scan.place {
+                    Place::TooEarly => Next::After(URGENT),
+                    _ => self.later(),
+                }
             }
         };
         if self.gate.stopping {
@@ -213,6 +248,11 @@ impl ScannerActor {
             Next::At(reading) => self.sleep(self.theme.clock.sleep_until(reading), ctx),
             Next::After(wait) => self.sleep(actix_rt::time::sleep(wait), ctx),
         }
+    }
+
+    fn later(&self) -> Next {
+        let now = self.theme.clock.elapsed();
+        Next::At(now.saturating_add(self.theme.options.scan_interval))
     }
 
     fn want(&mut self, id: i64) {
@@ -229,15 +269,7 @@ impl ScannerActor {
 
     /// Hands a claim to the pool. What was due is taken if the answer is a reading of the clock.
     fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
-        self.scans += 1;
-        self.backoff.succeeded();
-        if let Some(failures) = self.outage.over(&()) {
-            say!(
-                Info,
-                "theme {}: tasks are claimed again, after {failures} failures",
-                self.theme.name
-            );
-        }
+        self.succeeded();
         let count = claimed.tasks.len();
         self.dispatch(claimed.tasks, term);
         let options = &self.theme.options;
@@ -252,12 +284,14 @@ impl ScannerActor {
         if claimed.passed_over {
             return Next::After(LOCKED);
         }
+        if claimed.more {
+            return Next::After(MORE);
+        }
         let interval = self.idle_interval();
         // The reading first: if the clock moves in between, the look comes early, not never.
         let clock = &self.theme.clock;
         let (reading, now) = (clock.elapsed(), clock.now());
-        let due = claimed.next_due.map(|due| self.look_at(due));
-        let until_due = due.map(|due| (due - now).to_std().unwrap_or_default());
+        let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
         match until_due.map_or(interval, |due| due.min(interval)) {
             // Due since the look, or within a breath: no busy loop.
             wait if wait < BREATH => Next::After(BREATH),
@@ -265,7 +299,27 @@ impl ScannerActor {
         }
     }
 
-    /// Hands what this node serves to the pool, and puts back the rest, which is no work for this node.
+    /// Hands tasks that are more urgent than others to the pool, which is full. It rings when it has room for more.
+    fn claimed_urgent(&mut self, claimed: Claimed, term: Term) -> Next {
+        self.succeeded();
+        self.urgent = Some(Instant::now());
+        self.dispatch(claimed.tasks, term);
+        self.later()
+    }
+
+    fn succeeded(&mut self) {
+        self.scans += 1;
+        self.backoff.succeeded();
+        if let Some(failures) = self.outage.over(&()) {
+            say!(
+                Info,
+                "theme {}: tasks are claimed again, after {failures} failures",
+                self.theme.name
+            );
+        }
+    }
+
+    /// Hands what this node serves to the pool, and puts back the rest: handlers may have gone since the claim began.
     fn dispatch(&mut self, claimed: Vec<ClaimedTask>, term: Term) {
         let theme = &self.theme;
         let runs = claimed.into_iter().map(|task| Run::new(task, term, theme));
@@ -275,14 +329,6 @@ impl ScannerActor {
         if !served.is_empty() {
             self.idle = Duration::ZERO;
             self.pool.do_send(Dispatch(served));
-        }
-    }
-
-    /// When to look for a task that is due then.
-    fn look_at(&self, due: DateTime<Utc>) -> DateTime<Utc> {
-        match self.theme.unserved.is_due_at(due) {
-            true => due.checked_add_signed(COURTESY).unwrap_or(due),
-            false => due,
         }
     }
 
@@ -332,16 +378,21 @@ impl ScannerActor {
     }
 }
 
-async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim) -> Scan {
+/// `looked`: the last look for urgent tasks was a moment ago.
+async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim, looked: bool) -> Scan {
     // A pool that is gone takes nothing.
-    let room = pool.send(GetRoom).await.unwrap_or(0);
-    claim.limit = claim.limit.min(room);
+    let room = pool.send(GetRoom(theme.claimed_methods())).await.unwrap_or(None);
+    let place = Place::of(room.as_ref(), looked);
+    if let Some(Room { limit, methods, above }) = room {
+        claim.limit = claim.limit.min(limit);
+        (claim.methods, claim.above) = (methods, above);
+    }
     let (limit, first) = (claim.limit, claim.first.clone());
     // Before the claim: if the lease is lost while it is made, what it brings may be others' already.
     let term = theme.lease.term();
     let mark = store.mark(&claim.node);
     let (mut open, mut claimed) = (None, None);
-    if room > 0 {
+    if matches!(place, Place::Any | Place::Urgent) {
         open = Some(theme.ledger.open(mark.run()));
         claimed = Some(store.claim_as(claim, &mark).await);
     }
@@ -350,7 +401,19 @@ async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim
         limit,
         term,
         open,
+        place,
         claimed,
+    }
+}
+
+impl Place {
+    fn of(room: Option<&Room>, looked: bool) -> Self {
+        match room {
+            None => Self::None,
+            Some(room) if room.above.is_none() => Self::Any,
+            Some(_) if looked => Self::TooEarly,
+            Some(_) => Self::Urgent,
+        }
     }
 }
 
@@ -358,8 +421,7 @@ impl Actor for ScannerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (theme, changes) = (Arc::clone(&self.theme), self.theme.registry.changes());
-        let registry = follow_registry(theme, self.store.clone(), Arc::clone(&self.wake), changes);
+        let registry = follow_registry(Arc::clone(&self.wake), self.theme.registry.changes());
         ctx.spawn(registry.into_actor(self));
         self.scan(ctx);
     }
@@ -378,12 +440,9 @@ impl Handler<ServedElsewhere> for ScannerActor {
     type Result = ();
 
     fn handle(&mut self, ServedElsewhere(methods): ServedElsewhere, ctx: &mut Context<Self>) {
-        let put_back = self.theme.unserved.set_elsewhere(methods);
-        if !put_back.is_empty() {
-            let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
-            let due = async move { make_due(&theme, &store, put_back).await };
-            ctx.spawn(due.into_actor(self));
-        }
+        let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
+        let look = async move { unserved::look(&theme, &store, methods).await };
+        ctx.spawn(look.into_actor(self));
     }
 }
 

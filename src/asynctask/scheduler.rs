@@ -213,7 +213,7 @@ impl Scheduler {
     /// Whether the workers of this process should look for any of these.
     fn looks_for<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
         let machine = self.machines.get(&self.theme);
-        machine.is_some_and(|machine| rows.any(|row| machine.looks_for(row.calls())))
+        machine.is_some_and(|machine| rows.any(|row| machine.takes(row.calls())))
     }
 
     /// Has workers look for so many more tasks: here, if they should, and elsewhere, where they can be told.

@@ -1,6 +1,5 @@
 //! What a theme's actors say of themselves.
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 /// The state of one theme on this node, put together from its actors' own counters.
@@ -60,8 +59,8 @@ pub struct SchedulerStatus {
     pub database_errors: u64,
     /// Tasks of this theme that this node took from dead nodes.
     pub rescued: u64,
-    /// The methods of the theme's tasks that no handler of this node serves, sorted, at most 100 of them. A method leaves the
-    /// list when a handler is registered for it.
+    /// The methods that no handler of this node serves and for which tasks of the theme are due, sorted, at most 100 of them. The
+    /// node looks for them whenever it looks for dead nodes.
     pub unserved: Vec<UnservedMethod>,
 }
 
@@ -75,8 +74,8 @@ pub struct UnservedMethod {
     pub method: String,
     /// Whether the method has a handler here whose actor has died or was stopped.
     pub handler_died: bool,
-    /// How often this node has put such a task back. A task that nobody serves is put back again and again.
-    pub put_back: u64,
-    /// When this node last put one back.
-    pub last_put_back: DateTime<Utc>,
+    /// Whether another living node serves it.
+    pub served_elsewhere: bool,
+    /// How many of its tasks are due. Beyond some ten thousand segments of tasks they are not counted.
+    pub waiting: u64,
 }

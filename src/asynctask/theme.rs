@@ -90,37 +90,28 @@ impl Theme {
     /// Puts back what this node has claimed and does not serve.
     pub(super) fn put_back(&self, runs: &[Arc<Run>]) {
         for run in runs {
-            if let Some(ended) = run.end(self.not_served(&run.task)) {
+            if let Some(ended) = run.end(Outcome::NotServed) {
                 self.recorder.do_send(ended);
             }
-        }
-        if !runs.is_empty() {
-            self.unserved.warn(&self.name, &self.registry);
         }
     }
 
     pub(super) fn list_unserved(&self) -> Vec<UnservedMethod> {
-        let has_died = |name: &MethodName| {
-            let route = self.registry.serving(&name.service, &name.method);
-            matches!(route, Err(RegistryError::HandlerDied(_)))
-        };
-        self.unserved.list(has_died)
+        self.unserved.list(&self.registry)
     }
 
-    fn not_served(&self, task: &ClaimedTask) -> Outcome {
-        Outcome::NotServed {
-            until: self.unserved.note(task, self.clock.now()),
+    /// The methods that this node claims; `None`: all.
+    pub(super) fn claimed_methods(&self) -> Option<Vec<MethodName>> {
+        match self.options.missing_handler {
+            MissingHandler::Wait => Some(self.registry.served()),
+            MissingHandler::Fail => None,
         }
     }
 
     /// The end of a run whose handler is not there (any more).
-    pub(super) fn without_handler(&self, task: &ClaimedTask, error: &RegistryError) -> Outcome {
+    pub(super) fn without_handler(&self, error: &RegistryError) -> Outcome {
         match self.options.missing_handler {
-            MissingHandler::Wait => {
-                let outcome = self.not_served(task);
-                self.unserved.warn(&self.name, &self.registry);
-                outcome
-            }
+            MissingHandler::Wait => Outcome::NotServed,
             MissingHandler::Fail => Outcome::Failed {
                 error: error.to_string(),
                 failure: Failure::Error,

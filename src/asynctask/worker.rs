@@ -106,7 +106,7 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
         return;
     };
     let could_not_begin = matches!(ended.outcome, Outcome::HandedBack { started: false });
-    let was_attempt = !could_not_begin && !matches!(ended.outcome, Outcome::NotServed { .. });
+    let was_attempt = !could_not_begin && !matches!(ended.outcome, Outcome::NotServed);
     let Some(post_handler) = theme.options.post_handler.as_ref().filter(|_| was_attempt) else {
         theme.record(ended).await;
         if could_not_begin {

@@ -43,12 +43,9 @@ pub enum Outcome {
         /// Whether the handler had been called.
         started: bool,
     },
-    /// No handler of the node serves the method: the task waits until this time for another node, or for a handler that is
+    /// The handler of the method went away between the claim and the run: the task waits for another node, or for a handler that is
     /// registered later. No attempt is used, and no record is left.
-    NotServed {
-        /// When the task is due again.
-        until: DateTime<Utc>,
-    },
+    NotServed,
     /// The run could not begin on this node, which had no room in memory for the task's arguments or could not read them: the task
     /// waits until this time. No attempt is used, and no record is left.
     Postponed {
@@ -149,7 +146,11 @@ pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now:
                 started.then(|| "interrupted by the stop of its node; handed back".to_owned()),
             )
         },
-        Outcome::NotServed { until } | Outcome::Postponed { until } => Next {
+        Outcome::NotServed => Next {
+            record: false,
+            ..finished(waiting(attempt), None, None)
+        },
+        Outcome::Postponed { until } => Next {
             run_at: Some(until),
             record: false,
             ..finished(waiting(attempt), None, None)
@@ -199,7 +200,7 @@ mod tests {
         let snooze = || Outcome::Snoozed(Duration::from_secs(7));
         let back = |started| Outcome::HandedBack { started };
         let until = DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(9);
-        let not_served = || Outcome::NotServed { until };
+        let not_served = || Outcome::NotServed;
         let postponed = || Outcome::Postponed { until };
         #[rustfmt::skip]
         let table = [
@@ -222,8 +223,8 @@ mod tests {
             (2, 3, back(false),                    Retry,     2, None,    false),
             (0, 3, back(true),                     Wait,      0, None,    true),
             (1, 3, back(true),                     Retry,     1, None,    true),
-            (0, 0, not_served(),                   Wait,      0, Some(9), false),
-            (3, 3, not_served(),                   Retry,     3, Some(9), false),
+            (0, 0, not_served(),                   Wait,      0, None,    false),
+            (3, 3, not_served(),                   Retry,     3, None,    false),
             (0, 0, postponed(),                    Wait,      0, Some(9), false),
             (3, 3, postponed(),                    Retry,     3, Some(9), false),
         ];

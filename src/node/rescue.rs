@@ -105,7 +105,9 @@ pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usi
     let mut locked = Locked::new(About::LockedRuns);
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
-        let orphans = store.orphan_runs(me, last, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+        let orphans = store
+            .orphan_runs(me, last, i64::try_from(BATCH).unwrap_or(i64::MAX))
+            .await?;
         let Some(orphan) = orphans.last() else {
             break;
         };

@@ -89,6 +89,8 @@ pub struct Claimed {
     pub next_due: Option<DateTime<Utc>>,
     /// Whether due tasks were passed over because somebody else holds locks on them.
     pub passed_over: bool,
+    /// Whether more tasks are due than the room of their methods was for.
+    pub more: bool,
 }
 
 impl Store {

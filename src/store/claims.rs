@@ -56,7 +56,12 @@ impl Store {
                 .filter(gaia_claims::id.gt(after))
                 .order(gaia_claims::id)
                 .limit(PAGE)
-                .select((gaia_claims::id, gaia_claims::node_id, gaia_claims::mark, sql::<Text>(ids)))
+                .select((
+                    gaia_claims::id,
+                    gaia_claims::node_id,
+                    gaia_claims::mark,
+                    sql::<Text>(ids),
+                ))
                 .load(conn)
                 .await
         })?;
@@ -76,7 +81,12 @@ impl Store {
                 .filter(gaia_claims::id.gt(after))
                 .order(gaia_claims::id)
                 .limit(PAGE)
-                .select((gaia_claims::id, gaia_claims::node_id, gaia_claims::mark, sql::<Text>(ids)))
+                .select((
+                    gaia_claims::id,
+                    gaia_claims::node_id,
+                    gaia_claims::mark,
+                    sql::<Text>(ids),
+                ))
                 .load(conn)
                 .await
         })?;
@@ -105,7 +115,7 @@ impl Store {
 
     /// Removes those of these claims of which no task runs any more under their node: nothing can come to run under them again.
     pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<(), StoreError> {
-        let tasks = self.db.claimed_tasks();
+        let tasks = self.db.tasks_of("gaia_claims");
         for ids in ids.chunks(AT_ONCE) {
             let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
             let delete = format!(

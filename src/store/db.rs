@@ -123,18 +123,18 @@ impl Db {
         }
     }
 
-    /// The tasks `t` of the row of `gaia_claims` that a statement looks at, each by its key.
-    pub(super) fn claimed_tasks(&self) -> &'static str {
+    /// The tasks `t` whose ids the row of a table holds, each by its key.
+    pub(super) fn tasks_of(&self, table: &str) -> String {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => "json_each(gaia_claims.ids) i CROSS JOIN asynctasks t ON t.id = i.value",
+            Self::Sqlite(_) => format!("json_each({table}.ids) i CROSS JOIN asynctasks t ON t.id = i.value"),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => "unnest(gaia_claims.ids) i (id) JOIN asynctasks t ON t.id = i.id",
+            Self::Postgres(_) => format!("unnest({table}.ids) i (id) JOIN asynctasks t ON t.id = i.id"),
             #[cfg(feature = "mysql")]
-            Self::Mysql(_) => {
-                "JSON_TABLE(gaia_claims.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
+            Self::Mysql(_) => format!(
+                "JSON_TABLE({table}.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
                  STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id"
-            }
+            ),
         }
     }
 

@@ -12,6 +12,7 @@ mod bulk;
 mod claim;
 mod claims;
 mod db;
+mod due;
 mod error;
 mod gather;
 mod jobs;
@@ -56,8 +57,10 @@ pub(crate) use long_args::Room;
 pub(crate) use nodes::{Beat, Nodes};
 pub(crate) use prune::{End, Expired, Line};
 pub use rows::ClaimedTask;
-pub(crate) use rows::{Begin, Finish, Finished, NewTaskRow, NodeRow, PROTOCOL, Progress, RunKey, SeenNode, Writes, Written};
-pub(crate) use tasks::{Cancelled, Orphan, PutBack, Retried};
+pub(crate) use rows::{
+    Begin, Finish, Finished, NewTaskRow, NodeRow, PROTOCOL, Progress, RunKey, SeenNode, Writes, Written,
+};
+pub(crate) use tasks::{Cancelled, Orphan, Retried};
 pub(crate) use themes::ThemeSettings;
 pub use url::InvalidUrl;
 pub(crate) use wake::Heard;

@@ -36,7 +36,7 @@ pub(super) struct Share {
 
 /// Shares the room of a claim out: the highest priority first, and the oldest first among equals. A task takes up the part of the
 /// room that its method says; `limit` holds for all together.
-pub(super) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: usize) -> Vec<Share> {
+pub(super) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: usize) -> Shares {
     heads.sort_unstable_by_key(|head| (Reverse(head.priority), head.id));
     let mut room = Room {
         wanted,
@@ -59,8 +59,20 @@ pub(super) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: usize) -> V
             room.take(method, fits, fits);
         }
     }
+    let (due, taken) = (heads.iter().map(|head| head.tasks).sum::<usize>(), limit - room.left);
     let shares = room.shares.into_iter();
-    shares.filter(|share| share.tasks > 0).collect()
+    Shares {
+        all: shares.filter(|share| share.tasks > 0).collect(),
+        more: taken < limit.min(due),
+    }
+}
+
+/// What is to be claimed.
+#[derive(Debug)]
+pub(super) struct Shares {
+    pub(super) all: Vec<Share>,
+    /// Whether more is due, which the room of its methods is not for.
+    pub(super) more: bool,
 }
 
 impl Share {
@@ -131,13 +143,20 @@ mod tests {
 
     /// Method, tasks, segments.
     fn shared(heads: Vec<Head>, most: &[usize], limit: usize) -> Vec<(usize, usize, usize)> {
-        let shares = shares(heads, &wanted(most), limit).into_iter();
-        shares.map(|share| (share.method, share.tasks, share.segments)).collect()
+        let shares = shares(heads, &wanted(most), limit).all.into_iter();
+        shares
+            .map(|share| (share.method, share.tasks, share.segments))
+            .collect()
     }
 
     #[test]
     fn the_highest_priority_comes_first_and_then_the_oldest_whatever_the_method() {
-        let heads = vec![head(0, 0, 1, 10), head(0, 0, 4, 10), head(1, 9, 3, 5), head(1, 0, 2, 10)];
+        let heads = vec![
+            head(0, 0, 1, 10),
+            head(0, 0, 4, 10),
+            head(1, 9, 3, 5),
+            head(1, 0, 2, 10),
+        ];
         assert_eq!(shared(heads.clone(), &[100, 100], 20), [(0, 10, 1), (1, 10, 2)]);
         assert_eq!(shared(heads.clone(), &[100, 100], 3), [(1, 3, 1)]);
         assert_eq!(shared(heads, &[100, 100], 100), [(0, 20, 2), (1, 15, 2)]);

@@ -1,7 +1,7 @@
 //! Reading tasks, and what people do to them by hand. Each change is one guarded statement; what it did not match is
 //! explained by reading the row afterwards.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
@@ -15,9 +15,6 @@ use super::{
     schema::asynctasks,
 };
 use crate::domain::{ActionOnTask, Json, ListTasks, Page, Task, TaskStatus};
-
-/// Tasks in one statement that makes them due.
-const MADE_DUE_AT_ONCE: usize = 500;
 
 /// What a request to cancel did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +60,6 @@ impl From<OrphanRow> for Orphan {
             task: row.task.held(owner.into(), log_id.into(), claimed_at),
         }
     }
-}
-
-/// A task that was put back until later.
-#[derive(Debug, Clone)]
-pub(crate) struct PutBack {
-    pub(crate) id: i64,
-    /// That of the claim from which it was put back. A later claim of the task has another one.
-    pub(crate) log_id: Arc<str>,
 }
 
 /// What a request to retry did.
@@ -323,35 +312,6 @@ impl Store {
             Err(StoreError::Duplicate(_)) => Ok(Retried::KeyTaken),
             Err(error) => Err(error),
         }
-    }
-
-    /// Makes due what was put back until later and nobody has claimed since. Answers how many tasks are due by that.
-    pub(crate) async fn make_due(&self, put_back: &[PutBack]) -> Result<usize, StoreError> {
-        let mut due = 0;
-        for part in put_back.chunks(MADE_DUE_AT_ONCE) {
-            due += self.retrying(|| self.make_part_due(part)).await?;
-        }
-        Ok(due)
-    }
-
-    async fn make_part_due(&self, part: &[PutBack]) -> Result<usize, StoreError> {
-        let now = self.clock().now().naive_utc();
-        let ids: Vec<i64> = part.iter().map(|task| task.id).collect();
-        let log_ids: Vec<&str> = part.iter().map(|task| &*task.log_id).collect();
-        let mut lease = self.db.write().await?;
-        Ok(on_backend!(lease, |conn| {
-            diesel::update(asynctasks::table)
-                .filter(asynctasks::id.eq_any(&ids))
-                .filter(asynctasks::log_id.eq_any(&log_ids))
-                .filter(asynctasks::task_status.eq_any(["Wait", "Retry"]))
-                .filter(asynctasks::run_at.is_not_null())
-                .set((
-                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
-                    asynctasks::update_time.eq(now),
-                ))
-                .execute(conn)
-                .await
-        })?)
     }
 
     /// The tasks a node runs that somebody has asked to cancel. The condition is spelled as text, so that the index over such

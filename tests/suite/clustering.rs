@@ -150,7 +150,10 @@ async fn a_claim_that_a_crash_has_undone_is_not_taken_for_the_next_one() {
     ));
     let mut again = claim(&store, "a", 1).await.remove(0);
     // It may have lost the number of the claim, too, and has given it again.
-    database.execute(&format!("UPDATE asynctasks SET lease_token = {} WHERE id = {id}", undone.token));
+    database.execute(&format!(
+        "UPDATE asynctasks SET lease_token = {} WHERE id = {id}",
+        undone.token
+    ));
     again.token = undone.token;
 
     for outcome in [success(), failure(), Outcome::HandedBack { started: false }] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
-use gaia_actors::{Endpoint, MethodName, Registry, Task, async_fn, prelude::*};
+use gaia_actors::{Endpoint, MethodName, Registry, Task, UnservedMethod, async_fn, prelude::*};
 use serde_json::Value;
 
 use crate::support::{Database, Gate, NodeProcess, THEME, Tested, ended, eventually, options, task};
@@ -20,12 +20,12 @@ async fn started(options: SchedulerOptions) -> (Tested, Scheduler) {
     (gaia, demo)
 }
 
-/// Waits until the node has put a task of this method back so often.
-async fn put_back(demo: &Scheduler, method: &str, times: u64) -> bool {
-    eventually("the task put back", async || {
-        let unserved = demo.status().await.expect("runs here").unserved;
-        let found = unserved.iter().find(|unserved| unserved.method == method)?;
-        (found.put_back >= times).then_some(found.handler_died)
+/// Waits until the node lists this method with so many tasks.
+async fn listed(demo: &Scheduler, method: &str, waiting: u64) -> UnservedMethod {
+    eventually("the method in the list", async || {
+        let unserved = demo.status().await.expect("runs here").unserved.into_iter();
+        let mut found = unserved.filter(|unserved| unserved.method == method);
+        found.find(|found| found.waiting == waiting)
     })
     .await
 }
@@ -33,7 +33,7 @@ async fn put_back(demo: &Scheduler, method: &str, times: u64) -> bool {
 async fn waiting(demo: &Scheduler, id: i64) -> Task {
     eventually("the task waits", async || {
         let task = demo.get_task_detail(id).await.expect("is there");
-        (task.status == TaskStatus::Wait && task.run_at.is_some()).then_some(task)
+        (task.status == TaskStatus::Wait).then_some(task)
     })
     .await
 }
@@ -77,27 +77,44 @@ async fn what_one_process_lacks_the_other_runs() {
 async fn what_nobody_serves_waits_is_listed_and_does_not_disturb() {
     let (gaia, demo) = started(options()).await;
     let id = demo.add_task(task("Walk").max_retry(0)).await.expect("is added").id;
-    assert!(!put_back(&demo, "Walk", 1).await);
-    let put_off = waiting(&demo, id).await;
-    assert_eq!((put_off.retry_time, put_off.last_error), (0, None));
-    // It comes back after a second or so, not before.
+    let unserved = listed(&demo, "Walk", 1).await;
+    assert!(!unserved.handler_died && !unserved.served_elsewhere, "{unserved:?}");
     for _ in 0..10 {
         let other = demo.add_task(task("Noop")).await.expect("is added").id;
         assert_eq!(ended(&demo, other).await.status, TaskStatus::Success);
     }
     let status = demo.status().await.expect("runs here");
-    assert_eq!((status.unserved.len(), status.unserved[0].put_back), (1, 1));
     assert_eq!((status.handed_back, status.failed, status.retried), (0, 0, 0));
-    for times in 2..5 {
-        gaia.advance(Duration::from_secs(80));
-        put_back(&demo, "Walk", times).await;
-        waiting(&demo, id).await;
-    }
+    // Nobody has touched it.
+    let task = demo.get_task_detail(id).await.expect("is there");
+    assert_eq!(
+        (task.status, task.last_run_time, task.update_time),
+        (TaskStatus::Wait, None, task.create_time)
+    );
     let claims = format!("SELECT lease_token FROM asynctasks WHERE id = {id}");
-    assert_eq!(gaia.database.number(&claims), 4);
+    assert_eq!(gaia.database.number(&claims), 0);
     has_failed_nowhere(&gaia.database);
-    // People can still call it off.
+    // People can still call it off, and then nothing waits.
     demo.cancel_task(id).await.expect("waits");
+    eventually("the end of the list", async || {
+        let unserved = demo.status().await.expect("runs here").unserved;
+        unserved.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// Tasks that no handler of this node serves wait in front of the others.
+#[actix_rt::test]
+async fn many_tasks_of_another_method_keep_no_other_waiting() {
+    let (gaia, demo) = started(options()).await;
+    demo.add_tasks(vec![task("Walk").priority(9); 5_000])
+        .await
+        .expect("are added");
+    let id = demo.add_task(task("Noop")).await.expect("is added").id;
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    listed(&demo, "Walk", 5_000).await;
+    let touched = "SELECT COUNT(*) FROM asynctasks WHERE method_name = 'Walk' AND lease_token <> 0";
+    assert_eq!(gaia.database.number(touched), 0);
 }
 
 #[actix_rt::test]
@@ -112,9 +129,8 @@ async fn a_method_that_is_registered_later_is_served_at_once() {
         .await
         .expect("is added")
         .id;
-    put_back(&demo, "Walk", 5).await;
+    listed(&demo, "Walk", 5).await;
     gaia.registry().register("Demo", "Walk", noop()).await.expect("is free");
-    // Time stands still: no delay has ended.
     for id in ids {
         assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
     }
@@ -127,7 +143,7 @@ async fn a_method_that_is_registered_later_is_served_at_once() {
     // One that is taken away is missing from then on, and comes back with its handler.
     assert!(gaia.registry().unregister("Demo", "Walk").await.expect("alive"));
     let id = demo.add_task(task("Walk")).await.expect("is added").id;
-    put_back(&demo, "Walk", 1).await;
+    listed(&demo, "Walk", 1).await;
     gaia.registry().register("Demo", "Walk", noop()).await.expect("is free");
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
 }
@@ -166,7 +182,7 @@ async fn an_actor_that_has_died_serves_nothing_and_fails_nothing() {
     for _ in 0..5 {
         ids.push(demo.add_task(good.clone()).await.expect("is added").id);
     }
-    assert!(put_back(&demo, "Fragile", 5).await, "the list says that it has died");
+    assert!(listed(&demo, "Fragile", 5).await.handler_died);
     // Another takes its place, without a word of `replace`.
     register().await.expect("the dead are no hindrance");
     for id in ids {
@@ -194,8 +210,8 @@ async fn a_handler_that_goes_under_way_costs_no_attempt() {
     asked.entered(1).await;
     assert!(gaia.registry().unregister("Demo", "Walk").await.expect("alive"));
     asked.let_pass(1);
-    put_back(&demo, "Walk", 1).await;
     assert_eq!(waiting(&demo, id).await.retry_time, 0);
+    listed(&demo, "Walk", 1).await;
     has_failed_nowhere(&gaia.database);
     asked.let_pass(1);
     gate.let_pass(1);

@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WeakAddr};
 use tokio::sync::oneshot;
 
-use super::{LOOK_AFTER, WorkerPool};
-use crate::asynctask::{
-    gate::{Gate, GateChange},
-    run::Run,
+use super::{LOOK_AFTER, Room, WorkerPool};
+use crate::{
+    asynctask::{
+        gate::{Gate, GateChange},
+        run::Run,
+    },
+    registry::MethodName,
 };
 
 /// Claimed tasks from the scanner.
@@ -21,10 +24,11 @@ pub(in crate::asynctask) struct Dispatch(pub(in crate::asynctask) Vec<Arc<Run>>)
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct Idle(pub(in crate::asynctask) u64);
 
-/// How many tasks can be taken now. After an answer of 0 the wake is rung when that changes.
+/// What may be claimed now of these methods (`None`: of all). After an answer of nothing, or of urgent tasks only, the wake is rung
+/// when there is room for more.
 #[derive(Message)]
-#[rtype(result = "usize")]
-pub(in crate::asynctask) struct GetRoom;
+#[rtype(result = "Option<Room>")]
+pub(in crate::asynctask) struct GetRoom(pub(in crate::asynctask) Option<Vec<MethodName>>);
 
 /// Keep a worker for a task that is about to be added and claimed by its insert. `None`: none is free, or something waits that
 /// comes first.
@@ -98,12 +102,10 @@ impl Handler<Idle> for WorkerPool {
 }
 
 impl Handler<GetRoom> for WorkerPool {
-    type Result = usize;
+    type Result = MessageResult<GetRoom>;
 
-    fn handle(&mut self, _: GetRoom, _: &mut Context<Self>) -> usize {
-        let room = self.room();
-        self.scanner_waits = room == 0;
-        room
+    fn handle(&mut self, GetRoom(methods): GetRoom, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.room(methods))
     }
 }
 

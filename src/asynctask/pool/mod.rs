@@ -1,10 +1,12 @@
 //! The actor that owns the workers: starts, feeds, resizes and replaces them.
 
+mod buffer;
 mod messages;
 mod reading;
+mod room;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,12 +16,13 @@ use tokio::sync::oneshot;
 
 pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Idle, Reserve, Resize, StopWork};
 
-use reading::MOST_WAITING;
+use buffer::Buffer;
+pub(super) use room::Room;
 
 use super::{
     execution::cut_off,
     gate::{Gate, GateChange},
-    pace::Pace,
+    pace::{Costs, Pace},
     run::Run,
     theme::Theme,
     wake::Wake,
@@ -54,13 +57,14 @@ pub(super) struct WorkerPool {
     /// Idle workers that tasks are about to be added for.
     reserved: usize,
     next_id: u64,
-    buffer: VecDeque<Arc<Run>>,
+    buffer: Buffer,
     /// Runs that wait for room in memory, by their log ids.
     waiting: HashMap<Arc<str>, Arc<Run>>,
     /// Tasks whose arguments cannot be read.
     unreadable: Repeats<i64>,
     last_pull: Instant,
     pace: Pace,
+    costs: Costs,
     gate: Gate,
     /// The scanner was told that there is no room, and wants to hear when there is.
     scanner_waits: bool,
@@ -72,6 +76,8 @@ struct Worker {
     addr: Addr<WorkerActor>,
     thread: Arc<Thread>,
     run: Option<Arc<Run>>,
+    /// When it got its run.
+    since: Instant,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,11 +104,12 @@ impl WorkerPool {
             idle: Vec::new(),
             reserved: 0,
             next_id: 0,
-            buffer: VecDeque::new(),
+            buffer: Buffer::default(),
             waiting: HashMap::new(),
             unreadable: Repeats::default(),
             last_pull: Instant::now(),
             pace: Pace::new(Instant::now()),
+            costs: Costs::default(),
             gate: Gate {
                 paused,
                 ..Gate::default()
@@ -126,6 +133,7 @@ impl WorkerPool {
                 addr: WorkerActor::spawn(id, &thread, Arc::clone(&self.theme), pool),
                 thread,
                 run: None,
+                since: Instant::now(),
             };
             self.workers.insert(id, worker);
             self.idle.push(id);
@@ -145,14 +153,14 @@ impl WorkerPool {
     fn feed(&mut self, ctx: &mut Context<Self>) {
         while self.gate.is_open()
             && !self.idle.is_empty()
-            && let Some(run) = self.buffer.pop_front()
+            && let Some(run) = self.buffer.pop()
         {
             match self.has_room(&run) {
                 true => self.assign(run, ctx),
                 false => self.wait_for_room(run, ctx),
             }
         }
-        if self.scanner_waits && self.room() > 0 {
+        if self.scanner_waits && self.free() > 0 {
             self.scanner_waits = false;
             self.wake.ring();
         }
@@ -161,11 +169,11 @@ impl WorkerPool {
     /// Gives a run to an idle worker, which begins it once its arguments are here.
     fn assign(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
         let Some((id, worker)) = self.idle.pop().and_then(|id| Some((id, self.workers.get_mut(&id)?))) else {
-            self.buffer.push_front(run);
+            self.buffer.push_back_in(run, &self.costs);
             return;
         };
         run.assign(id);
-        worker.run = Some(Arc::clone(&run));
+        (worker.run, worker.since) = (Some(Arc::clone(&run)), Instant::now());
         self.counts.pulled += 1;
         self.last_pull = Instant::now();
         match run.has_args() {
@@ -178,8 +186,12 @@ impl WorkerPool {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        worker.run = None;
-        self.pace.finished_one(Instant::now());
+        let now = Instant::now();
+        if let Some(run) = worker.run.take() {
+            let took = now.saturating_duration_since(worker.since);
+            self.costs.took(&run.task.service, &run.task.method, took);
+        }
+        self.pace.finished_one(now);
         if worker.thread.is_stalled() || self.workers.len() > self.target {
             self.workers.remove(&id);
             self.fit(ctx);
@@ -205,6 +217,9 @@ impl WorkerPool {
             self.hand_back(ctx);
         } else if self.last_pull.elapsed() > LONGEST_WAIT {
             self.hand_back_buffer();
+        } else if self.buffer.time() > 2 * self.budget() {
+            // The methods take longer than it seemed when these tasks were claimed.
+            self.hand_back_beyond();
         }
         self.report_if_stopped();
     }
@@ -228,7 +243,7 @@ impl WorkerPool {
         self.counts.replaced += 1;
         let Some(run) = worker.run else { return };
         if run.withdraw() {
-            self.buffer.push_front(run);
+            self.buffer.push_back_in(run, &self.costs);
             return;
         }
         let outcome = match run.overdue(PATIENCE) {
@@ -258,22 +273,6 @@ impl WorkerPool {
 
     // ---- work ----
 
-    /// Free workers, and as many tasks in advance as half a second takes. To keep claims large, nothing is asked for while
-    /// more than half of that advance is still there, or while too many tasks wait for room in memory: further ones might only go
-    /// back again.
-    fn room(&self) -> usize {
-        if !self.gate.is_open() || self.target == 0 {
-            return 0;
-        }
-        let idle = self.idle.len().min(self.target).saturating_sub(self.reserved);
-        let most = self.theme.options.task_id_chan_length;
-        let ahead = self.pace.ahead(Instant::now(), most);
-        if self.buffer.len() * 2 > ahead || self.waiting.len() >= MOST_WAITING {
-            return 0;
-        }
-        (idle + ahead).saturating_sub(self.buffer.len())
-    }
-
     /// Keeps an idle worker for a task that is about to be added, if nothing waits that should come before it.
     fn reserve(&mut self) -> bool {
         let idle = self.idle.len().min(self.target);
@@ -291,7 +290,9 @@ impl WorkerPool {
 
     fn dispatch(&mut self, runs: Vec<Arc<Run>>, ctx: &mut Context<Self>) {
         self.counts.pushed += runs.len() as u64;
-        self.buffer.extend(runs);
+        for run in runs {
+            self.buffer.push(run, &self.costs);
+        }
         self.feed(ctx);
         if !self.gate.is_open() || self.target == 0 {
             self.hand_back_buffer();
@@ -299,7 +300,7 @@ impl WorkerPool {
     }
 
     fn hand_back_buffer(&mut self) {
-        for run in std::mem::take(&mut self.buffer) {
+        for run in self.buffer.take_all() {
             self.end(&run, Outcome::HandedBack { started: false });
         }
     }
@@ -317,8 +318,7 @@ impl WorkerPool {
 
     fn cancel_run(&mut self, task_id: i64, ctx: &mut Context<Self>) {
         self.cancel_unread(task_id, ctx);
-        let buffered = self.buffer.iter().position(|run| run.task.id == task_id);
-        if let Some(run) = buffered.and_then(|at| self.buffer.remove(at)) {
+        for run in self.buffer.take_if(|run| run.task.id == task_id) {
             self.end(&run, Outcome::Cancelled);
         }
         // More than one, if an older run of the task was taken for lost and has not ended yet.

@@ -53,7 +53,7 @@ impl WorkerPool {
         match room {
             Some(room) => {
                 run.has_now(room);
-                self.buffer.push_front(run);
+                self.buffer.push_back_in(run, &self.costs);
             }
             None => self.end(&run, self.theme.postponed(&run.task)),
         }
@@ -104,7 +104,7 @@ impl WorkerPool {
     /// Ends a run whose arguments are not here. A worker that was kept for it is free.
     fn end_unread(&mut self, run: &Arc<Run>, outcome: Outcome, ctx: &mut Context<Self>) {
         self.end(run, outcome);
-        self.buffer.retain(|buffered| !Arc::ptr_eq(buffered, run));
+        self.buffer.take_if(|buffered| Arc::ptr_eq(buffered, run));
         let mut workers = self.workers.iter();
         let kept = workers.find_map(|(id, worker)| worker.has(run).then_some(*id));
         if let Some(id) = kept {

@@ -157,6 +157,7 @@ pub(super) async fn claim(
         tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
         next_due: peek.next_due(now),
         passed_over,
+        more: false,
     })
 }
 

@@ -102,6 +102,7 @@ impl Postgres {
             peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
+        claimed.more = due.more;
         let rows = if !claim.first.is_empty() {
             in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
         } else if !due.is_empty() {

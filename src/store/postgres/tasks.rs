@@ -20,7 +20,7 @@ use crate::{
         pool::closed,
         postgres::by_key::SETTINGS,
         prepared::prepared,
-        queue::{HEADS, Head, Share, shares},
+        queue::{HEADS, Head, Share, Shares, shares},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
@@ -228,6 +228,8 @@ pub(super) struct Plan<'a> {
     wanted: Cow<'a, [Wanted]>,
     first: &'a [i64],
     shares: Vec<Share>,
+    /// Whether more is due, which the room of its methods is not for.
+    pub(super) more: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -238,17 +240,20 @@ impl<'a> Plan<'a> {
             wanted: claim.wanted(),
             first: &claim.first[..claim.first.len().min(claim.limit)],
             shares: Vec::new(),
+            more: false,
         }
     }
 
     /// So many of those that are due.
     pub(super) fn of_due(claim: &'a Claim, peek: &Peek, limit: usize) -> Self {
         let wanted = claim.wanted();
+        let Shares { all, more } = shares(peek.heads(), &wanted, limit);
         Self {
-            shares: shares(peek.heads(), &wanted, limit),
             claim,
             wanted,
             first: &[],
+            shares: all,
+            more,
         }
     }
 

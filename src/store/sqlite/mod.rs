@@ -159,6 +159,7 @@ impl Sqlite {
             tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
             next_due: next_due.map(|at| at.and_utc()),
             passed_over: false,
+            more: false,
         })
     }
 

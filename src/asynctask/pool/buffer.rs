@@ -1,0 +1,99 @@
+//! Claimed tasks that wait in memory for a worker: the highest priority first, and in the order of their coming among equals.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use crate::asynctask::{pace::Costs, run::Run};
+
+#[derive(Default)]
+pub(super) struct Buffer {
+    runs: VecDeque<Held>,
+    /// For how long all of them would keep one worker busy.
+    time: Duration,
+}
+
+struct Held {
+    run: Arc<Run>,
+    cost: Duration,
+}
+
+impl Buffer {
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// The priority of the last one.
+    pub(super) fn lowest(&self) -> Option<i32> {
+        self.runs.back().map(|held| held.run.task.priority)
+    }
+
+    pub(super) fn push(&mut self, run: Arc<Run>, costs: &Costs) {
+        let priority = run.task.priority;
+        let is_last = self.lowest().is_none_or(|lowest| lowest >= priority);
+        let at = match is_last {
+            true => self.runs.len(),
+            false => self.runs.partition_point(|held| held.run.task.priority >= priority),
+        };
+        self.insert(at, run, costs);
+    }
+
+    /// Before all others of its priority: it has waited already.
+    pub(super) fn push_back_in(&mut self, run: Arc<Run>, costs: &Costs) {
+        let at = self
+            .runs
+            .partition_point(|held| held.run.task.priority > run.task.priority);
+        self.insert(at, run, costs);
+    }
+
+    fn insert(&mut self, at: usize, run: Arc<Run>, costs: &Costs) {
+        let cost = costs.of(&run.task.service, &run.task.method);
+        self.time += cost;
+        self.runs.insert(at, Held { run, cost });
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Arc<Run>> {
+        let held = self.runs.pop_front()?;
+        Some(self.taken(held))
+    }
+
+    fn taken(&mut self, held: Held) -> Arc<Run> {
+        self.time = self.time.saturating_sub(held.cost);
+        held.run
+    }
+
+    /// Takes those out that are meant.
+    pub(super) fn take_if(&mut self, is_meant: impl Fn(&Arc<Run>) -> bool) -> Vec<Arc<Run>> {
+        let mut taken = Vec::new();
+        while let Some(at) = self.runs.iter().position(|held| is_meant(&held.run)) {
+            let held = self.runs.remove(at);
+            taken.extend(held.map(|held| self.taken(held)));
+        }
+        taken
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Run>> {
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+
+    /// Takes the last ones out, so that the others are work for this time, as their methods cost now.
+    pub(super) fn take_beyond(&mut self, time: Duration, costs: &Costs) -> Vec<Arc<Run>> {
+        self.time = Duration::ZERO;
+        let mut kept = 0;
+        for held in &mut self.runs {
+            held.cost = costs.of(&held.run.task.service, &held.run.task.method);
+            if self.time + held.cost > time && kept > 0 {
+                break;
+            }
+            self.time += held.cost;
+            kept += 1;
+        }
+        self.runs.drain(kept..).map(|held| held.run).collect()
+    }
+}

@@ -1,0 +1,130 @@
+//! Which methods have tasks that are due, for people: claims ask for the methods that their node serves.
+
+use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Store, StoreError,
+    db::{Lease, Look, on_backend},
+    lenient::AnyText,
+    schema::gaia_due,
+};
+
+/// Segments of a method that are counted at most.
+const COUNTED: i64 = 10_000;
+
+/// Segments of a method that are looked into for tasks that do not wait any more.
+const SIFTED: i64 = 100;
+
+/// A service and one of its methods.
+type Name = (String, String);
+
+/// The segments of a method.
+macro_rules! of_method {
+    ($theme:expr, $service:expr, $method:expr) => {
+        gaia_due::table
+            .filter(gaia_due::theme.eq($theme))
+            .filter(gaia_due::service.eq($service))
+            .filter(gaia_due::method.eq($method))
+    };
+}
+
+#[derive(QueryableByName)]
+struct SegmentId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Store {
+    /// The methods for which tasks of a theme are due, sorted, at most so many.
+    pub(crate) async fn due_methods(&self, theme: &str, most: usize) -> Result<Vec<Name>, StoreError> {
+        let mut lease = self.db.look(Look::List).await?;
+        let mut found: Vec<Name> = Vec::new();
+        while found.len() < most
+            && let Some(next) = next_method(&mut lease, theme, found.last()).await?
+        {
+            found.push(next);
+        }
+        Ok(found)
+    }
+
+    /// How many tasks of a method are due, as far as its first segments tell. Of these, segments whose tasks have all been cancelled
+    /// or finished by other programs are removed: no claim that could do it comes to a method that no node serves.
+    pub(crate) async fn count_due(&self, theme: &str, service: &str, method: &str) -> Result<u64, StoreError> {
+        self.sift(theme, service, method).await?;
+        let mut lease = self.db.look(Look::List).await?;
+        let counts: Vec<i32> = on_backend!(lease, |conn| {
+            of_method!(theme, service, method)
+                .limit(COUNTED)
+                .select(gaia_due::n)
+                .load(conn)
+                .await
+        })?;
+        Ok(counts.into_iter().map(|count| u64::try_from(count).unwrap_or(0)).sum())
+    }
+
+    async fn sift(&self, theme: &str, service: &str, method: &str) -> Result<(), StoreError> {
+        let mut lease = self.db.look(Look::List).await?;
+        let first: Vec<i64> = on_backend!(lease, |conn| {
+            of_method!(theme, service, method)
+                .order((gaia_due::priority.desc(), gaia_due::id))
+                .limit(SIFTED)
+                .select(gaia_due::id)
+                .load(conn)
+                .await
+        })?;
+        if first.is_empty() {
+            return Ok(());
+        }
+        let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        let tasks = self.db.tasks_of("gaia_due");
+        let empty = format!(
+            "SELECT id FROM gaia_due WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
+             WHERE t.task_status IN ('Wait', 'Retry'))"
+        );
+        let empty: Vec<SegmentId> = on_backend!(lease, |conn| diesel::sql_query(&empty).load(conn).await)?;
+        drop(lease);
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = empty.into_iter().map(|segment| segment.id).collect();
+        let mut lease = self.db.write().await?;
+        on_backend!(lease, |conn| {
+            diesel::delete(gaia_due::table.filter(gaia_due::id.eq_any(&ids)))
+                .execute(conn)
+                .await
+        })?;
+        Ok(())
+    }
+}
+
+/// The first method after this one: two short looks by the index, however many segments there are.
+async fn next_method(lease: &mut Lease, theme: &str, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
+    let first = (String::new(), String::new());
+    let (service, method) = after.unwrap_or(&first);
+    let same: Option<(AnyText, AnyText)> = on_backend!(*lease, |conn| {
+        gaia_due::table
+            .filter(gaia_due::theme.eq(theme))
+            .filter(gaia_due::service.eq(service))
+            .filter(gaia_due::method.gt(method))
+            .order((gaia_due::service, gaia_due::method))
+            .select((gaia_due::service, gaia_due::method))
+            .first(conn)
+            .await
+            .optional()
+    })?;
+    let next = match same {
+        Some(next) => Some(next),
+        None => on_backend!(*lease, |conn| {
+            gaia_due::table
+                .filter(gaia_due::theme.eq(theme))
+                .filter(gaia_due::service.gt(service))
+                .order((gaia_due::service, gaia_due::method))
+                .select((gaia_due::service, gaia_due::method))
+                .first(conn)
+                .await
+                .optional()
+        })?,
+    };
+    Ok(next.map(|(service, method)| (service.0, method.0)))
+}
