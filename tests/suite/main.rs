@@ -46,3 +46,4 @@ mod transaction;
 mod unknown_runs;
 #[cfg(feature = "sqlite")]
 mod unreadable_owners;
+mod urgent;
