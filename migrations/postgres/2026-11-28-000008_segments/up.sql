@@ -35,14 +35,15 @@ CREATE INDEX gaia_claims_node ON gaia_claims (node_id);
 -- A task that is claimed by its insert takes its number before the claim's row is there.
 GRANT USAGE ON SEQUENCE gaia_claims_id_seq TO PUBLIC;
 
--- No index has a column that a claim or an end changes.
-DROP INDEX gaia_tasks_claim, gaia_tasks_running, gaia_tasks_unique;
+-- No index has a column that a claim or an end changes, not even in its condition.
+DROP INDEX gaia_tasks_claim, gaia_tasks_running, gaia_tasks_scheduled, gaia_tasks_unique;
 -- Room on its page for the next versions of a row.
 ALTER TABLE asynctasks SET (fillfactor = 42);
 -- The unique key of a task that has not come to its end.
 ALTER TABLE asynctasks ADD COLUMN live_key VARCHAR(255)
   GENERATED ALWAYS AS (CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END) STORED;
 CREATE UNIQUE INDEX gaia_tasks_unique ON asynctasks (system_name, live_key) WHERE live_key IS NOT NULL;
+CREATE INDEX gaia_tasks_scheduled ON asynctasks (system_name, run_at) WHERE run_at IS NOT NULL;
 CREATE INDEX gaia_tasks_cancelled ON asynctasks (id) WHERE cancel_requested <> 0;
 
 -- What waits, and what runs.
