@@ -17,22 +17,26 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use diesel::{
+    QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
 use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
     pool::{Connections, in_transaction, on_server},
-    rows::{ClaimMark, NewTaskRow, Writes, Written},
+    rows::{ClaimMark, ClaimedRow, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
 };
 use crate::domain::AddedTask;
 use announce::Announcer;
-use by_key::by_key;
+use by_key::{by_key, by_key_unless_locked};
 use connect::Connector;
 use listen::Listener;
-use tasks::Plan;
+use tasks::{Plan, Rows};
 
 pub(super) type Lease = super::pool::Lease<Connector>;
 
@@ -106,7 +110,7 @@ impl Postgres {
         let rows = if !claim.first.is_empty() {
             in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
         } else if !due.is_empty() {
-            on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &due, &mark)).await)?
+            on_server!(lease, |conn| claim_due(conn, &due, &mark).await)?
         } else {
             return Ok(claimed);
         };
@@ -138,6 +142,18 @@ impl Postgres {
             return Ok(insert?);
         }
         Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
+    }
+}
+
+/// A lock of another session holds the claim up for a moment, then the claim leaves that row alone. The error of the first try may be
+/// in any language, so the second one follows whatever it says.
+async fn claim_due(conn: &mut AsyncPgConnection, due: &Plan<'_>, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+    let claim = tasks::claim(conn, due, mark, Rows::All);
+    match by_key_unless_locked(conn, claim).await {
+        Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) => {
+            by_key(conn, tasks::claim(conn, due, mark, Rows::Unlocked)).await
+        }
+        claimed => claimed,
     }
 }
 

@@ -71,14 +71,13 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
     UPDATE asynctasks SET run_at = NULL FROM come WHERE asynctasks.id = come.id";
 
 /// Takes whole segments and a part of the last one, makes the row of the claim, and marks the tasks. What a segment says of a task may
-/// be out of date, the task's row is not: a row that has changed is in another segment by its trigger, and is left alone. A task
-/// whose row is locked goes into a segment again.
+/// be out of date, the task's row is not: a row that has changed is in another segment by its trigger, and is left alone.
 ///
 /// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes it, they are claimed
 /// again, and what the runs of the lost claim write then names a log id that the row no longer has. The write of an outcome
 /// waits for the disk, and what was committed before it is there with it.
 macro_rules! claim_sql {
-    ($of_method:literal, $of_these:literal) => {
+    ($of_method:literal, $of_these:literal, $picked:ident) => {
         concat!(
             "WITH s AS MATERIALIZED ( \
                SELECT m.at, m.tasks, d.* \
@@ -106,25 +105,16 @@ macro_rules! claim_sql {
                  WHERE id = ANY($6) AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
                    AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) ",
             $of_these,
-            "), \
-             free AS MATERIALIZED ( \
-               SELECT t.id FROM mine m JOIN asynctasks t ON t.id = m.id WHERE ",
-            waits!(),
-            " FOR UPDATE OF t SKIP LOCKED), \
-             locked AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
-               SELECT $4, m.service, m.method, m.priority, count(*), array_agg(t.id) \
-               FROM mine m JOIN asynctasks t ON t.id = m.id \
-               WHERE (SELECT count(*) FROM free) < (SELECT count(*) FROM mine) \
-                 AND m.id <> ALL (ARRAY(SELECT id FROM free)) AND ",
-            waits!(),
-            " GROUP BY m.service, m.method, m.priority), \
-             claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
-               SELECT $4, $1, $3, $2, array_agg(id) FROM free HAVING count(*) > 0 RETURNING id) \
+            ")",
+            $picked!(),
+            ", claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
+               SELECT $4, $1, $3, $2, array_agg(id) FROM picked HAVING count(*) > 0 RETURNING id) \
              UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = (SELECT id FROM claim), \
              last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
              cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
-             FROM free WHERE t.id = free.id \
-             RETURNING t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
+             FROM picked m WHERE t.id = m.id AND ",
+            waits!(),
+            " RETURNING t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
              t.timeout_ms, t.retry_delay_ms, t.lease_token, \
              CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint"
         )
@@ -139,11 +129,53 @@ macro_rules! waits {
     };
 }
 
-const CLAIM: &str = claim_sql!(
-    "AND service = m.service AND method = m.method",
-    "AND (service_name, method_name) IN (SELECT * FROM unnest($12::text[], $13::text[]))"
-);
-const CLAIM_AT_ALL: &str = claim_sql!("", "");
+/// All that were taken from segments. The claim waits for a row that another session has locked.
+macro_rules! all {
+    () => {
+        ", picked AS (SELECT * FROM mine)"
+    };
+}
+
+/// Those whose rows no other session has locked. The others go into segments again.
+macro_rules! unlocked {
+    () => {
+        concat!(
+            ", picked AS MATERIALIZED ( \
+               SELECT m.* FROM mine m JOIN asynctasks t ON t.id = m.id WHERE ",
+            waits!(),
+            " FOR UPDATE OF t SKIP LOCKED), \
+             locked AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+               SELECT $4, m.service, m.method, m.priority, count(*), array_agg(t.id) \
+               FROM mine m JOIN asynctasks t ON t.id = m.id \
+               WHERE m.id <> ALL (ARRAY(SELECT id FROM picked)) AND ",
+            waits!(),
+            " GROUP BY m.service, m.method, m.priority)"
+        )
+    };
+}
+
+macro_rules! claim_by_method_sql {
+    ($picked:ident) => {
+        claim_sql!(
+            "AND service = m.service AND method = m.method",
+            "AND (service_name, method_name) IN (SELECT * FROM unnest($12::text[], $13::text[]))",
+            $picked
+        )
+    };
+}
+
+const CLAIM: &str = claim_by_method_sql!(all);
+const CLAIM_UNLOCKED: &str = claim_by_method_sql!(unlocked);
+const CLAIM_AT_ALL: &str = claim_sql!("", "", all);
+const CLAIM_AT_ALL_UNLOCKED: &str = claim_sql!("", "", unlocked);
+
+/// Which rows a claim takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// All. To look for locks first would cost a third of the claim.
+    All,
+    Unlocked,
+}
 
 /// What waits.
 #[derive(Queryable)]
@@ -270,10 +302,10 @@ pub(super) async fn claim_first(
     mark: &ClaimMark,
 ) -> QueryResult<Vec<ClaimedRow>> {
     conn.batch_execute(SETTINGS).await?;
-    let mut rows = claim(conn, &Plan::of_first(wanted), mark).await?;
+    let mut rows = claim(conn, &Plan::of_first(wanted), mark, Rows::Unlocked).await?;
     let due = Plan::of_due(wanted, peek, wanted.limit.saturating_sub(rows.len()));
     if !due.is_empty() {
-        rows.extend(claim(conn, &due, mark).await?);
+        rows.extend(claim(conn, &due, mark, Rows::Unlocked).await?);
     }
     Ok(rows)
 }
@@ -283,13 +315,20 @@ pub(super) async fn claim(
     mut conn: &AsyncPgConnection,
     plan: &Plan<'_>,
     mark: &ClaimMark,
+    rows: Rows,
 ) -> QueryResult<Vec<ClaimedRow>> {
     fn all<'a, T>(plan: &'a Plan<'_>, column: impl Fn(&'a Wanted, &Share) -> T) -> Vec<T> {
         let shares = plan.shares.iter();
         shares.map(|share| column(&plan.wanted[share.method], share)).collect()
     }
     let claim = plan.claim;
-    let taken = prepared(if claim.methods.is_some() { CLAIM } else { CLAIM_AT_ALL })
+    let text = match (claim.methods.is_some(), rows) {
+        (true, Rows::All) => CLAIM,
+        (true, Rows::Unlocked) => CLAIM_UNLOCKED,
+        (false, Rows::All) => CLAIM_AT_ALL,
+        (false, Rows::Unlocked) => CLAIM_AT_ALL_UNLOCKED,
+    };
+    let taken = prepared(text)
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.run)
