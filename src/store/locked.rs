@@ -11,13 +11,12 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use super::{Store, StoreError, db::on_backend};
+use super::{RecordKey, Store, StoreError, db::on_backend};
 
 /// Rows whose key is a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rows {
     Tasks,
-    TaskRecords,
     JobRecords,
 }
 
@@ -31,7 +30,6 @@ impl Rows {
     fn table(self) -> &'static str {
         match self {
             Self::Tasks => "asynctasks",
-            Self::TaskRecords => "asynctask_exec_row",
             Self::JobRecords => "job_record",
         }
     }
@@ -46,12 +44,32 @@ impl Store {
         let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         let (table, by_key) = (rows.table(), self.by_key());
         let these = format!("SELECT id FROM {table}{by_key} WHERE id IN ({list})");
+        self.locked_of(&these, ids.len()).await
+    }
+
+    /// The same of records of tasks; answers with their ids.
+    pub(crate) async fn locked_records(&self, records: &[RecordKey]) -> Result<BTreeSet<i64>, StoreError> {
+        if !self.db.is_remote() || records.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let list = |of: fn(&RecordKey) -> i64| {
+            let numbers = records.iter().map(|record| of(record).to_string());
+            numbers.collect::<Vec<_>>().join(",")
+        };
+        let (task_ids, ids) = (list(|record| record.task_id), list(|record| record.id));
+        let by_key = self.by_key();
+        let these =
+            format!("SELECT id FROM asynctask_exec_row{by_key} WHERE task_id IN ({task_ids}) AND id IN ({ids})");
+        self.locked_of(&these, records.len()).await
+    }
+
+    async fn locked_of(&self, these: &str, count: usize) -> Result<BTreeSet<i64>, StoreError> {
         let free = self.ids(&format!("{these} FOR UPDATE SKIP LOCKED")).await?;
-        if free.len() == ids.len() {
+        if free.len() == count {
             return Ok(BTreeSet::new());
         }
         // A row that is gone is not locked.
-        let there = self.ids(&these).await?;
+        let there = self.ids(these).await?;
         Ok(&there - &free)
     }
 

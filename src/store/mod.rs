@@ -55,7 +55,7 @@ pub(crate) use lenient::AnyText;
 pub(crate) use locked::Rows;
 pub(crate) use long_args::Room;
 pub(crate) use nodes::{Beat, Nodes};
-pub(crate) use prune::{End, Expired, Line};
+pub(crate) use prune::{End, Expired, Line, RecordKey};
 pub use rows::ClaimedTask;
 pub(crate) use rows::{
     Begin, Finish, Finished, NewTaskRow, NodeRow, PROTOCOL, Progress, RunKey, SeenNode, Writes, Written,

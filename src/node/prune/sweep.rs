@@ -4,7 +4,7 @@ use std::{fmt, time::Instant};
 
 use chrono::TimeDelta;
 
-use crate::store::{End, Expired, Rows, Store, StoreError};
+use crate::store::{End, Expired, RecordKey, Rows, Store, StoreError};
 
 /// Rows in one transaction.
 const BATCH: usize = 500;
@@ -100,27 +100,26 @@ async fn sweep_tasks(store: &Store, expired: &Expired) -> Result<usize, StoreErr
 
 /// Records without a task, and old ones of tasks that are not finished: those of a task that snoozes for years must not pile up.
 async fn sweep_records(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
-    let (mut deleted, mut after) = (0, i64::MIN);
-    let Some(last) = store.last_old_record(expired.before).await? else {
-        return Ok(0);
-    };
+    let (mut deleted, mut after) = (0, RecordKey::FIRST);
+    let last = store.last_task_with_old_records(expired.before).await?;
     loop {
         let began = Instant::now();
         let page = store.record_page(expired, after, last).await?;
         let Some((end, _)) = page.last() else {
             return Ok(deleted);
         };
-        after = end.id;
-        let old = page.iter().filter(|(row, _)| row.end.is_expired(expired.foreign));
-        let old: Vec<(i64, i64)> = old.map(|(row, task_id)| (row.id, *task_id)).collect();
+        after = *end;
+        let old = page.iter().filter(|(_, end)| end.is_expired(expired.foreign));
+        let old: Vec<RecordKey> = old.map(|(record, _)| *record).collect();
         for records in old.chunks(BATCH) {
-            let task_ids: Vec<i64> = records.iter().map(|(_, task_id)| *task_id).collect();
+            let task_ids: Vec<i64> = records.iter().map(|record| record.task_id).collect();
             let keepers = store.keepers(expired, &task_ids).await?;
-            let goes = records.iter().filter(|(_, task_id)| !keepers.contains(task_id));
-            let ids: Vec<i64> = goes.map(|(id, _)| *id).collect();
-            let ids = free(store, Rows::TaskRecords, &ids).await?;
-            if !ids.is_empty() {
-                deleted += store.delete_records(&ids).await?;
+            let goes = records.iter().filter(|record| !keepers.contains(&record.task_id));
+            let goes: Vec<RecordKey> = goes.copied().collect();
+            let locked = store.locked_records(&goes).await?;
+            let goes: Vec<RecordKey> = goes.into_iter().filter(|record| !locked.contains(&record.id)).collect();
+            if !goes.is_empty() {
+                deleted += store.delete_records(&goes).await?;
             }
         }
         rest(began).await;

@@ -44,6 +44,21 @@ pub(crate) struct Paged {
     pub(crate) end: End,
 }
 
+/// The key of a record: PostgreSQL finds it by its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordKey {
+    pub(crate) task_id: i64,
+    pub(crate) id: i64,
+}
+
+impl RecordKey {
+    /// Before all others.
+    pub(crate) const FIRST: Self = Self {
+        task_id: i64::MIN,
+        id: i64::MIN,
+    };
+}
+
 /// What is known of a row's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -176,15 +191,19 @@ impl Store {
     async fn thin_out(&self, task_ids: &[i64]) -> Result<(), StoreError> {
         loop {
             let mut lease = self.db.look(Look::List).await?;
-            let records: Vec<i64> = on_backend!(lease, |conn| {
+            let records: Vec<(i64, i64)> = on_backend!(lease, |conn| {
                 asynctask_exec_row::table
                     .filter(asynctask_exec_row::task_id.eq_any(task_ids))
                     .limit(PAGE)
-                    .select(asynctask_exec_row::id)
+                    .select((asynctask_exec_row::task_id, asynctask_exec_row::id))
                     .load(conn)
                     .await
             })?;
             drop(lease);
+            let records: Vec<RecordKey> = records
+                .into_iter()
+                .map(|(task_id, id)| RecordKey { task_id, id })
+                .collect();
             if i64::try_from(records.len()).unwrap_or(i64::MAX) < PAGE {
                 return Ok(());
             }
@@ -192,24 +211,41 @@ impl Store {
         }
     }
 
-    /// The last record up to which there may be old ones.
-    pub(crate) async fn last_old_record(&self, before: NaiveDateTime) -> Result<Option<i64>, StoreError> {
-        last_old!(self, asynctask_exec_row, last_run_time, before)
+    /// The last task of which there may be old records: those of a task are not older than the task.
+    pub(crate) async fn last_task_with_old_records(&self, before: NaiveDateTime) -> Result<i64, StoreError> {
+        let mut lease = self.db.look(Look::List).await?;
+        let young: Option<i64> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::create_time.ge(before))
+                .order(asynctasks::create_time)
+                .select(asynctasks::id)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(young.map_or(i64::MAX, |young| young.saturating_sub(1)))
     }
 
-    /// Records whose ids come after `after`, up to `last`, in their order: one page. With each its task.
+    /// Records of tasks up to `last` that come after the record `after`, in the order of their tasks and of their ids: one page.
     pub(crate) async fn record_page(
         &self,
         expired: &Expired,
-        after: i64,
+        after: RecordKey,
         last: i64,
-    ) -> Result<Vec<(Paged, i64)>, StoreError> {
+    ) -> Result<Vec<(RecordKey, End)>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
         let rows: Vec<(i64, i64, Option<bool>, bool)> = on_backend!(lease, |conn| {
             let has_no_time = asynctask_exec_row::last_run_time.is_null();
+            let of_task = asynctask_exec_row::task_id.eq(after.task_id);
+            let is_later = asynctask_exec_row::task_id
+                .gt(after.task_id)
+                .or(of_task.and(asynctask_exec_row::id.gt(after.id)));
             asynctask_exec_row::table
-                .filter(asynctask_exec_row::id.gt(after).and(asynctask_exec_row::id.le(last)))
-                .order(asynctask_exec_row::id)
+                // By the index: from here on.
+                .filter(asynctask_exec_row::task_id.ge(after.task_id))
+                .filter(asynctask_exec_row::task_id.le(last))
+                .filter(is_later)
+                .order((asynctask_exec_row::task_id, asynctask_exec_row::id))
                 .limit(PAGE)
                 .select((
                     asynctask_exec_row::id,
@@ -222,7 +258,10 @@ impl Store {
                 .load(conn)
                 .await
         })?;
-        let row = |(id, task_id, is_old, is_ours)| (paged((id, Some(true), is_old, Some(is_ours))), task_id);
+        let row = |(id, task_id, is_old, is_ours)| {
+            let Paged { id, end } = paged((id, Some(true), is_old, Some(is_ours)));
+            (RecordKey { task_id, id }, end)
+        };
         Ok(rows.into_iter().map(row).collect())
     }
 
@@ -247,11 +286,14 @@ impl Store {
     }
 
     /// Deletes these records; answers how many there were.
-    pub(crate) async fn delete_records(&self, ids: &[i64]) -> Result<usize, StoreError> {
+    pub(crate) async fn delete_records(&self, records: &[RecordKey]) -> Result<usize, StoreError> {
+        let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
+        let task_ids: Vec<i64> = records.iter().map(|record| record.task_id).collect();
         let delete = || async {
             let mut lease = self.db.write().await?;
             Ok(on_backend!(lease, |conn| {
-                diesel::delete(asynctask_exec_row::table.filter(asynctask_exec_row::id.eq_any(ids)))
+                let of_tasks = asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(&task_ids));
+                diesel::delete(of_tasks.filter(asynctask_exec_row::id.eq_any(&ids)))
                     .execute(conn)
                     .await
             })?)
