@@ -61,7 +61,10 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
     .await;
     let scanned = "SELECT seq_tup_read::BIGINT AS number FROM pg_stat_user_tables WHERE relname = 'asynctasks'";
     let scanned = database.number(scanned);
-    assert!(scanned * 10 < by_key, "{scanned} by scans of the table, {by_key} by key");
+    assert!(
+        scanned * 10 < by_key,
+        "{scanned} by scans of the table, {by_key} by key"
+    );
     gaia.stop().await.expect("stops");
 }
 

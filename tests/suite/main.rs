@@ -46,4 +46,5 @@ mod transaction;
 mod unknown_runs;
 #[cfg(feature = "sqlite")]
 mod unreadable_owners;
+mod upgrade;
 mod urgent;

@@ -1,0 +1,110 @@
+//! Databases of the version before segments: what they hold goes on, and their nodes get nothing more.
+
+use std::{fs, path::Path};
+
+use gaia_actors::{async_fn, prelude::*};
+use serde_json::Value;
+
+use crate::support::{Database, Kind, THEME, ended, eventually, options, task};
+
+/// The first migration that makes segments.
+const SEGMENTS: &str = "2026-11-28-000008";
+
+/// Makes the tables as the version before had them.
+fn make_old_tables(database: &Database) {
+    let kind = match database.kind() {
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => "sqlite",
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => "postgres",
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => "mysql",
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
+    let names = fs::read_dir(&folder)
+        .expect("is there")
+        .map(|entry| entry.expect("can be read").file_name());
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    database.execute("CREATE TABLE gaia_migrations (version VARCHAR(50) NOT NULL PRIMARY KEY)");
+    for name in names.iter().filter(|name| name.as_str() < SEGMENTS) {
+        let sql = fs::read_to_string(folder.join(name).join("up.sql")).expect("is there");
+        let version = name[..17].replace('-', "");
+        database.execute(&format!(
+            "{sql}; INSERT INTO gaia_migrations (version) VALUES ('{version}')"
+        ));
+    }
+}
+
+/// A row of each kind, and a node that runs one of them.
+fn fill(database: &Database) {
+    let (now, before) = (database.in_seconds(0), database.in_seconds(-60));
+    database.execute(&format!(
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes) \
+           VALUES ('old', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]'); \
+         INSERT INTO asynctasks (service_name, method_name, task_name, system_name, task_status, priority, run_at, \
+           unique_key, lease_owner, lease_token, log_id, finished_at, last_run_end_time) VALUES \
+           ('Demo', 'Noop', 'waits', 'demo', 'Wait', 0, NULL, 'key', NULL, 0, NULL, NULL, NULL), \
+           ('Demo', 'Noop', 'is urgent', 'demo', 'Retry', 9, NULL, NULL, NULL, 3, 'a-2', NULL, NULL), \
+           ('Demo', 'Other', 'of another method', 'demo', 'Wait', 0, NULL, NULL, NULL, 0, NULL, NULL, NULL), \
+           ('Demo', 'Noop', 'was scheduled', 'demo', 'Wait', 0, {before}, NULL, NULL, 0, NULL, NULL, NULL), \
+           ('Demo', 'Noop', 'runs', 'demo', 'Running', 0, NULL, NULL, 'old', 4711, 'b-5', NULL, NULL), \
+           ('Demo', 'Noop', 'has ended', 'demo', 'Success', 0, NULL, 'key', NULL, 7, 'c-6', {now}, {now})"
+    ));
+}
+
+#[actix_rt::test]
+async fn tasks_of_the_version_before_go_on() {
+    let database = Database::fresh();
+    make_old_tables(&database);
+    fill(&database);
+    let gaia = database
+        .builder()
+        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    for id in [1, 2, 4, 5] {
+        assert_eq!(ended(&demo, id).await.status, TaskStatus::Success, "{id}");
+    }
+    // The node of the version before is gone, and its run is a lost attempt.
+    assert_eq!(demo.get_task_detail(5).await.expect("is there").retry_time, 1);
+    let tokens = "SELECT MIN(lease_token) FROM asynctasks WHERE id IN (1, 2, 4, 5)";
+    assert!(database.number(tokens) > 4_711);
+    assert_eq!(
+        demo.get_task_detail(3).await.expect("is there").status,
+        TaskStatus::Wait
+    );
+    eventually("the other method in the list", async || {
+        let unserved = demo.status().await.expect("answers").unserved;
+        (unserved.len() == 1 && unserved[0].waiting == 1).then_some(())
+    })
+    .await;
+    let added = demo.add_task(task("Noop").unique_key("key")).await.expect("is free");
+    assert!(!added.duplicate);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_node_of_the_version_before_cannot_come_back() {
+    let database = Database::fresh();
+    make_old_tables(&database);
+    fill(&database);
+    database
+        .builder()
+        .start()
+        .await
+        .expect("starts")
+        .stop()
+        .await
+        .expect("stops");
+    assert_eq!(database.number("SELECT COUNT(*) FROM gaia_nodes WHERE id = 'old'"), 0);
+    let now = database.in_seconds(0);
+    let old = format!(
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, methods) \
+         VALUES ('old again', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', '[]')"
+    );
+    assert_eq!(database.try_each("SELECT 1", &[old]), 0);
+}
