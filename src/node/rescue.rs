@@ -63,8 +63,9 @@ pub(super) async fn rescue(
     policy: impl Fn(&str) -> RetryPolicy,
     said: &Said,
 ) -> Result<BTreeMap<String, u64>, StoreError> {
-    let (mut rescued, mut last, mut is_any_left) = (BTreeMap::new(), i64::MIN, false);
+    let (mut rescued, mut last) = (BTreeMap::new(), i64::MIN);
     let mut locked = Locked::new(About::LockedTasks);
+    store.hold_unheld().await?;
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
         let claims = store.orphan_claims(me, last).await?;
@@ -74,6 +75,7 @@ pub(super) async fn rescue(
         last = claim.id;
         for claim in claims {
             let orphans = store.running(&claim).await?;
+            let mut is_whole = !orphans.is_empty();
             let orphans = locked
                 .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
                 .await?;
@@ -84,17 +86,17 @@ pub(super) async fn rescue(
                     match finished {
                         Finished::Written(_) => *rescued.entry(orphan.theme.clone()).or_default() += 1,
                         // Another node was quicker, or it cannot be ended.
-                        Finished::Stale => is_any_left = true,
+                        Finished::Stale => is_whole = false,
                     }
                 }
+            }
+            if !is_whole {
+                store.disown(&claim).await?;
             }
             store.drop_settled(&[claim.id]).await?;
         }
     }
     locked.say(said, "running tasks of dead nodes");
-    if is_any_left {
-        store.disown_unnamed().await?;
-    }
     Ok(rescued)
 }
 

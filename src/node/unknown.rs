@@ -59,6 +59,7 @@ impl Unknown {
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {
+        self.store.hold_unheld().await?;
         let (mut last, mut locked, mut count) = (i64::MIN, Locked::new(About::LockedUnknown), 0);
         loop {
             let claims = self.store.claims_of(&self.node, last).await?;
@@ -79,6 +80,7 @@ impl Unknown {
         let rows = self.store.running(claim).await?;
         if rows.is_empty() && !self.ledger.knows(&claim.mark) {
             // It has been answered, or never will be.
+            self.store.disown(claim).await?;
             self.store.drop_settled(&[claim.id]).await?;
             return Ok(0);
         }
@@ -89,10 +91,15 @@ impl Unknown {
         let unknown = locked
             .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
             .await?;
-        match unknown.is_empty() {
-            true => Ok(0),
-            false => self.give_back_these(unknown).await,
+        if unknown.is_empty() {
+            return Ok(0);
         }
+        let count = unknown.len();
+        let given_back = self.give_back_these(unknown).await?;
+        if given_back < count {
+            self.store.disown(claim).await?;
+        }
+        Ok(given_back)
     }
 
     /// Answers how many were given back.
@@ -100,9 +107,6 @@ impl Unknown {
         let themes: Vec<String> = unknown.iter().map(|row| row.theme.clone()).collect();
         let finishes: Vec<_> = unknown.into_iter().map(|row| self.given_back(row)).collect();
         let finished = rescue::write(&self.store, finishes, CAUSE, &self.said).await?;
-        if finished.contains(&Finished::Stale) {
-            self.store.disown_unnamed().await?;
-        }
         let mut given_back: BTreeMap<String, usize> = BTreeMap::new();
         for (theme, end) in themes.into_iter().zip(finished) {
             if end != Finished::Stale {

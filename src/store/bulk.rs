@@ -23,8 +23,10 @@ const SIZES: [usize; 7] = [1_000, 300, 100, 30, 10, 3, 1];
 /// What all tasks of one call have in common.
 const COMMON: [&str; 3] = ["system_name", "create_time", "update_time"];
 const COLUMNS: [&str; 5] = ["service_name", "method_name", "task_name", "arg", "max_retry_time"];
-/// Of tasks that are not plain.
-const EXTRA: [&str; 4] = ["priority", "run_at", "timeout_ms", "retry_delay_ms"];
+/// Of tasks that are not plain. The last one says whether the task is due: then it gets into a segment.
+const EXTRA: [&str; 5] = ["priority", "run_at", "timeout_ms", "retry_delay_ms", "queued"];
+/// Of plain tasks, which all are due.
+const PLAIN: [&str; 1] = ["queued"];
 
 /// How a database names parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,15 +67,15 @@ impl Bulk<'_> {
         match self.parameters {
             #[cfg(feature = "sqlite")]
             Parameters::Numbered => {
-                static PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &[]));
+                static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &PLAIN));
                 static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &EXTRA));
-                self.of(if self.is_plain() { &PLAIN } else { &FULL })
+                self.of(if self.is_plain() { &OF_PLAIN } else { &FULL })
             }
             #[cfg(feature = "mysql")]
             Parameters::Positional => {
-                static PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &[]));
+                static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &PLAIN));
                 static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &EXTRA));
-                self.of(if self.is_plain() { &PLAIN } else { &FULL })
+                self.of(if self.is_plain() { &OF_PLAIN } else { &FULL })
             }
         }
     }
@@ -81,6 +83,11 @@ impl Bulk<'_> {
     fn of(self, texts: &Texts) -> &str {
         let place = SIZES.iter().position(|size| *size == self.rows.len());
         &texts[place.unwrap_or(SIZES.len() - 1)]
+    }
+
+    /// In the order in which their ids are given.
+    pub(super) fn rows(&self) -> &[NewTaskRow] {
+        self.rows
     }
 
     /// At most the largest size.
@@ -110,7 +117,11 @@ type Texts = [String; SIZES.len()];
 fn texts(common: &[&str; 3], extra: &[&str]) -> Texts {
     SIZES.map(|size| {
         let columns = [&COMMON[..], &COLUMNS, extra].concat().join(", ");
-        let own = vec!["?"; COLUMNS.len() + extra.len()].join(", ");
+        let mut own = vec!["?"; COLUMNS.len() + extra.len()];
+        if extra == PLAIN {
+            own[COLUMNS.len()] = "1";
+        }
+        let own = own.join(", ");
         let rows = vec![format!("('Wait', {}, {own})", common.join(", ")); size].join(", ");
         format!("INSERT INTO asynctasks (task_status, {columns}) VALUES {rows}")
     })
@@ -152,6 +163,7 @@ where
                 out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&row.run_at)?;
                 out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.timeout_ms)?;
                 out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.retry_delay_ms)?;
+                out.push_bind_param_value_only::<Integer, _>(row.queued())?;
             }
         }
         Ok(())
@@ -186,7 +198,7 @@ mod tests {
             bulk.sql().matches('?').count()
         };
         assert_eq!(parameters(&plain, Parameters::Positional), 80);
-        assert_eq!(parameters(&full, Parameters::Positional), 120);
+        assert_eq!(parameters(&full, Parameters::Positional), 130);
         assert_eq!(parameters(&plain, Parameters::Numbered), 80);
     }
 }

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
-    db::on_backend,
+    db::{Db, on_backend},
     lenient::AnyText,
     schema::{asynctasks, gaia_claims, gaia_nodes},
     tasks::{Orphan, OrphanRow},
@@ -46,6 +46,19 @@ fn held_claim((id, node, mark, ids): ClaimRow) -> HeldClaim {
 }
 
 impl Store {
+    /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim. On PostgreSQL triggers do.
+    pub(crate) async fn hold_unheld(&self) -> Result<(), StoreError> {
+        let now = self.clock().now().naive_utc();
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(sqlite) => sqlite.hold_unheld(now).await,
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => Ok(()),
+            #[cfg(feature = "mysql")]
+            Db::Mysql(mysql) => mysql.hold_unheld(now).await,
+        }
+    }
+
     /// Claims of a node, in the order of their ids, behind the claim `after`: one page.
     pub(crate) async fn claims_of(&self, node: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.claimed_ids();
@@ -113,14 +126,30 @@ impl Store {
         Ok(running)
     }
 
-    /// Removes those of these claims of which no task runs any more under their node: nothing can come to run under them again.
+    /// Has running tasks of a claim be in none, if plain SQL has put them under another node, or under none that a write could name.
+    /// The next look takes them into claims of their own. On PostgreSQL triggers do.
+    pub(crate) async fn disown(&self, claim: &HeldClaim) -> Result<(), StoreError> {
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(sqlite) => {
+                sqlite.disown(claim.node.clone(), claim.task_ids.clone()).await?;
+            }
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => {}
+            #[cfg(feature = "mysql")]
+            Db::Mysql(mysql) => mysql.disown(&claim.node, &claim.task_ids).await?,
+        }
+        Ok(())
+    }
+
+    /// Removes those of these claims of which no task runs any more, whatever plain SQL has made of its owner: nothing can come to run
+    /// under them again.
     pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<(), StoreError> {
-        let tasks = self.db.tasks_of("gaia_claims");
+        let (tasks, runs) = (self.db.tasks_of("gaia_claims"), self.db.runs_by_claim());
         for ids in ids.chunks(AT_ONCE) {
             let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
             let delete = format!(
-                "DELETE FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
-                 WHERE t.task_status = 'Running' AND t.lease_owner = gaia_claims.node_id)"
+                "DELETE FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
             );
             let mut lease = self.db.write().await?;
             on_backend!(lease, |conn| diesel::sql_query(&delete).execute(conn).await)?;

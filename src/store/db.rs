@@ -138,6 +138,22 @@ impl Db {
         }
     }
 
+    /// Whether the task `t` of a row of `gaia_claims` runs, and by no later claim of another node.
+    pub(super) fn runs_by_claim(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {
+                "t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
+                 OR t.lease_token <= gaia_claims.id OR typeof(t.lease_token) <> 'integer')"
+            }
+            #[cfg(feature = "_server")]
+            _ => {
+                "t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
+                 OR t.lease_token <= gaia_claims.id)"
+            }
+        }
+    }
+
     /// Whether somebody has asked to cancel a task, as the index over such requests knows it.
     pub(super) fn cancel_is_wanted(&self) -> &'static str {
         match self {

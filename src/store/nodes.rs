@@ -140,34 +140,26 @@ impl Store {
         Ok(removed > 0)
     }
 
-    /// Has running tasks and open runs be orphans that no write could name, so that the next look can end them. Only SQLite
-    /// takes what is no text for the name of a node, and such a row would hold its unique key, or keep its job from firing.
+    /// Has open runs of jobs be orphans that no write could name, so that the next look can end them. Only SQLite takes what is no
+    /// text for the name of a node, and such a row would keep its job from firing.
     pub(crate) async fn disown_unnamed(&self) -> Result<(), StoreError> {
         if self.db.is_remote() {
             return Ok(());
         }
         let mut lease = self.db.write().await?;
-        for update in UNNAMED {
-            let updated = on_backend!(lease, |conn| diesel::sql_query(update).execute(conn).await)?;
-            if updated > 0 {
-                say!(
-                    Warn,
-                    "{updated} running rows did not name their run as texts and numbers do; they are taken for lost"
-                );
-            }
+        let updated = on_backend!(lease, |conn| diesel::sql_query(UNNAMED).execute(conn).await)?;
+        if updated > 0 {
+            say!(
+                Warn,
+                "{updated} open runs of jobs did not name their node as a text; they are taken for lost"
+            );
         }
         Ok(())
     }
 }
 
-/// By the indexes over what runs. A text may hold bytes that are no characters: names with other characters than those of ASCII are
+/// By the index over open runs. A text may hold bytes that are no characters: names with other characters than those of ASCII are
 /// taken for such, unless a node has that name.
-const UNNAMED: [&str; 2] = [
-    "UPDATE asynctasks SET lease_owner = 'unreadable', lease_token = 0, log_id = NULL \
-     WHERE task_status = 'Running' AND lease_owner IS NOT NULL AND (typeof(lease_owner) <> 'text' \
-       OR lease_owner GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = lease_owner) \
-       OR typeof(lease_token) <> 'integer' OR typeof(log_id) NOT IN ('text', 'null') OR log_id GLOB '*[^ -~]*')",
-    "UPDATE job_record SET node_id = 'unreadable' \
+const UNNAMED: &str = "UPDATE job_record SET node_id = 'unreadable' \
      WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND (typeof(node_id) <> 'text' \
-       OR node_id GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = node_id))",
-];
+       OR node_id GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = node_id))";

@@ -253,6 +253,12 @@ impl NewTaskRow {
         row.held(Arc::clone(&mark.node), Arc::clone(&mark.run), mark.now.and_utc())
     }
 
+    /// 1 if it is due, and gets into a segment.
+    #[cfg(any(feature = "sqlite", feature = "mysql"))]
+    pub(super) fn queued(&self) -> &'static i32 {
+        if self.run_at.is_none() { &1 } else { &0 }
+    }
+
     /// Whether it wants nothing but the defaults of the columns that only some tasks need.
     pub(super) fn is_plain(&self) -> bool {
         let extras = [self.timeout_ms, self.retry_delay_ms];

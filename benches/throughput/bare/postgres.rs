@@ -17,13 +17,26 @@ const INSERT_ONE: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time) \
     VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7) RETURNING id";
 
-/// Its commit is not waited for: the setting is the transaction's own, and this is the whole of it.
-const CLAIM: &str = "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)) \
-    UPDATE asynctasks SET task_status = 'Running', lease_owner = $1, lease_token = lease_token + 1, \
-      last_run_time = $2, update_time = $2, log_id = $3 || '-' || id \
-    WHERE id = ANY (ARRAY(SELECT id FROM asynctasks, quick \
-      WHERE system_name = $4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ORDER BY priority DESC, id LIMIT $5)) \
-    RETURNING id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms";
+/// One plan is left, and kept: the client has the connection for itself.
+const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+
+/// From the first segments. Its commit is not waited for: the setting is the transaction's own, and this is the whole of it.
+const CLAIM: &str = "WITH s AS MATERIALIZED ( \
+      SELECT id, priority, n, ids FROM gaia_due \
+      WHERE theme = $4 AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL \
+      ORDER BY priority DESC, id LIMIT 4), \
+    o AS MATERIALIZED (SELECT *, sum(n) OVER (ORDER BY priority DESC, id) - n AS before FROM s), \
+    whole AS (DELETE FROM gaia_due d USING o WHERE d.id = o.id AND o.before + o.n <= $5 RETURNING o.ids), \
+    cut AS (UPDATE gaia_due d SET n = o.n - ($5 - o.before), ids = o.ids[($5 - o.before + 1)::int:] FROM o \
+      WHERE d.id = o.id AND o.before < $5 AND o.before + o.n > $5 RETURNING o.ids[1:($5 - o.before)::int] AS ids), \
+    mine AS MATERIALIZED (SELECT unnest(ids) AS id FROM whole UNION ALL SELECT unnest(ids) FROM cut), \
+    claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
+      SELECT $4, $1, $3, $2, array_agg(id) FROM mine HAVING count(*) > 0 RETURNING id) \
+    UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = (SELECT id FROM claim), \
+      last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id \
+    FROM mine WHERE t.id = mine.id \
+    RETURNING t.id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms";
 
 const FINISH: &str = "WITH done AS ( \
       UPDATE asynctasks t SET task_status = 'Success', last_run_time = i.started, last_run_end_time = i.ended, \
@@ -48,6 +61,7 @@ impl Bare {
     pub(super) async fn connect(url: &str) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         actix_rt::spawn(connection);
+        client.batch_execute(SETTINGS).await?;
         Ok(Self {
             insert: client.prepare(INSERT).await?,
             insert_one: client.prepare(INSERT_ONE).await?,

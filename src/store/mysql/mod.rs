@@ -76,6 +76,14 @@ impl Mysql {
         Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, &mark).await)?)
     }
 
+    pub(super) async fn hold_unheld(&self, _now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    pub(super) async fn disown(&self, _node: &str, _ids: &[i64]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(in_transaction!(lease, |conn| runs::write(conn, &writes).await)?)

@@ -140,27 +140,42 @@ impl Sqlite {
 
     /// Looks first: an idle theme takes no lock.
     pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
-        let (theme, now, marked) = (claim.theme.clone(), mark.now, Arc::clone(&mark));
+        let (looked_for, now, marked) = (claim.clone(), mark.now, Arc::clone(&mark));
         let work = Work {
             rows: claim.limit,
             durability: Durability::NoDisk,
             look: Some(Box::new(move |conn| {
-                let look = tasks::look(conn, &theme, now)?;
-                Ok((!look.due).then(|| (Vec::new(), look.next_due)))
+                let look = tasks::look(conn, &looked_for, now)?;
+                Ok((!look.due).then(|| ((Vec::new(), false), look.next_due)))
             })),
             change: Box::new(move |conn| {
-                let look = tasks::look(conn, &claim.theme, marked.now)?;
+                let look = tasks::look(conn, &claim, marked.now)?;
                 // What was due until now is claimed or moved; what comes later is as it was.
                 Ok((tasks::claim_due(conn, &claim, &marked)?, look.next_due))
             }),
         };
-        let (rows, next_due) = self.grouped(work).await?;
+        let ((rows, more), next_due) = self.grouped(work).await?;
         Ok(Claimed {
             tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
             next_due: next_due.map(|at| at.and_utc()),
             passed_over: false,
-            more: false,
+            more,
         })
+    }
+
+    /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim.
+    pub(super) async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+        let mut lease = self.read().await?;
+        let is_any = lease.spawn_blocking(tasks::is_any_unheld).await?;
+        drop(lease);
+        while is_any && self.transaction(1_000, move |conn| tasks::hold_unheld(conn, now)).await? > 0 {}
+        Ok(())
+    }
+
+    /// Has running tasks of a claim be in none, if plain SQL has put them under another node, or under none that a write could name.
+    pub(super) async fn disown(&self, node: String, ids: Vec<i64>) -> Result<usize, StoreError> {
+        self.transaction(ids.len(), move |conn| tasks::disown(conn, &node, &ids))
+            .await
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {

@@ -45,7 +45,7 @@ macro_rules! with_end {
             $finished_at,
             ", task_status = ?5, retry_time = ?6, run_at = ?7, last_run_time = ?8, last_run_end_time = ?9, \
              last_run_duration = ?10, last_result = ?11, last_err_msg = ?12, update_time = ?9, lease_owner = NULL, \
-             cancel_requested = 0"
+             queued = 0, cancel_requested = 0"
         )
     };
 }
@@ -60,7 +60,7 @@ const REQUEUE: &str = with_end!(unless_cancelled, "finished_at = NULL");
 
 /// A claim is given back as if it had not been made; at once or for later; the row's history stays.
 const RELEASE: &str =
-    unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL, retry_time = ?7, run_at = ?8");
+    unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL, queued = 0, retry_time = ?7, run_at = ?8");
 
 /// The records say what the tasks' rows say now. `OR FAIL`: the transaction is undone anyway if one cannot be written, and
 /// SQLite need not be able to undo this statement alone.

@@ -1,5 +1,11 @@
 //! Claiming and adding tasks.
 
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+};
+
 use chrono::NaiveDateTime;
 use diesel::{
     prelude::*,
@@ -10,11 +16,12 @@ use diesel::{
 use crate::{
     domain::AddedTask,
     store::{
-        Claim,
+        Claim, Wanted,
         bulk::{Bulk, Parameters, bulks},
-        lenient::{AnyTime, time},
+        lenient::{AnyInt, AnyText, AnyTime, narrow, time},
         parts::runs_of,
         prepared::{Prepared, prepared},
+        queue::{HEADS, Head, SEGMENT, Share, Shares, shares},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
@@ -25,51 +32,279 @@ use crate::{
 
 /// What waits.
 pub(super) struct Look {
+    /// For the methods of the claim, as far as that is known before stray tasks are taken in.
     pub(super) due: bool,
     pub(super) next_due: Option<NaiveDateTime>,
 }
 
-/// The index is named: left to itself, SQLite reads every scheduled task of the theme on its way to one that is due.
-///
+/// A task that waits and is in no segment. The statuses stand in the text, not in parameters: only so can SQLite prove that the
+/// partial index serves.
+macro_rules! stray {
+    () => {
+        "queued <> 1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL"
+    };
+}
+
 /// A `run_at` that is no time is compared as SQLite compares: numbers, and texts that come before today's date, are due; other
 /// texts (`infinity`, `now`) and blobs never are. What comes after now as a text and lies before it as a time is passed over
 /// here, so that the look neither ends a sleep for it again and again nor hides what comes behind it.
-pub(super) fn look(conn: &mut SqliteConnection, theme: &str, now: NaiveDateTime) -> QueryResult<Look> {
-    let (due, next_due): (i64, Option<AnyTime>) = prepared(
-        "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_claim \
-             WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL) \
-           OR EXISTS (SELECT 1 FROM asynctasks \
-             WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ?2) AS due, \
-           (SELECT strftime('%Y-%m-%d %H:%M:%f', run_at) FROM asynctasks \
-             WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at > ?2 \
-             AND run_at GLOB '[0-9]*' AND julianday(run_at) >= julianday(?2) ORDER BY run_at LIMIT 1) AS next_due",
-    )
-    .bind::<Text, _>(theme)
-    .bind::<Timestamp, _>(now)
-    .columns::<(BigInt, Nullable<Timestamp>)>()
-    .get_result(conn)?;
+const LOOK: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_stray WHERE system_name = ?1 AND ",
+    stray!(),
+    ") OR EXISTS (SELECT 1 FROM asynctasks \
+         WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ?2) AS due, \
+       (SELECT strftime('%Y-%m-%d %H:%M:%f', run_at) FROM asynctasks \
+         WHERE system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at > ?2 \
+         AND run_at GLOB '[0-9]*' AND julianday(run_at) >= julianday(?2) ORDER BY run_at LIMIT 1) AS next_due"
+);
+
+pub(super) fn look(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Look> {
+    let (due, next_due): (i64, Option<AnyTime>) = prepared(LOOK)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Timestamp, _>(now)
+        .columns::<(BigInt, Nullable<Timestamp>)>()
+        .get_result(conn)?;
     Ok(Look {
-        due: due != 0,
+        due: due != 0 || !claim.first.is_empty() || is_any_due(conn, claim)?,
         // SQLite has rounded it to a millisecond, perhaps into the past.
         next_due: time(next_due).map(|due| due.naive_utc().max(now)),
     })
 }
 
-pub(super) fn claim_due(conn: &mut SqliteConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
-    promote(conn, claim, mark.now)?;
-    let mut rows = Vec::new();
-    for id in claim.first.iter().take(claim.limit) {
-        rows.extend(claim_rows(conn, CLAIM_ONE, claim, mark, *id)?);
+/// The first segments of one method, or of all.
+macro_rules! heads_sql {
+    ($columns:literal, $of_method:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM gaia_due WHERE theme = ?1 AND priority > ?2 ",
+            $of_method,
+            " ORDER BY priority DESC, id LIMIT ?3 + 0"
+        )
+    };
+}
+
+const HEADS_OF: &str = heads_sql!("id, priority, n", "AND service = ?4 AND method = ?5");
+const HEADS_AT_ALL: &str = heads_sql!("id, priority, n", "");
+const SEGMENTS_OF: &str = heads_sql!("id, n, ids", "AND service = ?4 AND method = ?5");
+const SEGMENTS_AT_ALL: &str = heads_sql!("id, n, ids", "");
+
+/// Id, priority and tasks of each.
+fn heads(conn: &mut SqliteConnection, claim: &Claim, wanted: &Wanted, most: i64) -> QueryResult<Vec<(i64, i64, i64)>> {
+    let by_method = claim.methods.is_some();
+    let heads = prepared(if by_method { HEADS_OF } else { HEADS_AT_ALL })
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(claim.above())
+        .bind::<BigInt, _>(most);
+    match by_method {
+        true => heads
+            .bind::<Text, _>(&wanted.service)
+            .bind::<Text, _>(&wanted.method)
+            .columns::<(BigInt, BigInt, BigInt)>()
+            .load(conn),
+        false => heads.columns::<(BigInt, BigInt, BigInt)>().load(conn),
     }
-    let rest = claim.limit.saturating_sub(rows.len());
-    if rest > 0 {
-        let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-        rows.extend(claim_rows(conn, CLAIM_DUE, claim, mark, rest)?);
+}
+
+fn is_any_due(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<bool> {
+    for wanted in claim.wanted().iter().filter(|wanted| wanted.most > 0) {
+        if !heads(conn, claim, wanted, 1)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The tasks, and whether more are due than the room of their methods is for.
+pub(super) fn claim_due(
+    conn: &mut SqliteConnection,
+    claim: &Claim,
+    mark: &ClaimMark,
+) -> QueryResult<(Vec<ClaimedRow>, bool)> {
+    promote(conn, claim, mark.now)?;
+    take_in(conn, claim)?;
+    if !may_claim(conn, claim)? {
+        return Ok((Vec::new(), false));
+    }
+    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
+    let mut taken = vec![(None, first)];
+    let wanted = claim.wanted();
+    let mut all = Vec::new();
+    for (method, wanted) in wanted.iter().enumerate() {
+        let heads = heads(conn, claim, wanted, HEADS)?.into_iter();
+        all.extend(heads.map(|(id, priority, tasks)| Head {
+            method,
+            priority,
+            id,
+            tasks: usize::try_from(tasks).unwrap_or(0),
+        }));
+    }
+    let room = claim.limit - taken[0].1.len();
+    let Shares { all: shares, more } = shares(all, &wanted, room);
+    for share in shares {
+        let method = &wanted[share.method];
+        let ids = take(conn, claim, method, share)?;
+        taken.push((claim.methods.is_some().then_some(method), ids));
+    }
+    Ok((hold(conn, claim, mark, &taken)?, more))
+}
+
+const MAY_CLAIM: &str = "SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
+    AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?2 AND paused <> 0) AS may";
+
+fn may_claim(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<bool> {
+    let may: i64 = prepared(MAY_CLAIM)
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&claim.theme)
+        .columns::<BigInt>()
+        .get_result(conn)?;
+    Ok(may != 0)
+}
+
+/// Takes the ids of a share out of its segments.
+fn take(conn: &mut SqliteConnection, claim: &Claim, wanted: &Wanted, share: Share) -> QueryResult<Vec<i64>> {
+    let by_method = claim.methods.is_some();
+    let segments = prepared(if by_method { SEGMENTS_OF } else { SEGMENTS_AT_ALL })
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(claim.above())
+        .bind::<BigInt, _>(i64::try_from(share.segments).unwrap_or(i64::MAX));
+    let segments: Vec<(i64, i64, String)> = match by_method {
+        true => segments
+            .bind::<Text, _>(&wanted.service)
+            .bind::<Text, _>(&wanted.method)
+            .columns::<(BigInt, BigInt, Text)>()
+            .load(conn)?,
+        false => segments.columns::<(BigInt, BigInt, Text)>().load(conn)?,
+    };
+    let (mut taken, mut whole) = (Vec::with_capacity(share.tasks), Vec::new());
+    for (id, _, ids) in segments {
+        let mut ids = list(&ids);
+        let left = share.tasks - taken.len();
+        if left == 0 {
+            break;
+        }
+        if ids.len() > left {
+            cut(conn, id, &ids[left..])?;
+            ids.truncate(left);
+        } else {
+            whole.push(id);
+        }
+        taken.extend(ids);
+    }
+    prepared("DELETE FROM gaia_due WHERE id IN (SELECT value FROM json_each(?))")
+        .bind::<Text, _>(json(&whole))
+        .execute(conn)?;
+    Ok(taken)
+}
+
+fn cut(conn: &mut SqliteConnection, segment: i64, rest: &[i64]) -> QueryResult<usize> {
+    prepared("UPDATE gaia_due SET ids = ?1, n = ?2 WHERE id = ?3")
+        .bind::<Text, _>(json(rest))
+        .bind::<BigInt, _>(count(rest))
+        .bind::<BigInt, _>(segment)
+        .execute(conn)
+}
+
+/// Nobody but this crate writes the column.
+fn list(ids: &str) -> Vec<i64> {
+    serde_json::from_str(ids).unwrap_or_default()
+}
+
+fn json(ids: &[i64]) -> String {
+    let mut text = String::with_capacity(8 * ids.len() + 2);
+    text.push('[');
+    for (at, id) in ids.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        // Writing to a text does not fail.
+        let _ = write!(text, "{id}");
+    }
+    text.push(']');
+    text
+}
+
+fn count(ids: &[i64]) -> i64 {
+    i64::try_from(ids.len()).unwrap_or(i64::MAX)
+}
+
+const CLAIM: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+
+/// What a segment says of a task may be out of date, the task's row is not.
+macro_rules! hold_sql {
+    ($of_method:literal) => {
+        concat!(
+            "UPDATE OR FAIL asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?1, lease_token = ?2, \
+             last_run_time = ?3, update_time = ?3, log_id = ?4 || '-' || id, \
+             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
+             WHERE id IN (SELECT value FROM json_each(?5)) \
+             AND system_name = ?6 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ",
+            $of_method,
+            " RETURNING id, service_name, method_name, retry_time, max_retry_time, priority, \
+             timeout_ms, retry_delay_ms, lease_token, \
+             CASE WHEN octet_length(arg) <= ?7 THEN arg END, octet_length(arg)"
+        )
+    };
+}
+
+const HOLD_OF: &str = hold_sql!("AND service_name = ?8 AND method_name = ?9");
+const HOLD_AT_ALL: &str = hold_sql!("");
+
+/// Makes a claim of those of the tasks that wait. The others are in no segment any more; those of them that wait with another method
+/// are taken in again.
+fn hold(
+    conn: &mut SqliteConnection,
+    claim: &Claim,
+    mark: &ClaimMark,
+    taken: &[(Option<&Wanted>, Vec<i64>)],
+) -> QueryResult<Vec<ClaimedRow>> {
+    let ids: Vec<i64> = taken.iter().flat_map(|(_, ids)| ids).copied().collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let token: i64 = prepared(CLAIM)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(json(&ids))
+        .columns::<BigInt>()
+        .get_result(conn)?;
+    let mut rows: Vec<ClaimedRow> = Vec::with_capacity(ids.len());
+    for (method, ids) in taken.iter().filter(|(_, ids)| !ids.is_empty()) {
+        let held = prepared(if method.is_some() { HOLD_OF } else { HOLD_AT_ALL })
+            .bind::<Text, _>(&claim.node)
+            .bind::<BigInt, _>(token)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(&*mark.run)
+            .bind::<Text, _>(json(ids))
+            .bind::<Text, _>(&claim.theme)
+            .bind::<BigInt, _>(claim.arg_limit(mark));
+        rows.extend(match method {
+            Some(wanted) => held
+                .bind::<Text, _>(&wanted.service)
+                .bind::<Text, _>(&wanted.method)
+                .columns::<ClaimedColumns<Sqlite>>()
+                .load::<ClaimedRow>(conn)?,
+            None => held.columns::<ClaimedColumns<Sqlite>>().load::<ClaimedRow>(conn)?,
+        });
+    }
+    if rows.len() < ids.len() {
+        let held: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
+        let out: Vec<i64> = ids.into_iter().filter(|id| !held.contains(id)).collect();
+        prepared("UPDATE asynctasks SET queued = 0 WHERE queued = 1 AND id IN (SELECT value FROM json_each(?))")
+            .bind::<Text, _>(json(&out))
+            .execute(conn)?;
+    }
+    if rows.is_empty() {
+        prepared("DELETE FROM gaia_claims WHERE id = ?")
+            .bind::<BigInt, _>(token)
+            .execute(conn)?;
     }
     Ok(rows)
 }
 
-/// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed.
+/// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed. They are strays then.
 fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(
@@ -84,63 +319,146 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
     .execute(conn)
 }
 
-/// The number of the next claim of a row. A number beyond the last one, and what is none, is followed by 1: it is the log id that
-/// no two claims have in common.
-macro_rules! next_token {
-    () => {
-        "CASE WHEN typeof(lease_token) = 'integer' AND lease_token < 9223372036854775807 THEN lease_token + 1 ELSE 1 END"
-    };
-}
+// ---- segments ----
 
-/// The statuses stand in the text, not in parameters: only so can SQLite prove that the partial index serves. And the limit is a
-/// sum: for one that is a parameter and nothing else SQLite prepares the statement anew with each value.
-macro_rules! claim_sql {
-    ($which:literal) => {
-        concat!(
-            "UPDATE OR FAIL asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = ",
-            next_token!(),
-            ", \
-             last_run_time = ?2, update_time = ?2, log_id = ?3 || '-' || id, \
-             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
-             WHERE id IN (SELECT id FROM asynctasks \
-               WHERE system_name = ?4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ",
-            $which,
-            ") AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
-             AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?4 AND paused <> 0) \
-             RETURNING id, service_name, method_name, retry_time, max_retry_time, priority, \
-             timeout_ms, retry_delay_ms, lease_token, \
-             CASE WHEN octet_length(arg) <= ?5 THEN arg END, octet_length(arg)"
-        )
-    };
-}
+/// Strays that one claim takes in at most, the most urgent first.
+const TAKEN_IN_AT_ONCE: i64 = 2_000;
 
-const CLAIM_DUE: &str = claim_sql!("ORDER BY priority DESC, id LIMIT ?6 + 0");
-const CLAIM_ONE: &str = claim_sql!("AND id = ?6");
+/// The limit is a sum: for one that is a parameter and nothing else SQLite prepares the statement anew with each value.
+const STRAYS: &str = concat!(
+    "SELECT id, service_name, method_name, priority FROM asynctasks INDEXED BY gaia_tasks_stray \
+     WHERE system_name = ?1 AND ",
+    stray!(),
+    " ORDER BY priority DESC, id LIMIT ?2 + 0"
+);
 
-fn claim_rows(
-    conn: &mut SqliteConnection,
-    sql: &'static str,
-    claim: &Claim,
-    mark: &ClaimMark,
-    which: i64,
-) -> QueryResult<Vec<ClaimedRow>> {
-    prepared(sql)
-        .bind::<Text, _>(&claim.node)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.run)
+/// Puts strays into segments: what plain SQL has written, and what went back to the queue.
+fn take_in(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<()> {
+    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)
         .bind::<Text, _>(&claim.theme)
-        .bind::<BigInt, _>(claim.arg_limit(mark))
-        .bind::<BigInt, _>(which)
-        .columns::<ClaimedColumns<Sqlite>>()
-        .load(conn)
+        .bind::<BigInt, _>(most)
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)?;
+    if strays.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = strays.iter().map(|(id, ..)| *id).collect();
+    let mut segments = Segments::default();
+    for (id, service, method, priority) in &strays {
+        segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
+    }
+    segments.write(conn, &claim.theme)?;
+    prepared("UPDATE asynctasks SET queued = 1 WHERE id IN (SELECT value FROM json_each(?))")
+        .bind::<Text, _>(json(&ids))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Due tasks on their way into segments.
+#[derive(Default)]
+struct Segments<'a>(BTreeMap<(Reverse<i32>, &'a str, &'a str), Vec<i64>>);
+
+impl<'a> Segments<'a> {
+    fn add(&mut self, id: i64, service: &'a str, method: &'a str, priority: i32) {
+        self.0.entry((Reverse(priority), service, method)).or_default().push(id);
+    }
+
+    fn write(self, conn: &mut SqliteConnection, theme: &str) -> QueryResult<()> {
+        for ((Reverse(priority), service, method), ids) in self.0 {
+            for ids in ids.chunks(SEGMENT) {
+                prepared("INSERT INTO gaia_due (theme, service, method, priority, n, ids) VALUES (?, ?, ?, ?, ?, ?)")
+                    .bind::<Text, _>(theme)
+                    .bind::<Text, _>(service)
+                    .bind::<Text, _>(method)
+                    .bind::<Integer, _>(priority)
+                    .bind::<BigInt, _>(count(ids))
+                    .bind::<Text, _>(json(ids))
+                    .execute(conn)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// ---- claims of rows that plain SQL has written ----
+
+/// A task that runs under a node and is in no claim.
+macro_rules! unheld {
+    () => {
+        "queued <> 2 AND task_status = 'Running' AND lease_owner IS NOT NULL"
+    };
+}
+
+/// A row that no write could name: only as a text can a node be named. A text may hold bytes that are no characters: names with other
+/// characters than those of ASCII are taken for such, unless a node has that name.
+macro_rules! unnamed {
+    () => {
+        "(typeof(lease_owner) <> 'text' \
+         OR lease_owner GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = lease_owner) \
+         OR typeof(lease_token) <> 'integer' OR typeof(log_id) NOT IN ('text', 'null') OR log_id GLOB '*[^ -~]*')"
+    };
+}
+
+const NAME_UNHELD: &str = concat!(
+    "UPDATE asynctasks SET lease_owner = 'unreadable', lease_token = 0, log_id = NULL WHERE id IN ( \
+       SELECT id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    ") AND ",
+    unnamed!()
+);
+
+const DISOWN: &str = concat!(
+    "UPDATE asynctasks SET queued = 0 WHERE id IN (SELECT value FROM json_each(?2)) \
+     AND queued = 2 AND task_status = 'Running' AND lease_owner IS NOT NULL AND (lease_owner <> ?1 OR ",
+    unnamed!(),
+    ")"
+);
+
+const HOLD_UNHELD: &str = concat!(
+    "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
+     SELECT MIN(system_name), lease_owner, 'plain', ?1, json_group_array(id) FROM ( \
+       SELECT id, system_name, lease_owner FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    " ORDER BY id LIMIT 1000) GROUP BY lease_owner"
+);
+
+const IS_HELD: &str = concat!(
+    "UPDATE asynctasks SET queued = 2 WHERE id IN ( \
+       SELECT id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    " ORDER BY id LIMIT 1000)"
+);
+
+/// Makes claims of running tasks that are in none, so that their nodes are looked after. Answers how many there were: a thousand at
+/// most.
+pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
+    prepared(NAME_UNHELD).execute(conn)?;
+    prepared(HOLD_UNHELD).bind::<Timestamp, _>(now).execute(conn)?;
+    prepared(IS_HELD).execute(conn)
+}
+
+pub(super) fn disown(conn: &mut SqliteConnection, node: &str, ids: &[i64]) -> QueryResult<usize> {
+    prepared(DISOWN).bind::<Text, _>(node).bind::<Text, _>(json(ids)).execute(conn)
+}
+
+pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
+    let any: i64 = prepared(concat!(
+        "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+        unheld!(),
+        ")"
+    ))
+    .columns::<BigInt>()
+    .get_result(conn)?;
+    Ok(any != 0)
 }
 
 // ---- adding ----
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12) \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key, queued) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?9 IS NULL) \
     ON CONFLICT DO NOTHING RETURNING id";
 
 const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
@@ -148,12 +466,14 @@ const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
     WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
 
-/// Claimed as by [`CLAIM_DUE`], unless that would give nothing.
+/// Claimed as by [`claim_due`], unless that would give nothing. The next number of a claim is read here: there is one writer at a
+/// time.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
-       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(may, 'Running', 'Wait'), iif(may, ?12, NULL), may, \
-      iif(may, ?11, NULL), iif(may, ?13, NULL) \
+       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(may, 'Running', 'Wait'), iif(may, ?12, NULL), \
+      iif(may, (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'gaia_claims'), 0), \
+      iif(may, ?11, NULL), iif(may, ?13, NULL), iif(may, 2, 1) \
     FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?12) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?1 AND paused <> 0) AS may) \
     RETURNING id, lease_token";
@@ -164,7 +484,7 @@ pub(super) fn insert_claimed(
     row: &NewTaskRow,
     mark: &ClaimMark,
 ) -> QueryResult<(i64, i64)> {
-    adding!(INSERT_CLAIMED, row)
+    let (id, token): (i64, i64) = adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
@@ -172,7 +492,31 @@ pub(super) fn insert_claimed(
         .bind::<Text, _>(&*mark.node)
         .bind::<Text, _>(&*mark.run)
         .columns::<(BigInt, BigInt)>()
-        .get_result(conn)
+        .get_result(conn)?;
+    match token {
+        0 => queue(conn, std::slice::from_ref(row), &[id])?,
+        _ => {
+            prepared("INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?, ?)")
+                .bind::<BigInt, _>(token)
+                .bind::<Text, _>(&*row.system_name)
+                .bind::<Text, _>(&*mark.node)
+                .bind::<Text, _>(&*mark.run)
+                .bind::<Timestamp, _>(mark.now)
+                .bind::<Text, _>(json(&[id]))
+                .execute(conn)?;
+        }
+    }
+    Ok((id, token))
+}
+
+/// Puts rows that were inserted with these ids into segments, as far as they are due.
+fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
+    let mut segments = Segments::default();
+    for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
+        segments.add(*id, &row.service_name, &row.method_name, row.priority);
+    }
+    let theme = rows.first().map_or("", |row| &row.system_name);
+    segments.write(conn, theme)
 }
 
 pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
@@ -195,14 +539,16 @@ fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>, added: &mut Vec<Adde
     Prepared::new(bulk.sql(), bulk).execute(conn)?;
     let last: i64 = prepared(LAST_ID).columns::<BigInt>().get_result(conn)?;
     // One writer at a time, and AUTOINCREMENT: the ids of one statement are consecutive.
-    let ids = last + 1 - bulk.len()..=last;
-    added.extend(ids.map(AddedTask::new));
+    let ids: Vec<i64> = (last + 1 - bulk.len()..=last).collect();
+    queue(conn, bulk.rows(), &ids)?;
+    added.extend(ids.into_iter().map(AddedTask::new));
     Ok(())
 }
 
 fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
         if let Some(id) = insert_unless_taken(conn, row)? {
+            queue(conn, std::slice::from_ref(row), &[id])?;
             return Ok(AddedTask::new(id));
         }
         let holder: Option<i64> = prepared(HOLDER_OF_KEY)
