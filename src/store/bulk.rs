@@ -25,7 +25,7 @@ const COMMON: [&str; 3] = ["system_name", "create_time", "update_time"];
 const COLUMNS: [&str; 5] = ["service_name", "method_name", "task_name", "arg", "max_retry_time"];
 /// Of tasks that are not plain. The last one says whether the task is due: then it gets into a segment.
 const EXTRA: [&str; 5] = ["priority", "run_at", "timeout_ms", "retry_delay_ms", "queued"];
-/// Of plain tasks, which all are due.
+/// Of plain tasks.
 const PLAIN: [&str; 1] = ["queued"];
 
 /// How a database names parameters.
@@ -43,11 +43,17 @@ pub(super) enum Parameters {
 pub(super) struct Bulk<'a> {
     rows: &'a [NewTaskRow],
     parameters: Parameters,
+    /// Whether those that are due are put into segments, too.
+    is_queued: bool,
 }
 
 /// Cuts tasks without unique keys into what statements take, in order.
-pub(super) fn bulks(rows: &[NewTaskRow], parameters: Parameters) -> impl Iterator<Item = Bulk<'_>> {
-    let bulk = move |rows| Bulk { rows, parameters };
+pub(super) fn bulks(rows: &[NewTaskRow], parameters: Parameters, is_queued: bool) -> impl Iterator<Item = Bulk<'_>> {
+    let bulk = move |rows| Bulk {
+        rows,
+        parameters,
+        is_queued,
+    };
     let runs = runs_of(rows, NewTaskRow::is_plain);
     runs.flat_map(parts).flat_map(sized).map(bulk)
 }
@@ -90,6 +96,11 @@ impl Bulk<'_> {
         self.rows
     }
 
+    /// 1 if the task gets into a segment.
+    fn queued(&self, row: &NewTaskRow) -> &'static i32 {
+        if self.is_queued && row.run_at.is_none() { &1 } else { &0 }
+    }
+
     /// At most the largest size.
     #[expect(clippy::cast_possible_wrap, reason = "it is small")]
     pub(super) fn len(self) -> i64 {
@@ -117,11 +128,7 @@ type Texts = [String; SIZES.len()];
 fn texts(common: &[&str; 3], extra: &[&str]) -> Texts {
     SIZES.map(|size| {
         let columns = [&COMMON[..], &COLUMNS, extra].concat().join(", ");
-        let mut own = vec!["?"; COLUMNS.len() + extra.len()];
-        if extra == PLAIN {
-            own[COLUMNS.len()] = "1";
-        }
-        let own = own.join(", ");
+        let own = vec!["?"; COLUMNS.len() + extra.len()].join(", ");
         let rows = vec![format!("('Wait', {}, {own})", common.join(", ")); size].join(", ");
         format!("INSERT INTO asynctasks (task_status, {columns}) VALUES {rows}")
     })
@@ -163,8 +170,8 @@ where
                 out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&row.run_at)?;
                 out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.timeout_ms)?;
                 out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.retry_delay_ms)?;
-                out.push_bind_param_value_only::<Integer, _>(row.queued())?;
             }
+            out.push_bind_param_value_only::<Integer, _>(self.queued(row))?;
         }
         Ok(())
     }
@@ -184,7 +191,7 @@ mod tests {
     #[test]
     fn tasks_are_cut_into_a_few_sizes_and_kinds() {
         let rows = rows(std::iter::repeat_n(0, 1_335).chain([7, 7, 0]));
-        let bulks = bulks(&rows, Parameters::Numbered);
+        let bulks = bulks(&rows, Parameters::Numbered, true);
         let cut: Vec<_> = bulks.map(|bulk| (bulk.len(), bulk.is_plain())).collect();
         let plain = [1_000, 300, 30, 3, 1, 1].map(|size| (size, true));
         assert_eq!(cut, [&plain[..], &[(1, false), (1, false), (1, true)]].concat());
@@ -194,11 +201,15 @@ mod tests {
     fn a_text_has_a_parameter_for_each_value() {
         let (plain, full) = (rows([0; 10].into_iter()), rows([1; 10].into_iter()));
         let parameters = |rows: &[NewTaskRow], parameters| {
-            let bulk = Bulk { rows, parameters };
+            let bulk = Bulk {
+                rows,
+                parameters,
+                is_queued: true,
+            };
             bulk.sql().matches('?').count()
         };
-        assert_eq!(parameters(&plain, Parameters::Positional), 80);
+        assert_eq!(parameters(&plain, Parameters::Positional), 90);
         assert_eq!(parameters(&full, Parameters::Positional), 130);
-        assert_eq!(parameters(&plain, Parameters::Numbered), 80);
+        assert_eq!(parameters(&plain, Parameters::Numbered), 90);
     }
 }

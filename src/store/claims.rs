@@ -1,7 +1,12 @@
 //! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
 //! index has to know it: a claim and an end would have to write there, too.
 
-use diesel::{dsl::sql, prelude::*, sql_types::Text};
+use diesel::{
+    QueryableByName,
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -27,6 +32,12 @@ pub(crate) struct HeldClaim {
     /// What the log ids of its tasks begin with.
     pub(crate) mark: String,
     task_ids: Vec<i64>,
+}
+
+#[derive(QueryableByName)]
+struct ClaimId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
 }
 
 /// Id, node, mark and tasks, as they are stored.
@@ -148,11 +159,24 @@ impl Store {
         let (tasks, runs) = (self.db.tasks_of("gaia_claims"), self.db.runs_by_claim());
         for ids in ids.chunks(AT_ONCE) {
             let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-            let delete = format!(
-                "DELETE FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
+            // Not by the statement that deletes: MySQL would lock the tasks.
+            let settled = format!(
+                "SELECT id FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
             );
+            let mut lease = self.db.read().await?;
+            let settled: Vec<ClaimId> =
+                on_backend!(lease, |conn| diesel::sql_query(&settled).load(conn).await)?;
+            drop(lease);
+            let ids: Vec<i64> = settled.into_iter().map(|claim| claim.id).collect();
+            if ids.is_empty() {
+                continue;
+            }
             let mut lease = self.db.write().await?;
-            on_backend!(lease, |conn| diesel::sql_query(&delete).execute(conn).await)?;
+            on_backend!(lease, |conn| {
+                diesel::delete(gaia_claims::table.filter(gaia_claims::id.eq_any(&ids)))
+                    .execute(conn)
+                    .await
+            })?;
         }
         Ok(())
     }

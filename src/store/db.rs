@@ -158,7 +158,7 @@ impl Db {
     pub(super) fn cancel_is_wanted(&self) -> &'static str {
         match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql(_) => "cancel_wanted = 1",
+            Self::Mysql(_) => "stray = 'cancel'",
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
             _ => "cancel_requested <> 0",
         }

@@ -253,12 +253,6 @@ impl NewTaskRow {
         row.held(Arc::clone(&mark.node), Arc::clone(&mark.run), mark.now.and_utc())
     }
 
-    /// 1 if it is due, and gets into a segment.
-    #[cfg(any(feature = "sqlite", feature = "mysql"))]
-    pub(super) fn queued(&self) -> &'static i32 {
-        if self.run_at.is_none() { &1 } else { &0 }
-    }
-
     /// Whether it wants nothing but the defaults of the columns that only some tasks need.
     pub(super) fn is_plain(&self) -> bool {
         let extras = [self.timeout_ms, self.retry_delay_ms];
@@ -352,6 +346,13 @@ impl HeldRow {
 }
 
 impl ClaimedRow {
+    /// The row as the claim with this number has left it.
+    #[cfg(feature = "mysql")]
+    pub(super) fn under(mut self, token: i64) -> Self {
+        self.held.lease_token = token.into();
+        self
+    }
+
     pub(super) fn id(&self) -> i64 {
         key(self.held.id)
     }

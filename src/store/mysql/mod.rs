@@ -67,20 +67,39 @@ impl Mysql {
     pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
         let peek = on_server!(lease, |conn| tasks::peek(conn, &claim, mark.now).await)?;
-        if !peek.has_work() {
-            return Ok(Claimed {
-                next_due: peek.next_due(mark.now),
-                ..Claimed::default()
-            });
+        let nothing = Claimed {
+            next_due: peek.next_due(mark.now),
+            ..Claimed::default()
+        };
+        if !peek.may_claim() {
+            return Ok(nothing);
+        }
+        if !peek.is_unsorted() && claim.first.is_empty() {
+            let shares = on_server!(lease, |conn| tasks::plan(conn, &claim, claim.limit).await)?;
+            if shares.all.is_empty() {
+                return Ok(Claimed {
+                    more: shares.more,
+                    ..nothing
+                });
+            }
         }
         Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, &mark).await)?)
     }
 
-    pub(super) async fn hold_unheld(&self, _now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    /// Makes claims of running tasks that are in none: those that plain SQL has put under a node, and those that were claimed by
+    /// their inserts.
+    pub(super) async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        while on_server!(lease, |conn| tasks::is_any_unheld(conn).await)?
+            && in_transaction!(lease, |conn| tasks::hold_unheld(conn, now).await)? > 0
+        {}
         Ok(())
     }
 
-    pub(super) async fn disown(&self, _node: &str, _ids: &[i64]) -> Result<(), StoreError> {
+    /// Has running tasks of a claim be in none, if plain SQL has put them under another node.
+    pub(super) async fn disown(&self, node: &str, ids: &[i64]) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        on_server!(lease, |conn| tasks::disown(conn, node, ids).await)?;
         Ok(())
     }
 

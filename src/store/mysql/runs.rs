@@ -74,7 +74,7 @@ const FINISH: &str = concat!(
       t.last_result = IF(i.history, i.result, t.last_result), \
       t.last_err_msg = IF(i.history, i.error, t.last_err_msg), \
       t.update_time = i.ended, t.finished_at = IF(i.status IN ('Wait', 'Retry'), NULL, i.ended), \
-      t.lease_owner = NULL, t.cancel_requested = 0"
+      t.lease_owner = NULL, t.queued = 0, t.cancel_requested = 0"
 );
 
 /// The record says what the task's row says now.

@@ -1,9 +1,16 @@
 //! Claiming and adding tasks.
 
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashSet},
+    sync::LazyLock,
+};
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     OptionalExtension, QueryResult, Queryable,
     mysql::Mysql,
+    query_builder::AstPass,
     result::{DatabaseErrorKind, Error as DieselError},
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
@@ -12,12 +19,13 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use crate::{
     domain::AddedTask,
     store::{
-        Claim, Claimed,
+        Claim, Claimed, Wanted,
         bulk::{Bulk, Parameters, bulks},
-        lenient::{AnyTime, time},
+        lenient::{AnyInt, AnyText, AnyTime, narrow, time},
         parts::runs_of,
         pool::lost_answer,
-        prepared::{Prepared, prepared},
+        prepared::{Binds, Prepared, prepared},
+        queue::{HEADS, Head, SEGMENT, Share, Shares, shares},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
@@ -33,63 +41,117 @@ use crate::{
 const PEEK: &str = "SELECT \
     EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may_claim, \
-    EXISTS (SELECT 1 FROM asynctasks WHERE due_theme = ?) AS due, \
+    EXISTS (SELECT 1 FROM asynctasks WHERE stray = CONCAT('due ', ?)) AS strays, \
     next_due <= ? AS has_come, next_due \
     FROM (SELECT MIN(run_at) AS next_due FROM asynctasks WHERE later_theme = ?) AS later";
+
+/// Methods whose heads one statement reads.
+const ARMS: usize = 8;
+
+/// The first segments of some methods. An arm that is not needed asks for no segment.
+static HEADS_OF: LazyLock<String> = LazyLock::new(|| {
+    let arm = |at| {
+        format!(
+            "(SELECT CAST({at} AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_method) \
+             WHERE theme = ? AND service = ? AND method = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?)"
+        )
+    };
+    (0..ARMS).map(arm).collect::<Vec<_>>().join(" UNION ALL ")
+});
+
+const HEADS_AT_ALL: &str = "SELECT CAST(0 AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_order) \
+    WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?";
 
 /// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
     WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
-const PROMOTE: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
-    STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id SET t.run_at = NULL";
-
-/// The number of the next claim of a row. One beyond the last is followed by 1: it is the log id that no two claims have in common.
-macro_rules! next_token {
-    () => {
-        "IF(lease_token < 9223372036854775807, lease_token + 1, 1)"
+/// Rows by their keys, out of a JSON list.
+macro_rules! picked {
+    ($table:literal) => {
+        concat!(
+            "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked STRAIGHT_JOIN ",
+            $table,
+            " t FORCE INDEX (PRIMARY) ON t.id = picked.id"
+        )
     };
 }
 
+const PROMOTE: &str = concat!("UPDATE ", picked!("asynctasks"), " SET t.run_at = NULL");
+
+const SEGMENTS_OF: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due_method) \
+    WHERE theme = ? AND priority > ? AND service = ? AND method = ? ORDER BY priority DESC, id LIMIT ? \
+    FOR UPDATE SKIP LOCKED";
+
+const SEGMENTS_AT_ALL: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due_order) \
+    WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
+
+const DROP_SEGMENTS: &str = concat!("DELETE t FROM ", picked!("gaia_due"));
+
+const CUT_SEGMENT: &str = "UPDATE gaia_due SET ids = ?, n = ? WHERE id = ?";
+
+const ADD_SEGMENT: &str = "INSERT INTO gaia_due (theme, service, method, priority, n, ids) VALUES (?, ?, ?, ?, ?, ?)";
+
+/// Strays that one claim takes in at most, the most urgent first.
+const TAKEN_IN_AT_ONCE: i64 = 2_000;
+
+const STRAYS: &str = "SELECT id, service_name, method_name, priority FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
+    WHERE stray = CONCAT('due ', ?) ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
+
+const QUEUED: &str = concat!("UPDATE ", picked!("asynctasks"), " SET t.queued = ?");
+
+/// What a segment says of a task may be out of date, the task's row is not.
 macro_rules! pick_sql {
-    ($index:literal, $which:literal) => {
+    ($of_method:literal) => {
         concat!(
-            "SELECT id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
-             retry_delay_ms, ",
-            next_token!(),
-            " AS lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, LENGTH(arg) AS arg_bytes FROM asynctasks FORCE INDEX (",
-            $index,
-            ") WHERE due_theme = ? ",
-            $which,
+            "SELECT t.id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
+             retry_delay_ms, CAST(0 AS SIGNED) AS lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
+             LENGTH(arg) AS arg_bytes FROM ",
+            picked!("asynctasks"),
+            " WHERE t.system_name = ? AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL ",
+            $of_method,
             " FOR UPDATE SKIP LOCKED"
         )
     };
 }
 
-const PICK_DUE: &str = pick_sql!("gaia_tasks_claim", "ORDER BY priority DESC, id LIMIT ?");
-const PICK_ONE: &str = pick_sql!("PRIMARY", "AND id = ?");
+const PICK_OF: &str = pick_sql!("AND t.service_name = ? AND t.method_name = ?");
+const PICK_AT_ALL: &str = pick_sql!("");
+
+const LOCK: &str = concat!("SELECT t.id FROM ", picked!("asynctasks"), " FOR UPDATE SKIP LOCKED");
+
+const THERE: &str = concat!(
+    "SELECT t.id, t.service_name, t.method_name, t.priority FROM ",
+    picked!("asynctasks"),
+    " WHERE t.queued = 1"
+);
+
+const NOTE_CLAIM: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?)";
 
 const CLAIM: &str = concat!(
-    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) picked \
-     STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = picked.id \
-     SET t.task_status = 'Running', t.lease_owner = ?, t.lease_token = ",
-    next_token!(),
-    ", t.last_run_time = ?, t.update_time = ?, t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, \
-     t.progress = NULL, t.progress_note = NULL"
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.task_status = 'Running', t.queued = 2, t.lease_owner = ?, t.lease_token = ?, t.last_run_time = ?, t.update_time = ?, \
+     t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, t.progress = NULL, t.progress_note = NULL"
 );
 
 /// What waits.
 #[derive(Queryable)]
 pub(super) struct Peek {
     may_claim: i64,
-    due: i64,
+    strays: i64,
     has_come: Option<i64>,
     next_due: Option<AnyTime>,
 }
 
 impl Peek {
-    pub(super) fn has_work(&self) -> bool {
-        self.may_claim != 0 && (self.due != 0 || self.has_come())
+    pub(super) fn may_claim(&self) -> bool {
+        self.may_claim != 0
+    }
+
+    /// Whether something is to be put into segments first.
+    pub(super) fn is_unsorted(&self) -> bool {
+        self.strays != 0 || self.has_come()
     }
 
     /// When something becomes due that the node may have.
@@ -119,7 +181,79 @@ pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim, now: Na
         .await
 }
 
-/// Inside a transaction.
+/// What the claim is to take.
+pub(super) async fn plan(conn: &mut AsyncMysqlConnection, claim: &Claim, limit: usize) -> QueryResult<Shares> {
+    let wanted = claim.wanted();
+    let heads = match &claim.methods {
+        Some(methods) => heads_of(conn, claim, methods).await?,
+        None => {
+            prepared(HEADS_AT_ALL)
+                .bind::<Text, _>(&claim.theme)
+                .bind::<BigInt, _>(claim.above())
+                .bind::<BigInt, _>(HEADS)
+                .columns::<HeadColumns>()
+                .load(conn)
+                .await?
+        }
+    };
+    let head = |(method, id, priority, tasks): (i64, i64, i64, i64)| {
+        Some(Head {
+            method: usize::try_from(method).ok()?,
+            priority,
+            id,
+            tasks: usize::try_from(tasks).ok()?,
+        })
+    };
+    Ok(shares(heads.into_iter().filter_map(head).collect(), &wanted, limit))
+}
+
+/// Place of the method, id, priority, tasks.
+type HeadColumns = (BigInt, BigInt, BigInt, BigInt);
+
+async fn heads_of(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    wanted: &[Wanted],
+) -> QueryResult<Vec<(i64, i64, i64, i64)>> {
+    let mut all = Vec::new();
+    for (chunk, methods) in wanted.chunks(ARMS).enumerate() {
+        let arms = Arms {
+            claim,
+            above: claim.above(),
+            methods,
+        };
+        let heads: Vec<(i64, i64, i64, i64)> = Prepared::new(HEADS_OF.as_str(), arms)
+            .columns::<HeadColumns>()
+            .load(conn)
+            .await?;
+        let before = i64::try_from(chunk * ARMS).unwrap_or(i64::MAX);
+        all.extend(heads.into_iter().map(|(arm, id, priority, tasks)| (before + arm, id, priority, tasks)));
+    }
+    Ok(all)
+}
+
+/// The parameters of [`HEADS_OF`].
+struct Arms<'a> {
+    claim: &'a Claim,
+    above: i64,
+    methods: &'a [Wanted],
+}
+
+impl Binds<Mysql> for Arms<'_> {
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        for arm in 0..ARMS {
+            let wanted = self.methods.get(arm);
+            out.push_bind_param_value_only::<Text, _>(&*self.claim.theme)?;
+            out.push_bind_param_value_only::<Text, _>(wanted.map_or("", |wanted| &*wanted.service))?;
+            out.push_bind_param_value_only::<Text, _>(wanted.map_or("", |wanted| &*wanted.method))?;
+            out.push_bind_param_value_only::<BigInt, _>(&self.above)?;
+            out.push_bind_param_value_only::<BigInt, _>(if wanted.is_some() { &HEADS } else { &0 })?;
+        }
+        Ok(())
+    }
+}
+
+/// Inside a transaction. `limit` counts the tasks that are wanted before others, too.
 pub(super) async fn claim(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
@@ -127,54 +261,193 @@ pub(super) async fn claim(
     mark: &ClaimMark,
 ) -> QueryResult<Claimed> {
     let now = mark.now;
-    // What is promoted now is claimed now; the next look tells what comes after it.
-    let mut passed_over = peek.has_come() && promote(conn, claim, now).await? == 0;
-    let mut rows: Vec<ClaimedRow> = Vec::new();
-    for id in claim.first.iter().take(claim.limit) {
-        rows.extend(pick(conn, PICK_ONE, claim, mark, *id).await?);
+    let mut claimed = Claimed {
+        next_due: peek.next_due(now),
+        ..Claimed::default()
+    };
+    if peek.is_unsorted() {
+        // What is promoted now is claimed now; the next look tells what comes after it.
+        let promoted = promote(conn, claim, now).await?;
+        let taken_in = take_in(conn, claim).await?;
+        claimed.passed_over = promoted + taken_in == 0;
     }
-    let rest = claim.limit.saturating_sub(rows.len());
-    if rest > 0 {
-        let wanted: Vec<i64> = rows.iter().map(ClaimedRow::id).collect();
-        let rest = i64::try_from(claim.limit).unwrap_or(i64::MAX);
-        let due = pick(conn, PICK_DUE, claim, mark, rest).await?;
-        // Rows of our own that are picked twice are not locked for us.
-        rows.extend(due.into_iter().filter(|row| !wanted.contains(&row.id())));
-        rows.truncate(claim.limit);
+    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
+    let mut rows = pick(conn, claim, None, &first, mark).await?;
+    let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(rows.len())).await?;
+    claimed.more = more;
+    let wanted = claim.wanted();
+    let is_any_due = !all.is_empty();
+    for share in all {
+        let method = claim.methods.is_some().then(|| &wanted[share.method]);
+        let ids = take(conn, claim, method, share).await?;
+        let picked = pick(conn, claim, method, &ids, mark).await?;
+        if picked.len() < ids.len() {
+            let left = without(&ids, &picked);
+            put_back(conn, claim, &left).await?;
+        }
+        // A task that was wanted before others is in a segment, too.
+        let known: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
+        rows.extend(picked.into_iter().filter(|row| !known.contains(&row.id())));
     }
-    passed_over |= rows.is_empty() && peek.due != 0;
+    claimed.passed_over |= rows.is_empty() && is_any_due;
     if !rows.is_empty() {
-        prepared(CLAIM)
-            .bind::<Text, _>(ids(rows.iter().map(ClaimedRow::id)))
-            .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(mark.now)
-            .bind::<Timestamp, _>(mark.now)
-            .bind::<Text, _>(&*mark.run)
+        let token = hold(conn, claim, mark, &rows).await?;
+        claimed.tasks = rows.into_iter().map(|row| mark.task(row.under(token))).collect();
+    }
+    Ok(claimed)
+}
+
+fn without(ids: &[i64], rows: &[ClaimedRow]) -> Vec<i64> {
+    let picked: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
+    ids.iter().copied().filter(|id| !picked.contains(id)).collect()
+}
+
+/// Takes the ids of a share out of its segments.
+async fn take(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    method: Option<&Wanted>,
+    share: Share,
+) -> QueryResult<Vec<i64>> {
+    let most = i64::try_from(share.segments).unwrap_or(i64::MAX);
+    let segments: Vec<(i64, i64, String)> = match method {
+        Some(wanted) => {
+            prepared(SEGMENTS_OF)
+                .bind::<Text, _>(&claim.theme)
+                .bind::<BigInt, _>(claim.above())
+                .bind::<Text, _>(&wanted.service)
+                .bind::<Text, _>(&wanted.method)
+                .bind::<BigInt, _>(most)
+                .columns::<(BigInt, BigInt, Text)>()
+                .load(conn)
+                .await?
+        }
+        None => {
+            prepared(SEGMENTS_AT_ALL)
+                .bind::<Text, _>(&claim.theme)
+                .bind::<BigInt, _>(claim.above())
+                .bind::<BigInt, _>(most)
+                .columns::<(BigInt, BigInt, Text)>()
+                .load(conn)
+                .await?
+        }
+    };
+    let (mut taken, mut whole) = (Vec::with_capacity(share.tasks), Vec::new());
+    for (id, _, ids) in segments {
+        // Nobody but this crate writes the column.
+        let mut ids: Vec<i64> = serde_json::from_str(&ids).unwrap_or_default();
+        let left = share.tasks - taken.len();
+        if left == 0 {
+            break;
+        }
+        if ids.len() > left {
+            let rest = ids.split_off(left);
+            prepared(CUT_SEGMENT)
+                .bind::<Text, _>(json(&rest))
+                .bind::<BigInt, _>(count(&rest))
+                .bind::<BigInt, _>(id)
+                .execute(conn)
+                .await?;
+        } else {
+            whole.push(id);
+        }
+        taken.extend(ids);
+    }
+    if !whole.is_empty() {
+        prepared(DROP_SEGMENTS).bind::<Text, _>(json(&whole)).execute(conn).await?;
+    }
+    Ok(taken)
+}
+
+/// Locks those of the tasks that wait, but for what others have locked.
+async fn pick(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    method: Option<&Wanted>,
+    ids: &[i64],
+    mark: &ClaimMark,
+) -> QueryResult<Vec<ClaimedRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let picked = prepared(if method.is_some() { PICK_OF } else { PICK_AT_ALL })
+        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<Text, _>(json(ids))
+        .bind::<Text, _>(&claim.theme);
+    match method {
+        Some(wanted) => {
+            picked
+                .bind::<Text, _>(&wanted.service)
+                .bind::<Text, _>(&wanted.method)
+                .columns::<ClaimedColumns<Mysql>>()
+                .load(conn)
+                .await
+        }
+        None => picked.columns::<ClaimedColumns<Mysql>>().load(conn).await,
+    }
+}
+
+/// Tasks that came out of a segment and were not picked. Those that do not wait, or not so, are in no segment from now on; if they
+/// wait, they are strays. What others have locked goes into segments again.
+async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<()> {
+    let free: Vec<i64> = prepared(LOCK)
+        .bind::<Text, _>(json(ids))
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    let there: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
+        .bind::<Text, _>(json(ids))
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)
+        .await?;
+    let (free, locked): (Vec<_>, Vec<_>) = there.into_iter().partition(|(id, ..)| free.contains(id));
+    let mut segments = Segments::default();
+    for (id, service, method, priority) in &locked {
+        segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
+    }
+    segments.write(conn, &claim.theme).await?;
+    let free: Vec<i64> = free.into_iter().map(|(id, ..)| id).collect();
+    set_queued(conn, &free, 0).await
+}
+
+async fn set_queued(conn: &mut AsyncMysqlConnection, ids: &[i64], queued: i32) -> QueryResult<()> {
+    if !ids.is_empty() {
+        prepared(QUEUED)
+            .bind::<Text, _>(json(ids))
+            .bind::<Integer, _>(queued)
             .execute(conn)
             .await?;
     }
-    Ok(Claimed {
-        tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
-        next_due: peek.next_due(now),
-        passed_over,
-        more: false,
-    })
+    Ok(())
 }
 
-async fn pick(
+/// Makes the claim of rows that are locked; answers with its number.
+async fn hold(
     conn: &mut AsyncMysqlConnection,
-    sql: &'static str,
     claim: &Claim,
     mark: &ClaimMark,
-    which: i64,
-) -> QueryResult<Vec<ClaimedRow>> {
-    prepared(sql)
-        .bind::<BigInt, _>(claim.arg_limit(mark))
+    rows: &[ClaimedRow],
+) -> QueryResult<i64> {
+    let ids = json(&rows.iter().map(ClaimedRow::id).collect::<Vec<_>>());
+    prepared(NOTE_CLAIM)
         .bind::<Text, _>(&claim.theme)
-        .bind::<BigInt, _>(which)
-        .columns::<ClaimedColumns<Mysql>>()
-        .load(conn)
-        .await
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&ids)
+        .execute(conn)
+        .await?;
+    let (token, _) = first_id(conn).await?;
+    prepared(CLAIM)
+        .bind::<Text, _>(&ids)
+        .bind::<Text, _>(&claim.node)
+        .bind::<BigInt, _>(token)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.run)
+        .execute(conn)
+        .await?;
+    Ok(token)
 }
 
 async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
@@ -189,18 +462,122 @@ async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateT
     if picked.is_empty() {
         return Ok(0);
     }
-    prepared(PROMOTE)
-        .bind::<Text, _>(ids(picked.into_iter()))
-        .execute(conn)
-        .await
+    prepared(PROMOTE).bind::<Text, _>(json(&picked)).execute(conn).await
+}
+
+/// Puts strays into segments: what plain SQL has written, what went back to the queue, and tasks that were added one by one. Answers how
+/// many there were.
+async fn take_in(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<usize> {
+    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(most)
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)
+        .await?;
+    let mut segments = Segments::default();
+    for (id, service, method, priority) in &strays {
+        segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
+    }
+    segments.write(conn, &claim.theme).await?;
+    let ids: Vec<i64> = strays.iter().map(|(id, ..)| *id).collect();
+    set_queued(conn, &ids, 1).await?;
+    Ok(ids.len())
+}
+
+/// Due tasks on their way into segments.
+#[derive(Default)]
+struct Segments<'a>(BTreeMap<(Reverse<i32>, &'a str, &'a str), Vec<i64>>);
+
+impl<'a> Segments<'a> {
+    fn add(&mut self, id: i64, service: &'a str, method: &'a str, priority: i32) {
+        self.0.entry((Reverse(priority), service, method)).or_default().push(id);
+    }
+
+    async fn write(self, conn: &mut AsyncMysqlConnection, theme: &str) -> QueryResult<()> {
+        for ((Reverse(priority), service, method), ids) in self.0 {
+            for ids in ids.chunks(SEGMENT) {
+                prepared(ADD_SEGMENT)
+                    .bind::<Text, _>(theme)
+                    .bind::<Text, _>(service)
+                    .bind::<Text, _>(method)
+                    .bind::<Integer, _>(priority)
+                    .bind::<BigInt, _>(count(ids))
+                    .bind::<Text, _>(json(ids))
+                    .execute(conn)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(ids: &[i64]) -> i64 {
+    i64::try_from(ids.len()).unwrap_or(i64::MAX)
 }
 
 /// A JSON list, in the order in which rows are locked.
-fn ids(ids: impl Iterator<Item = i64>) -> String {
-    let mut ids: Vec<i64> = ids.collect();
+fn json(ids: &[i64]) -> String {
+    let mut ids = ids.to_vec();
     ids.sort_unstable();
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     format!("[{}]", ids.join(","))
+}
+
+// ---- claims of rows that plain SQL has written, and of tasks that were claimed by their inserts ----
+
+/// Running tasks that are taken into claims at once.
+const HELD_AT_ONCE: i64 = 1_000;
+
+const UNHELD: &str = "SELECT id, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
+    WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
+
+const DISOWN: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.queued = 0 WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ?"
+);
+
+pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+    let any: i64 = prepared("SELECT EXISTS (SELECT 1 FROM asynctasks WHERE stray = 'unheld') AS any_unheld")
+        .columns::<BigInt>()
+        .get_result(conn)
+        .await?;
+    Ok(any != 0)
+}
+
+/// Inside a transaction. Answers how many there were.
+pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
+    let unheld: Vec<(i64, AnyText, AnyText)> = prepared(UNHELD)
+        .bind::<BigInt, _>(HELD_AT_ONCE)
+        .columns::<(BigInt, Text, Text)>()
+        .load(conn)
+        .await?;
+    let mut claims: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
+    for (id, theme, node) in &unheld {
+        claims.entry((&node.0, &theme.0)).or_default().push(*id);
+    }
+    for ((node, theme), ids) in claims {
+        prepared(NOTE_CLAIM)
+            .bind::<Text, _>(theme)
+            .bind::<Text, _>(node)
+            .bind::<Text, _>("plain")
+            .bind::<Timestamp, _>(now)
+            .bind::<Text, _>(json(&ids))
+            .execute(conn)
+            .await?;
+    }
+    let ids: Vec<i64> = unheld.iter().map(|(id, ..)| *id).collect();
+    set_queued(conn, &ids, 2).await?;
+    Ok(ids.len())
+}
+
+pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, ids: &[i64]) -> QueryResult<usize> {
+    prepared(DISOWN)
+        .bind::<Text, _>(json(ids))
+        .bind::<Text, _>(node)
+        .execute(conn)
+        .await
 }
 
 // ---- adding ----
@@ -210,7 +587,8 @@ const INSERT_KEYED: &str = "INSERT INTO asynctasks \
        priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
     VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
 
-/// Claimed as by [`CLAIM`], unless the node may not claim.
+/// Claimed as by [`CLAIM`], unless the node may not claim. It is in no claim: few of these tasks run for so long that the node takes
+/// them into one, and a transaction would take longer.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
        retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
@@ -228,8 +606,13 @@ const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks WHERE system_name = ? AND
 
 /// Whether [`insert`] needs no transaction around it to be all or nothing.
 pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
-    rows.iter().all(|row| row.unique_key.is_none()) && bulks(rows, Parameters::Positional).count() <= 1
+    rows.len() < QUEUED_FROM
+        && rows.iter().all(|row| row.unique_key.is_none())
+        && bulks(rows, Parameters::Positional, false).count() <= 1
 }
+
+/// So many tasks are put into segments as they are added. For fewer a transaction would take longer than a claim needs to take them in.
+const QUEUED_FROM: usize = 30;
 
 /// The id and the lease token, which is 0 if it was not claimed.
 pub(super) async fn insert_claimed(
@@ -261,8 +644,13 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
                 added.push(insert_keyed(conn, row).await?);
             }
         } else {
-            for bulk in bulks(run, Parameters::Positional) {
-                insert_bulk(conn, bulk, &mut added).await?;
+            let is_queued = run.len() >= QUEUED_FROM;
+            for bulk in bulks(run, Parameters::Positional, is_queued) {
+                let ids = insert_bulk(conn, bulk).await?;
+                if is_queued {
+                    queue(conn, bulk.rows(), &ids).await?;
+                }
+                added.extend(ids.into_iter().map(AddedTask::new));
             }
         }
     }
@@ -270,12 +658,20 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
 }
 
 /// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
-async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>, added: &mut Vec<AddedTask>) -> QueryResult<()> {
+async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
     Prepared::new(bulk.sql(), bulk).execute(conn).await?;
     let (first, step) = first_id(conn).await?;
-    let ids = (0..bulk.len()).map(|at| first + at * step);
-    added.extend(ids.map(AddedTask::new));
-    Ok(())
+    Ok((0..bulk.len()).map(|at| first + at * step).collect())
+}
+
+/// Puts rows that were inserted with these ids into segments, as far as they are due.
+async fn queue(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
+    let mut segments = Segments::default();
+    for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
+        segments.add(*id, &row.service_name, &row.method_name, row.priority);
+    }
+    let theme = rows.first().map_or("", |row| &row.system_name);
+    segments.write(conn, theme).await
 }
 
 /// A row that is refused does not spoil the transaction.

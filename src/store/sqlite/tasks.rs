@@ -126,8 +126,7 @@ pub(super) fn claim_due(
     if !may_claim(conn, claim)? {
         return Ok((Vec::new(), false));
     }
-    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
-    let mut taken = vec![(None, first)];
+    let mut taken = vec![(None, first(conn, claim)?)];
     let wanted = claim.wanted();
     let mut all = Vec::new();
     for (method, wanted) in wanted.iter().enumerate() {
@@ -147,6 +146,22 @@ pub(super) fn claim_due(
         taken.push((claim.methods.is_some().then_some(method), ids));
     }
     Ok((hold(conn, claim, mark, &taken)?, more))
+}
+
+const FIRST: &str = "SELECT id FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
+    AND system_name = ?2 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL";
+
+/// Those of the tasks that are wanted before others that wait and are due.
+fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
+    if claim.first.is_empty() {
+        return Ok(Vec::new());
+    }
+    let first = &claim.first[..claim.first.len().min(claim.limit)];
+    prepared(FIRST)
+        .bind::<Text, _>(json(first))
+        .bind::<Text, _>(&claim.theme)
+        .columns::<BigInt>()
+        .load(conn)
 }
 
 const MAY_CLAIM: &str = "SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
@@ -527,7 +542,7 @@ pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryR
                 added.push(insert_keyed(conn, row)?);
             }
         } else {
-            for bulk in bulks(run, Parameters::Numbered) {
+            for bulk in bulks(run, Parameters::Numbered, true) {
                 insert_bulk(conn, bulk, &mut added)?;
             }
         }
