@@ -164,8 +164,7 @@ impl Store {
                 "SELECT id FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
             );
             let mut lease = self.db.read().await?;
-            let settled: Vec<ClaimId> =
-                on_backend!(lease, |conn| diesel::sql_query(&settled).load(conn).await)?;
+            let settled: Vec<ClaimId> = on_backend!(lease, |conn| diesel::sql_query(&settled).load(conn).await)?;
             drop(lease);
             let ids: Vec<i64> = settled.into_iter().map(|claim| claim.id).collect();
             if ids.is_empty() {

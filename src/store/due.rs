@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
-    db::{Lease, Look, on_backend},
+    db::{Db, Lease, Look, on_backend},
     lenient::AnyText,
     schema::gaia_due,
 };
@@ -38,6 +38,7 @@ struct SegmentId {
 impl Store {
     /// The methods for which tasks of a theme are due, sorted, at most so many.
     pub(crate) async fn due_methods(&self, theme: &str, most: usize) -> Result<Vec<Name>, StoreError> {
+        self.take_in(theme).await?;
         let mut lease = self.db.look(Look::List).await?;
         let mut found: Vec<Name> = Vec::new();
         while found.len() < most
@@ -46,6 +47,18 @@ impl Store {
             found.push(next);
         }
         Ok(found)
+    }
+
+    /// Puts tasks that wait into segments, up to some thousand of those that are in none. On PostgreSQL triggers do.
+    async fn take_in(&self, theme: &str) -> Result<(), StoreError> {
+        match &self.db {
+            #[cfg(feature = "sqlite")]
+            Db::Sqlite(sqlite) => sqlite.take_in(theme.to_owned()).await,
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => Ok(()),
+            #[cfg(feature = "mysql")]
+            Db::Mysql(mysql) => mysql.take_in(theme).await,
+        }
     }
 
     /// How many tasks of a method are due, as far as its first segments tell. Of these, segments whose tasks have all been cancelled

@@ -71,7 +71,9 @@ async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
         include_str!("../../migrations/mysql/2026-11-24-000004_job_columns/up.sql"),
         include_str!("../../migrations/mysql/2026-11-27-000006_retention/up.sql"),
         include_str!("../../migrations/mysql/2026-11-27-000007_node_methods/up.sql"),
+        include_str!("../../migrations/mysql/2026-11-28-000008_segments/up.sql"),
     );
+    let columns = columns.replace("{exact}", "utf8mb4_nopad_bin");
     let statements: Vec<&str> = columns.split_inclusive(";\n").collect();
     for done in 1..=statements.len() {
         let database = Database::of_kind(Kind::Mysql);
@@ -82,7 +84,7 @@ async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
         store.check_schema().await.expect("is complete");
         let indexes = "SELECT COUNT(DISTINCT index_name) FROM information_schema.statistics \
                        WHERE table_schema = DATABASE() AND index_name LIKE 'gaia\\_%'";
-        assert_eq!(database.number(indexes), 9);
+        assert_eq!(database.number(indexes), 11);
     }
 }
 

@@ -270,7 +270,9 @@ async fn every_column_has_its_odd_values() {
         let (name, known) = (table.name, names.join(", "));
         let unknown = match database.kind() {
             #[cfg(feature = "sqlite")]
-            Kind::Sqlite => format!("SELECT COUNT(*) FROM pragma_table_info('{name}') WHERE name NOT IN ({known}, 'queued')"),
+            Kind::Sqlite => {
+                format!("SELECT COUNT(*) FROM pragma_table_info('{name}') WHERE name NOT IN ({known}, 'queued')")
+            }
             #[cfg(feature = "postgres")]
             Kind::Postgres => format!(
                 "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = current_schema() \

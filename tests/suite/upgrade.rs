@@ -29,6 +29,9 @@ fn make_old_tables(database: &Database) {
     database.execute("CREATE TABLE gaia_migrations (version VARCHAR(50) NOT NULL PRIMARY KEY)");
     for name in names.iter().filter(|name| name.as_str() < SEGMENTS) {
         let sql = fs::read_to_string(folder.join(name).join("up.sql")).expect("is there");
+        // As the migrations have it replaced on MariaDB.
+        let sql = sql.replace("{exact}", "utf8mb4_nopad_bin");
+        let sql = sql.trim_end().trim_end_matches(';');
         let version = name[..17].replace('-', "");
         database.execute(&format!(
             "{sql}; INSERT INTO gaia_migrations (version) VALUES ('{version}')"

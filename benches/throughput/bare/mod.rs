@@ -146,7 +146,7 @@ impl Bare {
     /// Claims a batch and finishes it; answers with how many tasks these were.
     pub(crate) async fn turn(&mut self) -> Result<usize> {
         on_each!(self, |bare| {
-            let batch = bare.claim(BATCH).await?;
+            let batch = bare.claim().await?;
             let ended = batch.end();
             if !ended.is_empty() {
                 bare.finish(&ended).await?;

@@ -8,22 +8,35 @@ use serde::Serialize;
 use super::{ARG, Batch, Claimed, Ended, METHOD, NAME, OWNER, RETRIES, Result, SERVICE, THEME, many, now, run};
 
 const INSERT: &str = "INSERT INTO asynctasks (system_name, service_name, method_name, task_name, arg, max_retry_time, \
-    task_status, create_time, update_time) VALUES ";
-const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, 'Wait', ?, ?)";
+    task_status, queued, create_time, update_time) VALUES ";
+const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, 'Wait', 1, ?, ?)";
 
-const PICK: &str = "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms \
-    FROM asynctasks FORCE INDEX (gaia_tasks_claim) WHERE due_theme = ? ORDER BY priority DESC, id LIMIT ?";
+/// The tasks of one insert are a segment.
+const QUEUE: &str = "INSERT INTO gaia_due (theme, service, method, priority, n, ids) VALUES (?, ?, ?, 0, ?, ?)";
+
+/// A segment has as many tasks as a claim takes.
+const TAKE: &str = "SELECT id, ids FROM gaia_due FORCE INDEX (gaia_due_order) WHERE theme = ? \
+    ORDER BY priority DESC, id LIMIT 1 FOR UPDATE";
+
+const TAKEN: &str = "DELETE FROM gaia_due WHERE id = ?";
+
+const NOTE: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?)";
+
+const PICK: &str = "SELECT t.id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms \
+    FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
+      STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id";
 
 const CLAIM: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
       STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id \
-    SET t.task_status = 'Running', t.lease_owner = ?, t.lease_token = t.lease_token + 1, t.last_run_time = ?, \
+    SET t.task_status = 'Running', t.queued = 2, t.lease_owner = ?, t.lease_token = ?, t.last_run_time = ?, \
       t.update_time = ?, t.log_id = CONCAT(?, '-', t.id)";
 
 const FINISH: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', started DATETIME(6) PATH '$[1]', \
       ended DATETIME(6) PATH '$[2]', duration BIGINT PATH '$[3]', result MEDIUMTEXT PATH '$[4]')) i \
       STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id \
     SET t.task_status = 'Success', t.last_run_time = i.started, t.last_run_end_time = i.ended, \
-      t.last_run_duration = i.duration, t.last_result = i.result, t.update_time = i.ended, t.lease_owner = NULL";
+      t.last_run_duration = i.duration, t.last_result = i.result, t.update_time = i.ended, t.lease_owner = NULL, \
+      t.queued = 0";
 
 const RECORD: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_run_time, last_run_end_time, \
       last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
@@ -48,21 +61,36 @@ impl Bare {
         let at = now();
         let values = (0..count).flat_map(|_| new_task(at)).collect();
         let insert = many(INSERT, INSERT_ROW, count);
-        self.0.exec_drop(insert, Params::Positional(values)).await?;
-        let first = i64::try_from(self.0.last_insert_id().ok_or("no id was given")?)?;
-        Ok((first..).take(count).collect())
+        let mut transaction = self.0.start_transaction(TxOpts::new()).await?;
+        transaction.exec_drop(insert, Params::Positional(values)).await?;
+        let first = i64::try_from(transaction.last_insert_id().ok_or("no id was given")?)?;
+        let ids: Vec<i64> = (first..).take(count).collect();
+        let queue = (THEME, SERVICE, METHOD, count, json(ids.iter())?);
+        transaction.exec_drop(QUEUE, queue).await?;
+        transaction.commit().await?;
+        Ok(ids)
     }
 
+    /// In no segment: the next claim takes it in.
     pub(super) async fn insert_one(&mut self) -> Result<i64> {
-        Ok(self.insert(1).await?[0])
+        let insert = many(INSERT, &INSERT_ROW.replace("'Wait', 1", "'Wait', 0"), 1);
+        let values = new_task(now()).into();
+        self.0.exec_drop(insert, Params::Positional(values)).await?;
+        Ok(i64::try_from(self.0.last_insert_id().ok_or("no id was given")?)?)
     }
 
-    pub(super) async fn claim(&mut self, limit: usize) -> Result<Batch> {
+    pub(super) async fn claim(&mut self) -> Result<Batch> {
         let (run, at) = (run(), now());
         let mut transaction = self.0.start_transaction(TxOpts::new()).await?;
-        let tasks = transaction.exec_map(PICK, (THEME, limit), claimed).await?;
-        let ids = json(tasks.iter().map(|task: &Claimed| task.id))?;
-        transaction.exec_drop(CLAIM, (ids, OWNER, at, at, &run)).await?;
+        let taken: Option<(i64, String)> = transaction.exec_first(TAKE, (THEME,)).await?;
+        let Some((segment, ids)) = taken else {
+            return Ok(Batch { at, tasks: Vec::new() });
+        };
+        transaction.exec_drop(TAKEN, (segment,)).await?;
+        let tasks = transaction.exec_map(PICK, (&ids,), claimed).await?;
+        transaction.exec_drop(NOTE, (THEME, OWNER, &run, at, &ids)).await?;
+        let token = transaction.last_insert_id().ok_or("no number was given")?;
+        transaction.exec_drop(CLAIM, (&ids, OWNER, token, at, at, &run)).await?;
         transaction.commit().await?;
         Ok(Batch { at, tasks })
     }

@@ -21,18 +21,14 @@ const INSERT_ONE: &str = "INSERT INTO asynctasks \
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
-/// From the first segments. Its commit is not waited for: the setting is the transaction's own, and this is the whole of it.
-const CLAIM: &str = "WITH s AS MATERIALIZED ( \
-      SELECT id, priority, n, ids FROM gaia_due \
+/// The first segment, which has as many tasks as a claim takes. Its commit is not waited for: the setting is the transaction's own,
+/// and this is the whole of it.
+const CLAIM: &str = "WITH taken AS (DELETE FROM gaia_due WHERE id = (SELECT id FROM gaia_due \
       WHERE theme = $4 AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL \
-      ORDER BY priority DESC, id LIMIT 4), \
-    o AS MATERIALIZED (SELECT *, sum(n) OVER (ORDER BY priority DESC, id) - n AS before FROM s), \
-    whole AS (DELETE FROM gaia_due d USING o WHERE d.id = o.id AND o.before + o.n <= $5 RETURNING o.ids), \
-    cut AS (UPDATE gaia_due d SET n = o.n - ($5 - o.before), ids = o.ids[($5 - o.before + 1)::int:] FROM o \
-      WHERE d.id = o.id AND o.before < $5 AND o.before + o.n > $5 RETURNING o.ids[1:($5 - o.before)::int] AS ids), \
-    mine AS MATERIALIZED (SELECT unnest(ids) AS id FROM whole UNION ALL SELECT unnest(ids) FROM cut), \
+      ORDER BY priority DESC, id LIMIT 1) RETURNING ids), \
+    mine AS MATERIALIZED (SELECT unnest(ids) AS id FROM taken), \
     claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
-      SELECT $4, $1, $3, $2, array_agg(id) FROM mine HAVING count(*) > 0 RETURNING id) \
+      SELECT $4, $1, $3, $2, ids FROM taken RETURNING id) \
     UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = (SELECT id FROM claim), \
       last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id \
     FROM mine WHERE t.id = mine.id \
@@ -85,13 +81,9 @@ impl Bare {
         Ok(self.client.query_one(&self.insert_one, &values).await?.get(0))
     }
 
-    pub(super) async fn claim(&mut self, limit: usize) -> Result<Batch> {
+    pub(super) async fn claim(&mut self) -> Result<Batch> {
         let (run, at) = (run(), now());
-        let limit = i64::try_from(limit)?;
-        let rows = self
-            .client
-            .query(&self.claim, &[&OWNER, &at, &run, &THEME, &limit])
-            .await?;
+        let rows = self.client.query(&self.claim, &[&OWNER, &at, &run, &THEME]).await?;
         let tasks = rows.iter().map(claimed).collect();
         Ok(Batch { at, tasks })
     }

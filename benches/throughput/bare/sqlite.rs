@@ -3,23 +3,33 @@
 use std::iter::repeat_n;
 
 use chrono::NaiveDateTime;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params, params_from_iter, types::Value};
+use rusqlite::{
+    Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params, params_from_iter, types::Value,
+};
 
 use super::{ARG, Batch, Claimed, Ended, METHOD, NAME, OWNER, RETRIES, Result, SERVICE, THEME, many, now, run};
 
 const INSERT: &str = "INSERT INTO asynctasks (system_name, service_name, method_name, task_name, arg, max_retry_time, \
-    task_status, create_time, update_time) VALUES ";
-const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, 'Wait', ?, ?)";
+    task_status, queued, create_time, update_time) VALUES ";
+const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, 'Wait', 1, ?, ?)";
 
-const CLAIM: &str = "UPDATE asynctasks SET task_status = 'Running', lease_owner = ?1, lease_token = lease_token + 1, \
-      last_run_time = ?2, update_time = ?2, log_id = ?3 || '-' || id \
-    WHERE id IN (SELECT id FROM asynctasks INDEXED BY gaia_tasks_claim \
-      WHERE system_name = ?4 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?5) \
+/// The tasks of one insert are a segment.
+const QUEUE: &str = "INSERT INTO gaia_due (theme, service, method, priority, n, ids) VALUES (?1, ?2, ?3, 0, ?4, ?5)";
+
+/// A segment has as many tasks as a claim takes.
+const TAKE: &str = "DELETE FROM gaia_due WHERE id = (SELECT id FROM gaia_due WHERE theme = ?1 ORDER BY priority DESC, id LIMIT 1) \
+    RETURNING ids";
+
+const NOTE: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const CLAIM: &str = "UPDATE asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?1, lease_token = ?2, \
+      last_run_time = ?3, update_time = ?3, log_id = ?4 || '-' || id \
+    WHERE id IN (SELECT value FROM json_each(?5)) \
     RETURNING id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms";
 
 /// One row: to join all rows with a list takes no less time, and a thousand times as long by the wrong index.
 const FINISH: &str = "UPDATE asynctasks SET task_status = 'Success', last_run_time = ?2, last_run_end_time = ?3, \
-    last_run_duration = ?4, last_result = ?5, update_time = ?3, lease_owner = NULL WHERE id = ?1";
+    last_run_duration = ?4, last_result = ?5, update_time = ?3, lease_owner = NULL, queued = 0 WHERE id = ?1";
 
 const RECORD: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_run_time, last_run_end_time, \
       last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
@@ -46,20 +56,32 @@ impl Bare {
         insert.execute(params_from_iter(values))?;
         drop(insert);
         let last = transaction.last_insert_rowid();
+        let ids: Vec<i64> = (last + 1 - i64::try_from(count)?..=last).collect();
+        let mut queue = transaction.prepare_cached(QUEUE)?;
+        queue.execute(params![THEME, SERVICE, METHOD, count, serde_json::to_string(&ids)?])?;
+        drop(queue);
         transaction.commit()?;
-        Ok((last + 1 - i64::try_from(count)?..=last).collect())
+        Ok(ids)
     }
 
     pub(super) async fn insert_one(&mut self) -> Result<i64> {
-        let mut insert = self.0.prepare_cached(&many(INSERT, INSERT_ROW, 1))?;
-        Ok(insert.insert(params_from_iter(new_task(&text(now()))))?)
+        Ok(self.insert(1).await?[0])
     }
 
-    pub(super) async fn claim(&mut self, limit: usize) -> Result<Batch> {
+    pub(super) async fn claim(&mut self) -> Result<Batch> {
         let (run, at) = (run(), now());
         let transaction = self.transaction("NORMAL")?;
+        let mut take = transaction.prepare_cached(TAKE)?;
+        let ids: Option<String> = take.query_row(params![THEME], |row| row.get(0)).optional()?;
+        drop(take);
+        let Some(ids) = ids else {
+            return Ok(Batch { at, tasks: Vec::new() });
+        };
+        let mut note = transaction.prepare_cached(NOTE)?;
+        let token = note.insert(params![THEME, OWNER, run, text(at), ids])?;
+        drop(note);
         let mut claim = transaction.prepare_cached(CLAIM)?;
-        let tasks = claim.query_map(params![OWNER, text(at), run, THEME, limit], claimed)?;
+        let tasks = claim.query_map(params![OWNER, token, text(at), run, ids], claimed)?;
         let tasks = tasks.collect::<rusqlite::Result<_>>()?;
         drop(claim);
         transaction.commit()?;

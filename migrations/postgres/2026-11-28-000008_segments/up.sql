@@ -105,8 +105,12 @@ BEGIN
   EXECUTE format($sql$
     CREATE FUNCTION %1$s.gaia_task_requeued() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$ BEGIN
-      INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids)
-        VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id]);
+      IF NEW.run_at IS NULL AND (COALESCE(OLD.task_status, '') NOT IN ('Wait', 'Retry') OR OLD.run_at IS NOT NULL
+        OR OLD.id <> NEW.id OR OLD.system_name <> NEW.system_name OR OLD.service_name <> NEW.service_name
+        OR OLD.method_name <> NEW.method_name OR OLD.priority <> NEW.priority) THEN
+        INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids)
+          VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id]);
+      END IF;
       RETURN NULL;
     END $f$ $sql$, place);
   EXECUTE format($sql$
@@ -126,14 +130,10 @@ END $do$;
 
 CREATE TRIGGER gaia_tasks_added AFTER INSERT ON asynctasks REFERENCING NEW TABLE AS added
   FOR EACH STATEMENT EXECUTE FUNCTION gaia_tasks_added();
-CREATE TRIGGER gaia_task_requeued
-  AFTER UPDATE OF id, system_name, service_name, method_name, priority, task_status, run_at ON asynctasks FOR EACH ROW
-  WHEN (NEW.task_status IN ('Wait', 'Retry') AND NEW.run_at IS NULL
-    AND (COALESCE(OLD.task_status, '') NOT IN ('Wait', 'Retry') OR OLD.run_at IS NOT NULL OR OLD.id <> NEW.id
-      OR OLD.system_name <> NEW.system_name OR OLD.service_name <> NEW.service_name
-      OR OLD.method_name <> NEW.method_name OR OLD.priority <> NEW.priority))
-  EXECUTE FUNCTION gaia_task_requeued();
-CREATE TRIGGER gaia_task_taken AFTER UPDATE OF task_status, lease_owner ON asynctasks FOR EACH ROW
+-- A column that stands in a condition here cannot have another type: the conditions name few, the function asks for the rest.
+CREATE TRIGGER gaia_task_requeued AFTER UPDATE ON asynctasks FOR EACH ROW
+  WHEN (NEW.task_status IN ('Wait', 'Retry')) EXECUTE FUNCTION gaia_task_requeued();
+CREATE TRIGGER gaia_task_taken AFTER UPDATE ON asynctasks FOR EACH ROW
   WHEN (NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL AND NEW.lease_token = OLD.lease_token
     AND (OLD.task_status IS DISTINCT FROM 'Running' OR OLD.lease_owner IS DISTINCT FROM NEW.lease_owner))
   EXECUTE FUNCTION gaia_task_taken();

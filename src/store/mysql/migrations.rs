@@ -217,7 +217,12 @@ mod tests {
     use super::*;
 
     /// An update or a deletion here changes only what it has not changed before.
-    const REPEATABLE: [&str; 4] = ["CREATE TABLE IF NOT EXISTS", "UPDATE ", "DELETE ", "INSERT INTO gaia_claims "];
+    const REPEATABLE: [&str; 4] = [
+        "CREATE TABLE IF NOT EXISTS",
+        "UPDATE ",
+        "DELETE ",
+        "INSERT INTO gaia_claims ",
+    ];
 
     #[test]
     fn a_statement_that_alters_says_what_it_makes() {

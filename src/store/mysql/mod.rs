@@ -86,6 +86,15 @@ impl Mysql {
         Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, &mark).await)?)
     }
 
+    /// Puts tasks that wait into segments, some thousand of those that are in none.
+    pub(super) async fn take_in(&self, theme: &str) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        if on_server!(lease, |conn| tasks::is_any_stray(conn, theme).await)? {
+            in_transaction!(lease, |conn| tasks::take_in(conn, theme, 0).await)?;
+        }
+        Ok(())
+    }
+
     /// Makes claims of running tasks that are in none: those that plain SQL has put under a node, and those that were claimed by
     /// their inserts.
     pub(super) async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {

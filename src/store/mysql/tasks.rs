@@ -98,7 +98,12 @@ const TAKEN_IN_AT_ONCE: i64 = 2_000;
 const STRAYS: &str = "SELECT id, service_name, method_name, priority FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = CONCAT('due ', ?) ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-const QUEUED: &str = concat!("UPDATE ", picked!("asynctasks"), " SET t.queued = ?");
+/// What people see of the task has not changed.
+const QUEUED: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.queued = ?, t.update_time = t.update_time"
+);
 
 /// What a segment says of a task may be out of date, the task's row is not.
 macro_rules! pick_sql {
@@ -227,7 +232,11 @@ async fn heads_of(
             .load(conn)
             .await?;
         let before = i64::try_from(chunk * ARMS).unwrap_or(i64::MAX);
-        all.extend(heads.into_iter().map(|(arm, id, priority, tasks)| (before + arm, id, priority, tasks)));
+        all.extend(
+            heads
+                .into_iter()
+                .map(|(arm, id, priority, tasks)| (before + arm, id, priority, tasks)),
+        );
     }
     Ok(all)
 }
@@ -268,7 +277,7 @@ pub(super) async fn claim(
     if peek.is_unsorted() {
         // What is promoted now is claimed now; the next look tells what comes after it.
         let promoted = promote(conn, claim, now).await?;
-        let taken_in = take_in(conn, claim).await?;
+        let taken_in = take_in(conn, &claim.theme, claim.limit).await?;
         claimed.passed_over = promoted + taken_in == 0;
     }
     let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
@@ -354,7 +363,10 @@ async fn take(
         taken.extend(ids);
     }
     if !whole.is_empty() {
-        prepared(DROP_SEGMENTS).bind::<Text, _>(json(&whole)).execute(conn).await?;
+        prepared(DROP_SEGMENTS)
+            .bind::<Text, _>(json(&whole))
+            .execute(conn)
+            .await?;
     }
     Ok(taken)
 }
@@ -467,10 +479,10 @@ async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateT
 
 /// Puts strays into segments: what plain SQL has written, what went back to the queue, and tasks that were added one by one. Answers how
 /// many there were.
-async fn take_in(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<usize> {
-    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+pub(super) async fn take_in(conn: &mut AsyncMysqlConnection, theme: &str, limit: usize) -> QueryResult<usize> {
+    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(limit).unwrap_or(i64::MAX));
     let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)
-        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(theme)
         .bind::<BigInt, _>(most)
         .columns::<(BigInt, Text, Text, Integer)>()
         .load(conn)
@@ -479,7 +491,7 @@ async fn take_in(conn: &mut AsyncMysqlConnection, claim: &Claim) -> QueryResult<
     for (id, service, method, priority) in &strays {
         segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
     }
-    segments.write(conn, &claim.theme).await?;
+    segments.write(conn, theme).await?;
     let ids: Vec<i64> = strays.iter().map(|(id, ..)| *id).collect();
     set_queued(conn, &ids, 1).await?;
     Ok(ids.len())
@@ -535,8 +547,17 @@ const UNHELD: &str = "SELECT id, system_name, lease_owner FROM asynctasks FORCE 
 const DISOWN: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
-    " SET t.queued = 0 WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ?"
+    " SET t.queued = 0, t.update_time = t.update_time WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ?"
 );
+
+pub(super) async fn is_any_stray(conn: &mut AsyncMysqlConnection, theme: &str) -> QueryResult<bool> {
+    let any: i64 = prepared("SELECT EXISTS (SELECT 1 FROM asynctasks WHERE stray = CONCAT('due ', ?)) AS any_stray")
+        .bind::<Text, _>(theme)
+        .columns::<BigInt>()
+        .get_result(conn)
+        .await?;
+    Ok(any != 0)
+}
 
 pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
     let any: i64 = prepared("SELECT EXISTS (SELECT 1 FROM asynctasks WHERE stray = 'unheld') AS any_unheld")

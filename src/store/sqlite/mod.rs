@@ -163,12 +163,31 @@ impl Sqlite {
         })
     }
 
+    /// Puts tasks that wait into segments, some thousand of those that are in none.
+    pub(super) async fn take_in(&self, theme: String) -> Result<(), StoreError> {
+        let mut lease = self.read().await?;
+        let looked_at = theme.clone();
+        let is_any = lease
+            .spawn_blocking(move |conn| tasks::is_any_stray(conn, &looked_at))
+            .await?;
+        drop(lease);
+        if is_any {
+            self.transaction(1, move |conn| tasks::take_in(conn, &theme, 0)).await?;
+        }
+        Ok(())
+    }
+
     /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim.
     pub(super) async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut lease = self.read().await?;
         let is_any = lease.spawn_blocking(tasks::is_any_unheld).await?;
         drop(lease);
-        while is_any && self.transaction(1_000, move |conn| tasks::hold_unheld(conn, now)).await? > 0 {}
+        while is_any
+            && self
+                .transaction(1_000, move |conn| tasks::hold_unheld(conn, now))
+                .await?
+                > 0
+        {}
         Ok(())
     }
 

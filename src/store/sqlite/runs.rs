@@ -59,8 +59,9 @@ const END: &str = with_end!(held, "finished_at = ?9");
 const REQUEUE: &str = with_end!(unless_cancelled, "finished_at = NULL");
 
 /// A claim is given back as if it had not been made; at once or for later; the row's history stays.
-const RELEASE: &str =
-    unless_cancelled!("task_status = ?5, update_time = ?6, lease_owner = NULL, queued = 0, retry_time = ?7, run_at = ?8");
+const RELEASE: &str = unless_cancelled!(
+    "task_status = ?5, update_time = ?6, lease_owner = NULL, queued = 0, retry_time = ?7, run_at = ?8"
+);
 
 /// The records say what the tasks' rows say now. `OR FAIL`: the transaction is undone anyway if one cannot be written, and
 /// SQLite need not be able to undo this statement alone.

@@ -122,7 +122,7 @@ pub(super) fn claim_due(
     mark: &ClaimMark,
 ) -> QueryResult<(Vec<ClaimedRow>, bool)> {
     promote(conn, claim, mark.now)?;
-    take_in(conn, claim)?;
+    take_in(conn, &claim.theme, claim.limit)?;
     if !may_claim(conn, claim)? {
         return Ok((Vec::new(), false));
     }
@@ -243,7 +243,8 @@ fn count(ids: &[i64]) -> i64 {
     i64::try_from(ids.len()).unwrap_or(i64::MAX)
 }
 
-const CLAIM: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+const CLAIM: &str =
+    "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
 
 /// What a segment says of a task may be out of date, the task's row is not.
 macro_rules! hold_sql {
@@ -347,11 +348,25 @@ const STRAYS: &str = concat!(
     " ORDER BY priority DESC, id LIMIT ?2 + 0"
 );
 
+const IS_ANY_STRAY: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_stray WHERE system_name = ?1 AND ",
+    stray!(),
+    ")"
+);
+
+pub(super) fn is_any_stray(conn: &mut SqliteConnection, theme: &str) -> QueryResult<bool> {
+    let any: i64 = prepared(IS_ANY_STRAY)
+        .bind::<Text, _>(theme)
+        .columns::<BigInt>()
+        .get_result(conn)?;
+    Ok(any != 0)
+}
+
 /// Puts strays into segments: what plain SQL has written, and what went back to the queue.
-fn take_in(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<()> {
-    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+pub(super) fn take_in(conn: &mut SqliteConnection, theme: &str, limit: usize) -> QueryResult<()> {
+    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(limit).unwrap_or(i64::MAX));
     let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)
-        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(theme)
         .bind::<BigInt, _>(most)
         .columns::<(BigInt, Text, Text, Integer)>()
         .load(conn)?;
@@ -363,7 +378,7 @@ fn take_in(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<()> {
     for (id, service, method, priority) in &strays {
         segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
     }
-    segments.write(conn, &claim.theme)?;
+    segments.write(conn, theme)?;
     prepared("UPDATE asynctasks SET queued = 1 WHERE id IN (SELECT value FROM json_each(?))")
         .bind::<Text, _>(json(&ids))
         .execute(conn)?;
@@ -454,7 +469,10 @@ pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> Qu
 }
 
 pub(super) fn disown(conn: &mut SqliteConnection, node: &str, ids: &[i64]) -> QueryResult<usize> {
-    prepared(DISOWN).bind::<Text, _>(node).bind::<Text, _>(json(ids)).execute(conn)
+    prepared(DISOWN)
+        .bind::<Text, _>(node)
+        .bind::<Text, _>(json(ids))
+        .execute(conn)
 }
 
 pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
