@@ -142,7 +142,9 @@ mod tests {
     fn a_claim_has_ended_with_its_last_run() {
         let ledger = Ledger::default();
         let runs = ["a-1", "a-2"].map(Arc::<str>::from);
-        runs.iter().for_each(|run| ledger.enter(run, 7));
+        for run in &runs {
+            ledger.enter(run, 7);
+        }
         ledger.strike(&runs[0], 7);
         assert_eq!(ledger.take_ended(), [0; 0]);
         ledger.strike(&runs[1], 7);

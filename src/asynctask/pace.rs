@@ -69,12 +69,12 @@ pub(super) struct Costs(HashMap<String, HashMap<String, Duration>>);
 impl Costs {
     pub(super) fn took(&mut self, service: &str, method: &str, took: Duration) {
         let took = took.max(SHORTEST_RUN);
-        match self.0.get_mut(service).and_then(|methods| methods.get_mut(method)) {
-            Some(cost) => *cost = *cost - *cost / 8 + took / 8,
-            None => {
-                let methods = self.0.entry(service.to_owned()).or_default();
-                methods.insert(method.to_owned(), took);
-            }
+        let known = self.0.get_mut(service).and_then(|methods| methods.get_mut(method));
+        if let Some(cost) = known {
+            *cost = (*cost * 7 + took) / 8;
+        } else {
+            let methods = self.0.entry(service.to_owned()).or_default();
+            methods.insert(method.to_owned(), took);
         }
     }
 

@@ -61,10 +61,9 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
     .await;
     let scanned = "SELECT seq_tup_read::BIGINT AS number FROM pg_stat_user_tables WHERE relname = 'asynctasks'";
     let scanned = database.number(scanned);
-    assert!(
-        scanned * 10 < by_key,
-        "{scanned} by scans of the table, {by_key} by key"
-    );
+    // The first claim of a connection is planned before the settings hold.
+    let once = i64::try_from(TASKS).expect("is small");
+    assert!(scanned <= once, "{scanned} by scans of the table, {by_key} by key");
     gaia.stop().await.expect("stops");
 }
 
