@@ -71,14 +71,21 @@ async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
         include_str!("../../migrations/mysql/2026-11-24-000004_job_columns/up.sql"),
         include_str!("../../migrations/mysql/2026-11-27-000006_retention/up.sql"),
         include_str!("../../migrations/mysql/2026-11-27-000007_node_methods/up.sql"),
-        include_str!("../../migrations/mysql/2026-11-28-000008_segments/up.sql"),
     );
-    let columns = columns.replace("{exact}", "utf8mb4_nopad_bin");
-    let statements: Vec<&str> = columns.split_inclusive(";\n").collect();
-    for done in 1..=statements.len() {
+    let columns: Vec<&str> = columns.split_inclusive(";\n").collect();
+    let segments = include_str!("../../migrations/mysql/2026-11-28-000008_segments/up.sql");
+    let segments = segments.replace("{exact}", "utf8mb4_nopad_bin");
+    let segments: Vec<&str> = segments.split_inclusive(";\n").collect();
+    // A migration that is complete is noted before the next one begins.
+    let before = "INSERT INTO gaia_migrations (version) VALUES ('20261122000001'), ('20261122000002'), ('20261122000003'), \
+                  ('20261124000004'), ('20261127000005'), ('20261127000006'), ('20261127000007');\n";
+    let noted = format!("CREATE TABLE gaia_migrations (version varchar(50) NOT NULL PRIMARY KEY);\n{before}");
+    let in_columns = (1..=columns.len()).map(|done| columns[..done].concat());
+    let in_segments = (1..=segments.len()).map(|done| columns.concat() + &noted + &segments[..done].concat());
+    for done in in_columns.chain(in_segments) {
         let database = Database::of_kind(Kind::Mysql);
         database.execute(&guide());
-        database.execute(&statements[..done].concat());
+        database.execute(&done);
         let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
         store.migrate().await.expect("goes on");
         store.check_schema().await.expect("is complete");
