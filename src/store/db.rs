@@ -158,7 +158,7 @@ impl Db {
     pub(super) fn cancel_is_wanted(&self) -> &'static str {
         match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql(_) => "stray = 'cancel'",
+            Self::Mysql(_) => "stray IN ('cancel', 'unheld') AND cancel_requested <> 0",
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
             _ => "cancel_requested <> 0",
         }

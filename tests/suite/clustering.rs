@@ -210,6 +210,30 @@ async fn wanted_ids_come_before_others() {
     gaia.stop().await.expect("stops");
 }
 
+/// It is in its first segment still, and in another one since it went back.
+#[actix_rt::test]
+async fn a_wanted_task_that_goes_back_is_claimed_once() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = two_nodes(&database).await;
+    let added = demo.add_tasks(vec![task("Noop"); 60]).await.expect("are added");
+    let last = added[59].id;
+    let wanted = Claim {
+        theme: THEME.to_owned(),
+        node: "a".to_owned(),
+        limit: 1,
+        first: vec![last],
+        methods: None,
+        above: None,
+    };
+    let claimed = store.claim(wanted).await.expect("claims").tasks.remove(0);
+    assert_eq!(claimed.id, last);
+    record(&store, claimed, Outcome::HandedBack { started: false }).await;
+    let mut ids: Vec<i64> = claim(&store, "a", 1_000).await.iter().map(|task| task.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, added.iter().map(|added| added.id).collect::<Vec<_>>());
+    gaia.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
     let database = Database::fresh();

@@ -1,6 +1,9 @@
 //! Databases of the version before segments: what they hold goes on, and their nodes get nothing more.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
@@ -10,8 +13,7 @@ use crate::support::{Database, Kind, THEME, ended, eventually, options, task};
 /// The first migration that makes segments.
 const SEGMENTS: &str = "2026-11-28-000008";
 
-/// Makes the tables as the version before had them.
-fn make_old_tables(database: &Database) {
+fn migrations(database: &Database) -> PathBuf {
     let kind = match database.kind() {
         #[cfg(feature = "sqlite")]
         Kind::Sqlite => "sqlite",
@@ -20,7 +22,20 @@ fn make_old_tables(database: &Database) {
         #[cfg(feature = "mysql")]
         Kind::Mysql => "mysql",
     };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind)
+}
+
+/// The statements of a migration, without the last semicolon.
+fn sql(file: &Path) -> String {
+    let sql = fs::read_to_string(file).expect("is there");
+    // As the migrations have it replaced on MariaDB.
+    let sql = sql.replace("{exact}", "utf8mb4_nopad_bin");
+    sql.trim_end().trim_end_matches(';').to_owned()
+}
+
+/// Makes the tables as the version before had them.
+fn make_old_tables(database: &Database) {
+    let folder = migrations(database);
     let names = fs::read_dir(&folder)
         .expect("is there")
         .map(|entry| entry.expect("can be read").file_name());
@@ -28,10 +43,7 @@ fn make_old_tables(database: &Database) {
     names.sort_unstable();
     database.execute("CREATE TABLE gaia_migrations (version VARCHAR(50) NOT NULL PRIMARY KEY)");
     for name in names.iter().filter(|name| name.as_str() < SEGMENTS) {
-        let sql = fs::read_to_string(folder.join(name).join("up.sql")).expect("is there");
-        // As the migrations have it replaced on MariaDB.
-        let sql = sql.replace("{exact}", "utf8mb4_nopad_bin");
-        let sql = sql.trim_end().trim_end_matches(';');
+        let sql = sql(&folder.join(name).join("up.sql"));
         let version = name[..17].replace('-', "");
         database.execute(&format!(
             "{sql}; INSERT INTO gaia_migrations (version) VALUES ('{version}')"
@@ -61,6 +73,29 @@ async fn tasks_of_the_version_before_go_on() {
     let database = Database::fresh();
     make_old_tables(&database);
     fill(&database);
+    go_on(&database).await;
+}
+
+/// There is a way back, and from there the way forward again.
+#[actix_rt::test]
+async fn the_version_before_can_come_back() {
+    let database = Database::fresh();
+    database
+        .builder()
+        .start()
+        .await
+        .expect("starts")
+        .stop()
+        .await
+        .expect("stops");
+    database.execute(&sql(
+        &migrations(&database).join(format!("{SEGMENTS}_segments/down.sql"))
+    ));
+    fill(&database);
+    go_on(&database).await;
+}
+
+async fn go_on(database: &Database) {
     let gaia = database
         .builder()
         .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))

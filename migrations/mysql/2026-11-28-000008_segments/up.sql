@@ -4,6 +4,13 @@
 -- What this crate did not write so itself is found by an index over few rows: tasks that wait and are in no segment, running tasks that
 -- are in no claim, requests to cancel. The tasks that wait now are among them. The table asynctasks is rewritten once.
 
+-- A node without a row gets no task, and a node of a version before this one cannot make a row again: it knows nothing of the last
+-- column. What it runs, it may still bring to its end until another node takes it over.
+-- unless gaia_nodes.protocol
+ALTER TABLE gaia_nodes ADD COLUMN protocol int NOT NULL;
+
+DELETE FROM gaia_nodes WHERE protocol = 0;
+
 CREATE TABLE IF NOT EXISTS gaia_due (
   id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
   theme varchar(100) CHARACTER SET utf8mb4 COLLATE {exact} NOT NULL,
@@ -45,10 +52,3 @@ ALTER TABLE asynctasks
   DROP KEY gaia_tasks_running,
   DROP COLUMN due_theme,
   ADD KEY gaia_tasks_stray (stray, priority DESC, id);
-
--- A node without a row gets no task, and a node of a version before this one cannot make a row again: it knows nothing of the last
--- column. What it runs, it may still bring to its end until another node takes it over.
--- unless gaia_nodes.protocol
-ALTER TABLE gaia_nodes ADD COLUMN protocol int NOT NULL;
-
-DELETE FROM gaia_nodes WHERE protocol = 0;

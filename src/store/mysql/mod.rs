@@ -108,8 +108,7 @@ impl Mysql {
     /// Has running tasks of a claim be in none, if plain SQL has put them under another node.
     pub(super) async fn disown(&self, node: &str, ids: &[i64]) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        on_server!(lease, |conn| tasks::disown(conn, node, ids).await)?;
-        Ok(())
+        Ok(in_transaction!(lease, |conn| tasks::disown(conn, node, ids).await)?)
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {

@@ -285,20 +285,21 @@ pub(super) async fn claim(
     let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(rows.len())).await?;
     claimed.more = more;
     let wanted = claim.wanted();
-    let is_any_due = !all.is_empty();
     for share in all {
         let method = claim.methods.is_some().then(|| &wanted[share.method]);
         let ids = take(conn, claim, method, share).await?;
         let picked = pick(conn, claim, method, &ids, mark).await?;
         if picked.len() < ids.len() {
             let left = without(&ids, &picked);
-            put_back(conn, claim, &left).await?;
+            claimed.passed_over |= put_back(conn, claim, &left).await?;
+            // Behind tasks that do not wait any more there may be others.
+            claimed.more = true;
         }
         // A task that was wanted before others is in a segment, too.
         let known: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
         rows.extend(picked.into_iter().filter(|row| !known.contains(&row.id())));
     }
-    claimed.passed_over |= rows.is_empty() && is_any_due;
+    claimed.passed_over &= rows.is_empty();
     if !rows.is_empty() {
         let token = hold(conn, claim, mark, &rows).await?;
         claimed.tasks = rows.into_iter().map(|row| mark.task(row.under(token))).collect();
@@ -368,6 +369,10 @@ async fn take(
             .execute(conn)
             .await?;
     }
+    // A task may be in two segments: one that was claimed before others is still in its first one when it goes back to the queue. A
+    // row that is picked twice would be two runs.
+    taken.sort_unstable();
+    taken.dedup();
     Ok(taken)
 }
 
@@ -400,8 +405,8 @@ async fn pick(
 }
 
 /// Tasks that came out of a segment and were not picked. Those that do not wait, or not so, are in no segment from now on; if they
-/// wait, they are strays. What others have locked goes into segments again.
-async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<()> {
+/// wait, they are strays. What others have locked goes into segments again; answers whether there is such a task.
+async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<bool> {
     let free: Vec<i64> = prepared(LOCK)
         .bind::<Text, _>(json(ids))
         .columns::<BigInt>()
@@ -419,7 +424,8 @@ async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -
     }
     segments.write(conn, &claim.theme).await?;
     let free: Vec<i64> = free.into_iter().map(|(id, ..)| id).collect();
-    set_queued(conn, &free, 0).await
+    set_queued(conn, &free, 0).await?;
+    Ok(!locked.is_empty())
 }
 
 async fn set_queued(conn: &mut AsyncMysqlConnection, ids: &[i64], queued: i32) -> QueryResult<()> {
@@ -544,10 +550,12 @@ const HELD_AT_ONCE: i64 = 1_000;
 const UNHELD: &str = "SELECT id, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-const DISOWN: &str = concat!(
-    "UPDATE ",
+/// What others have locked is passed over: the next look finds it.
+const DISOWNED: &str = concat!(
+    "SELECT t.id FROM ",
     picked!("asynctasks"),
-    " SET t.queued = 0, t.update_time = t.update_time WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ?"
+    " WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ? \
+     FOR UPDATE SKIP LOCKED"
 );
 
 pub(super) async fn is_any_stray(conn: &mut AsyncMysqlConnection, theme: &str) -> QueryResult<bool> {
@@ -593,12 +601,15 @@ pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateT
     Ok(ids.len())
 }
 
-pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, ids: &[i64]) -> QueryResult<usize> {
-    prepared(DISOWN)
+/// Inside a transaction.
+pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, ids: &[i64]) -> QueryResult<()> {
+    let disowned: Vec<i64> = prepared(DISOWNED)
         .bind::<Text, _>(json(ids))
         .bind::<Text, _>(node)
-        .execute(conn)
-        .await
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    set_queued(conn, &disowned, 0).await
 }
 
 // ---- adding ----

@@ -107,14 +107,17 @@ impl Postgres {
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
         claimed.more = due.more;
-        let rows = if !claim.first.is_empty() {
-            in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
+        let (rows, was_locked) = if !claim.first.is_empty() {
+            let rows = in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?;
+            (rows, !due.is_empty())
         } else if !due.is_empty() {
             on_server!(lease, |conn| claim_due(conn, &due, &mark).await)?
         } else {
             return Ok(claimed);
         };
-        claimed.passed_over |= rows.is_empty() && !due.is_empty();
+        claimed.passed_over |= rows.is_empty() && was_locked;
+        // Other nodes have taken some, or behind tasks that do not wait any more there are others.
+        claimed.more |= rows.len() < due.tasks();
         claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
         Ok(claimed)
     }
@@ -145,15 +148,20 @@ impl Postgres {
     }
 }
 
-/// A lock of another session holds the claim up for a moment, then the claim leaves that row alone. The error of the first try may be
-/// in any language, so the second one follows whatever it says.
-async fn claim_due(conn: &mut AsyncPgConnection, due: &Plan<'_>, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+/// A lock of another session holds the claim up for a moment, then the claim leaves that row alone, and answers that it was so. The
+/// error of the first try may be in any language, so the second one follows whatever it says.
+async fn claim_due(
+    conn: &mut AsyncPgConnection,
+    due: &Plan<'_>,
+    mark: &ClaimMark,
+) -> QueryResult<(Vec<ClaimedRow>, bool)> {
     let claim = tasks::claim(conn, due, mark, Rows::All);
     match by_key_unless_locked(conn, claim).await {
         Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) => {
-            by_key(conn, tasks::claim(conn, due, mark, Rows::Unlocked)).await
+            let rows = by_key(conn, tasks::claim(conn, due, mark, Rows::Unlocked)).await?;
+            Ok((rows, true))
         }
-        claimed => claimed,
+        claimed => Ok((claimed?, false)),
     }
 }
 

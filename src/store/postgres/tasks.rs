@@ -292,6 +292,10 @@ impl<'a> Plan<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty()
     }
+
+    pub(super) fn tasks(&self) -> usize {
+        self.shares.iter().map(|share| share.tasks).sum()
+    }
 }
 
 /// Takes the tasks that are wanted before others, and then those that are due. Inside a transaction: all are taken, or none.

@@ -203,7 +203,7 @@ impl Sqlite {
     }
 
     pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        self.transaction(rows.len(), move |conn| tasks::insert(conn, &rows))
+        self.transaction(rows.len(), move |conn| tasks::insert(conn, &rows, true))
             .await
     }
 
@@ -221,7 +221,9 @@ impl Wake for Sqlite {}
 
 impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteConnection, S> {
     async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
-        Ok(self.spawn_blocking(move |conn| tasks::insert(conn, &rows.0)).await?)
+        Ok(self
+            .spawn_blocking(move |conn| tasks::insert(conn, &rows.0, false))
+            .await?)
     }
 }
 

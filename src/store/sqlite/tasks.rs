@@ -145,7 +145,11 @@ pub(super) fn claim_due(
         let ids = take(conn, claim, method, share)?;
         taken.push((claim.methods.is_some().then_some(method), ids));
     }
-    Ok((hold(conn, claim, mark, &taken)?, more))
+    let count: usize = taken.iter().map(|(_, ids)| ids.len()).sum();
+    let rows = hold(conn, claim, mark, &taken)?;
+    // Behind tasks that do not wait any more there may be others.
+    let more = more || rows.len() < count;
+    Ok((rows, more))
 }
 
 const FIRST: &str = "SELECT id FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
@@ -490,8 +494,8 @@ pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key, queued) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?9 IS NULL) \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12) \
     ON CONFLICT DO NOTHING RETURNING id";
 
 const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
@@ -552,7 +556,9 @@ fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> Query
     segments.write(conn, theme)
 }
 
-pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+/// Tasks and segments. On a connection without a transaction they would be two commits: there `is_queued` is false, and the next claim
+/// takes the tasks in.
+pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], is_queued: bool) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
         if run[0].unique_key.is_some() {
@@ -560,28 +566,28 @@ pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryR
                 added.push(insert_keyed(conn, row)?);
             }
         } else {
-            for bulk in bulks(run, Parameters::Numbered, true) {
-                insert_bulk(conn, bulk, &mut added)?;
+            for bulk in bulks(run, Parameters::Numbered, is_queued) {
+                let ids = insert_bulk(conn, bulk)?;
+                if is_queued {
+                    queue(conn, bulk.rows(), &ids)?;
+                }
+                added.extend(ids.into_iter().map(AddedTask::new));
             }
         }
     }
     Ok(added)
 }
 
-fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>, added: &mut Vec<AddedTask>) -> QueryResult<()> {
+fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
     Prepared::new(bulk.sql(), bulk).execute(conn)?;
     let last: i64 = prepared(LAST_ID).columns::<BigInt>().get_result(conn)?;
     // One writer at a time, and AUTOINCREMENT: the ids of one statement are consecutive.
-    let ids: Vec<i64> = (last + 1 - bulk.len()..=last).collect();
-    queue(conn, bulk.rows(), &ids)?;
-    added.extend(ids.into_iter().map(AddedTask::new));
-    Ok(())
+    Ok((last + 1 - bulk.len()..=last).collect())
 }
 
 fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
         if let Some(id) = insert_unless_taken(conn, row)? {
-            queue(conn, std::slice::from_ref(row), &[id])?;
             return Ok(AddedTask::new(id));
         }
         let holder: Option<i64> = prepared(HOLDER_OF_KEY)
