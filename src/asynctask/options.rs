@@ -136,9 +136,9 @@ impl SchedulerOptions {
         Self { cancel_grace, ..self }
     }
 
-    /// What becomes of a task whose method no handler of this node serves. Default [`MissingHandler::Wait`]: the task goes back
-    /// to the queue and uses no attempt, a warning names the method at most once a minute, and
-    /// [`SchedulerStatus::unserved`](crate::SchedulerStatus::unserved) lists it. [`MissingHandler::Fail`] is what the guide does.
+    /// What becomes of a task whose method no handler of this node serves. Default [`MissingHandler::Wait`]: the node
+    /// leaves the task alone, [`SchedulerStatus::unserved`](crate::SchedulerStatus::unserved) lists its method, and a warning names the
+    /// method at most once a minute if no living node serves it. [`MissingHandler::Fail`] is what the guide does.
     pub fn missing_handler(self, missing_handler: MissingHandler) -> Self {
         Self {
             missing_handler,

@@ -82,8 +82,7 @@ pub struct AsyncTaskConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MissingHandler {
-    /// The task goes back to the queue and is due again after a second (longer each time, up to a minute): another node may
-    /// serve the method, or a handler may be registered later. No attempt is used, and no record is left.
+    /// The task waits for a node that serves the method, or for a handler that is registered later.
     #[default]
     Wait,
     /// The attempt fails, as in the integration guide: the task is tried again while attempts are left, then it is Failed.
