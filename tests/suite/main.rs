@@ -32,6 +32,7 @@ mod refusals;
 mod registry;
 mod retention;
 #[cfg(feature = "sqlite")]
+mod simulation;
 mod sqlite;
 #[cfg(all(feature = "sqlite", unix))]
 mod sqlite_file;
