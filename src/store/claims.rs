@@ -64,7 +64,10 @@ impl Store {
             #[cfg(feature = "sqlite")]
             Db::Sqlite(sqlite) => sqlite.hold_unheld(now).await,
             #[cfg(feature = "postgres")]
-            Db::Postgres(_) => Ok(()),
+            Db::Postgres(_) => {
+                let _ = now;
+                std::future::ready(Ok(())).await
+            }
             #[cfg(feature = "mysql")]
             Db::Mysql(mysql) => mysql.hold_unheld(now).await,
         }
@@ -146,7 +149,10 @@ impl Store {
                 sqlite.disown(claim.node.clone(), claim.task_ids.clone()).await?;
             }
             #[cfg(feature = "postgres")]
-            Db::Postgres(_) => {}
+            Db::Postgres(_) => {
+                let _ = claim;
+                std::future::ready(()).await;
+            }
             #[cfg(feature = "mysql")]
             Db::Mysql(mysql) => mysql.disown(&claim.node, &claim.task_ids).await?,
         }

@@ -55,7 +55,10 @@ impl Store {
             #[cfg(feature = "sqlite")]
             Db::Sqlite(sqlite) => sqlite.take_in(theme.to_owned()).await,
             #[cfg(feature = "postgres")]
-            Db::Postgres(_) => Ok(()),
+            Db::Postgres(_) => {
+                let _ = theme;
+                std::future::ready(Ok(())).await
+            }
             #[cfg(feature = "mysql")]
             Db::Mysql(mysql) => mysql.take_in(theme).await,
         }

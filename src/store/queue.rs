@@ -12,6 +12,7 @@ use super::Wanted;
 pub(super) const HEADS: i64 = 100;
 
 /// Tasks in one segment at most: a claim rewrites what it leaves of the last one.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(super) const SEGMENT: usize = 1_000;
 
 /// One of the first segments of a method.

@@ -31,8 +31,8 @@ mod quiet_log;
 mod refusals;
 mod registry;
 mod retention;
-#[cfg(feature = "sqlite")]
 mod simulation;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(feature = "sqlite", unix))]
 mod sqlite_file;

@@ -399,12 +399,10 @@ async fn nothing_is_lost_and_nothing_ends_twice() {
         (world.database.number(left) == 0).then_some(())
     })
     .await;
-    let told = world.told.borrow();
-    println!(
-        "{} tasks, {} claimed, {} ends refused",
-        told.ends.len(),
-        told.claimed,
-        told.refused
-    );
+    {
+        let told = world.told.borrow();
+        let (tasks, Told { claimed, refused, .. }) = (told.ends.len(), &*told);
+        println!("{tasks} tasks, {claimed} claimed, {refused} ends refused");
+    }
     gaia.stop().await.expect("stops");
 }

@@ -7,15 +7,20 @@ use tokio_postgres::{Client, NoTls, Row, Statement, types::ToSql};
 use super::{ARG, Batch, Claimed, Ended, METHOD, NAME, OWNER, RETRIES, Result, SERVICE, THEME, now, run};
 
 /// Nobody has to be told, and ids are given in the order of the rows.
-const INSERT: &str = "INSERT INTO asynctasks \
-      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time) \
-    SELECT $1, service, method, name, arg, retries, 'Wait', $2, $2 \
+const INSERT: &str = "WITH added AS (INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, update_time) \
+    SELECT $1, service, method, name, arg, retries, 'Wait', 1, $2, $2 \
     FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::int[]) AS i (service, method, name, arg, retries) \
-    RETURNING id";
+    RETURNING id, service_name, method_name), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+      SELECT $1, min(service_name), min(method_name), 0, count(*), array_agg(id) FROM added) \
+    SELECT id FROM added";
 
-const INSERT_ONE: &str = "INSERT INTO asynctasks \
-      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time) \
-    VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7) RETURNING id";
+const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, update_time) \
+    VALUES ($1, $2, $3, $4, $5, $6, 'Wait', 1, $7, $7) RETURNING id), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) SELECT $1, $2, $3, 0, 1, ARRAY[id] FROM added) \
+    SELECT id FROM added";
 
 /// One plan is left, and kept: the client has the connection for itself.
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \

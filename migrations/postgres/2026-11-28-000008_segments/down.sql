@@ -1,13 +1,13 @@
 -- Back to the version before, by hand: with all nodes stopped, as the owner of the tables, in one transaction. No task is lost.
-DROP TRIGGER gaia_tasks_added ON asynctasks;
+DROP TRIGGER gaia_task_added ON asynctasks;
 DROP TRIGGER gaia_task_requeued ON asynctasks;
 DROP TRIGGER gaia_task_taken ON asynctasks;
-DROP FUNCTION gaia_tasks_added();
+DROP FUNCTION gaia_task_added();
 DROP FUNCTION gaia_task_requeued();
 DROP FUNCTION gaia_task_taken();
 DROP TABLE gaia_due, gaia_claims;
 DROP INDEX gaia_tasks_unique, gaia_tasks_scheduled, gaia_tasks_cancelled;
-ALTER TABLE asynctasks DROP COLUMN live_key;
+ALTER TABLE asynctasks DROP COLUMN live_key, DROP COLUMN queued;
 ALTER TABLE asynctasks RESET (fillfactor);
 CREATE INDEX gaia_tasks_claim ON asynctasks (system_name, priority DESC, id)
   WHERE task_status IN ('Wait', 'Retry') AND run_at IS NULL;

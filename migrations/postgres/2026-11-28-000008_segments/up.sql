@@ -40,8 +40,11 @@ DROP INDEX gaia_tasks_claim, gaia_tasks_running, gaia_tasks_scheduled, gaia_task
 -- Room on its page for the next versions of a row.
 ALTER TABLE asynctasks SET (fillfactor = 30);
 -- The unique key of a task that has not come to its end.
-ALTER TABLE asynctasks ADD COLUMN live_key VARCHAR(255)
-  GENERATED ALWAYS AS (CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END) STORED;
+-- queued is 1 if the statement that has inserted the task has put it into a segment, too.
+ALTER TABLE asynctasks
+  ADD COLUMN live_key VARCHAR(255)
+    GENERATED ALWAYS AS (CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END) STORED,
+  ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX gaia_tasks_unique ON asynctasks (system_name, live_key) WHERE live_key IS NOT NULL;
 CREATE INDEX gaia_tasks_scheduled ON asynctasks (system_name, run_at) WHERE run_at IS NOT NULL;
 CREATE INDEX gaia_tasks_cancelled ON asynctasks (id) WHERE cancel_requested <> 0;
@@ -88,18 +91,15 @@ DECLARE
   known RECORD;
 BEGIN
   EXECUTE format($sql$
-    CREATE FUNCTION %1$s.gaia_tasks_added() RETURNS trigger LANGUAGE plpgsql
+    CREATE FUNCTION %1$s.gaia_task_added() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$ BEGIN
-      INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids)
-        SELECT system_name, service_name, method_name, priority, count(*), array_agg(id ORDER BY id)
-        FROM (SELECT system_name, service_name, method_name, priority, id,
-            (row_number() OVER (PARTITION BY system_name, service_name, method_name, priority ORDER BY id) - 1) / 1000 AS part
-          FROM added WHERE task_status IN ('Wait', 'Retry') AND run_at IS NULL) AS due
-        GROUP BY system_name, service_name, method_name, priority, part ORDER BY min(id);
-      INSERT INTO %1$s.gaia_claims (theme, node_id, mark, claimed_at, ids)
-        SELECT system_name, lease_owner, 'plain', now() AT TIME ZONE 'UTC', array_agg(id)
-        FROM added WHERE task_status = 'Running' AND lease_owner IS NOT NULL AND lease_token = 0
-        GROUP BY system_name, lease_owner;
+      IF NEW.task_status IN ('Wait', 'Retry') AND NEW.run_at IS NULL THEN
+        INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids)
+          VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id]);
+      ELSIF NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL THEN
+        INSERT INTO %1$s.gaia_claims (theme, node_id, mark, claimed_at, ids)
+          VALUES (NEW.system_name, NEW.lease_owner, 'plain', now() AT TIME ZONE 'UTC', ARRAY[NEW.id]);
+      END IF;
       RETURN NULL;
     END $f$ $sql$, place);
   EXECUTE format($sql$
@@ -128,8 +128,8 @@ BEGIN
   END LOOP;
 END $do$;
 
-CREATE TRIGGER gaia_tasks_added AFTER INSERT ON asynctasks REFERENCING NEW TABLE AS added
-  FOR EACH STATEMENT EXECUTE FUNCTION gaia_tasks_added();
+CREATE TRIGGER gaia_task_added AFTER INSERT ON asynctasks FOR EACH ROW
+  WHEN (NEW.queued = 0) EXECUTE FUNCTION gaia_task_added();
 -- A column that stands in a condition here cannot have another type: the conditions name few, the function asks for the rest.
 CREATE TRIGGER gaia_task_requeued AFTER UPDATE ON asynctasks FOR EACH ROW
   WHEN (NEW.task_status IN ('Wait', 'Retry')) EXECUTE FUNCTION gaia_task_requeued();

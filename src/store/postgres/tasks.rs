@@ -378,32 +378,48 @@ pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: Na
 
 // ---- adding ----
 
-/// Ids are given in the order of the rows. The first columns are those of plain tasks.
+/// Ids are given in the order of the rows. The first columns are those of plain tasks. The statement puts the tasks into segments, and
+/// `queued` says so to the trigger that does it for plain SQL, which would take longer.
 macro_rules! insert_sql {
-    ($columns:literal, $parameters:literal) => {
+    ($columns:literal, $parameters:literal, $priority:literal, $due:literal) => {
         concat!(
-            "INSERT INTO asynctasks (system_name, task_status, create_time, update_time, \
+            "WITH added AS (INSERT INTO asynctasks (system_name, task_status, queued, create_time, update_time, \
                service_name, method_name, task_name, arg, max_retry_time",
             $columns,
-            ") SELECT $1, 'Wait', $2, $2, service_name, method_name, task_name, arg, max_retry_time",
+            ") SELECT $1, 'Wait', 1, $2, $2, service_name, method_name, task_name, arg, max_retry_time",
             $columns,
             " FROM unnest($3, $4, $5, $6, $7",
             $parameters,
             ") WITH ORDINALITY AS added (service_name, method_name, task_name, arg, max_retry_time",
             $columns,
-            ", at) ORDER BY at RETURNING id"
+            ", at) ORDER BY at RETURNING id, service_name, method_name, priority, run_at), \
+             queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+               SELECT $1, service_name, method_name, ",
+            $priority,
+            ", count(*), array_agg(id ORDER BY id) FROM added ",
+            $due,
+            " GROUP BY 2, 3, 4 ORDER BY min(id)) \
+             SELECT id FROM added"
         )
     };
 }
 
-const INSERT_PLAIN: &str = insert_sql!("", "");
-const INSERT_MANY: &str = insert_sql!(", priority, run_at, timeout_ms, retry_delay_ms", ", $8, $9, $10, $11");
+const INSERT_PLAIN: &str = insert_sql!("", "", "0", "");
+const INSERT_MANY: &str = insert_sql!(
+    ", priority, run_at, timeout_ms, retry_delay_ms",
+    ", $8, $9, $10, $11",
+    "priority",
+    "WHERE run_at IS NULL"
+);
 
-const INSERT_ONE: &str = "INSERT INTO asynctasks \
-      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
-    VALUES ($1, $2, $3, $4, $5, $6, 'Wait', $7, $7, $8, $9, $10, $11, $12) \
-    ON CONFLICT DO NOTHING RETURNING id";
+const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
+        (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, \
+         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', 1, $7, $7, $8, $9, $10, $11, $12) \
+      ON CONFLICT DO NOTHING RETURNING id, run_at), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+      SELECT $1, $2, $3, $8, 1, ARRAY[id] FROM added WHERE run_at IS NULL) \
+    SELECT id FROM added";
 
 /// Claimed as by [`CLAIM`], unless that would give nothing; but its commit waits for the disk.
 const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
@@ -413,12 +429,14 @@ const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
       SELECT may, CASE WHEN may THEN nextval('gaia_claims_id_seq') ELSE 0 END AS token FROM node), \
     task AS (INSERT INTO asynctasks \
         (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
-         retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+         retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
       SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
-        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END \
+        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END, 1 \
       FROM claim RETURNING id, lease_token), \
     noted AS (INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) \
-      SELECT lease_token, $1, $12, $13, $11, ARRAY[id] FROM task WHERE lease_token <> 0) \
+      SELECT lease_token, $1, $12, $13, $11, ARRAY[id] FROM task WHERE lease_token <> 0), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+      SELECT $1, $2, $3, $8, 1, ARRAY[id] FROM task WHERE lease_token = 0) \
     SELECT id, lease_token FROM task";
 
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
