@@ -217,7 +217,7 @@ impl ScannerActor {
             Some(Ok(claimed)) => {
                 let next = match scan.place {
                     Place::Any => self.claimed(claimed, scan.limit, scan.term),
-                    _ => self.claimed_urgent(claimed, scan.term),
+                    _ => self.claimed_urgent(claimed, scan.limit, scan.term),
                 };
                 if let Some(open) = scan.open {
                     open.answered();
@@ -300,11 +300,15 @@ impl ScannerActor {
     }
 
     /// Hands tasks that are more urgent than others to the pool, which is full. It rings when it has room for more.
-    fn claimed_urgent(&mut self, claimed: Claimed, term: Term) -> Next {
+    fn claimed_urgent(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
         self.succeeded();
         self.urgent = Some(Instant::now());
+        let is_full = claimed.tasks.len() >= limit;
         self.dispatch(claimed.tasks, term);
-        self.later()
+        match is_full {
+            true => Next::After(URGENT),
+            false => self.later(),
+        }
     }
 
     fn succeeded(&mut self) {

@@ -113,7 +113,7 @@ impl Db {
         }
     }
 
-    /// The ids of a claim as a JSON list, an SQL expression over `gaia_claims`.
+    /// The ids of a claim or a segment as a JSON list, an SQL expression.
     pub(super) fn claimed_ids(&self) -> &'static str {
         match self {
             #[cfg(feature = "postgres")]

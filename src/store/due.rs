@@ -1,13 +1,17 @@
 //! Which methods have tasks that are due, for people: claims ask for the methods that their node serves.
 
-use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
+use diesel::{
+    QueryableByName,
+    prelude::*,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
     db::{Db, Lease, Look, on_backend},
     lenient::AnyText,
-    schema::gaia_due,
+    schema::{asynctasks, gaia_due},
 };
 
 /// Segments of a method that are counted at most.
@@ -30,9 +34,12 @@ macro_rules! of_method {
 }
 
 #[derive(QueryableByName)]
-struct SegmentId {
+struct Segment {
     #[diesel(sql_type = BigInt)]
     id: i64,
+    /// JSON.
+    #[diesel(sql_type = Text)]
+    ids: AnyText,
 }
 
 impl Store {
@@ -93,20 +100,35 @@ impl Store {
             return Ok(());
         }
         let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-        let tasks = self.db.tasks_of("gaia_due");
+        let (tasks, ids) = (self.db.tasks_of("gaia_due"), self.db.claimed_ids());
         let empty = format!(
-            "SELECT id FROM gaia_due WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
+            "SELECT id, {ids} AS ids FROM gaia_due WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
              WHERE t.task_status IN ('Wait', 'Retry'))"
         );
-        let empty: Vec<SegmentId> = on_backend!(lease, |conn| diesel::sql_query(&empty).load(conn).await)?;
+        let empty: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&empty).load(conn).await)?;
         drop(lease);
-        if empty.is_empty() {
-            return Ok(());
+        for segment in empty {
+            self.drop_segment(&segment).await?;
         }
-        let ids: Vec<i64> = empty.into_iter().map(|segment| segment.id).collect();
+        Ok(())
+    }
+
+    /// First its tasks are told that they are in no segment: one that comes to wait meanwhile is found as a stray.
+    async fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
+        let ids: Vec<i64> = serde_json::from_str(&segment.ids.0).unwrap_or_default();
         let mut lease = self.db.write().await?;
         on_backend!(lease, |conn| {
-            diesel::delete(gaia_due::table.filter(gaia_due::id.eq_any(&ids)))
+            let queued = asynctasks::table.filter(asynctasks::id.eq_any(&ids));
+            diesel::update(queued.filter(asynctasks::queued.eq(1)))
+                .set((
+                    asynctasks::queued.eq(0),
+                    asynctasks::update_time.eq(asynctasks::update_time),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        on_backend!(lease, |conn| {
+            diesel::delete(gaia_due::table.filter(gaia_due::id.eq(segment.id)))
                 .execute(conn)
                 .await
         })?;

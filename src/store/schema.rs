@@ -31,6 +31,7 @@ diesel::table! {
         progress -> Nullable<Integer>,
         progress_note -> Nullable<Text>,
         finished_at -> Nullable<Timestamp>,
+        queued -> Integer,
     }
 }
 

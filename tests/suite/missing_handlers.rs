@@ -103,6 +103,24 @@ async fn what_nobody_serves_waits_is_listed_and_does_not_disturb() {
     .await;
 }
 
+/// The queue forgets a task that is called off; one that people retry is found again.
+#[actix_rt::test]
+async fn a_task_that_was_called_off_waits_again_when_it_is_retried() {
+    let (gaia, demo) = started(options()).await;
+    let id = demo.add_task(task("Walk")).await.expect("is added").id;
+    listed(&demo, "Walk", 1).await;
+    demo.cancel_task(id).await.expect("waits");
+    eventually("the end of the list", async || {
+        let unserved = demo.status().await.expect("runs here").unserved;
+        unserved.is_empty().then_some(())
+    })
+    .await;
+    demo.retry_task(id).await.expect("was cancelled");
+    listed(&demo, "Walk", 1).await;
+    gaia.registry().register("Demo", "Walk", noop()).await.expect("is free");
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+}
+
 /// Tasks that no handler of this node serves wait in front of the others.
 #[actix_rt::test]
 async fn many_tasks_of_another_method_keep_no_other_waiting() {
