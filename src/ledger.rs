@@ -29,8 +29,8 @@ struct Entries {
     claims: Vec<Arc<str>>,
     /// How many runs there are of each claim that was answered, by its lease token.
     open: HashMap<i64, usize>,
-    /// Claims whose last run has ended.
-    ended: Vec<i64>,
+    /// Claims whose last run has ended, until they are asked for.
+    ended: HashSet<i64>,
 }
 
 /// A claim without an answer yet: every row that it may have taken counts as known. Dropped without an answer (an error, a
@@ -69,13 +69,18 @@ impl Ledger {
         *runs -= 1;
         if *runs == 0 {
             entries.open.remove(&token);
-            entries.ended.push(token);
+            entries.ended.insert(token);
         }
     }
 
     /// The claims whose last run has ended since this was asked for the last time.
     pub(crate) fn take_ended(&self) -> Vec<i64> {
-        std::mem::take(&mut self.entries().ended)
+        std::mem::take(&mut self.entries().ended).into_iter().collect()
+    }
+
+    /// Whether the claim is among those. There are many of them where tasks are added one by one.
+    pub(crate) fn has_ended(&self, token: i64) -> bool {
+        self.entries().ended.contains(&token)
     }
 
     /// Whether a run here holds the row with this log id, or may hold it when its claim is answered. To be asked after the row
@@ -148,7 +153,9 @@ mod tests {
         ledger.strike(&runs[0], 7);
         assert_eq!(ledger.take_ended(), [0; 0]);
         ledger.strike(&runs[1], 7);
+        assert!(ledger.has_ended(7));
         assert_eq!(ledger.take_ended(), [7]);
+        assert!(!ledger.has_ended(7));
         assert_eq!(ledger.take_ended(), [0; 0]);
     }
 

@@ -69,7 +69,8 @@ impl Unknown {
                 return Ok(());
             };
             last = claim.id;
-            for claim in &claims {
+            // Those that have ended are removed before long, if their rows say so, too.
+            for claim in claims.iter().filter(|claim| !self.ledger.has_ended(claim.id)) {
                 count += self.give_back_of(claim, &mut locked).await?;
             }
         }
