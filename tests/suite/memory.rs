@@ -32,7 +32,8 @@ fn copies(database: &Database) -> u32 {
 #[actix_rt::test]
 async fn long_arguments_are_read_when_there_is_room_for_them() {
     let database = Database::fresh();
-    let copies = copies(&database);
+    // MySQL's driver keeps buffers as large as the largest rows, one for each connection.
+    let copies = copies(&database) + u32::from(database.url().starts_with("mysql"));
     let count = 1 << copies;
     let client = database.builder().start().await.expect("starts");
     let demo = client.scheduler(THEME).expect("is a theme");
