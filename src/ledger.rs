@@ -78,9 +78,10 @@ impl Ledger {
         std::mem::take(&mut self.entries().ended).into_iter().collect()
     }
 
-    /// Whether the claim is among those. There are many of them where tasks are added one by one.
-    pub(crate) fn has_ended(&self, token: i64) -> bool {
-        self.entries().ended.contains(&token)
+    /// Whether the claim with this token has runs here, or is among those. There are many of them where tasks are added one by one.
+    pub(crate) fn knows_claim(&self, token: i64) -> bool {
+        let entries = self.entries();
+        entries.open.contains_key(&token) || entries.ended.contains(&token)
     }
 
     /// Whether a run here holds the row with this log id, or may hold it when its claim is answered. To be asked after the row
@@ -153,9 +154,9 @@ mod tests {
         ledger.strike(&runs[0], 7);
         assert_eq!(ledger.take_ended(), [0; 0]);
         ledger.strike(&runs[1], 7);
-        assert!(ledger.has_ended(7));
+        assert!(ledger.knows_claim(7));
         assert_eq!(ledger.take_ended(), [7]);
-        assert!(!ledger.has_ended(7));
+        assert!(!ledger.knows_claim(7));
         assert_eq!(ledger.take_ended(), [0; 0]);
     }
 

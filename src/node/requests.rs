@@ -39,7 +39,7 @@ pub(super) async fn requests(
     if is_busy {
         requests.cancels = store.cancel_requests(&id).await?;
     }
-    // After an error the comparison of the rows with the ledger finds them.
+    // What is left, after an error too, the comparison of the rows with the ledger finds.
     store.drop_settled(&ledger.take_ended()).await?;
     Ok(requests)
 }

@@ -4,7 +4,11 @@
 //! node's row is removed (if it has not beaten since), and tasks that are Running under a node without a row end as a lost
 //! attempt, by the same state machine and the same fenced write as any other run.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::{
     locked::Locked,
@@ -12,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
-    store::{Finish, Finished, Orphan, OrphanRun, Rows, RunEnd, Store, StoreError, Writes},
+    store::{Finish, Finished, HeldClaim, Orphan, OrphanRun, Rows, RunEnd, Store, StoreError, Writes},
 };
 
 /// What happened to a task whose node is dead.
@@ -73,31 +77,43 @@ pub(super) async fn rescue(
             break;
         };
         last = claim.id;
-        for claim in claims {
-            let orphans = store.running(&claim).await?;
-            let mut is_whole = !orphans.is_empty();
-            let orphans = locked
-                .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
-                .await?;
-            for orphans in orphans.chunks(BATCH) {
-                let finishes = orphans.iter().map(|orphan| lost(store, orphan, policy(&orphan.theme)));
-                let finished = write(store, finishes.collect(), DIED, said).await?;
-                for (orphan, finished) in orphans.iter().zip(finished) {
-                    match finished {
-                        Finished::Written(_) => *rescued.entry(orphan.theme.clone()).or_default() += 1,
-                        // Another node was quicker, or it cannot be ended.
-                        Finished::Stale => is_whole = false,
-                    }
-                }
-            }
-            if !is_whole {
-                store.disown(&claim).await?;
-            }
-            store.drop_settled(&[claim.id]).await?;
+        let orphans = store.running(&claims).await?;
+        let mut others: BTreeSet<i64> = orphans.iter().map(|orphan| orphan.task.id).collect();
+        let orphans = locked
+            .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
+            .await?;
+        for orphan in &orphans {
+            others.remove(&orphan.task.id);
         }
+        for orphans in orphans.chunks(BATCH) {
+            let finishes = orphans.iter().map(|orphan| lost(store, orphan, policy(&orphan.theme)));
+            let finished = write(store, finishes.collect(), DIED, said).await?;
+            let written = orphans.iter().zip(finished);
+            // Of the others, another node was quicker, or they cannot be ended.
+            for (orphan, _) in written.filter(|(_, finished)| *finished != Finished::Stale) {
+                *rescued.entry(orphan.theme.clone()).or_default() += 1;
+            }
+        }
+        drop_settled(store, &claims, &others).await?;
     }
     locked.say(said, "running tasks of dead nodes");
     Ok(rescued)
+}
+
+/// Removes claims of which no task runs any more. Plain SQL may have put what runs of the others under other nodes, unless it is among
+/// the tasks that run as they should or are locked.
+pub(super) async fn drop_settled(
+    store: &Store,
+    claims: &[HeldClaim],
+    others: &BTreeSet<i64>,
+) -> Result<(), StoreError> {
+    let ids: Vec<i64> = claims.iter().map(|claim| claim.id).collect();
+    let open = store.drop_settled(&ids).await?;
+    let is_odd = |claim: &&HeldClaim| open.contains(&claim.id) && !claim.has_any(others);
+    for claim in claims.iter().filter(is_odd) {
+        store.disown(claim).await?;
+    }
+    Ok(())
 }
 
 /// Ends the open runs of jobs whose nodes have no row, as lost; answers how many there were. They are not run again: a job

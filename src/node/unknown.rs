@@ -3,7 +3,10 @@
 //! The node compares its rows with the [`Ledger`] after each look for dead nodes, and at once after a claim without an answer.
 //! What no run holds is given back by the fenced write of any other end, so that a run which ended in between loses nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     locked::Locked,
@@ -69,38 +72,25 @@ impl Unknown {
                 return Ok(());
             };
             last = claim.id;
-            // Those that have ended are removed before long, if their rows say so, too.
-            for claim in claims.iter().filter(|claim| !self.ledger.has_ended(claim.id)) {
-                count += self.give_back_of(claim, &mut locked).await?;
+            let running = self.store.running(&claims).await?;
+            let (known, unknown): (Vec<_>, Vec<_>) =
+                running.into_iter().partition(|row| self.ledger.knows(&row.task.log_id));
+            let mut others: BTreeSet<i64> = unknown.iter().map(|row| row.task.id).collect();
+            let unknown = locked
+                .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
+                .await?;
+            for row in &unknown {
+                others.remove(&row.task.id);
             }
+            others.extend(known.iter().map(|row| row.task.id));
+            if !unknown.is_empty() {
+                count += self.give_back_these(unknown).await?;
+            }
+            // A claim without an answer may yet be one with runs, and one that has ended is removed before long.
+            let is_over = |claim: &HeldClaim| !self.ledger.knows(&claim.mark) && !self.ledger.knows_claim(claim.id);
+            let over: Vec<HeldClaim> = claims.into_iter().filter(is_over).collect();
+            rescue::drop_settled(&self.store, &over, &others).await?;
         }
-    }
-
-    /// Gives back what no run here holds of a claim; answers how many tasks those were.
-    async fn give_back_of(&self, claim: &HeldClaim, locked: &mut Locked) -> Result<usize, StoreError> {
-        let rows = self.store.running(claim).await?;
-        if rows.is_empty() && !self.ledger.knows(&claim.mark) {
-            // It has been answered, or never will be.
-            self.store.disown(claim).await?;
-            self.store.drop_settled(&[claim.id]).await?;
-            return Ok(0);
-        }
-        let unknown: Vec<_> = rows
-            .into_iter()
-            .filter(|row| !self.ledger.knows(&row.task.log_id))
-            .collect();
-        let unknown = locked
-            .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
-            .await?;
-        if unknown.is_empty() {
-            return Ok(0);
-        }
-        let count = unknown.len();
-        let given_back = self.give_back_these(unknown).await?;
-        if given_back < count {
-            self.store.disown(claim).await?;
-        }
-        Ok(given_back)
     }
 
     /// Answers how many were given back.

@@ -1,6 +1,8 @@
 //! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
 //! index has to know it: a claim and an end would have to write there, too.
 
+use std::collections::BTreeSet;
+
 use diesel::{
     QueryableByName,
     dsl::sql,
@@ -32,6 +34,12 @@ pub(crate) struct HeldClaim {
     /// What the log ids of its tasks begin with.
     pub(crate) mark: String,
     task_ids: Vec<i64>,
+}
+
+impl HeldClaim {
+    pub(crate) fn has_any(&self, tasks: &BTreeSet<i64>) -> bool {
+        self.task_ids.iter().any(|id| tasks.contains(id))
+    }
 }
 
 #[derive(QueryableByName)]
@@ -120,16 +128,20 @@ impl Store {
         Ok(rows.into_iter().map(held_claim).collect())
     }
 
-    /// The tasks of a claim that still run under its node. A later claim of the node may hold some of them.
-    pub(crate) async fn running(&self, claim: &HeldClaim) -> Result<Vec<Orphan>, StoreError> {
+    /// The tasks of these claims that still run under the nodes of the claims, in the order of their ids. A later claim may hold some
+    /// of them.
+    pub(crate) async fn running(&self, claims: &[HeldClaim]) -> Result<Vec<Orphan>, StoreError> {
+        let nodes: BTreeSet<&str> = claims.iter().map(|claim| claim.node.as_str()).collect();
+        let ids: BTreeSet<i64> = claims.iter().flat_map(|claim| &claim.task_ids).copied().collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
         let mut running = Vec::new();
-        for ids in claim.task_ids.chunks(AT_ONCE) {
+        for ids in ids.chunks(AT_ONCE) {
             let mut lease = self.db.read().await?;
             let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
                 asynctasks::table
                     .filter(asynctasks::id.eq_any(ids))
                     .filter(asynctasks::task_status.eq("Running"))
-                    .filter(asynctasks::lease_owner.eq(&claim.node))
+                    .filter(asynctasks::lease_owner.eq_any(&nodes))
                     .order(asynctasks::id)
                     .select(OrphanRow::as_select())
                     .load(conn)
@@ -160,19 +172,21 @@ impl Store {
     }
 
     /// Removes those of these claims of which no task runs any more, whatever plain SQL has made of its owner: nothing can come to run
-    /// under them again.
-    pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<(), StoreError> {
+    /// under them again. Answers with the others that are there.
+    pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
         let (tasks, runs) = (self.db.tasks_of("gaia_claims"), self.db.runs_by_claim());
+        let mut open = BTreeSet::new();
         for ids in ids.chunks(AT_ONCE) {
             let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
             // Not by the statement that deletes: MySQL would lock the tasks.
-            let settled = format!(
-                "SELECT id FROM gaia_claims WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
+            let runs = format!(
+                "SELECT id FROM gaia_claims WHERE id IN ({list}) AND EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
             );
             let mut lease = self.db.read().await?;
-            let settled: Vec<ClaimId> = on_backend!(lease, |conn| diesel::sql_query(&settled).load(conn).await)?;
+            let runs: Vec<ClaimId> = on_backend!(lease, |conn| diesel::sql_query(&runs).load(conn).await)?;
             drop(lease);
-            let ids: Vec<i64> = settled.into_iter().map(|claim| claim.id).collect();
+            open.extend(runs.into_iter().map(|claim| claim.id));
+            let ids: Vec<i64> = ids.iter().copied().filter(|id| !open.contains(id)).collect();
             if ids.is_empty() {
                 continue;
             }
@@ -183,6 +197,6 @@ impl Store {
                     .await
             })?;
         }
-        Ok(())
+        Ok(open)
     }
 }

@@ -33,6 +33,17 @@ macro_rules! of_method {
     };
 }
 
+/// The names of the methods that meet these conditions, in their order.
+macro_rules! first_method {
+    ($theme:expr, $($condition:expr),+) => {
+        gaia_due::table
+            .filter(gaia_due::theme.eq($theme))
+            $(.filter($condition))+
+            .order((gaia_due::service, gaia_due::method))
+            .select((gaia_due::service, gaia_due::method))
+    };
+}
+
 #[derive(QueryableByName)]
 struct Segment {
     #[diesel(sql_type = BigInt)]
@@ -138,31 +149,24 @@ impl Store {
 
 /// The first method after this one: two short looks by the index, however many segments there are.
 async fn next_method(lease: &mut Lease, theme: &str, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
-    let first = (String::new(), String::new());
-    let (service, method) = after.unwrap_or(&first);
-    let same: Option<(AnyText, AnyText)> = on_backend!(*lease, |conn| {
-        gaia_due::table
-            .filter(gaia_due::theme.eq(theme))
-            .filter(gaia_due::service.eq(service))
-            .filter(gaia_due::method.gt(method))
-            .order((gaia_due::service, gaia_due::method))
-            .select((gaia_due::service, gaia_due::method))
+    let name = |(service, method): (AnyText, AnyText)| (service.0, method.0);
+    if let Some((service, method)) = after {
+        let same = on_backend!(*lease, |conn| {
+            first_method!(theme, gaia_due::service.eq(service), gaia_due::method.gt(method))
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        if let Some(same) = same {
+            return Ok(Some(name(same)));
+        }
+    }
+    let service = after.map_or("", |(service, _)| service);
+    let next = on_backend!(*lease, |conn| {
+        first_method!(theme, gaia_due::service.gt(service))
             .first(conn)
             .await
             .optional()
     })?;
-    let next = match same {
-        Some(next) => Some(next),
-        None => on_backend!(*lease, |conn| {
-            gaia_due::table
-                .filter(gaia_due::theme.eq(theme))
-                .filter(gaia_due::service.gt(service))
-                .order((gaia_due::service, gaia_due::method))
-                .select((gaia_due::service, gaia_due::method))
-                .first(conn)
-                .await
-                .optional()
-        })?,
-    };
-    Ok(next.map(|(service, method)| (service.0, method.0)))
+    Ok(next.map(name))
 }

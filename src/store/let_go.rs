@@ -56,8 +56,9 @@ impl Store {
             let mut lease = self.db.write().await?;
             Ok(on_backend!(lease, |conn| {
                 let owner = asynctasks::lease_owner.eq(&*run.owner);
+                // Its claim may be gone: the next look for dead nodes makes another one.
                 diesel::update(held!(run, owner.or(asynctasks::lease_owner.is_null())))
-                    .set(asynctasks::lease_owner.eq(&*run.owner))
+                    .set((asynctasks::lease_owner.eq(&*run.owner), asynctasks::queued.eq(0)))
                     .execute(conn)
                     .await
             })?)

@@ -5,10 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gaia_actors::{async_fn, prelude::*};
-use serde_json::Value;
+use gaia_actors::prelude::*;
 
-use crate::support::{Database, Kind, THEME, ended, eventually, options, task};
+use crate::{
+    adoption::working,
+    support::{Database, Kind, ended, eventually, task},
+};
 
 /// The first migration that makes segments.
 const SEGMENTS: &str = "2026-11-28-000008";
@@ -59,12 +61,12 @@ fn fill(database: &Database) {
            VALUES ('old', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]'); \
          INSERT INTO asynctasks (service_name, method_name, task_name, system_name, task_status, priority, run_at, \
            unique_key, lease_owner, lease_token, log_id, finished_at, last_run_end_time) VALUES \
-           ('Demo', 'Noop', 'waits', 'demo', 'Wait', 0, NULL, 'key', NULL, 0, NULL, NULL, NULL), \
-           ('Demo', 'Noop', 'is urgent', 'demo', 'Retry', 9, NULL, NULL, NULL, 3, 'a-2', NULL, NULL), \
+           ('Demo', 'Echo', 'waits', 'demo', 'Wait', 0, NULL, 'key', NULL, 0, NULL, NULL, NULL), \
+           ('Demo', 'Echo', 'is urgent', 'demo', 'Retry', 9, NULL, NULL, NULL, 3, 'a-2', NULL, NULL), \
            ('Demo', 'Other', 'of another method', 'demo', 'Wait', 0, NULL, NULL, NULL, 0, NULL, NULL, NULL), \
-           ('Demo', 'Noop', 'was scheduled', 'demo', 'Wait', 0, {before}, NULL, NULL, 0, NULL, NULL, NULL), \
-           ('Demo', 'Noop', 'runs', 'demo', 'Running', 0, NULL, NULL, 'old', 4711, 'b-5', NULL, NULL), \
-           ('Demo', 'Noop', 'has ended', 'demo', 'Success', 0, NULL, 'key', NULL, 7, 'c-6', {now}, {now})"
+           ('Demo', 'Echo', 'was scheduled', 'demo', 'Wait', 0, {before}, NULL, NULL, 0, NULL, NULL, NULL), \
+           ('Demo', 'Echo', 'runs', 'demo', 'Running', 0, NULL, NULL, 'old', 4711, 'b-5', NULL, NULL), \
+           ('Demo', 'Echo', 'has ended', 'demo', 'Success', 0, NULL, 'key', NULL, 7, 'c-6', {now}, {now})"
     ));
 }
 
@@ -96,14 +98,7 @@ async fn the_version_before_can_come_back() {
 }
 
 async fn go_on(database: &Database) {
-    let gaia = database
-        .builder()
-        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
-        .scheduler(options())
-        .start()
-        .await
-        .expect("starts");
-    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let (gaia, demo) = working(database).await;
     for id in [1, 2, 4, 5] {
         assert_eq!(ended(&demo, id).await.status, TaskStatus::Success, "{id}");
     }
@@ -120,7 +115,7 @@ async fn go_on(database: &Database) {
         (unserved.len() == 1 && unserved[0].waiting == 1).then_some(())
     })
     .await;
-    let added = demo.add_task(task("Noop").unique_key("key")).await.expect("is free");
+    let added = demo.add_task(task("Echo").unique_key("key")).await.expect("is free");
     assert!(!added.duplicate);
     gaia.stop().await.expect("stops");
 }

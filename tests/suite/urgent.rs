@@ -7,7 +7,8 @@ use crate::support::{Database, Gate, THEME, ended, eventually, options, task};
 
 const WORKERS: usize = 4;
 
-/// A node that has run quick tasks for a while, so that it would hold many of these in advance, and whose `Demo.Slow` waits at the gate.
+/// A node that has run quick tasks for a while, so that it would hold many of these in advance. Its workers are busy with `Demo.Slow`, which
+/// waits at the gate, and its buffer is as full of slow tasks as it gets.
 async fn quick(gate: &Gate) -> (Database, Gaia, Scheduler) {
     let database = Database::fresh();
     let gaia = database
@@ -20,6 +21,13 @@ async fn quick(gate: &Gate) -> (Database, Gaia, Scheduler) {
         .expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
     demo.add_tasks(vec![task("Noop"); 2_000]).await.expect("are added");
+    demo.add_tasks(vec![task("Slow"); 300]).await.expect("are added");
+    gate.entered(u32::try_from(WORKERS).expect("is small")).await;
+    eventually("the end of the quick ones", async || {
+        let open = "SELECT COUNT(*) FROM asynctasks WHERE method_name = 'Noop' AND task_status <> 'Success'";
+        (database.number(open) == 0).then_some(())
+    })
+    .await;
     (database, gaia, demo)
 }
 
@@ -30,14 +38,7 @@ async fn status(demo: &Scheduler, id: i64) -> Task {
 #[actix_rt::test]
 async fn slow_tasks_behind_quick_ones_are_left_to_other_nodes() {
     let gate = Gate::closed();
-    let (database, gaia, demo) = quick(&gate).await;
-    demo.add_tasks(vec![task("Slow"); 300]).await.expect("are added");
-    gate.entered(u32::try_from(WORKERS).expect("is small")).await;
-    eventually("the end of the quick ones", async || {
-        let open = "SELECT COUNT(*) FROM asynctasks WHERE method_name = 'Noop' AND task_status <> 'Success'";
-        (database.number(open) == 0).then_some(())
-    })
-    .await;
+    let (database, gaia, _) = quick(&gate).await;
     let claimed = database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Running'");
     let most = i64::try_from(3 * WORKERS).expect("is small");
     assert!(claimed <= most, "{claimed} of 300 slow tasks are claimed");
@@ -49,14 +50,6 @@ async fn slow_tasks_behind_quick_ones_are_left_to_other_nodes() {
 async fn an_urgent_task_begins_with_the_next_free_worker() {
     let gate = Gate::closed();
     let (database, gaia, demo) = quick(&gate).await;
-    demo.add_tasks(vec![task("Slow"); 300]).await.expect("are added");
-    gate.entered(u32::try_from(WORKERS).expect("is small")).await;
-    // The buffer is as full of slow tasks as it gets.
-    eventually("the end of the quick ones", async || {
-        let open = "SELECT COUNT(*) FROM asynctasks WHERE method_name = 'Noop' AND task_status <> 'Success'";
-        (database.number(open) == 0).then_some(())
-    })
-    .await;
     let urgent = demo.add_task(task("Noop").priority(1_000)).await.expect("is added").id;
     // Claimed before those of the buffer. If none is there, the next free worker asks for it.
     eventually("the claim", async || {

@@ -262,7 +262,7 @@ impl Binds<Mysql> for Arms<'_> {
     }
 }
 
-/// Inside a transaction. `limit` counts the tasks that are wanted before others, too.
+/// Inside a transaction.
 pub(super) async fn claim(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
@@ -412,6 +412,7 @@ async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -
         .columns::<BigInt>()
         .load(conn)
         .await?;
+    let free: HashSet<i64> = free.into_iter().collect();
     let there: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
         .bind::<Text, _>(json(ids))
         .columns::<(BigInt, Text, Text, Integer)>()
