@@ -15,7 +15,7 @@ use crate::{
 
 /// Kept until the database has taken it. The lists have the order of those in `writes`.
 pub(super) struct Batch {
-    pub(super) begins: Vec<oneshot::Sender<Begun>>,
+    pub(super) begins: Vec<Option<oneshot::Sender<Begun>>>,
     pub(super) ends: Vec<End>,
     pub(super) writes: Arc<Writes>,
     /// It could not be written while another batch was taken: something in it may be the reason.
@@ -50,7 +50,11 @@ impl Batch {
         progress: Vec<Arc<Run>>,
         policy: RetryPolicy,
     ) -> Self {
-        let begin = |Begins { run, written }| (written, begin(&run));
+        let begin = |Begins { run, written }: Begins| {
+            let is_last = written.is_some();
+            let run = run.task.key();
+            (written, Begin { run, is_last })
+        };
         let (begins, begun) = begins.into_iter().map(begin).unzip();
         let (ends, finishes) = ends.map(|ended| end(ended, policy)).unzip();
         Self {
@@ -123,7 +127,7 @@ impl Batch {
     }
 
     fn of(
-        begins: Vec<(Begin, oneshot::Sender<Begun>)>,
+        begins: Vec<(Begin, Option<oneshot::Sender<Begun>>)>,
         ends: Vec<(Finish, End)>,
         progress: Vec<Progress>,
         suspect: bool,
@@ -194,10 +198,6 @@ impl Divisible for Batch {
     fn outcomes(&self) -> usize {
         self.ends.len()
     }
-}
-
-fn begin(run: &Run) -> Begin {
-    Begin { run: run.task.key() }
 }
 
 fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {

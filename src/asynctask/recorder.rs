@@ -86,13 +86,14 @@ pub(super) struct RecorderActor {
     counts: RecorderSnapshot,
 }
 
-/// The handler of a task's last attempt is about to be called.
+/// The row of a task is to say that its run goes on.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Begins {
     pub(super) run: Arc<Run>,
-    /// Told when that is in the database, or is refused for good.
-    pub(super) written: oneshot::Sender<Begun>,
+    /// The handler of the task's last attempt waits for the note: told when it is in the database, or is refused for good. `None`: the
+    /// run has begun, and people who read the table are to see it.
+    pub(super) written: Option<oneshot::Sender<Begun>>,
 }
 
 /// A run came to its end.
@@ -347,7 +348,7 @@ impl RecorderActor {
     fn written(&mut self, batch: Batch, writes: &Writes, written: Written) {
         // A receiver that is gone has no more use for it.
         for (begin, begun) in batch.begins.into_iter().zip(written.begins) {
-            let _ = begin.send(Ok(begun));
+            let _ = begin.map(|begin| begin.send(Ok(begun)));
         }
         let is_end = |finished: &Finished| matches!(finished, Finished::Written(status) if status.is_finished());
         let ended = batch.ends.iter().zip(&written.finishes);

@@ -134,7 +134,7 @@ impl Theme {
         let (tell, told) = oneshot::channel();
         self.recorder.do_send(Begins {
             run: Arc::clone(run),
-            written: tell,
+            written: Some(tell),
         });
         told.await.unwrap_or(Ok(false))
     }

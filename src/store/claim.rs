@@ -133,6 +133,11 @@ impl Store {
         Ok(claimed)
     }
 
+    /// Whether claims have the rows of their tasks say that they run. If not, runs that last have to be noted.
+    pub(crate) fn claims_write_rows(&self) -> bool {
+        self.db.claims_write_rows()
+    }
+
     /// Writes what happened to runs: beginnings, progress, and ends, each with its execution record (unless the run was
     /// handed back before it began). A run that no longer holds its task changes nothing. An end and its record are written
     /// together; after an error the whole may be tried again.

@@ -1,20 +1,26 @@
 //! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
 //! index has to know it: a claim and an end would have to write there, too.
+//!
+//! On SQLite and MySQL the row of a task says so only when its run has lasted for a moment. Before, the task is *unseen*: its row waits
+//! and is `queued`, and its lease token is less than the number of a claim that names it. Whatever takes the task from the claim raises
+//! the token.
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
     dsl::sql,
     prelude::*,
-    sql_types::{BigInt, Text},
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
-    db::{Db, on_backend},
-    lenient::AnyText,
+    db::{Db, Lease, on_backend},
+    lenient::{AnyText, AnyTime, time},
+    rows::Unseen,
     schema::{asynctasks, gaia_claims, gaia_nodes},
     tasks::{Orphan, OrphanRow},
 };
@@ -33,6 +39,7 @@ pub(crate) struct HeldClaim {
     node: String,
     /// What the log ids of its tasks begin with.
     pub(crate) mark: String,
+    claimed_at: DateTime<Utc>,
     task_ids: Vec<i64>,
 }
 
@@ -40,6 +47,22 @@ impl HeldClaim {
     pub(crate) fn has_any(&self, tasks: &BTreeSet<i64>) -> bool {
         self.task_ids.iter().any(|id| tasks.contains(id))
     }
+
+    /// The run of a task of which the task's row says nothing.
+    fn run_of(&self, task: i64) -> Unseen {
+        Unseen {
+            node: self.node.clone(),
+            token: self.id,
+            log_id: format!("{}-{task}", self.mark),
+            claimed_at: self.claimed_at,
+        }
+    }
+}
+
+/// Finds the run of a task of which the task's row says nothing.
+pub(super) fn unseen_run(claims: &[HeldClaim], task: i64, queued: i64, token: i64) -> Option<Unseen> {
+    let has = |claim: &&HeldClaim| queued == 1 && token < claim.id && claim.task_ids.binary_search(&task).is_ok();
+    claims.iter().rev().find(has).map(|claim| claim.run_of(task))
 }
 
 #[derive(QueryableByName)]
@@ -48,11 +71,24 @@ struct ClaimId {
     id: i64,
 }
 
-/// Id, node, mark and tasks, as they are stored.
-type ClaimRow = (i64, AnyText, AnyText, AnyText);
+/// Id, node, mark, time and tasks, as they are stored.
+type ClaimRow = (i64, AnyText, AnyText, AnyTime, AnyText);
+
+/// The columns of a claim.
+macro_rules! claim_columns {
+    ($ids:expr) => {
+        (
+            gaia_claims::id,
+            gaia_claims::node_id,
+            gaia_claims::mark,
+            gaia_claims::claimed_at,
+            sql::<Text>($ids),
+        )
+    };
+}
 
 /// What is no list of ids names none: nobody but a node writes it.
-fn held_claim((id, node, mark, ids): ClaimRow) -> HeldClaim {
+fn held_claim((id, node, mark, claimed_at, ids): ClaimRow) -> HeldClaim {
     let mut task_ids: Vec<i64> = serde_json::from_str(&ids.0).unwrap_or_default();
     task_ids.sort_unstable();
     task_ids.dedup();
@@ -60,6 +96,7 @@ fn held_claim((id, node, mark, ids): ClaimRow) -> HeldClaim {
         id,
         node: node.0,
         mark: mark.0,
+        claimed_at: time(Some(claimed_at)).unwrap_or_default(),
         task_ids,
     }
 }
@@ -91,12 +128,7 @@ impl Store {
                 .filter(gaia_claims::id.gt(after))
                 .order(gaia_claims::id)
                 .limit(PAGE)
-                .select((
-                    gaia_claims::id,
-                    gaia_claims::node_id,
-                    gaia_claims::mark,
-                    sql::<Text>(ids),
-                ))
+                .select(claim_columns!(ids))
                 .load(conn)
                 .await
         })?;
@@ -116,12 +148,25 @@ impl Store {
                 .filter(gaia_claims::id.gt(after))
                 .order(gaia_claims::id)
                 .limit(PAGE)
-                .select((
-                    gaia_claims::id,
-                    gaia_claims::node_id,
-                    gaia_claims::mark,
-                    sql::<Text>(ids),
-                ))
+                .select(claim_columns!(ids))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// The claims of a theme, for looks of people: of which tasks the rows do not say yet that they run. Read them before the rows: a
+    /// task that ends in between is not taken for one that waits.
+    pub(super) async fn claims_in(&self, lease: &mut Lease, theme: &str) -> Result<Vec<HeldClaim>, StoreError> {
+        if self.db.claims_write_rows() {
+            return Ok(Vec::new());
+        }
+        let ids = self.db.claimed_ids();
+        let rows: Vec<ClaimRow> = on_backend!(*lease, |conn| {
+            gaia_claims::table
+                .filter(gaia_claims::theme.eq(theme))
+                .order(gaia_claims::id)
+                .select(claim_columns!(ids))
                 .load(conn)
                 .await
         })?;
@@ -134,31 +179,38 @@ impl Store {
         let nodes: BTreeSet<&str> = claims.iter().map(|claim| claim.node.as_str()).collect();
         let ids: BTreeSet<i64> = claims.iter().flat_map(|claim| &claim.task_ids).copied().collect();
         let ids: Vec<i64> = ids.into_iter().collect();
+        let has_unseen = !self.db.claims_write_rows();
         let mut running = Vec::new();
         for ids in ids.chunks(AT_ONCE) {
             let mut lease = self.db.read().await?;
             let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+                let runs = asynctasks::task_status.eq("Running");
+                let is_seen = runs.and(asynctasks::lease_owner.eq_any(&nodes).assume_not_null());
+                let is_unseen = asynctasks::task_status
+                    .eq_any(["Wait", "Retry"])
+                    .and(asynctasks::queued.eq(1).and(has_unseen.into_sql::<Bool>()));
                 asynctasks::table
                     .filter(asynctasks::id.eq_any(ids))
-                    .filter(asynctasks::task_status.eq("Running"))
-                    .filter(asynctasks::lease_owner.eq_any(&nodes))
+                    .filter(is_seen.or(is_unseen))
                     .order(asynctasks::id)
                     .select(OrphanRow::as_select())
                     .load(conn)
                     .await
             })?;
-            running.extend(rows.into_iter().map(Orphan::from));
+            running.extend(rows.into_iter().filter_map(|row| row.orphan(claims)));
         }
         Ok(running)
     }
 
-    /// Has running tasks of a claim be in none, if plain SQL has put them under another node, or under none that a write could name.
-    /// The next look takes them into claims of their own. On PostgreSQL triggers do.
+    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name (the
+    /// next look takes them into claims of their own), and those that plain SQL has ended unseen. On PostgreSQL triggers do.
     pub(crate) async fn disown(&self, claim: &HeldClaim) -> Result<(), StoreError> {
         match &self.db {
             #[cfg(feature = "sqlite")]
             Db::Sqlite(sqlite) => {
-                sqlite.disown(claim.node.clone(), claim.task_ids.clone()).await?;
+                sqlite
+                    .disown(claim.node.clone(), claim.id, claim.task_ids.clone())
+                    .await?;
             }
             #[cfg(feature = "postgres")]
             Db::Postgres(_) => {
@@ -166,7 +218,7 @@ impl Store {
                 std::future::ready(()).await;
             }
             #[cfg(feature = "mysql")]
-            Db::Mysql(mysql) => mysql.disown(&claim.node, &claim.task_ids).await?,
+            Db::Mysql(mysql) => mysql.disown(&claim.node, claim.id, &claim.task_ids).await?,
         }
         Ok(())
     }

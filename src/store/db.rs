@@ -138,19 +138,65 @@ impl Db {
         }
     }
 
-    /// Whether the task `t` of a row of `gaia_claims` runs, and by no later claim of another node.
+    /// Whether the task `t` of a row of `gaia_claims` runs, and by no later claim of another node; or is in no order, so that the row of
+    /// the claim must stay.
     pub(super) fn runs_by_claim(&self) -> &'static str {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => {
-                "t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
-                 OR t.lease_token <= gaia_claims.id OR typeof(t.lease_token) <> 'integer')"
+                "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
+                 OR t.lease_token <= gaia_claims.id OR typeof(t.lease_token) <> 'integer') \
+                 OR t.queued = 1 AND t.lease_token < gaia_claims.id)"
             }
-            #[cfg(feature = "_server")]
-            _ => {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {
                 "t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
                  OR t.lease_token <= gaia_claims.id)"
             }
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => {
+                "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
+                 OR t.lease_token <= gaia_claims.id) OR t.queued = 1 AND t.lease_token < gaia_claims.id)"
+            }
+        }
+    }
+
+    /// How the n-th parameter of a statement is written.
+    pub(super) fn parameter(&self, n: usize) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => format!("${n}"),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => {
+                let _ = n;
+                "?".to_owned()
+            }
+        }
+    }
+
+    /// Whether the id of a task is in a JSON list: what stands before the parameter, and what behind it.
+    pub(super) fn is_listed(&self) -> [&'static str; 2] {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => ["asynctasks.id::text IN (SELECT json_array_elements_text(", "::json))"],
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => [
+                "asynctasks.id IN (SELECT listed.id FROM JSON_TABLE(",
+                ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
+            ],
+        }
+    }
+
+    /// Whether a claim has the rows of its tasks say that they run. If not, the claim's row alone says so until a run has lasted for a
+    /// moment.
+    pub(super) fn claims_write_rows(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => false,
         }
     }
 

@@ -9,9 +9,9 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Store, StoreError,
-    db::{Db, Lease, Look, on_backend},
+    db::{Db, Lease, Look, on_backend, on_each},
     lenient::AnyText,
-    schema::{asynctasks, gaia_due},
+    schema::gaia_due,
 };
 
 /// Segments of a method that are counted at most.
@@ -124,26 +124,10 @@ impl Store {
         Ok(())
     }
 
-    /// First its tasks are told that they are in no segment: one that comes to wait meanwhile is found as a stray.
+    /// One of its tasks that comes to wait meanwhile is found as a stray; on PostgreSQL a trigger has queued it again.
     async fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
         let ids: Vec<i64> = serde_json::from_str(&segment.ids.0).unwrap_or_default();
-        let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
-            let queued = asynctasks::table.filter(asynctasks::id.eq_any(&ids));
-            diesel::update(queued.filter(asynctasks::queued.eq(1)))
-                .set((
-                    asynctasks::queued.eq(0),
-                    asynctasks::update_time.eq(asynctasks::update_time),
-                ))
-                .execute(conn)
-                .await
-        })?;
-        on_backend!(lease, |conn| {
-            diesel::delete(gaia_due::table.filter(gaia_due::id.eq(segment.id)))
-                .execute(conn)
-                .await
-        })?;
-        Ok(())
+        on_each!(&self.db, |db| db.drop_segment(segment.id, ids).await)
     }
 }
 

@@ -27,6 +27,12 @@ pub(crate) struct AnyText(pub(crate) String);
 #[diesel(sql_type = Timestamp)]
 pub(crate) struct AnyTime(Option<NaiveDateTime>);
 
+impl From<DateTime<Utc>> for AnyTime {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(Some(time.naive_utc()))
+    }
+}
+
 /// A whole number, if it is one that we could read: SQLite takes any text, and the column may have another type by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = BigInt)]

@@ -1,11 +1,13 @@
 //! Rows of runs whose ends the database takes in no form: they are marked as ended by leaving them without a node. Nobody claims
 //! such a row, takes it over, or waits for it.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    RunEnd, Store, StoreError,
+    Begin, RunEnd, Store, StoreError, Writes,
     db::on_backend,
     rows::RunKey,
     schema::{asynctasks, job_record},
@@ -27,10 +29,27 @@ impl Store {
     /// Leaves the task of a run that has ended `Running` without a node, and notes why if the row takes that. False: the run
     /// no longer held it.
     pub(crate) async fn let_go(&self, run: &RunKey, why: &str) -> Result<bool, StoreError> {
+        self.show(run).await?;
         match self.let_go_noting(run, Some(why)).await {
             Err(error) if error.is_refusal() => self.let_go_noting(run, None).await,
             done => done,
         }
+    }
+
+    /// Has the row of a task say that it runs, where claims do not.
+    async fn show(&self, run: &RunKey) -> Result<(), StoreError> {
+        if !self.db.claims_write_rows() {
+            let begin = Begin {
+                run: run.clone(),
+                is_last: false,
+            };
+            let writes = Writes {
+                begins: vec![begin],
+                ..Writes::default()
+            };
+            self.write(Arc::new(writes)).await?;
+        }
+        Ok(())
     }
 
     async fn let_go_noting(&self, run: &RunKey, why: Option<&str>) -> Result<bool, StoreError> {

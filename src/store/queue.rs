@@ -15,6 +15,10 @@ pub(super) const HEADS: i64 = 100;
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(super) const SEGMENT: usize = 1_000;
 
+/// So many tasks are put into segments as they are added. Fewer are left to the next claim, which takes in those of many callers at once.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(super) const QUEUED_FROM: usize = 30;
+
 /// One of the first segments of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {

@@ -10,6 +10,8 @@ use diesel::{
 };
 
 use super::{
+    HeldClaim,
+    claims::unseen_run,
     lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
     schema::{asynctask_exec_row, asynctasks, gaia_nodes},
 };
@@ -72,16 +74,51 @@ pub(super) struct TaskFacts {
     log_id: Option<AnyText>,
     create_time: Option<AnyTime>,
     update_time: Option<AnyTime>,
+    lease_token: AnyInt,
+    queued: AnyInt,
 }
 
-impl From<TaskRow> for Task {
-    fn from(row: TaskRow) -> Self {
-        let arg = Json::from_column(text(row.arg)).into_string();
-        row.facts.with(arg, text(row.last_result), text(row.last_err_msg))
+/// The run of a task, of which the task's row says nothing yet.
+pub(super) struct Unseen {
+    pub(super) node: String,
+    pub(super) token: i64,
+    pub(super) log_id: String,
+    pub(super) claimed_at: DateTime<Utc>,
+}
+
+impl TaskRow {
+    /// The task, as it is under these claims.
+    pub(super) fn task(self, claims: &[HeldClaim]) -> Task {
+        let arg = Json::from_column(text(self.arg)).into_string();
+        let facts = self.facts.seen(claims);
+        facts.with(arg, text(self.last_result), text(self.last_err_msg))
     }
 }
 
 impl TaskFacts {
+    /// What the row would say if it said which of these claims has the task.
+    pub(super) fn seen(self, claims: &[HeldClaim]) -> Self {
+        let status = text(self.task_status.clone());
+        let waits = matches!(status.as_deref(), Some("Wait" | "Retry"));
+        let numbers = number(Some(self.queued)).zip(number(Some(self.lease_token)));
+        let run = numbers
+            .filter(|_| waits)
+            .and_then(|(queued, token)| unseen_run(claims, key(self.id), queued, token));
+        match run {
+            None => self,
+            Some(run) => Self {
+                task_status: Some(AnyText(TaskStatus::Running.as_str().to_owned())),
+                lease_owner: Some(AnyText(run.node)),
+                log_id: Some(AnyText(run.log_id)),
+                last_run_time: Some(run.claimed_at.into()),
+                update_time: Some(run.claimed_at.into()),
+                progress: None,
+                progress_note: None,
+                ..self
+            },
+        }
+    }
+
     /// The task with its texts as a list shows them.
     pub(super) fn listed(self, [arg, result, error]: [Option<AnyText>; 3]) -> Task {
         let arg = Json::from_column(text(arg)).into_string();
@@ -325,6 +362,14 @@ impl ClaimMark {
 }
 
 impl HeldRow {
+    pub(super) fn id(&self) -> i64 {
+        key(self.id)
+    }
+
+    pub(super) fn token(&self) -> i64 {
+        key(self.lease_token)
+    }
+
     pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
         ClaimedTask {
             id: key(self.id),
@@ -437,6 +482,26 @@ pub(crate) struct RunKey {
     pub(crate) log_id: Arc<str>,
 }
 
+impl RunKey {
+    /// The run of a task that a claim has unseen.
+    #[cfg(any(feature = "sqlite", feature = "mysql"))]
+    pub(super) fn unseen(task_id: i64, node: &str, token: i64, mark: &str) -> Self {
+        Self {
+            task_id,
+            owner: node.into(),
+            token,
+            log_id: format!("{mark}-{task_id}").into(),
+        }
+    }
+
+    /// The mark of the claim, if the claim has left the rows of its tasks alone: then the log id is made of the mark and the task.
+    #[cfg(any(feature = "sqlite", feature = "mysql"))]
+    pub(super) fn mark(&self) -> Option<&str> {
+        let (mark, task) = self.log_id.rsplit_once('-')?;
+        (task.parse() == Ok(self.task_id)).then_some(mark)
+    }
+}
+
 /// The end of one run, to be written if the run still holds its task.
 #[derive(Debug, Clone)]
 pub(crate) struct Finish {
@@ -470,10 +535,12 @@ pub(crate) struct Written {
     pub(crate) finishes: Vec<Finished>,
 }
 
-/// The handler of a task's last attempt is about to be called.
+/// The row of a task is to say that its run goes on.
 #[derive(Debug, Clone)]
 pub(crate) struct Begin {
     pub(crate) run: RunKey,
+    /// The handler of the task's last attempt is about to be called.
+    pub(crate) is_last: bool,
 }
 
 /// What became of a [`Finish`].
@@ -580,9 +647,9 @@ pub(crate) struct NodeRow {
     pub(crate) protocol: i32,
 }
 
-/// By which rules a node claims. The column has no default: a node of a version before segments cannot make its row, and a node
-/// without a row gets no task.
-pub(crate) const PROTOCOL: i32 = 2;
+/// By which rules a node claims. The column has no default, and takes no earlier number: a node of a version before cannot make its row,
+/// and a node without a row gets no task.
+pub(crate) const PROTOCOL: i32 = 3;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = gaia_nodes)]

@@ -3,12 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    QueryableByName,
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Bool, Nullable, Text},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Store, StoreError,
-    db::{Look, on_backend},
+    HeldClaim, Store, StoreError,
+    claims::unseen_run,
+    db::{Lease, Look, on_backend, on_each},
     lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
     lists::{Cut, shown},
     rows::{ClaimedTask, HeldRow, TaskFacts, TaskRow, status_of},
@@ -41,6 +47,8 @@ pub(crate) struct Orphan {
 #[diesel(table_name = asynctasks)]
 pub(super) struct OrphanRow {
     system_name: AnyText,
+    task_status: Option<AnyText>,
+    queued: AnyInt,
     began: AnyInt,
     lease_owner: Option<AnyText>,
     log_id: Option<AnyText>,
@@ -49,17 +57,48 @@ pub(super) struct OrphanRow {
     task: HeldRow,
 }
 
-impl From<OrphanRow> for Orphan {
-    fn from(row: OrphanRow) -> Self {
-        let owner = text(row.lease_owner).unwrap_or_default();
-        let log_id = text(row.log_id).unwrap_or_default();
-        let claimed_at = time(row.last_run_time).unwrap_or_default();
-        Self {
-            theme: row.system_name.0,
-            began: is_set(row.began),
-            task: row.task.held(owner.into(), log_id.into(), claimed_at),
+impl OrphanRow {
+    /// The task as it runs by its row, or by one of these claims if the row says nothing yet.
+    pub(super) fn orphan(self, claims: &[HeldClaim]) -> Option<Orphan> {
+        let theme = self.system_name.0;
+        if text(self.task_status).as_deref() == Some(TaskStatus::Running.as_str()) {
+            let owner = text(self.lease_owner).unwrap_or_default();
+            let log_id = text(self.log_id).unwrap_or_default();
+            let claimed_at = time(self.last_run_time).unwrap_or_default();
+            return Some(Orphan {
+                theme,
+                began: is_set(self.began),
+                task: self.task.held(owner.into(), log_id.into(), claimed_at),
+            });
         }
+        let run = unseen_run(claims, self.task.id(), number(Some(self.queued))?, self.task.token())?;
+        let task = self.task.held(run.node.into(), run.log_id.into(), run.claimed_at);
+        Some(Orphan {
+            theme,
+            began: false,
+            task: ClaimedTask {
+                token: run.token,
+                ..task
+            },
+        })
     }
+}
+
+/// The task `t` of a row of `gaia_claims` runs under that claim, and its row does not say so yet.
+const UNSEEN: &str = "t.queued = 1 AND t.task_status IN ('Wait', 'Retry') AND t.lease_token < gaia_claims.id";
+
+#[derive(QueryableByName)]
+struct TaskId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+#[derive(QueryableByName)]
+struct StatusCount {
+    #[diesel(sql_type = Nullable<Text>)]
+    status: Option<AnyText>,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
 }
 
 /// What a request to retry did.
@@ -77,13 +116,24 @@ type ListedTask = (TaskFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>)
 
 /// The boxed query of a list, for whichever database compiles it.
 macro_rules! listed {
-    ($theme:expr, $list:expr) => {{
+    ($theme:expr, $list:expr, $unseen:expr, $is_listed:expr) => {{
         let mut query = asynctasks::table
             .filter(asynctasks::system_name.eq($theme))
             .into_boxed();
         if !$list.statuses.is_empty() {
             let statuses: Vec<&str> = $list.statuses.iter().map(|status| status.as_str()).collect();
-            query = query.filter(asynctasks::task_status.eq_any(statuses));
+            let by_row = asynctasks::task_status.eq_any(statuses);
+            query = match &$unseen {
+                None => query.filter(by_row),
+                Some(ids) => {
+                    let [before, behind] = $is_listed;
+                    let is_unseen = || sql::<Bool>(before).bind::<Text, _>(ids).sql(behind);
+                    match $list.statuses.contains(&TaskStatus::Running) {
+                        true => query.filter(is_unseen().or(by_row.assume_not_null())),
+                        false => query.filter(diesel::dsl::not(is_unseen()).and(by_row.assume_not_null())),
+                    }
+                }
+            };
         }
         if let Some(text) = &$list.name_contains {
             query = query.filter(asynctasks::task_name.like(containing(text)).escape('\\'));
@@ -121,6 +171,7 @@ pub(super) fn containing(text: &str) -> String {
 impl Store {
     pub(crate) async fn task(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
         let mut lease = self.db.look(Look::Detail).await?;
+        let claims = self.claims_in(&mut lease, theme).await?;
         let row: Option<TaskRow> = on_backend!(lease, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.eq(id))
@@ -130,15 +181,21 @@ impl Store {
                 .await
                 .optional()
         })?;
-        Ok(row.map(Into::into))
+        Ok(row.map(|row| row.task(&claims)))
     }
 
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
-        let total: i64 = on_backend!(lease, |conn| listed!(theme, list).count().get_result(conn).await)?;
+        let claims = self.claims_in(&mut lease, theme).await?;
+        let is_listed = self.db.is_listed();
+        let unseen = match list.statuses.is_empty() || claims.is_empty() {
+            true => None,
+            false => Some(self.unseen(&mut lease, theme).await?),
+        };
+        let total: i64 = on_backend!(lease, |conn| listed!(theme, list, unseen, is_listed).count().get_result(conn).await)?;
         let cut = Cut::of(list.page);
         let rows: Vec<ListedTask> = on_backend!(lease, |conn| {
-            listed!(theme, list)
+            listed!(theme, list, unseen, is_listed)
                 .order(asynctasks::id.desc())
                 .limit(i64::from(list.page.page_size))
                 .offset(list.page.offset())
@@ -153,24 +210,58 @@ impl Store {
         })?;
         let tasks = rows
             .into_iter()
-            .map(|(facts, arg, result, error)| facts.listed([arg, result, error]));
+            .map(|(facts, arg, result, error)| facts.seen(&claims).listed([arg, result, error]));
         Ok(list.page.of(tasks.collect(), total))
+    }
+
+    /// The tasks of a theme that run unseen: a JSON list of ids.
+    async fn unseen(&self, lease: &mut Lease, theme: &str) -> Result<String, StoreError> {
+        let query = format!(
+            "SELECT t.id AS id FROM gaia_claims, {} WHERE gaia_claims.theme = ? AND {UNSEEN}",
+            self.db.tasks_of("gaia_claims")
+        );
+        let rows: Vec<TaskId> = on_backend!(*lease, |conn| {
+            diesel::sql_query(&query).bind::<Text, _>(theme).load(conn).await
+        })?;
+        let ids: Vec<String> = rows.into_iter().map(|row| row.id.to_string()).collect();
+        Ok(format!("[{}]", ids.join(",")))
     }
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
     pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<(Option<AnyText>, i64)> = on_backend!(lease, |conn| {
-            asynctasks::table
-                .filter(asynctasks::system_name.eq(theme))
-                .group_by(asynctasks::task_status)
-                .select((asynctasks::task_status, diesel::dsl::count_star()))
-                .load(conn)
-                .await
+        // By one statement: what moves from one part to another in between would count twice, or not at all.
+        let by_row = format!(
+            "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
+            self.db.parameter(1)
+        );
+        let unseen = |status: &str, n: &str, parameter| {
+            format!(
+                "SELECT {status} AS status, {n} AS n FROM gaia_claims, {} WHERE gaia_claims.theme = {} AND {UNSEEN} GROUP BY 1",
+                self.db.tasks_of("gaia_claims"),
+                self.db.parameter(parameter),
+            )
+        };
+        let query = match self.db.claims_write_rows() {
+            true => by_row,
+            false => {
+                let (added, taken) = (unseen("'Running'", "COUNT(*)", 2), unseen("t.task_status", "-COUNT(*)", 3));
+                format!("{by_row} UNION ALL {added} UNION ALL {taken}")
+            }
+        };
+        let rows: Vec<StatusCount> = on_backend!(lease, |conn| {
+            let query = diesel::sql_query(&query).bind::<Text, _>(theme);
+            match self.db.claims_write_rows() {
+                true => query.load(conn).await,
+                false => {
+                    let query = query.bind::<Text, _>(theme).bind::<Text, _>(theme);
+                    query.load(conn).await
+                }
+            }
         })?;
         let mut counts: BTreeMap<_, _> = TaskStatus::ALL.map(|status| (status, 0)).into();
-        for (status, count) in rows {
-            *counts.entry(status_of(text(status).as_deref())).or_default() += count;
+        for StatusCount { status, n } in rows {
+            *counts.entry(status_of(text(status).as_deref())).or_default() += n;
         }
         Ok(counts)
     }
@@ -230,26 +321,8 @@ impl Store {
     /// Ends a task that nobody runs: one that waits, or one that another framework left as Running without a node.
     async fn cancel_waiting(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        let cancelled = on_backend!(lease, |conn| {
-            let waiting = asynctasks::task_status.eq_any(["Wait", "Retry"]);
-            let left_behind = asynctasks::task_status
-                .eq("Running")
-                .and(asynctasks::lease_owner.is_null());
-            diesel::update(asynctasks::table)
-                .filter(asynctasks::id.eq(id))
-                .filter(asynctasks::system_name.eq(theme))
-                .filter(waiting.or(left_behind))
-                .set((
-                    asynctasks::task_status.eq(TaskStatus::Cancelled.as_str()),
-                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
-                    asynctasks::update_time.eq(now),
-                    asynctasks::finished_at.eq(now),
-                ))
-                .execute(conn)
-                .await
-        })?;
-        Ok(cancelled > 0)
+        let cancel = || async { on_each!(&self.db, |db| db.cancel_waiting(theme.to_owned(), id, now).await) };
+        self.retrying(cancel).await
     }
 
     async fn request_cancel(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
@@ -334,13 +407,21 @@ impl Store {
 
     /// The arguments of a task that is held; `None` if it is not any more.
     pub(crate) async fn args_of(&self, task: &ClaimedTask) -> Result<Option<Json>, StoreError> {
+        let has_unseen = !self.db.claims_write_rows();
         let mut lease = self.db.read().await?;
         let arg: Option<Option<AnyText>> = on_backend!(lease, |conn| {
+            let is_seen = asynctasks::lease_owner
+                .eq(&*task.owner)
+                .and(asynctasks::lease_token.eq(task.token))
+                .and(asynctasks::log_id.eq(&*task.log_id));
+            let is_unseen = asynctasks::task_status
+                .eq_any(["Wait", "Retry"])
+                .and(asynctasks::queued.eq(1))
+                .and(asynctasks::lease_token.lt(task.token))
+                .and(has_unseen.into_sql::<Bool>());
             asynctasks::table
                 .filter(asynctasks::id.eq(task.id))
-                .filter(asynctasks::lease_owner.eq(&*task.owner))
-                .filter(asynctasks::lease_token.eq(task.token))
-                .filter(asynctasks::log_id.eq(&*task.log_id))
+                .filter(is_seen.or(is_unseen))
                 .select(asynctasks::arg)
                 .first(conn)
                 .await

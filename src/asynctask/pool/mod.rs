@@ -23,6 +23,7 @@ use super::{
     execution::cut_off,
     gate::{Gate, GateChange},
     pace::{Costs, Pace},
+    recorder::Begins,
     run::Run,
     theme::Theme,
     wake::Wake,
@@ -41,6 +42,9 @@ const LOOK_AFTER: Duration = Duration::from_millis(500);
 /// Tasks that wait in memory for longer than this, because every worker is busy with something long, go back to the
 /// database, where other nodes can take them.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// A run that lasts for longer than this is noted in its task's row, where claims do not note it (half a second later at most).
+const NOTED_AFTER: Duration = Duration::from_millis(250);
 
 /// A worker that should have ended its run (out of time, or told to stop and its grace over) gets this much more before
 /// the pool records the end in its place. Only a blocked thread ever takes so long.
@@ -78,6 +82,8 @@ struct Worker {
     run: Option<Arc<Run>>,
     /// When it got its run.
     since: Instant,
+    /// The row of the task says that it runs, or will.
+    is_noted: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -134,6 +140,7 @@ impl WorkerPool {
                 thread,
                 run: None,
                 since: Instant::now(),
+                is_noted: false,
             };
             self.workers.insert(id, worker);
             self.idle.push(id);
@@ -174,6 +181,7 @@ impl WorkerPool {
         };
         run.assign(id);
         (worker.run, worker.since) = (Some(Arc::clone(&run)), Instant::now());
+        worker.is_noted = self.theme.store.claims_write_rows();
         self.counts.pulled += 1;
         self.last_pull = Instant::now();
         match run.has_args() {
@@ -213,6 +221,7 @@ impl WorkerPool {
             self.give_up(id);
         }
         self.fit(ctx);
+        self.note_runs();
         if !self.gate.is_open() {
             self.hand_back(ctx);
         } else if self.last_pull.elapsed() > LONGEST_WAIT {
@@ -222,6 +231,20 @@ impl WorkerPool {
             self.hand_back_beyond();
         }
         self.report_if_stopped();
+    }
+
+    /// Has the rows of tasks that have been running for a while say so: claims leave that out where it pays, and most runs are over
+    /// before people could see it.
+    fn note_runs(&mut self) {
+        for worker in self.workers.values_mut().filter(|worker| !worker.is_noted) {
+            if let Some(run) = worker.run.as_ref().filter(|_| worker.since.elapsed() >= NOTED_AFTER) {
+                worker.is_noted = true;
+                self.theme.recorder.do_send(Begins {
+                    run: Arc::clone(run),
+                    written: None,
+                });
+            }
+        }
     }
 
     fn needs_replacing(worker: &Worker) -> bool {

@@ -92,7 +92,7 @@ impl RecorderActor {
         let Some(run) = run_of(&piece) else {
             for begin in piece.work.begins {
                 // A receiver that is gone has no more use for it.
-                let _ = begin.send(Err(piece.reason.clone()));
+                let _ = begin.map(|begin| begin.send(Err(piece.reason.clone())));
             }
             for report in &piece.work.writes.progress {
                 lines::log_lost_report(&self.theme, report, &piece.reason);

@@ -25,7 +25,7 @@ use crate::{
         parts::runs_of,
         pool::lost_answer,
         prepared::{Binds, Prepared, prepared},
-        queue::{HEADS, Head, SEGMENT, Share, Shares, shares},
+        queue::{HEADS, Head, QUEUED_FROM, SEGMENT, Share, Shares, shares},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
@@ -643,9 +643,6 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
         && rows.iter().all(|row| row.unique_key.is_none())
         && bulks(rows, Parameters::Positional, false).count() <= 1
 }
-
-/// So many tasks are put into segments as they are added. For fewer a transaction would take longer than a claim needs to take them in.
-const QUEUED_FROM: usize = 30;
 
 /// The id and the lease token, which is 0 if it was not claimed.
 pub(super) async fn insert_claimed(

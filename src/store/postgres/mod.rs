@@ -122,6 +122,23 @@ impl Postgres {
         Ok(claimed)
     }
 
+    /// Ends a task that nobody runs.
+    pub(super) async fn cancel_waiting(
+        &self,
+        theme: String,
+        id: i64,
+        now: chrono::NaiveDateTime,
+    ) -> Result<bool, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| tasks::cancel_waiting(conn, &theme, id, now).await)?)
+    }
+
+    /// Drops a segment whose tasks do not wait. One that comes to wait again is queued by a trigger.
+    pub(super) async fn drop_segment(&self, segment: i64, _tasks: Vec<i64>) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(on_server!(lease, |conn| tasks::drop_segment(conn, segment).await)?)
+    }
+
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(on_server!(lease, |conn| runs::write(conn, &writes).await)?)

@@ -376,6 +376,35 @@ pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: Na
         .await
 }
 
+// ---- by hand ----
+
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = $3, finished_at = $3 \
+    WHERE id = $2 AND system_name = $1 AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+/// Ends a task that waits, or that another framework left as Running without a node.
+pub(super) async fn cancel_waiting(
+    conn: &mut AsyncPgConnection,
+    theme: &str,
+    id: i64,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    let cancelled = diesel::sql_query(CANCEL)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .bind::<Timestamp, _>(now)
+        .execute(conn)
+        .await?;
+    Ok(cancelled > 0)
+}
+
+pub(super) async fn drop_segment(conn: &mut AsyncPgConnection, segment: i64) -> QueryResult<()> {
+    diesel::sql_query("DELETE FROM gaia_due WHERE id = $1")
+        .bind::<BigInt, _>(segment)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 // ---- adding ----
 
 /// Ids are given in the order of the rows. The first columns are those of plain tasks. The statement puts the tasks into segments, and

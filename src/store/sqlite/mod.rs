@@ -191,9 +191,27 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Has running tasks of a claim be in none, if plain SQL has put them under another node, or under none that a write could name.
-    pub(super) async fn disown(&self, node: String, ids: Vec<i64>) -> Result<usize, StoreError> {
-        self.transaction(ids.len(), move |conn| tasks::disown(conn, &node, &ids))
+    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name,
+    /// and those that plain SQL has ended unseen.
+    pub(super) async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<usize, StoreError> {
+        self.transaction(ids.len(), move |conn| tasks::disown(conn, &node, claim, &ids))
+            .await
+    }
+
+    /// Ends a task that nobody runs. If a claim has it unseen, its row says from then on that it runs.
+    pub(super) async fn cancel_waiting(
+        &self,
+        theme: String,
+        id: i64,
+        now: chrono::NaiveDateTime,
+    ) -> Result<bool, StoreError> {
+        self.transaction(1, move |conn| tasks::cancel_waiting(conn, &theme, id, now))
+            .await
+    }
+
+    /// Drops a segment whose tasks do not wait.
+    pub(super) async fn drop_segment(&self, segment: i64, tasks: Vec<i64>) -> Result<(), StoreError> {
+        self.transaction(tasks.len(), move |conn| tasks::drop_segment(conn, segment, &tasks))
             .await
     }
 

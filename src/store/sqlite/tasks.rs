@@ -13,15 +13,16 @@ use diesel::{
     sqlite::{Sqlite, SqliteConnection},
 };
 
+use super::runs::show;
 use crate::{
     domain::AddedTask,
     store::{
-        Claim, Wanted,
+        Claim, RunKey, Wanted,
         bulk::{Bulk, Parameters, bulks},
         lenient::{AnyInt, AnyText, AnyTime, narrow, time},
         parts::runs_of,
         prepared::{Prepared, prepared},
-        queue::{HEADS, Head, SEGMENT, Share, Shares, shares},
+        queue::{HEADS, Head, QUEUED_FROM, SEGMENT, Share, Shares, shares},
         rows::{
             ClaimMark, ClaimedColumns, ClaimedRow, NewTaskRow, PROMOTED_AT_ONCE, TRIES_OF_A_KEY, adding, key_is_elusive,
         },
@@ -152,20 +153,33 @@ pub(super) fn claim_due(
     Ok((rows, more))
 }
 
-const FIRST: &str = "SELECT id FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
+const FIRST: &str = "SELECT id, queued = 1 FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
     AND system_name = ?2 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL";
 
-/// Those of the tasks that are wanted before others that wait and are due.
+/// Those of the tasks that are wanted before others that wait and are due, out of their segments.
 fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
     if claim.first.is_empty() {
         return Ok(Vec::new());
     }
     let first = &claim.first[..claim.first.len().min(claim.limit)];
-    prepared(FIRST)
+    let first: Vec<(i64, i64)> = prepared(FIRST)
         .bind::<Text, _>(json(first))
         .bind::<Text, _>(&claim.theme)
-        .columns::<BigInt>()
-        .load(conn)
+        .columns::<(BigInt, BigInt)>()
+        .load(conn)?;
+    let (queued, strays): (Vec<_>, Vec<_>) = first.into_iter().partition(|(_, is_queued)| *is_queued != 0);
+    let ids = |tasks: Vec<(i64, i64)>| tasks.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    let (strays, mut first) = (ids(strays), unqueue(conn, &claim.theme, &ids(queued))?);
+    is_queued(conn, &strays)?;
+    first.extend(strays);
+    Ok(first)
+}
+
+/// They are in a segment, or in the claim that takes them out of it.
+fn is_queued(conn: &mut SqliteConnection, tasks: &[i64]) -> QueryResult<usize> {
+    prepared("UPDATE asynctasks SET queued = 1 WHERE id IN (SELECT value FROM json_each(?))")
+        .bind::<Text, _>(json(tasks))
+        .execute(conn)
 }
 
 const MAY_CLAIM: &str = "SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
@@ -210,9 +224,7 @@ fn take(conn: &mut SqliteConnection, claim: &Claim, wanted: &Wanted, share: Shar
         }
         taken.extend(ids);
     }
-    prepared("DELETE FROM gaia_due WHERE id IN (SELECT value FROM json_each(?))")
-        .bind::<Text, _>(json(&whole))
-        .execute(conn)?;
+    drop_segments(conn, &whole)?;
     Ok(taken)
 }
 
@@ -222,6 +234,48 @@ fn cut(conn: &mut SqliteConnection, segment: i64, rest: &[i64]) -> QueryResult<u
         .bind::<BigInt, _>(count(rest))
         .bind::<BigInt, _>(segment)
         .execute(conn)
+}
+
+const SEGMENTS_WITH: &str = "SELECT id, ids FROM gaia_due WHERE theme = ?1 AND instr(ids, ?2) > 0";
+
+/// Takes tasks out of the segments that they are in. Answers with those that were in one: of the others a claim has the task.
+fn unqueue(conn: &mut SqliteConnection, theme: &str, tasks: &[i64]) -> QueryResult<Vec<i64>> {
+    let mut found = Vec::new();
+    for task in tasks {
+        let segments: Vec<(i64, String)> = prepared(SEGMENTS_WITH)
+            .bind::<Text, _>(theme)
+            .bind::<Text, _>(task.to_string())
+            .columns::<(BigInt, Text)>()
+            .load(conn)?;
+        for (segment, ids) in segments {
+            let (with, rest): (Vec<i64>, Vec<i64>) = list(&ids).into_iter().partition(|id| id == task);
+            if with.is_empty() {
+                continue;
+            }
+            found.push(*task);
+            match rest.is_empty() {
+                true => drop_segments(conn, &[segment])?,
+                false => cut(conn, segment, &rest)?,
+            };
+        }
+    }
+    Ok(found)
+}
+
+fn drop_segments(conn: &mut SqliteConnection, segments: &[i64]) -> QueryResult<usize> {
+    prepared("DELETE FROM gaia_due WHERE id IN (SELECT value FROM json_each(?))")
+        .bind::<Text, _>(json(segments))
+        .execute(conn)
+}
+
+/// Drops a segment whose tasks do not wait. One that comes to wait again is found as a stray.
+pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64, tasks: &[i64]) -> QueryResult<()> {
+    if drop_segments(conn, &[segment])? > 0 {
+        prepared("UPDATE asynctasks SET queued = 0 WHERE id IN (SELECT value FROM json_each(?)) AND queued = 1")
+            .bind::<Text, _>(json(tasks))
+            .execute(conn)?;
+    }
+    Ok(())
 }
 
 /// Nobody but this crate writes the column.
@@ -250,25 +304,60 @@ fn count(ids: &[i64]) -> i64 {
 const CLAIM: &str =
     "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
 
-/// What a segment says of a task may be out of date, the task's row is not.
-macro_rules! hold_sql {
+/// A task of a segment that may be run under the claim. What a segment says of a task may be out of date, the task's row is not.
+macro_rules! may_run {
     ($of_method:literal) => {
         concat!(
-            "UPDATE OR FAIL asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?1, lease_token = ?2, \
-             last_run_time = ?3, update_time = ?3, log_id = ?4 || '-' || id, \
-             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
-             WHERE id IN (SELECT value FROM json_each(?5)) \
-             AND system_name = ?6 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ",
-            $of_method,
-            " RETURNING id, service_name, method_name, retry_time, max_retry_time, priority, \
-             timeout_ms, retry_delay_ms, lease_token, \
-             CASE WHEN octet_length(arg) <= ?7 THEN arg END, octet_length(arg)"
+            "queued = 1 AND system_name = ?1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL ",
+            $of_method
         )
     };
 }
 
+/// Columns of [`ClaimedRow`].
+macro_rules! claimed_columns {
+    () => {
+        "id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, \
+         ?2 + 0 AS token, CASE WHEN octet_length(arg) <= ?4 THEN arg END, octet_length(arg)"
+    };
+}
+
+/// The rows stay as they are. The token is a sum, so that it has no type of a column.
+macro_rules! read_sql {
+    ($of_method:literal) => {
+        concat!(
+            "SELECT ",
+            claimed_columns!(),
+            " FROM json_each(?3) i CROSS JOIN asynctasks ON asynctasks.id = i.value WHERE ",
+            may_run!($of_method),
+            " AND typeof(lease_token) = 'integer' AND lease_token < ?2"
+        )
+    };
+}
+
+/// The rows say at once that their tasks run.
+macro_rules! hold_sql {
+    ($of_method:literal) => {
+        concat!(
+            "UPDATE OR FAIL asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?5, lease_token = ?2, \
+             last_run_time = ?6, update_time = ?6, log_id = ?7 || '-' || id, \
+             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
+             WHERE id IN (SELECT value FROM json_each(?3)) AND ",
+            may_run!($of_method),
+            " RETURNING ",
+            claimed_columns!()
+        )
+    };
+}
+
+const READ_OF: &str = read_sql!("AND service_name = ?5 AND method_name = ?6");
+const READ_AT_ALL: &str = read_sql!("");
 const HOLD_OF: &str = hold_sql!("AND service_name = ?8 AND method_name = ?9");
 const HOLD_AT_ALL: &str = hold_sql!("");
+
+/// They are in no segment and in no claim from now on, and no claim before this one has them back.
+const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = iif(task_status = 'Running', lease_token, ?1) \
+    WHERE queued = 1 AND id IN (SELECT value FROM json_each(?2))";
 
 /// Makes a claim of those of the tasks that wait. The others are in no segment any more; those of them that wait with another method
 /// are taken in again.
@@ -292,35 +381,67 @@ fn hold(
         .get_result(conn)?;
     let mut rows: Vec<ClaimedRow> = Vec::with_capacity(ids.len());
     for (method, ids) in taken.iter().filter(|(_, ids)| !ids.is_empty()) {
-        let held = prepared(if method.is_some() { HOLD_OF } else { HOLD_AT_ALL })
-            .bind::<Text, _>(&claim.node)
-            .bind::<BigInt, _>(token)
-            .bind::<Timestamp, _>(mark.now)
-            .bind::<Text, _>(&*mark.run)
-            .bind::<Text, _>(json(ids))
+        let read = prepared(if method.is_some() { READ_OF } else { READ_AT_ALL })
             .bind::<Text, _>(&claim.theme)
+            .bind::<BigInt, _>(token)
+            .bind::<Text, _>(json(ids))
             .bind::<BigInt, _>(claim.arg_limit(mark));
         rows.extend(match method {
-            Some(wanted) => held
+            Some(wanted) => read
                 .bind::<Text, _>(&wanted.service)
                 .bind::<Text, _>(&wanted.method)
                 .columns::<ClaimedColumns<Sqlite>>()
                 .load::<ClaimedRow>(conn)?,
-            None => held.columns::<ClaimedColumns<Sqlite>>().load::<ClaimedRow>(conn)?,
+            None => read.columns::<ClaimedColumns<Sqlite>>().load::<ClaimedRow>(conn)?,
         });
     }
     if rows.len() < ids.len() {
-        let held: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
-        let out: Vec<i64> = ids.into_iter().filter(|id| !held.contains(id)).collect();
-        prepared("UPDATE asynctasks SET queued = 0 WHERE queued = 1 AND id IN (SELECT value FROM json_each(?))")
-            .bind::<Text, _>(json(&out))
-            .execute(conn)?;
+        rows.extend(hold_odd(conn, claim, mark, token, taken, &rows)?);
     }
     if rows.is_empty() {
         prepared("DELETE FROM gaia_claims WHERE id = ?")
             .bind::<BigInt, _>(token)
             .execute(conn)?;
     }
+    Ok(rows)
+}
+
+/// What the claim has not read of its tasks: those that wait with a lease token that plain SQL has written are marked as running at
+/// once. The others do not wait, or not so.
+fn hold_odd(
+    conn: &mut SqliteConnection,
+    claim: &Claim,
+    mark: &ClaimMark,
+    token: i64,
+    taken: &[(Option<&Wanted>, Vec<i64>)],
+    read: &[ClaimedRow],
+) -> QueryResult<Vec<ClaimedRow>> {
+    let read: HashSet<i64> = read.iter().map(ClaimedRow::id).collect();
+    let (mut rows, mut out) = (Vec::new(), Vec::new());
+    for (method, ids) in taken {
+        let odd: Vec<i64> = ids.iter().copied().filter(|id| !read.contains(id)).collect();
+        let hold = prepared(if method.is_some() { HOLD_OF } else { HOLD_AT_ALL })
+            .bind::<Text, _>(&claim.theme)
+            .bind::<BigInt, _>(token)
+            .bind::<Text, _>(json(&odd))
+            .bind::<BigInt, _>(claim.arg_limit(mark))
+            .bind::<Text, _>(&claim.node)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(&*mark.run);
+        rows.extend(match method {
+            Some(wanted) => hold
+                .bind::<Text, _>(&wanted.service)
+                .bind::<Text, _>(&wanted.method)
+                .columns::<ClaimedColumns<Sqlite>>()
+                .load::<ClaimedRow>(conn)?,
+            None => hold.columns::<ClaimedColumns<Sqlite>>().load::<ClaimedRow>(conn)?,
+        });
+        out.extend(odd);
+    }
+    prepared(LET_OUT)
+        .bind::<BigInt, _>(token)
+        .bind::<Text, _>(json(&out))
+        .execute(conn)?;
     Ok(rows)
 }
 
@@ -383,9 +504,7 @@ pub(super) fn take_in(conn: &mut SqliteConnection, theme: &str, limit: usize) ->
         segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
     }
     segments.write(conn, theme)?;
-    prepared("UPDATE asynctasks SET queued = 1 WHERE id IN (SELECT value FROM json_each(?))")
-        .bind::<Text, _>(json(&ids))
-        .execute(conn)?;
+    is_queued(conn, &ids)?;
     Ok(())
 }
 
@@ -457,6 +576,13 @@ const HOLD_UNHELD: &str = concat!(
     " ORDER BY id LIMIT 1000) GROUP BY lease_owner"
 );
 
+/// Those of them that are in segments, too.
+const QUEUED_UNHELD: &str = concat!(
+    "SELECT CAST(system_name AS TEXT), id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    " AND queued = 1"
+);
+
 const IS_HELD: &str = concat!(
     "UPDATE asynctasks SET queued = 2 WHERE id IN ( \
        SELECT id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
@@ -468,11 +594,24 @@ const IS_HELD: &str = concat!(
 /// most.
 pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
     prepared(NAME_UNHELD).execute(conn)?;
+    let queued: Vec<(String, i64)> = prepared(QUEUED_UNHELD).columns::<(Text, BigInt)>().load(conn)?;
+    for (theme, task) in queued {
+        unqueue(conn, &theme, &[task])?;
+    }
     prepared(HOLD_UNHELD).bind::<Timestamp, _>(now).execute(conn)?;
     prepared(IS_HELD).execute(conn)
 }
 
-pub(super) fn disown(conn: &mut SqliteConnection, node: &str, ids: &[i64]) -> QueryResult<usize> {
+/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and those
+/// that have come to an end by plain SQL before their rows said that they ran.
+pub(super) fn disown(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<usize> {
+    prepared(
+        "UPDATE asynctasks SET queued = 0, lease_token = ?1 WHERE id IN (SELECT value FROM json_each(?2)) \
+         AND queued = 1 AND lease_token < ?1 AND task_status NOT IN ('Wait', 'Retry', 'Running')",
+    )
+    .bind::<BigInt, _>(claim)
+    .bind::<Text, _>(json(ids))
+    .execute(conn)?;
     prepared(DISOWN)
         .bind::<Text, _>(node)
         .bind::<Text, _>(json(ids))
@@ -488,6 +627,42 @@ pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
     .columns::<BigInt>()
     .get_result(conn)?;
     Ok(any != 0)
+}
+
+// ---- by hand ----
+
+/// The last claim that names a task.
+const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme = ?1 \
+    AND instr(ids, ?2) > 0 AND EXISTS (SELECT 1 FROM json_each(ids) WHERE value = ?2 + 0) ORDER BY id DESC LIMIT 1";
+
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?3, finished_at = ?3 \
+    WHERE id = ?2 AND system_name = ?1 AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
+/// on that it runs.
+pub(super) fn cancel_waiting(
+    conn: &mut SqliteConnection,
+    theme: &str,
+    id: i64,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
+        .bind::<Text, _>(theme)
+        .bind::<Text, _>(id.to_string())
+        .columns::<(BigInt, Text, Text)>()
+        .get_result(conn)
+        .optional()?;
+    if let Some((token, node, mark)) = claim
+        && show(conn, &RunKey::unseen(id, &node, token, &mark))?
+    {
+        return Ok(false);
+    }
+    let cancelled = prepared(CANCEL)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .bind::<Timestamp, _>(now)
+        .execute(conn)?;
+    Ok(cancelled > 0)
 }
 
 // ---- adding ----
@@ -510,7 +685,7 @@ const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
        retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(may, 'Running', 'Wait'), iif(may, ?12, NULL), \
       iif(may, (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'gaia_claims'), 0), \
-      iif(may, ?11, NULL), iif(may, ?13, NULL), iif(may, 2, 1) \
+      iif(may, ?11, NULL), iif(may, ?13, NULL), iif(may, 2, 0) \
     FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?12) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?1 AND paused <> 0) AS may) \
     RETURNING id, lease_token";
@@ -530,18 +705,15 @@ pub(super) fn insert_claimed(
         .bind::<Text, _>(&*mark.run)
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)?;
-    match token {
-        0 => queue(conn, std::slice::from_ref(row), &[id])?,
-        _ => {
-            prepared("INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?, ?)")
-                .bind::<BigInt, _>(token)
-                .bind::<Text, _>(&*row.system_name)
-                .bind::<Text, _>(&*mark.node)
-                .bind::<Text, _>(&*mark.run)
-                .bind::<Timestamp, _>(mark.now)
-                .bind::<Text, _>(json(&[id]))
-                .execute(conn)?;
-        }
+    if token != 0 {
+        prepared("INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind::<BigInt, _>(token)
+            .bind::<Text, _>(&*row.system_name)
+            .bind::<Text, _>(&*mark.node)
+            .bind::<Text, _>(&*mark.run)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(json(&[id]))
+            .execute(conn)?;
     }
     Ok((id, token))
 }
@@ -556,9 +728,9 @@ fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> Query
     segments.write(conn, theme)
 }
 
-/// Tasks and segments. On a connection without a transaction they would be two commits: there `is_queued` is false, and the next claim
-/// takes the tasks in.
-pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], is_queued: bool) -> QueryResult<Vec<AddedTask>> {
+/// Tasks and segments. On a connection without a transaction they would be two commits: there `may_queue` is false. The next claim takes
+/// in what is in no segment, and few tasks at less cost than a segment of their own.
+pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], may_queue: bool) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
         if run[0].unique_key.is_some() {
@@ -566,6 +738,7 @@ pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], is_queued
                 added.push(insert_keyed(conn, row)?);
             }
         } else {
+            let is_queued = may_queue && run.len() >= QUEUED_FROM;
             for bulk in bulks(run, Parameters::Numbered, is_queued) {
                 let ids = insert_bulk(conn, bulk)?;
                 if is_queued {
