@@ -488,7 +488,7 @@ async fn side(home: &Home, name: &str) -> Result<Side> {
     store.migrate().await?;
     let mut plain = Plain::connect(home.kind, &url).await?;
     let node = "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-                VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 20000, '[]', 2)";
+                VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 20000, '[]', 3)";
     plain.run(node).await?;
     Ok(Side {
         kind: home.kind,

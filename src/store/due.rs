@@ -127,7 +127,8 @@ impl Store {
     /// One of its tasks that comes to wait meanwhile is found as a stray; on PostgreSQL a trigger has queued it again.
     async fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
         let ids: Vec<i64> = serde_json::from_str(&segment.ids.0).unwrap_or_default();
-        on_each!(&self.db, |db| db.drop_segment(segment.id, ids).await)
+        let drop = || async { on_each!(&self.db, |db| db.drop_segment(segment.id, ids.clone()).await) };
+        self.retrying(drop).await
     }
 }
 

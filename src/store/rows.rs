@@ -1,5 +1,7 @@
 //! Rows as the tables hold them, and the values of the domain they become.
 
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+use std::collections::BTreeSet;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -402,6 +404,12 @@ impl ClaimedRow {
         key(self.held.id)
     }
 
+    /// What the row has said of it before the claim.
+    #[cfg(feature = "mysql")]
+    pub(super) fn token(&self) -> i64 {
+        key(self.held.lease_token)
+    }
+
     pub(super) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
         let bytes = number(self.arg_bytes).and_then(|bytes| usize::try_from(bytes).ok());
         ClaimedTask {
@@ -482,6 +490,10 @@ pub(crate) struct RunKey {
     pub(crate) log_id: Arc<str>,
 }
 
+/// Number, node and mark of a claim. Only all three together name one: after a crash of the database a number may come again.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(super) type ClaimKey<'a> = (i64, &'a str, &'a str);
+
 impl RunKey {
     /// The run of a task that a claim has unseen.
     #[cfg(any(feature = "sqlite", feature = "mysql"))]
@@ -494,11 +506,11 @@ impl RunKey {
         }
     }
 
-    /// The mark of the claim, if the claim has left the rows of its tasks alone: then the log id is made of the mark and the task.
+    /// The claim, if it may have left the rows of its tasks alone: then the log id is made of its mark and the task.
     #[cfg(any(feature = "sqlite", feature = "mysql"))]
-    pub(super) fn mark(&self) -> Option<&str> {
+    pub(super) fn claim(&self) -> Option<ClaimKey<'_>> {
         let (mark, task) = self.log_id.rsplit_once('-')?;
-        (task.parse() == Ok(self.task_id)).then_some(mark)
+        (task.parse() == Ok(self.task_id)).then_some((self.token, &self.owner, mark))
     }
 }
 
@@ -521,10 +533,19 @@ pub(crate) struct Writes {
     pub(crate) progress: Vec<Progress>,
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 impl Writes {
+    #[cfg(feature = "sqlite")]
     pub(super) fn rows(&self) -> usize {
         self.begins.len() + self.finishes.len() + self.progress.len()
+    }
+
+    /// The claims of the runs, as far as these may have their tasks unseen.
+    pub(super) fn claims(&self) -> BTreeSet<ClaimKey<'_>> {
+        let runs = self.finishes.iter().map(|finish| &finish.run);
+        let runs = runs.chain(self.begins.iter().map(|begin| &begin.run));
+        let runs = runs.chain(self.progress.iter().map(|report| &report.run));
+        runs.filter_map(RunKey::claim).collect()
     }
 }
 

@@ -192,7 +192,10 @@ impl Store {
             true => None,
             false => Some(self.unseen(&mut lease, theme).await?),
         };
-        let total: i64 = on_backend!(lease, |conn| listed!(theme, list, unseen, is_listed).count().get_result(conn).await)?;
+        let total: i64 = on_backend!(lease, |conn| listed!(theme, list, unseen, is_listed)
+            .count()
+            .get_result(conn)
+            .await)?;
         let cut = Cut::of(list.page);
         let rows: Vec<ListedTask> = on_backend!(lease, |conn| {
             listed!(theme, list, unseen, is_listed)
@@ -245,7 +248,10 @@ impl Store {
         let query = match self.db.claims_write_rows() {
             true => by_row,
             false => {
-                let (added, taken) = (unseen("'Running'", "COUNT(*)", 2), unseen("t.task_status", "-COUNT(*)", 3));
+                let (added, taken) = (
+                    unseen("'Running'", "COUNT(*)", 2),
+                    unseen("t.task_status", "-COUNT(*)", 3),
+                );
                 format!("{by_row} UNION ALL {added} UNION ALL {taken}")
             }
         };

@@ -83,7 +83,7 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
         let now = database.in_seconds(0);
         database.execute(&format!(
             "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-             VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
+             VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 3)"
         ));
         let claim = Claim {
             theme: THEME.to_owned(),

@@ -65,7 +65,7 @@ async fn a_locked_row_of_a_dead_node_holds_up_the_work_of_no_other() {
         for node in ["a locked one", "b dead"] {
             database.execute(&format!(
                 "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-                 VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]', 2)"
+                 VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]', 3)"
             ));
         }
         orphan_all(&database, "b dead");

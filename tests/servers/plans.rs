@@ -23,7 +23,7 @@ async fn ends_are_written_by_key_when_the_statistics_know_of_no_running_task() {
     let now = database.in_seconds(0);
     database.execute(&format!(
         "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
+         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 3)"
     ));
 
     let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");

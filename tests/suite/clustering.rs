@@ -18,7 +18,7 @@ fn join(database: &Database, node: &str, seconds_ago: i32) {
     let (now, then) = (database.in_seconds(0), database.in_seconds(-seconds_ago));
     database.execute(&format!(
         "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-         VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]', 2)"
+         VALUES ('{node}', 'host', 1, '0', {now}, {then}, 1, 1000, '[]', 3)"
     ));
 }
 
@@ -145,16 +145,19 @@ async fn a_claim_that_a_crash_has_undone_is_not_taken_for_the_next_one() {
     let id = demo.add_task(task("Noop").max_retry(9)).await.expect("is added").id;
     let undone = claim(&store, "a", 1).await.remove(0);
     // What the database is like after it lost the commit of the claim. The node lives, and claims again.
+    database.execute("DELETE FROM gaia_claims");
     database.execute(&format!(
-        "UPDATE asynctasks SET task_status = 'Wait', lease_owner = NULL, lease_token = 0, log_id = NULL WHERE id = {id}"
+        "UPDATE asynctasks SET task_status = 'Wait', lease_owner = NULL, lease_token = 0, log_id = NULL, queued = 0 \
+         WHERE id = {id}"
     ));
     let mut again = claim(&store, "a", 1).await.remove(0);
     // It may have lost the number of the claim, too, and has given it again.
+    let token = undone.token;
+    database.execute(&format!("UPDATE gaia_claims SET id = {token}"));
     database.execute(&format!(
-        "UPDATE asynctasks SET lease_token = {} WHERE id = {id}",
-        undone.token
+        "UPDATE asynctasks SET lease_token = {token} WHERE id = {id} AND task_status = 'Running'"
     ));
-    again.token = undone.token;
+    again.token = token;
 
     for outcome in [success(), failure(), Outcome::HandedBack { started: false }] {
         assert_eq!(record(&store, undone.clone(), outcome).await, None);
@@ -242,9 +245,9 @@ async fn the_tasks_of_a_dead_node_are_a_lost_attempt_and_run_elsewhere() {
     let last = demo.add_task(task("Noop").max_retry(0)).await.expect("is added").id;
     let unwanted = demo.add_task(task("Noop")).await.expect("is added").id;
     let unbegun = demo.add_task(task("Noop").max_retry(0)).await.expect("is added").id;
-    assert_eq!(claim(&store, "a", 4).await.len(), 4);
-    // What a worker writes before it calls the handler of a last attempt.
-    database.execute(&format!("UPDATE asynctasks SET began = 1 WHERE id = {last}"));
+    let claimed = claim(&store, "a", 4).await;
+    assert_eq!(claimed.len(), 4);
+    database.begin(claimed.iter().find(|task| task.id == last).expect("is claimed"));
     demo.cancel_task(unwanted).await.expect("runs");
     // Node a falls silent: its lease of a second is long over.
     database.execute("DELETE FROM gaia_nodes WHERE id = 'a'");

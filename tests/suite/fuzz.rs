@@ -98,7 +98,7 @@ const GOOD_ROWS: &[(Table, &[(&str, &str)])] = &[
             ("heartbeat", "'2026-01-01 00:00:00'"),
             ("beat", "7"),
             ("lease_ms", "1000"),
-            ("protocol", "2"),
+            ("protocol", "3"),
             ("themes", "'[]'"),
         ],
     ),

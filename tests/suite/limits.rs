@@ -72,7 +72,7 @@ async fn a_running_task_without_a_node_can_be_queued_again() {
     let now = database.in_seconds(0);
     database.execute(&format!(
         "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
+         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 3)"
     ));
     let set = |owner: &str| {
         database.execute(&format!(

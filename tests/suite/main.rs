@@ -47,5 +47,6 @@ mod transaction;
 mod unknown_runs;
 #[cfg(feature = "sqlite")]
 mod unreadable_owners;
+mod unseen;
 mod upgrade;
 mod urgent;

@@ -143,14 +143,14 @@ async fn rows_of_nodes_stop_the_care_for_no_other() {
         ("beat", "7"),
         ("lease_ms", "1000"),
         ("themes", "'[]'"),
-        ("protocol", "2"),
+        ("protocol", "3"),
     ];
     for (column, holds) in NODES.columns {
         database.insert_odd(NODES, &good, column, *holds);
     }
     database.execute(&format!(
         "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-           VALUES ('~', 'h', 1, '0', {long_ago}, {long_ago}, 1, 1000, '[]', 2); \
+           VALUES ('~', 'h', 1, '0', {long_ago}, {long_ago}, 1, 1000, '[]', 3); \
          INSERT INTO asynctasks (service_name, method_name, task_name, system_name, task_status, lease_owner) \
            VALUES ('Demo', 'Echo', 'orphan', 'demo', 'Running', '~')"
     ));

@@ -38,6 +38,8 @@ struct Told {
     retries: BTreeMap<i64, usize>,
     /// The number of the last claim of each task whose end was accepted.
     tokens: BTreeMap<i64, i64>,
+    /// Who holds a task, and is neither dead nor has forgotten it.
+    holders: BTreeMap<i64, String>,
     tasks: Vec<i64>,
     claimed: usize,
     refused: usize,
@@ -105,16 +107,30 @@ impl Node {
         let (id, now) = (&self.id, self.world.database.in_seconds(0));
         let insert = format!(
             "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-             VALUES ('{id}', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 2)"
+             VALUES ('{id}', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 3)"
         );
         self.world.execute(insert).await;
     }
 
     /// As if others had taken it for dead: its tasks are theirs to take.
     async fn die(&mut self) {
+        self.forget(0);
         let delete = format!("DELETE FROM gaia_nodes WHERE id = '{}'", self.id);
         self.world.execute(delete).await;
-        self.lost.append(&mut self.held);
+    }
+
+    /// Holds the first tasks only. As a zombie it may write about the others.
+    fn forget(&mut self, kept: usize) {
+        let forgotten = self.held.split_off(kept);
+        self.let_go(&forgotten);
+        self.lost.extend(forgotten);
+    }
+
+    fn let_go(&self, runs: &[ClaimedTask]) {
+        let mut told = self.world.told.borrow_mut();
+        for run in runs.iter().filter(|run| *run.owner == *self.id) {
+            told.holders.remove(&run.id);
+        }
     }
 
     async fn play(mut self) {
@@ -127,7 +143,7 @@ impl Node {
                     self.die().await;
                     self.join().await;
                 }
-                93..95 => self.held.truncate(self.held.len() / 2),
+                93..95 => self.forget(self.held.len() / 2),
                 _ => actix_rt::time::sleep(Duration::from_millis(self.random.u64(..5))).await,
             }
         }
@@ -157,7 +173,13 @@ impl Node {
             above: (self.random.u8(..5) == 0).then_some(0),
         };
         let claimed = self.store.claim(claim).await.expect("claims").tasks;
-        self.world.told.borrow_mut().claimed += claimed.len();
+        let mut told = self.world.told.borrow_mut();
+        told.claimed += claimed.len();
+        for task in &claimed {
+            let holder = told.holders.insert(task.id, self.id.clone());
+            assert_eq!(holder, None, "two have task {} by claim {}", task.id, task.token);
+        }
+        drop(told);
         self.held.extend(claimed);
     }
 
@@ -179,6 +201,7 @@ impl Node {
     }
 
     async fn record(&mut self, runs: &[ClaimedTask]) {
+        self.let_go(runs);
         let ends: Vec<(ClaimedTask, Outcome)> = runs.iter().map(|run| (run.clone(), self.outcome())).collect();
         let outcomes: Vec<Outcome> = ends.iter().map(|(_, outcome)| outcome.clone()).collect();
         let written = self.store.record(ends, RetryPolicy::immediate()).await.expect("writes");
@@ -270,11 +293,12 @@ async fn retry(world: &World, random: &mut Rng) {
     }
 }
 
-/// New tasks with the guide's columns, other methods and priorities of tasks that wait, and changes that do not come to be.
+/// New tasks with the guide's columns, other methods and priorities of tasks that wait, tasks that are cancelled, removed and set back, and
+/// changes that do not come to be.
 async fn plain_sql(world: &World, random: &mut Rng) {
     let (method, priority) = (METHODS[random.usize(..METHODS.len())], random.i32(-1..3));
     let id = world.any_task(random).unwrap_or_default();
-    let sql = match random.u8(..4) {
+    let sql = match random.u8(..8) {
         0 => format!(
             "INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name) VALUES \
              ('Demo', '{method}', 'plain', '1', 'demo'), ('Demo', '{method}', 'plain', '2', 'demo')"
@@ -284,6 +308,18 @@ async fn plain_sql(world: &World, random: &mut Rng) {
         ),
         2 => {
             format!("UPDATE asynctasks SET priority = {priority} WHERE id = {id} AND task_status IN ('Wait', 'Retry')")
+        }
+        3 => format!(
+            "UPDATE asynctasks SET task_status = 'Cancelled' WHERE id = {id} AND task_status IN ('Wait', 'Retry')"
+        ),
+        4 => format!("DELETE FROM asynctasks WHERE id = {id} AND task_status IN ('Wait', 'Retry')"),
+        5 | 6 => {
+            // Counted first: it may be claimed and end before the answer comes.
+            *world.told.borrow_mut().retries.entry(id).or_default() += 1;
+            format!(
+                "UPDATE asynctasks SET task_status = 'Wait', run_at = NULL WHERE id = {id} \
+                 AND task_status IN ('Success', 'Failed', 'Cancelled')"
+            )
         }
         _ => format!(
             "BEGIN; INSERT INTO asynctasks (service_name, method_name, task_name, system_name) VALUES \

@@ -105,10 +105,34 @@ impl Mysql {
         Ok(())
     }
 
-    /// Has running tasks of a claim be in none, if plain SQL has put them under another node.
-    pub(super) async fn disown(&self, node: &str, ids: &[i64]) -> Result<(), StoreError> {
+    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and those that plain SQL has ended
+    /// unseen.
+    pub(super) async fn disown(&self, node: &str, claim: i64, ids: &[i64]) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| tasks::disown(conn, node, ids).await)?)
+        Ok(in_transaction!(lease, |conn| tasks::disown(conn, node, claim, ids).await)?)
+    }
+
+    /// Ends a task that nobody runs. If a claim has it unseen, its row says from then on that it runs.
+    pub(super) async fn cancel_waiting(
+        &self,
+        theme: String,
+        id: i64,
+        now: chrono::NaiveDateTime,
+    ) -> Result<bool, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(in_transaction!(lease, |conn| tasks::cancel_waiting(
+            conn, &theme, id, now
+        )
+        .await)?)
+    }
+
+    /// Drops a segment whose tasks do not wait.
+    pub(super) async fn drop_segment(&self, segment: i64, tasks: Vec<i64>) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        Ok(in_transaction!(lease, |conn| tasks::drop_segment(
+            conn, segment, &tasks
+        )
+        .await)?)
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {

@@ -16,10 +16,11 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
+use super::runs::show;
 use crate::{
     domain::AddedTask,
     store::{
-        Claim, Claimed, Wanted,
+        Claim, Claimed, RunKey, Wanted,
         bulk::{Bulk, Parameters, bulks},
         lenient::{AnyInt, AnyText, AnyTime, narrow, time},
         parts::runs_of,
@@ -110,7 +111,7 @@ macro_rules! pick_sql {
     ($of_method:literal) => {
         concat!(
             "SELECT t.id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
-             retry_delay_ms, CAST(0 AS SIGNED) AS lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
+             retry_delay_ms, lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
              LENGTH(arg) AS arg_bytes FROM ",
             picked!("asynctasks"),
             " WHERE t.system_name = ? AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL ",
@@ -120,8 +121,10 @@ macro_rules! pick_sql {
     };
 }
 
-const PICK_OF: &str = pick_sql!("AND t.service_name = ? AND t.method_name = ?");
-const PICK_AT_ALL: &str = pick_sql!("");
+const PICK_OF: &str = pick_sql!("AND t.queued = 1 AND t.service_name = ? AND t.method_name = ?");
+const PICK_AT_ALL: &str = pick_sql!("AND t.queued = 1");
+/// In a segment or in none.
+const PICK_FIRST: &str = pick_sql!("");
 
 const LOCK: &str = concat!("SELECT t.id FROM ", picked!("asynctasks"), " FOR UPDATE SKIP LOCKED");
 
@@ -133,6 +136,7 @@ const THERE: &str = concat!(
 
 const NOTE_CLAIM: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?)";
 
+/// The rows say at once that their tasks run. Of those that come out of segments they stay as they are.
 const CLAIM: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
@@ -280,9 +284,9 @@ pub(super) async fn claim(
         let taken_in = take_in(conn, &claim.theme, claim.limit).await?;
         claimed.passed_over = promoted + taken_in == 0;
     }
-    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
-    let mut rows = pick(conn, claim, None, &first, mark).await?;
-    let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(rows.len())).await?;
+    let first = pick_first(conn, claim, mark).await?;
+    let mut rows = Vec::new();
+    let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(first.len())).await?;
     claimed.more = more;
     let wanted = claim.wanted();
     for share in all {
@@ -295,16 +299,123 @@ pub(super) async fn claim(
             // Behind tasks that do not wait any more there may be others.
             claimed.more = true;
         }
-        // A task that was wanted before others is in a segment, too.
-        let known: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
-        rows.extend(picked.into_iter().filter(|row| !known.contains(&row.id())));
+        rows.extend(picked);
     }
-    claimed.passed_over &= rows.is_empty();
-    if !rows.is_empty() {
-        let token = hold(conn, claim, mark, &rows).await?;
-        claimed.tasks = rows.into_iter().map(|row| mark.task(row.under(token))).collect();
+    claimed.passed_over &= rows.is_empty() && first.is_empty();
+    if !rows.is_empty() || !first.is_empty() {
+        let token = hold(conn, claim, mark, &first, &rows).await?;
+        let rows = first.into_iter().chain(rows);
+        claimed.tasks = rows.map(|row| mark.task(row.under(token))).collect();
     }
     Ok(claimed)
+}
+
+/// Locks those of the tasks that are wanted before others that wait and are due, and takes them out of their segments. What is in a
+/// segment of which another claim takes tasks stays there.
+async fn pick_first(conn: &mut AsyncMysqlConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
+    if first.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows: Vec<ClaimedRow> = prepared(PICK_FIRST)
+        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<Text, _>(json(&first))
+        .bind::<Text, _>(&claim.theme)
+        .columns::<ClaimedColumns<Mysql>>()
+        .load(conn)
+        .await?;
+    let picked: Vec<i64> = rows.iter().map(ClaimedRow::id).collect();
+    let queued: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
+        .bind::<Text, _>(json(&picked))
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)
+        .await?;
+    for (id, ..) in queued {
+        if unqueue(conn, &claim.theme, id).await? != Unqueued::Done {
+            rows.retain(|row| row.id() != id);
+        }
+    }
+    Ok(rows)
+}
+
+const SEGMENTS_WITH: &str = "SELECT id, ids FROM gaia_due WHERE theme = ? AND INSTR(ids, ?) > 0 FOR UPDATE SKIP LOCKED";
+
+const IS_QUEUED: &str = "SELECT EXISTS (SELECT 1 FROM gaia_due WHERE theme = ? AND INSTR(ids, ?) > 0 AND JSON_CONTAINS(ids, ?)) AS is_queued";
+
+/// Whether a task was taken out of its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unqueued {
+    Done,
+    /// A claim takes tasks out of the segment.
+    Locked,
+    /// It is in none: a claim has the task.
+    NotThere,
+}
+
+async fn unqueue(conn: &mut AsyncMysqlConnection, theme: &str, task: i64) -> QueryResult<Unqueued> {
+    let text = task.to_string();
+    let segments: Vec<(i64, String)> = prepared(SEGMENTS_WITH)
+        .bind::<Text, _>(theme)
+        .bind::<Text, _>(&text)
+        .columns::<(BigInt, Text)>()
+        .load(conn)
+        .await?;
+    for (segment, ids) in segments {
+        let (with, rest): (Vec<i64>, Vec<i64>) = list(&ids).into_iter().partition(|id| *id == task);
+        if !with.is_empty() {
+            match rest.is_empty() {
+                true => drop_segments(conn, &[segment]).await?,
+                false => cut(conn, segment, &rest).await?,
+            };
+            return Ok(Unqueued::Done);
+        }
+    }
+    let is_queued: i64 = prepared(IS_QUEUED)
+        .bind::<Text, _>(theme)
+        .bind::<Text, _>(&text)
+        .bind::<Text, _>(&text)
+        .columns::<BigInt>()
+        .get_result(conn)
+        .await?;
+    Ok(match is_queued {
+        0 => Unqueued::NotThere,
+        _ => Unqueued::Locked,
+    })
+}
+
+/// Nobody but this crate writes the column.
+fn list(ids: &str) -> Vec<i64> {
+    serde_json::from_str(ids).unwrap_or_default()
+}
+
+async fn cut(conn: &mut AsyncMysqlConnection, segment: i64, rest: &[i64]) -> QueryResult<usize> {
+    prepared(CUT_SEGMENT)
+        .bind::<Text, _>(json(rest))
+        .bind::<BigInt, _>(count(rest))
+        .bind::<BigInt, _>(segment)
+        .execute(conn)
+        .await
+}
+
+async fn drop_segments(conn: &mut AsyncMysqlConnection, segments: &[i64]) -> QueryResult<usize> {
+    prepared(DROP_SEGMENTS)
+        .bind::<Text, _>(json(segments))
+        .execute(conn)
+        .await
+}
+
+/// Drops a segment whose tasks do not wait. One that comes to wait again is found as a stray. Inside a transaction.
+pub(super) async fn drop_segment(conn: &mut AsyncMysqlConnection, segment: i64, tasks: &[i64]) -> QueryResult<()> {
+    if drop_segments(conn, &[segment]).await? > 0 {
+        let there: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
+            .bind::<Text, _>(json(tasks))
+            .columns::<(BigInt, Text, Text, Integer)>()
+            .load(conn)
+            .await?;
+        let there: Vec<i64> = there.into_iter().map(|(id, ..)| id).collect();
+        set_queued(conn, &there, 0).await?;
+    }
+    Ok(())
 }
 
 fn without(ids: &[i64], rows: &[ClaimedRow]) -> Vec<i64> {
@@ -344,35 +455,22 @@ async fn take(
     };
     let (mut taken, mut whole) = (Vec::with_capacity(share.tasks), Vec::new());
     for (id, _, ids) in segments {
-        // Nobody but this crate writes the column.
-        let mut ids: Vec<i64> = serde_json::from_str(&ids).unwrap_or_default();
+        let mut ids = list(&ids);
         let left = share.tasks - taken.len();
         if left == 0 {
             break;
         }
         if ids.len() > left {
             let rest = ids.split_off(left);
-            prepared(CUT_SEGMENT)
-                .bind::<Text, _>(json(&rest))
-                .bind::<BigInt, _>(count(&rest))
-                .bind::<BigInt, _>(id)
-                .execute(conn)
-                .await?;
+            cut(conn, id, &rest).await?;
         } else {
             whole.push(id);
         }
         taken.extend(ids);
     }
     if !whole.is_empty() {
-        prepared(DROP_SEGMENTS)
-            .bind::<Text, _>(json(&whole))
-            .execute(conn)
-            .await?;
+        drop_segments(conn, &whole).await?;
     }
-    // A task may be in two segments: one that was claimed before others is still in its first one when it goes back to the queue. A
-    // row that is picked twice would be two runs.
-    taken.sort_unstable();
-    taken.dedup();
     Ok(taken)
 }
 
@@ -440,14 +538,16 @@ async fn set_queued(conn: &mut AsyncMysqlConnection, ids: &[i64], queued: i32) -
     Ok(())
 }
 
-/// Makes the claim of rows that are locked; answers with its number.
+/// Makes the claim of rows that are locked; answers with its number. Those that come first were in no segment, or plain SQL has written
+/// their lease tokens: their rows say at once that they run.
 async fn hold(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
     mark: &ClaimMark,
+    first: &[ClaimedRow],
     rows: &[ClaimedRow],
 ) -> QueryResult<i64> {
-    let ids = json(&rows.iter().map(ClaimedRow::id).collect::<Vec<_>>());
+    let ids = json(&first.iter().chain(rows).map(ClaimedRow::id).collect::<Vec<_>>());
     prepared(NOTE_CLAIM)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
@@ -457,8 +557,13 @@ async fn hold(
         .execute(conn)
         .await?;
     let (token, _) = first_id(conn).await?;
+    let odd = rows.iter().filter(|row| row.token() >= token);
+    let shown: Vec<i64> = first.iter().chain(odd).map(ClaimedRow::id).collect();
+    if shown.is_empty() {
+        return Ok(token);
+    }
     prepared(CLAIM)
-        .bind::<Text, _>(&ids)
+        .bind::<Text, _>(json(&shown))
         .bind::<Text, _>(&claim.node)
         .bind::<BigInt, _>(token)
         .bind::<Timestamp, _>(mark.now)
@@ -548,7 +653,7 @@ fn json(ids: &[i64]) -> String {
 /// Running tasks that are taken into claims at once.
 const HELD_AT_ONCE: i64 = 1_000;
 
-const UNHELD: &str = "SELECT id, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
+const UNHELD: &str = "SELECT id, queued, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
 /// What others have locked is passed over: the next look finds it.
@@ -578,13 +683,21 @@ pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResul
 
 /// Inside a transaction. Answers how many there were.
 pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
-    let unheld: Vec<(i64, AnyText, AnyText)> = prepared(UNHELD)
+    let mut unheld: Vec<(i64, AnyInt, AnyText, AnyText)> = prepared(UNHELD)
         .bind::<BigInt, _>(HELD_AT_ONCE)
-        .columns::<(BigInt, Text, Text)>()
+        .columns::<(BigInt, Integer, Text, Text)>()
         .load(conn)
         .await?;
+    let mut busy = HashSet::new();
+    for (id, queued, theme, _) in &unheld {
+        // The next look finds those whose segments a claim has locked.
+        if narrow(*queued) == Some(1) && unqueue(conn, &theme.0, *id).await? == Unqueued::Locked {
+            busy.insert(*id);
+        }
+    }
+    unheld.retain(|(id, ..)| !busy.contains(id));
     let mut claims: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
-    for (id, theme, node) in &unheld {
+    for (id, _, theme, node) in &unheld {
         claims.entry((&node.0, &theme.0)).or_default().push(*id);
     }
     for ((node, theme), ids) in claims {
@@ -602,8 +715,35 @@ pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateT
     Ok(ids.len())
 }
 
-/// Inside a transaction.
-pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, ids: &[i64]) -> QueryResult<()> {
+/// Those that plain SQL has ended before their rows said that they ran.
+const ENDED: &str = concat!(
+    "SELECT t.id FROM ",
+    picked!("asynctasks"),
+    " WHERE t.queued = 1 AND t.lease_token < ? AND t.task_status NOT IN ('Wait', 'Retry', 'Running') FOR UPDATE SKIP LOCKED"
+);
+
+const LET_OUT: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.queued = 0, t.lease_token = ?, t.update_time = t.update_time"
+);
+
+/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and those
+/// that have come to an end by plain SQL before their rows said that they ran. Inside a transaction.
+pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<()> {
+    let ended: Vec<i64> = prepared(ENDED)
+        .bind::<Text, _>(json(ids))
+        .bind::<BigInt, _>(claim)
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    if !ended.is_empty() {
+        prepared(LET_OUT)
+            .bind::<Text, _>(json(&ended))
+            .bind::<BigInt, _>(claim)
+            .execute(conn)
+            .await?;
+    }
     let disowned: Vec<i64> = prepared(DISOWNED)
         .bind::<Text, _>(json(ids))
         .bind::<Text, _>(node)
@@ -611,6 +751,58 @@ pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, ids: &[i
         .load(conn)
         .await?;
     set_queued(conn, &disowned, 0).await
+}
+
+// ---- by hand ----
+
+/// Whatever has the row locked ends first: a claim, for one. The statements after this one see what it has done.
+const LOCK_ONE: &str = "SELECT id FROM asynctasks WHERE id = ? AND system_name = ? FOR UPDATE";
+
+/// The last claim that names a task.
+const CLAIM_WITH: &str = "SELECT id, node_id, mark, claimed_at FROM gaia_claims \
+    WHERE theme = ? AND INSTR(ids, ?) > 0 AND JSON_CONTAINS(ids, ?) ORDER BY id DESC LIMIT 1";
+
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?, finished_at = ? \
+    WHERE id = ? AND system_name = ? AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
+/// on that it runs. Inside a transaction.
+pub(super) async fn cancel_waiting(
+    conn: &mut AsyncMysqlConnection,
+    theme: &str,
+    id: i64,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    prepared(LOCK_ONE)
+        .bind::<BigInt, _>(id)
+        .bind::<Text, _>(theme)
+        .columns::<BigInt>()
+        .get_result::<i64>(conn)
+        .await
+        .optional()?;
+    let text = id.to_string();
+    let claim: Option<(i64, String, String, NaiveDateTime)> = prepared(CLAIM_WITH)
+        .bind::<Text, _>(theme)
+        .bind::<Text, _>(&text)
+        .bind::<Text, _>(&text)
+        .columns::<(BigInt, Text, Text, Timestamp)>()
+        .get_result(conn)
+        .await
+        .optional()?;
+    if let Some((token, node, mark, since)) = claim {
+        let run = RunKey::unseen(id, &node, token, &mark);
+        if show(conn, &[(&run, since)]).await? > 0 {
+            return Ok(false);
+        }
+    }
+    let cancelled = prepared(CANCEL)
+        .bind::<Timestamp, _>(now)
+        .bind::<Timestamp, _>(now)
+        .bind::<BigInt, _>(id)
+        .bind::<Text, _>(theme)
+        .execute(conn)
+        .await?;
+    Ok(cancelled > 0)
 }
 
 // ---- adding ----

@@ -20,7 +20,7 @@ use diesel::{
 
 use crate::store::{
     prepared::prepared,
-    rows::{Begin, Finish, Finished, Progress, RunKey, Writes, Written},
+    rows::{Begin, ClaimKey, Finish, Finished, Progress, RunKey, Writes, Written},
 };
 
 /// The condition of every write about a run: the run still holds its task.
@@ -110,8 +110,8 @@ const RELEASE_UNSEEN: &str = concat!(
 );
 
 /// Plain SQL has ended the task of a run that it did not see. In no claim any more, the task can be queued again.
-const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = ?3 \
-    WHERE id = ?1 AND queued = 1 AND lease_token < ?3 AND task_status NOT IN ('Wait', 'Retry', 'Running')";
+const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = ?2 \
+    WHERE id = ?1 AND queued = 1 AND lease_token < ?2 AND task_status NOT IN ('Wait', 'Retry', 'Running')";
 
 const IS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM gaia_claims WHERE id = ?1 AND node_id = ?2 AND mark = ?3)";
 
@@ -138,7 +138,7 @@ macro_rules! about {
 pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult<Written> {
     let open = open_claims(conn, writes)?;
     for progress in &writes.progress {
-        if open.contains(&progress.run.token) {
+        if is_open(&open, &progress.run) {
             show(conn, &progress.run)?;
         }
         write_progress(conn, progress)?;
@@ -153,37 +153,39 @@ pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult
     Ok(Written { begins, finishes })
 }
 
-/// The claims of these runs that are there, by their numbers. One whose number a crash has given to another claim is not.
-fn open_claims(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult<BTreeSet<i64>> {
-    let runs = writes.finishes.iter().map(|finish| &finish.run);
-    let runs = runs.chain(writes.begins.iter().map(|begin| &begin.run));
-    let runs = runs.chain(writes.progress.iter().map(|progress| &progress.run));
-    let claims: BTreeMap<i64, (&str, &str)> = runs
-        .filter_map(|run| Some((run.token, (&*run.owner, run.mark()?))))
-        .collect();
-    let mut open = BTreeSet::new();
-    for (token, (owner, mark)) in claims {
+/// The claims that are there.
+type OpenClaims<'a> = BTreeSet<ClaimKey<'a>>;
+
+fn open_claims<'a>(conn: &mut SqliteConnection, writes: &'a Writes) -> QueryResult<OpenClaims<'a>> {
+    let mut open = OpenClaims::new();
+    for claim in writes.claims() {
+        let (token, node, mark) = claim;
         let is_open: i64 = prepared(IS_OPEN)
             .bind::<BigInt, _>(token)
-            .bind::<Text, _>(owner)
+            .bind::<Text, _>(node)
             .bind::<Text, _>(mark)
             .columns::<BigInt>()
             .get_result(conn)?;
         if is_open != 0 {
-            open.insert(token);
+            open.insert(claim);
         }
     }
     Ok(open)
 }
 
+/// Whether the run may have its task unseen.
+fn is_open(open: &OpenClaims<'_>, run: &RunKey) -> bool {
+    run.claim().is_some_and(|claim| open.contains(&claim))
+}
+
 fn finish_one(
     conn: &mut SqliteConnection,
-    open: &BTreeSet<i64>,
+    open: &OpenClaims<'_>,
     finish: &Finish,
     notes: &mut Notes,
     times: &mut Times,
 ) -> QueryResult<Finished> {
-    let is_open = open.contains(&finish.run.token);
+    let is_open = is_open(open, &finish.run);
     let mut write = |finish: &Finish| {
         let written = (is_open && write_end(conn, &UNSEEN, finish, times)?) || write_end(conn, &SEEN, finish, times)?;
         if written && finish.next.record {
@@ -202,7 +204,10 @@ fn finish_one(
         }
     }
     if is_open {
-        about!(LET_OUT, &finish.run).execute(conn)?;
+        prepared(LET_OUT)
+            .bind::<BigInt, _>(finish.run.task_id)
+            .bind::<BigInt, _>(finish.run.token)
+            .execute(conn)?;
     }
     Ok(Finished::Stale)
 }
@@ -212,8 +217,12 @@ pub(super) fn show(conn: &mut SqliteConnection, run: &RunKey) -> QueryResult<boo
     Ok(about!(SHOW, run).execute(conn)? > 0)
 }
 
-fn write_begin(conn: &mut SqliteConnection, open: &BTreeSet<i64>, Begin { run, is_last }: &Begin) -> QueryResult<bool> {
-    let is_shown = open.contains(&run.token) && show(conn, run)?;
+fn write_begin(
+    conn: &mut SqliteConnection,
+    open: &OpenClaims<'_>,
+    Begin { run, is_last }: &Begin,
+) -> QueryResult<bool> {
+    let is_shown = is_open(open, run) && show(conn, run)?;
     if *is_last {
         return Ok(about!(BEGIN, run).execute(conn)? > 0);
     }

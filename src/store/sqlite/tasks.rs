@@ -328,7 +328,7 @@ macro_rules! read_sql {
         concat!(
             "SELECT ",
             claimed_columns!(),
-            " FROM json_each(?3) i CROSS JOIN asynctasks ON asynctasks.id = i.value WHERE ",
+            " FROM asynctasks WHERE id IN (SELECT value FROM json_each(?3)) AND ",
             may_run!($of_method),
             " AND typeof(lease_token) = 'integer' AND lease_token < ?2"
         )

@@ -63,9 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 8,
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => 7,
+            Self::Mysql => 9,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => 8,
+            #[cfg(feature = "postgres")]
+            Self::Postgres => 7,
         };
         format!("lacks {migrations} of this version's migrations")
     }

@@ -1,8 +1,29 @@
 //! Tasks that plain SQL has left under a node: nodes find them by the node's claims.
 
+use gaia_actors::store::ClaimedTask;
+
 use super::database::{Database, Kind};
 
 impl Database {
+    /// What a worker has the row of a task say before it calls the handler of a last attempt.
+    pub fn begin(&self, task: &ClaimedTask) {
+        let (id, token, owner, log_id) = (task.id, task.token, &task.owner, &task.log_id);
+        self.execute(&format!(
+            "UPDATE asynctasks SET task_status = 'Running', queued = 2, lease_owner = '{owner}', lease_token = {token}, \
+             log_id = '{log_id}', began = 1 WHERE id = {id}"
+        ));
+    }
+
+    /// Whether claims have the rows of their tasks say at once that they run.
+    pub fn claims_write_rows(&self) -> bool {
+        match self.kind() {
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => true,
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => false,
+        }
+    }
+
     /// Makes a claim of the tasks that are Running under this node.
     pub fn hold(&self, node: &str) {
         let now = self.in_seconds(0);
