@@ -1,10 +1,6 @@
 //! Which methods have tasks that are due, for people: claims ask for the methods that their node serves.
 
-use diesel::{
-    QueryableByName,
-    prelude::*,
-    sql_types::{BigInt, Text},
-};
+use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -48,9 +44,6 @@ macro_rules! first_method {
 struct Segment {
     #[diesel(sql_type = BigInt)]
     id: i64,
-    /// JSON.
-    #[diesel(sql_type = Text)]
-    ids: AnyText,
 }
 
 impl Store {
@@ -111,24 +104,18 @@ impl Store {
             return Ok(());
         }
         let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-        let (tasks, ids) = (self.db.tasks_of("gaia_due"), self.db.claimed_ids());
+        let tasks = self.db.tasks_of("gaia_due");
         let empty = format!(
-            "SELECT id, {ids} AS ids FROM gaia_due WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
+            "SELECT id FROM gaia_due WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
              WHERE t.task_status IN ('Wait', 'Retry'))"
         );
         let empty: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&empty).load(conn).await)?;
         drop(lease);
-        for segment in empty {
-            self.drop_segment(&segment).await?;
+        for Segment { id } in empty {
+            let drop = || async { on_each!(&self.db, |db| db.drop_segment(id).await) };
+            self.retrying(drop).await?;
         }
         Ok(())
-    }
-
-    /// One of its tasks that comes to wait meanwhile is found as a stray; on PostgreSQL a trigger has queued it again.
-    async fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
-        let ids: Vec<i64> = serde_json::from_str(&segment.ids.0).unwrap_or_default();
-        let drop = || async { on_each!(&self.db, |db| db.drop_segment(segment.id, ids.clone()).await) };
-        self.retrying(drop).await
     }
 }
 

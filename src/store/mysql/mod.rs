@@ -127,12 +127,9 @@ impl Mysql {
     }
 
     /// Drops a segment whose tasks do not wait.
-    pub(super) async fn drop_segment(&self, segment: i64, tasks: Vec<i64>) -> Result<(), StoreError> {
+    pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| tasks::drop_segment(
-            conn, segment, &tasks
-        )
-        .await)?)
+        Ok(in_transaction!(lease, |conn| tasks::drop_segment(conn, segment).await)?)
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {

@@ -404,18 +404,26 @@ async fn drop_segments(conn: &mut AsyncMysqlConnection, segments: &[i64]) -> Que
         .await
 }
 
-/// Drops a segment whose tasks do not wait. One that comes to wait again is found as a stray. Inside a transaction.
-pub(super) async fn drop_segment(conn: &mut AsyncMysqlConnection, segment: i64, tasks: &[i64]) -> QueryResult<()> {
-    if drop_segments(conn, &[segment]).await? > 0 {
-        let there: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
-            .bind::<Text, _>(json(tasks))
-            .columns::<(BigInt, Text, Text, Integer)>()
-            .load(conn)
-            .await?;
-        let there: Vec<i64> = there.into_iter().map(|(id, ..)| id).collect();
-        set_queued(conn, &there, 0).await?;
-    }
-    Ok(())
+/// Drops a segment whose tasks do not wait, unless a claim has it locked. One of them that comes to wait again is found as a stray. Inside
+/// a transaction.
+pub(super) async fn drop_segment(conn: &mut AsyncMysqlConnection, segment: i64) -> QueryResult<()> {
+    let tasks: Option<String> = prepared("SELECT ids FROM gaia_due WHERE id = ? FOR UPDATE SKIP LOCKED")
+        .bind::<BigInt, _>(segment)
+        .columns::<Text>()
+        .get_result(conn)
+        .await
+        .optional()?;
+    let Some(tasks) = tasks else {
+        return Ok(());
+    };
+    drop_segments(conn, &[segment]).await?;
+    let queued: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
+        .bind::<Text, _>(json(&list(&tasks)))
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)
+        .await?;
+    let queued: Vec<i64> = queued.into_iter().map(|(id, ..)| id).collect();
+    set_queued(conn, &queued, 0).await
 }
 
 fn without(ids: &[i64], rows: &[ClaimedRow]) -> Vec<i64> {

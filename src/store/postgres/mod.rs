@@ -134,7 +134,7 @@ impl Postgres {
     }
 
     /// Drops a segment whose tasks do not wait. One that comes to wait again is queued by a trigger.
-    pub(super) async fn drop_segment(&self, segment: i64, _tasks: Vec<i64>) -> Result<(), StoreError> {
+    pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(on_server!(lease, |conn| tasks::drop_segment(conn, segment).await)?)
     }

@@ -210,8 +210,8 @@ impl Sqlite {
     }
 
     /// Drops a segment whose tasks do not wait.
-    pub(super) async fn drop_segment(&self, segment: i64, tasks: Vec<i64>) -> Result<(), StoreError> {
-        self.transaction(tasks.len(), move |conn| tasks::drop_segment(conn, segment, &tasks))
+    pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
+        self.transaction(1, move |conn| tasks::drop_segment(conn, segment))
             .await
     }
 

@@ -269,10 +269,15 @@ fn drop_segments(conn: &mut SqliteConnection, segments: &[i64]) -> QueryResult<u
 }
 
 /// Drops a segment whose tasks do not wait. One that comes to wait again is found as a stray.
-pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64, tasks: &[i64]) -> QueryResult<()> {
-    if drop_segments(conn, &[segment])? > 0 {
+pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64) -> QueryResult<()> {
+    let tasks: Option<String> = prepared("DELETE FROM gaia_due WHERE id = ? RETURNING ids")
+        .bind::<BigInt, _>(segment)
+        .columns::<Text>()
+        .get_result(conn)
+        .optional()?;
+    if let Some(tasks) = tasks {
         prepared("UPDATE asynctasks SET queued = 0 WHERE id IN (SELECT value FROM json_each(?)) AND queued = 1")
-            .bind::<Text, _>(json(tasks))
+            .bind::<Text, _>(json(&list(&tasks)))
             .execute(conn)?;
     }
     Ok(())
