@@ -22,14 +22,13 @@ const TAKE: &str = "DELETE FROM gaia_due WHERE id = (SELECT id FROM gaia_due WHE
 
 const NOTE: &str = "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-const CLAIM: &str = "UPDATE asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?1, lease_token = ?2, \
-      last_run_time = ?3, update_time = ?3, log_id = ?4 || '-' || id \
-    WHERE id IN (SELECT value FROM json_each(?5)) \
-    RETURNING id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms";
+/// The rows stay as they are.
+const CLAIM: &str = "SELECT id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms FROM asynctasks \
+    WHERE id IN (SELECT value FROM json_each(?1))";
 
 /// One row: to join all rows with a list takes no less time, and a thousand times as long by the wrong index.
 const FINISH: &str = "UPDATE asynctasks SET task_status = 'Success', last_run_time = ?2, last_run_end_time = ?3, \
-    last_run_duration = ?4, last_result = ?5, update_time = ?3, lease_owner = NULL, queued = 0 WHERE id = ?1";
+    last_run_duration = ?4, last_result = ?5, update_time = ?3, lease_token = ?6, log_id = ?7 || '-' || id, queued = 0 WHERE id = ?1";
 
 const RECORD: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_run_time, last_run_end_time, \
       last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
@@ -37,7 +36,11 @@ const RECORD: &str = "INSERT INTO asynctask_exec_row (task_id, task_status, last
       t.last_run_end_time, t.retry_time + 1, ?1, t.lease_token \
     FROM json_each(?2) i CROSS JOIN asynctasks t ON t.id = i.value";
 
-pub(crate) struct Bare(Connection);
+pub(crate) struct Bare {
+    conn: Connection,
+    /// Number and mark of the last claim.
+    claim: (i64, String),
+}
 
 #[expect(clippy::unused_async, reason = "the servers wait")]
 impl Bare {
@@ -45,7 +48,8 @@ impl Bare {
         let conn = Connection::open(url.strip_prefix("sqlite:").unwrap_or(url))?;
         conn.pragma_update(None, "busy_timeout", 20_000)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
-        Ok(Self(conn))
+        let claim = (0, String::new());
+        Ok(Self { conn, claim })
     }
 
     pub(super) async fn insert(&mut self, count: usize) -> Result<Vec<i64>> {
@@ -81,19 +85,21 @@ impl Bare {
         let token = note.insert(params![THEME, OWNER, run, text(at), ids])?;
         drop(note);
         let mut claim = transaction.prepare_cached(CLAIM)?;
-        let tasks = claim.query_map(params![OWNER, token, text(at), run, ids], claimed)?;
+        let tasks = claim.query_map(params![ids], claimed)?;
         let tasks = tasks.collect::<rusqlite::Result<_>>()?;
         drop(claim);
         transaction.commit()?;
+        self.claim = (token, run);
         Ok(Batch { at, tasks })
     }
 
     pub(super) async fn finish(&mut self, runs: &[Ended]) -> Result<()> {
+        let (token, mark) = self.claim.clone();
         let transaction = self.transaction("FULL")?;
         let mut finish = transaction.prepare_cached(FINISH)?;
         for run in runs {
             let (started, ended) = (text(run.started), text(run.ended));
-            finish.execute(params![run.id, started, ended, run.duration, run.result])?;
+            finish.execute(params![run.id, started, ended, run.duration, run.result, token, mark])?;
         }
         drop(finish);
         let ids: Vec<i64> = runs.iter().map(|run| run.id).collect();
@@ -104,8 +110,8 @@ impl Bare {
     }
 
     fn transaction(&mut self, synchronous: &str) -> Result<Transaction<'_>> {
-        self.0.pragma_update(None, "synchronous", synchronous)?;
-        Ok(self.0.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        self.conn.pragma_update(None, "synchronous", synchronous)?;
+        Ok(self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 }
 
