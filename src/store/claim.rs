@@ -83,7 +83,7 @@ impl Claim {
 /// What a claim brought.
 #[derive(Debug, Default)]
 pub struct Claimed {
-    /// The tasks, now `Running` and held by the node.
+    /// The tasks, running now and held by the node. On SQLite and MySQL their rows do not say so yet.
     pub tasks: Vec<ClaimedTask>,
     /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
     pub next_due: Option<DateTime<Utc>>,
@@ -94,8 +94,7 @@ pub struct Claimed {
 }
 
 impl Store {
-    /// Takes due tasks for a node, in one transaction that selects and marks them and reads all their arguments. A theme that is
-    /// paused gives none.
+    /// Takes due tasks for a node, in one transaction that also reads all their arguments. A theme that is paused gives none.
     ///
     /// Arguments may be long (8 MB each), and all of them are in memory at once: claim few tasks at a time where they are.
     ///

@@ -233,37 +233,27 @@ impl Store {
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
     pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
-        // By one statement: what moves from one part to another in between would count twice, or not at all.
-        let by_row = format!(
+        let mut parts = vec![format!(
             "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
             self.db.parameter(1)
-        );
-        let unseen = |status: &str, n: &str, parameter| {
-            format!(
-                "SELECT {status} AS status, {n} AS n FROM gaia_claims, {} WHERE gaia_claims.theme = {} AND {UNSEEN} GROUP BY 1",
-                self.db.tasks_of("gaia_claims"),
-                self.db.parameter(parameter),
-            )
-        };
-        let query = match self.db.claims_write_rows() {
-            true => by_row,
-            false => {
-                let (added, taken) = (
-                    unseen("'Running'", "COUNT(*)", 2),
-                    unseen("t.task_status", "-COUNT(*)", 3),
-                );
-                format!("{by_row} UNION ALL {added} UNION ALL {taken}")
+        )];
+        if !self.db.claims_write_rows() {
+            for (status, n) in [("'Running'", "COUNT(*)"), ("t.task_status", "-COUNT(*)")] {
+                parts.push(format!(
+                    "SELECT {status} AS status, {n} AS n FROM gaia_claims, {} WHERE gaia_claims.theme = {} AND {UNSEEN} GROUP BY 1",
+                    self.db.tasks_of("gaia_claims"),
+                    self.db.parameter(parts.len() + 1),
+                ));
             }
-        };
+        }
+        // By one statement: what moves from one part to another in between would count twice, or not at all.
+        let query = parts.join(" UNION ALL ");
         let rows: Vec<StatusCount> = on_backend!(lease, |conn| {
-            let query = diesel::sql_query(&query).bind::<Text, _>(theme);
-            match self.db.claims_write_rows() {
-                true => query.load(conn).await,
-                false => {
-                    let query = query.bind::<Text, _>(theme).bind::<Text, _>(theme);
-                    query.load(conn).await
-                }
+            let mut query = diesel::sql_query(&query).into_boxed();
+            for _ in &parts {
+                query = query.bind::<Text, _>(theme);
             }
+            query.load(conn).await
         })?;
         let mut counts: BTreeMap<_, _> = TaskStatus::ALL.map(|status| (status, 0)).into();
         for StatusCount { status, n } in rows {

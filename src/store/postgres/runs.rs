@@ -46,9 +46,10 @@ macro_rules! answer {
     };
 }
 
+/// Only last attempts are noted: of all others the claim has written that they run.
 const BEGIN: &str = concat!(
-    "WITH done AS (UPDATE asynctasks t SET began = 1",
-    runs!("$1, $2, $3, $4", ""),
+    "WITH done AS (UPDATE asynctasks t SET began = GREATEST(t.began, i.is_last)",
+    runs!("$1, $2, $3, $4, $5", ", is_last"),
     held!(),
     " RETURNING i.n) ",
     answer!()
@@ -189,6 +190,7 @@ async fn begin(mut conn: &AsyncPgConnection, begins: &[Begin]) -> QueryResult<Ve
         .bind::<Array<Text>, _>(owners)
         .bind::<Array<BigInt>, _>(tokens)
         .bind::<Array<Text>, _>(log_ids)
+        .bind::<Array<Integer>, _>(begins.iter().map(|begin| i32::from(begin.is_last)).collect::<Vec<_>>())
         .columns::<Answer>()
         .get_result(&mut conn);
     let begun = by_key(conn, begun).await?;
