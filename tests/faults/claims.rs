@@ -7,25 +7,52 @@ use crate::{
     cluster::Cluster,
     sql::{Connection, block_on},
 };
-use crate::{interrupt::within, sql::Database};
+use crate::{
+    interrupt::within,
+    sql::{Database, Kind},
+};
 
 /// Tasks take 60 ms; what was claimed in advance, or is taken over, needs longer. Far more than any of that.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Running rows of nodes, each with its claim: id and token in one number.
-fn claims(database: &Database, nodes: &str) -> HashSet<i64> {
+/// Tasks that run, each with the number of its claim and its node: by their rows, or by the claims that have them unseen.
+fn held(kind: Kind) -> String {
+    let seen = "SELECT id, lease_token AS token, lease_owner AS owner FROM asynctasks \
+        WHERE task_status = 'Running' AND lease_owner IS NOT NULL";
+    let unseen = |ids: &str| {
+        format!(
+            "({seen} UNION ALL SELECT t.id, c.id AS token, c.node_id AS owner FROM gaia_claims c CROSS JOIN {ids} \
+             CROSS JOIN asynctasks t WHERE t.id = i.id AND t.queued = 1 AND t.task_status IN ('Wait', 'Retry') \
+             AND t.lease_token < c.id) held"
+        )
+    };
+    match kind {
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => unseen("json_each(c.ids) i").replace("i.id", "i.value"),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => format!("({seen}) held"),
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => unseen("JSON_TABLE(c.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i"),
+    }
+}
+
+/// Those of some nodes: id of the task and number of the claim in one number.
+fn claims(database: &Database, owners: &str) -> HashSet<i64> {
+    let held = held(database.kind);
     let claims = database.numbers(&format!(
-        "SELECT id * 1000000 + lease_token AS number FROM asynctasks WHERE task_status = 'Running' \
-         AND lease_owner IN (SELECT id FROM gaia_nodes WHERE {nodes})"
+        "SELECT id * 1000000 + token AS number FROM {held} WHERE {owners}"
     ));
     claims.into_iter().collect()
 }
 
+/// Of nodes that have a row.
+const LIVING: &str = "owner IN (SELECT id FROM gaia_nodes)";
+
 /// Answers if a claim that is there now stays under a node that has a row: no run there can last so long.
 pub fn unknown(database: &Database) -> Option<String> {
-    let mut left = claims(database, "1 = 1");
+    let mut left = claims(database, LIVING);
     let all_ended = within(PATIENCE, || {
-        let now = claims(database, "1 = 1");
+        let now = claims(database, LIVING);
         left.retain(|claim| now.contains(claim));
         left.is_empty().then_some(())
     });
@@ -35,21 +62,27 @@ pub fn unknown(database: &Database) -> Option<String> {
         .then(|| format!("{count} tasks stay Running under nodes that have a row, for {PATIENCE:?}"))
 }
 
-/// A backup, a standby that was behind, commits that a crash has undone: tasks that have ended since are Running again.
+/// A backup, a standby that was behind, commits that a crash has undone: tasks that have ended since run again.
 pub fn set_back(database: &Database) -> Option<String> {
-    database.execute(
-        "CREATE TABLE older AS SELECT id, lease_owner, lease_token, log_id FROM asynctasks WHERE task_status = 'Running'",
-    );
+    let held = held(database.kind);
+    database.execute(&format!(
+        "CREATE TABLE older AS SELECT id, task_status, queued, lease_owner, lease_token, log_id FROM asynctasks \
+         WHERE id IN (SELECT id FROM {held})"
+    ));
+    database.execute("CREATE TABLE older_claims AS SELECT * FROM gaia_claims");
     let open = "SELECT COUNT(*) FROM asynctasks WHERE task_status <> 'Success' AND id IN (SELECT id FROM older)";
     let all_ended = within(PATIENCE, || (database.number(open) == 0).then_some(()));
     let count = database.number("SELECT COUNT(*) FROM older");
     let column = |name: &str| format!("{name} = (SELECT o.{name} FROM older o WHERE o.id = asynctasks.id)");
-    let columns = ["lease_owner", "lease_token", "log_id"].map(column).join(", ");
+    let columns = ["task_status", "queued", "lease_owner", "lease_token", "log_id"];
+    let columns = columns.map(column).join(", ");
     database.execute(&format!(
         "BEGIN; \
          DELETE FROM asynctask_exec_row WHERE task_id IN (SELECT id FROM older); \
-         UPDATE asynctasks SET task_status = 'Running', finished_at = NULL, {columns} WHERE id IN (SELECT id FROM older); \
+         INSERT INTO gaia_claims SELECT * FROM older_claims WHERE id NOT IN (SELECT id FROM gaia_claims); \
+         UPDATE asynctasks SET finished_at = NULL, {columns} WHERE id IN (SELECT id FROM older); \
          DROP TABLE older; \
+         DROP TABLE older_claims; \
          COMMIT"
     ));
     match all_ended {
@@ -63,7 +96,8 @@ pub fn set_back(database: &Database) -> Option<String> {
 pub fn lock_orphan(cluster: &mut Cluster) -> Option<String> {
     let pid = cluster.nodes[0].pid();
     cluster.nodes[0].kill();
-    let mut left = claims(&cluster.database, &format!("pid = {pid}"));
+    let of_the_dead = format!("owner IN (SELECT id FROM gaia_nodes WHERE pid = {pid})");
+    let mut left = claims(&cluster.database, &of_the_dead);
     let Some(locked) = left.iter().next().map(|claim| claim / 1_000_000) else {
         return Some("the dead node had no task".to_owned());
     };
@@ -88,9 +122,8 @@ pub fn lock_orphan(cluster: &mut Cluster) -> Option<String> {
 /// Whether all claims but one end.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 fn others_ended(database: &Database, left: &mut HashSet<i64>) -> Option<String> {
-    let running = "SELECT id * 1000000 + lease_token AS number FROM asynctasks WHERE task_status = 'Running'";
     let ended = within(PATIENCE, || {
-        let now: HashSet<i64> = database.numbers(running).into_iter().collect();
+        let now = claims(database, "1 = 1");
         left.retain(|claim| now.contains(claim));
         (left.len() <= 1).then_some(())
     });
