@@ -62,12 +62,13 @@ pub fn unknown(database: &Database) -> Option<String> {
         .then(|| format!("{count} tasks stay Running under nodes that have a row, for {PATIENCE:?}"))
 }
 
-/// A backup, a standby that was behind, commits that a crash has undone: tasks that have ended since run again.
+/// A backup, a standby that was behind, commits that a crash has undone: tasks that have ended since run again. Of one that may run only once
+/// and had not begun, such a database does not know that it has run.
 pub fn set_back(database: &Database) -> Option<String> {
     let held = held(database.kind);
     database.execute(&format!(
         "CREATE TABLE older AS SELECT id, task_status, queued, lease_owner, lease_token, log_id FROM asynctasks \
-         WHERE id IN (SELECT id FROM {held})"
+         WHERE id IN (SELECT id FROM {held}) AND (task_status = 'Running' OR max_retry_time > 0)"
     ));
     database.execute("CREATE TABLE older_claims AS SELECT * FROM gaia_claims");
     let open = "SELECT COUNT(*) FROM asynctasks WHERE task_status <> 'Success' AND id IN (SELECT id FROM older)";

@@ -209,6 +209,36 @@ async fn so_can_one_of_a_dead_node() {
     client.stop().await.expect("stops");
 }
 
+/// The claim of the run before has another run, and names the task still.
+#[actix_rt::test]
+async fn a_task_that_plain_sql_sets_back_belongs_to_no_claim_before() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = node(&database).await;
+    for is_seen in [false, true] {
+        demo.add_tasks(vec![task("Noop"); 2]).await.expect("are added");
+        let runs = claim(&store, 2, Vec::new()).await;
+        let [before, other] = &runs[..] else {
+            panic!("{} of 2 are claimed", runs.len());
+        };
+        if is_seen {
+            database.begin(before);
+        }
+        let id = before.id;
+        // On SQLite and MySQL an unseen task stays with its run if nothing but its token changes.
+        database.execute(&format!(
+            "UPDATE asynctasks SET task_status = 'Wait', lease_owner = NULL, lease_token = 0, queued = 0 WHERE id = {id}"
+        ));
+        let again = claim(&store, 100, Vec::new()).await;
+        assert_eq!(again.iter().map(|run| run.id).collect::<Vec<_>>(), [id]);
+        for outcome in [success(), Outcome::HandedBack { started: false }, Outcome::Cancelled] {
+            assert_eq!(record(&store, before, outcome).await, None);
+        }
+        assert_eq!(record(&store, &again[0], success()).await, Some(TaskStatus::Success));
+        assert_eq!(record(&store, other, success()).await, Some(TaskStatus::Success));
+    }
+    gaia.stop().await.expect("stops");
+}
+
 /// A lease token that plain SQL has written is greater than that of any claim.
 #[actix_rt::test]
 async fn a_task_with_an_odd_token_runs_and_has_one_end() {

@@ -106,6 +106,15 @@ const QUEUED: &str = concat!(
     " SET t.queued = ?, t.update_time = t.update_time"
 );
 
+/// They are in a segment from now on. No claim before has them any more, whatever plain SQL has made of their lease tokens.
+const TAKEN_IN: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.queued = 1, t.lease_token = GREATEST(t.lease_token, ?), t.update_time = t.update_time"
+);
+
+const LAST_CLAIM: &str = "SELECT COALESCE(MAX(id), 0) AS last FROM gaia_claims";
+
 /// What a segment says of a task may be out of date, the task's row is not.
 macro_rules! pick_sql {
     ($of_method:literal) => {
@@ -612,8 +621,16 @@ pub(super) async fn take_in(conn: &mut AsyncMysqlConnection, theme: &str, limit:
         segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
     }
     segments.write(conn, theme).await?;
+    if strays.is_empty() {
+        return Ok(0);
+    }
     let ids: Vec<i64> = strays.iter().map(|(id, ..)| *id).collect();
-    set_queued(conn, &ids, 1).await?;
+    let last: i64 = prepared(LAST_CLAIM).columns::<BigInt>().get_result(conn).await?;
+    prepared(TAKEN_IN)
+        .bind::<Text, _>(json(&ids))
+        .bind::<BigInt, _>(last)
+        .execute(conn)
+        .await?;
     Ok(ids.len())
 }
 

@@ -175,11 +175,16 @@ fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
     Ok(first)
 }
 
-/// They are in a segment, or in the claim that takes them out of it.
+/// They are in a segment from now on, or in the claim that takes them out of it. No claim before has them any more, whatever plain SQL has
+/// made of their lease tokens.
 fn is_queued(conn: &mut SqliteConnection, tasks: &[i64]) -> QueryResult<usize> {
-    prepared("UPDATE asynctasks SET queued = 1 WHERE id IN (SELECT value FROM json_each(?))")
-        .bind::<Text, _>(json(tasks))
-        .execute(conn)
+    prepared(
+        "UPDATE asynctasks SET queued = 1, lease_token = iif(typeof(lease_token) = 'integer', \
+           max(lease_token, (SELECT IFNULL(MAX(id), 0) FROM gaia_claims)), lease_token) \
+         WHERE id IN (SELECT value FROM json_each(?))",
+    )
+    .bind::<Text, _>(json(tasks))
+    .execute(conn)
 }
 
 const MAY_CLAIM: &str = "SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?1) \
