@@ -89,6 +89,11 @@ pub(super) struct Unseen {
 }
 
 impl TaskRow {
+    /// Whether a claim may have the task, of which the row says nothing.
+    pub(super) fn may_be_unseen(&self) -> bool {
+        number(Some(self.facts.queued)) == Some(1)
+    }
+
     /// The task, as it is under these claims.
     pub(super) fn task(self, claims: &[HeldClaim]) -> Task {
         let arg = Json::from_column(text(self.arg)).into_string();
