@@ -161,16 +161,13 @@ impl Db {
         }
     }
 
-    /// How the n-th parameter of a statement is written.
-    pub(super) fn parameter(&self, n: usize) -> String {
+    /// How the first parameter of a statement is written.
+    pub(super) fn parameter(&self) -> &'static str {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => format!("${n}"),
+            Self::Postgres(_) => "$1",
             #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => {
-                let _ = n;
-                "?".to_owned()
-            }
+            _ => "?",
         }
     }
 

@@ -84,9 +84,10 @@ impl OrphanRow {
     }
 }
 
-/// The task `t` of a row of `gaia_claims` runs under that claim, and its row does not say so yet.
-const UNSEEN: &str = "t.queued = 1 AND t.task_status IN ('Wait', 'Retry') AND t.lease_token < gaia_claims.id \
-    AND t.system_name = gaia_claims.theme";
+/// The task `t` of a row of `gaia_claims` runs under that claim, and its row does not say so yet; the theme of both is a parameter. Not on
+/// PostgreSQL.
+const UNSEEN: &str = "gaia_claims.theme = ? AND t.system_name = ? AND t.queued = 1 AND t.task_status IN ('Wait', 'Retry') \
+    AND t.lease_token < gaia_claims.id";
 
 #[derive(QueryableByName)]
 struct TaskId {
@@ -218,11 +219,12 @@ impl Store {
     /// The tasks of a theme that run unseen: a JSON list of ids.
     async fn unseen(&self, lease: &mut Lease, theme: &str) -> Result<String, StoreError> {
         let query = format!(
-            "SELECT t.id AS id FROM gaia_claims, {} WHERE gaia_claims.theme = ? AND {UNSEEN}",
+            "SELECT t.id AS id FROM gaia_claims, {} WHERE {UNSEEN}",
             self.db.tasks_of("gaia_claims")
         );
         let rows: Vec<TaskId> = on_backend!(*lease, |conn| {
-            diesel::sql_query(&query).bind::<Text, _>(theme).load(conn).await
+            let query = diesel::sql_query(&query).bind::<Text, _>(theme).bind::<Text, _>(theme);
+            query.load(conn).await
         })?;
         let ids: Vec<String> = rows.into_iter().map(|row| row.id.to_string()).collect();
         Ok(format!("[{}]", ids.join(",")))
@@ -233,14 +235,13 @@ impl Store {
         let mut lease = self.db.look(Look::List).await?;
         let mut parts = vec![format!(
             "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
-            self.db.parameter(1)
+            self.db.parameter()
         )];
         if !self.db.claims_write_rows() {
             for (status, n) in [("'Running'", "COUNT(*)"), ("t.task_status", "-COUNT(*)")] {
                 parts.push(format!(
-                    "SELECT {status} AS status, {n} AS n FROM gaia_claims, {} WHERE gaia_claims.theme = {} AND {UNSEEN} GROUP BY 1",
+                    "SELECT {status} AS status, {n} AS n FROM gaia_claims, {} WHERE {UNSEEN} GROUP BY 1",
                     self.db.tasks_of("gaia_claims"),
-                    self.db.parameter(parts.len() + 1),
                 ));
             }
         }
@@ -248,7 +249,7 @@ impl Store {
         let query = parts.join(" UNION ALL ");
         let rows: Vec<StatusCount> = on_backend!(lease, |conn| {
             let mut query = diesel::sql_query(&query).into_boxed();
-            for _ in &parts {
+            for _ in 1..2 * parts.len() {
                 query = query.bind::<Text, _>(theme);
             }
             query.load(conn).await

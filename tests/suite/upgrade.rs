@@ -5,15 +5,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gaia_actors::prelude::*;
+use gaia_actors::{
+    Clock,
+    prelude::*,
+    store::{Claim, Store},
+};
 
 use crate::{
     adoption::working,
-    support::{Database, Kind, ended, eventually, task},
+    support::{Database, Kind, THEME, ended, eventually, task},
 };
 
 /// The first migration that makes segments.
 const SEGMENTS: &str = "2026-11-28-000008";
+/// The one after which claims leave rows alone. On PostgreSQL there is none.
+const UNSEEN: &str = "2026-11-28-000009";
 
 fn migrations(database: &Database) -> PathBuf {
     let kind = match database.kind() {
@@ -35,16 +41,29 @@ fn sql(file: &Path) -> String {
     sql.trim_end().trim_end_matches(';').to_owned()
 }
 
-/// Makes the tables as the version before had them.
-fn make_old_tables(database: &Database) {
-    let folder = migrations(database);
-    let names = fs::read_dir(&folder)
+/// The names of all migrations, in their order.
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder)
         .expect("is there")
         .map(|entry| entry.expect("can be read").file_name());
     let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort_unstable();
+    names
+}
+
+/// Takes the last migrations back, down to the one whose name begins so.
+fn go_back(database: &Database, to: &str) {
+    let folder = migrations(database);
+    for name in names(&folder).iter().rev().filter(|name| name.as_str() >= to) {
+        database.execute(&sql(&folder.join(name).join("down.sql")));
+    }
+}
+
+/// Makes the tables as the version before had them.
+fn make_old_tables(database: &Database) {
+    let folder = migrations(database);
     database.execute("CREATE TABLE gaia_migrations (version VARCHAR(50) NOT NULL PRIMARY KEY)");
-    for name in names.iter().filter(|name| name.as_str() < SEGMENTS) {
+    for name in names(&folder).iter().filter(|name| name.as_str() < SEGMENTS) {
         let sql = sql(&folder.join(name).join("up.sql"));
         let version = name[..17].replace('-', "");
         database.execute(&format!(
@@ -90,11 +109,44 @@ async fn the_version_before_can_come_back() {
         .stop()
         .await
         .expect("stops");
-    database.execute(&sql(
-        &migrations(&database).join(format!("{SEGMENTS}_segments/down.sql"))
-    ));
+    go_back(&database, SEGMENTS);
     fill(&database);
     go_on(&database).await;
+}
+
+/// Rows of the version before say who runs their tasks. Of what runs unseen nobody would know.
+#[actix_rt::test]
+async fn what_runs_unseen_waits_again_after_the_way_back() {
+    let database = Database::fresh();
+    if database.claims_write_rows() {
+        return;
+    }
+    let gaia = database.builder().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
+    let now = database.in_seconds(0);
+    database.execute(&format!(
+        "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
+         VALUES ('a', 'host', 1, '0', {now}, {now}, 1, 3600000, '[]', 3)"
+    ));
+    let added = demo.add_tasks(vec![task("Echo"); 40]).await.expect("are added");
+    let claim = Claim {
+        theme: THEME.to_owned(),
+        node: "a".to_owned(),
+        limit: 30,
+        first: Vec::new(),
+        methods: None,
+        above: None,
+    };
+    assert_eq!(store.claim(claim).await.expect("claims").tasks.len(), 30);
+    drop(store);
+    gaia.stop().await.expect("stops");
+    go_back(&database, UNSEEN);
+    let (gaia, demo) = working(&database).await;
+    for added in added {
+        assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
+    }
+    gaia.stop().await.expect("stops");
 }
 
 async fn go_on(database: &Database) {
