@@ -271,17 +271,19 @@ impl Side {
     async fn freeze_statistics(&mut self, options: &Options) -> Result<()> {
         self.load_due(options).await?;
         let statements: &[&str] = match self.kind {
-            Kind::Sqlite => &["DELETE FROM asynctasks"],
+            Kind::Sqlite => &["DELETE FROM asynctasks", "DELETE FROM gaia_due"],
             Kind::Postgres => &[
                 "ALTER TABLE asynctasks SET (autovacuum_enabled = false)",
                 "ANALYZE asynctasks",
                 "DELETE FROM asynctasks",
+                "DELETE FROM gaia_due",
                 "VACUUM asynctasks",
             ],
             Kind::Mysql => &[
                 "ALTER TABLE asynctasks STATS_AUTO_RECALC = 0",
                 "ANALYZE TABLE asynctasks",
                 "DELETE FROM asynctasks",
+                "DELETE FROM gaia_due",
             ],
         };
         self.run_all(statements).await
