@@ -445,7 +445,12 @@ impl Handler<ServedElsewhere> for ScannerActor {
 
     fn handle(&mut self, ServedElsewhere(methods): ServedElsewhere, ctx: &mut Context<Self>) {
         let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
-        let look = async move { unserved::look(&theme, &store, methods).await };
+        // Not beside the look for dead nodes, and not all themes at once: an idle node is to need no further connection for it.
+        let later = Duration::from_millis(200 + fastrand::u64(..1_000));
+        let look = async move {
+            actix_rt::time::sleep(later).await;
+            unserved::look(&theme, &store, methods).await;
+        };
         ctx.spawn(look.into_actor(self));
     }
 }
