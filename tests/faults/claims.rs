@@ -15,25 +15,28 @@ use crate::{
 /// Tasks take 60 ms; what was claimed in advance, or is taken over, needs longer. Far more than any of that.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const SEEN: &str = "SELECT id, lease_token AS token, lease_owner AS owner FROM asynctasks \
+    WHERE task_status = 'Running' AND lease_owner IS NOT NULL";
+
 /// Tasks that run, each with the number of its claim and its node: by their rows, or by the claims that have them unseen.
 fn held(kind: Kind) -> String {
-    let seen = "SELECT id, lease_token AS token, lease_owner AS owner FROM asynctasks \
-        WHERE task_status = 'Running' AND lease_owner IS NOT NULL";
-    let unseen = |ids: &str| {
-        format!(
-            "({seen} UNION ALL SELECT t.id, c.id AS token, c.node_id AS owner FROM gaia_claims c CROSS JOIN {ids} \
-             CROSS JOIN asynctasks t WHERE t.id = i.id AND t.queued = 1 AND t.task_status IN ('Wait', 'Retry') \
-             AND t.lease_token < c.id) held"
-        )
-    };
     match kind {
         #[cfg(feature = "sqlite")]
-        Kind::Sqlite => unseen("json_each(c.ids) i").replace("i.id", "i.value"),
+        Kind::Sqlite => with_unseen("json_each(c.ids) i", "i.value"),
         #[cfg(feature = "postgres")]
-        Kind::Postgres => format!("({seen}) held"),
+        Kind::Postgres => format!("({SEEN}) held"),
         #[cfg(feature = "mysql")]
-        Kind::Mysql => unseen("JSON_TABLE(c.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i"),
+        Kind::Mysql => with_unseen("JSON_TABLE(c.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i", "i.id"),
     }
+}
+
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+fn with_unseen(ids: &str, id: &str) -> String {
+    format!(
+        "({SEEN} UNION ALL SELECT t.id, c.id AS token, c.node_id AS owner FROM gaia_claims c CROSS JOIN {ids} \
+         CROSS JOIN asynctasks t WHERE t.id = {id} AND t.queued = 1 AND t.task_status IN ('Wait', 'Retry') \
+         AND t.lease_token < c.id) held"
+    )
 }
 
 /// Those of some nodes: id of the task and number of the claim in one number.
