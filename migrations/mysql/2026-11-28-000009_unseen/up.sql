@@ -3,7 +3,7 @@
 -- cannot make one.
 DROP TABLE IF EXISTS gaia_nodes;
 
-CREATE TABLE gaia_nodes (
+CREATE TABLE IF NOT EXISTS gaia_nodes (
   id varchar(64) NOT NULL PRIMARY KEY,
   host text NOT NULL,
   pid bigint NOT NULL,

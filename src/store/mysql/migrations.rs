@@ -218,8 +218,9 @@ mod tests {
     use super::*;
 
     /// An update or a deletion here changes only what it has not changed before.
-    const REPEATABLE: [&str; 4] = [
+    const REPEATABLE: [&str; 5] = [
         "CREATE TABLE IF NOT EXISTS",
+        "DROP TABLE IF EXISTS",
         "UPDATE ",
         "DELETE ",
         "INSERT INTO gaia_claims ",
