@@ -361,7 +361,8 @@ impl ClaimMark {
         Arc::clone(&self.run)
     }
 
-    /// The claimed task, with what the claim has written to its row: the statements read none of that back.
+    /// The claimed task, with node, log id and time of the claim: the statements read none of these back, and on SQLite and MySQL most rows
+    /// do not hold them yet.
     pub(super) fn task(&self, row: ClaimedRow) -> ClaimedTask {
         let log_id = format!("{}-{}", self.run, row.id());
         row.held(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
@@ -398,7 +399,7 @@ impl HeldRow {
 }
 
 impl ClaimedRow {
-    /// The row as the claim with this number has left it.
+    /// The row under the claim with this number, whether the claim has written the row or not.
     #[cfg(feature = "mysql")]
     pub(super) fn under(mut self, token: i64) -> Self {
         self.held.lease_token = token.into();

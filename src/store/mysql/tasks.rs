@@ -106,7 +106,7 @@ const QUEUED: &str = concat!(
     " SET t.queued = ?, t.update_time = t.update_time"
 );
 
-/// They are in a segment from now on. No claim before has them any more, whatever plain SQL has made of their lease tokens.
+/// Tasks are in a segment from now on. No earlier claim has these tasks any more, even if plain SQL has written their lease tokens.
 const TAKEN_IN: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
@@ -555,8 +555,8 @@ async fn set_queued(conn: &mut AsyncMysqlConnection, ids: &[i64], queued: i32) -
     Ok(())
 }
 
-/// Makes the claim of rows that are locked; answers with its number. Those that come first were in no segment, or plain SQL has written
-/// their lease tokens: their rows say at once that they run.
+/// Makes the claim of rows that are locked; answers with the number of the claim. The rows of tasks that were wanted before others, and of
+/// tasks whose lease tokens plain SQL has written, say at once that the tasks run; all other rows stay as they are.
 async fn hold(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,

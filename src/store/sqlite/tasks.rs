@@ -175,8 +175,8 @@ fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
     Ok(first)
 }
 
-/// They are in a segment from now on, or in the claim that takes them out of it. No claim before has them any more, whatever plain SQL has
-/// made of their lease tokens.
+/// Tasks are in a segment from now on, or in the claim that takes them out of the segment. No earlier claim has these tasks any more, even if
+/// plain SQL has written their lease tokens.
 fn is_queued(conn: &mut SqliteConnection, tasks: &[i64]) -> QueryResult<usize> {
     prepared(
         "UPDATE asynctasks SET queued = 1, lease_token = iif(typeof(lease_token) = 'integer', \
@@ -365,12 +365,12 @@ const READ_AT_ALL: &str = read_sql!("");
 const HOLD_OF: &str = hold_sql!("AND service_name = ?8 AND method_name = ?9");
 const HOLD_AT_ALL: &str = hold_sql!("");
 
-/// They are in no segment and in no claim from now on, and no claim before this one has them back.
+/// Tasks are in no segment and in no claim from now on. Neither this claim nor an earlier one can have these tasks again.
 const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = iif(task_status = 'Running', lease_token, ?1) \
     WHERE queued = 1 AND id IN (SELECT value FROM json_each(?2))";
 
-/// Makes a claim of those of the tasks that wait. The others are in no segment any more; those of them that wait with another method
-/// are taken in again.
+/// Makes a claim of the tasks that wait. All other tasks are in no segment any more; a task that waits with another method is taken in
+/// again.
 fn hold(
     conn: &mut SqliteConnection,
     claim: &Claim,
