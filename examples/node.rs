@@ -63,8 +63,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = gaia.scheduler_options(theme).worker_num(workers);
     gaia.start_scheduler(options).await?;
 
+    let until_signal = gaia.run_until_signal();
     println!("ready");
-    gaia.run_until_signal().await?;
+    until_signal.await?;
     Ok(())
 }
 

@@ -2,16 +2,45 @@
 
 use std::io;
 
+use tokio::runtime::Handle;
+
 use super::{Gaia, StopReport};
 use crate::error::Error;
 
 impl Gaia {
     /// Runs until SIGINT (Ctrl-C) or SIGTERM, then [`stop`](Self::stop)s. A second signal cuts the grace period short.
     ///
+    /// The process listens for the signals from this call on, before the future is awaited: a supervisor may send one as soon as the
+    /// process has said that it is ready.
+    ///
+    #[cfg_attr(all(feature = "sqlite", unix), doc = "```")]
+    #[cfg_attr(not(all(feature = "sqlite", unix)), doc = "```ignore")]
+    /// # use gaia_actors::prelude::*;
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let until_signal = gaia.run_until_signal();
+    /// println!("ready");
+    /// # let pid = std::process::id().to_string();
+    /// # assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status()?.success());
+    /// let report = until_signal.await?;
+    /// assert_eq!(report.unwritten, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::ActorsGone`] or [`Error::Store`] as soon as nothing can run here any more ([`gone`](Self::gone)); [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
-    pub async fn run_until_signal(&self) -> Result<StopReport, Error> {
-        let mut signals = Signals::listen()?;
+    pub fn run_until_signal(&self) -> impl Future<Output = Result<StopReport, Error>> {
+        // Outside of a runtime there is nothing to listen with before the first poll.
+        let listening = Handle::try_current().is_ok().then(Signals::listen);
+        async move {
+            let signals = listening.unwrap_or_else(Signals::listen)?;
+            self.stop_at_signal(signals).await
+        }
+    }
+
+    async fn stop_at_signal(&self, mut signals: Signals) -> Result<StopReport, Error> {
         let name = tokio::select! {
             name = signals.next() => name,
             error = self.gone() => return Err(error),
