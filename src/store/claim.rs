@@ -83,7 +83,7 @@ impl Claim {
 /// What a claim brought.
 #[derive(Debug, Default)]
 pub struct Claimed {
-    /// The tasks, running now and held by the node. On SQLite and MySQL their rows do not say so yet.
+    /// The tasks, running now and held by the node. Their rows do not say so yet.
     pub tasks: Vec<ClaimedTask>,
     /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
     pub next_due: Option<DateTime<Utc>>,
@@ -130,11 +130,6 @@ impl Store {
             .tasks
             .sort_unstable_by_key(|task| (std::cmp::Reverse(task.priority), task.id));
         Ok(claimed)
-    }
-
-    /// Whether claims have the rows of their tasks say that they run. If not, runs that last have to be noted.
-    pub(crate) fn claims_write_rows(&self) -> bool {
-        self.db.claims_write_rows()
     }
 
     /// Writes what happened to runs: beginnings, progress, and ends, each with its execution record (unless the run was

@@ -1,7 +1,7 @@
 //! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
 //! index has to know it: a claim and an end would have to write there, too.
 //!
-//! On SQLite and MySQL the row of a task says so only when its run has lasted for a moment. Before, the task is *unseen*: its row waits
+//! The row of a task says so only when its run has lasted for a moment. Before, the task is *unseen*: its row waits
 //! and is `queued`, and its lease token is less than the number of a claim that names it. Whatever takes the task from the claim raises
 //! the token.
 
@@ -12,7 +12,7 @@ use diesel::{
     QueryableByName,
     dsl::sql,
     prelude::*,
-    sql_types::{BigInt, Bool, Text},
+    sql_types::{BigInt, Text},
 };
 use diesel_async::RunQueryDsl;
 
@@ -158,9 +158,6 @@ impl Store {
     /// The claims of a theme, for looks of people: of which tasks the rows do not say yet that they run. Read them before the rows: a
     /// task that ends in between is not taken for one that waits.
     pub(super) async fn claims_in(&self, lease: &mut Lease, theme: &str) -> Result<Vec<HeldClaim>, StoreError> {
-        if self.db.claims_write_rows() {
-            return Ok(Vec::new());
-        }
         let ids = self.db.claimed_ids();
         let rows: Vec<ClaimRow> = on_backend!(*lease, |conn| {
             gaia_claims::table
@@ -179,7 +176,6 @@ impl Store {
         let nodes: BTreeSet<&str> = claims.iter().map(|claim| claim.node.as_str()).collect();
         let ids: BTreeSet<i64> = claims.iter().flat_map(|claim| &claim.task_ids).copied().collect();
         let ids: Vec<i64> = ids.into_iter().collect();
-        let has_unseen = !self.db.claims_write_rows();
         let mut running = Vec::new();
         for ids in ids.chunks(AT_ONCE) {
             let mut lease = self.db.read().await?;
@@ -188,7 +184,7 @@ impl Store {
                 let is_seen = runs.and(asynctasks::lease_owner.eq_any(&nodes).assume_not_null());
                 let is_unseen = asynctasks::task_status
                     .eq_any(["Wait", "Retry"])
-                    .and(asynctasks::queued.eq(1).and(has_unseen.into_sql::<Bool>()));
+                    .and(asynctasks::queued.eq(1));
                 asynctasks::table
                     .filter(asynctasks::id.eq_any(ids))
                     .filter(is_seen.or(is_unseen))
@@ -203,7 +199,7 @@ impl Store {
     }
 
     /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name (the
-    /// next look takes them into claims of their own), and those that plain SQL has ended unseen. On PostgreSQL triggers do.
+    /// next look takes them into claims of their own), and those that plain SQL has ended unseen.
     pub(crate) async fn disown(&self, claim: &HeldClaim) -> Result<(), StoreError> {
         match &self.db {
             #[cfg(feature = "sqlite")]
@@ -213,10 +209,7 @@ impl Store {
                     .await?;
             }
             #[cfg(feature = "postgres")]
-            Db::Postgres(_) => {
-                let _ = claim;
-                std::future::ready(()).await;
-            }
+            Db::Postgres(postgres) => postgres.disown(&claim.node, claim.id, &claim.task_ids).await?,
             #[cfg(feature = "mysql")]
             Db::Mysql(mysql) => mysql.disown(&claim.node, claim.id, &claim.task_ids).await?,
         }

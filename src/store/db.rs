@@ -148,27 +148,36 @@ impl Db {
                  OR t.lease_token <= gaia_claims.id OR typeof(t.lease_token) <> 'integer') \
                  OR t.queued = 1 AND t.lease_token < gaia_claims.id)"
             }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => {
-                "t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
-                 OR t.lease_token <= gaia_claims.id)"
-            }
-            #[cfg(feature = "mysql")]
-            Self::Mysql(_) => {
+            #[cfg(feature = "_server")]
+            _ => {
                 "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND (t.lease_owner = gaia_claims.node_id \
                  OR t.lease_token <= gaia_claims.id) OR t.queued = 1 AND t.lease_token < gaia_claims.id)"
             }
         }
     }
 
-    /// How the first parameter of a statement is written.
-    pub(super) fn parameter(&self) -> &'static str {
+    /// How a parameter of a statement is written, counted from 1.
+    pub(super) fn parameter(&self, number: usize) -> String {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => "$1",
+            Self::Postgres(_) => format!("${number}"),
             #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => "?",
+            _ => {
+                let _ = number;
+                "?".to_owned()
+            }
         }
+    }
+
+    /// The tasks `t` that run under a claim, and of which their rows do not say so yet: the tables and conditions of a query. The
+    /// theme of claim and task are these two parameters.
+    pub(super) fn unseen(&self, themes: [usize; 2]) -> String {
+        let tasks = self.tasks_of("gaia_claims");
+        let [claim, task] = themes.map(|number| self.parameter(number));
+        format!(
+            "FROM gaia_claims CROSS JOIN {tasks} WHERE gaia_claims.theme = {claim} AND t.system_name = {task} AND t.queued = 1 \
+             AND t.task_status IN ('Wait', 'Retry') AND t.lease_token < gaia_claims.id"
+        )
     }
 
     /// Whether the id of a task is in a JSON list: what stands before the parameter, and what behind it.
@@ -177,23 +186,15 @@ impl Db {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => ["asynctasks.id::text IN (SELECT json_array_elements_text(", "::json))"],
+            Self::Postgres(_) => [
+                "asynctasks.id IN (SELECT listed::bigint FROM json_array_elements_text(",
+                "::json) AS listed)",
+            ],
             #[cfg(feature = "mysql")]
             Self::Mysql(_) => [
                 "asynctasks.id IN (SELECT listed.id FROM JSON_TABLE(",
                 ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
             ],
-        }
-    }
-
-    /// Whether a claim has the rows of its tasks say that they run. If not, the claim's row alone says so until a run has lasted for a
-    /// moment.
-    pub(super) fn claims_write_rows(&self) -> bool {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => true,
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => false,
         }
     }
 

@@ -36,20 +36,17 @@ impl Store {
         }
     }
 
-    /// Has the row of a task say that it runs, where claims do not.
+    /// Has the row of a task say that it runs.
     async fn show(&self, run: &RunKey) -> Result<(), StoreError> {
-        if !self.db.claims_write_rows() {
-            let begin = Begin {
-                run: run.clone(),
-                is_last: false,
-            };
-            let writes = Writes {
-                begins: vec![begin],
-                ..Writes::default()
-            };
-            self.write(Arc::new(writes)).await?;
-        }
-        Ok(())
+        let begin = Begin {
+            run: run.clone(),
+            is_last: false,
+        };
+        let writes = Writes {
+            begins: vec![begin],
+            ..Writes::default()
+        };
+        self.write(Arc::new(writes)).await.map(drop)
     }
 
     async fn let_go_noting(&self, run: &RunKey, why: Option<&str>) -> Result<bool, StoreError> {

@@ -497,12 +497,10 @@ pub(crate) struct RunKey {
 }
 
 /// Number, node and mark of a claim. Only all three together name one: after a crash of the database a number may come again.
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(super) type ClaimKey<'a> = (i64, &'a str, &'a str);
 
 impl RunKey {
     /// The run of a task that a claim has unseen.
-    #[cfg(any(feature = "sqlite", feature = "mysql"))]
     pub(super) fn unseen(task_id: i64, node: &str, token: i64, mark: &str) -> Self {
         Self {
             task_id,
@@ -513,7 +511,6 @@ impl RunKey {
     }
 
     /// The claim, if it may have left the rows of its tasks alone: then the log id is made of its mark and the task.
-    #[cfg(any(feature = "sqlite", feature = "mysql"))]
     pub(super) fn claim(&self) -> Option<ClaimKey<'_>> {
         let (mark, task) = self.log_id.rsplit_once('-')?;
         (task.parse() == Ok(self.task_id)).then_some((self.token, &self.owner, mark))

@@ -84,11 +84,6 @@ impl OrphanRow {
     }
 }
 
-/// The task `t` of a row of `gaia_claims` runs under that claim, and its row does not say so yet; the theme of both is a parameter. Not on
-/// PostgreSQL.
-const UNSEEN: &str = "gaia_claims.theme = ? AND t.system_name = ? AND t.queued = 1 AND t.task_status IN ('Wait', 'Retry') \
-    AND t.lease_token < gaia_claims.id";
-
 #[derive(QueryableByName)]
 struct TaskId {
     #[diesel(sql_type = BigInt)]
@@ -176,7 +171,7 @@ impl Store {
         let mut lease = self.db.look(Look::Detail).await?;
         let mut row = task_row(&mut lease, theme, id).await?;
         let mut claims = Vec::new();
-        if !self.db.claims_write_rows() && row.as_ref().is_some_and(TaskRow::may_be_unseen) {
+        if row.as_ref().is_some_and(TaskRow::may_be_unseen) {
             claims = self.claims_in(&mut lease, theme).await?;
             row = task_row(&mut lease, theme, id).await?;
         }
@@ -186,7 +181,7 @@ impl Store {
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
         let is_listed = self.db.is_listed();
-        let unseen = match list.statuses.is_empty() || self.db.claims_write_rows() {
+        let unseen = match list.statuses.is_empty() {
             true => None,
             false => Some(self.unseen(&mut lease, theme).await?),
         };
@@ -218,10 +213,7 @@ impl Store {
 
     /// The tasks of a theme that run unseen: a JSON list of ids.
     async fn unseen(&self, lease: &mut Lease, theme: &str) -> Result<String, StoreError> {
-        let query = format!(
-            "SELECT t.id AS id FROM gaia_claims, {} WHERE {UNSEEN}",
-            self.db.tasks_of("gaia_claims")
-        );
+        let query = format!("SELECT t.id AS id {}", self.db.unseen([1, 2]));
         let rows: Vec<TaskId> = on_backend!(*lease, |conn| {
             let query = diesel::sql_query(&query).bind::<Text, _>(theme).bind::<Text, _>(theme);
             query.load(conn).await
@@ -235,21 +227,17 @@ impl Store {
         let mut lease = self.db.look(Look::List).await?;
         let mut parts = vec![format!(
             "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
-            self.db.parameter()
+            self.db.parameter(1)
         )];
-        if !self.db.claims_write_rows() {
-            for (status, n) in [("'Running'", "COUNT(*)"), ("t.task_status", "-COUNT(*)")] {
-                parts.push(format!(
-                    "SELECT {status} AS status, {n} AS n FROM gaia_claims, {} WHERE {UNSEEN} GROUP BY 1",
-                    self.db.tasks_of("gaia_claims"),
-                ));
-            }
+        for (status, n, themes) in [("'Running'", "COUNT(*)", [2, 3]), ("t.task_status", "-COUNT(*)", [4, 5])] {
+            let unseen = self.db.unseen(themes);
+            parts.push(format!("SELECT {status} AS status, {n} AS n {unseen} GROUP BY 1"));
         }
         // By one statement: what moves from one part to another in between would count twice, or not at all.
         let query = parts.join(" UNION ALL ");
         let rows: Vec<StatusCount> = on_backend!(lease, |conn| {
             let mut query = diesel::sql_query(&query).into_boxed();
-            for _ in 1..2 * parts.len() {
+            for _ in 1..=5 {
                 query = query.bind::<Text, _>(theme);
             }
             query.load(conn).await
@@ -402,7 +390,6 @@ impl Store {
 
     /// The arguments of a task that is held; `None` if it is not any more.
     pub(crate) async fn args_of(&self, task: &ClaimedTask) -> Result<Option<Json>, StoreError> {
-        let has_unseen = !self.db.claims_write_rows();
         let mut lease = self.db.read().await?;
         let arg: Option<Option<AnyText>> = on_backend!(lease, |conn| {
             let is_seen = asynctasks::lease_owner
@@ -412,8 +399,7 @@ impl Store {
             let is_unseen = asynctasks::task_status
                 .eq_any(["Wait", "Retry"])
                 .and(asynctasks::queued.eq(1))
-                .and(asynctasks::lease_token.lt(task.token))
-                .and(has_unseen.into_sql::<Bool>());
+                .and(asynctasks::lease_token.lt(task.token));
             asynctasks::table
                 .filter(asynctasks::id.eq(task.id))
                 .filter(is_seen.or(is_unseen))

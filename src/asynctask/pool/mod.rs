@@ -181,7 +181,7 @@ impl WorkerPool {
         };
         run.assign(id);
         (worker.run, worker.since) = (Some(Arc::clone(&run)), Instant::now());
-        worker.is_noted = self.theme.store.claims_write_rows();
+        worker.is_noted = false;
         self.counts.pulled += 1;
         self.last_pull = Instant::now();
         match run.has_args() {

@@ -27,34 +27,15 @@ pub(super) const SETTINGS: &str = settings!("");
 
 const BEGIN: &str = settings!("BEGIN; ");
 
-/// For a statement that is not to wait for locked rows: it is given up after this time.
-const BEGIN_SHORT: &str = settings!("BEGIN; SET LOCAL lock_timeout = '50ms'; ");
-
 /// Runs one statement under the settings, in a transaction that begins and ends with the statement. The three are sent together and
 /// answered in one round trip. A statement that the connection has yet to prepare may come after the COMMIT: then the statement
 /// commits alone, with a plan that the server makes under the session's settings.
 pub(super) async fn by_key<T>(
-    conn: &AsyncPgConnection,
-    statement: impl Future<Output = QueryResult<T>>,
-) -> QueryResult<T> {
-    between(conn, BEGIN, statement).await
-}
-
-/// The same, but an error if the statement meets a lock that lasts.
-pub(super) async fn by_key_unless_locked<T>(
-    conn: &AsyncPgConnection,
-    statement: impl Future<Output = QueryResult<T>>,
-) -> QueryResult<T> {
-    between(conn, BEGIN_SHORT, statement).await
-}
-
-async fn between<T>(
     mut conn: &AsyncPgConnection,
-    begin: &str,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
     let mut same = conn;
-    let begin = conn.batch_execute(begin);
+    let begin = conn.batch_execute(BEGIN);
     let commit = same.batch_execute("COMMIT");
     // All three are awaited, also after an error: the server does what was sent.
     let (begun, done, committed) = join3(begin, statement, commit).await;

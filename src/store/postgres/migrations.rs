@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     migration!("postgres", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("postgres", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("postgres", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -18,6 +18,7 @@ const MIGRATIONS: [Migration; 7] = [
     migration!("postgres", "20261127000006", "2026-11-27-000006_retention"),
     migration!("postgres", "20261127000007", "2026-11-27-000007_node_methods"),
     migration!("postgres", "20261128000008", "2026-11-28-000008_segments"),
+    migration!("postgres", "20261128000009", "2026-11-28-000009_unseen"),
 ];
 
 /// Held by whoever migrates; the number is this crate's own.

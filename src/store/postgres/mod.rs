@@ -17,10 +17,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use diesel::{
-    QueryResult,
-    result::{DatabaseErrorKind, Error as DieselError},
-};
+use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
 use super::{
@@ -33,10 +30,10 @@ use super::{
 };
 use crate::domain::AddedTask;
 use announce::Announcer;
-use by_key::{by_key, by_key_unless_locked};
+use by_key::by_key;
 use connect::Connector;
 use listen::Listener;
-use tasks::{Plan, Rows};
+use tasks::Plan;
 
 pub(super) type Lease = super::pool::Lease<Connector>;
 
@@ -107,15 +104,13 @@ impl Postgres {
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
         claimed.more = due.more;
-        let (rows, was_locked) = if !claim.first.is_empty() {
-            let rows = in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?;
-            (rows, !due.is_empty())
+        let rows = if !claim.first.is_empty() {
+            in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
         } else if !due.is_empty() {
             on_server!(lease, |conn| claim_due(conn, &due, &mark).await)?
         } else {
             return Ok(claimed);
         };
-        claimed.passed_over |= rows.is_empty() && was_locked;
         // Other nodes have taken some, or behind tasks that do not wait any more there are others.
         claimed.more |= rows.len() < due.tasks();
         claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
@@ -130,13 +125,23 @@ impl Postgres {
         now: chrono::NaiveDateTime,
     ) -> Result<bool, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| tasks::cancel_waiting(conn, &theme, id, now).await)?)
+        Ok(in_transaction!(lease, |conn| tasks::cancel_waiting(
+            conn, &theme, id, now
+        )
+        .await)?)
     }
 
-    /// Drops a segment whose tasks do not wait. One that comes to wait again is queued by a trigger.
+    /// Drops a segment whose tasks do not wait.
     pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| tasks::drop_segment(conn, segment).await)?)
+        on_server!(lease, |conn| by_key(conn, tasks::drop_segment(conn, segment)).await)?;
+        Ok(())
+    }
+
+    pub(super) async fn disown(&self, node: &str, claim: i64, tasks: &[i64]) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        on_server!(lease, |conn| by_key(conn, tasks::disown(conn, node, claim, tasks)).await)?;
+        Ok(())
     }
 
     pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
@@ -165,21 +170,12 @@ impl Postgres {
     }
 }
 
-/// A lock of another session holds the claim up for a moment, then the claim leaves that row alone, and answers that it was so. The
-/// error of the first try may be in any language, so the second one follows whatever it says.
-async fn claim_due(
-    conn: &mut AsyncPgConnection,
-    due: &Plan<'_>,
-    mark: &ClaimMark,
-) -> QueryResult<(Vec<ClaimedRow>, bool)> {
-    let claim = tasks::claim(conn, due, mark, Rows::All);
-    match by_key_unless_locked(conn, claim).await {
-        Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) => {
-            let rows = by_key(conn, tasks::claim(conn, due, mark, Rows::Unlocked)).await?;
-            Ok((rows, true))
-        }
-        claimed => Ok((claimed?, false)),
+async fn claim_due(conn: &mut AsyncPgConnection, due: &Plan<'_>, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+    let rows = by_key(conn, tasks::claim(conn, due, mark)).await?;
+    if rows.len() < due.tasks() {
+        by_key(conn, tasks::let_out(conn, mark, &rows)).await?;
     }
+    Ok(rows)
 }
 
 impl Wake for Postgres {

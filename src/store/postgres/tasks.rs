@@ -14,11 +14,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use crate::{
     domain::AddedTask,
     store::{
-        Claim, Wanted,
+        Claim, RunKey, Wanted,
         lenient::{AnyTime, time},
         parts::{parts, runs_of},
         pool::closed,
-        postgres::by_key::SETTINGS,
+        postgres::{by_key::SETTINGS, runs::show},
         prepared::prepared,
         queue::{HEADS, Head, Share, Shares, shares},
         rows::{
@@ -63,119 +63,131 @@ const PEEK: &str = peek_sql!(
 );
 const PEEK_AT_ALL: &str = peek_sql!("(VALUES ('', '', 1::bigint))", "");
 
-/// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
+/// Moves tasks whose time has come into segments. A task that another session has locked is left for the next look. Plain SQL may have
+/// given a task a time that is in a segment already, or in a claim: then only the time goes.
 const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
-      SELECT id FROM asynctasks \
+      SELECT id, queued FROM asynctasks \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= $2 \
-      ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
-    UPDATE asynctasks SET run_at = NULL FROM come WHERE asynctasks.id = come.id";
+      ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED), \
+    promoted AS (UPDATE asynctasks t SET run_at = NULL, queued = 1, \
+      lease_token = CASE come.queued WHEN 1 THEN t.lease_token ELSE (SELECT nextval('gaia_claims_id_seq')) END \
+      FROM come WHERE t.id = come.id \
+      RETURNING t.id, t.service_name, t.method_name, t.priority, come.queued AS was_queued), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, service_name, method_name, priority, count(*), array_agg(id ORDER BY id), min(id), max(id) \
+      FROM (SELECT *, (row_number() OVER (PARTITION BY service_name, method_name, priority ORDER BY id) - 1) / 1000 AS part \
+        FROM promoted WHERE was_queued <> 1) AS due \
+      GROUP BY service_name, method_name, priority, part ORDER BY min(id)) \
+    SELECT count(*) FROM promoted";
 
-/// Takes whole segments and a part of the last one, makes the row of the claim, and marks the tasks. What a segment says of a task may
-/// be out of date, the task's row is not: a row that has changed is in another segment by its trigger, and is left alone.
+/// A task that may be run under the claim. What a segment says of a task may be out of date, the task's row is not.
+macro_rules! waits {
+    () => {
+        "t.queued = 1 AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL AND t.system_name = $4"
+    };
+}
+
+/// Whether the node may claim tasks of the theme.
+macro_rules! may_claim {
+    () => {
+        "EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
+         AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) "
+    };
+}
+
+/// Makes the row of a claim of the tasks in the table `mine`, and reads the tasks. Their rows stay as they are.
 ///
-/// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes it, they are claimed
-/// again, and what the runs of the lost claim write then names a log id that the row no longer has. The write of an outcome
-/// waits for the disk, and what was committed before it is there with it.
+/// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes the claim, the tasks are claimed
+/// again, and what the runs of the lost claim write then names a claim that is not there. The write of an outcome waits for the disk, and
+/// what was committed before it is there with it.
+macro_rules! hold {
+    ($of_method:literal) => {
+        concat!(
+            "claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
+               SELECT $4, $1, $3, $2, array_agg(id) FROM mine HAVING count(*) > 0 RETURNING id) \
+             SELECT t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
+             t.timeout_ms, t.retry_delay_ms, (SELECT id FROM claim), \
+             CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint \
+             FROM mine m JOIN asynctasks t ON t.id = m.id WHERE ",
+            waits!(),
+            $of_method,
+            " AND t.lease_token < (SELECT id FROM claim)"
+        )
+    };
+}
+
+/// Takes whole segments and a part of the last one.
 macro_rules! claim_sql {
-    ($of_method:literal, $of_these:literal, $picked:ident) => {
+    ($of_method:literal) => {
         concat!(
             "WITH s AS MATERIALIZED ( \
                SELECT m.at, m.tasks, d.* \
-               FROM unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[]) \
+               FROM unnest($7::text[], $8::text[], $9::bigint[], $10::bigint[]) \
                  WITH ORDINALITY AS m (service, method, tasks, segments, at) \
                CROSS JOIN LATERAL ( \
                  SELECT id, service, method, priority, n, ids FROM gaia_due \
-                 WHERE theme = $4 AND priority > $7 ",
+                 WHERE theme = $4 AND priority > $6 ",
             $of_method,
-            " AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
-                   AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) \
-                   AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL \
+            " AND ",
+            may_claim!(),
+            " AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL \
                  ORDER BY priority DESC, id LIMIT m.segments FOR UPDATE SKIP LOCKED) AS d), \
              o AS MATERIALIZED ( \
                SELECT *, sum(n) OVER (PARTITION BY at ORDER BY priority DESC, id) - n AS before FROM s), \
              whole AS (DELETE FROM gaia_due d USING o WHERE d.id = o.id AND o.before + o.n <= o.tasks \
-               RETURNING o.service, o.method, o.priority, o.ids), \
+               RETURNING o.service, o.method, o.ids), \
              cut AS (UPDATE gaia_due d SET n = o.n - (o.tasks - o.before), ids = o.ids[(o.tasks - o.before + 1)::int:] \
                FROM o WHERE d.id = o.id AND o.before < o.tasks AND o.before + o.n > o.tasks \
-               RETURNING o.service, o.method, o.priority, o.ids[1:(o.tasks - o.before)::int] AS ids), \
+               RETURNING o.service, o.method, o.ids[1:(o.tasks - o.before)::int] AS ids), \
              mine AS MATERIALIZED ( \
-               SELECT service, method, priority, unnest(ids) AS id FROM whole \
-               UNION ALL SELECT service, method, priority, unnest(ids) FROM cut \
-               UNION ALL SELECT service_name, method_name, priority, id FROM asynctasks \
-                 WHERE id = ANY($6) AND EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
-                   AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $4 AND paused <> 0) ",
-            $of_these,
-            ")",
-            $picked!(),
-            ", claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
-               SELECT $4, $1, $3, $2, array_agg(id) FROM picked HAVING count(*) > 0 RETURNING id) \
-             UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = (SELECT id FROM claim), \
-             last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id, \
-             cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL \
-             FROM picked m WHERE t.id = m.id AND ",
-            waits!(),
-            " RETURNING t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
-             t.timeout_ms, t.retry_delay_ms, t.lease_token, \
-             CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint"
+               SELECT service, method, unnest(ids) AS id FROM whole \
+               UNION ALL SELECT service, method, unnest(ids) FROM cut), ",
+            hold!(" AND t.service_name = m.service AND t.method_name = m.method")
         )
     };
 }
 
-/// Whether a task waits as its segment says.
-macro_rules! waits {
-    () => {
-        "t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL AND t.system_name = $4 \
-         AND t.service_name = m.service AND t.method_name = m.method AND t.priority = m.priority"
-    };
-}
-
-/// All that were taken from segments. The claim waits for a row that another session has locked.
-macro_rules! all {
-    () => {
-        ", picked AS (SELECT * FROM mine)"
-    };
-}
-
-/// Those whose rows no other session has locked. The others go into segments again.
-macro_rules! unlocked {
-    () => {
+/// Takes tasks that are wanted before others out of the segments that they are in. A task whose segment another claim has locked is
+/// left to that claim.
+macro_rules! claim_first_sql {
+    ($of_these:literal) => {
         concat!(
-            ", picked AS MATERIALIZED ( \
-               SELECT m.* FROM mine m JOIN asynctasks t ON t.id = m.id WHERE ",
+            "WITH f AS MATERIALIZED (SELECT array_agg(t.id) AS ids, min(t.id) AS min_id, max(t.id) AS max_id \
+               FROM asynctasks t WHERE t.id = ANY($6) AND ",
             waits!(),
-            " FOR UPDATE OF t SKIP LOCKED), \
-             locked AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
-               SELECT $4, m.service, m.method, m.priority, count(*), array_agg(t.id) \
-               FROM mine m JOIN asynctasks t ON t.id = m.id \
-               WHERE m.id <> ALL (ARRAY(SELECT id FROM picked)) AND ",
-            waits!(),
-            " GROUP BY m.service, m.method, m.priority)"
+            $of_these,
+            " AND ",
+            may_claim!(),
+            "), \
+             s AS MATERIALIZED (SELECT d.id, d.ids FROM gaia_due d \
+               WHERE d.theme = $4 AND d.min_id <= (SELECT max_id FROM f) AND d.max_id >= (SELECT min_id FROM f) \
+                 AND d.ids && (SELECT ids FROM f) FOR UPDATE SKIP LOCKED), \
+             i AS MATERIALIZED (SELECT s.id AS segment, i.id, i.at, i.id = ANY((SELECT ids FROM f)::bigint[]) AS is_mine \
+               FROM s CROSS JOIN unnest(s.ids) WITH ORDINALITY AS i (id, at)), \
+             o AS MATERIALIZED (SELECT segment, array_agg(id ORDER BY at) FILTER (WHERE NOT is_mine) AS ids \
+               FROM i GROUP BY segment), \
+             whole AS (DELETE FROM gaia_due d USING o WHERE d.id = o.segment AND o.ids IS NULL), \
+             cut AS (UPDATE gaia_due d SET n = cardinality(o.ids), ids = o.ids FROM o WHERE d.id = o.segment AND o.ids IS NOT NULL), \
+             mine AS MATERIALIZED (SELECT id FROM i WHERE is_mine), ",
+            hold!("")
         )
     };
 }
 
-macro_rules! claim_by_method_sql {
-    ($picked:ident) => {
-        claim_sql!(
-            "AND service = m.service AND method = m.method",
-            "AND (service_name, method_name) IN (SELECT * FROM unnest($12::text[], $13::text[]))",
-            $picked
-        )
-    };
-}
+const CLAIM: &str = claim_sql!("AND service = m.service AND method = m.method");
+const CLAIM_AT_ALL: &str = claim_sql!("");
+const CLAIM_FIRST: &str =
+    claim_first_sql!(" AND (t.service_name, t.method_name) IN (SELECT * FROM unnest($7::text[], $8::text[]))");
+const CLAIM_FIRST_AT_ALL: &str = claim_first_sql!("");
 
-const CLAIM: &str = claim_by_method_sql!(all);
-const CLAIM_UNLOCKED: &str = claim_by_method_sql!(unlocked);
-const CLAIM_AT_ALL: &str = claim_sql!("", "", all);
-const CLAIM_AT_ALL_UNLOCKED: &str = claim_sql!("", "", unlocked);
-
-/// Which rows a claim takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rows {
-    /// All. To look for locks first would cost a third of the claim.
-    All,
-    Unlocked,
-}
+/// What a claim has taken and not read does not wait, or not so. In no place from now on; a trigger queues what waits again. A lease token
+/// that is greater than the numbers of all claims was written by plain SQL.
+const LET_OUT: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
+    out AS (UPDATE asynctasks t SET queued = 0, lease_token = claim.id \
+      FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
+      WHERE t.id = i.id AND i.id <> ALL ($3) AND t.queued = 1 \
+        AND (t.lease_token < claim.id OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))) \
+    DELETE FROM gaia_claims USING claim WHERE gaia_claims.id = claim.id AND NOT claim.ids && $3";
 
 /// What waits.
 #[derive(Queryable)]
@@ -258,24 +270,12 @@ pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: Naive
 pub(super) struct Plan<'a> {
     claim: &'a Claim,
     wanted: Cow<'a, [Wanted]>,
-    first: &'a [i64],
     shares: Vec<Share>,
     /// Whether more is due, which the room of its methods is not for.
     pub(super) more: bool,
 }
 
 impl<'a> Plan<'a> {
-    /// The tasks that are wanted before others.
-    fn of_first(claim: &'a Claim) -> Self {
-        Self {
-            claim,
-            wanted: claim.wanted(),
-            first: &claim.first[..claim.first.len().min(claim.limit)],
-            shares: Vec::new(),
-            more: false,
-        }
-    }
-
     /// So many of those that are due.
     pub(super) fn of_due(claim: &'a Claim, peek: &Peek, limit: usize) -> Self {
         let wanted = claim.wanted();
@@ -283,7 +283,6 @@ impl<'a> Plan<'a> {
         Self {
             claim,
             wanted,
-            first: &[],
             shares: all,
             more,
         }
@@ -306,44 +305,26 @@ pub(super) async fn claim_first(
     mark: &ClaimMark,
 ) -> QueryResult<Vec<ClaimedRow>> {
     conn.batch_execute(SETTINGS).await?;
-    let mut rows = claim(conn, &Plan::of_first(wanted), mark, Rows::Unlocked).await?;
+    let mut rows = first(conn, wanted, mark).await?;
     let due = Plan::of_due(wanted, peek, wanted.limit.saturating_sub(rows.len()));
     if !due.is_empty() {
-        rows.extend(claim(conn, &due, mark, Rows::Unlocked).await?);
+        rows.extend(claim(conn, &due, mark).await?);
+    }
+    if rows.len() < wanted.first.len().min(wanted.limit) + due.tasks() {
+        let_out(conn, mark, &rows).await?;
     }
     Ok(rows)
 }
 
-/// Takes what is planned.
-pub(super) async fn claim(
-    mut conn: &AsyncPgConnection,
-    plan: &Plan<'_>,
-    mark: &ClaimMark,
-    rows: Rows,
-) -> QueryResult<Vec<ClaimedRow>> {
-    fn all<'a, T>(plan: &'a Plan<'_>, column: impl Fn(&'a Wanted, &Share) -> T) -> Vec<T> {
-        let shares = plan.shares.iter();
-        shares.map(|share| column(&plan.wanted[share.method], share)).collect()
-    }
-    let claim = plan.claim;
-    let text = match (claim.methods.is_some(), rows) {
-        (true, Rows::All) => CLAIM,
-        (true, Rows::Unlocked) => CLAIM_UNLOCKED,
-        (false, Rows::All) => CLAIM_AT_ALL,
-        (false, Rows::Unlocked) => CLAIM_AT_ALL_UNLOCKED,
-    };
-    let taken = prepared(text)
+async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+    let by_method = claim.methods.is_some();
+    let taken = prepared(if by_method { CLAIM_FIRST } else { CLAIM_FIRST_AT_ALL })
         .bind::<Text, _>(&claim.node)
         .bind::<Timestamp, _>(mark.now)
         .bind::<Text, _>(&*mark.run)
         .bind::<Text, _>(&claim.theme)
         .bind::<BigInt, _>(claim.arg_limit(mark))
-        .bind::<Array<BigInt>, _>(plan.first)
-        .bind::<BigInt, _>(claim.above())
-        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.service.as_str()))
-        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.method.as_str()))
-        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.tasks)))
-        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.segments)));
+        .bind::<Array<BigInt>, _>(&claim.first[..claim.first.len().min(claim.limit)]);
     let Some(wanted) = &claim.methods else {
         return taken.columns::<ClaimedColumns<Pg>>().load(&mut conn).await;
     };
@@ -353,6 +334,44 @@ pub(super) async fn claim(
         .bind::<Array<Text>, _>(methods)
         .columns::<ClaimedColumns<Pg>>()
         .load(&mut conn)
+        .await
+}
+
+/// Takes what is planned.
+pub(super) async fn claim(
+    mut conn: &AsyncPgConnection,
+    plan: &Plan<'_>,
+    mark: &ClaimMark,
+) -> QueryResult<Vec<ClaimedRow>> {
+    fn all<'a, T>(plan: &'a Plan<'_>, column: impl Fn(&'a Wanted, &Share) -> T) -> Vec<T> {
+        let shares = plan.shares.iter();
+        shares.map(|share| column(&plan.wanted[share.method], share)).collect()
+    }
+    let claim = plan.claim;
+    prepared(if claim.methods.is_some() { CLAIM } else { CLAIM_AT_ALL })
+        .bind::<Text, _>(&claim.node)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<BigInt, _>(claim.above())
+        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.service.as_str()))
+        .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.method.as_str()))
+        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.tasks)))
+        .bind::<Array<BigInt>, _>(all(plan, |_, share| count(share.segments)))
+        .columns::<ClaimedColumns<Pg>>()
+        .load(&mut conn)
+        .await
+}
+
+/// Lets go of the tasks of a claim that it has not read. If that does not happen, the look for lost claims does it.
+pub(super) async fn let_out(mut conn: &AsyncPgConnection, mark: &ClaimMark, read: &[ClaimedRow]) -> QueryResult<usize> {
+    let read: Vec<i64> = read.iter().map(ClaimedRow::id).collect();
+    prepared(LET_OUT)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Array<BigInt>, _>(read)
+        .execute(&mut conn)
         .await
 }
 
@@ -366,66 +385,137 @@ fn count(count: usize) -> i64 {
 }
 
 /// Moves scheduled tasks whose time has come to the due ones.
-pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<i64> {
     let most = PROMOTED_AT_ONCE.max(count(claim.limit));
     prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(most)
-        .execute(&mut conn)
+        .columns::<BigInt>()
+        .get_result(&mut conn)
         .await
 }
 
 // ---- by hand ----
 
-const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = $3, finished_at = $3 \
-    WHERE id = $2 AND system_name = $1 AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+/// Takes a task out of its segment, after the claim that has the segment, if any.
+const UNQUEUE: &str = "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) \
+      WHERE theme = $1 AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id) SELECT count(*) FROM cut";
 
-/// Ends a task that waits, or that another framework left as Running without a node.
+const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE theme = $1 AND $2 BETWEEN min_id AND max_id AND n = 0";
+
+/// The last claim that names a task.
+const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme = $1 AND ids @> ARRAY[$2] ORDER BY id DESC LIMIT 1";
+
+/// A task that is queued and was not found in a segment is in one by now, or in a claim.
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 0, run_at = NULL, live_key = NULL, \
+      update_time = $3, finished_at = $3 \
+    WHERE id = $2 AND system_name = $1 AND (queued <> 1 OR $4) \
+      AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
+
+/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
+/// on that it runs. Inside a transaction.
 pub(super) async fn cancel_waiting(
-    conn: &mut AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     theme: &str,
     id: i64,
     now: NaiveDateTime,
 ) -> QueryResult<bool> {
-    let cancelled = diesel::sql_query(CANCEL)
+    let cut: i64 = prepared(UNQUEUE)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .columns::<BigInt>()
+        .get_result(&mut conn)
+        .await?;
+    let was_queued = cut > 0;
+    if was_queued {
+        prepared(DROP_EMPTY)
+            .bind::<Text, _>(theme)
+            .bind::<BigInt, _>(id)
+            .execute(&mut conn)
+            .await?;
+    } else {
+        let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
+            .bind::<Text, _>(theme)
+            .bind::<BigInt, _>(id)
+            .columns::<(BigInt, Text, Text)>()
+            .get_result(&mut conn)
+            .await
+            .optional()?;
+        if let Some((token, node, mark)) = claim
+            && show(conn, RunKey::unseen(id, &node, token, &mark)).await?
+        {
+            return Ok(false);
+        }
+    }
+    let cancelled = prepared(CANCEL)
         .bind::<Text, _>(theme)
         .bind::<BigInt, _>(id)
         .bind::<Timestamp, _>(now)
-        .execute(conn)
+        .bind::<Bool, _>(was_queued)
+        .execute(&mut conn)
         .await?;
+    if was_queued && cancelled == 0 {
+        // Plain SQL has ended it.
+        prepared(QUEUE_AGAIN).bind::<BigInt, _>(id).execute(&mut conn).await?;
+    }
     Ok(cancelled > 0)
 }
 
-pub(super) async fn drop_segment(conn: &mut AsyncPgConnection, segment: i64) -> QueryResult<()> {
-    diesel::sql_query("DELETE FROM gaia_due WHERE id = $1")
+/// A trigger queues those of the tasks that wait again.
+const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
+    UPDATE asynctasks t SET queued = 0 FROM gone CROSS JOIN unnest(gone.ids) AS i (id) WHERE t.id = i.id AND t.queued = 1";
+
+pub(super) async fn drop_segment(mut conn: &AsyncPgConnection, segment: i64) -> QueryResult<usize> {
+    prepared(DROP_SEGMENT)
         .bind::<BigInt, _>(segment)
-        .execute(conn)
-        .await?;
-    Ok(())
+        .execute(&mut conn)
+        .await
+}
+
+/// Tasks that a claim of a node does not have any more: running ones that plain SQL has put elsewhere (a trigger makes claims of
+/// them), those that have come to an end by plain SQL before their rows said that they ran, and those whose lease tokens plain SQL has written.
+const DISOWN: &str = "UPDATE asynctasks t SET queued = 0, \
+      lease_token = CASE WHEN t.queued = 1 THEN $2 ELSE t.lease_token END \
+    FROM unnest($3::bigint[]) AS i (id) WHERE t.id = i.id AND ( \
+      t.queued = 1 AND t.lease_token < $2 AND COALESCE(t.task_status, '') NOT IN ('Wait', 'Retry', 'Running') \
+      OR t.queued = 1 AND t.lease_token > (SELECT nextval('gaia_claims_id_seq')) \
+      OR t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner <> $1 AND t.lease_token <= $2)";
+
+pub(super) async fn disown(mut conn: &AsyncPgConnection, node: &str, claim: i64, tasks: &[i64]) -> QueryResult<usize> {
+    prepared(DISOWN)
+        .bind::<Text, _>(node)
+        .bind::<BigInt, _>(claim)
+        .bind::<Array<BigInt>, _>(tasks)
+        .execute(&mut conn)
+        .await
 }
 
 // ---- adding ----
 
-/// Ids are given in the order of the rows. The first columns are those of plain tasks. The statement puts the tasks into segments, and
-/// `queued` says so to the trigger that does it for plain SQL, which would take longer.
+/// Ids are given in the order of the rows. The first columns are those of plain tasks. The statement puts the tasks into segments: the
+/// trigger that does it for plain SQL would take longer.
 macro_rules! insert_sql {
-    ($columns:literal, $parameters:literal, $priority:literal, $due:literal) => {
+    ($columns:literal, $parameters:literal, $queued:literal, $priority:literal, $due:literal) => {
         concat!(
             "WITH added AS (INSERT INTO asynctasks (system_name, task_status, queued, create_time, update_time, \
                service_name, method_name, task_name, arg, max_retry_time",
             $columns,
-            ") SELECT $1, 'Wait', 1, $2, $2, service_name, method_name, task_name, arg, max_retry_time",
+            ") SELECT $1, 'Wait', ",
+            $queued,
+            ", $2, $2, service_name, method_name, task_name, arg, max_retry_time",
             $columns,
             " FROM unnest($3, $4, $5, $6, $7",
             $parameters,
             ") WITH ORDINALITY AS added (service_name, method_name, task_name, arg, max_retry_time",
             $columns,
             ", at) ORDER BY at RETURNING id, service_name, method_name, priority, run_at), \
-             queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
+             queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
                SELECT $1, service_name, method_name, ",
             $priority,
-            ", count(*), array_agg(id ORDER BY id) FROM added ",
+            ", count(*), array_agg(id ORDER BY id), min(id), max(id) FROM added ",
             $due,
             " GROUP BY 2, 3, 4 ORDER BY min(id)) \
              SELECT id FROM added"
@@ -433,21 +523,22 @@ macro_rules! insert_sql {
     };
 }
 
-const INSERT_PLAIN: &str = insert_sql!("", "", "0", "");
+const INSERT_PLAIN: &str = insert_sql!("", "", "1", "0", "");
 const INSERT_MANY: &str = insert_sql!(
     ", priority, run_at, timeout_ms, retry_delay_ms",
     ", $8, $9, $10, $11",
+    "CASE WHEN run_at IS NULL THEN 1 ELSE 0 END",
     "priority",
     "WHERE run_at IS NULL"
 );
 
 const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
         (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, \
-         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
-      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', 1, $7, $7, $8, $9, $10, $11, $12) \
+         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key, live_key) \
+      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', CASE WHEN $9 IS NULL THEN 1 ELSE 0 END, $7, $7, $8, $9, $10, $11, $12, $12) \
       ON CONFLICT DO NOTHING RETURNING id, run_at), \
-    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
-      SELECT $1, $2, $3, $8, 1, ARRAY[id] FROM added WHERE run_at IS NULL) \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM added WHERE run_at IS NULL) \
     SELECT id FROM added";
 
 /// Claimed as by [`CLAIM`], unless that would give nothing; but its commit waits for the disk.
@@ -460,12 +551,12 @@ const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
         (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
          retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
       SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
-        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END, 1 \
+        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END, CASE WHEN may THEN 2 ELSE 1 END \
       FROM claim RETURNING id, lease_token), \
     noted AS (INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) \
       SELECT lease_token, $1, $12, $13, $11, ARRAY[id] FROM task WHERE lease_token <> 0), \
-    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
-      SELECT $1, $2, $3, $8, 1, ARRAY[id] FROM task WHERE lease_token = 0) \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM task WHERE lease_token = 0) \
     SELECT id, lease_token FROM task";
 
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \

@@ -14,16 +14,6 @@ impl Database {
         ));
     }
 
-    /// Whether claims have the rows of their tasks say at once that they run.
-    pub fn claims_write_rows(&self) -> bool {
-        match self.kind() {
-            #[cfg(feature = "postgres")]
-            Kind::Postgres => true,
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => false,
-        }
-    }
-
     /// Makes a claim of the tasks that are Running under this node.
     pub fn hold(&self, node: &str) {
         let now = self.in_seconds(0);
