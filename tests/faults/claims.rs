@@ -24,13 +24,12 @@ fn held(kind: Kind) -> String {
         #[cfg(feature = "sqlite")]
         Kind::Sqlite => with_unseen("json_each(c.ids) i", "i.value"),
         #[cfg(feature = "postgres")]
-        Kind::Postgres => format!("({SEEN}) held"),
+        Kind::Postgres => with_unseen("unnest(c.ids) AS i (id)", "i.id"),
         #[cfg(feature = "mysql")]
         Kind::Mysql => with_unseen("JSON_TABLE(c.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i", "i.id"),
     }
 }
 
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
 fn with_unseen(ids: &str, id: &str) -> String {
     format!(
         "({SEEN} UNION ALL SELECT t.id, c.id AS token, c.node_id AS owner FROM gaia_claims c CROSS JOIN {ids} \

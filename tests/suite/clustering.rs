@@ -154,9 +154,7 @@ async fn a_claim_that_a_crash_has_undone_is_not_taken_for_the_next_one() {
     // It may have lost the number of the claim, too, and has given it again.
     let token = undone.token;
     database.execute(&format!("UPDATE gaia_claims SET id = {token}"));
-    database.execute(&format!(
-        "UPDATE asynctasks SET lease_token = {token} WHERE id = {id} AND task_status = 'Running'"
-    ));
+    database.execute(&format!("UPDATE asynctasks SET lease_token = 0 WHERE id = {id}"));
     again.token = token;
 
     for outcome in [success(), failure(), Outcome::HandedBack { started: false }] {

@@ -244,7 +244,9 @@ async fn a_task_with_an_odd_token_runs_and_has_one_end() {
     database.execute(&format!(
         "UPDATE asynctasks SET lease_token = 9000000000000000000 WHERE id = {id}"
     ));
-    let claimed = claim(&store, 100, Vec::new()).await;
+    let mut claimed = claim(&store, 100, Vec::new()).await;
+    // On PostgreSQL the task comes into a segment with another token first.
+    claimed.extend(claim(&store, 100, Vec::new()).await);
     assert_eq!(claimed.len(), 50);
     for run in &claimed {
         assert_eq!(record(&store, run, success()).await, Some(TaskStatus::Success));

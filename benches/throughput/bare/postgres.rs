@@ -12,14 +12,15 @@ const INSERT: &str = "WITH added AS (INSERT INTO asynctasks \
     SELECT $1, service, method, name, arg, retries, 'Wait', 1, $2, $2 \
     FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::int[]) AS i (service, method, name, arg, retries) \
     RETURNING id, service_name, method_name), \
-    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) \
-      SELECT $1, min(service_name), min(method_name), 0, count(*), array_agg(id) FROM added) \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, min(service_name), min(method_name), 0, count(*), array_agg(id), min(id), max(id) FROM added) \
     SELECT id FROM added";
 
 const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, update_time) \
     VALUES ($1, $2, $3, $4, $5, $6, 'Wait', 1, $7, $7) RETURNING id), \
-    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids) SELECT $1, $2, $3, 0, 1, ARRAY[id] FROM added) \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, $2, $3, 0, 1, ARRAY[id], id, id FROM added) \
     SELECT id FROM added";
 
 /// One plan is left, and kept: the client has the connection for itself.
@@ -27,21 +28,20 @@ const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seq
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
 /// The first segment, which has as many tasks as a claim takes. Its commit is not waited for: the setting is the transaction's own,
-/// and this is the whole of it.
+/// and this is the whole of it. The rows stay as they are.
 const CLAIM: &str = "WITH taken AS (DELETE FROM gaia_due WHERE id = (SELECT id FROM gaia_due \
       WHERE theme = $4 AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL \
       ORDER BY priority DESC, id LIMIT 1) RETURNING ids), \
     mine AS MATERIALIZED (SELECT unnest(ids) AS id FROM taken), \
     claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
       SELECT $4, $1, $3, $2, ids FROM taken RETURNING id) \
-    UPDATE asynctasks t SET task_status = 'Running', lease_owner = $1, lease_token = (SELECT id FROM claim), \
-      last_run_time = $2, update_time = $2, log_id = $3 || '-' || t.id \
-    FROM mine WHERE t.id = mine.id \
-    RETURNING t.id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms";
+    SELECT t.id, service_name, method_name, arg, retry_time, max_retry_time, timeout_ms, (SELECT id FROM claim) \
+    FROM mine JOIN asynctasks t ON t.id = mine.id";
 
 const FINISH: &str = "WITH done AS ( \
       UPDATE asynctasks t SET task_status = 'Success', last_run_time = i.started, last_run_end_time = i.ended, \
-        last_run_duration = i.duration, last_result = i.result, update_time = i.ended, lease_owner = NULL \
+        last_run_duration = i.duration, last_result = i.result, update_time = i.ended, lease_token = $7, \
+        log_id = $8 || '-' || t.id, queued = 0 \
       FROM unnest($1::bigint[], $2::timestamp[], $3::timestamp[], $4::bigint[], $5::text[]) \
         AS i (id, started, ended, duration, result) \
       WHERE t.id = i.id \
@@ -56,6 +56,8 @@ pub(crate) struct Bare {
     insert_one: Statement,
     claim: Statement,
     finish: Statement,
+    /// Number and mark of the last claim.
+    claimed: (i64, String),
 }
 
 impl Bare {
@@ -68,6 +70,7 @@ impl Bare {
             insert_one: client.prepare(INSERT_ONE).await?,
             claim: client.prepare(CLAIM).await?,
             finish: client.prepare(FINISH).await?,
+            claimed: (0, String::new()),
             client,
         })
     }
@@ -89,6 +92,7 @@ impl Bare {
     pub(super) async fn claim(&mut self) -> Result<Batch> {
         let (run, at) = (run(), now());
         let rows = self.client.query(&self.claim, &[&OWNER, &at, &run, &THEME]).await?;
+        self.claimed = (rows.first().map_or(0, |row| row.get(7)), run);
         let tasks = rows.iter().map(claimed).collect();
         Ok(Batch { at, tasks })
     }
@@ -99,7 +103,8 @@ impl Bare {
         let ended: Vec<NaiveDateTime> = runs.iter().map(|run| run.ended).collect();
         let durations: Vec<i64> = runs.iter().map(|run| run.duration).collect();
         let results: Vec<&str> = runs.iter().map(|run| run.result).collect();
-        let values: [&(dyn ToSql + Sync); 6] = [&ids, &started, &ended, &durations, &results, &OWNER];
+        let (token, mark) = &self.claimed;
+        let values: [&(dyn ToSql + Sync); 8] = [&ids, &started, &ended, &durations, &results, &OWNER, token, mark];
         self.client.execute(&self.finish, &values).await?;
         Ok(())
     }

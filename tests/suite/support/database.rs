@@ -67,7 +67,7 @@ impl Kind {
             #[cfg(feature = "sqlite")]
             Self::Sqlite => 8,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 7,
+            Self::Postgres => 8,
         };
         format!("lacks {migrations} of this version's migrations")
     }
