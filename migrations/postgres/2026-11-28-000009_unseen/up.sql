@@ -87,6 +87,7 @@ BEGIN
     DECLARE
       is_queued INTEGER := NEW.queued;
       token BIGINT := NEW.lease_token;
+      live TEXT := CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END;
     BEGIN
       IF NEW.task_status = 'Running' THEN
         IF NEW.lease_owner IS NOT NULL AND NEW.queued <> 2 THEN
@@ -103,9 +104,9 @@ BEGIN
         INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids, min_id, max_id)
           VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id], NEW.id, NEW.id);
       END IF;
-      UPDATE %1$s.asynctasks SET queued = is_queued, lease_token = token,
-          live_key = CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END
-        WHERE id = NEW.id;
+      IF is_queued <> NEW.queued OR live IS DISTINCT FROM NEW.live_key THEN
+        UPDATE %1$s.asynctasks SET queued = is_queued, lease_token = token, live_key = live WHERE id = NEW.id;
+      END IF;
       RETURN NULL;
     END $f$ $sql$, place);
   EXECUTE format($sql$
@@ -122,11 +123,11 @@ BEGIN
     END $f$ $sql$, place);
 END $do$;
 
--- A column that stands in a condition here cannot have another type: the conditions name few.
+-- A column that stands in a condition here cannot have another type: the conditions name few, the functions ask for the rest.
 CREATE TRIGGER gaia_task_placed AFTER INSERT OR UPDATE ON asynctasks FOR EACH ROW
-  WHEN (NEW.queued <> 1 AND NEW.task_status IN ('Wait', 'Retry') AND NEW.run_at IS NULL
+  WHEN (NEW.queued <> 1 AND NEW.task_status IN ('Wait', 'Retry')
     OR NEW.queued <> 2 AND NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL
     OR NEW.live_key IS DISTINCT FROM CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END)
   EXECUTE FUNCTION gaia_task_placed();
-CREATE TRIGGER gaia_task_moved AFTER UPDATE OF id, system_name, service_name, method_name, priority ON asynctasks FOR EACH ROW
+CREATE TRIGGER gaia_task_moved AFTER UPDATE ON asynctasks FOR EACH ROW
   WHEN (OLD.queued = 1 AND NEW.queued = 1) EXECUTE FUNCTION gaia_task_moved();
