@@ -361,7 +361,7 @@ impl ClaimMark {
         Arc::clone(&self.run)
     }
 
-    /// The claimed task, with node, log id and time of the claim: the statements read none of these back, and on SQLite and MySQL most rows
+    /// The claimed task, with node, log id and time of the claim: the statements read none of these back, and most rows
     /// do not hold them yet.
     pub(super) fn task(&self, row: ClaimedRow) -> ClaimedTask {
         let log_id = format!("{}-{}", self.run, row.id());
