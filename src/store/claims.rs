@@ -209,7 +209,7 @@ impl Store {
                     .await?;
             }
             #[cfg(feature = "postgres")]
-            Db::Postgres(postgres) => postgres.disown(&claim.node, claim.id, &claim.task_ids).await?,
+            Db::Postgres(postgres) => postgres.disown(claim.id, &claim.task_ids).await?,
             #[cfg(feature = "mysql")]
             Db::Mysql(mysql) => mysql.disown(&claim.node, claim.id, &claim.task_ids).await?,
         }

@@ -106,8 +106,10 @@ impl Store {
         let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         let tasks = self.db.tasks_of("gaia_due");
         let empty = format!(
-            "SELECT id FROM gaia_due WHERE id IN ({list}) AND NOT EXISTS (SELECT 1 FROM {tasks} \
-             WHERE t.task_status IN ('Wait', 'Retry'))"
+            "SELECT id FROM gaia_due WHERE id IN ({list}) AND (NOT EXISTS (SELECT 1 FROM {tasks} \
+             WHERE t.task_status IN ('Wait', 'Retry')) OR EXISTS (SELECT 1 FROM {tasks} \
+             WHERE t.task_status IN ('Wait', 'Retry') AND (t.system_name <> gaia_due.theme \
+               OR t.service_name <> gaia_due.service OR t.method_name <> gaia_due.method)))"
         );
         let empty: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&empty).load(conn).await)?;
         drop(lease);

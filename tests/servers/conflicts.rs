@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     kinds,
-    support::{Database, Kind, THEME, eventually, options, task},
+    support::{Database, Kind, THEME, ended, eventually, options, task},
 };
 
 /// A transaction of somebody else, open until it is told to commit.
@@ -146,4 +146,50 @@ async fn due_tasks_that_somebody_has_locked_run_soon_after() {
         assert_eq!(gaia.drain(THEME).await[&TaskStatus::Success], 2, "{kind:?}");
         gaia.stop().await.expect("stops");
     }
+}
+
+/// Plain SQL need not know which index keeps unique keys.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn plain_sql_may_leave_out_a_task_whose_unique_key_is_taken() {
+    let database = Database::of_kind(Kind::Postgres);
+    let gaia = database.builder().start().await.expect("starts");
+    let keyed = |status: &str| {
+        format!(
+            "INSERT INTO asynctasks (service_name, method_name, task_name, system_name, unique_key, task_status) \
+             VALUES ('Demo', 'Noop', 'noop', '{THEME}', 'key', '{status}') ON CONFLICT DO NOTHING"
+        )
+    };
+    for status in ["Success", "Wait", "Wait", "Retry", "Running", "Failed"] {
+        database.execute(&keyed(status));
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 3);
+    // The key is free when the task has ended, whoever has ended it.
+    database.execute("UPDATE asynctasks SET task_status = 'Success' WHERE task_status = 'Wait'");
+    database.execute(&keyed("Wait"));
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 4);
+    gaia.stop().await.expect("stops");
+}
+
+/// No node looks for such a task: its row says that it is in a claim, and the claim has gone with the end of the run before.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn a_finished_task_that_plain_sql_puts_under_a_dead_node_is_taken_over() {
+    let database = Database::of_kind(Kind::Postgres);
+    let builder = database
+        .builder()
+        .handler("Demo", "Noop", gaia_actors::async_fn(async |_, (): ()| Ok(())));
+    let gaia = builder.scheduler(options()).start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let id = demo.add_task(task("Noop")).await.expect("is added").id;
+    ended(&demo, id).await;
+    database.execute(&format!(
+        "UPDATE asynctasks SET queued = 2, task_status = 'Failed' WHERE id = {id}"
+    ));
+    database.execute(&format!(
+        "UPDATE asynctasks SET task_status = 'Running', lease_owner = 'ghost', log_id = 'lost' WHERE id = {id}"
+    ));
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    assert_eq!(demo.get_task_detail(id).await.expect("is there").retry_time, 1);
+    gaia.stop().await.expect("stops");
 }

@@ -266,3 +266,34 @@ async fn every_node_says_what_it_serves() {
     assert_eq!(process.stop(), Some(0));
     gaia.stop().await.expect("stops");
 }
+
+/// No claim asks for the wrong method, so none would come to the tasks.
+#[actix_rt::test]
+async fn tasks_run_once_plain_sql_has_corrected_their_method() {
+    for (tasks, corrected) in [(1, 1), (50, 50), (50, 20)] {
+        let database = Database::fresh();
+        let gaia = database
+            .builder()
+            .lease(Duration::from_millis(800))
+            .handler("Demo", "Noop", noop())
+            .scheduler(options())
+            .start()
+            .await
+            .expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
+        let added = demo.add_tasks(vec![task("Nope"); tasks]).await.expect("are added");
+        listed(&demo, "Nope", u64::try_from(tasks).expect("is small")).await;
+        let last = added[corrected - 1].id;
+        database.execute(&format!(
+            "UPDATE asynctasks SET method_name = 'Noop' WHERE id <= {last}"
+        ));
+        for added in &added[..corrected] {
+            assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);
+        }
+        let left = u64::try_from(tasks - corrected).expect("is small");
+        if left > 0 {
+            listed(&demo, "Nope", left).await;
+        }
+        gaia.stop().await.expect("stops");
+    }
+}

@@ -154,7 +154,6 @@ async fn a_task_that_plain_sql_ends_meanwhile_can_be_queued_again() {
         let id = demo.add_tasks(vec![task("Noop"); count]).await.expect("are added")[0].id;
         let runs = claim(&store, count, Vec::new()).await;
         let run = runs.iter().find(|run| run.id == id).expect("is claimed");
-        // On PostgreSQL the row says that it runs.
         database.execute(&format!(
             "UPDATE asynctasks SET task_status = 'Cancelled', lease_owner = NULL WHERE id = {id}"
         ));
@@ -169,6 +168,56 @@ async fn a_task_that_plain_sql_ends_meanwhile_can_be_queued_again() {
         }
     }
     gaia.stop().await.expect("stops");
+}
+
+/// Another framework writes no node.
+#[actix_rt::test]
+async fn a_task_that_plain_sql_has_running_meanwhile_can_be_cancelled() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = node(&database).await;
+    for is_told in [false, true] {
+        let added = demo.add_tasks(vec![task("Noop"); 50]).await.expect("are added");
+        let runs = claim(&store, 50, Vec::new()).await;
+        let run = runs.iter().find(|run| run.id == added[0].id).expect("is claimed");
+        let id = run.id;
+        database.execute(&format!("UPDATE asynctasks SET task_status = 'Running' WHERE id = {id}"));
+        if is_told {
+            assert_eq!(record(&store, run, success()).await, None);
+        }
+        assert_eq!(demo.cancel_task(id).await.expect("is there"), CancelAnswer::Cancelled);
+        assert_eq!(record(&store, run, success()).await, None);
+        demo.retry_task(id).await.expect("has ended");
+        let again = claim(&store, 100, Vec::new()).await;
+        assert_eq!(again.iter().map(|run| run.id).collect::<Vec<_>>(), [id]);
+        assert_eq!(record(&store, &again[0], success()).await, Some(TaskStatus::Success));
+        for run in runs.iter().filter(|run| run.id != id) {
+            assert_eq!(record(&store, run, success()).await, Some(TaskStatus::Success));
+        }
+    }
+    gaia.stop().await.expect("stops");
+}
+
+/// Its claim says another node.
+#[actix_rt::test]
+async fn a_task_that_plain_sql_puts_under_a_dead_node_is_taken_over() {
+    let database = Database::fresh();
+    let (client, demo, store) = node(&database).await;
+    let id = demo.add_task(task("Noop")).await.expect("is added").id;
+    let run = claim(&store, 1, Vec::new()).await.remove(0);
+    database.begin(&run);
+    database.execute(&format!("UPDATE asynctasks SET lease_owner = 'ghost' WHERE id = {id}"));
+    database.execute("DELETE FROM gaia_nodes WHERE id = 'a'");
+    let gaia = database
+        .builder()
+        .lease(Duration::from_millis(800))
+        .handler("Demo", "Noop", gaia_actors::async_fn(async |_, (): ()| Ok(())))
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+    gaia.stop().await.expect("stops");
+    client.stop().await.expect("stops");
 }
 
 /// The node is dead, and nobody writes an end that would be stale.
@@ -219,7 +268,7 @@ async fn a_task_that_plain_sql_sets_back_belongs_to_no_claim_before() {
             database.begin(before);
         }
         let id = before.id;
-        // On SQLite and MySQL an unseen task stays with its run if nothing but its token changes.
+        // An unseen task stays with its run if nothing but its token changes.
         database.execute(&format!(
             "UPDATE asynctasks SET task_status = 'Wait', lease_owner = NULL, lease_token = 0, queued = 0 WHERE id = {id}"
         ));

@@ -1,10 +1,12 @@
 -- Back to the version before, by hand: with all nodes stopped, as the owner of the tables, in one transaction. What a claim has whose row
 -- does not say so waits again. The table asynctasks is rewritten.
+DROP TRIGGER gaia_task_keyed ON asynctasks;
+DROP TRIGGER gaia_task_added ON asynctasks;
 DROP TRIGGER gaia_task_placed ON asynctasks;
-DROP TRIGGER gaia_task_moved ON asynctasks;
+DROP TRIGGER gaia_task_key_changed ON asynctasks;
+DROP FUNCTION gaia_task_keyed();
 DROP FUNCTION gaia_task_placed();
-DROP FUNCTION gaia_task_moved();
-DROP FUNCTION gaia_unqueue(BIGINT, TEXT);
+DROP FUNCTION gaia_task_key_changed();
 INSERT INTO gaia_due (theme, service, method, priority, n, ids)
   SELECT t.system_name, t.service_name, t.method_name, t.priority, count(*), array_agg(DISTINCT t.id)
   FROM gaia_claims CROSS JOIN unnest(gaia_claims.ids) AS i (id) JOIN asynctasks t ON t.id = i.id

@@ -66,68 +66,60 @@ DECLARE
   place CONSTANT TEXT := (SELECT quote_ident(nspname) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
     WHERE pg_class.oid = 'asynctasks'::regclass);
 BEGIN
-  -- Takes a task out of its segment. False: it is in none, so a claim has it.
-  EXECUTE format($sql$
-    CREATE FUNCTION %1$s.gaia_unqueue(task BIGINT, of_theme TEXT) RETURNS BOOLEAN LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp AS $f$
-    DECLARE
-      rest INTEGER;
-      segment BIGINT;
-    BEGIN
-      UPDATE %1$s.gaia_due SET ids = array_remove(ids, task), n = cardinality(array_remove(ids, task))
-        WHERE theme = of_theme AND task BETWEEN min_id AND max_id AND ids @> ARRAY[task] RETURNING id, n INTO segment, rest;
-      IF rest = 0 THEN
-        DELETE FROM %1$s.gaia_due WHERE id = segment;
-      END IF;
-      RETURN segment IS NOT NULL;
-    END $f$ $sql$, place);
   EXECUTE format($sql$
     CREATE FUNCTION %1$s.gaia_task_placed() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
-      is_queued INTEGER := NEW.queued;
+      place INTEGER := NEW.queued;
       token BIGINT := NEW.lease_token;
       live TEXT := CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END;
     BEGIN
-      IF NEW.task_status = 'Running' THEN
-        IF NEW.lease_owner IS NOT NULL AND NEW.queued <> 2 THEN
-          IF NEW.queued = 1 THEN
-            PERFORM %1$s.gaia_unqueue(NEW.id, NEW.system_name);
-          END IF;
-          is_queued := 2;
-          INSERT INTO %1$s.gaia_claims (theme, node_id, mark, claimed_at, ids)
-            VALUES (NEW.system_name, NEW.lease_owner, 'plain', now() AT TIME ZONE 'UTC', ARRAY[NEW.id]);
+      IF NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL THEN
+        place := 2;
+        INSERT INTO %1$s.gaia_claims (theme, node_id, mark, claimed_at, ids)
+          VALUES (NEW.system_name, NEW.lease_owner, 'plain', now() AT TIME ZONE 'UTC', ARRAY[NEW.id]);
+        IF NEW.queued = 1 THEN
+          UPDATE %1$s.gaia_due SET ids = array_remove(ids, NEW.id), n = cardinality(array_remove(ids, NEW.id))
+            WHERE theme = NEW.system_name AND NEW.id BETWEEN min_id AND max_id AND ids @> ARRAY[NEW.id];
+          DELETE FROM %1$s.gaia_due WHERE theme = NEW.system_name AND NEW.id BETWEEN min_id AND max_id AND n = 0;
         END IF;
-      ELSIF NEW.task_status IN ('Wait', 'Retry') AND NEW.run_at IS NULL AND NEW.queued <> 1 THEN
-        is_queued := 1;
+      ELSIF NEW.task_status IN ('Wait', 'Retry') AND NEW.run_at IS NULL THEN
+        place := 1;
         token := nextval('%1$s.gaia_claims_id_seq');
         INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids, min_id, max_id)
           VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id], NEW.id, NEW.id);
       END IF;
-      IF is_queued <> NEW.queued OR live IS DISTINCT FROM NEW.live_key THEN
-        UPDATE %1$s.asynctasks SET queued = is_queued, lease_token = token, live_key = live WHERE id = NEW.id;
+      IF place <> NEW.queued OR token <> NEW.lease_token OR live IS DISTINCT FROM NEW.live_key THEN
+        UPDATE %1$s.asynctasks SET queued = place, lease_token = token, live_key = live WHERE id = NEW.id;
       END IF;
       RETURN NULL;
     END $f$ $sql$, place);
   EXECUTE format($sql$
-    CREATE FUNCTION %1$s.gaia_task_moved() RETURNS trigger LANGUAGE plpgsql
+    CREATE FUNCTION %1$s.gaia_task_key_changed() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$ BEGIN
-      IF (OLD.id <> NEW.id OR OLD.system_name <> NEW.system_name OR OLD.service_name <> NEW.service_name
-          OR OLD.method_name <> NEW.method_name OR OLD.priority <> NEW.priority)
-        AND %1$s.gaia_unqueue(OLD.id, OLD.system_name)
-      THEN
-        INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids, min_id, max_id)
-          VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id], NEW.id, NEW.id);
-      END IF;
+      UPDATE %1$s.asynctasks SET live_key = CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END
+        WHERE id = NEW.id;
       RETURN NULL;
+    END $f$ $sql$, place);
+  EXECUTE format($sql$
+    CREATE FUNCTION %1$s.gaia_task_keyed() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+      NEW.live_key := CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END;
+      RETURN NEW;
     END $f$ $sql$, place);
 END $do$;
 
--- A column that stands in a condition here cannot have another type: the conditions name few, the functions ask for the rest.
-CREATE TRIGGER gaia_task_placed AFTER INSERT OR UPDATE ON asynctasks FOR EACH ROW
-  WHEN (NEW.queued <> 1 AND NEW.task_status IN ('Wait', 'Retry')
-    OR NEW.queued <> 2 AND NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL
-    OR NEW.live_key IS DISTINCT FROM CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END)
+-- A column that stands in a condition here cannot have another type: the conditions name few, the functions ask for the rest. None is fired
+-- by the statements of a run, unless its task goes back to the queue.
+CREATE TRIGGER gaia_task_keyed BEFORE INSERT ON asynctasks FOR EACH ROW
+  WHEN (NEW.unique_key IS NOT NULL AND NEW.live_key IS NULL) EXECUTE FUNCTION gaia_task_keyed();
+CREATE TRIGGER gaia_task_added AFTER INSERT ON asynctasks FOR EACH ROW
+  WHEN (NEW.queued = 0) EXECUTE FUNCTION gaia_task_placed();
+CREATE TRIGGER gaia_task_placed AFTER UPDATE ON asynctasks FOR EACH ROW
+  WHEN (NEW.task_status IN ('Wait', 'Retry') AND (NEW.queued <> 1 OR NEW.id <> OLD.id)
+    OR NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL AND (NEW.queued <> 2 OR NEW.lease_token = OLD.lease_token
+      AND (OLD.task_status IS DISTINCT FROM 'Running' OR OLD.lease_owner IS DISTINCT FROM NEW.lease_owner)))
   EXECUTE FUNCTION gaia_task_placed();
-CREATE TRIGGER gaia_task_moved AFTER UPDATE ON asynctasks FOR EACH ROW
-  WHEN (OLD.queued = 1 AND NEW.queued = 1) EXECUTE FUNCTION gaia_task_moved();
+-- After the update, by another one: with a trigger before it each end would lock its row twice.
+CREATE TRIGGER gaia_task_key_changed AFTER UPDATE ON asynctasks FOR EACH ROW
+  WHEN (NEW.live_key IS DISTINCT FROM CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END)
+  EXECUTE FUNCTION gaia_task_key_changed();

@@ -13,29 +13,60 @@ use futures_util::future::join3;
 use crate::store::pool::lost_answer;
 
 macro_rules! settings {
-    ($before:literal) => {
+    ($before:literal, $joins:literal) => {
         concat!(
             $before,
-            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; \
-             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; ",
+            $joins
         )
     };
 }
 
-/// In a transaction that is open: for the statements that follow.
-pub(super) const SETTINGS: &str = settings!("");
+/// One row after the other, or in the order of an index.
+macro_rules! key_by_key {
+    ($before:literal) => {
+        settings!($before, "SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off")
+    };
+}
 
-const BEGIN: &str = settings!("BEGIN; ");
+/// In a transaction that is open: for the statements that follow.
+pub(super) const SETTINGS: &str = key_by_key!("");
+
+const BEGIN: &str = key_by_key!("BEGIN; ");
+
+/// The rows of a list of keys at once, which are joined with the list: an update cannot have its own table looked up row by row, and for
+/// a table that the statistics take for tiny the planner would read all of it for each key.
+const BEGIN_LIST: &str = settings!(
+    "BEGIN; ",
+    "SET LOCAL enable_indexscan = off; SET LOCAL enable_nestloop = off"
+);
 
 /// Runs one statement under the settings, in a transaction that begins and ends with the statement. The three are sent together and
 /// answered in one round trip. A statement that the connection has yet to prepare may come after the COMMIT: then the statement
 /// commits alone, with a plan that the server makes under the session's settings.
 pub(super) async fn by_key<T>(
+    conn: &AsyncPgConnection,
+    statement: impl Future<Output = QueryResult<T>>,
+) -> QueryResult<T> {
+    between(conn, BEGIN, statement).await
+}
+
+/// The same for a statement that finds its rows by `id = ANY (…)`.
+pub(super) async fn by_keys<T>(
+    conn: &AsyncPgConnection,
+    statement: impl Future<Output = QueryResult<T>>,
+) -> QueryResult<T> {
+    between(conn, BEGIN_LIST, statement).await
+}
+
+async fn between<T>(
     mut conn: &AsyncPgConnection,
+    begin: &str,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
     let mut same = conn;
-    let begin = conn.batch_execute(BEGIN);
+    let begin = conn.batch_execute(begin);
     let commit = same.batch_execute("COMMIT");
     // All three are awaited, also after an error: the server does what was sent.
     let (begun, done, committed) = join3(begin, statement, commit).await;

@@ -17,20 +17,19 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
     db::sealed,
     pool::{Connections, in_transaction, on_server},
-    rows::{ClaimMark, ClaimedRow, NewTaskRow, Writes, Written},
+    rows::{ClaimMark, NewTaskRow, Writes, Written},
     url::ServerUrl,
     wake::{Heard, Wake},
 };
 use crate::domain::AddedTask;
 use announce::Announcer;
-use by_key::by_key;
+use by_key::{by_key, by_keys};
 use connect::Connector;
 use listen::Listener;
 use tasks::Plan;
@@ -107,10 +106,14 @@ impl Postgres {
         let rows = if !claim.first.is_empty() {
             in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
         } else if !due.is_empty() {
-            on_server!(lease, |conn| claim_due(conn, &due, &mark).await)?
+            on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &due, &mark)).await)?
         } else {
             return Ok(claimed);
         };
+        if rows.len() < due.tasks() || !claim.first.is_empty() {
+            // Not before the commit: here rows are locked, there segments were.
+            on_server!(lease, |conn| by_keys(conn, tasks::let_out(conn, &mark, &rows)).await)?;
+        }
         // Other nodes have taken some, or behind tasks that do not wait any more there are others.
         claimed.more |= rows.len() < due.tasks();
         claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
@@ -138,9 +141,9 @@ impl Postgres {
         Ok(())
     }
 
-    pub(super) async fn disown(&self, node: &str, claim: i64, tasks: &[i64]) -> Result<(), StoreError> {
+    pub(super) async fn disown(&self, claim: i64, tasks: &[i64]) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        on_server!(lease, |conn| by_key(conn, tasks::disown(conn, node, claim, tasks)).await)?;
+        on_server!(lease, |conn| by_key(conn, tasks::disown(conn, claim, tasks)).await)?;
         Ok(())
     }
 
@@ -168,14 +171,6 @@ impl Postgres {
         }
         Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
     }
-}
-
-async fn claim_due(conn: &mut AsyncPgConnection, due: &Plan<'_>, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
-    let rows = by_key(conn, tasks::claim(conn, due, mark)).await?;
-    if rows.len() < due.tasks() {
-        by_key(conn, tasks::let_out(conn, mark, &rows)).await?;
-    }
-    Ok(rows)
 }
 
 impl Wake for Postgres {

@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::by_key::by_key;
+use super::by_key::by_keys;
 use crate::{
     domain::TaskStatus,
     store::{
@@ -24,7 +24,7 @@ macro_rules! open {
     () => {
         "WITH open AS MATERIALIZED (SELECT k.at, c.claimed_at \
            FROM unnest($1::bigint[], $2::text[], $3::text[]) WITH ORDINALITY AS k (id, node, mark, at) \
-           JOIN gaia_claims c ON c.id = k.id AND c.node_id = k.node AND c.mark = k.mark), "
+           JOIN gaia_claims c ON c.id = k.id AND c.node_id = k.node AND c.mark = k.mark WHERE c.id = ANY ($1)), "
     };
 }
 
@@ -58,7 +58,7 @@ macro_rules! unseen {
 macro_rules! held {
     () => {
         concat!(
-            " WHERE t.id = i.id AND (COALESCE(t.task_status, '') = 'Running' AND COALESCE(t.lease_owner, '') = i.owner \
+            " WHERE t.id = ANY ($4) AND t.id = i.id AND (COALESCE(t.task_status, '') = 'Running' AND COALESCE(t.lease_owner, '') = i.owner \
               AND t.lease_token = i.token AND COALESCE(t.log_id, '') = i.log_id \
               OR t.task_status IN ('Wait', 'Retry') AND ",
             unseen!(),
@@ -185,12 +185,12 @@ const FINISH_WELL: &str = concat!(
     answer!()
 );
 
-/// Plain SQL has ended the tasks of runs that it did not see. In no claim any more, the tasks can be queued again.
+/// Plain SQL has ended the tasks of runs that it did not see, or left them without a node. In no claim any more, the tasks can be queued again.
 const LET_OUT: &str = concat!(
     open!(),
     "done AS (UPDATE asynctasks t SET queued = 0, lease_token = i.token",
     runs!(),
-    " WHERE t.id = i.id AND COALESCE(t.task_status, '') NOT IN ('Wait', 'Retry', 'Running') AND ",
+    " WHERE t.id = ANY ($4) AND t.id = i.id AND COALESCE(t.task_status, '') NOT IN ('Wait', 'Retry') AND ",
     unseen!(),
     " RETURNING i.n) ",
     answer!()
@@ -241,11 +241,23 @@ pub(super) async fn write(conn: &AsyncPgConnection, writes: &Writes) -> QueryRes
     Ok(Written { begins, finishes })
 }
 
+/// In which ways the runs may hold their tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Any,
+    /// The row says so.
+    Seen,
+}
+
 /// A statement about runs, with the parameters that name them and their claims.
 macro_rules! about {
-    ($sql:expr, $runs:expr) => {{
-        let runs: Vec<&RunKey> = $runs.collect();
-        let claims: Vec<Option<ClaimKey<'_>>> = runs.iter().map(|run| run.claim()).collect();
+    ($sql:expr, $runs:expr) => {
+        about!($sql, $runs, Held::Any)
+    };
+    ($sql:expr, $runs:expr, $held:expr) => {{
+        let (runs, held): (Vec<&RunKey>, Held) = ($runs.collect(), $held);
+        let claims = runs.iter().map(|run| run.claim().filter(|_| held == Held::Any));
+        let claims: Vec<Option<ClaimKey<'_>>> = claims.collect();
         let known: BTreeSet<ClaimKey<'_>> = claims.iter().flatten().copied().collect();
         let known: Vec<ClaimKey<'_>> = known.into_iter().collect();
         let number = |claim: &Option<ClaimKey<'_>>| {
@@ -299,7 +311,7 @@ async fn begin(mut conn: &AsyncPgConnection, begins: &[Begin]) -> QueryResult<Ve
         .bind::<Array<Integer>, _>(begins.iter().map(|begin| i32::from(begin.is_last)).collect::<Vec<_>>())
         .columns::<Answer>()
         .get_result(&mut conn);
-    let begun = by_key(conn, begun).await?;
+    let begun = by_keys(conn, begun).await?;
     let places = places(at.len(), begun);
     Ok(at_their_places(at, places))
 }
@@ -311,12 +323,12 @@ async fn progress(mut conn: &AsyncPgConnection, reports: &[Progress]) -> QueryRe
         .bind::<Array<Text>, _>(reports.iter().map(|report| report.note.as_str()).collect::<Vec<_>>())
         .columns::<Answer>()
         .get_result::<Answered>(&mut conn);
-    by_key(conn, noted).await.map(drop)
+    by_keys(conn, noted).await.map(drop)
 }
 
-/// What would go back to the queue and was not written is either stale, or somebody wants it cancelled.
+/// What would go back to the queue and was not written is either stale, or somebody wants it cancelled; then the row says that it runs.
 async fn finish(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<Finished>> {
-    let done = write_ends(conn, finishes).await?;
+    let done = write_ends(conn, finishes, Held::Any).await?;
     let status = |(finish, done): (&Finish, bool)| match done {
         true => Finished::Written(finish.next.status),
         false => Finished::Stale,
@@ -327,7 +339,7 @@ async fn finish(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Ve
     let instead: Vec<Finish> = open.iter().map(|at| finishes[*at].cancelled_instead()).collect();
     let cancelled = match instead.is_empty() {
         true => Vec::new(),
-        false => write_ends(conn, &instead).await?,
+        false => write_ends(conn, &instead, Held::Seen).await?,
     };
     for (at, answer) in open.into_iter().zip(instead.iter().zip(cancelled).map(status)) {
         finished[at] = answer;
@@ -347,14 +359,14 @@ async fn let_out(mut conn: &AsyncPgConnection, finishes: &[Finish], finished: &[
     }
     let (_, stale) = in_order(&stale, |run| run);
     let out = about!(LET_OUT, stale.into_iter().copied()).columns::<Answer>();
-    by_key(conn, out.get_result::<Answered>(&mut conn)).await.map(drop)
+    by_keys(conn, out.get_result::<Answered>(&mut conn)).await.map(drop)
 }
 
-async fn write_ends(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<bool>> {
+async fn write_ends(conn: &AsyncPgConnection, finishes: &[Finish], held: Held) -> QueryResult<Vec<bool>> {
     let (at, finishes) = in_order(finishes, |finish| &finish.run);
     let done = match finishes.iter().all(|finish| is_plain_success(finish)) {
         true => write_successes(conn, &finishes).await?,
-        false => write_any(conn, &finishes).await?,
+        false => write_any(conn, &finishes, held).await?,
     };
     Ok(at_their_places(at, places(finishes.len(), done)))
 }
@@ -372,12 +384,12 @@ async fn write_successes(mut conn: &AsyncPgConnection, finishes: &[&Finish]) -> 
         .bind::<Array<Nullable<Text>>, _>(all(finishes, |finish| finish.next.result.as_deref()))
         .columns::<Answer>()
         .get_result(&mut conn);
-    by_key(conn, done).await
+    by_keys(conn, done).await
 }
 
-async fn write_any(mut conn: &AsyncPgConnection, finishes: &[&Finish]) -> QueryResult<Answered> {
+async fn write_any(mut conn: &AsyncPgConnection, finishes: &[&Finish], held: Held) -> QueryResult<Answered> {
     let run_at = |finish: &Finish| -> Option<NaiveDateTime> { finish.next.run_at.map(|at| at.naive_utc()) };
-    let done = about!(FINISH, finishes.iter().map(|finish| &finish.run))
+    let done = about!(FINISH, finishes.iter().map(|finish| &finish.run), held)
         .bind::<Array<Text>, _>(all(finishes, |finish| finish.next.status.as_str()))
         .bind::<Array<Integer>, _>(all(finishes, |finish| finish.attempt))
         .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.started_at.naive_utc()))
@@ -392,5 +404,5 @@ async fn write_any(mut conn: &AsyncPgConnection, finishes: &[&Finish]) -> QueryR
         .bind::<Array<Bool>, _>(all(finishes, |finish| finish.next.record || !finish.next.requeues()))
         .columns::<Answer>()
         .get_result(&mut conn);
-    by_key(conn, done).await
+    by_keys(conn, done).await
 }

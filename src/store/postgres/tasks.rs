@@ -70,13 +70,12 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= $2 \
       ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED), \
     promoted AS (UPDATE asynctasks t SET run_at = NULL, queued = 1, \
-      lease_token = CASE come.queued WHEN 1 THEN t.lease_token ELSE (SELECT nextval('gaia_claims_id_seq')) END \
-      FROM come WHERE t.id = come.id \
-      RETURNING t.id, t.service_name, t.method_name, t.priority, come.queued AS was_queued), \
+      lease_token = CASE t.queued WHEN 1 THEN t.lease_token ELSE (SELECT nextval('gaia_claims_id_seq')) END \
+      WHERE t.id = ANY (ARRAY(SELECT id FROM come)) RETURNING t.id, t.service_name, t.method_name, t.priority), \
     queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
       SELECT $1, service_name, method_name, priority, count(*), array_agg(id ORDER BY id), min(id), max(id) \
       FROM (SELECT *, (row_number() OVER (PARTITION BY service_name, method_name, priority ORDER BY id) - 1) / 1000 AS part \
-        FROM promoted WHERE was_queued <> 1) AS due \
+        FROM promoted WHERE id <> ALL (ARRAY(SELECT id FROM come WHERE queued = 1))) AS due \
       GROUP BY service_name, method_name, priority, part ORDER BY min(id)) \
     SELECT count(*) FROM promoted";
 
@@ -95,7 +94,8 @@ macro_rules! may_claim {
     };
 }
 
-/// Makes the row of a claim of the tasks in the table `mine`, and reads the tasks. Their rows stay as they are.
+/// Makes the row of a claim of the tasks in the table `mine`, and reads the tasks. Their rows stay as they are. `OFFSET 0` has the server
+/// look up one task after the other, for whatever size the statistics take the table.
 ///
 /// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes the claim, the tasks are claimed
 /// again, and what the runs of the lost claim write then names a claim that is not there. The write of an outcome waits for the disk, and
@@ -108,7 +108,7 @@ macro_rules! hold {
              SELECT t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
              t.timeout_ms, t.retry_delay_ms, (SELECT id FROM claim), \
              CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint \
-             FROM mine m JOIN asynctasks t ON t.id = m.id WHERE ",
+             FROM mine m CROSS JOIN LATERAL (SELECT * FROM asynctasks WHERE id = m.id OFFSET 0) AS t WHERE ",
             waits!(),
             $of_method,
             " AND t.lease_token < (SELECT id FROM claim)"
@@ -183,11 +183,13 @@ const CLAIM_FIRST_AT_ALL: &str = claim_first_sql!("");
 /// What a claim has taken and not read does not wait, or not so. In no place from now on; a trigger queues what waits again. A lease token
 /// that is greater than the numbers of all claims was written by plain SQL.
 const LET_OUT: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
-    out AS (UPDATE asynctasks t SET queued = 0, lease_token = claim.id \
-      FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
-      WHERE t.id = i.id AND i.id <> ALL ($3) AND t.queued = 1 \
-        AND (t.lease_token < claim.id OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))) \
-    DELETE FROM gaia_claims USING claim WHERE gaia_claims.id = claim.id AND NOT claim.ids && $3";
+    unread AS MATERIALIZED (SELECT i.id, claim.id AS claim FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
+      WHERE i.id IN (SELECT unnest(ids) FROM claim EXCEPT SELECT unnest($3::bigint[]))), \
+    out AS (UPDATE asynctasks t SET queued = 0, lease_token = unread.claim \
+      FROM unread WHERE t.id = ANY (ARRAY(SELECT id FROM unread)) AND t.id = unread.id AND t.queued = 1 \
+        AND (t.lease_token < unread.claim OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))) \
+    DELETE FROM gaia_claims USING claim WHERE gaia_claims.id = claim.id \
+      AND NOT EXISTS (SELECT unnest(claim.ids) INTERSECT SELECT unnest($3::bigint[]))";
 
 /// What waits.
 #[derive(Queryable)]
@@ -310,9 +312,6 @@ pub(super) async fn claim_first(
     if !due.is_empty() {
         rows.extend(claim(conn, &due, mark).await?);
     }
-    if rows.len() < wanted.first.len().min(wanted.limit) + due.tasks() {
-        let_out(conn, mark, &rows).await?;
-    }
     Ok(rows)
 }
 
@@ -398,6 +397,9 @@ pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: Na
 
 // ---- by hand ----
 
+/// The row first, then the segment: plain SQL and its trigger lock them in this order, too.
+const LOCK: &str = "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
+
 /// Takes a task out of its segment, after the claim that has the segment, if any.
 const UNQUEUE: &str = "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) \
       WHERE theme = $1 AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id) SELECT count(*) FROM cut";
@@ -410,7 +412,7 @@ const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme 
 /// A task that is queued and was not found in a segment is in one by now, or in a claim.
 const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 0, run_at = NULL, live_key = NULL, \
       update_time = $3, finished_at = $3 \
-    WHERE id = $2 AND system_name = $1 AND (queued <> 1 OR $4) \
+    WHERE id = $2 AND system_name = $1 AND (queued <> 1 OR task_status = 'Running' OR $4) \
       AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
 
 const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
@@ -423,6 +425,15 @@ pub(super) async fn cancel_waiting(
     id: i64,
     now: NaiveDateTime,
 ) -> QueryResult<bool> {
+    let there: i64 = prepared(LOCK)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .columns::<BigInt>()
+        .get_result(&mut conn)
+        .await?;
+    if there == 0 {
+        return Ok(false);
+    }
     let cut: i64 = prepared(UNQUEUE)
         .bind::<Text, _>(theme)
         .bind::<BigInt, _>(id)
@@ -466,7 +477,7 @@ pub(super) async fn cancel_waiting(
 
 /// A trigger queues those of the tasks that wait again.
 const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
-    UPDATE asynctasks t SET queued = 0 FROM gone CROSS JOIN unnest(gone.ids) AS i (id) WHERE t.id = i.id AND t.queued = 1";
+    UPDATE asynctasks SET queued = 0 WHERE id = ANY (ARRAY(SELECT unnest(ids) FROM gone)) AND queued = 1";
 
 pub(super) async fn drop_segment(mut conn: &AsyncPgConnection, segment: i64) -> QueryResult<usize> {
     prepared(DROP_SEGMENT)
@@ -475,18 +486,14 @@ pub(super) async fn drop_segment(mut conn: &AsyncPgConnection, segment: i64) -> 
         .await
 }
 
-/// Tasks that a claim of a node does not have any more: running ones that plain SQL has put elsewhere (a trigger makes claims of
-/// them), those that have come to an end by plain SQL before their rows said that they ran, and those whose lease tokens plain SQL has written.
-const DISOWN: &str = "UPDATE asynctasks t SET queued = 0, \
-      lease_token = CASE WHEN t.queued = 1 THEN $2 ELSE t.lease_token END \
-    FROM unnest($3::bigint[]) AS i (id) WHERE t.id = i.id AND ( \
-      t.queued = 1 AND t.lease_token < $2 AND COALESCE(t.task_status, '') NOT IN ('Wait', 'Retry', 'Running') \
-      OR t.queued = 1 AND t.lease_token > (SELECT nextval('gaia_claims_id_seq')) \
-      OR t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner <> $1 AND t.lease_token <= $2)";
+/// Tasks that a claim does not have any more: those that plain SQL has ended, or left without a node, before their rows said that they ran,
+/// and those whose lease tokens plain SQL has written.
+const DISOWN: &str = "UPDATE asynctasks SET queued = 0, lease_token = $1 WHERE id = ANY ($2) AND queued = 1 AND ( \
+      lease_token < $1 AND COALESCE(task_status, '') NOT IN ('Wait', 'Retry') \
+      OR lease_token > (SELECT nextval('gaia_claims_id_seq')))";
 
-pub(super) async fn disown(mut conn: &AsyncPgConnection, node: &str, claim: i64, tasks: &[i64]) -> QueryResult<usize> {
+pub(super) async fn disown(mut conn: &AsyncPgConnection, claim: i64, tasks: &[i64]) -> QueryResult<usize> {
     prepared(DISOWN)
-        .bind::<Text, _>(node)
         .bind::<BigInt, _>(claim)
         .bind::<Array<BigInt>, _>(tasks)
         .execute(&mut conn)
