@@ -229,7 +229,10 @@ impl Store {
             "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
             self.db.parameter(1)
         )];
-        for (status, n, themes) in [("'Running'", "COUNT(*)", [2, 3]), ("t.task_status", "-COUNT(*)", [4, 5])] {
+        for (status, n, themes) in [
+            ("'Running'", "COUNT(*)", [2, 3]),
+            ("t.task_status", "-COUNT(*)", [4, 5]),
+        ] {
             let unseen = self.db.unseen(themes);
             parts.push(format!("SELECT {status} AS status, {n} AS n {unseen} GROUP BY 1"));
         }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     kinds,
-    support::{Database, Kind, THEME, ended, eventually, options, task},
+    support::{Database, Kind, THEME, eventually, options, task},
 };
 
 /// A transaction of somebody else, open until it is told to commit.
@@ -175,6 +175,8 @@ async fn plain_sql_may_leave_out_a_task_whose_unique_key_is_taken() {
 #[cfg(feature = "postgres")]
 #[actix_rt::test]
 async fn a_finished_task_that_plain_sql_puts_under_a_dead_node_is_taken_over() {
+    use crate::support::ended;
+
     let database = Database::of_kind(Kind::Postgres);
     let builder = database
         .builder()
@@ -191,5 +193,30 @@ async fn a_finished_task_that_plain_sql_puts_under_a_dead_node_is_taken_over() {
     ));
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
     assert_eq!(demo.get_task_detail(id).await.expect("is there").retry_time, 1);
+    gaia.stop().await.expect("stops");
+}
+
+/// Each trigger of a statement is fired for the row as the statement has left it, whatever the triggers before have made of it.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn a_trigger_of_the_users_does_not_have_a_task_queued_twice() {
+    let database = Database::of_kind(Kind::Postgres);
+    let gaia = database.builder().start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    database.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           UPDATE asynctasks SET task_name = 'noted' WHERE id = NEW.id; RETURN NULL; END $$; \
+         CREATE TRIGGER a_note AFTER INSERT OR UPDATE ON asynctasks FOR EACH ROW WHEN (NEW.task_name <> 'noted') \
+           EXECUTE FUNCTION note()",
+    );
+    database.execute(&format!(
+        "INSERT INTO asynctasks (service_name, method_name, task_name, system_name) VALUES ('Demo', 'Noop', 'noop', '{THEME}')"
+    ));
+    let queued = || database.number("SELECT COUNT(*) FROM gaia_due WHERE ids @> ARRAY[1::bigint]");
+    assert_eq!(queued(), 1);
+    demo.cancel_task(1).await.expect("waits");
+    assert_eq!(queued(), 0);
+    database.execute("UPDATE asynctasks SET task_status = 'Wait', task_name = 'again'");
+    assert_eq!(queued(), 1);
     gaia.stop().await.expect("stops");
 }

@@ -170,6 +170,33 @@ async fn a_task_that_plain_sql_ends_meanwhile_can_be_queued_again() {
     gaia.stop().await.expect("stops");
 }
 
+/// Its unique key is live again, too: by another trigger on PostgreSQL.
+#[actix_rt::test]
+async fn a_task_with_a_unique_key_that_is_queued_again_is_claimed_once() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = node(&database).await;
+    let id = demo
+        .add_task(task("Noop").unique_key("key"))
+        .await
+        .expect("is added")
+        .id;
+    for by_plain_sql in [false, true] {
+        demo.cancel_task(id).await.expect("waits");
+        match by_plain_sql {
+            false => demo.retry_task(id).await.expect("has ended"),
+            true => database.execute(&format!("UPDATE asynctasks SET task_status = 'Wait' WHERE id = {id}")),
+        }
+        let again = demo.add_task(task("Noop").unique_key("key")).await.expect("answers");
+        assert_eq!((again.id, again.duplicate), (id, true));
+        let run = claim(&store, 1, Vec::new()).await.remove(0);
+        assert_eq!(run.id, id);
+        assert!(claim(&store, 1, Vec::new()).await.is_empty());
+        let handed_back = Outcome::HandedBack { started: false };
+        assert_eq!(record(&store, &run, handed_back).await, Some(TaskStatus::Wait));
+    }
+    gaia.stop().await.expect("stops");
+}
+
 /// Another framework writes no node.
 #[actix_rt::test]
 async fn a_task_that_plain_sql_has_running_meanwhile_can_be_cancelled() {
@@ -180,7 +207,9 @@ async fn a_task_that_plain_sql_has_running_meanwhile_can_be_cancelled() {
         let runs = claim(&store, 50, Vec::new()).await;
         let run = runs.iter().find(|run| run.id == added[0].id).expect("is claimed");
         let id = run.id;
-        database.execute(&format!("UPDATE asynctasks SET task_status = 'Running' WHERE id = {id}"));
+        database.execute(&format!(
+            "UPDATE asynctasks SET task_status = 'Running' WHERE id = {id}"
+        ));
         if is_told {
             assert_eq!(record(&store, run, success()).await, None);
         }

@@ -3,10 +3,10 @@
 DROP TRIGGER gaia_task_keyed ON asynctasks;
 DROP TRIGGER gaia_task_added ON asynctasks;
 DROP TRIGGER gaia_task_placed ON asynctasks;
-DROP TRIGGER gaia_task_key_changed ON asynctasks;
+DROP TRIGGER gaia_task_rekeyed ON asynctasks;
 DROP FUNCTION gaia_task_keyed();
 DROP FUNCTION gaia_task_placed();
-DROP FUNCTION gaia_task_key_changed();
+DROP FUNCTION gaia_task_rekeyed();
 INSERT INTO gaia_due (theme, service, method, priority, n, ids)
   SELECT t.system_name, t.service_name, t.method_name, t.priority, count(*), array_agg(DISTINCT t.id)
   FROM gaia_claims CROSS JOIN unnest(gaia_claims.ids) AS i (id) JOIN asynctasks t ON t.id = i.id

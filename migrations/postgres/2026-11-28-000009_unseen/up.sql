@@ -70,35 +70,34 @@ BEGIN
     CREATE FUNCTION %1$s.gaia_task_placed() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
-      place INTEGER := NEW.queued;
-      token BIGINT := NEW.lease_token;
-      live TEXT := CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END;
+      token CONSTANT BIGINT := nextval('%1$s.gaia_claims_id_seq');
     BEGIN
       IF NEW.task_status = 'Running' AND NEW.lease_owner IS NOT NULL THEN
-        place := 2;
         INSERT INTO %1$s.gaia_claims (theme, node_id, mark, claimed_at, ids)
           VALUES (NEW.system_name, NEW.lease_owner, 'plain', now() AT TIME ZONE 'UTC', ARRAY[NEW.id]);
+        UPDATE %1$s.asynctasks SET queued = 2 WHERE id = NEW.id AND queued <> 2;
         IF NEW.queued = 1 THEN
           UPDATE %1$s.gaia_due SET ids = array_remove(ids, NEW.id), n = cardinality(array_remove(ids, NEW.id))
             WHERE theme = NEW.system_name AND NEW.id BETWEEN min_id AND max_id AND ids @> ARRAY[NEW.id];
           DELETE FROM %1$s.gaia_due WHERE theme = NEW.system_name AND NEW.id BETWEEN min_id AND max_id AND n = 0;
         END IF;
       ELSIF NEW.task_status IN ('Wait', 'Retry') AND NEW.run_at IS NULL THEN
-        place := 1;
-        token := nextval('%1$s.gaia_claims_id_seq');
-        INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids, min_id, max_id)
-          VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id], NEW.id, NEW.id);
-      END IF;
-      IF place <> NEW.queued OR token <> NEW.lease_token OR live IS DISTINCT FROM NEW.live_key THEN
-        UPDATE %1$s.asynctasks SET queued = place, lease_token = token, live_key = live WHERE id = NEW.id;
+        -- Another trigger of the same statement may have updated the row already, and so have had the task placed.
+        UPDATE %1$s.asynctasks SET queued = 1, lease_token = token, live_key = unique_key
+          WHERE id = NEW.id AND queued = NEW.queued AND lease_token = NEW.lease_token AND task_status = NEW.task_status;
+        IF FOUND THEN
+          INSERT INTO %1$s.gaia_due (theme, service, method, priority, n, ids, min_id, max_id)
+            VALUES (NEW.system_name, NEW.service_name, NEW.method_name, NEW.priority, 1, ARRAY[NEW.id], NEW.id, NEW.id);
+        END IF;
       END IF;
       RETURN NULL;
     END $f$ $sql$, place);
   EXECUTE format($sql$
-    CREATE FUNCTION %1$s.gaia_task_key_changed() RETURNS trigger LANGUAGE plpgsql
+    CREATE FUNCTION %1$s.gaia_task_rekeyed() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$ BEGIN
       UPDATE %1$s.asynctasks SET live_key = CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END
-        WHERE id = NEW.id;
+        WHERE id = NEW.id
+          AND live_key IS DISTINCT FROM CASE WHEN task_status IN ('Wait', 'Retry', 'Running') THEN unique_key END;
       RETURN NULL;
     END $f$ $sql$, place);
   EXECUTE format($sql$
@@ -120,6 +119,6 @@ CREATE TRIGGER gaia_task_placed AFTER UPDATE ON asynctasks FOR EACH ROW
       AND (OLD.task_status IS DISTINCT FROM 'Running' OR OLD.lease_owner IS DISTINCT FROM NEW.lease_owner)))
   EXECUTE FUNCTION gaia_task_placed();
 -- After the update, by another one: with a trigger before it each end would lock its row twice.
-CREATE TRIGGER gaia_task_key_changed AFTER UPDATE ON asynctasks FOR EACH ROW
+CREATE TRIGGER gaia_task_rekeyed AFTER UPDATE ON asynctasks FOR EACH ROW
   WHEN (NEW.live_key IS DISTINCT FROM CASE WHEN NEW.task_status IN ('Wait', 'Retry', 'Running') THEN NEW.unique_key END)
-  EXECUTE FUNCTION gaia_task_key_changed();
+  EXECUTE FUNCTION gaia_task_rekeyed();

@@ -184,12 +184,10 @@ const CLAIM_FIRST_AT_ALL: &str = claim_first_sql!("");
 /// that is greater than the numbers of all claims was written by plain SQL.
 const LET_OUT: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
     unread AS MATERIALIZED (SELECT i.id, claim.id AS claim FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
-      WHERE i.id IN (SELECT unnest(ids) FROM claim EXCEPT SELECT unnest($3::bigint[]))), \
-    out AS (UPDATE asynctasks t SET queued = 0, lease_token = unread.claim \
+      WHERE i.id IN (SELECT unnest(ids) FROM claim EXCEPT SELECT unnest($3::bigint[]))) \
+    UPDATE asynctasks t SET queued = 0, lease_token = unread.claim \
       FROM unread WHERE t.id = ANY (ARRAY(SELECT id FROM unread)) AND t.id = unread.id AND t.queued = 1 \
-        AND (t.lease_token < unread.claim OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))) \
-    DELETE FROM gaia_claims USING claim WHERE gaia_claims.id = claim.id \
-      AND NOT EXISTS (SELECT unnest(claim.ids) INTERSECT SELECT unnest($3::bigint[]))";
+        AND (t.lease_token < unread.claim OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))";
 
 /// What waits.
 #[derive(Queryable)]
@@ -398,7 +396,8 @@ pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: Na
 // ---- by hand ----
 
 /// The row first, then the segment: plain SQL and its trigger lock them in this order, too.
-const LOCK: &str = "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
+const LOCK: &str =
+    "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
 
 /// Takes a task out of its segment, after the claim that has the segment, if any.
 const UNQUEUE: &str = "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) \
@@ -407,7 +406,8 @@ const UNQUEUE: &str = "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, 
 const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE theme = $1 AND $2 BETWEEN min_id AND max_id AND n = 0";
 
 /// The last claim that names a task.
-const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme = $1 AND ids @> ARRAY[$2] ORDER BY id DESC LIMIT 1";
+const CLAIM_WITH: &str =
+    "SELECT id, node_id, mark FROM gaia_claims WHERE theme = $1 AND ids @> ARRAY[$2] ORDER BY id DESC LIMIT 1";
 
 /// A task that is queued and was not found in a segment is in one by now, or in a claim.
 const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 0, run_at = NULL, live_key = NULL, \
