@@ -197,6 +197,22 @@ async fn a_task_with_a_unique_key_that_is_queued_again_is_claimed_once() {
     gaia.stop().await.expect("stops");
 }
 
+/// Its segment is one of the theme before.
+#[actix_rt::test]
+async fn a_task_that_plain_sql_moves_to_another_theme_can_be_cancelled() {
+    let database = Database::fresh();
+    let (gaia, demo, store) = node(&database).await;
+    let other = gaia.scheduler("other").expect("is a theme");
+    for count in [1, 50] {
+        let added = demo.add_tasks(vec![task("Noop"); count]).await.expect("are added");
+        let id = added[0].id;
+        database.execute(&format!("UPDATE asynctasks SET system_name = 'other' WHERE id = {id}"));
+        assert_eq!(other.cancel_task(id).await.expect("waits"), CancelAnswer::Cancelled);
+        assert_eq!(claim(&store, 100, Vec::new()).await.len(), count - 1);
+    }
+    gaia.stop().await.expect("stops");
+}
+
 /// Another framework writes no node.
 #[actix_rt::test]
 async fn a_task_that_plain_sql_has_running_meanwhile_can_be_cancelled() {

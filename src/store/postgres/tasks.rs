@@ -400,19 +400,30 @@ const LOCK: &str =
     "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
 
 /// Takes a task out of its segment, after the claim that has the segment, if any.
-const UNQUEUE: &str = "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) \
-      WHERE theme = $1 AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id) SELECT count(*) FROM cut";
+macro_rules! unqueue {
+    ($of_theme:literal) => {
+        concat!(
+            "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) WHERE ",
+            $of_theme,
+            " AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id) SELECT count(*) FROM cut"
+        )
+    };
+}
 
-const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE theme = $1 AND $2 BETWEEN min_id AND max_id AND n = 0";
+const UNQUEUE: &str = unqueue!("theme = $1");
+
+/// Plain SQL may have moved a task to another theme.
+const UNQUEUE_ELSEWHERE: &str =
+    unqueue!("theme <> $1 AND EXISTS (SELECT 1 FROM asynctasks WHERE asynctasks.id = $2 AND queued = 1)");
+
+const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE $1 BETWEEN min_id AND max_id AND n = 0";
 
 /// The last claim that names a task.
-const CLAIM_WITH: &str =
-    "SELECT id, node_id, mark FROM gaia_claims WHERE theme = $1 AND ids @> ARRAY[$2] ORDER BY id DESC LIMIT 1";
+const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE ids @> ARRAY[$1] ORDER BY id DESC LIMIT 1";
 
-/// A task that is queued and was not found in a segment is in one by now, or in a claim.
 const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 0, run_at = NULL, live_key = NULL, \
       update_time = $3, finished_at = $3 \
-    WHERE id = $2 AND system_name = $1 AND (queued <> 1 OR task_status = 'Running' OR $4) \
+    WHERE id = $2 AND system_name = $1 \
       AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
 
 const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
@@ -434,22 +445,23 @@ pub(super) async fn cancel_waiting(
     if there == 0 {
         return Ok(false);
     }
-    let cut: i64 = prepared(UNQUEUE)
-        .bind::<Text, _>(theme)
-        .bind::<BigInt, _>(id)
-        .columns::<BigInt>()
-        .get_result(&mut conn)
-        .await?;
-    let was_queued = cut > 0;
+    let mut was_queued = false;
+    for unqueue in [UNQUEUE, UNQUEUE_ELSEWHERE] {
+        if !was_queued {
+            let cut: i64 = prepared(unqueue)
+                .bind::<Text, _>(theme)
+                .bind::<BigInt, _>(id)
+                .columns::<BigInt>()
+                .get_result(&mut conn)
+                .await?;
+            was_queued = cut > 0;
+        }
+    }
     if was_queued {
-        prepared(DROP_EMPTY)
-            .bind::<Text, _>(theme)
-            .bind::<BigInt, _>(id)
-            .execute(&mut conn)
-            .await?;
+        prepared(DROP_EMPTY).bind::<BigInt, _>(id).execute(&mut conn).await?;
     } else {
+        // If it is in no claim either, it waits for its time, or plain SQL has made it so.
         let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
-            .bind::<Text, _>(theme)
             .bind::<BigInt, _>(id)
             .columns::<(BigInt, Text, Text)>()
             .get_result(&mut conn)
@@ -465,7 +477,6 @@ pub(super) async fn cancel_waiting(
         .bind::<Text, _>(theme)
         .bind::<BigInt, _>(id)
         .bind::<Timestamp, _>(now)
-        .bind::<Bool, _>(was_queued)
         .execute(&mut conn)
         .await?;
     if was_queued && cancelled == 0 {
