@@ -76,7 +76,8 @@ impl Store {
     }
 
     /// How many tasks of a method are due, as far as its first segments tell. Of these, segments whose tasks have all been cancelled
-    /// or finished by other programs are removed: no claim that could do it comes to a method that no node serves.
+    /// or finished by other programs are removed, and so are those with tasks that wait with another method by now, or in another theme:
+    /// these tasks are queued anew. No claim that could do it comes to a method that no node serves.
     pub(crate) async fn count_due(&self, theme: &str, service: &str, method: &str) -> Result<u64, StoreError> {
         self.sift(theme, service, method).await?;
         let mut lease = self.db.look(Look::List).await?;

@@ -277,8 +277,8 @@ macro_rules! about {
     }};
 }
 
-/// The runs in the order of their tasks, with their places: rows are changed in the order of a batch, and two batches that
-/// change them in the same order never wait for each other in a circle.
+/// The runs in the order of their tasks, with their places. Rows are changed in the order of the table or of the batch, as the join
+/// goes; these are nearly the same, and two batches with the same tasks hardly ever wait for each other in a circle.
 fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>) {
     let mut at: Vec<usize> = (0..runs.len()).collect();
     at.sort_unstable_by_key(|at| key(&runs[*at]).task_id);
