@@ -106,15 +106,15 @@ impl Store {
         }
         let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         let tasks = self.db.tasks_of("gaia_due");
-        let empty = format!(
+        let stale = format!(
             "SELECT id FROM gaia_due WHERE id IN ({list}) AND (NOT EXISTS (SELECT 1 FROM {tasks} \
              WHERE t.task_status IN ('Wait', 'Retry')) OR EXISTS (SELECT 1 FROM {tasks} \
              WHERE t.task_status IN ('Wait', 'Retry') AND (t.system_name <> gaia_due.theme \
                OR t.service_name <> gaia_due.service OR t.method_name <> gaia_due.method)))"
         );
-        let empty: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&empty).load(conn).await)?;
+        let stale: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&stale).load(conn).await)?;
         drop(lease);
-        for Segment { id } in empty {
+        for Segment { id } in stale {
             let drop = || async { on_each!(&self.db, |db| db.drop_segment(id).await) };
             self.retrying(drop).await?;
         }

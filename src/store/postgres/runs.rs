@@ -365,7 +365,7 @@ async fn let_out(mut conn: &AsyncPgConnection, finishes: &[Finish], finished: &[
 async fn write_ends(conn: &AsyncPgConnection, finishes: &[Finish], held: Held) -> QueryResult<Vec<bool>> {
     let (at, finishes) = in_order(finishes, |finish| &finish.run);
     let done = match finishes.iter().all(|finish| is_plain_success(finish)) {
-        true => write_successes(conn, &finishes).await?,
+        true => write_successes(conn, &finishes, held).await?,
         false => write_any(conn, &finishes, held).await?,
     };
     Ok(at_their_places(at, places(finishes.len(), done)))
@@ -375,8 +375,8 @@ fn all<'a, T>(finishes: &[&'a Finish], column: impl Fn(&'a Finish) -> T) -> Vec<
     finishes.iter().copied().map(column).collect()
 }
 
-async fn write_successes(mut conn: &AsyncPgConnection, finishes: &[&Finish]) -> QueryResult<Answered> {
-    let done = about!(FINISH_WELL, finishes.iter().map(|finish| &finish.run))
+async fn write_successes(mut conn: &AsyncPgConnection, finishes: &[&Finish], held: Held) -> QueryResult<Answered> {
+    let done = about!(FINISH_WELL, finishes.iter().map(|finish| &finish.run), held)
         .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.started_at.naive_utc()))
         .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.ended_at.naive_utc()))
         .bind::<Array<BigInt>, _>(all(finishes, Finish::duration_ms))

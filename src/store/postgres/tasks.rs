@@ -405,7 +405,7 @@ macro_rules! unqueue {
         concat!(
             "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) WHERE ",
             $of_theme,
-            " AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id) SELECT count(*) FROM cut"
+            " AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id, n::bigint) SELECT id, n FROM cut"
         )
     };
 }
@@ -416,8 +416,6 @@ const UNQUEUE: &str = unqueue!("theme = $1");
 const UNQUEUE_ELSEWHERE: &str =
     unqueue!("theme <> $1 AND EXISTS (SELECT 1 FROM asynctasks WHERE asynctasks.id = $2 AND queued = 1)");
 
-const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE $1 BETWEEN min_id AND max_id AND n = 0";
-
 /// The last claim that names a task.
 const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE ids @> ARRAY[$1] ORDER BY id DESC LIMIT 1";
 
@@ -427,6 +425,21 @@ const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 
       AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
 
 const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
+
+/// Whether the task was in a segment. A segment that has no other task is dropped.
+async fn unqueue(mut conn: &AsyncPgConnection, text: &'static str, theme: &str, id: i64) -> QueryResult<bool> {
+    let cut: Option<(i64, i64)> = prepared(text)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .columns::<(BigInt, BigInt)>()
+        .get_result(&mut conn)
+        .await
+        .optional()?;
+    if let Some((segment, 0)) = cut {
+        drop_segment(conn, segment).await?;
+    }
+    Ok(cut.is_some())
+}
 
 /// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
 /// on that it runs. Inside a transaction.
@@ -445,21 +458,8 @@ pub(super) async fn cancel_waiting(
     if there == 0 {
         return Ok(false);
     }
-    let mut was_queued = false;
-    for unqueue in [UNQUEUE, UNQUEUE_ELSEWHERE] {
-        if !was_queued {
-            let cut: i64 = prepared(unqueue)
-                .bind::<Text, _>(theme)
-                .bind::<BigInt, _>(id)
-                .columns::<BigInt>()
-                .get_result(&mut conn)
-                .await?;
-            was_queued = cut > 0;
-        }
-    }
-    if was_queued {
-        prepared(DROP_EMPTY).bind::<BigInt, _>(id).execute(&mut conn).await?;
-    } else {
+    let was_queued = unqueue(conn, UNQUEUE, theme, id).await? || unqueue(conn, UNQUEUE_ELSEWHERE, theme, id).await?;
+    if !was_queued {
         // If it is in no claim either, it waits for its time, or plain SQL has made it so.
         let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
             .bind::<BigInt, _>(id)
