@@ -5,15 +5,10 @@
 //! and is `queued`, and its lease token is less than the number of a claim that names it. Whatever takes the task from the claim raises
 //! the token.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use diesel::{
-    QueryableByName,
-    dsl::sql,
-    prelude::*,
-    sql_types::{BigInt, Text},
-};
+use diesel::{dsl::sql, prelude::*, sql_types::Text};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -22,7 +17,9 @@ use super::{
     lenient::{AnyText, AnyTime, time},
     rows::Unseen,
     schema::{asynctasks, gaia_claims, gaia_nodes},
+    settle::{self, OldClaims},
     tasks::{Orphan, OrphanRow},
+    transaction::transact,
 };
 
 /// Claims read at once: each may name thousands of tasks.
@@ -63,12 +60,6 @@ impl HeldClaim {
 pub(super) fn unseen_run(claims: &[HeldClaim], task: i64, queued: i64, token: i64) -> Option<Unseen> {
     let has = |claim: &&HeldClaim| queued == 1 && token < claim.id && claim.task_ids.binary_search(&task).is_ok();
     claims.iter().rev().find(has).map(|claim| claim.run_of(task))
-}
-
-#[derive(QueryableByName)]
-struct ClaimId {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
 }
 
 /// Id, node, mark, time and tasks, as they are stored.
@@ -217,30 +208,20 @@ impl Store {
     }
 
     /// Removes those of these claims of which no task runs any more, whatever plain SQL has made of its owner: nothing can come to run
-    /// under them again. Answers with the others that are there.
+    /// under them again. Answers with those that have to stay. A claim that somebody has locked is left for the next look.
     pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
         let (tasks, runs) = (self.db.tasks_of("gaia_claims"), self.db.runs_by_claim());
         let mut open = BTreeSet::new();
         for ids in ids.chunks(AT_ONCE) {
             let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-            // Not by the statement that deletes: MySQL would lock the tasks.
-            let runs = format!(
-                "SELECT id FROM gaia_claims WHERE id IN ({list}) AND EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
-            );
-            let mut lease = self.db.read().await?;
-            let runs: Vec<ClaimId> = on_backend!(lease, |conn| diesel::sql_query(&runs).load(conn).await)?;
-            drop(lease);
-            open.extend(runs.into_iter().map(|claim| claim.id));
-            let ids: Vec<i64> = ids.iter().copied().filter(|id| !open.contains(id)).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let mut lease = self.db.write().await?;
-            on_backend!(lease, |conn| {
-                diesel::delete(gaia_claims::table.filter(gaia_claims::id.eq_any(&ids)))
-                    .execute(conn)
-                    .await
-            })?;
+            let claims = Arc::new(OldClaims {
+                ids: ids.to_vec(),
+                running: format!(
+                    "SELECT id FROM gaia_claims WHERE id IN ({list}) AND EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
+                ),
+            });
+            let stay = || async { transact!(&self.db, settle, &claims) };
+            open.extend(self.retrying(stay).await?);
         }
         Ok(open)
     }

@@ -37,6 +37,7 @@ mod queue;
 mod records;
 mod rows;
 mod schema;
+mod settle;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tasks;

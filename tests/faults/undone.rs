@@ -94,11 +94,10 @@ fn back_up(database: &Database, backup: &Path) -> Option<TempDir> {
 fn put_back(database: &Database, backup: &Path) {
     let (url, backup) = (&database.url, backup.display());
     if is_postgres(database) {
-        // It locks the tables one after the other, and a node may be in the middle of them.
+        // It locks the tables one after the other, and a node may be in the middle of them: the server has the node begin anew.
         run(&format!(
-            "for try in 1 2 3 4 5; do \
-               psql --quiet --set=ON_ERROR_STOP=1 --single-transaction --file={backup} {url} && exit 0; \
-             done; exit 1"
+            "PGOPTIONS='-c deadlock_timeout=60s' \
+             psql --quiet --set=ON_ERROR_STOP=1 --single-transaction --file={backup} {url}"
         ));
     } else {
         let (login, name) = login(url);

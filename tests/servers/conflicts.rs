@@ -1,5 +1,7 @@
 //! Transactions that meet others.
 
+use std::time::Duration;
+
 use actix_rt::task::JoinHandle;
 use chrono::TimeDelta;
 use gaia_actors::{
@@ -12,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     kinds,
-    support::{Database, Kind, THEME, eventually, options, task},
+    support::{Database, Gate, Kind, THEME, ended, eventually, options, task},
 };
 
 /// A transaction of somebody else, open until it is told to commit.
@@ -106,7 +108,7 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
         let recording = store.clone();
         let recorded = actix_rt::spawn(async move { recording.record(ends, RetryPolicy::default()).await });
         // It holds the first row and waits for the second.
-        actix_rt::time::sleep(std::time::Duration::from_millis(300)).await;
+        actix_rt::time::sleep(Duration::from_millis(300)).await;
         let last = format!("UPDATE asynctasks SET task_name = 'held' WHERE id = {}", ids[0]);
         holder.end_with(&last).await;
         let statuses = recorded.await.expect("joins").expect("writes");
@@ -135,7 +137,7 @@ async fn due_tasks_that_somebody_has_locked_run_soon_after() {
         let later = task("Noop").run_at(gaia.now() + TimeDelta::minutes(1));
         demo.add_task(later).await.expect("is added");
         let holder = Holder::of(&database, "SELECT id FROM asynctasks FOR UPDATE").await;
-        gaia.advance(std::time::Duration::from_secs(60));
+        gaia.advance(Duration::from_secs(60));
         demo.resume().await.expect("resumes");
         let scans = demo.status().await.expect("answers").scans;
         eventually("looks in vain", async || {
@@ -144,6 +146,40 @@ async fn due_tasks_that_somebody_has_locked_run_soon_after() {
         .await;
         holder.release().await;
         assert_eq!(gaia.drain(THEME).await[&TaskStatus::Success], 2, "{kind:?}");
+        gaia.stop().await.expect("stops");
+    }
+}
+
+/// A backup is put back between the end of a claim's last task and the moment when the node removes the claim: the task is to run again.
+#[actix_rt::test]
+async fn a_claim_whose_tasks_are_set_back_while_its_node_removes_it_stays() {
+    for kind in kinds() {
+        let database = Database::of_kind(kind);
+        let gate = Gate::closed();
+        let builder = database.builder().handler("Demo", "Slow", gate.handler());
+        let builder = builder.scheduler(options()).lease(Duration::from_secs(2));
+        let gaia = builder.start().await.expect("starts");
+        let demo = gaia.scheduler(THEME).expect("is a theme");
+        let id = demo.add_task(task("Slow")).await.expect("is added").id;
+        gate.entered(1).await;
+        let lock = match kind {
+            Kind::Postgres => "FOR SHARE",
+            _ => "LOCK IN SHARE MODE",
+        };
+        let holder = Holder::of(&database, &format!("SELECT id FROM gaia_claims {lock}")).await;
+        gate.let_pass(1);
+        assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+        // The node asks what others want of it, and removes what has ended, with each of its beats.
+        let beats = || database.number("SELECT MAX(beat) FROM gaia_nodes");
+        let before = beats();
+        eventually("beats", async || (beats() >= before + 3).then_some(())).await;
+        let set_back = format!(
+            "UPDATE asynctasks SET task_status = 'Wait', queued = 1, lease_token = 0, finished_at = NULL, log_id = NULL WHERE id = {id}"
+        );
+        holder.end_with(&set_back).await;
+        gate.entered(1).await;
+        gate.let_pass(1);
+        assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
         gaia.stop().await.expect("stops");
     }
 }
@@ -175,8 +211,6 @@ async fn plain_sql_may_leave_out_a_task_whose_unique_key_is_taken() {
 #[cfg(feature = "postgres")]
 #[actix_rt::test]
 async fn a_finished_task_that_plain_sql_puts_under_a_dead_node_is_taken_over() {
-    use crate::support::ended;
-
     let database = Database::of_kind(Kind::Postgres);
     let builder = database
         .builder()
