@@ -2,11 +2,12 @@
 //!
 //! ```sh
 //! cargo bench --bench claim --all-features -- [--database sqlite postgres://… mysql://…] [--explain]
-//!     [--finished 1000000] [--scheduled 200000] [--others 100000] [--batch 100] [--rounds 30] [--idle-seconds 30]
+//!     [--finished 1000000] [--scheduled 1000000] [--unserved 1000000] [--running 100000] [--waiting 1000000]
+//!     [--others 100000] [--batch 100] [--rounds 30] [--idle-seconds 30]
 //! ```
 //!
-//! For each database there are two sides with the same due tasks: one has nothing else, the other one the history as well.
-//! They take turns, so that what else the machine does hits both alike. Without `--database` it is SQLite, and the servers of
+//! For each database there are two sides. The empty side has 10,000 tasks that wait, in ten priorities, and nothing else. The full side
+//! has all that a long life leaves as well. The sides take turns, so that what else the machine does hits both alike. Without `--database` it is SQLite, and the servers of
 //! `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`. The user of a server's URL must be allowed to create databases: each
 //! side is one of its own, dropped at the end.
 //!
@@ -17,29 +18,36 @@
 #[path = "common/database.rs"]
 mod database;
 #[path = "common/rows.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
 mod rows;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use database::{Home, Kind, Plain, Result, databases_of_this_build};
 use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
 use gaia_actors::{
     Clock, Outcome,
     prelude::*,
-    store::{Claim, Store},
+    store::{Claim, Store, Wanted},
 };
 
 const THEME: &str = "bench";
 /// Has a history, and nothing that waits.
 const QUIET: &str = "quiet";
 const NODE: &str = "bench-node";
+/// The method that the node serves, and one that it lacks.
+const SERVED: &str = "Noop";
+const UNSERVED: &str = "Other";
 /// At least so many tasks are due to begin with.
 const DUE: usize = 10_000;
+/// Tasks of one call that adds or claims many.
+const BULK: usize = 1_000;
 /// A scanner looks more often right after its start.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -52,8 +60,17 @@ struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     finished: usize,
     /// Tasks that are due tomorrow or later.
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 1_000_000)]
     scheduled: usize,
+    /// Due tasks of the same theme, of a method that the claim does not want, with the highest priority.
+    #[arg(long, default_value_t = 1_000_000)]
+    unserved: usize,
+    /// Tasks of the same node that have run for long.
+    #[arg(long, default_value_t = 100_000)]
+    running: usize,
+    /// Due tasks that the claim wants, in ten priorities. The empty side has 10,000.
+    #[arg(long, default_value_t = 1_000_000)]
+    waiting: usize,
     /// Due tasks of 50 other themes.
     #[arg(long, default_value_t = 100_000)]
     others: usize,
@@ -118,9 +135,8 @@ async fn measure(home: &Home, names: &[String; 2], options: &Options) -> Result<
     }
     full.load_history(options).await?;
     // Last, as in real life: a scan of the table meets the history first.
-    for side in [&mut empty, &mut full] {
-        side.load_due(options).await?;
-    }
+    empty.load_due(options.least()).await?;
+    full.load_due(options.least().max(options.waiting)).await?;
     println!("filled  backend={} {}", home.kind.name(), full.sizes().await?);
 
     compare("stale", &mut empty, &mut full, options).await?;
@@ -173,7 +189,7 @@ impl Side {
     /// A full claim, its finish, and a claim that finds nothing.
     async fn turn(&mut self, options: &Options) -> Result<()> {
         let began = Instant::now();
-        let tasks = self.store.claim(claim(THEME, options)).await?.tasks;
+        let tasks = self.store.claim(claim(THEME, options.batch)).await?.tasks;
         self.figures.claim.push(began.elapsed());
         if tasks.len() != options.batch {
             return Err(format!("{} tasks instead of {} were claimed", tasks.len(), options.batch).into());
@@ -188,7 +204,7 @@ impl Side {
         }
 
         let began = Instant::now();
-        let nothing = self.store.claim(claim(QUIET, options)).await?.tasks;
+        let nothing = self.store.claim(claim(QUIET, options.batch)).await?.tasks;
         self.figures.nothing.push(began.elapsed());
         match nothing.is_empty() {
             true => Ok(()),
@@ -197,13 +213,18 @@ impl Side {
     }
 }
 
-fn claim(theme: &str, options: &Options) -> Claim {
+fn claim(theme: &str, limit: usize) -> Claim {
+    let served = Wanted {
+        service: "Bench".to_owned(),
+        method: SERVED.to_owned(),
+        most: limit,
+    };
     Claim {
         theme: theme.to_owned(),
         node: NODE.to_owned(),
-        limit: options.batch,
+        limit,
         first: Vec::new(),
-        methods: None,
+        methods: Some(Arc::from([served])),
         above: None,
     }
 }
@@ -225,11 +246,23 @@ fn millis(took: &[Duration], quantile: f64) -> f64 {
 
 // ---- rows ----
 
+impl Options {
+    /// Enough due tasks for both measurements and their plans.
+    fn least(&self) -> usize {
+        DUE.max(2 * (self.rounds + 2) * self.batch)
+    }
+}
+
+/// A task that waits, by its number.
+fn task(method: &str, number: usize) -> NewTask {
+    let priority = i32::try_from(number % 10).unwrap_or(0);
+    let args = serde_json::json!({"item": "tea", "amount": number});
+    NewTask::new("Bench", method).args(&args).priority(priority)
+}
+
 impl Side {
-    async fn load_due(&mut self, options: &Options) -> Result<()> {
-        // Enough for both measurements and their plans.
-        let due = DUE.max(2 * (options.rounds + 2) * options.batch);
-        self.load_waiting(&format!("'{THEME}'"), "NULL", due).await
+    async fn load_due(&mut self, count: usize) -> Result<()> {
+        self.add(THEME, count, |number| task(SERVED, number)).await
     }
 
     async fn load_history(&mut self, options: &Options) -> Result<()> {
@@ -237,27 +270,65 @@ impl Side {
         let theme = format!("CASE WHEN n % 4 = 0 THEN '{QUIET}' ELSE '{THEME}' END");
         rows::add_finished(&mut self.plain, self.kind, &theme, options.finished).await?;
         // Nobody's time comes while we measure. Half of them belong to the theme that has nothing to do now.
-        let later = self.kind.time("86400 + n");
-        let theme = format!("CASE WHEN n % 2 = 0 THEN '{QUIET}' ELSE '{THEME}' END");
-        self.load_waiting(&theme, &later, options.scheduled).await?;
-        self.load_waiting("CONCAT('other-', n % 50)", "NULL", options.others)
-            .await
+        let tomorrow = Utc::now() + TimeDelta::days(1);
+        for theme in [QUIET, THEME] {
+            let later = |number| {
+                let seconds = i64::try_from(number).unwrap_or(i64::MAX);
+                task(SERVED, number).run_at(tomorrow + TimeDelta::seconds(seconds))
+            };
+            self.add(theme, options.scheduled / 2, later).await?;
+        }
+        for other in 0..50 {
+            let theme = format!("other-{other}");
+            self.add(&theme, options.others / 50, |number| task(SERVED, number))
+                .await?;
+        }
+        self.load_running(options.running).await?;
+        let urgent = |number| task(UNSERVED, number).priority(100);
+        self.add(THEME, options.unserved, urgent).await
     }
 
-    async fn load_waiting(&mut self, theme: &str, run_at: &str, count: usize) -> Result<()> {
-        let tasks = rows::Waiting {
-            theme,
-            priority: rows::TEN_PRIORITIES,
-            run_at,
-        };
-        rows::add_waiting(&mut self.plain, self.kind, &tasks, count).await
+    /// Claims tasks, and has their rows say that they run, as after the first moment of a long run.
+    async fn load_running(&mut self, count: usize) -> Result<()> {
+        self.add(THEME, count, |number| task(SERVED, number)).await?;
+        let mut left = count;
+        while left > 0 {
+            let claimed = self.store.claim(claim(THEME, BULK.min(left))).await?.tasks;
+            let Some(task) = claimed.first() else {
+                return Err(format!("{left} tasks could not be claimed").into());
+            };
+            let ids: Vec<String> = claimed.iter().map(|task| task.id.to_string()).collect();
+            let mark = task.log_id.rsplit_once('-').map_or("", |(mark, _)| mark);
+            let (token, ids) = (task.token, ids.join(","));
+            let shown = format!(
+                "UPDATE asynctasks SET task_status = 'Running', queued = 2, lease_owner = '{NODE}', lease_token = {token}, \
+                 log_id = CONCAT('{mark}-', id) WHERE id IN ({ids})"
+            );
+            self.plain.run(&shown).await?;
+            left -= claimed.len();
+        }
+        Ok(())
+    }
+
+    /// Tasks of a theme, added by the crate.
+    async fn add(&mut self, theme: &str, count: usize, task: impl Fn(usize) -> NewTask) -> Result<()> {
+        let gaia = Gaia::builder().database(self.url.clone()).start().await?;
+        let scheduler = gaia.scheduler(theme)?;
+        for from in (0..count).step_by(BULK) {
+            let tasks = (from..count.min(from + BULK)).map(&task);
+            scheduler.add_tasks(tasks.collect()).await?;
+        }
+        gaia.stop().await?;
+        Ok(())
     }
 
     async fn sizes(&mut self) -> Result<String> {
         let sizes = "SELECT CONCAT('finished=', SUM(CASE WHEN task_status IN ('Success', 'Failed') THEN 1 ELSE 0 END), \
                        ' scheduled=', SUM(CASE WHEN task_status = 'Wait' AND run_at IS NOT NULL THEN 1 ELSE 0 END), \
                        ' others=', SUM(CASE WHEN system_name LIKE 'other-%' THEN 1 ELSE 0 END), \
-                       ' due=', SUM(CASE WHEN system_name = 'bench' AND task_status = 'Wait' AND run_at IS NULL \
+                       ' unserved=', SUM(CASE WHEN method_name = 'Other' THEN 1 ELSE 0 END), \
+                       ' running=', SUM(CASE WHEN task_status = 'Running' THEN 1 ELSE 0 END), \
+                       ' waiting=', SUM(CASE WHEN system_name = 'bench' AND method_name = 'Noop' AND task_status = 'Wait' AND run_at IS NULL \
                          THEN 1 ELSE 0 END)) AS line FROM asynctasks";
         Ok(self.plain.lines(sizes).await?.join(" "))
     }
@@ -269,7 +340,7 @@ impl Side {
     /// What the planner knows is a table in which every row is due, and so it stays until
     /// [`refresh_statistics`](Self::refresh_statistics).
     async fn freeze_statistics(&mut self, options: &Options) -> Result<()> {
-        self.load_due(options).await?;
+        self.load_due(options.least()).await?;
         let statements: &[&str] = match self.kind {
             Kind::Sqlite => &["DELETE FROM asynctasks", "DELETE FROM gaia_due"],
             Kind::Postgres => &[
@@ -316,7 +387,7 @@ impl Side {
     /// Looks at what the store really sends, so that no copy of its statements can grow old here.
     async fn explain(&mut self, side: &str, statistics: &str, options: &Options) -> Result<()> {
         listen();
-        let claimed = self.store.claim(claim(THEME, options)).await;
+        let claimed = self.store.claim(claim(THEME, options.batch)).await;
         let statements = listened();
         let tasks = claimed?.tasks;
         let label = format!(

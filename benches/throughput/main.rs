@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --all-features --bench throughput -- [--backend sqlite postgres mysql]
-//!     [--part insert drain mixed pickup cross scale nodes] [--json FILE] [--tasks N] [--workers N] [--nodes 2] [--rounds 5]
+//!     [--part insert drain mixed pickup cross scale nodes urgent] [--json FILE] [--tasks N] [--workers N] [--nodes 2] [--rounds 5]
 //!     [--pickups 500] [--backlog 100000] [--history 1000000]
 //! ```
 //!
@@ -31,6 +31,7 @@ mod report;
 mod rows;
 mod scale;
 mod statements;
+mod urgent;
 
 use std::path::PathBuf;
 
@@ -103,6 +104,8 @@ enum Part {
     Scale,
     /// Several processes on one database.
     Nodes,
+    /// A task of high priority behind slow ones.
+    Urgent,
 }
 
 #[actix_rt::main]
@@ -134,6 +137,7 @@ async fn measure(options: &Options, report: &mut Report) -> Result<()> {
                 Part::Cross => pickup::run_across(&database, kind, options, report).await?,
                 Part::Scale => scale::run(&database, kind, options, report).await?,
                 Part::Nodes => nodes::run(&database, kind, options, report).await?,
+                Part::Urgent => urgent::run(&database, kind, options, report).await?,
             }
         }
     }
