@@ -170,9 +170,9 @@ impl Machine {
         self.theme.takes(service, method)
     }
 
-    /// Notes what other living nodes of the theme serve.
-    pub(crate) fn served_elsewhere(&self, methods: BTreeSet<MethodName>) {
-        self.scanner.do_send(ServedElsewhere(methods));
+    /// Notes what other living nodes of the theme serve, and whether tasks of some theme are due.
+    pub(crate) fn served_elsewhere(&self, methods: BTreeSet<MethodName>, any_due: bool) {
+        self.scanner.do_send(ServedElsewhere { methods, any_due });
     }
 
     /// Adds a task that is [free](NewTaskRow::is_free). If a worker is free too, and nothing waits, it is claimed by its insert and

@@ -86,7 +86,11 @@ pub(super) struct Worked;
 /// Other living nodes of the theme serve these methods.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct ServedElsewhere(pub(super) BTreeSet<MethodName>);
+pub(super) struct ServedElsewhere {
+    pub(super) methods: BTreeSet<MethodName>,
+    /// Tasks of some theme are due.
+    pub(super) any_due: bool,
+}
 
 /// Claim nothing more. Answers when no claim is under way; the actor has stopped then.
 #[derive(Message)]
@@ -443,7 +447,11 @@ impl Handler<QuickQueue> for ScannerActor {
 impl Handler<ServedElsewhere> for ScannerActor {
     type Result = ();
 
-    fn handle(&mut self, ServedElsewhere(methods): ServedElsewhere, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ServedElsewhere { methods, any_due }: ServedElsewhere, ctx: &mut Context<Self>) {
+        if !any_due {
+            self.theme.unserved.nothing_is_due(methods);
+            return;
+        }
         let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
         // Not beside the look for dead nodes, and not all themes at once: an idle node is to need no further connection for it.
         let later = Duration::from_millis(200 + fastrand::u64(..1_000));

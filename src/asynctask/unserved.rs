@@ -62,6 +62,11 @@ impl Unserved {
         unsaid
     }
 
+    /// No task of any theme is due.
+    pub(super) fn nothing_is_due(&self, elsewhere: BTreeSet<MethodName>) {
+        self.note(BTreeMap::new(), elsewhere, Instant::now());
+    }
+
     /// For people, without the methods that have a handler by now.
     pub(super) fn list(&self, registry: &Registry) -> Vec<UnservedMethod> {
         let State { methods, elsewhere, .. } = &*self.state();

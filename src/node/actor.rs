@@ -270,15 +270,16 @@ impl NodeActor {
         let nodes = async move { store.nodes().await };
         ctx.spawn(nodes.into_actor(self).map(|nodes, node, ctx| match nodes {
             Ok(nodes) => node.rescue_from(&nodes, ctx),
-            Err(error) => node.rescue_done(Err(error)),
+            Err(error) => node.rescue_done(Err(error), true),
         }));
     }
 
     /// Lets each theme know what other nodes serve, so that this one leaves it to them.
     fn tell_who_serves(&self, nodes: &Nodes) {
+        let any_due = nodes.any_due;
         let nodes = NodeInfo::all(nodes.clone());
         for machine in self.machines.all() {
-            machine.served_elsewhere(served_elsewhere(&nodes, &self.row.id, machine.theme()));
+            machine.served_elsewhere(served_elsewhere(&nodes, &self.row.id, machine.theme()), any_due);
         }
     }
 
@@ -287,7 +288,7 @@ impl NodeActor {
         let dead = self.watch.dead(&nodes.rows, &self.row.id, nodes.now, Instant::now());
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
-        let said = self.said.clone();
+        let (said, any_runs) = (self.said.clone(), nodes.any_runs);
         let rescue = async move {
             let buried = rescue::bury(&store, &dead, &said).await?;
             if buried == 0 && !is_round && !rescue::has_passed_over(&said) {
@@ -300,19 +301,25 @@ impl NodeActor {
             // Neither waits for the other to succeed.
             let ended = rescue::end_runs(&store, &id, &said).await;
             rescue::log_runs(&id, ended, &said);
-            rescue::rescue(&store, &id, policy, &said).await
+            match any_runs {
+                true => rescue::rescue(&store, &id, policy, &said).await,
+                false => Ok(BTreeMap::new()),
+            }
         };
         ctx.spawn(
             rescue
                 .into_actor(self)
-                .map(|rescued, node, _| node.rescue_done(rescued)),
+                .map(move |rescued, node, _| node.rescue_done(rescued, any_runs)),
         );
     }
 
-    fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>) {
+    /// `any_runs`: tasks ran when the look began.
+    fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>, any_runs: bool) {
         self.rescuing = false;
-        // Now, not beside the look for dead nodes: an idle node is to need no further connection for it.
-        self.ledger.doubt();
+        if any_runs {
+            // Now, not beside the look for dead nodes: that would take a further connection.
+            self.ledger.doubt();
+        }
         match rescued {
             Ok(rescued) => {
                 let what = format!("node {}: looks after dead nodes again", self.row.id);

@@ -58,7 +58,7 @@ pub struct NodeTheme {
 
 impl NodeInfo {
     pub(crate) fn all(nodes: Nodes) -> Vec<Self> {
-        let Nodes { now, rows } = nodes;
+        let Nodes { now, rows, .. } = nodes;
         rows.into_iter().map(|row| Self::of(row, now)).collect()
     }
 

@@ -113,6 +113,30 @@ impl Db {
         }
     }
 
+    /// Whether any task of any theme runs, an SQL condition. On PostgreSQL triggers see to it that each is in a claim.
+    pub(super) fn any_runs(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => sqlite::ANY_RUNS,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "EXISTS (SELECT 1 FROM gaia_claims)",
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => mysql::ANY_RUNS,
+        }
+    }
+
+    /// Whether any task of any theme is due, an SQL condition.
+    pub(super) fn any_due(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => sqlite::ANY_DUE,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "EXISTS (SELECT 1 FROM gaia_due)",
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => mysql::ANY_DUE,
+        }
+    }
+
     /// The ids of a claim or a segment as a JSON list, an SQL expression.
     pub(super) fn claimed_ids(&self) -> &'static str {
         match self {

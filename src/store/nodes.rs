@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use diesel::{dsl::sql, prelude::*, sql_types::Timestamp};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Timestamp},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -27,6 +31,15 @@ pub(crate) enum Beat {
 pub(crate) struct Nodes {
     pub(crate) now: DateTime<Utc>,
     pub(crate) rows: Vec<SeenNode>,
+    /// Tasks run, of any theme on any node. If none does, no look for runs of dead nodes is needed.
+    pub(crate) any_runs: bool,
+    /// Tasks are due, of any theme.
+    pub(crate) any_due: bool,
+}
+
+/// A condition as a number that is 0 if it does not hold: the databases have different types for conditions.
+fn number(condition: &str) -> String {
+    format!("(SELECT COUNT(*) FROM gaia_nodes WHERE {condition})")
 }
 
 impl Store {
@@ -72,20 +85,31 @@ impl Store {
         let now = self.db.now();
         let mut lease = self.db.read().await?;
         let asked = self.clock().uptime();
-        let rows: Vec<(SeenRow, NaiveDateTime)> = on_backend!(lease, |conn| {
+        let (runs, due) = (number(self.db.any_runs()), number(self.db.any_due()));
+        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64)> = on_backend!(lease, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
-                .select((SeenRow::as_select(), sql::<Timestamp>(now)))
+                .select((
+                    SeenRow::as_select(),
+                    sql::<Timestamp>(now),
+                    sql::<BigInt>(&runs),
+                    sql::<BigInt>(&due),
+                ))
                 .load(conn)
                 .await
         })?;
-        let now = rows.as_slice().first().map(|(_, now)| now.and_utc());
+        let first = rows.as_slice().first();
+        let now = first.map(|(_, now, ..)| now.and_utc());
+        // Without a row nothing is known.
+        let (any_runs, any_due) = first.map_or((true, true), |(.., runs, due)| (*runs != 0, *due != 0));
         if let Some(now) = now {
             self.follow(now, asked);
         }
         Ok(Nodes {
             now: now.unwrap_or_else(|| self.clock().now()),
-            rows: rows.into_iter().map(|(row, _)| row.into()).collect(),
+            rows: rows.into_iter().map(|(row, ..)| row.into()).collect(),
+            any_runs,
+            any_due,
         })
     }
 

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::domain::AddedTask;
 use connect::Connector;
+pub(super) use tasks::{ANY_DUE, ANY_RUNS};
 
 pub(super) type Lease = super::pool::Lease<Connector>;
 

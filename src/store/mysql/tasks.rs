@@ -698,8 +698,21 @@ pub(super) async fn is_any_stray(conn: &mut AsyncMysqlConnection, theme: &str) -
     Ok(any != 0)
 }
 
+macro_rules! any_unheld {
+    () => {
+        "EXISTS (SELECT 1 FROM asynctasks WHERE stray = 'unheld')"
+    };
+}
+
+/// Whether any task of any theme runs.
+pub(in crate::store) const ANY_RUNS: &str = concat!("EXISTS (SELECT 1 FROM gaia_claims) OR ", any_unheld!());
+
+/// Whether any task of any theme is due.
+pub(in crate::store) const ANY_DUE: &str =
+    "EXISTS (SELECT 1 FROM gaia_due) OR EXISTS (SELECT 1 FROM asynctasks WHERE stray LIKE 'due %')";
+
 pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
-    let any: i64 = prepared("SELECT EXISTS (SELECT 1 FROM asynctasks WHERE stray = 'unheld') AS any_unheld")
+    let any: i64 = prepared(concat!("SELECT ", any_unheld!(), " AS any_unheld"))
         .columns::<BigInt>()
         .get_result(conn)
         .await?;

@@ -26,6 +26,7 @@ pub(super) use connection::Lease;
 use connection::Shared;
 use file::OpenFiles;
 use group::{Durability, Work};
+pub(super) use tasks::{ANY_DUE, ANY_RUNS};
 
 use super::{
     Claim, Claimed, StoreError,

@@ -628,16 +628,32 @@ pub(super) fn disown(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &
         .execute(conn)
 }
 
+macro_rules! any_unheld {
+    () => {
+        concat!(
+            "EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+            unheld!(),
+            ")"
+        )
+    };
+}
+
 pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
-    let any: i64 = prepared(concat!(
-        "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
-        unheld!(),
-        ")"
-    ))
-    .columns::<BigInt>()
-    .get_result(conn)?;
+    let any: i64 = prepared(concat!("SELECT ", any_unheld!()))
+        .columns::<BigInt>()
+        .get_result(conn)?;
     Ok(any != 0)
 }
+
+/// Whether any task of any theme runs.
+pub(in crate::store) const ANY_RUNS: &str = concat!("EXISTS (SELECT 1 FROM gaia_claims) OR ", any_unheld!());
+
+/// Whether any task of any theme is due.
+pub(in crate::store) const ANY_DUE: &str = concat!(
+    "EXISTS (SELECT 1 FROM gaia_due) OR EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_stray WHERE ",
+    stray!(),
+    ")"
+);
 
 // ---- by hand ----
 
