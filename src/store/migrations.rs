@@ -3,6 +3,8 @@
 //! They are noted in a table of our own: diesel's belongs to the application, which may well keep its tables in the same
 //! database and migrate them by itself.
 
+use std::time::{Duration, Instant};
+
 use diesel::{QueryableByName, result::Error as DieselError, sql_types::Text};
 
 use super::{StoreError, error::is_read_only, lenient::AnyText};
@@ -39,6 +41,36 @@ pub(super) struct Applied {
 }
 
 pub(super) const APPLIED: &str = "SELECT version FROM gaia_migrations";
+
+/// How many bytes of the tables a migration gets done in a second, as measured on two cores with a slow disk.
+const BYTES_PER_SECOND: i64 = 10_000_000;
+
+/// A migration that takes longer is a warning before it begins.
+const LONG: Duration = Duration::from_secs(10);
+
+/// A migration of tables that hold something. Says first what it will take, and in the end what it took.
+pub(super) struct Upgrade(Instant);
+
+impl Upgrade {
+    /// `bytes`: the size of all tables of this crate, indexes included.
+    pub(super) fn begin(pending: &[&Migration], bytes: i64) -> Self {
+        let (steps, megabytes) = (pending.len(), bytes / 1_000_000);
+        let seconds = u64::try_from(bytes / BYTES_PER_SECOND).unwrap_or(0).max(1);
+        let level = match Duration::from_secs(seconds) > LONG {
+            true => log::Level::Warn,
+            false => log::Level::Info,
+        };
+        say!(at level,
+            "the tables are of an older version: {steps} migrations begin now, on {megabytes} MB; the tables are locked until they are \
+             done, in about {seconds} s by this size"
+        );
+        Self(Instant::now())
+    }
+
+    pub(super) fn done(&self) {
+        say!(Info, "the tables are migrated, after {:.1?}", self.0.elapsed());
+    }
+}
 
 /// Why the tables are not those of this version.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
+use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
 const MIGRATIONS: [Migration; 9] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
@@ -48,6 +48,9 @@ const TABLES: &str = "SELECT table_name AS name, COALESCE(engine, 'none') AS eng
       CAST(COALESCE(row_format, '') IN ('Compact', 'Redundant') AS SIGNED) AS is_short \
     FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' \
       AND table_name IN ('asynctasks', 'asynctask_exec_row', 'job_center', 'job_record')";
+
+const SIZE: &str = "SELECT CAST(SUM(data_length + index_length) AS SIGNED) AS number FROM information_schema.tables \
+    WHERE table_schema = DATABASE() AND table_name IN ('asynctasks', 'asynctask_exec_row', 'job_center', 'job_record')";
 
 #[derive(QueryableByName)]
 struct Found {
@@ -95,7 +98,13 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
     execute(conn, CREATE_VERSIONS).await?;
     execute(conn, COPY_AS_IT_IS).await?;
     let exact = exact_collation(conn).await?;
-    for migration in pending(&MIGRATIONS, &applied(conn).await?)? {
+    let applied = applied(conn).await?;
+    let pending = pending(&MIGRATIONS, &applied)?;
+    let upgrade = match applied.is_empty() || pending.is_empty() {
+        true => None,
+        false => Some(Upgrade::begin(&pending, number(conn, SIZE).await?.unwrap_or(0))),
+    };
+    for migration in pending {
         for statement in statements(migration.sql) {
             if !is_done(conn, &statement).await? {
                 execute(conn, &statement.sql().replace(EXACT, &exact)).await?;
@@ -107,6 +116,7 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
             .await?;
     }
     number(conn, UNLOCK).await?;
+    upgrade.iter().for_each(Upgrade::done);
     Ok(())
 }
 

@@ -4,11 +4,11 @@ use diesel::{
     QueryResult,
     dsl::sql,
     select,
-    sql_types::{Bool, Text},
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
+use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
 const MIGRATIONS: [Migration; 8] = [
     migration!("postgres", "20261122000001", "2026-11-22-000001_guide_tables"),
@@ -27,6 +27,9 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7164021877312013)";
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
     version VARCHAR(50) NOT NULL PRIMARY KEY, run_on TIMESTAMP NOT NULL DEFAULT (now() AT TIME ZONE 'UTC'))";
 
+const SIZE: &str = "SELECT COALESCE(sum(pg_total_relation_size(to_regclass(name))), 0)::bigint \
+    FROM unnest(ARRAY['asynctasks', 'asynctask_exec_row', 'job_center', 'job_record']) AS name";
+
 /// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
 /// find nothing to do. A transaction that is left open by an error ends with its connection.
 pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
@@ -36,14 +39,22 @@ pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError>
         return Ok(());
     }
     conn.batch_execute(&format!("BEGIN; {LOCK}; {CREATE_VERSIONS}")).await?;
-    for migration in pending(&MIGRATIONS, &applied(conn).await?)? {
+    let applied = applied(conn).await?;
+    let pending = pending(&MIGRATIONS, &applied)?;
+    let upgrade = match applied.is_empty() || pending.is_empty() {
+        true => None,
+        false => Some(Upgrade::begin(&pending, sql::<BigInt>(SIZE).get_result(conn).await?)),
+    };
+    for migration in pending {
         conn.batch_execute(migration.sql).await?;
         diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES ($1)")
             .bind::<Text, _>(migration.version)
             .execute(conn)
             .await?;
     }
-    Ok(conn.batch_execute("COMMIT").await?)
+    conn.batch_execute("COMMIT").await?;
+    upgrade.iter().for_each(Upgrade::done);
+    Ok(())
 }
 
 /// Whether the tables are those of this version.

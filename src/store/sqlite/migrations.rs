@@ -2,12 +2,13 @@
 
 use diesel::{
     connection::SimpleConnection,
+    dsl::sql,
     prelude::*,
     sql_types::{BigInt, Text},
     sqlite::SqliteConnection,
 };
 
-use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, migration, pending};
+use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
 const MIGRATIONS: [Migration; 8] = [
     migration!("sqlite", "20261122000001", "2026-11-22-000001_guide_tables"),
@@ -23,6 +24,9 @@ const MIGRATIONS: [Migration; 8] = [
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
     version TEXT NOT NULL PRIMARY KEY, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 
+/// Of the whole file.
+const SIZE: &str = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
+
 /// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
 /// find nothing to do.
 pub(super) fn run(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
@@ -32,12 +36,19 @@ pub(super) fn run(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
     }
     conn.immediate_transaction(|conn| {
         conn.batch_execute(CREATE_VERSIONS)?;
-        for migration in pending(&MIGRATIONS, &applied(conn)?)? {
+        let applied = applied(conn)?;
+        let pending = pending(&MIGRATIONS, &applied)?;
+        let upgrade = match applied.is_empty() || pending.is_empty() {
+            true => None,
+            false => Some(Upgrade::begin(&pending, sql::<BigInt>(SIZE).get_result(conn)?)),
+        };
+        for migration in pending {
             conn.batch_execute(migration.sql)?;
             diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES (?)")
                 .bind::<Text, _>(migration.version)
                 .execute(conn)?;
         }
+        upgrade.iter().for_each(Upgrade::done);
         Ok(())
     })
 }
