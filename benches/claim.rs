@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo bench --bench claim --all-features -- [--database sqlite postgres://… mysql://…] [--explain]
 //!     [--finished 1000000] [--scheduled 1000000] [--unserved 1000000] [--running 100000] [--waiting 1000000]
-//!     [--others 100000] [--batch 100] [--rounds 30] [--idle-seconds 30]
+//!     [--others 100000] [--batch 100] [--rounds 30] [--idle-seconds 30] [--settle-seconds 75]
 //! ```
 //!
 //! For each database there are two sides. The empty side has 10,000 tasks that wait, in ten priorities, and nothing else. The full side
@@ -48,8 +48,6 @@ const UNSERVED: &str = "Other";
 const DUE: usize = 10_000;
 /// Tasks of one call that adds or claims many.
 const BULK: usize = 1_000;
-/// A scanner looks more often right after its start.
-const SETTLE: Duration = Duration::from_secs(10);
 
 #[derive(Parser)]
 struct Options {
@@ -83,6 +81,10 @@ struct Options {
     /// How long the statements of an idle node are counted; 0: not at all.
     #[arg(long, default_value_t = 30)]
     idle_seconds: u64,
+    /// How long a node has been idle before they are counted: in its first minute a process looks more often for work, and for room for
+    /// others on the server.
+    #[arg(long, default_value_t = 75)]
+    settle_seconds: u64,
     /// Print the plans of a claim's statements, on both sides.
     #[arg(long)]
     explain: bool,
@@ -117,7 +119,7 @@ async fn main() -> Result<()> {
         false => options.database.clone(),
     };
     for database in databases {
-        let names = ["empty", "full"].map(database::name);
+        let names = ["empty", "full", "idle"].map(database::name);
         let home = Home::new(&database)?;
         let measured = measure(&home, &names, &options).await;
         home.remove(&names).await?;
@@ -126,7 +128,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(home: &Home, names: &[String; 2], options: &Options) -> Result<()> {
+async fn measure(home: &Home, names: &[String; 3], options: &Options) -> Result<()> {
     let [mut empty, mut full] = [side(home, &names[0]).await?, side(home, &names[1]).await?];
     let version = full.plain.lines(home.kind.version()).await?.join(" ");
     println!("filling backend={} version={version:?}", home.kind.name());
@@ -145,7 +147,10 @@ async fn measure(home: &Home, names: &[String; 2], options: &Options) -> Result<
     }
     compare("fresh", &mut empty, &mut full, options).await?;
     if options.idle_seconds > 0 {
-        full.idle(options).await?;
+        full.idle("full", options).await?;
+        let mut alone = side(home, &names[2]).await?;
+        alone.plain.run("DELETE FROM gaia_nodes").await?;
+        alone.idle("idle", options).await?;
     }
     Ok(())
 }
@@ -461,15 +466,14 @@ fn literals(binds: &str) -> Vec<String> {
 // ---- an idle node ----
 
 impl Side {
-    /// Counts what a node sends whose one theme has nothing to do.
-    async fn idle(&mut self, options: &Options) -> Result<()> {
-        self.plain.run("DELETE FROM gaia_nodes").await?;
+    /// Counts what a node sends whose one theme has nothing to do: while in other themes tasks wait and run, or while nothing does.
+    async fn idle(&mut self, side: &str, options: &Options) -> Result<()> {
         let gaia = Gaia::builder()
             .database(self.url.clone())
             .scheduler(SchedulerOptions::new(QUIET))
             .start()
             .await?;
-        actix_rt::time::sleep(SETTLE).await;
+        actix_rt::time::sleep(Duration::from_secs(options.settle_seconds)).await;
         let before = self.server_count().await?;
         listen();
         actix_rt::time::sleep(Duration::from_secs(options.idle_seconds)).await;
@@ -479,7 +483,7 @@ impl Side {
 
         let backend = self.kind.name();
         println!(
-            "idle    backend={backend} themes=1 nodes=1 seconds={} statements={} per_second={:.2} server_counted={}",
+            "idle    backend={backend} side={side} themes=1 nodes=1 seconds={} statements={} per_second={:.2} server_counted={}",
             options.idle_seconds,
             statements.len(),
             per_second(statements.len(), options),
@@ -492,7 +496,7 @@ impl Side {
         }
         for (sql, count) in kinds {
             println!(
-                "idle    backend={backend} count={count} per_second={:.2} statement={sql:?}",
+                "idle    backend={backend} side={side} count={count} per_second={:.2} statement={sql:?}",
                 per_second(count, options)
             );
         }
@@ -560,8 +564,9 @@ async fn side(home: &Home, name: &str) -> Result<Side> {
     let store = Store::connect(&url, Clock::system()).await?;
     store.migrate().await?;
     let mut plain = Plain::connect(home.kind, &url).await?;
+    // Its lease is long, so that no other node takes it for dead.
     let node = "INSERT INTO gaia_nodes (id, host, pid, version, started_at, heartbeat, beat, lease_ms, themes, protocol) \
-                VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 20000, '[]', 3)";
+                VALUES ('bench-node', 'bench', 0, '0', '2026-01-01', '2026-01-01', 0, 86400000, '[]', 3)";
     plain.run(node).await?;
     Ok(Side {
         kind: home.kind,
