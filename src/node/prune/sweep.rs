@@ -1,6 +1,9 @@
 //! Going through the tables, page by page.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 
@@ -9,9 +12,10 @@ use crate::store::{End, Expired, RecordKey, Rows, Store, StoreError};
 /// Rows in one transaction.
 const BATCH: usize = 500;
 
-/// How many rows were deleted.
+/// How many rows were deleted, and how long it took to read pages on which there was nothing to delete.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deleted {
+    pub(super) in_vain: Duration,
     tasks: usize,
     /// Of tasks that are gone, or are not finished. Those that go with their tasks are not counted.
     records: usize,
@@ -30,6 +34,13 @@ pub(super) struct History {
 }
 
 impl Deleted {
+    /// A page was read, since `began`.
+    fn looked(&mut self, began: Instant, in_vain: bool) {
+        if in_vain {
+            self.in_vain += began.elapsed();
+        }
+    }
+
     pub(super) fn is_nothing(self) -> bool {
         self.tasks + self.records + self.job_records == 0
     }
@@ -41,6 +52,7 @@ impl fmt::Display for Deleted {
             tasks,
             records,
             job_records,
+            ..
         } = self;
         write!(
             f,
@@ -66,52 +78,56 @@ impl History {
 pub(super) async fn sweep(store: &Store, expired: &Expired, with_jobs: bool) -> Result<Deleted, StoreError> {
     let mut deleted = Deleted::default();
     if !expired.themes.is_empty() {
-        deleted.tasks = sweep_tasks(store, expired).await?;
-        deleted.records = sweep_records(store, expired).await?;
+        sweep_tasks(store, expired, &mut deleted).await?;
+        sweep_records(store, expired, &mut deleted).await?;
     }
     if with_jobs {
-        deleted.job_records = sweep_job_records(store, expired).await?;
+        sweep_job_records(store, expired, &mut deleted).await?;
     }
     Ok(deleted)
 }
 
-async fn sweep_tasks(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
-    let (mut deleted, mut after) = (0, i64::MIN);
+async fn sweep_tasks(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
+    let mut after = i64::MIN;
     let Some(last) = store.last_old_task(expired.before).await? else {
-        return Ok(0);
+        return Ok(());
     };
     loop {
         let began = Instant::now();
         let page = store.task_page(expired, after, last).await?;
         let Some(end) = page.last() else {
-            return Ok(deleted);
+            return Ok(());
         };
         after = end.id;
         let goes = page.iter().filter(|row| row.end.is_expired(expired.foreign));
         let ids: Vec<i64> = goes.map(|row| row.id).collect();
+        deleted.looked(began, ids.is_empty());
+        rest(began).await;
         for ids in ids.chunks(BATCH) {
             let began = Instant::now();
-            deleted += delete_tasks(store, expired, &free(store, Rows::Tasks, ids).await?).await?;
+            deleted.tasks += delete_tasks(store, expired, &free(store, Rows::Tasks, ids).await?).await?;
             rest(began).await;
         }
-        rest(began).await;
     }
 }
 
 /// Records without a task, and old ones of tasks that are not finished: those of a task that snoozes for years must not pile up.
-async fn sweep_records(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
-    let (mut deleted, mut after) = (0, RecordKey::FIRST);
+async fn sweep_records(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
+    let mut after = RecordKey::FIRST;
     let last = store.last_task_with_old_records(expired.before).await?;
     loop {
         let began = Instant::now();
         let page = store.record_page(expired, after, last).await?;
         let Some((end, _)) = page.last() else {
-            return Ok(deleted);
+            return Ok(());
         };
         after = *end;
         let old = page.iter().filter(|(_, end)| end.is_expired(expired.foreign));
         let old: Vec<RecordKey> = old.map(|(record, _)| *record).collect();
+        deleted.looked(began, old.is_empty());
+        rest(began).await;
         for records in old.chunks(BATCH) {
+            let began = Instant::now();
             let task_ids: Vec<i64> = records.iter().map(|record| record.task_id).collect();
             let keepers = store.keepers(expired, &task_ids).await?;
             let goes = records.iter().filter(|record| !keepers.contains(&record.task_id));
@@ -119,32 +135,35 @@ async fn sweep_records(store: &Store, expired: &Expired) -> Result<usize, StoreE
             let locked = store.locked_records(&goes).await?;
             let goes: Vec<RecordKey> = goes.into_iter().filter(|record| !locked.contains(&record.id)).collect();
             if !goes.is_empty() {
-                deleted += store.delete_records(&goes).await?;
+                deleted.records += store.delete_records(&goes).await?;
             }
+            rest(began).await;
         }
-        rest(began).await;
     }
 }
 
-async fn sweep_job_records(store: &Store, expired: &Expired) -> Result<usize, StoreError> {
-    let (mut deleted, mut after) = (0, i64::MIN);
+async fn sweep_job_records(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
+    let mut after = i64::MIN;
     let Some(last) = store.last_old_job_record(expired.before).await? else {
-        return Ok(0);
+        return Ok(());
     };
     loop {
         let began = Instant::now();
         let page = store.job_record_page(expired, after, last).await?;
         let Some(end) = page.last() else {
-            return Ok(deleted);
+            return Ok(());
         };
         after = end.id;
         let goes = page.iter().filter(|row| row.end.is_expired(expired.foreign));
         let ids: Vec<i64> = goes.map(|row| row.id).collect();
-        for ids in ids.chunks(BATCH) {
-            let ids = free(store, Rows::JobRecords, ids).await?;
-            deleted += store.delete_job_records(&ids).await?;
-        }
+        deleted.looked(began, ids.is_empty());
         rest(began).await;
+        for ids in ids.chunks(BATCH) {
+            let began = Instant::now();
+            let ids = free(store, Rows::JobRecords, ids).await?;
+            deleted.job_records += store.delete_job_records(&ids).await?;
+            rest(began).await;
+        }
     }
 }
 
