@@ -58,6 +58,32 @@ async fn finished_tasks_and_their_records_go_after_a_week() {
     gaia.stop().await.expect("stops");
 }
 
+/// Also after a look that had much to delete: where thousands of tasks end in each second, the tables would grow without end.
+#[actix_rt::test]
+async fn old_rows_go_as_fast_as_they_come() {
+    let (gaia, demo) = start(Gaia::builder().retention(Duration::from_secs(2))).await;
+    let many = vec![task("Noop"); 1_000];
+    for _ in 0..6 {
+        demo.add_tasks(many.clone()).await.expect("are added");
+    }
+    gaia.drain(THEME).await;
+    gaia.advance(Duration::from_millis(1_500));
+    demo.add_task(task("Noop")).await.expect("is added");
+    gaia.drain(THEME).await;
+    gaia.advance(Duration::from_secs(1));
+    eventually("the many to go", async || {
+        (rows(&gaia, "asynctasks") == 1).then_some(())
+    })
+    .await;
+    // A tenth of the retention is less than a second, and the next look comes after a second.
+    gaia.advance(Duration::from_millis(1_200));
+    eventually("the last one to go", async || {
+        (rows(&gaia, "asynctasks") == 0).then_some(())
+    })
+    .await;
+    gaia.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn a_task_that_is_queued_again_is_young_again() {
     let (gaia, demo) = start(Gaia::builder().retention(DAY)).await;
