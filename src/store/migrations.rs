@@ -52,8 +52,11 @@ const LONG: Duration = Duration::from_secs(10);
 pub(super) struct Upgrade(Instant);
 
 impl Upgrade {
-    /// `bytes`: the size of all tables of this crate, indexes included.
-    pub(super) fn begin(pending: &[&Migration], bytes: i64) -> Self {
+    /// `bytes`: the size of the tables that are there, indexes included. `None`: there is nothing to migrate.
+    pub(super) fn begin(pending: &[&Migration], bytes: i64) -> Option<Self> {
+        if pending.is_empty() || bytes == 0 {
+            return None;
+        }
         let (steps, megabytes) = (pending.len(), bytes / 1_000_000);
         let seconds = u64::try_from(bytes / BYTES_PER_SECOND).unwrap_or(0).max(1);
         let level = match Duration::from_secs(seconds) > LONG {
@@ -61,10 +64,10 @@ impl Upgrade {
             false => log::Level::Info,
         };
         say!(at level,
-            "the tables are of an older version: {steps} migrations begin now, on {megabytes} MB; the tables are locked until they are \
+            "the tables are not of this version: {steps} migrations begin now, on {megabytes} MB; the tables are locked until they are \
              done, in about {seconds} s by this size"
         );
-        Self(Instant::now())
+        Some(Self(Instant::now()))
     }
 
     pub(super) fn done(&self) {

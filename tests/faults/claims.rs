@@ -77,10 +77,10 @@ pub fn set_back(database: &Database) -> Option<String> {
     let open = "SELECT COUNT(*) FROM asynctasks WHERE task_status <> 'Success' AND id IN (SELECT id FROM older)";
     let all_ended = within(PATIENCE, || (database.number(open) == 0).then_some(()));
     let count = database.number("SELECT COUNT(*) FROM older");
-    // The claims are written anew: a node that is about to remove one of them would remove it after all.
     let column = |name: &str| format!("{name} = (SELECT o.{name} FROM older o WHERE o.id = asynctasks.id)");
     let columns = ["task_status", "queued", "lease_owner", "lease_token", "log_id"];
     let columns = columns.map(column).join(", ");
+    // The claims are written anew: a node that is about to remove one of them would remove it after all.
     database.execute(&format!(
         "BEGIN; \
          DELETE FROM asynctask_exec_row WHERE task_id IN (SELECT id FROM older); \

@@ -98,12 +98,8 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
     execute(conn, CREATE_VERSIONS).await?;
     execute(conn, COPY_AS_IT_IS).await?;
     let exact = exact_collation(conn).await?;
-    let applied = applied(conn).await?;
-    let pending = pending(&MIGRATIONS, &applied)?;
-    let upgrade = match applied.is_empty() || pending.is_empty() {
-        true => None,
-        false => Some(Upgrade::begin(&pending, number(conn, SIZE).await?.unwrap_or(0))),
-    };
+    let pending = pending(&MIGRATIONS, &applied(conn).await?)?;
+    let upgrade = Upgrade::begin(&pending, number(conn, SIZE).await?.unwrap_or(0));
     for migration in pending {
         for statement in statements(migration.sql) {
             if !is_done(conn, &statement).await? {

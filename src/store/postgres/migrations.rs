@@ -39,12 +39,8 @@ pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError>
         return Ok(());
     }
     conn.batch_execute(&format!("BEGIN; {LOCK}; {CREATE_VERSIONS}")).await?;
-    let applied = applied(conn).await?;
-    let pending = pending(&MIGRATIONS, &applied)?;
-    let upgrade = match applied.is_empty() || pending.is_empty() {
-        true => None,
-        false => Some(Upgrade::begin(&pending, sql::<BigInt>(SIZE).get_result(conn).await?)),
-    };
+    let pending = pending(&MIGRATIONS, &applied(conn).await?)?;
+    let upgrade = Upgrade::begin(&pending, sql::<BigInt>(SIZE).get_result(conn).await?);
     for migration in pending {
         conn.batch_execute(migration.sql).await?;
         diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES ($1)")

@@ -24,8 +24,9 @@ const MIGRATIONS: [Migration; 8] = [
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
     version TEXT NOT NULL PRIMARY KEY, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 
-/// Of the whole file.
-const SIZE: &str = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
+/// The size of the whole file, if it has the tables.
+const SIZE: &str = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) \
+    * EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'asynctasks')";
 
 /// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
 /// find nothing to do.
@@ -34,23 +35,20 @@ pub(super) fn run(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
     if pending(&MIGRATIONS, &applied(conn)?)?.is_empty() {
         return Ok(());
     }
-    conn.immediate_transaction(|conn| {
+    let upgrade = conn.immediate_transaction(|conn| {
         conn.batch_execute(CREATE_VERSIONS)?;
-        let applied = applied(conn)?;
-        let pending = pending(&MIGRATIONS, &applied)?;
-        let upgrade = match applied.is_empty() || pending.is_empty() {
-            true => None,
-            false => Some(Upgrade::begin(&pending, sql::<BigInt>(SIZE).get_result(conn)?)),
-        };
+        let pending = pending(&MIGRATIONS, &applied(conn)?)?;
+        let upgrade = Upgrade::begin(&pending, sql::<BigInt>(SIZE).get_result(conn)?);
         for migration in pending {
             conn.batch_execute(migration.sql)?;
             diesel::sql_query("INSERT INTO gaia_migrations (version) VALUES (?)")
                 .bind::<Text, _>(migration.version)
                 .execute(conn)?;
         }
-        upgrade.iter().for_each(Upgrade::done);
-        Ok(())
-    })
+        Ok::<_, SchemaError>(upgrade)
+    })?;
+    upgrade.iter().for_each(Upgrade::done);
+    Ok(())
 }
 
 /// Whether the tables are those of this version.
