@@ -16,7 +16,6 @@ struct ReadmeInChinese;
 
 #[macro_use]
 mod line;
-mod arbiters;
 mod asynctask;
 mod backoff;
 mod blocking;
@@ -24,18 +23,19 @@ mod clock;
 mod config;
 mod domain;
 mod error;
+mod held_runs;
 mod hook;
 mod jobs;
 mod lease;
-mod ledger;
-mod looks;
 mod node;
 mod registry;
 mod repeats;
+mod run;
 mod runtime;
 mod schedule;
 pub mod store;
 pub mod testing;
+mod threads;
 mod uptime;
 
 pub use asynctask::{

@@ -1,29 +1,22 @@
-//! What the recorder writes in one transaction, and who wants to hear of it.
+//! What is written of a theme's runs in one transaction, and who wants to hear of it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{
-    recorder::{Begins, Ended},
-    run::Run,
-};
+use super::run::{Begins, Begun, Ended, Run};
 use crate::{
-    domain::{Divisible, Failure, Form, Next, Outcome, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
-    store::{Begin, Finish, Progress, Writes},
+    domain::{Failure, Form, Next, Outcome, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
+    run::{Batch, Divisible},
+    store::{Begin, Finish, Progress, RunKey, Writes},
 };
 
 /// Kept until the database has taken it. The lists have the order of those in `writes`.
-pub(super) struct Batch {
+pub(super) struct TaskBatch {
     pub(super) begins: Vec<Option<oneshot::Sender<Begun>>>,
     pub(super) ends: Vec<End>,
     pub(super) writes: Arc<Writes>,
-    /// It could not be written while another batch was taken: something in it may be the reason.
-    pub(super) suspect: bool,
 }
-
-/// Whether the run still held its task when its beginning was noted; or why the database does not note that.
-pub(super) type Begun = Result<bool, String>;
 
 /// What is needed of an end once it is written.
 pub(super) struct End {
@@ -43,7 +36,7 @@ pub(super) enum Kind {
     Failed(Failure),
 }
 
-impl Batch {
+impl TaskBatch {
     pub(super) fn new(
         begins: Vec<Begins>,
         ends: impl Iterator<Item = Ended>,
@@ -65,12 +58,44 @@ impl Batch {
                 finishes,
                 progress: progress.into_iter().filter_map(|run| run.take_progress()).collect(),
             }),
-            suspect: false,
         }
     }
 
-    /// What to write of it in this form, since the database refused the whole for this reason.
-    pub(super) fn in_form(&self, form: Form, reason: &str) -> Arc<Writes> {
+    /// Nobody waits for it any more: not the worker that wants to call its post-handler, and no other run.
+    pub(super) fn keep_nobody_waiting(&mut self) {
+        for end in &mut self.ends {
+            (end.written, end.permit) = (None, None);
+        }
+    }
+
+    fn of(
+        begins: Vec<(Begin, Option<oneshot::Sender<Begun>>)>,
+        ends: Vec<(Finish, End)>,
+        progress: Vec<Progress>,
+    ) -> Self {
+        let (begun, begins) = begins.into_iter().unzip();
+        let (finishes, ends) = ends.into_iter().unzip();
+        Self {
+            begins,
+            ends,
+            writes: Arc::new(Writes {
+                begins: begun,
+                finishes,
+                progress,
+            }),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.begins.len() + self.ends.len() + self.writes.progress.len()
+    }
+}
+
+impl Batch for TaskBatch {
+    type Writes = Writes;
+    type Run = RunKey;
+
+    fn in_form(&self, form: Form, reason: &str) -> Arc<Writes> {
         if form == Form::Whole {
             return Arc::clone(&self.writes);
         }
@@ -86,15 +111,11 @@ impl Batch {
         })
     }
 
-    /// Nobody waits for it any more: not the worker that wants to call its post-handler, and no other run.
-    pub(super) fn keep_nobody_waiting(&mut self) {
-        for end in &mut self.ends {
-            (end.written, end.permit) = (None, None);
-        }
+    fn run(&self) -> Option<RunKey> {
+        self.writes.finishes.first().map(|finish| finish.run.clone())
     }
 
-    /// The tasks of its runs.
-    pub(super) fn task_ids(&self) -> Vec<i64> {
+    fn ids(&self) -> Vec<i64> {
         let Writes {
             begins,
             finishes,
@@ -106,8 +127,7 @@ impl Batch {
         runs.map(|run| run.task_id).collect()
     }
 
-    /// What is about these tasks, and what is about others.
-    pub(super) fn divided(self, tasks: &BTreeSet<i64>) -> (Self, Self) {
+    fn divided(self, tasks: &BTreeSet<i64>) -> (Self, Self) {
         let Writes {
             begins,
             finishes,
@@ -119,43 +139,18 @@ impl Batch {
         let ends: (Vec<_>, Vec<_>) = ends.partition(|(finish, _)| tasks.contains(&finish.run.task_id));
         let reports = progress.into_iter();
         let progress: (Vec<_>, Vec<_>) = reports.partition(|report| tasks.contains(&report.run.task_id));
-        let suspect = self.suspect;
         (
-            Self::of(begins.0, ends.0, progress.0, suspect),
-            Self::of(begins.1, ends.1, progress.1, suspect),
+            Self::of(begins.0, ends.0, progress.0),
+            Self::of(begins.1, ends.1, progress.1),
         )
     }
 
-    fn of(
-        begins: Vec<(Begin, Option<oneshot::Sender<Begun>>)>,
-        ends: Vec<(Finish, End)>,
-        progress: Vec<Progress>,
-        suspect: bool,
-    ) -> Self {
-        let (begun, begins) = begins.into_iter().unzip();
-        let (finishes, ends) = ends.into_iter().unzip();
-        Self {
-            begins,
-            ends,
-            writes: Arc::new(Writes {
-                begins: begun,
-                finishes,
-                progress,
-            }),
-            suspect,
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.begins.len() + self.ends.len() + self.writes.progress.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.count() == 0
     }
 }
 
-impl Divisible for Batch {
+impl Divisible for TaskBatch {
     fn split(mut self) -> Result<(Self, Self), Self> {
         if self.count() < 2 {
             return Err(self);
@@ -176,7 +171,6 @@ impl Divisible for Batch {
                 finishes: writes.finishes.split_off(ends),
                 progress: writes.progress.split_off(progress),
             }),
-            suspect: self.suspect,
         };
         self.writes = Arc::new(writes);
         Ok((self, rest))

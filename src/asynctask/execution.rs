@@ -1,56 +1,51 @@
 //! One run from its arguments to its outcome. No database, no actor: what happens around the handler, in the order in
 //! which it happens.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
-use futures_util::{
-    FutureExt,
-    future::{Either, select},
+use futures_util::FutureExt;
+
+use super::{
+    run::{Run, Stop},
+    theme::Theme,
 };
-
-use super::{run::Run, theme::Theme};
 use crate::{
     domain::{Failure, Json, Outcome, PARAM_ERROR, TaskError},
-    registry::{CancelReason, InvokeError, TaskContext, panic_text},
+    registry::{InvokeError, panic_text},
+    run::{Attempt, Attended, Overdue, attempt},
 };
 
 type Answer = Result<Json, InvokeError>;
 
 /// Runs the handler of a task: pre-handler → resolve → call, within the timeout, until cancelled.
 pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
-    if let Some(reason) = run.ctx.cancel_reason() {
-        return cut_off(reason, run.timeout());
+    if let Some(why) = run.why() {
+        return cut_off(why);
     }
     if let Some(timeout) = run.timeout() {
         run.ctx.set_deadline(&theme.clock, timeout);
     }
-    // Its time runs from here, not from when the handler first waits.
-    let out_of_time = run.timeout().map(|timeout| theme.clock.sleep(timeout));
-    let answer = pin!(answer(theme, run, args));
-    let stopped = pin!(stopped(run, out_of_time));
-    match select(answer, stopped).await {
-        // A handler that listens may be quicker than we are.
-        Either::Left((answer, _)) => match run.ctx.cancel_reason() {
-            Some(reason) => told_to_stop(reason, judged(theme, answer)),
-            None => judged(theme, answer),
-        },
-        Either::Right((CancelReason::Timeout, _)) => timed_out(run.timeout()),
-        Either::Right((reason, answer)) => {
-            let grace = pin!(theme.clock.sleep_until(run.end_of_grace()));
-            match select(answer, grace).await {
-                Either::Left((answer, _)) => told_to_stop(reason, judged(theme, answer)),
-                Either::Right(_) => cut_off(reason, run.timeout()),
-            }
-        }
+    match attempt(run, answer(theme, run, args)).await {
+        Attempt::Answered(answer) => judged(theme, answer),
+        Attempt::Obeyed(answer, why) => told_to_stop(why, judged(theme, answer)),
+        Attempt::CutOff(why) => cut_off(why),
+        Attempt::TimedOut => timed_out(run.timeout()),
     }
 }
 
-/// What to record for a run that did not end by itself.
-pub(super) fn cut_off(reason: CancelReason, timeout: Option<Duration>) -> Outcome {
-    match reason {
-        CancelReason::Timeout => timed_out(timeout),
-        CancelReason::Request => Outcome::Cancelled,
-        CancelReason::Node => Outcome::HandedBack { started: true },
+/// What to record for a run that was told to stop and did not end by itself.
+pub(super) fn cut_off(why: Stop) -> Outcome {
+    match why {
+        Stop::Request => Outcome::Cancelled,
+        Stop::Node => Outcome::HandedBack { started: true },
+    }
+}
+
+/// What to record for a run that its worker should have ended long ago.
+pub(super) fn overdue(why: Overdue<Stop>, timeout: Option<Duration>) -> Outcome {
+    match why {
+        Overdue::Stop(why) => cut_off(why),
+        Overdue::Time => timed_out(timeout),
     }
 }
 
@@ -65,26 +60,6 @@ async fn answer(theme: &Theme, run: &Run, args: Json) -> Answer {
             .map_err(|error| in_hook("pre_handler", error))?;
     }
     theme.route(&run.task)?.invoke(run.ctx.clone(), args.into_text()).await
-}
-
-/// Ends when the run must stop, and says why.
-async fn stopped(run: &Run, out_of_time: Option<impl Future<Output = ()>>) -> CancelReason {
-    let told = pin!(told(&run.ctx));
-    let Some(out_of_time) = out_of_time else {
-        return told.await;
-    };
-    match select(told, pin!(out_of_time)).await {
-        Either::Left((reason, _)) => reason,
-        Either::Right(_) => {
-            run.cancel(CancelReason::Timeout);
-            CancelReason::Timeout
-        }
-    }
-}
-
-async fn told(ctx: &TaskContext) -> CancelReason {
-    ctx.cancelled().await;
-    ctx.cancel_reason().unwrap_or(CancelReason::Node)
 }
 
 /// Calls a hook of the user's; a panic becomes an error.
@@ -136,9 +111,9 @@ fn classify(answer: Answer) -> Outcome {
 }
 
 /// A handler that was told to stop and ended in time: its result counts, its error is taken for obedience.
-fn told_to_stop(reason: CancelReason, outcome: Outcome) -> Outcome {
+fn told_to_stop(why: Stop, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Failed { .. } => cut_off(reason, None),
+        Outcome::Failed { .. } => cut_off(why),
         other => other,
     }
 }
@@ -185,11 +160,11 @@ mod tests {
     fn a_handler_that_obeys_a_stop_is_handed_back_and_one_that_finishes_is_not() {
         let obeyed = classify(handler(TaskError::failed("interrupted")));
         assert_eq!(
-            told_to_stop(CancelReason::Node, obeyed.clone()),
+            told_to_stop(Stop::Node, obeyed.clone()),
             Outcome::HandedBack { started: true }
         );
-        assert_eq!(told_to_stop(CancelReason::Request, obeyed), Outcome::Cancelled);
+        assert_eq!(told_to_stop(Stop::Request, obeyed), Outcome::Cancelled);
         let finished = Outcome::Succeeded(Json::null());
-        assert_eq!(told_to_stop(CancelReason::Request, finished.clone()), finished);
+        assert_eq!(told_to_stop(Stop::Request, finished.clone()), finished);
     }
 }

@@ -15,23 +15,23 @@ use futures_util::future::join;
 use super::{
     SchedulerOptions,
     completion::Completions,
-    gate::GateChange,
+    ledger::{TaskCounts, TaskLedger},
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
-    recorder::{Drained, GetRecorderSnapshot, RecorderActor},
-    run::Run,
+    run::{Run, RunContext},
     scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning, Worked},
     status::SchedulerStatus,
     theme::Theme,
     wake::Wake,
 };
 use crate::{
-    arbiters::{Control, Threads},
     domain::{AddedTask, RetryPolicy},
     error::Error,
+    held_runs::HeldRuns,
     lease::NodeLease,
-    ledger::Ledger,
     registry::{MethodName, Registry},
+    run::{Drain, GateChange, GetRecorded, Recorded, Recorder},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
+    threads::{Control, Threads},
 };
 
 /// What a machine is built from.
@@ -41,7 +41,7 @@ pub(crate) struct MachineParts {
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
     pub(crate) lease: NodeLease,
-    pub(crate) ledger: Ledger,
+    pub(crate) held: HeldRuns,
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) settings: ThemeSettings,
@@ -56,23 +56,12 @@ pub(crate) struct Machine {
     completions: Completions,
     scanner: Addr<ScannerActor>,
     pool: Addr<WorkerPool>,
-    recorder: Addr<RecorderActor>,
+    recorder: Addr<Recorder<TaskLedger>>,
     rescued: Arc<AtomicU64>,
     own_size: usize,
     /// The last order to all nodes that was followed.
     size_order: Arc<AtomicI64>,
     _claim: Arc<ThemeClaim>,
-}
-
-/// What a theme's recorder has to say when the process stops.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Recorded {
-    /// Claimed tasks that were handed back so far.
-    pub(crate) handed_back: u64,
-    /// Outcomes that are not written.
-    pub(crate) unwritten: usize,
-    /// Outcomes that the database refuses in every form.
-    pub(crate) refused: usize,
 }
 
 impl Machine {
@@ -82,24 +71,31 @@ impl Machine {
         let wake = Arc::new(Wake::default());
         let completions = Completions::default();
         let control = parts.control.handle();
-        let recorder = RecorderActor::new(
+        let ledger = TaskLedger::new(
             parts.options.theme.as_str().into(),
             parts.store.clone(),
             parts.options.retry,
             Arc::clone(&wake),
             completions.clone(),
         );
-        let recorder = RecorderActor::start_in_arbiter(&control, |_| recorder);
+        let recorder = Recorder::start_in_arbiter(&control, |_| Recorder::new(ledger));
         let clock = parts.store.clock().clone();
         let own_size = parts.options.worker_num;
         let ThemeSettings { paused, size } = parts.settings;
+        let runs = Arc::new(RunContext::new(
+            &parts.options,
+            clock.clone(),
+            parts.lease.clone(),
+            parts.held.clone(),
+            recorder.clone().recipient(),
+        ));
         let theme = Arc::new(Theme::new(
             parts.options,
+            runs,
             clock,
             parts.registry,
-            recorder.clone(),
             parts.lease,
-            parts.ledger,
+            parts.held,
             parts.store.clone(),
         ));
         let workers = size.workers.unwrap_or(own_size);
@@ -183,11 +179,12 @@ impl Machine {
         };
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
         let (term, mark) = (self.theme.lease.term(), store.mark(&self.node));
-        let open = self.theme.ledger.open(mark.run());
+        let open = self.theme.held.open(mark.run());
         let (added, claimed) = store.add_claimed(row, &mark).await?;
         let is_claimed = claimed.is_some();
         if let Some(task) = claimed {
-            self.pool.do_send(Dispatch(vec![Run::new(task, term, &self.theme)]));
+            self.pool
+                .do_send(Dispatch(vec![Run::new(task, term, &self.theme.runs)]));
             self.scanner.do_send(Worked);
         }
         open.answered();
@@ -245,24 +242,20 @@ impl Machine {
 
     /// Answers when every outcome is written.
     pub(crate) async fn drained(&self) {
-        let _ = self.recorder.send(Drained { stops: true }).await;
+        let _ = self.recorder.send(Drain).await;
     }
 
-    /// What of the outcomes is of interest to a stop.
-    pub(crate) async fn recorded(&self) -> Result<Recorded, Error> {
-        let recorder = self.recorder.send(GetRecorderSnapshot).await?;
-        Ok(Recorded {
-            handed_back: recorder.handed_back,
-            unwritten: recorder.unwritten,
-            refused: recorder.refused,
-        })
+    /// What the recorder has written, and has not.
+    pub(crate) async fn recorded(&self) -> Result<Recorded<TaskCounts>, Error> {
+        Ok(self.recorder.send(GetRecorded::new()).await?)
     }
 
     pub(crate) async fn status(&self) -> Result<SchedulerStatus, Error> {
         // In a stop the scanner is the first to go.
         let scanner = self.scanner.send(GetScannerSnapshot).await.unwrap_or_default();
         let pool = self.pool.send(GetPoolSnapshot).await?;
-        let recorder = self.recorder.send(GetRecorderSnapshot).await?;
+        let recorder = self.recorded().await?;
+        let counts = recorder.counts;
         Ok(SchedulerStatus {
             theme: self.theme.name.to_string(),
             paused: pool.gate.paused,
@@ -271,16 +264,16 @@ impl Machine {
             scans: scanner.scans,
             pushed: pool.pushed,
             pulled: pool.pulled,
-            executed: recorder.executed,
-            succeeded: recorder.succeeded,
-            failed: recorder.failed,
-            retried: recorder.retried,
-            panicked: recorder.panicked,
-            timed_out: recorder.timed_out,
-            cancelled: recorder.cancelled,
-            snoozed: recorder.snoozed,
-            handed_back: recorder.handed_back,
-            stale: recorder.stale,
+            executed: counts.executed,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            retried: counts.retried,
+            panicked: counts.panicked,
+            timed_out: counts.timed_out,
+            cancelled: counts.cancelled,
+            snoozed: counts.snoozed,
+            handed_back: counts.handed_back,
+            stale: counts.stale,
             running_workers: pool.running,
             all_workers: pool.workers,
             replaced_workers: pool.replaced,

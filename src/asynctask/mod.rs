@@ -9,7 +9,7 @@
 //!       ▲ room, wake                       ▲ Idle                       │
 //!       └── store.claim                    └────────────────────────────┤ Ended
 //!                                                                       ▼
-//!                                          store.write ◄───────── RecorderActor
+//!                                          store.write ◄───────── Recorder
 //! ```
 //!
 //! Strong addresses point from left to right and down. Upward there are only weak addresses and the [`wake::Wake`], which carries
@@ -18,23 +18,23 @@
 mod batch;
 mod completion;
 mod execution;
-mod gate;
+mod ledger;
+mod lines;
 mod machine;
 mod messages;
 mod options;
 mod pace;
 mod pool;
-mod recorder;
 mod run;
 mod scanner;
 mod scheduler;
+mod serving;
 mod status;
 mod theme;
 mod unserved;
 mod wake;
 mod worker;
 
-pub(crate) use gate::GateChange;
 pub(crate) use machine::{Machine, MachineParts, Machines};
 pub use messages::{
     AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, PauseTheme,

@@ -5,41 +5,102 @@ use std::{
     time::Duration,
 };
 
-use chrono::SubsecRound;
+use actix::Recipient;
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{
-    recorder::{Ended, ProgressChanged},
-    theme::Theme,
-};
+use super::SchedulerOptions;
 use crate::{
+    clock::Clock,
     domain::{Json, Outcome},
-    lease::Term,
+    held_runs::HeldRuns,
+    lease::{NodeLease, Term},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
+    run::{Attended, Enter, Lifecycle, Overdue},
     store::{ClaimedTask, Progress, Room},
 };
 
+/// Ends that may wait for the database before workers wait too: a few flushes.
+const BACKLOG: usize = 5_000;
+
+/// Bytes of a text for which an end takes a further place of these: 80 MB in all.
+const PLACE: usize = 16 << 10;
+
+/// What is larger is cut before it is written.
+const MOST_PLACES: u32 = 1_000;
+
+/// What the runs of one theme have in common.
+pub(super) struct RunContext {
+    theme: Arc<str>,
+    /// The limit of runs whose tasks set none.
+    timeout: Option<Duration>,
+    cancel_grace: Duration,
+    clock: Clock,
+    lease: NodeLease,
+    held: HeldRuns,
+    recorder: Recipient<Enter<Entry>>,
+    backlog: Arc<Semaphore>,
+}
+
+/// What a run hands to the recorder of its theme.
+pub(super) enum Entry {
+    Begins(Begins),
+    Ended(Ended),
+    /// It has something to say of its progress.
+    Progress(Arc<Run>),
+}
+
+/// The row of a task is to say that its run goes on.
+pub(super) struct Begins {
+    pub(super) run: Arc<Run>,
+    /// The handler of the task's last attempt waits for the note, and is told when it is in the database, or is refused for good.
+    /// `None`: the run has begun, and people who read the table are to see it.
+    pub(super) written: Option<oneshot::Sender<Begun>>,
+}
+
+/// Whether the run still held its task when its beginning was noted; or why the database does not note that.
+pub(super) type Begun = Result<bool, String>;
+
+/// A run came to its end.
+pub(super) struct Ended {
+    pub(super) run: Arc<Run>,
+    pub(super) outcome: Outcome,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) ended_at: DateTime<Utc>,
+    pub(super) duration: Duration,
+    /// Its place in the bounded backlog, free again when this is dropped.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Told when the end is in the database (dropped if it was stale).
+    pub(super) written: Option<oneshot::Sender<()>>,
+}
+
 /// A claimed task and where it stands. Shared by the pool, the worker that runs it and the recorder.
 ///
-/// It has one end, whoever brings it about: its worker, or the pool when the worker cannot.
+/// Its worker brings about its end, or the pool if the worker cannot.
 pub(super) struct Run {
     pub(super) task: ClaimedTask,
     pub(super) ctx: TaskContext,
-    theme: Arc<Theme>,
-    stage: Mutex<Stage>,
+    context: Arc<RunContext>,
+    state: Mutex<State>,
     progress: Mutex<Option<(u8, String)>>,
 }
 
-struct Stage {
-    /// The worker it was given to. A worker that it was taken from again cannot begin it.
+struct State {
+    /// The worker that has it. A worker that it was taken from again cannot begin it.
     worker: Option<u64>,
     args: Args,
     /// Room in memory for arguments that its claim has left out, until it ends.
     room: Option<Room>,
-    /// Reading of the clock when it began.
-    began: Option<Duration>,
-    /// Reading of the clock when it was told to stop.
-    told: Option<Duration>,
-    ended: bool,
+    life: Lifecycle<Stop>,
+}
+
+/// Why a run is to stop before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Its task was cancelled.
+    Request,
+    /// The node stops, or has lost its lease.
+    Node,
 }
 
 /// Where the arguments of a run are.
@@ -64,18 +125,52 @@ impl Args {
     }
 }
 
+impl RunContext {
+    pub(super) fn new(
+        options: &SchedulerOptions,
+        clock: Clock,
+        lease: NodeLease,
+        held: HeldRuns,
+        recorder: Recipient<Enter<Entry>>,
+    ) -> Self {
+        Self {
+            theme: options.theme.as_str().into(),
+            timeout: options.timeout,
+            cancel_grace: options.cancel_grace,
+            clock,
+            lease,
+            held,
+            recorder,
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
+        }
+    }
+
+    /// Hands an end to the recorder; waits while the backlog is full.
+    pub(super) async fn record(&self, mut ended: Ended) {
+        let places = u32::try_from(ended.outcome.bytes() / PLACE).unwrap_or(MOST_PLACES);
+        let places = 1 + places.min(MOST_PLACES);
+        // The semaphore is never closed.
+        ended.permit = Arc::clone(&self.backlog).acquire_many_owned(places).await.ok();
+        self.enter(Entry::Ended(ended));
+    }
+
+    fn enter(&self, entry: Entry) {
+        self.recorder.do_send(Enter(entry));
+    }
+}
+
 impl Run {
-    pub(super) fn new(mut task: ClaimedTask, term: Term, theme: &Arc<Theme>) -> Arc<Self> {
+    pub(super) fn new(mut task: ClaimedTask, term: Term, context: &Arc<RunContext>) -> Arc<Self> {
         let facts = RunFacts {
             id: task.id,
-            theme: Arc::clone(&theme.name),
+            theme: Arc::clone(&context.theme),
             attempt: task.retry_time.unsigned_abs() + 1,
             max_attempts: task.max_retry_time.unsigned_abs().saturating_add(1),
             log_id: Arc::clone(&task.log_id),
             scheduled_at: None,
-            hold: theme.lease.hold(term),
+            hold: context.lease.hold(term),
         };
-        theme.ledger.enter(&task.log_id, task.token);
+        context.held.enter(&task.log_id, task.token);
         let args = match task.left_out {
             Some(_) => Args::LeftOut,
             None => Args::Here(std::mem::replace(&mut task.args, Json::null())),
@@ -83,137 +178,139 @@ impl Run {
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
             ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn ProgressSink>)),
-            theme: Arc::clone(theme),
-            stage: Mutex::new(Stage {
+            context: Arc::clone(context),
+            state: Mutex::new(State {
                 worker: None,
                 args,
                 room: None,
-                began: None,
-                told: None,
-                ended: false,
+                life: Lifecycle::default(),
             }),
             progress: Mutex::default(),
         })
     }
 
     pub(super) fn assign(&self, worker: u64) {
-        self.stage().worker = Some(worker);
+        self.state().worker = Some(worker);
     }
 
     /// The arguments, for the one worker that may run it; `None` if it was taken from that worker. Its time runs from here.
     pub(super) fn begin(&self, worker: u64) -> Option<Json> {
-        let mut stage = self.stage();
-        if stage.worker != Some(worker) {
+        let mut state = self.state();
+        if state.worker != Some(worker) {
             return None;
         }
-        let args = stage.args.take()?;
-        stage.began = Some(self.theme.clock.elapsed());
+        let args = state.args.take()?;
+        state.life.begin(self.context.clock.elapsed());
         Some(args)
     }
 
     pub(super) fn has_args(&self) -> bool {
-        matches!(self.stage().args, Args::Here(_))
+        matches!(self.state().args, Args::Here(_))
     }
 
     /// Whether its arguments are to be read and have no room in memory.
     pub(super) fn lacks_room(&self) -> bool {
-        let stage = self.stage();
-        matches!(stage.args, Args::LeftOut) && stage.room.is_none()
+        let state = self.state();
+        matches!(state.args, Args::LeftOut) && state.room.is_none()
     }
 
     /// Keeps room for its arguments until it ends.
     pub(super) fn has_now(&self, room: Room) {
-        let mut stage = self.stage();
-        if !stage.ended {
-            stage.room = Some(room);
+        let mut state = self.state();
+        if !state.life.has_ended() {
+            state.room = Some(room);
         }
     }
 
     /// Whether its arguments are to be read now: they are not here, and no read of them is under way.
     pub(super) fn begin_read(&self) -> bool {
-        let mut stage = self.stage();
-        let is_to_be = matches!(stage.args, Args::LeftOut);
+        let mut state = self.state();
+        let is_to_be = matches!(state.args, Args::LeftOut);
         if is_to_be {
-            stage.args = Args::BeingRead;
+            state.args = Args::BeingRead;
         }
         is_to_be
     }
 
     pub(super) fn is_being_read(&self) -> bool {
-        matches!(self.stage().args, Args::BeingRead)
+        matches!(self.state().args, Args::BeingRead)
     }
 
     pub(super) fn has_read(&self, args: Json) {
-        let mut stage = self.stage();
-        if !stage.ended {
-            stage.args = Args::Here(args);
+        let mut state = self.state();
+        if !state.life.has_ended() {
+            state.args = Args::Here(args);
         }
     }
 
     /// Takes it from the worker it was given to; false if that worker has begun.
     pub(super) fn withdraw(&self) -> bool {
-        let mut stage = self.stage();
-        if stage.began.is_none() {
-            stage.worker = None;
+        let mut state = self.state();
+        if state.life.began().is_none() {
+            state.worker = None;
         }
-        stage.began.is_none()
+        state.life.began().is_none()
     }
 
-    /// Tells the handler to stop, if the run has not ended.
-    pub(super) fn cancel(&self, reason: CancelReason) {
-        let mut stage = self.stage();
-        if !stage.ended {
-            stage.told.get_or_insert_with(|| self.theme.clock.elapsed());
-            drop(stage);
-            self.ctx.cancel(reason);
+    /// Tells the handler to stop, if the run has not ended. The first reason stays.
+    pub(super) fn stop(&self, why: Stop) {
+        if self.state().life.stop(why, self.context.clock.elapsed()) {
+            self.ctx.cancel(match why {
+                Stop::Request => CancelReason::Request,
+                Stop::Node => CancelReason::Node,
+            });
         }
-    }
-
-    /// The reading of the clock at which a handler that was told to stop is dropped.
-    pub(super) fn end_of_grace(&self) -> Duration {
-        let told = self.stage().told.unwrap_or_else(|| self.theme.clock.elapsed());
-        told.saturating_add(self.theme.options.cancel_grace)
     }
 
     /// The limit of this run.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        self.task.timeout.or(self.theme.options.timeout)
+        self.task.timeout.or(self.context.timeout)
     }
 
-    /// What to write for a run whose worker should have ended it long ago, because it ran out of time or was told to stop.
-    pub(super) fn overdue(&self, patience: Duration) -> Option<CancelReason> {
-        let stage = self.stage();
-        let now = self.theme.clock.elapsed();
-        let since_out_of_time = stage
-            .began
-            .zip(self.timeout())
-            .and_then(|(began, timeout)| now.checked_sub(began.saturating_add(timeout)));
-        let since_told = stage.told.and_then(|told| now.checked_sub(told));
-        let patience_for_told = patience.saturating_add(self.theme.options.cancel_grace);
-        if stage.ended || stage.began.is_none() {
-            None
-        } else if since_told.is_some_and(|since| since > patience_for_told) {
-            self.ctx.cancel_reason()
-        } else if since_out_of_time.is_some_and(|since| since > patience) {
-            Some(CancelReason::Timeout)
-        } else {
-            None
+    /// Why its worker should have ended it long ago.
+    pub(super) fn overdue(&self, patience: Duration) -> Option<Overdue<Stop>> {
+        let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
+        self.state().life.overdue(now, self.timeout(), grace, patience)
+    }
+
+    /// Notes in the database that it has begun, and waits for that; false if it no longer holds its task. Only a task's last attempt
+    /// needs it: if this process dies, it must be known whether that attempt was used. An error: the database refuses the note for
+    /// good, for this reason.
+    pub(super) async fn note_last_attempt(self: &Arc<Self>) -> Begun {
+        let (tx, rx) = oneshot::channel();
+        self.enter_begins(Some(tx));
+        rx.await.unwrap_or(Ok(false))
+    }
+
+    /// Has the row of its task say that it runs.
+    pub(super) fn show(self: &Arc<Self>) {
+        self.enter_begins(None);
+    }
+
+    fn enter_begins(self: &Arc<Self>, written: Option<oneshot::Sender<Begun>>) {
+        let run = Arc::clone(self);
+        self.context.enter(Entry::Begins(Begins { run, written }));
+    }
+
+    /// Ends it, and has that written; does nothing if it had ended before.
+    pub(super) fn end(self: &Arc<Self>, outcome: Outcome) {
+        if let Some(ended) = self.finish(outcome) {
+            self.context.enter(Entry::Ended(ended));
         }
     }
 
-    /// Marks the end and makes the message for the recorder; `None` if the run had ended before.
-    pub(super) fn end(self: &Arc<Self>, outcome: Outcome) -> Option<Ended> {
-        let mut stage = self.stage();
-        if std::mem::replace(&mut stage.ended, true) {
+    /// Marks it as ended and answers with what is to be written; `None` if it had ended before.
+    pub(super) fn finish(self: &Arc<Self>, outcome: Outcome) -> Option<Ended> {
+        let mut state = self.state();
+        if !state.life.end() {
             return None;
         }
         // A handler that blocks its thread may have its arguments still. Nobody knows for how long.
-        (stage.args, stage.room) = (Args::Gone, None);
-        let clock = &self.theme.clock;
-        let duration = stage
-            .began
-            .map(|began| clock.elapsed().saturating_sub(began))
-            .unwrap_or_default();
+        (state.args, state.room) = (Args::Gone, None);
+        let clock = &self.context.clock;
+        let began = state.life.began();
+        drop(state);
+        let duration = began.map_or(Duration::ZERO, |began| clock.elapsed().saturating_sub(began));
         let ended_at = clock.now();
         // Databases keep microseconds.
         let started_at = chrono::TimeDelta::from_std(duration)
@@ -221,7 +318,6 @@ impl Run {
             .and_then(|duration| ended_at.checked_sub_signed(duration))
             .unwrap_or(ended_at)
             .trunc_subsecs(6);
-        drop(stage);
         Some(Ended {
             run: Arc::clone(self),
             outcome,
@@ -231,6 +327,11 @@ impl Run {
             permit: None,
             written: None,
         })
+    }
+
+    /// Hands its end to the recorder; waits while the backlog is full.
+    pub(super) async fn record(&self, ended: Ended) {
+        self.context.record(ended).await;
     }
 
     /// The last report of progress that has not been taken yet.
@@ -243,22 +344,22 @@ impl Run {
         })
     }
 
-    fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What is not written by now never will be by this run.
 impl Drop for Run {
     fn drop(&mut self) {
-        self.theme.ledger.strike(&self.task.log_id, self.task.token);
+        self.context.held.strike(&self.task.log_id, self.task.token);
     }
 }
 
 /// For log lines.
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (theme, task) = (&self.theme.name, &self.task);
+        let (theme, task) = (&self.context.theme, &self.task);
         let (id, service, method, log_id) = (task.id, &task.service, &task.method, &task.log_id);
         write!(f, "{service}.{method} of task {id} (theme {theme}, log_id={log_id})")
     }
@@ -274,8 +375,39 @@ impl ProgressSink for Run {
             .unwrap_or_else(PoisonError::into_inner)
             .replace((percent, note));
         if before.is_none() {
-            let recorder = self.theme.recorder.clone();
-            recorder.do_send(ProgressChanged(self));
+            let context = Arc::clone(&self.context);
+            context.enter(Entry::Progress(self));
         }
+    }
+}
+
+impl Attended for Run {
+    type Why = Stop;
+
+    fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+
+    fn time_limit(&self) -> Option<Duration> {
+        self.timeout()
+    }
+
+    async fn told(&self) -> Stop {
+        self.ctx.cancelled().await;
+        self.why().unwrap_or(Stop::Node)
+    }
+
+    fn why(&self) -> Option<Stop> {
+        self.state().life.why().copied()
+    }
+
+    fn end_of_grace(&self) -> Duration {
+        let told = self.state().life.told_at();
+        let told = told.unwrap_or_else(|| self.context.clock.elapsed());
+        told.saturating_add(self.context.cancel_grace)
+    }
+
+    fn time_is_over(&self) {
+        self.ctx.cancel(CancelReason::Timeout);
     }
 }

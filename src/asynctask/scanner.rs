@@ -17,19 +17,20 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
-    gate::{Gate, GateChange},
     pool::{Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
+    serving::{follow_registry, look_for_unserved},
     theme::Theme,
-    unserved::{self, follow_registry},
     wake::{Look, Wake},
 };
 use crate::{
     backoff::Backoff,
+    domain::Outcome,
+    held_runs::OpenClaim,
     lease::Term,
-    ledger::OpenClaim,
     registry::MethodName,
     repeats::Repeats,
+    run::{Gate, GateChange},
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
 
@@ -330,10 +331,12 @@ impl ScannerActor {
     /// Hands what this node serves to the pool, and puts back the rest: handlers may have gone since the claim began.
     fn dispatch(&mut self, claimed: Vec<ClaimedTask>, term: Term) {
         let theme = &self.theme;
-        let runs = claimed.into_iter().map(|task| Run::new(task, term, theme));
+        let runs = claimed.into_iter().map(|task| Run::new(task, term, &theme.runs));
         let (served, unserved): (Vec<_>, Vec<_>) =
             runs.partition(|run| theme.takes(&run.task.service, &run.task.method));
-        theme.put_back(&unserved);
+        for run in unserved {
+            run.end(Outcome::NotServed);
+        }
         if !served.is_empty() {
             self.idle = Duration::ZERO;
             self.pool.do_send(Dispatch(served));
@@ -401,7 +404,7 @@ async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim
     let mark = store.mark(&claim.node);
     let (mut open, mut claimed) = (None, None);
     if matches!(place, Place::Any | Place::Urgent) {
-        open = Some(theme.ledger.open(mark.run()));
+        open = Some(theme.held.open(mark.run()));
         claimed = Some(store.claim_as(claim, &mark).await);
     }
     Scan {
@@ -457,7 +460,7 @@ impl Handler<ServedElsewhere> for ScannerActor {
         let later = Duration::from_millis(200 + fastrand::u64(..1_000));
         let look = async move {
             actix_rt::time::sleep(later).await;
-            unserved::look(&theme, &store, methods).await;
+            look_for_unserved(&theme, &store, methods).await;
         };
         ctx.spawn(look.into_actor(self));
     }

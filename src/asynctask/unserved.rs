@@ -1,34 +1,16 @@
-//! Methods for which tasks are due and that no handler of this node serves.
-//!
-//! The scanner claims the methods that its node serves, and these tasks cost it nothing. But operators must see them, above all the
-//! ones that no living node serves.
+//! Methods for which tasks are due and that no handler of this node serves, as plain values.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
-
-use super::{status::UnservedMethod, theme::Theme, wake::Wake};
-use crate::{
-    config::MissingHandler,
-    registry::{MethodName, Registry, RegistryError},
-    store::{Store, StoreError},
-};
+use super::status::UnservedMethod;
+use crate::registry::{MethodName, Registry, RegistryError};
 
 /// Between two warnings about one method.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-
-/// Methods that are listed. Anybody may add tasks with any name.
-const MAX_METHODS: usize = 100;
-
-/// Methods with due tasks that are looked at, the served ones among them.
-const MAX_LOOKED_AT: usize = 1_000;
-
-/// Names of registered methods in one warning.
-const NAMED: usize = 20;
 
 /// What the last look for one theme has found on this node.
 #[derive(Debug, Default)]
@@ -45,7 +27,7 @@ struct State {
 
 impl Unserved {
     /// Notes what was found, and answers what to warn of: methods that no living node serves, at most once a minute for each.
-    fn note(
+    pub(super) fn note(
         &self,
         methods: BTreeMap<MethodName, u64>,
         elsewhere: BTreeSet<MethodName>,
@@ -89,69 +71,9 @@ impl Unserved {
 }
 
 /// That the actor of the method's handler has died, if it has.
-fn death(registry: &Registry, name: &MethodName) -> Option<RegistryError> {
+pub(super) fn death(registry: &Registry, name: &MethodName) -> Option<RegistryError> {
     let error = registry.serving(&name.service, &name.method).err()?;
     matches!(error, RegistryError::HandlerDied(_)).then_some(error)
-}
-
-/// Looks for tasks of methods that this node does not serve, given what other living nodes serve. Not where a missing handler is a
-/// failure: this node takes such tasks.
-pub(super) async fn look(theme: &Theme, store: &Store, elsewhere: BTreeSet<MethodName>) {
-    if theme.options.missing_handler == MissingHandler::Fail {
-        return;
-    }
-    match find(theme, store).await {
-        Ok(methods) => {
-            for (name, waiting) in theme.unserved.note(methods, elsewhere, Instant::now()) {
-                warn(theme, &name, waiting);
-            }
-        }
-        Err(error) => say!(
-            Debug,
-            "theme {}: cannot look for tasks that no handler of this node serves: {error}",
-            theme.name
-        ),
-    }
-}
-
-async fn find(theme: &Theme, store: &Store) -> Result<BTreeMap<MethodName, u64>, StoreError> {
-    let due = store.due_methods(&theme.name, MAX_LOOKED_AT).await?.into_iter();
-    let unserved = due.filter(|(service, method)| !theme.registry.serves(service, method));
-    let mut found = BTreeMap::new();
-    for (service, method) in unserved.take(MAX_METHODS) {
-        let waiting = store.count_due(&theme.name, &service, &method).await?;
-        if waiting > 0 {
-            found.insert(MethodName { service, method }, waiting);
-        }
-    }
-    Ok(found)
-}
-
-fn warn(theme: &Theme, name: &MethodName, waiting: u64) {
-    let died = death(&theme.registry, name).map_or_else(String::new, |error| format!(" ({error})"));
-    let (theme, registered) = (&theme.name, listed(&theme.registry.served()));
-    say!(
-        Warn,
-        "theme {theme}: no living node serves {name}{died}; {waiting} tasks wait for a node that does, or for a handler that is \
-         registered later; registered here: {registered}"
-    );
-}
-
-fn listed(names: &[MethodName]) -> String {
-    let mut texts: Vec<String> = names.iter().take(NAMED).map(ToString::to_string).collect();
-    match names.len() {
-        0 => texts.push("nothing".to_owned()),
-        len if len > NAMED => texts.push(format!("and {} more", len - NAMED)),
-        _ => {}
-    }
-    texts.join(", ")
-}
-
-/// Has the scanner look for tasks of a handler that is registered. Ends with the registry.
-pub(super) async fn follow_registry(wake: Arc<Wake>, mut changes: watch::Receiver<()>) {
-    while changes.changed().await.is_ok() {
-        wake.ring();
-    }
 }
 
 #[cfg(test)]

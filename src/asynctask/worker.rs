@@ -2,18 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakAddr, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WeakRecipient, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::{
     execution::{caught, execute},
-    pool::{Idle, WorkerPool},
-    run::Run,
+    run::{Begun, Run},
     theme::Theme,
 };
 use crate::{
-    arbiters::{Desk, Thread},
     domain::{Failure, Json, Outcome},
+    threads::{Desk, Thread},
 };
 
 /// How long a worker rests that could not begin the run it was given.
@@ -23,7 +22,7 @@ const REST: Duration = Duration::from_secs(1);
 pub(super) struct WorkerActor {
     id: u64,
     theme: Arc<Theme>,
-    pool: WeakAddr<WorkerPool>,
+    pool: WeakRecipient<Idle>,
     desk: Desk,
 }
 
@@ -32,9 +31,14 @@ pub(super) struct WorkerActor {
 #[rtype(result = "()")]
 pub(super) struct Start(pub(super) Arc<Run>);
 
+/// The worker with this id is free again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Idle(pub(super) u64);
+
 impl WorkerActor {
     /// Starts worker `id` on `thread`.
-    pub(super) fn spawn(id: u64, thread: &Thread, theme: Arc<Theme>, pool: WeakAddr<WorkerPool>) -> Addr<Self> {
+    pub(super) fn spawn(id: u64, thread: &Thread, theme: Arc<Theme>, pool: WeakRecipient<Idle>) -> Addr<Self> {
         let desk = thread.desk().clone();
         Self::start_in_arbiter(&thread.handle(), move |_| Self { id, theme, pool, desk })
     }
@@ -63,9 +67,9 @@ impl Handler<Start> for WorkerActor {
 }
 
 /// Whether the run may begin. Of a task's last attempt it must be noted first.
-async fn begin(theme: &Theme, run: &Arc<Run>) -> Result<bool, String> {
+async fn begin(run: &Arc<Run>) -> Begun {
     match run.task.is_last_attempt() {
-        true => theme.begin(run).await,
+        true => run.note_last_attempt().await,
         false => Ok(true),
     }
 }
@@ -80,35 +84,35 @@ fn not_begun(reason: &str) -> Outcome {
 
 /// Ends a run that could not begin: another node may have what this one lacks. A node that has taken the task over keeps it; if
 /// there is none, the task waits again.
-async fn hand_back(theme: &Theme, run: &Arc<Run>) {
-    if let Some(ended) = run.end(Outcome::HandedBack { started: false }) {
-        theme.record(ended).await;
+async fn hand_back(run: &Arc<Run>) {
+    if let Some(ended) = run.finish(Outcome::HandedBack { started: false }) {
+        run.record(ended).await;
     }
 }
 
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
     if !run.ctx.is_ours() {
         // This process was silent for too long.
-        hand_back(&theme, &run).await;
+        hand_back(&run).await;
         return;
     }
-    let outcome = match begin(&theme, &run).await {
+    let outcome = match begin(&run).await {
         Ok(true) => execute(&theme, &run, args).await,
         Ok(false) => {
             // The task is in other hands: this run must not begin, and has nothing to write.
-            drop(run.end(Outcome::HandedBack { started: false }));
+            drop(run.finish(Outcome::HandedBack { started: false }));
             return;
         }
         Err(reason) => not_begun(&reason),
     };
-    let Some(mut ended) = run.end(outcome) else {
+    let Some(mut ended) = run.finish(outcome) else {
         // The pool has given up on this run and recorded its end.
         return;
     };
     let could_not_begin = matches!(ended.outcome, Outcome::HandedBack { started: false });
     let was_attempt = !could_not_begin && !matches!(ended.outcome, Outcome::NotServed);
     let Some(post_handler) = theme.options.post_handler.as_ref().filter(|_| was_attempt) else {
-        theme.record(ended).await;
+        run.record(ended).await;
         if could_not_begin {
             // Another node may have what this one lacks: a thread, or its lease.
             actix_rt::time::sleep(REST).await;
@@ -118,7 +122,7 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
     let outcome = ended.outcome.clone();
     let (written, when_written) = oneshot::channel();
     ended.written = Some(written);
-    theme.record(ended).await;
+    run.record(ended).await;
     if when_written.await.is_err() {
         return;
     }

@@ -4,12 +4,8 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use super::{
-    execution::execute,
-    recorder::Ended,
-    run::{JobRun, Verdict},
-};
-use crate::arbiters::{Desk, Thread};
+use super::{execution::execute, run::JobRun};
+use crate::threads::{Desk, Thread};
 
 /// Lives for one run of one job, on one of the worker threads: it makes the attempts, each within the job's timeout, hands
 /// the verdict to the recorder, and ends.
@@ -55,15 +51,7 @@ async fn work(run: Arc<JobRun>, seat: u32) {
     if let Some(verdict) = execute(&run, seat).await
         && run.is_run_by(seat)
     {
-        end(&run, verdict);
+        run.end(verdict);
     }
     run.leave(seat);
-}
-
-/// Ends a run, if nobody has, and has that written.
-pub(super) fn end(run: &JobRun, verdict: Verdict) {
-    let timed_out = verdict == Verdict::TimedOut;
-    if let Some(end) = run.end(verdict) {
-        run.shared.recorder.do_send(Ended { end, timed_out });
-    }
 }

@@ -2,13 +2,14 @@
 
 use std::{pin::pin, time::Duration};
 
-use futures_util::future::{Either, select};
+use futures_util::future::select;
 
 use super::run::{JobRun, Stop, Verdict};
 use crate::{
-    domain::{Hook, PARAM_ERROR, Target, TaskError},
+    domain::{Failure, Hook, PARAM_ERROR, Target, TaskError},
     hook::{HookCall, HookError},
-    registry::{CancelReason, InvokeError, TaskContext},
+    registry::{InvokeError, TaskContext},
+    run::{Attempt, Attended, attempt},
 };
 
 /// When to try again what could not begin.
@@ -19,7 +20,7 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, seat).await {
         let asked_at = *asked.get_or_insert_with(|| run.shared.clock.elapsed());
-        let verdict = attempt(run, &ctx).await;
+        let verdict = verdict_of(run, &ctx).await;
         if verdict.is_no_attempt() {
             run.take_back_attempt(seat);
             let waited = run.shared.clock.elapsed().saturating_sub(asked_at);
@@ -57,29 +58,13 @@ async fn next_attempt(run: &JobRun, seat: u32) -> Option<TaskContext> {
     run.begin(seat)
 }
 
-/// Calls the target, within the timeout, until told to stop. A run that is out of time is dropped at once.
-async fn attempt(run: &JobRun, ctx: &TaskContext) -> Verdict {
-    let answer = pin!(answer(run, ctx));
-    let out_of_time = pin!(run.shared.clock.sleep(run.orders.timeout));
-    let told = pin!(run.told());
-    match select(answer, select(out_of_time, told)).await {
-        Either::Left((verdict, _)) => match run.why() {
-            // A handler that listens may be quicker than we are: its error is taken for obedience.
-            Some(why) if matches!(verdict, Verdict::Failed { .. }) => Verdict::Stopped(why),
-            _ => verdict,
-        },
-        Either::Right((Either::Left(_), _)) => {
-            ctx.cancel(CancelReason::Timeout);
-            Verdict::TimedOut
-        }
-        Either::Right((Either::Right((why, _)), answer)) => {
-            let grace = pin!(run.shared.clock.sleep_until(run.end_of_grace()));
-            match select(answer, grace).await {
-                Either::Left((verdict, _)) if verdict.is_no_attempt() => verdict,
-                Either::Left((verdict @ Verdict::Succeeded(_), _)) => verdict,
-                _ => Verdict::Stopped(why),
-            }
-        }
+/// Calls the target, within the timeout, until told to stop. A handler that was told to stop and ended in time has its result, but
+/// its error is taken for obedience.
+async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
+    match attempt(run, answer(run, ctx)).await {
+        Attempt::Obeyed(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
+        Attempt::Answered(verdict) | Attempt::Obeyed(verdict, _) => verdict,
+        Attempt::TimedOut => Verdict::TimedOut,
     }
 }
 
@@ -118,23 +103,28 @@ fn call(hook: &Hook, run: &JobRun) -> HookCall {
 }
 
 fn judged(error: InvokeError) -> Verdict {
-    let for_good = |error| Verdict::Failed { error, retry: false };
+    let failed = |failure, error| Verdict::Failed { error, failure };
+    let for_good = |error| failed(Failure::Discarded, error);
     match error {
         InvokeError::Handler(TaskError::Discard(error)) => for_good(error),
         InvokeError::Handler(TaskError::Failed(error)) if error.starts_with(PARAM_ERROR) => for_good(error),
         InvokeError::Handler(TaskError::Snooze(delay)) => for_good(format!(
             "the handler asked to be snoozed for {delay:?}, which only tasks can be; a job comes again by its schedule"
         )),
-        InvokeError::Handler(TaskError::Failed(error)) | InvokeError::Gone(error) => failed(error),
-        InvokeError::Panicked(message) => failed(format!("the handler panicked: {message}")),
-        InvokeError::Missing(error) => failed(error.to_string()),
+        InvokeError::Handler(TaskError::Failed(error)) => failed(Failure::Error, error),
+        InvokeError::Gone(error) => failed(Failure::Lost, error),
+        InvokeError::Panicked(message) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
+        InvokeError::Missing(error) => failed(Failure::Error, error.to_string()),
         InvokeError::Withdrawn => Verdict::Withdrawn,
         InvokeError::NoThread => Verdict::NoThread,
     }
 }
 
 fn failed(error: String) -> Verdict {
-    Verdict::Failed { error, retry: true }
+    Verdict::Failed {
+        error,
+        failure: Failure::Error,
+    }
 }
 
 impl Verdict {
@@ -144,17 +134,10 @@ impl Verdict {
     }
 
     fn may_be_tried_again(&self) -> bool {
-        matches!(self, Self::Failed { retry: true, .. } | Self::TimedOut)
-    }
-}
-
-impl JobRun {
-    /// The reading of the clock at which a handler that was told to stop is dropped. A request cannot be told anything: it is
-    /// dropped at once.
-    fn end_of_grace(&self) -> Duration {
-        match self.orders.target {
-            Target::Service { .. } => self.told_at().saturating_add(self.shared.cancel_grace),
-            Target::Hook(_) => Duration::ZERO,
+        match self {
+            Self::Failed { failure, .. } => failure.is_retryable(),
+            Self::TimedOut => true,
+            _ => false,
         }
     }
 }

@@ -9,19 +9,20 @@ use actix::{Actor, Addr, AsyncContext};
 
 use super::{
     Settings,
-    cron::{CloseJobsGate, CronActor, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
-    recorder::{CountUnwritten, Drained, JobRecorder},
+    cron::{CronActor, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
+    ledger::{JobCounts, JobLedger},
     run::Shared,
     status::JobsStatus,
 };
 use crate::{
-    arbiters::{Control, Threads},
     domain::Faults,
     error::Error,
     hook::HookClient,
     lease::NodeLease,
     registry::Registry,
+    run::{Drain, GateChange, GetRecorded, Recorded, Recorder},
     store::Store,
+    threads::{Control, Threads},
 };
 
 /// What the machine is built from.
@@ -39,7 +40,7 @@ pub(crate) struct MachineParts {
 #[derive(Clone)]
 pub(crate) struct Machine {
     cron: Addr<CronActor>,
-    recorder: Addr<JobRecorder>,
+    recorder: Addr<Recorder<JobLedger>>,
 }
 
 /// The machine of this process, once and if it has one. Shared by the handle, the node and the runtime.
@@ -79,7 +80,8 @@ impl Machine {
         let clock = store.clock().clone();
         let recorder_store = store.clone();
         let cron = CronActor::start_in_arbiter(&on, move |ctx| {
-            let recorder = JobRecorder::new(recorder_store, ctx.address().downgrade()).start();
+            let ledger = JobLedger::new(recorder_store, ctx.address().downgrade().recipient());
+            let recorder = Recorder::new(ledger).start();
             let shared = Shared {
                 node,
                 clock,
@@ -87,7 +89,7 @@ impl Machine {
                 registry,
                 hooks,
                 cancel_grace: settings.cancel_grace,
-                recorder: recorder.clone(),
+                recorder: recorder.clone().recipient(),
                 retries: Mutex::default(),
             };
             // Whoever started us waits for it.
@@ -108,8 +110,8 @@ impl Machine {
         self.cron.do_send(Look);
     }
 
-    pub(crate) fn set_fenced(&self, fenced: bool) {
-        self.cron.do_send(CloseJobsGate { fenced });
+    pub(crate) fn change_gate(&self, change: GateChange) {
+        self.cron.do_send(change);
     }
 
     /// The node was taken for dead.
@@ -123,7 +125,7 @@ impl Machine {
 
     /// Claims nothing more; what runs goes on.
     pub(crate) fn drain(&self) {
-        self.cron.do_send(StopJobs { grace: Duration::MAX });
+        self.change_gate(GateChange::Draining);
     }
 
     /// Claims nothing more; what runs may end within `grace`. Answers when nothing runs; the ends may not be written yet.
@@ -134,12 +136,12 @@ impl Machine {
 
     /// Answers when every end is written.
     pub(crate) async fn drained(&self) {
-        let _ = self.recorder.send(Drained).await;
+        let _ = self.recorder.send(Drain).await;
     }
 
-    /// How many ends are not written, and how many the database refuses in every form.
-    pub(crate) async fn unwritten_and_refused(&self) -> Result<(usize, usize), Error> {
-        Ok(self.recorder.send(CountUnwritten).await?)
+    /// What the recorder has written, and has not.
+    pub(crate) async fn recorded(&self) -> Result<Recorded<JobCounts>, Error> {
+        Ok(self.recorder.send(GetRecorded::new()).await?)
     }
 
     /// Looks after nothing any more.
@@ -148,6 +150,20 @@ impl Machine {
     }
 
     pub(super) async fn status(&self) -> Result<JobsStatus, Error> {
-        Ok(self.cron.send(GetCronSnapshot).await?)
+        let cron = self.cron.send(GetCronSnapshot).await?;
+        let recorder = self.recorded().await?;
+        let counts = recorder.counts;
+        Ok(JobsStatus {
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            panicked: counts.panicked,
+            timed_out: counts.timed_out,
+            cancelled: counts.cancelled,
+            skipped: cron.skipped + counts.skipped,
+            stale: counts.stale,
+            unwritten: recorder.unwritten,
+            database_errors: cron.database_errors + recorder.database_errors,
+            ..cron
+        })
     }
 }

@@ -7,10 +7,11 @@ mod cron;
 mod exec;
 mod execution;
 mod handle;
+mod ledger;
+mod lines;
 mod machine;
 mod messages;
 mod options;
-mod recorder;
 mod run;
 mod status;
 

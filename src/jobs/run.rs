@@ -5,19 +5,19 @@ use std::{
     time::Duration,
 };
 
-use actix::Addr;
+use actix::Recipient;
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::recorder::JobRecorder;
 use crate::{
     clock::Clock,
-    domain::{OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
+    domain::{Failure, OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
     repeats::Repeats,
-    store::{ClaimedRun, RunEnd},
+    run::{Attended, Enter, Lifecycle, Overdue},
+    store::{ClaimedRun, JobRunKey, RunEnd},
 };
 
 /// The error of a run that never began for lack of a thread.
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) hooks: HookClient,
     pub(super) cancel_grace: Duration,
-    pub(super) recorder: Addr<JobRecorder>,
+    pub(super) recorder: Recipient<Enter<Ended>>,
     /// By job: errors of attempts that were made again.
     pub(super) retries: Mutex<Repeats<i64>>,
 }
@@ -43,6 +43,13 @@ impl Shared {
         let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
         retries.say(job_id, error)
     }
+}
+
+/// A run came to its end.
+pub(super) struct Ended {
+    pub(super) end: RunEnd,
+    /// Why it failed, if it did.
+    pub(super) failure: Option<Failure>,
 }
 
 /// What to run, and within which limits.
@@ -67,11 +74,11 @@ pub(super) struct JobRun {
     pub(super) shared: Arc<Shared>,
     hold: Hold,
     stop: CancellationToken,
-    stage: Mutex<Stage>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Stage {
+struct State {
     /// Who may run it: grows when it is taken from an actor whose thread is blocked.
     seat: u32,
     taken: bool,
@@ -83,13 +90,10 @@ struct Stage {
     /// What the handler of this attempt has been given.
     ctx: Option<TaskContext>,
     started_at: Option<DateTime<Utc>>,
-    /// Reading of the clock when this attempt began.
-    began: Option<Duration>,
     /// Reading of the clock before which no attempt begins.
     rests_until: Option<Duration>,
-    /// Why it is to stop, and the reading of the clock when it was told.
-    told: Option<(Stop, Duration)>,
-    ended: bool,
+    /// Of its present attempt.
+    life: Lifecycle<Stop>,
 }
 
 /// Why a run is to stop before its end.
@@ -107,8 +111,7 @@ pub(super) enum Verdict {
     Succeeded(String),
     Failed {
         error: String,
-        /// Whether another attempt may help.
-        retry: bool,
+        failure: Failure,
     },
     TimedOut,
     Stopped(Stop),
@@ -131,7 +134,7 @@ impl JobRun {
             hold: shared.lease.hold(term),
             shared,
             stop: CancellationToken::new(),
-            stage: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
@@ -151,38 +154,39 @@ impl JobRun {
     }
 
     pub(super) fn seat(&self) -> u32 {
-        self.stage().seat
+        self.state().seat
     }
 
     /// Takes it for the actor in this seat, for good; false if it is another's by now.
     pub(super) fn take(&self, seat: u32) -> bool {
-        let mut stage = self.stage();
-        let is_free = stage.seat == seat && !stage.taken;
+        let mut state = self.state();
+        let is_free = state.seat == seat && !state.taken;
         if is_free {
-            (stage.taken, stage.left) = (true, false);
-            stage.executing += 1;
+            (state.taken, state.left) = (true, false);
+            state.executing += 1;
         }
         is_free
     }
 
     /// The actor in this seat has come back from it.
     pub(super) fn leave(&self, seat: u32) {
-        let mut stage = self.stage();
-        stage.executing = stage.executing.saturating_sub(1);
-        stage.left |= stage.seat == seat;
+        let mut state = self.state();
+        state.executing = state.executing.saturating_sub(1);
+        state.left |= state.seat == seat;
     }
 
     pub(super) fn is_being_executed(&self) -> bool {
-        self.stage().executing > 0
+        self.state().executing > 0
     }
 
     /// Takes it from an actor that does not come back from an attempt that is out of time.
     pub(super) fn give_up_attempt(&self) -> bool {
-        let mut stage = self.stage();
-        stage.seat += 1;
-        (stage.taken, stage.left, stage.began) = (false, false, None);
-        if let Some(ctx) = stage.ctx.take() {
-            drop(stage);
+        let mut state = self.state();
+        state.seat += 1;
+        (state.taken, state.left) = (false, false);
+        state.life.rest();
+        if let Some(ctx) = state.ctx.take() {
+            drop(state);
             ctx.cancel(CancelReason::Timeout);
         }
         true
@@ -190,27 +194,28 @@ impl JobRun {
 
     /// Takes it from an actor that makes no attempt now: it has not begun, or rests between two. False if it makes one.
     pub(super) fn withdraw(&self) -> bool {
-        let mut stage = self.stage();
-        let makes_none = stage.began.is_none() && !stage.ended;
+        let mut state = self.state();
+        let makes_none = state.life.began().is_none() && !state.life.has_ended();
         if makes_none {
-            stage.seat += 1;
-            (stage.taken, stage.left) = (false, false);
+            state.seat += 1;
+            (state.taken, state.left) = (false, false);
         }
         makes_none
     }
 
     /// Begins the next attempt of the actor in this seat; `None` if there must be none.
     pub(super) fn begin(&self, seat: u32) -> Option<TaskContext> {
-        let mut stage = self.stage();
+        let mut state = self.state();
         // A process that was silent for too long begins nothing: others may have ended this run.
-        if stage.ended || stage.told.is_some() || stage.seat != seat || !self.hold.is_good() {
+        let may_not = state.life.has_ended() || state.life.why().is_some();
+        if may_not || state.seat != seat || !self.hold.is_good() {
             return None;
         }
-        stage.attempt += 1;
+        state.attempt += 1;
         let facts = RunFacts {
             id: self.id,
             theme: Arc::clone(&self.job_name),
-            attempt: stage.attempt,
+            attempt: state.attempt,
             max_attempts: self.orders.max_retry.saturating_add(1),
             log_id: self.log_id.as_str().into(),
             scheduled_at: self.scheduled_at,
@@ -218,33 +223,34 @@ impl JobRun {
         };
         let ctx = TaskContext::new(facts, None);
         ctx.set_deadline(&self.shared.clock, self.orders.timeout);
-        stage.started_at.get_or_insert_with(|| self.shared.clock.now());
-        stage.began = Some(self.shared.clock.elapsed());
-        stage.ctx = Some(ctx.clone());
+        state.started_at.get_or_insert_with(|| self.shared.clock.now());
+        state.life.begin(self.shared.clock.elapsed());
+        state.ctx = Some(ctx.clone());
         Some(ctx)
     }
 
     /// Whether the actor in this seat is still the one that runs it.
     pub(super) fn is_run_by(&self, seat: u32) -> bool {
-        self.stage().seat == seat
+        self.state().seat == seat
     }
 
     /// How many attempts have failed before, if there may be another.
     pub(super) fn retries_so_far(&self) -> Option<u32> {
-        let attempt = self.stage().attempt;
+        let attempt = self.state().attempt;
         (attempt <= self.orders.max_retry).then(|| attempt.saturating_sub(1))
     }
 
     /// The attempt of the actor in this seat could not begin, and is none.
     pub(super) fn take_back_attempt(&self, seat: u32) {
-        let mut stage = self.stage();
-        if stage.seat != seat || stage.ended {
+        let mut state = self.state();
+        if state.seat != seat || state.life.has_ended() {
             return;
         }
-        stage.attempt = stage.attempt.saturating_sub(1);
-        (stage.began, stage.ctx) = (None, None);
-        if stage.attempt == 0 {
-            stage.started_at = None;
+        state.attempt = state.attempt.saturating_sub(1);
+        state.life.rest();
+        state.ctx = None;
+        if state.attempt == 0 {
+            state.started_at = None;
         }
     }
 
@@ -252,88 +258,59 @@ impl JobRun {
     /// time runs out.
     pub(super) fn rest(&self, seat: u32, pause: Duration) {
         let until = self.shared.clock.elapsed().saturating_add(pause);
-        let mut stage = self.stage();
-        if stage.seat == seat {
-            (stage.began, stage.rests_until) = (None, Some(until));
+        let mut state = self.state();
+        if state.seat == seat {
+            state.life.rest();
+            state.rests_until = Some(until);
         }
     }
 
     /// The reading of the clock until which it rests.
     pub(super) fn rests_until(&self) -> Option<Duration> {
-        self.stage().rests_until
+        self.state().rests_until
     }
 
     /// Tells it to stop. The first reason stays.
     pub(super) fn stop(&self, why: Stop) {
-        let mut stage = self.stage();
-        if stage.ended || stage.told.is_some() {
-            return;
-        }
         let reason = match why {
             Stop::Cancelled(_) => CancelReason::Request,
             Stop::Node => CancelReason::Node,
         };
-        stage.told = Some((why, self.shared.clock.elapsed()));
-        let ctx = stage.ctx.clone();
-        drop(stage);
+        let mut state = self.state();
+        if !state.life.stop(why, self.shared.clock.elapsed()) {
+            return;
+        }
+        let ctx = state.ctx.clone();
+        drop(state);
         if let Some(ctx) = ctx {
             ctx.cancel(reason);
         }
         self.stop.cancel();
     }
 
-    /// Ends when it is told to stop.
-    pub(super) async fn told(&self) -> Stop {
-        self.stop.cancelled().await;
-        self.why().unwrap_or(Stop::Node)
-    }
-
-    /// Why it was told to stop.
-    pub(super) fn why(&self) -> Option<Stop> {
-        self.stage().told.as_ref().map(|(why, _)| why.clone())
-    }
-
-    /// The reading of the clock when it was told to stop; now, if it was not.
-    pub(super) fn told_at(&self) -> Duration {
-        let told = self.stage().told.as_ref().map(|(_, at)| *at);
-        told.unwrap_or_else(|| self.shared.clock.elapsed())
-    }
-
-    /// The end of a run whose own thread should have ended it long ago, because it ran out of time or was told to stop.
-    pub(super) fn overdue(&self, patience: Duration) -> Option<Verdict> {
-        let stage = self.stage();
-        let now = self.shared.clock.elapsed();
-        if stage.ended {
-            return None;
-        }
-        let deadline = |since: Duration, limit: Duration| since.saturating_add(limit).saturating_add(patience);
-        if let Some((why, told)) = &stage.told
-            && now > deadline(*told, self.shared.cancel_grace)
-        {
-            return Some(Verdict::Stopped(why.clone()));
-        }
-        let began = stage.began?;
-        (now > deadline(began, self.orders.timeout)).then_some(Verdict::TimedOut)
+    /// Why its own thread should have ended it long ago.
+    pub(super) fn overdue(&self, patience: Duration) -> Option<Overdue<Stop>> {
+        let (now, grace) = (self.shared.clock.elapsed(), self.shared.cancel_grace);
+        let limit = Some(self.orders.timeout);
+        self.state().life.overdue(now, limit, grace, patience)
     }
 
     /// Whether its first attempt was begun.
     pub(super) fn has_begun(&self) -> bool {
-        self.stage().attempt > 0
+        self.state().attempt > 0
     }
 
     /// Whether its actor has come back from it without having begun or ended it.
     pub(super) fn was_left(&self) -> bool {
-        let stage = self.stage();
-        let is_cancelled = matches!(stage.told, Some((Stop::Cancelled(_), _)));
-        stage.left && stage.attempt == 0 && !is_cancelled && !stage.ended
+        let state = self.state();
+        let is_cancelled = matches!(state.life.why(), Some(Stop::Cancelled(_)));
+        state.left && state.attempt == 0 && !is_cancelled && !state.life.has_ended()
     }
 
     /// Marks it as ended, without an end to write, if it has not begun.
     pub(super) fn release(&self) -> bool {
-        let mut stage = self.stage();
-        let is_released = stage.attempt == 0 && !stage.ended;
-        stage.ended |= is_released;
-        is_released
+        let mut state = self.state();
+        state.attempt == 0 && state.life.end()
     }
 
     /// The same run, as if it had been claimed in this term. It was released.
@@ -349,32 +326,35 @@ impl JobRun {
             shared: Arc::clone(&self.shared),
             hold: self.shared.lease.hold(term),
             stop: CancellationToken::new(),
-            stage: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.stage().ended
+        self.state().life.has_ended()
     }
 
-    /// Marks the end and answers with what to write; `None` if it had ended before.
-    pub(super) fn end(&self, verdict: Verdict) -> Option<RunEnd> {
-        let mut stage = self.stage();
-        if std::mem::replace(&mut stage.ended, true) {
-            return None;
+    /// Ends it, and has that written; does nothing if it had ended before.
+    pub(super) fn end(&self, verdict: Verdict) {
+        let mut state = self.state();
+        if !state.life.end() {
+            return;
         }
-        let (attempt, started_at) = (stage.attempt, stage.started_at);
-        let ctx = stage.ctx.take();
-        drop(stage);
+        let (attempt, started_at) = (state.attempt, state.started_at);
+        let ctx = state.ctx.take();
+        drop(state);
         // A blocking function goes on: it is told at least.
         if let (Some(ctx), Verdict::TimedOut) = (ctx, &verdict) {
             ctx.cancel(CancelReason::Timeout);
         }
+        let failure = verdict.failure();
         let (flag, result, error) = verdict.into_columns(self.orders.timeout);
-        Some(RunEnd {
-            run_id: self.id,
+        let end = RunEnd {
+            run: JobRunKey {
+                id: self.id,
+                node: Arc::clone(&self.shared.node),
+            },
             job_id: self.job_id,
-            node: self.shared.node.to_string(),
             log_id: self.log_id.clone(),
             flag,
             result: result.map(|text| truncated(text, TEXT_LIMIT)),
@@ -382,11 +362,12 @@ impl JobRun {
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             started_at: started_at.map(|at| at.trunc_subsecs(6)),
             ended_at: self.shared.clock.now(),
-        })
+        };
+        self.shared.recorder.do_send(Enter(Ended { end, failure }));
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -402,7 +383,56 @@ impl std::fmt::Display for JobRun {
     }
 }
 
+impl Attended for JobRun {
+    type Why = Stop;
+
+    fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    fn time_limit(&self) -> Option<Duration> {
+        Some(self.orders.timeout)
+    }
+
+    async fn told(&self) -> Stop {
+        self.stop.cancelled().await;
+        self.why().unwrap_or(Stop::Node)
+    }
+
+    fn why(&self) -> Option<Stop> {
+        self.state().life.why().cloned()
+    }
+
+    /// A request of a hook cannot be told anything: it is dropped at once.
+    fn end_of_grace(&self) -> Duration {
+        match self.orders.target {
+            Target::Service { .. } => {
+                let told = self.state().life.told_at();
+                let told = told.unwrap_or_else(|| self.shared.clock.elapsed());
+                told.saturating_add(self.shared.cancel_grace)
+            }
+            Target::Hook(_) => Duration::ZERO,
+        }
+    }
+
+    fn time_is_over(&self) {
+        let ctx = self.state().ctx.clone();
+        if let Some(ctx) = ctx {
+            ctx.cancel(CancelReason::Timeout);
+        }
+    }
+}
+
 impl Verdict {
+    /// Which kind of failure it is.
+    fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Failed { failure, .. } => Some(*failure),
+            Self::TimedOut => Some(Failure::TimedOut),
+            Self::Succeeded(_) | Self::Stopped(_) | Self::NoThread | Self::Withdrawn => None,
+        }
+    }
+
     /// Flag, result and error.
     fn into_columns(self, timeout: Duration) -> (RunFlag, Option<String>, Option<String>) {
         match self {

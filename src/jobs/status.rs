@@ -10,6 +10,8 @@ pub struct JobsStatus {
     pub banned: Option<String>,
     /// The node has no heartbeat: nothing is claimed.
     pub fenced: bool,
+    /// The process is about to stop ([`Gaia::drain`](crate::Gaia::drain)): nothing is claimed.
+    pub draining: bool,
     /// Enabled jobs that have a next fire.
     pub scheduled: usize,
     /// Enabled jobs whose schedule is bad; a list shows why.
@@ -28,12 +30,16 @@ pub struct JobsStatus {
     pub succeeded: u64,
     /// Runs that failed, were out of time or were cut off.
     pub failed: u64,
+    /// Of those, runs whose last attempt ended in a panic.
+    pub panicked: u64,
     /// Of those, runs that were out of time.
     pub timed_out: u64,
     /// Runs that were cancelled or replaced.
     pub cancelled: u64,
     /// Ends that were not written, because others had ended the run.
     pub stale: u64,
+    /// Ends of runs that wait to be written, or are being written.
+    pub unwritten: usize,
     /// Runs that have ended and whose ends the database refuses in every form. Their records have neither a flag nor a node, and say
     /// why in `run_err`; their jobs fire on. The ends are tried again from time to time.
     pub refused: usize,

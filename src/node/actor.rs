@@ -18,13 +18,13 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    asynctask::{GateChange, Machine, Machines},
+    asynctask::{Machine, Machines},
     domain::RetryPolicy,
+    held_runs::HeldRuns,
     jobs::Runner,
     lease::NodeLease,
-    ledger::Ledger,
-    looks::Looks,
     registry::Registry,
+    run::{Flight, GateChange},
     store::{Beat, Heard, NodeRow, Nodes, PROTOCOL, Store, StoreError},
 };
 
@@ -40,24 +40,23 @@ const BEATS: u32 = 4;
 const BEATS_PER_ROUND: i64 = 3;
 
 /// Heartbeat, lease, rescue, and requests from elsewhere.
-#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct NodeActor {
     row: NodeRow,
     lease: NodeLease,
-    ledger: Ledger,
+    held: HeldRuns,
     store: Store,
     machines: Machines,
     runner: Runner,
     registry: Registry,
-    beating: bool,
+    beating: Flight,
     /// By the lease's clock.
     beat_begun: Duration,
     fenced: bool,
     watch: Watch,
     set_back: SetBack,
-    bringing_back: bool,
-    rescuing: bool,
-    looks_for_requests: Looks,
+    bringing_back: Flight,
+    rescuing: Flight,
+    looks_for_requests: Flight,
     said: Said,
 }
 
@@ -74,7 +73,7 @@ impl std::fmt::Debug for NodeActor {
 pub(crate) struct NodeParts {
     pub(crate) row: NodeRow,
     pub(crate) lease: NodeLease,
-    pub(crate) ledger: Ledger,
+    pub(crate) held: HeldRuns,
     pub(crate) store: Store,
     pub(crate) machines: Machines,
     pub(crate) runner: Runner,
@@ -105,19 +104,19 @@ impl NodeActor {
         Self {
             row: parts.row,
             lease: parts.lease,
-            ledger: parts.ledger,
+            held: parts.held,
             store: parts.store,
             machines: parts.machines,
             runner: parts.runner,
             registry: parts.registry,
-            beating: false,
+            beating: Flight::default(),
             beat_begun: Duration::ZERO,
             fenced: false,
             watch: Watch::default(),
             set_back: SetBack::default(),
-            bringing_back: false,
-            rescuing: false,
-            looks_for_requests: Looks::default(),
+            bringing_back: Flight::default(),
+            rescuing: Flight::default(),
+            looks_for_requests: Flight::default(),
             said: Said::default(),
         }
     }
@@ -125,7 +124,7 @@ impl NodeActor {
     // ---- heartbeat and lease ----
 
     fn beat(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.beating, true) {
+        if !self.beating.begin() {
             return;
         }
         self.row.beat += 1;
@@ -151,7 +150,7 @@ impl NodeActor {
     }
 
     fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
-        self.beating = false;
+        self.beating.end();
         if beaten.beat.is_ok() {
             let what = format!("node {}: beats again", self.row.id);
             self.said.over(&About::Beats, &what);
@@ -213,7 +212,7 @@ impl NodeActor {
             return;
         }
         let taken = self.lease.now().saturating_sub(self.beat_begun);
-        if !self.beating {
+        if !self.beating.is_under_way() {
             self.beat(ctx);
         } else if taken > self.lease.length() / BEATS {
             self.fence_if_silent();
@@ -244,7 +243,7 @@ impl NodeActor {
                 machine.change_gate(GateChange::Fenced(fenced));
             }
             if let Some(jobs) = self.runner.get() {
-                jobs.set_fenced(fenced);
+                jobs.change_gate(GateChange::Fenced(fenced));
             }
         }
     }
@@ -256,14 +255,14 @@ impl NodeActor {
             store: self.store.clone(),
             node: self.row.id.clone(),
             lease: self.lease.clone(),
-            ledger: self.ledger.clone(),
+            held: self.held.clone(),
             machines: self.machines.clone(),
             said: self.said.clone(),
         }
     }
 
     fn rescue(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.rescuing, true) {
+        if !self.rescuing.begin() {
             return;
         }
         let store = self.store.clone();
@@ -315,10 +314,10 @@ impl NodeActor {
 
     /// `any_runs`: tasks ran when the look began.
     fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>, any_runs: bool) {
-        self.rescuing = false;
+        self.rescuing.end();
         if any_runs {
             // Now, not beside the look for dead nodes: that would take a further connection.
-            self.ledger.doubt();
+            self.held.doubt();
         }
         match rescued {
             Ok(rescued) => {
@@ -346,17 +345,17 @@ impl NodeActor {
         self.set_back.look(self.store.clock());
         let machines = self.machines.all();
         let names = machines.iter().map(|machine| machine.theme().to_owned());
-        let themes = match self.bringing_back {
-            true => Vec::new(),
-            false => self.set_back.themes(names),
-        };
+        if self.bringing_back.is_under_way() {
+            return;
+        }
+        let themes = self.set_back.themes(names);
         if themes.is_empty() {
             return;
         }
-        self.bringing_back = true;
+        self.bringing_back.begin();
         let bring_back = set_back::bring_back(self.store.clone(), themes, self.said.clone());
         ctx.spawn(bring_back.into_actor(self).map(|(themes, done), node, _| {
-            node.bringing_back = false;
+            node.bringing_back.end();
             if !done {
                 node.set_back.failed(&themes);
             }
@@ -369,13 +368,13 @@ impl NodeActor {
     // ---- requests of other processes ----
 
     fn look_for_requests(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_for_requests.begin() {
+        if !self.looks_for_requests.begin_or_again() {
             return;
         }
         let requests = requests(
             self.store.clone(),
             self.machines.all(),
-            self.ledger.clone(),
+            self.held.clone(),
             self.row.id.clone(),
         );
         ctx.spawn(requests.into_actor(self).map(|requests, node, ctx| {
@@ -408,7 +407,7 @@ impl NodeActor {
             machine.change_gate(GateChange::Fenced(self.fenced));
         }
         if let Some(jobs) = self.runner.get() {
-            jobs.set_fenced(self.fenced);
+            jobs.change_gate(GateChange::Fenced(self.fenced));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     asynctask::Machine,
-    ledger::Ledger,
+    held_runs::HeldRuns,
     store::{Store, StoreError, ThemeSettings},
 };
 
@@ -17,7 +17,7 @@ pub(super) struct Requests {
 pub(super) async fn requests(
     store: Store,
     machines: Vec<Machine>,
-    ledger: Ledger,
+    held: HeldRuns,
     id: String,
 ) -> Result<Requests, StoreError> {
     let mut requests = Requests {
@@ -39,7 +39,7 @@ pub(super) async fn requests(
     if is_busy {
         requests.cancels = store.cancel_requests(&id).await?;
     }
-    // What is left, after an error too, the comparison of the rows with the ledger finds.
-    store.drop_settled(&ledger.take_ended()).await?;
+    // What is left, after an error too, the comparison of the rows with the held runs finds.
+    store.drop_settled(&held.take_ended()).await?;
     Ok(requests)
 }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
-    store::{Finish, Finished, HeldClaim, Orphan, OrphanRun, Rows, RunEnd, Store, StoreError, Writes},
+    store::{
+        Finish, Finished, HeldClaim, JobRunKey, JobWrites, JobsWritten, Orphan, OrphanRun, Rows, RunEnd, Store,
+        StoreError, Writes,
+    },
 };
 
 /// What happened to a task whose node is dead.
@@ -236,7 +239,7 @@ async fn write_runs(store: &Store, ends: Vec<RunEnd>, said: &Said) -> Result<usi
         end: ends.len(),
     }]);
     while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
-        match store.end_runs(ends[part.clone()].to_vec(), Vec::new()).await {
+        match write_ends(store, &ends[part.clone()], false).await {
             Ok(written) => ended += written.runs.len(),
             Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
             Err(error) if error.is_refusal() => {
@@ -257,33 +260,40 @@ async fn write_run_plainly(
     let (mut form, reason) = (Form::Whole, refusal.to_string());
     while let Some(plainer) = form.plainer(end.texts()) {
         form = plainer;
-        let ends = vec![end.in_form(form, &reason)];
-        let written = match form {
-            Form::Apart => store.end_runs_apart(ends).await,
-            _ => store.end_runs(ends, Vec::new()).await,
-        };
-        match written {
+        let end = end.in_form(form, &reason);
+        match write_ends(store, &[end], form == Form::Apart).await {
             Err(error) if error.is_refusal() => {}
             written => return Ok(written?.runs.len()),
         }
     }
     let why = format!("{DIED}, and the database refuses to note that: {reason}");
-    let let_go = match store.let_go_run(end, &why).await {
+    let let_go = match store.let_go_run(&end.run, &why).await {
         Err(error) if error.is_refusal() => false,
         let_go => let_go?,
     };
-    let (job, run) = (end.job_id, end.run_id);
+    let (job, run) = (end.job_id, end.run.id);
     let what = format!("job {job} run {run}: {DIED}, and the database refuses that in every form");
     said.error(About::Run(run), &what, &reason);
     Ok(usize::from(let_go))
 }
 
+async fn write_ends(store: &Store, ends: &[RunEnd], apart: bool) -> Result<JobsWritten, StoreError> {
+    let writes = JobWrites {
+        ends: ends.to_vec(),
+        jobs: Vec::new(),
+        apart,
+    };
+    store.end_runs(Arc::new(writes)).await
+}
+
 fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {
     RunEnd {
-        run_id: orphan.run_id,
-        job_id: orphan.job_id,
         error: Some(format!("lost: its node {} died while it ran", orphan.node)),
-        node: orphan.node,
+        run: JobRunKey {
+            id: orphan.run_id,
+            node: orphan.node.into(),
+        },
+        job_id: orphan.job_id,
         log_id: String::new(),
         flag: RunFlag::Failed,
         result: None,

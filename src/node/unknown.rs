@@ -1,6 +1,6 @@
 //! Tasks that are `Running` under this node although no run here holds them.
 //!
-//! The node compares its rows with the [`Ledger`] after each look for dead nodes, and at once after a claim without an answer.
+//! The node compares its rows with the [`HeldRuns`] after each look for dead nodes, and at once after a claim without an answer.
 //! What no run holds is given back by the fenced write of any other end, so that a run which ended in between loses nothing.
 
 use std::{
@@ -16,8 +16,8 @@ use super::{
 use crate::{
     asynctask::{Machine, Machines},
     domain::{Failure, Outcome, RetryPolicy},
+    held_runs::HeldRuns,
     lease::NodeLease,
-    ledger::Ledger,
     store::{Finish, Finished, HeldClaim, Orphan, Rows, Store, StoreError},
 };
 
@@ -32,7 +32,7 @@ pub(super) struct Unknown {
     pub(super) store: Store,
     pub(super) node: String,
     pub(super) lease: NodeLease,
-    pub(super) ledger: Ledger,
+    pub(super) held: HeldRuns,
     pub(super) machines: Machines,
     pub(super) said: Said,
 }
@@ -41,7 +41,7 @@ impl Unknown {
     /// Compares whenever there is a doubt, for ever.
     pub(super) async fn give_back_always(self) {
         loop {
-            self.ledger.doubts().await;
+            self.held.doubts().await;
             // Without a lease the tasks are others' to take.
             if self.lease.is_over() {
                 continue;
@@ -74,7 +74,7 @@ impl Unknown {
             last = claim.id;
             let running = self.store.running(&claims).await?;
             let (known, unknown): (Vec<_>, Vec<_>) =
-                running.into_iter().partition(|row| self.ledger.knows(&row.task.log_id));
+                running.into_iter().partition(|row| self.held.knows(&row.task.log_id));
             let mut others: BTreeSet<i64> = unknown.iter().map(|row| row.task.id).collect();
             let unknown = locked
                 .pass_over(&self.store, Rows::Tasks, unknown, |row| row.task.id)
@@ -87,7 +87,7 @@ impl Unknown {
                 count += self.give_back_these(unknown).await?;
             }
             // A claim without an answer may yet be one with runs, and one that has ended is removed before long.
-            let is_over = |claim: &HeldClaim| !self.ledger.knows(&claim.mark) && !self.ledger.knows_claim(claim.id);
+            let is_over = |claim: &HeldClaim| !self.held.knows(&claim.mark) && !self.held.knows_claim(claim.id);
             let over: Vec<HeldClaim> = claims.into_iter().filter(is_over).collect();
             rescue::drop_settled(&self.store, &over, &others).await?;
         }

@@ -10,8 +10,8 @@ use super::{
     table::{Services, Table},
 };
 use crate::{
-    arbiters::Threads,
     domain::{Faults, Json, MAX_NAME_CHARS},
+    threads::Threads,
 };
 
 /// Routes calls of services' methods to their handlers. [`Registry`](super::Registry) is the handle on it.

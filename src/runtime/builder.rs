@@ -13,18 +13,18 @@ use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner};
 use crate::{
-    arbiters::{Control, Threads},
     asynctask::{Machines, SchedulerOptions},
     clock::Clock,
     config::{Config, ConfigError},
     domain::Faults,
     error::Error,
+    held_runs::HeldRuns,
     jobs::{Jobs, JobsOptions, Runner, Settings as JobSettings},
     lease::NodeLease,
-    ledger::Ledger,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
+    threads::{Control, Threads},
 };
 
 /// Shorter leases would be lost to a busy disk.
@@ -274,7 +274,7 @@ impl GaiaBuilder {
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let row = describe(&node_id, lease, &registry);
-        let (lease, ledger) = (NodeLease::new(lease, store.clock().clone()), Ledger::default());
+        let (lease, held) = (NodeLease::new(lease, store.clock().clone()), HeldRuns::default());
         let new = row.clone();
         let registered = store.drive(|store| async move { store.register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
@@ -282,7 +282,7 @@ impl GaiaBuilder {
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
-            ledger: ledger.clone(),
+            held: held.clone(),
             store: store.clone(),
             machines: machines.clone(),
             runner: runner.clone(),
@@ -310,7 +310,7 @@ impl GaiaBuilder {
             node_id,
             node,
             lease,
-            ledger,
+            held,
             pruner,
             threads,
             control,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Gaia;
-use crate::{arbiters::SYSTEM_STOPPED, error::Error, store::StoreError};
+use crate::{error::Error, store::StoreError, threads::SYSTEM_STOPPED};
 
 /// How often the actors and the files of the database are looked for.
 const LOOK: Duration = Duration::from_secs(1);

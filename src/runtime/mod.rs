@@ -23,16 +23,16 @@ pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
-    arbiters::{Control, Threads},
     asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
     domain::Faults,
     error::{Error, ask},
+    held_runs::HeldRuns,
     jobs::{self, Jobs, Runner},
     lease::NodeLease,
-    ledger::Ledger,
     node::{HasBegun, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
     store::Store,
+    threads::{Control, Threads},
 };
 
 /// Cloneable handle on the runtime of this process: its registry, its schedulers, its node.
@@ -76,7 +76,7 @@ struct Inner {
     node_id: Arc<str>,
     node: Addr<NodeActor>,
     lease: NodeLease,
-    ledger: Ledger,
+    held: HeldRuns,
     pruner: Option<Addr<PruneActor>>,
     threads: Threads,
     control: Arc<Control>,
@@ -141,7 +141,7 @@ impl Gaia {
             registry: self.0.registry.clone(),
             node: Arc::clone(&self.0.node_id),
             lease: self.0.lease.clone(),
-            ledger: self.0.ledger.clone(),
+            held: self.0.held.clone(),
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
             settings,

@@ -141,15 +141,16 @@ impl Gaia {
             );
         }
         let after = count(&machines).await?;
-        let (unwritten_runs, refused_runs) = match self.0.runner.get() {
-            Some(jobs) => jobs.unwritten_and_refused().await?,
-            None => (0, 0),
-        };
-        Ok(StopReport {
+        let mut report = StopReport {
             handed_back: after.handed_back - before.handed_back,
-            unwritten: after.unwritten + unwritten_runs,
-            refused: after.refused + refused_runs,
-        })
+            ..after
+        };
+        if let Some(jobs) = self.0.runner.get() {
+            let runs = jobs.recorded().await?;
+            report.unwritten += runs.unwritten;
+            report.refused += runs.refused;
+        }
+        Ok(report)
     }
 
     /// Others need not wait for the lease to end before they take over what may be left.
@@ -178,7 +179,7 @@ async fn count(machines: &[Machine]) -> Result<StopReport, Error> {
     let mut report = StopReport::default();
     for machine in machines {
         let recorded = machine.recorded().await?;
-        report.handed_back += recorded.handed_back;
+        report.handed_back += recorded.counts.handed_back;
         report.unwritten += recorded.unwritten;
         report.refused += recorded.refused;
     }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Begin, RunEnd, Store, StoreError, Writes,
+    Begin, JobRunKey, Store, StoreError, Writes,
     db::on_backend,
     rows::RunKey,
     schema::{asynctasks, job_record},
@@ -84,20 +84,20 @@ impl Store {
 
     /// Leaves the record of a job's run that has ended without a node, and notes why if the row takes that: the run is not
     /// open any more. False: others have ended it.
-    pub(crate) async fn let_go_run(&self, end: &RunEnd, why: &str) -> Result<bool, StoreError> {
-        match self.let_go_run_noting(end, Some(why)).await {
-            Err(error) if error.is_refusal() => self.let_go_run_noting(end, None).await,
+    pub(crate) async fn let_go_run(&self, run: &JobRunKey, why: &str) -> Result<bool, StoreError> {
+        match self.let_go_run_noting(run, Some(why)).await {
+            Err(error) if error.is_refusal() => self.let_go_run_noting(run, None).await,
             done => done,
         }
     }
 
-    async fn let_go_run_noting(&self, end: &RunEnd, why: Option<&str>) -> Result<bool, StoreError> {
+    async fn let_go_run_noting(&self, run: &JobRunKey, why: Option<&str>) -> Result<bool, StoreError> {
         let let_go = || async {
             let mut lease = self.db.write().await?;
             Ok(on_backend!(lease, |conn| {
                 let open = job_record::table
-                    .filter(job_record::id.eq(end.run_id))
-                    .filter(job_record::node_id.eq(&end.node))
+                    .filter(job_record::id.eq(run.id))
+                    .filter(job_record::node_id.eq(&*run.node))
                     .filter(job_record::job_result_flag.is_null());
                 diesel::update(open)
                     .set((
@@ -112,17 +112,17 @@ impl Store {
     }
 
     /// Gives a run its record back that was let go. False: others have ended it.
-    pub(crate) async fn take_up_run(&self, end: &RunEnd) -> Result<bool, StoreError> {
+    pub(crate) async fn take_up_run(&self, run: &JobRunKey) -> Result<bool, StoreError> {
         let take_up = || async {
             let mut lease = self.db.write().await?;
             Ok(on_backend!(lease, |conn| {
-                let owner = job_record::node_id.eq(&end.node);
+                let owner = job_record::node_id.eq(&*run.node);
                 let open = job_record::table
-                    .filter(job_record::id.eq(end.run_id))
+                    .filter(job_record::id.eq(run.id))
                     .filter(owner.or(job_record::node_id.is_null()))
                     .filter(job_record::job_result_flag.is_null());
                 diesel::update(open)
-                    .set(job_record::node_id.eq(&end.node))
+                    .set(job_record::node_id.eq(&*run.node))
                     .execute(conn)
                     .await
             })?)

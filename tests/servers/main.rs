@@ -9,6 +9,8 @@ mod changed_tables;
 mod clock;
 mod conflicts;
 mod connections;
+#[cfg(feature = "postgres")]
+mod cut_off;
 #[cfg(feature = "mysql")]
 mod guide;
 mod jobs;

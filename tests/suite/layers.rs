@@ -6,15 +6,25 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &[
-        "clock", "uptime", "config", "backoff", "blocking", "line", "repeats", "lease", "ledger", "looks", "arbiters",
+        "clock",
+        "uptime",
+        "config",
+        "backoff",
+        "blocking",
+        "line",
+        "repeats",
+        "lease",
+        "held_runs",
+        "threads",
         "schedule",
     ],
     &["domain"],
     &["store"],
     &["registry", "hook"],
     &["error"],
+    &["run"],
     &["asynctask", "jobs", "node"],
     &["runtime", "testing"],
 ];

@@ -7,22 +7,15 @@ use tokio::sync::oneshot;
 
 use super::{LOOK_AFTER, Room, WorkerPool};
 use crate::{
-    asynctask::{
-        gate::{Gate, GateChange},
-        run::Run,
-    },
+    asynctask::{run::Run, worker::Idle},
     registry::MethodName,
+    run::{Gate, GateChange},
 };
 
 /// Claimed tasks from the scanner.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct Dispatch(pub(in crate::asynctask) Vec<Arc<Run>>);
-
-/// A worker is free again.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::asynctask) struct Idle(pub(in crate::asynctask) u64);
 
 /// What may be claimed now of these methods (`None`: of all). After an answer of nothing, or of urgent tasks only, the wake is rung
 /// when there is room for more.

@@ -14,26 +14,24 @@ use std::{
 use actix::{Addr, AsyncContext, Context};
 use tokio::sync::oneshot;
 
-pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Idle, Reserve, Resize, StopWork};
+pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Reserve, Resize, StopWork};
 
 use buffer::Buffer;
 pub(super) use room::Room;
 
 use super::{
-    execution::cut_off,
-    gate::{Gate, GateChange},
+    execution::{cut_off, overdue},
     pace::{Costs, Pace},
-    recorder::Begins,
-    run::Run,
+    run::{Run, Stop},
     theme::Theme,
     wake::Wake,
     worker::{Start, WorkerActor},
 };
 use crate::{
-    arbiters::{Thread, Threads},
     domain::{Failure, Outcome},
-    registry::CancelReason,
     repeats::Repeats,
+    run::{Gate, GateChange},
+    threads::{Thread, Threads},
 };
 
 /// How often workers and their threads are looked after.
@@ -134,7 +132,7 @@ impl WorkerPool {
             let id = self.next_id;
             self.next_id += 1;
             let thread = self.threads.pick();
-            let pool = ctx.address().downgrade();
+            let pool = ctx.address().downgrade().recipient();
             let worker = Worker {
                 addr: WorkerActor::spawn(id, &thread, Arc::clone(&self.theme), pool),
                 thread,
@@ -211,7 +209,6 @@ impl WorkerPool {
     }
 
     fn look_after(&mut self, ctx: &mut Context<Self>) {
-        self.threads.replace_stalled();
         let unwell: Vec<u64> = self
             .workers
             .iter()
@@ -239,10 +236,7 @@ impl WorkerPool {
         for worker in self.workers.values_mut().filter(|worker| !worker.is_noted) {
             if let Some(run) = worker.run.as_ref().filter(|_| worker.since.elapsed() >= NOTED_AFTER) {
                 worker.is_noted = true;
-                self.theme.recorder.do_send(Begins {
-                    run: Arc::clone(run),
-                    written: None,
-                });
+                run.show();
             }
         }
     }
@@ -270,7 +264,7 @@ impl WorkerPool {
             return;
         }
         let outcome = match run.overdue(PATIENCE) {
-            Some(reason) => cut_off(reason, run.timeout()),
+            Some(why) => overdue(why, run.timeout()),
             None => Outcome::Failed {
                 error: "its worker died: the thread that ran it was stopped".to_owned(),
                 failure: Failure::Lost,
@@ -285,13 +279,7 @@ impl WorkerPool {
             run.task.method,
             run.ctx.log_id()
         );
-        self.end(&run, outcome);
-    }
-
-    fn end(&self, run: &Arc<Run>, outcome: Outcome) {
-        if let Some(ended) = run.end(outcome) {
-            self.theme.recorder.do_send(ended);
-        }
+        run.end(outcome);
     }
 
     // ---- work ----
@@ -324,7 +312,7 @@ impl WorkerPool {
 
     fn hand_back_buffer(&mut self) {
         for run in self.buffer.take_all() {
-            self.end(&run, Outcome::HandedBack { started: false });
+            run.end(Outcome::HandedBack { started: false });
         }
     }
 
@@ -342,11 +330,11 @@ impl WorkerPool {
     fn cancel_run(&mut self, task_id: i64, ctx: &mut Context<Self>) {
         self.cancel_unread(task_id, ctx);
         for run in self.buffer.take_if(|run| run.task.id == task_id) {
-            self.end(&run, Outcome::Cancelled);
+            run.end(Outcome::Cancelled);
         }
         // More than one, if an older run of the task was taken for lost and has not ended yet.
         for run in self.running().filter(|run| run.task.id == task_id) {
-            run.cancel(CancelReason::Request);
+            run.stop(Stop::Request);
         }
     }
 
@@ -358,7 +346,7 @@ impl WorkerPool {
 
     fn cancel_all(&self) {
         for run in self.running() {
-            run.cancel(CancelReason::Node);
+            run.stop(Stop::Node);
         }
     }
 
@@ -377,7 +365,7 @@ impl WorkerPool {
     fn cut_off_all(&mut self) {
         for worker in std::mem::take(&mut self.workers).into_values() {
             if let Some(run) = worker.run {
-                self.end(&run, cut_off(CancelReason::Node, None));
+                run.end(cut_off(Stop::Node));
             }
         }
         self.idle.clear();

@@ -31,7 +31,7 @@ impl WorkerPool {
     /// Has a run wait for room, while others go on.
     pub(super) fn wait_for_room(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
         if self.waiting.len() >= MOST_WAITING {
-            self.end(&run, self.theme.postponed(&run.task));
+            run.end(self.theme.postponed(&run.task));
             return;
         }
         let (store, waiting) = (self.theme.store.clone(), Arc::clone(&run));
@@ -55,7 +55,7 @@ impl WorkerPool {
                 run.has_now(room);
                 self.buffer.push_back_in(run, &self.costs);
             }
-            None => self.end(&run, self.theme.postponed(&run.task)),
+            None => run.end(self.theme.postponed(&run.task)),
         }
         self.feed(ctx);
     }
@@ -103,7 +103,7 @@ impl WorkerPool {
 
     /// Ends a run whose arguments are not here. A worker that was kept for it is free.
     fn end_unread(&mut self, run: &Arc<Run>, outcome: Outcome, ctx: &mut Context<Self>) {
-        self.end(run, outcome);
+        run.end(outcome);
         self.buffer.take_if(|buffered| Arc::ptr_eq(buffered, run));
         let mut workers = self.workers.iter();
         let kept = workers.find_map(|(id, worker)| worker.has(run).then_some(*id));
@@ -116,7 +116,7 @@ impl WorkerPool {
     pub(super) fn hand_back(&mut self, ctx: &mut Context<Self>) {
         self.hand_back_buffer();
         for run in std::mem::take(&mut self.waiting).into_values() {
-            self.end(&run, Outcome::HandedBack { started: false });
+            run.end(Outcome::HandedBack { started: false });
         }
         for run in self.unread(|_| true) {
             self.end_unread(&run, Outcome::HandedBack { started: false }, ctx);
@@ -127,7 +127,7 @@ impl WorkerPool {
     pub(super) fn cancel_unread(&mut self, task_id: i64, ctx: &mut Context<Self>) {
         let waiting = self.waiting.extract_if(|_, run| run.task.id == task_id);
         for (_, run) in waiting.collect::<Vec<_>>() {
-            self.end(&run, Outcome::Cancelled);
+            run.end(Outcome::Cancelled);
         }
         for run in self.unread(|run| run.task.id == task_id) {
             self.end_unread(&run, Outcome::Cancelled, ctx);

@@ -86,7 +86,7 @@ impl WorkerPool {
     /// Gives back what is more than the time in advance takes.
     pub(super) fn hand_back_beyond(&mut self) {
         for run in self.buffer.take_beyond(self.budget(), &self.costs) {
-            self.end(&run, Outcome::HandedBack { started: false });
+            run.end(Outcome::HandedBack { started: false });
         }
     }
 }

@@ -25,7 +25,7 @@ impl Aside {
 impl CronActor {
     /// The database has refused these fires: each is claimed apart, and one that is refused alone waits aside.
     pub(super) fn refused(&mut self, mut fires: Vec<Fire>, error: &StoreError, ctx: &mut Context<Self>) {
-        self.claiming = false;
+        self.claiming.end();
         self.counts.database_errors += 1;
         self.at_once = (fires.len() / 2).max(1);
         match fires.pop() {

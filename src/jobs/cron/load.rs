@@ -29,7 +29,7 @@ struct Reading {
 impl CronActor {
     /// Reads all schedules; tried until it succeeds.
     pub(super) fn load(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.loading, true) {
+        if !self.loading.begin() {
             return;
         }
         let store = self.store.clone();
@@ -96,7 +96,7 @@ impl CronActor {
     }
 
     fn read(&mut self, reading: Reading, ctx: &mut Context<Self>) {
-        self.loading = false;
+        self.loading.end();
         self.loaded = true;
         let now = self.now();
         self.said.over(&About::Schedules);
@@ -130,7 +130,7 @@ impl CronActor {
     }
 
     fn not_loaded(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
-        self.loading = false;
+        self.loading.end();
         let wait = self.backoff.failed();
         self.fault(
             About::Schedules,
@@ -159,7 +159,7 @@ impl CronActor {
     /// Looks what callers want of the runs here, then whether any schedule has changed. Requests to stop a run wait for no
     /// schedule: they are obeyed while the schedules are still being looked at or loaded, or cannot be read.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_at_runs.begin() {
+        if !self.looks_at_runs.begin_or_again() {
             return;
         }
         let (store, node) = (self.store.clone(), self.shared.node.to_string());
@@ -189,7 +189,7 @@ impl CronActor {
     }
 
     fn look_at_schedules(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_at_schedules.begin() {
+        if !self.looks_at_schedules.begin_or_again() {
             return;
         }
         self.looks += 1;

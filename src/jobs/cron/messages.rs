@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use super::CronActor;
 use crate::{
     error::Error,
-    jobs::{run::Stop, status::JobsStatus},
+    jobs::{ledger::RunsWritten, run::Stop, status::JobsStatus},
+    run::GateChange,
     store::{Fire, FireClaim, FireKind, Fired, Store, StoreError},
 };
 
@@ -24,13 +25,6 @@ pub(in crate::jobs) struct Refresh(pub(in crate::jobs) i64);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Look;
-
-/// The node has lost or regained its lease.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::jobs) struct CloseJobsGate {
-    pub(in crate::jobs) fenced: bool,
-}
 
 /// The node was taken for dead. Other nodes may have ended what it has claimed, and may be about to.
 #[derive(Message)]
@@ -64,35 +58,9 @@ pub(in crate::jobs) struct StopJobs {
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Retire;
 
-/// Ends of runs were written, or were refused.
-#[derive(Default, Message)]
-#[rtype(result = "()")]
-pub(in crate::jobs) struct Written {
-    pub(in crate::jobs) runs: Vec<i64>,
-    pub(in crate::jobs) succeeded: u64,
-    pub(in crate::jobs) failed: u64,
-    pub(in crate::jobs) timed_out: u64,
-    pub(in crate::jobs) cancelled: u64,
-    pub(in crate::jobs) skipped: u64,
-    pub(in crate::jobs) stale: u64,
-    pub(in crate::jobs) errors: u64,
-    /// Runs whose ends are refused in every form.
-    pub(in crate::jobs) refused: Vec<i64>,
-}
-
 #[derive(Message)]
 #[rtype(result = "JobsStatus")]
 pub(in crate::jobs) struct GetCronSnapshot;
-
-impl Written {
-    /// The database has refused.
-    pub(in crate::jobs) fn failed() -> Self {
-        Self {
-            errors: 1,
-            ..Self::default()
-        }
-    }
-}
 
 impl Handler<Refresh> for CronActor {
     type Result = ();
@@ -110,12 +78,15 @@ impl Handler<Look> for CronActor {
     }
 }
 
-impl Handler<CloseJobsGate> for CronActor {
+impl Handler<GateChange> for CronActor {
     type Result = ();
 
-    fn handle(&mut self, CloseJobsGate { fenced }: CloseJobsGate, ctx: &mut Context<Self>) {
-        self.fenced = fenced;
-        if fenced {
+    fn handle(&mut self, change: GateChange, ctx: &mut Context<Self>) {
+        self.gate.change(change);
+        if self.gate.is_closed_for_good() {
+            self.cut_off_released();
+        }
+        if self.gate.fenced {
             self.release(|_| true);
             self.stop_all(&Stop::Node);
         } else if self.released.is_empty() {
@@ -138,7 +109,7 @@ impl Handler<StartNow> for CronActor {
     type Result = ResponseActFuture<Self, Result<Started, Error>>;
 
     fn handle(&mut self, StartNow(job_id): StartNow, _: &mut Context<Self>) -> Self::Result {
-        let refusal = match (self.stopping, self.is_fenced()) {
+        let refusal = match (self.gate.is_closed_for_good(), self.is_fenced()) {
             (true, _) => Some(Error::Stopped),
             (_, true) => Some(Error::Fenced),
             _ => None,
@@ -192,7 +163,7 @@ impl Handler<StopJobs> for CronActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, StopJobs { grace }: StopJobs, ctx: &mut Context<Self>) -> Self::Result {
-        self.stopping = true;
+        self.gate.stopping = true;
         self.cut_off_released();
         let (tell, told) = oneshot::channel();
         self.stopped.push(tell);
@@ -216,10 +187,10 @@ impl Handler<Retire> for CronActor {
     }
 }
 
-impl Handler<Written> for CronActor {
+impl Handler<RunsWritten> for CronActor {
     type Result = ();
 
-    fn handle(&mut self, written: Written, ctx: &mut Context<Self>) {
+    fn handle(&mut self, written: RunsWritten, ctx: &mut Context<Self>) {
         for id in &written.runs {
             self.running.remove(id);
             self.refused.remove(id);
@@ -228,14 +199,6 @@ impl Handler<Written> for CronActor {
             self.running.remove(&id);
             self.refused.insert(id);
         }
-        let counts = &mut self.counts;
-        counts.succeeded += written.succeeded;
-        counts.failed += written.failed;
-        counts.timed_out += written.timed_out;
-        counts.cancelled += written.cancelled;
-        counts.skipped += written.skipped;
-        counts.stale += written.stale;
-        counts.database_errors += written.errors;
         self.tell_if_stopped();
         // There may be room for what waits.
         self.claim_due(ctx);
@@ -247,7 +210,8 @@ impl Handler<GetCronSnapshot> for CronActor {
 
     fn handle(&mut self, _: GetCronSnapshot, _: &mut Context<Self>) -> Self::Result {
         MessageResult(JobsStatus {
-            fenced: self.fenced,
+            fenced: self.gate.fenced,
+            draining: self.gate.draining,
             scheduled: self.timetable.scheduled(),
             bad: self.timetable.bad(),
             running: self.running.len() + self.released.len(),

@@ -22,9 +22,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
 use aside::Aside;
-pub(super) use messages::{
-    CloseJobsGate, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs, Written,
-};
+pub(super) use messages::{Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs};
 use released::Released;
 use runs::Running;
 use timetable::Timetable;
@@ -35,13 +33,13 @@ use super::{
     status::JobsStatus,
 };
 use crate::{
-    arbiters::Threads,
     backoff::Backoff,
     lease::Term,
-    looks::Looks,
     repeats::Repeats,
+    run::{Flight, Gate},
     schedule::zone_data,
     store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
+    threads::Threads,
 };
 
 /// Fires in one transaction at most.
@@ -63,7 +61,6 @@ const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
 const SET_BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// Knows when each enabled job is due, and starts a [`JobExecActor`](crate::JobExecActor) for each fire that it wins.
-#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct CronActor {
     store: Store,
     threads: Threads,
@@ -79,12 +76,12 @@ pub struct CronActor {
     blocking: HashMap<i64, Arc<JobRun>>,
     /// All jobs were read once.
     loaded: bool,
-    loading: bool,
-    looks_at_runs: Looks,
-    looks_at_schedules: Looks,
+    loading: Flight,
+    looks_at_runs: Flight,
+    looks_at_schedules: Flight,
     /// Looks at schedules so far.
     looks: u64,
-    claiming: bool,
+    claiming: Flight,
     /// Fires of jobs that somebody had locked, or that are held up by runs which never begin; and whether a look at them is to
     /// come.
     busy: Vec<Fire>,
@@ -95,10 +92,9 @@ pub struct CronActor {
     aside: Aside,
     /// Runs that somebody has asked for and that are being claimed.
     starting: usize,
-    fenced: bool,
+    gate: Gate,
     /// The term in which the node was last taken for dead. Other nodes may end what was claimed before.
     row_since: Term,
-    stopping: bool,
     /// The grace of the stop is over.
     cut_off: bool,
     stopped: Vec<oneshot::Sender<()>>,
@@ -147,19 +143,18 @@ impl CronActor {
             released: Released::default(),
             blocking: HashMap::new(),
             loaded: false,
-            loading: false,
-            looks_at_runs: Looks::default(),
-            looks_at_schedules: Looks::default(),
+            loading: Flight::default(),
+            looks_at_runs: Flight::default(),
+            looks_at_schedules: Flight::default(),
             looks: 0,
-            claiming: false,
+            claiming: Flight::default(),
             busy: Vec::new(),
             waiting: false,
             at_once: CLAIM,
             aside: Aside::default(),
             starting: 0,
-            fenced: false,
+            gate: Gate::default(),
             row_since: shared.lease.term(),
-            stopping: false,
             cut_off: false,
             stopped: Vec::new(),
             seen: None,
@@ -209,13 +204,13 @@ impl CronActor {
 
     /// A lease may be over before the node has noticed. A fire that is claimed then would be lost.
     fn is_fenced(&self) -> bool {
-        self.fenced || self.shared.lease.is_over()
+        self.gate.fenced || self.shared.lease.is_over()
     }
 
     fn claim_due(&mut self, ctx: &mut Context<Self>) {
         // What was released comes first: it may be what other fires of its job wait for.
-        let is_closed = self.is_fenced() || self.stopping || !self.released.is_empty();
-        if self.claiming || is_closed || !self.loaded {
+        let is_closed = self.is_fenced() || !self.gate.is_open() || !self.released.is_empty();
+        if self.claiming.is_under_way() || is_closed || !self.loaded {
             return;
         }
         let fires = self.take_due();
@@ -223,7 +218,7 @@ impl CronActor {
         if fires.is_empty() {
             return;
         }
-        self.claiming = true;
+        self.claiming.begin();
         // Asked before the claim: what is claimed after the lease was lost is not ours.
         let term = self.shared.lease.term();
         let (store, claim) = (self.store.clone(), self.fire_claim(fires.clone()));
@@ -232,7 +227,7 @@ impl CronActor {
             Ok(Some(fired)) => cron.claimed(fires, fired, term, ctx),
             // The next heartbeat makes this node's row anew.
             Ok(None) => {
-                cron.claiming = false;
+                cron.claiming.end();
                 cron.timetable.put_back(&fires);
             }
             Err(error) if error.is_refusal() => cron.refused(fires, &error, ctx),
@@ -263,7 +258,7 @@ impl CronActor {
     }
 
     fn claimed(&mut self, fires: Vec<Fire>, fired: Vec<Fired>, term: Term, ctx: &mut Context<Self>) {
-        self.claiming = false;
+        self.claiming.end();
         self.at_once = (self.at_once * 2).min(CLAIM);
         self.backoff.succeeded();
         if let Some(failures) = self.said.over(&About::Claims) {
@@ -309,7 +304,7 @@ impl CronActor {
             );
         }
         ctx.run_later(wait, |cron, ctx| {
-            cron.claiming = false;
+            cron.claiming.end();
             cron.claim_due(ctx);
         });
     }

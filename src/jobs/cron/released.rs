@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     domain::{OverlapPolicy, RunFlag, is_missed},
-    jobs::run::{JobRun, Stop},
+    jobs::run::{Ended, JobRun, Stop},
     lease::Term,
-    store::{OpenRun, RunEnd},
+    run::Enter,
+    store::{JobRunKey, OpenRun, RunEnd},
 };
 
 /// Such runs by their ids.
@@ -141,9 +142,11 @@ impl CronActor {
         let holds_up = (overlap != OverlapPolicy::Allow).then_some(job_id);
         self.running.insert(id, Running::Refused { holds_up });
         let end = RunEnd {
-            run_id: id,
+            run: JobRunKey {
+                id,
+                node: Arc::clone(&self.shared.node),
+            },
             job_id,
-            node: self.shared.node.to_string(),
             log_id: log_id.to_owned(),
             flag,
             result: None,
@@ -152,10 +155,8 @@ impl CronActor {
             started_at: None,
             ended_at: self.now(),
         };
-        let timed_out = false;
-        self.shared
-            .recorder
-            .do_send(crate::jobs::recorder::Ended { end, timed_out });
+        let failure = None;
+        self.shared.recorder.do_send(Enter(Ended { end, failure }));
     }
 }
 

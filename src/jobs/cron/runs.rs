@@ -7,14 +7,15 @@ use chrono::TimeDelta;
 
 use super::{About, CronActor};
 use crate::{
-    arbiters::Thread,
     domain::{Definition, OverlapPolicy, RunFlag},
     jobs::{
-        exec::{JobExecActor, end},
+        exec::JobExecActor,
         run::{JobRun, Orders, Stop, Verdict},
     },
     lease::Term,
+    run::Overdue,
     store::{ClaimedRun, Fire, Fired, OpenRun, REPLACED},
+    threads::Thread,
 };
 
 /// How long after its end was due a run is given to end by itself.
@@ -142,17 +143,17 @@ impl CronActor {
     /// Ends runs whose threads do not, and moves what has not begun from threads that are blocked.
     pub(super) fn look_after_runs(&mut self, ctx: &mut Context<Self>) {
         self.release(JobRun::was_left);
-        if !self.running.is_empty() {
-            self.threads.replace_stalled();
-        }
         for running in self.running.values_mut() {
             let Running::On(run, thread) = running else { continue };
             let moves = match run.overdue(PATIENCE) {
                 // Its thread is blocked: a further attempt is made on another.
-                Some(Verdict::TimedOut) if run.retries_so_far().is_some() => run.give_up_attempt(),
-                Some(verdict) => {
+                Some(Overdue::Time) if run.retries_so_far().is_some() => run.give_up_attempt(),
+                Some(why) => {
                     self.blocking.insert(run.job_id, Arc::clone(run));
-                    end(run, verdict);
+                    run.end(match why {
+                        Overdue::Stop(why) => Verdict::Stopped(why),
+                        Overdue::Time => Verdict::TimedOut,
+                    });
                     false
                 }
                 None => thread.is_stalled() && run.withdraw(),
@@ -163,7 +164,7 @@ impl CronActor {
             }
         }
         self.blocking.retain(|_, run| run.is_being_executed());
-        if self.stopping {
+        if self.gate.is_closed_for_good() {
             self.cut_off_released();
         } else if self.released.is_news() && !self.is_fenced() {
             self.look(ctx);
@@ -186,7 +187,7 @@ impl CronActor {
             }
             match (self.running.get(&open.run_id), &open.cancel_reason) {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
-                (None, _) if !self.claiming && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
+                (None, _) if !self.claiming.is_under_way() && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
                     let error = "lost: it was claimed for this node, which did not learn of that in time";
                     let run = Unbegun {
                         id: open.run_id,
@@ -202,8 +203,8 @@ impl CronActor {
     }
 
     pub(super) fn tell_if_stopped(&mut self) {
-        if self.stopping
-            && !self.claiming
+        if self.gate.stopping
+            && !self.claiming.is_under_way()
             && self.starting == 0
             && self.released.is_empty()
             && self.runs().all(|run| run.has_ended())

@@ -1,5 +1,7 @@
 //! Writing how runs ended.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
 
@@ -12,13 +14,20 @@ use crate::{
     },
 };
 
+/// What names a run, and proves that its node holds its record.
+#[derive(Debug, Clone)]
+pub(crate) struct JobRunKey {
+    /// The id of its record.
+    pub(crate) id: i64,
+    /// The node that claimed it.
+    pub(crate) node: Arc<str>,
+}
+
 /// The end of one run, to be written if its node still has it.
 #[derive(Debug, Clone)]
 pub(crate) struct RunEnd {
-    pub(crate) run_id: i64,
+    pub(crate) run: JobRunKey,
     pub(crate) job_id: i64,
-    /// The node that claimed it.
-    pub(crate) node: String,
     /// Names the run in log lines.
     pub(crate) log_id: String,
     pub(crate) flag: RunFlag,
@@ -49,7 +58,7 @@ impl RunEnd {
     pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
         let (result, error) = self.texts().in_form(form, reason);
         Self {
-            node: self.node.clone(),
+            run: self.run.clone(),
             log_id: self.log_id.clone(),
             result,
             error,
@@ -63,41 +72,58 @@ impl RunEnd {
     }
 }
 
-/// What is to be written.
-pub(super) struct Ending {
-    /// In the order in which everybody writes them.
-    ends: Vec<RunEnd>,
-    /// Jobs that may have no open run any more.
-    jobs: Vec<i64>,
+/// What one transaction writes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JobWrites {
+    pub(crate) ends: Vec<RunEnd>,
+    /// Further jobs that may have no open run any more: they wait again, as the jobs of these ends do.
+    pub(crate) jobs: Vec<i64>,
+    /// Only the records are written. The jobs stay as they are until a node looks at jobs that are said to run.
+    pub(crate) apart: bool,
 }
 
 /// What was written.
 #[derive(Debug, Default)]
-pub(crate) struct Ended {
+pub(crate) struct JobsWritten {
     /// The runs whose ends were written.
     pub(crate) runs: Vec<i64>,
-    /// Jobs that somebody had locked: whether they wait again is to be seen later.
+    /// Jobs that another session had locked: whether they wait again is to be seen later.
     pub(crate) unsettled: Vec<i64>,
 }
 
+/// Writes in the order in which every node writes them.
+pub(super) struct Ending {
+    writes: Arc<JobWrites>,
+    /// Indexes of the ends.
+    order: Vec<usize>,
+    jobs: Vec<i64>,
+}
+
 impl Ending {
-    pub(super) fn new(mut ends: Vec<RunEnd>, mut jobs: Vec<i64>) -> Self {
-        ends.sort_unstable_by_key(|end| end.run_id);
-        jobs.extend(ends.iter().map(|end| end.job_id));
+    pub(super) fn new(writes: Arc<JobWrites>) -> Self {
+        let ends = &writes.ends;
+        let mut order: Vec<usize> = (0..ends.len()).collect();
+        order.sort_unstable_by_key(|at| ends[*at].run.id);
+        let mut jobs: Vec<i64> = match writes.apart {
+            true => Vec::new(),
+            false => ends
+                .iter()
+                .map(|end| end.job_id)
+                .chain(writes.jobs.iter().copied())
+                .collect(),
+        };
         jobs.sort_unstable();
         jobs.dedup();
-        Self { ends, jobs }
+        Self { writes, order, jobs }
     }
 
-    /// Of the runs alone: their jobs stay as they are until somebody looks at them.
-    pub(super) fn apart(ends: Vec<RunEnd>) -> Self {
-        let jobs = Vec::new();
-        Self { ends, jobs }
+    fn ends(&self) -> impl Iterator<Item = &RunEnd> {
+        self.order.iter().map(|at| &self.writes.ends[*at])
     }
 
     #[cfg(feature = "sqlite")]
     pub(super) fn rows(&self) -> usize {
-        self.ends.len() + self.jobs.len()
+        self.order.len() + self.jobs.len()
     }
 }
 
@@ -112,11 +138,11 @@ macro_rules! end_runs {
                 .select(job_center::id)
         )
         .load($conn)$($wait)*?;
-        let mut runs = Vec::with_capacity($ending.ends.len());
-        for end in &$ending.ends {
+        let mut runs = Vec::with_capacity($ending.order.len());
+        for end in $ending.ends() {
             let open = job_record::table
-                .filter(job_record::id.eq(end.run_id))
-                .filter(job_record::node_id.eq(&end.node))
+                .filter(job_record::id.eq(end.run.id))
+                .filter(job_record::node_id.eq(&*end.run.node))
                 .filter(job_record::job_result_flag.is_null());
             let changed = diesel::update(open)
                 .set((
@@ -131,7 +157,7 @@ macro_rules! end_runs {
                 ))
                 .execute($conn)$($wait)*?;
             if changed > 0 {
-                runs.push(end.run_id);
+                runs.push(end.run.id);
             }
         }
         let busy: Vec<Option<AnyInt>> = job_record::table
@@ -152,8 +178,8 @@ macro_rules! end_runs {
                 .select(job_center::id)
                 .load($conn)$($wait)*?,
         };
-        Ok(Ended { runs, unsettled })
+        Ok(JobsWritten { runs, unsettled })
     }};
 }
 
-on_each_connection!(end_runs, Ending, Ended);
+on_each_connection!(end_runs, Ending, JobsWritten);

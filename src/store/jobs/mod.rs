@@ -14,7 +14,7 @@ mod sweep;
 
 pub(crate) use claim::{ClaimedRun, Fire, FireClaim, FireKind, Fired, REPLACED};
 pub(crate) use edit::{AddJob, UpdateJob};
-pub(crate) use finish::{Ended, RunEnd};
+pub(crate) use finish::{JobRunKey, JobWrites, JobsWritten, RunEnd};
 pub(crate) use rows::{JobRow, ScheduleRow};
 pub(crate) use sweep::{Fingerprint, OpenRun, OrphanRun};
 
@@ -39,24 +39,15 @@ impl Store {
         transact!(&self.db, claim, fires)
     }
 
-    /// Writes how runs ended, all in one transaction. A run that others have ended changes nothing. These jobs, and `others`,
-    /// wait again, as far as none of their runs is open.
-    pub(crate) async fn end_runs(&self, ends: Vec<RunEnd>, others: Vec<i64>) -> Result<Ended, StoreError> {
-        self.end(Ending::new(ends, others)).await
-    }
-
-    /// Writes how runs ended, and leaves their jobs as they are.
-    pub(crate) async fn end_runs_apart(&self, ends: Vec<RunEnd>) -> Result<Ended, StoreError> {
-        self.end(Ending::apart(ends)).await
-    }
-
-    async fn end(&self, ending: Ending) -> Result<Ended, StoreError> {
-        let ending = Arc::new(ending);
+    /// Writes how runs ended, all in one transaction. A run that others have ended changes nothing. Jobs wait again, as far as none
+    /// of their runs is open.
+    pub(crate) async fn end_runs(&self, writes: Arc<JobWrites>) -> Result<JobsWritten, StoreError> {
+        let ending = Arc::new(Ending::new(writes));
         let end = || async { self.end_once(&ending).await };
         self.retrying_unless_locked(end).await
     }
 
-    async fn end_once(&self, ending: &Arc<Ending>) -> Result<Ended, StoreError> {
+    async fn end_once(&self, ending: &Arc<Ending>) -> Result<JobsWritten, StoreError> {
         transact!(&self.db, finish, ending)
     }
 }

@@ -1,8 +1,8 @@
 //! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
 
-use std::collections::HashSet;
 #[cfg(feature = "sqlite")]
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -14,6 +14,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
+use super::{JobWrites, JobsWritten};
 use crate::{
     domain::RunStatus,
     store::{
@@ -227,7 +228,7 @@ impl Store {
             .filter(|id| !busy.contains(&Some(AnyInt::Is(*id))))
             .collect();
         for ids in idle.chunks(500) {
-            match self.end_runs(Vec::new(), ids.to_vec()).await {
+            match self.settle(ids).await {
                 Err(error) if error.is_refusal() => self.settle_one_by_one(ids).await?,
                 settled => drop(settled?),
             }
@@ -235,10 +236,18 @@ impl Store {
         Ok(())
     }
 
+    async fn settle(&self, ids: &[i64]) -> Result<JobsWritten, StoreError> {
+        let writes = JobWrites {
+            jobs: ids.to_vec(),
+            ..JobWrites::default()
+        };
+        self.end_runs(Arc::new(writes)).await
+    }
+
     /// A job whose row refuses it is in the way of no other.
     async fn settle_one_by_one(&self, ids: &[i64]) -> Result<(), StoreError> {
         for id in ids {
-            match self.end_runs(Vec::new(), vec![*id]).await {
+            match self.settle(&[*id]).await {
                 Err(error) if error.is_refusal() => say!(Debug, "job {id} stays as if it ran: {error}"),
                 settled => drop(settled?),
             }

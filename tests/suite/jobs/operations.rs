@@ -398,6 +398,8 @@ async fn a_panic_and_what_is_not_worth_another_attempt_end_the_run() {
     }
     assert_eq!(errors, ["PARAM_ERROR: no amount", "the handler panicked: oh no"]);
     assert_eq!(attempts.load(std::sync::atomic::Ordering::SeqCst), 1);
+    let status = jobs.status().await.expect("answers");
+    assert_eq!((status.failed, status.panicked, status.timed_out), (2, 1, 0));
 }
 
 #[actix_rt::test]

@@ -1,11 +1,11 @@
-//! What to do with writes that a database refuses. Plain values: the recorders of tasks and of jobs do the writing.
+//! What to do with writes that a database refuses. Plain values: the recorder does the writing.
 //!
 //! Refused writes are halved until what the database refuses is alone. An outcome that is alone is tried a few times as it is,
 //! then in [plainer forms](Form). An outcome that is taken in no form rests, and all of that is done again from time to time.
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::plain::Form;
+use crate::domain::Form;
 
 /// An outcome that is alone is tried again as it is after these times, before its plainer forms are.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
@@ -35,14 +35,14 @@ pub(crate) trait Divisible: Sized {
 
 /// Writes that were refused, and what has been tried with them.
 #[derive(Debug)]
-pub(crate) struct Piece<W> {
-    pub(crate) work: W,
+pub(super) struct Piece<W> {
+    pub(super) work: W,
     /// The form to try now.
-    pub(crate) form: Form,
+    pub(super) form: Form,
     /// What the database said to the whole.
-    pub(crate) reason: String,
+    pub(super) reason: String,
     /// Its row was marked as ended without an outcome.
-    pub(crate) let_go: bool,
+    pub(super) let_go: bool,
     tries: usize,
     rounds: u32,
     /// How many other writes had been taken when it was first refused.
@@ -51,7 +51,7 @@ pub(crate) struct Piece<W> {
 
 /// What comes next with a piece that was refused.
 #[derive(Debug)]
-pub(crate) enum Step<W> {
+pub(super) enum Step<W> {
     /// It waits to be tried, or its parts do.
     Go,
     /// It is to be tried again after this time.
@@ -62,7 +62,7 @@ pub(crate) enum Step<W> {
 
 /// The pieces that wait to be tried again.
 #[derive(Debug)]
-pub(crate) struct Refused<W> {
+pub(super) struct Refused<W> {
     waiting: VecDeque<Piece<W>>,
     pausing: usize,
     resting: usize,
@@ -73,7 +73,7 @@ pub(crate) struct Refused<W> {
 }
 
 impl<W: Divisible> Refused<W> {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
             pausing: 0,
@@ -84,7 +84,7 @@ impl<W: Divisible> Refused<W> {
     }
 
     /// Writes that were refused for the first time.
-    pub(crate) fn add(&mut self, work: W, reason: String) -> Step<W> {
+    pub(super) fn add(&mut self, work: W, reason: String) -> Step<W> {
         let piece = Piece {
             work,
             form: Form::Whole,
@@ -98,17 +98,17 @@ impl<W: Divisible> Refused<W> {
     }
 
     /// What is to be tried next.
-    pub(crate) fn next(&mut self) -> Option<Piece<W>> {
+    pub(super) fn next(&mut self) -> Option<Piece<W>> {
         self.waiting.pop_front()
     }
 
     /// A piece that could not be tried: the database was away.
-    pub(crate) fn put_back(&mut self, piece: Piece<W>) {
+    pub(super) fn put_back(&mut self, piece: Piece<W>) {
         self.waiting.push_front(piece);
     }
 
     /// A piece was refused, in the form that it says.
-    pub(crate) fn refused(&mut self, piece: Piece<W>, reason: String) -> Step<W> {
+    pub(super) fn refused(&mut self, piece: Piece<W>, reason: String) -> Step<W> {
         let reason = match piece.form {
             Form::Whole => reason,
             _ => piece.reason,
@@ -155,25 +155,25 @@ impl<W: Divisible> Refused<W> {
     }
 
     /// A piece has made its pause.
-    pub(crate) fn resume(&mut self, piece: Piece<W>) {
+    pub(super) fn resume(&mut self, piece: Piece<W>) {
         self.pausing = self.pausing.saturating_sub(1);
         self.waiting.push_back(piece);
     }
 
     /// Other writes were taken, with all that belongs to them.
-    pub(crate) fn others_taken(&mut self) {
+    pub(super) fn others_taken(&mut self) {
         self.taken += 1;
     }
 
     /// The process stops. A further try would give the row an owner again, and a process that ends in the middle of it would
     /// leave the row to the rescue of another node, which runs the task again.
-    pub(crate) fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
     /// Lays a stubborn piece to rest: answers how long. `None`: too many rest already, or the process stops; the piece is to be
     /// forgotten.
-    pub(crate) fn rest(&mut self, piece: &mut Piece<W>) -> Option<Duration> {
+    pub(super) fn rest(&mut self, piece: &mut Piece<W>) -> Option<Duration> {
         if self.closed || self.resting >= MOST {
             return None;
         }
@@ -185,7 +185,7 @@ impl<W: Divisible> Refused<W> {
     }
 
     /// A piece has rested.
-    pub(crate) fn rested(&mut self, piece: Piece<W>) {
+    pub(super) fn rested(&mut self, piece: Piece<W>) {
         self.resting = self.resting.saturating_sub(1);
         if !self.closed {
             self.waiting.push_back(piece);
@@ -193,12 +193,12 @@ impl<W: Divisible> Refused<W> {
     }
 
     /// Whether nothing is to be tried but what rests.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.pausing == 0
     }
 
     /// Outcomes that are to be tried, without those that rest or have rested.
-    pub(crate) fn unwritten(&self) -> usize {
+    pub(super) fn unwritten(&self) -> usize {
         let waiting: usize = self.waiting.iter().map(Piece::unwritten).sum();
         waiting + self.pausing
     }
@@ -206,7 +206,7 @@ impl<W: Divisible> Refused<W> {
 
 impl<W: Divisible> Piece<W> {
     /// How many outcomes these are that may yet be taken.
-    pub(crate) fn unwritten(&self) -> usize {
+    pub(super) fn unwritten(&self) -> usize {
         match self.is_stubborn() {
             true => 0,
             false => self.work.outcomes(),
@@ -214,12 +214,12 @@ impl<W: Divisible> Piece<W> {
     }
 
     /// Whether it was taken in no form before.
-    pub(crate) fn is_stubborn(&self) -> bool {
+    pub(super) fn is_stubborn(&self) -> bool {
         self.rounds > 0
     }
 
     /// Whether its stubbornness is to be said: the first time, then ever more seldom.
-    pub(crate) fn is_news(&self) -> bool {
+    pub(super) fn is_news(&self) -> bool {
         self.rounds.is_power_of_two() || self.rounds == 0
     }
 }
@@ -227,7 +227,7 @@ impl<W: Divisible> Piece<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::plain::Texts;
+    use crate::domain::Texts;
 
     impl Divisible for Words {
         fn split(mut self) -> Result<(Self, Self), Self> {

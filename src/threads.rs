@@ -3,9 +3,10 @@
 //! They belong to an actix system of their own: when the application's system stops (as actix-web makes it do at every
 //! signal), its arbiters are gone at once, and so would be the tasks that run, without the grace they were promised.
 //!
-//! Handlers share the worker threads. One that blocks (it should not, but it will) holds up its thread, so the threads are
-//! asked for a sign of life, and a thread that gives none for [`STALLED_AFTER`] is replaced: the pools move what had not
-//! begun to others, and leave the blocked run where it is until it ends.
+//! Handlers share the worker threads. A handler that blocks (it should not, but it will) holds up its thread. So [`Threads`] asks
+//! each thread for a sign of life, says which method blocks a thread that gives none for [`STALLED_AFTER`] looks, and replaces
+//! the thread. The pools and the cron actor ask [`Thread::is_stalled`]: they move what has not begun to another thread, and leave the
+//! blocked run where it is until it ends.
 
 use std::{
     fmt::{self, Display},
@@ -13,12 +14,12 @@ use std::{
     io,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
@@ -26,8 +27,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::repeats::Repeats;
 
-/// A thread that has not answered for this long counts as blocked. Longer than any pause a loaded machine makes.
-const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// How often each thread is asked for a sign of life.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A thread that has not answered at so many looks counts as blocked: after 2 s, longer than any pause a loaded machine makes. Looks
+/// are counted, not seconds: if the whole process stands still for a minute, no thread has been asked in vain for that long.
+const STALLED_AFTER: u32 = 4;
 
 /// Why all actors may be gone.
 pub(crate) const SYSTEM_STOPPED: &str =
@@ -139,8 +144,8 @@ impl fmt::Debug for Desk {
 #[derive(Debug)]
 pub(crate) struct Thread {
     arbiter: Arbiter,
-    /// When it was asked for a sign of life that it has not given yet.
-    asked: Mutex<Option<Instant>>,
+    /// At how many looks it has not given the sign of life that it was asked for; 0: it has given the last one.
+    unanswered: AtomicU32,
     answered: Arc<AtomicBool>,
     stalled: AtomicBool,
     desk: Desk,
@@ -151,8 +156,8 @@ impl Thread {
     fn start() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             arbiter: Arbiter::try_new()?,
-            asked: Mutex::default(),
-            answered: Arc::default(),
+            unanswered: AtomicU32::new(0),
+            answered: Arc::new(AtomicBool::new(true)),
             stalled: AtomicBool::new(false),
             desk: Desk::default(),
         }))
@@ -172,8 +177,9 @@ impl Thread {
         match self.arbiter.alive() {
             true => say!(
                 Error,
-                "a worker thread has been blocked for {STALLED_AFTER:?} by {desk} and is replaced; \
-                 handlers that block belong into `blocking_fn`"
+                "a worker thread has been blocked for {:?} by {desk} and is replaced; \
+                 handlers that block belong into `blocking_fn`",
+                LOOK * STALLED_AFTER
             ),
             false => say!(Error, "a worker thread has ended and is replaced; it was at: {desk}"),
         }
@@ -186,17 +192,13 @@ impl Thread {
 
     /// Asks for a sign of life; answers whether the last one is overdue.
     fn is_silent(&self) -> bool {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if self.answered.swap(false, Ordering::Relaxed) {
-            *asked = None;
-        }
-        if let Some(since) = *asked {
-            since.elapsed() > STALLED_AFTER || !self.arbiter.alive()
-        } else {
-            *asked = Some(Instant::now());
+            self.unanswered.store(0, Ordering::Relaxed);
             let answered = Arc::clone(&self.answered);
-            !self.arbiter.spawn_fn(move || answered.store(true, Ordering::Relaxed))
+            return !self.arbiter.spawn_fn(move || answered.store(true, Ordering::Relaxed));
         }
+        let looks = self.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
+        looks >= STALLED_AFTER || !self.arbiter.alive()
     }
 }
 
@@ -219,15 +221,19 @@ struct Inner {
 }
 
 impl Threads {
-    /// Starts `count` worker threads in the system of `control`.
+    /// Starts `count` worker threads in the system of `control`, whose thread looks after them.
     pub(crate) async fn start(control: &Control, count: usize) -> io::Result<Self> {
-        let threads = async move { (0..count.max(1)).map(|_| Thread::start()).collect::<io::Result<_>>() };
-        let threads = control.run(threads).await??;
-        Ok(Self(Arc::new(Inner {
-            threads: Mutex::new(threads),
-            next: AtomicUsize::new(0),
-            not_started: Mutex::default(),
-        })))
+        let start = async move {
+            let threads: io::Result<_> = (0..count.max(1)).map(|_| Thread::start()).collect();
+            let inner = Arc::new(Inner {
+                threads: Mutex::new(threads?),
+                next: AtomicUsize::new(0),
+                not_started: Mutex::default(),
+            });
+            actix_rt::spawn(look_after(Arc::downgrade(&inner)));
+            Ok(Self(inner))
+        };
+        control.run(start).await?
     }
 
     /// The thread whose turn it is.
@@ -237,9 +243,8 @@ impl Threads {
         Arc::clone(&threads[turn % threads.len()])
     }
 
-    /// Asks every thread for a sign of life and replaces those that are blocked or dead, and says what blocks them. To
-    /// be called on the control thread.
-    pub(crate) fn replace_stalled(&self) {
+    /// Replaces the threads that are blocked or dead, and says what blocks them.
+    fn replace_stalled(&self) {
         for thread in self.threads().iter_mut().filter(|thread| thread.is_silent()) {
             match Thread::start() {
                 Ok(fresh) => {
@@ -266,5 +271,16 @@ impl Threads {
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Thread>>> {
         self.0.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks after the threads while they have an owner. On the control thread, where new threads join its system.
+async fn look_after(threads: Weak<Inner>) {
+    loop {
+        actix_rt::time::sleep(LOOK).await;
+        let Some(threads) = threads.upgrade().map(Threads) else {
+            return;
+        };
+        threads.replace_stalled();
     }
 }

@@ -1,10 +1,9 @@
-//! What the recorder's log says: what happened to which run, the error after a colon.
+//! What the log says of jobs' runs: what happened to which run, the error after a colon.
 
-use super::refusals::Ends;
 use crate::{
-    domain::{Piece, RunFlag, ascii},
+    domain::{RunFlag, ascii},
     repeats::Repeats,
-    store::{RunEnd, StoreError},
+    store::{JobWrites, RunEnd, StoreError},
 };
 
 /// One line of a log, not a megabyte: the record has the whole text.
@@ -20,7 +19,7 @@ impl Lines {
     /// One line for each run, with the log id that its record has; of a failure that its job's last runs had, too, only some.
     pub(super) fn log_end(&mut self, end: &RunEnd, stale: bool) {
         let (job, what) = (end.job_id, what_happened(end, stale));
-        let run = format!("run {} log_id={}", end.run_id, end.log_id);
+        let run = format!("run {} log_id={}", end.run.id, end.log_id);
         match end.flag {
             _ if stale => say!(Warn, "job {job} {run}: {what}"),
             RunFlag::Failed => match self.failures.say(job, &with_error("", end.error.as_deref())) {
@@ -74,20 +73,20 @@ fn with_error(what: &str, error: Option<&str>) -> String {
 }
 
 /// What the record of a run says that was let go.
-pub(super) fn why_let_go(piece: &Piece<Ends>) -> String {
-    let flag = piece.work.ends.first().map_or("", |ended| ended.end.flag.as_str());
-    let reason = ascii(&piece.reason);
+pub(super) fn why_let_go(writes: &JobWrites, reason: &str) -> String {
+    let flag = writes.ends.first().map_or("", |end| end.flag.as_str());
+    let reason = ascii(reason);
     format!(
         "this run has ended ({flag}), but the database refuses to note that: {}",
         &reason[..reason.floor_char_boundary(LINE)]
     )
 }
 
-pub(super) fn log_refused(piece: &Piece<Ends>, error: Option<&StoreError>) {
-    let Some(end) = piece.work.ends.first().map(|ended| &ended.end) else {
+pub(super) fn log_refused(writes: &JobWrites, reason: &str, error: Option<&StoreError>) {
+    let Some(end) = writes.ends.first() else {
         return;
     };
-    let (job, run, log_id, flag) = (end.job_id, end.run_id, &end.log_id, end.flag);
+    let (job, run, log_id, flag) = (end.job_id, end.run.id, &end.log_id, end.flag);
     let state = match error {
         None => "the record stays without a flag and a node, and the job fires on".to_owned(),
         Some(error) => format!("the record stays open, since its row takes nothing else ({error})"),
@@ -95,7 +94,6 @@ pub(super) fn log_refused(piece: &Piece<Ends>, error: Option<&StoreError>) {
     say!(
         Error,
         "job {job} run {run} log_id={log_id}: ended ({flag}), but the database refuses that in every form; {state}; it is \
-         tried again from time to time: {}",
-        piece.reason
+         tried again from time to time: {reason}"
     );
 }

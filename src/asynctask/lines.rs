@@ -1,10 +1,10 @@
-//! What the recorder's log says: what happened to which run, the error after a colon.
+//! What the log says of a theme's runs: what happened to which run, the error after a colon.
 
 use chrono::SecondsFormat;
 
+use super::batch::{End, Kind, TaskBatch};
 use crate::{
-    asynctask::batch::{Batch, End, Kind},
-    domain::{Piece, TaskStatus, ascii},
+    domain::{TaskStatus, ascii},
     store::{Finish, Finished, Progress, StoreError},
 };
 
@@ -67,10 +67,10 @@ fn with_error(what: String, error: Option<&str>) -> String {
 }
 
 /// What the row of a task says that was let go.
-pub(super) fn why_let_go(piece: &Piece<Batch>) -> String {
-    let status = piece.work.writes.finishes.first().map(|finish| finish.next.status);
+pub(super) fn why_let_go(batch: &TaskBatch, reason: &str) -> String {
+    let status = batch.writes.finishes.first().map(|finish| finish.next.status);
     let status = status.map_or("", TaskStatus::as_str);
-    let reason = ascii(&piece.reason);
+    let reason = ascii(reason);
     format!(
         "this run has ended ({status}), but the database refuses to note that: {}; the task does not run again by itself: \
          mend what refuses it, then retry or cancel the task",
@@ -78,8 +78,8 @@ pub(super) fn why_let_go(piece: &Piece<Batch>) -> String {
     )
 }
 
-pub(super) fn log_refused(theme: &str, piece: &Piece<Batch>, error: Option<&StoreError>) {
-    let Some(finish) = piece.work.writes.finishes.first() else {
+pub(super) fn log_refused(theme: &str, batch: &TaskBatch, reason: &str, error: Option<&StoreError>) {
+    let Some(finish) = batch.writes.finishes.first() else {
         return;
     };
     let (id, log_id, status) = (finish.run.task_id, &finish.run.log_id, finish.next.status);
@@ -90,8 +90,7 @@ pub(super) fn log_refused(theme: &str, piece: &Piece<Batch>, error: Option<&Stor
     say!(
         Error,
         "theme {theme} task {id} log_id={log_id}: ended as {status}, but the database refuses that in every form; {state}; \
-         it is tried again from time to time: {}",
-        piece.reason
+         it is tried again from time to time: {reason}"
     );
 }
 

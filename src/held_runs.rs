@@ -2,7 +2,7 @@
 //!
 //! A row may say `Running` under this node although no run here holds it: the answer to a claim was lost or could not be read,
 //! the caller of an add gave up, the database was set back to an older state. Nobody would run such a task while this node
-//! lives, so the node compares the rows with this ledger from time to time, and at once when a claim ends without an answer.
+//! lives, so the node compares the rows with these held runs from time to time, and at once when a claim ends without an answer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// The runs that this process holds, and its claims that have no answer yet. Shared by all themes of a node.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ledger(Arc<Inner>);
+pub(crate) struct HeldRuns(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -37,17 +37,17 @@ struct Entries {
 /// caller that gave up), it has the node look for what it took.
 #[derive(Debug)]
 pub(crate) struct OpenClaim {
-    ledger: Ledger,
+    runs: HeldRuns,
     mark: Arc<str>,
     is_answered: bool,
 }
 
-impl Ledger {
+impl HeldRuns {
     /// A claim under this mark is about to be made.
     pub(crate) fn open(&self, mark: Arc<str>) -> OpenClaim {
         self.entries().claims.push(Arc::clone(&mark));
         OpenClaim {
-            ledger: self.clone(),
+            runs: self.clone(),
             mark,
             is_answered: false,
         }
@@ -91,7 +91,7 @@ impl Ledger {
         entries.runs.contains(log_id) || entries.claims.iter().any(|mark| log_id.starts_with(&**mark))
     }
 
-    /// Has the node compare the rows with the ledger.
+    /// Has the node compare the rows with the runs that it holds.
     pub(crate) fn doubt(&self) {
         self.0.doubts.notify_one();
     }
@@ -115,12 +115,9 @@ impl OpenClaim {
 
 impl Drop for OpenClaim {
     fn drop(&mut self) {
-        self.ledger
-            .entries()
-            .claims
-            .retain(|mark| !Arc::ptr_eq(mark, &self.mark));
+        self.runs.entries().claims.retain(|mark| !Arc::ptr_eq(mark, &self.mark));
         if !self.is_answered {
-            self.ledger.doubt();
+            self.runs.doubt();
         }
     }
 }
@@ -133,40 +130,40 @@ mod tests {
 
     #[test]
     fn rows_of_open_claims_and_of_runs_are_known() {
-        let ledger = Ledger::default();
-        let open = ledger.open("a".into());
-        assert!(ledger.knows("a-1") && !ledger.knows("b-1"));
+        let held = HeldRuns::default();
+        let open = held.open("a".into());
+        assert!(held.knows("a-1") && !held.knows("b-1"));
         let run: Arc<str> = "a-1".into();
-        ledger.enter(&run, 7);
+        held.enter(&run, 7);
         open.answered();
-        assert!(ledger.knows("a-1") && !ledger.knows("a-2"));
-        ledger.strike(&run, 7);
-        assert!(!ledger.knows("a-1"));
+        assert!(held.knows("a-1") && !held.knows("a-2"));
+        held.strike(&run, 7);
+        assert!(!held.knows("a-1"));
     }
 
     #[test]
     fn a_claim_has_ended_with_its_last_run() {
-        let ledger = Ledger::default();
+        let held = HeldRuns::default();
         let runs = ["a-1", "a-2"].map(Arc::<str>::from);
         for run in &runs {
-            ledger.enter(run, 7);
+            held.enter(run, 7);
         }
-        ledger.strike(&runs[0], 7);
-        assert_eq!(ledger.take_ended(), [0; 0]);
-        ledger.strike(&runs[1], 7);
-        assert!(ledger.knows_claim(7));
-        assert_eq!(ledger.take_ended(), [7]);
-        assert!(!ledger.knows_claim(7));
-        assert_eq!(ledger.take_ended(), [0; 0]);
+        held.strike(&runs[0], 7);
+        assert_eq!(held.take_ended(), [0; 0]);
+        held.strike(&runs[1], 7);
+        assert!(held.knows_claim(7));
+        assert_eq!(held.take_ended(), [7]);
+        assert!(!held.knows_claim(7));
+        assert_eq!(held.take_ended(), [0; 0]);
     }
 
     #[test]
     fn a_claim_without_an_answer_is_a_doubt() {
-        let ledger = Ledger::default();
-        ledger.open("a".into()).answered();
-        assert_eq!(ledger.doubts().now_or_never(), None);
-        drop(ledger.open("b".into()));
-        assert_eq!(ledger.doubts().now_or_never(), Some(()));
-        assert!(!ledger.knows("b-1"));
+        let held = HeldRuns::default();
+        held.open("a".into()).answered();
+        assert_eq!(held.doubts().now_or_never(), None);
+        drop(held.open("b".into()));
+        assert_eq!(held.doubts().now_or_never(), Some(()));
+        assert!(!held.knows("b-1"));
     }
 }

@@ -1,0 +1,239 @@
+//! What the recorder of a theme writes, and whom it tells.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    batch::{Kind, TaskBatch},
+    completion::Completions,
+    lines,
+    run::{Begins, Ended, Entry, Run},
+    wake::Wake,
+};
+use crate::{
+    domain::{Failure, RetryPolicy, TaskStatus, fitting},
+    run::{Batch, Ledger},
+    store::{Finished, Rows, RunKey, Store, StoreError, Writes, Written},
+};
+
+/// Ends in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
+const BATCH: usize = 1_000;
+
+/// The ends, beginnings and reports of progress of one theme's tasks.
+pub(super) struct TaskLedger {
+    /// What log lines begin with.
+    scope: String,
+    theme: Arc<str>,
+    store: Store,
+    policy: RetryPolicy,
+    wake: Arc<Wake>,
+    completions: Completions,
+    begins: Vec<Begins>,
+    ends: VecDeque<Ended>,
+    progress: Vec<Arc<Run>>,
+    /// A batch that is being written has reports of progress. Those of another batch beside it might overtake them.
+    writes_progress: bool,
+    counts: TaskCounts,
+}
+
+/// What the ledger counts, with the meanings of [`SchedulerStatus`](super::SchedulerStatus).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TaskCounts {
+    pub(crate) executed: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) retried: u64,
+    pub(crate) panicked: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) snoozed: u64,
+    pub(crate) handed_back: u64,
+    pub(crate) stale: u64,
+}
+
+impl TaskLedger {
+    pub(super) fn new(
+        theme: Arc<str>,
+        store: Store,
+        policy: RetryPolicy,
+        wake: Arc<Wake>,
+        completions: Completions,
+    ) -> Self {
+        Self {
+            scope: format!("theme {theme}"),
+            theme,
+            store,
+            policy,
+            wake,
+            completions,
+            begins: Vec::new(),
+            ends: VecDeque::new(),
+            progress: Vec::new(),
+            writes_progress: false,
+            counts: TaskCounts::default(),
+        }
+    }
+
+    fn tell_begun(batch: &mut TaskBatch, begun: Vec<bool>) {
+        for (begin, begun) in batch.begins.drain(..).zip(begun) {
+            // A receiver that is gone has no more use for it.
+            let _ = begin.map(|tx| tx.send(Ok(begun)));
+        }
+    }
+
+    fn tell_waiting_callers(&self, batch: &TaskBatch, finishes: &[Finished]) {
+        let is_end = |finished: &Finished| matches!(finished, Finished::Written(status) if status.is_finished());
+        let ended = batch.ends.iter().zip(finishes);
+        let ended = ended.filter(|(_, finished)| is_end(finished));
+        self.completions.tell(ended.map(|(end, _)| end.run.task.id));
+    }
+}
+
+impl Ledger for TaskLedger {
+    type Entry = Entry;
+    type Batch = TaskBatch;
+    type Written = Written;
+    type Counts = TaskCounts;
+
+    const ROWS: Rows = Rows::Tasks;
+
+    fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        match entry {
+            Entry::Begins(begins) => self.begins.push(begins),
+            Entry::Ended(ended) => self.ends.push_back(ended),
+            Entry::Progress(run) => self.progress.push(run),
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Reports of progress alone are not worth a flush beside another one.
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.begins.is_empty()
+    }
+
+    fn next_batch(&mut self) -> Option<TaskBatch> {
+        let begins = std::mem::take(&mut self.begins);
+        let progress = match self.writes_progress {
+            true => Vec::new(),
+            false => std::mem::take(&mut self.progress),
+        };
+        let count = fitting(&self.ends, BATCH, |ended| ended.outcome.bytes());
+        let batch = TaskBatch::new(begins, self.ends.drain(..count), progress, self.policy);
+        self.writes_progress |= !batch.writes.progress.is_empty();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn write_is_over(&mut self, batch: &TaskBatch) {
+        if !batch.writes.progress.is_empty() {
+            self.writes_progress = false;
+        }
+    }
+
+    async fn write(store: Store, writes: Arc<Writes>) -> Result<Written, StoreError> {
+        store.write(writes).await
+    }
+
+    fn written(&mut self, mut batch: TaskBatch, writes: &Writes, written: Written) {
+        Self::tell_begun(&mut batch, written.begins);
+        self.tell_waiting_callers(&batch, &written.finishes);
+        let (mut requeued, mut handed_back) = (false, 0);
+        let finishes = writes.finishes.iter().zip(written.finishes);
+        for (end, (finish, finished)) in batch.ends.into_iter().zip(finishes) {
+            lines::log_end(&self.theme, &end, finish, finished);
+            match finished {
+                Finished::Written(status) => {
+                    // What no handler here serves is no work for the scanner of this node.
+                    requeued |= !status.is_finished() && end.kind != Kind::NotServed;
+                    handed_back += usize::from(matches!(end.kind, Kind::HandedBack | Kind::NotServed));
+                    self.counts.add(status, end.kind);
+                    if let Some(tx) = end.written {
+                        let _ = tx.send(());
+                    }
+                }
+                Finished::Stale => self.counts.stale += 1,
+            }
+        }
+        if requeued {
+            self.wake.ring();
+        }
+        // This node could not run them: other nodes may take what is due at once.
+        if handed_back > 0 {
+            self.store.announce_tasks(&self.theme, handed_back);
+        }
+    }
+
+    async fn let_go(store: Store, run: RunKey, why: String) -> Result<bool, StoreError> {
+        store.let_go(&run, &why).await
+    }
+
+    async fn take_up(store: Store, run: RunKey) -> Result<bool, StoreError> {
+        store.take_up(&run).await
+    }
+
+    fn stale() -> Written {
+        Written {
+            begins: Vec::new(),
+            finishes: vec![Finished::Stale],
+        }
+    }
+
+    fn give_up(&mut self, batch: TaskBatch, reason: &str) {
+        for begin in batch.begins {
+            // A receiver that is gone has no more use for it.
+            let _ = begin.map(|tx| tx.send(Err(reason.to_owned())));
+        }
+        for report in &batch.writes.progress {
+            lines::log_lost_report(&self.theme, report, reason);
+        }
+    }
+
+    fn refused(&mut self, batch: &mut TaskBatch) {
+        batch.keep_nobody_waiting();
+    }
+
+    fn why_let_go(batch: &TaskBatch, reason: &str) -> String {
+        lines::why_let_go(batch, reason)
+    }
+
+    fn log_refused(&self, batch: &TaskBatch, reason: &str, error: Option<&StoreError>) {
+        lines::log_refused(&self.theme, batch, reason, error);
+    }
+
+    fn counts(&self) -> TaskCounts {
+        self.counts
+    }
+}
+
+impl TaskCounts {
+    fn add(&mut self, status: TaskStatus, kind: Kind) {
+        match kind {
+            Kind::HandedBack if !status.is_finished() => {
+                self.handed_back += 1;
+                return;
+            }
+            Kind::NotServed if !status.is_finished() => return,
+            Kind::Snoozed => self.snoozed += 1,
+            Kind::Failed(Failure::Panicked) => self.panicked += 1,
+            Kind::Failed(Failure::TimedOut) => self.timed_out += 1,
+            _ => {}
+        }
+        self.executed += 1;
+        match status {
+            TaskStatus::Success => self.succeeded += 1,
+            TaskStatus::Failed => self.failed += 1,
+            TaskStatus::Cancelled => self.cancelled += 1,
+            TaskStatus::Retry if kind != Kind::Snoozed => self.retried += 1,
+            _ => {}
+        }
+    }
+}

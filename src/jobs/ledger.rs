@@ -1,0 +1,281 @@
+//! What the recorder of jobs writes, and whom it tells.
+
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Message, WeakRecipient};
+
+use super::{lines::Lines, run::Ended};
+use crate::{
+    domain::{Failure, Form, RunFlag, fitting},
+    run::{Batch, Divisible, Ledger},
+    store::{JobRunKey, JobWrites, JobsWritten, Rows, RunEnd, Store, StoreError},
+};
+
+/// Ends in one transaction at most.
+const BATCH: usize = 500;
+
+/// When to look again at a job that another session had locked: mostly another node that claims it.
+const LOCKED: Duration = Duration::from_millis(50);
+
+/// The ends of jobs' runs.
+pub(super) struct JobLedger {
+    store: Store,
+    cron: WeakRecipient<RunsWritten>,
+    ends: VecDeque<Ended>,
+    /// Jobs that another session had locked when their runs ended.
+    unsettled: Vec<i64>,
+    lines: Lines,
+    counts: JobCounts,
+}
+
+/// Runs whose ends the database has taken, or takes in no form.
+#[derive(Default, Message)]
+#[rtype(result = "()")]
+pub(super) struct RunsWritten {
+    /// They take no place among the running ones any more.
+    pub(super) runs: Vec<i64>,
+    /// Runs whose ends are refused in every form. Their jobs wait again.
+    pub(super) refused: Vec<i64>,
+}
+
+/// What the ledger counts, with the meanings of [`JobsStatus`](super::JobsStatus).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct JobCounts {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) panicked: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) skipped: u64,
+    pub(crate) stale: u64,
+}
+
+/// Ends of runs, and jobs that may have no open run any more.
+pub(super) struct JobBatch {
+    /// Why runs failed. The list has the order of the ends in `writes`.
+    failures: Vec<Option<Failure>>,
+    writes: Arc<JobWrites>,
+}
+
+impl JobLedger {
+    pub(super) fn new(store: Store, cron: WeakRecipient<RunsWritten>) -> Self {
+        Self {
+            store,
+            cron,
+            ends: VecDeque::new(),
+            unsettled: Vec::new(),
+            lines: Lines::default(),
+            counts: JobCounts::default(),
+        }
+    }
+
+    fn tell_cron(&self, message: RunsWritten) {
+        if let Some(cron) = self.cron.upgrade() {
+            cron.do_send(message);
+        }
+    }
+}
+
+impl Ledger for JobLedger {
+    type Entry = Ended;
+    type Batch = JobBatch;
+    type Written = JobsWritten;
+    type Counts = JobCounts;
+
+    const ROWS: Rows = Rows::JobRecords;
+
+    fn scope(&self) -> &'static str {
+        "jobs"
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn enter(&mut self, ended: Ended) {
+        self.ends.push_back(ended);
+    }
+
+    fn waiting(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.unsettled.is_empty()
+    }
+
+    fn next_batch(&mut self) -> Option<JobBatch> {
+        if self.is_empty() {
+            return None;
+        }
+        let count = fitting(&self.ends, BATCH, |ended| ended.end.bytes());
+        let ends = self.ends.drain(..count).map(|ended| (ended.end, ended.failure));
+        let jobs = std::mem::take(&mut self.unsettled);
+        Some(JobBatch::of(ends.collect(), jobs))
+    }
+
+    /// A job that is locked is looked at again soon, or with the next ends.
+    fn pause(&self) -> Option<Duration> {
+        (self.ends.is_empty() && !self.unsettled.is_empty()).then_some(LOCKED)
+    }
+
+    async fn write(store: Store, writes: Arc<JobWrites>) -> Result<JobsWritten, StoreError> {
+        store.end_runs(writes).await
+    }
+
+    fn written(&mut self, batch: JobBatch, writes: &JobWrites, written: JobsWritten) {
+        self.unsettled.extend(written.unsettled);
+        let taken: HashSet<i64> = written.runs.into_iter().collect();
+        for (end, failure) in writes.ends.iter().zip(batch.failures) {
+            let is_stale = !taken.contains(&end.run.id);
+            self.lines.log_end(end, is_stale);
+            match is_stale {
+                true => self.counts.stale += 1,
+                false => self.counts.add(end.flag, failure),
+            }
+        }
+        self.tell_cron(RunsWritten {
+            runs: batch.writes.ends.iter().map(|end| end.run.id).collect(),
+            refused: Vec::new(),
+        });
+    }
+
+    async fn let_go(store: Store, run: JobRunKey, why: String) -> Result<bool, StoreError> {
+        store.let_go_run(&run, &why).await
+    }
+
+    async fn take_up(store: Store, run: JobRunKey) -> Result<bool, StoreError> {
+        store.take_up_run(&run).await
+    }
+
+    fn stale() -> JobsWritten {
+        JobsWritten::default()
+    }
+
+    /// A job whose status cannot be set is left to the look at jobs that are said to run.
+    fn give_up(&mut self, batch: JobBatch, reason: &str) {
+        for id in &batch.writes.jobs {
+            say!(
+                Warn,
+                "job {id}: the database refuses to note that it waits again: {reason}"
+            );
+        }
+    }
+
+    fn refused(&mut self, batch: &mut JobBatch) {
+        let ends = &batch.writes.ends;
+        self.unsettled.extend(ends.iter().map(|end| end.job_id));
+        self.tell_cron(RunsWritten {
+            runs: Vec::new(),
+            refused: ends.iter().map(|end| end.run.id).collect(),
+        });
+    }
+
+    fn why_let_go(batch: &JobBatch, reason: &str) -> String {
+        super::lines::why_let_go(&batch.writes, reason)
+    }
+
+    fn log_refused(&self, batch: &JobBatch, reason: &str, error: Option<&StoreError>) {
+        super::lines::log_refused(&batch.writes, reason, error);
+    }
+
+    fn counts(&self) -> JobCounts {
+        self.counts
+    }
+}
+
+impl JobCounts {
+    fn add(&mut self, flag: RunFlag, failure: Option<Failure>) {
+        match flag {
+            RunFlag::Success => self.succeeded += 1,
+            RunFlag::Failed => self.failed += 1,
+            RunFlag::Cancelled => self.cancelled += 1,
+            RunFlag::Skipped => self.skipped += 1,
+        }
+        match failure {
+            Some(Failure::Panicked) => self.panicked += 1,
+            Some(Failure::TimedOut) => self.timed_out += 1,
+            _ => {}
+        }
+    }
+}
+
+impl JobBatch {
+    fn of(ends: Vec<(RunEnd, Option<Failure>)>, jobs: Vec<i64>) -> Self {
+        let (ends, failures) = ends.into_iter().unzip();
+        let apart = false;
+        Self {
+            failures,
+            writes: Arc::new(JobWrites { ends, jobs, apart }),
+        }
+    }
+
+    /// Its ends and its jobs.
+    fn into_parts(self) -> (Vec<(RunEnd, Option<Failure>)>, Vec<i64>) {
+        let JobWrites { ends, jobs, .. } = Arc::unwrap_or_clone(self.writes);
+        (ends.into_iter().zip(self.failures).collect(), jobs)
+    }
+}
+
+impl Batch for JobBatch {
+    type Writes = JobWrites;
+    type Run = JobRunKey;
+
+    fn in_form(&self, form: Form, reason: &str) -> Arc<JobWrites> {
+        if form == Form::Whole {
+            return Arc::clone(&self.writes);
+        }
+        Arc::new(JobWrites {
+            ends: self.writes.ends.iter().map(|end| end.in_form(form, reason)).collect(),
+            jobs: self.writes.jobs.clone(),
+            apart: form == Form::Apart,
+        })
+    }
+
+    fn run(&self) -> Option<JobRunKey> {
+        self.writes.ends.first().map(|end| end.run.clone())
+    }
+
+    fn ids(&self) -> Vec<i64> {
+        self.writes.ends.iter().map(|end| end.run.id).collect()
+    }
+
+    fn divided(self, records: &BTreeSet<i64>) -> (Self, Self) {
+        let (ends, jobs) = self.into_parts();
+        let (held, free) = ends.into_iter().partition(|(end, _)| records.contains(&end.run.id));
+        (Self::of(held, Vec::new()), Self::of(free, jobs))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.writes.ends.is_empty() && self.writes.jobs.is_empty()
+    }
+}
+
+impl Divisible for JobBatch {
+    fn split(self) -> Result<(Self, Self), Self> {
+        let (ends, jobs) = (self.writes.ends.len(), self.writes.jobs.len());
+        if ends + jobs < 2 {
+            return Err(self);
+        }
+        // Jobs go apart from ends: no run waits for them.
+        let (ends, jobs) = match jobs == 0 || ends == 0 {
+            true => (ends / 2, jobs / 2),
+            false => (ends, 0),
+        };
+        let (mut all_ends, mut all_jobs) = self.into_parts();
+        let rest = Self::of(all_ends.split_off(ends), all_jobs.split_off(jobs));
+        Ok((Self::of(all_ends, all_jobs), rest))
+    }
+
+    fn plainer(&self, form: Form) -> Option<Form> {
+        form.plainer(self.writes.ends.first()?.texts())
+    }
+
+    fn outcomes(&self) -> usize {
+        self.writes.ends.len()
+    }
+}

@@ -1,0 +1,220 @@
+//! One call of a handler: within its time limit, until it is told to stop, and then within a grace.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
+
+use crate::clock::Clock;
+
+/// The run that makes the attempt.
+pub(crate) trait Attended {
+    /// Why it is told to stop.
+    type Why;
+
+    fn clock(&self) -> &Clock;
+
+    /// How long the call may take.
+    fn time_limit(&self) -> Option<Duration>;
+
+    /// Ends when the run is told to stop.
+    fn told(&self) -> impl Future<Output = Self::Why>;
+
+    /// Why the run was told to stop, if it was.
+    fn why(&self) -> Option<Self::Why>;
+
+    /// The reading of the clock at which a call that was told to stop is dropped.
+    fn end_of_grace(&self) -> Duration;
+
+    /// Tells the handler that its time is over: the call is dropped, but a blocking function goes on.
+    fn time_is_over(&self);
+}
+
+/// How a call ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Attempt<A, W> {
+    /// With this answer.
+    Answered(A),
+    /// With this answer, after it was told to stop.
+    Obeyed(A, W),
+    /// It was told to stop and has not answered within the grace: it is dropped.
+    CutOff(W),
+    /// It has not answered in time: it is dropped.
+    TimedOut,
+}
+
+/// Waits for the answer of a call. If it is told to stop at the very moment at which its time is over, the stop counts.
+pub(crate) async fn attempt<R: Attended, A>(run: &R, call: impl Future<Output = A>) -> Attempt<A, R::Why> {
+    // Its time runs from here, not from when the handler first waits.
+    let (told, time_is_over) = (pin!(run.told()), pin!(time_is_over(run)));
+    match select(pin!(call), select(told, time_is_over)).await {
+        // A handler that listens may be quicker than this function.
+        Either::Left((answer, _)) => match run.why() {
+            Some(why) => Attempt::Obeyed(answer, why),
+            None => Attempt::Answered(answer),
+        },
+        Either::Right((Either::Left((why, _)), call)) => {
+            let grace = pin!(run.clock().sleep_until(run.end_of_grace()));
+            match select(call, grace).await {
+                Either::Left((answer, _)) => Attempt::Obeyed(answer, why),
+                Either::Right(_) => Attempt::CutOff(why),
+            }
+        }
+        Either::Right((Either::Right(_), _)) => {
+            run.time_is_over();
+            Attempt::TimedOut
+        }
+    }
+}
+
+fn time_is_over(run: &impl Attended) -> impl Future<Output = ()> {
+    let limit = run.time_limit().map(|limit| run.clock().sleep(limit));
+    async {
+        match limit {
+            Some(limit) => limit.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use chrono::{DateTime, Utc};
+    use futures_util::FutureExt;
+    use tokio::sync::{SetOnce, oneshot};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+    const GRACE: Duration = Duration::from_secs(5);
+
+    struct Run {
+        clock: Clock,
+        told: SetOnce<&'static str>,
+        told_at: Cell<Duration>,
+        is_out_of_time: Cell<bool>,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            Self {
+                clock: Clock::manual(DateTime::<Utc>::UNIX_EPOCH),
+                told: SetOnce::new(),
+                told_at: Cell::new(Duration::ZERO),
+                is_out_of_time: Cell::new(false),
+            }
+        }
+
+        fn stop(&self) {
+            self.told_at.set(self.clock.elapsed());
+            self.told.set("stop").expect("is told once");
+        }
+    }
+
+    impl Attended for Run {
+        type Why = &'static str;
+
+        fn clock(&self) -> &Clock {
+            &self.clock
+        }
+
+        fn time_limit(&self) -> Option<Duration> {
+            Some(LIMIT)
+        }
+
+        async fn told(&self) -> &'static str {
+            self.told.wait().await
+        }
+
+        fn why(&self) -> Option<&'static str> {
+            self.told.get().copied()
+        }
+
+        fn end_of_grace(&self) -> Duration {
+            self.told_at.get() + GRACE
+        }
+
+        fn time_is_over(&self) {
+            self.is_out_of_time.set(true);
+        }
+    }
+
+    type Ended = Option<Attempt<u8, &'static str>>;
+
+    /// Makes an attempt; `happens` does something while the call is under way. `None`: the attempt goes on.
+    fn make(happens: impl FnOnce(&Run, oneshot::Sender<u8>)) -> (Ended, Run) {
+        let run = Run::new();
+        let (tx, rx) = oneshot::channel();
+        let ended = {
+            let mut attempt = pin!(attempt(&run, async { rx.await.expect("is answered") }));
+            assert_eq!(attempt.as_mut().now_or_never(), None);
+            happens(&run, tx);
+            attempt.now_or_never()
+        };
+        (ended, run)
+    }
+
+    #[test]
+    fn an_answer_in_time_is_the_end() {
+        let (ended, run) = make(|run, call| {
+            run.clock.advance(LIMIT - Duration::from_nanos(1));
+            call.send(7).expect("waits");
+        });
+        assert_eq!(ended, Some(Attempt::Answered(7)));
+        assert!(!run.is_out_of_time.get());
+    }
+
+    #[test]
+    fn a_call_that_takes_too_long_is_dropped_and_the_handler_is_told() {
+        let mut call = None;
+        let (ended, run) = make(|run, open| {
+            run.clock.advance(LIMIT);
+            call = Some(open);
+        });
+        assert_eq!(ended, Some(Attempt::TimedOut));
+        assert!(run.is_out_of_time.get() && call.expect("was made").is_closed());
+    }
+
+    #[test]
+    fn a_stop_at_the_moment_of_the_time_out_counts_and_leaves_the_grace() {
+        let mut call = None;
+        let (ended, run) = make(|run, open| {
+            run.clock.advance(LIMIT);
+            run.stop();
+            call = Some(open);
+        });
+        assert_eq!(ended, None);
+        assert!(!run.is_out_of_time.get());
+    }
+
+    #[test]
+    fn an_answer_at_the_moment_of_the_time_out_counts() {
+        let (ended, _) = make(|run, call| {
+            run.clock.advance(LIMIT);
+            call.send(7).expect("waits");
+        });
+        assert_eq!(ended, Some(Attempt::Answered(7)));
+    }
+
+    #[test]
+    fn an_answer_within_the_grace_has_obeyed() {
+        let (ended, _) = make(|run, call| {
+            run.stop();
+            run.clock.advance(GRACE - Duration::from_nanos(1));
+            call.send(7).expect("waits");
+        });
+        assert_eq!(ended, Some(Attempt::Obeyed(7, "stop")));
+    }
+
+    #[test]
+    fn a_call_that_does_not_obey_is_cut_off_after_the_grace() {
+        let mut call = None;
+        let (ended, _) = make(|run, open| {
+            run.stop();
+            run.clock.advance(GRACE);
+            call = Some(open);
+        });
+        assert_eq!(ended, Some(Attempt::CutOff("stop")));
+    }
+}

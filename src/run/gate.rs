@@ -1,0 +1,44 @@
+//! Whether new work is taken on this node: the tasks of a theme, or the fires of jobs.
+
+use actix::Message;
+
+/// Closed while there is any reason. The scanner, the pool and the cron actor each keep one.
+#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own")]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Gate {
+    pub(crate) paused: bool,
+    pub(crate) fenced: bool,
+    pub(crate) draining: bool,
+    pub(crate) stopping: bool,
+}
+
+/// A reason to close the gate comes or goes.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) enum GateChange {
+    /// An operator paused or resumed the theme.
+    Paused(bool),
+    /// The node lost or regained its lease.
+    Fenced(bool),
+    /// The process is about to stop, and takes nothing more.
+    Draining,
+}
+
+impl Gate {
+    pub(crate) fn is_open(self) -> bool {
+        !(self.paused || self.fenced || self.is_closed_for_good())
+    }
+
+    /// Whether the process stops, or is about to.
+    pub(crate) fn is_closed_for_good(self) -> bool {
+        self.draining || self.stopping
+    }
+
+    pub(crate) fn change(&mut self, change: GateChange) {
+        match change {
+            GateChange::Paused(paused) => self.paused = paused,
+            GateChange::Fenced(fenced) => self.fenced = fenced,
+            GateChange::Draining => self.draining = true,
+        }
+    }
+}

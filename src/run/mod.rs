@@ -1,0 +1,14 @@
+//! What the run of a task and the run of a job have in common: one call of a handler, one life from the claim to the end, and one
+//! way in which ends reach the database.
+
+mod attempt;
+mod flight;
+mod gate;
+mod lifecycle;
+mod recorder;
+
+pub(crate) use attempt::{Attempt, Attended, attempt};
+pub(crate) use flight::Flight;
+pub(crate) use gate::{Gate, GateChange};
+pub(crate) use lifecycle::{Lifecycle, Overdue};
+pub(crate) use recorder::{Batch, Divisible, Drain, Enter, GetRecorded, Ledger, Recorded, Recorder};

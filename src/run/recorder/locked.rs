@@ -1,0 +1,107 @@
+//! What the recorder does with ends whose rows other sessions have locked: it sets them aside, writes the others at once, and looks
+//! at the rows until they are free.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{Batch, Divisible, Flush, Ledger, Recorder};
+use crate::{repeats::Repeats, run::Flight, store::StoreError};
+
+/// When to look again whether a row is free.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is set aside.
+pub(super) struct Locked<B> {
+    batches: Vec<B>,
+    /// A look at the rows is under way, or will be.
+    looks: Flight,
+    said: Repeats<()>,
+}
+
+impl<B> Default for Locked<B> {
+    fn default() -> Self {
+        Self {
+            batches: Vec::new(),
+            looks: Flight::default(),
+            said: Repeats::default(),
+        }
+    }
+}
+
+impl<B: Batch> Locked<B> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub(super) fn outcomes(&self) -> usize {
+        self.batches.iter().map(Divisible::outcomes).sum()
+    }
+}
+
+impl<L: Ledger> Recorder<L> {
+    /// A batch met other writes: perhaps some of its rows are locked. The batch counts as under way until that is known.
+    pub(super) fn look_for_locks(&mut self, flush: Flush<L::Batch>, error: StoreError, ctx: &mut Context<Self>) {
+        let (store, ids) = (self.ledger.store().clone(), flush.batch.ids());
+        let look = async move { store.locked(L::ROWS, &ids).await };
+        ctx.spawn(look.into_actor(self).map(|locked, recorder, ctx| {
+            // Without an answer the database is away: the batch is kept as a whole.
+            recorder.flushed(flush, Err(error), &locked.unwrap_or_default(), ctx);
+        }));
+    }
+
+    pub(super) fn set_aside(&mut self, batch: L::Batch, locked: &BTreeSet<i64>, ctx: &mut Context<Self>) {
+        self.database_errors += 1;
+        let (held, free) = batch.divided(locked);
+        if !free.is_empty() {
+            self.kept.push_front(Flush::new(free));
+        }
+        self.locked.batches.push(held);
+        let why = "another session has locked their rows; see what that session waits for, or end that session";
+        if let Some(said) = self.locked.said.say((), why) {
+            let (scope, count) = (self.ledger.scope(), self.locked.outcomes());
+            say!(
+                Error,
+                "{scope}: {count} outcomes wait until they can be written: {said}"
+            );
+        }
+        self.look_later(ctx);
+        self.flush(ctx);
+    }
+
+    fn look_later(&mut self, ctx: &mut Context<Self>) {
+        if self.locked.looks.begin() {
+            ctx.run_later(LOOK, Self::look_at_locked);
+        }
+    }
+
+    fn look_at_locked(&mut self, ctx: &mut Context<Self>) {
+        let ids: Vec<i64> = self.locked.batches.iter().flat_map(Batch::ids).collect();
+        let store = self.ledger.store().clone();
+        let look = async move { store.locked(L::ROWS, &ids).await };
+        ctx.spawn(look.into_actor(self).map(|locked, recorder, ctx| {
+            recorder.locked.looks.end();
+            match locked {
+                Ok(locked) => recorder.take_free(&locked, ctx),
+                Err(_) => recorder.look_later(ctx),
+            }
+        }));
+    }
+
+    /// What was set aside since the look began is not among the `locked`, and is tried like the rest.
+    fn take_free(&mut self, locked: &BTreeSet<i64>, ctx: &mut Context<Self>) {
+        for batch in std::mem::take(&mut self.locked.batches) {
+            let (held, free) = batch.divided(locked);
+            self.kept.extend((!free.is_empty()).then(|| Flush::new(free)));
+            self.locked.batches.extend((!held.is_empty()).then_some(held));
+        }
+        if self.locked.is_empty() {
+            self.locked.said.over(&());
+            let scope = self.ledger.scope();
+            say!(Info, "{scope}: no outcome waits for a locked row any more");
+        } else {
+            self.look_later(ctx);
+        }
+        self.flush(ctx);
+    }
+}

@@ -1,0 +1,157 @@
+//! What the recorder does with writes that the database refuses: [`Refused`](super::refused::Refused) says what to try next.
+//!
+//! Such writes have a way of their own beside the flushes, so that nothing else waits for them. A run whose end is taken in no form
+//! lets its row go: the row is marked as ended without an outcome, and no node takes it over.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{
+    Batch, Ledger, Recorder,
+    refused::{Piece, Step},
+};
+use crate::{
+    domain::Form,
+    store::{Store, StoreError},
+};
+
+impl<L: Ledger> Recorder<L> {
+    /// A batch was refused for the first time.
+    pub(super) fn add_refused(&mut self, batch: L::Batch, error: &StoreError, ctx: &mut Context<Self>) {
+        self.database_errors += 1;
+        // If everything is refused, new outcomes are not tried as fast as they come.
+        let wait = self.backoff.failed();
+        self.wait(wait, ctx);
+        let step = self.refused.add(batch, error.to_string());
+        self.next_step(step, ctx);
+    }
+
+    /// Tries the next piece, one at a time.
+    pub(super) fn try_refused(&mut self, ctx: &mut Context<Self>) {
+        if self.tries_refused.is_under_way() {
+            return;
+        }
+        let Some(piece) = self.refused.next() else { return };
+        self.begin_try(&piece);
+        let writes = piece.work.in_form(piece.form, &piece.reason);
+        let let_go = piece.let_go.then(|| piece.work.run()).flatten();
+        let write = write::<L>(self.ledger.store().clone(), Arc::clone(&writes), let_go);
+        ctx.spawn(
+            write
+                .into_actor(self)
+                .map(move |written, recorder, ctx| recorder.tried(piece, &writes, written, ctx)),
+        );
+    }
+
+    fn begin_try(&mut self, piece: &Piece<L::Batch>) {
+        self.tries_refused.begin();
+        self.in_flight += piece.unwritten();
+    }
+
+    fn end_try(&mut self, piece: &Piece<L::Batch>) {
+        self.tries_refused.end();
+        self.in_flight -= piece.unwritten();
+    }
+
+    fn tried(
+        &mut self,
+        piece: Piece<L::Batch>,
+        writes: &<L::Batch as Batch>::Writes,
+        written: Result<L::Written, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.end_try(&piece);
+        match written {
+            Ok(written) => {
+                if piece.form != Form::Apart {
+                    self.taken();
+                }
+                self.stubborn -= usize::from(piece.is_stubborn());
+                self.ledger.written(piece.work, writes, written);
+                self.go_on(ctx);
+            }
+            Err(error) if error.is_refusal() => {
+                self.database_errors += 1;
+                let step = self.refused.refused(piece, error.to_string());
+                self.next_step(step, ctx);
+            }
+            Err(error) => {
+                self.refused.put_back(piece);
+                self.hold(&error, ctx);
+            }
+        }
+    }
+
+    fn next_step(&mut self, step: Step<L::Batch>, ctx: &mut Context<Self>) {
+        match step {
+            Step::Go => self.flush(ctx),
+            Step::Pause(piece, pause) => {
+                ctx.run_later(pause, |recorder, ctx| {
+                    recorder.refused.resume(piece);
+                    recorder.flush(ctx);
+                });
+                self.flush(ctx);
+            }
+            Step::Stubborn(piece) => self.give_up(piece, ctx),
+        }
+    }
+
+    /// Has the row of a run go whose end is taken in no form. What is no end is given up for good.
+    fn give_up(&mut self, piece: Piece<L::Batch>, ctx: &mut Context<Self>) {
+        let Some(run) = piece.work.run() else {
+            self.ledger.give_up(piece.work, &piece.reason);
+            self.flush(ctx);
+            return;
+        };
+        self.begin_try(&piece);
+        let why = L::why_let_go(&piece.work, &piece.reason);
+        let let_go = L::let_go(self.ledger.store().clone(), run, why);
+        ctx.spawn(
+            let_go
+                .into_actor(self)
+                .map(|let_go, recorder, ctx| recorder.let_go(piece, let_go, ctx)),
+        );
+    }
+
+    fn let_go(&mut self, mut piece: Piece<L::Batch>, let_go: Result<bool, StoreError>, ctx: &mut Context<Self>) {
+        self.end_try(&piece);
+        if matches!(let_go, Ok(false)) {
+            self.stubborn -= usize::from(piece.is_stubborn());
+            let writes = piece.work.in_form(Form::Whole, "");
+            self.ledger.written(piece.work, &writes, L::stale());
+            self.flush(ctx);
+            return;
+        }
+        piece.let_go = let_go.is_ok();
+        if piece.is_news() {
+            self.ledger
+                .log_refused(&piece.work, &piece.reason, let_go.err().as_ref());
+        }
+        if !piece.is_stubborn() {
+            self.stubborn += 1;
+            self.ledger.refused(&mut piece.work);
+        }
+        if let Some(rest) = self.refused.rest(&mut piece) {
+            ctx.run_later(rest, |recorder, ctx| {
+                recorder.refused.rested(piece);
+                recorder.flush(ctx);
+            });
+        }
+        self.flush(ctx);
+    }
+}
+
+/// Writes; before that, gives the run its row back that was let go.
+async fn write<L: Ledger>(
+    store: Store,
+    writes: Arc<<L::Batch as Batch>::Writes>,
+    let_go: Option<<L::Batch as Batch>::Run>,
+) -> Result<L::Written, StoreError> {
+    if let Some(run) = let_go
+        && !L::take_up(store.clone(), run).await?
+    {
+        return Ok(L::stale());
+    }
+    L::write(store, writes).await
+}
