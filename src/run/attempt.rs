@@ -88,6 +88,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
     const GRACE: Duration = Duration::from_secs(5);
+    const IN_TIME: Duration = Duration::from_secs(4);
 
     struct Run {
         clock: Clock,
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn an_answer_in_time_is_the_end() {
         let (ended, run) = make(|run, call| {
-            run.clock.advance(LIMIT - Duration::from_nanos(1));
+            run.clock.advance(IN_TIME);
             call.send(7).expect("waits");
         });
         assert_eq!(ended, Some(Attempt::Answered(7)));
@@ -201,7 +202,7 @@ mod tests {
     fn an_answer_within_the_grace_has_obeyed() {
         let (ended, _) = make(|run, call| {
             run.stop();
-            run.clock.advance(GRACE - Duration::from_nanos(1));
+            run.clock.advance(IN_TIME);
             call.send(7).expect("waits");
         });
         assert_eq!(ended, Some(Attempt::Obeyed(7, "stop")));

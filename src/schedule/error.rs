@@ -23,7 +23,7 @@ pub enum ScheduleError {
     /// Longer than [`MAX_SCHEDULE_CHARS`](crate::MAX_SCHEDULE_CHARS).
     #[error(
         "the cron expression has {chars} characters, at most {max} are allowed; divide it into several schedules",
-        max = super::MAX_SCHEDULE_CHARS
+        max = super::words::MAX_SCHEDULE_CHARS
     )]
     TooLong {
         /// Characters that were found.
@@ -77,7 +77,7 @@ pub enum ScheduleError {
     #[error(
         "the name of the time zone has {chars} characters, at most {max} are allowed; names are those of the IANA database, \
          such as Asia/Shanghai",
-        max = super::MAX_ZONE_CHARS
+        max = super::words::MAX_ZONE_CHARS
     )]
     ZoneTooLong {
         /// Characters that were found.
@@ -96,7 +96,7 @@ pub enum ScheduleError {
 fn near_macro(nearest: Option<&str>) -> String {
     match nearest {
         Some(nearest) => format!(", the nearest known is {nearest}"),
-        None => format!("; known are {}", super::parse::known_macros().join(", ")),
+        None => format!("; known are {}", super::words::known_macros().join(", ")),
     }
 }
 

@@ -10,6 +10,7 @@ mod parse;
 mod seconds;
 mod spell;
 mod unit;
+mod words;
 mod zone;
 
 use std::{fmt, str::FromStr};
@@ -20,11 +21,9 @@ use self::{calendar::Calendar, every::Every, parse::Timing};
 pub use self::{
     describe::Language,
     error::ScheduleError,
-    zone::{MAX_ZONE_CHARS, Zone, ZoneData, ZoneOffset, parse_zone, zone_data},
+    words::{MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS},
+    zone::{Zone, ZoneData, ZoneOffset, parse_zone, zone_data},
 };
-
-/// Longest expression that is read, in characters.
-pub const MAX_SCHEDULE_CHARS: usize = 1_000;
 
 /// The instants that schedules know: the years 0 to 9999, which RFC 3339 can write.
 const FIRST: i64 = -62_167_219_200;

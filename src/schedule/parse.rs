@@ -5,6 +5,7 @@ use super::{
     every::Every,
     field::Field,
     unit::Unit,
+    words::{EVERY, MACROS, known_macros},
     zone::{Zone, parse_zone},
 };
 use crate::config::nearest;
@@ -35,19 +36,6 @@ pub(super) struct Fields {
     pub(super) six: bool,
 }
 
-const MACROS: [(&str, &str); 7] = [
-    ("@yearly", "0 0 1 1 *"),
-    ("@annually", "0 0 1 1 *"),
-    ("@monthly", "0 0 1 * *"),
-    ("@weekly", "0 0 * * 0"),
-    ("@daily", "0 0 * * *"),
-    ("@midnight", "0 0 * * *"),
-    ("@hourly", "0 * * * *"),
-];
-
-/// The macro with an interval behind it.
-const EVERY: &str = "@every";
-
 const FIVE: &str = "five (minute hour day-of-month month day-of-week)";
 const SIX: &str = "six (second minute hour day-of-month month day-of-week)";
 
@@ -76,10 +64,6 @@ fn split_zone(text: &str) -> Result<(Option<Zone>, &str), ScheduleError> {
     let Some(named) = named else { return Ok((None, text)) };
     let (name, rest) = named.split_once(char::is_whitespace).unwrap_or((named, ""));
     Ok((Some(parse_zone(name)?), rest.trim_start()))
-}
-
-pub(super) fn known_macros() -> Vec<&'static str> {
-    MACROS.iter().map(|(name, _)| *name).chain([EVERY]).collect()
 }
 
 fn parse_macro(text: &str) -> Result<Timing, ScheduleError> {

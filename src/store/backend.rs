@@ -25,7 +25,11 @@ use chrono::NaiveDateTime;
 
 use super::{
     StoreError,
-    rows::{Claim, ClaimMark, Claimed, NewTaskRow, Writes, Written},
+    tasks::{
+        claimed::{Claim, ClaimMark, Claimed},
+        new_row::NewTaskRow,
+        writes::{Writes, Written},
+    },
 };
 use crate::domain::AddedTask;
 

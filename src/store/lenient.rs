@@ -10,6 +10,8 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     backend::Backend,
@@ -129,4 +131,15 @@ pub(super) fn is_set(column: impl Into<Option<AnyInt>>) -> bool {
         Some(AnyInt::Odd) => true,
         Some(AnyInt::Null) | None => false,
     }
+}
+
+/// A time in milliseconds; `None` if it is none.
+pub(super) fn millis(column: Option<AnyInt>) -> Option<Duration> {
+    let millis = number(column).and_then(|value| u64::try_from(value).ok());
+    millis.map(Duration::from_millis)
+}
+
+/// The id of a row. It is a key: nothing but a whole number can be in its column.
+pub(super) fn key(column: AnyInt) -> i64 {
+    number(column).unwrap_or_default()
 }

@@ -73,14 +73,9 @@ impl Store {
         Ok(&there - &free)
     }
 
-    /// The statement must lock no other row: a claim passes over what is locked. MySQL would go through all of a small table.
+    /// The statement must lock no other row: a claim passes over what is locked.
     fn by_key(&self) -> &'static str {
-        match &self.db {
-            #[cfg(feature = "mysql")]
-            super::db::Db::Mysql(_) => " FORCE INDEX (PRIMARY)",
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => "",
-        }
+        self.db.dialect().by_key
     }
 
     async fn ids(&self, query: &str) -> Result<BTreeSet<i64>, StoreError> {
@@ -94,14 +89,10 @@ impl Store {
         if !self.db.is_remote() {
             return Ok(false);
         }
-        let row = match &self.db {
-            #[cfg(feature = "mysql")]
-            super::db::Db::Mysql(_) => "SELECT 1 AS id FROM gaia_nodes FORCE INDEX (PRIMARY) WHERE id = ?",
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => "SELECT CAST(1 AS BIGINT) AS id FROM gaia_nodes WHERE id = $1",
-        };
+        let (by_key, id) = (self.by_key(), (self.db.dialect().parameter)(1));
+        let row = format!("SELECT beat AS id FROM gaia_nodes{by_key} WHERE id = {id}");
         let is_free = self.is_any(&format!("{row} FOR UPDATE SKIP LOCKED"), node).await?;
-        Ok(!is_free && self.is_any(row, node).await?)
+        Ok(!is_free && self.is_any(&row, node).await?)
     }
 
     async fn is_any(&self, query: &str, text: &str) -> Result<bool, StoreError> {

@@ -7,64 +7,37 @@
 //! Every write about a run names the task, and the node, the lease token and the log id of the claim. If the task has been in
 //! other hands since, nothing is written.
 
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
-mod bulk;
-mod claim;
-mod claims;
+mod backend;
+mod cluster;
 mod db;
-mod due;
 mod error;
-mod gather;
 mod jobs;
 mod lenient;
-mod let_go;
-mod lists;
 mod locked;
-mod long_args;
 mod migrations;
 #[cfg(feature = "mysql")]
 mod mysql;
-mod nodes;
-mod parts;
-#[cfg(feature = "_server")]
-mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod prepared;
-mod prune;
-mod put_off;
-mod queue;
-mod records;
-mod rows;
 mod schema;
-mod settle;
+mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod statement;
 mod tasks;
-mod themes;
-mod transaction;
 mod url;
-mod wake;
 
-pub use claim::{Claim, Claimed, Wanted};
-pub(crate) use claims::HeldClaim;
-pub use db::EnqueueConnection;
+pub use backend::EnqueueConnection;
+pub(crate) use backend::Heard;
+pub(crate) use cluster::*;
 pub use error::StoreError;
 pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
 pub(crate) use locked::Rows;
-pub(crate) use long_args::Room;
-pub(crate) use nodes::{Beat, Nodes};
-pub(crate) use prune::{End, Expired, Line, RecordKey};
-pub use rows::ClaimedTask;
-pub(crate) use rows::{
-    Begin, Finish, Finished, NewTaskRow, NodeRow, PROTOCOL, Progress, RunKey, SeenNode, Writes, Written,
-};
-pub(crate) use tasks::{Cancelled, Orphan, Retried};
-pub(crate) use themes::ThemeSettings;
+pub(crate) use tasks::*;
+pub use tasks::{Claim, Claimed, ClaimedTask, Wanted};
 pub use url::InvalidUrl;
-pub(crate) use wake::Heard;
 
 use std::{
     sync::{
@@ -77,6 +50,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
+use self::{backend::Backend, server::insert_batcher::InsertBatcher, tasks::long_args::LongArgs};
 use crate::clock::Clock;
 
 /// How often, and for how long, a transaction that meets others is tried.
@@ -93,8 +67,8 @@ pub struct Store {
     clock: Clock,
     runtime: Handle,
     /// Tasks that wait for others to be added with.
-    gather: gather::Gather,
-    long_args: long_args::LongArgs,
+    insert_batcher: InsertBatcher,
+    long_args: LongArgs,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
 }
@@ -128,8 +102,8 @@ impl Store {
             db: connected.await?,
             clock,
             runtime: Handle::current(),
-            gather: gather::Gather::default(),
-            long_args: long_args::LongArgs::default(),
+            insert_batcher: InsertBatcher::default(),
+            long_args: LongArgs::default(),
             conflicts: Arc::default(),
         };
         store.follow_clock().await?;
@@ -156,30 +130,21 @@ impl Store {
     }
 
     /// An error if the files of the database that this process has open are not at their paths any more (SQLite).
-    #[cfg_attr(
-        not(feature = "sqlite"),
-        expect(clippy::unnecessary_wraps, reason = "only SQLite has files")
-    )]
     pub(crate) fn check_files(&self) -> Result<(), StoreError> {
-        match &self.db {
-            #[cfg(feature = "sqlite")]
-            db::Db::Sqlite(sqlite) => sqlite.check_files(),
-            #[cfg(feature = "_server")]
-            _ => Ok(()),
-        }
+        db::on_each!(&self.db, |db| db.check_files())
     }
 
     /// Waits until this process has the connections that a node cannot do without (two, on a server), and the server could give
     /// one more. For as long as the URL's `start_timeout` says.
     pub(crate) async fn secure(&self) -> Result<(), StoreError> {
-        let secured: BoxFuture<'_, _> = Box::pin(self.db.secure());
+        let secured: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.secure().await) });
         secured.await
     }
 
     /// The database's URL, without its password.
     #[must_use]
     pub fn url(&self) -> String {
-        self.db.url()
+        db::on_each!(&self.db, |db| db.url())
     }
 
     /// Does `work` on the runtime in which this store was opened, whatever becomes of the caller meanwhile.
@@ -242,7 +207,7 @@ impl Store {
 
     /// What tells this database from any other in this process, for "one scheduler of a theme".
     pub(crate) fn identity(&self) -> String {
-        self.db.identity()
+        db::on_each!(&self.db, |db| db.identity())
     }
 
     /// The clock by which due times and time stamps are written.

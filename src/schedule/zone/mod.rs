@@ -13,9 +13,6 @@ use jiff::{
 pub use self::sources::{ZoneData, parse_zone, zone_data};
 use super::ScheduleError;
 
-/// Longest name of a time zone that is looked up, in characters. The longest of the IANA database has 32.
-pub const MAX_ZONE_CHARS: usize = 64;
-
 /// A time zone of the IANA database, with the rules that were in use when it was looked up.
 ///
 /// [`parse_zone`] (or `str::parse`) finds it by its name, and [`zone_data`] says where its rules come from. It is a

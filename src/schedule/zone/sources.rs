@@ -20,8 +20,11 @@ use std::{
 use arc_swap::ArcSwap;
 use jiff::tz::TimeZoneDatabase;
 
-use super::{MAX_ZONE_CHARS, Zone};
-use crate::{config::nearest, schedule::ScheduleError};
+use super::Zone;
+use crate::{
+    config::nearest,
+    schedule::{ScheduleError, words::MAX_ZONE_CHARS},
+};
 
 /// The variable that names another folder than the system's.
 const TZDIR: &str = "TZDIR";

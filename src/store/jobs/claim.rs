@@ -1,120 +1,24 @@
 //! Claiming fires: which node runs them, and which are skipped.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::NaiveDateTime;
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::{
+    fires::{Fire, FireClaim, Fired, REPLACED},
     plan::{Plan, Seen, TakenRow, far_ahead, fire_of, is_ours},
     rows::JobRow,
 };
 use crate::{
     domain::RunStatus,
     store::{
-        claim::ARGS_AT_ONCE,
         lenient::{AnyInt, AnyText, AnyTime, number},
-        lists::octet_length,
-        parts::parts,
         schema::{gaia_nodes, job_center, job_record},
-        transaction::on_each_connection,
+        statement::{chunks::chunks, lists::octet_length, transaction::on_each_connection},
+        tasks::claimed::ARGS_AT_ONCE,
     },
 };
-
-/// Fires that a node wants to run.
-#[derive(Debug)]
-pub(crate) struct FireClaim {
-    pub(crate) node: String,
-    pub(crate) now: DateTime<Utc>,
-    pub(crate) fires: Vec<Fire>,
-}
-
-#[cfg(feature = "sqlite")]
-impl FireClaim {
-    pub(super) fn rows(&self) -> usize {
-        self.fires.len()
-    }
-}
-
-/// A job at one second, or now because somebody asked for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fire {
-    pub(crate) job_id: i64,
-    pub(crate) kind: FireKind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FireKind {
-    Scheduled {
-        at: DateTime<Utc>,
-        /// The expression and the zone by which it is due. A job that has others by now does not fire.
-        by: Arc<(String, Option<String>)>,
-        /// It was missed: if a later one was claimed meanwhile, that one stands for it.
-        missed: bool,
-        /// It is to be recorded as skipped, for this reason.
-        skip: Option<String>,
-    },
-    Manual,
-}
-
-/// A run that is this node's to run.
-pub(crate) struct ClaimedRun {
-    pub(crate) id: i64,
-    pub(crate) log_id: String,
-    pub(crate) scheduled_at: Option<DateTime<Utc>>,
-    /// Runs of the same job, on whichever node, that it replaces: their records ask them to stop, for the reason
-    /// [`REPLACED`].
-    pub(crate) replaced: Vec<i64>,
-    /// The job as it is now.
-    pub(crate) job: JobRow,
-}
-
-/// What became of a fire.
-pub(crate) enum Fired {
-    Run(Box<ClaimedRun>),
-    /// Recorded as skipped, with the reason.
-    Skipped(String),
-    /// The job is gone, disabled, or has another schedule by now.
-    Changed,
-    /// Another node has it.
-    Taken,
-    /// Somebody has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
-    /// with those of the jobs before it.
-    Busy,
-}
-
-impl Fire {
-    /// Its second, if it has one.
-    pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
-        match &self.kind {
-            FireKind::Scheduled { at, .. } => Some(*at),
-            FireKind::Manual => None,
-        }
-    }
-
-    pub(super) fn scheduled_at(&self) -> Option<NaiveDateTime> {
-        self.at().map(|at| at.naive_utc())
-    }
-
-    pub(super) fn is_missed(&self) -> bool {
-        matches!(self.kind, FireKind::Scheduled { missed: true, .. })
-    }
-
-    pub(super) fn is_of(&self, job: &JobRow) -> bool {
-        match &self.kind {
-            FireKind::Scheduled { by, .. } => {
-                job.is_enabled() && job.cron_expr.0 == by.0 && job.time_zone() == by.1.as_deref()
-            }
-            FireKind::Manual => true,
-        }
-    }
-}
-
-/// What the record of a run says that a newer one has replaced.
-pub(crate) const REPLACED: &str = "cancelled: a newer run has replaced it, as the job's overlap policy says";
 
 fn job_ids(claim: &FireClaim) -> Vec<i64> {
     let mut ids: Vec<i64> = claim.fires.iter().map(|fire| fire.job_id).collect();
@@ -173,20 +77,21 @@ macro_rules! taken {
     };
 }
 
-macro_rules! claim_fires {
-    ($conn:ident, $claim:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+/// Whether the node has a row; one without a row has been declared dead by others.
+macro_rules! is_here {
+    ($conn:ident, $claim:ident, [$($wait:tt)*]) => {{
         let here: i64 = gaia_nodes::table
             .filter(gaia_nodes::id.eq(&$claim.node))
             .count()
             .get_result($conn)$($wait)*?;
-        if here == 0 {
-            return Ok(None);
-        }
-        // Who comes late locks nothing. What is free now may be taken before it is locked, and is looked at again.
-        let taken: Vec<TakenRow> = taken!(job_ids($claim), $claim).load($conn)$($wait)*?;
-        if all_taken($claim, &taken) {
-            return Ok(Some($claim.fires.iter().map(|_| Fired::Taken).collect()));
-        }
+        here > 0
+    }};
+}
+
+/// Locks jobs: those that are locked now, and those that another session has locked or that are left for the next claim. What another
+/// session has locked is passed over: it must not hold up the rest.
+macro_rules! lock_jobs {
+    ($conn:ident, $claim:ident, $lock:ident, [$($wait:tt)*]) => {{
         let ids = job_ids($claim);
         let locked: Vec<(i64, Option<AnyInt>)> = $lock!(
             job_center::table
@@ -195,7 +100,6 @@ macro_rules! claim_fires {
                 .select((job_center::id, octet_length(job_center::args)))
         )
         .load($conn)$($wait)*?;
-        // What others have locked is passed over: it must not hold up the rest.
         let mut busy: Vec<i64> = match locked.len() == ids.len() {
             true => Vec::new(),
             false => job_center::table
@@ -207,6 +111,14 @@ macro_rules! claim_fires {
         let mut ids: Vec<i64> = locked.into_iter().map(|(id, _)| id).collect();
         ids.retain(|id| !later.contains(id));
         busy.extend(later);
+        (ids, busy)
+    }};
+}
+
+/// What the plan is made of: the locked jobs, their open runs, and their records at the seconds of the claim.
+macro_rules! seen {
+    ($conn:ident, $claim:ident, $jobs:ident, $open:ident, [$($wait:tt)*]) => {{
+        let (ids, busy) = $jobs;
         let jobs: Vec<JobRow> = job_center::table
             .filter(job_center::id.eq_any(&ids))
             .select(JobRow::as_select())
@@ -227,21 +139,33 @@ macro_rules! claim_fires {
                 .load($conn)$($wait)*?;
             seen.note(job_id, before.into_iter().next().flatten());
         }
-        let (plan, jobs) = Plan::new($claim, seen);
+        seen
+    }};
+}
 
-        for runs in parts(&plan.runs) {
+/// Inserts the records of a plan; answers with the ids and log ids of the runs that this node has of the jobs that begin to run.
+macro_rules! insert_records {
+    ($conn:ident, $claim:ident, $plan:ident, $open:ident, [$($wait:tt)*]) => {{
+        for runs in chunks(&$plan.runs) {
             diesel::insert_into(job_record::table).values(runs).execute($conn)$($wait)*?;
         }
-        let mine: Vec<(i64, Option<AnyText>)> = match plan.begun.is_empty() {
+        let mine: Vec<(i64, Option<AnyText>)> = match $plan.begun.is_empty() {
             true => Vec::new(),
             false => job_record::table
-                .filter($open!(&plan.begun))
+                .filter($open!(&$plan.begun))
                 .filter(job_record::node_id.eq(&$claim.node))
                 .select((job_record::id, job_record::log_id))
                 .load($conn)$($wait)*?,
         };
-        if !plan.begun.is_empty() {
-            diesel::update(job_center::table.filter(job_center::id.eq_any(&plan.begun)))
+        mine
+    }};
+}
+
+/// Has the rows of the jobs say what the plan has made of them, and asks runs to stop that new ones replace.
+macro_rules! update_jobs {
+    ($conn:ident, $claim:ident, $plan:ident, [$($wait:tt)*]) => {{
+        if !$plan.begun.is_empty() {
+            diesel::update(job_center::table.filter(job_center::id.eq_any(&$plan.begun)))
                 .set((
                     job_center::run_status.eq(RunStatus::Running.as_str()),
                     job_center::last_run_time.eq($claim.now.naive_utc()),
@@ -249,7 +173,7 @@ macro_rules! claim_fires {
                 ))
                 .execute($conn)$($wait)*?;
         }
-        for (at, ids) in &plan.claimed {
+        for (at, ids) in &$plan.claimed {
             diesel::update(job_center::table.filter(job_center::id.eq_any(ids)))
                 .filter(
                     job_center::scheduled_from
@@ -263,14 +187,37 @@ macro_rules! claim_fires {
                 ))
                 .execute($conn)$($wait)*?;
         }
-        if !plan.replaced.is_empty() {
-            diesel::update(job_record::table.filter(job_record::id.eq_any(&plan.replaced)))
+        if !$plan.replaced.is_empty() {
+            diesel::update(job_record::table.filter(job_record::id.eq_any(&$plan.replaced)))
                 .filter(job_record::job_result_flag.is_null())
                 .filter(job_record::cancel_reason.is_null())
                 .set(job_record::cancel_reason.eq(REPLACED))
                 .execute($conn)$($wait)*?;
         }
-        Ok(Some(plan.fired(mine, &jobs)))
+    }};
+}
+
+/// `None`: the node has no row. A claim that comes late locks nothing: other nodes have every fire. What is free then may be taken before
+/// it is locked, and is looked at again.
+macro_rules! claim_fires {
+    ($conn:ident, $claim:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        let is_here = is_here!($conn, $claim, [$($wait)*]);
+        let taken: Vec<TakenRow> = match is_here {
+            true => taken!(job_ids($claim), $claim).load($conn)$($wait)*?,
+            false => Vec::new(),
+        };
+        if !is_here {
+            Ok(None)
+        } else if all_taken($claim, &taken) {
+            Ok(Some($claim.fires.iter().map(|_| Fired::Taken).collect()))
+        } else {
+            let jobs = lock_jobs!($conn, $claim, $lock, [$($wait)*]);
+            let seen = seen!($conn, $claim, jobs, $open, [$($wait)*]);
+            let (plan, jobs) = Plan::new($claim, seen);
+            let mine = insert_records!($conn, $claim, plan, $open, [$($wait)*]);
+            update_jobs!($conn, $claim, plan, [$($wait)*]);
+            Ok(Some(plan.fired(mine, &jobs)))
+        }
     }};
 }
 
@@ -278,7 +225,10 @@ on_each_connection!(claim_fires, FireClaim, Option<Vec<Fired>>);
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
+
     use super::*;
+    use crate::store::FireKind;
 
     fn later(fires: &[(i64, usize)]) -> Vec<i64> {
         let fire = |(job_id, _): &(i64, usize)| Fire {

@@ -10,7 +10,7 @@ use crate::{
     store::{
         lenient::AnyInt,
         schema::{job_center, job_record},
-        transaction::on_each_connection,
+        statement::transaction::on_each_connection,
     },
 };
 

@@ -7,22 +7,23 @@
 mod claim;
 mod edit;
 mod finish;
+mod fires;
+mod maintenance;
 mod plan;
 mod read;
 mod rows;
-mod sweep;
 
-pub(crate) use claim::{ClaimedRun, Fire, FireClaim, FireKind, Fired, REPLACED};
 pub(crate) use edit::{AddJob, UpdateJob};
 pub(crate) use finish::{JobRunKey, JobWrites, JobsWritten, RunEnd};
+pub(crate) use fires::{ClaimedRun, Fire, FireClaim, FireKind, Fired, REPLACED};
+pub(crate) use maintenance::{Fingerprint, OpenRun, OrphanRun};
 pub(crate) use rows::{JobRow, ScheduleRow};
-pub(crate) use sweep::{Fingerprint, OpenRun, OrphanRun};
 
 use std::sync::Arc;
 
 use finish::Ending;
 
-use super::{Store, StoreError, transaction::transact};
+use super::{Store, StoreError, statement::transaction::transact};
 
 impl Store {
     /// Claims fires, all in one transaction; answers what became of each, in order. `None`: this node has no row, so that

@@ -5,15 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::{
-    claim::{ClaimedRun, Fire, FireClaim, FireKind, Fired},
+    fires::{ClaimedRun, Fire, FireClaim, FireKind, Fired},
     rows::{JobRow, NewRun},
 };
 use crate::{
     domain::{Decision, OverlapPolicy, RunFlag, decide},
     store::{
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
-        parts::Weighed,
-        put_off::FAR_AHEAD,
+        statement::chunks::ByteSize,
+        tasks::put_off::FAR_AHEAD,
     },
 };
 
@@ -298,7 +298,7 @@ impl Plan {
     }
 }
 
-impl Weighed for NewRun {
+impl ByteSize for NewRun {
     fn bytes(&self) -> usize {
         self.args.as_ref().map_or(0, String::len)
     }

@@ -8,11 +8,11 @@ use crate::{
     domain::{JobRecord, ListJobs, Page, PageRequest},
     store::{
         Store, StoreError,
-        db::{Look, on_backend},
+        backend::Look,
+        db::on_backend,
         lenient::AnyText,
-        lists::{Cut, shown},
         schema::{job_center, job_record},
-        tasks::containing,
+        statement::lists::{Cut, containing, shown},
     },
 };
 

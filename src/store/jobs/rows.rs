@@ -12,8 +12,8 @@ use crate::{
     },
     store::{
         lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
-        lists::is_cut,
         schema::{job_center, job_record},
+        statement::lists::is_cut,
     },
 };
 

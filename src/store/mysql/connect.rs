@@ -7,7 +7,7 @@ use diesel_async::AsyncMysqlConnection;
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 
 use crate::store::{
-    pool::{Connect, Refusal},
+    server::pool::{Connect, Refusal},
     url::{ServerUrl, TlsMode},
 };
 

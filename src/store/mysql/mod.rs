@@ -4,10 +4,13 @@
 //! the order of their keys, then changed, in one short transaction at READ COMMITTED, where no gap is ever locked. A batch
 //! travels as one JSON text.
 
+mod add;
+mod by_hand;
+mod claim;
 mod connect;
+mod finish;
 mod migrations;
-mod runs;
-mod tasks;
+mod queue;
 
 use std::sync::Arc;
 
@@ -15,17 +18,20 @@ use diesel_async::AsyncMysqlConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    db::sealed,
-    pool::{Connections, in_transaction, on_server},
-    rows::{ClaimMark, NewTaskRow, Writes, Written},
+    backend::{Backend, Dialect, RUNS_BY_CLAIM, hashed_schedules, sealed},
+    server::pool::{Connections, in_transaction, on_server},
+    tasks::{
+        claimed::ClaimMark,
+        new_row::NewTaskRow,
+        writes::{Writes, Written},
+    },
     url::ServerUrl,
-    wake::Wake,
 };
 use crate::domain::AddedTask;
+use by_hand::{ANY_DUE, ANY_RUNS};
 use connect::Connector;
-pub(super) use tasks::{ANY_DUE, ANY_RUNS};
 
-pub(super) type Lease = super::pool::Lease<Connector>;
+pub(super) type Lease = super::server::pool::Lease<Connector>;
 
 #[derive(Clone)]
 pub(super) struct Mysql {
@@ -41,33 +47,67 @@ impl Mysql {
         Ok(Self { connections, connector })
     }
 
-    pub(super) fn url(&self) -> String {
+    async fn single(&self) -> Result<AsyncMysqlConnection, StoreError> {
+        self.connections.single(|| self.connector.for_migrations()).await
+    }
+}
+
+impl Backend for Mysql {
+    const DIALECT: Dialect = Dialect {
+        is_remote: true,
+        now: "UTC_TIMESTAMP(6)",
+        parameter: |_| "?".to_owned(),
+        // A scan would lock what it passes, and go through all of a small table.
+        by_key: " FORCE INDEX (PRIMARY)",
+        is_listed: [
+            "asynctasks.id IN (SELECT listed.id FROM JSON_TABLE(",
+            ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
+        ],
+        claimed_ids: "ids",
+        tasks_of: |table| {
+            format!(
+                "JSON_TABLE({table}.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
+                 STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id"
+            )
+        },
+        runs_by_claim: RUNS_BY_CLAIM,
+        any_runs: ANY_RUNS,
+        any_due: ANY_DUE,
+        cancel_is_wanted: "stray IN ('cancel', 'unheld') AND cancel_requested <> 0",
+        // A generated column: the job, of an open run.
+        is_open: "open_job IS NOT NULL",
+        is_open_of: |job_id| format!("open_job = {job_id}"),
+        schedule: "CONCAT(cron_expr, '|', COALESCE(time_zone, ''))",
+        hashed_schedules: Some(hashed_schedules!("CRC32", "SIGNED")),
+    };
+
+    fn url(&self) -> String {
         self.connections.url().shown().to_owned()
     }
 
-    pub(super) fn identity(&self) -> String {
+    fn identity(&self) -> String {
         self.connector.identity()
     }
 
     /// On a connection of its own: a long migration is no reason to give up.
-    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+    async fn migrate(&self) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
         migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
+    async fn check_schema(&self) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
         migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    async fn single(&self) -> Result<AsyncMysqlConnection, StoreError> {
-        self.connections.single(|| self.connector.for_migrations()).await
+    async fn secure(&self) -> Result<(), StoreError> {
+        self.connections.secure().await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
-        let peek = on_server!(lease, |conn| tasks::peek(conn, &claim, mark.now).await)?;
+        let peek = on_server!(lease, |conn| claim::peek(conn, &claim, mark.now).await)?;
         let nothing = Claimed {
             next_due: peek.next_due(mark.now),
             ..Claimed::default()
@@ -76,7 +116,7 @@ impl Mysql {
             return Ok(nothing);
         }
         if !peek.is_unsorted() && claim.first.is_empty() {
-            let shares = on_server!(lease, |conn| tasks::plan(conn, &claim, claim.limit).await)?;
+            let shares = on_server!(lease, |conn| claim::plan(conn, &claim, claim.limit).await)?;
             if shares.all.is_empty() {
                 return Ok(Claimed {
                     more: shares.more,
@@ -84,82 +124,74 @@ impl Mysql {
                 });
             }
         }
-        Ok(in_transaction!(lease, |conn| tasks::claim(conn, &claim, &peek, &mark).await)?)
+        Ok(in_transaction!(lease, |conn| claim::claim(conn, &claim, &peek, &mark).await)?)
     }
 
     /// Puts tasks that wait into segments, some thousand of those that are in none.
-    pub(super) async fn take_in(&self, theme: &str) -> Result<(), StoreError> {
+    async fn take_in(&self, theme: String) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        if on_server!(lease, |conn| tasks::is_any_stray(conn, theme).await)? {
-            in_transaction!(lease, |conn| tasks::take_in(conn, theme, 0).await)?;
+        if on_server!(lease, |conn| queue::is_any_stray(conn, &theme).await)? {
+            in_transaction!(lease, |conn| queue::take_in(conn, &theme, 0).await)?;
         }
         Ok(())
     }
 
     /// Makes claims of running tasks that are in none: those that plain SQL has put under a node, and those that were claimed by
     /// their inserts.
-    pub(super) async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        while on_server!(lease, |conn| tasks::is_any_unheld(conn).await)?
-            && in_transaction!(lease, |conn| tasks::hold_unheld(conn, now).await)? > 0
+        while on_server!(lease, |conn| by_hand::is_any_unheld(conn).await)?
+            && in_transaction!(lease, |conn| by_hand::hold_unheld(conn, now).await)? > 0
         {}
         Ok(())
     }
 
     /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and those that plain SQL has ended
     /// unseen.
-    pub(super) async fn disown(&self, node: &str, claim: i64, ids: &[i64]) -> Result<(), StoreError> {
+    async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| tasks::disown(conn, node, claim, ids).await)?)
+        Ok(in_transaction!(lease, |conn| by_hand::disown(
+            conn, &node, claim, &ids
+        )
+        .await)?)
     }
 
     /// Ends a task that nobody runs. If a claim has it unseen, its row says from then on that it runs.
-    pub(super) async fn cancel_waiting(
-        &self,
-        theme: String,
-        id: i64,
-        now: chrono::NaiveDateTime,
-    ) -> Result<bool, StoreError> {
+    async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| tasks::cancel_waiting(
+        Ok(in_transaction!(lease, |conn| by_hand::cancel_waiting(
             conn, &theme, id, now
         )
         .await)?)
     }
 
     /// Drops a segment whose tasks do not wait.
-    pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
+    async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| tasks::drop_segment(conn, segment).await)?)
+        Ok(in_transaction!(lease, |conn| queue::drop_segment(conn, segment).await)?)
     }
 
-    pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+    async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| runs::write(conn, &writes).await)?)
+        Ok(in_transaction!(lease, |conn| finish::write(conn, &writes).await)?)
     }
 
-    pub(super) async fn add_claimed(
-        &self,
-        row: Arc<NewTaskRow>,
-        mark: Arc<ClaimMark>,
-    ) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
         let mut lease = self.connections.lease_to_add().await?;
-        Ok(on_server!(lease, |conn| tasks::insert_claimed(conn, &row, &mark).await)?)
+        Ok(on_server!(lease, |conn| add::insert_claimed(conn, &row, &mark).await)?)
     }
 
-    pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
+    async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease_to_add().await?;
-        if tasks::is_one_statement(&rows) {
-            return Ok(on_server!(lease, |conn| tasks::insert(conn, &rows).await)?);
+        if add::is_one_statement(&rows) {
+            return Ok(on_server!(lease, |conn| add::insert(conn, &rows).await)?);
         }
-        Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
+        Ok(in_transaction!(lease, |conn| add::insert(conn, &rows).await)?)
     }
 }
 
-impl Wake for Mysql {}
-
 impl sealed::Insert for AsyncMysqlConnection {
     async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
-        Ok(tasks::insert(self, &rows.0).await?)
+        Ok(add::insert(self, &rows.0).await?)
     }
 }

@@ -18,9 +18,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::connect::Connector;
 use crate::store::{
     StoreError,
-    pool::{Connections, on_server},
-    prepared::prepared,
-    wake::Heard,
+    backend::Heard,
+    server::pool::{Connections, on_server},
+    statement::prepared::prepared,
 };
 
 pub(super) const TASKS: &str = "gaia_tasks";

@@ -10,7 +10,7 @@ use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::join3;
 
-use crate::store::pool::lost_answer;
+use crate::store::server::pool::lost_answer;
 
 macro_rules! settings {
     ($before:literal, $joins:literal) => {

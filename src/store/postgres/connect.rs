@@ -14,7 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::tls;
 use crate::store::{
     StoreError,
-    pool::{Connect, Refusal},
+    server::pool::{Connect, Refusal},
     url::{ServerUrl, TlsMode},
 };
 

@@ -25,7 +25,7 @@ use super::{
     announce::{Announcer, REQUESTS, SEPARATOR, TASKS},
     connect::Connector,
 };
-use crate::{backoff::Backoff, store::wake::Heard};
+use crate::{backoff::Backoff, store::backend::Heard};
 
 /// How often this process asks whether it hears.
 const ASK_EVERY: Duration = Duration::from_secs(30);

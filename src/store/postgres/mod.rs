@@ -2,14 +2,16 @@
 //!
 //! A claim is one statement and so is a batch of finished runs, its records included: one round trip, one commit.
 
+mod add;
 mod announce;
+mod by_hand;
 mod by_key;
+mod claim;
 mod connect;
+mod finish;
 mod listen;
 mod migrations;
 mod pooler;
-mod runs;
-mod tasks;
 mod tls;
 
 use std::sync::{
@@ -21,20 +23,23 @@ use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    db::sealed,
-    pool::{Connections, in_transaction, on_server},
-    rows::{ClaimMark, NewTaskRow, Writes, Written},
+    backend::{Backend, Dialect, Heard, IS_OPEN, RUNS_BY_CLAIM, hashed_schedules, is_open_of, sealed},
+    server::pool::{Connections, in_transaction, on_server},
+    tasks::{
+        claimed::ClaimMark,
+        new_row::NewTaskRow,
+        writes::{Writes, Written},
+    },
     url::ServerUrl,
-    wake::{Heard, Wake},
 };
 use crate::domain::AddedTask;
 use announce::Announcer;
 use by_key::{by_key, by_keys};
+use claim::Plan;
 use connect::Connector;
 use listen::Listener;
-use tasks::Plan;
 
-pub(super) type Lease = super::pool::Lease<Connector>;
+pub(super) type Lease = super::server::pool::Lease<Connector>;
 
 #[derive(Clone)]
 pub(super) struct Postgres {
@@ -61,33 +66,61 @@ impl Postgres {
         })
     }
 
-    pub(super) fn url(&self) -> String {
+    async fn single(&self) -> Result<AsyncPgConnection, StoreError> {
+        self.connections.single(|| self.connector.patient()).await
+    }
+}
+
+impl Backend for Postgres {
+    const DIALECT: Dialect = Dialect {
+        is_remote: true,
+        now: "(clock_timestamp() AT TIME ZONE 'UTC')",
+        parameter: |number| format!("${number}"),
+        by_key: "",
+        is_listed: [
+            "asynctasks.id IN (SELECT listed::bigint FROM json_array_elements_text(",
+            "::json) AS listed)",
+        ],
+        claimed_ids: "array_to_json(ids)::text",
+        tasks_of: |table| format!("unnest({table}.ids) i (id) JOIN asynctasks t ON t.id = i.id"),
+        runs_by_claim: RUNS_BY_CLAIM,
+        // Triggers see to it that each task that runs is in a claim.
+        any_runs: "EXISTS (SELECT 1 FROM gaia_claims)",
+        any_due: "EXISTS (SELECT 1 FROM gaia_due)",
+        cancel_is_wanted: "cancel_requested <> 0",
+        is_open: IS_OPEN,
+        is_open_of,
+        schedule: "cron_expr || '|' || COALESCE(time_zone, '')",
+        hashed_schedules: Some(hashed_schedules!("hashtext", "BIGINT")),
+    };
+
+    fn url(&self) -> String {
         self.connections.url().shown().to_owned()
     }
 
-    pub(super) fn identity(&self) -> String {
+    fn identity(&self) -> String {
         self.connector.identity()
     }
 
     /// On a connection of its own: a long migration is no reason to give up.
-    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+    async fn migrate(&self) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
         migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
+    async fn check_schema(&self) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
         migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    async fn single(&self) -> Result<AsyncPgConnection, StoreError> {
-        self.connections.single(|| self.connector.patient()).await
+    async fn secure(&self) -> Result<(), StoreError> {
+        self.connections.secure().await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let mut lease = self.connections.lease().await?;
-        let mut peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
+        let mut peek = on_server!(lease, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
         let mut claimed = Claimed {
             next_due: peek.next_due(mark.now),
             ..Claimed::default()
@@ -97,22 +130,22 @@ impl Postgres {
         }
         if peek.has_come() {
             // What is promoted now is claimed now; the next look tells what comes after it.
-            let promoted = on_server!(lease, |conn| by_key(conn, tasks::promote(conn, &claim, mark.now)).await)?;
+            let promoted = on_server!(lease, |conn| by_key(conn, claim::promote(conn, &claim, mark.now)).await)?;
             claimed.passed_over = promoted == 0;
-            peek = on_server!(lease, |conn| by_key(conn, tasks::peek(conn, &claim, mark.now)).await)?;
+            peek = on_server!(lease, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
         claimed.more = due.more;
         let rows = if !claim.first.is_empty() {
-            in_transaction!(lease, |conn| tasks::claim_first(conn, &claim, &peek, &mark).await)?
+            in_transaction!(lease, |conn| claim::claim_first(conn, &claim, &peek, &mark).await)?
         } else if !due.is_empty() {
-            on_server!(lease, |conn| by_key(conn, tasks::claim(conn, &due, &mark)).await)?
+            on_server!(lease, |conn| by_key(conn, claim::claim(conn, &due, &mark)).await)?
         } else {
             return Ok(claimed);
         };
         if rows.len() < due.tasks() || !claim.first.is_empty() {
             // Not before the commit: here rows are locked, there segments were.
-            on_server!(lease, |conn| by_keys(conn, tasks::let_out(conn, &mark, &rows)).await)?;
+            on_server!(lease, |conn| by_keys(conn, claim::let_out(conn, &mark, &rows)).await)?;
         }
         // Other nodes have taken some, or behind tasks that do not wait any more there are others.
         claimed.more |= rows.len() < due.tasks();
@@ -121,59 +154,49 @@ impl Postgres {
     }
 
     /// Ends a task that nobody runs.
-    pub(super) async fn cancel_waiting(
-        &self,
-        theme: String,
-        id: i64,
-        now: chrono::NaiveDateTime,
-    ) -> Result<bool, StoreError> {
+    async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| tasks::cancel_waiting(
+        Ok(in_transaction!(lease, |conn| by_hand::cancel_waiting(
             conn, &theme, id, now
         )
         .await)?)
     }
 
     /// Drops a segment whose tasks do not wait.
-    pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
+    async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        on_server!(lease, |conn| by_key(conn, tasks::drop_segment(conn, segment)).await)?;
+        on_server!(lease, |conn| by_key(conn, by_hand::drop_segment(conn, segment)).await)?;
         Ok(())
     }
 
-    pub(super) async fn disown(&self, claim: i64, tasks: &[i64]) -> Result<(), StoreError> {
+    /// Plain SQL that puts a task under another node has a trigger make a claim of it: the node does not matter.
+    async fn disown(&self, _node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
-        on_server!(lease, |conn| by_key(conn, tasks::disown(conn, claim, tasks)).await)?;
+        on_server!(lease, |conn| by_key(conn, by_hand::disown(conn, claim, &ids)).await)?;
         Ok(())
     }
 
-    pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+    async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| runs::write(conn, &writes).await)?)
+        Ok(on_server!(lease, |conn| finish::write(conn, &writes).await)?)
     }
 
-    pub(super) async fn add_claimed(
-        &self,
-        row: Arc<NewTaskRow>,
-        mark: Arc<ClaimMark>,
-    ) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
         let mut lease = self.connections.lease_to_add().await?;
         Ok(on_server!(lease, |conn| {
-            by_key(conn, tasks::insert_claimed(conn, &row, &mark)).await
+            by_key(conn, add::insert_claimed(conn, &row, &mark)).await
         })?)
     }
 
-    pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
+    async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         let mut lease = self.connections.lease_to_add().await?;
-        if tasks::is_one_statement(&rows) {
-            let insert = on_server!(lease, |conn| by_key(conn, tasks::insert(conn, &rows)).await);
+        if add::is_one_statement(&rows) {
+            let insert = on_server!(lease, |conn| by_key(conn, add::insert(conn, &rows)).await);
             return Ok(insert?);
         }
-        Ok(in_transaction!(lease, |conn| tasks::insert(conn, &rows).await)?)
+        Ok(in_transaction!(lease, |conn| add::insert(conn, &rows).await)?)
     }
-}
 
-impl Wake for Postgres {
     fn hears_others(&self) -> bool {
         self.hears.load(Ordering::Relaxed)
     }
@@ -202,7 +225,7 @@ impl Wake for Postgres {
 impl sealed::Insert for AsyncPgConnection {
     async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
         let rows = rows.0;
-        let added = tasks::insert(self, &rows).await?;
+        let added = add::insert(self, &rows).await?;
         if let Some(row) = rows.first() {
             // Sent when the caller's transaction commits, to this process too: nobody else tells it.
             announce::tell(self, &row.system_name, "").await?;

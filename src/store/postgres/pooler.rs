@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 
 use super::connect::{Connector, refusal};
-use crate::store::pool::Refusal;
+use crate::store::server::pool::Refusal;
 
 /// How long a statement is waited for that a pooler with a single session holds up.
 const HELD_UP: Duration = Duration::from_secs(2);

@@ -4,12 +4,15 @@
 //! transaction runs as one piece of blocking code, so that a dropped future can never leave one open, and a batch costs one hop
 //! to the thread pool. Those that wait for the connection are done together.
 
+mod add;
+mod by_hand;
+mod claim;
 mod connection;
 mod file;
+mod finish;
 mod group;
 mod migrations;
-mod runs;
-mod tasks;
+mod queue;
 
 use std::{
     path::PathBuf,
@@ -22,18 +25,21 @@ use std::{
 use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
+use by_hand::{ANY_DUE, ANY_RUNS};
 pub(super) use connection::Lease;
 use connection::Shared;
 use file::OpenFiles;
 use group::{Durability, Work};
-pub(super) use tasks::{ANY_DUE, ANY_RUNS};
 
 use super::{
     Claim, Claimed, StoreError,
-    db::{Look, sealed},
-    rows::{ClaimMark, NewTaskRow, Writes, Written},
+    backend::{Backend, Dialect, IS_OPEN, Look, is_open_of, sealed},
+    tasks::{
+        claimed::ClaimMark,
+        new_row::NewTaskRow,
+        writes::{Writes, Written},
+    },
     url::SqliteUrl,
-    wake::Wake,
 };
 use crate::domain::AddedTask;
 
@@ -95,20 +101,6 @@ impl Sqlite {
         Ok(lease)
     }
 
-    /// An error if the paths do not lead to the open files any more: what is written there nobody else would see, and it is
-    /// gone with this process.
-    pub(super) fn check_files(&self) -> Result<(), StoreError> {
-        self.file.as_ref().map_or(Ok(()), |file| file.check())
-    }
-
-    pub(super) fn url(&self) -> String {
-        super::url::DatabaseUrl::Sqlite(self.url.clone()).to_string()
-    }
-
-    pub(super) fn identity(&self) -> String {
-        self.identity.to_string()
-    }
-
     /// Does `change`, which changes about so many rows, in a transaction that takes the write lock at its beginning, perhaps
     /// together with others'. It may be done again.
     pub(super) async fn transaction<T: Send + 'static>(
@@ -126,33 +118,69 @@ impl Sqlite {
         self.check_files()?;
         Ok(done?)
     }
+}
 
-    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+impl Backend for Sqlite {
+    const DIALECT: Dialect = Dialect {
+        is_remote: false,
+        now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        parameter: |_| "?".to_owned(),
+        by_key: "",
+        is_listed: ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
+        claimed_ids: "ids",
+        tasks_of: |table| format!("json_each({table}.ids) i CROSS JOIN asynctasks t ON t.id = i.value"),
+        runs_by_claim: "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL \
+             AND (t.lease_owner = gaia_claims.node_id OR t.lease_token <= gaia_claims.id OR typeof(t.lease_token) <> 'integer') \
+             OR t.queued = 1 AND t.lease_token < gaia_claims.id)",
+        any_runs: ANY_RUNS,
+        any_due: ANY_DUE,
+        cancel_is_wanted: "cancel_requested <> 0",
+        is_open: IS_OPEN,
+        is_open_of,
+        schedule: "cron_expr || '|' || COALESCE(time_zone, '')",
+        hashed_schedules: None,
+    };
+
+    /// An error if the paths do not lead to the open files any more: what is written there nobody else would see, and it is
+    /// gone with this process.
+    fn check_files(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), |file| file.check())
+    }
+
+    fn url(&self) -> String {
+        super::url::DatabaseUrl::Sqlite(self.url.clone()).to_string()
+    }
+
+    fn identity(&self) -> String {
+        self.identity.to_string()
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
         let mut lease = self.write().await?;
         let migrated = lease.spawn_blocking(|conn| Ok(migrations::run(conn)));
         migrated.await?.map_err(|error| error.of(self.url()))
     }
 
-    pub(super) async fn check_schema(&self) -> Result<(), StoreError> {
+    async fn check_schema(&self) -> Result<(), StoreError> {
         let mut lease = self.write().await?;
         let checked = lease.spawn_blocking(|conn| Ok(migrations::check(conn)));
         checked.await?.map_err(|error| error.of(self.url()))
     }
 
     /// Looks first: an idle theme takes no lock.
-    pub(super) async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
         let (looked_for, now, marked) = (claim.clone(), mark.now, Arc::clone(&mark));
         let work = Work {
             rows: claim.limit,
             durability: Durability::NoDisk,
             look: Some(Box::new(move |conn| {
-                let look = tasks::look(conn, &looked_for, now)?;
+                let look = claim::look(conn, &looked_for, now)?;
                 Ok((!look.due).then(|| ((Vec::new(), false), look.next_due)))
             })),
             change: Box::new(move |conn| {
-                let look = tasks::look(conn, &claim, marked.now)?;
+                let look = claim::look(conn, &claim, marked.now)?;
                 // What was due until now is claimed or moved; what comes later is as it was.
-                Ok((tasks::claim_due(conn, &claim, &marked)?, look.next_due))
+                Ok((claim::claim_due(conn, &claim, &marked)?, look.next_due))
             }),
         };
         let ((rows, more), next_due) = self.grouped(work).await?;
@@ -165,27 +193,27 @@ impl Sqlite {
     }
 
     /// Puts tasks that wait into segments, some thousand of those that are in none.
-    pub(super) async fn take_in(&self, theme: String) -> Result<(), StoreError> {
+    async fn take_in(&self, theme: String) -> Result<(), StoreError> {
         let mut lease = self.read().await?;
         let looked_at = theme.clone();
         let is_any = lease
-            .spawn_blocking(move |conn| tasks::is_any_stray(conn, &looked_at))
+            .spawn_blocking(move |conn| queue::is_any_stray(conn, &looked_at))
             .await?;
         drop(lease);
         if is_any {
-            self.transaction(1, move |conn| tasks::take_in(conn, &theme, 0)).await?;
+            self.transaction(1, move |conn| queue::take_in(conn, &theme, 0)).await?;
         }
         Ok(())
     }
 
     /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim.
-    pub(super) async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut lease = self.read().await?;
-        let is_any = lease.spawn_blocking(tasks::is_any_unheld).await?;
+        let is_any = lease.spawn_blocking(by_hand::is_any_unheld).await?;
         drop(lease);
         while is_any
             && self
-                .transaction(1_000, move |conn| tasks::hold_unheld(conn, now))
+                .transaction(1_000, move |conn| by_hand::hold_unheld(conn, now))
                 .await?
                 > 0
         {}
@@ -194,54 +222,43 @@ impl Sqlite {
 
     /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name,
     /// and those that plain SQL has ended unseen.
-    pub(super) async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<usize, StoreError> {
-        self.transaction(ids.len(), move |conn| tasks::disown(conn, &node, claim, &ids))
-            .await
+    async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
+        let disown = self.transaction(ids.len(), move |conn| by_hand::disown(conn, &node, claim, &ids));
+        disown.await.map(drop)
     }
 
     /// Ends a task that nobody runs. If a claim has it unseen, its row says from then on that it runs.
-    pub(super) async fn cancel_waiting(
-        &self,
-        theme: String,
-        id: i64,
-        now: chrono::NaiveDateTime,
-    ) -> Result<bool, StoreError> {
-        self.transaction(1, move |conn| tasks::cancel_waiting(conn, &theme, id, now))
+    async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
+        self.transaction(1, move |conn| by_hand::cancel_waiting(conn, &theme, id, now))
             .await
     }
 
     /// Drops a segment whose tasks do not wait.
-    pub(super) async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
-        self.transaction(1, move |conn| tasks::drop_segment(conn, segment))
+    async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
+        self.transaction(1, move |conn| queue::drop_segment(conn, segment))
             .await
     }
 
-    pub(super) async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
-        self.transaction(writes.rows(), move |conn| runs::write(conn, &writes))
+    async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+        self.transaction(writes.rows(), move |conn| finish::write(conn, &writes))
             .await
     }
 
-    pub(super) async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        self.transaction(rows.len(), move |conn| tasks::insert(conn, &rows, true))
+    async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
+        self.transaction(rows.len(), move |conn| add::insert(conn, &rows, true))
             .await
     }
 
-    pub(super) async fn add_claimed(
-        &self,
-        row: Arc<NewTaskRow>,
-        mark: Arc<ClaimMark>,
-    ) -> Result<(i64, i64), StoreError> {
-        self.transaction(1, move |conn| tasks::insert_claimed(conn, &row, &mark))
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
+        self.transaction(1, move |conn| add::insert_claimed(conn, &row, &mark))
             .await
     }
 }
 
-impl Wake for Sqlite {}
-
 impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteConnection, S> {
     async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
         Ok(self
-            .spawn_blocking(move |conn| tasks::insert(conn, &rows.0, false))
+            .spawn_blocking(move |conn| add::insert(conn, &rows.0, false))
             .await?)
     }
 }

@@ -9,16 +9,18 @@ mod split;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "_server")]
+mod tls_mode;
+#[cfg(feature = "_server")]
 mod values;
 
 use std::fmt;
 
 #[cfg(feature = "_server")]
-pub(super) use parameters::TlsMode;
-#[cfg(feature = "_server")]
 pub(super) use server::ServerUrl;
 #[cfg(feature = "sqlite")]
 pub(super) use sqlite::SqliteUrl;
+#[cfg(feature = "_server")]
+pub(super) use tls_mode::TlsMode;
 
 use crate::config::nearest;
 

@@ -3,8 +3,9 @@
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
-    parameters::{self, Meaning, Server, TlsMode},
+    parameters::{self, Meaning, Server},
     split::{self, Parts, split},
+    tls_mode::TlsMode,
     values::{self, Hundreds},
 };
 

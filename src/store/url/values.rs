@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use super::parameters::TlsMode;
+use super::tls_mode::TlsMode;
 
 /// The longest of a server's times. It is what 0 means, which libpq takes for "for ever".
 const LONGEST: Duration = Duration::from_secs(3_600);

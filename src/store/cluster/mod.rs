@@ -1,0 +1,10 @@
+//! The processes that share a database, and what holds for all of them.
+
+pub(super) mod nodes;
+mod notify;
+mod prune;
+mod themes;
+
+pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
+pub(crate) use prune::{End, Expired, Line, RecordKey};
+pub(crate) use themes::ThemeSettings;

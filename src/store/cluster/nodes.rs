@@ -1,0 +1,265 @@
+//! The processes that share the database. Their heartbeats are written and judged by the database's own time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Timestamp},
+};
+use diesel_async::RunQueryDsl;
+
+use crate::store::{
+    Store, StoreError,
+    db::on_backend,
+    lenient::{AnyInt, AnyText, AnyTime, millis, number, text, time},
+    schema::gaia_nodes,
+};
+
+/// A process, as it writes its own row. The times there are the database's.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = gaia_nodes)]
+pub(crate) struct NodeRow {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) pid: i64,
+    pub(crate) version: String,
+    pub(crate) beat: i64,
+    pub(crate) lease_ms: i64,
+    pub(crate) themes: String,
+    pub(crate) methods: Option<String>,
+    /// [`PROTOCOL`].
+    pub(crate) protocol: i32,
+}
+
+/// By which rules a node claims. The column has no default, and takes no earlier number: a node of a version before cannot make its row,
+/// and a node without a row gets no task.
+pub(crate) const PROTOCOL: i32 = 3;
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = gaia_nodes)]
+pub(in crate::store) struct SeenRow {
+    id: AnyText,
+    host: AnyText,
+    pid: AnyInt,
+    version: AnyText,
+    beat: AnyInt,
+    lease_ms: AnyInt,
+    themes: AnyText,
+    methods: Option<AnyText>,
+    started_at: AnyTime,
+    heartbeat: AnyTime,
+}
+
+/// A process as others see it, whatever has become of its row.
+#[derive(Debug, Clone)]
+pub(crate) struct SeenNode {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) pid: i64,
+    pub(crate) version: String,
+    /// `None`: not a number. A node that lives writes one with its next beat.
+    pub(crate) beat: Option<i64>,
+    pub(crate) lease: Duration,
+    pub(crate) themes: String,
+    pub(crate) methods: Option<String>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) heartbeat: Option<DateTime<Utc>>,
+}
+
+/// That of a row that holds none: the default of the settings.
+const DEFAULT_LEASE: Duration = Duration::from_secs(20);
+
+impl From<SeenRow> for SeenNode {
+    fn from(row: SeenRow) -> Self {
+        Self {
+            id: row.id.0,
+            host: row.host.0,
+            pid: number(row.pid).unwrap_or_default(),
+            version: row.version.0,
+            beat: number(row.beat),
+            lease: millis(Some(row.lease_ms))
+                .filter(|lease| !lease.is_zero())
+                .unwrap_or(DEFAULT_LEASE),
+            themes: row.themes.0,
+            methods: text(row.methods),
+            started_at: time(row.started_at),
+            heartbeat: time(row.heartbeat),
+        }
+    }
+}
+
+/// What a heartbeat found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// Our row was there.
+    Alive,
+    /// Our row was gone: others have declared this node dead.
+    DeclaredDead,
+}
+
+/// All nodes, as they were at one time of the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Nodes {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) rows: Vec<SeenNode>,
+    /// Tasks run, of any theme on any node. If none does, no look for runs of dead nodes is needed.
+    pub(crate) any_runs: bool,
+    /// Tasks are due, of any theme.
+    pub(crate) any_due: bool,
+}
+
+/// A condition as a number that is 0 if it does not hold: the databases have different types for conditions.
+fn as_number(condition: &str) -> String {
+    format!("(SELECT COUNT(*) FROM gaia_nodes WHERE {condition})")
+}
+
+impl Store {
+    /// Makes the node's row. From here on it may claim.
+    pub(crate) async fn register_node(&self, node: &NodeRow) -> Result<(), StoreError> {
+        let now = self.db.dialect().now;
+        let mut lease = self.db.heartbeat().await?;
+        on_backend!(lease, |conn| {
+            diesel::insert_into(gaia_nodes::table)
+                .values((
+                    node,
+                    gaia_nodes::started_at.eq(sql::<Timestamp>(now)),
+                    gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        Ok(())
+    }
+
+    pub(crate) async fn beat(&self, node: &NodeRow) -> Result<Beat, StoreError> {
+        let now = self.db.dialect().now;
+        let mut lease = self.db.heartbeat().await?;
+        let updated = on_backend!(lease, |conn| {
+            diesel::update(gaia_nodes::table.filter(gaia_nodes::id.eq(&node.id)))
+                .set((
+                    gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
+                    gaia_nodes::beat.eq(node.beat),
+                    gaia_nodes::themes.eq(&node.themes),
+                    gaia_nodes::methods.eq(&node.methods),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        Ok(match updated {
+            0 => Beat::DeclaredDead,
+            _ => Beat::Alive,
+        })
+    }
+
+    /// All nodes. While at it, this process's clock is set by the database's.
+    pub(crate) async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let now = self.db.dialect().now;
+        let mut lease = self.db.read().await?;
+        let asked = self.clock().uptime();
+        let (runs, due) = (
+            as_number(self.db.dialect().any_runs),
+            as_number(self.db.dialect().any_due),
+        );
+        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64)> = on_backend!(lease, |conn| {
+            gaia_nodes::table
+                .order(gaia_nodes::id)
+                .select((
+                    SeenRow::as_select(),
+                    sql::<Timestamp>(now),
+                    sql::<BigInt>(&runs),
+                    sql::<BigInt>(&due),
+                ))
+                .load(conn)
+                .await
+        })?;
+        let first = rows.as_slice().first();
+        let now = first.map(|(_, now, ..)| now.and_utc());
+        // Without a row nothing is known.
+        let (any_runs, any_due) = first.map_or((true, true), |(.., runs, due)| (*runs != 0, *due != 0));
+        if let Some(now) = now {
+            self.follow(now, asked);
+        }
+        Ok(Nodes {
+            now: now.unwrap_or_else(|| self.clock().now()),
+            rows: rows.into_iter().map(|(row, ..)| row.into()).collect(),
+            any_runs,
+            any_due,
+        })
+    }
+
+    /// Sets this process's clock by the database's. The quickest of a few answers tells best.
+    pub(in crate::store) async fn follow_clock(&self) -> Result<(), StoreError> {
+        if !self.db.is_remote() {
+            return Ok(());
+        }
+        let sql_now = format!("SELECT {}", self.db.dialect().now);
+        let mut lease = self.db.read().await?;
+        for _ in 0..3 {
+            let asked = self.clock().uptime();
+            let now: NaiveDateTime = on_backend!(lease, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
+            self.follow(now.and_utc(), asked);
+        }
+        Ok(())
+    }
+
+    fn follow(&self, now: DateTime<Utc>, asked: Duration) {
+        // On one machine it is the same clock.
+        if self.db.is_remote() {
+            self.clock().follow(now, asked);
+        }
+    }
+
+    /// Removes a node's row if it has not beaten since `beat`. Its running tasks are orphans from then on. A row without a
+    /// readable beat is removed as it is: a node that lives makes a new one.
+    pub(crate) async fn remove_node(&self, id: &str, beat: Option<i64>) -> Result<bool, StoreError> {
+        let Some(beat) = beat else {
+            return self.retire_node(id).await;
+        };
+        let mut lease = self.db.write().await?;
+        let removed = on_backend!(lease, |conn| {
+            diesel::delete(gaia_nodes::table)
+                .filter(gaia_nodes::id.eq(id))
+                .filter(gaia_nodes::beat.eq(beat))
+                .execute(conn)
+                .await
+        })?;
+        Ok(removed > 0)
+    }
+
+    /// Removes the row of a node, which leaves by itself; answers whether there was one.
+    pub(crate) async fn retire_node(&self, id: &str) -> Result<bool, StoreError> {
+        let mut lease = self.db.write().await?;
+        let removed = on_backend!(lease, |conn| {
+            diesel::delete(gaia_nodes::table)
+                .filter(gaia_nodes::id.eq(id))
+                .execute(conn)
+                .await
+        })?;
+        Ok(removed > 0)
+    }
+
+    /// Has open runs of jobs be orphans that no write could name, so that the next look can end them. Only SQLite takes what is no
+    /// text for the name of a node, and such a row would keep its job from firing.
+    pub(crate) async fn disown_unnamed(&self) -> Result<(), StoreError> {
+        if self.db.is_remote() {
+            return Ok(());
+        }
+        let mut lease = self.db.write().await?;
+        let updated = on_backend!(lease, |conn| diesel::sql_query(UNNAMED).execute(conn).await)?;
+        if updated > 0 {
+            say!(
+                Warn,
+                "{updated} open runs of jobs did not name their node as a text; they are taken for lost"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// By the index over open runs. A text may hold bytes that are no characters: names with other characters than those of ASCII are
+/// taken for such, unless a node has that name.
+const UNNAMED: &str = "UPDATE job_record SET node_id = 'unreadable' \
+     WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND (typeof(node_id) <> 'text' \
+       OR node_id GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = node_id))";

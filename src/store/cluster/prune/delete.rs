@@ -1,0 +1,49 @@
+//! Deleting tasks, each with its records: one transaction.
+
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+
+use super::{Expired, is_finished, is_ours};
+use crate::store::{
+    schema::{asynctask_exec_row, asynctasks},
+    statement::transaction::on_each_connection,
+};
+
+/// Tasks that are to go, if they still may.
+pub(in crate::store) struct Doomed {
+    pub(in crate::store) expired: Expired,
+    pub(in crate::store) ids: Vec<i64>,
+}
+
+#[cfg(feature = "sqlite")]
+impl Doomed {
+    pub(in crate::store) fn rows(&self) -> usize {
+        2 * self.ids.len()
+    }
+}
+
+/// Somebody may have queued one of them again since they were read: each is judged by the statement that deletes it. The records
+/// of those that are gone go after them.
+macro_rules! delete_tasks {
+    ($conn:ident, $doomed:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        let expired = &$doomed.expired;
+        let still = asynctasks::table
+            .filter(asynctasks::id.eq_any(&$doomed.ids))
+            .filter(asynctasks::system_name.eq_any(&expired.themes))
+            .filter(is_finished!())
+            .filter(asynctasks::update_time.lt(expired.before));
+        let deleted = match expired.foreign {
+            true => diesel::delete(still).execute($conn)$($wait)*?,
+            false => diesel::delete(still.filter(is_ours!())).execute($conn)$($wait)*?,
+        };
+        let left: Vec<i64> = asynctasks::table
+            .filter(asynctasks::id.eq_any(&$doomed.ids))
+            .select(asynctasks::id)
+            .load($conn)$($wait)*?;
+        let gone: Vec<i64> = $doomed.ids.iter().copied().filter(|id| !left.contains(id)).collect();
+        diesel::delete(asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(gone)))
+            .execute($conn)$($wait)*?;
+        Ok(deleted)
+    }};
+}
+
+on_each_connection!(delete_tasks, Doomed, usize);

@@ -1,0 +1,99 @@
+//! Fires, and what becomes of them when a node claims them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use super::rows::JobRow;
+
+/// Fires that a node wants to run.
+#[derive(Debug)]
+pub(crate) struct FireClaim {
+    pub(crate) node: String,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) fires: Vec<Fire>,
+}
+
+#[cfg(feature = "sqlite")]
+impl FireClaim {
+    pub(super) fn rows(&self) -> usize {
+        self.fires.len()
+    }
+}
+
+/// A job at one second, or now because somebody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fire {
+    pub(crate) job_id: i64,
+    pub(crate) kind: FireKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FireKind {
+    Scheduled {
+        at: DateTime<Utc>,
+        /// The expression and the zone by which it is due. A job that has others by now does not fire.
+        by: Arc<(String, Option<String>)>,
+        /// It was missed: if a later one was claimed meanwhile, that one stands for it.
+        missed: bool,
+        /// It is to be recorded as skipped, for this reason.
+        skip: Option<String>,
+    },
+    Manual,
+}
+
+/// A run that is this node's to run.
+pub(crate) struct ClaimedRun {
+    pub(crate) id: i64,
+    pub(crate) log_id: String,
+    pub(crate) scheduled_at: Option<DateTime<Utc>>,
+    /// Runs of the same job, on whichever node, that it replaces: their records ask them to stop, for the reason
+    /// [`REPLACED`].
+    pub(crate) replaced: Vec<i64>,
+    /// The job as it is now.
+    pub(crate) job: JobRow,
+}
+
+/// What became of a fire.
+pub(crate) enum Fired {
+    Run(Box<ClaimedRun>),
+    /// Recorded as skipped, with the reason.
+    Skipped(String),
+    /// The job is gone, disabled, or has another schedule by now.
+    Changed,
+    /// Another node has it.
+    Taken,
+    /// Somebody has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
+    /// with those of the jobs before it.
+    Busy,
+}
+
+impl Fire {
+    /// Its second, if it has one.
+    pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
+        match &self.kind {
+            FireKind::Scheduled { at, .. } => Some(*at),
+            FireKind::Manual => None,
+        }
+    }
+
+    pub(super) fn scheduled_at(&self) -> Option<NaiveDateTime> {
+        self.at().map(|at| at.naive_utc())
+    }
+
+    pub(super) fn is_missed(&self) -> bool {
+        matches!(self.kind, FireKind::Scheduled { missed: true, .. })
+    }
+
+    pub(super) fn is_of(&self, job: &JobRow) -> bool {
+        match &self.kind {
+            FireKind::Scheduled { by, .. } => {
+                job.is_enabled() && job.cron_expr.0 == by.0 && job.time_zone() == by.1.as_deref()
+            }
+            FireKind::Manual => true,
+        }
+    }
+}
+
+/// What the record of a run says that a newer one has replaced.
+pub(crate) const REPLACED: &str = "cancelled: a newer run has replaced it, as the job's overlap policy says";

@@ -1,0 +1,297 @@
+//! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
+
+#[cfg(feature = "sqlite")]
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::NaiveDateTime;
+use diesel::{
+    QueryableByName,
+    dsl::sql,
+    expression::SqlLiteral,
+    prelude::*,
+    sql_types::{BigInt, Bool, Nullable, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{JobWrites, JobsWritten};
+use crate::{
+    domain::RunStatus,
+    store::{
+        Store, StoreError,
+        db::on_backend,
+        lenient::{AnyInt, AnyText, AnyTime, number, text, time},
+        schema::{gaia_nodes, job_center, job_record},
+    },
+};
+
+/// What all enabled schedules together look like: it changes whenever one of them does, by whatever hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub(crate) struct Fingerprint {
+    #[diesel(sql_type = BigInt)]
+    jobs: i64,
+    #[diesel(sql_type = BigInt)]
+    hash: i64,
+}
+
+/// An open run whose node is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrphanRun {
+    pub(crate) run_id: i64,
+    pub(crate) job_id: i64,
+    pub(crate) node: String,
+}
+
+/// An open run of a node, as the node is to see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenRun {
+    pub(crate) run_id: i64,
+    pub(crate) job_id: i64,
+    /// When it was claimed.
+    pub(crate) claimed_at: Option<NaiveDateTime>,
+    /// Why somebody wants it to stop.
+    pub(crate) cancel_reason: Option<String>,
+}
+
+type OpenRow = (i64, Option<AnyInt>, Option<AnyTime>, Option<AnyText>);
+
+type OrphanRow = (i64, Option<AnyInt>, Option<AnyText>);
+
+/// Some schedules in one text, in their order: rows of their own would cost this process several times as much.
+const SCHEDULE_PAGE: &str = "SELECT COUNT(*) AS jobs, MAX(id) AS last, \
+     COALESCE(group_concat(id || '|' || cron_expr || '|' || COALESCE(time_zone, '-') || '|' || \
+       COALESCE(misfire_policy, '-') || '|' || COALESCE(misfire_grace, -1)), '') AS schedules \
+     FROM (SELECT id, cron_expr, time_zone, misfire_policy, misfire_grace FROM job_center \
+       WHERE id > ? AND enabled <> 0 ORDER BY id LIMIT 10000)";
+
+#[derive(QueryableByName)]
+struct SchedulePage {
+    #[diesel(sql_type = BigInt)]
+    jobs: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+    #[diesel(sql_type = Text)]
+    schedules: AnyText,
+}
+
+impl Store {
+    /// The condition of open runs, in the words of the database's index for them.
+    pub(super) fn open_runs(&self) -> SqlLiteral<Bool> {
+        sql(self.db.dialect().is_open)
+    }
+
+    /// What the servers compute by themselves; from SQLite the rows are read, which is no journey.
+    pub(crate) async fn job_fingerprint(&self) -> Result<Fingerprint, StoreError> {
+        match self.db.dialect().hashed_schedules {
+            Some(query) => self.fingerprint_by(query).await,
+            None => self.hashed_schedules().await,
+        }
+    }
+
+    async fn fingerprint_by(&self, query: &str) -> Result<Fingerprint, StoreError> {
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            diesel::sql_query(query).get_result(conn).await
+        })?)
+    }
+
+    async fn hashed_schedules(&self) -> Result<Fingerprint, StoreError> {
+        let (mut jobs, mut last, mut hash) = (0, i64::MIN, DefaultHasher::new());
+        loop {
+            let mut lease = self.db.read().await?;
+            let page: SchedulePage = on_backend!(lease, |conn| {
+                let page = diesel::sql_query(SCHEDULE_PAGE).bind::<BigInt, _>(last);
+                page.get_result(conn).await
+            })?;
+            let Some(end) = page.last else { break };
+            (jobs, last) = (jobs + page.jobs, end);
+            page.schedules.hash(&mut hash);
+        }
+        Ok(Fingerprint {
+            jobs,
+            hash: hash.finish().cast_signed(),
+        })
+    }
+
+    /// Notes that the schedules of these jobs hold from `now` on: what plain SQL has added, changed or enabled has missed
+    /// nothing.
+    pub(crate) async fn begin_schedules(&self, ids: &[i64], now: NaiveDateTime) -> Result<(), StoreError> {
+        let as_noted = self.db.dialect().schedule;
+        let begin = || async {
+            let mut lease = self.db.write().await?;
+            on_backend!(lease, |conn| {
+                diesel::update(job_center::table.filter(job_center::id.eq_any(ids)))
+                    .set((
+                        job_center::scheduled_from.eq(now),
+                        job_center::scheduled_by.eq(sql::<Nullable<Text>>(as_noted)),
+                        job_center::update_time.eq(job_center::update_time),
+                    ))
+                    .execute(conn)
+                    .await
+            })?;
+            Ok(())
+        };
+        self.retrying(begin).await
+    }
+
+    /// Forgets from when on the schedules of disabled jobs hold: enabled by whatever hand, they begin anew.
+    pub(crate) async fn end_schedules(&self) -> Result<(), StoreError> {
+        let end = || async {
+            let mut lease = self.db.write().await?;
+            let ids: Vec<i64> = on_backend!(lease, |conn| {
+                job_center::table
+                    .filter(job_center::enabled.is_null().or(job_center::enabled.eq(0)))
+                    .filter(job_center::scheduled_from.is_not_null())
+                    .order(job_center::id)
+                    .select(job_center::id)
+                    .load(conn)
+                    .await
+            })?;
+            for ids in ids.chunks(500) {
+                on_backend!(lease, |conn| {
+                    let disabled = job_center::enabled.is_null().or(job_center::enabled.eq(0));
+                    diesel::update(job_center::table.filter(job_center::id.eq_any(ids)).filter(disabled))
+                        .set((
+                            job_center::scheduled_from.eq(None::<NaiveDateTime>),
+                            job_center::update_time.eq(job_center::update_time),
+                        ))
+                        .execute(conn)
+                        .await
+                })?;
+            }
+            Ok(())
+        };
+        self.retrying(end).await
+    }
+
+    /// Jobs that are said to run although none of their runs is open wait. A killed process of another framework leaves such,
+    /// and so does an end that was written while somebody had the job locked.
+    pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
+        let running: Vec<i64> = on_backend!(lease, |conn| {
+            job_center::table
+                .filter(job_center::run_status.eq(RunStatus::Running.as_str()))
+                .order(job_center::id)
+                .select(job_center::id)
+                .load(conn)
+                .await
+        })?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        let busy: HashSet<Option<AnyInt>> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .select(job_record::job_id)
+                .load(conn)
+                .await
+        })?
+        .into_iter()
+        .collect();
+        drop(lease);
+        let idle: Vec<i64> = running
+            .into_iter()
+            .filter(|id| !busy.contains(&Some(AnyInt::Is(*id))))
+            .collect();
+        for ids in idle.chunks(500) {
+            match self.settle(ids).await {
+                Err(error) if error.is_refusal() => self.settle_one_by_one(ids).await?,
+                settled => drop(settled?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, ids: &[i64]) -> Result<JobsWritten, StoreError> {
+        let writes = JobWrites {
+            jobs: ids.to_vec(),
+            ..JobWrites::default()
+        };
+        self.end_runs(Arc::new(writes)).await
+    }
+
+    /// A job whose row refuses it is in the way of no other.
+    async fn settle_one_by_one(&self, ids: &[i64]) -> Result<(), StoreError> {
+        for id in ids {
+            match self.settle(&[*id]).await {
+                Err(error) if error.is_refusal() => say!(Debug, "job {id} stays as if it ran: {error}"),
+                settled => drop(settled?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the open runs of a job to stop, and says why; answers how many there are.
+    pub(crate) async fn cancel_job_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
+        let open: SqlLiteral<Bool> = sql(&(self.db.dialect().is_open_of)(job_id));
+        let now = self.clock().now().naive_utc();
+        let cancel = || async {
+            let mut lease = self.db.write().await?;
+            Ok(on_backend!(lease, |conn| {
+                diesel::update(job_record::table.filter(open.clone()))
+                    .set((job_record::cancel_reason.eq(reason), job_record::update_time.eq(now)))
+                    .execute(conn)
+                    .await
+            })?)
+        };
+        self.retrying(cancel).await
+    }
+
+    /// The open runs of a node.
+    pub(crate) async fn open_runs_of(&self, node: &str) -> Result<Vec<OpenRun>, StoreError> {
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<OpenRow> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .filter(job_record::node_id.eq(node))
+                .select((
+                    job_record::id,
+                    job_record::job_id,
+                    job_record::create_time,
+                    job_record::cancel_reason,
+                ))
+                .load(conn)
+                .await
+        })?;
+        let run = |(run_id, job_id, claimed_at, cancel_reason): OpenRow| OpenRun {
+            run_id,
+            job_id: number(job_id).unwrap_or_default(),
+            claimed_at: time(claimed_at).map(|at| at.naive_utc()),
+            cancel_reason: text(cancel_reason),
+        };
+        Ok(rows.into_iter().map(run).collect())
+    }
+
+    /// Open runs of nodes that have no row any more, in the order of their ids, at most `limit` behind the run `after`. Those of
+    /// `me` are not among them: a node whose row is gone learns of it by its next beat.
+    pub(crate) async fn orphan_runs(&self, me: &str, after: i64, limit: i64) -> Result<Vec<OrphanRun>, StoreError> {
+        // As an expression: in the order of the key itself a server may go through all records instead of the open ones.
+        let key = || sql::<BigInt>("job_record.id + 0");
+        let open = self.open_runs();
+        let mut lease = self.db.read().await?;
+        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+            job_record::table
+                .filter(open.clone())
+                .filter(job_record::node_id.ne(me))
+                .filter(diesel::dsl::not(diesel::dsl::exists(
+                    gaia_nodes::table
+                        .filter(gaia_nodes::id.nullable().eq(job_record::node_id))
+                        .select(gaia_nodes::id),
+                )))
+                .filter(job_record::id.gt(after))
+                .order(key())
+                .limit(limit)
+                .select((job_record::id, job_record::job_id, job_record::node_id))
+                .load(conn)
+                .await
+        })?;
+        let orphan = |(run_id, job_id, node): OrphanRow| OrphanRun {
+            run_id,
+            job_id: number(job_id).unwrap_or_default(),
+            node: text(node).unwrap_or_default(),
+        };
+        Ok(rows.into_iter().map(orphan).collect())
+    }
+}

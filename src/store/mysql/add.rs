@@ -1,0 +1,157 @@
+//! Adding tasks.
+
+use diesel::{
+    OptionalExtension, QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
+};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+use super::queue::Segments;
+use crate::{
+    domain::AddedTask,
+    store::{
+        server::pool::lost_answer,
+        statement::{
+            bulk::{Bulk, Parameters, bulks},
+            chunks::runs_of,
+            prepared::{Prepared, prepared},
+        },
+        tasks::{
+            claimed::ClaimMark,
+            new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
+            queue::QUEUED_FROM,
+        },
+    },
+};
+
+const INSERT_KEYED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+    VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
+
+/// Claimed as by [`CLAIM`], unless the node may not claim. It is in no claim: few of these tasks run for so long that the node takes
+/// them into one, and a transaction would take longer.
+const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, IF(may, 'Running', 'Wait'), IF(may, ?, NULL), may, IF(may, ?, NULL), \
+      IF(may, ?, NULL) \
+    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may) AS node";
+
+const INSERTED: &str = "SELECT id, lease_token FROM asynctasks WHERE id = LAST_INSERT_ID()";
+
+const FIRST_ID: &str = "SELECT CAST(LAST_INSERT_ID() AS SIGNED) AS first, \
+    CAST(@@auto_increment_increment AS SIGNED) AS step";
+
+const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks WHERE system_name = ? AND live_key = ?";
+
+/// Whether [`insert`] needs no transaction around it to be all or nothing.
+pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
+    rows.len() < QUEUED_FROM
+        && rows.iter().all(|row| row.unique_key.is_none())
+        && bulks(rows, Parameters::Positional, false).count() <= 1
+}
+
+/// The id and the lease token, which is 0 if it was not claimed.
+pub(super) async fn insert_claimed(
+    conn: &mut AsyncMysqlConnection,
+    row: &NewTaskRow,
+    mark: &ClaimMark,
+) -> QueryResult<(i64, i64)> {
+    adding!(INSERT_CLAIMED, row)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&*row.system_name)
+        .execute(conn)
+        .await?;
+    let inserted = prepared(INSERTED).columns::<(BigInt, BigInt)>().get_result(conn);
+    inserted.await.map_err(lost_answer)
+}
+
+pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    let mut added = Vec::with_capacity(rows.len());
+    for run in runs_of(rows, |row| row.unique_key.is_some()) {
+        if run[0].unique_key.is_some() {
+            for row in run {
+                added.push(insert_keyed(conn, row).await?);
+            }
+        } else {
+            let is_queued = run.len() >= QUEUED_FROM;
+            for bulk in bulks(run, Parameters::Positional, is_queued) {
+                let ids = insert_bulk(conn, bulk).await?;
+                if is_queued {
+                    queue(conn, bulk.rows(), &ids).await?;
+                }
+                added.extend(ids.into_iter().map(AddedTask::new));
+            }
+        }
+    }
+    Ok(added)
+}
+
+/// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
+async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
+    Prepared::new(bulk.sql(), bulk).execute(conn).await?;
+    let (first, step) = first_id(conn).await?;
+    Ok((0..bulk.len()).map(|at| first + at * step).collect())
+}
+
+/// Puts rows that were inserted with these ids into segments, as far as they are due.
+async fn queue(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
+    let mut segments = Segments::default();
+    for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
+        segments.add(*id, &row.service_name, &row.method_name, row.priority);
+    }
+    let theme = rows.first().map_or("", |row| &row.system_name);
+    segments.write(conn, theme).await
+}
+
+/// A row that is refused does not spoil the transaction.
+async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    for _ in 0..TRIES_OF_A_KEY {
+        match insert_unless_taken(conn, row).await {
+            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
+            added => return added,
+        }
+        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
+            .bind::<Text, _>(&*row.system_name)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
+            .get_result(conn)
+            .await
+            .optional()?;
+        if let Some(holder) = holder {
+            return Ok(AddedTask::duplicate_of(holder));
+        }
+        // The task that was in the way has ended in between.
+    }
+    Err(key_is_elusive())
+}
+
+async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    adding!(INSERT_KEYED, row)
+        .bind::<Timestamp, _>(row.create_time)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<Timestamp>, _>(row.run_at)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.unique_key)
+        .execute(conn)
+        .await?;
+    let (id, _) = first_id(conn).await?;
+    Ok(AddedTask::new(id))
+}
+
+/// The first id that the last statement gave, and how far the next one is from it.
+pub(super) async fn first_id(conn: &mut AsyncMysqlConnection) -> QueryResult<(i64, i64)> {
+    let ids = prepared(FIRST_ID).columns::<(BigInt, BigInt)>().get_result(conn);
+    ids.await.map_err(lost_answer)
+}

@@ -1,0 +1,178 @@
+//! What plain SQL and callers do to tasks by hand: nodes take notice of it here.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::NaiveDateTime;
+use diesel::{
+    OptionalExtension, QueryResult,
+    sql_types::{BigInt, Integer, Text, Timestamp},
+};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+use super::{
+    claim::NOTE_CLAIM,
+    finish::show,
+    queue::{Unqueued, json, picked, set_queued, unqueue},
+};
+use crate::store::{
+    RunKey,
+    lenient::{AnyInt, AnyText, narrow},
+    statement::prepared::prepared,
+};
+
+/// Running tasks that are taken into claims at once.
+const HELD_AT_ONCE: i64 = 1_000;
+
+const UNHELD: &str = "SELECT id, queued, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
+    WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
+
+/// What others have locked is passed over: the next look finds it.
+const DISOWNED: &str = concat!(
+    "SELECT t.id FROM ",
+    picked!("asynctasks"),
+    " WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ? \
+     FOR UPDATE SKIP LOCKED"
+);
+
+macro_rules! any_unheld {
+    () => {
+        "EXISTS (SELECT 1 FROM asynctasks WHERE stray = 'unheld')"
+    };
+}
+
+/// Whether any task of any theme runs.
+pub(in crate::store) const ANY_RUNS: &str = concat!("EXISTS (SELECT 1 FROM gaia_claims) OR ", any_unheld!());
+
+/// Whether any task of any theme is due.
+pub(in crate::store) const ANY_DUE: &str =
+    "EXISTS (SELECT 1 FROM gaia_due) OR EXISTS (SELECT 1 FROM asynctasks WHERE stray LIKE 'due %')";
+
+pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+    let any: i64 = prepared(concat!("SELECT ", any_unheld!(), " AS any_unheld"))
+        .columns::<BigInt>()
+        .get_result(conn)
+        .await?;
+    Ok(any != 0)
+}
+
+/// Inside a transaction. Answers how many there were.
+pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
+    let mut unheld: Vec<(i64, AnyInt, AnyText, AnyText)> = prepared(UNHELD)
+        .bind::<BigInt, _>(HELD_AT_ONCE)
+        .columns::<(BigInt, Integer, Text, Text)>()
+        .load(conn)
+        .await?;
+    let mut busy = HashSet::new();
+    for (id, queued, theme, _) in &unheld {
+        // The next look finds those whose segments a claim has locked.
+        if narrow(*queued) == Some(1) && unqueue(conn, &theme.0, *id).await? == Unqueued::Locked {
+            busy.insert(*id);
+        }
+    }
+    unheld.retain(|(id, ..)| !busy.contains(id));
+    let mut claims: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
+    for (id, _, theme, node) in &unheld {
+        claims.entry((&node.0, &theme.0)).or_default().push(*id);
+    }
+    for ((node, theme), ids) in claims {
+        prepared(NOTE_CLAIM)
+            .bind::<Text, _>(theme)
+            .bind::<Text, _>(node)
+            .bind::<Text, _>("plain")
+            .bind::<Timestamp, _>(now)
+            .bind::<Text, _>(json(&ids))
+            .execute(conn)
+            .await?;
+    }
+    let ids: Vec<i64> = unheld.iter().map(|(id, ..)| *id).collect();
+    set_queued(conn, &ids, 2).await?;
+    Ok(ids.len())
+}
+
+/// Those that plain SQL has ended before their rows said that they ran.
+const ENDED: &str = concat!(
+    "SELECT t.id FROM ",
+    picked!("asynctasks"),
+    " WHERE t.queued = 1 AND t.lease_token < ? AND t.task_status NOT IN ('Wait', 'Retry', 'Running') FOR UPDATE SKIP LOCKED"
+);
+
+const LET_OUT: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.queued = 0, t.lease_token = ?, t.update_time = t.update_time"
+);
+
+/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and those
+/// that have come to an end by plain SQL before their rows said that they ran. Inside a transaction.
+pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<()> {
+    let ended: Vec<i64> = prepared(ENDED)
+        .bind::<Text, _>(json(ids))
+        .bind::<BigInt, _>(claim)
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    if !ended.is_empty() {
+        prepared(LET_OUT)
+            .bind::<Text, _>(json(&ended))
+            .bind::<BigInt, _>(claim)
+            .execute(conn)
+            .await?;
+    }
+    let disowned: Vec<i64> = prepared(DISOWNED)
+        .bind::<Text, _>(json(ids))
+        .bind::<Text, _>(node)
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    set_queued(conn, &disowned, 0).await
+}
+
+/// Whatever has the row locked ends first: a claim, for one. The statements after this one see what it has done.
+const LOCK_ONE: &str = "SELECT id FROM asynctasks WHERE id = ? AND system_name = ? FOR UPDATE";
+
+/// The last claim that names a task.
+const CLAIM_WITH: &str = "SELECT id, node_id, mark, claimed_at FROM gaia_claims \
+    WHERE theme = ? AND INSTR(ids, ?) > 0 AND JSON_CONTAINS(ids, ?) ORDER BY id DESC LIMIT 1";
+
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?, finished_at = ? \
+    WHERE id = ? AND system_name = ? AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
+/// on that it runs. Inside a transaction.
+pub(super) async fn cancel_waiting(
+    conn: &mut AsyncMysqlConnection,
+    theme: &str,
+    id: i64,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    prepared(LOCK_ONE)
+        .bind::<BigInt, _>(id)
+        .bind::<Text, _>(theme)
+        .columns::<BigInt>()
+        .get_result::<i64>(conn)
+        .await
+        .optional()?;
+    let text = id.to_string();
+    let claim: Option<(i64, String, String, NaiveDateTime)> = prepared(CLAIM_WITH)
+        .bind::<Text, _>(theme)
+        .bind::<Text, _>(&text)
+        .bind::<Text, _>(&text)
+        .columns::<(BigInt, Text, Text, Timestamp)>()
+        .get_result(conn)
+        .await
+        .optional()?;
+    if let Some((token, node, mark, since)) = claim {
+        let run = RunKey::unseen(id, &node, token, &mark);
+        if show(conn, &[(&run, since)]).await? > 0 {
+            return Ok(false);
+        }
+    }
+    let cancelled = prepared(CANCEL)
+        .bind::<Timestamp, _>(now)
+        .bind::<Timestamp, _>(now)
+        .bind::<BigInt, _>(id)
+        .bind::<Text, _>(theme)
+        .execute(conn)
+        .await?;
+    Ok(cancelled > 0)
+}

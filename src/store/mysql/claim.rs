@@ -1,0 +1,454 @@
+//! Claiming tasks.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{
+    QueryResult, Queryable,
+    mysql::Mysql,
+    query_builder::AstPass,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
+};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+use super::add::first_id;
+use super::queue::{Segments, THERE, Unqueued, cut, drop_segments, json, list, picked, set_queued, take_in, unqueue};
+use crate::store::{
+    Claim, Claimed, Wanted,
+    lenient::{AnyInt, AnyText, AnyTime, narrow, time},
+    statement::prepared::{Binds, Prepared, prepared},
+    tasks::{
+        claimed::{ClaimMark, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        queue::{HEADS, Head, Share, Shares, shares},
+    },
+};
+
+/// Whether the node may claim is asked here, without a lock: inside the claim, MariaDB would lock the node's row too, and pass
+/// it over while its heartbeat is written. A node that is declared dead right after this look has its claim taken over.
+///
+/// Whether the first time has come is asked here, too: it may be a zero date, which cannot be read.
+const PEEK: &str = "SELECT \
+    EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may_claim, \
+    EXISTS (SELECT 1 FROM asynctasks WHERE stray = CONCAT('due ', ?)) AS strays, \
+    next_due <= ? AS has_come, next_due \
+    FROM (SELECT MIN(run_at) AS next_due FROM asynctasks WHERE later_theme = ?) AS later";
+
+/// Methods whose heads one statement reads.
+const ARMS: usize = 8;
+
+/// The first segments of some methods. An arm that is not needed asks for no segment.
+static HEADS_OF: LazyLock<String> = LazyLock::new(|| {
+    let arm = |at| {
+        format!(
+            "(SELECT CAST({at} AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_method) \
+             WHERE theme = ? AND service = ? AND method = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?)"
+        )
+    };
+    (0..ARMS).map(arm).collect::<Vec<_>>().join(" UNION ALL ")
+});
+
+const HEADS_AT_ALL: &str = "SELECT CAST(0 AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_order) \
+    WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?";
+
+/// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
+const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
+    WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
+
+const PROMOTE: &str = concat!("UPDATE ", picked!("asynctasks"), " SET t.run_at = NULL");
+
+const SEGMENTS_OF: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due_method) \
+    WHERE theme = ? AND priority > ? AND service = ? AND method = ? ORDER BY priority DESC, id LIMIT ? \
+    FOR UPDATE SKIP LOCKED";
+
+const SEGMENTS_AT_ALL: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due_order) \
+    WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
+
+/// What a segment says of a task may be out of date, the task's row is not.
+macro_rules! pick_sql {
+    ($of_method:literal) => {
+        concat!(
+            "SELECT t.id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
+             retry_delay_ms, lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
+             LENGTH(arg) AS arg_bytes FROM ",
+            picked!("asynctasks"),
+            " WHERE t.system_name = ? AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL ",
+            $of_method,
+            " FOR UPDATE SKIP LOCKED"
+        )
+    };
+}
+
+const PICK_OF: &str = pick_sql!("AND t.queued = 1 AND t.service_name = ? AND t.method_name = ?");
+
+const PICK_AT_ALL: &str = pick_sql!("AND t.queued = 1");
+
+/// In a segment or in none.
+const PICK_FIRST: &str = pick_sql!("");
+
+const LOCK: &str = concat!("SELECT t.id FROM ", picked!("asynctasks"), " FOR UPDATE SKIP LOCKED");
+
+pub(super) const NOTE_CLAIM: &str =
+    "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?)";
+
+/// The rows say at once that their tasks run. Of those that come out of segments they stay as they are.
+const CLAIM: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.task_status = 'Running', t.queued = 2, t.lease_owner = ?, t.lease_token = ?, t.last_run_time = ?, t.update_time = ?, \
+     t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, t.progress = NULL, t.progress_note = NULL"
+);
+
+/// What waits.
+#[derive(Queryable)]
+pub(super) struct Peek {
+    may_claim: i64,
+    strays: i64,
+    has_come: Option<i64>,
+    next_due: Option<AnyTime>,
+}
+
+impl Peek {
+    pub(super) fn may_claim(&self) -> bool {
+        self.may_claim != 0
+    }
+
+    /// Whether something is to be put into segments first.
+    pub(super) fn is_unsorted(&self) -> bool {
+        self.strays != 0 || self.has_come()
+    }
+
+    /// When something becomes due that the node may have.
+    pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let next_due = if self.has_come() {
+            Some(now.and_utc())
+        } else {
+            time(self.next_due)
+        };
+        next_due.filter(|_| self.may_claim != 0)
+    }
+
+    fn has_come(&self) -> bool {
+        self.has_come.is_some_and(|has_come| has_come != 0)
+    }
+}
+
+pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+    prepared(PEEK)
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Timestamp, _>(now)
+        .bind::<Text, _>(&claim.theme)
+        .columns::<(BigInt, BigInt, Nullable<BigInt>, Nullable<Timestamp>)>()
+        .get_result(conn)
+        .await
+}
+
+/// What the claim is to take.
+pub(super) async fn plan(conn: &mut AsyncMysqlConnection, claim: &Claim, limit: usize) -> QueryResult<Shares> {
+    let wanted = claim.wanted();
+    let heads = match &claim.methods {
+        Some(methods) => heads_of(conn, claim, methods).await?,
+        None => {
+            prepared(HEADS_AT_ALL)
+                .bind::<Text, _>(&claim.theme)
+                .bind::<BigInt, _>(claim.above())
+                .bind::<BigInt, _>(HEADS)
+                .columns::<HeadColumns>()
+                .load(conn)
+                .await?
+        }
+    };
+    let head = |(method, id, priority, tasks): (i64, i64, i64, i64)| {
+        Some(Head {
+            method: usize::try_from(method).ok()?,
+            priority,
+            id,
+            tasks: usize::try_from(tasks).ok()?,
+        })
+    };
+    Ok(shares(heads.into_iter().filter_map(head).collect(), &wanted, limit))
+}
+
+/// Place of the method, id, priority, tasks.
+type HeadColumns = (BigInt, BigInt, BigInt, BigInt);
+
+async fn heads_of(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    wanted: &[Wanted],
+) -> QueryResult<Vec<(i64, i64, i64, i64)>> {
+    let mut all = Vec::new();
+    for (chunk, methods) in wanted.chunks(ARMS).enumerate() {
+        let arms = Arms {
+            claim,
+            above: claim.above(),
+            methods,
+        };
+        let heads: Vec<(i64, i64, i64, i64)> = Prepared::new(HEADS_OF.as_str(), arms)
+            .columns::<HeadColumns>()
+            .load(conn)
+            .await?;
+        let before = i64::try_from(chunk * ARMS).unwrap_or(i64::MAX);
+        all.extend(
+            heads
+                .into_iter()
+                .map(|(arm, id, priority, tasks)| (before + arm, id, priority, tasks)),
+        );
+    }
+    Ok(all)
+}
+
+/// The parameters of [`HEADS_OF`].
+struct Arms<'a> {
+    claim: &'a Claim,
+    above: i64,
+    methods: &'a [Wanted],
+}
+
+impl Binds<Mysql> for Arms<'_> {
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        for arm in 0..ARMS {
+            let wanted = self.methods.get(arm);
+            out.push_bind_param_value_only::<Text, _>(&*self.claim.theme)?;
+            out.push_bind_param_value_only::<Text, _>(wanted.map_or("", |wanted| &*wanted.service))?;
+            out.push_bind_param_value_only::<Text, _>(wanted.map_or("", |wanted| &*wanted.method))?;
+            out.push_bind_param_value_only::<BigInt, _>(&self.above)?;
+            out.push_bind_param_value_only::<BigInt, _>(if wanted.is_some() { &HEADS } else { &0 })?;
+        }
+        Ok(())
+    }
+}
+
+/// Inside a transaction.
+pub(super) async fn claim(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    peek: &Peek,
+    mark: &ClaimMark,
+) -> QueryResult<Claimed> {
+    let now = mark.now;
+    let mut claimed = Claimed {
+        next_due: peek.next_due(now),
+        ..Claimed::default()
+    };
+    if peek.is_unsorted() {
+        // What is promoted now is claimed now; the next look tells what comes after it.
+        let promoted = promote(conn, claim, now).await?;
+        let taken_in = take_in(conn, &claim.theme, claim.limit).await?;
+        claimed.passed_over = promoted + taken_in == 0;
+    }
+    let first = pick_first(conn, claim, mark).await?;
+    let mut rows = Vec::new();
+    let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(first.len())).await?;
+    claimed.more = more;
+    let wanted = claim.wanted();
+    for share in all {
+        let method = claim.methods.is_some().then(|| &wanted[share.method]);
+        let ids = take(conn, claim, method, share).await?;
+        let picked = pick(conn, claim, method, &ids, mark).await?;
+        if picked.len() < ids.len() {
+            let left = without(&ids, &picked);
+            claimed.passed_over |= put_back(conn, claim, &left).await?;
+            // Behind tasks that do not wait any more there may be others.
+            claimed.more = true;
+        }
+        rows.extend(picked);
+    }
+    claimed.passed_over &= rows.is_empty() && first.is_empty();
+    if !rows.is_empty() || !first.is_empty() {
+        let token = hold(conn, claim, mark, &first, &rows).await?;
+        let rows = first.into_iter().chain(rows);
+        claimed.tasks = rows.map(|row| mark.task(row.under(token))).collect();
+    }
+    Ok(claimed)
+}
+
+/// Locks those of the tasks that are wanted before others that wait and are due, and takes them out of their segments. What is in a
+/// segment of which another claim takes tasks stays there.
+async fn pick_first(conn: &mut AsyncMysqlConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+    let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
+    if first.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows: Vec<ClaimedRow> = prepared(PICK_FIRST)
+        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<Text, _>(json(&first))
+        .bind::<Text, _>(&claim.theme)
+        .columns::<ClaimedColumns<Mysql>>()
+        .load(conn)
+        .await?;
+    let picked: Vec<i64> = rows.iter().map(ClaimedRow::id).collect();
+    let queued: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
+        .bind::<Text, _>(json(&picked))
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)
+        .await?;
+    for (id, ..) in queued {
+        if unqueue(conn, &claim.theme, id).await? != Unqueued::Done {
+            rows.retain(|row| row.id() != id);
+        }
+    }
+    Ok(rows)
+}
+
+fn without(ids: &[i64], rows: &[ClaimedRow]) -> Vec<i64> {
+    let picked: HashSet<i64> = rows.iter().map(ClaimedRow::id).collect();
+    ids.iter().copied().filter(|id| !picked.contains(id)).collect()
+}
+
+/// Takes the ids of a share out of its segments.
+async fn take(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    method: Option<&Wanted>,
+    share: Share,
+) -> QueryResult<Vec<i64>> {
+    let most = i64::try_from(share.segments).unwrap_or(i64::MAX);
+    let segments: Vec<(i64, i64, String)> = match method {
+        Some(wanted) => {
+            prepared(SEGMENTS_OF)
+                .bind::<Text, _>(&claim.theme)
+                .bind::<BigInt, _>(claim.above())
+                .bind::<Text, _>(&wanted.service)
+                .bind::<Text, _>(&wanted.method)
+                .bind::<BigInt, _>(most)
+                .columns::<(BigInt, BigInt, Text)>()
+                .load(conn)
+                .await?
+        }
+        None => {
+            prepared(SEGMENTS_AT_ALL)
+                .bind::<Text, _>(&claim.theme)
+                .bind::<BigInt, _>(claim.above())
+                .bind::<BigInt, _>(most)
+                .columns::<(BigInt, BigInt, Text)>()
+                .load(conn)
+                .await?
+        }
+    };
+    let (mut taken, mut whole) = (Vec::with_capacity(share.tasks), Vec::new());
+    for (id, _, ids) in segments {
+        let mut ids = list(&ids);
+        let left = share.tasks - taken.len();
+        if left == 0 {
+            break;
+        }
+        if ids.len() > left {
+            let rest = ids.split_off(left);
+            cut(conn, id, &rest).await?;
+        } else {
+            whole.push(id);
+        }
+        taken.extend(ids);
+    }
+    if !whole.is_empty() {
+        drop_segments(conn, &whole).await?;
+    }
+    Ok(taken)
+}
+
+/// Locks those of the tasks that wait, but for what others have locked.
+async fn pick(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    method: Option<&Wanted>,
+    ids: &[i64],
+    mark: &ClaimMark,
+) -> QueryResult<Vec<ClaimedRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let picked = prepared(if method.is_some() { PICK_OF } else { PICK_AT_ALL })
+        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<Text, _>(json(ids))
+        .bind::<Text, _>(&claim.theme);
+    match method {
+        Some(wanted) => {
+            picked
+                .bind::<Text, _>(&wanted.service)
+                .bind::<Text, _>(&wanted.method)
+                .columns::<ClaimedColumns<Mysql>>()
+                .load(conn)
+                .await
+        }
+        None => picked.columns::<ClaimedColumns<Mysql>>().load(conn).await,
+    }
+}
+
+/// Tasks that came out of a segment and were not picked. Those that do not wait, or not so, are in no segment from now on; if they
+/// wait, they are strays. What others have locked goes into segments again; answers whether there is such a task.
+async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<bool> {
+    let free: Vec<i64> = prepared(LOCK)
+        .bind::<Text, _>(json(ids))
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    let free: HashSet<i64> = free.into_iter().collect();
+    let there: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(THERE)
+        .bind::<Text, _>(json(ids))
+        .columns::<(BigInt, Text, Text, Integer)>()
+        .load(conn)
+        .await?;
+    let (free, locked): (Vec<_>, Vec<_>) = there.into_iter().partition(|(id, ..)| free.contains(id));
+    let mut segments = Segments::default();
+    for (id, service, method, priority) in &locked {
+        segments.add(*id, &service.0, &method.0, narrow(*priority).unwrap_or(0));
+    }
+    segments.write(conn, &claim.theme).await?;
+    let free: Vec<i64> = free.into_iter().map(|(id, ..)| id).collect();
+    set_queued(conn, &free, 0).await?;
+    Ok(!locked.is_empty())
+}
+
+/// Makes the claim of rows that are locked; answers with the number of the claim. The rows of tasks that were wanted before others, and of
+/// tasks whose lease tokens plain SQL has written, say at once that the tasks run; all other rows stay as they are.
+async fn hold(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    mark: &ClaimMark,
+    first: &[ClaimedRow],
+    rows: &[ClaimedRow],
+) -> QueryResult<i64> {
+    let ids = json(&first.iter().chain(rows).map(ClaimedRow::id).collect::<Vec<_>>());
+    prepared(NOTE_CLAIM)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Text, _>(&claim.node)
+        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&ids)
+        .execute(conn)
+        .await?;
+    let (token, _) = first_id(conn).await?;
+    let odd = rows.iter().filter(|row| row.token() >= token);
+    let shown: Vec<i64> = first.iter().chain(odd).map(ClaimedRow::id).collect();
+    if shown.is_empty() {
+        return Ok(token);
+    }
+    prepared(CLAIM)
+        .bind::<Text, _>(json(&shown))
+        .bind::<Text, _>(&claim.node)
+        .bind::<BigInt, _>(token)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.run)
+        .execute(conn)
+        .await?;
+    Ok(token)
+}
+
+async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let picked: Vec<i64> = prepared(PICK_LATER)
+        .bind::<Text, _>(&claim.theme)
+        .bind::<Timestamp, _>(now)
+        .bind::<BigInt, _>(most)
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    if picked.is_empty() {
+        return Ok(0);
+    }
+    prepared(PROMOTE).bind::<Text, _>(json(&picked)).execute(conn).await
+}

@@ -1,0 +1,197 @@
+//! Adding tasks.
+
+use diesel::{
+    OptionalExtension, QueryResult,
+    result::Error as DieselError,
+    sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamp},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::{
+    domain::AddedTask,
+    store::{
+        server::pool::closed,
+        statement::{
+            chunks::{chunks, runs_of},
+            prepared::prepared,
+        },
+        tasks::{
+            claimed::ClaimMark,
+            new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
+        },
+    },
+};
+
+/// Ids are given in the order of the rows. The first columns are those of plain tasks. The statement puts the tasks into segments: the
+/// trigger that does it for plain SQL would take longer.
+macro_rules! insert_sql {
+    ($columns:literal, $parameters:literal, $queued:literal, $priority:literal, $due:literal) => {
+        concat!(
+            "WITH added AS (INSERT INTO asynctasks (system_name, task_status, queued, create_time, update_time, \
+               service_name, method_name, task_name, arg, max_retry_time",
+            $columns,
+            ") SELECT $1, 'Wait', ",
+            $queued,
+            ", $2, $2, service_name, method_name, task_name, arg, max_retry_time",
+            $columns,
+            " FROM unnest($3, $4, $5, $6, $7",
+            $parameters,
+            ") WITH ORDINALITY AS added (service_name, method_name, task_name, arg, max_retry_time",
+            $columns,
+            ", at) ORDER BY at RETURNING id, service_name, method_name, priority, run_at), \
+             queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+               SELECT $1, service_name, method_name, ",
+            $priority,
+            ", count(*), array_agg(id ORDER BY id), min(id), max(id) FROM added ",
+            $due,
+            " GROUP BY 2, 3, 4 ORDER BY min(id)) \
+             SELECT id FROM added"
+        )
+    };
+}
+
+const INSERT_PLAIN: &str = insert_sql!("", "", "1", "0", "");
+
+const INSERT_MANY: &str = insert_sql!(
+    ", priority, run_at, timeout_ms, retry_delay_ms",
+    ", $8, $9, $10, $11",
+    "CASE WHEN run_at IS NULL THEN 1 ELSE 0 END",
+    "priority",
+    "WHERE run_at IS NULL"
+);
+
+const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
+        (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, \
+         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key, live_key) \
+      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', CASE WHEN $9 IS NULL THEN 1 ELSE 0 END, $7, $7, $8, $9, $10, $11, $12, $12) \
+      ON CONFLICT DO NOTHING RETURNING id, run_at), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM added WHERE run_at IS NULL) \
+    SELECT id FROM added";
+
+/// Claimed as by [`CLAIM`], unless that would give nothing; but its commit waits for the disk.
+const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
+      SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
+        AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may), \
+    claim AS MATERIALIZED ( \
+      SELECT may, CASE WHEN may THEN nextval('gaia_claims_id_seq') ELSE 0 END AS token FROM node), \
+    task AS (INSERT INTO asynctasks \
+        (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+         retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
+      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
+        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END, CASE WHEN may THEN 2 ELSE 1 END \
+      FROM claim RETURNING id, lease_token), \
+    noted AS (INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) \
+      SELECT lease_token, $1, $12, $13, $11, ARRAY[id] FROM task WHERE lease_token <> 0), \
+    queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
+      SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM task WHERE lease_token = 0) \
+    SELECT id, lease_token FROM task";
+
+const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
+    WHERE system_name = $1 AND live_key = $2";
+
+/// Whether [`insert`] needs no transaction around it to be all or nothing.
+pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
+    rows.len() <= 1 || (rows.iter().all(|row| row.unique_key.is_none()) && chunks(rows).count() == 1)
+}
+
+/// The id and the lease token, which is 0 if it was not claimed. Read to the end, as by [`insert_one`]: the commit comes last, and
+/// may be refused.
+pub(super) async fn insert_claimed(
+    mut conn: &AsyncPgConnection,
+    row: &NewTaskRow,
+    mark: &ClaimMark,
+) -> QueryResult<(i64, i64)> {
+    adding!(INSERT_CLAIMED, row)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&*mark.run)
+        .columns::<(BigInt, BigInt)>()
+        .load(&mut conn)
+        .await?
+        .pop()
+        .ok_or(DieselError::NotFound)
+}
+
+pub(super) async fn insert(conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    let mut added = Vec::with_capacity(rows.len());
+    for run in runs_of(rows, |row| row.unique_key.is_some()) {
+        // A single one needs no lists, which take longer to plan.
+        if run[0].unique_key.is_some() || run.len() == 1 {
+            for row in run {
+                added.push(insert_one(conn, row).await?);
+            }
+        } else {
+            for part in chunks(run) {
+                added.extend(insert_many(conn, part).await?);
+            }
+        }
+    }
+    Ok(added)
+}
+
+async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
+        rows.iter().map(column).collect()
+    }
+    let is_plain = rows.iter().all(NewTaskRow::is_plain);
+    let plain = prepared(if is_plain { INSERT_PLAIN } else { INSERT_MANY })
+        .bind::<Text, _>(&*rows[0].system_name)
+        .bind::<Timestamp, _>(rows[0].create_time)
+        .bind::<Array<Text>, _>(all(rows, |row| row.service_name.as_str()))
+        .bind::<Array<Text>, _>(all(rows, |row| row.method_name.as_str()))
+        .bind::<Array<Text>, _>(all(rows, |row| row.task_name.as_str()))
+        .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
+        .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time));
+    let mut ids: Vec<i64> = if is_plain {
+        plain.columns::<BigInt>().load(&mut conn).await?
+    } else {
+        plain
+            .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
+            .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
+            .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
+            .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+            .columns::<BigInt>()
+            .load(&mut conn)
+            .await?
+    };
+    if ids.len() != rows.len() {
+        let text = "fewer tasks were inserted than were to be: does a trigger of asynctasks leave some out?";
+        return Err(closed(text.to_owned()));
+    }
+    // `RETURNING` promises no order, but a later row has a greater id.
+    ids.sort_unstable();
+    Ok(ids.into_iter().map(AddedTask::new).collect())
+}
+
+async fn insert_one(mut conn: &AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    for _ in 0..TRIES_OF_A_KEY {
+        let mut inserted: Vec<i64> = adding!(INSERT_ONE, row)
+            .bind::<Integer, _>(row.priority)
+            .bind::<Nullable<Timestamp>, _>(row.run_at)
+            .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+            .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
+            .load(&mut conn)
+            .await?;
+        if let Some(id) = inserted.pop() {
+            return Ok(AddedTask::new(id));
+        }
+        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
+            .bind::<Text, _>(&*row.system_name)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
+            .get_result(&mut conn)
+            .await
+            .optional()?;
+        if let Some(holder) = holder {
+            return Ok(AddedTask::duplicate_of(holder));
+        }
+        // The task that was in the way has ended in between.
+    }
+    Err(key_is_elusive())
+}

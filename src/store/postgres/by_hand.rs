@@ -1,0 +1,127 @@
+//! What plain SQL and callers do to tasks by hand: nodes take notice of it here.
+
+use chrono::NaiveDateTime;
+use diesel::{
+    OptionalExtension, QueryResult,
+    sql_types::{Array, BigInt, Text, Timestamp},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::finish::show;
+use crate::store::{RunKey, statement::prepared::prepared};
+
+/// The row first, then the segment: plain SQL and its trigger lock them in this order, too.
+const LOCK: &str =
+    "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
+
+/// Takes a task out of its segment, after the claim that has the segment, if any.
+macro_rules! unqueue {
+    ($of_theme:literal) => {
+        concat!(
+            "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) WHERE ",
+            $of_theme,
+            " AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id, n::bigint) SELECT id, n FROM cut"
+        )
+    };
+}
+
+const UNQUEUE: &str = unqueue!("theme = $1");
+
+/// Plain SQL may have moved a task to another theme.
+const UNQUEUE_ELSEWHERE: &str =
+    unqueue!("theme <> $1 AND EXISTS (SELECT 1 FROM asynctasks WHERE asynctasks.id = $2 AND queued = 1)");
+
+/// The last claim that names a task.
+const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE ids @> ARRAY[$1] ORDER BY id DESC LIMIT 1";
+
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 0, run_at = NULL, live_key = NULL, \
+      update_time = $3, finished_at = $3 \
+    WHERE id = $2 AND system_name = $1 \
+      AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
+
+/// Whether the task was in a segment. A segment that has no other task is dropped.
+async fn unqueue(mut conn: &AsyncPgConnection, text: &'static str, theme: &str, id: i64) -> QueryResult<bool> {
+    let cut: Option<(i64, i64)> = prepared(text)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .columns::<(BigInt, BigInt)>()
+        .get_result(&mut conn)
+        .await
+        .optional()?;
+    if let Some((segment, 0)) = cut {
+        drop_segment(conn, segment).await?;
+    }
+    Ok(cut.is_some())
+}
+
+/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
+/// on that it runs. Inside a transaction.
+pub(super) async fn cancel_waiting(
+    mut conn: &AsyncPgConnection,
+    theme: &str,
+    id: i64,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    let there: i64 = prepared(LOCK)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .columns::<BigInt>()
+        .get_result(&mut conn)
+        .await?;
+    if there == 0 {
+        return Ok(false);
+    }
+    let was_queued = unqueue(conn, UNQUEUE, theme, id).await? || unqueue(conn, UNQUEUE_ELSEWHERE, theme, id).await?;
+    if !was_queued {
+        // If it is in no claim either, it waits for its time, or plain SQL has made it so.
+        let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
+            .bind::<BigInt, _>(id)
+            .columns::<(BigInt, Text, Text)>()
+            .get_result(&mut conn)
+            .await
+            .optional()?;
+        if let Some((token, node, mark)) = claim
+            && show(conn, RunKey::unseen(id, &node, token, &mark)).await?
+        {
+            return Ok(false);
+        }
+    }
+    let cancelled = prepared(CANCEL)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .bind::<Timestamp, _>(now)
+        .execute(&mut conn)
+        .await?;
+    if was_queued && cancelled == 0 {
+        // Plain SQL has ended it.
+        prepared(QUEUE_AGAIN).bind::<BigInt, _>(id).execute(&mut conn).await?;
+    }
+    Ok(cancelled > 0)
+}
+
+/// A trigger queues those of the tasks that wait again.
+const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
+    UPDATE asynctasks SET queued = 0 WHERE id = ANY (ARRAY(SELECT unnest(ids) FROM gone)) AND queued = 1";
+
+pub(super) async fn drop_segment(mut conn: &AsyncPgConnection, segment: i64) -> QueryResult<usize> {
+    prepared(DROP_SEGMENT)
+        .bind::<BigInt, _>(segment)
+        .execute(&mut conn)
+        .await
+}
+
+/// Tasks that a claim does not have any more: those that plain SQL has ended, or left without a node, before their rows said that they ran,
+/// and those whose lease tokens plain SQL has written.
+const DISOWN: &str = "UPDATE asynctasks SET queued = 0, lease_token = $1 WHERE id = ANY ($2) AND queued = 1 AND ( \
+      lease_token < $1 AND COALESCE(task_status, '') NOT IN ('Wait', 'Retry') \
+      OR lease_token > (SELECT nextval('gaia_claims_id_seq')))";
+
+pub(super) async fn disown(mut conn: &AsyncPgConnection, claim: i64, tasks: &[i64]) -> QueryResult<usize> {
+    prepared(DISOWN)
+        .bind::<BigInt, _>(claim)
+        .bind::<Array<BigInt>, _>(tasks)
+        .execute(&mut conn)
+        .await
+}

@@ -1,0 +1,368 @@
+//! Connections to a database server, pooled.
+//!
+//! A connection goes back to the pool only if its last statement came to its end: one that failed in a way that may be the
+//! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed. If it was lost, the idle ones
+//! are closed with it. One that has been idle for long is asked whether it is still there before it is used, one that is old is
+//! replaced, and those that nothing uses are closed but for one.
+
+mod shelf;
+mod start;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use deadpool::managed::Object;
+use diesel::{
+    ConnectionError, QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use diesel_async::pooled_connection::PoolableConnection;
+use futures_util::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    backoff::Backoff,
+    store::{
+        StoreError,
+        error::{is_conflict, is_loss, is_outdated, is_read_only},
+        url::ServerUrl,
+    },
+};
+use shelf::{Maker, Shelf, Taken};
+use start::patiently;
+
+/// How long a statement may take. A server that has stopped to answer without closing the connection must not hold an actor
+/// for ever; the network's own limits are a quarter of an hour.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection that has been idle for so long is asked whether it is still there, before it is used. Longer than a heartbeat's
+/// interval: a node that has nothing to do does not ask twice.
+const CHECK_AFTER: Duration = Duration::from_secs(6);
+
+/// The same before a caller adds tasks: the crate does not repeat an add that has failed.
+const CHECK_FOR_CALLERS_AFTER: Duration = Duration::from_secs(1);
+
+/// Knows how to reach a server.
+pub(in crate::store) trait Connect: Clone + Send + Sync + 'static {
+    type Connection: PoolableConnection + Send + 'static;
+
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, Refusal>> + Send;
+
+    /// After how long without a statement the server ends this connection, if it does.
+    fn idle_limit(connection: &mut Self::Connection) -> impl Future<Output = QueryResult<Option<Duration>>> + Send;
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(in crate::store) enum Refusal {
+    /// All of this process's are in use.
+    Busy,
+    /// The server has none to give at the moment: it has reached a limit, or is starting. Its words.
+    ForNow(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<ConnectionError> for Refusal {
+    fn from(error: ConnectionError) -> Self {
+        Self::of(error)
+    }
+}
+
+impl Refusal {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self::Other(error.to_string())
+    }
+
+    /// The same, said of the database with this URL after so long a wait.
+    fn on(self, url: &ServerUrl, waited: Duration) -> StoreError {
+        let shown = url.shown().to_owned();
+        match self {
+            Self::Busy => StoreError::NoConnection {
+                pool_size: url.pool_size,
+                waited,
+            },
+            Self::ForNow(reason) => StoreError::ServerFull {
+                url: shown,
+                waited,
+                reason,
+            },
+            Self::Other(reason) => StoreError::Connect { url: shown, reason },
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Busy => f.write_str("all connections are in use"),
+            Self::ForNow(reason) | Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Cloneable handle on the connections to one server.
+#[derive(Clone)]
+pub(in crate::store) struct Connections<K: Connect> {
+    shared: Arc<Shelf<K>>,
+    /// One connection for heartbeats only: they must not queue behind anything.
+    heartbeats: Arc<Shelf<K>>,
+    connector: K,
+    url: ServerUrl,
+}
+
+/// A connection, taken.
+pub(in crate::store) struct Lease<K: Connect> {
+    connection: Option<Object<Maker<K>>>,
+    shelf: Arc<Shelf<K>>,
+    state: State,
+    /// How often it was replaced.
+    renewed: u32,
+    /// Given back after the connection: the next caller with this seat finds one.
+    _seat: OwnedSemaphorePermit,
+}
+
+/// How often the connection of one statement is replaced at most.
+const RENEWALS: u32 = 3;
+
+/// A connection's, as far as its last statement tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sound,
+    /// It may be the reason why the statement failed or did not end.
+    Doubtful,
+    /// What has hit it may have hit the idle ones: the server was restarted, say, or takes no writes any more.
+    Lost,
+    /// What it keeps prepared is refused, and what the idle ones keep will be: the tables have changed.
+    Outdated,
+}
+
+impl<K: Connect> Connections<K> {
+    pub(in crate::store) fn new(url: &ServerUrl, connector: &K) -> Result<Self, StoreError> {
+        Ok(Self {
+            shared: Arc::new(Shelf::new(url, url.pool_size, connector)?),
+            heartbeats: Arc::new(Shelf::new(url, 1, connector)?),
+            connector: connector.clone(),
+            url: url.clone(),
+        })
+    }
+
+    /// Makes the first connection, so that what is wrong with the URL is said now. Waits for it if the server is full.
+    pub(in crate::store) async fn open(&self) -> Result<(), StoreError> {
+        let deadline = || Instant::now() + self.url.pool_timeout;
+        patiently(&self.url, || self.shared.take(deadline(), CHECK_AFTER)).await?;
+        Ok(())
+    }
+
+    /// Makes a connection outside the pool, in place of what is idle there: a process that starts has one at a time. Waits for
+    /// it if the server is full.
+    pub(in crate::store) async fn single<T, W>(&self, connect: impl FnMut() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, Refusal>>,
+    {
+        self.shared.close_idle();
+        patiently(&self.url, connect).await
+    }
+
+    pub(in crate::store) async fn lease(&self) -> Result<Lease<K>, StoreError> {
+        self.shared_lease(CHECK_AFTER).await
+    }
+
+    /// For what a caller adds.
+    pub(in crate::store) async fn lease_to_add(&self) -> Result<Lease<K>, StoreError> {
+        self.shared_lease(CHECK_FOR_CALLERS_AFTER).await
+    }
+
+    /// If the server gives no connection for it, a heartbeat takes its turn among the others.
+    pub(in crate::store) async fn heartbeat(&self) -> Result<Lease<K>, StoreError> {
+        let deadline = Instant::now() + self.url.pool_timeout;
+        match self.heartbeats.take(deadline, CHECK_AFTER).await {
+            Ok(taken) => {
+                // Every node beats, also one that does nothing else.
+                self.shared.tidy(self.url.idle_timeout);
+                if self.shared.is_to_share() {
+                    let shared = Arc::clone(&self.shared);
+                    tokio::spawn(async move { shared.share().await });
+                }
+                Ok(Lease::of(taken, &self.heartbeats))
+            }
+            Err(Refusal::ForNow(_)) => self.lease().await,
+            Err(refusal) => Err(refusal.on(&self.url, self.url.pool_timeout)),
+        }
+    }
+
+    pub(in crate::store) fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
+    /// Waits for a connection of this process's, or where it has none for the server to give one.
+    async fn shared_lease(&self, check_after: Duration) -> Result<Lease<K>, StoreError> {
+        let deadline = Instant::now() + self.url.pool_timeout;
+        let mut backoff = Backoff::default();
+        let taken = loop {
+            match self.shared.take(deadline, check_after).await {
+                Err(Refusal::ForNow(_)) if Instant::now() < deadline => {
+                    let wake = deadline.min(Instant::now() + backoff.failed());
+                    tokio::time::sleep_until(wake.into()).await;
+                }
+                taken => break taken,
+            }
+        };
+        self.shared.tidy(self.url.idle_timeout);
+        let taken = taken.map_err(|refusal| refusal.on(&self.url, self.url.pool_timeout))?;
+        Ok(Lease::of(taken, &self.shared))
+    }
+}
+
+impl<K: Connect> Lease<K> {
+    fn of(taken: Taken<K>, shelf: &Arc<Shelf<K>>) -> Self {
+        Self {
+            connection: Some(taken.object),
+            shelf: Arc::clone(shelf),
+            state: State::Sound,
+            renewed: 0,
+            _seat: taken.seat,
+        }
+    }
+
+    /// The connection, for one statement or one transaction, which [`end`](Self::end) is told of. Use `on_server!`.
+    pub(in crate::store) fn begin(&mut self) -> Option<&mut K::Connection> {
+        self.state = State::Doubtful;
+        self.connection.as_deref_mut().map(|pooled| &mut **pooled)
+    }
+
+    pub(in crate::store) fn end<T>(&mut self, result: &QueryResult<T>) {
+        self.state = result.as_ref().err().map_or(State::Sound, State::after);
+    }
+
+    /// Whether the statement is to be done again, on a connection that has nothing prepared yet: the server has refused one
+    /// that was prepared before the tables changed, and has done nothing.
+    pub(in crate::store) async fn renew(&mut self) -> bool {
+        if self.state != State::Outdated || self.renewed >= RENEWALS {
+            return false;
+        }
+        self.close();
+        // The caller is told the server's words.
+        let Ok(connection) = self.shelf.connection(CHECK_AFTER).await else {
+            return false;
+        };
+        say!(Debug, "tables have changed: statements are prepared anew");
+        self.connection = Some(connection);
+        self.state = State::Sound;
+        self.renewed += 1;
+        true
+    }
+
+    /// Closes the connection, unless it is sound, and the idle ones with it if they are as it is.
+    fn close(&mut self) {
+        if self.state == State::Sound {
+            if let Some(pooled) = &mut self.connection {
+                pooled.used = Instant::now();
+            }
+            return;
+        }
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+        if matches!(self.state, State::Lost | State::Outdated) {
+            self.shelf.close_idle();
+        }
+    }
+}
+
+impl<K: Connect> Drop for Lease<K> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl State {
+    fn after(error: &DieselError) -> Self {
+        use DatabaseErrorKind::{ClosedConnection, ReadOnlyTransaction, UnableToSendCommand, Unknown};
+        match error {
+            DieselError::DatabaseError(UnableToSendCommand | ClosedConnection | ReadOnlyTransaction, _) => Self::Lost,
+            DieselError::DatabaseError(Unknown, info) => match info.message() {
+                text if is_conflict(text) => Self::Sound,
+                text if is_outdated(text) => Self::Outdated,
+                text if is_loss(text) || is_read_only(text) => Self::Lost,
+                _ => Self::Doubtful,
+            },
+            // They are about rows.
+            DieselError::NotFound | DieselError::DatabaseError(..) => Self::Sound,
+            _ => Self::Doubtful,
+        }
+    }
+}
+
+/// Ends with an error if the server gives no answer. Boxed: the drivers' futures are large and deep.
+pub(in crate::store) async fn in_time<T>(statement: BoxFuture<'_, QueryResult<T>>) -> QueryResult<T> {
+    match tokio::time::timeout(PATIENCE, statement).await {
+        Ok(answered) => answered,
+        Err(_) => Err(closed(format!("the server gave no answer within {PATIENCE:?}"))),
+    }
+}
+
+/// The error of a connection that is not there any more.
+pub(in crate::store) fn closed(reason: String) -> DieselError {
+    DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
+}
+
+/// The error of a statement whose work is done, and may be there to stay: nobody is to take it for a refusal.
+pub(in crate::store) fn lost_answer(error: DieselError) -> DieselError {
+    match error {
+        DieselError::DatabaseError(_, info) => DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info),
+        other => closed(other.to_string()),
+    }
+}
+
+/// The error of the end of a transaction: it may have been made, unless others are in its way.
+pub(in crate::store) fn lost_end(error: DieselError) -> DieselError {
+    match &error {
+        DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => error,
+        DieselError::DatabaseError(_, info) if is_conflict(info.message()) => error,
+        _ => lost_answer(error),
+    }
+}
+
+/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`]. It is run again if the
+/// server refuses what was prepared before the tables changed: of several statements that commit by themselves, those before
+/// must be such that they may be repeated.
+macro_rules! on_server {
+    ($lease:expr, |$conn:ident| $query:expr) => {{
+        let lease = &mut $lease;
+        loop {
+            let result = match lease.begin() {
+                Some($conn) => $crate::store::server::pool::in_time(Box::pin(async { $query })).await,
+                None => Err($crate::store::server::pool::closed(
+                    "the connection was given back".to_owned(),
+                )),
+            };
+            lease.end(&result);
+            if !lease.renew().await {
+                break result;
+            }
+        }
+    }};
+}
+pub(in crate::store) use on_server;
+
+/// Runs a diesel-async expression in a transaction. One that fails is rolled back.
+macro_rules! in_transaction {
+    ($lease:expr, |$conn:ident| $work:expr) => {
+        $crate::store::server::pool::on_server!($lease, |$conn| {
+            use diesel_async::SimpleAsyncConnection;
+            $conn.batch_execute("START TRANSACTION").await?;
+            let done = $work;
+            match done.is_ok() {
+                true => $conn.batch_execute("COMMIT").await.map_err($crate::store::server::pool::lost_end)?,
+                // Where that fails, the connection is gone, and the server rolls back: what failed before is what counts. MySQL's
+                // driver closes the connection when it refuses a packet as too large.
+                false => drop($conn.batch_execute("ROLLBACK").await),
+            }
+            done
+        })
+    };
+}
+pub(in crate::store) use in_transaction;

@@ -1,0 +1,358 @@
+//! The connections of one use: at most so many, and no more than the server gives.
+//!
+//! deadpool keeps the connections; who may have one is decided here, by *seats*. A seat that gets no connection because the
+//! server refuses another one is taken away while this process has others: its caller queues for those. From time to time a
+//! seat is put back, to ask the server again.
+//!
+//! Processes that run leave room for those that start: one with more connections than it needs asks from time to time whether
+//! the server could give as many as a start takes, and gives half of its own back if not.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
+use diesel_async::{SimpleAsyncConnection, pooled_connection::PoolableConnection};
+use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Connect, Refusal};
+use crate::{
+    repeats::Repeats,
+    store::{StoreError, url::ServerUrl},
+};
+
+/// How long a server that has refused a connection is not asked for more than there are.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The same for connections that were given back for others: a start that waits asks many times before.
+const ASK_AGAIN_AFTER_SHARING: Duration = Duration::from_secs(60);
+
+/// So many at once a start takes: two for itself, and one that it leaves to others.
+const TAKEN_BY_START: usize = 3;
+
+/// How long a connection that is too old serves on if the server gives no other for it.
+const RESPITE: Duration = Duration::from_secs(60);
+
+/// So many connections stay, however long they are idle: with none left, a server that is full would stop this process.
+const STAY: usize = 1;
+
+/// So many a process may still use that gives connections back for others: it must work on, also where a limit is meant for it
+/// alone. Those of them that are idle are closed.
+const KEPT_WHEN_SHARING: usize = 2;
+
+/// Between two looks for connections that have been idle for too long.
+const TIDY: Duration = Duration::from_millis(100);
+
+/// Between two looks whether the server has room for others.
+const SHARE: Duration = Duration::from_secs(15);
+
+/// A part of a server's idle limit after which a connection is asked whether it is still there.
+const PART_OF_LIMIT: u32 = 3;
+
+/// Makes connections for deadpool.
+pub(in crate::store) struct Maker<K> {
+    connector: K,
+    max_lifetime: Duration,
+}
+
+/// A connection, and what is known of its age.
+pub(in crate::store) struct Pooled<C> {
+    connection: C,
+    /// When it was last given back.
+    pub(in crate::store) used: Instant,
+    /// When it is to be replaced.
+    expires: Instant,
+    /// After how long without a statement the server ends it.
+    idle_limit: Option<Duration>,
+}
+
+impl<C> Deref for Pooled<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.connection
+    }
+}
+
+impl<C> DerefMut for Pooled<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        &mut self.connection
+    }
+}
+
+impl<K: Connect> Manager for Maker<K> {
+    type Type = Pooled<K::Connection>;
+    type Error = Refusal;
+
+    async fn create(&self) -> Result<Self::Type, Refusal> {
+        let mut connection = self.connector.connect().await?;
+        let idle_limit = K::idle_limit(&mut connection).await.map_err(Refusal::of)?;
+        let now = Instant::now();
+        // Connections that were made together do not expire together.
+        let lifetime = self.max_lifetime.mul_f64(1.0 - fastrand::f64() / 10.0);
+        Ok(Pooled {
+            connection,
+            used: now,
+            expires: now + lifetime,
+            idle_limit,
+        })
+    }
+
+    async fn recycle(&self, pooled: &mut Self::Type, _: &Metrics) -> RecycleResult<Refusal> {
+        match pooled.is_broken() {
+            true => Err(RecycleError::message("it was closed, or left inside a transaction")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A connection with its seat.
+pub(in crate::store) struct Taken<K: Connect> {
+    pub(in crate::store) object: Object<Maker<K>>,
+    pub(in crate::store) seat: OwnedSemaphorePermit,
+}
+
+/// Connections of one use.
+pub(in crate::store) struct Shelf<K: Connect> {
+    pub(in crate::store) pool: Pool<Maker<K>>,
+    seats: Arc<Semaphore>,
+    state: Mutex<State>,
+    connect_timeout: Duration,
+}
+
+struct State {
+    /// Seats that were taken away.
+    missing: usize,
+    /// What the server last said.
+    refusal: String,
+    /// When the next seat is put back.
+    ask_again: Instant,
+    refusals: Repeats<()>,
+    tidied: Instant,
+    shared: Instant,
+}
+
+impl<K: Connect> Shelf<K> {
+    pub(in crate::store) fn new(url: &ServerUrl, size: usize, connector: &K) -> Result<Self, StoreError> {
+        let maker = Maker {
+            connector: connector.clone(),
+            max_lifetime: url.max_lifetime,
+        };
+        let timeouts = Timeouts {
+            create: Some(url.connect_timeout),
+            ..Timeouts::default()
+        };
+        let pool = Pool::builder(maker)
+            .max_size(size)
+            .timeouts(timeouts)
+            // Few busy connections rather than many idle ones.
+            .queue_mode(QueueMode::Lifo)
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self {
+            pool,
+            seats: Arc::new(Semaphore::new(size)),
+            state: Mutex::new(State {
+                missing: 0,
+                refusal: String::new(),
+                ask_again: Instant::now(),
+                refusals: Repeats::default(),
+                tidied: Instant::now(),
+                shared: Instant::now(),
+            }),
+            connect_timeout: url.connect_timeout,
+        })
+    }
+
+    /// Takes a connection, before `deadline`. One that has been idle for `check_after` is asked whether it is still there.
+    pub(in crate::store) async fn take(&self, deadline: Instant, check_after: Duration) -> Result<Taken<K>, Refusal> {
+        loop {
+            self.put_back_a_seat();
+            let seat = tokio::time::timeout_at(deadline.into(), Arc::clone(&self.seats).acquire_owned()).await;
+            // The seats are never closed.
+            let Ok(Ok(seat)) = seat else {
+                return Err(self.busy());
+            };
+            match self.connection(check_after).await {
+                Ok(object) => return Ok(Taken { object, seat }),
+                Err(Refusal::ForNow(reason)) if self.pool.status().size > 0 => self.take_away(seat, reason),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// For the holder of a seat.
+    pub(in crate::store) async fn connection(&self, check_after: Duration) -> Result<Object<Maker<K>>, Refusal> {
+        loop {
+            // Boxed: it holds all that connecting needs, down to the handshake of TLS.
+            let taken: BoxFuture<'_, _> = Box::pin(self.pool.get());
+            let mut object = taken.await.map_err(|error| self.refusal(error))?;
+            if self.is_there(&mut object, check_after).await {
+                self.renew(&mut object).await;
+                return Ok(object);
+            }
+            drop(Object::take(object));
+        }
+    }
+
+    fn refusal(&self, error: PoolError<Refusal>) -> Refusal {
+        match error {
+            PoolError::Timeout(_) => Refusal::Other(format!("no connection within {:?}", self.connect_timeout)),
+            PoolError::Backend(refusal) => refusal,
+            error => Refusal::Other(error.to_string()),
+        }
+    }
+
+    /// Whether the connection answers, as far as there is doubt: a server, a proxy or a firewall may have ended it while it was
+    /// idle.
+    async fn is_there(&self, pooled: &mut Pooled<K::Connection>, check_after: Duration) -> bool {
+        let limit = pooled.idle_limit.map_or(check_after, |limit| limit / PART_OF_LIMIT);
+        if pooled.used.elapsed() < limit.min(check_after) {
+            return true;
+        }
+        let asked: BoxFuture<'_, _> = Box::pin(pooled.connection.batch_execute("SELECT 1"));
+        let answer = tokio::time::timeout(self.connect_timeout, asked).await;
+        if answer.is_err() {
+            // It was not closed, but forgotten on the way; so were the others.
+            self.close_idle();
+        }
+        matches!(answer, Ok(Ok(())))
+    }
+
+    /// Replaces a connection that is too old. The new one comes first: a server that is full lets the old one serve on.
+    async fn renew(&self, pooled: &mut Pooled<K::Connection>) {
+        if pooled.expires > Instant::now() {
+            return;
+        }
+        let made: BoxFuture<'_, _> = Box::pin(self.pool.manager().create());
+        match tokio::time::timeout(self.connect_timeout, made).await {
+            Ok(Ok(fresh)) => *pooled = fresh,
+            _ => pooled.expires = Instant::now() + RESPITE,
+        }
+    }
+
+    // ---- seats ----
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> Refusal {
+        let state = self.state();
+        match state.missing {
+            0 => Refusal::Busy,
+            _ => Refusal::ForNow(state.refusal.clone()),
+        }
+    }
+
+    fn take_away(&self, seat: OwnedSemaphorePermit, reason: String) {
+        seat.forget();
+        let mut state = self.state();
+        state.missing += 1;
+        state.ask_again = state.ask_again.max(Instant::now() + ASK_AGAIN);
+        if let Some(said) = state.refusals.say((), &reason) {
+            say!(
+                Warn,
+                "the database server gives this process no more connections than the {} it has, callers wait for one of those: {said}",
+                self.pool.status().size
+            );
+        }
+        state.refusal = reason;
+    }
+
+    fn put_back_a_seat(&self) {
+        let mut state = self.state();
+        if state.missing > 0 && state.ask_again <= Instant::now() {
+            state.missing -= 1;
+            state.ask_again = Instant::now() + ASK_AGAIN;
+            self.seats.add_permits(1);
+        }
+    }
+
+    // ---- idle connections ----
+
+    /// Closes connections that nothing has used for `idle_timeout`, but for a few.
+    pub(in crate::store) fn tidy(&self, idle_timeout: Duration) {
+        let mut state = self.state();
+        if state.tidied.elapsed() < TIDY {
+            return;
+        }
+        state.tidied = Instant::now();
+        drop(state);
+        self.close_but(STAY, idle_timeout);
+    }
+
+    /// Closes connections that are idle and have been for so long, as long as there are more than `stay`.
+    fn close_but(&self, stay: usize, idle: Duration) {
+        let mut spare = self.pool.status().size.saturating_sub(stay);
+        // From the one that was used longest ago.
+        self.pool.retain(|pooled, _| {
+            let closes = spare > 0 && pooled.used.elapsed() >= idle;
+            spare -= usize::from(closes);
+            !closes
+        });
+    }
+
+    // ---- room for others ----
+
+    /// Whether it is time to look for room for others.
+    pub(in crate::store) fn is_to_share(&self) -> bool {
+        let mut state = self.state();
+        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > STAY;
+        if is_time {
+            state.shared = Instant::now();
+        }
+        is_time
+    }
+
+    /// Gives half of the connections back if the server has too few for a process that starts.
+    pub(in crate::store) async fn share(&self) {
+        let asked: BoxFuture<'_, _> = Box::pin(self.take_as_a_start_does());
+        if let Ok(Err(Refusal::ForNow(reason))) = tokio::time::timeout(self.connect_timeout, asked).await {
+            let left = (self.pool.status().size / 2).max(KEPT_WHEN_SHARING);
+            say!(
+                Info,
+                "the database server has too few connections for others, this process goes on with {left}: {reason}"
+            );
+            self.shrink_to(left, reason).await;
+        }
+    }
+
+    async fn take_as_a_start_does(&self) -> Result<(), Refusal> {
+        let mut taken = Vec::with_capacity(TAKEN_BY_START);
+        while taken.len() < TAKEN_BY_START {
+            taken.push(self.pool.manager().create().await?);
+        }
+        Ok(())
+    }
+
+    /// Takes seats away until `left` are there, each as soon as it is free. One at a time: callers are not held up, and what is
+    /// taken away or put back by others in between counts.
+    async fn shrink_to(&self, left: usize, reason: String) {
+        let size = self.pool.status().max_size;
+        while size - self.state().missing > left {
+            // The seats are never closed.
+            let Ok(seat) = self.seats.acquire().await else {
+                return;
+            };
+            let mut state = self.state();
+            if size - state.missing > left {
+                seat.forget();
+                state.missing += 1;
+            }
+        }
+        let mut state = self.state();
+        state.ask_again = Instant::now() + ASK_AGAIN_AFTER_SHARING;
+        state.refusal = reason;
+        drop(state);
+        self.close_but(STAY, Duration::ZERO);
+    }
+
+    pub(in crate::store) fn close_idle(&self) {
+        self.pool.retain(|_, _| false);
+    }
+}

@@ -1,0 +1,146 @@
+//! Adding tasks.
+
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
+    sqlite::SqliteConnection,
+};
+
+use super::queue::{Segments, json};
+use crate::{
+    domain::AddedTask,
+    store::{
+        statement::{
+            bulk::{Bulk, Parameters, bulks},
+            chunks::runs_of,
+            prepared::{Prepared, prepared},
+        },
+        tasks::{
+            claimed::ClaimMark,
+            new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
+            queue::QUEUED_FROM,
+        },
+    },
+};
+
+const INSERT_KEYED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12) \
+    ON CONFLICT DO NOTHING RETURNING id";
+
+const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
+
+const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
+    WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
+
+/// Claimed as by [`claim_due`], unless that would give nothing. The next number of a claim is read here: there is one writer at a
+/// time.
+const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
+      (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
+       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(may, 'Running', 'Wait'), iif(may, ?12, NULL), \
+      iif(may, (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'gaia_claims'), 0), \
+      iif(may, ?11, NULL), iif(may, ?13, NULL), iif(may, 2, 0) \
+    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?12) \
+      AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?1 AND paused <> 0) AS may) \
+    RETURNING id, lease_token";
+
+/// The id and the lease token, which is 0 if it was not claimed.
+pub(super) fn insert_claimed(
+    conn: &mut SqliteConnection,
+    row: &NewTaskRow,
+    mark: &ClaimMark,
+) -> QueryResult<(i64, i64)> {
+    let (id, token): (i64, i64) = adding!(INSERT_CLAIMED, row)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*mark.node)
+        .bind::<Text, _>(&*mark.run)
+        .columns::<(BigInt, BigInt)>()
+        .get_result(conn)?;
+    if token != 0 {
+        prepared("INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind::<BigInt, _>(token)
+            .bind::<Text, _>(&*row.system_name)
+            .bind::<Text, _>(&*mark.node)
+            .bind::<Text, _>(&*mark.run)
+            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(json(&[id]))
+            .execute(conn)?;
+    }
+    Ok((id, token))
+}
+
+/// Puts rows that were inserted with these ids into segments, as far as they are due.
+fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
+    let mut segments = Segments::default();
+    for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
+        segments.add(*id, &row.service_name, &row.method_name, row.priority);
+    }
+    let theme = rows.first().map_or("", |row| &row.system_name);
+    segments.write(conn, theme)
+}
+
+/// Tasks and segments. On a connection without a transaction they would be two commits: there `may_queue` is false. The next claim takes
+/// in what is in no segment, and few tasks at less cost than a segment of their own.
+pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], may_queue: bool) -> QueryResult<Vec<AddedTask>> {
+    let mut added = Vec::with_capacity(rows.len());
+    for run in runs_of(rows, |row| row.unique_key.is_some()) {
+        if run[0].unique_key.is_some() {
+            for row in run {
+                added.push(insert_keyed(conn, row)?);
+            }
+        } else {
+            let is_queued = may_queue && run.len() >= QUEUED_FROM;
+            for bulk in bulks(run, Parameters::Numbered, is_queued) {
+                let ids = insert_bulk(conn, bulk)?;
+                if is_queued {
+                    queue(conn, bulk.rows(), &ids)?;
+                }
+                added.extend(ids.into_iter().map(AddedTask::new));
+            }
+        }
+    }
+    Ok(added)
+}
+
+fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
+    Prepared::new(bulk.sql(), bulk).execute(conn)?;
+    let last: i64 = prepared(LAST_ID).columns::<BigInt>().get_result(conn)?;
+    // One writer at a time, and AUTOINCREMENT: the ids of one statement are consecutive.
+    Ok((last + 1 - bulk.len()..=last).collect())
+}
+
+fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    for _ in 0..TRIES_OF_A_KEY {
+        if let Some(id) = insert_unless_taken(conn, row)? {
+            return Ok(AddedTask::new(id));
+        }
+        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
+            .bind::<Text, _>(&*row.system_name)
+            .bind::<Nullable<Text>, _>(&row.unique_key)
+            .columns::<BigInt>()
+            .get_result(conn)
+            .optional()?;
+        if let Some(holder) = holder {
+            return Ok(AddedTask::duplicate_of(holder));
+        }
+        // On a connection without a transaction the task that was in the way may have ended in between.
+    }
+    Err(key_is_elusive())
+}
+
+fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<i64>> {
+    adding!(INSERT_KEYED, row)
+        .bind::<Integer, _>(row.priority)
+        .bind::<Nullable<Timestamp>, _>(row.run_at)
+        .bind::<Nullable<BigInt>, _>(row.timeout_ms)
+        .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.unique_key)
+        .columns::<BigInt>()
+        .get_result(conn)
+        .optional()
+}

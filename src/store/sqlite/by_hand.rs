@@ -1,0 +1,157 @@
+//! What plain SQL and callers do to tasks by hand: nodes take notice of it here.
+
+use chrono::NaiveDateTime;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Text, Timestamp},
+    sqlite::SqliteConnection,
+};
+
+use super::{
+    finish::show,
+    queue::{json, stray, unqueue},
+};
+use crate::store::{RunKey, statement::prepared::prepared};
+
+/// A task that runs under a node and is in no claim.
+macro_rules! unheld {
+    () => {
+        "queued <> 2 AND task_status = 'Running' AND lease_owner IS NOT NULL"
+    };
+}
+
+/// A row that no write could name: only as a text can a node be named. A text may hold bytes that are no characters: names with other
+/// characters than those of ASCII are taken for such, unless a node has that name.
+macro_rules! unnamed {
+    () => {
+        "(typeof(lease_owner) <> 'text' \
+         OR lease_owner GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = lease_owner) \
+         OR typeof(lease_token) <> 'integer' OR typeof(log_id) NOT IN ('text', 'null') OR log_id GLOB '*[^ -~]*')"
+    };
+}
+
+const NAME_UNHELD: &str = concat!(
+    "UPDATE asynctasks SET lease_owner = 'unreadable', lease_token = 0, log_id = NULL WHERE id IN ( \
+       SELECT id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    ") AND ",
+    unnamed!()
+);
+
+const DISOWN: &str = concat!(
+    "UPDATE asynctasks SET queued = 0 WHERE id IN (SELECT value FROM json_each(?2)) \
+     AND queued = 2 AND task_status = 'Running' AND lease_owner IS NOT NULL AND (lease_owner <> ?1 OR ",
+    unnamed!(),
+    ")"
+);
+
+const HOLD_UNHELD: &str = concat!(
+    "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
+     SELECT MIN(system_name), lease_owner, 'plain', ?1, json_group_array(id) FROM ( \
+       SELECT id, system_name, lease_owner FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    " ORDER BY id LIMIT 1000) GROUP BY lease_owner"
+);
+
+/// Those of them that are in segments, too.
+const QUEUED_UNHELD: &str = concat!(
+    "SELECT CAST(system_name AS TEXT), id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    " AND queued = 1"
+);
+
+const IS_HELD: &str = concat!(
+    "UPDATE asynctasks SET queued = 2 WHERE id IN ( \
+       SELECT id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+    unheld!(),
+    " ORDER BY id LIMIT 1000)"
+);
+
+/// Makes claims of running tasks that are in none, so that their nodes are looked after. Answers how many there were: a thousand at
+/// most.
+pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
+    prepared(NAME_UNHELD).execute(conn)?;
+    let queued: Vec<(String, i64)> = prepared(QUEUED_UNHELD).columns::<(Text, BigInt)>().load(conn)?;
+    for (theme, task) in queued {
+        unqueue(conn, &theme, &[task])?;
+    }
+    prepared(HOLD_UNHELD).bind::<Timestamp, _>(now).execute(conn)?;
+    prepared(IS_HELD).execute(conn)
+}
+
+/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and those
+/// that have come to an end by plain SQL before their rows said that they ran.
+pub(super) fn disown(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<usize> {
+    prepared(
+        "UPDATE asynctasks SET queued = 0, lease_token = ?1 WHERE id IN (SELECT value FROM json_each(?2)) \
+         AND queued = 1 AND lease_token < ?1 AND task_status NOT IN ('Wait', 'Retry', 'Running')",
+    )
+    .bind::<BigInt, _>(claim)
+    .bind::<Text, _>(json(ids))
+    .execute(conn)?;
+    prepared(DISOWN)
+        .bind::<Text, _>(node)
+        .bind::<Text, _>(json(ids))
+        .execute(conn)
+}
+
+macro_rules! any_unheld {
+    () => {
+        concat!(
+            "EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
+            unheld!(),
+            ")"
+        )
+    };
+}
+
+pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
+    let any: i64 = prepared(concat!("SELECT ", any_unheld!()))
+        .columns::<BigInt>()
+        .get_result(conn)?;
+    Ok(any != 0)
+}
+
+/// Whether any task of any theme runs.
+pub(in crate::store) const ANY_RUNS: &str = concat!("EXISTS (SELECT 1 FROM gaia_claims) OR ", any_unheld!());
+
+/// Whether any task of any theme is due.
+pub(in crate::store) const ANY_DUE: &str = concat!(
+    "EXISTS (SELECT 1 FROM gaia_due) OR EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_stray WHERE ",
+    stray!(),
+    ")"
+);
+
+/// The last claim that names a task.
+const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme = ?1 \
+    AND instr(ids, ?2) > 0 AND EXISTS (SELECT 1 FROM json_each(ids) WHERE value = ?2 + 0) ORDER BY id DESC LIMIT 1";
+
+const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?3, finished_at = ?3 \
+    WHERE id = ?2 AND system_name = ?1 AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
+
+/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
+/// on that it runs.
+pub(super) fn cancel_waiting(
+    conn: &mut SqliteConnection,
+    theme: &str,
+    id: i64,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
+        .bind::<Text, _>(theme)
+        .bind::<Text, _>(id.to_string())
+        .columns::<(BigInt, Text, Text)>()
+        .get_result(conn)
+        .optional()?;
+    if let Some((token, node, mark)) = claim
+        && show(conn, &RunKey::unseen(id, &node, token, &mark))?
+    {
+        return Ok(false);
+    }
+    let cancelled = prepared(CANCEL)
+        .bind::<Text, _>(theme)
+        .bind::<BigInt, _>(id)
+        .bind::<Timestamp, _>(now)
+        .execute(conn)?;
+    Ok(cancelled > 0)
+}

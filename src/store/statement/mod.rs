@@ -1,0 +1,8 @@
+//! How statements are made, whatever they are about.
+
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(super) mod bulk;
+pub(super) mod chunks;
+pub(super) mod lists;
+pub(super) mod prepared;
+pub(super) mod transaction;

@@ -1,0 +1,307 @@
+//! What a claim is to take, and what it has taken.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{
+    dsl::SqlTypeOf,
+    prelude::*,
+    sql_types::{BigInt, Nullable, Text},
+};
+
+use super::{new_row::NewTaskRow, run_key::RunKey};
+use crate::{
+    domain::{Attempt, Json},
+    store::{
+        lenient::{AnyInt, AnyText, key, millis, narrow, number, text},
+        schema::asynctasks,
+    },
+};
+
+/// The guide's default where a row holds none.
+pub(in crate::store) const DEFAULT_MAX_RETRY: i32 = 3;
+
+/// How many scheduled tasks one claim moves to the due ones at most, so that its transaction stays short.
+pub(in crate::store) const PROMOTED_AT_ONCE: i64 = 1_000;
+
+/// A method whose tasks may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The service.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// So many of its tasks fill the room of the claim if it takes no others. Each of them takes up that part of the room, so that
+    /// a claim holds fewer slow tasks than quick ones.
+    pub most: usize,
+}
+
+/// What to claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The theme whose tasks are wanted.
+    pub theme: String,
+    /// The node that will hold them. It must have a row in `gaia_nodes`: a node that others have declared dead gets
+    /// nothing until it has registered again. Not one that a [`Gaia`](crate::Gaia) stands for: that one gives back what its
+    /// process does not run.
+    pub node: String,
+    /// At most this many, highest priority first, oldest first.
+    pub limit: usize,
+    /// These ids before any other, as far as they are waiting and due.
+    pub first: Vec<i64>,
+    /// Only tasks of these methods; `None`: of all. What waits for other methods costs the claim nothing.
+    pub methods: Option<Arc<[Wanted]>>,
+    /// Only tasks with a higher priority than this one.
+    pub above: Option<i32>,
+}
+
+/// Bytes of arguments that one claim takes along at most, or nearly so.
+pub(in crate::store) const ARGS_AT_ONCE: usize = 16 << 20;
+
+/// Arguments of so many bytes are always taken along: to read them later costs more than to hold them.
+const SHORT_ARGS: usize = 4 << 10;
+
+/// Longer ones never are.
+const LONG_ARGS: usize = 1 << 20;
+
+impl Claim {
+    /// The methods that it takes. All methods together are one that has no name.
+    pub(in crate::store) fn wanted(&self) -> Cow<'_, [Wanted]> {
+        match &self.methods {
+            Some(methods) => Cow::Borrowed(methods),
+            None => Cow::Owned(vec![Wanted {
+                service: String::new(),
+                method: String::new(),
+                most: self.limit,
+            }]),
+        }
+    }
+
+    /// Only higher priorities than this are taken.
+    pub(in crate::store) fn above(&self) -> i64 {
+        self.above.map_or(i64::MIN, i64::from)
+    }
+
+    /// Arguments with more bytes stay in the database until their run begins: a claim of many tasks must not take more memory
+    /// than there is.
+    pub(in crate::store) fn arg_limit(&self, mark: &ClaimMark) -> i64 {
+        if mark.takes_all_args {
+            return i64::MAX;
+        }
+        let bytes = (ARGS_AT_ONCE / self.limit.max(1)).clamp(SHORT_ARGS, LONG_ARGS);
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// The tasks, running now and held by the node. Their rows do not say so yet.
+    pub tasks: Vec<ClaimedTask>,
+    /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
+    pub next_due: Option<DateTime<Utc>>,
+    /// Whether due tasks were passed over because somebody else holds locks on them.
+    pub passed_over: bool,
+    /// Whether more tasks are due than the room of their methods was for.
+    pub more: bool,
+}
+
+/// What is read of a claimed task beside its arguments, which may be long.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = asynctasks)]
+pub(in crate::store) struct HeldRow {
+    id: AnyInt,
+    service_name: AnyText,
+    method_name: AnyText,
+    retry_time: Option<AnyInt>,
+    max_retry_time: Option<AnyInt>,
+    priority: AnyInt,
+    timeout_ms: Option<AnyInt>,
+    retry_delay_ms: Option<AnyInt>,
+    lease_token: AnyInt,
+}
+
+/// What a claim reads of a task, in the order of its statements.
+#[derive(Debug, Queryable)]
+pub(in crate::store) struct ClaimedRow {
+    held: HeldRow,
+    /// `None` if it is longer than the claim takes along.
+    arg: Option<AnyText>,
+    arg_bytes: Option<AnyInt>,
+}
+
+/// The types of its columns.
+pub(in crate::store) type ClaimedColumns<DB> = (
+    SqlTypeOf<<HeldRow as Selectable<DB>>::SelectExpression>,
+    Nullable<Text>,
+    Nullable<BigInt>,
+);
+
+/// What the tasks of one claim have in common.
+#[derive(Debug)]
+pub(crate) struct ClaimMark {
+    pub(in crate::store) node: Arc<str>,
+    /// Of no other claim: each task's log id begins with it.
+    pub(in crate::store) run: Arc<str>,
+    pub(in crate::store) now: NaiveDateTime,
+    /// Whether the claim leaves no arguments in the database, however long.
+    pub(in crate::store) takes_all_args: bool,
+}
+
+impl ClaimMark {
+    pub(in crate::store) fn new(node: &str, now: NaiveDateTime) -> Self {
+        Self {
+            node: node.into(),
+            run: uuid::Uuid::now_v7().simple().to_string().into(),
+            now,
+            takes_all_args: false,
+        }
+    }
+
+    /// What the log id of each of its tasks begins with.
+    pub(crate) fn run(&self) -> Arc<str> {
+        Arc::clone(&self.run)
+    }
+
+    /// The task that has become of a row that was claimed by its insert.
+    pub(in crate::store) fn added(&self, row: &NewTaskRow, id: i64, token: i64) -> ClaimedTask {
+        let claimed = ClaimedRow {
+            held: HeldRow {
+                id: id.into(),
+                service_name: AnyText(row.service_name.clone()),
+                method_name: AnyText(row.method_name.clone()),
+                retry_time: None,
+                max_retry_time: Some(i64::from(row.max_retry_time).into()),
+                priority: i64::from(row.priority).into(),
+                timeout_ms: row.timeout_ms.map(Into::into),
+                retry_delay_ms: row.retry_delay_ms.map(Into::into),
+                lease_token: token.into(),
+            },
+            arg: Some(AnyText(row.arg.clone())),
+            arg_bytes: None,
+        };
+        claimed.held(Arc::clone(&self.node), Arc::clone(&self.run), self.now.and_utc())
+    }
+
+    /// The claimed task, with node, log id and time of the claim: the statements read none of these back, and most rows
+    /// do not hold them yet.
+    pub(in crate::store) fn task(&self, row: ClaimedRow) -> ClaimedTask {
+        let log_id = format!("{}-{}", self.run, row.id());
+        row.held(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
+    }
+}
+
+impl HeldRow {
+    pub(in crate::store) fn id(&self) -> i64 {
+        key(self.id)
+    }
+
+    pub(in crate::store) fn token(&self) -> i64 {
+        key(self.lease_token)
+    }
+
+    pub(in crate::store) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+        ClaimedTask {
+            id: key(self.id),
+            service: self.service_name.0,
+            method: self.method_name.0,
+            args: Json::null(),
+            left_out: None,
+            retry_time: narrow(self.retry_time).unwrap_or(0).max(0),
+            max_retry_time: narrow(self.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY).max(0),
+            priority: narrow(self.priority).unwrap_or(0),
+            timeout: millis(self.timeout_ms).filter(|timeout| !timeout.is_zero()),
+            retry_delay: millis(self.retry_delay_ms),
+            owner,
+            token: key(self.lease_token),
+            log_id,
+            claimed_at,
+        }
+    }
+}
+
+impl ClaimedRow {
+    /// The row under the claim with this number, whether the claim has written the row or not.
+    #[cfg(feature = "mysql")]
+    pub(in crate::store) fn under(mut self, token: i64) -> Self {
+        self.held.lease_token = token.into();
+        self
+    }
+
+    pub(in crate::store) fn id(&self) -> i64 {
+        key(self.held.id)
+    }
+
+    /// What the row has said of it before the claim.
+    #[cfg(feature = "mysql")]
+    pub(in crate::store) fn token(&self) -> i64 {
+        key(self.held.lease_token)
+    }
+
+    pub(in crate::store) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+        let bytes = number(self.arg_bytes).and_then(|bytes| usize::try_from(bytes).ok());
+        ClaimedTask {
+            left_out: bytes.filter(|bytes| *bytes > 0 && self.arg.is_none()),
+            args: Json::from_column(text(self.arg)),
+            ..self.held.held(owner, log_id, claimed_at)
+        }
+    }
+}
+
+/// A task that a node holds: what it needs to run it, and what every later write about the run must name.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClaimedTask {
+    /// The task.
+    pub id: i64,
+    /// The service to call.
+    pub service: String,
+    /// The method to call.
+    pub method: String,
+    /// The arguments.
+    pub args: Json,
+    /// How many bytes of arguments the claim has left in the database, to be read when the run begins.
+    pub(crate) left_out: Option<usize>,
+    /// Attempts used by failures before this one.
+    pub retry_time: i32,
+    /// How often it may be tried again.
+    pub max_retry_time: i32,
+    /// Higher runs first.
+    pub priority: i32,
+    /// The task's own limit for one run.
+    pub timeout: Option<Duration>,
+    /// The task's own first delay before a retry.
+    pub retry_delay: Option<Duration>,
+    /// The node that holds it.
+    pub owner: Arc<str>,
+    /// The number of its claim in `gaia_claims`: greater than that of any claim before.
+    pub token: i64,
+    /// Names this run in every log line about it. No two claims give the same one.
+    pub log_id: Arc<str>,
+    /// When it was claimed.
+    pub claimed_at: DateTime<Utc>,
+}
+
+impl ClaimedTask {
+    /// Whether a failure of this run would be the task's last.
+    pub(crate) fn is_last_attempt(&self) -> bool {
+        self.retry_time >= self.max_retry_time
+    }
+
+    pub(crate) fn key(&self) -> RunKey {
+        RunKey {
+            task_id: self.id,
+            owner: Arc::clone(&self.owner),
+            token: self.token,
+            log_id: Arc::clone(&self.log_id),
+        }
+    }
+
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt {
+            retry_time: self.retry_time,
+            max_retry_time: self.max_retry_time,
+            retry_delay: self.retry_delay,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
+//! index has to know it: a claim and an end would have to write there, too.
+//!
+//! The row of a task says so only when its run has lasted for a moment. Before, the task is *unseen*: its row waits
+//! and is `queued`, and its lease token is less than the number of a claim that names it. Whatever takes the task from the claim raises
+//! the token.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{
+    held_claim::{ClaimRow, HeldClaim, Orphan, OrphanRow, claim_columns, held_claim},
+    settle::{self, OldClaims},
+};
+use crate::store::{
+    Store, StoreError,
+    backend::Backend,
+    db::{Lease, on_backend, on_each},
+    schema::{asynctasks, gaia_claims, gaia_nodes},
+    statement::transaction::transact,
+};
+
+/// Claims read at once: each may name thousands of tasks.
+const PAGE: i64 = 50;
+
+/// Tasks looked up, or claims removed, in one statement.
+const AT_ONCE: usize = 500;
+
+impl Store {
+    /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim. On PostgreSQL triggers do.
+    pub(crate) async fn hold_unheld(&self) -> Result<(), StoreError> {
+        let now = self.clock().now().naive_utc();
+        on_each!(&self.db, |db| db.hold_unheld(now).await)
+    }
+
+    /// Claims of a node, in the order of their ids, behind the claim `after`: one page.
+    pub(crate) async fn claims_of(&self, node: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
+        let ids = self.db.dialect().claimed_ids;
+        let mut lease = self.db.read().await?;
+        let rows: Vec<ClaimRow> = on_backend!(lease, |conn| {
+            gaia_claims::table
+                .filter(gaia_claims::node_id.eq(node))
+                .filter(gaia_claims::id.gt(after))
+                .order(gaia_claims::id)
+                .limit(PAGE)
+                .select(claim_columns!(ids))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// Claims of nodes that have no row any more, as a page like that. Those of `me` are not among them: a node whose row is gone
+    /// learns of it by its next beat, and must not take its own runs for lost before that.
+    pub(crate) async fn orphan_claims(&self, me: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
+        let ids = self.db.dialect().claimed_ids;
+        let mut lease = self.db.read().await?;
+        let rows: Vec<ClaimRow> = on_backend!(lease, |conn| {
+            let node = gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_claims::node_id));
+            gaia_claims::table
+                .filter(gaia_claims::node_id.ne(me))
+                .filter(diesel::dsl::not(diesel::dsl::exists(node.select(gaia_nodes::id))))
+                .filter(gaia_claims::id.gt(after))
+                .order(gaia_claims::id)
+                .limit(PAGE)
+                .select(claim_columns!(ids))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// The claims of a theme, for looks of people: of which tasks the rows do not say yet that they run. Read them before the rows: a
+    /// task that ends in between is not taken for one that waits.
+    pub(in crate::store) async fn claims_in(
+        &self,
+        lease: &mut Lease,
+        theme: &str,
+    ) -> Result<Vec<HeldClaim>, StoreError> {
+        let ids = self.db.dialect().claimed_ids;
+        let rows: Vec<ClaimRow> = on_backend!(*lease, |conn| {
+            gaia_claims::table
+                .filter(gaia_claims::theme.eq(theme))
+                .order(gaia_claims::id)
+                .select(claim_columns!(ids))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// The tasks of these claims that still run under the nodes of the claims, in the order of their ids. A later claim may hold some
+    /// of them.
+    pub(crate) async fn running(&self, claims: &[HeldClaim]) -> Result<Vec<Orphan>, StoreError> {
+        let nodes: BTreeSet<&str> = claims.iter().map(|claim| claim.node.as_str()).collect();
+        let ids: BTreeSet<i64> = claims.iter().flat_map(|claim| &claim.task_ids).copied().collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        let mut running = Vec::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let mut lease = self.db.read().await?;
+            let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+                let runs = asynctasks::task_status.eq("Running");
+                let is_seen = runs.and(asynctasks::lease_owner.eq_any(&nodes).assume_not_null());
+                let is_unseen = asynctasks::task_status
+                    .eq_any(["Wait", "Retry"])
+                    .and(asynctasks::queued.eq(1));
+                asynctasks::table
+                    .filter(asynctasks::id.eq_any(ids))
+                    .filter(is_seen.or(is_unseen))
+                    .order(asynctasks::id)
+                    .select(OrphanRow::as_select())
+                    .load(conn)
+                    .await
+            })?;
+            running.extend(rows.into_iter().filter_map(|row| row.orphan(claims)));
+        }
+        Ok(running)
+    }
+
+    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name (the
+    /// next look takes them into claims of their own), and those that plain SQL has ended unseen.
+    pub(crate) async fn disown(&self, claim: &HeldClaim) -> Result<(), StoreError> {
+        let (node, ids) = (claim.node.clone(), claim.task_ids.clone());
+        on_each!(&self.db, |db| db.disown(node, claim.id, ids).await)
+    }
+
+    /// Removes those of these claims of which no task runs any more, whatever plain SQL has made of its owner: nothing can come to run
+    /// under them again. Answers with those that have to stay. A claim that somebody has locked is left for the next look.
+    pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
+        let dialect = self.db.dialect();
+        let (tasks, runs) = ((dialect.tasks_of)("gaia_claims"), dialect.runs_by_claim);
+        let mut open = BTreeSet::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            let claims = Arc::new(OldClaims {
+                ids: ids.to_vec(),
+                running: format!(
+                    "SELECT id FROM gaia_claims WHERE id IN ({list}) AND EXISTS (SELECT 1 FROM {tasks} WHERE {runs})"
+                ),
+            });
+            let stay = || async { transact!(&self.db, settle, &claims) };
+            open.extend(self.retrying(stay).await?);
+        }
+        Ok(open)
+    }
+}

@@ -1,0 +1,138 @@
+//! Which methods have tasks that are due, for people: claims ask for the methods that their node serves.
+
+use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
+use diesel_async::RunQueryDsl;
+
+use crate::store::{
+    Store, StoreError,
+    backend::{Backend, Look},
+    db::{Lease, on_backend, on_each},
+    lenient::AnyText,
+    schema::gaia_due,
+};
+
+/// Segments of a method that are counted at most.
+const COUNTED: i64 = 10_000;
+
+/// Segments of a method that are looked into for tasks that do not wait any more.
+const SIFTED: i64 = 100;
+
+/// A service and one of its methods.
+type Name = (String, String);
+
+/// The segments of a method.
+macro_rules! of_method {
+    ($theme:expr, $service:expr, $method:expr) => {
+        gaia_due::table
+            .filter(gaia_due::theme.eq($theme))
+            .filter(gaia_due::service.eq($service))
+            .filter(gaia_due::method.eq($method))
+    };
+}
+
+/// The names of the methods that meet these conditions, in their order.
+macro_rules! first_method {
+    ($theme:expr, $($condition:expr),+) => {
+        gaia_due::table
+            .filter(gaia_due::theme.eq($theme))
+            $(.filter($condition))+
+            .order((gaia_due::service, gaia_due::method))
+            .select((gaia_due::service, gaia_due::method))
+    };
+}
+
+#[derive(QueryableByName)]
+struct Segment {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Store {
+    /// The methods for which tasks of a theme are due, sorted, at most so many.
+    pub(crate) async fn due_methods(&self, theme: &str, most: usize) -> Result<Vec<Name>, StoreError> {
+        self.take_in(theme).await?;
+        let mut lease = self.db.look(Look::List).await?;
+        let mut found: Vec<Name> = Vec::new();
+        while found.len() < most
+            && let Some(next) = next_method(&mut lease, theme, found.last()).await?
+        {
+            found.push(next);
+        }
+        Ok(found)
+    }
+
+    /// Puts tasks that wait into segments, up to some thousand of those that are in none. On PostgreSQL triggers do.
+    async fn take_in(&self, theme: &str) -> Result<(), StoreError> {
+        on_each!(&self.db, |db| db.take_in(theme.to_owned()).await)
+    }
+
+    /// How many tasks of a method are due, as far as its first segments tell. Of these, segments whose tasks have all been cancelled
+    /// or finished by other programs are removed, and so are those with tasks that wait with another method by now, or in another theme:
+    /// these tasks are queued anew. No claim that could do it comes to a method that no node serves.
+    pub(crate) async fn count_due(&self, theme: &str, service: &str, method: &str) -> Result<u64, StoreError> {
+        self.sift(theme, service, method).await?;
+        let mut lease = self.db.look(Look::List).await?;
+        let counts: Vec<i32> = on_backend!(lease, |conn| {
+            of_method!(theme, service, method)
+                .limit(COUNTED)
+                .select(gaia_due::n)
+                .load(conn)
+                .await
+        })?;
+        Ok(counts.into_iter().map(|count| u64::try_from(count).unwrap_or(0)).sum())
+    }
+
+    async fn sift(&self, theme: &str, service: &str, method: &str) -> Result<(), StoreError> {
+        let mut lease = self.db.look(Look::List).await?;
+        let first: Vec<i64> = on_backend!(lease, |conn| {
+            of_method!(theme, service, method)
+                .order((gaia_due::priority.desc(), gaia_due::id))
+                .limit(SIFTED)
+                .select(gaia_due::id)
+                .load(conn)
+                .await
+        })?;
+        if first.is_empty() {
+            return Ok(());
+        }
+        let list = first.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        let tasks = (self.db.dialect().tasks_of)("gaia_due");
+        let stale = format!(
+            "SELECT id FROM gaia_due WHERE id IN ({list}) AND (NOT EXISTS (SELECT 1 FROM {tasks} \
+             WHERE t.task_status IN ('Wait', 'Retry')) OR EXISTS (SELECT 1 FROM {tasks} \
+             WHERE t.task_status IN ('Wait', 'Retry') AND (t.system_name <> gaia_due.theme \
+               OR t.service_name <> gaia_due.service OR t.method_name <> gaia_due.method)))"
+        );
+        let stale: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&stale).load(conn).await)?;
+        drop(lease);
+        for Segment { id } in stale {
+            let drop = || async { on_each!(&self.db, |db| db.drop_segment(id).await) };
+            self.retrying(drop).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The first method after this one: two short looks by the index, however many segments there are.
+async fn next_method(lease: &mut Lease, theme: &str, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
+    let name = |(service, method): (AnyText, AnyText)| (service.0, method.0);
+    if let Some((service, method)) = after {
+        let same = on_backend!(*lease, |conn| {
+            first_method!(theme, gaia_due::service.eq(service), gaia_due::method.gt(method))
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        if let Some(same) = same {
+            return Ok(Some(name(same)));
+        }
+    }
+    let service = after.map_or("", |(service, _)| service);
+    let next = on_backend!(*lease, |conn| {
+        first_method!(theme, gaia_due::service.gt(service))
+            .first(conn)
+            .await
+            .optional()
+    })?;
+    Ok(next.map(name))
+}

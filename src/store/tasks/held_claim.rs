@@ -1,0 +1,138 @@
+//! A claim as `gaia_claims` has it, and the runs that it holds.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::claimed::{ClaimedTask, HeldRow};
+use crate::{
+    domain::TaskStatus,
+    store::{
+        lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
+        schema::asynctasks,
+    },
+};
+
+/// The run of a task, of which the task's row says nothing yet.
+pub(in crate::store) struct Unseen {
+    pub(in crate::store) node: String,
+    pub(in crate::store) token: i64,
+    pub(in crate::store) log_id: String,
+    pub(in crate::store) claimed_at: DateTime<Utc>,
+}
+
+/// A claim, whatever has become of its tasks.
+#[derive(Debug)]
+pub(crate) struct HeldClaim {
+    /// The lease token of its tasks.
+    pub(crate) id: i64,
+    pub(in crate::store) node: String,
+    /// What the log ids of its tasks begin with.
+    pub(crate) mark: String,
+    claimed_at: DateTime<Utc>,
+    pub(in crate::store) task_ids: Vec<i64>,
+}
+
+impl HeldClaim {
+    pub(crate) fn has_any(&self, tasks: &BTreeSet<i64>) -> bool {
+        self.task_ids.iter().any(|id| tasks.contains(id))
+    }
+
+    /// The run of a task of which the task's row says nothing.
+    fn run_of(&self, task: i64) -> Unseen {
+        Unseen {
+            node: self.node.clone(),
+            token: self.id,
+            log_id: format!("{}-{task}", self.mark),
+            claimed_at: self.claimed_at,
+        }
+    }
+}
+
+/// Finds the run of a task of which the task's row says nothing.
+pub(in crate::store) fn unseen_run(claims: &[HeldClaim], task: i64, queued: i64, token: i64) -> Option<Unseen> {
+    let has = |claim: &&HeldClaim| queued == 1 && token < claim.id && claim.task_ids.binary_search(&task).is_ok();
+    claims.iter().rev().find(has).map(|claim| claim.run_of(task))
+}
+
+/// Id, node, mark, time and tasks, as they are stored.
+pub(in crate::store) type ClaimRow = (i64, AnyText, AnyText, AnyTime, AnyText);
+
+/// The columns of a claim.
+macro_rules! claim_columns {
+    ($ids:expr) => {
+        (
+            $crate::store::schema::gaia_claims::id,
+            $crate::store::schema::gaia_claims::node_id,
+            $crate::store::schema::gaia_claims::mark,
+            $crate::store::schema::gaia_claims::claimed_at,
+            diesel::dsl::sql::<diesel::sql_types::Text>($ids),
+        )
+    };
+}
+pub(in crate::store) use claim_columns;
+
+/// What is no list of ids names none: nobody but a node writes it.
+pub(in crate::store) fn held_claim((id, node, mark, claimed_at, ids): ClaimRow) -> HeldClaim {
+    let mut task_ids: Vec<i64> = serde_json::from_str(&ids.0).unwrap_or_default();
+    task_ids.sort_unstable();
+    task_ids.dedup();
+    HeldClaim {
+        id,
+        node: node.0,
+        mark: mark.0,
+        claimed_at: time(Some(claimed_at)).unwrap_or_default(),
+        task_ids,
+    }
+}
+
+/// A running task whose node is gone.
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    pub(crate) theme: String,
+    pub(crate) task: ClaimedTask,
+    /// Marked as begun: only tasks on their last attempt are.
+    pub(crate) began: bool,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = asynctasks)]
+pub(in crate::store) struct OrphanRow {
+    system_name: AnyText,
+    task_status: Option<AnyText>,
+    queued: AnyInt,
+    began: AnyInt,
+    lease_owner: Option<AnyText>,
+    log_id: Option<AnyText>,
+    last_run_time: Option<AnyTime>,
+    #[diesel(embed)]
+    task: HeldRow,
+}
+
+impl OrphanRow {
+    /// The task as it runs by its row, or by one of these claims if the row says nothing yet.
+    pub(in crate::store) fn orphan(self, claims: &[HeldClaim]) -> Option<Orphan> {
+        let theme = self.system_name.0;
+        if text(self.task_status).as_deref() == Some(TaskStatus::Running.as_str()) {
+            let owner = text(self.lease_owner).unwrap_or_default();
+            let log_id = text(self.log_id).unwrap_or_default();
+            let claimed_at = time(self.last_run_time).unwrap_or_default();
+            return Some(Orphan {
+                theme,
+                began: is_set(self.began),
+                task: self.task.held(owner.into(), log_id.into(), claimed_at),
+            });
+        }
+        let run = unseen_run(claims, self.task.id(), number(Some(self.queued))?, self.task.token())?;
+        let task = self.task.held(run.node.into(), run.log_id.into(), run.claimed_at);
+        Some(Orphan {
+            theme,
+            began: false,
+            task: ClaimedTask {
+                token: run.token,
+                ..task
+            },
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! Tasks, their records, and the claims that hold them.
+//!
+//! Values come first: a task to add ([`new_row`]), what a claim takes ([`claimed`], [`queue`], [`held_claim`]), what is written about runs
+//! ([`writes`]), rows as people see them ([`rows`]). The databases know these. The other files are operations, for which they know the
+//! databases.
+
+pub(super) mod claimed;
+mod claims;
+mod due;
+pub(super) mod held_claim;
+mod let_go;
+pub(super) mod long_args;
+pub(super) mod new_row;
+mod operations;
+pub(super) mod put_off;
+mod query;
+pub(super) mod queue;
+mod records;
+pub(super) mod rows;
+pub(super) mod run_key;
+mod settle;
+pub(super) mod writes;
+
+pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
+pub(crate) use held_claim::{HeldClaim, Orphan};
+pub(crate) use long_args::Room;
+pub(crate) use new_row::NewTaskRow;
+pub(crate) use operations::{Cancelled, Retried};
+pub(crate) use run_key::RunKey;
+pub(crate) use writes::{Begin, Finish, Finished, Progress, Writes, Written};

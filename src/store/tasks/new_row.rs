@@ -1,0 +1,96 @@
+//! A task to add, as a row.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use crate::{domain::NewTask, store::statement::chunks::ByteSize};
+
+/// How often a unique key may be found taken by a task that is not there a moment later.
+pub(in crate::store) const TRIES_OF_A_KEY: usize = 20;
+
+/// The error after that: another unique index of the table is in the way, or somebody plays.
+pub(in crate::store) fn key_is_elusive() -> diesel::result::Error {
+    let text = "the table refused the task as a duplicate, but no unfinished task has its unique key; \
+                look for other unique indexes of asynctasks";
+    diesel::result::Error::DatabaseError(
+        diesel::result::DatabaseErrorKind::UniqueViolation,
+        Box::new(text.to_owned()),
+    )
+}
+
+/// A task to add, with the status Wait.
+#[derive(Debug, Clone)]
+pub(crate) struct NewTaskRow {
+    pub(in crate::store) system_name: Arc<str>,
+    pub(in crate::store) service_name: String,
+    pub(in crate::store) method_name: String,
+    pub(in crate::store) task_name: String,
+    pub(in crate::store) arg: String,
+    pub(in crate::store) max_retry_time: i32,
+    pub(in crate::store) create_time: NaiveDateTime,
+    pub(in crate::store) priority: i32,
+    pub(in crate::store) run_at: Option<NaiveDateTime>,
+    pub(in crate::store) timeout_ms: Option<i64>,
+    pub(in crate::store) retry_delay_ms: Option<i64>,
+    pub(in crate::store) unique_key: Option<String>,
+}
+
+/// A statement that adds one task, with the parameters that each of them begins with.
+macro_rules! adding {
+    ($sql:expr, $row:expr) => {{
+        let row: &$crate::store::tasks::new_row::NewTaskRow = $row;
+        $crate::store::statement::prepared::prepared($sql)
+            .bind::<diesel::sql_types::Text, _>(&*row.system_name)
+            .bind::<diesel::sql_types::Text, _>(&row.service_name)
+            .bind::<diesel::sql_types::Text, _>(&row.method_name)
+            .bind::<diesel::sql_types::Text, _>(&row.task_name)
+            .bind::<diesel::sql_types::Text, _>(&row.arg)
+            .bind::<diesel::sql_types::Integer, _>(row.max_retry_time)
+            .bind::<diesel::sql_types::Timestamp, _>(row.create_time)
+    }};
+}
+pub(in crate::store) use adding;
+
+impl NewTaskRow {
+    /// The row of a task that has passed its check.
+    pub(crate) fn new(theme: &Arc<str>, mut task: NewTask, now: DateTime<Utc>) -> Self {
+        let as_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            system_name: Arc::clone(theme),
+            task_name: task.take_name(),
+            service_name: task.service,
+            method_name: task.method,
+            arg: task.arg.unwrap_or_default(),
+            max_retry_time: i32::try_from(task.max_retry).unwrap_or(i32::MAX),
+            create_time: now.naive_utc(),
+            priority: task.priority,
+            run_at: task.run_at.filter(|at| *at > now).map(|at| at.naive_utc()),
+            timeout_ms: task.timeout.map(as_millis),
+            retry_delay_ms: task.retry_delay.map(as_millis),
+            unique_key: task.unique_key,
+        }
+    }
+
+    /// The service and the method that it calls.
+    pub(crate) fn calls(&self) -> (&str, &str) {
+        (&self.service_name, &self.method_name)
+    }
+
+    /// Whether it may be claimed by its insert: it is due, and no other task can be in its way.
+    pub(crate) fn is_free(&self) -> bool {
+        self.run_at.is_none() && self.unique_key.is_none()
+    }
+
+    /// Whether it wants nothing but the defaults of the columns that only some tasks need.
+    pub(in crate::store) fn is_plain(&self) -> bool {
+        let extras = [self.timeout_ms, self.retry_delay_ms];
+        self.priority == 0 && self.run_at.is_none() && extras == [None, None] && self.unique_key.is_none()
+    }
+}
+
+impl ByteSize for NewTaskRow {
+    fn bytes(&self) -> usize {
+        self.arg.len()
+    }
+}

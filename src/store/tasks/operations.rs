@@ -1,0 +1,239 @@
+//! What is done to tasks: nodes claim them and write how their runs went, callers add, cancel and retry them. What a caller does by hand is
+//! one guarded statement; what it did not match is explained by reading the row afterwards.
+
+use std::{collections::HashSet, sync::Arc};
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{
+    claimed::{Claim, ClaimMark, Claimed},
+    new_row::NewTaskRow,
+    writes::{Finish, Finished, Writes, Written},
+};
+use crate::{
+    domain::{ActionOnTask, AddedTask, Outcome, RetryPolicy, TaskStatus},
+    store::{
+        ClaimedTask, Store, StoreError,
+        backend::{Backend, EnqueueConnection, sealed::Rows},
+        db::{on_backend, on_each},
+        schema::asynctasks,
+    },
+};
+
+/// What a request to cancel did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// The task waited and is Cancelled now.
+    AtOnce,
+    /// The task runs; its node will be told.
+    Requested,
+    /// It has come to an end already.
+    NotAllowed(TaskStatus),
+    NotFound,
+}
+
+/// What a request to retry did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Retried {
+    Queued,
+    NotAllowed(TaskStatus),
+    /// Another unfinished task has its unique key by now.
+    KeyTaken,
+    NotFound,
+}
+
+impl Store {
+    /// Takes due tasks for a node, in one transaction that also reads all their arguments. A theme that is paused gives none.
+    ///
+    /// Arguments may be long (8 MB each), and all of them are in memory at once: claim few tasks at a time where they are.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of the database. Nothing is claimed then, unless the database has committed the claim and only its
+    /// answer was lost.
+    pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        let mark = ClaimMark {
+            takes_all_args: true,
+            ..self.new_mark(&claim.node)
+        };
+        self.claim_as(claim, &Arc::new(mark)).await
+    }
+
+    /// The mark of one claim, made now.
+    pub(crate) fn mark(&self, node: &str) -> Arc<ClaimMark> {
+        Arc::new(self.new_mark(node))
+    }
+
+    fn new_mark(&self, node: &str) -> ClaimMark {
+        ClaimMark::new(node, self.clock().now().naive_utc())
+    }
+
+    /// The same, under a mark by which the tasks can be found if the answer is lost.
+    pub(crate) async fn claim_as(&self, mut claim: Claim, mark: &Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+        // A row that is picked twice by MySQL's claim would be two runs.
+        let mut seen = HashSet::new();
+        claim.first.retain(|id| seen.insert(*id));
+        let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), Arc::clone(mark)).await) };
+        let mut claimed = self.retrying(claim).await?;
+        // `RETURNING` promises no order.
+        claimed
+            .tasks
+            .sort_unstable_by_key(|task| (std::cmp::Reverse(task.priority), task.id));
+        Ok(claimed)
+    }
+
+    /// Writes what happened to runs: beginnings, progress, and ends, each with its execution record (unless the run was
+    /// handed back before it began). A run that no longer holds its task changes nothing. An end and its record are written
+    /// together; after an error the whole may be tried again.
+    pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
+        let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
+        self.retrying_unless_locked(write).await
+    }
+
+    /// Writes how runs ended, as the recorder of a scheduler does: task and execution record, in one transaction. Answers
+    /// with each task's new status, or `None` where the run no longer held its task and nothing was written.
+    ///
+    /// For tools, tests and benchmarks that run tasks without a scheduler.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of the database; nothing is written then.
+    pub async fn record(
+        &self,
+        runs: Vec<(ClaimedTask, Outcome)>,
+        policy: RetryPolicy,
+    ) -> Result<Vec<Option<TaskStatus>>, StoreError> {
+        let ended_at = self.clock().now();
+        let end = |(task, outcome)| Finish::without_run(&task, outcome, policy, ended_at);
+        let writes = Writes {
+            finishes: runs.into_iter().map(end).collect(),
+            ..Writes::default()
+        };
+        let finished = self.write(Arc::new(writes)).await?.finishes;
+        let status = |finished| match finished {
+            Finished::Written(status) => Some(status),
+            Finished::Stale => None,
+        };
+        Ok(finished.into_iter().map(status).collect())
+    }
+
+    /// Adds tasks to a theme in one transaction: all of them or (on an error) none. They are taken to have passed their
+    /// checks; [`Scheduler::add_tasks`](crate::Scheduler::add_tasks) makes them.
+    pub(crate) async fn add(&self, rows: impl Into<Arc<Vec<NewTaskRow>>>) -> Result<Vec<AddedTask>, StoreError> {
+        let rows = rows.into();
+        let add = || async { on_each!(&self.db, |db| db.add(Arc::clone(&rows)).await) };
+        self.retrying(add).await
+    }
+
+    /// Adds a task that is [free](NewTaskRow::is_free) and claims it for the node of the mark in the same statement. `None`: the
+    /// theme is paused or the node has no row, and the task waits.
+    pub(crate) async fn add_claimed(
+        &self,
+        row: NewTaskRow,
+        mark: &Arc<ClaimMark>,
+    ) -> Result<(AddedTask, Option<ClaimedTask>), StoreError> {
+        let row = Arc::new(row);
+        let add = || async { on_each!(&self.db, |db| db.add_claimed(Arc::clone(&row), Arc::clone(mark)).await) };
+        let (id, token) = self.retrying(add).await?;
+        let task = (token != 0).then(|| mark.added(&row, id, token));
+        Ok((AddedTask::new(id), task))
+    }
+
+    /// Adds tasks on a connection of the caller's, inside whatever transaction is open there.
+    pub(crate) async fn add_on<C: EnqueueConnection>(
+        conn: &mut C,
+        rows: Vec<NewTaskRow>,
+    ) -> Result<Vec<AddedTask>, StoreError> {
+        conn.insert_tasks(Rows(rows)).await
+    }
+
+    pub(crate) async fn cancel(&self, theme: &str, id: i64) -> Result<Cancelled, StoreError> {
+        // A task may move between two statements: from waiting to running and back. Twice is rare, thrice is a storm.
+        for _ in 0..10 {
+            if self.cancel_waiting(theme, id).await? {
+                return Ok(Cancelled::AtOnce);
+            }
+            if self.request_cancel(theme, id).await? {
+                return Ok(Cancelled::Requested);
+            }
+            match self.status(theme, id).await? {
+                None => return Ok(Cancelled::NotFound),
+                Some(status) if !ActionOnTask::Cancel.allowed_from().contains(&status) => {
+                    return Ok(Cancelled::NotAllowed(status));
+                }
+                Some(_) => {}
+            }
+        }
+        Err(StoreError::Database(format!(
+            "task {id} changes its status faster than it can be cancelled; try again"
+        )))
+    }
+
+    /// Ends a task that nobody runs: one that waits, or one that another framework left as Running without a node.
+    async fn cancel_waiting(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let cancel = || async { on_each!(&self.db, |db| db.cancel_waiting(theme.to_owned(), id, now).await) };
+        self.retrying(cancel).await
+    }
+
+    async fn request_cancel(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.write().await?;
+        let requested = on_backend!(lease, |conn| {
+            diesel::update(asynctasks::table)
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(asynctasks::task_status.eq(TaskStatus::Running.as_str()))
+                .filter(asynctasks::lease_owner.is_not_null())
+                .set((asynctasks::cancel_requested.eq(1), asynctasks::update_time.eq(now)))
+                .execute(conn)
+                .await
+        })?;
+        Ok(requested > 0)
+    }
+
+    /// Queues a finished task again, or one that another framework left as Running without a node; its counters at zero.
+    pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
+        let now = self.clock().now().naive_utc();
+        // A status that we do not know counts as Failed: whatever is not forbidden is allowed.
+        let allowed = ActionOnTask::Retry.allowed_from();
+        let forbidden = TaskStatus::ALL
+            .into_iter()
+            .filter(|status| !allowed.contains(status))
+            .map(TaskStatus::as_str);
+        let forbidden: Vec<&str> = forbidden.collect();
+        let mut lease = self.db.write().await?;
+        let queued = on_backend!(lease, |conn| {
+            diesel::update(asynctasks::table)
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(
+                    asynctasks::task_status
+                        .is_null()
+                        .or(asynctasks::task_status.ne_all(&forbidden))
+                        .or(asynctasks::task_status
+                            .eq("Running")
+                            .and(asynctasks::lease_owner.is_null())),
+                )
+                .set((
+                    asynctasks::task_status.eq(TaskStatus::Wait.as_str()),
+                    asynctasks::retry_time.eq(0),
+                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                    asynctasks::cancel_requested.eq(0),
+                    asynctasks::update_time.eq(now),
+                    asynctasks::finished_at.eq(None::<chrono::NaiveDateTime>),
+                ))
+                .execute(conn)
+                .await
+        });
+        drop(lease);
+        match queued.map_err(StoreError::from) {
+            Ok(0) => Ok(match self.status(theme, id).await? {
+                None => Retried::NotFound,
+                Some(status) => Retried::NotAllowed(status),
+            }),
+            Ok(_) => Ok(Retried::Queued),
+            Err(StoreError::Duplicate(_)) => Ok(Retried::KeyTaken),
+            Err(error) => Err(error),
+        }
+    }
+}

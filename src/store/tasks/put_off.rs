@@ -1,0 +1,96 @@
+//! Waiting tasks whose times a wrong clock has written.
+
+use chrono::{NaiveDateTime, TimeDelta};
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel_async::RunQueryDsl;
+
+use crate::store::{
+    Store, StoreError,
+    backend::Look,
+    db::on_backend,
+    lenient::{AnyTime, time},
+    schema::asynctasks,
+};
+
+/// A time that is further ahead than this was written by a wrong clock: time zones, which plain SQL may get wrong, differ by less.
+pub(in crate::store) const FAR_AHEAD: TimeDelta = TimeDelta::days(1);
+
+/// The same on SQLite for a task that has run, by the clock of this machine. Servers have one clock for all nodes, and MySQL writes
+/// the time of a change by plain SQL in the zone of that session.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
+
+/// Rows looked at in one piece.
+const PAGE: i64 = 500;
+
+impl Store {
+    /// Tasks of a theme that wait for a time, and were told so at a time that is ahead of now: they wait from now on for as long as
+    /// they were meant to. Answers how many there were.
+    pub(crate) async fn bring_back(&self, theme: &str) -> Result<usize, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut brought_back = 0;
+        loop {
+            let put_off = self.put_off(theme, now).await?;
+            let mut changed = 0;
+            for (id, run_at, told_at) in put_off {
+                let wait = (run_at - told_at).max(TimeDelta::zero());
+                let due = now.checked_add_signed(wait).unwrap_or(run_at);
+                changed += self.wait_until(id, (run_at, due), (told_at, now)).await?;
+            }
+            brought_back += changed;
+            // None is left, or others were quicker.
+            if changed == 0 {
+                return Ok(brought_back);
+            }
+        }
+    }
+
+    /// Id, time for which it waits, time at which it was told so. Spelled as text, so that a partial index serves.
+    async fn put_off(
+        &self,
+        theme: &str,
+        now: NaiveDateTime,
+    ) -> Result<Vec<(i64, NaiveDateTime, NaiveDateTime)>, StoreError> {
+        let ahead = |by| now.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX);
+        let far = ahead(FAR_AHEAD);
+        let ahead = if self.db.is_remote() { far } else { ahead(AHEAD) };
+        let mut lease = self.db.look(Look::List).await?;
+        let rows: Vec<(i64, Option<AnyTime>, Option<AnyTime>)> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(sql::<Bool>("task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL"))
+                .filter(asynctasks::run_at.gt(now))
+                .filter(asynctasks::update_time.gt(ahead))
+                .filter(asynctasks::log_id.is_not_null().or(asynctasks::update_time.gt(far)))
+                .limit(PAGE)
+                .select((asynctasks::id, asynctasks::run_at, asynctasks::update_time))
+                .load(conn)
+                .await
+        })?;
+        let read = |(id, run_at, told_at): (i64, Option<AnyTime>, Option<AnyTime>)| {
+            Some((id, time(run_at)?.naive_utc(), time(told_at)?.naive_utc()))
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// Changes both times from one to another, if the task still waits with the first ones.
+    async fn wait_until(
+        &self,
+        id: i64,
+        (run_at, due): (NaiveDateTime, NaiveDateTime),
+        (told_at, now): (NaiveDateTime, NaiveDateTime),
+    ) -> Result<usize, StoreError> {
+        let change = || async {
+            let mut lease = self.db.write().await?;
+            Ok(on_backend!(lease, |conn| {
+                diesel::update(asynctasks::table.filter(asynctasks::id.eq(id)))
+                    .filter(asynctasks::task_status.eq_any(["Wait", "Retry"]))
+                    .filter(asynctasks::run_at.eq(run_at))
+                    .filter(asynctasks::update_time.eq(told_at))
+                    .set((asynctasks::run_at.eq(due), asynctasks::update_time.eq(now)))
+                    .execute(conn)
+                    .await
+            })?)
+        };
+        self.retrying(change).await
+    }
+}

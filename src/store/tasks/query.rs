@@ -1,0 +1,255 @@
+//! Reading tasks.
+
+use std::collections::BTreeMap;
+
+use diesel::{
+    QueryableByName,
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Bool, Nullable, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    claimed::ClaimedTask,
+    rows::{TaskFacts, TaskRow, status_of},
+};
+use crate::{
+    domain::{Json, ListTasks, Page, Task, TaskStatus},
+    store::{
+        Store, StoreError,
+        backend::Look,
+        db::{Lease, on_backend},
+        lenient::{AnyInt, AnyText, number, text},
+        schema::asynctasks,
+        statement::lists::{Cut, containing, shown},
+    },
+};
+
+#[derive(QueryableByName)]
+struct TaskId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+#[derive(QueryableByName)]
+struct StatusCount {
+    #[diesel(sql_type = Nullable<Text>)]
+    status: Option<AnyText>,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// A task and its long texts, as a list asks for them.
+type ListedTask = (TaskFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>);
+
+/// The boxed query of a list, for whichever database compiles it.
+macro_rules! listed {
+    ($theme:expr, $list:expr, $unseen:expr, $is_listed:expr) => {{
+        let mut query = asynctasks::table
+            .filter(asynctasks::system_name.eq($theme))
+            .into_boxed();
+        if !$list.statuses.is_empty() {
+            let statuses: Vec<&str> = $list.statuses.iter().map(|status| status.as_str()).collect();
+            let by_row = asynctasks::task_status.eq_any(statuses);
+            query = match &$unseen {
+                None => query.filter(by_row),
+                Some(ids) => {
+                    let [before, behind] = $is_listed;
+                    let is_in_list = || sql::<Bool>(before).bind::<Text, _>(ids).sql(behind);
+                    let is_unseen = || asynctasks::queued.eq(1).and(is_in_list());
+                    match $list.statuses.contains(&TaskStatus::Running) {
+                        true => query.filter(is_unseen().or(by_row.assume_not_null())),
+                        false => query.filter(diesel::dsl::not(is_unseen()).and(by_row.assume_not_null())),
+                    }
+                }
+            };
+        }
+        if let Some(text) = &$list.name_contains {
+            query = query.filter(asynctasks::task_name.like(containing(text)).escape('\\'));
+        }
+        if let Some(service) = &$list.service {
+            query = query.filter(asynctasks::service_name.eq(service));
+        }
+        if let Some(method) = &$list.method {
+            query = query.filter(asynctasks::method_name.eq(method));
+        }
+        if let Some(from) = $list.created_from {
+            query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
+        }
+        if let Some(before) = $list.created_before {
+            query = query.filter(asynctasks::create_time.lt(before.naive_utc()));
+        }
+        query
+    }};
+}
+
+impl Store {
+    pub(crate) async fn task(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
+        let mut lease = self.db.look(Look::Detail).await?;
+        let mut row = task_row(&mut lease, theme, id).await?;
+        let mut claims = Vec::new();
+        if row.as_ref().is_some_and(TaskRow::may_be_unseen) {
+            claims = self.claims_in(&mut lease, theme).await?;
+            row = task_row(&mut lease, theme, id).await?;
+        }
+        Ok(row.map(|row| row.task(&claims)))
+    }
+
+    pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
+        let mut lease = self.db.look(Look::List).await?;
+        let is_listed = self.db.dialect().is_listed;
+        let unseen = match list.statuses.is_empty() {
+            true => None,
+            false => Some(self.unseen(&mut lease, theme).await?),
+        };
+        let claims = self.claims_in(&mut lease, theme).await?;
+        let total: i64 = on_backend!(lease, |conn| listed!(theme, list, unseen, is_listed)
+            .count()
+            .get_result(conn)
+            .await)?;
+        let cut = Cut::of(list.page);
+        let rows: Vec<ListedTask> = on_backend!(lease, |conn| {
+            listed!(theme, list, unseen, is_listed)
+                .order(asynctasks::id.desc())
+                .limit(i64::from(list.page.page_size))
+                .offset(list.page.offset())
+                .select((
+                    TaskFacts::as_select(),
+                    shown!(asynctasks::arg, cut),
+                    shown!(asynctasks::last_result, cut),
+                    shown!(asynctasks::last_err_msg, cut),
+                ))
+                .load(conn)
+                .await
+        })?;
+        let tasks = rows
+            .into_iter()
+            .map(|(facts, arg, result, error)| facts.seen(&claims).listed([arg, result, error]));
+        Ok(list.page.of(tasks.collect(), total))
+    }
+
+    /// The tasks of a theme that run unseen: a JSON list of ids.
+    async fn unseen(&self, lease: &mut Lease, theme: &str) -> Result<String, StoreError> {
+        let query = format!("SELECT t.id AS id {}", self.db.dialect().unseen([1, 2]));
+        let rows: Vec<TaskId> = on_backend!(*lease, |conn| {
+            let query = diesel::sql_query(&query).bind::<Text, _>(theme).bind::<Text, _>(theme);
+            query.load(conn).await
+        })?;
+        let ids: Vec<String> = rows.into_iter().map(|row| row.id.to_string()).collect();
+        Ok(format!("[{}]", ids.join(",")))
+    }
+
+    /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
+    pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
+        let mut lease = self.db.look(Look::List).await?;
+        let mut parts = vec![format!(
+            "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
+            (self.db.dialect().parameter)(1)
+        )];
+        for (status, n, themes) in [
+            ("'Running'", "COUNT(*)", [2, 3]),
+            ("t.task_status", "-COUNT(*)", [4, 5]),
+        ] {
+            let unseen = self.db.dialect().unseen(themes);
+            parts.push(format!("SELECT {status} AS status, {n} AS n {unseen} GROUP BY 1"));
+        }
+        // By one statement: what moves from one part to another in between would count twice, or not at all.
+        let query = parts.join(" UNION ALL ");
+        let rows: Vec<StatusCount> = on_backend!(lease, |conn| {
+            let mut query = diesel::sql_query(&query).into_boxed();
+            for _ in 1..=5 {
+                query = query.bind::<Text, _>(theme);
+            }
+            query.load(conn).await
+        })?;
+        let mut counts: BTreeMap<_, _> = TaskStatus::ALL.map(|status| (status, 0)).into();
+        for StatusCount { status, n } in rows {
+            *counts.entry(status_of(text(status).as_deref())).or_default() += n;
+        }
+        Ok(counts)
+    }
+
+    /// How many tasks of the theme run, or could run now.
+    pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let mut lease = self.db.read().await?;
+        Ok(on_backend!(lease, |conn| {
+            let due = asynctasks::run_at.is_null().or(asynctasks::run_at.le(now));
+            asynctasks::table
+                .filter(asynctasks::system_name.eq(theme))
+                .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
+                .filter(due)
+                .count()
+                .get_result(conn)
+                .await
+        })?)
+    }
+
+    pub(super) async fn status(&self, theme: &str, id: i64) -> Result<Option<TaskStatus>, StoreError> {
+        let mut lease = self.db.write().await?;
+        let status: Option<Option<AnyText>> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.eq(id))
+                .filter(asynctasks::system_name.eq(theme))
+                .select(asynctasks::task_status)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(status.map(|status| status_of(text(status).as_deref())))
+    }
+
+    /// The tasks a node runs that somebody has asked to cancel. The condition is spelled as text, so that the index over such
+    /// requests serves.
+    pub(crate) async fn cancel_requests(&self, node: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let is_wanted = self.db.dialect().cancel_is_wanted;
+        let mut lease = self.db.read().await?;
+        let rows: Vec<(AnyText, AnyInt)> = on_backend!(lease, |conn| {
+            asynctasks::table
+                .filter(sql::<Bool>(is_wanted))
+                .filter(asynctasks::task_status.eq("Running"))
+                .filter(asynctasks::lease_owner.eq(node))
+                .select((asynctasks::system_name, asynctasks::id))
+                .load(conn)
+                .await
+        })?;
+        let request = |(theme, id): (AnyText, AnyInt)| Some((theme.0, number(id)?));
+        Ok(rows.into_iter().filter_map(request).collect())
+    }
+
+    /// The arguments of a task that is held; `None` if it is not any more.
+    pub(crate) async fn args_of(&self, task: &ClaimedTask) -> Result<Option<Json>, StoreError> {
+        let mut lease = self.db.read().await?;
+        let arg: Option<Option<AnyText>> = on_backend!(lease, |conn| {
+            let is_seen = asynctasks::lease_owner
+                .eq(&*task.owner)
+                .and(asynctasks::lease_token.eq(task.token))
+                .and(asynctasks::log_id.eq(&*task.log_id));
+            let is_unseen = asynctasks::task_status
+                .eq_any(["Wait", "Retry"])
+                .and(asynctasks::queued.eq(1))
+                .and(asynctasks::lease_token.lt(task.token));
+            asynctasks::table
+                .filter(asynctasks::id.eq(task.id))
+                .filter(is_seen.or(is_unseen))
+                .select(asynctasks::arg)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(arg.map(|arg| Json::from_column(text(arg))))
+    }
+}
+
+async fn task_row(lease: &mut Lease, theme: &str, id: i64) -> Result<Option<TaskRow>, StoreError> {
+    Ok(on_backend!(*lease, |conn| {
+        asynctasks::table
+            .filter(asynctasks::id.eq(id))
+            .filter(asynctasks::system_name.eq(theme))
+            .select(TaskRow::as_select())
+            .first(conn)
+            .await
+            .optional()
+    })?)
+}

@@ -1,0 +1,161 @@
+//! What is written about runs, and what names a run.
+
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    claimed::ClaimedTask,
+    run_key::{ClaimKey, RunKey},
+};
+use crate::{
+    domain::{Form, Next, Outcome, RetryPolicy, TaskStatus, Texts, next},
+    store::statement::chunks::ByteSize,
+};
+
+/// The end of one run, to be written if the run still holds its task.
+#[derive(Debug, Clone)]
+pub(crate) struct Finish {
+    pub(crate) run: RunKey,
+    pub(crate) attempt: i32,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) ended_at: DateTime<Utc>,
+    pub(crate) duration: Duration,
+    pub(crate) next: Next,
+}
+
+/// What the recorder writes in one transaction. An end whose [`Next`] leaves no record has none written, whatever else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writes {
+    pub(crate) begins: Vec<Begin>,
+    pub(crate) finishes: Vec<Finish>,
+    pub(crate) progress: Vec<Progress>,
+}
+
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+impl Writes {
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn rows(&self) -> usize {
+        self.begins.len() + self.finishes.len() + self.progress.len()
+    }
+
+    /// The claims of the runs, as far as these may have their tasks unseen.
+    pub(in crate::store) fn claims(&self) -> BTreeSet<ClaimKey<'_>> {
+        let runs = self.finishes.iter().map(|finish| &finish.run);
+        let runs = runs.chain(self.begins.iter().map(|begin| &begin.run));
+        let runs = runs.chain(self.progress.iter().map(|report| &report.run));
+        runs.filter_map(RunKey::claim).collect()
+    }
+}
+
+/// What became of [`Writes`]: whether each beginning, and how each end, was written.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) begins: Vec<bool>,
+    pub(crate) finishes: Vec<Finished>,
+}
+
+/// The row of a task is to say that its run goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Begin {
+    pub(crate) run: RunKey,
+    /// The handler of the task's last attempt is about to be called.
+    pub(crate) is_last: bool,
+}
+
+/// What became of a [`Finish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// Written; the task has this status now.
+    Written(TaskStatus),
+    /// The task is in other hands since: nothing was written.
+    Stale,
+}
+
+impl Finish {
+    /// The end of a run that nobody timed: it lasted from its claim until now.
+    pub(crate) fn without_run(task: &ClaimedTask, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>) -> Self {
+        let spread = fastrand::f64() * 2.0 - 1.0;
+        Self {
+            run: task.key(),
+            attempt: task.retry_time.saturating_add(1),
+            next: next(task.attempt(), outcome, policy, now, spread),
+            started_at: task.claimed_at,
+            ended_at: now,
+            duration: (now - task.claimed_at).to_std().unwrap_or_default(),
+        }
+    }
+
+    /// Its result and its error text.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts {
+            result: self.next.result.as_deref(),
+            error: self.next.error.as_deref(),
+        }
+    }
+
+    /// The same end in this form, since the database refused the whole for this reason.
+    pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
+        let (result, error) = self.texts().in_form(form, reason);
+        Self {
+            run: self.run.clone(),
+            next: Next {
+                result,
+                error,
+                record: self.next.record && form != Form::Apart,
+                ..self.next
+            },
+            ..*self
+        }
+    }
+
+    /// Whether the row of the task is to tell of this run: not if it is given back as if it had not been claimed.
+    #[cfg(feature = "mysql")]
+    pub(in crate::store) fn is_history(&self) -> bool {
+        self.next.record || !self.next.requeues()
+    }
+
+    /// The end of the same run, if somebody has asked to cancel its task.
+    pub(in crate::store) fn cancelled_instead(&self) -> Self {
+        Self {
+            next: self.next.clone().cancelled_instead(),
+            ..self.clone()
+        }
+    }
+
+    pub(in crate::store) fn duration_ms(&self) -> i64 {
+        i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// What a running task last said of its progress.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) run: RunKey,
+    pub(crate) percent: i32,
+    pub(crate) note: String,
+}
+
+impl Progress {
+    /// The same report, its note in this form. No sentence: a note is not the place for it.
+    pub(crate) fn in_form(&self, form: Form) -> Self {
+        let note = Texts {
+            result: Some(&self.note),
+            error: None,
+        };
+        Self {
+            run: self.run.clone(),
+            note: note.in_form(form, "").0.unwrap_or_default(),
+            ..*self
+        }
+    }
+}
+
+impl ByteSize for Finish {
+    fn bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        length(&self.next.result) + length(&self.next.error)
+    }
+}
