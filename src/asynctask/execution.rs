@@ -25,7 +25,7 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     if let Some(timeout) = run.timeout() {
         run.ctx.set_deadline(&theme.clock, timeout);
     }
-    match attempt(run, answer(theme, run, args)).await {
+    match attempt(run, &run.ctx, answer(theme, run, args)).await {
         Attempt::Answered(answer) => judged(theme, answer),
         Attempt::Obeyed(answer, why) => told_to_stop(why, judged(theme, answer)),
         Attempt::CutOff(why) => cut_off(why),

@@ -129,8 +129,11 @@ impl Ledger for TaskLedger {
         };
         let count = fitting(&self.ends, BATCH, |ended| ended.outcome.bytes());
         let batch = TaskBatch::new(begins, self.ends.drain(..count), progress, self.policy);
-        self.writes_progress |= !batch.writes.progress.is_empty();
         (!batch.is_empty()).then_some(batch)
+    }
+
+    fn write_begins(&mut self, batch: &TaskBatch) {
+        self.writes_progress |= !batch.writes.progress.is_empty();
     }
 
     fn write_is_over(&mut self, batch: &TaskBatch) {

@@ -406,8 +406,4 @@ impl Attended for Run {
         let told = told.unwrap_or_else(|| self.context.clock.elapsed());
         told.saturating_add(self.context.cancel_grace)
     }
-
-    fn time_is_over(&self) {
-        self.ctx.cancel(CancelReason::Timeout);
-    }
 }

@@ -61,7 +61,7 @@ async fn next_attempt(run: &JobRun, seat: u32) -> Option<TaskContext> {
 /// Calls the target, within the timeout, until told to stop. A handler that was told to stop and ended in time has its result, but
 /// its error is taken for obedience.
 async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
-    match attempt(run, answer(run, ctx)).await {
+    match attempt(run, ctx, answer(run, ctx)).await {
         Attempt::Obeyed(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
         Attempt::Answered(verdict) | Attempt::Obeyed(verdict, _) => verdict,
         Attempt::TimedOut => Verdict::TimedOut,

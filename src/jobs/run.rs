@@ -414,13 +414,6 @@ impl Attended for JobRun {
             Target::Hook(_) => Duration::ZERO,
         }
     }
-
-    fn time_is_over(&self) {
-        let ctx = self.state().ctx.clone();
-        if let Some(ctx) = ctx {
-            ctx.cancel(CancelReason::Timeout);
-        }
-    }
 }
 
 impl Verdict {

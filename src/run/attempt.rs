@@ -4,7 +4,10 @@ use std::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    registry::{CancelReason, TaskContext},
+};
 
 /// The run that makes the attempt.
 pub(crate) trait Attended {
@@ -24,9 +27,6 @@ pub(crate) trait Attended {
 
     /// The reading of the clock at which a call that was told to stop is dropped.
     fn end_of_grace(&self) -> Duration;
-
-    /// Tells the handler that its time is over: the call is dropped, but a blocking function goes on.
-    fn time_is_over(&self);
 }
 
 /// How a call ended.
@@ -42,8 +42,13 @@ pub(crate) enum Attempt<A, W> {
     TimedOut,
 }
 
-/// Waits for the answer of a call. If it is told to stop at the very moment at which its time is over, the stop counts.
-pub(crate) async fn attempt<R: Attended, A>(run: &R, call: impl Future<Output = A>) -> Attempt<A, R::Why> {
+/// Waits for the answer of a call, to which `ctx` was given. If it is told to stop at the very moment at which its time is over, the
+/// stop counts.
+pub(crate) async fn attempt<R: Attended, A>(
+    run: &R,
+    ctx: &TaskContext,
+    call: impl Future<Output = A>,
+) -> Attempt<A, R::Why> {
     // Its time runs from here, not from when the handler first waits.
     let (told, time_is_over) = (pin!(run.told()), pin!(time_is_over(run)));
     match select(pin!(call), select(told, time_is_over)).await {
@@ -60,7 +65,8 @@ pub(crate) async fn attempt<R: Attended, A>(run: &R, call: impl Future<Output = 
             }
         }
         Either::Right((Either::Right(_), _)) => {
-            run.time_is_over();
+            // The call is dropped, but a blocking function goes on. The run may have another attempt by now, which has its own context.
+            ctx.cancel(CancelReason::Timeout);
             Attempt::TimedOut
         }
     }
@@ -94,7 +100,7 @@ mod tests {
         clock: Clock,
         told: SetOnce<&'static str>,
         told_at: Cell<Duration>,
-        is_out_of_time: Cell<bool>,
+        ctx: TaskContext,
     }
 
     impl Run {
@@ -103,7 +109,7 @@ mod tests {
                 clock: Clock::manual(DateTime::<Utc>::UNIX_EPOCH),
                 told: SetOnce::new(),
                 told_at: Cell::new(Duration::ZERO),
-                is_out_of_time: Cell::new(false),
+                ctx: TaskContext::direct(),
             }
         }
 
@@ -135,10 +141,6 @@ mod tests {
         fn end_of_grace(&self) -> Duration {
             self.told_at.get() + GRACE
         }
-
-        fn time_is_over(&self) {
-            self.is_out_of_time.set(true);
-        }
     }
 
     type Ended = Option<Attempt<u8, &'static str>>;
@@ -148,7 +150,7 @@ mod tests {
         let run = Run::new();
         let (tx, rx) = oneshot::channel();
         let ended = {
-            let mut attempt = pin!(attempt(&run, async { rx.await.expect("is answered") }));
+            let mut attempt = pin!(attempt(&run, &run.ctx, async { rx.await.expect("is answered") }));
             assert_eq!(attempt.as_mut().now_or_never(), None);
             happens(&run, tx);
             attempt.now_or_never()
@@ -163,7 +165,7 @@ mod tests {
             call.send(7).expect("waits");
         });
         assert_eq!(ended, Some(Attempt::Answered(7)));
-        assert!(!run.is_out_of_time.get());
+        assert!(!run.ctx.is_cancelled());
     }
 
     #[test]
@@ -174,7 +176,7 @@ mod tests {
             call = Some(open);
         });
         assert_eq!(ended, Some(Attempt::TimedOut));
-        assert!(run.is_out_of_time.get() && call.expect("was made").is_closed());
+        assert!(run.ctx.is_cancelled() && call.expect("was made").is_closed());
     }
 
     #[test]
@@ -186,7 +188,7 @@ mod tests {
             call = Some(open);
         });
         assert_eq!(ended, None);
-        assert!(!run.is_out_of_time.get());
+        assert!(!run.ctx.is_cancelled());
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// The next batch. It may lack what must not overtake another batch that is being written.
     fn next_batch(&mut self) -> Option<Self::Batch>;
 
-    /// The database has answered to a batch of [`next_batch`](Self::next_batch), or has not: its write is over.
+    /// The write of a batch begins: for the first time, or once more.
+    fn write_begins(&mut self, _: &Self::Batch) {}
+
+    /// The write of a batch is over, whatever came of it.
     fn write_is_over(&mut self, _: &Self::Batch) {}
 
     /// How long the recorder waits before it writes what is left: other sessions have locked it. `None`: it does not wait.

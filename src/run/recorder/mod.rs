@@ -166,6 +166,7 @@ impl<L: Ledger> Recorder<L> {
         self.flushing_since.get_or_insert_with(Instant::now);
         self.flushes += 1;
         self.in_flight += flush.batch.outcomes();
+        self.ledger.write_begins(&flush.batch);
         let write = L::write(self.ledger.store().clone(), flush.batch.in_form(Form::Whole, ""));
         ctx.spawn(write.into_actor(self).map(|written, recorder, ctx| match written {
             Err(error @ StoreError::Conflict(_)) => recorder.look_for_locks(flush, error, ctx),

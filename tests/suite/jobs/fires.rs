@@ -354,6 +354,49 @@ async fn an_attempt_whose_thread_is_blocked_by_others_is_made_again_elsewhere() 
     gaia.stop().await.expect("stops");
 }
 
+/// It blocks its thread for longer than its time, and would then go on for ever.
+#[actix_rt::test]
+async fn an_attempt_that_comes_back_when_its_time_is_over_leaves_the_next_one_alone() {
+    /// Tells when the future that has it is dropped.
+    struct Dropped(Option<tokio::sync::oneshot::Sender<()>>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            let _ = self.0.take().map(|tx| tx.send(()));
+        }
+    }
+    let database = Database::fresh();
+    let gaia = running(&database).await;
+    let (go, blocked) = std::sync::mpsc::channel();
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    let blocked = Arc::new(std::sync::Mutex::new(blocked));
+    let ends = Arc::new(std::sync::Mutex::new((Some(Dropped(Some(tx))), Some(rx))));
+    let handler = async_fn(async move |ctx: TaskContext, _: serde_json::Value| {
+        if ctx.attempt() == 1 {
+            let _dropped = ends.lock().expect("is whole").0.take();
+            blocked.lock().expect("is whole").recv().expect("is released");
+            std::future::pending::<()>().await;
+        }
+        let rx = ends.lock().expect("is whole").1.take().expect("is there");
+        go.send(()).expect("waits");
+        rx.await.expect("the first attempt is dropped");
+        Ok(ctx.is_cancelled())
+    });
+    gaia.registry().register("Demo", "Late", handler).await.expect("is new");
+    let job = NewJob::cron_job("late", "@yearly", "Demo", "Late")
+        .timeout(Duration::from_secs(4))
+        .max_retry(1);
+    let jobs = gaia.jobs();
+    let id = jobs.add_job(job).await.expect("is added");
+    let run = jobs.execute_job_immediately(id).await.expect("runs");
+    let run = jobs
+        .wait_for_run(run.id, Duration::from_secs(30))
+        .await
+        .expect("comes to an end");
+    assert_eq!((super::flag(&run), run.attempt), (Some(RunFlag::Success), Some(2)));
+    assert_eq!(run.run_result.as_deref(), Some("false"));
+    gaia.stop().await.expect("stops");
+}
+
 /// A run waits for its second attempt on the only thread, and the handler of another run blocks that thread for ever.
 #[actix_rt::test]
 async fn a_run_that_rests_on_a_thread_which_others_block_goes_on_elsewhere() {
