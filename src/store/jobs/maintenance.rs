@@ -1,8 +1,10 @@
 //! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
 
-#[cfg(feature = "sqlite")]
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use chrono::NaiveDateTime;
 use diesel::{

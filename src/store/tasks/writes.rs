@@ -1,15 +1,10 @@
 //! What is written about runs, and what names a run.
 
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    claimed::ClaimedTask,
-    run_key::{ClaimKey, RunKey},
-};
+use super::{claimed::ClaimedTask, run_key::RunKey};
 use crate::{
     domain::{Form, Next, Outcome, RetryPolicy, TaskStatus, Texts, next},
     store::statement::chunks::ByteSize,
@@ -42,7 +37,7 @@ impl Writes {
     }
 
     /// The claims of the runs, as far as these may have their tasks unseen.
-    pub(in crate::store) fn claims(&self) -> BTreeSet<ClaimKey<'_>> {
+    pub(in crate::store) fn claims(&self) -> std::collections::BTreeSet<super::run_key::ClaimKey<'_>> {
         let runs = self.finishes.iter().map(|finish| &finish.run);
         let runs = runs.chain(self.begins.iter().map(|begin| &begin.run));
         let runs = runs.chain(self.progress.iter().map(|report| &report.run));
