@@ -1,7 +1,7 @@
 //! What this process knows of the tasks that are `Running` under its node.
 //!
 //! A row may say `Running` under this node although no run here holds it: the answer to a claim was lost or could not be read,
-//! the caller of an add gave up, the database was set back to an older state. Nobody would run such a task while this node
+//! the caller of an add gave up, the database was set back to an older state. No node would run such a task while this node
 //! lives, so the node compares the rows with these held runs from time to time, and at once when a claim ends without an answer.
 
 use std::{
@@ -34,7 +34,7 @@ struct Entries {
 }
 
 /// A claim without an answer yet: every row that it may have taken counts as known. Dropped without an answer (an error, a
-/// caller that gave up), it has the node look for what it took.
+/// caller that gave up), it has the node look for the tasks that it took.
 #[derive(Debug)]
 pub(crate) struct OpenClaim {
     runs: HeldRuns,
@@ -96,7 +96,7 @@ impl HeldRuns {
         self.0.doubts.notify_one();
     }
 
-    /// Waits for a doubt. One that came since the last wait ends this one at once.
+    /// Waits for a doubt. A doubt that came since the last wait ends this wait at once.
     pub(crate) async fn doubts(&self) {
         self.0.doubts.notified().await;
     }

@@ -1,11 +1,11 @@
 //! The threads on which the actors run.
 //!
-//! They belong to an actix system of their own: when the application's system stops (as actix-web makes it do at every
+//! They belong to an actix system that only this crate uses: when the application's system stops (as actix-web makes it do at every
 //! signal), its arbiters are gone at once, and so would be the tasks that run, without the grace they were promised.
 //!
 //! Handlers share the worker threads. A handler that blocks (it should not, but it will) holds up its thread. So [`Threads`] asks
 //! each thread for a sign of life, says which method blocks a thread that gives none for [`STALLED_AFTER`] looks, and replaces
-//! the thread. The pools and the cron actor ask [`Thread::is_stalled`]: they move what has not begun to another thread, and leave the
+//! the thread. The pools and the cron actor ask [`Thread::is_stalled`]: they move runs that have not begun to another thread, and leave the
 //! blocked run where it is until it ends.
 
 use std::{
@@ -38,8 +38,8 @@ const STALLED_AFTER: u32 = 4;
 pub(crate) const SYSTEM_STOPPED: &str =
     "the actix system of the actors was stopped, perhaps by a handler that calls `System::current().stop()`";
 
-/// The thread of all actors but the workers, where no code of users can block them. Its system is that of the worker
-/// threads too: they all end with the last owner of this value.
+/// The thread of all actors but the workers, where no handler can block them. The worker threads share its system: all of them end
+/// with the last owner of this value.
 #[derive(Debug)]
 pub(crate) struct Control {
     system: System,
@@ -59,7 +59,7 @@ impl Control {
             // Dropped with this thread, however it ends.
             let _alive = alive;
             let runner = System::new();
-            // Whoever started us waits for this.
+            // The caller of `start` waits for this.
             let _ = tell.send(System::current());
             if let Err(error) = runner.run() {
                 say!(Error, "the control thread ended with an error: {error}");
@@ -88,7 +88,7 @@ impl Control {
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> io::Result<T> {
         let (tell, told) = oneshot::channel();
         self.handle().spawn(async move {
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = tell.send(work.await);
         });
         told.await.map_err(|_| io::Error::other("the control thread is gone"))
@@ -102,13 +102,12 @@ impl Drop for Control {
     }
 }
 
-/// What a thread is at: whoever polls a run there says so. Of the many runs of a thread, one that blocks is the one that is
-/// polled.
+/// Which run a thread polls. Of the many runs of a thread, the run that blocks the thread is the run that is being polled.
 #[derive(Clone, Default)]
 pub(crate) struct Desk(Arc<Mutex<Option<Arc<dyn Display + Send + Sync>>>>);
 
 impl Desk {
-    /// Does `work`, and lets everybody know while it is polled whose it is.
+    /// Does `work`, and shows whose work it is while the thread polls it.
     pub(crate) async fn at_work<F: Future>(&self, whose: Arc<dyn Display + Send + Sync>, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -167,7 +166,7 @@ impl Thread {
         self.arbiter.handle()
     }
 
-    /// Where those who run on this thread say what they are at.
+    /// Where the runs on this thread show that they are being polled.
     pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }

@@ -1,4 +1,4 @@
-//! What is written of a theme's runs in one transaction, and who wants to hear of it.
+//! The entries of a theme's runs that one transaction writes, and who wants to hear of them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,7 +18,7 @@ pub(super) struct TaskBatch {
     pub(super) writes: Arc<Writes>,
 }
 
-/// What is needed of an end once it is written.
+/// The part of an end that is needed once the end is written.
 pub(super) struct End {
     pub(super) run: Arc<Run>,
     pub(super) kind: Kind,
@@ -61,7 +61,7 @@ impl TaskBatch {
         }
     }
 
-    /// Nobody waits for it any more: not the worker that wants to call its post-handler, and no other run.
+    /// Lets go of the worker that waits to call its post-handler, and of its places in the backlog.
     pub(super) fn keep_nobody_waiting(&mut self) {
         for end in &mut self.ends {
             (end.written, end.permit) = (None, None);
@@ -157,7 +157,7 @@ impl Divisible for TaskBatch {
         }
         let mut writes = Arc::unwrap_or_clone(self.writes);
         let runs = self.begins.len() + self.ends.len();
-        // Progress goes apart from the rest: nobody waits for it.
+        // Progress goes apart from the rest: no worker waits for it.
         let (begins, ends, progress) = match (runs, writes.progress.len()) {
             (0, reports) => (0, 0, reports / 2),
             (_, 0) => (self.begins.len() / 2, self.ends.len().div_ceil(2), 0),

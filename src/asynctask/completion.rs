@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Who waits for which task. A hint only: whoever is told reads the row.
+/// Which callers wait for which task. A hint only: a caller that is woken reads the row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Completions(Arc<Mutex<HashMap<i64, Waiting>>>);
 
@@ -37,7 +37,7 @@ impl Completions {
         }
     }
 
-    /// Tells those who wait for one of these tasks.
+    /// Wakes the callers that wait for one of these tasks.
     pub(super) fn tell(&self, ended: impl Iterator<Item = i64>) {
         let tasks = self.tasks();
         if tasks.is_empty() {

@@ -33,7 +33,7 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     }
 }
 
-/// What to record for a run that was told to stop and did not end by itself.
+/// What to record for a run that was to stop and did not end by itself.
 pub(super) fn cut_off(why: Stop) -> Outcome {
     match why {
         Stop::Request => Outcome::Cancelled,
@@ -110,7 +110,7 @@ fn classify(answer: Answer) -> Outcome {
     }
 }
 
-/// A handler that was told to stop and ended in time: its result counts, its error is taken for obedience.
+/// The end of a handler that ended within the grace after a stop: its result counts, its error is taken for obedience.
 fn told_to_stop(why: Stop, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Failed { .. } => cut_off(why),

@@ -30,7 +30,7 @@ pub(super) struct TaskLedger {
     begins: Vec<Begins>,
     ends: VecDeque<Ended>,
     progress: Vec<Arc<Run>>,
-    /// A batch that is being written has reports of progress. Those of another batch beside it might overtake them.
+    /// A batch that is being written has reports of progress. Reports of another batch beside it might overtake them.
     writes_progress: bool,
     counts: TaskCounts,
 }
@@ -169,7 +169,7 @@ impl Ledger for TaskLedger {
         if requeued {
             self.wake.ring();
         }
-        // This node could not run them: other nodes may take what is due at once.
+        // This node could not run them: other nodes may take the due ones at once.
         if handed_back > 0 {
             self.store.announce_tasks(&self.theme, handed_back);
         }

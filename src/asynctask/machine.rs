@@ -143,7 +143,7 @@ impl Machine {
         self.theme.options.cancel_grace
     }
 
-    /// Claims nothing more and hands back what waits in memory; what runs goes on. Answers when both actors know.
+    /// Claims nothing more and hands back the tasks that wait in memory; runs go on. Answers when both actors know.
     pub(crate) async fn drain(&self) -> Result<(), Error> {
         let scanner = self.scanner.send(GateChange::Draining);
         let (scanner, pool) = join(scanner, self.pool.send(GateChange::Draining)).await;
@@ -203,8 +203,8 @@ impl Machine {
         Ok(self.pool.send(Resize(workers)).await?)
     }
 
-    /// Does what operators have set for the theme on every node. An order to resize is followed once: what is said in this
-    /// process afterwards stands until the next one.
+    /// Does what operators have set for the theme on every node. An order to resize is followed once: a size that is set in this
+    /// process afterwards stands until the next order.
     pub(crate) fn follow(&self, settings: ThemeSettings) {
         self.change_gate(GateChange::Paused(settings.paused));
         let size = settings.size;
@@ -224,7 +224,7 @@ impl Machine {
         self.pool.do_send(change);
     }
 
-    /// Stops claiming and starting, and hands back what has not begun; what has may end within `grace`. Answers when no run
+    /// Stops claiming and starting, and hands back runs that have not begun; the others may end within `grace`. Answers when no run
     /// is left; the outcomes may not be written yet.
     pub(crate) async fn stop_work(&self, grace: Duration) {
         let scanner = self.scanner.send(StopScanning);

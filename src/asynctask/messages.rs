@@ -22,7 +22,7 @@ pub struct AddTask(pub NewTask);
 #[derive(Debug, Clone)]
 pub struct AddTasks(pub Vec<NewTask>);
 
-/// Add a task without waking anybody: [`Scheduler::receive_task`].
+/// Add a task without waking any worker: [`Scheduler::receive_task`].
 #[derive(Debug, Clone)]
 pub struct ReceiveTask(pub NewTask);
 

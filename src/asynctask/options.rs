@@ -123,7 +123,7 @@ impl SchedulerOptions {
         Self { retry, ..self }
     }
 
-    /// The longest one attempt may take, unless the task has a timeout of its own. Default: no limit, as in the guide.
+    /// The longest one attempt may take, unless the task sets its timeout itself. Default: no limit, as in the guide.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self {
             timeout: Some(timeout),
@@ -162,7 +162,7 @@ impl SchedulerOptions {
         }
     }
 
-    /// Runs after every attempt that came to its end here, once its outcome is in the database (not after one that was lost
+    /// Runs after every attempt that came to its end here, once its outcome is in the database (not after an attempt that was lost
     /// with its thread or its process). Its error is logged and changes nothing. It holds its
     /// worker while it runs; if the process dies in between, it is not called again.
     pub fn post_handler<F>(self, hook: F) -> Self
@@ -180,7 +180,7 @@ impl SchedulerOptions {
         }
     }
 
-    /// How long a run is put off that asks to be snoozed for `delay`. One that asks for no delay, or for hardly any, must not
+    /// How long a run is put off that asks to be snoozed for `delay`. A run that asks for no delay, or for hardly any, must not
     /// come back at once for ever: that would keep its worker and the database busy.
     pub(super) fn snooze(&self, delay: Duration) -> Duration {
         match delay.is_zero() {

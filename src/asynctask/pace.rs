@@ -43,7 +43,7 @@ impl Pace {
     /// How many tasks [`AHEAD`] takes, at most `most`.
     pub(super) fn ahead(&self, now: Instant, most: usize) -> usize {
         let current = now.saturating_duration_since(self.since);
-        // What was finished long ago says nothing about now.
+        // Tasks that were finished long ago say nothing about now.
         let (before, took) = if current <= LONGEST {
             self.before
         } else {

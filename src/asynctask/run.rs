@@ -26,7 +26,7 @@ const BACKLOG: usize = 5_000;
 /// Bytes of a text for which an end takes a further place of these: 80 MB in all.
 const PLACE: usize = 16 << 10;
 
-/// What is larger is cut before it is written.
+/// A larger text is cut before it is written.
 const MOST_PLACES: u32 = 1_000;
 
 /// What the runs of one theme have in common.
@@ -53,7 +53,7 @@ pub(super) enum Entry {
 /// The row of a task is to say that its run goes on.
 pub(super) struct Begins {
     pub(super) run: Arc<Run>,
-    /// The handler of the task's last attempt waits for the note, and is told when it is in the database, or is refused for good.
+    /// The handler of the task's last attempt waits until the note is in the database, or is refused for good.
     /// `None`: the run has begun, and people who read the table are to see it.
     pub(super) written: Option<oneshot::Sender<Begun>>,
 }
@@ -299,13 +299,13 @@ impl Run {
         }
     }
 
-    /// Marks it as ended and answers with what is to be written; `None` if it had ended before.
+    /// Marks it as ended and answers with its entry for the recorder; `None` if it had ended before.
     pub(super) fn finish(self: &Arc<Self>, outcome: Outcome) -> Option<Ended> {
         let mut state = self.state();
         if !state.life.end() {
             return None;
         }
-        // A handler that blocks its thread may have its arguments still. Nobody knows for how long.
+        // A handler that blocks its thread may have its arguments still, for an unknown time.
         (state.args, state.room) = (Args::Gone, None);
         let clock = &self.context.clock;
         let began = state.life.began();
@@ -349,7 +349,7 @@ impl Run {
     }
 }
 
-/// What is not written by now never will be by this run.
+/// A write about this run that has not happened by now never will.
 impl Drop for Run {
     fn drop(&mut self) {
         self.context.held.strike(&self.task.log_id, self.task.token);

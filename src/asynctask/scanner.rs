@@ -37,10 +37,10 @@ use crate::{
 /// Ids remembered at most while the pool is full. More are found by the scan like any other task.
 const MAX_QUICK: usize = 1_000;
 
-/// Between a look and the next one, at least, if nobody rings.
+/// Between a look and the next one, at least, if the wake is not rung.
 const BREATH: Duration = Duration::from_millis(1);
 
-/// Until the next look where others hold locks on what is due.
+/// Until the next look where other sessions hold locks on due tasks.
 const LOCKED: Duration = Duration::from_millis(100);
 
 /// Until the next look where more is due than the pool takes of its methods.
@@ -61,7 +61,7 @@ pub(super) struct ScannerActor {
     batch: usize,
     /// How long to wait after a look in vain.
     idle: Duration,
-    /// Ids that somebody wants to see picked before others.
+    /// Ids of tasks that callers want claimed before others.
     quick: Vec<i64>,
     /// When it last looked for urgent tasks while the pool was full.
     urgent: Option<Instant>,
@@ -115,7 +115,7 @@ struct Scan {
     limit: usize,
     /// The term in which it was claimed.
     term: Term,
-    /// Closed once the runs are made; dropped with an error that leaves it unknown what was taken.
+    /// Closed once the runs are made; dropped with an error after which it is unknown which tasks were taken.
     open: Option<OpenClaim>,
     place: Place,
     /// `None`: nothing was looked for.
@@ -127,7 +127,7 @@ struct Scan {
 enum Place {
     /// Whatever is due.
     Any,
-    /// Only tasks that are more urgent than what waits in its buffer. It rings the wake when it has room for more.
+    /// Only tasks that are more urgent than the tasks in its buffer. It rings the wake when it has room for more.
     Urgent,
     /// Only such tasks, and the last look for them was a moment ago.
     TooEarly,
@@ -135,13 +135,13 @@ enum Place {
     None,
 }
 
-/// When to look again, if nobody rings before.
+/// When to look again, if the wake is not rung before.
 enum Next {
     /// Now.
     Look,
     /// When the theme's clock has come to this reading.
     At(Duration),
-    /// After so much real time: what is waited for does not go by the theme's clock, which may be one that stands still.
+    /// After so much real time: the event that the scanner waits for does not go by the theme's clock, which may be one that stands still.
     After(Duration),
 }
 
@@ -272,7 +272,7 @@ impl ScannerActor {
         }
     }
 
-    /// Hands a claim to the pool. What was due is taken if the answer is a reading of the clock.
+    /// Hands a claim to the pool. All due tasks are taken if the answer is a reading of the clock.
     fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
         self.succeeded();
         let count = claimed.tasks.len();
@@ -343,7 +343,7 @@ impl ScannerActor {
         }
     }
 
-    /// Where other processes are not heard, what they add is looked for: soon after there was work, and ever less often while
+    /// Where other processes are not heard, the scanner looks for the tasks that they add: soon after there was work, and ever less often while
     /// there is none. Nodes that were started together do not look together.
     fn idle_interval(&mut self) -> Duration {
         let options = &self.theme.options;
@@ -382,7 +382,7 @@ impl ScannerActor {
 
     fn finish_stop(&mut self, ctx: &mut Context<Self>) {
         for stopped in self.stopped.drain(..) {
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = stopped.send(());
         }
         ctx.stop();
@@ -399,7 +399,7 @@ async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim
         (claim.methods, claim.above) = (methods, above);
     }
     let (limit, first) = (claim.limit, claim.first.clone());
-    // Before the claim: if the lease is lost while it is made, what it brings may be others' already.
+    // Before the claim: if the lease is lost while it is made, its tasks may belong to other nodes already.
     let term = theme.lease.term();
     let mark = store.mark(&claim.node);
     let (mut open, mut claimed) = (None, None);

@@ -20,7 +20,7 @@ use crate::{
 
 /// Cloneable handle on one theme.
 ///
-/// It works in a process that runs the theme's workers and in one that only adds tasks; only
+/// It works in a process that runs the theme's workers and in a process that only adds tasks; only
 /// [`resize_workers`](Self::resize_workers) and [`status`](Self::status) need the workers to be here.
 ///
 /// It is an actor too: start a clone, and the same operations are messages to its address.
@@ -216,7 +216,7 @@ impl Scheduler {
         machine.is_some_and(|machine| rows.any(|row| machine.takes(row.calls())))
     }
 
-    /// Has workers look for so many more tasks: here, if they should, and elsewhere, where they can be told.
+    /// Has workers look for so many more tasks: here, if they should, and in other processes, where those are heard.
     fn wake(&self, count: usize, looks: bool) {
         if let Some(machine) = self.machines.get(&self.theme).filter(|_| looks) {
             machine.wake();
@@ -228,7 +228,7 @@ impl Scheduler {
 
     /// Lists tasks, newest first.
     ///
-    /// Long texts of a long page are cut, and say so: of a page of `n` rows those of more than 16 MB divided by `n`, of which the
+    /// Long texts of a long page are cut, and say so: of a page of `n` rows texts of more than 16 MB divided by `n`, of which the
     /// first 4 million characters divided by `n` are shown. So a page of 20 rows has texts of 800 kB whole.
     ///
     /// # Errors
@@ -302,7 +302,7 @@ impl Scheduler {
             }
             let pause = (began.elapsed() / 4).clamp(shortest, Duration::from_secs(5));
             match told {
-                // Told or not: the row says what is so.
+                // Whether this caller was woken or not: the row has the truth.
                 Some(told) => drop(tokio::time::timeout(pause, told).await),
                 None => tokio::time::sleep(pause).await,
             }
@@ -356,7 +356,7 @@ impl Scheduler {
         }
     }
 
-    /// Stops every node from taking tasks of this theme; what runs ends normally. Kept in the database until
+    /// Stops every node from taking tasks of this theme; runs end normally. Kept in the database until
     /// [`resume`](Self::resume).
     ///
     /// # Errors
@@ -402,7 +402,7 @@ impl Scheduler {
         self.follow_settings().await
     }
 
-    /// What was set for every process holds here at once.
+    /// The settings for every process hold here at once.
     async fn follow_settings(&self) -> Result<(), Error> {
         self.store.announce_requests();
         if let Some(machine) = self.machines.get(&self.theme) {
@@ -413,7 +413,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Changes how many workers this process has for the theme, until it is told otherwise. Growing takes effect at once; when shrinking, workers end
+    /// Changes how many workers this process has for the theme, until the next order. Growing takes effect at once; when shrinking, workers end
     /// the tasks they have. With 0 no work is taken.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What this node serves, and looks for what it does not.
+//! The methods that this node serves, and looks for tasks of other methods.
 //!
 //! The scanner claims the methods that its node serves, and tasks of other methods cost it nothing. But operators must see them, above
 //! all those that no living node serves.
@@ -18,7 +18,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Methods that are listed. Anybody may add tasks with any name.
+/// Methods that are listed. Callers may add tasks with any name.
 const MAX_METHODS: usize = 100;
 
 /// Methods with due tasks that are looked at, the served ones among them.

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct SchedulerStatus {
     /// The theme.
     pub theme: String,
-    /// No new work is taken: somebody paused the theme.
+    /// No new work is taken: the theme is paused.
     pub paused: bool,
     /// No new work is taken: this node could not beat for its lease time and cannot know whether others took its work.
     pub fenced: bool,

@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Unserved {
-    /// Notes what was found, and answers what to warn of: methods that no living node serves, at most once a minute for each.
+    /// Notes the methods that a look has found, and answers which of them to warn of: methods that no living node serves, at most once a minute for each.
     pub(super) fn note(
         &self,
         methods: BTreeMap<MethodName, u64>,

@@ -1,4 +1,4 @@
-//! The bell of a theme: whoever has work for its scanner rings it.
+//! The bell of a theme: an actor or a caller that has work for its scanner rings it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,7 +53,7 @@ impl Wake {
         self.settled.store(look.0, Ordering::SeqCst);
     }
 
-    /// Whether nothing waits, as far as this process knows: what comes now comes before nothing else.
+    /// Whether nothing waits, as far as this process knows: a task that comes now overtakes no other.
     pub(super) fn is_calm(&self) -> bool {
         self.settled.load(Ordering::SeqCst) == self.rung.load(Ordering::SeqCst)
     }

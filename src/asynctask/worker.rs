@@ -52,7 +52,7 @@ impl Handler<Start> for WorkerActor {
     type Result = ();
 
     fn handle(&mut self, Start(run): Start, ctx: &mut Context<Self>) {
-        // Taken from us while the message lay in the mailbox: it is somebody else's now, and the pool no longer counts on us.
+        // Taken from us while the message lay in the mailbox: another worker has it now, and the pool no longer counts on this one.
         let Some(args) = run.begin(self.id) else {
             return;
         };

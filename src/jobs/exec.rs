@@ -11,7 +11,7 @@ use crate::threads::{Desk, Thread};
 /// the verdict to the recorder, and ends.
 pub struct JobExecActor {
     run: Arc<JobRun>,
-    /// It may have been given to another one meanwhile.
+    /// Another actor may have taken over this run since: then its seat is a later one.
     seat: u32,
     desk: Desk,
 }

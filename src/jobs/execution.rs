@@ -12,10 +12,10 @@ use crate::{
     run::{Attempt, Attended, attempt},
 };
 
-/// When to try again what could not begin.
+/// When to try again to begin.
 const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Makes attempts until one succeeds, none is left, or the run is told to stop. `None`: the first one must not begin.
+/// Makes attempts until one succeeds, none is left, or the run is to stop. `None`: the first one must not begin.
 pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, seat).await {
@@ -43,7 +43,7 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
         asked = None;
     }
     match run.why() {
-        // What has not begun can begin in a later term of the lease.
+        // A run that has not begun can begin in a later term of the lease.
         None | Some(Stop::Node) if !run.has_begun() => None,
         why => Some(Verdict::Stopped(why.unwrap_or(Stop::Node))),
     }
@@ -58,7 +58,7 @@ async fn next_attempt(run: &JobRun, seat: u32) -> Option<TaskContext> {
     run.begin(seat)
 }
 
-/// Calls the target, within the timeout, until told to stop. A handler that was told to stop and ended in time has its result, but
+/// Calls the target, within the timeout, until the run is to stop. A handler that ended within the grace after a stop has its result, but
 /// its error is taken for obedience.
 async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
     match attempt(run, ctx, answer(run, ctx)).await {

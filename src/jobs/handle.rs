@@ -15,7 +15,7 @@ const NEXT_FIRES: usize = 5;
 
 /// Cloneable handle on the jobs of a database.
 ///
-/// It works in a process that runs jobs and in one that only looks after them; only
+/// It works in a process that runs jobs and in a process that only looks after them; only
 /// [`execute_job_immediately`](Self::execute_job_immediately) needs the runner to be here. Changes take effect at once in
 /// this process and, on PostgreSQL, in others; on the other databases within 5 seconds. So do changes by plain SQL.
 ///

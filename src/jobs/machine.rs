@@ -92,7 +92,7 @@ impl Machine {
                 recorder: recorder.clone().recipient(),
                 retries: Mutex::default(),
             };
-            // Whoever started us waits for it.
+            // The caller of `start` waits for it.
             let _ = tell.send(recorder);
             CronActor::new(store, threads, settings, Arc::new(shared))
         });
@@ -123,12 +123,12 @@ impl Machine {
         self.cron.send(StartNow(job_id)).await?
     }
 
-    /// Claims nothing more; what runs goes on.
+    /// Claims nothing more; runs go on.
     pub(crate) fn drain(&self) {
         self.change_gate(GateChange::Draining);
     }
 
-    /// Claims nothing more; what runs may end within `grace`. Answers when nothing runs; the ends may not be written yet.
+    /// Claims nothing more; runs may end within `grace`. Answers when nothing runs; the ends may not be written yet.
     pub(crate) async fn stop_work(&self, grace: Duration) {
         // An actor that is gone runs nothing.
         let _ = self.cron.send(StopJobs { grace }).await;

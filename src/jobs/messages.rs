@@ -22,12 +22,12 @@ pub struct AddJob(pub NewJob);
 #[derive(Debug, Clone)]
 pub struct EnsureJob(pub NewJob);
 
-/// Make a job what is handed in: [`Jobs::update_job`].
+/// Replace the definition of a job: [`Jobs::update_job`].
 #[derive(Debug, Clone)]
 pub struct UpdateJob {
     /// Which job.
     pub id: i64,
-    /// What it is to be.
+    /// The new definition.
     pub job: NewJob,
 }
 

@@ -15,7 +15,7 @@ const MOST_RUNS: usize = 100_000;
 /// The variable that names the environment where the configuration does not.
 const ENVIRONMENT: &str = "DeployEnvironment";
 
-/// How a process runs jobs. What is not said here is taken from the configuration's section `Jobs`.
+/// How a process runs jobs. The configuration's section `Jobs` has the rest.
 ///
 /// ```
 /// use gaia_actors::{HookOptions, JobsOptions, ScheduleForm};
@@ -79,7 +79,7 @@ impl JobsOptions {
         }
     }
 
-    /// How long a handler may take to end once it was told to stop, before it is dropped. Default 5 s. A run that is out of
+    /// How long a handler may take to end after a stop, before it is dropped. Default 5 s. A run that is out of
     /// time has no such grace.
     pub fn cancel_grace(self, grace: Duration) -> Self {
         Self {

@@ -24,7 +24,7 @@ use crate::{
 const NO_THREAD: &str =
     "not run: for as long as the job's timeout the system gave this process no thread for its handler";
 
-/// What runs of this process share.
+/// The context that all runs of this process share.
 pub(super) struct Shared {
     pub(super) node: Arc<str>,
     pub(super) clock: Clock,
@@ -61,8 +61,8 @@ pub(super) struct Orders {
     pub(super) retry: RetryPolicy,
 }
 
-/// A claimed run and where it stands. It has one end, whoever brings it about: its actor, or the cron actor when the run's
-/// own thread cannot.
+/// A claimed run and where it stands. Its actor brings about its end, or the cron actor if the run's thread
+/// cannot.
 pub(super) struct JobRun {
     pub(super) id: i64,
     pub(super) job_id: i64,
@@ -99,7 +99,7 @@ struct State {
 /// Why a run is to stop before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Somebody wants it cancelled, for this reason.
+    /// A caller wants it cancelled, for this reason.
     Cancelled(String),
     /// The node stops, or has lost its lease.
     Node,
@@ -229,7 +229,7 @@ impl JobRun {
         Some(ctx)
     }
 
-    /// Whether the actor in this seat is still the one that runs it.
+    /// Whether the run is still with the actor in this seat.
     pub(super) fn is_run_by(&self, seat: u32) -> bool {
         self.state().seat == seat
     }
@@ -343,7 +343,7 @@ impl JobRun {
         let (attempt, started_at) = (state.attempt, state.started_at);
         let ctx = state.ctx.take();
         drop(state);
-        // A blocking function goes on: it is told at least.
+        // A blocking function goes on: it can at least ask its context.
         if let (Some(ctx), Verdict::TimedOut) = (ctx, &verdict) {
             ctx.cancel(CancelReason::Timeout);
         }
@@ -403,7 +403,7 @@ impl Attended for JobRun {
         self.state().life.why().cloned()
     }
 
-    /// A request of a hook cannot be told anything: it is dropped at once.
+    /// The request of a hook hears of no stop: it is dropped at once.
     fn end_of_grace(&self) -> Duration {
         match self.orders.target {
             Target::Service { .. } => {

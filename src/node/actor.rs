@@ -35,7 +35,7 @@ const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(4);
 /// Beats in one lease: one or two may get lost.
 const BEATS: u32 = 4;
 
-/// Every so many beats there is a look for tasks of nodes without a row, even if none was buried here: whoever buried one may
+/// Every so many beats there is a look for tasks of nodes without a row, even if this node has removed no row: the node that removed one may
 /// have died before it took the tasks over.
 const BEATS_PER_ROUND: i64 = 3;
 
@@ -80,12 +80,12 @@ pub(crate) struct NodeParts {
     pub(crate) registry: Registry,
 }
 
-/// Beat no more, and rescue nobody.
+/// Beat no more, and take over no work of dead nodes.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Retire;
 
-/// Somebody has announced requests.
+/// Another process has announced requests.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct LookForRequests;
@@ -94,7 +94,7 @@ struct LookForRequests;
 struct Beaten {
     /// By the lease's clock.
     begun: Duration,
-    /// The node's row was gone. Whether it has a new one by now, `beat` says, or nobody knows.
+    /// The node's row was gone. `beat` says whether it has a new row by now, if that is known.
     declared_dead: bool,
     beat: Result<Beat, StoreError>,
 }
@@ -156,7 +156,7 @@ impl NodeActor {
             self.said.over(&About::Beats, &what);
         }
         if beaten.declared_dead {
-            // Whatever becomes of the new row: what was claimed under the old one belongs to others.
+            // Whatever becomes of the new row: tasks that were claimed under the old row belong to other nodes.
             say!(
                 Warn,
                 "node {} was declared dead by others while it could not beat; its runs are cancelled",
@@ -181,7 +181,7 @@ impl NodeActor {
                 self.said.error(About::Beats, &what, &error);
                 self.fence_if_silent();
                 if error.is_file_gone() {
-                    // Those who work on the file that is there now know nothing of this node's claims.
+                    // Nodes that work on the file that is there now know nothing of this node's claims.
                     self.set_fenced(true);
                 }
                 // What keeps us from beating may keep the others too: they are watched anew once it is over.
@@ -401,7 +401,7 @@ impl NodeActor {
                 machine.cancel_run(task_id);
             }
         }
-        // Said each time, changed or not: whoever was started or told in between is set right.
+        // Said each time, changed or not: a theme that was started, or changed, in between is set right.
         for (machine, settings) in themes {
             machine.follow(settings);
             machine.change_gate(GateChange::Fenced(self.fenced));

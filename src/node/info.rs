@@ -1,4 +1,4 @@
-//! What is known of the processes that share the database.
+//! The processes that share the database, as this node sees them.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -32,7 +32,7 @@ pub struct NodeInfo {
     pub methods: Vec<MethodName>,
     /// Its workers, of all themes.
     pub workers: usize,
-    /// Those of them that have a task.
+    /// Workers that have a task.
     pub running: usize,
     /// When it started, by the database's time. 1970, if its row holds no time.
     pub started_at: DateTime<Utc>,
@@ -40,7 +40,7 @@ pub struct NodeInfo {
     pub last_beat: DateTime<Utc>,
     /// How long it may be silent.
     pub lease: Duration,
-    /// Whether it has beaten within its lease. One that has not is about to be taken for dead.
+    /// Whether it has beaten within its lease. Other nodes are about to take a node for dead that has not.
     pub alive: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct NodeTheme {
     pub theme: String,
     /// Its workers there.
     pub workers: usize,
-    /// Those of them that have a task.
+    /// Workers that have a task.
     pub running: usize,
 }
 
@@ -63,7 +63,7 @@ impl NodeInfo {
     }
 
     fn of(row: SeenNode, now: DateTime<Utc>) -> Self {
-        // Whoever has written something else there has no themes.
+        // A program that has written something else there has no themes.
         let themes: Vec<NodeTheme> = serde_json::from_str(&row.themes).unwrap_or_default();
         let methods = row.methods.as_deref().map(serde_json::from_str);
         let last_beat = row.heartbeat.unwrap_or_default();

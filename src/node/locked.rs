@@ -27,7 +27,7 @@ impl Locked {
         self.count += 1;
     }
 
-    /// Those of `found` whose rows are not locked.
+    /// The items of `found` whose rows are not locked.
     pub(super) async fn pass_over<T>(
         &mut self,
         store: &Store,

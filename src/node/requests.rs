@@ -13,7 +13,7 @@ pub(super) struct Requests {
     pub(super) themes: Vec<(Machine, ThemeSettings)>,
 }
 
-/// Nobody can want a task cancelled on a node that runs none: then there is one query for all themes together.
+/// No caller can want a task cancelled on a node that runs none: then there is one query for all themes together.
 pub(super) async fn requests(
     store: Store,
     machines: Vec<Machine>,
@@ -39,7 +39,7 @@ pub(super) async fn requests(
     if is_busy {
         requests.cancels = store.cancel_requests(&id).await?;
     }
-    // What is left, after an error too, the comparison of the rows with the held runs finds.
+    // The comparison of the rows with the held runs finds the claims that are left, after an error too.
     store.drop_settled(&held.take_ended()).await?;
     Ok(requests)
 }

@@ -28,7 +28,7 @@ const DIED: &str = "its node died while it ran";
 /// Orphans in one transaction.
 const BATCH: usize = 500;
 
-/// Removes the rows of dead nodes; answers how many there were. One that the database keeps, or that is locked, is in the way
+/// Removes the rows of dead nodes; answers how many there were. A row that the database keeps, or that is locked, is in the way
 /// of no other.
 pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &Said) -> Result<usize, StoreError> {
     let (mut buried, mut locked) = (0, Locked::new(About::LockedNodes));
@@ -103,7 +103,7 @@ pub(super) async fn rescue(
     Ok(rescued)
 }
 
-/// Removes claims of which no task runs any more. Plain SQL may have put what runs of the others under other nodes, unless it is among
+/// Removes claims of which no task runs any more. Plain SQL may have put running tasks of the other claims under other nodes, unless it is among
 /// the tasks that run as they should or are locked.
 pub(super) async fn drop_settled(
     store: &Store,

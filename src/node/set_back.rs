@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::said::{About, Said};
 use crate::{clock::Clock, store::Store};
 
-/// By how much a clock that is set back differs from one that is slow.
+/// By how much a clock that is set back differs from a slow clock.
 const SET_BACK: TimeDelta = TimeDelta::minutes(1);
 
 /// Notices that the clock was set back.
@@ -23,7 +23,7 @@ pub(super) struct SetBack {
 }
 
 impl SetBack {
-    /// Looks at the clock. To be called often: what comes and goes between two looks is not seen.
+    /// Looks at the clock. To be called often: a change that comes and goes between two looks is not seen.
     pub(super) fn look(&mut self, clock: &Clock) {
         let passed = TimeDelta::from_std(clock.steady()).unwrap_or(TimeDelta::MAX);
         let offset = (clock.now() - DateTime::<Utc>::UNIX_EPOCH) - passed;

@@ -86,7 +86,7 @@ impl Unknown {
             if !unknown.is_empty() {
                 count += self.give_back_these(unknown).await?;
             }
-            // A claim without an answer may yet be one with runs, and one that has ended is removed before long.
+            // A claim without an answer may yet have runs, and a claim that has ended is removed before long.
             let is_over = |claim: &HeldClaim| !self.held.knows(&claim.mark) && !self.held.knows_claim(claim.id);
             let over: Vec<HeldClaim> = claims.into_iter().filter(is_over).collect();
             rescue::drop_settled(&self.store, &over, &others).await?;

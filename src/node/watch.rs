@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 
 use crate::store::SeenNode;
 
-/// What is known of the other nodes' heartbeats.
+/// The heartbeats of the other nodes, as this node has seen them.
 ///
 /// A node is dead when two things hold: by its row, its last beat is older than its lease; and it has not beaten while we
 /// watched it for half that time by our own monotonic clock. The second keeps a clock that jumps from killing the living:
-/// they beat again long before the half is over. That clock stands while this machine is suspended, as it should: who sleeps
-/// watches nobody, and a node that slept beside this one has its half to wake up.
+/// they beat again long before the half is over. That clock stands while this machine is suspended, as it should: a node that sleeps
+/// watches no other, and a node that slept beside this one has its half to wake up.
 #[derive(Debug, Default)]
 pub(super) struct Watch(HashMap<String, Seen>);
 

@@ -109,7 +109,7 @@ impl RegistryActor {
             services.remove(&name.service);
         }
         self.table.set(services);
-        // Whoever kept the route learns of it here.
+        // A caller that kept the route learns of it here.
         route.set(None);
         true
     }
@@ -166,7 +166,7 @@ impl Handler<Call> for RegistryActor {
         thread.handle().spawn_fn(move || {
             actix_rt::spawn(async move {
                 let answer = desk.at_work(Arc::new(whose), answer(route, call.args)).await;
-                // Whoever called may have given up.
+                // The caller may have given up.
                 let _ = tell.send(answer);
             });
         });

@@ -1,4 +1,4 @@
-//! What a handler is told about its run, and how it answers while it runs.
+//! The facts about its run that a handler gets, and how it answers while it runs.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -12,7 +12,7 @@ use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated, lease::Hold};
 
 /// What a handler knows about the run it serves. Cloning is cheap; clones speak of the same run.
 ///
-/// In a direct call ([`Registry::call`](super::Registry::call)) the id is 0, the theme is empty, and nobody cancels.
+/// In a direct call ([`Registry::call`](super::Registry::call)) the id is 0, the theme is empty, and no caller can cancel.
 #[derive(Clone)]
 pub struct TaskContext(Arc<Inner>);
 
@@ -22,7 +22,7 @@ struct Inner {
     theme: Option<Arc<str>>,
     attempt: u32,
     max_attempts: u32,
-    /// A direct call gets one when somebody wants to know.
+    /// A direct call gets one when its handler asks for it.
     log_id: OnceLock<Arc<str>>,
     scheduled_at: Option<DateTime<Utc>>,
     stop: SetOnce<CancelReason>,
@@ -33,10 +33,10 @@ struct Inner {
     hold: Option<Hold>,
 }
 
-/// Why a run is told to stop.
+/// Why a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CancelReason {
-    /// Somebody cancelled the task.
+    /// The task was cancelled.
     Request,
     /// The run is out of time.
     Timeout,
@@ -49,7 +49,7 @@ pub(crate) trait ProgressSink: Send + Sync {
     fn report(self: Arc<Self>, percent: u8, note: String);
 }
 
-/// What is known about a run before it begins.
+/// The facts about a run before it begins.
 pub(crate) struct RunFacts {
     pub(crate) id: i64,
     pub(crate) theme: Arc<str>,
@@ -104,7 +104,7 @@ impl TaskContext {
         }))
     }
 
-    /// The task's id; of a job, the run's (that of its record).
+    /// The task's id; of a job, the run's (the id of its record).
     #[must_use]
     pub fn id(&self) -> i64 {
         self.0.id
@@ -137,7 +137,7 @@ impl TaskContext {
     }
 
     /// The second for which a job was due, however late it runs: what "yesterday" means in a nightly report. `None` for tasks,
-    /// and for a job that somebody runs by hand.
+    /// and for a job that is run by hand.
     #[must_use]
     pub fn scheduled_at(&self) -> Option<DateTime<Utc>> {
         self.0.scheduled_at
@@ -162,7 +162,7 @@ impl TaskContext {
         Some(deadline.saturating_sub(clock.elapsed()))
     }
 
-    /// Says how far the run is, in percent (more than 100 counts as 100), and a note. One that is longer than 65,535 bytes
+    /// Says how far the run is, in percent (more than 100 counts as 100), and a note. A note that is longer than 65,535 bytes
     /// is cut, and says so at its end. Reports are written together with other outcomes, the last one of a task at a time; it costs little to call this often.
     pub fn progress(&self, percent: u8, note: impl Into<String>) {
         if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {

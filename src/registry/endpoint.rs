@@ -31,7 +31,7 @@ pub(super) trait AsyncHandler: Send + Sync {
     fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer>;
 }
 
-/// Why an endpoint gave no answer of its own.
+/// Why an endpoint gave no answer.
 #[derive(Debug)]
 pub(crate) enum InvokeError {
     /// What the handler answered.
@@ -105,7 +105,7 @@ impl Endpoint {
             }
             Kind::Blocking(handler) => {
                 let (handler, args) = (Arc::clone(handler), args.into_owned());
-                // The pool of threads may be full: what was given up while it waited for one must not begin.
+                // The pool of threads may be full: a call that was given up while it waited for a thread must not begin.
                 let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
                     (false, _) => Err(InvokeError::Withdrawn),
                     (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),

@@ -15,7 +15,7 @@ use crate::domain::{Json, TaskError, parsed};
 /// must not block: for that there is [`blocking_fn`].
 ///
 /// That arbiter belongs to an actix system of [`Gaia`](crate::Gaia)'s own. So `System::current()` in a handler is that one,
-/// and `SystemService`s found there are not those of the application: bring addresses along instead.
+/// and `SystemService`s found there do not belong to the application: bring addresses along instead.
 ///
 /// ```
 /// use gaia_actors::{TaskContext, TaskError, async_fn};
@@ -54,7 +54,7 @@ where
     }
 }
 
-/// A blocking function as a handler. It runs on a pool of threads of its own, never on an arbiter.
+/// A blocking function as a handler. It runs on a separate pool of threads, never on an arbiter.
 ///
 /// A thread cannot be stopped from outside: a run that is cancelled or out of time is recorded as such at once, while the
 /// function goes on until it ends or asks [`TaskContext::is_cancelled`].

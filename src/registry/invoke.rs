@@ -34,7 +34,7 @@ use crate::domain::{Json, TaskError};
 /// ```
 #[derive(Debug)]
 pub struct Invoke {
-    /// What is known about the run: task id, attempt, cancellation, deadline.
+    /// The facts about the run: task id, attempt, cancellation, deadline.
     pub ctx: TaskContext,
     /// The arguments as JSON text.
     pub args: Json,

@@ -1,7 +1,7 @@
 //! Which handler answers a call to a method of a service.
 //!
 //! A handler is any actor that answers [`Invoke`], an async function, or a blocking function. [`RegistryActor`] owns the
-//! table; a [`Registry`] is the handle on it, and reads the table without asking the actor. Whoever calls often keeps a
+//! table; a [`Registry`] is the handle on it, and reads the table without asking the actor. A caller that calls often keeps a
 //! [`Route`]: a handler that is replaced or taken away later reaches every kept route.
 
 mod actor;
@@ -99,7 +99,7 @@ impl Registry {
         self.put(service.into(), method.into(), handler.into(), false).await
     }
 
-    /// Registers a handler in place of the one that may be there. Runs that have begun end with the old one.
+    /// Registers a handler in place of another one, if there is one. Runs that have begun end with the old one.
     ///
     /// # Errors
     /// [`RegistryError::Stopped`] or [`RegistryError::Invalid`].
@@ -141,12 +141,12 @@ impl Registry {
         Ok(self.actor.send(Unregister(name)).await?)
     }
 
-    /// Takes every handler away, and with them what they hold: a handler that holds the runtime would keep it alive.
+    /// Takes every handler away, and with them the values that they hold: a handler that holds the runtime would keep it alive.
     pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
         Ok(self.actor.send(Clear).await?)
     }
 
-    /// What is registered, sorted.
+    /// The registered methods, sorted.
     ///
     /// # Errors
     /// [`RegistryError::Stopped`].
@@ -168,7 +168,7 @@ impl Registry {
         self.route(service, method)?.call(args).await
     }
 
-    /// The way to a method's handler, for those who call it often.
+    /// The way to a method's handler, for callers that call it often.
     ///
     /// ```
     /// # use gaia_actors::{Registry, TaskContext, async_fn};
@@ -220,7 +220,7 @@ impl Registry {
         self.table.watch()
     }
 
-    /// The address of the actor behind this handle, for those who would rather send [`Call`].
+    /// The address of the actor behind this handle, for callers that would rather send [`Call`].
     #[must_use]
     pub fn addr(&self) -> Addr<RegistryActor> {
         self.actor.clone()

@@ -9,7 +9,7 @@ use super::{CallError, Endpoint, InvokeError, MethodName, RegistryError, TaskCon
 use crate::domain::{Json, JsonText};
 
 /// The way to one method's handler: what [`Registry::route`](super::Registry::route) answers with. It stays good when the
-/// handler is replaced. One that is taken away leaves an error; what is registered after that needs a new route.
+/// handler is replaced. A handler that is taken away leaves an error; a handler that is registered after that needs a new route.
 #[derive(Debug, Clone)]
 pub struct Route(Arc<Inner>);
 

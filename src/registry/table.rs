@@ -1,4 +1,4 @@
-//! The table of methods: changed by the registry's actor alone, read by everybody without waiting.
+//! The table of methods: changed by the registry's actor alone, read by all threads without waiting.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,12 +29,12 @@ impl Table {
         self.announce();
     }
 
-    /// Leaves an empty one; answers with what was there.
+    /// Leaves an empty table; answers with the old one.
     pub(super) fn take(&self) -> Arc<Services> {
         self.services.swap(Arc::default())
     }
 
-    /// Tells those who watch that a handler has come, gone or been replaced.
+    /// Tells the watchers that a handler has come, gone or been replaced.
     pub(super) fn announce(&self) {
         self.changed.send_replace(());
     }

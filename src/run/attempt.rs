@@ -1,4 +1,4 @@
-//! One call of a handler: within its time limit, until it is told to stop, and then within a grace.
+//! One call of a handler: within its time limit, until its run is to stop, and then within a grace.
 
 use std::{pin::pin, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// The run that makes the attempt.
 pub(crate) trait Attended {
-    /// Why it is told to stop.
+    /// Why a run is to stop.
     type Why;
 
     fn clock(&self) -> &Clock;
@@ -19,13 +19,13 @@ pub(crate) trait Attended {
     /// How long the call may take.
     fn time_limit(&self) -> Option<Duration>;
 
-    /// Ends when the run is told to stop.
+    /// Ends when the run is to stop.
     fn told(&self) -> impl Future<Output = Self::Why>;
 
-    /// Why the run was told to stop, if it was.
+    /// Why the run is to stop. `None`: the run is to go on.
     fn why(&self) -> Option<Self::Why>;
 
-    /// The reading of the clock at which a call that was told to stop is dropped.
+    /// The reading of the clock at which the call of a run that is to stop is dropped.
     fn end_of_grace(&self) -> Duration;
 }
 
@@ -34,16 +34,16 @@ pub(crate) trait Attended {
 pub(crate) enum Attempt<A, W> {
     /// With this answer.
     Answered(A),
-    /// With this answer, after it was told to stop.
+    /// With this answer, after the handler heard that the run is to stop.
     Obeyed(A, W),
-    /// It was told to stop and has not answered within the grace: it is dropped.
+    /// The handler has not answered within the grace after a stop: the call is dropped.
     CutOff(W),
-    /// It has not answered in time: it is dropped.
+    /// The handler has not answered in time: the call is dropped.
     TimedOut,
 }
 
-/// Waits for the answer of a call, to which `ctx` was given. If it is told to stop at the very moment at which its time is over, the
-/// stop counts.
+/// Waits for the answer of a call, to which `ctx` was given. If a stop comes at the very moment at which the time is over, the stop
+/// counts.
 pub(crate) async fn attempt<R: Attended, A>(
     run: &R,
     ctx: &TaskContext,

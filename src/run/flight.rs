@@ -13,8 +13,8 @@ impl Flight {
         !std::mem::replace(&mut self.under_way, true)
     }
 
-    /// As [`begin`](Self::begin); but what is wanted while the work is under way comes once more after it: [`end`](Self::end) says
-    /// so.
+    /// As [`begin`](Self::begin); but a wish that comes while the work is under way has the work done once more afterwards: [`end`](Self::end)
+    /// says so.
     pub(crate) fn begin_or_again(&mut self) -> bool {
         self.again = self.under_way;
         self.begin()

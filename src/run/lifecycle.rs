@@ -1,4 +1,4 @@
-//! The life of one claimed run, as plain values: begun, told to stop, ended.
+//! The life of one claimed run, as plain values: begun, stopped by request, ended.
 //!
 //! Its worker, the pool or cron actor that supervises the worker, and the caller who cancels the run may all act at the same moment;
 //! each takes a lock around this value. A run has one end: the first of them brings it about, and the others learn that they came
@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-/// Where a run stands. `W` is why it is told to stop. Moments are readings of the clock.
+/// Where a run stands. `W` is the reason of a stop. Moments are readings of the clock.
 #[derive(Debug)]
 pub(crate) struct Lifecycle<W> {
     /// When it began, or its present attempt did.
     began: Option<Duration>,
-    /// Why it is told to stop, and since when.
+    /// Why it is to stop, and since when.
     stop: Option<(W, Duration)>,
     ended: bool,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Lifecycle<W> {
 /// Why a run that has not ended should have ended long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overdue<W> {
-    /// It was told to stop.
+    /// A stop was asked for.
     Stop(W),
     /// Its time is over.
     Time,
@@ -50,7 +50,7 @@ impl<W: Clone> Lifecycle<W> {
         self.began
     }
 
-    /// Tells it to stop. False: it has ended, or was told before; the first reason stays.
+    /// Notes that it is to stop. False: it has ended, or was to stop before; the first reason stays.
     pub(crate) fn stop(&mut self, why: W, now: Duration) -> bool {
         let is_new = !self.ended && self.stop.is_none();
         if is_new {
@@ -59,12 +59,12 @@ impl<W: Clone> Lifecycle<W> {
         is_new
     }
 
-    /// Why it was told to stop.
+    /// Why it is to stop.
     pub(crate) fn why(&self) -> Option<&W> {
         self.stop.as_ref().map(|(why, _)| why)
     }
 
-    /// When it was told to stop.
+    /// Since when it is to stop.
     pub(crate) fn told_at(&self) -> Option<Duration> {
         self.stop.as_ref().map(|(_, at)| *at)
     }
@@ -78,7 +78,7 @@ impl<W: Clone> Lifecycle<W> {
         self.ended
     }
 
-    /// Whether its end is overdue by more than `patience`: after its `time_limit`, or after the `grace` since it was told to stop. Only
+    /// Whether its end is overdue by more than `patience`: after its `time_limit`, or after the `grace` since the stop. Only
     /// a worker whose thread is blocked lets it come to that.
     pub(crate) fn overdue(
         &self,

@@ -64,7 +64,7 @@ impl std::fmt::Debug for Url {
 }
 
 impl GaiaBuilder {
-    /// Settings from a file or the environment. What is said by the methods below wins over them.
+    /// Settings from a file or the environment. The methods below win over them.
     pub fn config(self, config: Config) -> Self {
         Self { config, ..self }
     }
@@ -103,14 +103,14 @@ impl GaiaBuilder {
     ///
     /// `prefer` and `require` encrypt (`prefer` if the server can); the certificate is checked only if `sslrootcert` is given. `verify-ca`
     /// checks who issued the certificate, and `verify-full` also whether it names the host. On `MySQL` every mode that checks
-    /// anything checks both; so does `verify-ca` without `sslrootcert`, since anybody gets a certificate from some authority.
+    /// anything checks both; so does `verify-ca` without `sslrootcert`, since every server can get a certificate from some authority.
     ///
     /// Other drivers' names for these are taken, too (`ssl-mode=REQUIRED`, `tls`, `useSSL`, `connection_limit`, `currentSchema` and
     /// others; of several demands for encryption the strictest holds). What hosters and other drivers add without consequence
     /// here (`charset`, `parseTime`, `keepalives` and others) is ignored, and named in one warning at the start. What would be unsafe to ignore
-    /// (client certificates, lists of revoked certificates and others) is refused, as is what nobody knows.
+    /// (client certificates, lists of revoked certificates and others) is refused, as is an unknown parameter.
     ///
-    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, one that listens: 12 at most by
+    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, a connection that listens: 12 at most by
     /// default, 11 on `MySQL`. When idle it has 3 (2 on `MySQL`). It starts with 2 if the server could give a third; a start waits
     /// for `start_timeout` if not. If the server refuses more than a process has, its callers wait for one of those.
     pub fn database(self, url: impl Into<String>) -> Self {
@@ -137,7 +137,7 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long running tasks may take to end when this process is asked to stop. Default 10 s; [`Gaia::stop`] says what comes
+    /// How long running tasks may take to end when this process is asked to stop. Default 10 s; [`Gaia::stop`] tells what follows
     /// on top.
     pub fn grace(self, grace: Duration) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What is older is
+    /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What has been kept for longer is
     /// deleted in small batches; there is a look for it every five minutes, or ten times in a retention that is short.
     ///
     /// This process deletes only what this crate has finished, on whichever node: the rest is kept, unless
@@ -213,7 +213,7 @@ impl GaiaBuilder {
         self
     }
 
-    /// Runs cron jobs in this process: those of the database, whoever adds them. Without it [`Gaia::jobs`] only looks after
+    /// Runs cron jobs in this process: those of the database, by whatever process they are added. Without it [`Gaia::jobs`] only looks after
     /// them. In an environment that is banned (`Jobs.BanEnvList`) none is run, which a warning and
     /// [`Jobs::status`](crate::Jobs::status) say.
     pub fn jobs(self, options: JobsOptions) -> Self {
@@ -223,7 +223,7 @@ impl GaiaBuilder {
         }
     }
 
-    /// Opens the database, registers this node and starts the actors, on threads and in an actix system of their own: they
+    /// Opens the database, registers this node and starts the actors, on separate threads and in a separate actix system: they
     /// go on until [`Gaia::stop`], whatever becomes of the caller's system.
     ///
     /// # Errors
@@ -231,7 +231,7 @@ impl GaiaBuilder {
     /// are not this version's, [`Error::Registry`] for a method registered twice, [`Error::AlreadyScheduled`],
     /// [`Error::Start`].
     pub async fn start(self) -> Result<Gaia, Error> {
-        // Boxed: what the drivers' futures hold is nobody else's business, nor their compiler's.
+        // Boxed, to keep the drivers' large futures out of the caller's future and its compile time.
         let start: BoxFuture<'_, _> = Box::pin(self.build());
         start.await
     }

@@ -1,4 +1,4 @@
-//! Noticing that nothing can run here any more although nobody has stopped this Gaia.
+//! Noticing that nothing can run here any more although this Gaia was not stopped.
 
 use std::{
     sync::atomic::Ordering,
@@ -12,12 +12,12 @@ use crate::{error::Error, store::StoreError, threads::SYSTEM_STOPPED};
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Gaia {
-    /// Ends when the actors are gone although nobody has stopped this Gaia, and says so in the log and in the error: a handler has
+    /// Ends when the actors are gone although this Gaia was not stopped, and says so in the log and in the error: a handler has
     /// stopped their actix system (`System::current().stop()`), their thread has ended, or one of them has died. It ends, too,
     /// when the SQLite file that is open has not been at its path for the length of the lease (deleted, moved away, replaced, or
     /// its `-wal` or `-shm` were): nothing is read or written then, and only a new start helps. What ran is
     /// taken over by other nodes, or by this one at its next start. [`run_until_signal`](Self::run_until_signal) waits for this,
-    /// too; an application with a main loop of its own should end with it.
+    /// too; an application that has another main loop should end with it.
     ///
     /// ```no_run
     /// # async fn serve() {}
@@ -76,7 +76,7 @@ impl Gaia {
         }
         let machines = self.0.machines.all();
         let dead = machines.iter().find(|machine| !machine.is_alive());
-        // One that has begun to stop since was alive.
+        // A Gaia that has begun to stop since was alive.
         let dead = dead.filter(|_| !self.0.stopping.load(Ordering::SeqCst));
         dead.map(|machine| format!("an actor of theme {} has died", machine.theme()))
     }

@@ -22,7 +22,7 @@ pub struct GetNodes;
 #[rtype(result = "Result<StopReport, Error>")]
 pub struct StopGaia;
 
-/// Take nothing more, and go on serving what runs: [`Gaia::drain`].
+/// Take nothing more, and go on serving running tasks: [`Gaia::drain`].
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct DrainGaia;

@@ -1,4 +1,4 @@
-//! Running until somebody asks the process to stop.
+//! Running until a signal asks the process to stop.
 
 use std::io;
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long the last outcomes may take to get into the database once nothing runs any more, at least and at most: what runs
-/// leave of their time is added. What is not written by then is taken over by other nodes and runs again.
+/// leave of their time is added. Tasks whose ends are not written by then are taken over by other nodes and run again.
 const FLUSH: Duration = Duration::from_secs(5);
 const LONGEST_FLUSH: Duration = Duration::from_secs(20);
 
@@ -41,12 +41,12 @@ pub struct StopReport {
 
 impl Gaia {
     /// Stops gracefully: claims nothing more, lets running tasks and jobs end within the grace period, cancels the rest
-    /// (tasks are handed back as not run, runs of jobs recorded as cut off), writes every outcome, and leaves the cluster. Whoever calls it meanwhile waits for the same stop.
+    /// (tasks are handed back as not run, runs of jobs recorded as cut off), writes every outcome, and leaves the cluster. A caller that asks for it again waits for the same stop.
     ///
     /// It takes at most the grace (10 s), the longest [cancel grace](crate::SchedulerOptions::cancel_grace) of handlers that do not
     /// listen (5 s), 2 s for handlers that block their threads, 5 s for outcomes that the database does not take at once, and 2 s
     /// for the node's row: 24 s by default, below the 30 s after which orchestrators kill. If nothing runs for so long, outcomes
-    /// may take what is left of that time, at most 20 s.
+    /// may take the rest of that time, at most 20 s.
     ///
     /// # Errors
     /// [`Error::Stopped`] if the actors are gone without having been stopped.
@@ -54,7 +54,7 @@ impl Gaia {
         self.stop_within(self.0.grace).await
     }
 
-    /// [`stop`](Self::stop) with a grace period of its own.
+    /// [`stop`](Self::stop) with another grace period.
     ///
     /// # Errors
     /// As for [`stop`](Self::stop).
@@ -70,9 +70,9 @@ impl Gaia {
         stop.await.copied()
     }
 
-    /// Takes nothing more, and goes on serving what runs: nothing is claimed, no job fires here, and what waits in memory is handed
+    /// Takes nothing more, and goes on serving runs: nothing is claimed, no job fires here, and tasks that wait in memory are handed
     /// back for other nodes. The heartbeat goes on, and so do the operations: tasks can be added, for others or for later. It
-    /// lasts until the process ends. For those who stop a web server, or another part of their process, before
+    /// lasts until the process ends. For an application that stops a web server, or another part of their process, before
     /// [`stop`](Self::stop).
     ///
     /// ```no_run
@@ -98,7 +98,7 @@ impl Gaia {
         Ok(())
     }
 
-    /// Cuts a stop that is under way short: what still runs is told to end now.
+    /// Cuts a stop that is under way short: runs have to end now.
     pub(super) async fn hurry(&self) {
         let machines = self.0.machines.all();
         self.stop_work(&machines, Duration::ZERO).await;
@@ -153,7 +153,7 @@ impl Gaia {
         Ok(report)
     }
 
-    /// Others need not wait for the lease to end before they take over what may be left.
+    /// Other nodes need not wait for the lease to end before they take over runs that may be left.
     async fn leave(&self) -> Result<(), Error> {
         self.0.node.send(Retire).await?;
         if let Some(jobs) = self.0.runner.get() {

@@ -52,7 +52,7 @@ pub(super) trait Backend: Clone {
     /// Brings the tables to this version. Many processes may do it at once.
     async fn migrate(&self) -> Result<(), StoreError>;
 
-    /// Checks that the tables are those of this version.
+    /// Checks that the tables have the schema of this version.
     async fn check_schema(&self) -> Result<(), StoreError>;
 
     /// Waits until the database has given the connections that a node cannot do without, and could give one more.

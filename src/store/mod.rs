@@ -1,11 +1,11 @@
 //! Tasks, their records and the nodes that run them, in a database.
 //!
-//! [`Store`] is the only place that knows SQL. Each statement is written once, in `tasks`, `records` and `nodes`, and is
-//! checked by the compiler for every database of the build (`on_backend!`). Only what a database does in its own way
-//! sits in the file of that database: connecting, migrating, claiming, finishing a batch, inserting with ids.
+//! [`Store`] is the only place that knows SQL. The text of a statement is written once, and the compiler checks it for every database of
+//! the build. Only the steps that databases take differently (connecting, migrating, claiming, adding, ending runs) are written for each
+//! database.
 //!
-//! Every write about a run names the task, and the node, the lease token and the log id of the claim. If the task has been in
-//! other hands since, nothing is written.
+//! Every write about a run names the task, and the node, the lease token and the log id of the claim. If another claim has taken the task
+//! since, nothing is written.
 
 mod backend;
 mod cluster;

@@ -1,4 +1,4 @@
-//! What the pool can be told and asked.
+//! The messages of the pool.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct Dispatch(pub(in crate::asynctask) Vec<Arc<Run>>);
 
-/// What may be claimed now of these methods (`None`: of all). After an answer of nothing, or of urgent tasks only, the wake is rung
+/// How much may be claimed now of these methods (`None`: of all). After an answer of nothing, or of urgent tasks only, the wake is rung
 /// when there is room for more.
 #[derive(Message)]
 #[rtype(result = "Option<Room>")]
@@ -46,7 +46,7 @@ pub(in crate::asynctask) struct Resize(pub(in crate::asynctask) usize);
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct CancelRun(pub(in crate::asynctask) i64);
 
-/// Take nothing more, hand back what has not begun, let runs end within `grace`, then cut them off. Answers when no run is
+/// Take nothing more, hand back runs that have not begun, let the others end within `grace`, then cut them off. Answers when no run is
 /// left.
 #[derive(Message)]
 #[rtype(result = "()")]

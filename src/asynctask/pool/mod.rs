@@ -68,7 +68,7 @@ pub(super) struct WorkerPool {
     pace: Pace,
     costs: Costs,
     gate: Gate,
-    /// The scanner was told that there is no room, and wants to hear when there is.
+    /// The scanner knows that there is no room, and wants to hear when there is.
     scanner_waits: bool,
     stopped: Vec<oneshot::Sender<()>>,
     counts: Counts,
@@ -377,7 +377,7 @@ impl WorkerPool {
     fn report_if_stopped(&mut self) {
         if self.gate.stopping && self.reserved == 0 && self.running().next().is_none() {
             for stopped in self.stopped.drain(..) {
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 let _ = stopped.send(());
             }
         }

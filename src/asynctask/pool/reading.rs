@@ -1,6 +1,6 @@
 //! Runs whose arguments their claim has left in the database.
 //!
-//! No worker waits for room in memory, so tasks with short arguments run in the meantime. Once there is room, a run has a worker
+//! No worker waits for room in memory, so tasks with short arguments run before it. Once there is room, a run has a worker
 //! like any other, and its arguments are read on this thread: a handler that blocks the worker's thread holds up no read, and the
 //! run moves to another worker.
 
@@ -92,7 +92,7 @@ impl WorkerPool {
         }
     }
 
-    /// Such a task comes again and again, until the arguments can be read or somebody cancels it.
+    /// Such a task comes again and again, until the arguments can be read or a caller cancels it.
     fn warn_unreadable(&mut self, run: &Run, error: &StoreError) {
         let what = "its arguments cannot be read, so it cannot run, uses no attempt, and is tried again and again";
         match self.unreadable.say(run.task.id, &error.to_string()) {

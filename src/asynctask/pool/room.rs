@@ -16,7 +16,7 @@ use crate::{
     store::Wanted,
 };
 
-/// What may be claimed now.
+/// How much may be claimed now.
 #[derive(Debug)]
 pub(in crate::asynctask) struct Room {
     pub(in crate::asynctask) limit: usize,
@@ -83,7 +83,7 @@ impl WorkerPool {
         AHEAD.saturating_mul(u32::try_from(self.target).unwrap_or(u32::MAX))
     }
 
-    /// Gives back what is more than the time in advance takes.
+    /// Gives back the tasks beyond the time in advance.
     pub(super) fn hand_back_beyond(&mut self) {
         for run in self.buffer.take_beyond(self.budget(), &self.costs) {
             run.end(Outcome::HandedBack { started: false });

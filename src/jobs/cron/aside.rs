@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Aside(HashMap<i64, Fire>);
 
 impl Aside {
-    /// Those of `fires` whose jobs do not wait aside.
+    /// The fires among these whose jobs do not wait aside.
     pub(super) fn without(&self, mut fires: Vec<Fire>) -> Vec<Fire> {
         fires.retain(|fire| !self.0.contains_key(&fire.job_id));
         fires
@@ -23,7 +23,7 @@ impl Aside {
 }
 
 impl CronActor {
-    /// The database has refused these fires: each is claimed apart, and one that is refused alone waits aside.
+    /// The database has refused these fires: each is claimed apart, and a fire that is refused alone waits aside.
     pub(super) fn refused(&mut self, mut fires: Vec<Fire>, error: &StoreError, ctx: &mut Context<Self>) {
         self.claiming.end();
         self.counts.database_errors += 1;

@@ -1,4 +1,4 @@
-//! Keeping the timetable as the table is, whoever changes that.
+//! Keeping the timetable as the table is, by whatever program the table is changed.
 
 use std::collections::HashSet;
 
@@ -111,8 +111,8 @@ impl CronActor {
         self.claim_due(ctx);
     }
 
-    /// Notes in the table from when on the schedules hold, and that those of disabled jobs do not. If it fails, what is missed
-    /// while no node lives is judged by what was noted before.
+    /// Notes in the table from when on the schedules hold, and that the schedules of disabled jobs do not. If it fails, fires that are missed
+    /// while no node lives are judged by the notes before.
     fn begin(&self, ids: Vec<i64>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let begin = async move {
@@ -148,7 +148,7 @@ impl CronActor {
         }
     }
 
-    /// Says once what is wrong with a row.
+    /// Logs once why a row cannot be scheduled.
     fn warn(&self, id: i64, put: &Put) {
         if *put == (Put::Bad { is_news: true }) {
             let fault = self.timetable.fault_of(id).unwrap_or_default();
@@ -163,7 +163,7 @@ impl CronActor {
             return;
         }
         let (store, node) = (self.store.clone(), self.shared.node.to_string());
-        // Before the rows are read: what is read after the lease was lost may be others' already.
+        // Before the rows are read: runs that are read after the lease was lost may belong to other nodes already.
         let term = self.shared.lease.term();
         let released = match self.is_fenced() {
             true => Vec::new(),
@@ -211,7 +211,7 @@ impl CronActor {
         }));
     }
 
-    /// Takes up an update of the system's time zone rules. What is due by the new rules is claimed by the tick that calls this.
+    /// Takes up an update of the system's time zone rules. Fires that are due by the new rules are claimed by the tick that calls this.
     pub(super) fn look_at_zones(&mut self) {
         let data = zone_data().to_string();
         if data != self.zone_data {
@@ -233,7 +233,7 @@ impl CronActor {
     pub(super) fn refresh(&mut self, id: i64, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let row = async move { store.job_schedule(id).await };
-        // Whatever comes of it: another change may be on its way, and the next look finds what is.
+        // Whatever comes of it: another change may be on its way, and the next look finds the row as it is.
         self.seen = None;
         ctx.spawn(row.into_actor(self).map(move |row, cron, ctx| match row {
             Ok(Some(row)) => {

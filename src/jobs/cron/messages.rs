@@ -1,4 +1,4 @@
-//! What the cron actor is told.
+//! The messages of the cron actor.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub(in crate::jobs) struct Refresh(pub(in crate::jobs) i64);
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Look;
 
-/// The node was taken for dead. Other nodes may have ended what it has claimed, and may be about to.
+/// The node was taken for dead. Other nodes may have ended the runs that it has claimed, or may be about to.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Disown;
@@ -41,12 +41,12 @@ pub(in crate::jobs) enum Started {
     Run(i64),
     /// With the reason.
     Skipped(String),
-    /// Somebody has locked its row.
+    /// Another session has locked its row.
     Locked,
     NotFound,
 }
 
-/// Claim nothing more; answers when no run is left. What runs may end within the grace.
+/// Claim nothing more; answers when no run is left. Runs may end within the grace.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::jobs) struct StopJobs {
@@ -136,7 +136,7 @@ impl Handler<StartNow> for CronActor {
     }
 }
 
-/// Claims a run that somebody asks for. While another has locked the job it is tried for a while.
+/// Claims a run that a caller asks for. While another session has locked the job, this is tried for 5 s.
 async fn claim_now(store: Store, node: String, job_id: i64) -> Result<Option<Fired>, StoreError> {
     const TRY_FOR: Duration = Duration::from_secs(5);
     const PAUSE: Duration = Duration::from_millis(50);
@@ -200,7 +200,7 @@ impl Handler<RunsWritten> for CronActor {
             self.refused.insert(id);
         }
         self.tell_if_stopped();
-        // There may be room for what waits.
+        // There may be room for fires that wait.
         self.claim_due(ctx);
     }
 }

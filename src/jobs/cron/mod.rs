@@ -1,8 +1,8 @@
 //! The actor that knows when jobs are due.
 //!
-//! Every second it takes what is due from its [`Timetable`] and claims it in the database; the node that inserts the record
-//! of a run runs it. All nodes do the same, and there is no leader. What cannot be claimed (the database is away, this node
-//! is full or has no heartbeat) stays due, and is judged again by the misfire rules when it can.
+//! Every second it takes the due fires from its [`Timetable`] and claims them in the database; the node that inserts the record
+//! of a run runs it. All nodes do the same, and there is no leader. A fire that cannot be claimed (the database is away, this node
+//! is full or has no heartbeat) stays due, and is judged by the misfire rules once it can be claimed.
 
 mod aside;
 mod load;
@@ -82,7 +82,7 @@ pub struct CronActor {
     /// Looks at schedules so far.
     looks: u64,
     claiming: Flight,
-    /// Fires of jobs that somebody had locked, or that are held up by runs which never begin; and whether a look at them is to
+    /// Fires of jobs that another session had locked, or that are held up by runs which never begin; and whether a look at them is to
     /// come.
     busy: Vec<Fire>,
     waiting: bool,
@@ -90,10 +90,10 @@ pub struct CronActor {
     at_once: usize,
     /// Fires that the database refuses.
     aside: Aside,
-    /// Runs that somebody has asked for and that are being claimed.
+    /// Runs that callers have asked for and that are being claimed.
     starting: usize,
     gate: Gate,
-    /// The term in which the node was last taken for dead. Other nodes may end what was claimed before.
+    /// The term in which the node was last taken for dead. Other nodes may end runs that were claimed before.
     row_since: Term,
     /// The grace of the stop is over.
     cut_off: bool,
@@ -208,7 +208,7 @@ impl CronActor {
     }
 
     fn claim_due(&mut self, ctx: &mut Context<Self>) {
-        // What was released comes first: it may be what other fires of its job wait for.
+        // Released runs come first: other fires of their jobs may wait for them.
         let is_closed = self.is_fenced() || !self.gate.is_open() || !self.released.is_empty();
         if self.claiming.is_under_way() || is_closed || !self.loaded {
             return;
@@ -219,7 +219,7 @@ impl CronActor {
             return;
         }
         self.claiming.begin();
-        // Asked before the claim: what is claimed after the lease was lost is not ours.
+        // Asked before the claim: runs that are claimed after the lease was lost are not this node's.
         let term = self.shared.lease.term();
         let (store, claim) = (self.store.clone(), self.fire_claim(fires.clone()));
         let claimed = async move { store.claim_fires(claim).await };
@@ -235,7 +235,7 @@ impl CronActor {
         }));
     }
 
-    /// What is due now, as much as there is room for.
+    /// The fires that are due now, as many as there is room for.
     fn take_due(&mut self) -> Vec<Fire> {
         let now = self.now();
         let room = self.settings.max_running.saturating_sub(self.running.len());

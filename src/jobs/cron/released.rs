@@ -1,6 +1,6 @@
 //! Runs that were claimed and could not begin, because the lease of this node was over.
 //!
-//! A database that hangs holds up the heartbeat, too. What was claimed right before that, or meanwhile, must not begin: other
+//! A database that hangs holds up the heartbeat, too. A run that was claimed right before that, or since, must not begin: other
 //! nodes may have ended it. But its record may still be open and this node's when the node beats again: then the run is late, no
 //! more, and is judged as any late fire by the job's misfire policy.
 
@@ -100,7 +100,7 @@ impl CronActor {
     }
 
     fn why_skipped(&self, run: &JobRun, released: &[Arc<JobRun>], now: DateTime<Utc>) -> Option<String> {
-        // A run that somebody asked for is never too late.
+        // A run that a caller asked for is never too late.
         let fire = late_fire(run)?;
         let stands_for_it =
             |other: LateFire| other.job_id == fire.job_id && other.at > fire.at && is_missed(other.at, now);

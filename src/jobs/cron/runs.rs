@@ -21,7 +21,7 @@ use crate::{
 /// How long after its end was due a run is given to end by itself.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// An open run of this node that nobody here knows of, claimed this long ago, is a claim whose answer was lost.
+/// An open run of this node that this process does not know, claimed this long ago, is a claim whose answer was lost.
 const STRAY: TimeDelta = TimeDelta::seconds(60);
 
 /// A run that is not written as ended yet.
@@ -140,7 +140,7 @@ impl CronActor {
         }
     }
 
-    /// Ends runs whose threads do not, and moves what has not begun from threads that are blocked.
+    /// Ends runs whose threads do not, and moves runs that have not begun from threads that are blocked.
     pub(super) fn look_after_runs(&mut self, ctx: &mut Context<Self>) {
         self.release(JobRun::was_left);
         for running in self.running.values_mut() {
@@ -178,7 +178,7 @@ impl CronActor {
         }
     }
 
-    /// Does what others want of the runs of this node.
+    /// Follows the requests to stop runs of this node, and ends runs that this process does not know.
     pub(super) fn obey(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
@@ -210,7 +210,7 @@ impl CronActor {
             && self.runs().all(|run| run.has_ended())
         {
             for stopped in self.stopped.drain(..) {
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 let _ = stopped.send(());
             }
         }

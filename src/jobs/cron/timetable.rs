@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Timetable {
     rules: JobRules,
     jobs: HashMap<i64, Entry>,
-    /// Next fires in seconds. One that is not its job's next fire any more is passed over.
+    /// Next fires in seconds. A fire that is not its job's next one any more is passed over.
     queue: BinaryHeap<Reverse<(i64, i64)>>,
     /// Many jobs have few schedules: each is kept once.
     schedules: HashMap<By, Arc<Schedule>>,
@@ -72,7 +72,7 @@ impl Timetable {
         }
     }
 
-    /// Enters a job, or what it has become. Its fires after `from` are due.
+    /// Enters a job, or its new schedule. Its fires after `from` are due.
     pub(super) fn put(&mut self, row: ScheduleRow, from: DateTime<Utc>) -> Put {
         let id = row.id;
         match self.read(row) {
@@ -201,7 +201,7 @@ impl Timetable {
         matches!(self.queue.peek(), Some(Reverse((second, _))) if *second <= now.timestamp())
     }
 
-    /// The clock was set back: no job waits longer than until its next fire from `now` on. What is due stays due.
+    /// The clock was set back: no job waits longer than until its next fire from `now` on. Due fires stay due.
     pub(super) fn restart(&mut self, now: DateTime<Utc>) {
         for job in self.jobs.values_mut() {
             let next = job.schedule.next_after(now);
@@ -300,7 +300,7 @@ fn not_made_up_for(what: &str, policy: MisfirePolicy) -> String {
     format!("skipped: {what} in time, and the job's misfire policy ({policy}) does not make up for it")
 }
 
-/// What is due of a job, in order.
+/// The due fires of a job, in order.
 fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: &Due) -> impl Iterator<Item = Fire> {
     let fire = move |at, missed, skip| Fire {
         job_id,
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(timetable.renew_zones(at("09:00:00")), 1);
         let noons = [(1, "11:00:00".to_owned()), (2, "12:00:00".to_owned())];
         assert_eq!(taken(&mut timetable, "12:00:00"), noons);
-        // What was due by the old rules fires, and then the new rules hold.
+        // Fires that were due by the old rules fire, and then the new rules hold.
         outdate(&mut timetable, at("12:00:01"));
         assert_eq!(timetable.renew_zones(at("12:00:02")), 1);
         assert_eq!(taken(&mut timetable, "12:00:02"), [(1, "12:00:01".to_owned())]);

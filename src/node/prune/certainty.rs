@@ -1,6 +1,6 @@
 //! Whether the time is certain enough to delete rows by it.
 //!
-//! A clock that is ahead makes every row look old. So the time of day is held against a clock that nobody can set, and against
+//! A clock that is ahead makes every row look old. So the time of day is held against a clock that cannot be set, and against
 //! what the database remembers of earlier looks. A jump begins a new *line*, and nothing is deleted before the line is as old
 //! as the retention: then whatever is deleted has been there for that long, whatever the clock said at its end.
 
@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::store::Line;
 
-/// What is a jump.
+/// A difference from which on it is a jump.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) retention: TimeDelta,
@@ -28,7 +28,7 @@ pub(super) struct Rules {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     pub(super) now: DateTime<Utc>,
-    /// Time that has passed, by the clock that nobody can set.
+    /// Time that has passed, by the clock that cannot be set.
     pub(super) passed: Duration,
 }
 
@@ -69,7 +69,7 @@ pub(super) enum Went {
 pub(super) enum Verdict {
     /// Yes.
     Certain,
-    /// Nobody has looked before.
+    /// No process has looked before.
     First,
     /// Not before this time, if the clock makes no further jump.
     Wait(DateTime<Utc>),
@@ -141,7 +141,7 @@ impl Course {
         Went::Jumped(offset - before)
     }
 
-    /// Judges the time for a scope, by what is remembered of it. Answers also since when the line goes on.
+    /// Judges the time for a scope, by the times that are remembered of it. Answers also since when the line goes on.
     pub(super) fn judge(
         &mut self,
         scope: &str,
@@ -194,7 +194,7 @@ fn doubt(line: Line, before: Option<DateTime<Utc>>, now: DateTime<Utc>, rules: R
     let gap = now - seen;
     match before {
         _ if gap < -rules.jump => Some(Doubt::Behind(-gap)),
-        // This look was noted, so somebody has noted an earlier time after it.
+        // This look was noted, so a process has noted an earlier time after it.
         Some(before) => Some(before - seen)
             .filter(|behind| *behind > rules.jump)
             .map(Doubt::Ahead),
@@ -262,7 +262,7 @@ mod tests {
         let (mut node, mut line) = (Node::new(YEAR), None);
         assert!(!node.looks_after(0, &mut line));
         assert!(node.looks_after(300, &mut line));
-        // One that starts again goes on where the other has stopped.
+        // A node that starts again goes on where the other has stopped.
         assert!(Node::new(YEAR + 400).looks_after(0, &mut line));
     }
 

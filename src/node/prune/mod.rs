@@ -1,4 +1,4 @@
-//! The actor that removes what has been finished for long.
+//! The actor that removes rows that have been finished for long.
 
 mod certainty;
 mod sweep;
@@ -22,14 +22,14 @@ use sweep::{Deleted, History, said, sweep};
 const EVERY: Duration = Duration::from_secs(300);
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// To read pages on which there is nothing to delete takes this part of the time at most. What is old is deleted as fast as it comes.
+/// To read pages on which there is nothing to delete takes this part of the time at most. Old rows are deleted as fast as they come.
 const PART: u32 = 20;
 
-/// The scope of what is remembered for the records of jobs. No theme has this name.
+/// The scope under which the time is remembered for the records of jobs. No theme has this name.
 const JOBS: &str = "";
 
 /// Deletes finished tasks with their records, and records of jobs, older than the retention. Every node has one, for the themes
-/// that it runs, and for the jobs if it runs them; those of many nodes do not get in each other's way.
+/// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way.
 pub(crate) struct PruneActor {
     /// Until it begins.
     pruner: Option<Pruner>,
@@ -144,7 +144,7 @@ impl Pruner {
         }
     }
 
-    /// What is pruned by this node: the themes that it runs, and the jobs if it runs them.
+    /// The scopes in which this node prunes: the themes that it runs, and the jobs if it runs them.
     fn scopes(&self) -> Vec<String> {
         let machines = self.parts.machines.all();
         let themes = machines.iter().map(|machine| machine.theme().to_owned());
@@ -202,7 +202,7 @@ impl Pruner {
 
     // ---- history ----
 
-    /// Says once what will become of what was there before.
+    /// Says once which of the rows that were there before will be deleted.
     async fn tell_of_history(&self, scope: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         let Some(before) = now.checked_sub_signed(self.rules.retention) else {
             return Ok(());

@@ -74,7 +74,7 @@ impl History {
     }
 }
 
-/// Deletes what may go.
+/// Deletes the rows that may go.
 pub(super) async fn sweep(store: &Store, expired: &Expired, with_jobs: bool) -> Result<Deleted, StoreError> {
     let mut deleted = Deleted::default();
     if !expired.themes.is_empty() {
@@ -111,7 +111,7 @@ async fn sweep_tasks(store: &Store, expired: &Expired, deleted: &mut Deleted) ->
     }
 }
 
-/// Records without a task, and old ones of tasks that are not finished: those of a task that snoozes for years must not pile up.
+/// Records without a task, and old records of tasks that are not finished: the records of a task that snoozes for years must not pile up.
 async fn sweep_records(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
     let mut after = RecordKey::FIRST;
     let last = store.last_task_with_old_records(expired.before).await?;

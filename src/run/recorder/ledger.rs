@@ -10,7 +10,7 @@ use crate::{
 
 /// The tasks of a theme, or the runs of jobs, as their recorder sees them.
 ///
-/// The ledger keeps what runs hand in until it makes a batch of it. The recorder writes batches, decides when and in which form a
+/// The ledger keeps the entries that runs hand in until it makes a batch of them. The recorder writes batches, decides when and in which form a
 /// batch is tried again, and gives the ledger the answer of the database.
 pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// What a run hands in.
@@ -38,7 +38,7 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// Whether nothing waits for a batch.
     fn is_empty(&self) -> bool;
 
-    /// The next batch. It may lack what must not overtake another batch that is being written.
+    /// The next batch. It may lack entries that must not overtake another batch, which is being written.
     fn next_batch(&mut self) -> Option<Self::Batch>;
 
     /// The write of a batch begins: for the first time, or once more.
@@ -47,7 +47,7 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// The write of a batch is over, whatever came of it.
     fn write_is_over(&mut self, _: &Self::Batch) {}
 
-    /// How long the recorder waits before it writes what is left: other sessions have locked it. `None`: it does not wait.
+    /// How long the recorder waits before it writes the rest, which other sessions have locked. `None`: it does not wait.
     fn pause(&self) -> Option<Duration> {
         None
     }
@@ -58,7 +58,7 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
         writes: Arc<<Self::Batch as Batch>::Writes>,
     ) -> impl Future<Output = Result<Self::Written, StoreError>> + 'static;
 
-    /// The batch is written in this form: tells everybody who waits for that.
+    /// The batch is written in this form: tells the workers and callers who wait for that.
     fn written(&mut self, batch: Self::Batch, writes: &<Self::Batch as Batch>::Writes, written: Self::Written);
 
     /// Marks the row of a run as ended without an outcome, and notes why if the row takes that. False: the run no longer held its
@@ -81,7 +81,7 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// The database refuses this batch, which contains no end, and it will not be tried again.
     fn give_up(&mut self, batch: Self::Batch, reason: &str);
 
-    /// The database takes the one end that this batch is in no form. From now on nobody waits for it.
+    /// The database takes the one end that this batch is in no form. From now on no worker waits for it.
     fn refused(&mut self, batch: &mut Self::Batch);
 
     /// What the row says of the end that this batch is, once it is let go.
@@ -109,7 +109,7 @@ pub(crate) trait Batch: Divisible + Unpin + 'static {
     /// The ids of the rows that its ends and reports are about.
     fn ids(&self) -> Vec<i64>;
 
-    /// What is about rows with these ids, and what is about others.
+    /// Two batches: the entries about rows with these ids, and the entries about other rows.
     fn divided(self, ids: &BTreeSet<i64>) -> (Self, Self);
 
     fn is_empty(&self) -> bool;

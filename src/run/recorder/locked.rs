@@ -11,7 +11,7 @@ use crate::{repeats::Repeats, run::Flight, store::StoreError};
 /// When to look again whether a row is free.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What is set aside.
+/// Batches that are set aside.
 pub(super) struct Locked<B> {
     batches: Vec<B>,
     /// A look at the rows is under way, or will be.
@@ -88,7 +88,7 @@ impl<L: Ledger> Recorder<L> {
         }));
     }
 
-    /// What was set aside since the look began is not among the `locked`, and is tried like the rest.
+    /// Batches that were set aside since the look began are not among the `locked`, and are tried like the rest.
     fn take_free(&mut self, locked: &BTreeSet<i64>, ctx: &mut Context<Self>) {
         for batch in std::mem::take(&mut self.locked.batches) {
             let (held, free) = batch.divided(locked);

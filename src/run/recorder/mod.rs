@@ -1,7 +1,7 @@
 //! The actor that writes how runs ended, many at a time.
 //!
 //! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single end is
-//! written at once, and under load one commit serves hundreds. What comes in faster than one flush can write it goes by a second
+//! written at once, and under load one commit serves hundreds. Ends that come in faster than one flush can write them go by a second
 //! flush beside it; on SQLite the two may share a commit. While the database is away, batches are kept and tried again. The backlog
 //! is bounded, since a run keeps its place among the running ones until its end is written, or its worker waits for a place in the
 //! backlog. What the database refuses goes its own way ([`refusals`]), and no other end waits for it; nor for a row that another
@@ -35,21 +35,21 @@ use crate::{backoff::Backoff, domain::Form, repeats::Repeats, run::Flight, store
 /// Flushes under way at most: more would only wait for each other, or for processors.
 const FLUSHES: usize = 2;
 
-/// So many ends must wait before they have a flush of their own beside another one.
+/// So many ends must wait before they have a second flush, beside the one under way.
 const SECOND_FLUSH_AT: usize = 200;
 
-/// Beside a flush that has taken so long any number of ends has a flush of its own: perhaps the first one waits for a lock.
+/// Beside a flush that has taken so long any number of ends has a second one: perhaps the first one waits for a lock.
 const SLOW: Duration = Duration::from_millis(500);
 
 /// Writes what the runs of one ledger hand in.
 pub(crate) struct Recorder<L: Ledger> {
     ledger: L,
-    /// What could not be written yet: the database was away.
+    /// Batches that could not be written yet: the database was away.
     kept: VecDeque<Flush<L::Batch>>,
     /// The last flush failed: next time the ledger comes before the batches that were kept.
     ledger_first: bool,
     refused: Refused<L::Batch>,
-    /// A piece of what was refused is being tried.
+    /// A refused piece is being tried.
     tries_refused: Flight,
     locked: Locked<L::Batch>,
     flushes: usize,
@@ -143,7 +143,7 @@ impl<L: Ledger> Recorder<L> {
         }
     }
 
-    /// Gives what waits behind a flush that turns out to be slow a flush of its own, even if nothing comes after it.
+    /// Gives the entries that wait behind a flush which turns out to be slow a second flush, even if nothing comes after them.
     fn flush_if_slow(&mut self, ctx: &mut Context<Self>) {
         if self.has_work() && self.flushes > 0 && self.checks_slow.begin() {
             ctx.run_later(SLOW, |recorder, ctx| {
@@ -187,7 +187,7 @@ impl<L: Ledger> Recorder<L> {
         (self.ledger.waiting() >= SECOND_FLUSH_AT && self.kept.is_empty()) || is_slow()
     }
 
-    /// Takes what was kept first; but after a failure the ledger has its turn, so that a batch which is never taken holds up no other.
+    /// Takes kept batches first; but after a failure the ledger has its turn, so that a batch which is never taken holds up no other.
     fn take_kept_or_next(&mut self) -> Option<Flush<L::Batch>> {
         let is_turn_of_ledger = std::mem::take(&mut self.ledger_first);
         let kept = match is_turn_of_ledger {
@@ -228,7 +228,7 @@ impl<L: Ledger> Recorder<L> {
         }
     }
 
-    /// Halves a batch that could not be written although the database takes others, until what is the reason is alone.
+    /// Halves a batch that could not be written although the database takes others, until the entry that is the reason is alone.
     fn keep(&mut self, flush: Flush<L::Batch>) {
         self.ledger_first = true;
         if !flush.is_suspect {
@@ -245,7 +245,7 @@ impl<L: Ledger> Recorder<L> {
         }
     }
 
-    /// Writes what is left, at once or after the ledger's pause.
+    /// Writes the rest, at once or after the ledger's pause.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         match self.ledger.pause() {
             Some(pause) if self.kept.is_empty() => self.wait(pause, ctx),

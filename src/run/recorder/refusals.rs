@@ -1,6 +1,6 @@
 //! What the recorder does with writes that the database refuses: [`Refused`](super::refused::Refused) says what to try next.
 //!
-//! Such writes have a way of their own beside the flushes, so that nothing else waits for them. A run whose end is taken in no form
+//! Such writes go another way, beside the flushes, so that nothing else waits for them. A run whose end is taken in no form
 //! lets its row go: the row is marked as ended without an outcome, and no node takes it over.
 
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl<L: Ledger> Recorder<L> {
         }
     }
 
-    /// Has the row of a run go whose end is taken in no form. What is no end is given up for good.
+    /// Has the row of a run go whose end is taken in no form. A beginning, a report or a job is given up for good.
     fn give_up(&mut self, piece: Piece<L::Batch>, ctx: &mut Context<Self>) {
         let Some(run) = piece.work.run() else {
             self.ledger.give_up(piece.work, &piece.reason);

@@ -1,6 +1,6 @@
 //! What to do with writes that a database refuses. Plain values: the recorder does the writing.
 //!
-//! Refused writes are halved until what the database refuses is alone. An outcome that is alone is tried a few times as it is,
+//! Refused writes are halved until the one that the database refuses is alone. An outcome that is alone is tried a few times as it is,
 //! then in [plainer forms](Form). An outcome that is taken in no form rests, and all of that is done again from time to time.
 
 use std::{collections::VecDeque, time::Duration};
@@ -33,7 +33,7 @@ pub(crate) trait Divisible: Sized {
     fn outcomes(&self) -> usize;
 }
 
-/// Writes that were refused, and what has been tried with them.
+/// Writes that were refused, and how they have been tried.
 #[derive(Debug)]
 pub(super) struct Piece<W> {
     pub(super) work: W,
@@ -49,7 +49,7 @@ pub(super) struct Piece<W> {
     since: u64,
 }
 
-/// What comes next with a piece that was refused.
+/// The next step with a piece that was refused.
 #[derive(Debug)]
 pub(super) enum Step<W> {
     /// It waits to be tried, or its parts do.
@@ -97,7 +97,7 @@ impl<W: Divisible> Refused<W> {
         self.refused(piece, reason)
     }
 
-    /// What is to be tried next.
+    /// The piece to be tried next.
     pub(super) fn next(&mut self) -> Option<Piece<W>> {
         self.waiting.pop_front()
     }
@@ -252,8 +252,8 @@ mod tests {
 
     type Words = Vec<&'static str>;
 
-    /// Tries until nothing waits, on a database that refuses `bad` in these forms. Answers with what was tried, and what
-    /// is stubborn.
+    /// Tries until nothing waits, on a database that refuses `bad` in these forms. Answers with all tries, and with the
+    /// stubborn pieces.
     fn search(
         refused: &mut Refused<Words>,
         step: Step<Words>,
@@ -274,7 +274,7 @@ mod tests {
         (tried, stubborn)
     }
 
-    /// Makes no pauses. Answers with what is stubborn.
+    /// Makes no pauses. Answers with a stubborn piece.
     fn go<W: Divisible>(refused: &mut Refused<W>, step: Step<W>) -> Option<Piece<W>> {
         match step {
             Step::Go => None,
