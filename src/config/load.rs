@@ -53,7 +53,7 @@ impl Config {
         Self::default().with_env()
     }
 
-    /// These settings, with those of the environment put over them.
+    /// These settings, with the settings of the environment put over them.
     ///
     /// # Errors
     /// As for [`from_env`](Self::from_env).

@@ -45,7 +45,7 @@ pub struct Config {
     pub databases: BTreeMap<String, String>,
     /// Asynchronous tasks.
     pub async_task: AsyncTaskConfig,
-    /// The guide's place for the jobs' database: the same as that of the tasks, in a process that has both.
+    /// The guide's place for the jobs' database: the same as the tasks' database, in a process that has both.
     pub framework: FrameworkConfig,
     /// Cron jobs.
     pub jobs: JobsConfig,
@@ -227,7 +227,7 @@ impl Config {
         self.url_of("AsyncTask.Mysql", &self.async_task.mysql)
     }
 
-    /// The URL of the database that `Framework.Mysql` names: that of the jobs.
+    /// The URL of the database that `Framework.Mysql` names: the jobs' database.
     ///
     /// # Errors
     /// [`ConfigError`] if `Databases` has no such entry.

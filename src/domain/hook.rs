@@ -223,7 +223,7 @@ pub(crate) fn check_hook_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// The URL without what may be a user name and a password: plain SQL writes any text into its column.
+/// The URL without a user name and a password, if it has any: plain SQL writes any text into its column.
 pub(crate) fn without_user(url: &str) -> Cow<'_, str> {
     match url.rsplit_once('@') {
         Some((_, host)) => Cow::Owned(format!("***@{host}")),

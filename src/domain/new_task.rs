@@ -1,4 +1,4 @@
-//! Tasks that people hand in, and what is refused of them.
+//! Tasks that callers hand in, and which of them are refused.
 
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ impl NewTask {
         }
     }
 
-    /// The name it was given, or one that fits the column.
+    /// The name it was given, or a shorter one, which fits the column.
     pub(crate) fn take_name(&mut self) -> String {
         let derived = || shortened(format!("{}.{}", self.service, self.method));
         self.name.take().unwrap_or_else(derived)
@@ -161,7 +161,7 @@ impl NewTask {
     }
 }
 
-/// Beginning and end of a name that is too long, and between them a sign of what is left out.
+/// Beginning and end of a name that is too long, and between them a sign that a part is left out.
 fn shortened(name: String) -> String {
     const GAP: &str = "...";
     let chars = name.chars().count();

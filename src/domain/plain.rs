@@ -40,7 +40,7 @@ impl Form {
         forms.into_iter().find(|form| *form > self && texts.differ_in(*form))
     }
 
-    /// What is missing in this form, and why.
+    /// The parts that are missing in this form, and why.
     fn sentence(self, reason: &str) -> Option<String> {
         let what = match self {
             Self::Whole | Self::Bare => return None,
@@ -84,7 +84,7 @@ impl Texts<'_> {
     }
 }
 
-/// `text` in ASCII. What is beyond is escaped as in JSON, where such characters stand only inside texts.
+/// `text` in ASCII. Characters beyond it are escaped as in JSON, where such characters stand only inside texts.
 pub(crate) fn ascii(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

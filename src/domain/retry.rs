@@ -29,7 +29,7 @@ pub struct RetryPolicy {
     pub jitter: f64,
 }
 
-/// A century: what is longer cannot be told apart from never, and must not overflow.
+/// A century: a longer time is as good as never, and must not overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Default for RetryPolicy {

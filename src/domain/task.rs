@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{text::as_millis, text_enum::text_enum};
 
 text_enum! {
-    /// Where a task stands. The texts in the database are those of the integration guide, plus `Cancelled`.
+    /// Where a task stands. The texts in the database are the ones in the integration guide, plus `Cancelled`.
     TaskStatus, "task status" {
         /// Waits for its first attempt.
         Wait = "Wait",
@@ -116,7 +116,7 @@ pub struct Task {
     pub unique_key: Option<String>,
     /// The node that runs it.
     pub node: Option<String>,
-    /// Somebody asked the running task to stop.
+    /// A caller asked the running task to stop.
     pub cancel_requested: bool,
     /// Percent done, as the handler last reported it.
     pub progress: Option<i32>,

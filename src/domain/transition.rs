@@ -36,7 +36,7 @@ pub enum Outcome {
     },
     /// The handler asked to run again after this time; no attempt is used.
     Snoozed(Duration),
-    /// Somebody cancelled the task while it ran.
+    /// A caller cancelled the task while it ran.
     Cancelled,
     /// The node stopped before the run ended (or before it began, `started` false); no attempt is used.
     HandedBack {
@@ -92,7 +92,7 @@ impl Next {
         !self.status.is_finished()
     }
 
-    /// The same run, of a task that somebody has asked to cancel: it must not go back to the queue.
+    /// The same run, of a task that a caller has asked to cancel: it must not go back to the queue.
     pub(crate) fn cancelled_instead(self) -> Self {
         Self {
             status: TaskStatus::Cancelled,

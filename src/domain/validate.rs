@@ -21,7 +21,7 @@ pub struct InvalidInput {
 }
 
 impl InvalidInput {
-    /// Each fault in a sentence of its own.
+    /// Each fault in one sentence.
     #[must_use]
     pub fn faults(&self) -> &[String] {
         &self.faults
@@ -85,7 +85,7 @@ impl Faults {
         });
     }
 
-    /// The value, or `None` and a note of what is wrong.
+    /// The value, or `None` and a note of the fault.
     pub(crate) fn take<T, E: fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.0.push(error.to_string())).ok()
     }

@@ -1,6 +1,6 @@
 //! Which addresses a hook may call: what keeps a job's URL from reaching the machine's own secrets.
 //!
-//! The ranges are those of the IANA special-purpose registries; what is not known to be an ordinary address is refused.
+//! The ranges come from the IANA special-purpose registries; an address that is not known to be an ordinary one is refused.
 
 use std::{
     fmt,
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// What an address is, and what the IPv4 address is to which a tunnel takes what is sent to it: the same, if it hides none.
+    /// The kind of an address, and the kind of the IPv4 address to which a tunnel takes packets for it: the same, if it hides none.
     pub(super) fn of(address: IpAddr) -> [Self; 2] {
         match address {
             IpAddr::V4(address) => [of_v4(address); 2],
@@ -91,7 +91,7 @@ fn of_v4(address: Ipv4Addr) -> Kind {
         [100, 64..=127, ..] | [198, 18 | 19, ..] => Kind::Private,
         [255, 255, 255, 255] => Kind::Broadcast,
         [224..=239, ..] => Kind::Multicast,
-        // Protocol assignments, the dead 6to4 relays, documentation, and what was never given out.
+        // Protocol assignments, the dead 6to4 relays, documentation, and ranges that were never given out.
         [192, 0, 0, _] | [192, 88, 99, _] | [240..=255, ..] => Kind::Reserved,
         _ if address.is_documentation() => Kind::Reserved,
         _ => Kind::Public,

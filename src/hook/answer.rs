@@ -84,7 +84,7 @@ async fn bytes(response: &mut ClientResponse, seen: &Seen, limit: usize) -> (Vec
     (kept, end)
 }
 
-/// What has no body whatever its headers say (RFC 9110, section 6.4.1); after 101 comes another protocol.
+/// An answer that has no body whatever its headers say (RFC 9110, section 6.4.1); after 101 comes another protocol.
 fn is_bodyless(status: StatusCode) -> bool {
     status.is_informational()
         || [
@@ -124,7 +124,7 @@ fn coding(response: &ClientResponse) -> Option<&str> {
     Some(coding.trim()).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
-/// The charset of the content type, UTF-8 if it says none or one that is not known.
+/// The charset of the content type, UTF-8 if it says none or an unknown one.
 fn encoding(response: &ClientResponse) -> &'static Encoding {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let parameters = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();

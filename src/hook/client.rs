@@ -144,7 +144,7 @@ fn headed(mut request: ClientRequest, url: &Url, call: &HookCall) -> ClientReque
         .force_close()
 }
 
-/// Signed as Standard Webhooks has it, if there is a secret. What is signed is what is sent: no body, no text.
+/// Signed as Standard Webhooks has it, if there is a secret. The signed text is the body that is sent: without a body, an empty text.
 fn signed(request: ClientRequest, call: &HookCall) -> ClientRequest {
     let Some(secret) = &call.secret else {
         return request;

@@ -89,8 +89,8 @@ impl Connector {
         }
     }
 
-    /// All addresses of the host. The parser of URLs has turned odd forms such as `0x7f.1` into addresses, so that what is
-    /// judged is what is connected to.
+    /// All addresses of the host. The parser of URLs has turned odd forms such as `0x7f.1` into addresses, so that the
+    /// judged addresses are the ones that the client connects to.
     async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, HookError> {
         let port = url.port_or_known_default().unwrap_or_default();
         let name = match url.host() {

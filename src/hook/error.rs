@@ -47,7 +47,7 @@ pub(crate) enum HookError {
         host: String,
         /// The limit.
         limit: Duration,
-        /// What was not done in time.
+        /// The step that was not done in time.
         stage: &'static str,
     },
     /// The connection could not be made private.
@@ -58,7 +58,7 @@ pub(crate) enum HookError {
     Tls {
         /// The host.
         host: String,
-        /// What was wrong.
+        /// The fault.
         reason: String,
     },
     /// The run is not this node's any more, and nothing was sent.
@@ -67,14 +67,14 @@ pub(crate) enum HookError {
     /// There was no thread for looking up the host's name, and nothing was sent.
     #[error("the hook was not called: the system gives this process no thread for looking up its host's name")]
     NoThread,
-    /// The connection broke, or what came over it was not HTTP.
+    /// The connection broke, or the bytes that came over it were not HTTP.
     #[error(
         "the hook's host {host:?} gave no answer: {reason}; expected an HTTP response, so see the service's own log"
     )]
     NoAnswer {
         /// The host.
         host: String,
-        /// What came instead.
+        /// The answer that came instead.
         reason: String,
     },
     /// The connection ended within the body.

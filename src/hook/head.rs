@@ -3,18 +3,18 @@
 //! awc 3.11 misreads some of these ends. It drops the body of an HTTP/1.1 answer without a length, waits for the end of the
 //! connection after an HTTP/1.0 answer of length 0, and forgets the length of an answer that offers `websocket`. So the end is
 //! found here, and a head that awc might misread is written anew: a body that lasts until the connection is closed is shown as
-//! that of HTTP/1.0 without a length, every other as that of HTTP/1.1.
+//! an answer of HTTP/1.0 without a length, every other as an answer of HTTP/1.1.
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 
-/// Most headers and most bytes of a head: awc's own limits, beyond which it refuses what it is given.
+/// Most headers and most bytes of a head: awc's own limits, beyond which it refuses a head.
 const MAX_HEADERS: usize = 96;
 pub(super) const MAX_HEAD_BYTES: usize = 128 << 10;
 
 /// Headers that awc would take its own conclusions from. `Upgrade` only says which protocols the service knows besides.
 const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "upgrade"];
 
-/// What has to be known of a head.
+/// The part of a head that matters here.
 pub(super) struct Head {
     /// How long it is.
     pub(super) bytes: usize,
@@ -102,7 +102,7 @@ impl End {
             Self::Close => (0, String::new()),
         };
         let code = response.code.unwrap_or_default();
-        // Whoever reads the answer goes by the code, not by its words.
+        // A reader of the answer goes by the code, not by its words.
         let mut shown = format!("HTTP/1.{minor_version} {code} \r\n{framing}").into_bytes();
         let others = response.headers.iter().filter(|header| !is_one_of(header, &FRAMING));
         for Header { name, value } in others {
@@ -117,7 +117,7 @@ impl End {
 enum Coding {
     None,
     Chunked,
-    /// One that was not asked for.
+    /// A coding that the request did not ask for.
     Unknown,
 }
 
@@ -131,7 +131,7 @@ fn coding(response: &Response<'_, '_>) -> Coding {
     }
 }
 
-/// The values of the headers of this name; `None` for one that is no text.
+/// The values of the headers of this name; `None` for a value that is no text.
 fn values<'a>(response: &'a Response<'_, '_>, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
     let headers = response.headers.iter().filter(move |header| is_one_of(header, &[name]));
     headers.map(|header| str::from_utf8(header.value).ok().map(str::trim))

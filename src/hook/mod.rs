@@ -1,8 +1,8 @@
 //! The HTTP client for jobs that call an endpoint: a fresh, judged and verified connection, one signed request, and an
 //! answer of bounded size.
 //!
-//! It has no time limit of its own but for connecting. Whoever calls drops the future when a run's time is over, which
-//! closes the connection at once. No proxy is taken from the environment: behind one, nobody could judge addresses.
+//! It has no time limit but for connecting. A caller drops the future when a run's time is over, which
+//! closes the connection at once. No proxy is taken from the environment: behind a proxy, addresses could not be judged.
 
 mod address;
 mod answer;

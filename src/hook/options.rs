@@ -58,7 +58,7 @@ impl HookOptions {
     }
 
     /// Whether hooks may call link-local addresses (169.254.0.0/16, fe80::/10) and the metadata services of clouds, which
-    /// hand out the machine's credentials. Default false; leave it so unless nobody but you writes jobs.
+    /// hand out the machine's credentials. Default false; leave it so unless you alone write jobs.
     pub fn allow_link_local(mut self, allow: bool) -> Self {
         self.policy.link_local = allow;
         self

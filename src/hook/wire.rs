@@ -2,7 +2,7 @@
 //!
 //! awc 3.11 does not know an interim answer (`103 Early Hints`) from the answer: interim heads are left out here. It misreads
 //! where some bodies end: the final head is written anew in a form that awc understands ([`head`](super::head)).
-//! Nor does awc tell a body that ended from one that was cut off: here the end of the connection is noted. And awc reads
+//! Nor does awc tell a body that ended from a body that was cut off: here the end of the connection is noted. And awc reads
 //! nothing before all is written, so that it would not hear a service that answers without reading a large body: here
 //! the rest of the request is dropped as soon as the service has refused it (RFC 9112, section 9.5), or has answered and
 //! takes no more.
@@ -26,7 +26,7 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Socket for T {}
 
-/// What was seen of the answer.
+/// How much of the answer was seen.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     closed: Cell<bool>,
@@ -68,7 +68,7 @@ pub(super) struct Wire {
 enum Stage {
     /// Bytes of a head that is not complete.
     Head(Vec<u8>),
-    /// The final head and what came with it; then all the rest as it comes.
+    /// The final head and the bytes that came with it; then all the rest as it comes.
     Rest(Vec<u8>),
 }
 
@@ -119,7 +119,7 @@ impl Wire {
     }
 }
 
-/// Removes interim heads from `bytes`, and writes the final head in the form that awc understands. Whether what is left begins
+/// Removes interim heads from `bytes`, and writes the final head in the form that awc understands. Whether the rest begins
 /// with the final head, or with what awc will refuse.
 fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
     loop {
@@ -144,7 +144,7 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
     }
 }
 
-/// The peer is told that the end is meant: TLS has a word for it. What cannot be written at once is not waited for.
+/// The peer learns that the end is meant: TLS has a word for it. A write that would have to wait is left out.
 impl Drop for Wire {
     fn drop(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());

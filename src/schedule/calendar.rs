@@ -5,7 +5,7 @@
 //!
 //! * Its day-of-week 1 is Sunday and 0 is an error: weekdays are handed over as names.
 //! * A wrapping range matches a value too many (`22-2` has hour 21): ranges are handed over in order.
-//! * `L`, `W` and `#` cannot stand in lists: each gets a rule of its own.
+//! * `L`, `W` and `#` cannot stand in lists: each gets a separate rule.
 //! * It joins two restricted day fields by "or" even if one begins with `*`, where crontab(5) says "and": see [`Keep`].
 //! * `31W` fires on Friday the 30th in a month of 30 days if the next day is a Saturday: such months are filtered out.
 //! * It looks for a day that never comes through 260,000 years: a rule that can never fire is not handed over.
@@ -74,7 +74,7 @@ impl Calendar {
         let second = local.rem_euclid(MINUTE);
         let minute = local - second;
         match self.seconds.from(second) {
-            // saffron is asked once: what is left of this minute counts only if the minute matches.
+            // saffron is asked once: the rest of this minute counts only if the minute matches.
             Some(second) => {
                 let fire = self.next_minute(minute)?;
                 Some(if fire == minute {

@@ -1,7 +1,7 @@
 //! Why an expression was refused.
 
-/// Why a cron expression or a time zone was refused. The text names the place, what stood there, what may stand there, and what
-/// to write instead.
+/// Why a cron expression or a time zone was refused. The text names the place, the text that stood there, the allowed ones, and how
+/// to write it.
 ///
 /// ```
 /// use gaia_actors::Schedule;
@@ -36,7 +36,7 @@ pub enum ScheduleError {
         text: String,
         /// How many there are, in words.
         found: String,
-        /// What is allowed here, and how to get there.
+        /// The number that is allowed here, and how to get there.
         expected: String,
     },
     /// One field cannot be read.
@@ -46,13 +46,13 @@ pub enum ScheduleError {
         field: &'static str,
         /// The whole field.
         text: String,
-        /// What is wrong in it, and a hint.
+        /// The fault in it, and a hint.
         fault: String,
     },
     /// A word with `@` that is none of the macros.
     #[error("unknown macro {text:?}{}; an interval is written as @every 30s", near_macro(*nearest))]
     UnknownMacro {
-        /// What was written.
+        /// The text that was written.
         text: String,
         /// The macro most like it, if one is.
         nearest: Option<&'static str>,
@@ -62,13 +62,13 @@ pub enum ScheduleError {
     Every {
         /// The duration.
         text: String,
-        /// What is wrong with it.
+        /// The fault in it.
         fault: String,
     },
     /// A name that the time zone database does not have.
     #[error("unknown time zone {name:?}{}; names are those of the IANA database", near_zone(*nearest))]
     UnknownZone {
-        /// What was written.
+        /// The text that was written.
         name: String,
         /// The zone most like it, if one is.
         nearest: Option<&'static str>,

@@ -12,7 +12,7 @@ pub(super) struct Every {
 const MAX_SECONDS: u128 = 100 * 366 * 86_400;
 const NANOS: u128 = 1_000_000_000;
 
-/// Those of Go's durations, and weeks and days. `ms` stands before `m`, which would take its first letter.
+/// The units of Go's durations, and weeks and days. `ms` stands before `m`, which would take its first letter.
 const UNITS: [(&str, u128); 10] = [
     ("ns", 1),
     ("us", NANOS / 1_000_000),
@@ -73,7 +73,7 @@ fn parse_nanos(text: &str) -> Result<u128, String> {
     Ok(nanos)
 }
 
-/// One number with its unit, in nanoseconds, and what comes after it.
+/// One number with its unit, in nanoseconds, and the text after it.
 fn parse_part(text: &str) -> Result<(u128, &str), String> {
     let digits = text.find(|char: char| !char.is_ascii_digit() && char != '.');
     let (number, rest) = text.split_at(digits.unwrap_or(text.len()));
@@ -92,7 +92,7 @@ fn parse_decimal(number: &str, size: u128) -> Result<u128, String> {
     if whole.len() > 18 || part.contains('.') || whole.is_empty() && part.is_empty() {
         return Err(format!("{number} is not a number"));
     }
-    // What comes after the eighteenth digit is less than a nanosecond, even of a week.
+    // The part after the eighteenth digit is less than a nanosecond, even of a week.
     let part = &part[..part.len().min(18)];
     let digits = |digits: &str| digits.parse::<u128>().unwrap_or(0);
     let scale = 10_u128.pow(u32::try_from(part.len()).unwrap_or(0));

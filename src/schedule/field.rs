@@ -55,7 +55,7 @@ impl Field {
         })
     }
 
-    /// A field that nobody wrote: the second of five fields.
+    /// A field that was not written: the second of five fields.
     pub(super) fn zero(unit: Unit) -> Self {
         let (first, last, step) = (0, 0, 1);
         Self {
@@ -208,7 +208,7 @@ fn number(text: &str) -> Option<u32> {
 
 /// `L`, `W` and `#`, if it is one of them.
 fn parse_special(unit: Unit, text: &str) -> Option<Result<Entry, String>> {
-    // Only these three letters need a look; names that hold one of them (JUL, WED) are told apart below.
+    // Only these three letters need a look; names that hold one of them (JUL, WED) are distinguished below.
     if !text.contains(['L', 'l', 'W', 'w', '#']) || unit.named(text).is_some() {
         return None;
     }

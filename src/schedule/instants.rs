@@ -2,10 +2,10 @@
 //!
 //! A *fixed* time inside a skipped hour runs once, right after the gap; several of them there are one run. A fixed time in a
 //! repeated hour runs the first time only. *Intervals* follow real time: both times in a repeated hour, never in a skipped
-//! one. These rules hold for shifts of any size. (How they differ from cronie's is told at [`Schedule`](super::Schedule).)
+//! one. These rules hold for shifts of any size. (How they differ from cronie's is described at [`Schedule`](super::Schedule).)
 //!
 //! A zone is a row of segments of real time with one offset each. The search below goes from segment to segment, and
-//! skips what cannot hold a fire, so that its work does not depend on how far away the next fire is.
+//! skips stretches that cannot hold a fire, so that its work does not depend on how far away the next fire is.
 
 use super::zone::Zone;
 

@@ -53,7 +53,7 @@ const LAST: i64 = 253_402_300_799;
 /// # Where clocks are turned
 ///
 /// An expression whose second, minute or hour has a `*`, a `?` or a step is an *interval*: it follows real time, both times in
-/// an hour that comes twice, never in one that is skipped. All others are *fixed times*: those in a skipped hour run once,
+/// an hour that comes twice, never in one that is skipped. All others are *fixed times*: times in a skipped hour run once,
 /// right after the gap, however many they are; those in an hour that comes twice run the first time only.
 ///
 /// # Differences to other programs
@@ -66,7 +66,7 @@ const LAST: i64 = 253_402_300_799;
 /// * knows `@reboot` and random values (`1~5`), which are refused here. Seconds, `?`, `10/5`, wrapping ranges,
 ///   `L`, `W`, `#` and `@every` are unknown there.
 ///
-/// *robfig/cron* (version 3, for Go) reads what is read here without `L`, `W`, `#`, wrapping ranges, 7 for Sunday and weeks or days in
+/// *robfig/cron* (version 3, for Go) reads the expressions that are read here, except for `L`, `W`, `#`, wrapping ranges, 7 for Sunday and weeks or days in
 /// `@every`, and
 /// * takes days by either field if one of them is `*/2` or has another step above 1: here both must match;
 /// * leaves out fixed times in a gap: here they run after it;
@@ -118,7 +118,7 @@ impl Schedule {
     /// An expression of five or six fields or a macro, in UTC unless a prefix names another zone.
     ///
     /// # Errors
-    /// [`ScheduleError`] says what cannot be read, and how to write it; an expression that can never fire is an error, too.
+    /// [`ScheduleError`] names the part that cannot be read, and says how to write it; an expression that can never fire is an error, too.
     pub fn parse(expr: &str) -> Result<Self, ScheduleError> {
         Self::parse_in(expr, Zone::UTC, ScheduleForm::Any)
     }
@@ -179,7 +179,7 @@ impl Schedule {
     /// Whether it fires at this instant. Between whole seconds it never does.
     #[must_use]
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
-        // By definition the same answer as that of `next_after`, also where clocks are turned.
+        // By definition the same answer as `next_after` gives, also where clocks are turned.
         let before = at.checked_sub_signed(TimeDelta::seconds(1));
         before.and_then(|before| self.next_after(before)) == Some(at)
     }

@@ -82,7 +82,7 @@ fn parse_macro(text: &str) -> Result<Timing, ScheduleError> {
 }
 
 fn parse_fields(text: &str, form: ScheduleForm) -> Result<Timing, ScheduleError> {
-    // One more than six, so that seven are told from six without keeping them all.
+    // One more than six, so that seven are distinguished from six without keeping them all.
     let mut words = [""; 7];
     let slots = words.iter_mut().zip(text.split_whitespace());
     let kept = slots.map(|(slot, word)| *slot = word).count();

@@ -1,4 +1,4 @@
-//! A job that has passed its check. The same check serves what people hand in and what is read from the table.
+//! A job that has passed its check. The same check serves jobs that callers hand in and rows that are read from the table.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 /// Longest expression, in characters: the width of the guide's `cron_expr`.
 const MAX_CRON_CHARS: usize = 100;
 
-/// More retries than anybody means.
+/// More retries than any job needs.
 const MAX_RETRY: i64 = 1_000;
 
 /// What holds for all jobs of a runner.
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Hook {
 }
 
 impl JobRules {
-    /// The schedule of a job with this expression and (perhaps) a zone of its own.
+    /// The schedule of a job with this expression and (perhaps) its own zone.
     pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
         let zone = match zone.filter(|zone| !zone.trim().is_empty()) {
             Some(zone) => parse_zone(zone)?,

@@ -8,7 +8,7 @@ use super::MisfirePolicy;
 use crate::schedule::Schedule;
 
 /// Fires that are late by no more than this are simply due, each of them: a busy machine, a slow commit, a database that is
-/// restarted. What is older was missed.
+/// restarted. An older fire was missed.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
 /// What a job does about missed fires.
@@ -19,7 +19,7 @@ pub(crate) struct Misfire {
     pub(crate) grace: Duration,
 }
 
-/// What is to be done about a job at some moment.
+/// The decision about a job at some moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     /// The latest of the missed fires.

@@ -2,7 +2,7 @@
 
 use super::OverlapPolicy;
 
-/// What is to be written for a fire.
+/// The record to be written for a fire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     Run {

@@ -9,7 +9,7 @@ use crate::domain::{as_millis, without_user};
 
 /// A job: a row of `job_center`, as it is, good or bad. Serialised with the names of the columns.
 ///
-/// Texts are kept as they stand there, since plain SQL may have written anything; [`error`](Self::error) says what is wrong.
+/// Texts are kept as they stand there, since plain SQL may have written anything; [`error`](Self::error) names the fault.
 #[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Job {
@@ -52,7 +52,7 @@ pub struct Job {
     pub retry_delay: Duration,
     /// The method of a hook's request.
     pub hook_method: String,
-    /// Headers of a hook's request. Serialised with their values: whoever is shown them can read what may be credentials.
+    /// Headers of a hook's request. Serialised with their values, which may be credentials: show them only to people who may know these.
     pub hook_headers: BTreeMap<String, String>,
     /// Whether a hook's request is signed. The secret itself is never shown.
     pub has_hook_secret: bool,

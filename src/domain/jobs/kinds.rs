@@ -31,7 +31,7 @@ text_enum! {
         Failed = "failed",
         /// It never began: the job's overlap or misfire policy said so.
         Skipped = "skipped",
-        /// Somebody cancelled it, or a newer run replaced it.
+        /// It was cancelled, or a newer run replaced it.
         Cancelled = "cancelled",
     }
 }
@@ -49,7 +49,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What becomes of fires that nobody claimed in time: no node was alive, or the database was away.
+    /// What becomes of fires that no node claimed in time: none was alive, or the database was away.
     MisfirePolicy, "misfire_policy" {
         /// The latest of them is made up for, once, if it is not older than the job's misfire grace. The default.
         FireOnce = "fire_once",

@@ -1,4 +1,4 @@
-//! Cron jobs: what they are, when they are due, and what is refused of them.
+//! Cron jobs: their values, when they are due, and which of them are refused.
 
 mod definition;
 mod due;

@@ -25,7 +25,7 @@ use crate::domain::{HookMethod, HookSecret};
 ///     .overlap(OverlapPolicy::Replace);
 /// ```
 ///
-/// It can be read from JSON, whose keys are the columns of `job_center`; what is left out has its default.
+/// It can be read from JSON, whose keys are the columns of `job_center`; a key that is left out has its default.
 ///
 /// ```
 /// use gaia_actors::NewJob;
@@ -63,7 +63,7 @@ pub struct NewJob {
     pub(crate) hook_secret: SecretChange,
 }
 
-/// What is to become of a hook's secret. Nobody can read one back, so that an update without a word keeps it.
+/// The change of a hook's secret. A secret cannot be read back, so an update that does not mention it keeps it.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) enum SecretChange {
     #[default]
@@ -164,7 +164,7 @@ impl NewJob {
         }
     }
 
-    /// The longest one attempt may take, in whole seconds from 1. Default 300. What is not done by then is cut off.
+    /// The longest one attempt may take, in whole seconds from 1. Default 300. An attempt that is not done by then is cut off.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self {
             timeout: timeout.as_secs_f64(),
@@ -195,7 +195,7 @@ impl NewJob {
         }
     }
 
-    /// What becomes of fires that nobody claimed in time. Default [`MisfirePolicy::FireOnce`].
+    /// What becomes of fires that no node claimed in time. Default [`MisfirePolicy::FireOnce`].
     pub fn misfire(self, policy: MisfirePolicy) -> Self {
         Self {
             misfire_policy: policy.to_string(),
@@ -262,7 +262,7 @@ impl NewJob {
 }
 
 /// What a job is now, to be changed in some respect and handed to [`Jobs::update_job`](crate::Jobs::update_job). Its secret,
-/// which nobody can read, stays.
+/// which cannot be read back, stays.
 ///
 /// ```
 /// # async fn later(jobs: gaia_actors::Jobs, id: i64) -> Result<(), gaia_actors::Error> {
@@ -296,7 +296,7 @@ impl From<Job> for NewJob {
     }
 }
 
-/// Headers and secrets are nobody's business.
+/// Headers and secrets are not shown.
 impl std::fmt::Debug for NewJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewJob")

@@ -23,11 +23,11 @@ pub struct JobRecord {
     pub job_type: String,
     /// When it was due, as an expression.
     pub cron_expr: String,
-    /// What it called.
+    /// The URL that the run of a hook called.
     pub hook_url: Option<String>,
-    /// What it called.
+    /// The service whose method the run called.
     pub service_name: Option<String>,
-    /// What it called.
+    /// The method that the run called.
     pub service_method: Option<String>,
     /// With which arguments.
     pub args: Option<String>,
@@ -37,7 +37,7 @@ pub struct JobRecord {
     pub run_result: Option<String>,
     /// Why it failed, was skipped or cancelled.
     pub run_err: Option<String>,
-    /// The second for which it was due; `None` for a run that somebody asked for.
+    /// The second for which it was due; `None` for a run that a caller asked for.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// The second that was claimed before this one. Fires in between were missed: no node claimed them in time, and the
     /// misfire policy made this record stand for them.
@@ -55,7 +55,7 @@ pub struct JobRecord {
     pub node_id: Option<String>,
     /// Names the run in every log line about it.
     pub log_id: Option<String>,
-    /// Why somebody wants it to stop.
+    /// Why a caller wants it to stop.
     pub cancel_reason: Option<String>,
     /// When the row was made.
     pub create_time: Option<DateTime<Utc>>,

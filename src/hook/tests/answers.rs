@@ -73,7 +73,7 @@ async fn a_redirect_is_not_followed_and_its_target_is_said() {
 
 #[actix_rt::test]
 async fn answers_without_a_body() {
-    // A server that says a length all the same must not be waited for.
+    // A server that says a length nevertheless must not be waited for.
     for head in [
         "204 No Content\r\ncontent-length: 5",
         "204 No Content",
@@ -132,7 +132,7 @@ async fn a_body_that_is_cut_off_is_an_error() {
             error => panic!("{answer}: {error}"),
         }
     }
-    // What came of the body of an error is worth more than that it broke off.
+    // The part of an error's body that came is worth more than the news that it broke off.
     let error = error_of("HTTP/1.1 500 X\r\ncontent-length: 10\r\n\r\nhalf")
         .await
         .to_string();

@@ -110,7 +110,7 @@ async fn the_answer_to_head_has_no_body_in_any_version() {
     }
 }
 
-/// Linux keeps what came before a reset; not every system does.
+/// Linux keeps bytes that came before a reset; not every system does.
 #[cfg(target_os = "linux")]
 mod resets {
     use super::*;

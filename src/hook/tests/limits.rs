@@ -157,7 +157,7 @@ async fn a_name_that_is_not_answered_in_time_is_an_error() {
 
 #[actix_rt::test]
 async fn a_large_body_that_is_refused_unread_is_not_sent_to_its_end() {
-    // Linux keeps what came before a reset; not every system does.
+    // Linux keeps bytes that came before a reset; not every system does.
     let cases: &[bool] = if cfg!(target_os = "linux") {
         &[false, true]
     } else {

@@ -320,7 +320,7 @@ fn steps(unit: Unit, mask: u64) -> Option<Steps> {
 #[derive(Clone, Copy)]
 enum Day<'a> {
     Any,
-    /// The one that is restricted.
+    /// The restricted one.
     One(&'a Field),
     /// Either of them.
     Either(&'a Field, &'a Field),

@@ -91,8 +91,8 @@ pub fn parse_zone(name: &str) -> Result<Zone, ScheduleError> {
 /// zones that are looked up from now on have its rules. (The runtime of jobs does so every minute, and schedules its jobs
 /// anew.)
 ///
-/// The rules are those of the operating system (`/usr/share/zoneinfo`) or those compiled into this program, whichever are
-/// newer; or those of the folder that the variable `TZDIR` names, whatever their age.
+/// The rules come from the operating system (`/usr/share/zoneinfo`) or were compiled into this program, whichever are
+/// newer; or they come from the folder that the variable `TZDIR` names, whatever their age.
 ///
 /// ```
 /// println!("{}", gaia_actors::zone_data());
