@@ -24,7 +24,7 @@ static SAID: Mutex<Option<Repeats<()>>> = Mutex::new(None);
 /// Does `work` on such a thread. It is handed over by this call, and goes on if the future is dropped.
 ///
 /// tokio panics where the system refuses the first thread of a runtime, and keeps the work in its queue: another call would
-/// bring it to life long after its caller was told that it failed. So the work is taken back.
+/// bring it to life long after its caller learnt that it failed. So the work is taken back.
 pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, Unfinished>> + Send + 'static {

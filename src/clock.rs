@@ -88,7 +88,7 @@ impl Clock {
     }
 
     /// Makes it look as if the machine had been suspended for so long up to now, for tests: the time of day has moved on, and a
-    /// shorter lease of a node is over; [`elapsed`](Self::elapsed) and whoever sleeps by this clock know nothing of it.
+    /// shorter lease of a node is over; [`elapsed`](Self::elapsed) and sleepers by this clock know nothing of it.
     pub fn suspend(&self, by: Duration) {
         self.uptime.suspend(by);
     }
@@ -141,7 +141,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.source {
-            // Databases keep microseconds: what is written is what is read.
+            // Databases keep microseconds: a time that is written is read as it was.
             Source::System(system) => system.now(&self.uptime).trunc_subsecs(6),
             Source::Manual(manual) => TimeDelta::from_std(self.elapsed() + self.uptime.slept())
                 .ok()
@@ -159,7 +159,7 @@ impl Clock {
         }
     }
 
-    /// The same, but with the time for which the machine slept: what the time of day is held against by those who look for
+    /// The same, but with the time for which the machine slept: the time of day is compared with it in looks for
     /// jumps of it.
     pub(crate) fn steady(&self) -> Duration {
         match &self.source {
@@ -173,7 +173,7 @@ impl Clock {
         self.sleep_until(self.elapsed().saturating_add(duration))
     }
 
-    /// Ends when [`elapsed`](Self::elapsed) has come to `until`, at once if it has. Whoever waits for a moment that it knows from
+    /// Ends when [`elapsed`](Self::elapsed) has come to `until`, at once if it has. A caller that waits for a moment which it knows from
     /// an earlier reading must wait by this: a manual clock may have moved since, and never move again.
     pub fn sleep_until(&self, until: Duration) -> impl Future<Output = ()> + use<> {
         let source = self.source.clone();
@@ -191,7 +191,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on and wakes whoever waits for that time. The machine's clock cannot be moved: nothing happens.
+    /// Moves a manual clock on and wakes the sleepers that wait for that time. The machine's clock cannot be moved: nothing happens.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.source {
             let mut elapsed = lock(&manual.elapsed);

@@ -28,7 +28,7 @@ pub enum Error {
         .action.allowed_from().iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ")
     )]
     NotAllowed {
-        /// What was asked.
+        /// The action that was asked for.
         action: ActionOnTask,
         /// The task.
         id: i64,
@@ -93,10 +93,10 @@ pub enum Error {
     JobIsRunning {
         /// The job.
         id: i64,
-        /// What is in the way.
+        /// The fault that is in the way.
         reason: String,
     },
-    /// Somebody holds a lock on the job's row.
+    /// Another session holds a lock on the job's row.
     #[error("job {id} is locked by another transaction, which has not ended within 5 s; end it, or try again")]
     JobIsLocked {
         /// The job.
@@ -131,13 +131,13 @@ pub enum Error {
     /// The actors have stopped.
     #[error("this Gaia has stopped")]
     Stopped,
-    /// The actors have ended, and nobody has stopped them.
+    /// The actors have ended although they were not stopped.
     #[error(
         "the actors of this Gaia are gone: {what}; nothing runs here any more, and other nodes take over what ran; \
          restart the process"
     )]
     ActorsGone {
-        /// What has ended.
+        /// The actor or system that has ended.
         what: String,
     },
     /// A thread or the actix system is missing.

@@ -20,12 +20,12 @@ pub(crate) struct NodeLease(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Its uptime counts: a suspended machine is as silent as one that was lost.
+    /// Its uptime counts: a suspended machine is as silent as a lost one.
     clock: Clock,
     length: Duration,
     /// The reading of the uptime, in microseconds, when the last beat that succeeded was begun.
     beaten: AtomicU64,
-    /// Grows whenever the lease is lost: what was claimed before belongs to others.
+    /// Grows whenever the lease is lost: tasks that were claimed before belong to other nodes.
     term: AtomicU64,
 }
 
@@ -79,12 +79,12 @@ impl NodeLease {
         Term(self.0.term.load(Ordering::SeqCst))
     }
 
-    /// Whether what was claimed in that term is still this node's.
+    /// Whether tasks that were claimed in that term are still this node's.
     pub(crate) fn holds(&self, term: Term) -> bool {
         self.term() == term && !self.is_over()
     }
 
-    /// What is claimed in that term.
+    /// The hold on a task that is claimed in that term.
     pub(crate) fn hold(&self, term: Term) -> Hold {
         let lease = self.clone();
         Hold { lease, term }

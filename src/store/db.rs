@@ -100,7 +100,7 @@ impl Db {
         self.dialect().is_remote
     }
 
-    /// A connection for looks of people, and for what may take long.
+    /// A connection for looks of people, and for statements that may take long.
     pub(super) async fn look(&self, look: Look) -> Result<Lease, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]

@@ -1,4 +1,4 @@
-//! Why the database could not do what was asked.
+//! Why the database could not do a statement.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub enum StoreError {
         /// What the server said.
         reason: String,
     },
-    /// The connection was lost, or the server gave no answer. Whether it did what was asked is not known.
+    /// The connection was lost, or the server gave no answer. Whether it did the statement is not known.
     #[error("the connection to the database was lost: {0}")]
     Disconnected(String),
     /// Others changed the same rows at the same time, again and again.
@@ -136,7 +136,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database has refused what was asked, so that nothing of it is kept, and it may take a part of it, or another
+    /// Whether the database has refused the statement, so that nothing of it is kept, and it may take a part of it, or another
     /// form of it.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
@@ -154,7 +154,7 @@ impl StoreError {
         )
     }
 
-    /// Whether the database that this process has open is not there for anybody else any more.
+    /// Whether the database that this process has open is not there for other processes any more.
     pub(crate) fn is_file_gone(&self) -> bool {
         matches!(
             self,
@@ -193,7 +193,7 @@ pub(super) fn is_read_only(text: &str) -> bool {
 }
 
 /// The last words of a connection that the server, a proxy or an operator ends, and what MySQL's driver says of itself (of a
-/// server's error it passes on the text alone). What was asked may have been done.
+/// server's error it passes on the text alone). The statement may have been done.
 pub(super) fn is_loss(text: &str) -> bool {
     let said_by_driver = ["Driver error: ", "Input/output error: ", "Other error: ", "URL error: "];
     let said_by_server = [
@@ -209,7 +209,7 @@ pub(super) fn is_loss(text: &str) -> bool {
         || said_by_server.iter().any(|first| text.starts_with(first))
 }
 
-/// Somebody's limit of time, or somebody by hand: a part would fare no better.
+/// A limit of time, or an operator by hand: a part would fare no better.
 fn is_interruption(text: &str) -> bool {
     ["canceling statement due to", "Query execution was interrupted"]
         .iter()

@@ -35,7 +35,7 @@ impl From<DateTime<Utc>> for AnyTime {
     }
 }
 
-/// A whole number, if it is one that we could read: SQLite takes any text, and the column may have another type by now.
+/// A whole number, if it could be read: SQLite takes any text, and the column may have another type by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = BigInt)]
 pub(crate) enum AnyInt {

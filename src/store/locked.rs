@@ -73,7 +73,7 @@ impl Store {
         Ok(&there - &free)
     }
 
-    /// The statement must lock no other row: a claim passes over what is locked.
+    /// The statement must lock no other row: a claim passes over locked rows.
     fn by_key(&self) -> &'static str {
         self.db.dialect().by_key
     }

@@ -48,7 +48,7 @@ const BYTES_PER_SECOND: i64 = 20_000_000;
 /// A migration that takes longer is a warning before it begins.
 const LONG: Duration = Duration::from_secs(10);
 
-/// A migration of tables that hold something. Says first what it will take, and in the end what it took.
+/// A migration of tables that hold something. Says first how long it will take, and in the end how long it took.
 pub(super) struct Upgrade(Instant);
 
 impl Upgrade {
@@ -75,7 +75,7 @@ impl Upgrade {
     }
 }
 
-/// Why the tables are not those of this version.
+/// Why the tables do not have the schema of this version.
 #[derive(Debug)]
 pub(super) enum SchemaError {
     Missing(usize),

@@ -120,7 +120,7 @@ impl Store {
         migrated.await
     }
 
-    /// Checks that the tables are those of this version, without changing them.
+    /// Checks that the tables have the schema of this version, without changing them.
     ///
     /// # Errors
     /// [`StoreError::SchemaMissing`] or [`StoreError::SchemaTooNew`].
@@ -147,10 +147,10 @@ impl Store {
         db::on_each!(&self.db, |db| db.url())
     }
 
-    /// Does `work` on the runtime in which this store was opened, whatever becomes of the caller meanwhile.
+    /// Does `work` on the runtime in which this store was opened, whatever becomes of the caller.
     ///
-    /// Whoever asks for a connection holds up those who ask later. A caller that has begun and does not go on (a branch of
-    /// a `select!` that is not polled, a thread that blocks) would hold up everybody, heartbeats too. `None`: that runtime
+    /// A caller that asks for a connection holds up the callers that ask later. A caller that has begun and does not go on (a branch of
+    /// a `select!` that is not polled, a thread that blocks) would hold up all of them, heartbeats too. `None`: that runtime
     /// has ended.
     pub(crate) async fn drive<T, W>(&self, work: impl FnOnce(Self) -> W) -> Option<T>
     where

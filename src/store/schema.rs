@@ -70,7 +70,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// What is due: tasks of one theme, method and priority, by their ids (a list of the database, or JSON).
+    /// Due tasks: of one theme, method and priority, by their ids (a list of the database, or JSON).
     gaia_due (id) {
         id -> BigInt,
         theme -> Text,

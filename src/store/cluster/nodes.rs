@@ -68,7 +68,7 @@ pub(crate) struct SeenNode {
     pub(crate) heartbeat: Option<DateTime<Utc>>,
 }
 
-/// That of a row that holds none: the default of the settings.
+/// The lease of a row that holds none: the default of the settings.
 const DEFAULT_LEASE: Duration = Duration::from_secs(20);
 
 impl From<SeenRow> for SeenNode {
@@ -240,7 +240,7 @@ impl Store {
         Ok(removed > 0)
     }
 
-    /// Has open runs of jobs be orphans that no write could name, so that the next look can end them. Only SQLite takes what is no
+    /// Has open runs of jobs be orphans that no write could name, so that the next look can end them. Only SQLite takes a value that is no
     /// text for the name of a node, and such a row would keep its job from firing.
     pub(crate) async fn disown_unnamed(&self) -> Result<(), StoreError> {
         if self.db.is_remote() {
@@ -258,7 +258,7 @@ impl Store {
     }
 }
 
-/// By the index over open runs. A text may hold bytes that are no characters: names with other characters than those of ASCII are
+/// By the index over open runs. A text may hold bytes that are no characters: names with characters beyond ASCII are
 /// taken for such, unless a node has that name.
 const UNNAMED: &str = "UPDATE job_record SET node_id = 'unreadable' \
      WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND (typeof(node_id) <> 'text' \

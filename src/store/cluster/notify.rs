@@ -1,6 +1,6 @@
 //! Telling other processes that there is something to look at, and hearing it from them.
 //!
-//! Only PostgreSQL can do it. On the others, and whenever it fails, what is new is found by looking from time to time.
+//! Only PostgreSQL can do it. On the others, and whenever it fails, nodes find new tasks by looking from time to time.
 
 use crate::store::{
     Store,

@@ -41,7 +41,7 @@ struct ThemeRow {
 }
 
 impl Store {
-    /// The settings of these themes; those that nobody has said anything of are missing.
+    /// The settings of these themes; themes without any are missing.
     pub(crate) async fn settings_of(&self, themes: &[String]) -> Result<BTreeMap<String, ThemeSettings>, StoreError> {
         let mut lease = self.db.read().await?;
         let rows: Vec<ThemeRow> = on_backend!(lease, |conn| {
@@ -124,7 +124,7 @@ impl Store {
                 .await
         });
         match added.map_err(StoreError::from) {
-            // Somebody else was first.
+            // Another process was first.
             Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -42,7 +42,7 @@ fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     claim.fires.iter().all(is_taken)
 }
 
-/// Of the jobs that this claim has locked, those that it leaves for the next one: their arguments and those of the fires before them
+/// Of the jobs that this claim has locked, the jobs that it leaves for the next claim: their arguments and the arguments of the fires before them
 /// have too many bytes. One job at least is claimed.
 fn too_long(claim: &FireClaim, locked: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
     let size = |(job, bytes): &(i64, Option<AnyInt>)| Some((*job, usize::try_from(number(*bytes)?).ok()?));
@@ -197,8 +197,8 @@ macro_rules! update_jobs {
     }};
 }
 
-/// `None`: the node has no row. A claim that comes late locks nothing: other nodes have every fire. What is free then may be taken before
-/// it is locked, and is looked at again.
+/// `None`: the node has no row. A claim that comes late locks nothing: other nodes have every fire. A fire that is free then may be taken before
+/// its job is locked, and is looked at again.
 macro_rules! claim_fires {
     ($conn:ident, $claim:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let is_here = is_here!($conn, $claim, [$($wait)*]);

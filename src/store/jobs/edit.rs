@@ -61,7 +61,7 @@ impl Store {
         Ok(AddJob::Added(id))
     }
 
-    /// Makes a job what is handed in, its schedule beginning now.
+    /// Replaces the definition of a job; the new schedule begins now.
     pub(crate) async fn update_job(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
         let Some(known) = self.job(id).await? else {
             return Ok(UpdateJob::NotFound);
@@ -111,7 +111,7 @@ impl Store {
         Ok(removed > 0)
     }
 
-    /// Enables or disables a job; answers whether it was there. What was due while it was disabled is not missed; one that is
+    /// Enables or disables a job; answers whether it was there. Fires that were due while it was disabled are not missed; a job that is
     /// enabled already goes on as it was.
     pub(crate) async fn set_job_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();

@@ -82,7 +82,7 @@ pub(crate) struct JobWrites {
     pub(crate) apart: bool,
 }
 
-/// What was written.
+/// The answer to [`JobWrites`].
 #[derive(Debug, Default)]
 pub(crate) struct JobsWritten {
     /// The runs whose ends were written.
@@ -128,7 +128,7 @@ impl Ending {
 }
 
 /// The jobs are locked first, as by a claim, so that no run of them begins in between. Those that others have locked are passed
-/// over: the ends of their runs are written all the same.
+/// over: the ends of their runs are written nevertheless.
 macro_rules! end_runs {
     ($conn:ident, $ending:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let locked: Vec<i64> = $lock!(

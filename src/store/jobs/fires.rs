@@ -21,7 +21,7 @@ impl FireClaim {
     }
 }
 
-/// A job at one second, or now because somebody asked for it.
+/// A job at one second, or now because a caller asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fire {
     pub(crate) job_id: i64,
@@ -34,7 +34,7 @@ pub(crate) enum FireKind {
         at: DateTime<Utc>,
         /// The expression and the zone by which it is due. A job that has others by now does not fire.
         by: Arc<(String, Option<String>)>,
-        /// It was missed: if a later one was claimed meanwhile, that one stands for it.
+        /// It was missed: if a later fire was claimed before it, the later one stands for it.
         missed: bool,
         /// It is to be recorded as skipped, for this reason.
         skip: Option<String>,
@@ -63,8 +63,8 @@ pub(crate) enum Fired {
     Changed,
     /// Another node has it.
     Taken,
-    /// Somebody has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
-    /// with those of the jobs before it.
+    /// Another session has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
+    /// with the arguments of the jobs before it.
     Busy,
 }
 

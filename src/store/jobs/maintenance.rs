@@ -1,4 +1,4 @@
-//! What is looked for from time to time: changed schedules, requests to stop runs, runs of dead nodes, old records.
+//! Looks from time to time: for changed schedules, requests to stop runs, runs of dead nodes, old records.
 
 use std::{
     collections::HashSet,
@@ -51,7 +51,7 @@ pub(crate) struct OpenRun {
     pub(crate) job_id: i64,
     /// When it was claimed.
     pub(crate) claimed_at: Option<NaiveDateTime>,
-    /// Why somebody wants it to stop.
+    /// Why a caller wants it to stop.
     pub(crate) cancel_reason: Option<String>,
 }
 
@@ -59,7 +59,7 @@ type OpenRow = (i64, Option<AnyInt>, Option<AnyTime>, Option<AnyText>);
 
 type OrphanRow = (i64, Option<AnyInt>, Option<AnyText>);
 
-/// Some schedules in one text, in their order: rows of their own would cost this process several times as much.
+/// Some schedules in one text, in their order: as rows they would cost this process several times as much.
 const SCHEDULE_PAGE: &str = "SELECT COUNT(*) AS jobs, MAX(id) AS last, \
      COALESCE(group_concat(id || '|' || cron_expr || '|' || COALESCE(time_zone, '-') || '|' || \
        COALESCE(misfire_policy, '-') || '|' || COALESCE(misfire_grace, -1)), '') AS schedules \
@@ -167,7 +167,7 @@ impl Store {
     }
 
     /// Jobs that are said to run although none of their runs is open wait. A killed process of another framework leaves such,
-    /// and so does an end that was written while somebody had the job locked.
+    /// and so does an end that was written while another session had the job locked.
     pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
         let open = self.open_runs();
         let mut lease = self.db.read().await?;

@@ -1,7 +1,7 @@
 //! Jobs and their runs.
 //!
 //! A fire is the unique pair of job and second. The transaction that claims it locks the job's row, looks what else runs of
-//! the job, and inserts the record of the run: whoever inserts it runs it. A run is *open* while its record has a node and
+//! the job, and inserts the record of the run: the node that inserts it runs it. A run is *open* while its record has a node and
 //! no flag; every write about it names both, so that a run that others have ended changes nothing.
 
 mod claim;
@@ -29,7 +29,7 @@ impl Store {
     /// Claims fires, all in one transaction; answers what became of each, in order. `None`: this node has no row, so that
     /// others have declared it dead.
     ///
-    /// May be tried again after an error: what it had claimed all the same is found then.
+    /// Safe to try again after an error: if the first try did commit, the second one returns the runs that it created.
     pub(crate) async fn claim_fires(&self, fires: FireClaim) -> Result<Option<Vec<Fired>>, StoreError> {
         let fires = Arc::new(fires);
         let claim = || async { as_conflict(self.claim_once(&fires).await) };
@@ -53,8 +53,8 @@ impl Store {
     }
 }
 
-/// A second of a job is claimed while the job is locked. One that is there all the same was made while a job of this id was
-/// away: another look finds it.
+/// A job's row is locked while a fire is claimed, so a duplicate (job, second) can only stem from a job that was deleted and created again
+/// with the same id. It is treated as a conflict: another try finds it.
 fn as_conflict<T>(claimed: Result<T, StoreError>) -> Result<T, StoreError> {
     claimed.map_err(|error| match error {
         StoreError::Duplicate(text) => StoreError::Conflict(text),

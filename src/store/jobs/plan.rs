@@ -1,4 +1,4 @@
-//! What a claim comes to: a plain function of what was read while the jobs were locked.
+//! The outcome of a claim: a plain function of the rows that were read while the jobs were locked.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// What is known of the jobs of a claim while they are locked.
+/// The jobs of a claim, their runs and their records, while the jobs are locked.
 pub(super) struct Seen {
     jobs: HashMap<i64, JobRow>,
     /// Jobs that are there, and locked by others.
     busy: Vec<i64>,
     /// The second of each job that was claimed last.
     last: HashMap<i64, NaiveDateTime>,
-    /// Seconds of each job that were claimed: its last, those right before fires that come later than others, and those of this
+    /// Seconds of each job that were claimed: its last, the ones right before fires that come later than others, and the ones of this
     /// claim.
     seconds: HashMap<i64, BTreeSet<NaiveDateTime>>,
     /// Open runs of each job.
@@ -237,7 +237,7 @@ impl Plan {
         }
     }
 
-    /// Somebody who asked for a run is told; the history is for fires.
+    /// A caller that asked for a run gets the answer; the history is for fires.
     fn skip(&mut self, claim: &FireClaim, mut run: NewRun, why: String) -> Planned {
         if run.scheduled_at.is_some() {
             skip(&mut run, claim, &why);

@@ -64,7 +64,7 @@ impl JobRow {
         known.unwrap_or(OverlapPolicy::Forbid)
     }
 
-    /// The row as somebody might have handed it in, with defaults where it holds NULL.
+    /// The row as a caller might have handed it in, with defaults where it holds NULL.
     fn as_new_job(&self) -> Result<NewJob, InvalidInput> {
         let defaults = NewJob::default();
         let own = |column: &Option<AnyText>| text(column.clone());
@@ -97,7 +97,7 @@ impl JobRow {
     pub(crate) fn is_same_as(&self, job: &NewJob) -> bool {
         self.as_new_job().is_ok_and(|known| {
             let secret = match (&job.hook_secret, &known.hook_secret) {
-                // One that is not mentioned stays; one that is not there need not be removed.
+                // A secret that is not mentioned stays; a missing one need not be removed.
                 (SecretChange::Keep, _) | (SecretChange::Remove, SecretChange::Keep) => known.hook_secret.clone(),
                 (secret, _) => secret.clone(),
             };
@@ -215,7 +215,7 @@ impl ScheduleRow {
         Ok(seconds.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE))
     }
 
-    /// From when on its schedule holds; `None`: nobody has noted that of this expression and zone.
+    /// From when on its schedule holds; `None`: that was not noted for this expression and zone.
     pub(crate) fn holds_from(&self) -> Option<DateTime<Utc>> {
         let zone = self.time_zone.as_ref().map(|zone| zone.0.as_str());
         let noted = self.scheduled_by.as_ref()?.0 == scheduled_by(&self.cron_expr.0, zone);

@@ -48,7 +48,7 @@ impl Lenient for Pg {
     }
 }
 
-/// Its whole part, if that is in range. The digits are those of base 10,000, the first one having this `weight`.
+/// Its whole part, if that is in range. The digits are of base 10,000, the first one having this `weight`.
 fn whole(number: &PgNumeric) -> Option<i64> {
     let (sign, weight, digits) = match number {
         PgNumeric::Positive { weight, digits, .. } => (1, *weight, digits),

@@ -26,7 +26,7 @@ const HELD_AT_ONCE: i64 = 1_000;
 const UNHELD: &str = "SELECT id, queued, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// What others have locked is passed over: the next look finds it.
+/// Rows that others have locked are passed over: the next look finds them.
 const DISOWNED: &str = concat!(
     "SELECT t.id FROM ",
     picked!("asynctasks"),
@@ -102,7 +102,7 @@ const LET_OUT: &str = concat!(
     " SET t.queued = 0, t.lease_token = ?, t.update_time = t.update_time"
 );
 
-/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and those
+/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and tasks
 /// that have come to an end by plain SQL before their rows said that they ran. Inside a transaction.
 pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<()> {
     let ended: Vec<i64> = prepared(ENDED)
@@ -127,7 +127,7 @@ pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, claim: i
     set_queued(conn, &disowned, 0).await
 }
 
-/// Whatever has the row locked ends first: a claim, for one. The statements after this one see what it has done.
+/// A transaction that has the row locked ends first: a claim, for one. The statements after this one see its changes.
 const LOCK_ONE: &str = "SELECT id FROM asynctasks WHERE id = ? AND system_name = ? FOR UPDATE";
 
 /// The last claim that names a task.

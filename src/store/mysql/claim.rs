@@ -51,7 +51,7 @@ static HEADS_OF: LazyLock<String> = LazyLock::new(|| {
 const HEADS_AT_ALL: &str = "SELECT CAST(0 AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_order) \
     WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?";
 
-/// What somebody else has locked is somebody else's claim: it is passed over, never waited for.
+/// A row that another session has locked is passed over, never waited for: it belongs to another claim.
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
     WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
@@ -99,7 +99,7 @@ const CLAIM: &str = concat!(
      t.log_id = CONCAT(?, '-', t.id), t.cancel_requested = 0, t.began = 0, t.progress = NULL, t.progress_note = NULL"
 );
 
-/// What waits.
+/// The answer to [`PEEK`].
 #[derive(Queryable)]
 pub(super) struct Peek {
     may_claim: i64,
@@ -234,7 +234,7 @@ pub(super) async fn claim(
         ..Claimed::default()
     };
     if peek.is_unsorted() {
-        // What is promoted now is claimed now; the next look tells what comes after it.
+        // Tasks that are promoted now are claimed now; the next look tells what comes after them.
         let promoted = promote(conn, claim, now).await?;
         let taken_in = take_in(conn, &claim.theme, claim.limit).await?;
         claimed.passed_over = promoted + taken_in == 0;
@@ -265,7 +265,7 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
-/// Locks those of the tasks that are wanted before others that wait and are due, and takes them out of their segments. What is in a
+/// Of the tasks that are wanted before others, locks the ones that wait and are due, and takes them out of their segments. What is in a
 /// segment of which another claim takes tasks stays there.
 async fn pick_first(conn: &mut AsyncMysqlConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
     let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
@@ -349,7 +349,7 @@ async fn take(
     Ok(taken)
 }
 
-/// Locks those of the tasks that wait, but for what others have locked.
+/// Locks the tasks among these that wait, but for the ones that others have locked.
 async fn pick(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
@@ -378,7 +378,7 @@ async fn pick(
 }
 
 /// Tasks that came out of a segment and were not picked. Those that do not wait, or not so, are in no segment from now on; if they
-/// wait, they are strays. What others have locked goes into segments again; answers whether there is such a task.
+/// wait, they are strays. Tasks that others have locked go into segments again; answers whether there is such a task.
 async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<bool> {
     let free: Vec<i64> = prepared(LOCK)
         .bind::<Text, _>(json(ids))

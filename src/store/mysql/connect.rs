@@ -11,15 +11,15 @@ use crate::store::{
     url::{ServerUrl, TlsMode},
 };
 
-/// What every connection is told first. A row that somebody holds for long must not hold up a batch: it is refused, and tried
+/// The first statement of every connection. A row that a session holds for long must not hold up a batch: it is refused, and tried
 /// again without it. The messages of errors are read, so they must be in one language. Some servers do not take the charset of
-/// their clients (`skip_character_set_client_handshake`, `init_connect`): they are told once more. What an administrator may
+/// their clients (`skip_character_set_client_handshake`, `init_connect`): the settings are given once more. What an administrator may
 /// have set for people's sessions (`autocommit` off, `sql_safe_updates`, a limit of rows, a lax or an ANSI `sql_mode`) is undone
 /// for these: a text that does not fit is refused, not cut.
 ///
 /// A client whose host has vanished inside a transaction would keep its locks for the eight hours of `wait_timeout`. MariaDB ends
 /// a transaction in which the client asks nothing for as long as a lease lasts by default: by then other nodes take over, and must
-/// find the rows free. MySQL has no such setting: there the limit is that of idle sessions, which the pool knows. Each server reads
+/// find the rows free. MySQL has no such setting: there the limit is the one for idle sessions, which the pool knows. Each server reads
 /// only the comment that is meant for it. Statements may take their time with either.
 const SESSION: [&str; 4] = [
     "SET NAMES utf8mb4",
@@ -64,7 +64,7 @@ impl Connector {
         }
     }
 
-    /// Which database this is, among those of this process.
+    /// Which database this is, among the databases of this process.
     pub(super) fn identity(&self) -> String {
         let opts = &self.opts;
         format!(
@@ -132,7 +132,7 @@ fn options(url: &ServerUrl) -> OptsBuilder {
         .pass(url.password.clone())
         .db_name(url.database.clone())
         .init(SESSION.to_vec())
-        // diesel-async has a cache of its own.
+        // diesel-async has another cache.
         .stmt_cache_size(0)
         // A row that is found and not changed counts, as on the other databases.
         .client_found_rows(true)

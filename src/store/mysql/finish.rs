@@ -21,7 +21,7 @@ use crate::store::{
     writes::{Begin, Finish, Finished, Progress, Writes, Written},
 };
 
-/// What a text in `JSON_TABLE` must say: without a charset it has that of the database, whatever the tables have, and what that
+/// What a text in `JSON_TABLE` must say: without a charset it has the charset of the database, whatever the tables have, and what that
 /// one lacks becomes `?`. Without a collation it may have another one than the column that it is compared with, and two that
 /// ignore case cannot be compared; this one can be compared with any.
 macro_rules! exact {
@@ -33,7 +33,7 @@ macro_rules! exact {
 /// Joined to the runs of a batch: the task is still held by its run. The condition of every write about a run.
 ///
 /// By key, one row after the other: a small table would be scanned instead, with every row of it locked for a moment, and
-/// claims pass over what is locked.
+/// claims pass over locked rows.
 macro_rules! held {
     ($columns:literal) => {
         concat!(
@@ -234,7 +234,7 @@ struct Held {
     is_unseen: bool,
 }
 
-/// Which runs still hold their tasks. Nobody else can change those tasks until this transaction ends.
+/// Which runs still hold their tasks. No other session can change those tasks until this transaction ends.
 async fn lock(
     conn: &mut AsyncMysqlConnection,
     open: &OpenClaims<'_>,
@@ -318,7 +318,7 @@ async fn finish(
 ) -> QueryResult<Vec<Finished>> {
     let runs: Vec<&RunKey> = finishes.iter().map(|finish| &finish.run).collect();
     let held = lock(conn, open, &runs).await?;
-    // What would go back to the queue, and somebody wants cancelled, is cancelled.
+    // A task that would go back to the queue, and that a caller wants cancelled, is cancelled.
     let written: Vec<Option<(Cow<'_, Finish>, bool)>> = finishes
         .iter()
         .zip(&held)

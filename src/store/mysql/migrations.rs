@@ -22,7 +22,7 @@ const MIGRATIONS: [Migration; 9] = [
     migration!("mysql", "20261128000009", "2026-11-28-000009_unseen"),
 ];
 
-/// Held by whoever migrates this database. Its end is the end of the connection, if nothing else.
+/// Held by the process that migrates this database. Its end is the end of the connection, if nothing else.
 const LOCK: &str = "SELECT CAST(GET_LOCK(LEFT(CONCAT('gaia_migrations.', DATABASE()), 64), 300) AS SIGNED) AS number";
 const UNLOCK: &str = "SELECT CAST(RELEASE_LOCK(LEFT(CONCAT('gaia_migrations.', DATABASE()), 64)) AS SIGNED) AS number";
 
@@ -74,7 +74,7 @@ struct Name {
     name: String,
 }
 
-/// Runs what is missing. Each statement commits by itself here, so that a run which is killed leaves some done: those are
+/// Runs the missing migrations. Each statement commits by itself here, so that a run which is killed leaves some done: those are
 /// told by the columns they make. Processes that start together wait for the first one, then find nothing to do.
 pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
     // A database that is as it should be is not written to: the user may not even be allowed to.
@@ -138,7 +138,7 @@ async fn make_room(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Whether the tables are those of this version.
+/// Whether the tables have the schema of this version.
 pub(super) async fn check(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
     crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
 }

@@ -89,7 +89,7 @@ impl Backend for Mysql {
         self.connector.identity()
     }
 
-    /// On a connection of its own: a long migration is no reason to give up.
+    /// On a separate connection: a long migration is no reason to give up.
     async fn migrate(&self) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
         migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
@@ -146,7 +146,7 @@ impl Backend for Mysql {
         Ok(())
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and those that plain SQL has ended
+    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and tasks that plain SQL has ended
     /// unseen.
     async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut lease = self.connections.lease().await?;
@@ -156,7 +156,7 @@ impl Backend for Mysql {
         .await)?)
     }
 
-    /// Ends a task that nobody runs. If a claim has it unseen, its row says from then on that it runs.
+    /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(in_transaction!(lease, |conn| by_hand::cancel_waiting(

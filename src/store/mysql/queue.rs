@@ -105,7 +105,7 @@ pub(super) async fn unqueue(conn: &mut AsyncMysqlConnection, theme: &str, task: 
     })
 }
 
-/// Nobody but this crate writes the column.
+/// Only this crate writes the column.
 pub(super) fn list(ids: &str) -> Vec<i64> {
     serde_json::from_str(ids).unwrap_or_default()
 }
@@ -159,7 +159,7 @@ pub(super) async fn set_queued(conn: &mut AsyncMysqlConnection, ids: &[i64], que
     Ok(())
 }
 
-/// Puts strays into segments: what plain SQL has written, what went back to the queue, and tasks that were added one by one. Answers how
+/// Puts strays into segments: tasks that plain SQL has written, tasks that went back to the queue, and tasks that were added one by one. Answers how
 /// many there were.
 pub(super) async fn take_in(conn: &mut AsyncMysqlConnection, theme: &str, limit: usize) -> QueryResult<usize> {
     let most = TAKEN_IN_AT_ONCE.max(i64::try_from(limit).unwrap_or(i64::MAX));

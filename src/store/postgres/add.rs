@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Ids are given in the order of the rows. The first columns are those of plain tasks. The statement puts the tasks into segments: the
+/// Ids are given in the order of the rows. The first columns are the ones of plain tasks. The statement puts the tasks into segments: the
 /// trigger that does it for plain SQL would take longer.
 macro_rules! insert_sql {
     ($columns:literal, $parameters:literal, $queued:literal, $priority:literal, $due:literal) => {

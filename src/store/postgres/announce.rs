@@ -1,7 +1,7 @@
 //! Announcements to other processes: `NOTIFY gaia_tasks, '<theme>'` and `NOTIFY gaia_requests`.
 //!
 //! They carry no data; a process that hears one looks at the tables. Plain SQL may send them too. Besides, each process
-//! announces something to itself, on a channel of its own, to learn whether it hears anything.
+//! announces something to itself, on a separate channel, to learn whether it hears anything.
 
 use std::{
     collections::HashMap,
@@ -40,7 +40,7 @@ pub(super) const SEPARATOR: char = '\n';
 /// Tells other processes that there is something to look at.
 pub(super) struct Announcer {
     connections: Connections<Connector>,
-    /// Tells this process's announcements from those of others: it need not hear its own.
+    /// Distinguishes this process's announcements from others': it need not hear its own.
     origin: String,
     /// When each thing was last announced; in the future if that is still to come.
     sent: Mutex<HashMap<(&'static str, String), Instant>>,
@@ -141,10 +141,10 @@ pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str
 
 const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
 
-/// Nobody waits for the disk: what a crash of the server loses is found by the next look.
+/// No commit waits for the disk: the next look finds tasks whose announcement a crash of the server loses.
 const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
 
-/// Notifies the channel, if one is named, and counts what is left of the limits on connections: the server's, the user's, the
+/// Notifies the channel, if one is named, and counts the rest of the limits on connections: the server's, the user's, the
 /// database's. Users without rights see every row of `pg_stat_activity`, but not which of them are clients': those have a user
 /// and a database.
 const ROOM: &str = "\

@@ -101,7 +101,7 @@ pub(super) async fn cancel_waiting(
     Ok(cancelled > 0)
 }
 
-/// A trigger queues those of the tasks that wait again.
+/// A trigger queues the tasks among them that wait again.
 const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
     UPDATE asynctasks SET queued = 0 WHERE id = ANY (ARRAY(SELECT unnest(ids) FROM gone)) AND queued = 1";
 

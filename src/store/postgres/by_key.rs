@@ -68,7 +68,7 @@ async fn between<T>(
     let mut same = conn;
     let begin = conn.batch_execute(begin);
     let commit = same.batch_execute("COMMIT");
-    // All three are awaited, also after an error: the server does what was sent.
+    // All three are awaited, also after an error: the server does all the statements that were sent.
     let (begun, done, committed) = join3(begin, statement, commit).await;
     if done.is_err() || committed.is_err() {
         // A server that has ended the connection says so in its own language, and perhaps after the commit.

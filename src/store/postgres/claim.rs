@@ -21,7 +21,7 @@ use crate::store::{
     },
 };
 
-/// What waits: the first segments of each method that the claim may take, and the first scheduled task. The partial index serves
+/// The tasks that wait: the first segments of each method that the claim may take, and the first scheduled task. The partial index serves
 /// because the statuses stand in the text, and the order has the planner take it.
 ///
 /// Whether the first time has come is asked here: it may be `-infinity`, which cannot be read.
@@ -92,7 +92,7 @@ macro_rules! may_claim {
 ///
 /// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes the claim, the tasks are claimed
 /// again, and what the runs of the lost claim write then names a claim that is not there. The write of an outcome waits for the disk, and
-/// what was committed before it is there with it.
+/// commits before it are there with it.
 macro_rules! hold {
     ($of_method:literal) => {
         concat!(
@@ -176,7 +176,7 @@ const CLAIM_FIRST: &str =
 
 const CLAIM_FIRST_AT_ALL: &str = claim_first_sql!("");
 
-/// What a claim has taken and not read does not wait, or not so. In no place from now on; a trigger queues what waits again. A lease token
+/// What a claim has taken and not read does not wait, or not so. In no place from now on; a trigger queues the tasks that wait again. A lease token
 /// that is greater than the numbers of all claims was written by plain SQL.
 const LET_OUT: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
     unread AS MATERIALIZED (SELECT i.id, claim.id AS claim FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
@@ -185,7 +185,7 @@ const LET_OUT: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_clai
       FROM unread WHERE t.id = ANY (ARRAY(SELECT id FROM unread)) AND t.id = unread.id AND t.queued = 1 \
         AND (t.lease_token < unread.claim OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))";
 
-/// What waits.
+/// The answer to a peek.
 #[derive(Queryable)]
 pub(super) struct Peek {
     may_claim: bool,
@@ -330,7 +330,7 @@ async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimMark) ->
         .await
 }
 
-/// Takes what is planned.
+/// Takes the planned tasks.
 pub(super) async fn claim(
     mut conn: &AsyncPgConnection,
     plan: &Plan<'_>,

@@ -18,7 +18,7 @@ use crate::store::{
     url::{ServerUrl, TlsMode},
 };
 
-/// A row that somebody holds for long must not hold up a batch: it is refused, and tried again without it.
+/// A row that a session holds for long must not hold up a batch: it is refused, and tried again without it.
 const SHORT_WAITS: &str = "SET lock_timeout = '5s'";
 
 /// What the server does about a client whose host has vanished, in every session. A transaction in which the client asks nothing
@@ -28,7 +28,7 @@ const SHORT_WAITS: &str = "SET lock_timeout = '5s'";
 const VANISHED_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '20s'; SET tcp_keepalives_idle = 10; \
     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '20s'";
 
-/// Statements stay prepared, their plans do not: one that was made for an empty table would read all of it when there are a
+/// Statements stay prepared, their plans do not: a plan that was made for an empty table would read all of it when there are a
 /// million rows. Statements that claim, write and add have other [settings](super::by_key).
 const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
@@ -39,7 +39,7 @@ const IDLE_LIMIT: &str =
 /// A server that says this may give a connection later.
 const NOT_NOW: [SqlState; 2] = [SqlState::TOO_MANY_CONNECTIONS, SqlState::CANNOT_CONNECT_NOW];
 
-/// PgBouncer's words for the same, which have no code of their own.
+/// PgBouncer's words for the same, which have no separate code.
 const POOLER_IS_FULL: &str = "no more connections allowed";
 
 /// Everything that is needed for one more connection.
@@ -78,7 +78,7 @@ impl Connector {
         })
     }
 
-    /// Which database this is, among those of this process.
+    /// Which database this is, among the databases of this process.
     pub(super) fn identity(&self) -> String {
         let config = &self.config;
         format!(

@@ -196,7 +196,7 @@ const LET_OUT: &str = concat!(
     answer!()
 );
 
-/// Whether an end is one that [`FINISH_WELL`] writes: a success with its record, on the attempt after those that were used.
+/// Whether [`FINISH_WELL`] writes this end: a success with its record, on the attempt after the used ones.
 fn is_plain_success(finish: &Finish) -> bool {
     let next = &finish.next;
     next.status == TaskStatus::Success
@@ -210,7 +210,7 @@ fn is_plain_success(finish: &Finish) -> bool {
 type Answer = (BigInt, Nullable<Array<BigInt>>);
 type Answered = (i64, Option<Vec<i64>>);
 
-/// Which places of a batch, counted from 1, are among those of the runs that still held their tasks.
+/// Which places of a batch, counted from 1, belong to runs that still held their tasks.
 fn places(count: usize, (held, numbers): Answered) -> Vec<bool> {
     let Some(numbers) = numbers else {
         return vec![held > 0; count];
@@ -326,7 +326,7 @@ async fn progress(mut conn: &AsyncPgConnection, reports: &[Progress]) -> QueryRe
     by_keys(conn, noted).await.map(drop)
 }
 
-/// What would go back to the queue and was not written is either stale, or somebody wants it cancelled; then the row says that it runs.
+/// An end that would put its task back into the queue and was not written is either stale, or a caller wants the task cancelled; then the row says that it runs.
 async fn finish(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<Finished>> {
     let done = write_ends(conn, finishes, Held::Any).await?;
     let status = |(finish, done): (&Finish, bool)| match done {

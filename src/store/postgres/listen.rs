@@ -1,7 +1,7 @@
 //! Hearing what other processes announce.
 //!
 //! A server, a proxy or a pooler may take a `LISTEN` and deliver nothing: behind a pooler that gives each transaction another
-//! session, what a session hears reaches whoever has it then. So a process listens for its own announcements, too. As long as
+//! session, an announcement reaches the process that has the session then. So a process listens for its own announcements, too. As long as
 //! one has not come back it looks for work as on the databases that announce nothing.
 //!
 //! To listen takes a connection, which a process can do without. It takes none from a server that has few left.
@@ -39,13 +39,13 @@ const SELDOM: Duration = Duration::from_secs(300);
 /// A server must have so many connections left before one is taken to listen, for nodes that start and pools that grow.
 const ROOM_TO_LISTEN: i64 = 5;
 
-/// With fewer left, the one that listens is given back.
+/// With fewer left, the listening connection is given back.
 const ROOM_TO_GO_ON: i64 = 2;
 
 const DEAF: &str = "what this process announces does not come back to it, so there is a connection pooler in between that gives \
     each transaction another session; connect to the server itself, or through a pooler of sessions, to hear of new tasks at once";
 
-/// Hears what others announce, on a connection of its own that is made again whenever it is lost.
+/// Hears the announcements of others, on a separate connection, which is made again whenever it is lost.
 pub(super) struct Listener {
     pub(super) connector: Connector,
     pub(super) announcer: Arc<Announcer>,

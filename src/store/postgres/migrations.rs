@@ -21,7 +21,7 @@ const MIGRATIONS: [Migration; 8] = [
     migration!("postgres", "20261128000009", "2026-11-28-000009_unseen"),
 ];
 
-/// Held by whoever migrates; the number is this crate's own.
+/// Held by the process that migrates; the number is this crate's own.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7164021877312013)";
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
@@ -30,7 +30,7 @@ const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
 const SIZE: &str = "SELECT COALESCE(sum(pg_total_relation_size(to_regclass(name))), 0)::bigint \
     FROM unnest(ARRAY['asynctasks', 'asynctask_exec_row', 'job_center', 'job_record']) AS name";
 
-/// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
+/// Runs the missing migrations, in one transaction around all of it: processes that start together wait for the first one, then
 /// find nothing to do. A transaction that is left open by an error ends with its connection.
 pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
     expect_utf8(conn).await?;
@@ -53,7 +53,7 @@ pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError>
     Ok(())
 }
 
-/// Whether the tables are those of this version.
+/// Whether the tables have the schema of this version.
 pub(super) async fn check(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
     expect_utf8(conn).await?;
     crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)

@@ -46,7 +46,7 @@ pub(super) struct Postgres {
     pub(super) connections: Connections<Connector>,
     connector: Connector,
     announcer: Arc<Announcer>,
-    /// Whether this process hears what is announced.
+    /// Whether this process hears announcements.
     hears: Arc<AtomicBool>,
 }
 
@@ -102,7 +102,7 @@ impl Backend for Postgres {
         self.connector.identity()
     }
 
-    /// On a connection of its own: a long migration is no reason to give up.
+    /// On a separate connection: a long migration is no reason to give up.
     async fn migrate(&self) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
         migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
@@ -129,7 +129,7 @@ impl Backend for Postgres {
             return Ok(claimed);
         }
         if peek.has_come() {
-            // What is promoted now is claimed now; the next look tells what comes after it.
+            // Tasks that are promoted now are claimed now; the next look tells what comes after them.
             let promoted = on_server!(lease, |conn| by_key(conn, claim::promote(conn, &claim, mark.now)).await)?;
             claimed.passed_over = promoted == 0;
             peek = on_server!(lease, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
@@ -153,7 +153,7 @@ impl Backend for Postgres {
         Ok(claimed)
     }
 
-    /// Ends a task that nobody runs.
+    /// Ends a task that no node runs.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         let mut lease = self.connections.lease().await?;
         Ok(in_transaction!(lease, |conn| by_hand::cancel_waiting(
@@ -227,7 +227,7 @@ impl sealed::Insert for AsyncPgConnection {
         let rows = rows.0;
         let added = add::insert(self, &rows).await?;
         if let Some(row) = rows.first() {
-            // Sent when the caller's transaction commits, to this process too: nobody else tells it.
+            // Sent when the caller's transaction commits, to this process too, which would not learn of it otherwise.
             announce::tell(self, &row.system_name, "").await?;
         }
         Ok(added)

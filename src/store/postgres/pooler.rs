@@ -1,6 +1,6 @@
 //! Whether a connection pooler stands between this process and the server, and whether one can work with it.
 //!
-//! A pooler that gives each transaction another session of the server's must carry prepared statements along. One that does not
+//! A pooler that gives each transaction another session of the server's must carry prepared statements along. A pooler that does not
 //! lets a process start and fails it later, when two clients take turns on a session. Both are made to meet here.
 
 use std::time::Duration;
@@ -75,7 +75,7 @@ async fn keeps_statements(first: &Client, second: &Client) -> Result<bool, tokio
     Ok(true)
 }
 
-/// The driver calls its statements `s1`, `s2` and so on; poolers that carry them along give them names of their own.
+/// The driver calls its statements `s1`, `s2` and so on; poolers that carry them along give them other names.
 fn is_drivers_name(row: &SimpleQueryMessage) -> bool {
     let SimpleQueryMessage::Row(row) = row else {
         return false;

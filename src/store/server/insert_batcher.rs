@@ -1,6 +1,6 @@
 //! Tasks that many callers add one at a time share inserts: while some are under way the next ones gather.
 //!
-//! A caller that is alone waits for nobody. One whose task the database refuses is told so alone: the insert is done again in
+//! A caller that is alone waits for no other. A refusal reaches only the caller whose task the database refuses: the insert is done again in
 //! halves then. On SQLite each has its own insert, since all transactions that wait share their commit there.
 
 use std::{
@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-/// For how long a group that the database refuses is inserted again in halves. After that all who are left are told of the refusal of
+/// For how long a group that the database refuses is inserted again in halves. After that all the callers that are left hear of the refusal of
 /// one of them: a caller is not to wait for longer.
 const HALVE_FOR: Duration = Duration::from_secs(30);
 
-/// Inserts under way at once. With one at a time the most tasks are added, but one that hangs would hold up everybody.
+/// Inserts under way at once. With one at a time the most tasks are added, but an insert that hangs would hold up all callers.
 const UNDER_WAY: usize = 2;
 
-/// Cloneable handle on what waits.
+/// Cloneable handle on the tasks that wait.
 #[derive(Clone, Default)]
 pub(in crate::store) struct InsertBatcher(Arc<Mutex<Waiting>>);
 
@@ -57,7 +57,7 @@ struct Group {
 impl Store {
     /// Adds a task. It is taken to have passed its check.
     pub(crate) async fn add_one(&self, row: NewTaskRow) -> Result<AddedTask, StoreError> {
-        // Whoever holds its unique key may have to be waited for.
+        // The task that holds its unique key may have to be waited for.
         if row.unique_key.is_some() || !self.db.is_remote() {
             return Ok(self.add(vec![row]).await?[0]);
         }
@@ -70,11 +70,11 @@ impl Store {
             .unwrap_or_else(|_| Err(StoreError::Database(panicked.to_owned())))
     }
 
-    /// Adds this group, and then what has gathered meanwhile.
+    /// Adds this group, and then the tasks that have gathered since.
     async fn add_groups(self, group: Group) {
         let mut next = Some(group);
         while let Some(group) = next {
-            // After a panic those of the group are told by their ends of the channels.
+            // After a panic the callers of the group learn of it by their ends of the channels.
             let added = AssertUnwindSafe(self.add_group(group)).catch_unwind().await;
             if let Ok(Err(unreachable)) = added {
                 self.insert_batcher.tell_all(&unreachable);
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    /// Answers with an error if the database cannot be reached: nobody else needs to wait for that again.
+    /// Answers with an error if the database cannot be reached: no other caller needs to wait for that again.
     async fn add_group(&self, group: Group) -> Result<(), StoreError> {
         let began = Instant::now();
         // The next part is the last one.
@@ -122,12 +122,12 @@ impl InsertBatcher {
         waiting.next()
     }
 
-    /// What is to be added by somebody whose group is done.
+    /// The next group, for a caller whose group is done.
     fn next(&self) -> Option<Group> {
         self.waiting().next()
     }
 
-    /// Tells whoever waits.
+    /// Tells all callers that wait.
     fn tell_all(&self, error: &StoreError) {
         let tasks = mem::take(&mut self.waiting().tasks);
         for asked in tasks {
@@ -141,7 +141,7 @@ impl InsertBatcher {
 }
 
 impl Waiting {
-    /// The oldest one, and what can be added along with it. If nothing waits, whoever asks has ended its work.
+    /// The oldest one, and what can be added along with it. If nothing waits, the caller that asks has ended its work.
     fn next(&mut self) -> Option<Group> {
         let Some(oldest) = self.tasks.first() else {
             self.under_way -= 1;
@@ -180,7 +180,7 @@ impl Group {
         }
     }
 
-    /// Whoever asked may have given up meanwhile.
+    /// The caller may have given up since.
     fn tell(self, added: Result<Vec<AddedTask>, StoreError>) {
         match added {
             Ok(added) => {
@@ -213,7 +213,7 @@ mod tests {
         Asked { row, tell }
     }
 
-    /// One who adds them asks for them.
+    /// Asks for a task as a caller that adds it does.
     fn waiting(tasks: impl Iterator<Item = Asked>) -> Waiting {
         let tasks = tasks.collect();
         Waiting { tasks, under_way: 1 }
@@ -233,7 +233,7 @@ mod tests {
         // The last two, at the time of the later one.
         assert_eq!(seconds(gather.next()), Some(vec![3, 3]));
         assert_eq!(seconds(gather.next()), None);
-        // Whoever got nothing has made room.
+        // The caller that got nothing has made room.
         assert_eq!([4, 5].map(now), [Some(vec![4]), None]);
     }
 

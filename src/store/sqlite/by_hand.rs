@@ -21,7 +21,7 @@ macro_rules! unheld {
 }
 
 /// A row that no write could name: only as a text can a node be named. A text may hold bytes that are no characters: names with other
-/// characters than those of ASCII are taken for such, unless a node has that name.
+/// characters than ASCII ones are taken for such, unless a node has that name.
 macro_rules! unnamed {
     () => {
         "(typeof(lease_owner) <> 'text' \
@@ -53,7 +53,7 @@ const HOLD_UNHELD: &str = concat!(
     " ORDER BY id LIMIT 1000) GROUP BY lease_owner"
 );
 
-/// Those of them that are in segments, too.
+/// The ones among them that are in segments, too.
 const QUEUED_UNHELD: &str = concat!(
     "SELECT CAST(system_name AS TEXT), id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
     unheld!(),
@@ -79,7 +79,7 @@ pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> Qu
     prepared(IS_HELD).execute(conn)
 }
 
-/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and those
+/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and tasks
 /// that have come to an end by plain SQL before their rows said that they ran.
 pub(super) fn disown(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<usize> {
     prepared(

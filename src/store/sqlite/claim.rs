@@ -20,7 +20,7 @@ use crate::store::{
     },
 };
 
-/// What waits.
+/// The answer to [`LOOK`].
 pub(super) struct Look {
     /// For the methods of the claim, as far as that is known before stray tasks are taken in.
     pub(super) due: bool,
@@ -140,7 +140,7 @@ pub(super) fn claim_due(
 const FIRST: &str = "SELECT id, queued = 1 FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
     AND system_name = ?2 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL";
 
-/// Those of the tasks that are wanted before others that wait and are due, out of their segments.
+/// Of the tasks that are wanted before others, the ones that wait and are due, out of their segments.
 fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
     if claim.first.is_empty() {
         return Ok(Vec::new());

@@ -45,22 +45,22 @@ pub(super) struct Shared {
     synchronous: &'static str,
 }
 
-/// Groups done in one turn at most, so that those who want the connection itself have theirs.
+/// Groups done in one turn at most, so that callers that want the connection itself have theirs.
 const GROUPS_PER_TURN: usize = 4;
 
 /// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.
 pub(in crate::store) struct Lease {
-    // Dropped before the turn: whoever has the next one finds the connection free.
+    // Dropped before the turn: the caller that has the next turn finds the connection free.
     connection: OwnedMutexGuard<AsyncSqlite>,
     _turn: TurnGuard,
 }
 
-/// The permit of whoever has the connection now.
+/// The permit of the caller that has the connection now.
 type Turn = Arc<Mutex<Option<Arc<OwnedSemaphorePermit>>>>;
 
 struct TurnGuard(Turn);
 
-/// Runs blocking pieces on the thread pool of whoever calls, and lets them end by themselves if the caller loses interest.
+/// Runs blocking pieces on the thread pool of the caller, and lets them end by themselves if the caller loses interest.
 ///
 /// diesel-async's own runtime waits for the piece when its future is dropped, and that panics on the single-threaded
 /// runtimes that actix has. Nothing here needs the wait: each piece is a whole transaction. But the next caller must not
@@ -249,7 +249,7 @@ mod tests {
             lock(&done).push(1_000);
         };
         let after = join_all((20..40).map(|number| piece(&shared, &done, number)));
-        // All of them ask, in this order, while nobody has it.
+        // All of them ask, in this order, while no caller has it.
         let mut all = Box::pin(join(join(before, connection), after));
         assert!(poll_immediate(&mut all).await.is_none());
         drop(held);

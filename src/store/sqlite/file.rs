@@ -1,6 +1,6 @@
 //! Whether the files that are open are the ones that their paths lead to.
 //!
-//! A file that is deleted, moved or replaced lives on for those who have it open, and for nobody else: what they write is gone
+//! A file that is deleted, moved or replaced lives on for the processes that have it open, and for no other: their writes are gone
 //! when they end. SQLite goes on without an error. The same is true of the write-ahead log (`-wal`) and of its index (`-shm`),
 //! which SQLite leaves at their places for as long as any connection is open.
 
@@ -72,14 +72,14 @@ pub(super) fn make_private(path: &str) {
     if path != ":memory:" && !path.starts_with("file:") {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = std::fs::OpenOptions::new();
-        // What is in the way is for SQLite to say.
+        // SQLite itself reports another fault.
         let _ = options.write(true).create_new(true).mode(0o600).open(path);
     }
     #[cfg(not(unix))]
     let _ = path;
 }
 
-/// What is at the path of a file.
+/// The file at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     TheSame,

@@ -59,7 +59,7 @@ macro_rules! held_unseen {
     };
 }
 
-/// What goes back to the queue does not, if somebody wants it cancelled.
+/// A task that would go back to the queue does not, if a caller wants it cancelled.
 macro_rules! unless_cancelled {
     ($($set:literal),+) => {
         held!($($set),+; "AND cancel_requested = 0")
@@ -198,7 +198,7 @@ fn finish_one(
         return Ok(Finished::Written(finish.next.status));
     }
     if finish.next.requeues() {
-        // Either the task is in other hands, or somebody has asked to cancel it.
+        // Either the task is in other hands, or a caller has asked to cancel it.
         let cancelled = finish.cancelled_instead();
         if write(&cancelled)? {
             return Ok(Finished::Written(cancelled.next.status));
@@ -262,7 +262,7 @@ const UNSEEN: Ends = Ends {
     release: RELEASE_UNSEEN,
 };
 
-/// Writes the end of a run, if the run still holds its task, and if nobody wants the task cancelled where it would be queued
+/// Writes the end of a run, if the run still holds its task, and if no caller wants the task cancelled where it would be queued
 /// again.
 fn write_end(conn: &mut SqliteConnection, ends: &Ends, finish: &Finish, times: &mut Times) -> QueryResult<bool> {
     let written = match (finish.next.requeues(), finish.next.record) {
@@ -295,7 +295,7 @@ fn release(conn: &mut SqliteConnection, sql: &'static str, finish: &Finish, time
         .execute(conn)
 }
 
-/// The tasks whose runs leave a record, by what is not in their rows: the node, and by how much the attempt exceeds the retries.
+/// The tasks whose runs leave a record, by the facts that are not in their rows: the node, and by how much the attempt exceeds the retries.
 #[derive(Default)]
 struct Notes(BTreeMap<(Arc<str>, i32), Vec<i64>>);
 
@@ -319,7 +319,7 @@ impl Notes {
     }
 }
 
-/// Times as diesel writes them. Those of a batch lie close together, so the text of a second is made once.
+/// Times as diesel writes them. The times of a batch lie close together, so the text of a second is made once.
 #[derive(Default)]
 struct Times {
     second: Option<i64>,

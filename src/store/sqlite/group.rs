@@ -1,7 +1,7 @@
 //! Group commit: the transactions that wait for the connection are done in one, and share its commit.
 //!
 //! While a group is written the next one gathers. If one of them fails, the group is undone, and those before it, itself, and
-//! those behind it are done apart: it fails alone, and what has no part in it costs one commit more.
+//! those behind it are done apart: it fails alone, and the other groups cost one commit more.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 /// part of the cost by then.
 pub(super) const ROWS: usize = 2_000;
 
-/// What is to be done in a transaction. It may be done again, and must not do anything but by the connection.
+/// The work of a transaction. It may be done again, and must not do anything but by the connection.
 pub(super) struct Work<T> {
     /// About how many rows it changes.
     pub(super) rows: usize,
@@ -49,8 +49,8 @@ pub(super) type Step<T> = Box<dyn Fn(&mut SqliteConnection) -> QueryResult<T> + 
 pub(super) enum Durability {
     /// Whatever the database's URL says: the disk, if it says nothing.
     Configured,
-    /// Nothing. It is for claims: if power fails, one that is lost is only made again, and what the runs of the lost one write
-    /// names a log id that the row no longer has. The commit of an outcome waits, and takes with it what was committed before.
+    /// Nothing. It is for claims: a claim that a power cut loses is simply claimed again. Writes of the lost claim's runs are refused, because
+    /// the row has a new log id by then. The commit of an outcome is flushed to disk, and so is every commit before it.
     NoDisk,
 }
 
@@ -61,9 +61,9 @@ pub(super) struct Queue(VecDeque<Box<dyn Waiting>>);
 /// Those that are done together.
 pub(super) struct Group(Vec<Box<dyn Waiting>>);
 
-/// A transaction whose answer somebody waits for.
+/// A transaction whose answer a caller waits for.
 trait Waiting: Send {
-    /// Whoever asked may have given up.
+    /// The caller may have given up.
     fn is_wanted(&self) -> bool;
     fn rows(&self) -> usize;
     fn durability(&self) -> Durability;
@@ -202,7 +202,7 @@ fn without_disk(
     let set = |conn: &mut SqliteConnection, level: &str| conn.batch_execute(&format!("PRAGMA synchronous = {level}"));
     set(conn, "NORMAL").map_err(Failed::Begin)?;
     let committed = commit(conn);
-    // What is committed is not undone by this.
+    // A commit is not undone by this.
     if let Err(error) = set(conn, synchronous) {
         say!(
             Error,
@@ -259,7 +259,7 @@ impl<T: Send> Waiting for Asked<T> {
 
     fn tell(self: Box<Self>, done: QueryResult<()>) {
         let Self { answer, tell, .. } = *self;
-        // Whoever asked may have given up meanwhile.
+        // The caller may have given up since.
         let _ = tell.send(done.and_then(|()| answer.ok_or(Error::NotFound)));
     }
 }
@@ -290,7 +290,7 @@ mod tests {
     /// 1 is NORMAL, 2 is FULL.
     const LEVEL: &str = "SELECT synchronous FROM pragma_synchronous";
 
-    /// A file with a table, and two connections to it that wait for nobody.
+    /// A file with a table, and two connections to it that wait for no lock.
     struct File {
         conn: SqliteConnection,
         other: SqliteConnection,
@@ -318,7 +318,7 @@ mod tests {
             }
         }
 
-        /// Does what waits; answers with how many groups it was.
+        /// Does the waiting groups; answers with how many groups it was.
         fn run(&mut self, queue: &mut Queue) -> usize {
             let mut groups = 0;
             loop {
@@ -374,7 +374,7 @@ mod tests {
         let (mut file, mut queue) = (File::new(), Queue::default());
         for _ in 0..3 {
             let rows = ROWS / 2;
-            // Nobody listens: they are not done, and take no room from those who are.
+            // Their callers are gone: they are not done, and take no room from others.
             drop(queue.push(Work {
                 rows,
                 ..work(Durability::Configured, note)
@@ -524,7 +524,7 @@ mod tests {
         assert_eq!(file.run(&mut queue), 3);
         let told = told.into_iter().map(|mut told| told.try_recv().expect("is told"));
         assert_eq!(told.collect::<QueryResult<Vec<_>>>(), Ok(vec![1, 1, 2, 1]));
-        // One that fails leaves it as it was.
+        // A transaction that fails leaves it as it was.
         let mut told = queue.push(work(Durability::NoDisk, |_| QueryResult::<()>::Err(Error::NotFound)));
         file.run(&mut queue);
         assert_eq!(told.try_recv(), Ok(Err(Error::NotFound)));

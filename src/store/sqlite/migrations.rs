@@ -28,7 +28,7 @@ const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\
 const SIZE: &str = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) \
     * EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'asynctasks')";
 
-/// Runs what is missing, in one transaction around all of it: processes that start together wait for the first one, then
+/// Runs the missing migrations, in one transaction around all of it: processes that start together wait for the first one, then
 /// find nothing to do.
 pub(super) fn run(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
     // A database that is as it should be is not written to.
@@ -51,7 +51,7 @@ pub(super) fn run(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Whether the tables are those of this version.
+/// Whether the tables have the schema of this version.
 pub(super) fn check(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
     crate::store::migrations::check(&MIGRATIONS, &applied(conn)?)
 }

@@ -63,7 +63,7 @@ impl Sqlite {
         let writer = Shared::open(url).await?;
         let another = async || match &url.path {
             Some(_) => Shared::open(url).await,
-            // Each connection to `:memory:` is a database of its own.
+            // Each connection to `:memory:` is a separate database.
             None => Ok(writer.clone()),
         };
         let (reader, details, lists) = (another().await?, another().await?, another().await?);
@@ -141,7 +141,7 @@ impl Backend for Sqlite {
         hashed_schedules: None,
     };
 
-    /// An error if the paths do not lead to the open files any more: what is written there nobody else would see, and it is
+    /// An error if the paths do not lead to the open files any more: no other process would see writes there, and they are
     /// gone with this process.
     fn check_files(&self) -> Result<(), StoreError> {
         self.file.as_ref().map_or(Ok(()), |file| file.check())
@@ -179,7 +179,7 @@ impl Backend for Sqlite {
             })),
             change: Box::new(move |conn| {
                 let look = claim::look(conn, &claim, marked.now)?;
-                // What was due until now is claimed or moved; what comes later is as it was.
+                // Tasks that were due until now are claimed or moved; later ones are as they were.
                 Ok((claim::claim_due(conn, &claim, &marked)?, look.next_due))
             }),
         };
@@ -221,13 +221,13 @@ impl Backend for Sqlite {
     }
 
     /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name,
-    /// and those that plain SQL has ended unseen.
+    /// and tasks that plain SQL has ended unseen.
     async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let disown = self.transaction(ids.len(), move |conn| by_hand::disown(conn, &node, claim, &ids));
         disown.await.map(drop)
     }
 
-    /// Ends a task that nobody runs. If a claim has it unseen, its row says from then on that it runs.
+    /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         self.transaction(1, move |conn| by_hand::cancel_waiting(conn, &theme, id, now))
             .await
@@ -263,7 +263,7 @@ impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteCon
     }
 }
 
-/// The file's real path, so that two spellings of it are one database; a number of its own for each one in memory.
+/// The file's real path, so that two spellings of it are one database; a separate number for each one in memory.
 fn identity(url: &SqliteUrl) -> String {
     static IN_MEMORY: AtomicU64 = AtomicU64::new(0);
     match &url.path {

@@ -63,7 +63,7 @@ pub(super) fn drop_segments(conn: &mut SqliteConnection, segments: &[i64]) -> Qu
         .execute(conn)
 }
 
-/// Drops a segment whose tasks do not wait. One that comes to wait again is found as a stray.
+/// Drops a segment whose tasks do not wait. A task that comes to wait again is found as a stray.
 pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64) -> QueryResult<()> {
     let tasks: Option<String> = prepared("DELETE FROM gaia_due WHERE id = ? RETURNING ids")
         .bind::<BigInt, _>(segment)
@@ -78,7 +78,7 @@ pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64) -> QueryRe
     Ok(())
 }
 
-/// Nobody but this crate writes the column.
+/// Only this crate writes the column.
 pub(super) fn list(ids: &str) -> Vec<i64> {
     serde_json::from_str(ids).unwrap_or_default()
 }
@@ -104,7 +104,7 @@ pub(super) fn count(ids: &[i64]) -> i64 {
 /// Strays that one claim takes in at most, the most urgent first.
 const TAKEN_IN_AT_ONCE: i64 = 2_000;
 
-/// The limit is a sum: for one that is a parameter and nothing else SQLite prepares the statement anew with each value.
+/// The limit is a sum: for a limit that is a parameter and nothing else SQLite prepares the statement anew with each value.
 const STRAYS: &str = concat!(
     "SELECT id, service_name, method_name, priority FROM asynctasks INDEXED BY gaia_tasks_stray \
      WHERE system_name = ?1 AND ",
@@ -126,7 +126,7 @@ pub(super) fn is_any_stray(conn: &mut SqliteConnection, theme: &str) -> QueryRes
     Ok(any != 0)
 }
 
-/// Puts strays into segments: what plain SQL has written, and what went back to the queue.
+/// Puts strays into segments: tasks that plain SQL has written, and tasks that went back to the queue.
 pub(super) fn take_in(conn: &mut SqliteConnection, theme: &str, limit: usize) -> QueryResult<()> {
     let most = TAKEN_IN_AT_ONCE.max(i64::try_from(limit).unwrap_or(i64::MAX));
     let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)

@@ -31,7 +31,7 @@ const PLAIN: [&str; 1] = ["queued"];
 /// How a database names parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Parameters {
-    /// What is common is bound once.
+    /// The common values are bound once.
     #[cfg(feature = "sqlite")]
     Numbered,
     #[cfg(feature = "mysql")]
@@ -115,7 +115,7 @@ impl Bulk<'_> {
         self.rows.first().is_some_and(NewTaskRow::is_plain)
     }
 
-    /// How often what is common is bound.
+    /// How often the common values are bound.
     fn common(self) -> usize {
         match self.parameters {
             #[cfg(feature = "sqlite")]

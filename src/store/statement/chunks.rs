@@ -6,7 +6,7 @@ pub(in crate::store) const ROWS: usize = 1_000;
 /// Bytes of text in one statement at most: servers refuse packets beyond a few times this.
 pub(in crate::store) const BYTES: usize = 4 << 20;
 
-/// What has texts of any size.
+/// An item with texts of any size.
 pub(in crate::store) trait ByteSize {
     fn bytes(&self) -> usize;
 }

@@ -1,6 +1,6 @@
 //! Statements that a connection keeps prepared.
 //!
-//! diesel prepares plain SQL, and every `UPDATE` of its own, anew for each execution: on SQLite that costs more than the
+//! diesel prepares plain SQL, and every `UPDATE` that it builds, anew for each execution: on SQLite that costs more than the
 //! statement itself, on a server another round trip. The texts here are constants, so that the cache stays small.
 
 use std::marker::PhantomData;

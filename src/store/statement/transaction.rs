@@ -2,8 +2,8 @@
 //! the servers statement by statement.
 
 /// Makes a function for each database of the build, `sqlite`, `postgres` and `mysql`, out of statements in a macro that
-/// takes a connection, the input, two macros, and what waits for an answer. The macros are `$lock!(query)`, which locks what
-/// a query picks and passes over what others have locked, and `$open!(ids)`, the open runs of jobs by the index for them.
+/// takes a connection, the input, two macros, and the tokens that wait for an answer. The macros are `$lock!(query)`, which locks the
+/// rows that a query picks and passes over rows that other sessions have locked, and `$open!(ids)`, the open runs of jobs by the index for them.
 macro_rules! on_each_connection {
     ($statements:ident, $input:ty, $answer:ty) => {
         #[cfg(feature = "sqlite")]

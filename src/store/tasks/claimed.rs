@@ -1,4 +1,4 @@
-//! What a claim is to take, and what it has taken.
+//! The tasks that a claim is to take, and the tasks that it has taken.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -42,14 +42,14 @@ pub struct Claim {
     /// The theme whose tasks are wanted.
     pub theme: String,
     /// The node that will hold them. It must have a row in `gaia_nodes`: a node that others have declared dead gets
-    /// nothing until it has registered again. Not one that a [`Gaia`](crate::Gaia) stands for: that one gives back what its
+    /// nothing until it has registered again. Not one that a [`Gaia`](crate::Gaia) stands for: a `Gaia` gives back the tasks that its
     /// process does not run.
     pub node: String,
     /// At most this many, highest priority first, oldest first.
     pub limit: usize,
     /// These ids before any other, as far as they are waiting and due.
     pub first: Vec<i64>,
-    /// Only tasks of these methods; `None`: of all. What waits for other methods costs the claim nothing.
+    /// Only tasks of these methods; `None`: of all. Tasks of other methods cost the claim nothing.
     pub methods: Option<Arc<[Wanted]>>,
     /// Only tasks with a higher priority than this one.
     pub above: Option<i32>,
@@ -65,7 +65,7 @@ const SHORT_ARGS: usize = 4 << 10;
 const LONG_ARGS: usize = 1 << 20;
 
 impl Claim {
-    /// The methods that it takes. All methods together are one that has no name.
+    /// The methods that it takes. All methods together count as a single one without a name.
     pub(in crate::store) fn wanted(&self) -> Cow<'_, [Wanted]> {
         match &self.methods {
             Some(methods) => Cow::Borrowed(methods),
@@ -100,13 +100,13 @@ pub struct Claimed {
     pub tasks: Vec<ClaimedTask>,
     /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
     pub next_due: Option<DateTime<Utc>>,
-    /// Whether due tasks were passed over because somebody else holds locks on them.
+    /// Whether due tasks were passed over because another session holds locks on them.
     pub passed_over: bool,
     /// Whether more tasks are due than the room of their methods was for.
     pub more: bool,
 }
 
-/// What is read of a claimed task beside its arguments, which may be long.
+/// The columns that are read of a claimed task beside its arguments, which may be long.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(in crate::store) struct HeldRow {
@@ -248,7 +248,7 @@ impl ClaimedRow {
     }
 }
 
-/// A task that a node holds: what it needs to run it, and what every later write about the run must name.
+/// A task that a node holds: with everything to run it, and with the names that every later write about the run must give.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClaimedTask {
@@ -274,7 +274,7 @@ pub struct ClaimedTask {
     pub retry_delay: Option<Duration>,
     /// The node that holds it.
     pub owner: Arc<str>,
-    /// The number of its claim in `gaia_claims`: greater than that of any claim before.
+    /// The number of its claim in `gaia_claims`: greater than the number of any claim before.
     pub token: i64,
     /// Names this run in every log line about it. No two claims give the same one.
     pub log_id: Arc<str>,

@@ -52,7 +52,7 @@ impl Store {
         Ok(rows.into_iter().map(held_claim).collect())
     }
 
-    /// Claims of nodes that have no row any more, as a page like that. Those of `me` are not among them: a node whose row is gone
+    /// Claims of nodes that have no row any more, as a page like that. The claims of `me` are not among them: a node whose row is gone
     /// learns of it by its next beat, and must not take its own runs for lost before that.
     pub(crate) async fn orphan_claims(&self, me: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// The claims of a theme, for looks of people: of which tasks the rows do not say yet that they run. Read them before the rows: a
-    /// task that ends in between is not taken for one that waits.
+    /// task that ends in between is not taken for a waiting one.
     pub(in crate::store) async fn claims_in(
         &self,
         lease: &mut Lease,
@@ -120,14 +120,14 @@ impl Store {
     }
 
     /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name (the
-    /// next look takes them into claims of their own), and those that plain SQL has ended unseen.
+    /// next look takes them into new claims), and tasks that plain SQL has ended unseen.
     pub(crate) async fn disown(&self, claim: &HeldClaim) -> Result<(), StoreError> {
         let (node, ids) = (claim.node.clone(), claim.task_ids.clone());
         on_each!(&self.db, |db| db.disown(node, claim.id, ids).await)
     }
 
-    /// Removes those of these claims of which no task runs any more, whatever plain SQL has made of its owner: nothing can come to run
-    /// under them again. Answers with those that have to stay. A claim that somebody has locked is left for the next look.
+    /// Removes the claims among these of which no task runs any more, whatever plain SQL has made of its owner: no task can come to run
+    /// under them again. Answers with the claims that have to stay. A claim that another session has locked is left for the next look.
     pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
         let dialect = self.db.dialect();
         let (tasks, runs) = ((dialect.tasks_of)("gaia_claims"), dialect.runs_by_claim);

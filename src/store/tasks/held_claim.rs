@@ -73,7 +73,7 @@ macro_rules! claim_columns {
 }
 pub(in crate::store) use claim_columns;
 
-/// What is no list of ids names none: nobody but a node writes it.
+/// A text that is no list of ids names none: only nodes write the column.
 pub(in crate::store) fn held_claim((id, node, mark, claimed_at, ids): ClaimRow) -> HeldClaim {
     let mut task_ids: Vec<i64> = serde_json::from_str(&ids.0).unwrap_or_default();
     task_ids.sort_unstable();

@@ -1,4 +1,4 @@
-//! Rows of runs whose ends the database takes in no form: they are marked as ended by leaving them without a node. Nobody claims
+//! Rows of runs whose ends the database takes in no form: they are marked as ended by leaving them without a node. No node claims
 //! such a row, takes it over, or waits for it.
 
 use std::sync::Arc;

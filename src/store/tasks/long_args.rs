@@ -31,7 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A task that was claimed in vain so often, which takes about half a minute, may begin beyond the room.
 const PATIENCE: u32 = 5;
 
-/// Tasks that are remembered as claimed in vain. Beyond that all of them are forgotten: others may have run meanwhile.
+/// Tasks that are remembered as claimed in vain. Beyond that all of them are forgotten: others may have run since.
 const MOST_VAIN: usize = 10_000;
 
 /// The least time between two runs that begin beyond the room. It doubles with each such run that has not ended.
@@ -44,7 +44,7 @@ pub(in crate::store) struct LongArgs {
     used: Arc<Used>,
 }
 
-/// What is known of the rooms that runs have had.
+/// The rooms that runs have had.
 #[derive(Debug, Default)]
 struct Used {
     beyond: Mutex<Beyond>,
@@ -147,7 +147,7 @@ impl LongArgs {
     }
 }
 
-/// What is larger than all the room has it alone.
+/// Arguments that are larger than all the room have it alone.
 fn kilobytes(bytes: usize) -> u32 {
     u32::try_from(bytes >> 10)
         .unwrap_or(u32::MAX)

@@ -1,6 +1,6 @@
 //! Tasks, their records, and the claims that hold them.
 //!
-//! Values come first: a task to add ([`new_row`]), what a claim takes ([`claimed`], [`queue`], [`held_claim`]), what is written about runs
+//! Values come first: a task to add ([`new_row`]), what a claim takes ([`claimed`], [`queue`], [`held_claim`]), writes about runs
 //! ([`writes`]), rows as people see them ([`rows`]). The databases know these. The other files are operations, for which they know the
 //! databases.
 

@@ -9,7 +9,7 @@ use crate::{domain::NewTask, store::statement::chunks::ByteSize};
 /// How often a unique key may be found taken by a task that is not there a moment later.
 pub(in crate::store) const TRIES_OF_A_KEY: usize = 20;
 
-/// The error after that: another unique index of the table is in the way, or somebody plays.
+/// The error after that: another unique index of the table is in the way, or another program plays with the table.
 pub(in crate::store) fn key_is_elusive() -> diesel::result::Error {
     let text = "the table refused the task as a duplicate, but no unfinished task has its unique key; \
                 look for other unique indexes of asynctasks";

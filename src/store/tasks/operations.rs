@@ -1,5 +1,5 @@
-//! What is done to tasks: nodes claim them and write how their runs went, callers add, cancel and retry them. What a caller does by hand is
-//! one guarded statement; what it did not match is explained by reading the row afterwards.
+//! Changes of tasks: nodes claim them and write how their runs went, callers add, cancel and retry them. What a caller does by hand is
+//! one guarded statement; if it matches no row, reading the row afterwards explains why.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) enum Cancelled {
     /// The task waited and is Cancelled now.
     AtOnce,
-    /// The task runs; its node will be told.
+    /// The task runs; its node will hear of the request.
     Requested,
     /// It has come to an end already.
     NotAllowed(TaskStatus),
@@ -168,7 +168,7 @@ impl Store {
         )))
     }
 
-    /// Ends a task that nobody runs: one that waits, or one that another framework left as Running without a node.
+    /// Ends a task that no node runs: a waiting one, or a task that another framework left as Running without a node.
     async fn cancel_waiting(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
         let cancel = || async { on_each!(&self.db, |db| db.cancel_waiting(theme.to_owned(), id, now).await) };
@@ -191,7 +191,7 @@ impl Store {
         Ok(requested > 0)
     }
 
-    /// Queues a finished task again, or one that another framework left as Running without a node; its counters at zero.
+    /// Queues a finished task again, or a task that another framework left as Running without a node; its counters at zero.
     pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
         let now = self.clock().now().naive_utc();
         // A status that we do not know counts as Failed: whatever is not forbidden is allowed.

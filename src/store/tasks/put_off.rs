@@ -23,7 +23,7 @@ const AHEAD: TimeDelta = TimeDelta::minutes(1);
 const PAGE: i64 = 500;
 
 impl Store {
-    /// Tasks of a theme that wait for a time, and were told so at a time that is ahead of now: they wait from now on for as long as
+    /// Tasks of a theme that wait for a time that was set at a moment which is ahead of now: they wait from now on for as long as
     /// they were meant to. Answers how many there were.
     pub(crate) async fn bring_back(&self, theme: &str) -> Result<usize, StoreError> {
         let now = self.clock().now().naive_utc();
@@ -44,7 +44,7 @@ impl Store {
         }
     }
 
-    /// Id, time for which it waits, time at which it was told so. Spelled as text, so that a partial index serves.
+    /// Id, time for which it waits, the moment at which that was set. Spelled as text, so that a partial index serves.
     async fn put_off(
         &self,
         theme: &str,

@@ -200,7 +200,7 @@ impl Store {
         Ok(status.map(|status| status_of(text(status).as_deref())))
     }
 
-    /// The tasks a node runs that somebody has asked to cancel. The condition is spelled as text, so that the index over such
+    /// The tasks a node runs that a caller has asked to cancel. The condition is spelled as text, so that the index over such
     /// requests serves.
     pub(crate) async fn cancel_requests(&self, node: &str) -> Result<Vec<(String, i64)>, StoreError> {
         let is_wanted = self.db.dialect().cancel_is_wanted;

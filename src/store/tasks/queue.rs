@@ -1,8 +1,8 @@
-//! What is due, by segments, and how the room of a claim is shared out among methods.
+//! Due tasks, by segments, and how the room of a claim is shared out among methods.
 //!
 //! A segment is a row of `gaia_due`: tasks of one theme, method and priority, by their ids. A claim reads the heads of the methods
 //! that it may take, decides here how much it takes of each, and takes whole segments and a part of the last one. The rows of the
-//! tasks say what is so: an id of a task that does not wait any more counts for nothing.
+//! tasks have the truth: an id of a task that does not wait any more counts for nothing.
 
 use std::cmp::Reverse;
 
@@ -11,11 +11,11 @@ use crate::store::Wanted;
 /// Segments that are looked at for each method. Of those behind them it is only known that there may be some.
 pub(in crate::store) const HEADS: i64 = 100;
 
-/// Tasks in one segment at most: a claim rewrites what it leaves of the last one.
+/// Tasks in one segment at most: a claim rewrites the rest of the last one.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(in crate::store) const SEGMENT: usize = 1_000;
 
-/// So many tasks are put into segments as they are added. Fewer are left to the next claim, which takes in those of many callers at once.
+/// So many tasks are put into segments as they are added. Fewer are left to the next claim, which takes in the tasks of many callers at once.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(in crate::store) const QUEUED_FROM: usize = 30;
 
@@ -30,7 +30,7 @@ pub(in crate::store) struct Head {
     pub(in crate::store) tasks: usize,
 }
 
-/// What is to be claimed of one method.
+/// How much is to be claimed of one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Share {
     pub(in crate::store) method: usize,
@@ -72,7 +72,7 @@ pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: u
     }
 }
 
-/// What is to be claimed.
+/// How much is to be claimed of each method.
 #[derive(Debug)]
 pub(in crate::store) struct Shares {
     pub(in crate::store) all: Vec<Share>,
@@ -90,7 +90,7 @@ impl Share {
     }
 }
 
-/// What is left of a claim's room.
+/// The rest of a claim's room.
 struct Room<'a> {
     wanted: &'a [Wanted],
     left: usize,

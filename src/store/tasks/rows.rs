@@ -129,7 +129,7 @@ impl TaskFacts {
     }
 }
 
-/// A status written by somebody else that we do not know is shown as Failed: it is not run, and can be retried by hand.
+/// An unknown status, which another program has written, is shown as Failed: the task is not run, and can be retried by hand.
 pub(in crate::store) fn status_of(text: Option<&str>) -> TaskStatus {
     text.and_then(|text| text.parse().ok()).unwrap_or(TaskStatus::Failed)
 }

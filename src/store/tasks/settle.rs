@@ -7,7 +7,7 @@ use crate::store::{schema::gaia_claims, statement::transaction::on_each_connecti
 /// Claims whose tasks may have ended.
 pub(in crate::store) struct OldClaims {
     pub(in crate::store) ids: Vec<i64>,
-    /// The query for those of them that have running tasks.
+    /// The query for the claims among them that have running tasks.
     pub(in crate::store) running: String,
 }
 

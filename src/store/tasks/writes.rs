@@ -1,4 +1,4 @@
-//! What is written about runs, and what names a run.
+//! Writes about runs.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ pub(crate) enum Finished {
 }
 
 impl Finish {
-    /// The end of a run that nobody timed: it lasted from its claim until now.
+    /// The end of a run that was not timed: it lasted from its claim until now.
     pub(crate) fn without_run(task: &ClaimedTask, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>) -> Self {
         let spread = fastrand::f64() * 2.0 - 1.0;
         Self {
@@ -112,7 +112,7 @@ impl Finish {
         self.next.record || !self.next.requeues()
     }
 
-    /// The end of the same run, if somebody has asked to cancel its task.
+    /// The end of the same run, if a caller has asked to cancel its task.
     pub(in crate::store) fn cancelled_instead(&self) -> Self {
         Self {
             next: self.next.clone().cancelled_instead(),

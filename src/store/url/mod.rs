@@ -26,7 +26,7 @@ use crate::config::nearest;
 
 /// A database URL that can be used by this build.
 ///
-/// * `sqlite:path/to/file.db`, also `sqlite://…`; `sqlite::memory:` for one that lives as long as the process.
+/// * `sqlite:path/to/file.db`, also `sqlite://…`; `sqlite::memory:` for a database that lives as long as the process.
 /// * `postgres://user:password@host:port/database`, also `postgresql:`.
 /// * `mysql://user:password@host:port/database`, also `mariadb:`.
 ///
@@ -97,7 +97,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// What somebody on the way to the server could do, and how that is prevented; `None` if the way is safe, or does not leave
+    /// What an attacker on the way to the server could do, and how that is prevented; `None` if the way is safe, or does not leave
     /// this machine.
     pub(super) fn danger(&self) -> Option<String> {
         match self {
@@ -128,7 +128,7 @@ fn known(text: &str) -> Option<&'static str> {
     SCHEMES.into_iter().find(|scheme| scheme.eq_ignore_ascii_case(text))
 }
 
-/// What is wrong with a text that does not begin with a scheme.
+/// The fault of a text that does not begin with a scheme.
 fn without_scheme(text: &str) -> String {
     let small = text.to_ascii_lowercase();
     if small.is_empty() {

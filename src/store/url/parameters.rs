@@ -33,7 +33,7 @@ pub(super) enum Meaning {
     /// A setting of `PostgreSQL` for every session.
     #[cfg(feature = "postgres")]
     Session(&'static str),
-    /// What it asks for makes no difference here, or is done anyway.
+    /// It makes no difference here, or asks for something that is done anyway.
     Harmless,
     /// The same, for these values only.
     HarmlessAs(&'static [(&'static str, ())]),

@@ -15,7 +15,7 @@ pub(in crate::store) struct ServerUrl {
     shown: String,
     pub(in crate::store) user: Option<String>,
     pub(in crate::store) password: Option<String>,
-    /// At least one, with its port. One that begins with `/` is the folder of a socket.
+    /// At least one, with its port. A host that begins with `/` is the folder of a socket.
     pub(in crate::store) hosts: Vec<(String, u16)>,
     pub(in crate::store) database: Option<String>,
     /// Settings of the driver, by its names.
@@ -39,7 +39,7 @@ pub(in crate::store) struct ServerUrl {
     pub(super) ignored: Vec<&'static str>,
 }
 
-/// Whether a host is reached without a network. One that begins with `/` is the folder of a socket.
+/// Whether a host is reached without a network. A host that begins with `/` is the folder of a socket.
 fn is_this_machine(host: &str) -> bool {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host.starts_with('/')
@@ -164,7 +164,7 @@ impl ServerUrl {
         }
         self.tls = said.tls.unwrap_or(self.tls);
         if said.system_authorities {
-            // libpq's rule: anybody gets a certificate from one of those, so that only the host's name tells.
+            // libpq's rule: every server can get a certificate from one of those, so that only the host's name tells.
             self.tls = match said.tls {
                 None | Some(TlsMode::VerifyFull) => TlsMode::VerifyFull,
                 Some(_) => return Err("sslrootcert=system protects with sslmode=verify-full only".to_owned()),

@@ -78,7 +78,7 @@ fn a_database_that_is_not_built_in_names_its_feature() {
     }
 }
 
-/// What URLs are made of, and what they should not be made of.
+/// Parts of URLs, and texts that should not be parts of one.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = proptest::sample::select(vec![
         "sqlite",

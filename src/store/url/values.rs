@@ -1,4 +1,4 @@
-//! Values of parameters. Errors name what was expected and not what was found: it may be a piece of a password.
+//! Values of parameters. Errors name the expected value and not the one that was found: it may be a piece of a password.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 

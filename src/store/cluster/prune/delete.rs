@@ -21,7 +21,7 @@ impl Doomed {
     }
 }
 
-/// Somebody may have queued one of them again since they were read: each is judged by the statement that deletes it. The records
+/// A caller may have queued one of them again since they were read: each is judged by the statement that deletes it. The records
 /// of those that are gone go after them.
 macro_rules! delete_tasks {
     ($conn:ident, $doomed:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{

@@ -21,7 +21,7 @@ pub(crate) struct Line {
 }
 
 impl Store {
-    /// What is remembered for a scope: a theme, or (without a name) the jobs.
+    /// The times that are remembered for a scope: a theme, or (without a name) the jobs.
     pub(crate) async fn line(&self, scope: &str) -> Result<Option<Line>, StoreError> {
         let mut lease = self.db.read().await?;
         let row: Option<(Option<AnyTime>, AnyTime)> = on_backend!(lease, |conn| {

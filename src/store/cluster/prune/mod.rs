@@ -1,8 +1,8 @@
-//! Removing what has been finished for long.
+//! Removing rows that have been finished for long.
 //!
 //! The tables are read page by page in the order of their keys, up to the newest row that is old enough: no index has to know
-//! what is finished, and rows that stay cost little. What may go is then deleted in small batches by key, and judged again
-//! there: nobody who claims or finishes has to wait for more than one batch.
+//! what is finished, and rows that stay cost little. Rows that may go are then deleted in small batches by key, and judged again
+//! there: no claim and no end has to wait for more than one batch.
 
 mod delete;
 mod line;
@@ -62,7 +62,7 @@ impl RecordKey {
     };
 }
 
-/// What is known of a row's end.
+/// The end of a row, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// It has none, or is not to be judged.
@@ -175,7 +175,7 @@ impl Store {
         Ok(rows.into_iter().map(paged).collect())
     }
 
-    /// Deletes those of these tasks that may go, each with its records; answers how many tasks those were.
+    /// Deletes the tasks among these that may go, each with its records; answers how many tasks those were.
     pub(crate) async fn delete_tasks(&self, expired: &Expired, ids: &[i64]) -> Result<usize, StoreError> {
         self.thin_out(ids).await?;
         let doomed = Arc::new(Doomed {
@@ -190,7 +190,7 @@ impl Store {
         transact!(&self.db, delete, doomed)
     }
 
-    /// A task that has run very often has its records deleted in batches of their own.
+    /// A task that has run very often has its records deleted in separate batches.
     async fn thin_out(&self, task_ids: &[i64]) -> Result<(), StoreError> {
         loop {
             let mut lease = self.db.look(Look::List).await?;
@@ -214,7 +214,7 @@ impl Store {
         }
     }
 
-    /// The last task of which there may be old records: those of a task are not older than the task.
+    /// The last task of which there may be old records: records are not older than their task.
     pub(crate) async fn last_task_with_old_records(&self, before: NaiveDateTime) -> Result<i64, StoreError> {
         let mut lease = self.db.look(Look::List).await?;
         let young: Option<i64> = on_backend!(lease, |conn| {
@@ -268,7 +268,7 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Which of these tasks keep their records: those of other themes, and those that have come to their end, whose records
+    /// Which of these tasks keep their records: tasks of other themes, and tasks that have come to their end, whose records
     /// go with them.
     pub(crate) async fn keepers(&self, expired: &Expired, task_ids: &[i64]) -> Result<HashSet<i64>, StoreError> {
         let mut lease = self.db.look(Look::List).await?;

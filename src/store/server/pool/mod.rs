@@ -1,8 +1,8 @@
 //! Connections to a database server, pooled.
 //!
-//! A connection goes back to the pool only if its last statement came to its end: one that failed in a way that may be the
+//! A connection goes back to the pool only if its last statement came to its end: a connection that failed in a way that may be the
 //! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed. If it was lost, the idle ones
-//! are closed with it. One that has been idle for long is asked whether it is still there before it is used, one that is old is
+//! are closed with it. A connection that has been idle for long is asked whether it is still there before it is used, an old one is
 //! replaced, and those that nothing uses are closed but for one.
 
 mod shelf;
@@ -133,9 +133,9 @@ enum State {
     Sound,
     /// It may be the reason why the statement failed or did not end.
     Doubtful,
-    /// What has hit it may have hit the idle ones: the server was restarted, say, or takes no writes any more.
+    /// The cause may have hit the idle ones: the server was restarted, say, or takes no writes any more.
     Lost,
-    /// What it keeps prepared is refused, and what the idle ones keep will be: the tables have changed.
+    /// Its prepared statements are refused, and the statements of the idle ones will be: the tables have changed.
     Outdated,
 }
 
@@ -149,14 +149,14 @@ impl<K: Connect> Connections<K> {
         })
     }
 
-    /// Makes the first connection, so that what is wrong with the URL is said now. Waits for it if the server is full.
+    /// Makes the first connection, so that a fault of the URL is reported now. Waits for it if the server is full.
     pub(in crate::store) async fn open(&self) -> Result<(), StoreError> {
         let deadline = || Instant::now() + self.url.pool_timeout;
         patiently(&self.url, || self.shared.take(deadline(), CHECK_AFTER)).await?;
         Ok(())
     }
 
-    /// Makes a connection outside the pool, in place of what is idle there: a process that starts has one at a time. Waits for
+    /// Makes a connection outside the pool, in place of the idle ones there: a process that starts has one at a time. Waits for
     /// it if the server is full.
     pub(in crate::store) async fn single<T, W>(&self, connect: impl FnMut() -> W) -> Result<T, StoreError>
     where
@@ -180,7 +180,7 @@ impl<K: Connect> Connections<K> {
         let deadline = Instant::now() + self.url.pool_timeout;
         match self.heartbeats.take(deadline, CHECK_AFTER).await {
             Ok(taken) => {
-                // Every node beats, also one that does nothing else.
+                // Every node beats, even if it does nothing else.
                 self.shared.tidy(self.url.idle_timeout);
                 if self.shared.is_to_share() {
                     let shared = Arc::clone(&self.shared);
@@ -227,7 +227,7 @@ impl<K: Connect> Lease<K> {
         }
     }
 
-    /// The connection, for one statement or one transaction, which [`end`](Self::end) is told of. Use `on_server!`.
+    /// The connection, for one statement or one transaction, whose end [`end`](Self::end) learns. Use `on_server!`.
     pub(in crate::store) fn begin(&mut self) -> Option<&mut K::Connection> {
         self.state = State::Doubtful;
         self.connection.as_deref_mut().map(|pooled| &mut **pooled)
@@ -244,7 +244,7 @@ impl<K: Connect> Lease<K> {
             return false;
         }
         self.close();
-        // The caller is told the server's words.
+        // The caller gets the server's words.
         let Ok(connection) = self.shelf.connection(CHECK_AFTER).await else {
             return false;
         };
@@ -309,7 +309,7 @@ pub(in crate::store) fn closed(reason: String) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
 }
 
-/// The error of a statement whose work is done, and may be there to stay: nobody is to take it for a refusal.
+/// The error of a statement whose work is done, and may be there to stay: no caller may take it for a refusal.
 pub(in crate::store) fn lost_answer(error: DieselError) -> DieselError {
     match error {
         DieselError::DatabaseError(_, info) => DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info),
@@ -327,7 +327,7 @@ pub(in crate::store) fn lost_end(error: DieselError) -> DieselError {
 }
 
 /// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`]. It is run again if the
-/// server refuses what was prepared before the tables changed: of several statements that commit by themselves, those before
+/// server refuses statements that were prepared before the tables changed: of several statements that commit by themselves, the ones before
 /// must be such that they may be repeated.
 macro_rules! on_server {
     ($lease:expr, |$conn:ident| $query:expr) => {{
@@ -348,7 +348,7 @@ macro_rules! on_server {
 }
 pub(in crate::store) use on_server;
 
-/// Runs a diesel-async expression in a transaction. One that fails is rolled back.
+/// Runs a diesel-async expression in a transaction. A transaction that fails is rolled back.
 macro_rules! in_transaction {
     ($lease:expr, |$conn:ident| $work:expr) => {
         $crate::store::server::pool::on_server!($lease, |$conn| {

@@ -5,7 +5,7 @@
 //! seat is put back, to ask the server again.
 //!
 //! Processes that run leave room for those that start: one with more connections than it needs asks from time to time whether
-//! the server could give as many as a start takes, and gives half of its own back if not.
+//! the server could give as many as a start takes, and gives half of its connections back if not.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -30,7 +30,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// The same for connections that were given back for others: a start that waits asks many times before.
 const ASK_AGAIN_AFTER_SHARING: Duration = Duration::from_secs(60);
 
-/// So many at once a start takes: two for itself, and one that it leaves to others.
+/// So many at once a start takes: two for itself, and one for others.
 const TAKEN_BY_START: usize = 3;
 
 /// How long a connection that is too old serves on if the server gives no other for it.
@@ -40,7 +40,7 @@ const RESPITE: Duration = Duration::from_secs(60);
 const STAY: usize = 1;
 
 /// So many a process may still use that gives connections back for others: it must work on, also where a limit is meant for it
-/// alone. Those of them that are idle are closed.
+/// alone. The idle ones are closed.
 const KEPT_WHEN_SHARING: usize = 2;
 
 /// Between two looks for connections that have been idle for too long.
@@ -58,7 +58,7 @@ pub(in crate::store) struct Maker<K> {
     max_lifetime: Duration,
 }
 
-/// A connection, and what is known of its age.
+/// A connection, and its age.
 pub(in crate::store) struct Pooled<C> {
     connection: C,
     /// When it was last given back.
@@ -168,7 +168,7 @@ impl<K: Connect> Shelf<K> {
         })
     }
 
-    /// Takes a connection, before `deadline`. One that has been idle for `check_after` is asked whether it is still there.
+    /// Takes a connection, before `deadline`. A connection that has been idle for `check_after` is asked whether it is still there.
     pub(in crate::store) async fn take(&self, deadline: Instant, check_after: Duration) -> Result<Taken<K>, Refusal> {
         loop {
             self.put_back_a_seat();
@@ -289,7 +289,7 @@ impl<K: Connect> Shelf<K> {
     /// Closes connections that are idle and have been for so long, as long as there are more than `stay`.
     fn close_but(&self, stay: usize, idle: Duration) {
         let mut spare = self.pool.status().size.saturating_sub(stay);
-        // From the one that was used longest ago.
+        // Beginning with the connection that was used longest ago.
         self.pool.retain(|pooled, _| {
             let closes = spare > 0 && pooled.used.elapsed() >= idle;
             spare -= usize::from(closes);
