@@ -125,7 +125,7 @@ fn imports(code: &str) -> Vec<String> {
     found
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("is readable");
     let paths = entries.map(|entry| entry.expect("is readable").path());
     paths

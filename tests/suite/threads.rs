@@ -34,7 +34,13 @@ async fn blocking_functions_without_a_thread_wait_and_use_no_attempt() {
     let client = database.builder().start().await.expect("starts");
     let demo = client.scheduler(THEME).expect("is a theme");
     let stack = STACK.to_string();
-    let settings = [("THEME", THEME), ("WORKERS", "8"), ("RUST_MIN_STACK", &stack)];
+    // One arena: glibc takes 64 MB of addresses for each further one, and the room is there for small pieces of memory.
+    let settings = [
+        ("THEME", THEME),
+        ("WORKERS", "8"),
+        ("RUST_MIN_STACK", &stack),
+        ("MALLOC_ARENA_MAX", "1"),
+    ];
     let node = NodeProcess::start(&database, &settings);
     let mut least = u64::MAX;
     // Enough for anything but a thread. The room of a thread that ends is taken away, too.
