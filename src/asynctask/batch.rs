@@ -61,13 +61,6 @@ impl TaskBatch {
         }
     }
 
-    /// Lets go of the worker that waits to call its post-handler, and of its places in the backlog.
-    pub(super) fn keep_nobody_waiting(&mut self) {
-        for end in &mut self.ends {
-            (end.written, end.permit) = (None, None);
-        }
-    }
-
     fn of(
         begins: Vec<(Begin, Option<oneshot::Sender<Begun>>)>,
         ends: Vec<(Finish, End)>,
@@ -147,6 +140,12 @@ impl Batch for TaskBatch {
 
     fn is_empty(&self) -> bool {
         self.count() == 0
+    }
+
+    fn let_workers_go(&mut self) {
+        for end in &mut self.ends {
+            (end.written, end.permit) = (None, None);
+        }
     }
 }
 

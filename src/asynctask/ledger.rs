@@ -1,6 +1,9 @@
 //! What the recorder of a theme writes, and whom it tells.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use super::{
     batch::{Kind, TaskBatch},
@@ -30,8 +33,8 @@ pub(super) struct TaskLedger {
     begins: Vec<Begins>,
     ends: VecDeque<Ended>,
     progress: Vec<Arc<Run>>,
-    /// A batch that is being written has reports of progress. Reports of another batch beside it might overtake them.
-    writes_progress: bool,
+    /// The log ids of runs with a report in a batch that is not written yet. Their next reports wait, lest they be overtaken.
+    reporting: HashSet<Arc<str>>,
     counts: TaskCounts,
 }
 
@@ -68,7 +71,7 @@ impl TaskLedger {
             begins: Vec::new(),
             ends: VecDeque::new(),
             progress: Vec::new(),
-            writes_progress: false,
+            reporting: HashSet::new(),
             counts: TaskCounts::default(),
         }
     }
@@ -77,6 +80,13 @@ impl TaskLedger {
         for (begin, begun) in batch.begins.drain(..).zip(begun) {
             // A receiver that is gone has no more use for it.
             let _ = begin.map(|tx| tx.send(Ok(begun)));
+        }
+    }
+
+    /// Their runs may report again.
+    fn reports_are_done(&mut self, batch: &TaskBatch) {
+        for report in &batch.writes.progress {
+            self.reporting.remove(&report.run.log_id);
         }
     }
 
@@ -123,23 +133,14 @@ impl Ledger for TaskLedger {
 
     fn next_batch(&mut self) -> Option<TaskBatch> {
         let begins = std::mem::take(&mut self.begins);
-        let progress = match self.writes_progress {
-            true => Vec::new(),
-            false => std::mem::take(&mut self.progress),
-        };
+        let may_go = |run: &mut Arc<Run>| !self.reporting.contains(&run.task.log_id);
+        let progress = self.progress.extract_if(.., may_go).collect();
         let count = fitting(&self.ends, BATCH, |ended| ended.outcome.bytes());
         let batch = TaskBatch::new(begins, self.ends.drain(..count), progress, self.policy);
+        let reports = batch.writes.progress.iter();
+        self.reporting
+            .extend(reports.map(|report| Arc::clone(&report.run.log_id)));
         (!batch.is_empty()).then_some(batch)
-    }
-
-    fn write_begins(&mut self, batch: &TaskBatch) {
-        self.writes_progress |= !batch.writes.progress.is_empty();
-    }
-
-    fn write_is_over(&mut self, batch: &TaskBatch) {
-        if !batch.writes.progress.is_empty() {
-            self.writes_progress = false;
-        }
     }
 
     async fn write(store: Store, writes: Arc<Writes>) -> Result<Written, StoreError> {
@@ -147,6 +148,7 @@ impl Ledger for TaskLedger {
     }
 
     fn written(&mut self, mut batch: TaskBatch, writes: &Writes, written: Written) {
+        self.reports_are_done(&batch);
         Self::tell_begun(&mut batch, written.begins);
         self.tell_waiting_callers(&batch, &written.finishes);
         let (mut requeued, mut handed_back) = (false, 0);
@@ -191,6 +193,7 @@ impl Ledger for TaskLedger {
     }
 
     fn give_up(&mut self, batch: TaskBatch, reason: &str) {
+        self.reports_are_done(&batch);
         for begin in batch.begins {
             // A receiver that is gone has no more use for it.
             let _ = begin.map(|tx| tx.send(Err(reason.to_owned())));
@@ -198,10 +201,6 @@ impl Ledger for TaskLedger {
         for report in &batch.writes.progress {
             lines::log_lost_report(&self.theme, report, reason);
         }
-    }
-
-    fn refused(&mut self, batch: &mut TaskBatch) {
-        batch.keep_nobody_waiting();
     }
 
     fn why_let_go(batch: &TaskBatch, reason: &str) -> String {

@@ -166,7 +166,7 @@ impl Ledger for JobLedger {
         }
     }
 
-    fn refused(&mut self, batch: &mut JobBatch) {
+    fn refused(&mut self, batch: &JobBatch) {
         let ends = &batch.writes.ends;
         self.unsettled.extend(ends.iter().map(|end| end.job_id));
         self.tell_cron(RunsWritten {

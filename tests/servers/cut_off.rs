@@ -4,8 +4,9 @@ use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
 use crate::{
+    conflicts::Holder,
     kinds,
-    support::{Database, Kind, PATIENCE, THEME, ended, eventually, options, task},
+    support::{Database, Gate, Kind, PATIENCE, THEME, ended, eventually, options, task},
 };
 
 /// Ends the connection of a session that writes the end of something that is called so.
@@ -61,5 +62,51 @@ async fn an_end_that_costs_its_connection_each_time_holds_up_no_other() {
     assert!(jobs.get_run(poison.id).await.expect("is there").is_open());
     database.execute("DROP FUNCTION cut_off CASCADE");
     jobs.wait_for_run(poison.id, PATIENCE).await.expect("ends");
+    gaia.stop().await.expect("stops");
+}
+
+/// Both ends are in one batch, and no other write shows that the database takes ends.
+#[actix_rt::test]
+async fn the_end_beside_it_is_written_even_if_nothing_else_ends() {
+    if !kinds().contains(&Kind::Postgres) {
+        return;
+    }
+    let database = Database::of_kind(Kind::Postgres);
+    let (first, others) = (Gate::closed(), Gate::closed());
+    let builder = database.builder().handler("Demo", "First", first.handler());
+    let builder = builder.handler("Demo", "Gate", others.handler());
+    let gaia = builder.jobs(JobsOptions::default()).start().await.expect("starts");
+    let jobs = gaia.jobs();
+    let mut runs = Vec::new();
+    for (name, method) in [("first", "First"), ("poison", "Gate"), ("other", "Gate")] {
+        let job = NewJob::cron_job(name, "@yearly", "Demo", method);
+        let job = jobs.add_job(job).await.expect("is added");
+        runs.push(jobs.execute_job_immediately(job).await.expect("runs").id);
+    }
+    first.entered(1).await;
+    others.entered(2).await;
+    cut_off_who_ends(
+        &database,
+        "job_record",
+        "NEW.job_name = 'poison' AND NEW.job_result_flag = 'success'",
+    );
+    let unwritten = async |count: usize| {
+        eventually("the ends", async || {
+            let status = jobs.status().await.expect("answers");
+            (status.unwritten == count).then_some(())
+        })
+        .await;
+    };
+    let lock = format!("SELECT id FROM job_record WHERE id = {} FOR UPDATE", runs[0]);
+    let holder = Holder::of(&database, &lock).await;
+    first.let_pass(1);
+    unwritten(1).await;
+    others.let_pass(2);
+    unwritten(3).await;
+    holder.release().await;
+    jobs.wait_for_run(runs[2], PATIENCE).await.expect("ends");
+    assert!(jobs.get_run(runs[1]).await.expect("is there").is_open());
+    database.execute("DROP FUNCTION cut_off CASCADE");
+    jobs.wait_for_run(runs[1], PATIENCE).await.expect("ends");
     gaia.stop().await.expect("stops");
 }

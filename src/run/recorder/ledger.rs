@@ -38,14 +38,8 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// Whether nothing waits for a batch.
     fn is_empty(&self) -> bool;
 
-    /// The next batch. It may lack entries that must not overtake another batch, which is being written.
+    /// The next batch. It may lack entries that must not overtake others, which are not written yet.
     fn next_batch(&mut self) -> Option<Self::Batch>;
-
-    /// The write of a batch begins: for the first time, or once more.
-    fn write_begins(&mut self, _: &Self::Batch) {}
-
-    /// The write of a batch is over, whatever came of it.
-    fn write_is_over(&mut self, _: &Self::Batch) {}
 
     /// How long the recorder waits before it writes the rest, which other sessions have locked. `None`: it does not wait.
     fn pause(&self) -> Option<Duration> {
@@ -81,8 +75,8 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// The database refuses this batch, which contains no end, and it will not be tried again.
     fn give_up(&mut self, batch: Self::Batch, reason: &str);
 
-    /// The database takes the one end that this batch is in no form. From now on no worker waits for it.
-    fn refused(&mut self, batch: &mut Self::Batch);
+    /// The database takes the one end that this batch is in no form.
+    fn refused(&mut self, _: &Self::Batch) {}
 
     /// What the row says of the end that this batch is, once it is let go.
     fn why_let_go(batch: &Self::Batch, reason: &str) -> String;
@@ -113,4 +107,7 @@ pub(crate) trait Batch: Divisible + Unpin + 'static {
     fn divided(self, ids: &BTreeSet<i64>) -> (Self, Self);
 
     fn is_empty(&self) -> bool;
+
+    /// Lets go of the workers that wait until the ends are written.
+    fn let_workers_go(&mut self) {}
 }

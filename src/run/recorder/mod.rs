@@ -70,11 +70,16 @@ pub(crate) struct Recorder<L: Ledger> {
     stubborn: usize,
 }
 
+/// A batch that has failed so often is suspect, even if the database has taken no other one since: there may be no other.
+const FAILURES: u32 = 3;
+
 /// A batch on its way to the database.
 struct Flush<B> {
     batch: B,
     /// It could not be written while another batch was taken: something in it may be the reason.
     is_suspect: bool,
+    /// How often it could not be written.
+    failures: u32,
 }
 
 /// A run hands in its end, or something else that is to be written.
@@ -166,7 +171,6 @@ impl<L: Ledger> Recorder<L> {
         self.flushing_since.get_or_insert_with(Instant::now);
         self.flushes += 1;
         self.in_flight += flush.batch.outcomes();
-        self.ledger.write_begins(&flush.batch);
         let write = L::write(self.ledger.store().clone(), flush.batch.in_form(Form::Whole, ""));
         ctx.spawn(write.into_actor(self).map(|written, recorder, ctx| match written {
             Err(error @ StoreError::Conflict(_)) => recorder.look_for_locks(flush, error, ctx),
@@ -211,7 +215,6 @@ impl<L: Ledger> Recorder<L> {
         self.flushes -= 1;
         self.flushing_since = (self.flushes > 0).then(Instant::now);
         self.in_flight -= batch.outcomes();
-        self.ledger.write_is_over(batch);
         match written {
             Ok(written) => {
                 self.taken();
@@ -229,15 +232,17 @@ impl<L: Ledger> Recorder<L> {
     }
 
     /// Halves a batch that could not be written although the database takes others, until the entry that is the reason is alone.
-    fn keep(&mut self, flush: Flush<L::Batch>) {
+    /// While the database is away this makes no more pieces than there are tries.
+    fn keep(&mut self, mut flush: Flush<L::Batch>) {
         self.ledger_first = true;
-        if !flush.is_suspect {
+        flush.failures += 1;
+        if !flush.is_suspect && flush.failures < FAILURES {
             self.kept.push_front(flush);
             return;
         }
         let suspect = |batch| Flush {
-            batch,
             is_suspect: true,
+            ..Flush::new(batch)
         };
         match flush.batch.split() {
             Ok((half, rest)) => self.kept.extend([suspect(half), suspect(rest)]),
@@ -299,6 +304,7 @@ impl<B> Flush<B> {
         Self {
             batch,
             is_suspect: false,
+            failures: 0,
         }
     }
 }

@@ -98,13 +98,14 @@ impl<L: Ledger> Recorder<L> {
     }
 
     /// Has the row of a run go whose end is taken in no form. A beginning, a report or a job is given up for good.
-    fn give_up(&mut self, piece: Piece<L::Batch>, ctx: &mut Context<Self>) {
+    fn give_up(&mut self, mut piece: Piece<L::Batch>, ctx: &mut Context<Self>) {
         let Some(run) = piece.work.run() else {
             self.ledger.give_up(piece.work, &piece.reason);
             self.flush(ctx);
             return;
         };
         self.begin_try(&piece);
+        piece.work.let_workers_go();
         let why = L::why_let_go(&piece.work, &piece.reason);
         let let_go = L::let_go(self.ledger.store().clone(), run, why);
         ctx.spawn(
@@ -130,7 +131,7 @@ impl<L: Ledger> Recorder<L> {
         }
         if !piece.is_stubborn() {
             self.stubborn += 1;
-            self.ledger.refused(&mut piece.work);
+            self.ledger.refused(&piece.work);
         }
         if let Some(rest) = self.refused.rest(&mut piece) {
             ctx.run_later(rest, |recorder, ctx| {
