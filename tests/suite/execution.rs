@@ -242,7 +242,11 @@ async fn a_run_that_takes_too_long_is_dropped() {
     assert_eq!(task.last_error.as_deref(), Some("timed out after 30s"));
     assert_eq!(task.last_run_duration, timeout);
     assert!(*dropped.lock().expect("is not poisoned"));
-    assert_eq!(demo.status().await.expect("runs here").timed_out, 1);
+    // Counted when the node learns that it is written.
+    eventually("one time-out", async || {
+        (demo.status().await.expect("runs here").timed_out == 1).then_some(())
+    })
+    .await;
 }
 
 #[actix_rt::test]
