@@ -23,11 +23,13 @@ mod clock;
 mod config;
 mod domain;
 mod error;
+mod events;
 mod held_runs;
 mod hook;
 mod jobs;
 mod lease;
 mod node;
+mod panic_text;
 mod registry;
 mod repeats;
 mod run;
@@ -52,6 +54,10 @@ pub use domain::{
     TaskStatus,
 };
 pub use error::Error;
+pub use events::{
+    Component, DatabaseFailure, DatabaseRecovery, DatabaseWork, Event, JobEnded, JobFired, JobRetried, JobRunInfo,
+    JobStarted, TaskEnded, TaskOutcome, TaskRunInfo, TaskStarted,
+};
 pub use hook::HookOptions;
 pub use jobs::{
     AddJob, CancelJob, CronActor, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,

@@ -5,6 +5,14 @@
 
 use std::fmt::{self, Display, Write};
 
+/// Bytes of a text that one line holds at most: the record has the whole text.
+const LINE: usize = 300;
+
+/// As much of a text as one line holds.
+pub(crate) fn line_of(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LINE)]
+}
+
 /// A text whose control characters are written as escapes.
 pub(crate) struct OneLine<'a>(pub(crate) fmt::Arguments<'a>);
 

@@ -25,7 +25,10 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use tokio::sync::{oneshot, watch};
 
-use crate::repeats::Repeats;
+use crate::{
+    events::{Event, Events},
+    repeats::Repeats,
+};
 
 /// How often each thread is asked for a sign of life.
 const LOOK: Duration = Duration::from_millis(500);
@@ -171,17 +174,11 @@ impl Thread {
         &self.desk
     }
 
-    fn complain(&self) {
-        let desk = &self.desk;
-        match self.arbiter.alive() {
-            true => say!(
-                Error,
-                "a worker thread has been blocked for {:?} by {desk} and is replaced; \
-                 handlers that block belong into `blocking_fn`",
-                LOOK * STALLED_AFTER
-            ),
-            false => say!(Error, "a worker thread has ended and is replaced; it was at: {desk}"),
-        }
+    fn tell_replaced(&self, events: &Events) {
+        events.tell(&Event::ThreadReplaced {
+            runs: self.desk.to_string(),
+            blocked: self.arbiter.alive().then_some(LOOK * STALLED_AFTER),
+        });
     }
 
     /// Whether it was found blocked or dead. It stays so: it was replaced.
@@ -215,18 +212,20 @@ pub(crate) struct Threads(Arc<Inner>);
 struct Inner {
     threads: Mutex<Vec<Arc<Thread>>>,
     next: AtomicUsize,
+    events: Events,
     /// Why no thread could be started in place of a blocked one.
     not_started: Mutex<Repeats<()>>,
 }
 
 impl Threads {
     /// Starts `count` worker threads in the system of `control`, whose thread looks after them.
-    pub(crate) async fn start(control: &Control, count: usize) -> io::Result<Self> {
+    pub(crate) async fn start(control: &Control, count: usize, events: Events) -> io::Result<Self> {
         let start = async move {
             let threads: io::Result<_> = (0..count.max(1)).map(|_| Thread::start()).collect();
             let inner = Arc::new(Inner {
                 threads: Mutex::new(threads?),
                 next: AtomicUsize::new(0),
+                events,
                 not_started: Mutex::default(),
             });
             actix_rt::spawn(look_after(Arc::downgrade(&inner)));
@@ -249,7 +248,7 @@ impl Threads {
                 Ok(fresh) => {
                     self.not_started().over(&());
                     thread.stalled.store(true, Ordering::Relaxed);
-                    thread.complain();
+                    thread.tell_replaced(&self.0.events);
                     *thread = fresh;
                 }
                 Err(error) => self.log_not_started(&error),

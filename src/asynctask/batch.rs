@@ -1,14 +1,15 @@
 //! The entries of a theme's runs that one transaction writes, and who wants to hear of them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::run::{Begins, Begun, Ended, Run};
 use crate::{
-    domain::{Failure, Form, Next, Outcome, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
+    domain::{Form, Next, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
+    events::{TaskEnded, TaskOutcome},
     run::{Batch, Divisible},
-    store::{Begin, Finish, Progress, RunKey, Writes},
+    store::{Begin, Finish, Finished, Progress, RunKey, Writes},
 };
 
 /// Kept until the database has taken it. The lists have the order of those in `writes`.
@@ -21,19 +22,30 @@ pub(super) struct TaskBatch {
 /// The part of an end that is needed once the end is written.
 pub(super) struct End {
     pub(super) run: Arc<Run>,
-    pub(super) kind: Kind,
-    pub(super) written: Option<oneshot::Sender<()>>,
+    pub(super) outcome: TaskOutcome,
+    pub(super) written: Option<oneshot::Sender<TaskEnded>>,
+    waited: Option<Duration>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What kind of end it was, for the counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Plain,
-    Snoozed,
-    HandedBack,
-    NotServed,
-    Failed(Failure),
+impl End {
+    /// What observers hear of it, now that the database has this answer.
+    pub(super) fn event(&self, finish: &Finish, finished: Finished) -> TaskEnded {
+        let status = match finished {
+            Finished::Written(status) => Some(status),
+            Finished::Stale => None,
+        };
+        let goes_on = status.is_some_and(|status| !status.is_finished());
+        TaskEnded {
+            run: Arc::clone(&self.run.info),
+            waited: self.waited,
+            ran: finish.duration,
+            outcome: self.outcome,
+            status,
+            next_run_at: finish.next.run_at.filter(|_| goes_on),
+            error: finish.next.error.clone(),
+        }
+    }
 }
 
 impl TaskBatch {
@@ -195,13 +207,7 @@ impl Divisible for TaskBatch {
 
 fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
     let Ended { run, outcome, .. } = ended;
-    let kind = match &outcome {
-        Outcome::Failed { failure, .. } => Kind::Failed(*failure),
-        Outcome::Snoozed(_) => Kind::Snoozed,
-        Outcome::HandedBack { .. } | Outcome::Postponed { .. } => Kind::HandedBack,
-        Outcome::NotServed => Kind::NotServed,
-        Outcome::Succeeded(_) | Outcome::Cancelled => Kind::Plain,
-    };
+    let kind = TaskOutcome::of(&outcome);
     let spread = fastrand::f64() * 2.0 - 1.0;
     let next = next(run.task.attempt(), outcome, policy, ended.ended_at, spread);
     let cut = |text: Option<String>| text.map(|text| truncated(text, TEXT_LIMIT));
@@ -219,8 +225,9 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
     };
     let end = End {
         run,
-        kind,
+        outcome: kind,
         written: ended.written,
+        waited: ended.waited,
         permit: ended.permit,
     };
     (end, finish)

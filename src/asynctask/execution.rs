@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     domain::{Failure, Json, Outcome, PARAM_ERROR, TaskError},
-    registry::{InvokeError, panic_text},
+    panic_text::panic_text,
+    registry::InvokeError,
     run::{Attempt, Attended, Overdue, attempt},
 };
 
@@ -23,8 +24,9 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
         return cut_off(why);
     }
     if let Some(timeout) = run.timeout() {
-        run.ctx.set_deadline(&theme.clock, timeout);
+        run.ctx.set_deadline(theme.clock(), timeout);
     }
+    run.tell_started();
     match attempt(run, &run.ctx, answer(theme, run, args)).await {
         Attempt::Answered(answer) => judged(theme, answer),
         Attempt::Obeyed(answer, why) => told_to_stop(why, judged(theme, answer)),

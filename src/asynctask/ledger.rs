@@ -6,15 +6,16 @@ use std::{
 };
 
 use super::{
-    batch::{Kind, TaskBatch},
+    batch::TaskBatch,
     completion::Completions,
-    lines,
     run::{Begins, Ended, Entry, Run},
     wake::Wake,
 };
 use crate::{
-    domain::{Failure, RetryPolicy, TaskStatus, fitting},
-    run::{Batch, Ledger},
+    domain::{Failure, RetryPolicy, TaskStatus, ascii, fitting},
+    events::{Component, Event, Events, TaskEnded, TaskOutcome},
+    line::line_of,
+    run::{Batch, Ledger, RefusedEnd},
     store::{Finished, Rows, RunKey, Store, StoreError, Writes, Written},
 };
 
@@ -23,10 +24,10 @@ const BATCH: usize = 1_000;
 
 /// The ends, beginnings and reports of progress of one theme's tasks.
 pub(super) struct TaskLedger {
-    /// What log lines begin with.
-    scope: String,
+    component: Component,
     theme: Arc<str>,
     store: Store,
+    events: Events,
     policy: RetryPolicy,
     wake: Arc<Wake>,
     completions: Completions,
@@ -57,14 +58,16 @@ impl TaskLedger {
     pub(super) fn new(
         theme: Arc<str>,
         store: Store,
+        events: Events,
         policy: RetryPolicy,
         wake: Arc<Wake>,
         completions: Completions,
     ) -> Self {
         Self {
-            scope: format!("theme {theme}"),
+            component: Component::Theme(Arc::clone(&theme)),
             theme,
             store,
+            events,
             policy,
             wake,
             completions,
@@ -106,8 +109,12 @@ impl Ledger for TaskLedger {
 
     const ROWS: Rows = Rows::Tasks;
 
-    fn scope(&self) -> &str {
-        &self.scope
+    fn component(&self) -> &Component {
+        &self.component
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
     }
 
     fn store(&self) -> &Store {
@@ -154,18 +161,17 @@ impl Ledger for TaskLedger {
         let (mut requeued, mut handed_back) = (false, 0);
         let finishes = writes.finishes.iter().zip(written.finishes);
         for (end, (finish, finished)) in batch.ends.into_iter().zip(finishes) {
-            lines::log_end(&self.theme, &end, finish, finished);
-            match finished {
-                Finished::Written(status) => {
-                    // What no handler here serves is no work for the scanner of this node.
-                    requeued |= !status.is_finished() && end.kind != Kind::NotServed;
-                    handed_back += usize::from(matches!(end.kind, Kind::HandedBack | Kind::NotServed));
-                    self.counts.add(status, end.kind);
-                    if let Some(tx) = end.written {
-                        let _ = tx.send(());
-                    }
-                }
-                Finished::Stale => self.counts.stale += 1,
+            let event = Event::TaskEnded(end.event(finish, finished));
+            self.events.tell(&event);
+            let Event::TaskEnded(ended) = event else { continue };
+            self.counts.read(&ended);
+            let Some(status) = ended.status else { continue };
+            // What no handler here serves is no work for the scanner of this node.
+            requeued |= !status.is_finished() && end.outcome != TaskOutcome::NotServed;
+            handed_back += usize::from(matches!(end.outcome, TaskOutcome::HandedBack | TaskOutcome::NotServed));
+            if let Some(tx) = end.written {
+                // The worker may be gone.
+                let _ = tx.send(ended);
             }
         }
         if requeued {
@@ -199,16 +205,32 @@ impl Ledger for TaskLedger {
             let _ = begin.map(|tx| tx.send(Err(reason.to_owned())));
         }
         for report in &batch.writes.progress {
-            lines::log_lost_report(&self.theme, report, reason);
+            let (theme, id, log_id) = (&self.theme, report.run.task_id, &report.run.log_id);
+            say!(
+                Warn,
+                "theme {theme} task {id} log_id={log_id}: the database refuses its report of progress: {reason}"
+            );
         }
     }
 
     fn why_let_go(batch: &TaskBatch, reason: &str) -> String {
-        lines::why_let_go(batch, reason)
+        let status = batch.writes.finishes.first().map(|finish| finish.next.status);
+        let status = status.map_or("", TaskStatus::as_str);
+        let reason = ascii(reason);
+        format!(
+            "this run has ended ({status}), but the database refuses to note that: {}; the task does not run again by itself: \
+             mend what refuses it, then retry or cancel the task",
+            line_of(&reason)
+        )
     }
 
-    fn log_refused(&self, batch: &TaskBatch, reason: &str, error: Option<&StoreError>) {
-        lines::log_refused(&self.theme, batch, reason, error);
+    fn refusal(&self, batch: &TaskBatch) -> Option<RefusedEnd> {
+        let finish = batch.writes.finishes.first()?;
+        Some(RefusedEnd {
+            id: finish.run.task_id,
+            log_id: Arc::clone(&finish.run.log_id),
+            ended_as: finish.next.status.as_str(),
+        })
     }
 
     fn counts(&self) -> TaskCounts {
@@ -217,16 +239,20 @@ impl Ledger for TaskLedger {
 }
 
 impl TaskCounts {
-    fn add(&mut self, status: TaskStatus, kind: Kind) {
-        match kind {
-            Kind::HandedBack if !status.is_finished() => {
+    fn read(&mut self, ended: &TaskEnded) {
+        let Some(status) = ended.status else {
+            self.stale += 1;
+            return;
+        };
+        match ended.outcome {
+            TaskOutcome::HandedBack if !status.is_finished() => {
                 self.handed_back += 1;
                 return;
             }
-            Kind::NotServed if !status.is_finished() => return,
-            Kind::Snoozed => self.snoozed += 1,
-            Kind::Failed(Failure::Panicked) => self.panicked += 1,
-            Kind::Failed(Failure::TimedOut) => self.timed_out += 1,
+            TaskOutcome::NotServed if !status.is_finished() => return,
+            TaskOutcome::Snoozed => self.snoozed += 1,
+            TaskOutcome::Failed(Failure::Panicked) => self.panicked += 1,
+            TaskOutcome::Failed(Failure::TimedOut) => self.timed_out += 1,
             _ => {}
         }
         self.executed += 1;
@@ -234,7 +260,7 @@ impl TaskCounts {
             TaskStatus::Success => self.succeeded += 1,
             TaskStatus::Failed => self.failed += 1,
             TaskStatus::Cancelled => self.cancelled += 1,
-            TaskStatus::Retry if kind != Kind::Snoozed => self.retried += 1,
+            TaskStatus::Retry if ended.outcome != TaskOutcome::Snoozed => self.retried += 1,
             _ => {}
         }
     }

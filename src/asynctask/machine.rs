@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, Addr};
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     domain::{AddedTask, RetryPolicy},
     error::Error,
+    events::Events,
     held_runs::HeldRuns,
     lease::NodeLease,
     registry::{MethodName, Registry},
@@ -38,6 +39,7 @@ use crate::{
 pub(crate) struct MachineParts {
     pub(crate) options: SchedulerOptions,
     pub(crate) store: Store,
+    pub(crate) events: Events,
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
     pub(crate) lease: NodeLease,
@@ -74,30 +76,23 @@ impl Machine {
         let ledger = TaskLedger::new(
             parts.options.theme.as_str().into(),
             parts.store.clone(),
+            parts.events.clone(),
             parts.options.retry,
             Arc::clone(&wake),
             completions.clone(),
         );
         let recorder = Recorder::start_in_arbiter(&control, |_| Recorder::new(ledger));
-        let clock = parts.store.clock().clone();
         let own_size = parts.options.worker_num;
         let ThemeSettings { paused, size } = parts.settings;
         let runs = Arc::new(RunContext::new(
             &parts.options,
-            clock.clone(),
-            parts.lease.clone(),
-            parts.held.clone(),
-            recorder.clone().recipient(),
-        ));
-        let theme = Arc::new(Theme::new(
-            parts.options,
-            runs,
-            clock,
-            parts.registry,
+            parts.store.clock().clone(),
             parts.lease,
             parts.held,
-            parts.store.clone(),
+            parts.events,
+            recorder.clone().recipient(),
         ));
+        let theme = Arc::new(Theme::new(parts.options, runs, parts.registry, parts.store.clone()));
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
@@ -127,7 +122,7 @@ impl Machine {
     }
 
     pub(crate) fn theme(&self) -> &str {
-        &self.theme.name
+        self.theme.name()
     }
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
@@ -178,11 +173,13 @@ impl Machine {
             return Ok((store.add_one(row).await?, false));
         };
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
-        let (term, mark) = (self.theme.lease.term(), store.mark(&self.node));
-        let open = self.theme.held.open(mark.run());
+        let (term, mark) = (self.theme.lease().term(), store.mark(&self.node));
+        let open = self.theme.held().open(mark.run());
+        let began = Instant::now();
         let (added, claimed) = store.add_claimed(row, &mark).await?;
         let is_claimed = claimed.is_some();
         if let Some(task) = claimed {
+            self.theme.runs.tell_claimed(1, began.elapsed());
             self.pool
                 .do_send(Dispatch(vec![Run::new(task, term, &self.theme.runs)]));
             self.scanner.do_send(Worked);
@@ -233,7 +230,7 @@ impl Machine {
             say!(
                 Error,
                 "theme {}: the pool is gone; its runs are taken over by other nodes",
-                self.theme.name
+                self.theme.name()
             );
         }
         // What the last claim brought was sent to the pool before the scanner answered: after this it is handed back, too.
@@ -257,7 +254,7 @@ impl Machine {
         let recorder = self.recorded().await?;
         let counts = recorder.counts;
         Ok(SchedulerStatus {
-            theme: self.theme.name.to_string(),
+            theme: self.theme.name().to_string(),
             paused: pool.gate.paused,
             fenced: pool.gate.fenced,
             draining: pool.gate.draining,
@@ -293,7 +290,7 @@ pub(crate) struct Machines(Arc<Mutex<BTreeMap<String, Machine>>>);
 
 impl Machines {
     pub(crate) fn add(&self, machine: Machine) {
-        let theme = machine.theme.name.to_string();
+        let theme = machine.theme.name().to_string();
         self.table().insert(theme, machine);
     }
 

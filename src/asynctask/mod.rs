@@ -19,7 +19,6 @@ mod batch;
 mod completion;
 mod execution;
 mod ledger;
-mod lines;
 mod machine;
 mod messages;
 mod options;

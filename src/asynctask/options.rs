@@ -7,12 +7,13 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use crate::{
     config::MissingHandler,
     domain::{Faults, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError},
+    events::TaskEnded,
     registry::TaskContext,
 };
 
 type Hook = LocalBoxFuture<'static, Result<(), TaskError>>;
 type PreHandler = dyn Fn(TaskContext) -> Hook + Send + Sync;
-type PostHandler = dyn Fn(i64, Outcome) -> Hook + Send + Sync;
+type PostHandler = dyn Fn(TaskEnded, Outcome) -> Hook + Send + Sync;
 
 /// The options of a scheduler, with the integration guide's names and defaults.
 ///
@@ -24,8 +25,8 @@ type PostHandler = dyn Fn(i64, Outcome) -> Hook + Send + Sync;
 ///     .worker_num(30)
 ///     .scan_interval(Duration::from_secs(5))
 ///     .timeout(Duration::from_secs(60))
-///     .post_handler(async |task_id, outcome| {
-///         log::info!("task {task_id} ended: {outcome:?}");
+///     .post_handler(async |ended, outcome| {
+///         log::info!("task {} ended: {outcome:?}", ended.run.task_id);
 ///         Ok(())
 ///     });
 /// ```
@@ -163,16 +164,16 @@ impl SchedulerOptions {
     }
 
     /// Runs after every attempt that came to its end here, once its outcome is in the database (not after an attempt that was lost
-    /// with its thread or its process). Its error is logged and changes nothing. It holds its
+    /// with its thread or its process). It gets the event that observers get, and the outcome with the handler's result. Its error is logged and changes nothing. It holds its
     /// worker while it runs; if the process dies in between, it is not called again.
     pub fn post_handler<F>(self, hook: F) -> Self
     where
-        F: AsyncFn(i64, Outcome) -> Result<(), TaskError> + Send + Sync + 'static,
+        F: AsyncFn(TaskEnded, Outcome) -> Result<(), TaskError> + Send + Sync + 'static,
     {
         let hook = Arc::new(hook);
-        let erased: Arc<PostHandler> = Arc::new(move |task_id, outcome| {
+        let erased: Arc<PostHandler> = Arc::new(move |ended, outcome| {
             let hook = Arc::clone(&hook);
-            async move { hook(task_id, outcome).await }.boxed_local()
+            async move { hook(ended, outcome).await }.boxed_local()
         });
         Self {
             post_handler: Some(erased),

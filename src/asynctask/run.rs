@@ -13,6 +13,7 @@ use super::SchedulerOptions;
 use crate::{
     clock::Clock,
     domain::{Json, Outcome},
+    events::{Component, Event, Events, TaskEnded, TaskRunInfo, TaskStarted},
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
@@ -31,13 +32,15 @@ const MOST_PLACES: u32 = 1_000;
 
 /// What the runs of one theme have in common.
 pub(super) struct RunContext {
-    theme: Arc<str>,
+    pub(super) theme: Arc<str>,
+    pub(super) component: Component,
     /// The limit of runs whose tasks set none.
     timeout: Option<Duration>,
     cancel_grace: Duration,
-    clock: Clock,
-    lease: NodeLease,
-    held: HeldRuns,
+    pub(super) clock: Clock,
+    pub(super) lease: NodeLease,
+    pub(super) held: HeldRuns,
+    pub(super) events: Events,
     recorder: Recipient<Enter<Entry>>,
     backlog: Arc<Semaphore>,
 }
@@ -68,10 +71,12 @@ pub(super) struct Ended {
     pub(super) started_at: DateTime<Utc>,
     pub(super) ended_at: DateTime<Utc>,
     pub(super) duration: Duration,
+    /// From the time when the task was due until the run began, if it did.
+    pub(super) waited: Option<Duration>,
     /// Its place in the bounded backlog, free again when this is dropped.
     pub(super) permit: Option<OwnedSemaphorePermit>,
-    /// Told when the end is in the database (dropped if it was stale).
-    pub(super) written: Option<oneshot::Sender<()>>,
+    /// Gets the event when the end is in the database; dropped if the end was stale.
+    pub(super) written: Option<oneshot::Sender<TaskEnded>>,
 }
 
 /// A claimed task and where it stands. Shared by the pool, the worker that runs it and the recorder.
@@ -79,6 +84,7 @@ pub(super) struct Ended {
 /// Its worker brings about its end, or the pool if the worker cannot.
 pub(super) struct Run {
     pub(super) task: ClaimedTask,
+    pub(super) info: Arc<TaskRunInfo>,
     pub(super) ctx: TaskContext,
     context: Arc<RunContext>,
     state: Mutex<State>,
@@ -131,27 +137,36 @@ impl RunContext {
         clock: Clock,
         lease: NodeLease,
         held: HeldRuns,
+        events: Events,
         recorder: Recipient<Enter<Entry>>,
     ) -> Self {
+        let theme: Arc<str> = options.theme.as_str().into();
         Self {
-            theme: options.theme.as_str().into(),
+            component: Component::Theme(Arc::clone(&theme)),
+            theme,
             timeout: options.timeout,
             cancel_grace: options.cancel_grace,
             clock,
             lease,
             held,
+            events,
             recorder,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
         }
     }
 
-    /// Hands an end to the recorder; waits while the backlog is full.
+    /// Hands the end of one of its runs to the recorder; waits while the backlog is full.
     pub(super) async fn record(&self, mut ended: Ended) {
         let places = u32::try_from(ended.outcome.bytes() / PLACE).unwrap_or(MOST_PLACES);
         let places = 1 + places.min(MOST_PLACES);
         // The semaphore is never closed.
         ended.permit = Arc::clone(&self.backlog).acquire_many_owned(places).await.ok();
         self.enter(Entry::Ended(ended));
+    }
+
+    pub(super) fn tell_claimed(&self, tasks: usize, took: Duration) {
+        let theme = Arc::clone(&self.theme);
+        self.events.tell(&Event::TasksClaimed { theme, tasks, took });
     }
 
     fn enter(&self, entry: Entry) {
@@ -161,12 +176,22 @@ impl RunContext {
 
 impl Run {
     pub(super) fn new(mut task: ClaimedTask, term: Term, context: &Arc<RunContext>) -> Arc<Self> {
-        let facts = RunFacts {
-            id: task.id,
+        let info = Arc::new(TaskRunInfo {
             theme: Arc::clone(&context.theme),
+            task_id: task.id,
+            service: task.service.clone(),
+            method: task.method.clone(),
             attempt: task.retry_time.unsigned_abs() + 1,
             max_attempts: task.max_retry_time.unsigned_abs().saturating_add(1),
             log_id: Arc::clone(&task.log_id),
+            due_at: task.due_at,
+        });
+        let facts = RunFacts {
+            id: task.id,
+            theme: Arc::clone(&info.theme),
+            attempt: info.attempt,
+            max_attempts: info.max_attempts,
+            log_id: Arc::clone(&info.log_id),
             scheduled_at: None,
             hold: context.lease.hold(term),
         };
@@ -177,6 +202,7 @@ impl Run {
         };
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
+            info,
             ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn ProgressSink>)),
             context: Arc::clone(context),
             state: Mutex::new(State {
@@ -292,6 +318,18 @@ impl Run {
         self.context.enter(Entry::Begins(Begins { run, written }));
     }
 
+    /// Tells observers that its worker begins.
+    pub(super) fn tell_started(&self) {
+        self.context.events.tell(&Event::TaskStarted(TaskStarted {
+            run: Arc::clone(&self.info),
+            waited: self.waited(self.context.clock.now()),
+        }));
+    }
+
+    fn waited(&self, until: DateTime<Utc>) -> Duration {
+        (until - self.task.due_at).to_std().unwrap_or_default()
+    }
+
     /// Ends it, and has that written; does nothing if it had ended before.
     pub(super) fn end(self: &Arc<Self>, outcome: Outcome) {
         if let Some(ended) = self.finish(outcome) {
@@ -319,6 +357,7 @@ impl Run {
             .unwrap_or(ended_at)
             .trunc_subsecs(6);
         Some(Ended {
+            waited: began.map(|_| self.waited(started_at)),
             run: Arc::clone(self),
             outcome,
             started_at,
@@ -327,11 +366,6 @@ impl Run {
             permit: None,
             written: None,
         })
-    }
-
-    /// Hands its end to the recorder; waits while the backlog is full.
-    pub(super) async fn record(&self, ended: Ended) {
-        self.context.record(ended).await;
     }
 
     /// The last report of progress that has not been taken yet.

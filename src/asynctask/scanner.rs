@@ -26,10 +26,10 @@ use super::{
 use crate::{
     backoff::Backoff,
     domain::Outcome,
+    events::DatabaseWork,
     held_runs::OpenClaim,
     lease::Term,
     registry::MethodName,
-    repeats::Repeats,
     run::{Gate, GateChange},
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
@@ -68,7 +68,6 @@ pub(super) struct ScannerActor {
     scanning: bool,
     timer: Option<SpawnHandle>,
     backoff: Backoff,
-    outage: Repeats<()>,
     stopped: Vec<oneshot::Sender<()>>,
     scans: u64,
     database_errors: u64,
@@ -171,7 +170,6 @@ impl ScannerActor {
             scanning: false,
             timer: None,
             backoff: Backoff::default(),
-            outage: Repeats::default(),
             stopped: Vec::new(),
             scans: 0,
             database_errors: 0,
@@ -187,14 +185,14 @@ impl ScannerActor {
         if self.scanning || !self.gate.is_open() {
             return;
         }
-        if self.theme.lease.is_over() {
+        if self.theme.lease().is_over() {
             // The next heartbeat renews it, or the node fences itself.
             self.sleep(actix_rt::time::sleep(LOCKED), ctx);
             return;
         }
         self.scanning = true;
         let claim = Claim {
-            theme: self.theme.name.to_string(),
+            theme: self.theme.name().to_string(),
             node: self.node.to_string(),
             limit: self.batch,
             first: std::mem::take(&mut self.quick),
@@ -250,13 +248,13 @@ impl ScannerActor {
         }
         match next {
             Next::Look => self.scan(ctx),
-            Next::At(reading) => self.sleep(self.theme.clock.sleep_until(reading), ctx),
+            Next::At(reading) => self.sleep(self.theme.clock().sleep_until(reading), ctx),
             Next::After(wait) => self.sleep(actix_rt::time::sleep(wait), ctx),
         }
     }
 
     fn later(&self) -> Next {
-        let now = self.theme.clock.elapsed();
+        let now = self.theme.clock().elapsed();
         Next::At(now.saturating_add(self.theme.options.scan_interval))
     }
 
@@ -294,7 +292,7 @@ impl ScannerActor {
         }
         let interval = self.idle_interval();
         // The reading first: if the clock moves in between, the look comes early, not never.
-        let clock = &self.theme.clock;
+        let clock = self.theme.clock();
         let (reading, now) = (clock.elapsed(), clock.now());
         let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
         match until_due.map_or(interval, |due| due.min(interval)) {
@@ -319,13 +317,8 @@ impl ScannerActor {
     fn succeeded(&mut self) {
         self.scans += 1;
         self.backoff.succeeded();
-        if let Some(failures) = self.outage.over(&()) {
-            say!(
-                Info,
-                "theme {}: tasks are claimed again, after {failures} failures",
-                self.theme.name
-            );
-        }
+        let (events, component) = (self.theme.events(), self.theme.component());
+        events.succeeded(component, DatabaseWork::ClaimTasks);
     }
 
     /// Hands what this node serves to the pool, and puts back the rest: handlers may have gone since the claim began.
@@ -358,11 +351,8 @@ impl ScannerActor {
 
     fn failed(&mut self, error: &StoreError) -> Duration {
         self.database_errors += 1;
-        let (theme, what) = (&self.theme.name, "cannot claim tasks, will try again and again");
-        match self.outage.say((), &error.to_string()) {
-            Some(said) => say!(Error, "theme {theme}: {what}: {said}"),
-            None => say!(Debug, "theme {theme}: {what}: {error}"),
-        }
+        let (events, component) = (self.theme.events(), self.theme.component());
+        events.failed(component, DatabaseWork::ClaimTasks, error);
         self.backoff.failed()
     }
 
@@ -400,12 +390,18 @@ async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim
     }
     let (limit, first) = (claim.limit, claim.first.clone());
     // Before the claim: if the lease is lost while it is made, its tasks may belong to other nodes already.
-    let term = theme.lease.term();
+    let term = theme.lease().term();
     let mark = store.mark(&claim.node);
     let (mut open, mut claimed) = (None, None);
     if matches!(place, Place::Any | Place::Urgent) {
-        open = Some(theme.held.open(mark.run()));
-        claimed = Some(store.claim_as(claim, &mark).await);
+        open = Some(theme.held().open(mark.run()));
+        let began = Instant::now();
+        let answer = store.claim_as(claim, &mark).await;
+        let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());
+        if tasks > 0 {
+            theme.runs.tell_claimed(tasks, began.elapsed());
+        }
+        claimed = Some(answer);
     }
     Scan {
         first,

@@ -42,17 +42,17 @@ pub(super) async fn look_for_unserved(theme: &Theme, store: &Store, elsewhere: B
         Err(error) => say!(
             Debug,
             "theme {}: cannot look for tasks that no handler of this node serves: {error}",
-            theme.name
+            theme.name()
         ),
     }
 }
 
 async fn find(theme: &Theme, store: &Store) -> Result<BTreeMap<MethodName, u64>, StoreError> {
-    let due = store.due_methods(&theme.name, MAX_LOOKED_AT).await?.into_iter();
+    let due = store.due_methods(theme.name(), MAX_LOOKED_AT).await?.into_iter();
     let unserved = due.filter(|(service, method)| !theme.registry.serves(service, method));
     let mut found = BTreeMap::new();
     for (service, method) in unserved.take(MAX_METHODS) {
-        let waiting = store.count_due(&theme.name, &service, &method).await?;
+        let waiting = store.count_due(theme.name(), &service, &method).await?;
         if waiting > 0 {
             found.insert(MethodName { service, method }, waiting);
         }
@@ -62,7 +62,7 @@ async fn find(theme: &Theme, store: &Store) -> Result<BTreeMap<MethodName, u64>,
 
 fn warn(theme: &Theme, name: &MethodName, waiting: u64) {
     let died = death(&theme.registry, name).map_or_else(String::new, |error| format!(" ({error})"));
-    let (theme, registered) = (&theme.name, listed(&theme.registry.served()));
+    let (theme, registered) = (theme.name(), listed(&theme.registry.served()));
     say!(
         Warn,
         "theme {theme}: no living node serves {name}{died}; {waiting} tasks wait for a node that does, or for a handler that is \

@@ -7,6 +7,7 @@ use crate::{
     clock::Clock,
     config::MissingHandler,
     domain::{Failure, Outcome, RetryPolicy},
+    events::{Component, Events},
     held_runs::HeldRuns,
     lease::NodeLease,
     registry::{InvokeError, MethodName, Registry, RegistryError, Route},
@@ -22,39 +23,47 @@ const POSTPONED: RetryPolicy = RetryPolicy {
 
 /// Shared by the pool, the scanner, the workers and their runs.
 pub(super) struct Theme {
-    pub(super) name: Arc<str>,
     pub(super) options: SchedulerOptions,
     /// What its runs have in common.
     pub(super) runs: Arc<RunContext>,
-    pub(super) clock: Clock,
     pub(super) registry: Registry,
-    pub(super) lease: NodeLease,
-    pub(super) held: HeldRuns,
     pub(super) store: Store,
     pub(super) unserved: Unserved,
 }
 
 impl Theme {
-    pub(super) fn new(
-        options: SchedulerOptions,
-        runs: Arc<RunContext>,
-        clock: Clock,
-        registry: Registry,
-        lease: NodeLease,
-        held: HeldRuns,
-        store: Store,
-    ) -> Self {
+    pub(super) fn new(options: SchedulerOptions, runs: Arc<RunContext>, registry: Registry, store: Store) -> Self {
         Self {
-            name: options.theme.as_str().into(),
             options,
             runs,
-            clock,
             registry,
-            lease,
-            held,
             store,
             unserved: Unserved::default(),
         }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.runs.theme
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.runs.clock
+    }
+
+    pub(super) fn lease(&self) -> &NodeLease {
+        &self.runs.lease
+    }
+
+    pub(super) fn held(&self) -> &HeldRuns {
+        &self.runs.held
+    }
+
+    pub(super) fn component(&self) -> &Component {
+        &self.runs.component
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.runs.events
     }
 
     /// Whether this node runs tasks that call this method: it serves the method, or lets such tasks fail.
@@ -95,7 +104,7 @@ impl Theme {
     pub(super) fn postponed(&self, task: &ClaimedTask) -> Outcome {
         let delay = POSTPONED.delay(self.store.claimed_in_vain(task), fastrand::f64() * 2.0 - 1.0);
         Outcome::Postponed {
-            until: self.clock.now() + delay,
+            until: self.clock().now() + delay,
         }
     }
 }

@@ -84,16 +84,16 @@ fn not_begun(reason: &str) -> Outcome {
 
 /// Ends a run that could not begin: another node may have what this one lacks. A node that has taken the task over keeps it; if
 /// there is none, the task waits again.
-async fn hand_back(run: &Arc<Run>) {
+async fn hand_back(theme: &Theme, run: &Arc<Run>) {
     if let Some(ended) = run.finish(Outcome::HandedBack { started: false }) {
-        run.record(ended).await;
+        theme.runs.record(ended).await;
     }
 }
 
 async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
     if !run.ctx.is_ours() {
         // This process was silent for too long.
-        hand_back(&run).await;
+        hand_back(&theme, &run).await;
         return;
     }
     let outcome = match begin(&run).await {
@@ -112,7 +112,7 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
     let could_not_begin = matches!(ended.outcome, Outcome::HandedBack { started: false });
     let was_attempt = !could_not_begin && !matches!(ended.outcome, Outcome::NotServed);
     let Some(post_handler) = theme.options.post_handler.as_ref().filter(|_| was_attempt) else {
-        run.record(ended).await;
+        theme.runs.record(ended).await;
         if could_not_begin {
             // Another node may have what this one lacks: a thread, or its lease.
             actix_rt::time::sleep(REST).await;
@@ -122,15 +122,15 @@ async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
     let outcome = ended.outcome.clone();
     let (written, when_written) = oneshot::channel();
     ended.written = Some(written);
-    run.record(ended).await;
-    if when_written.await.is_err() {
+    theme.runs.record(ended).await;
+    let Ok(ended) = when_written.await else {
         return;
-    }
-    if let Err(error) = caught(|| post_handler(run.task.id, outcome)).await {
+    };
+    if let Err(error) = caught(|| post_handler(ended, outcome)).await {
         say!(
             Warn,
             "theme {} task {} log_id={}: post_handler failed: {error:?}",
-            theme.name,
+            theme.name(),
             run.task.id,
             run.ctx.log_id()
         );

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use serde::Serialize;
+
 /// The convention of the integration guide: a message that begins so is not worth another attempt.
 pub(crate) const PARAM_ERROR: &str = "PARAM_ERROR";
 
@@ -73,7 +75,8 @@ impl<E: std::error::Error> From<E> for TaskError {
 }
 
 /// The kind of a failed run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Failure {
     /// The handler answered with an error, or there was no handler.

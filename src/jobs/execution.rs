@@ -1,12 +1,13 @@
 //! One run from its first attempt to its verdict. No database, no actor.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::select;
 
 use super::run::{JobRun, Stop, Verdict};
 use crate::{
     domain::{Failure, Hook, PARAM_ERROR, Target, TaskError},
+    events::{Event, JobRetried, JobStarted},
     hook::{HookCall, HookError},
     registry::{InvokeError, TaskContext},
     run::{Attempt, Attended, attempt},
@@ -20,6 +21,10 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, seat).await {
         let asked_at = *asked.get_or_insert_with(|| run.shared.clock.elapsed());
+        run.shared.events.tell(&Event::JobStarted(JobStarted {
+            run: Arc::clone(&run.info),
+            attempt: ctx.attempt(),
+        }));
         let verdict = verdict_of(run, &ctx).await;
         if verdict.is_no_attempt() {
             run.take_back_attempt(seat);
@@ -39,7 +44,7 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
         };
         let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
         run.rest(seat, delay);
-        log_retry(run, ctx.attempt(), &verdict, delay);
+        tell_retry(run, ctx.attempt(), &verdict, delay);
         asked = None;
     }
     match run.why() {
@@ -96,7 +101,7 @@ fn call(hook: &Hook, run: &JobRun) -> HookCall {
         headers: hook.headers.clone(),
         body: hook.body.clone(),
         secret: hook.secret.clone(),
-        run_id: run.log_id.clone(),
+        run_id: run.log_id.to_string(),
         sent_at: run.shared.clock.now(),
         hold: Some(run.hold().clone()),
     }
@@ -142,23 +147,15 @@ impl Verdict {
     }
 }
 
-/// A job that fails again and again in the same way has few lines that are louder than debug.
-fn log_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
+fn tell_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
     let error = match verdict {
-        Verdict::Failed { error, .. } => error.as_str(),
-        _ => "timed out",
+        Verdict::Failed { error, .. } => error.clone(),
+        _ => "timed out".to_owned(),
     };
-    // One line of a log, not a megabyte.
-    let error = &error[..error.floor_char_boundary(300)];
-    let (level, said) = match run.shared.say_retry(run.job_id, error) {
-        Some(said) => (log::Level::Info, said),
-        None => (log::Level::Debug, error.to_owned()),
-    };
-    say!(at level,
-        "job {} run {} log_id={}: attempt {attempt} failed, attempt {} begins in {delay:.1?}: {said}",
-        run.job_id,
-        run.id,
-        run.log_id,
-        attempt + 1,
-    );
+    run.shared.events.tell(&Event::JobRetried(JobRetried {
+        run: Arc::clone(&run.info),
+        attempt,
+        error,
+        delay,
+    }));
 }

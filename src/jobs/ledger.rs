@@ -8,10 +8,12 @@ use std::{
 
 use actix::{Message, WeakRecipient};
 
-use super::{lines::Lines, run::Ended};
+use super::run::Ended;
 use crate::{
-    domain::{Failure, Form, RunFlag, fitting},
-    run::{Batch, Divisible, Ledger},
+    domain::{Failure, Form, RunFlag, ascii, fitting},
+    events::{Component, Event, Events, JobEnded, JobRunInfo},
+    line::line_of,
+    run::{Batch, Divisible, Ledger, RefusedEnd},
     store::{JobRunKey, JobWrites, JobsWritten, Rows, RunEnd, Store, StoreError},
 };
 
@@ -24,11 +26,11 @@ const LOCKED: Duration = Duration::from_millis(50);
 /// The ends of jobs' runs.
 pub(super) struct JobLedger {
     store: Store,
+    events: Events,
     cron: WeakRecipient<RunsWritten>,
     ends: VecDeque<Ended>,
     /// Jobs that another session had locked when their runs ended.
     unsettled: Vec<i64>,
-    lines: Lines,
     counts: JobCounts,
 }
 
@@ -54,21 +56,24 @@ pub(crate) struct JobCounts {
     pub(crate) stale: u64,
 }
 
+/// A run, and why it failed if it did.
+type RunAndFailure = (Arc<JobRunInfo>, Option<Failure>);
+
 /// Ends of runs, and jobs that may have no open run any more.
 pub(super) struct JobBatch {
-    /// Why runs failed. The list has the order of the ends in `writes`.
-    failures: Vec<Option<Failure>>,
+    /// The runs and why they failed. The list has the order of the ends in `writes`.
+    runs: Vec<RunAndFailure>,
     writes: Arc<JobWrites>,
 }
 
 impl JobLedger {
-    pub(super) fn new(store: Store, cron: WeakRecipient<RunsWritten>) -> Self {
+    pub(super) fn new(store: Store, events: Events, cron: WeakRecipient<RunsWritten>) -> Self {
         Self {
             store,
+            events,
             cron,
             ends: VecDeque::new(),
             unsettled: Vec::new(),
-            lines: Lines::default(),
             counts: JobCounts::default(),
         }
     }
@@ -88,8 +93,12 @@ impl Ledger for JobLedger {
 
     const ROWS: Rows = Rows::JobRecords;
 
-    fn scope(&self) -> &'static str {
-        "jobs"
+    fn component(&self) -> &Component {
+        &Component::Jobs
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
     }
 
     fn store(&self) -> &Store {
@@ -113,7 +122,10 @@ impl Ledger for JobLedger {
             return None;
         }
         let count = fitting(&self.ends, BATCH, |ended| ended.end.bytes());
-        let ends = self.ends.drain(..count).map(|ended| (ended.end, ended.failure));
+        let ends = self
+            .ends
+            .drain(..count)
+            .map(|ended| (ended.end, (ended.run, ended.failure)));
         let jobs = std::mem::take(&mut self.unsettled);
         Some(JobBatch::of(ends.collect(), jobs))
     }
@@ -130,13 +142,18 @@ impl Ledger for JobLedger {
     fn written(&mut self, batch: JobBatch, writes: &JobWrites, written: JobsWritten) {
         self.unsettled.extend(written.unsettled);
         let taken: HashSet<i64> = written.runs.into_iter().collect();
-        for (end, failure) in writes.ends.iter().zip(batch.failures) {
-            let is_stale = !taken.contains(&end.run.id);
-            self.lines.log_end(end, is_stale);
-            match is_stale {
-                true => self.counts.stale += 1,
-                false => self.counts.add(end.flag, failure),
-            }
+        for (end, (run, failure)) in writes.ends.iter().zip(batch.runs) {
+            let ended = JobEnded {
+                attempts: end.attempt.unsigned_abs(),
+                ran: end.started_at.and_then(|at| (end.ended_at - at).to_std().ok()),
+                flag: end.flag,
+                failure,
+                error: end.error.clone(),
+                recorded: taken.contains(&run.run_id),
+                run,
+            };
+            self.counts.read(&ended);
+            self.events.tell(&Event::JobEnded(ended));
         }
         self.tell_cron(RunsWritten {
             runs: batch.writes.ends.iter().map(|end| end.run.id).collect(),
@@ -176,11 +193,19 @@ impl Ledger for JobLedger {
     }
 
     fn why_let_go(batch: &JobBatch, reason: &str) -> String {
-        super::lines::why_let_go(&batch.writes, reason)
+        let flag = batch.writes.ends.first().map_or("", |end| end.flag.as_str());
+        let reason = ascii(reason);
+        let reason = line_of(&reason);
+        format!("this run has ended ({flag}), but the database refuses to note that: {reason}")
     }
 
-    fn log_refused(&self, batch: &JobBatch, reason: &str, error: Option<&StoreError>) {
-        super::lines::log_refused(&batch.writes, reason, error);
+    fn refusal(&self, batch: &JobBatch) -> Option<RefusedEnd> {
+        let (end, (run, _)) = batch.writes.ends.first().zip(batch.runs.first())?;
+        Some(RefusedEnd {
+            id: end.run.id,
+            log_id: Arc::clone(&run.log_id),
+            ended_as: end.flag.as_str(),
+        })
     }
 
     fn counts(&self) -> JobCounts {
@@ -189,14 +214,18 @@ impl Ledger for JobLedger {
 }
 
 impl JobCounts {
-    fn add(&mut self, flag: RunFlag, failure: Option<Failure>) {
-        match flag {
+    fn read(&mut self, ended: &JobEnded) {
+        if !ended.recorded {
+            self.stale += 1;
+            return;
+        }
+        match ended.flag {
             RunFlag::Success => self.succeeded += 1,
             RunFlag::Failed => self.failed += 1,
             RunFlag::Cancelled => self.cancelled += 1,
             RunFlag::Skipped => self.skipped += 1,
         }
-        match failure {
+        match ended.failure {
             Some(Failure::Panicked) => self.panicked += 1,
             Some(Failure::TimedOut) => self.timed_out += 1,
             _ => {}
@@ -205,19 +234,19 @@ impl JobCounts {
 }
 
 impl JobBatch {
-    fn of(ends: Vec<(RunEnd, Option<Failure>)>, jobs: Vec<i64>) -> Self {
-        let (ends, failures) = ends.into_iter().unzip();
+    fn of(ends: Vec<(RunEnd, RunAndFailure)>, jobs: Vec<i64>) -> Self {
+        let (ends, runs) = ends.into_iter().unzip();
         let apart = false;
         Self {
-            failures,
+            runs,
             writes: Arc::new(JobWrites { ends, jobs, apart }),
         }
     }
 
     /// Its ends and its jobs.
-    fn into_parts(self) -> (Vec<(RunEnd, Option<Failure>)>, Vec<i64>) {
+    fn into_parts(self) -> (Vec<(RunEnd, RunAndFailure)>, Vec<i64>) {
         let JobWrites { ends, jobs, .. } = Arc::unwrap_or_clone(self.writes);
-        (ends.into_iter().zip(self.failures).collect(), jobs)
+        (ends.into_iter().zip(self.runs).collect(), jobs)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The actors of the jobs put together, and where the rest of the process finds them.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     domain::Faults,
     error::Error,
+    events::Events,
     hook::HookClient,
     lease::NodeLease,
     registry::Registry,
@@ -29,6 +30,7 @@ use crate::{
 pub(crate) struct MachineParts {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    pub(crate) events: Events,
     pub(crate) registry: Registry,
     pub(crate) node: Arc<str>,
     pub(crate) lease: NodeLease,
@@ -64,6 +66,7 @@ impl Machine {
         let MachineParts {
             settings,
             store,
+            events,
             registry,
             node,
             lease,
@@ -80,7 +83,7 @@ impl Machine {
         let clock = store.clock().clone();
         let recorder_store = store.clone();
         let cron = CronActor::start_in_arbiter(&on, move |ctx| {
-            let ledger = JobLedger::new(recorder_store, ctx.address().downgrade().recipient());
+            let ledger = JobLedger::new(recorder_store, events.clone(), ctx.address().downgrade().recipient());
             let recorder = Recorder::new(ledger).start();
             let shared = Shared {
                 node,
@@ -89,8 +92,8 @@ impl Machine {
                 registry,
                 hooks,
                 cancel_grace: settings.cancel_grace,
+                events,
                 recorder: recorder.clone().recipient(),
-                retries: Mutex::default(),
             };
             // The caller of `start` waits for it.
             let _ = tell.send(recorder);

@@ -8,7 +8,6 @@ mod exec;
 mod execution;
 mod handle;
 mod ledger;
-mod lines;
 mod machine;
 mod messages;
 mod options;

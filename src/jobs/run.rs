@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     domain::{Failure, OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
+    events::{Events, JobRunInfo},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
-    repeats::Repeats,
     run::{Attended, Enter, Lifecycle, Overdue},
     store::{ClaimedRun, JobRunKey, RunEnd},
 };
@@ -32,21 +32,13 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) hooks: HookClient,
     pub(super) cancel_grace: Duration,
+    pub(super) events: Events,
     pub(super) recorder: Recipient<Enter<Ended>>,
-    /// By job: errors of attempts that were made again.
-    pub(super) retries: Mutex<Repeats<i64>>,
-}
-
-impl Shared {
-    /// What to say of an attempt that is made again, unless it has just been said.
-    pub(super) fn say_retry(&self, job_id: i64, error: &str) -> Option<String> {
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        retries.say(job_id, error)
-    }
 }
 
 /// A run came to its end.
 pub(super) struct Ended {
+    pub(super) run: Arc<JobRunInfo>,
     pub(super) end: RunEnd,
     /// Why it failed, if it did.
     pub(super) failure: Option<Failure>,
@@ -67,7 +59,8 @@ pub(super) struct JobRun {
     pub(super) id: i64,
     pub(super) job_id: i64,
     pub(super) job_name: Arc<str>,
-    pub(super) log_id: String,
+    pub(super) log_id: Arc<str>,
+    pub(super) info: Arc<JobRunInfo>,
     pub(super) scheduled_at: Option<DateTime<Utc>>,
     pub(super) orders: Orders,
     pub(super) overlap: OverlapPolicy,
@@ -122,12 +115,19 @@ pub(super) enum Verdict {
 }
 
 impl JobRun {
-    pub(super) fn new(claimed: &ClaimedRun, orders: Orders, term: Term, shared: Arc<Shared>) -> Arc<Self> {
+    pub(super) fn new(
+        claimed: &ClaimedRun,
+        info: Arc<JobRunInfo>,
+        orders: Orders,
+        term: Term,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: claimed.id,
             job_id: claimed.job.id,
             job_name: claimed.job.job_name.0.as_str().into(),
-            log_id: claimed.log_id.clone(),
+            log_id: Arc::clone(&info.log_id),
+            info,
             scheduled_at: claimed.scheduled_at,
             orders,
             overlap: claimed.job.overlap(),
@@ -217,7 +217,7 @@ impl JobRun {
             theme: Arc::clone(&self.job_name),
             attempt: state.attempt,
             max_attempts: self.orders.max_retry.saturating_add(1),
-            log_id: self.log_id.as_str().into(),
+            log_id: Arc::clone(&self.log_id),
             scheduled_at: self.scheduled_at,
             hold: self.hold.clone(),
         };
@@ -319,7 +319,8 @@ impl JobRun {
             id: self.id,
             job_id: self.job_id,
             job_name: Arc::clone(&self.job_name),
-            log_id: self.log_id.clone(),
+            log_id: Arc::clone(&self.log_id),
+            info: Arc::clone(&self.info),
             scheduled_at: self.scheduled_at,
             orders: self.orders.clone(),
             overlap: self.overlap,
@@ -355,7 +356,6 @@ impl JobRun {
                 node: Arc::clone(&self.shared.node),
             },
             job_id: self.job_id,
-            log_id: self.log_id.clone(),
             flag,
             result: result.map(|text| truncated(text, TEXT_LIMIT)),
             error: error.map(|text| truncated(text, TEXT_LIMIT)),
@@ -363,7 +363,8 @@ impl JobRun {
             started_at: started_at.map(|at| at.trunc_subsecs(6)),
             ended_at: self.shared.clock.now(),
         };
-        self.shared.recorder.do_send(Enter(Ended { end, failure }));
+        let run = Arc::clone(&self.info);
+        self.shared.recorder.do_send(Enter(Ended { run, end, failure }));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

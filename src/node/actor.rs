@@ -12,7 +12,7 @@ use super::{
     info::{methods_column, served_elsewhere},
     requests::{Requests, requests},
     rescue,
-    said::{About, Said},
+    said::Said,
     set_back::{self, SetBack},
     unknown::Unknown,
     watch::Watch,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     asynctask::{Machine, Machines},
     domain::RetryPolicy,
+    events::{DatabaseWork, Event, Events},
     held_runs::HeldRuns,
     jobs::Runner,
     lease::NodeLease,
@@ -75,6 +76,7 @@ pub(crate) struct NodeParts {
     pub(crate) lease: NodeLease,
     pub(crate) held: HeldRuns,
     pub(crate) store: Store,
+    pub(crate) events: Events,
     pub(crate) machines: Machines,
     pub(crate) runner: Runner,
     pub(crate) registry: Registry,
@@ -101,6 +103,7 @@ struct Beaten {
 
 impl NodeActor {
     pub(crate) fn new(parts: NodeParts) -> Self {
+        let said = Said::new(parts.events, &parts.row.id);
         Self {
             row: parts.row,
             lease: parts.lease,
@@ -117,7 +120,7 @@ impl NodeActor {
             bringing_back: Flight::default(),
             rescuing: Flight::default(),
             looks_for_requests: Flight::default(),
-            said: Said::default(),
+            said,
         }
     }
 
@@ -152,16 +155,11 @@ impl NodeActor {
     fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
         self.beating.end();
         if beaten.beat.is_ok() {
-            let what = format!("node {}: beats again", self.row.id);
-            self.said.over(&About::Beats, &what);
+            self.said.succeeded(DatabaseWork::Beat);
         }
         if beaten.declared_dead {
             // Whatever becomes of the new row: tasks that were claimed under the old row belong to other nodes.
-            say!(
-                Warn,
-                "node {} was declared dead by others while it could not beat; its runs are cancelled",
-                self.row.id
-            );
+            self.tell_lease_lost(true);
             self.set_fenced(true);
             // A claim may have begun while the node was fenced already.
             self.lease.lose();
@@ -177,8 +175,7 @@ impl NodeActor {
                 }
             }
             Err(error) => {
-                let what = format!("node {}: cannot beat, will try again and again", self.row.id);
-                self.said.error(About::Beats, &what, &error);
+                self.said.failed(DatabaseWork::Beat, &error);
                 self.fence_if_silent();
                 if error.is_file_gone() {
                     // Nodes that work on the file that is there now know nothing of this node's claims.
@@ -222,15 +219,18 @@ impl NodeActor {
     /// A node that could not beat for its lease time must take itself for dead, since others do.
     fn fence_if_silent(&mut self) {
         if !self.fenced && self.lease.is_over() {
-            say!(
-                Error,
-                "node {}: no heartbeat for {:.1?}, longer than the lease of {:?}; what runs here is cancelled, nothing is claimed until it beats again",
-                self.row.id,
-                self.lease.silence(),
-                self.lease.length()
-            );
+            self.tell_lease_lost(false);
             self.set_fenced(true);
         }
+    }
+
+    fn tell_lease_lost(&self, declared_dead: bool) {
+        self.said.events.tell(&Event::LeaseLost {
+            node: self.row.id.as_str().into(),
+            silent: self.lease.silence(),
+            lease: self.lease.length(),
+            declared_dead,
+        });
     }
 
     fn set_fenced(&mut self, fenced: bool) {
@@ -299,7 +299,7 @@ impl NodeActor {
             };
             // Neither waits for the other to succeed.
             let ended = rescue::end_runs(&store, &id, &said).await;
-            rescue::log_runs(&id, ended, &said);
+            rescue::tell_runs(ended, &said);
             match any_runs {
                 true => rescue::rescue(&store, &id, policy, &said).await,
                 false => Ok(BTreeMap::new()),
@@ -321,10 +321,12 @@ impl NodeActor {
         }
         match rescued {
             Ok(rescued) => {
-                let what = format!("node {}: looks after dead nodes again", self.row.id);
-                self.said.over(&About::Rescue, &what);
+                self.said.succeeded(DatabaseWork::Rescue);
                 for (theme, count) in rescued {
-                    say!(Warn, "theme {theme}: {count} tasks of dead nodes were taken over");
+                    self.said.events.tell(&Event::TasksRescued {
+                        theme: theme.as_str().into(),
+                        tasks: count,
+                    });
                     if let Some(machine) = self.machines.get(&theme) {
                         machine.rescued(count);
                     }
@@ -333,8 +335,7 @@ impl NodeActor {
                 }
             }
             Err(error) => {
-                let what = format!("node {}: cannot look after dead nodes", self.row.id);
-                self.said.error(About::Rescue, &what, &error);
+                self.said.failed(DatabaseWork::Rescue, &error);
             }
         }
     }
@@ -380,14 +381,10 @@ impl NodeActor {
         ctx.spawn(requests.into_actor(self).map(|requests, node, ctx| {
             match requests {
                 Ok(requests) => {
-                    let what = format!("node {}: looks for requests again", node.row.id);
-                    node.said.over(&About::Requests, &what);
+                    node.said.succeeded(DatabaseWork::LookForRequests);
                     node.obey(requests);
                 }
-                Err(error) => {
-                    let what = format!("node {}: cannot look for requests", node.row.id);
-                    node.said.error(About::Requests, &what, &error);
-                }
+                Err(error) => node.said.failed(DatabaseWork::LookForRequests, &error),
             }
             if node.looks_for_requests.end() {
                 node.look_for_requests(ctx);

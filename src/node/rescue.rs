@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
+    events::{DatabaseWork, Event},
     store::{
         Finish, Finished, HeldClaim, JobRunKey, JobWrites, JobsWritten, Orphan, OrphanRun, Rows, RunEnd, Store,
         StoreError, Writes,
@@ -40,10 +41,7 @@ pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &S
         match store.remove_node(id, *beat).await {
             Ok(true) => {
                 buried += 1;
-                say!(
-                    Warn,
-                    "node {id} is dead: it has not beaten for its lease time; its tasks are taken over"
-                );
+                said.events.tell(&Event::NodeLost { node: id.clone() });
             }
             Ok(false) => {}
             Err(StoreError::Conflict(_)) => locked.note(id),
@@ -149,20 +147,16 @@ pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usi
     Ok(lost)
 }
 
-/// Logs what a look for the runs of dead nodes has brought.
-pub(super) fn log_runs(me: &str, ended: Result<usize, StoreError>, said: &Said) {
+/// Tells what a look for the runs of dead nodes has brought.
+pub(super) fn tell_runs(ended: Result<usize, StoreError>, said: &Said) {
     match ended {
-        Ok(lost) => {
-            said.over(&About::Runs, &format!("node {me}: ends the runs of dead nodes again"));
-            if lost > 0 {
-                say!(Warn, "{lost} runs of jobs are lost: their nodes are dead");
+        Ok(runs) => {
+            said.succeeded(DatabaseWork::EndLostRuns);
+            if runs > 0 {
+                said.events.tell(&Event::JobRunsLost { runs });
             }
         }
-        Err(error) => said.error(
-            About::Runs,
-            &format!("node {me}: cannot end the runs of dead nodes"),
-            &error,
-        ),
+        Err(error) => said.failed(DatabaseWork::EndLostRuns, &error),
     }
 }
 
@@ -294,7 +288,6 @@ fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {
             node: orphan.node.into(),
         },
         job_id: orphan.job_id,
-        log_id: String::new(),
         flag: RunFlag::Failed,
         result: None,
         attempt: 1,

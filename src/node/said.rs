@@ -6,22 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::repeats::Repeats;
+use crate::{
+    events::{Component, DatabaseWork, Events},
+    repeats::Repeats,
+    store::StoreError,
+};
 
 /// What a trouble is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum About {
-    Beats,
-    Requests,
-    /// The look for dead nodes and their tasks.
-    Rescue,
-    /// The look for runs of jobs of dead nodes.
-    Runs,
-    /// The look for tasks that a wrong clock has put off.
-    PutOff,
-    /// The comparison of the rows under this node with its runs.
-    Unknown,
-    /// What that comparison has given back.
+    /// What the comparison of the rows under this node with its runs has given back.
     GivenBack,
     /// Rows of dead nodes that other sessions have locked: of the nodes, of tasks, of runs of jobs.
     LockedNodes,
@@ -37,9 +31,14 @@ pub(super) enum About {
     Run(i64),
 }
 
-/// Logs a trouble when it begins or changes, then seldom, with the count.
-#[derive(Clone, Default)]
-pub(super) struct Said(Arc<Mutex<Troubles>>);
+/// Logs a trouble when it begins or changes, then seldom, with the count. Failures of the database go to the observers, too.
+#[derive(Clone)]
+pub(super) struct Said {
+    pub(super) events: Events,
+    /// This node.
+    component: Component,
+    troubles: Arc<Mutex<Troubles>>,
+}
 
 #[derive(Default)]
 struct Troubles {
@@ -49,6 +48,22 @@ struct Troubles {
 }
 
 impl Said {
+    pub(super) fn new(events: Events, node: &str) -> Self {
+        Self {
+            events,
+            component: Component::Node(node.into()),
+            troubles: Arc::default(),
+        }
+    }
+
+    pub(super) fn failed(&self, work: DatabaseWork, error: &StoreError) {
+        self.events.failed(&self.component, work, error);
+    }
+
+    pub(super) fn succeeded(&self, work: DatabaseWork) {
+        self.events.succeeded(&self.component, work);
+    }
+
     /// Logs that `what` has happened because of `why`. A repeated line has the level debug.
     pub(super) fn error(&self, about: About, what: &str, why: &impl Display) {
         self.say(log::Level::Error, about, what, why);
@@ -93,6 +108,6 @@ impl Said {
     }
 
     fn troubles(&self) -> MutexGuard<'_, Troubles> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::said::{About, Said};
-use crate::{clock::Clock, store::Store};
+use super::said::Said;
+use crate::{clock::Clock, events::DatabaseWork, store::Store};
 
 /// By how much a clock that is set back differs from a slow clock.
 const SET_BACK: TimeDelta = TimeDelta::minutes(1);
@@ -59,16 +59,12 @@ pub(super) async fn bring_back(store: Store, themes: Vec<String>, said: Said) ->
                  were meant to, from now on"
             ),
             Err(error) => {
-                let what = format!("theme {theme}: cannot look for tasks that a wrong clock has put off");
-                said.error(About::PutOff, &what, &error);
+                said.failed(DatabaseWork::BringBack, &error);
                 return (themes, false);
             }
         }
     }
-    said.over(
-        &About::PutOff,
-        "tasks that a wrong clock has put off are looked for again",
-    );
+    said.succeeded(DatabaseWork::BringBack);
     (themes, true)
 }
 

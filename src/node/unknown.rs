@@ -16,6 +16,7 @@ use super::{
 use crate::{
     asynctask::{Machine, Machines},
     domain::{Failure, Outcome, RetryPolicy},
+    events::DatabaseWork,
     held_runs::HeldRuns,
     lease::NodeLease,
     store::{Finish, Finished, HeldClaim, Orphan, Rows, Store, StoreError},
@@ -46,16 +47,9 @@ impl Unknown {
             if self.lease.is_over() {
                 continue;
             }
-            let what = format!("node {}: its running tasks", self.node);
             match self.give_back().await {
-                Ok(()) => self
-                    .said
-                    .over(&About::Unknown, &format!("{what} are compared with its runs again")),
-                Err(error) => self.said.error(
-                    About::Unknown,
-                    &format!("{what} cannot be compared with its runs"),
-                    &error,
-                ),
+                Ok(()) => self.said.succeeded(DatabaseWork::CompareRuns),
+                Err(error) => self.said.failed(DatabaseWork::CompareRuns, &error),
             }
             actix_rt::time::sleep(PAUSE).await;
         }

@@ -5,10 +5,11 @@ use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 use actix::{MailboxError, Recipient};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use super::{CallError, Invoke, RegistryError, TaskContext, panic_text};
+use super::{CallError, Invoke, RegistryError, TaskContext};
 use crate::{
     blocking::{Unfinished, blocking},
     domain::{Json, TaskError},
+    panic_text::panic_text,
 };
 
 /// A registered handler. Made from a `Recipient<Invoke>`, by [`async_fn`](super::async_fn) or by

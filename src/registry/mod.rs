@@ -10,7 +10,6 @@ mod endpoint;
 mod error;
 mod function;
 mod invoke;
-mod panic;
 mod route;
 mod table;
 
@@ -29,7 +28,6 @@ pub(crate) use endpoint::InvokeError;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
-pub(crate) use panic::panic_text;
 pub use route::Route;
 
 use table::Table;

@@ -11,4 +11,4 @@ pub(crate) use attempt::{Attempt, Attended, attempt};
 pub(crate) use flight::Flight;
 pub(crate) use gate::{Gate, GateChange};
 pub(crate) use lifecycle::{Lifecycle, Overdue};
-pub(crate) use recorder::{Batch, Divisible, Drain, Enter, GetRecorded, Ledger, Recorded, Recorder};
+pub(crate) use recorder::{Batch, Divisible, Drain, Enter, GetRecorded, Ledger, Recorded, Recorder, RefusedEnd};

@@ -18,6 +18,7 @@ use crate::{
     config::{Config, ConfigError},
     domain::Faults,
     error::Error,
+    events::{Event, Events, Observer},
     held_runs::HeldRuns,
     jobs::{Jobs, JobsOptions, Runner, Settings as JobSettings},
     lease::NodeLease,
@@ -52,6 +53,16 @@ pub struct GaiaBuilder {
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
+    observers: Observers,
+}
+
+#[derive(Default)]
+struct Observers(Vec<Observer>);
+
+impl std::fmt::Debug for Observers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Observers").field(&self.0.len()).finish()
+    }
 }
 
 /// A database URL as the caller wrote it. It may hold a password: it is not shown.
@@ -200,6 +211,30 @@ impl GaiaBuilder {
         self
     }
 
+    /// Calls this function for each [`Event`]: a task has started or ended, a fire was claimed, a node was lost, the database has failed.
+    /// Several observers are called one after the other.
+    ///
+    /// An observer is called on the thread of the actor that tells the event, before the actor goes on: let it count, or send a
+    /// clone of the event to a channel, but never wait. A panic is caught and logged; the observer is called on.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// use gaia_actors::{Event, Gaia};
+    ///
+    /// let failures = Arc::new(AtomicU64::new(0));
+    /// let count = Arc::clone(&failures);
+    /// let builder = Gaia::builder().observe(move |event: &Event| {
+    ///     if matches!(event, Event::TaskEnded(ended) if ended.error.is_some()) {
+    ///         count.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn observe(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.observers.0.push(Box::new(observer));
+        self
+    }
+
     /// Starts workers for a theme with the options of the configuration's section `AsyncTask`.
     pub fn theme(mut self, theme: impl Into<String>) -> Self {
         self.themes.push(theme.into());
@@ -260,7 +295,8 @@ impl GaiaBuilder {
         let control = Control::start()?;
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let arbiters = if arbiters == 0 { cores() } else { arbiters };
-        let threads = Threads::start(&control, arbiters).await?;
+        let events = Events::new(self.observers.0);
+        let threads = Threads::start(&control, arbiters, events.clone()).await?;
         // On the control thread: there the store does its work, whatever callers do.
         let store = control.run(Box::pin(open(url, self.clock, migrate))).await??;
 
@@ -284,6 +320,7 @@ impl GaiaBuilder {
             lease: lease.clone(),
             held: held.clone(),
             store: store.clone(),
+            events: events.clone(),
             machines: machines.clone(),
             runner: runner.clone(),
             registry: registry.clone(),
@@ -303,6 +340,7 @@ impl GaiaBuilder {
 
         let gaia = Gaia(Arc::new(Inner {
             store: store.clone(),
+            events,
             registry,
             machines,
             jobs: Jobs::new(store, &settings, runner.clone()),

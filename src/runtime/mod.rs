@@ -26,6 +26,7 @@ use crate::{
     asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
     domain::Faults,
     error::{Error, ask},
+    events::Events,
     held_runs::HeldRuns,
     jobs::{self, Jobs, Runner},
     lease::NodeLease,
@@ -69,6 +70,7 @@ pub struct Gaia(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    events: Events,
     registry: Registry,
     machines: Machines,
     jobs: Jobs,
@@ -138,6 +140,7 @@ impl Gaia {
         let machine = Machine::start(MachineParts {
             options,
             store: self.0.store.clone(),
+            events: self.0.events.clone(),
             registry: self.0.registry.clone(),
             node: Arc::clone(&self.0.node_id),
             lease: self.0.lease.clone(),
@@ -186,6 +189,7 @@ impl Gaia {
         let machine = jobs::Machine::start(jobs::MachineParts {
             settings,
             store: self.0.store.clone(),
+            events: self.0.events.clone(),
             registry: self.0.registry.clone(),
             node: Arc::clone(&self.0.node_id),
             lease: self.0.lease.clone(),

@@ -542,10 +542,10 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
     let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
     let database = Database::fresh();
     let look = database.url();
-    let options = options().post_handler(async move |task_id, outcome| {
+    let options = options().post_handler(async move |ended, outcome| {
         let store = gaia_actors::store::Store::connect(&look, gaia_actors::Clock::system());
         drop(store.await.map_err(TaskError::from)?);
-        heard.send((task_id, outcome))?;
+        heard.send((ended, outcome))?;
         Err(TaskError::failed("changes nothing"))
     });
     let gaia = database
@@ -567,7 +567,8 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
     let mut outcomes = Vec::new();
     for _ in 0..2 {
         let (told, outcome) = hears.recv().await.expect("is told");
-        assert_eq!(told, id);
+        assert_eq!(told.run.task_id, id);
+        assert_eq!(told.is_final(), matches!(outcome, Outcome::Succeeded(_)));
         outcomes.push(outcome);
         assert!(database.number("SELECT COUNT(*) FROM asynctask_exec_row") >= 1);
     }

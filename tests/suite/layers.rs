@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &[
         "clock",
         "uptime",
@@ -17,10 +17,11 @@ const LAYERS: [&[&str]; 8] = [
         "repeats",
         "lease",
         "held_runs",
-        "threads",
+        "panic_text",
         "schedule",
     ],
     &["domain"],
+    &["events", "threads"],
     &["store"],
     &["registry", "hook"],
     &["error"],

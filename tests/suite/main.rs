@@ -9,6 +9,7 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod events;
 mod exact_texts;
 mod execution;
 mod fuzz;

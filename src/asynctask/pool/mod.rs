@@ -273,7 +273,7 @@ impl WorkerPool {
         say!(
             Error,
             "theme {} task {} {}.{} log_id={}: given up, its worker is dead or blocked",
-            self.theme.name,
+            self.theme.name(),
             run.task.id,
             run.task.service,
             run.task.method,

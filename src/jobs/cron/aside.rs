@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use actix::{AsyncContext, Context};
 
-use super::{About, CronActor};
+use super::CronActor;
 use crate::store::{Fire, StoreError};
 
 /// When a job whose fires are refused is tried again.
@@ -40,7 +40,7 @@ impl CronActor {
 
     fn set_aside(&mut self, fire: Fire, error: &StoreError, ctx: &mut Context<Self>) {
         let id = fire.job_id;
-        if let Some(said) = self.said.say(About::Job(id), &error.to_string()) {
+        if let Some(said) = self.said.say(id, &error.to_string()) {
             say!(Warn, "job {id} does not fire, since the database refuses it: {said}");
         }
         self.aside.0.insert(id, fire);

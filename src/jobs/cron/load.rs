@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, Utc};
 
-use super::{About, CronActor, timetable::Put};
+use super::{CronActor, timetable::Put};
 use crate::{
+    events::DatabaseWork,
     schedule::zone_data,
     store::{Fingerprint, ScheduleRow, Store, StoreError},
 };
@@ -99,7 +100,7 @@ impl CronActor {
         self.loading.end();
         self.loaded = true;
         let now = self.now();
-        self.said.over(&About::Schedules);
+        self.works(DatabaseWork::ReadSchedules);
         self.timetable.keep(&reading.ids);
         say!(
             Debug,
@@ -124,7 +125,7 @@ impl CronActor {
         };
         ctx.spawn(begin.into_actor(self).map(|begun, cron, _| {
             if let Err(error) = begun {
-                cron.fault(About::Beginnings, "cannot note when schedules begin", &error);
+                cron.fails(DatabaseWork::NoteSchedules, &error);
             }
         }));
     }
@@ -132,20 +133,8 @@ impl CronActor {
     fn not_loaded(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.loading.end();
         let wait = self.backoff.failed();
-        self.fault(
-            About::Schedules,
-            "cannot read the schedules, will try again and again",
-            error,
-        );
+        self.fails(DatabaseWork::ReadSchedules, error);
         ctx.run_later(wait, Self::load);
-    }
-
-    /// Counts an error of the database, and says it unless it has just been said.
-    fn fault(&mut self, about: About, what: &str, error: &StoreError) {
-        self.counts.database_errors += 1;
-        if let Some(said) = self.said.say(about, &error.to_string()) {
-            say!(Error, "jobs: {what}: {said}");
-        }
     }
 
     /// Logs once why a row cannot be scheduled.
@@ -173,12 +162,12 @@ impl CronActor {
         ctx.spawn(open.into_actor(self).map(move |open, cron, ctx| {
             match open {
                 Ok(open) => {
-                    cron.said.over(&About::Requests);
+                    cron.works(DatabaseWork::LookForRequests);
                     cron.settle_released(&released, &open, term);
                     cron.obey(&open);
                     cron.claim_due(ctx);
                 }
-                Err(error) => cron.fault(About::Requests, "cannot look for requests to stop runs", &error),
+                Err(error) => cron.fails(DatabaseWork::LookForRequests, &error),
             }
             if cron.looks_at_runs.end() {
                 cron.look(ctx);
@@ -198,12 +187,12 @@ impl CronActor {
         ctx.spawn(fingerprint.into_actor(self).map(|fingerprint, cron, ctx| {
             match fingerprint {
                 Ok(fingerprint) => {
-                    cron.said.over(&About::Changes);
+                    cron.works(DatabaseWork::LookForChanges);
                     if cron.seen != Some(fingerprint) {
                         cron.load(ctx);
                     }
                 }
-                Err(error) => cron.fault(About::Changes, "cannot look for changed schedules", &error),
+                Err(error) => cron.fails(DatabaseWork::LookForChanges, &error),
             }
             if cron.looks_at_schedules.end() {
                 cron.look_at_schedules(ctx);
@@ -244,7 +233,7 @@ impl CronActor {
                 cron.claim_due(ctx);
             }
             Ok(None) => cron.timetable.remove(id),
-            Err(error) => cron.fault(About::Job(id), &format!("cannot read job {id}"), &error),
+            Err(error) => cron.fails(DatabaseWork::ReadSchedules, &error),
         }));
     }
 }

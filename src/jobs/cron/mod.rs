@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    events::{Component, DatabaseWork},
     lease::Term,
     repeats::Repeats,
     run::{Flight, Gate},
@@ -105,21 +106,9 @@ pub struct CronActor {
     zones_seen: Duration,
     last_tick: Option<DateTime<Utc>>,
     backoff: Backoff,
-    /// Errors of the database that are said.
-    said: Repeats<About>,
+    /// By job: why its fires are refused.
+    said: Repeats<i64>,
     counts: JobsStatus,
-}
-
-/// What errors of the database are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum About {
-    Claims,
-    Schedules,
-    Beginnings,
-    Requests,
-    Changes,
-    /// This job.
-    Job(i64),
 }
 
 impl std::fmt::Debug for CronActor {
@@ -200,6 +189,17 @@ impl CronActor {
         self.wait_for_tick(reading, now, ctx);
     }
 
+    // ---- the database ----
+
+    fn fails(&mut self, work: DatabaseWork, error: &StoreError) {
+        self.counts.database_errors += 1;
+        self.shared.events.failed(&Component::Jobs, work, error);
+    }
+
+    fn works(&self, work: DatabaseWork) {
+        self.shared.events.succeeded(&Component::Jobs, work);
+    }
+
     // ---- claiming ----
 
     /// A lease may be over before the node has noticed. A fire that is claimed then would be lost.
@@ -261,9 +261,7 @@ impl CronActor {
         self.claiming.end();
         self.at_once = (self.at_once * 2).min(CLAIM);
         self.backoff.succeeded();
-        if let Some(failures) = self.said.over(&About::Claims) {
-            say!(Info, "jobs: fires are claimed again, after {failures} failures");
-        }
+        self.works(DatabaseWork::ClaimFires);
         for (fire, fired) in fires.into_iter().zip(fired) {
             self.fired(fire, fired, term);
         }
@@ -293,16 +291,9 @@ impl CronActor {
 
     /// Keeps `claiming` until the wait is over, so that nothing is tried before.
     fn not_claimed(&mut self, fires: &[Fire], error: &StoreError, ctx: &mut Context<Self>) {
-        self.counts.database_errors += 1;
+        self.fails(DatabaseWork::ClaimFires, error);
         self.timetable.put_back(fires);
         let wait = self.backoff.failed();
-        if let Some(said) = self.said.say(About::Claims, &error.to_string()) {
-            let count = fires.len();
-            say!(
-                Error,
-                "jobs: cannot claim {count} fires, will try again and again: {said}"
-            );
-        }
         ctx.run_later(wait, |cron, ctx| {
             cron.claiming.end();
             cron.claim_due(ctx);

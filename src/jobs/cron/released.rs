@@ -132,13 +132,9 @@ impl CronActor {
     }
 
     /// Has the end of a run that never begins written.
-    pub(super) fn refuse(&mut self, run: Unbegun<'_>, flag: RunFlag, error: String) {
-        let Unbegun {
-            id,
-            job_id,
-            log_id,
-            overlap,
-        } = run;
+    pub(super) fn refuse(&mut self, run: Unbegun, flag: RunFlag, error: String) {
+        let Unbegun { info: run, overlap } = run;
+        let (id, job_id) = (run.run_id, run.job_id);
         let holds_up = (overlap != OverlapPolicy::Allow).then_some(job_id);
         self.running.insert(id, Running::Refused { holds_up });
         let end = RunEnd {
@@ -147,7 +143,6 @@ impl CronActor {
                 node: Arc::clone(&self.shared.node),
             },
             job_id,
-            log_id: log_id.to_owned(),
             flag,
             result: None,
             error: Some(error),
@@ -156,7 +151,7 @@ impl CronActor {
             ended_at: self.now(),
         };
         let failure = None;
-        self.shared.recorder.do_send(Enter(Ended { end, failure }));
+        self.shared.recorder.do_send(Enter(Ended { run, end, failure }));
     }
 }
 

@@ -5,9 +5,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use actix::Context;
 use chrono::TimeDelta;
 
-use super::{About, CronActor};
+use super::CronActor;
 use crate::{
-    domain::{Definition, OverlapPolicy, RunFlag},
+    domain::{Definition, OverlapPolicy, RunFlag, Target},
+    events::{Event, JobFired, JobRunInfo},
     jobs::{
         exec::JobExecActor,
         run::{JobRun, Orders, Stop, Verdict},
@@ -34,20 +35,15 @@ pub(super) enum Running {
 }
 
 /// A run that never begins.
-#[derive(Clone, Copy)]
-pub(super) struct Unbegun<'a> {
-    pub(super) id: i64,
-    pub(super) job_id: i64,
-    pub(super) log_id: &'a str,
+pub(super) struct Unbegun {
+    pub(super) info: Arc<JobRunInfo>,
     pub(super) overlap: OverlapPolicy,
 }
 
-impl<'a> From<&'a JobRun> for Unbegun<'a> {
-    fn from(run: &'a JobRun) -> Self {
+impl From<&JobRun> for Unbegun {
+    fn from(run: &JobRun) -> Self {
         Self {
-            id: run.id,
-            job_id: run.job_id,
-            log_id: &run.log_id,
+            info: Arc::clone(&run.info),
             overlap: run.overlap,
         }
     }
@@ -58,7 +54,7 @@ impl CronActor {
         match fired {
             Fired::Busy => self.busy.push(fire),
             Fired::Run(claimed) => {
-                self.said.over(&About::Job(fire.job_id));
+                self.said.over(&fire.job_id);
                 self.start(&claimed, term);
             }
             Fired::Skipped(_) => self.counts.skipped += 1,
@@ -76,9 +72,12 @@ impl CronActor {
         }
         self.counts.fired += 1;
         self.replace(&claimed.replaced);
-        match self.runnable(claimed) {
+        let runnable = self.runnable(claimed);
+        let info = info(claimed, runnable.as_ref().ok());
+        self.tell_fired(&info);
+        match runnable {
             Ok(definition) => {
-                let run = JobRun::new(claimed, definition.into(), term, Arc::clone(&self.shared));
+                let run = JobRun::new(claimed, info, definition.into(), term, Arc::clone(&self.shared));
                 // The answer to its claim was slower than the lease.
                 if !self.cut_off && !run.is_ours() {
                     self.released.insert(run);
@@ -91,15 +90,20 @@ impl CronActor {
                 self.spawn(run);
             }
             Err(error) => {
-                let run = Unbegun {
-                    id: claimed.id,
-                    job_id: claimed.job.id,
-                    log_id: &claimed.log_id,
-                    overlap: claimed.job.overlap(),
-                };
-                self.refuse(run, RunFlag::Failed, error);
+                let overlap = claimed.job.overlap();
+                self.refuse(Unbegun { info, overlap }, RunFlag::Failed, error);
             }
         }
+    }
+
+    fn tell_fired(&self, run: &Arc<JobRunInfo>) {
+        let late = run
+            .scheduled_at
+            .map(|at| (self.now() - at).to_std().unwrap_or_default());
+        self.shared.events.tell(&Event::JobFired(JobFired {
+            run: Arc::clone(run),
+            late,
+        }));
     }
 
     pub(super) fn spawn(&mut self, run: Arc<JobRun>) {
@@ -189,13 +193,17 @@ impl CronActor {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
                 (None, _) if !self.claiming.is_under_way() && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
                     let error = "lost: it was claimed for this node, which did not learn of that in time";
-                    let run = Unbegun {
-                        id: open.run_id,
+                    let info = Arc::new(JobRunInfo {
                         job_id: open.job_id,
-                        log_id: "",
-                        overlap: OverlapPolicy::Forbid,
-                    };
-                    self.refuse(run, RunFlag::Failed, error.to_owned());
+                        job_name: None,
+                        run_id: open.run_id,
+                        service: None,
+                        method: None,
+                        log_id: "".into(),
+                        scheduled_at: None,
+                    });
+                    let overlap = OverlapPolicy::Forbid;
+                    self.refuse(Unbegun { info, overlap }, RunFlag::Failed, error.to_owned());
                 }
                 _ => {}
             }
@@ -222,6 +230,22 @@ impl CronActor {
             Running::Refused { .. } => None,
         })
     }
+}
+
+fn info(claimed: &ClaimedRun, definition: Option<&Definition>) -> Arc<JobRunInfo> {
+    let (service, method) = match definition.map(|definition| &definition.target) {
+        Some(Target::Service { service, method, .. }) => (Some(service.clone()), Some(method.clone())),
+        Some(Target::Hook(_)) | None => (None, None),
+    };
+    Arc::new(JobRunInfo {
+        job_id: claimed.job.id,
+        job_name: Some(claimed.job.job_name.0.as_str().into()),
+        run_id: claimed.id,
+        service,
+        method,
+        log_id: claimed.log_id.as_str().into(),
+        scheduled_at: claimed.scheduled_at,
+    })
 }
 
 impl From<Definition> for Orders {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::refused::Divisible;
 use crate::{
     domain::Form,
+    events::{Component, Events},
     store::{Rows, Store, StoreError},
 };
 
@@ -25,8 +26,10 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// The rows that hold an end: another session may have locked some of them.
     const ROWS: Rows;
 
-    /// What log lines begin with, such as `theme demo`.
-    fn scope(&self) -> &str;
+    /// Whose outcomes these are.
+    fn component(&self) -> &Component;
+
+    fn events(&self) -> &Events;
 
     fn store(&self) -> &Store;
 
@@ -81,10 +84,18 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
     /// What the row says of the end that this batch is, once it is let go.
     fn why_let_go(batch: &Self::Batch, reason: &str) -> String;
 
-    /// Logs that the end is taken in no form. `error`: its row could not be let go either.
-    fn log_refused(&self, batch: &Self::Batch, reason: &str, error: Option<&StoreError>);
+    /// The one end that this batch is, for the event that the database takes it in no form.
+    fn refusal(&self, batch: &Self::Batch) -> Option<RefusedEnd>;
 
     fn counts(&self) -> Self::Counts;
+}
+
+/// An end that the database takes in no form.
+pub(crate) struct RefusedEnd {
+    /// The id of its row.
+    pub(crate) id: i64,
+    pub(crate) log_id: Arc<str>,
+    pub(crate) ended_as: &'static str,
 }
 
 /// What one transaction writes, and who wants to hear of it.

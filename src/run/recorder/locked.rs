@@ -59,10 +59,10 @@ impl<L: Ledger> Recorder<L> {
         self.locked.batches.push(held);
         let why = "another session has locked their rows; see what that session waits for, or end that session";
         if let Some(said) = self.locked.said.say((), why) {
-            let (scope, count) = (self.ledger.scope(), self.locked.outcomes());
+            let (component, count) = (self.ledger.component(), self.locked.outcomes());
             say!(
                 Error,
-                "{scope}: {count} outcomes wait until they can be written: {said}"
+                "{component}: {count} outcomes wait until they can be written: {said}"
             );
         }
         self.look_later(ctx);
@@ -97,8 +97,8 @@ impl<L: Ledger> Recorder<L> {
         }
         if self.locked.is_empty() {
             self.locked.said.over(&());
-            let scope = self.ledger.scope();
-            say!(Info, "{scope}: no outcome waits for a locked row any more");
+            let component = self.ledger.component();
+            say!(Info, "{component}: no outcome waits for a locked row any more");
         } else {
             self.look_later(ctx);
         }

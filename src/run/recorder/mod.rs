@@ -26,11 +26,17 @@ use actix::{
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
-    ledger::{Batch, Ledger},
+    ledger::{Batch, Ledger, RefusedEnd},
     refused::Divisible,
 };
 use self::{locked::Locked, refused::Refused};
-use crate::{backoff::Backoff, domain::Form, repeats::Repeats, run::Flight, store::StoreError};
+use crate::{
+    backoff::Backoff,
+    domain::Form,
+    events::{DatabaseWork, Event},
+    run::Flight,
+    store::StoreError,
+};
 
 /// Flushes under way at most: more would only wait for each other, or for processors.
 const FLUSHES: usize = 2;
@@ -62,8 +68,6 @@ pub(crate) struct Recorder<L: Ledger> {
     /// After a failure nothing is tried for a while.
     waits: bool,
     backoff: Backoff,
-    /// Errors of the database that are said.
-    outage: Repeats<()>,
     drained: Vec<oneshot::Sender<()>>,
     database_errors: u64,
     /// Ends that the database takes in no form.
@@ -124,7 +128,6 @@ impl<L: Ledger> Recorder<L> {
             in_flight: 0,
             waits: false,
             backoff: Backoff::default(),
-            outage: Repeats::default(),
             drained: Vec::new(),
             database_errors: 0,
             stubborn: 0,
@@ -172,10 +175,27 @@ impl<L: Ledger> Recorder<L> {
         self.flushes += 1;
         self.in_flight += flush.batch.outcomes();
         let write = L::write(self.ledger.store().clone(), flush.batch.in_form(Form::Whole, ""));
-        ctx.spawn(write.into_actor(self).map(|written, recorder, ctx| match written {
+        let began = Instant::now();
+        ctx.spawn(write.into_actor(self).map(move |written, recorder, ctx| match written {
             Err(error @ StoreError::Conflict(_)) => recorder.look_for_locks(flush, error, ctx),
-            written => recorder.flushed(flush, written, &BTreeSet::new(), ctx),
+            written => {
+                if written.is_ok() {
+                    recorder.tell_written(flush.batch.outcomes(), began.elapsed());
+                }
+                recorder.flushed(flush, written, &BTreeSet::new(), ctx);
+            }
         }));
+    }
+
+    pub(super) fn tell_written(&self, outcomes: usize, took: Duration) {
+        if outcomes > 0 {
+            let component = self.ledger.component().clone();
+            self.ledger.events().tell(&Event::OutcomesWritten {
+                component,
+                outcomes,
+                took,
+            });
+        }
     }
 
     fn take_flush(&mut self) -> Option<Flush<L::Batch>> {
@@ -262,10 +282,8 @@ impl<L: Ledger> Recorder<L> {
     fn taken(&mut self) {
         self.backoff.succeeded();
         self.refused.others_taken();
-        if let Some(failures) = self.outage.over(&()) {
-            let scope = self.ledger.scope();
-            say!(Info, "{scope}: outcomes are written again, after {failures} failures");
-        }
+        let (events, component) = (self.ledger.events(), self.ledger.component());
+        events.succeeded(component, DatabaseWork::WriteOutcomes);
         for kept in &mut self.kept {
             kept.is_suspect = true;
         }
@@ -275,13 +293,8 @@ impl<L: Ledger> Recorder<L> {
     fn hold(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.database_errors += 1;
         let wait = self.backoff.failed();
-        if let Some(said) = self.outage.say((), &error.to_string()) {
-            let (scope, count) = (self.ledger.scope(), self.unwritten());
-            say!(
-                Error,
-                "{scope}: cannot write {count} outcomes, will try again and again: {said}"
-            );
-        }
+        let (events, component) = (self.ledger.events(), self.ledger.component());
+        events.failed(component, DatabaseWork::WriteOutcomes, error);
         self.wait(wait, ctx);
     }
 

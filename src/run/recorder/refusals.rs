@@ -3,16 +3,17 @@
 //! Such writes go another way, beside the flushes, so that nothing else waits for them. A run whose end is taken in no form
 //! lets its row go: the row is marked as ended without an outcome, and no node takes it over.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::{
-    Batch, Ledger, Recorder,
+    Batch, Divisible, Ledger, Recorder,
     refused::{Piece, Step},
 };
 use crate::{
     domain::Form,
+    events::Event,
     store::{Store, StoreError},
 };
 
@@ -37,11 +38,13 @@ impl<L: Ledger> Recorder<L> {
         let writes = piece.work.in_form(piece.form, &piece.reason);
         let let_go = piece.let_go.then(|| piece.work.run()).flatten();
         let write = write::<L>(self.ledger.store().clone(), Arc::clone(&writes), let_go);
-        ctx.spawn(
-            write
-                .into_actor(self)
-                .map(move |written, recorder, ctx| recorder.tried(piece, &writes, written, ctx)),
-        );
+        let began = Instant::now();
+        ctx.spawn(write.into_actor(self).map(move |written, recorder, ctx| {
+            if written.is_ok() {
+                recorder.tell_written(piece.work.outcomes(), began.elapsed());
+            }
+            recorder.tried(piece, &writes, written, ctx);
+        }));
     }
 
     fn begin_try(&mut self, piece: &Piece<L::Batch>) {
@@ -126,8 +129,7 @@ impl<L: Ledger> Recorder<L> {
         }
         piece.let_go = let_go.is_ok();
         if piece.is_news() {
-            self.ledger
-                .log_refused(&piece.work, &piece.reason, let_go.err().as_ref());
+            self.tell_refused(&piece, let_go.err().as_ref());
         }
         if !piece.is_stubborn() {
             self.stubborn += 1;
@@ -140,6 +142,27 @@ impl<L: Ledger> Recorder<L> {
             });
         }
         self.flush(ctx);
+    }
+}
+
+impl<L: Ledger> Recorder<L> {
+    /// `error`: the row could not be let go either.
+    fn tell_refused(&self, piece: &Piece<L::Batch>, error: Option<&StoreError>) {
+        let Some(end) = self.ledger.refusal(&piece.work) else {
+            return;
+        };
+        let reason = &piece.reason;
+        self.ledger.events().tell(&Event::OutcomeRefused {
+            component: self.ledger.component().clone(),
+            id: end.id,
+            log_id: end.log_id,
+            ended_as: end.ended_as,
+            error: match error {
+                Some(error) => format!("{reason}; and its row: {error}"),
+                None => reason.clone(),
+            },
+            let_go: error.is_none(),
+        });
     }
 }
 

@@ -28,8 +28,6 @@ pub(crate) struct JobRunKey {
 pub(crate) struct RunEnd {
     pub(crate) run: JobRunKey,
     pub(crate) job_id: i64,
-    /// Names the run in log lines.
-    pub(crate) log_id: String,
     pub(crate) flag: RunFlag,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
@@ -59,7 +57,6 @@ impl RunEnd {
         let (result, error) = self.texts().in_form(form, reason);
         Self {
             run: self.run.clone(),
-            log_id: self.log_id.clone(),
             result,
             error,
             ..*self

@@ -55,7 +55,11 @@ const HEADS_AT_ALL: &str = "SELECT CAST(0 AS SIGNED) AS arm, id, priority, n FRO
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
     WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
-const PROMOTE: &str = concat!("UPDATE ", picked!("asynctasks"), " SET t.run_at = NULL");
+const PROMOTE: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.update_time = GREATEST(COALESCE(t.update_time, t.run_at), t.run_at), t.run_at = NULL"
+);
 
 const SEGMENTS_OF: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due_method) \
     WHERE theme = ? AND priority > ? AND service = ? AND method = ? ORDER BY priority DESC, id LIMIT ? \
@@ -69,7 +73,7 @@ macro_rules! pick_sql {
     ($of_method:literal) => {
         concat!(
             "SELECT t.id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
-             retry_delay_ms, lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
+             retry_delay_ms, update_time, lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
              LENGTH(arg) AS arg_bytes FROM ",
             picked!("asynctasks"),
             " WHERE t.system_name = ? AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL ",

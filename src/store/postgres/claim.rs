@@ -62,7 +62,7 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       SELECT id, queued FROM asynctasks \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= $2 \
       ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED), \
-    promoted AS (UPDATE asynctasks t SET run_at = NULL, queued = 1, \
+    promoted AS (UPDATE asynctasks t SET run_at = NULL, update_time = GREATEST(t.update_time, t.run_at), queued = 1, \
       lease_token = CASE t.queued WHEN 1 THEN t.lease_token ELSE (SELECT nextval('gaia_claims_id_seq')) END \
       WHERE t.id = ANY (ARRAY(SELECT id FROM come)) RETURNING t.id, t.service_name, t.method_name, t.priority), \
     queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
@@ -99,7 +99,7 @@ macro_rules! hold {
             "claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
                SELECT $4, $1, $3, $2, array_agg(id) FROM mine HAVING count(*) > 0 RETURNING id) \
              SELECT t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
-             t.timeout_ms, t.retry_delay_ms, (SELECT id FROM claim), \
+             t.timeout_ms, t.retry_delay_ms, t.update_time, (SELECT id FROM claim), \
              CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint \
              FROM mine m CROSS JOIN LATERAL (SELECT * FROM asynctasks WHERE id = m.id OFFSET 0) AS t WHERE ",
             waits!(),

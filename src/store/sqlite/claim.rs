@@ -221,7 +221,7 @@ macro_rules! may_run {
 /// Columns of [`ClaimedRow`].
 macro_rules! claimed_columns {
     () => {
-        "id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, \
+        "id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, update_time, \
          ?2 + 0 AS token, CASE WHEN octet_length(arg) <= ?4 THEN arg END, octet_length(arg)"
     };
 }
@@ -356,7 +356,9 @@ fn hold_odd(
 fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(
-        "UPDATE asynctasks SET run_at = NULL WHERE id IN ( \
+        "UPDATE asynctasks SET run_at = NULL, \
+           update_time = max(coalesce(update_time, ''), coalesce(strftime('%Y-%m-%d %H:%M:%f', run_at), '')) \
+         WHERE id IN ( \
            SELECT id FROM asynctasks \
            WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ? \
            ORDER BY run_at LIMIT ? + 0)",

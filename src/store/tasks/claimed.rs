@@ -13,7 +13,7 @@ use super::{new_row::NewTaskRow, run_key::RunKey};
 use crate::{
     domain::{Attempt, Json},
     store::{
-        lenient::{AnyInt, AnyText, key, millis, narrow, number, text},
+        lenient::{AnyInt, AnyText, AnyTime, key, millis, narrow, number, text, time},
         schema::asynctasks,
     },
 };
@@ -118,6 +118,7 @@ pub(in crate::store) struct HeldRow {
     priority: AnyInt,
     timeout_ms: Option<AnyInt>,
     retry_delay_ms: Option<AnyInt>,
+    update_time: Option<AnyTime>,
     lease_token: AnyInt,
 }
 
@@ -175,6 +176,7 @@ impl ClaimMark {
                 priority: i64::from(row.priority).into(),
                 timeout_ms: row.timeout_ms.map(Into::into),
                 retry_delay_ms: row.retry_delay_ms.map(Into::into),
+                update_time: None,
                 lease_token: token.into(),
             },
             arg: Some(AnyText(row.arg.clone())),
@@ -215,6 +217,7 @@ impl HeldRow {
             owner,
             token: key(self.lease_token),
             log_id,
+            due_at: time(self.update_time).map_or(claimed_at, |at| at.min(claimed_at)),
             claimed_at,
         }
     }
@@ -278,6 +281,8 @@ pub struct ClaimedTask {
     pub token: i64,
     /// Names this run in every log line about it. No two claims give the same one.
     pub log_id: Arc<str>,
+    /// Since when it waited: it was added, came due, or was put back then.
+    pub due_at: DateTime<Utc>,
     /// When it was claimed.
     pub claimed_at: DateTime<Utc>,
 }

@@ -1,0 +1,89 @@
+//! The events of jobs.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::{Failure, RunFlag, as_millis};
+
+/// One run of a job: what names it in the database and in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobRunInfo {
+    /// The job's id.
+    pub job_id: i64,
+    /// The job's name; `None` where this node has found the run in the database and does not know the name.
+    pub job_name: Option<Arc<str>>,
+    /// The run's id, which is the id of its record.
+    pub run_id: i64,
+    /// The service that the job calls; `None`: it calls a hook, or its row cannot run.
+    pub service: Option<String>,
+    /// The method that the job calls; `None`: it calls a hook, or its row cannot run.
+    pub method: Option<String>,
+    /// Names the run in every log line and in its record.
+    pub log_id: Arc<str>,
+    /// The second for which the job was due; `None`: a caller asked for the run.
+    pub scheduled_at: Option<DateTime<Utc>>,
+}
+
+/// This node has claimed a run of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobFired {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Arc<JobRunInfo>,
+    /// From [`scheduled_at`](JobRunInfo::scheduled_at) until the claim; `None` if a caller asked for the run.
+    #[serde(rename = "late_ms", serialize_with = "as_millis")]
+    pub late: Option<Duration>,
+}
+
+/// An attempt of a job's run begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobStarted {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Arc<JobRunInfo>,
+    /// Which attempt of the run, from 1.
+    pub attempt: u32,
+}
+
+/// An attempt of a job's run has failed, and another one follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobRetried {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Arc<JobRunInfo>,
+    /// Which attempt has failed, from 1.
+    pub attempt: u32,
+    /// Why it failed.
+    pub error: String,
+    /// How long until the next attempt.
+    #[serde(rename = "delay_ms", serialize_with = "as_millis")]
+    pub delay: Duration,
+}
+
+/// A run of a job has ended, and the database knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobEnded {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Arc<JobRunInfo>,
+    /// How many attempts the run has had, 0 if it never began.
+    pub attempts: u32,
+    /// From the beginning of the first attempt until the end; `None` if the run never began.
+    #[serde(rename = "ran_ms", serialize_with = "as_millis")]
+    pub ran: Option<Duration>,
+    /// How the run ended.
+    pub flag: RunFlag,
+    /// Which kind of failure, if a handler or a hook has failed.
+    pub failure: Option<Failure>,
+    /// Why the run failed, was skipped or was cancelled, as the record has it.
+    pub error: Option<String>,
+    /// False: the end was not recorded, because others had ended the run.
+    pub recorded: bool,
+}
