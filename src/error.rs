@@ -169,22 +169,3 @@ where
     let answer = store.drive(work).await;
     Ok(answer.ok_or(Error::Stopped)??)
 }
-
-/// Declares that messages to the actor of a handle are answered by methods of the handle.
-macro_rules! operations {
-    ($actor:ty: $($message:ty => |$handle:ident, $msg:pat_param| $call:expr, $answer:ty;)*) => {$(
-        impl Message for $message {
-            type Result = Result<$answer, Error>;
-        }
-
-        impl Handler<$message> for $actor {
-            type Result = ResponseFuture<Result<$answer, Error>>;
-
-            fn handle(&mut self, $msg: $message, _: &mut Context<Self>) -> Self::Result {
-                let $handle = self.clone();
-                Box::pin(async move { $call })
-            }
-        }
-    )*};
-}
-pub(crate) use operations;

@@ -29,6 +29,7 @@ mod hook;
 mod jobs;
 mod lease;
 mod node;
+pub mod operations;
 mod panic_text;
 mod registry;
 mod repeats;

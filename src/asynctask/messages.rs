@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Context};
+use serde::{Deserialize, Serialize};
 
 use super::{CancelAnswer, Scheduler, SchedulerStatus};
 use crate::{
-    domain::{AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus},
-    error::{Error, operations},
+    domain::{AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus, as_millis, millis},
+    error::Error,
+    operations::operations,
 };
 
 impl Actor for Scheduler {
@@ -15,27 +17,28 @@ impl Actor for Scheduler {
 }
 
 /// Add a task: [`Scheduler::add_task`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddTask(pub NewTask);
 
 /// Add many tasks in one transaction: [`Scheduler::add_tasks`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddTasks(pub Vec<NewTask>);
 
 /// Add a task without waking any worker: [`Scheduler::receive_task`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReceiveTask(pub NewTask);
 
 /// Pick this task now: [`Scheduler::task_quick_queue`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct TaskQuickQueue(pub i64);
 
 /// One task: [`Scheduler::get_task_detail`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct GetTaskDetail(pub i64);
 
 /// The records of a task's runs: [`Scheduler::get_task_exec_records`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GetTaskExecRecords {
     /// The task.
     pub task_id: i64,
@@ -44,63 +47,65 @@ pub struct GetTaskExecRecords {
 }
 
 /// How many tasks have each status: [`Scheduler::count_by_status`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CountByStatus;
 
 /// Answer when the task has come to an end: [`Scheduler::wait_for`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WaitFor {
     /// The task.
     pub task_id: i64,
-    /// For how long at most.
+    /// For how long at most. Serialised as `timeout_ms`.
+    #[serde(rename = "timeout_ms", serialize_with = "as_millis", deserialize_with = "millis")]
     pub timeout: Duration,
 }
 
 /// Queue a finished task again: [`Scheduler::retry_task`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct RetryTask(pub i64);
 
 /// Cancel a task: [`Scheduler::cancel_task`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CancelTask(pub i64);
 
 /// Take no tasks of the theme anywhere: [`Scheduler::pause`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct PauseTheme;
 
 /// Take tasks of the theme again: [`Scheduler::resume`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ResumeTheme;
 
 /// Have this many workers in this process: [`Scheduler::resize_workers`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ResizeWorkers(pub usize);
 
 /// Have this many workers in every process, or as many as each says for itself: [`Scheduler::resize_theme`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ResizeTheme(pub Option<usize>);
 
 /// The counters of the theme in this process: [`Scheduler::status`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct GetSchedulerStatus;
 
 operations! {
     Scheduler:
-    AddTask => |scheduler, AddTask(task)| scheduler.add_task(task).await, AddedTask;
-    AddTasks => |scheduler, AddTasks(tasks)| scheduler.add_tasks(tasks).await, Vec<AddedTask>;
-    ReceiveTask => |scheduler, ReceiveTask(task)| scheduler.receive_task(task).await, AddedTask;
-    TaskQuickQueue => |scheduler, TaskQuickQueue(id)| { scheduler.task_quick_queue(id); Ok(()) }, ();
-    ListTasks => |scheduler, list| scheduler.list_tasks(list).await, Page<Task>;
-    GetTaskDetail => |scheduler, GetTaskDetail(id)| scheduler.get_task_detail(id).await, Task;
-    GetTaskExecRecords => |scheduler, GetTaskExecRecords { task_id, page }|
+    Change add_task(AddTask) => |scheduler, AddTask(task)| scheduler.add_task(task).await, AddedTask;
+    Change add_tasks(AddTasks) => |scheduler, AddTasks(tasks)| scheduler.add_tasks(tasks).await, Vec<AddedTask>;
+    Change receive_task(ReceiveTask) => |scheduler, ReceiveTask(task)| scheduler.receive_task(task).await, AddedTask;
+    Change task_quick_queue(TaskQuickQueue) => |scheduler, TaskQuickQueue(id)| { scheduler.task_quick_queue(id); Ok(()) }, ();
+    Read list_tasks(ListTasks) => |scheduler, list| scheduler.list_tasks(list).await, Page<Task>;
+    Read get_task_detail(GetTaskDetail) => |scheduler, GetTaskDetail(id)| scheduler.get_task_detail(id).await, Task;
+    Read get_task_exec_records(GetTaskExecRecords) => |scheduler, GetTaskExecRecords { task_id, page }|
         scheduler.get_task_exec_records(task_id, page).await, Page<ExecRecord>;
-    CountByStatus => |scheduler, CountByStatus| scheduler.count_by_status().await, BTreeMap<TaskStatus, i64>;
-    WaitFor => |scheduler, WaitFor { task_id, timeout }| scheduler.wait_for(task_id, timeout).await, Task;
-    RetryTask => |scheduler, RetryTask(id)| scheduler.retry_task(id).await, ();
-    CancelTask => |scheduler, CancelTask(id)| scheduler.cancel_task(id).await, CancelAnswer;
-    PauseTheme => |scheduler, PauseTheme| scheduler.pause().await, ();
-    ResumeTheme => |scheduler, ResumeTheme| scheduler.resume().await, ();
-    ResizeWorkers => |scheduler, ResizeWorkers(workers)| scheduler.resize_workers(workers).await, ();
-    ResizeTheme => |scheduler, ResizeTheme(workers)| scheduler.resize_theme(workers).await, ();
-    GetSchedulerStatus => |scheduler, GetSchedulerStatus| scheduler.status().await, SchedulerStatus;
+    Read count_by_status(CountByStatus) => |scheduler, CountByStatus| scheduler.count_by_status().await, BTreeMap<TaskStatus, i64>;
+    Read wait_for(WaitFor) => |scheduler, WaitFor { task_id, timeout }| scheduler.wait_for(task_id, timeout).await, Task;
+    Change retry_task(RetryTask) => |scheduler, RetryTask(id)| scheduler.retry_task(id).await, ();
+    Change cancel_task(CancelTask) => |scheduler, CancelTask(id)| scheduler.cancel_task(id).await, CancelAnswer;
+    Change pause(PauseTheme) => |scheduler, PauseTheme| scheduler.pause().await, ();
+    Change resume(ResumeTheme) => |scheduler, ResumeTheme| scheduler.resume().await, ();
+    Change resize_workers(ResizeWorkers) => |scheduler, ResizeWorkers(workers)| scheduler.resize_workers(workers).await, ();
+    Change resize_theme(ResizeTheme) => |scheduler, ResizeTheme(workers)| scheduler.resize_theme(workers).await, ();
+    Read status(GetSchedulerStatus) => |scheduler, GetSchedulerStatus| scheduler.status().await, SchedulerStatus;
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{machine::Machines, status::SchedulerStatus};
 use crate::{
@@ -62,7 +62,8 @@ impl std::fmt::Debug for Scheduler {
 const MAX_TASKS_AT_ONCE: usize = 100_000;
 
 /// What cancelling did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CancelAnswer {
     /// The task waited; it is Cancelled now.

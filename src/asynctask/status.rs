@@ -1,11 +1,11 @@
 //! What a theme's actors say of themselves.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The state of one theme on this node, put together from its actors' own counters.
 ///
 /// Counters begin at 0 when the scheduler starts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SchedulerStatus {
     /// The theme.
@@ -65,7 +65,7 @@ pub struct SchedulerStatus {
 }
 
 /// A method that tasks call and that no handler of this node serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UnservedMethod {
     /// The service that the tasks name.

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The rows of this page.
     pub items: Vec<T>,
@@ -23,7 +23,7 @@ pub struct Page<T> {
 
 /// Which page of a list, and how long: page 1 of 20 rows unless told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct PageRequest {
     /// From 1.
     pub page: u32,
@@ -83,7 +83,7 @@ impl PageRequest {
 /// };
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ListTasks {
     /// Which page.
     pub page: PageRequest,

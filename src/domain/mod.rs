@@ -4,6 +4,7 @@
 
 mod batch;
 mod failure;
+mod fields;
 mod hook;
 mod jobs;
 mod json;
@@ -35,7 +36,7 @@ pub use new_task::NewTask;
 pub(crate) use plain::{Form, Texts, ascii};
 pub use retry::RetryPolicy;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
-pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, truncated};
+pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, millis, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Attempt, Next, next};
 pub(crate) use validate::{Faults, MAX_WORKERS, check_json, check_theme};

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json};
+use super::{
+    fields::{json_args, read_args},
+    text::{as_millis, from_millis},
+    validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json},
+};
 
 /// A task to be added: which method of which service to call, with which arguments, and how.
 ///
@@ -20,20 +24,67 @@ use super::validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json};
 ///     .timeout(Duration::from_secs(30))
 ///     .unique_key("order-17");
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+///
+/// It can be read from JSON, and written. Only `service` and `method` must be there; a key that is unknown is refused.
+///
+/// ```
+/// use gaia_actors::NewTask;
+///
+/// let task: NewTask = serde_json::from_str(
+///     r#"{"service": "OrderService", "method": "AsyncCreateOrder", "args": {"order": 17},
+///         "max_retry": 5, "timeout_ms": 30000, "unique_key": "order-17"}"#,
+/// )?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a task does nothing until it is added"]
 pub struct NewTask {
     pub(crate) service: String,
     pub(crate) method: String,
     /// `None`: it is made from service and method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(
+        default = "no_args",
+        rename = "args",
+        serialize_with = "json_args",
+        deserialize_with = "read_args"
+    )]
     pub(crate) arg: Result<String, String>,
+    #[serde(default = "default_max_retry")]
     pub(crate) max_retry: i64,
+    #[serde(default)]
     pub(crate) priority: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run_at: Option<DateTime<Utc>>,
+    #[serde(
+        default,
+        rename = "timeout_ms",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_millis",
+        deserialize_with = "from_millis"
+    )]
     pub(crate) timeout: Option<Duration>,
+    #[serde(
+        default,
+        rename = "retry_delay_ms",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_millis",
+        deserialize_with = "from_millis"
+    )]
     pub(crate) retry_delay: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unique_key: Option<String>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the type of the field")]
+fn no_args() -> Result<String, String> {
+    Ok("null".to_owned())
+}
+
+const fn default_max_retry() -> i64 {
+    3
 }
 
 impl NewTask {
@@ -44,8 +95,8 @@ impl NewTask {
             name: None,
             service: service.into(),
             method: method.into(),
-            arg: Ok("null".to_owned()),
-            max_retry: 3,
+            arg: no_args(),
+            max_retry: default_max_retry(),
             priority: 0,
             run_at: None,
             timeout: None,

@@ -3,9 +3,13 @@
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{text::as_millis, text_enum::text_enum};
+use super::{
+    fields::{IntoField, as_args, as_last_result, as_result, from_json},
+    text::as_millis,
+    text_enum::text_enum,
+};
 
 text_enum! {
     /// Where a task stands. The texts in the database are the ones in the integration guide, plus `Cancelled`.
@@ -65,7 +69,7 @@ impl fmt::Display for ActionOnTask {
 }
 
 /// Answer to adding a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedTask {
     /// The task's id.
     pub id: i64,
@@ -97,7 +101,8 @@ pub struct Task {
     pub method: String,
     /// The name people gave it.
     pub name: String,
-    /// Its arguments as JSON text.
+    /// Its arguments as JSON text. Serialised as the value `args`; as the text `args_text` if they are no JSON.
+    #[serde(flatten, serialize_with = "as_args")]
     pub arg: String,
     /// Where it stands.
     pub status: TaskStatus,
@@ -129,7 +134,9 @@ pub struct Task {
     /// How long the last run took. Serialised in milliseconds, as in the guide's column.
     #[serde(serialize_with = "as_millis")]
     pub last_run_duration: Duration,
-    /// JSON text of the last result; beyond 1 MiB it is cut, which its end says.
+    /// JSON text of the last result; beyond 1 MiB it is cut, which its end says. Serialised as a value; as the text `last_result_text` if it
+    /// is no JSON.
+    #[serde(flatten, serialize_with = "as_last_result")]
     pub last_result: Option<String>,
     /// Error of the last run.
     pub last_error: Option<String>,
@@ -140,6 +147,12 @@ pub struct Task {
     /// When its row last changed.
     pub update_time: Option<DateTime<Utc>>,
 }
+
+from_json!(Task {
+    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, unique_key, node,
+    cancel_requested, progress, progress_note, last_run_time, last_run_end_time, last_error, log_id, create_time,
+    update_time,
+} millis { timeout: "timeout_ms", last_run_duration: "last_run_duration" } texts { arg: "args", last_result: "last_result" });
 
 /// What one run of a task left behind: a row of `asynctask_exec_row`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -157,7 +170,8 @@ pub struct ExecRecord {
     pub node: Option<String>,
     /// Grows with every claim of the task.
     pub lease_token: Option<i64>,
-    /// JSON text of the result.
+    /// JSON text of the result. Serialised as a value; as the text `result_text` if it is no JSON.
+    #[serde(flatten, serialize_with = "as_result")]
     pub result: Option<String>,
     /// The error.
     pub error: Option<String>,
@@ -171,3 +185,7 @@ pub struct ExecRecord {
     /// Names the run in every log line about it.
     pub log_id: Option<String>,
 }
+
+from_json!(ExecRecord {
+    id, task_id, status, attempt, node, lease_token, error, run_time, end_time, log_id,
+} millis { duration: "duration_ms" } texts { result: "result" });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest result or error text that is stored, in bytes. Longer ones are cut, visibly.
 pub(crate) const LIMIT: usize = 1 << 20;
@@ -32,6 +32,16 @@ pub(crate) fn as_millis<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let duration: Option<Duration> = (*duration).into();
     duration.map(|duration| duration.as_millis()).serialize(serializer)
+}
+
+/// The other way round.
+pub(crate) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}
+
+/// The same where there may be none.
+pub(crate) fn from_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
 }
 
 #[cfg(test)]

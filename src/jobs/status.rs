@@ -1,9 +1,9 @@
 //! What the actors count.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The counters of the jobs' actors in this process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobsStatus {
     /// The environment in which jobs must not run, if this process is in it: nothing else is counted then.

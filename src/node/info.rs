@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    domain::{as_millis, millis},
     registry::MethodName,
     store::{Nodes, SeenNode},
 };
@@ -14,7 +15,7 @@ use crate::{
 const MAX_METHODS: usize = 1_000;
 
 /// One process on the database, as its last heartbeat left it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeInfo {
     /// Its id, as in [`Task::node`](crate::Task::node) and [`ExecRecord::node`](crate::ExecRecord::node).
@@ -38,7 +39,8 @@ pub struct NodeInfo {
     pub started_at: DateTime<Utc>,
     /// When it last beat, by the database's time. 1970, if its row holds no time.
     pub last_beat: DateTime<Utc>,
-    /// How long it may be silent.
+    /// How long it may be silent. Serialised as `lease_ms`.
+    #[serde(rename = "lease_ms", serialize_with = "as_millis", deserialize_with = "millis")]
     pub lease: Duration,
     /// Whether it has beaten within its lease. Other nodes are about to take a node for dead that has not.
     pub alive: bool,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
 
 use super::Gaia;
 use crate::{
@@ -26,7 +27,7 @@ const BLOCKED: Duration = Duration::from_secs(2);
 const LEAVE: Duration = Duration::from_secs(2);
 
 /// What a graceful stop left behind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StopReport {
     /// Claimed tasks that this stop gave back: not begun, or cut off after the grace period.

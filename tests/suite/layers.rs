@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 9] = [
     &["events", "threads"],
     &["store"],
     &["registry", "hook"],
-    &["error"],
+    &["error", "operations"],
     &["run"],
     &["asynctask", "jobs", "node"],
     &["runtime", "testing"],

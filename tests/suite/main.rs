@@ -25,6 +25,7 @@ mod memory;
 mod missing_handlers;
 mod nodes;
 mod odd_values;
+mod operation_table;
 mod operations;
 mod outage;
 mod pool;

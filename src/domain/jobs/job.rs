@@ -3,9 +3,13 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::{as_millis, without_user};
+use crate::domain::{
+    as_millis,
+    fields::{Fields, IntoField, as_args, from_json},
+    without_user,
+};
 
 /// A job: a row of `job_center`, as it is, good or bad. Serialised with the names of the columns.
 ///
@@ -27,7 +31,8 @@ pub struct Job {
     pub service_name: Option<String>,
     /// Which method a job calls.
     pub service_method: Option<String>,
-    /// Arguments as JSON text.
+    /// Arguments as JSON text. Serialised as a value; as the text `args_text` if they are no JSON.
+    #[serde(flatten, serialize_with = "as_args")]
     pub args: Option<String>,
     /// The longest one attempt may take, in seconds.
     pub timeout: i32,
@@ -66,6 +71,12 @@ pub struct Job {
     pub update_time: Option<DateTime<Utc>>,
 }
 
+from_json!(Job {
+    id, job_name, job_type, cron_expr, hook_url, service_name, service_method, timeout, enabled, run_status,
+    last_run_time, time_zone, overlap_policy, misfire_policy, misfire_grace, max_retry, hook_method, hook_headers,
+    has_hook_secret, error, next_run_time, create_time, update_time,
+} millis { retry_delay: "retry_delay_ms" } texts { args: "args" });
+
 /// A job, its next fires, and its schedule in words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -79,6 +90,18 @@ pub struct JobDetail {
     pub description: Option<String>,
     /// The schedule in Chinese.
     pub description_zh: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for JobDetail {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            next_fires: fields.take("next_fires")?,
+            description: fields.take("description")?,
+            description_zh: fields.take("description_zh")?,
+            job: serde_json::from_str(&fields.into_json()).map_err(serde::de::Error::custom)?,
+        })
+    }
 }
 
 /// Values of headers may be secrets: their names are all that is shown. Nor is a password in the URL.

@@ -20,7 +20,7 @@ use crate::domain::PageRequest;
 /// };
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ListJobs {
     /// Which page.
     pub page: PageRequest,

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{Job, JobType, MisfirePolicy, OverlapPolicy};
-use crate::domain::{HookMethod, HookSecret};
+use crate::domain::{
+    HookMethod, HookSecret,
+    fields::{Fields, json_args},
+};
 
 /// A job to be added, or what a job is to become.
 ///
@@ -25,7 +28,9 @@ use crate::domain::{HookMethod, HookSecret};
 ///     .overlap(OverlapPolicy::Replace);
 /// ```
 ///
-/// It can be read from JSON, whose keys are the columns of `job_center`; a key that is left out has its default.
+/// It can be read from JSON, whose keys are the columns of `job_center`; a key that is left out has its default. The JSON of a [`Job`] that was
+/// read can be changed and handed in again: keys that say where the job stands are passed over, other unknown keys are
+/// refused. Written as JSON it shows its secret, which the reader of it needs.
 ///
 /// ```
 /// use gaia_actors::NewJob;
@@ -36,8 +41,7 @@ use crate::domain::{HookMethod, HookSecret};
 /// )?;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, PartialEq, Serialize)]
 #[must_use = "a job does nothing until it is added"]
 pub struct NewJob {
     pub(crate) job_name: String,
@@ -46,7 +50,7 @@ pub struct NewJob {
     pub(crate) hook_url: Option<String>,
     pub(crate) service_name: Option<String>,
     pub(crate) service_method: Option<String>,
-    #[serde(deserialize_with = "json_text")]
+    #[serde(skip_serializing_if = "are_none", serialize_with = "json_args")]
     pub(crate) args: Result<String, String>,
     /// Seconds.
     pub(crate) timeout: f64,
@@ -60,6 +64,7 @@ pub struct NewJob {
     pub(crate) retry_delay_ms: i64,
     pub(crate) hook_method: String,
     pub(crate) hook_headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "SecretChange::is_keep")]
     pub(crate) hook_secret: SecretChange,
 }
 
@@ -308,9 +313,78 @@ impl std::fmt::Debug for NewJob {
     }
 }
 
-fn json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<String, String>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(Ok(value.to_string()))
+/// Whether there are no arguments: then a hook's request has no body.
+fn are_none(args: &Result<String, String>) -> bool {
+    args.as_ref().is_ok_and(String::is_empty)
+}
+
+impl SecretChange {
+    fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
+}
+
+/// What the JSON of a job says of where it stands. An update does not touch it.
+const READ_ONLY: [&str; 11] = [
+    "id",
+    "run_status",
+    "last_run_time",
+    "next_run_time",
+    "has_hook_secret",
+    "error",
+    "create_time",
+    "update_time",
+    "next_fires",
+    "description",
+    "description_zh",
+];
+
+impl<'de> Deserialize<'de> for NewJob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        for key in READ_ONLY {
+            fields.remove(key);
+        }
+        // A text that is no JSON is refused when the job is handed in. A blank one means that there are no arguments.
+        let args = fields.take_text("args")?.filter(|text| !text.trim().is_empty());
+        let default = Self::default();
+        let job = Self {
+            args: Ok(args.unwrap_or_default()),
+            job_name: fields.take_or("job_name", default.job_name)?,
+            job_type: fields.take_or("job_type", default.job_type)?,
+            cron_expr: fields.take_or("cron_expr", default.cron_expr)?,
+            hook_url: fields.take("hook_url")?,
+            service_name: fields.take("service_name")?,
+            service_method: fields.take("service_method")?,
+            timeout: fields.take_or("timeout", default.timeout)?,
+            enabled: fields.take_or("enabled", default.enabled)?,
+            time_zone: fields.take("time_zone")?,
+            overlap_policy: fields.take_or("overlap_policy", default.overlap_policy)?,
+            misfire_policy: fields.take_or("misfire_policy", default.misfire_policy)?,
+            misfire_grace: fields.take_or("misfire_grace", default.misfire_grace)?,
+            max_retry: fields.take_or("max_retry", default.max_retry)?,
+            retry_delay_ms: fields.take_or("retry_delay_ms", default.retry_delay_ms)?,
+            hook_method: fields.take_or("hook_method", default.hook_method)?,
+            hook_headers: fields.take_or("hook_headers", default.hook_headers)?,
+            hook_secret: fields.take_or("hook_secret", default.hook_secret)?,
+        };
+        match fields.keys().next() {
+            Some(key) => Err(D::Error::custom(format!(
+                "unknown key {key:?}; a job has the columns of job_center"
+            ))),
+            None => Ok(job),
+        }
+    }
+}
+
+impl Serialize for SecretChange {
+    /// A change to nothing is left out by the caller of this.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Set(secret) => serializer.serialize_str(secret),
+            Self::Keep | Self::Remove => serializer.serialize_none(),
+        }
+    }
 }
 
 /// A JSON `null` removes the secret, a text sets it.

@@ -5,7 +5,11 @@ use std::{fmt, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::{as_millis, without_user};
+use crate::domain::{
+    as_millis,
+    fields::{IntoField, as_args, as_run_result, from_json},
+    without_user,
+};
 
 /// One run of a job: a row of `job_record`. What the job was at that time is kept with it.
 ///
@@ -29,11 +33,14 @@ pub struct JobRecord {
     pub service_name: Option<String>,
     /// The method that the run called.
     pub service_method: Option<String>,
-    /// With which arguments.
+    /// With which arguments. Serialised as a value; as the text `args_text` if they are no JSON.
+    #[serde(flatten, serialize_with = "as_args")]
     pub args: Option<String>,
     /// `None` while the run is under way; else `success`, `failed`, `skipped` or `cancelled` (see [`RunFlag`](crate::RunFlag)).
     pub job_result_flag: Option<String>,
-    /// What the handler or the hook answered; beyond 1 MiB it is cut, which its end says.
+    /// What the handler or the hook answered; beyond 1 MiB it is cut, which its end says. Serialised as a value; as the text `run_result_text` if
+    /// it is no JSON.
+    #[serde(flatten, serialize_with = "as_run_result")]
     pub run_result: Option<String>,
     /// Why it failed, was skipped or cancelled.
     pub run_err: Option<String>,
@@ -62,6 +69,11 @@ pub struct JobRecord {
     /// When the row last changed.
     pub update_time: Option<DateTime<Utc>>,
 }
+
+from_json!(JobRecord {
+    id, job_id, job_name, job_type, cron_expr, hook_url, service_name, service_method, job_result_flag, run_err,
+    scheduled_at, previous_at, started_at, ended_at, attempt, node_id, log_id, cancel_reason, create_time, update_time,
+} millis { duration: "duration_ms" } texts { args: "args", run_result: "run_result" });
 
 impl JobRecord {
     /// Whether the run is under way.

@@ -1,0 +1,262 @@
+//! Rows as JSON, and back.
+//!
+//! A column that holds JSON is a value inside the JSON of its row, with its text as it stands: numbers beyond 2^53 stay exact. A column
+//! whose text is no JSON, because plain SQL has written it or because it was cut, is a text under another key: `args_text` in place
+//! of `args`.
+
+use std::{fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+use serde_json::value::RawValue;
+
+/// The fields of a JSON object, none of them twice.
+pub(crate) struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.iter().any(|(known, _)| *known == key) {
+                        return Err(A::Error::custom(format!("{key} is there twice")));
+                    }
+                    fields.push((key, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl Fields {
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(known, _)| known == key)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// A key that is not there counts as `null`.
+    pub(crate) fn take<T: DeserializeOwned, E: Error>(&mut self, key: &str) -> Result<T, E> {
+        let value = self.remove(key);
+        let text = value.as_ref().map_or("null", |value| value.get());
+        serde_json::from_str(text).map_err(|error| E::custom(format!("{key}: {error}")))
+    }
+
+    /// A key that is not there has this value.
+    pub(crate) fn take_or<T: DeserializeOwned, E: Error>(&mut self, key: &str, default: T) -> Result<T, E> {
+        match self.0.iter().any(|(known, _)| known == key) {
+            true => self.take(key),
+            false => Ok(default),
+        }
+    }
+
+    /// The keys that are left.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// A text that stands under `key` as JSON, or under `key_text` as it is.
+    pub(crate) fn take_text<E: Error>(&mut self, key: &str) -> Result<Option<String>, E> {
+        let text: Option<String> = self.take(&format!("{key}_text"))?;
+        let value = self.remove(key).map(|value| Box::<str>::from(value).into_string());
+        match (value, text) {
+            (Some(_), Some(_)) => Err(E::custom(format!("{key} and {key}_text are both there"))),
+            (value, text) => Ok(value.or(text)),
+        }
+    }
+
+    /// The object that is left.
+    pub(crate) fn into_json(self) -> String {
+        let mut json = String::from("{");
+        for (at, (key, value)) in self.0.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            json.push_str(comma);
+            json.push_str(&serde_json::Value::from(key.as_str()).to_string());
+            json.push(':');
+            json.push_str(value.get());
+        }
+        json.push('}');
+        json
+    }
+}
+
+/// Whole milliseconds, or `null`.
+pub(crate) fn take_millis<E: Error>(fields: &mut Fields, key: &str) -> Result<Option<Duration>, E> {
+    Ok(fields.take::<Option<u64>, E>(key)?.map(Duration::from_millis))
+}
+
+fn column<S: Serializer>(key: [&'static str; 2], text: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    match text.map(|text| (text, serde_json::from_str::<&RawValue>(text))) {
+        // Blanks around it are no part of the value.
+        Some((text, Ok(value))) if value.get().len() == text.len() => map.serialize_entry(key[0], value)?,
+        Some((text, _)) => map.serialize_entry(key[1], text)?,
+        None => {}
+    }
+    map.end()
+}
+
+/// For `serialize_with` of a field that is flattened.
+pub(crate) fn as_args<S: Serializer>(text: &impl Text, serializer: S) -> Result<S::Ok, S::Error> {
+    column(["args", "args_text"], text.text(), serializer)
+}
+
+/// For `serialize_with` of a field that is flattened.
+pub(crate) fn as_result<S: Serializer>(text: &impl Text, serializer: S) -> Result<S::Ok, S::Error> {
+    column(["result", "result_text"], text.text(), serializer)
+}
+
+/// For `serialize_with` of a field that is flattened.
+pub(crate) fn as_last_result<S: Serializer>(text: &impl Text, serializer: S) -> Result<S::Ok, S::Error> {
+    column(["last_result", "last_result_text"], text.text(), serializer)
+}
+
+/// For `serialize_with` of a field that is flattened.
+pub(crate) fn as_run_result<S: Serializer>(text: &impl Text, serializer: S) -> Result<S::Ok, S::Error> {
+    column(["run_result", "run_result_text"], text.text(), serializer)
+}
+
+/// The arguments that a caller hands in, as a value. None at all are left out by the caller of this.
+pub(crate) fn json_args<S: Serializer>(args: &Result<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = args.as_ref().map_err(serde::ser::Error::custom)?;
+    let value: &RawValue = serde_json::from_str(text)
+        .map_err(|error| serde::ser::Error::custom(format!("the arguments are no JSON: {error}")))?;
+    value.serialize(serializer)
+}
+
+/// The other way round.
+pub(crate) fn read_args<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<String, String>, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(Ok(Box::<str>::from(value).into_string()))
+}
+
+/// A column with a text, or with none.
+pub(crate) trait Text {
+    fn text(&self) -> Option<&str>;
+}
+
+impl Text for String {
+    fn text(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl Text for Option<String> {
+    fn text(&self) -> Option<&str> {
+        self.as_deref()
+    }
+}
+
+/// Reads a row from JSON: fields that have the keys of their names, fields in milliseconds, and columns that hold JSON. Unknown keys
+/// are passed over: a newer version may have written them.
+macro_rules! from_json {
+    (
+        $row:ident { $($plain:ident),* $(,)? }
+        millis { $($millis:ident: $key:literal),* }
+        texts { $($text:ident: $column:literal),* }
+    ) => {
+        impl<'de> serde::Deserialize<'de> for $row {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                #[allow(unused_imports, reason = "not every row has both")]
+                use $crate::domain::fields::{Fields, take_millis};
+
+                let mut fields = Fields::deserialize(deserializer)?;
+                Ok(Self {
+                    $($plain: fields.take(stringify!($plain))?,)*
+                    $($millis: take_millis(&mut fields, $key)?.into_field(),)*
+                    $($text: fields.take_text($column)?.into_field(),)*
+                })
+            }
+        }
+    };
+}
+pub(crate) use from_json;
+
+/// From what JSON may leave out to what a field holds.
+pub(crate) trait IntoField<T> {
+    fn into_field(self) -> T;
+}
+
+impl<T> IntoField<Option<T>> for Option<T> {
+    fn into_field(self) -> Option<T> {
+        self
+    }
+}
+
+impl IntoField<Duration> for Option<Duration> {
+    fn into_field(self) -> Duration {
+        self.unwrap_or_default()
+    }
+}
+
+impl IntoField<String> for Option<String> {
+    fn into_field(self) -> String {
+        self.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize)]
+    struct Row {
+        #[serde(flatten, serialize_with = "as_args")]
+        args: Option<String>,
+    }
+
+    fn there_and_back(args: Option<&str>) -> (String, Option<String>) {
+        let args = args.map(str::to_owned);
+        let json = serde_json::to_string(&Row { args }).unwrap();
+        let mut fields: Fields = serde_json::from_str(&json).unwrap();
+        let back = fields.take_text::<serde_json::Error>("args").unwrap();
+        (json, back)
+    }
+
+    #[test]
+    fn a_column_comes_back_as_it_was_whatever_it_holds() {
+        for (text, json) in [
+            (None, "{}"),
+            (Some("null"), r#"{"args":null}"#),
+            (
+                Some(r#"{"b":1e400,"a":12345678901234567890123}"#),
+                r#"{"args":{"b":1e400,"a":12345678901234567890123}}"#,
+            ),
+            (Some(r#""text""#), r#"{"args":"text"}"#),
+            (Some(""), r#"{"args_text":""}"#),
+            (Some("not json"), r#"{"args_text":"not json"}"#),
+            (Some(" 7 "), r#"{"args_text":" 7 "}"#),
+        ] {
+            let (shown, back) = there_and_back(text);
+            assert_eq!((shown.as_str(), back.as_deref()), (json, text));
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_the_same_object() {
+        let json = r#"{"a\"b":[1, 2],"c":{"d":"é"},"id":7}"#;
+        let mut fields: Fields = serde_json::from_str(json).unwrap();
+        assert_eq!(fields.remove("id").unwrap().get(), "7");
+        assert_eq!(fields.into_json(), r#"{"a\"b":[1, 2],"c":{"d":"é"}}"#);
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused() {
+        let error = serde_json::from_str::<Fields>(r#"{"a":1,"a":2}"#).err().unwrap();
+        assert!(error.to_string().starts_with("a is there twice"), "{error}");
+    }
+}
