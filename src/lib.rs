@@ -59,6 +59,7 @@ pub use events::{
     Component, DatabaseFailure, DatabaseRecovery, DatabaseWork, Event, JobEnded, JobFired, JobRetried, JobRunInfo,
     JobStarted, TaskEnded, TaskOutcome, TaskRunInfo, TaskStarted,
 };
+#[cfg(feature = "hooks")]
 pub use hook::HookOptions;
 pub use jobs::{
     AddJob, CancelJob, CronActor, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,
@@ -78,9 +79,11 @@ pub use store::{EnqueueConnection, StoreError};
 
 /// What nearly every user needs: `use gaia_actors::prelude::*;`
 pub mod prelude {
+    #[cfg(feature = "hooks")]
+    pub use crate::HookOptions;
     pub use crate::{
-        AddTask, CancelTask, Config, Endpoint, Error, Gaia, HookOptions, Invoke, JobRecord, Jobs, JobsOptions, Json,
-        ListJobs, ListTasks, MisfirePolicy, NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy,
-        RunFlag, Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn, blocking_fn,
+        AddTask, CancelTask, Config, Endpoint, Error, Gaia, Invoke, JobRecord, Jobs, JobsOptions, Json, ListJobs,
+        ListTasks, MisfirePolicy, NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy, RunFlag,
+        Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn, blocking_fn,
     };
 }

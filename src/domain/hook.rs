@@ -78,6 +78,7 @@ impl HookMethod {
     }
 
     /// Whether a request by this method carries the job's arguments.
+    #[cfg(feature = "hooks")]
     pub(crate) const fn has_body(self) -> bool {
         !matches!(self, Self::Get | Self::Head)
     }
@@ -160,6 +161,7 @@ impl HookSecret {
     }
 
     /// The key, 24 to 64 bytes.
+    #[cfg(feature = "hooks")]
     pub(crate) fn key(&self) -> &[u8] {
         &self.key
     }

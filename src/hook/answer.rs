@@ -8,7 +8,7 @@ use encoding_rs::{Encoding, UTF_8};
 use futures_util::StreamExt;
 use url::Url;
 
-use super::{HookError, wire::Seen};
+use super::{HookAnswer, HookError, wire::Seen};
 use crate::domain::without_user;
 
 /// Most bytes of an unsuccessful answer's body that are kept, in an error.
@@ -18,15 +18,6 @@ const EXCERPT_BYTES: usize = 2 << 10;
 const LOST: &str = "… [the connection was lost here: this may not be all]";
 /// Most characters of a redirect's target that are shown.
 const LOCATION_CHARS: usize = 500;
-
-/// A successful answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HookAnswer {
-    /// 200 to 299.
-    pub(crate) status: u16,
-    /// The body as text, cut at the limit, visibly; without NUL.
-    pub(crate) body: String,
-}
 
 /// The answer, if it is a success and all of it came that was announced, or as much as is kept.
 pub(super) async fn read(mut response: ClientResponse, seen: &Seen, limit: usize) -> Result<HookAnswer, HookError> {

@@ -1,6 +1,6 @@
 //! One call of a hook.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use actix_service::fn_service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
@@ -9,38 +9,17 @@ use awc::{
     error::{ConnectError as TransportError, SendRequestError},
     http::{Method, Uri, header},
 };
-use chrono::{DateTime, Utc};
 use url::{Position, Url};
 
 use super::{
-    HookAnswer, HookError, HookOptions, answer,
+    HookAnswer, HookCall, HookError, HookOptions, answer,
     connect::{Connector, Lookup, system_lookup, tls},
     signature::signature,
     wire::Wire,
 };
-use crate::{
-    domain::{HookMethod, HookSecret, InvalidInput, check_hook_headers, check_hook_url},
-    lease::Hold,
-};
+use crate::domain::{HookMethod, InvalidInput, check_hook_headers, check_hook_url};
 
 const USER_AGENT: &str = concat!("gaia-actors/", env!("CARGO_PKG_VERSION"));
-
-/// What to send. It has no `Debug`, since its headers may hold credentials.
-pub(crate) struct HookCall {
-    pub(crate) method: HookMethod,
-    pub(crate) url: String,
-    /// The job's own headers; they may replace `content-type` and `user-agent`.
-    pub(crate) headers: BTreeMap<String, String>,
-    /// The job's arguments; `GET` and `HEAD` do not send them.
-    pub(crate) body: String,
-    pub(crate) secret: Option<HookSecret>,
-    /// The same for every attempt at one run, so that the service may tell a repetition.
-    pub(crate) run_id: String,
-    /// When this attempt was made; services refuse signatures that are older than some minutes.
-    pub(crate) sent_at: DateTime<Utc>,
-    /// What makes the run this node's; asked once more when the connection is there.
-    pub(crate) hold: Option<Hold>,
-}
 
 impl HookCall {
     /// The URL, if it and the headers may be sent. They were checked when the job was made, unless that was by plain SQL.

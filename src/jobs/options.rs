@@ -66,6 +66,7 @@ impl JobsOptions {
     }
 
     /// What hooks may reach, and how.
+    #[cfg(feature = "hooks")]
     pub fn hooks(self, hooks: HookOptions) -> Self {
         Self { hooks, ..self }
     }

@@ -1,0 +1,39 @@
+//! In place of the HTTP client, in a program that is built without the feature `hooks`: runs of hooks fail, and say so.
+
+use super::{HookAnswer, HookCall};
+use crate::domain::InvalidInput;
+
+/// There is nothing to choose.
+#[derive(Debug, Clone, Default)]
+pub struct HookOptions;
+
+/// Calls nothing.
+#[derive(Clone)]
+pub(crate) struct HookClient;
+
+/// Why a hook was not called.
+#[derive(Debug, thiserror::Error)]
+#[allow(dead_code, reason = "as the client has them")]
+pub(crate) enum HookError {
+    #[error(
+        "not run: this program calls no hooks, since it is built without the feature `hooks` of gaia-actors; build it with that \
+         feature, or let programs run jobs that have it"
+    )]
+    Absent,
+    #[error("not sent")]
+    Withdrawn,
+    #[error("not sent")]
+    NoThread,
+}
+
+impl HookClient {
+    #[expect(clippy::unnecessary_wraps, reason = "as the client has it")]
+    pub(crate) fn new(_: &HookOptions) -> Result<Self, InvalidInput> {
+        Ok(Self)
+    }
+
+    #[expect(clippy::unused_async, reason = "as the client has it")]
+    pub(crate) async fn call(&self, _: HookCall) -> Result<HookAnswer, HookError> {
+        Err(HookError::Absent)
+    }
+}
