@@ -194,7 +194,7 @@ impl Side {
     /// A full claim, its finish, and a claim that finds nothing.
     async fn turn(&mut self, options: &Options) -> Result<()> {
         let began = Instant::now();
-        let tasks = self.store.claim(claim(THEME, options.batch)).await?.tasks;
+        let tasks = self.store.tasks().claim(claim(THEME, options.batch)).await?.tasks;
         self.figures.claim.push(began.elapsed());
         if tasks.len() != options.batch {
             return Err(format!("{} tasks instead of {} were claimed", tasks.len(), options.batch).into());
@@ -202,14 +202,18 @@ impl Side {
 
         let ends = tasks.into_iter().map(|task| (task, Outcome::Succeeded(Json::null())));
         let began = Instant::now();
-        let ended = self.store.record(ends.collect(), RetryPolicy::default()).await?;
+        let ended = self
+            .store
+            .tasks()
+            .record(ends.collect(), RetryPolicy::default())
+            .await?;
         self.figures.finish.push(began.elapsed());
         if ended.iter().any(|status| *status != Some(TaskStatus::Success)) {
             return Err("a finish was not written".into());
         }
 
         let began = Instant::now();
-        let nothing = self.store.claim(claim(QUIET, options.batch)).await?.tasks;
+        let nothing = self.store.tasks().claim(claim(QUIET, options.batch)).await?.tasks;
         self.figures.nothing.push(began.elapsed());
         match nothing.is_empty() {
             true => Ok(()),
@@ -298,7 +302,7 @@ impl Side {
         self.add(THEME, count, |number| task(SERVED, number)).await?;
         let mut left = count;
         while left > 0 {
-            let claimed = self.store.claim(claim(THEME, BULK.min(left))).await?.tasks;
+            let claimed = self.store.tasks().claim(claim(THEME, BULK.min(left))).await?.tasks;
             let Some(task) = claimed.first() else {
                 return Err(format!("{left} tasks could not be claimed").into());
             };
@@ -392,7 +396,7 @@ impl Side {
     /// Looks at what the store really sends, so that no copy of its statements can grow old here.
     async fn explain(&mut self, side: &str, statistics: &str, options: &Options) -> Result<()> {
         listen();
-        let claimed = self.store.claim(claim(THEME, options.batch)).await;
+        let claimed = self.store.tasks().claim(claim(THEME, options.batch)).await;
         let statements = listened();
         let tasks = claimed?.tasks;
         let label = format!(
@@ -417,7 +421,10 @@ impl Side {
             }
         }
         let ends = tasks.into_iter().map(|task| (task, Outcome::Succeeded(Json::null())));
-        self.store.record(ends.collect(), RetryPolicy::default()).await?;
+        self.store
+            .tasks()
+            .record(ends.collect(), RetryPolicy::default())
+            .await?;
         Ok(())
     }
 }

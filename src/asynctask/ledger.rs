@@ -151,7 +151,7 @@ impl Ledger for TaskLedger {
     }
 
     async fn write(store: Store, writes: Arc<Writes>) -> Result<Written, StoreError> {
-        store.write(writes).await
+        store.tasks().write(writes).await
     }
 
     fn written(&mut self, mut batch: TaskBatch, writes: &Writes, written: Written) {
@@ -179,16 +179,16 @@ impl Ledger for TaskLedger {
         }
         // This node could not run them: other nodes may take the due ones at once.
         if handed_back > 0 {
-            self.store.announce_tasks(&self.theme, handed_back);
+            self.store.cluster().announce_tasks(&self.theme, handed_back);
         }
     }
 
     async fn let_go(store: Store, run: RunKey, why: String) -> Result<bool, StoreError> {
-        store.let_go(&run, &why).await
+        store.tasks().let_go(&run, &why).await
     }
 
     async fn take_up(store: Store, run: RunKey) -> Result<bool, StoreError> {
-        store.take_up(&run).await
+        store.tasks().take_up(&run).await
     }
 
     fn stale() -> Written {

@@ -173,10 +173,10 @@ impl Machine {
             return Ok((store.add_one(row).await?, false));
         };
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
-        let (term, mark) = (self.theme.lease().term(), store.mark(&self.node));
+        let (term, mark) = (self.theme.lease().term(), store.tasks().mark(&self.node));
         let open = self.theme.held().open(mark.run());
         let began = Instant::now();
-        let (added, claimed) = store.add_claimed(row, &mark).await?;
+        let (added, claimed) = store.tasks().add_claimed(row, &mark).await?;
         let is_claimed = claimed.is_some();
         if let Some(task) = claimed {
             self.theme.runs.tell_claimed(1, began.elapsed());

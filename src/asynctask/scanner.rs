@@ -340,7 +340,7 @@ impl ScannerActor {
     /// there is none. Nodes that were started together do not look together.
     fn idle_interval(&mut self) -> Duration {
         let options = &self.theme.options;
-        self.idle = if self.store.hears_others() {
+        self.idle = if self.store.cluster().hears_others() {
             options.scan_interval
         } else {
             let next = self.idle.saturating_mul(2).max(options.shortest_scan_interval);
@@ -391,12 +391,12 @@ async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim
     let (limit, first) = (claim.limit, claim.first.clone());
     // Before the claim: if the lease is lost while it is made, its tasks may belong to other nodes already.
     let term = theme.lease().term();
-    let mark = store.mark(&claim.node);
+    let mark = store.tasks().mark(&claim.node);
     let (mut open, mut claimed) = (None, None);
     if matches!(place, Place::Any | Place::Urgent) {
         open = Some(theme.held().open(mark.run()));
         let began = Instant::now();
-        let answer = store.claim_as(claim, &mark).await;
+        let answer = store.tasks().claim_as(claim, &mark).await;
         let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());
         if tasks > 0 {
             theme.runs.tell_claimed(tasks, began.elapsed());
@@ -467,7 +467,7 @@ impl Handler<Worked> for ScannerActor {
     type Result = ();
 
     fn handle(&mut self, _: Worked, ctx: &mut Context<Self>) {
-        if !self.store.hears_others() && self.idle > self.theme.options.shortest_scan_interval {
+        if !self.store.cluster().hears_others() && self.idle > self.theme.options.shortest_scan_interval {
             self.idle = Duration::ZERO;
             self.scan(ctx);
         }

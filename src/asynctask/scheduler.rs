@@ -15,7 +15,7 @@ use crate::{
         Task, TaskStatus, check_theme,
     },
     error::{Error, ask},
-    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store},
+    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store, TaskStore},
 };
 
 /// Cloneable handle on one theme.
@@ -126,7 +126,7 @@ impl Scheduler {
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
         let rows = self.rows(tasks)?;
         let looks = self.looks_for(rows.iter());
-        let added = ask(&self.store, |store| async move { store.add(rows).await }).await?;
+        let added = ask(&self.store, |store| async move { store.tasks().add(rows).await }).await?;
         self.wake(added.len(), looks);
         Ok(added)
     }
@@ -183,7 +183,7 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task).
     pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
-        let added = Store::add_on(conn, vec![self.row(task)?]).await?;
+        let added = TaskStore::add_on(conn, vec![self.row(task)?]).await?;
         Ok(added[0])
     }
 
@@ -222,7 +222,7 @@ impl Scheduler {
         if let Some(machine) = self.machines.get(&self.theme).filter(|_| looks) {
             machine.wake();
         }
-        self.store.announce_tasks(&self.theme, count);
+        self.store.cluster().announce_tasks(&self.theme, count);
     }
 
     // ---- looking ----
@@ -237,7 +237,11 @@ impl Scheduler {
     pub async fn list_tasks(&self, list: ListTasks) -> Result<Page<Task>, Error> {
         list.page.check()?;
         let theme = Arc::clone(&self.theme);
-        ask(&self.store, |store| async move { store.list(&theme, &list).await }).await
+        ask(
+            &self.store,
+            |store| async move { store.tasks().list(&theme, &list).await },
+        )
+        .await
     }
 
     /// A task as it stands.
@@ -246,7 +250,7 @@ impl Scheduler {
     /// [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn get_task_detail(&self, id: i64) -> Result<Task, Error> {
         let theme = Arc::clone(&self.theme);
-        let task = ask(&self.store, |store| async move { store.task(&theme, id).await }).await?;
+        let task = ask(&self.store, |store| async move { store.tasks().get(&theme, id).await }).await?;
         task.ok_or_else(|| self.not_found(id))
     }
 
@@ -258,7 +262,11 @@ impl Scheduler {
     pub async fn get_task_exec_records(&self, id: i64, page: PageRequest) -> Result<Page<ExecRecord>, Error> {
         page.check()?;
         self.get_task_detail(id).await?;
-        ask(&self.store, |store| async move { store.records(id, page).await }).await
+        ask(
+            &self.store,
+            |store| async move { store.tasks().records(id, page).await },
+        )
+        .await
     }
 
     /// How many tasks of the theme have each status.
@@ -267,7 +275,10 @@ impl Scheduler {
     /// [`Error::Store`].
     pub async fn count_by_status(&self) -> Result<BTreeMap<TaskStatus, i64>, Error> {
         let theme = Arc::clone(&self.theme);
-        ask(&self.store, |store| async move { store.count_by_status(&theme).await }).await
+        ask(&self.store, |store| async move {
+            store.tasks().count_by_status(&theme).await
+        })
+        .await
     }
 
     /// Waits until a task has come to an end, and answers with it.
@@ -320,7 +331,12 @@ impl Scheduler {
     /// [`Error::Store`].
     pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
         let theme = Arc::clone(&self.theme);
-        match ask(&self.store, |store| async move { store.retry(&theme, id).await }).await? {
+        match ask(
+            &self.store,
+            |store| async move { store.tasks().retry(&theme, id).await },
+        )
+        .await?
+        {
             Retried::Queued => {
                 self.wake(1, true);
                 Ok(())
@@ -337,7 +353,12 @@ impl Scheduler {
     /// [`Error::NotAllowed`] if it has come to an end, [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn cancel_task(&self, id: i64) -> Result<CancelAnswer, Error> {
         let theme = Arc::clone(&self.theme);
-        match ask(&self.store, |store| async move { store.cancel(&theme, id).await }).await? {
+        match ask(
+            &self.store,
+            |store| async move { store.tasks().cancel(&theme, id).await },
+        )
+        .await?
+        {
             Cancelled::AtOnce => {
                 if let Some(machine) = self.machines.get(&self.theme) {
                     machine.completions().tell(std::iter::once(id));
@@ -349,7 +370,7 @@ impl Scheduler {
                     machine.cancel_run(id);
                 }
                 // On another node its NodeActor finds the request.
-                self.store.announce_requests();
+                self.store.cluster().announce_requests();
                 Ok(CancelAnswer::Requested)
             }
             Cancelled::NotAllowed(status) => Err(not_allowed(ActionOnTask::Cancel, id, status)),
@@ -376,10 +397,9 @@ impl Scheduler {
 
     async fn set_paused(&self, paused: bool) -> Result<(), Error> {
         let theme = Arc::clone(&self.theme);
-        ask(
-            &self.store,
-            |store| async move { store.set_paused(&theme, paused).await },
-        )
+        ask(&self.store, |store| async move {
+            store.cluster().set_paused(&theme, paused).await
+        })
         .await?;
         self.follow_settings().await
     }
@@ -395,20 +415,23 @@ impl Scheduler {
         let workers = workers.into();
         check_size(workers.unwrap_or(0))?;
         let theme = Arc::clone(&self.theme);
-        ask(
-            &self.store,
-            |store| async move { store.set_size(&theme, workers).await },
-        )
+        ask(&self.store, |store| async move {
+            store.cluster().set_size(&theme, workers).await
+        })
         .await?;
         self.follow_settings().await
     }
 
     /// The settings for every process hold here at once.
     async fn follow_settings(&self) -> Result<(), Error> {
-        self.store.announce_requests();
+        self.store.cluster().announce_requests();
         if let Some(machine) = self.machines.get(&self.theme) {
             let theme = Arc::clone(&self.theme);
-            let settings = ask(&self.store, |store| async move { store.settings(&theme).await }).await?;
+            let settings = ask(
+                &self.store,
+                |store| async move { store.cluster().settings(&theme).await },
+            )
+            .await?;
             machine.follow(settings);
         }
         Ok(())

@@ -48,11 +48,15 @@ pub(super) async fn look_for_unserved(theme: &Theme, store: &Store, elsewhere: B
 }
 
 async fn find(theme: &Theme, store: &Store) -> Result<BTreeMap<MethodName, u64>, StoreError> {
-    let due = store.due_methods(theme.name(), MAX_LOOKED_AT).await?.into_iter();
+    let due = store
+        .tasks()
+        .due_methods(theme.name(), MAX_LOOKED_AT)
+        .await?
+        .into_iter();
     let unserved = due.filter(|(service, method)| !theme.registry.serves(service, method));
     let mut found = BTreeMap::new();
     for (service, method) in unserved.take(MAX_METHODS) {
-        let waiting = store.count_due(theme.name(), &service, &method).await?;
+        let waiting = store.tasks().count_due(theme.name(), &service, &method).await?;
         if waiting > 0 {
             found.insert(MethodName { service, method }, waiting);
         }

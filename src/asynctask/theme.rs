@@ -102,7 +102,7 @@ impl Theme {
 
     /// The end of a run that could not begin for want of its arguments.
     pub(super) fn postponed(&self, task: &ClaimedTask) -> Outcome {
-        let delay = POSTPONED.delay(self.store.claimed_in_vain(task), fastrand::f64() * 2.0 - 1.0);
+        let delay = POSTPONED.delay(self.store.tasks().claimed_in_vain(task), fastrand::f64() * 2.0 - 1.0);
         Outcome::Postponed {
             until: self.clock().now() + delay,
         }

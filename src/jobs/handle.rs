@@ -89,7 +89,7 @@ impl Jobs {
     pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
         job.define(&self.rules)?;
         let name = job.job_name.clone();
-        match ask(&self.store, |store| async move { store.add_job(job).await }).await? {
+        match ask(&self.store, |store| async move { store.jobs().add(job).await }).await? {
             store::AddJob::Added(id) => {
                 self.changed(id);
                 Ok(id)
@@ -107,7 +107,7 @@ impl Jobs {
     pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
         job.define(&self.rules)?;
         let name = job.job_name.clone();
-        match ask(&self.store, |store| async move { store.update_job(id, job).await }).await? {
+        match ask(&self.store, |store| async move { store.jobs().update(id, job).await }).await? {
             store::UpdateJob::Updated => {
                 self.changed(id);
                 Ok(1)
@@ -141,7 +141,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn remove_job(&self, id: i64) -> Result<(), Error> {
-        match ask(&self.store, |store| async move { store.remove_job(id).await }).await? {
+        match ask(&self.store, |store| async move { store.jobs().remove(id).await }).await? {
             true => self.changed(id),
             false => return Err(Error::JobNotFound { id }),
         }
@@ -154,10 +154,9 @@ impl Jobs {
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn toggle_job(&self, id: i64, enabled: bool) -> Result<(), Error> {
-        let toggled = ask(
-            &self.store,
-            |store| async move { store.set_job_enabled(id, enabled).await },
-        );
+        let toggled = ask(&self.store, |store| async move {
+            store.jobs().set_enabled(id, enabled).await
+        });
         match toggled.await? {
             true => self.changed(id),
             false => return Err(Error::JobNotFound { id }),
@@ -169,7 +168,7 @@ impl Jobs {
         if let Some(machine) = self.runner.get() {
             machine.refresh(id);
         }
-        self.store.announce_requests();
+        self.store.cluster().announce_requests();
     }
 
     // ---- running ----
@@ -209,10 +208,9 @@ impl Jobs {
     /// [`Error::JobNotFound`] if there is neither such a job nor a run of it, [`Error::Store`].
     pub async fn cancel_job(&self, id: i64) -> Result<usize, Error> {
         const REASON: &str = "cancelled by request";
-        let told = ask(
-            &self.store,
-            |store| async move { store.cancel_job_runs(id, REASON).await },
-        );
+        let told = ask(&self.store, |store| async move {
+            store.jobs().cancel_runs(id, REASON).await
+        });
         let told = told.await?;
         if told == 0 {
             self.row(id).await?;
@@ -221,7 +219,7 @@ impl Jobs {
         if let Some(machine) = self.runner.get() {
             machine.look();
         }
-        self.store.announce_requests();
+        self.store.cluster().announce_requests();
         Ok(told)
     }
 
@@ -261,7 +259,7 @@ impl Jobs {
     /// [`Error::Invalid`], [`Error::Store`].
     pub async fn list_jobs(&self, list: ListJobs) -> Result<Page<Job>, Error> {
         list.page.check()?;
-        let page = ask(&self.store, |store| async move { store.list_jobs(&list).await }).await?;
+        let page = ask(&self.store, |store| async move { store.jobs().list(&list).await }).await?;
         let now = self.store.clock().now();
         Ok(Page {
             items: page.items.into_iter().map(|row| row.listed(&self.rules, now)).collect(),
@@ -298,7 +296,7 @@ impl Jobs {
     /// [`Error::Invalid`], [`Error::Store`]. A job that is not there has the records it left.
     pub async fn get_job_records(&self, id: i64, page: PageRequest) -> Result<Page<JobRecord>, Error> {
         page.check()?;
-        ask(&self.store, |store| async move { store.job_records(id, page).await }).await
+        ask(&self.store, |store| async move { store.jobs().records(id, page).await }).await
     }
 
     /// One run.
@@ -306,7 +304,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::RunNotFound`], [`Error::Store`].
     pub async fn get_run(&self, run_id: i64) -> Result<JobRecord, Error> {
-        let run = ask(&self.store, |store| async move { store.job_run(run_id).await }).await?;
+        let run = ask(&self.store, |store| async move { store.jobs().run(run_id).await }).await?;
         run.ok_or(Error::RunNotFound { run_id })
     }
 
@@ -316,7 +314,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::Store`].
     pub async fn get_running_jobs(&self) -> Result<Vec<JobRecord>, Error> {
-        ask(&self.store, |store| async move { store.running_jobs().await }).await
+        ask(&self.store, |store| async move { store.jobs().running().await }).await
     }
 
     /// The counters of this process. In one that runs no jobs all are zero.
@@ -334,7 +332,7 @@ impl Jobs {
     }
 
     async fn row(&self, id: i64) -> Result<JobRow, Error> {
-        let row = ask(&self.store, |store| async move { store.job(id).await }).await?;
+        let row = ask(&self.store, |store| async move { store.jobs().get(id).await }).await?;
         row.ok_or(Error::JobNotFound { id })
     }
 }

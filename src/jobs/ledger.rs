@@ -136,7 +136,7 @@ impl Ledger for JobLedger {
     }
 
     async fn write(store: Store, writes: Arc<JobWrites>) -> Result<JobsWritten, StoreError> {
-        store.end_runs(writes).await
+        store.jobs().end_runs(writes).await
     }
 
     fn written(&mut self, batch: JobBatch, writes: &JobWrites, written: JobsWritten) {
@@ -162,11 +162,11 @@ impl Ledger for JobLedger {
     }
 
     async fn let_go(store: Store, run: JobRunKey, why: String) -> Result<bool, StoreError> {
-        store.let_go_run(&run, &why).await
+        store.jobs().let_go(&run, &why).await
     }
 
     async fn take_up(store: Store, run: JobRunKey) -> Result<bool, StoreError> {
-        store.take_up_run(&run).await
+        store.jobs().take_up(&run).await
     }
 
     fn stale() -> JobsWritten {

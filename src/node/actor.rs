@@ -137,11 +137,11 @@ impl NodeActor {
         self.beat_begun = begun;
         let beat = async move {
             row.themes = themes(&machines).await;
-            let mut beat = store.beat(&row).await;
+            let mut beat = store.cluster().beat(&row).await;
             let declared_dead = matches!(beat, Ok(Beat::DeclaredDead));
             if declared_dead {
                 // Our runs are others' by now, and every write about them is refused. With a new row we may claim again.
-                beat = store.register_node(&row).await.map(|()| Beat::DeclaredDead);
+                beat = store.cluster().register_node(&row).await.map(|()| Beat::DeclaredDead);
             }
             Beaten {
                 begun,
@@ -266,7 +266,7 @@ impl NodeActor {
             return;
         }
         let store = self.store.clone();
-        let nodes = async move { store.nodes().await };
+        let nodes = async move { store.cluster().nodes().await };
         ctx.spawn(nodes.into_actor(self).map(|nodes, node, ctx| match nodes {
             Ok(nodes) => node.rescue_from(&nodes, ctx),
             Err(error) => node.rescue_done(Err(error), true),
@@ -331,6 +331,7 @@ impl NodeActor {
                         machine.rescued(count);
                     }
                     self.store
+                        .cluster()
                         .announce_tasks(&theme, usize::try_from(count).unwrap_or(usize::MAX));
                 }
             }
@@ -427,7 +428,9 @@ impl NodeActor {
                 }
             }
         };
-        ctx.spawn(self.store.clone().listen(heard).into_actor(self));
+        let store = self.store.clone();
+        let listen = async move { store.cluster().listen(heard).await };
+        ctx.spawn(listen.into_actor(self));
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn requests(
         return Ok(requests);
     }
     let names: Vec<String> = machines.iter().map(|machine| machine.theme().to_owned()).collect();
-    let settings = store.settings_of(&names).await?;
+    let settings = store.cluster().settings_of(&names).await?;
     let mut is_busy = false;
     for machine in machines {
         let status = machine.status().await;
@@ -37,9 +37,9 @@ pub(super) async fn requests(
         requests.themes.push((machine, settings));
     }
     if is_busy {
-        requests.cancels = store.cancel_requests(&id).await?;
+        requests.cancels = store.tasks().cancel_requests(&id).await?;
     }
     // The comparison of the rows with the held runs finds the claims that are left, after an error too.
-    store.drop_settled(&held.take_ended()).await?;
+    store.tasks().drop_settled(&held.take_ended()).await?;
     Ok(requests)
 }

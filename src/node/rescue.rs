@@ -38,7 +38,7 @@ pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &S
             locked.note(id);
             continue;
         }
-        match store.remove_node(id, *beat).await {
+        match store.cluster().remove_node(id, *beat).await {
             Ok(true) => {
                 buried += 1;
                 said.events.tell(&Event::NodeLost { node: id.clone() });
@@ -70,15 +70,15 @@ pub(super) async fn rescue(
 ) -> Result<BTreeMap<String, u64>, StoreError> {
     let (mut rescued, mut last) = (BTreeMap::new(), i64::MIN);
     let mut locked = Locked::new(About::LockedTasks);
-    store.hold_unheld().await?;
+    store.tasks().hold_unheld().await?;
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
-        let claims = store.orphan_claims(me, last).await?;
+        let claims = store.tasks().orphan_claims(me, last).await?;
         let Some(claim) = claims.last() else {
             break;
         };
         last = claim.id;
-        let orphans = store.running(&claims).await?;
+        let orphans = store.tasks().running(&claims).await?;
         let mut others: BTreeSet<i64> = orphans.iter().map(|orphan| orphan.task.id).collect();
         let orphans = locked
             .pass_over(store, Rows::Tasks, orphans, |orphan| orphan.task.id)
@@ -109,10 +109,10 @@ pub(super) async fn drop_settled(
     others: &BTreeSet<i64>,
 ) -> Result<(), StoreError> {
     let ids: Vec<i64> = claims.iter().map(|claim| claim.id).collect();
-    let open = store.drop_settled(&ids).await?;
+    let open = store.tasks().drop_settled(&ids).await?;
     let is_odd = |claim: &&HeldClaim| open.contains(&claim.id) && !claim.has_any(others);
     for claim in claims.iter().filter(is_odd) {
-        store.disown(claim).await?;
+        store.tasks().disown(claim).await?;
     }
     Ok(())
 }
@@ -125,6 +125,7 @@ pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usi
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
         let orphans = store
+            .jobs()
             .orphan_runs(me, last, i64::try_from(BATCH).unwrap_or(i64::MAX))
             .await?;
         let Some(orphan) = orphans.last() else {
@@ -142,7 +143,7 @@ pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usi
     }
     locked.say(said, "open runs of dead nodes in job_record");
     if is_any_left {
-        store.disown_unnamed().await?;
+        store.cluster().disown_unnamed().await?;
     }
     Ok(lost)
 }
@@ -174,7 +175,7 @@ pub(super) async fn write(
         end: finishes.len(),
     }]);
     while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
-        match store.write(writes(&finishes[part.clone()])).await {
+        match store.tasks().write(writes(&finishes[part.clone()])).await {
             Ok(written) => finished[part].copy_from_slice(&written.finishes),
             Err(error) if error.is_refusal() && part.len() > 1 => parts.extend(halves(part)),
             Err(error) if error.is_refusal() => {
@@ -208,13 +209,13 @@ async fn write_plainly(
     let (mut form, reason) = (Form::Whole, refusal.to_string());
     while let Some(plainer) = form.plainer(finish.texts()) {
         form = plainer;
-        match store.write(writes(&[finish.in_form(form, &reason)])).await {
+        match store.tasks().write(writes(&[finish.in_form(form, &reason)])).await {
             Err(error) if error.is_refusal() => {}
             written => return Ok(written?.finishes.pop().unwrap_or(Finished::Stale)),
         }
     }
     let why = format!("{cause}, and the database refuses to note that: {reason}");
-    let let_go = match store.let_go(&finish.run, &why).await {
+    let let_go = match store.tasks().let_go(&finish.run, &why).await {
         Err(error) if error.is_refusal() => false,
         let_go => let_go?,
     };
@@ -261,7 +262,7 @@ async fn write_run_plainly(
         }
     }
     let why = format!("{DIED}, and the database refuses to note that: {reason}");
-    let let_go = match store.let_go_run(&end.run, &why).await {
+    let let_go = match store.jobs().let_go(&end.run, &why).await {
         Err(error) if error.is_refusal() => false,
         let_go => let_go?,
     };
@@ -277,7 +278,7 @@ async fn write_ends(store: &Store, ends: &[RunEnd], apart: bool) -> Result<JobsW
         jobs: Vec::new(),
         apart,
     };
-    store.end_runs(Arc::new(writes)).await
+    store.jobs().end_runs(Arc::new(writes)).await
 }
 
 fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {

@@ -51,7 +51,7 @@ impl SetBack {
 /// Brings the tasks of these themes back that were put off by a wrong time. Answers with the themes, and whether all was done.
 pub(super) async fn bring_back(store: Store, themes: Vec<String>, said: Said) -> (Vec<String>, bool) {
     for theme in &themes {
-        match store.bring_back(theme).await {
+        match store.tasks().bring_back(theme).await {
             Ok(0) => {}
             Ok(tasks) => say!(
                 Warn,

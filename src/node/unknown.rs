@@ -56,17 +56,17 @@ impl Unknown {
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {
-        self.store.hold_unheld().await?;
+        self.store.tasks().hold_unheld().await?;
         let (mut last, mut locked, mut count) = (i64::MIN, Locked::new(About::LockedUnknown), 0);
         loop {
-            let claims = self.store.claims_of(&self.node, last).await?;
+            let claims = self.store.tasks().claims_of(&self.node, last).await?;
             let Some(claim) = claims.last() else {
                 locked.say(&self.said, "tasks of this node that no run here holds");
                 self.say(count);
                 return Ok(());
             };
             last = claim.id;
-            let running = self.store.running(&claims).await?;
+            let running = self.store.tasks().running(&claims).await?;
             let (known, unknown): (Vec<_>, Vec<_>) =
                 running.into_iter().partition(|row| self.held.knows(&row.task.log_id));
             let mut others: BTreeSet<i64> = unknown.iter().map(|row| row.task.id).collect();
@@ -100,7 +100,7 @@ impl Unknown {
         }
         for (theme, count) in &given_back {
             self.machines.get(theme).iter().for_each(Machine::wake);
-            self.store.announce_tasks(theme, *count);
+            self.store.cluster().announce_tasks(theme, *count);
         }
         Ok(given_back.values().sum())
     }

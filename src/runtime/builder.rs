@@ -312,7 +312,7 @@ impl GaiaBuilder {
         let row = describe(&node_id, lease, &registry);
         let (lease, held) = (NodeLease::new(lease, store.clock().clone()), HeldRuns::default());
         let new = row.clone();
-        let registered = store.drive(|store| async move { store.register_node(&new).await });
+        let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
         let (machines, runner) = (Machines::default(), Runner::default());
         let node = NodeActor::new(NodeParts {

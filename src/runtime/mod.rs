@@ -136,7 +136,11 @@ impl Gaia {
         faults.into_result()?;
         let theme = options.theme.clone();
         let name = theme.clone();
-        let settings = ask(&self.0.store, |store| async move { store.settings(&name).await }).await?;
+        let settings = ask(
+            &self.0.store,
+            |store| async move { store.cluster().settings(&name).await },
+        )
+        .await?;
         let machine = Machine::start(MachineParts {
             options,
             store: self.0.store.clone(),
@@ -231,7 +235,7 @@ impl Gaia {
     /// # Errors
     /// [`Error::Store`], [`Error::Stopped`].
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, Error> {
-        let nodes = ask(&self.0.store, |store| async move { store.nodes().await }).await?;
+        let nodes = ask(&self.0.store, |store| async move { store.cluster().nodes().await }).await?;
         Ok(NodeInfo::all(nodes))
     }
 

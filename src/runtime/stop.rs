@@ -163,7 +163,7 @@ impl Gaia {
         if let Some(pruner) = &self.0.pruner {
             pruner.send(StopPruning).await?;
         }
-        let reason = match tokio::time::timeout(LEAVE, self.0.store.retire_node(&self.0.node_id)).await {
+        let reason = match tokio::time::timeout(LEAVE, self.0.store.cluster().retire_node(&self.0.node_id)).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the database has not answered in {LEAVE:?}"),

@@ -25,32 +25,32 @@ pub(super) enum Db {
 
 /// A connection taken for one statement, or for a few in a row.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack for one statement")]
-pub(super) enum Lease {
+pub(super) enum Conn {
     #[cfg(feature = "sqlite")]
-    Sqlite(sqlite::Lease),
+    Sqlite(sqlite::Conn),
     #[cfg(feature = "postgres")]
-    Postgres(postgres::Lease),
+    Postgres(postgres::Conn),
     #[cfg(feature = "mysql")]
-    Mysql(mysql::Lease),
+    Mysql(mysql::Conn),
 }
 
-/// Runs one diesel-async expression on whatever database the lease is for. The expression is compiled once for each
+/// Runs one diesel-async expression on the database of a connection. The expression is compiled once for each
 /// database of the build, so a statement that one of them cannot do does not compile.
 macro_rules! on_backend {
-    ($lease:expr, |$conn:ident| $query:expr) => {
-        match &mut $lease {
+    ($held:expr, |$conn:ident| $query:expr) => {
+        match &mut $held {
             #[cfg(feature = "sqlite")]
-            $crate::store::db::Lease::Sqlite(lease) => {
-                let $conn = &mut **lease;
+            $crate::store::db::Conn::Sqlite(held) => {
+                let $conn = &mut **held;
                 $query
             }
             #[cfg(feature = "postgres")]
-            $crate::store::db::Lease::Postgres(lease) => {
-                $crate::store::server::pool::on_server!(*lease, |$conn| $query)
+            $crate::store::db::Conn::Postgres(held) => {
+                $crate::store::server::pool::on_server!(*held, |$conn| $query)
             }
             #[cfg(feature = "mysql")]
-            $crate::store::db::Lease::Mysql(lease) => {
-                $crate::store::server::pool::on_server!(*lease, |$conn| $query)
+            $crate::store::db::Conn::Mysql(held) => {
+                $crate::store::server::pool::on_server!(*held, |$conn| $query)
             }
         }
     };
@@ -101,10 +101,10 @@ impl Db {
     }
 
     /// A connection for looks of people, and for statements that may take long.
-    pub(super) async fn look(&self, look: Look) -> Result<Lease, StoreError> {
+    pub(super) async fn look(&self, look: Look) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.look(look).await?)),
+            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.look(look).await?)),
             #[cfg(feature = "_server")]
             _ => {
                 // The servers' connections are as good as each other.
@@ -115,36 +115,36 @@ impl Db {
     }
 
     /// A connection for what the engine reads.
-    pub(super) async fn read(&self) -> Result<Lease, StoreError> {
+    pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.read().await?)),
+            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.read().await?)),
             #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => Ok(Lease::Postgres(postgres.connections.lease().await?)),
+            Self::Postgres(postgres) => Ok(Conn::Postgres(postgres.connections.acquire().await?)),
             #[cfg(feature = "mysql")]
-            Self::Mysql(mysql) => Ok(Lease::Mysql(mysql.connections.lease().await?)),
+            Self::Mysql(mysql) => Ok(Conn::Mysql(mysql.connections.acquire().await?)),
         }
     }
 
     /// A connection for writing.
-    pub(super) async fn write(&self) -> Result<Lease, StoreError> {
+    pub(super) async fn write(&self) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await?)),
+            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.write().await?)),
             #[cfg(feature = "_server")]
             _ => self.read().await,
         }
     }
 
     /// The connection for heartbeats, which wait for nothing else where the database allows it.
-    pub(super) async fn heartbeat(&self) -> Result<Lease, StoreError> {
+    pub(super) async fn heartbeat(&self) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Lease::Sqlite(sqlite.write().await?)),
+            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.write().await?)),
             #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => Ok(Lease::Postgres(postgres.connections.heartbeat().await?)),
+            Self::Postgres(postgres) => Ok(Conn::Postgres(postgres.connections.heartbeat().await?)),
             #[cfg(feature = "mysql")]
-            Self::Mysql(mysql) => Ok(Lease::Mysql(mysql.connections.heartbeat().await?)),
+            Self::Mysql(mysql) => Ok(Conn::Mysql(mysql.connections.heartbeat().await?)),
         }
     }
 }

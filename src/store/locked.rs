@@ -79,8 +79,8 @@ impl Store {
     }
 
     async fn ids(&self, query: &str) -> Result<BTreeSet<i64>, StoreError> {
-        let mut lease = self.db.read().await?;
-        let rows: Vec<Id> = on_backend!(lease, |conn| diesel::sql_query(query).load(conn).await)?;
+        let mut conn = self.db.read().await?;
+        let rows: Vec<Id> = on_backend!(conn, |conn| diesel::sql_query(query).load(conn).await)?;
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
@@ -96,8 +96,8 @@ impl Store {
     }
 
     async fn is_any(&self, query: &str, text: &str) -> Result<bool, StoreError> {
-        let mut lease = self.db.read().await?;
-        let rows: Vec<Id> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<Id> = on_backend!(conn, |conn| {
             diesel::sql_query(query).bind::<Text, _>(text).load(conn).await
         })?;
         Ok(!rows.is_empty())

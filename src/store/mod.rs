@@ -73,6 +73,32 @@ pub struct Store {
     conflicts: Arc<AtomicU64>,
 }
 
+/// The tasks of a database, their records, and the claims that hold them: [`Store::tasks`].
+#[derive(Debug, Clone, Copy)]
+pub struct TaskStore<'a>(&'a Store);
+
+/// The jobs of a database, and their records: [`Store::jobs`].
+#[derive(Debug, Clone, Copy)]
+pub struct JobStore<'a>(&'a Store);
+
+/// The nodes of a database, the settings of themes, and what nodes tell each other: [`Store::cluster`].
+#[derive(Debug, Clone, Copy)]
+pub struct ClusterStore<'a>(&'a Store);
+
+/// A view has whatever all views share: the connections and the clock.
+macro_rules! views {
+    ($($view:ident)*) => {$(
+        impl std::ops::Deref for $view<'_> {
+            type Target = Store;
+
+            fn deref(&self) -> &Store {
+                self.0
+            }
+        }
+    )*};
+}
+views! { TaskStore JobStore ClusterStore }
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("url", &self.url()).finish()
@@ -106,7 +132,7 @@ impl Store {
             long_args: LongArgs::default(),
             conflicts: Arc::default(),
         };
-        store.follow_clock().await?;
+        store.cluster().follow_clock().await?;
         Ok(store)
     }
 
@@ -139,6 +165,24 @@ impl Store {
     pub(crate) async fn secure(&self) -> Result<(), StoreError> {
         let secured: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.secure().await) });
         secured.await
+    }
+
+    /// Operations on tasks.
+    #[must_use]
+    pub const fn tasks(&self) -> TaskStore<'_> {
+        TaskStore(self)
+    }
+
+    /// Operations on jobs.
+    #[must_use]
+    pub const fn jobs(&self) -> JobStore<'_> {
+        JobStore(self)
+    }
+
+    /// Operations on nodes, and on what nodes tell each other.
+    #[must_use]
+    pub const fn cluster(&self) -> ClusterStore<'_> {
+        ClusterStore(self)
     }
 
     /// The database's URL, without its password.

@@ -162,14 +162,14 @@ impl TestGaia {
     }
 
     async fn unsettled(&self, theme: &str) -> i64 {
-        match self.gaia.store().unsettled(theme).await {
+        match self.gaia.store().tasks().unsettled(theme).await {
             Ok(count) => count,
             Err(error) => panic!("cannot count the tasks of theme {theme:?}: {error}"),
         }
     }
 
     async fn counts(&self, theme: &str) -> BTreeMap<TaskStatus, i64> {
-        match self.gaia.store().count_by_status(theme).await {
+        match self.gaia.store().tasks().count_by_status(theme).await {
             Ok(counts) => counts,
             Err(error) => panic!("cannot count the tasks of theme {theme:?}: {error}"),
         }

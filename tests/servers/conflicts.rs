@@ -95,7 +95,7 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
             methods: None,
             above: None,
         };
-        let claimed = store.claim(claim).await.expect("claims").tasks;
+        let claimed = store.tasks().claim(claim).await.expect("claims").tasks;
         let ids: Vec<i64> = claimed.iter().map(|task| task.id).collect();
         // Rows to make the other transaction the heavier one: MySQL lets the lighter one begin anew.
         demo.add_tasks(vec![task("Other"); 500]).await.expect("are added");
@@ -106,7 +106,7 @@ async fn a_batch_that_meets_a_deadlock_is_written_all_the_same() {
             .map(|task| (task, Outcome::Succeeded(Json::null())))
             .collect();
         let recording = store.clone();
-        let recorded = actix_rt::spawn(async move { recording.record(ends, RetryPolicy::default()).await });
+        let recorded = actix_rt::spawn(async move { recording.tasks().record(ends, RetryPolicy::default()).await });
         // It holds the first row and waits for the second.
         actix_rt::time::sleep(Duration::from_millis(300)).await;
         let last = format!("UPDATE asynctasks SET task_name = 'held' WHERE id = {}", ids[0]);

@@ -21,7 +21,7 @@ async fn run_tasks(store: &Store, limit: usize) {
         methods: None,
         above: None,
     };
-    let claimed = store.claim(claim).await.expect("claims").tasks;
+    let claimed = store.tasks().claim(claim).await.expect("claims").tasks;
     assert_eq!(claimed.len(), limit);
     let success = || Outcome::Succeeded(Json::null());
     let failure = || Outcome::Failed {
@@ -31,7 +31,7 @@ async fn run_tasks(store: &Store, limit: usize) {
     for (at, batch) in claimed.chunks(500).enumerate() {
         let outcome = |at: usize| if at.is_multiple_of(2) { success() } else { failure() };
         let runs = batch.iter().map(|task| (task.clone(), outcome(at)));
-        let written = store.record(runs.collect(), RetryPolicy::immediate()).await;
+        let written = store.tasks().record(runs.collect(), RetryPolicy::immediate()).await;
         assert!(written.expect("writes").iter().all(Option::is_some));
     }
 }

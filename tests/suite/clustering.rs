@@ -31,12 +31,16 @@ async fn claim(store: &Store, node: &str, limit: usize) -> Vec<ClaimedTask> {
         methods: None,
         above: None,
     };
-    store.claim(claim).await.expect("claims").tasks
+    store.tasks().claim(claim).await.expect("claims").tasks
 }
 
 async fn record(store: &Store, task: ClaimedTask, outcome: Outcome) -> Option<TaskStatus> {
     let policy = RetryPolicy::immediate();
-    store.record(vec![(task, outcome)], policy).await.expect("writes")[0]
+    store
+        .tasks()
+        .record(vec![(task, outcome)], policy)
+        .await
+        .expect("writes")[0]
 }
 
 fn success() -> Outcome {
@@ -205,7 +209,7 @@ async fn wanted_ids_come_before_others() {
         methods: None,
         above: None,
     };
-    let claimed = store.claim(wanted).await.expect("claims").tasks;
+    let claimed = store.tasks().claim(wanted).await.expect("claims").tasks;
     let ids: Vec<_> = claimed.iter().map(|task| task.id).collect();
     assert_eq!(ids, [added[0].id, added[3].id]);
     gaia.stop().await.expect("stops");
@@ -226,7 +230,7 @@ async fn a_wanted_task_that_goes_back_is_claimed_once() {
         methods: None,
         above: None,
     };
-    let claimed = store.claim(wanted).await.expect("claims").tasks.remove(0);
+    let claimed = store.tasks().claim(wanted).await.expect("claims").tasks.remove(0);
     assert_eq!(claimed.id, last);
     record(&store, claimed, Outcome::HandedBack { started: false }).await;
     let mut ids: Vec<i64> = claim(&store, "a", 1_000).await.iter().map(|task| task.id).collect();

@@ -172,7 +172,7 @@ impl Node {
             methods,
             above: (self.random.u8(..5) == 0).then_some(0),
         };
-        let claimed = self.store.claim(claim).await.expect("claims").tasks;
+        let claimed = self.store.tasks().claim(claim).await.expect("claims").tasks;
         let mut told = self.world.told.borrow_mut();
         told.claimed += claimed.len();
         for task in &claimed {
@@ -204,7 +204,12 @@ impl Node {
         self.let_go(runs);
         let ends: Vec<(ClaimedTask, Outcome)> = runs.iter().map(|run| (run.clone(), self.outcome())).collect();
         let outcomes: Vec<Outcome> = ends.iter().map(|(_, outcome)| outcome.clone()).collect();
-        let written = self.store.record(ends, RetryPolicy::immediate()).await.expect("writes");
+        let written = self
+            .store
+            .tasks()
+            .record(ends, RetryPolicy::immediate())
+            .await
+            .expect("writes");
         let mut told = self.world.told.borrow_mut();
         for ((run, outcome), status) in runs.iter().zip(outcomes).zip(written) {
             let Some(status) = status else {
@@ -348,14 +353,18 @@ async fn drain(world: &World) {
                 methods: None,
                 above: None,
             };
-            let claimed = node.store.claim(claim).await.expect("claims").tasks;
+            let claimed = node.store.tasks().claim(claim).await.expect("claims").tasks;
             if claimed.is_empty() {
                 break;
             }
             let ends = claimed
                 .iter()
                 .map(|run| (run.clone(), Outcome::Succeeded(Json::null())));
-            let written = node.store.record(ends.collect(), RetryPolicy::immediate()).await;
+            let written = node
+                .store
+                .tasks()
+                .record(ends.collect(), RetryPolicy::immediate())
+                .await;
             let mut told = world.told.borrow_mut();
             for (run, status) in claimed.iter().zip(written.expect("writes")) {
                 assert!(

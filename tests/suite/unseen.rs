@@ -32,12 +32,16 @@ async fn claim(store: &Store, limit: usize, first: Vec<i64>) -> Vec<ClaimedTask>
         methods: None,
         above: None,
     };
-    store.claim(claim).await.expect("claims").tasks
+    store.tasks().claim(claim).await.expect("claims").tasks
 }
 
 async fn record(store: &Store, run: &ClaimedTask, outcome: Outcome) -> Option<TaskStatus> {
     let runs = vec![(run.clone(), outcome)];
-    store.record(runs, RetryPolicy::immediate()).await.expect("writes")[0]
+    store
+        .tasks()
+        .record(runs, RetryPolicy::immediate())
+        .await
+        .expect("writes")[0]
 }
 
 fn success() -> Outcome {

@@ -135,7 +135,7 @@ async fn what_runs_unseen_waits_again_after_the_way_back() {
         methods: None,
         above: None,
     };
-    assert_eq!(store.claim(claim).await.expect("claims").tasks.len(), 30);
+    assert_eq!(store.tasks().claim(claim).await.expect("claims").tasks.len(), 30);
     drop(store);
     gaia.stop().await.expect("stops");
     go_back(&database, UNSEEN);

@@ -24,7 +24,7 @@ impl WorkerPool {
         if !run.lacks_room() {
             return true;
         }
-        let room = self.theme.store.room_now(&run.task);
+        let room = self.theme.store.tasks().room_now(&run.task);
         room.map(|room| run.has_now(room)).is_some()
     }
 
@@ -35,7 +35,7 @@ impl WorkerPool {
             return;
         }
         let (store, waiting) = (self.theme.store.clone(), Arc::clone(&run));
-        let wait = async move { store.room_soon(&waiting.task).await };
+        let wait = async move { store.tasks().room_soon(&waiting.task).await };
         let log_id = Arc::clone(&run.task.log_id);
         self.waiting.insert(Arc::clone(&log_id), run);
         ctx.spawn(
@@ -65,7 +65,7 @@ impl WorkerPool {
         if run.begin_read() {
             let (store, run) = (self.theme.store.clone(), Arc::clone(run));
             let reading = Arc::clone(&run);
-            let read = async move { store.args_of(&reading.task).await };
+            let read = async move { store.tasks().args_of(&reading.task).await };
             ctx.spawn(
                 read.into_actor(self)
                     .map(move |args, pool, ctx| pool.was_read(&run, args, ctx)),

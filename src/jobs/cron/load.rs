@@ -36,7 +36,7 @@ impl CronActor {
         let store = self.store.clone();
         let begin = async move {
             // Before the rows: a change in between is seen by the next look.
-            store.job_fingerprint().await
+            store.jobs().fingerprint().await
         };
         ctx.spawn(
             begin
@@ -58,7 +58,7 @@ impl CronActor {
 
     fn read_page(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         let (store, last) = (self.store.clone(), reading.last);
-        let page = async move { store.job_schedules(last, PAGE).await };
+        let page = async move { store.jobs().schedules(last, PAGE).await };
         ctx.spawn(page.into_actor(self).map(move |rows, cron, ctx| match rows {
             Ok(rows) => cron.enter(reading, rows, ctx),
             Err(error) => cron.not_loaded(&error, ctx),
@@ -88,7 +88,7 @@ impl CronActor {
     /// The pages are no snapshot: what changed between them is read anew.
     fn check(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         let store = self.store.clone();
-        let fingerprint = async move { store.job_fingerprint().await };
+        let fingerprint = async move { store.jobs().fingerprint().await };
         ctx.spawn(fingerprint.into_actor(self).map(move |fingerprint, cron, ctx| {
             let is_same = fingerprint.is_ok_and(|fingerprint| fingerprint == reading.fingerprint);
             cron.seen = is_same.then_some(reading.fingerprint);
@@ -117,9 +117,9 @@ impl CronActor {
     fn begin(&self, ids: Vec<i64>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let begin = async move {
-            store.end_schedules().await?;
+            store.jobs().end_schedules().await?;
             for ids in ids.chunks(500) {
-                store.begin_schedules(ids, now.naive_utc()).await?;
+                store.jobs().begin_schedules(ids, now.naive_utc()).await?;
             }
             Ok::<_, StoreError>(())
         };
@@ -158,7 +158,7 @@ impl CronActor {
             true => Vec::new(),
             false => self.released.ask(),
         };
-        let open = async move { store.open_runs_of(&node).await };
+        let open = async move { store.jobs().open_runs_of(&node).await };
         ctx.spawn(open.into_actor(self).map(move |open, cron, ctx| {
             match open {
                 Ok(open) => {
@@ -221,7 +221,7 @@ impl CronActor {
     /// Reads one schedule anew: it was changed in this process, which knows from when on it holds.
     pub(super) fn refresh(&mut self, id: i64, ctx: &mut Context<Self>) {
         let store = self.store.clone();
-        let row = async move { store.job_schedule(id).await };
+        let row = async move { store.jobs().schedule(id).await };
         // Whatever comes of it: another change may be on its way, and the next look finds the row as it is.
         self.seen = None;
         ctx.spawn(row.into_actor(self).map(move |row, cron, ctx| match row {
@@ -240,7 +240,7 @@ impl CronActor {
 
 async fn fingerprint(store: Store, settles: bool) -> Result<Fingerprint, StoreError> {
     if settles {
-        store.settle_jobs().await?;
+        store.jobs().settle_jobs().await?;
     }
-    store.job_fingerprint().await
+    store.jobs().fingerprint().await
 }

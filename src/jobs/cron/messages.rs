@@ -151,7 +151,7 @@ async fn claim_now(store: Store, node: String, job_id: i64) -> Result<Option<Fir
             now: store.clock().now(),
             fires: vec![fire],
         };
-        let fired = store.claim_fires(claim).await?.and_then(|mut fired| fired.pop());
+        let fired = store.jobs().claim_fires(claim).await?.and_then(|mut fired| fired.pop());
         if !matches!(fired, Some(Fired::Busy)) || began.elapsed() > TRY_FOR {
             return Ok(fired);
         }

@@ -222,7 +222,7 @@ impl CronActor {
         // Asked before the claim: runs that are claimed after the lease was lost are not this node's.
         let term = self.shared.lease.term();
         let (store, claim) = (self.store.clone(), self.fire_claim(fires.clone()));
-        let claimed = async move { store.claim_fires(claim).await };
+        let claimed = async move { store.jobs().claim_fires(claim).await };
         ctx.spawn(claimed.into_actor(self).map(move |claimed, cron, ctx| match claimed {
             Ok(Some(fired)) => cron.claimed(fires, fired, term, ctx),
             // The next heartbeat makes this node's row anew.

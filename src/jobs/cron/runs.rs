@@ -139,7 +139,7 @@ impl CronActor {
         for id in replaced {
             match self.running.get(id) {
                 Some(Running::On(run, _)) => run.stop(Stop::Cancelled(REPLACED.to_owned())),
-                _ => self.store.announce_requests(),
+                _ => self.store.cluster().announce_requests(),
             }
         }
     }

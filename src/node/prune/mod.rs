@@ -166,10 +166,10 @@ impl Pruner {
         let went = course.read(reading, self.rules);
         let mut certain = Vec::new();
         for scope in self.scopes() {
-            let line = self.parts.store.line(&scope).await?;
+            let line = self.parts.store.cluster().line(&scope).await?;
             let (since, verdict) = course.judge(&scope, went, line, reading, self.rules);
             self.tell(&scope, went, verdict, reading.now).await?;
-            self.parts.store.set_line(&scope, since, reading.now).await?;
+            self.parts.store.cluster().set_line(&scope, since, reading.now).await?;
             if verdict == Verdict::Certain {
                 certain.push(scope);
             }

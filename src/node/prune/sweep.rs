@@ -89,12 +89,12 @@ pub(super) async fn sweep(store: &Store, expired: &Expired, with_jobs: bool) -> 
 
 async fn sweep_tasks(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
     let mut after = i64::MIN;
-    let Some(last) = store.last_old_task(expired.before).await? else {
+    let Some(last) = store.cluster().last_old_task(expired.before).await? else {
         return Ok(());
     };
     loop {
         let began = Instant::now();
-        let page = store.task_page(expired, after, last).await?;
+        let page = store.cluster().task_page(expired, after, last).await?;
         let Some(end) = page.last() else {
             return Ok(());
         };
@@ -114,10 +114,10 @@ async fn sweep_tasks(store: &Store, expired: &Expired, deleted: &mut Deleted) ->
 /// Records without a task, and old records of tasks that are not finished: the records of a task that snoozes for years must not pile up.
 async fn sweep_records(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
     let mut after = RecordKey::FIRST;
-    let last = store.last_task_with_old_records(expired.before).await?;
+    let last = store.cluster().last_task_with_old_records(expired.before).await?;
     loop {
         let began = Instant::now();
-        let page = store.record_page(expired, after, last).await?;
+        let page = store.cluster().record_page(expired, after, last).await?;
         let Some((end, _)) = page.last() else {
             return Ok(());
         };
@@ -129,13 +129,13 @@ async fn sweep_records(store: &Store, expired: &Expired, deleted: &mut Deleted) 
         for records in old.chunks(BATCH) {
             let began = Instant::now();
             let task_ids: Vec<i64> = records.iter().map(|record| record.task_id).collect();
-            let keepers = store.keepers(expired, &task_ids).await?;
+            let keepers = store.cluster().keepers(expired, &task_ids).await?;
             let goes = records.iter().filter(|record| !keepers.contains(&record.task_id));
             let goes: Vec<RecordKey> = goes.copied().collect();
             let locked = store.locked_records(&goes).await?;
             let goes: Vec<RecordKey> = goes.into_iter().filter(|record| !locked.contains(&record.id)).collect();
             if !goes.is_empty() {
-                deleted.records += store.delete_records(&goes).await?;
+                deleted.records += store.cluster().delete_records(&goes).await?;
             }
             rest(began).await;
         }
@@ -144,12 +144,12 @@ async fn sweep_records(store: &Store, expired: &Expired, deleted: &mut Deleted) 
 
 async fn sweep_job_records(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
     let mut after = i64::MIN;
-    let Some(last) = store.last_old_job_record(expired.before).await? else {
+    let Some(last) = store.cluster().last_old_job_record(expired.before).await? else {
         return Ok(());
     };
     loop {
         let began = Instant::now();
-        let page = store.job_record_page(expired, after, last).await?;
+        let page = store.cluster().job_record_page(expired, after, last).await?;
         let Some(end) = page.last() else {
             return Ok(());
         };
@@ -161,7 +161,7 @@ async fn sweep_job_records(store: &Store, expired: &Expired, deleted: &mut Delet
         for ids in ids.chunks(BATCH) {
             let began = Instant::now();
             let ids = free(store, Rows::JobRecords, ids).await?;
-            deleted.job_records += store.delete_job_records(&ids).await?;
+            deleted.job_records += store.cluster().delete_job_records(&ids).await?;
             rest(began).await;
         }
     }
@@ -169,13 +169,13 @@ async fn sweep_job_records(store: &Store, expired: &Expired, deleted: &mut Delet
 
 /// MySQL goes through all of a small table to delete some rows of it, and meets locked ones; one row it finds by its key.
 async fn delete_tasks(store: &Store, expired: &Expired, ids: &[i64]) -> Result<usize, StoreError> {
-    match store.delete_tasks(expired, ids).await {
+    match store.cluster().delete_tasks(expired, ids).await {
         Err(StoreError::Conflict(_)) => {}
         done => return done,
     }
     let mut deleted = 0;
     for id in ids {
-        deleted += store.delete_tasks(expired, &[*id]).await?;
+        deleted += store.cluster().delete_tasks(expired, &[*id]).await?;
     }
     Ok(deleted)
 }
@@ -192,8 +192,8 @@ pub(super) async fn history(store: &Store, expired: &Expired, of_jobs: bool) -> 
     loop {
         let began = Instant::now();
         let page = match of_jobs {
-            true => store.job_record_page(expired, after, i64::MAX).await?,
-            false => store.task_page(expired, after, i64::MAX).await?,
+            true => store.cluster().job_record_page(expired, after, i64::MAX).await?,
+            false => store.cluster().task_page(expired, after, i64::MAX).await?,
         };
         let Some(end) = page.last() else {
             return Ok(history);

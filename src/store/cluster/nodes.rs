@@ -11,7 +11,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
-    Store, StoreError,
+    ClusterStore, StoreError,
     db::on_backend,
     lenient::{AnyInt, AnyText, AnyTime, millis, number, text, time},
     schema::gaia_nodes,
@@ -115,12 +115,12 @@ fn as_number(condition: &str) -> String {
     format!("(SELECT COUNT(*) FROM gaia_nodes WHERE {condition})")
 }
 
-impl Store {
+impl ClusterStore<'_> {
     /// Makes the node's row. From here on it may claim.
     pub(crate) async fn register_node(&self, node: &NodeRow) -> Result<(), StoreError> {
         let now = self.db.dialect().now;
-        let mut lease = self.db.heartbeat().await?;
-        on_backend!(lease, |conn| {
+        let mut conn = self.db.heartbeat().await?;
+        on_backend!(conn, |conn| {
             diesel::insert_into(gaia_nodes::table)
                 .values((
                     node,
@@ -135,8 +135,8 @@ impl Store {
 
     pub(crate) async fn beat(&self, node: &NodeRow) -> Result<Beat, StoreError> {
         let now = self.db.dialect().now;
-        let mut lease = self.db.heartbeat().await?;
-        let updated = on_backend!(lease, |conn| {
+        let mut conn = self.db.heartbeat().await?;
+        let updated = on_backend!(conn, |conn| {
             diesel::update(gaia_nodes::table.filter(gaia_nodes::id.eq(&node.id)))
                 .set((
                     gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
@@ -156,13 +156,13 @@ impl Store {
     /// All nodes. While at it, this process's clock is set by the database's.
     pub(crate) async fn nodes(&self) -> Result<Nodes, StoreError> {
         let now = self.db.dialect().now;
-        let mut lease = self.db.read().await?;
+        let mut conn = self.db.read().await?;
         let asked = self.clock().uptime();
         let (runs, due) = (
             as_number(self.db.dialect().any_runs),
             as_number(self.db.dialect().any_due),
         );
-        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64)> = on_backend!(lease, |conn| {
+        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64)> = on_backend!(conn, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
                 .select((
@@ -195,10 +195,10 @@ impl Store {
             return Ok(());
         }
         let sql_now = format!("SELECT {}", self.db.dialect().now);
-        let mut lease = self.db.read().await?;
+        let mut conn = self.db.read().await?;
         for _ in 0..3 {
             let asked = self.clock().uptime();
-            let now: NaiveDateTime = on_backend!(lease, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
+            let now: NaiveDateTime = on_backend!(conn, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
             self.follow(now.and_utc(), asked);
         }
         Ok(())
@@ -217,8 +217,8 @@ impl Store {
         let Some(beat) = beat else {
             return self.retire_node(id).await;
         };
-        let mut lease = self.db.write().await?;
-        let removed = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let removed = on_backend!(conn, |conn| {
             diesel::delete(gaia_nodes::table)
                 .filter(gaia_nodes::id.eq(id))
                 .filter(gaia_nodes::beat.eq(beat))
@@ -230,8 +230,8 @@ impl Store {
 
     /// Removes the row of a node, which leaves by itself; answers whether there was one.
     pub(crate) async fn retire_node(&self, id: &str) -> Result<bool, StoreError> {
-        let mut lease = self.db.write().await?;
-        let removed = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let removed = on_backend!(conn, |conn| {
             diesel::delete(gaia_nodes::table)
                 .filter(gaia_nodes::id.eq(id))
                 .execute(conn)
@@ -246,8 +246,8 @@ impl Store {
         if self.db.is_remote() {
             return Ok(());
         }
-        let mut lease = self.db.write().await?;
-        let updated = on_backend!(lease, |conn| diesel::sql_query(UNNAMED).execute(conn).await)?;
+        let mut conn = self.db.write().await?;
+        let updated = on_backend!(conn, |conn| diesel::sql_query(UNNAMED).execute(conn).await)?;
         if updated > 0 {
             say!(
                 Warn,

@@ -3,12 +3,12 @@
 //! Only PostgreSQL can do it. On the others, and whenever it fails, nodes find new tasks by looking from time to time.
 
 use crate::store::{
-    Store,
+    ClusterStore,
     backend::{Backend, Heard},
     db::on_each,
 };
 
-impl Store {
+impl ClusterStore<'_> {
     /// Tells other processes that the theme has so many more tasks that wait. Does not wait for it.
     pub(crate) fn announce_tasks(&self, theme: &str, count: usize) {
         self.announce(Heard::Tasks(theme), count);
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Calls `heard` for whatever other processes announce. Never ends.
-    pub(crate) async fn listen(self, heard: impl Fn(Heard<'_>)) {
+    pub(crate) async fn listen(&self, heard: impl Fn(Heard<'_>)) {
         on_each!(&self.db, |db| db.listen(heard).await);
     }
 }

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use crate::{
     domain::MAX_WORKERS,
     store::{
-        Store, StoreError,
+        ClusterStore, StoreError,
         db::on_backend,
         lenient::{AnyInt, AnyText, is_set, number},
         schema::gaia_themes,
@@ -40,11 +40,11 @@ struct ThemeRow {
     size_order: AnyInt,
 }
 
-impl Store {
+impl ClusterStore<'_> {
     /// The settings of these themes; themes without any are missing.
     pub(crate) async fn settings_of(&self, themes: &[String]) -> Result<BTreeMap<String, ThemeSettings>, StoreError> {
-        let mut lease = self.db.read().await?;
-        let rows: Vec<ThemeRow> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<ThemeRow> = on_backend!(conn, |conn| {
             gaia_themes::table
                 .filter(gaia_themes::theme.eq_any(themes))
                 .select(ThemeRow::as_select())
@@ -72,8 +72,8 @@ impl Store {
     pub(crate) async fn set_paused(&self, theme: &str, paused: bool) -> Result<(), StoreError> {
         self.add_theme(theme).await?;
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        on_backend!(conn, |conn| {
             diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
                 .set((
                     gaia_themes::paused.eq(i32::from(paused)),
@@ -89,8 +89,8 @@ impl Store {
         self.add_theme(theme).await?;
         let now = self.clock().now().naive_utc();
         let workers = workers.map(|workers| i32::try_from(workers).unwrap_or(i32::MAX));
-        let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        on_backend!(conn, |conn| {
             diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
                 .set((
                     gaia_themes::workers.eq(workers),
@@ -106,8 +106,8 @@ impl Store {
     /// Makes the theme's row if it is not there.
     async fn add_theme(&self, theme: &str) -> Result<(), StoreError> {
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        let there: i64 = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let there: i64 = on_backend!(conn, |conn| {
             gaia_themes::table
                 .filter(gaia_themes::theme.eq(theme))
                 .count()
@@ -117,7 +117,7 @@ impl Store {
         if there > 0 {
             return Ok(());
         }
-        let added = on_backend!(lease, |conn| {
+        let added = on_backend!(conn, |conn| {
             diesel::insert_into(gaia_themes::table)
                 .values((gaia_themes::theme.eq(theme), gaia_themes::update_time.eq(now)))
                 .execute(conn)

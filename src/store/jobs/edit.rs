@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::rows::DefinedRow;
 use crate::{
     domain::{NewJob, SecretChange},
-    store::{Store, StoreError, db::on_backend, schema::job_center},
+    store::{JobStore, StoreError, db::on_backend, schema::job_center},
 };
 
 /// What adding a job did.
@@ -27,9 +27,9 @@ pub(crate) enum UpdateJob {
     NameTaken(i64),
 }
 
-impl Store {
+impl JobStore<'_> {
     /// Adds a job that has passed its check. Of two that are added at once under one name, one is refused.
-    pub(crate) async fn add_job(&self, job: NewJob) -> Result<AddJob, StoreError> {
+    pub(crate) async fn add(&self, job: NewJob) -> Result<AddJob, StoreError> {
         let now = self.clock().now().naive_utc();
         let name = job.job_name.clone();
         let secret = match &job.hook_secret {
@@ -40,7 +40,7 @@ impl Store {
         if let Some(holder) = self.holder_of_name(&name, None).await? {
             return Ok(AddJob::NameTaken(holder));
         }
-        match self.insert_job(&row, secret, now).await {
+        match self.insert(&row, secret, now).await {
             Ok(()) => {}
             Err(StoreError::Duplicate(text)) => {
                 return match self.holder_of_name(&name, None).await? {
@@ -50,8 +50,8 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        let mut lease = self.db.write().await?;
-        let id = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let id = on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::unique_name.eq(&name))
                 .select(job_center::id)
@@ -62,8 +62,8 @@ impl Store {
     }
 
     /// Replaces the definition of a job; the new schedule begins now.
-    pub(crate) async fn update_job(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
-        let Some(known) = self.job(id).await? else {
+    pub(crate) async fn update(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
+        let Some(known) = self.get(id).await? else {
             return Ok(UpdateJob::NotFound);
         };
         let renamed = (known.job_name.0 != job.job_name).then(|| job.job_name.clone());
@@ -91,8 +91,8 @@ impl Store {
         };
         let unique_name = renamed.map(|name| job_center::unique_name.eq(Some(name)));
         let row = DefinedRow::new(job, self.clock().now().naive_utc());
-        let mut lease = self.db.write().await?;
-        Ok(on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        Ok(on_backend!(conn, |conn| {
             diesel::update(job_center::table.filter(job_center::id.eq(id)))
                 .set((&row, secret.clone(), unique_name.clone()))
                 .execute(conn)
@@ -101,9 +101,9 @@ impl Store {
     }
 
     /// Deletes a job; answers whether it was there. Its records stay.
-    pub(crate) async fn remove_job(&self, id: i64) -> Result<bool, StoreError> {
-        let mut lease = self.db.write().await?;
-        let removed = on_backend!(lease, |conn| {
+    pub(crate) async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+        let mut conn = self.db.write().await?;
+        let removed = on_backend!(conn, |conn| {
             diesel::delete(job_center::table.filter(job_center::id.eq(id)))
                 .execute(conn)
                 .await
@@ -113,10 +113,10 @@ impl Store {
 
     /// Enables or disables a job; answers whether it was there. Fires that were due while it was disabled are not missed; a job that is
     /// enabled already goes on as it was.
-    pub(crate) async fn set_job_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
+    pub(crate) async fn set_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        let changed = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let changed = on_backend!(conn, |conn| {
             let is_off = job_center::enabled.is_null().or(job_center::enabled.eq(0));
             let job = job_center::table.filter(job_center::id.eq(id));
             diesel::update(job.filter(is_off.eq(enabled)))
@@ -128,13 +128,13 @@ impl Store {
                 .execute(conn)
                 .await
         })?;
-        drop(lease);
-        Ok(changed > 0 || self.job(id).await?.is_some())
+        drop(conn);
+        Ok(changed > 0 || self.get(id).await?.is_some())
     }
 
-    async fn insert_job(&self, row: &DefinedRow, secret: Option<String>, now: NaiveDateTime) -> Result<(), StoreError> {
-        let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
+    async fn insert(&self, row: &DefinedRow, secret: Option<String>, now: NaiveDateTime) -> Result<(), StoreError> {
+        let mut conn = self.db.write().await?;
+        on_backend!(conn, |conn| {
             diesel::insert_into(job_center::table)
                 .values((
                     row.clone(),
@@ -151,8 +151,8 @@ impl Store {
     /// The job that has a name, other than `except`. A name that plain SQL has changed or taken away is free.
     async fn holder_of_name(&self, name: &str, except: Option<i64>) -> Result<Option<i64>, StoreError> {
         let except = except.unwrap_or(0);
-        let mut lease = self.db.write().await?;
-        on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        on_backend!(conn, |conn| {
             let left_behind = job_center::table
                 .filter(job_center::unique_name.eq(name))
                 .filter(job_center::job_name.ne(name));
@@ -161,7 +161,7 @@ impl Store {
                 .execute(conn)
                 .await
         })?;
-        let holder: Option<i64> = on_backend!(lease, |conn| {
+        let holder: Option<i64> = on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::job_name.eq(name))
                 .filter(job_center::id.ne(except))

@@ -20,7 +20,7 @@ use super::{JobWrites, JobsWritten};
 use crate::{
     domain::RunStatus,
     store::{
-        Store, StoreError,
+        JobStore, StoreError,
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         schema::{gaia_nodes, job_center, job_record},
@@ -76,14 +76,14 @@ struct SchedulePage {
     schedules: AnyText,
 }
 
-impl Store {
+impl JobStore<'_> {
     /// The condition of open runs, in the words of the database's index for them.
     pub(super) fn open_runs(&self) -> SqlLiteral<Bool> {
         sql(self.db.dialect().is_open)
     }
 
     /// What the servers compute by themselves; from SQLite the rows are read, which is no journey.
-    pub(crate) async fn job_fingerprint(&self) -> Result<Fingerprint, StoreError> {
+    pub(crate) async fn fingerprint(&self) -> Result<Fingerprint, StoreError> {
         match self.db.dialect().hashed_schedules {
             Some(query) => self.fingerprint_by(query).await,
             None => self.hashed_schedules().await,
@@ -91,8 +91,8 @@ impl Store {
     }
 
     async fn fingerprint_by(&self, query: &str) -> Result<Fingerprint, StoreError> {
-        let mut lease = self.db.read().await?;
-        Ok(on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        Ok(on_backend!(conn, |conn| {
             diesel::sql_query(query).get_result(conn).await
         })?)
     }
@@ -100,8 +100,8 @@ impl Store {
     async fn hashed_schedules(&self) -> Result<Fingerprint, StoreError> {
         let (mut jobs, mut last, mut hash) = (0, i64::MIN, DefaultHasher::new());
         loop {
-            let mut lease = self.db.read().await?;
-            let page: SchedulePage = on_backend!(lease, |conn| {
+            let mut conn = self.db.read().await?;
+            let page: SchedulePage = on_backend!(conn, |conn| {
                 let page = diesel::sql_query(SCHEDULE_PAGE).bind::<BigInt, _>(last);
                 page.get_result(conn).await
             })?;
@@ -120,8 +120,8 @@ impl Store {
     pub(crate) async fn begin_schedules(&self, ids: &[i64], now: NaiveDateTime) -> Result<(), StoreError> {
         let as_noted = self.db.dialect().schedule;
         let begin = || async {
-            let mut lease = self.db.write().await?;
-            on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            on_backend!(conn, |conn| {
                 diesel::update(job_center::table.filter(job_center::id.eq_any(ids)))
                     .set((
                         job_center::scheduled_from.eq(now),
@@ -139,8 +139,8 @@ impl Store {
     /// Forgets from when on the schedules of disabled jobs hold: enabled by whatever hand, they begin anew.
     pub(crate) async fn end_schedules(&self) -> Result<(), StoreError> {
         let end = || async {
-            let mut lease = self.db.write().await?;
-            let ids: Vec<i64> = on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            let ids: Vec<i64> = on_backend!(conn, |conn| {
                 job_center::table
                     .filter(job_center::enabled.is_null().or(job_center::enabled.eq(0)))
                     .filter(job_center::scheduled_from.is_not_null())
@@ -150,7 +150,7 @@ impl Store {
                     .await
             })?;
             for ids in ids.chunks(500) {
-                on_backend!(lease, |conn| {
+                on_backend!(conn, |conn| {
                     let disabled = job_center::enabled.is_null().or(job_center::enabled.eq(0));
                     diesel::update(job_center::table.filter(job_center::id.eq_any(ids)).filter(disabled))
                         .set((
@@ -170,8 +170,8 @@ impl Store {
     /// and so does an end that was written while another session had the job locked.
     pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
         let open = self.open_runs();
-        let mut lease = self.db.read().await?;
-        let running: Vec<i64> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let running: Vec<i64> = on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::run_status.eq(RunStatus::Running.as_str()))
                 .order(job_center::id)
@@ -182,7 +182,7 @@ impl Store {
         if running.is_empty() {
             return Ok(());
         }
-        let busy: HashSet<Option<AnyInt>> = on_backend!(lease, |conn| {
+        let busy: HashSet<Option<AnyInt>> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(open.clone())
                 .select(job_record::job_id)
@@ -191,7 +191,7 @@ impl Store {
         })?
         .into_iter()
         .collect();
-        drop(lease);
+        drop(conn);
         let idle: Vec<i64> = running
             .into_iter()
             .filter(|id| !busy.contains(&Some(AnyInt::Is(*id))))
@@ -225,12 +225,12 @@ impl Store {
     }
 
     /// Asks for the open runs of a job to stop, and says why; answers how many there are.
-    pub(crate) async fn cancel_job_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
+    pub(crate) async fn cancel_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
         let open: SqlLiteral<Bool> = sql(&(self.db.dialect().is_open_of)(job_id));
         let now = self.clock().now().naive_utc();
         let cancel = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
                 diesel::update(job_record::table.filter(open.clone()))
                     .set((job_record::cancel_reason.eq(reason), job_record::update_time.eq(now)))
                     .execute(conn)
@@ -243,8 +243,8 @@ impl Store {
     /// The open runs of a node.
     pub(crate) async fn open_runs_of(&self, node: &str) -> Result<Vec<OpenRun>, StoreError> {
         let open = self.open_runs();
-        let mut lease = self.db.read().await?;
-        let rows: Vec<OpenRow> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<OpenRow> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(open.clone())
                 .filter(job_record::node_id.eq(node))
@@ -272,8 +272,8 @@ impl Store {
         // As an expression: in the order of the key itself a server may go through all records instead of the open ones.
         let key = || sql::<BigInt>("job_record.id + 0");
         let open = self.open_runs();
-        let mut lease = self.db.read().await?;
-        let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<OrphanRow> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(open.clone())
                 .filter(job_record::node_id.ne(me))

@@ -8,6 +8,7 @@ mod claim;
 mod edit;
 mod finish;
 mod fires;
+mod let_go;
 mod maintenance;
 mod plan;
 mod read;
@@ -23,9 +24,9 @@ use std::sync::Arc;
 
 use finish::Ending;
 
-use super::{Store, StoreError, statement::transaction::transact};
+use super::{JobStore, StoreError, statement::transaction::transact};
 
-impl Store {
+impl JobStore<'_> {
     /// Claims fires, all in one transaction; answers what became of each, in order. `None`: this node has no row, so that
     /// others have declared it dead.
     ///

@@ -7,7 +7,7 @@ use super::rows::{JobRow, RunFacts, RunRow, ScheduleRow};
 use crate::{
     domain::{JobRecord, ListJobs, Page, PageRequest},
     store::{
-        Store, StoreError,
+        JobStore, StoreError,
         backend::Look,
         db::on_backend,
         lenient::AnyText,
@@ -86,10 +86,10 @@ macro_rules! listed {
     }};
 }
 
-impl Store {
-    pub(crate) async fn job(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
-        let mut lease = self.db.look(Look::Detail).await?;
-        Ok(on_backend!(lease, |conn| {
+impl JobStore<'_> {
+    pub(crate) async fn get(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
+        let mut conn = self.db.look(Look::Detail).await?;
+        Ok(on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::id.eq(id))
                 .select(JobRow::as_select())
@@ -99,11 +99,11 @@ impl Store {
         })?)
     }
 
-    pub(crate) async fn list_jobs(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let total: i64 = on_backend!(lease, |conn| listed!(list).count().get_result(conn).await)?;
+    pub(crate) async fn list(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
+        let mut conn = self.db.look(Look::List).await?;
+        let total: i64 = on_backend!(conn, |conn| listed!(list).count().get_result(conn).await)?;
         let cut = Cut::of(list.page);
-        let rows: Vec<JobRow> = on_backend!(lease, |conn| {
+        let rows: Vec<JobRow> = on_backend!(conn, |conn| {
             listed!(list)
                 .order(job_center::id.desc())
                 .limit(i64::from(list.page.page_size))
@@ -116,9 +116,9 @@ impl Store {
     }
 
     /// The schedules of enabled jobs whose ids come after `after`, in their order, at most `limit`.
-    pub(crate) async fn job_schedules(&self, after: i64, limit: i64) -> Result<Vec<ScheduleRow>, StoreError> {
-        let mut lease = self.db.read().await?;
-        Ok(on_backend!(lease, |conn| {
+    pub(crate) async fn schedules(&self, after: i64, limit: i64) -> Result<Vec<ScheduleRow>, StoreError> {
+        let mut conn = self.db.read().await?;
+        Ok(on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::id.gt(after))
                 .filter(job_center::enabled.ne(0))
@@ -131,9 +131,9 @@ impl Store {
     }
 
     /// The schedule of a job, if it is enabled.
-    pub(crate) async fn job_schedule(&self, id: i64) -> Result<Option<ScheduleRow>, StoreError> {
-        let mut lease = self.db.read().await?;
-        Ok(on_backend!(lease, |conn| {
+    pub(crate) async fn schedule(&self, id: i64) -> Result<Option<ScheduleRow>, StoreError> {
+        let mut conn = self.db.read().await?;
+        Ok(on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::id.eq(id))
                 .filter(job_center::enabled.ne(0))
@@ -145,12 +145,12 @@ impl Store {
     }
 
     /// The runs of a job, newest first.
-    pub(crate) async fn job_records(&self, job_id: i64, page: PageRequest) -> Result<Page<JobRecord>, StoreError> {
+    pub(crate) async fn records(&self, job_id: i64, page: PageRequest) -> Result<Page<JobRecord>, StoreError> {
         let of_job = || job_record::table.filter(job_record::job_id.eq(job_id));
-        let mut lease = self.db.look(Look::List).await?;
-        let total: i64 = on_backend!(lease, |conn| of_job().count().get_result(conn).await)?;
+        let mut conn = self.db.look(Look::List).await?;
+        let total: i64 = on_backend!(conn, |conn| of_job().count().get_result(conn).await)?;
         let cut = Cut::of(page);
-        let rows: Vec<ListedRun> = on_backend!(lease, |conn| {
+        let rows: Vec<ListedRun> = on_backend!(conn, |conn| {
             of_job()
                 .order(job_record::id.desc())
                 .limit(i64::from(page.page_size))
@@ -162,9 +162,9 @@ impl Store {
         Ok(page.of(listed(rows), total))
     }
 
-    pub(crate) async fn job_run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
-        let mut lease = self.db.look(Look::Detail).await?;
-        let row: Option<RunRow> = on_backend!(lease, |conn| {
+    pub(crate) async fn run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
+        let mut conn = self.db.look(Look::Detail).await?;
+        let row: Option<RunRow> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(job_record::id.eq(run_id))
                 .select(RunRow::as_select())
@@ -176,14 +176,14 @@ impl Store {
     }
 
     /// The open runs of all nodes, oldest first.
-    pub(crate) async fn running_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+    pub(crate) async fn running(&self) -> Result<Vec<JobRecord>, StoreError> {
         let open = self.open_runs();
-        let mut lease = self.db.look(Look::List).await?;
-        let count: i64 = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let count: i64 = on_backend!(conn, |conn| {
             job_record::table.filter(open.clone()).count().get_result(conn).await
         })?;
         let cut = Cut::of(PageRequest::new(1, u32::try_from(count).unwrap_or(u32::MAX)));
-        let rows: Vec<ListedRun> = on_backend!(lease, |conn| {
+        let rows: Vec<ListedRun> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(open.clone())
                 .select(run_columns!(cut))

@@ -31,7 +31,7 @@ use crate::domain::AddedTask;
 use by_hand::{ANY_DUE, ANY_RUNS};
 use connect::Connector;
 
-pub(super) type Lease = super::server::pool::Lease<Connector>;
+pub(super) type Conn = super::server::pool::Conn<Connector>;
 
 #[derive(Clone)]
 pub(super) struct Mysql {
@@ -106,8 +106,8 @@ impl Backend for Mysql {
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
     async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        let peek = on_server!(lease, |conn| claim::peek(conn, &claim, mark.now).await)?;
+        let mut conn = self.connections.acquire().await?;
+        let peek = on_server!(conn, |conn| claim::peek(conn, &claim, mark.now).await)?;
         let nothing = Claimed {
             next_due: peek.next_due(mark.now),
             ..Claimed::default()
@@ -116,7 +116,7 @@ impl Backend for Mysql {
             return Ok(nothing);
         }
         if !peek.is_unsorted() && claim.first.is_empty() {
-            let shares = on_server!(lease, |conn| claim::plan(conn, &claim, claim.limit).await)?;
+            let shares = on_server!(conn, |conn| claim::plan(conn, &claim, claim.limit).await)?;
             if shares.all.is_empty() {
                 return Ok(Claimed {
                     more: shares.more,
@@ -124,14 +124,14 @@ impl Backend for Mysql {
                 });
             }
         }
-        Ok(in_transaction!(lease, |conn| claim::claim(conn, &claim, &peek, &mark).await)?)
+        Ok(in_transaction!(conn, |conn| claim::claim(conn, &claim, &peek, &mark).await)?)
     }
 
     /// Puts tasks that wait into segments, some thousand of those that are in none.
     async fn take_in(&self, theme: String) -> Result<(), StoreError> {
-        let mut lease = self.connections.lease().await?;
-        if on_server!(lease, |conn| queue::is_any_stray(conn, &theme).await)? {
-            in_transaction!(lease, |conn| queue::take_in(conn, &theme, 0).await)?;
+        let mut conn = self.connections.acquire().await?;
+        if on_server!(conn, |conn| queue::is_any_stray(conn, &theme).await)? {
+            in_transaction!(conn, |conn| queue::take_in(conn, &theme, 0).await)?;
         }
         Ok(())
     }
@@ -139,9 +139,9 @@ impl Backend for Mysql {
     /// Makes claims of running tasks that are in none: those that plain SQL has put under a node, and those that were claimed by
     /// their inserts.
     async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
-        let mut lease = self.connections.lease().await?;
-        while on_server!(lease, |conn| by_hand::is_any_unheld(conn).await)?
-            && in_transaction!(lease, |conn| by_hand::hold_unheld(conn, now).await)? > 0
+        let mut conn = self.connections.acquire().await?;
+        while on_server!(conn, |conn| by_hand::is_any_unheld(conn).await)?
+            && in_transaction!(conn, |conn| by_hand::hold_unheld(conn, now).await)? > 0
         {}
         Ok(())
     }
@@ -149,17 +149,14 @@ impl Backend for Mysql {
     /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and tasks that plain SQL has ended
     /// unseen.
     async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
-        let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| by_hand::disown(
-            conn, &node, claim, &ids
-        )
-        .await)?)
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::disown(conn, &node, claim, &ids).await)?)
     }
 
     /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| by_hand::cancel_waiting(
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(
             conn, &theme, id, now
         )
         .await)?)
@@ -167,26 +164,26 @@ impl Backend for Mysql {
 
     /// Drops a segment whose tasks do not wait.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
-        let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| queue::drop_segment(conn, segment).await)?)
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| queue::drop_segment(conn, segment).await)?)
     }
 
     async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| finish::write(conn, &writes).await)?)
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| finish::write(conn, &writes).await)?)
     }
 
     async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
-        let mut lease = self.connections.lease_to_add().await?;
-        Ok(on_server!(lease, |conn| add::insert_claimed(conn, &row, &mark).await)?)
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(on_server!(conn, |conn| add::insert_claimed(conn, &row, &mark).await)?)
     }
 
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        let mut lease = self.connections.lease_to_add().await?;
+        let mut conn = self.connections.acquire_to_add().await?;
         if add::is_one_statement(&rows) {
-            return Ok(on_server!(lease, |conn| add::insert(conn, &rows).await)?);
+            return Ok(on_server!(conn, |conn| add::insert(conn, &rows).await)?);
         }
-        Ok(in_transaction!(lease, |conn| add::insert(conn, &rows).await)?)
+        Ok(in_transaction!(conn, |conn| add::insert(conn, &rows).await)?)
     }
 }
 

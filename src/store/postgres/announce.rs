@@ -109,8 +109,8 @@ impl Announcer {
     }
 
     async fn ask_room(&self, channel: &str) -> Result<Option<i64>, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        let room: Vec<Option<i64>> = on_server!(lease, |conn| {
+        let mut conn = self.connections.acquire().await?;
+        let room: Vec<Option<i64>> = on_server!(conn, |conn| {
             prepared(ROOM)
                 .bind::<Text, _>(channel)
                 .columns::<Nullable<BigInt>>()
@@ -123,9 +123,9 @@ impl Announcer {
     /// A failure only means that others find the work by their next look.
     async fn send(&self, channel: &str, name: &str) {
         let sent = async {
-            let mut lease = self.connections.lease().await?;
+            let mut conn = self.connections.acquire().await?;
             let payload = format!("{name}{SEPARATOR}{}", self.origin);
-            on_server!(lease, |conn| notify(conn, BY_ITSELF, channel, &payload).await)?;
+            on_server!(conn, |conn| notify(conn, BY_ITSELF, channel, &payload).await)?;
             Ok::<_, StoreError>(())
         };
         if let Err(error) = sent.await {

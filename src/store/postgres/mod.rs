@@ -39,7 +39,7 @@ use claim::Plan;
 use connect::Connector;
 use listen::Listener;
 
-pub(super) type Lease = super::server::pool::Lease<Connector>;
+pub(super) type Conn = super::server::pool::Conn<Connector>;
 
 #[derive(Clone)]
 pub(super) struct Postgres {
@@ -119,8 +119,8 @@ impl Backend for Postgres {
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
     async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        let mut peek = on_server!(lease, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
+        let mut conn = self.connections.acquire().await?;
+        let mut peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
         let mut claimed = Claimed {
             next_due: peek.next_due(mark.now),
             ..Claimed::default()
@@ -130,22 +130,22 @@ impl Backend for Postgres {
         }
         if peek.has_come() {
             // Tasks that are promoted now are claimed now; the next look tells what comes after them.
-            let promoted = on_server!(lease, |conn| by_key(conn, claim::promote(conn, &claim, mark.now)).await)?;
+            let promoted = on_server!(conn, |conn| by_key(conn, claim::promote(conn, &claim, mark.now)).await)?;
             claimed.passed_over = promoted == 0;
-            peek = on_server!(lease, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
+            peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
         claimed.more = due.more;
         let rows = if !claim.first.is_empty() {
-            in_transaction!(lease, |conn| claim::claim_first(conn, &claim, &peek, &mark).await)?
+            in_transaction!(conn, |conn| claim::claim_first(conn, &claim, &peek, &mark).await)?
         } else if !due.is_empty() {
-            on_server!(lease, |conn| by_key(conn, claim::claim(conn, &due, &mark)).await)?
+            on_server!(conn, |conn| by_key(conn, claim::claim(conn, &due, &mark)).await)?
         } else {
             return Ok(claimed);
         };
         if rows.len() < due.tasks() || !claim.first.is_empty() {
             // Not before the commit: here rows are locked, there segments were.
-            on_server!(lease, |conn| by_keys(conn, claim::let_out(conn, &mark, &rows)).await)?;
+            on_server!(conn, |conn| by_keys(conn, claim::let_out(conn, &mark, &rows)).await)?;
         }
         // Other nodes have taken some, or behind tasks that do not wait any more there are others.
         claimed.more |= rows.len() < due.tasks();
@@ -155,8 +155,8 @@ impl Backend for Postgres {
 
     /// Ends a task that no node runs.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        Ok(in_transaction!(lease, |conn| by_hand::cancel_waiting(
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(
             conn, &theme, id, now
         )
         .await)?)
@@ -164,37 +164,37 @@ impl Backend for Postgres {
 
     /// Drops a segment whose tasks do not wait.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
-        let mut lease = self.connections.lease().await?;
-        on_server!(lease, |conn| by_key(conn, by_hand::drop_segment(conn, segment)).await)?;
+        let mut conn = self.connections.acquire().await?;
+        on_server!(conn, |conn| by_key(conn, by_hand::drop_segment(conn, segment)).await)?;
         Ok(())
     }
 
     /// Plain SQL that puts a task under another node has a trigger make a claim of it: the node does not matter.
     async fn disown(&self, _node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
-        let mut lease = self.connections.lease().await?;
-        on_server!(lease, |conn| by_key(conn, by_hand::disown(conn, claim, &ids)).await)?;
+        let mut conn = self.connections.acquire().await?;
+        on_server!(conn, |conn| by_key(conn, by_hand::disown(conn, claim, &ids)).await)?;
         Ok(())
     }
 
     async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
-        let mut lease = self.connections.lease().await?;
-        Ok(on_server!(lease, |conn| finish::write(conn, &writes).await)?)
+        let mut conn = self.connections.acquire().await?;
+        Ok(on_server!(conn, |conn| finish::write(conn, &writes).await)?)
     }
 
     async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
-        let mut lease = self.connections.lease_to_add().await?;
-        Ok(on_server!(lease, |conn| {
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(on_server!(conn, |conn| {
             by_key(conn, add::insert_claimed(conn, &row, &mark)).await
         })?)
     }
 
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        let mut lease = self.connections.lease_to_add().await?;
+        let mut conn = self.connections.acquire_to_add().await?;
         if add::is_one_statement(&rows) {
-            let insert = on_server!(lease, |conn| by_key(conn, add::insert(conn, &rows)).await);
+            let insert = on_server!(conn, |conn| by_key(conn, add::insert(conn, &rows)).await);
             return Ok(insert?);
         }
-        Ok(in_transaction!(lease, |conn| add::insert(conn, &rows).await)?)
+        Ok(in_transaction!(conn, |conn| add::insert(conn, &rows).await)?)
     }
 
     fn hears_others(&self) -> bool {

@@ -59,7 +59,7 @@ impl Store {
     pub(crate) async fn add_one(&self, row: NewTaskRow) -> Result<AddedTask, StoreError> {
         // The task that holds its unique key may have to be waited for.
         if row.unique_key.is_some() || !self.db.is_remote() {
-            return Ok(self.add(vec![row]).await?[0]);
+            return Ok(self.tasks().add(vec![row]).await?[0]);
         }
         let (tell, told) = oneshot::channel();
         if let Some(group) = self.insert_batcher.ask(Asked { row, tell }) {
@@ -90,7 +90,7 @@ impl Store {
         let mut parts = vec![group];
         while let Some(mut part) = parts.pop() {
             let rows = Arc::new(mem::take(&mut part.rows));
-            match self.add(Arc::clone(&rows)).await {
+            match self.tasks().add(Arc::clone(&rows)).await {
                 Err(error) if error.is_refusal() && rows.len() > 1 && began.elapsed() < HALVE_FOR => {
                     part.rows = Arc::unwrap_or_clone(rows);
                     let behind = part.split_off_half();

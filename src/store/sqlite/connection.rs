@@ -49,7 +49,7 @@ pub(super) struct Shared {
 const GROUPS_PER_TURN: usize = 4;
 
 /// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.
-pub(in crate::store) struct Lease {
+pub(in crate::store) struct Conn {
     // Dropped before the turn: the caller that has the next turn finds the connection free.
     connection: OwnedMutexGuard<AsyncSqlite>,
     _turn: TurnGuard,
@@ -88,9 +88,9 @@ impl Shared {
         let told = lock(&self.queue).push(work);
         let turn = async {
             loop {
-                let mut lease = self.lease().await;
+                let mut conn = self.acquire().await;
                 let (queue, synchronous) = (Arc::clone(&self.queue), self.synchronous);
-                let done = lease.spawn_blocking(move |conn| {
+                let done = conn.spawn_blocking(move |conn| {
                     for _ in 0..GROUPS_PER_TURN {
                         let group = lock(&queue).next_group();
                         if group.is_empty() {
@@ -110,12 +110,12 @@ impl Shared {
         }
     }
 
-    pub(super) async fn lease(&self) -> Lease {
+    pub(super) async fn acquire(&self) -> Conn {
         // The semaphore is never closed; without a permit the mutex alone would still keep callers apart.
         let permit = Arc::clone(&self.turns).acquire_owned().await.ok();
         *lock(&self.turn) = permit.map(Arc::new);
         let turn = TurnGuard(Arc::clone(&self.turn));
-        Lease {
+        Conn {
             connection: Arc::clone(&self.connection).lock_owned().await,
             _turn: turn,
         }
@@ -137,7 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Deref for Lease {
+impl Deref for Conn {
     type Target = AsyncSqlite;
 
     fn deref(&self) -> &AsyncSqlite {
@@ -145,7 +145,7 @@ impl Deref for Lease {
     }
 }
 
-impl DerefMut for Lease {
+impl DerefMut for Conn {
     fn deref_mut(&mut self) -> &mut AsyncSqlite {
         &mut self.connection
     }
@@ -242,10 +242,10 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_done_in_its_order_and_others_have_their_turn_between() {
         let (shared, done) = (shared().await, Arc::default());
-        let held = shared.lease().await;
+        let held = shared.acquire().await;
         let before = join_all((0..20).map(|number| piece(&shared, &done, number)));
         let connection = async {
-            drop(shared.lease().await);
+            drop(shared.acquire().await);
             lock(&done).push(1_000);
         };
         let after = join_all((20..40).map(|number| piece(&shared, &done, number)));
@@ -264,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_begun() {
         let (shared, done) = (shared().await, Arc::default());
-        let held = shared.lease().await;
+        let held = shared.acquire().await;
         let mut abandoned = Box::pin(piece(&shared, &done, 1));
         assert!(poll_immediate(&mut abandoned).await.is_none());
         drop(abandoned);

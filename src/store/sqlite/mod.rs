@@ -26,7 +26,7 @@ use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
 use by_hand::{ANY_DUE, ANY_RUNS};
-pub(super) use connection::Lease;
+pub(super) use connection::Conn;
 use connection::Shared;
 use file::OpenFiles;
 use group::{Durability, Work};
@@ -79,26 +79,26 @@ impl Sqlite {
         })
     }
 
-    pub(super) async fn read(&self) -> Result<Lease, StoreError> {
-        self.lease(&self.reader).await
+    pub(super) async fn read(&self) -> Result<Conn, StoreError> {
+        self.acquire(&self.reader).await
     }
 
-    pub(super) async fn look(&self, look: Look) -> Result<Lease, StoreError> {
-        self.lease(match look {
+    pub(super) async fn look(&self, look: Look) -> Result<Conn, StoreError> {
+        self.acquire(match look {
             Look::Detail => &self.details,
             Look::List => &self.lists,
         })
         .await
     }
 
-    pub(super) async fn write(&self) -> Result<Lease, StoreError> {
-        self.lease(&self.writer).await
+    pub(super) async fn write(&self) -> Result<Conn, StoreError> {
+        self.acquire(&self.writer).await
     }
 
-    async fn lease(&self, connection: &Shared) -> Result<Lease, StoreError> {
-        let lease = connection.lease().await;
+    async fn acquire(&self, connection: &Shared) -> Result<Conn, StoreError> {
+        let conn = connection.acquire().await;
         self.check_files()?;
-        Ok(lease)
+        Ok(conn)
     }
 
     /// Does `change`, which changes about so many rows, in a transaction that takes the write lock at its beginning, perhaps
@@ -156,14 +156,14 @@ impl Backend for Sqlite {
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        let mut lease = self.write().await?;
-        let migrated = lease.spawn_blocking(|conn| Ok(migrations::run(conn)));
+        let mut conn = self.write().await?;
+        let migrated = conn.spawn_blocking(|conn| Ok(migrations::run(conn)));
         migrated.await?.map_err(|error| error.of(self.url()))
     }
 
     async fn check_schema(&self) -> Result<(), StoreError> {
-        let mut lease = self.write().await?;
-        let checked = lease.spawn_blocking(|conn| Ok(migrations::check(conn)));
+        let mut conn = self.write().await?;
+        let checked = conn.spawn_blocking(|conn| Ok(migrations::check(conn)));
         checked.await?.map_err(|error| error.of(self.url()))
     }
 
@@ -194,12 +194,12 @@ impl Backend for Sqlite {
 
     /// Puts tasks that wait into segments, some thousand of those that are in none.
     async fn take_in(&self, theme: String) -> Result<(), StoreError> {
-        let mut lease = self.read().await?;
+        let mut conn = self.read().await?;
         let looked_at = theme.clone();
-        let is_any = lease
+        let is_any = conn
             .spawn_blocking(move |conn| queue::is_any_stray(conn, &looked_at))
             .await?;
-        drop(lease);
+        drop(conn);
         if is_any {
             self.transaction(1, move |conn| queue::take_in(conn, &theme, 0)).await?;
         }
@@ -208,9 +208,9 @@ impl Backend for Sqlite {
 
     /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim.
     async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
-        let mut lease = self.read().await?;
-        let is_any = lease.spawn_blocking(by_hand::is_any_unheld).await?;
-        drop(lease);
+        let mut conn = self.read().await?;
+        let is_any = conn.spawn_blocking(by_hand::is_any_unheld).await?;
+        drop(conn);
         while is_any
             && self
                 .transaction(1_000, move |conn| by_hand::hold_unheld(conn, now))
@@ -304,17 +304,23 @@ mod tests {
         };
         let long_look = sqlite.look(Look::List).await.expect("is free");
         let list = ListTasks::default();
-        assert!(store.list("demo", &list).now_or_never().is_none());
-        assert!(store.count_by_status("demo").now_or_never().is_none());
-        assert!(store.records(1, PageRequest::default()).now_or_never().is_none());
-        assert!(store.running_jobs().now_or_never().is_none());
+        assert!(store.tasks().list("demo", &list).now_or_never().is_none());
+        assert!(store.tasks().count_by_status("demo").now_or_never().is_none());
+        assert!(
+            store
+                .tasks()
+                .records(1, PageRequest::default())
+                .now_or_never()
+                .is_none()
+        );
+        assert!(store.jobs().running().now_or_never().is_none());
         let others = async {
-            store.task("demo", 1).await.expect("answers");
-            store.job_run(1).await.expect("answers");
-            store.nodes().await.expect("answers");
-            store.settings("demo").await.expect("answers");
-            store.orphan_claims("me", i64::MIN).await.expect("answers");
-            store.set_paused("demo", true).await.expect("is written");
+            store.tasks().get("demo", 1).await.expect("answers");
+            store.jobs().run(1).await.expect("answers");
+            store.cluster().nodes().await.expect("answers");
+            store.cluster().settings("demo").await.expect("answers");
+            store.tasks().orphan_claims("me", i64::MIN).await.expect("answers");
+            store.cluster().set_paused("demo", true).await.expect("is written");
             let claim = Claim {
                 theme: "demo".to_owned(),
                 node: "me".to_owned(),
@@ -323,10 +329,10 @@ mod tests {
                 methods: None,
                 above: None,
             };
-            store.claim(claim).await.expect("answers");
+            store.tasks().claim(claim).await.expect("answers");
         };
         timeout(PATIENCE, others).await.expect("waits for nobody");
         drop(long_look);
-        store.list("demo", &list).await.expect("has its turn");
+        store.tasks().list("demo", &list).await.expect("has its turn");
     }
 }

@@ -99,15 +99,15 @@ macro_rules! transact {
             }
             #[cfg(feature = "postgres")]
             $crate::store::db::Db::Postgres(db) => {
-                let mut lease = db.connections.lease().await?;
-                Ok($crate::store::server::pool::in_transaction!(lease, |conn| {
+                let mut conn = db.connections.acquire().await?;
+                Ok($crate::store::server::pool::in_transaction!(conn, |conn| {
                     $module::postgres(conn, $input).await
                 })?)
             }
             #[cfg(feature = "mysql")]
             $crate::store::db::Db::Mysql(db) => {
-                let mut lease = db.connections.lease().await?;
-                Ok($crate::store::server::pool::in_transaction!(lease, |conn| {
+                let mut conn = db.connections.acquire().await?;
+                Ok($crate::store::server::pool::in_transaction!(conn, |conn| {
                     $module::mysql(conn, $input).await
                 })?)
             }

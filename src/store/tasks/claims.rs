@@ -15,9 +15,9 @@ use super::{
     settle::{self, OldClaims},
 };
 use crate::store::{
-    Store, StoreError,
+    StoreError, TaskStore,
     backend::Backend,
-    db::{Lease, on_backend, on_each},
+    db::{Conn, on_backend, on_each},
     schema::{asynctasks, gaia_claims, gaia_nodes},
     statement::transaction::transact,
 };
@@ -28,7 +28,7 @@ const PAGE: i64 = 50;
 /// Tasks looked up, or claims removed, in one statement.
 const AT_ONCE: usize = 500;
 
-impl Store {
+impl TaskStore<'_> {
     /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim. On PostgreSQL triggers do.
     pub(crate) async fn hold_unheld(&self) -> Result<(), StoreError> {
         let now = self.clock().now().naive_utc();
@@ -38,8 +38,8 @@ impl Store {
     /// Claims of a node, in the order of their ids, behind the claim `after`: one page.
     pub(crate) async fn claims_of(&self, node: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
-        let mut lease = self.db.read().await?;
-        let rows: Vec<ClaimRow> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<ClaimRow> = on_backend!(conn, |conn| {
             gaia_claims::table
                 .filter(gaia_claims::node_id.eq(node))
                 .filter(gaia_claims::id.gt(after))
@@ -56,8 +56,8 @@ impl Store {
     /// learns of it by its next beat, and must not take its own runs for lost before that.
     pub(crate) async fn orphan_claims(&self, me: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
-        let mut lease = self.db.read().await?;
-        let rows: Vec<ClaimRow> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<ClaimRow> = on_backend!(conn, |conn| {
             let node = gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_claims::node_id));
             gaia_claims::table
                 .filter(gaia_claims::node_id.ne(me))
@@ -74,13 +74,9 @@ impl Store {
 
     /// The claims of a theme, for looks of people: of which tasks the rows do not say yet that they run. Read them before the rows: a
     /// task that ends in between is not taken for a waiting one.
-    pub(in crate::store) async fn claims_in(
-        &self,
-        lease: &mut Lease,
-        theme: &str,
-    ) -> Result<Vec<HeldClaim>, StoreError> {
+    pub(in crate::store) async fn claims_in(&self, conn: &mut Conn, theme: &str) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
-        let rows: Vec<ClaimRow> = on_backend!(*lease, |conn| {
+        let rows: Vec<ClaimRow> = on_backend!(*conn, |conn| {
             gaia_claims::table
                 .filter(gaia_claims::theme.eq(theme))
                 .order(gaia_claims::id)
@@ -99,8 +95,8 @@ impl Store {
         let ids: Vec<i64> = ids.into_iter().collect();
         let mut running = Vec::new();
         for ids in ids.chunks(AT_ONCE) {
-            let mut lease = self.db.read().await?;
-            let rows: Vec<OrphanRow> = on_backend!(lease, |conn| {
+            let mut conn = self.db.read().await?;
+            let rows: Vec<OrphanRow> = on_backend!(conn, |conn| {
                 let runs = asynctasks::task_status.eq("Running");
                 let is_seen = runs.and(asynctasks::lease_owner.eq_any(&nodes).assume_not_null());
                 let is_unseen = asynctasks::task_status

@@ -4,9 +4,9 @@ use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
-    Store, StoreError,
+    StoreError, TaskStore,
     backend::{Backend, Look},
-    db::{Lease, on_backend, on_each},
+    db::{Conn, on_backend, on_each},
     lenient::AnyText,
     schema::gaia_due,
 };
@@ -47,14 +47,14 @@ struct Segment {
     id: i64,
 }
 
-impl Store {
+impl TaskStore<'_> {
     /// The methods for which tasks of a theme are due, sorted, at most so many.
     pub(crate) async fn due_methods(&self, theme: &str, most: usize) -> Result<Vec<Name>, StoreError> {
         self.take_in(theme).await?;
-        let mut lease = self.db.look(Look::List).await?;
+        let mut conn = self.db.look(Look::List).await?;
         let mut found: Vec<Name> = Vec::new();
         while found.len() < most
-            && let Some(next) = next_method(&mut lease, theme, found.last()).await?
+            && let Some(next) = next_method(&mut conn, theme, found.last()).await?
         {
             found.push(next);
         }
@@ -71,8 +71,8 @@ impl Store {
     /// these tasks are queued anew. No claim that could do it comes to a method that no node serves.
     pub(crate) async fn count_due(&self, theme: &str, service: &str, method: &str) -> Result<u64, StoreError> {
         self.sift(theme, service, method).await?;
-        let mut lease = self.db.look(Look::List).await?;
-        let counts: Vec<i32> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let counts: Vec<i32> = on_backend!(conn, |conn| {
             of_method!(theme, service, method)
                 .limit(COUNTED)
                 .select(gaia_due::n)
@@ -83,8 +83,8 @@ impl Store {
     }
 
     async fn sift(&self, theme: &str, service: &str, method: &str) -> Result<(), StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let first: Vec<i64> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let first: Vec<i64> = on_backend!(conn, |conn| {
             of_method!(theme, service, method)
                 .order((gaia_due::priority.desc(), gaia_due::id))
                 .limit(SIFTED)
@@ -103,8 +103,8 @@ impl Store {
              WHERE t.task_status IN ('Wait', 'Retry') AND (t.system_name <> gaia_due.theme \
                OR t.service_name <> gaia_due.service OR t.method_name <> gaia_due.method)))"
         );
-        let stale: Vec<Segment> = on_backend!(lease, |conn| diesel::sql_query(&stale).load(conn).await)?;
-        drop(lease);
+        let stale: Vec<Segment> = on_backend!(conn, |conn| diesel::sql_query(&stale).load(conn).await)?;
+        drop(conn);
         for Segment { id } in stale {
             let drop = || async { on_each!(&self.db, |db| db.drop_segment(id).await) };
             self.retrying(drop).await?;
@@ -114,10 +114,10 @@ impl Store {
 }
 
 /// The first method after this one: two short looks by the index, however many segments there are.
-async fn next_method(lease: &mut Lease, theme: &str, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
+async fn next_method(conn: &mut Conn, theme: &str, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
     let name = |(service, method): (AnyText, AnyText)| (service.0, method.0);
     if let Some((service, method)) = after {
-        let same = on_backend!(*lease, |conn| {
+        let same = on_backend!(*conn, |conn| {
             first_method!(theme, gaia_due::service.eq(service), gaia_due::method.gt(method))
                 .first(conn)
                 .await
@@ -128,7 +128,7 @@ async fn next_method(lease: &mut Lease, theme: &str, after: Option<&Name>) -> Re
         }
     }
     let service = after.map_or("", |(service, _)| service);
-    let next = on_backend!(*lease, |conn| {
+    let next = on_backend!(*conn, |conn| {
         first_method!(theme, gaia_due::service.gt(service))
             .first(conn)
             .await

@@ -7,11 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::run_key::RunKey;
-use crate::store::{
-    Begin, JobRunKey, Store, StoreError, Writes,
-    db::on_backend,
-    schema::{asynctasks, job_record},
-};
+use crate::store::{Begin, StoreError, TaskStore, Writes, db::on_backend, schema::asynctasks};
 
 /// The task that a run holds, if its row names one of these owners.
 macro_rules! held {
@@ -25,7 +21,7 @@ macro_rules! held {
     };
 }
 
-impl Store {
+impl TaskStore<'_> {
     /// Leaves the task of a run that has ended `Running` without a node, and notes why if the row takes that. False: the run
     /// no longer held it.
     pub(crate) async fn let_go(&self, run: &RunKey, why: &str) -> Result<bool, StoreError> {
@@ -51,8 +47,8 @@ impl Store {
 
     async fn let_go_noting(&self, run: &RunKey, why: Option<&str>) -> Result<bool, StoreError> {
         let let_go = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
                 diesel::update(held!(run, asynctasks::lease_owner.eq(&*run.owner)))
                     .set((
                         asynctasks::lease_owner.eq(None::<&str>),
@@ -69,60 +65,12 @@ impl Store {
     /// hands.
     pub(crate) async fn take_up(&self, run: &RunKey) -> Result<bool, StoreError> {
         let take_up = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
                 let owner = asynctasks::lease_owner.eq(&*run.owner);
                 // Its claim may be gone: the next look for dead nodes makes another one.
                 diesel::update(held!(run, owner.or(asynctasks::lease_owner.is_null())))
                     .set((asynctasks::lease_owner.eq(&*run.owner), asynctasks::queued.eq(0)))
-                    .execute(conn)
-                    .await
-            })?)
-        };
-        Ok(self.retrying(take_up).await? > 0)
-    }
-
-    /// Leaves the record of a job's run that has ended without a node, and notes why if the row takes that: the run is not
-    /// open any more. False: others have ended it.
-    pub(crate) async fn let_go_run(&self, run: &JobRunKey, why: &str) -> Result<bool, StoreError> {
-        match self.let_go_run_noting(run, Some(why)).await {
-            Err(error) if error.is_refusal() => self.let_go_run_noting(run, None).await,
-            done => done,
-        }
-    }
-
-    async fn let_go_run_noting(&self, run: &JobRunKey, why: Option<&str>) -> Result<bool, StoreError> {
-        let let_go = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
-                let open = job_record::table
-                    .filter(job_record::id.eq(run.id))
-                    .filter(job_record::node_id.eq(&*run.node))
-                    .filter(job_record::job_result_flag.is_null());
-                diesel::update(open)
-                    .set((
-                        job_record::node_id.eq(None::<&str>),
-                        why.map(|why| job_record::run_err.eq(why)),
-                    ))
-                    .execute(conn)
-                    .await
-            })?)
-        };
-        Ok(self.retrying(let_go).await? > 0)
-    }
-
-    /// Gives a run its record back that was let go. False: others have ended it.
-    pub(crate) async fn take_up_run(&self, run: &JobRunKey) -> Result<bool, StoreError> {
-        let take_up = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
-                let owner = job_record::node_id.eq(&*run.node);
-                let open = job_record::table
-                    .filter(job_record::id.eq(run.id))
-                    .filter(owner.or(job_record::node_id.is_null()))
-                    .filter(job_record::job_result_flag.is_null());
-                diesel::update(open)
-                    .set(job_record::node_id.eq(&*run.node))
                     .execute(conn)
                     .await
             })?)

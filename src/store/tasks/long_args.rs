@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     clock::Clock,
-    store::{ClaimedTask, Store},
+    store::{ClaimedTask, TaskStore},
 };
 
 /// Memory for arguments that claims have left out, in kilobytes. What a handler makes of them comes on top.
@@ -155,7 +155,7 @@ fn kilobytes(bytes: usize) -> u32 {
         .min(ROOM)
 }
 
-impl Store {
+impl TaskStore<'_> {
     /// Room in memory for the arguments that a claim has left out, if there is room now.
     pub(crate) fn room_now(&self, task: &ClaimedTask) -> Option<Room> {
         self.long_args.now(task.left_out?)

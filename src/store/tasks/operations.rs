@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{ActionOnTask, AddedTask, Outcome, RetryPolicy, TaskStatus},
     store::{
-        ClaimedTask, Store, StoreError,
+        ClaimedTask, StoreError, TaskStore,
         backend::{Backend, EnqueueConnection, sealed::Rows},
         db::{on_backend, on_each},
         schema::asynctasks,
@@ -43,7 +43,7 @@ pub(crate) enum Retried {
     NotFound,
 }
 
-impl Store {
+impl TaskStore<'_> {
     /// Takes due tasks for a node, in one transaction that also reads all their arguments. A theme that is paused gives none.
     ///
     /// Arguments may be long (8 MB each), and all of them are in memory at once: claim few tasks at a time where they are.
@@ -177,8 +177,8 @@ impl Store {
 
     async fn request_cancel(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.write().await?;
-        let requested = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let requested = on_backend!(conn, |conn| {
             diesel::update(asynctasks::table)
                 .filter(asynctasks::id.eq(id))
                 .filter(asynctasks::system_name.eq(theme))
@@ -201,8 +201,8 @@ impl Store {
             .filter(|status| !allowed.contains(status))
             .map(TaskStatus::as_str);
         let forbidden: Vec<&str> = forbidden.collect();
-        let mut lease = self.db.write().await?;
-        let queued = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let queued = on_backend!(conn, |conn| {
             diesel::update(asynctasks::table)
                 .filter(asynctasks::id.eq(id))
                 .filter(asynctasks::system_name.eq(theme))
@@ -225,7 +225,7 @@ impl Store {
                 .execute(conn)
                 .await
         });
-        drop(lease);
+        drop(conn);
         match queued.map_err(StoreError::from) {
             Ok(0) => Ok(match self.status(theme, id).await? {
                 None => Retried::NotFound,

@@ -5,7 +5,7 @@ use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
-    Store, StoreError,
+    StoreError, TaskStore,
     backend::Look,
     db::on_backend,
     lenient::{AnyTime, time},
@@ -22,7 +22,7 @@ const AHEAD: TimeDelta = TimeDelta::minutes(1);
 /// Rows looked at in one piece.
 const PAGE: i64 = 500;
 
-impl Store {
+impl TaskStore<'_> {
     /// Tasks of a theme that wait for a time that was set at a moment which is ahead of now: they wait from now on for as long as
     /// they were meant to. Answers how many there were.
     pub(crate) async fn bring_back(&self, theme: &str) -> Result<usize, StoreError> {
@@ -53,8 +53,8 @@ impl Store {
         let ahead = |by| now.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX);
         let far = ahead(FAR_AHEAD);
         let ahead = if self.db.is_remote() { far } else { ahead(AHEAD) };
-        let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<(i64, Option<AnyTime>, Option<AnyTime>)> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let rows: Vec<(i64, Option<AnyTime>, Option<AnyTime>)> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(sql::<Bool>("task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL"))
@@ -80,8 +80,8 @@ impl Store {
         (told_at, now): (NaiveDateTime, NaiveDateTime),
     ) -> Result<usize, StoreError> {
         let change = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
                 diesel::update(asynctasks::table.filter(asynctasks::id.eq(id)))
                     .filter(asynctasks::task_status.eq_any(["Wait", "Retry"]))
                     .filter(asynctasks::run_at.eq(run_at))

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     domain::{Json, ListTasks, Page, Task, TaskStatus},
     store::{
-        Store, StoreError,
+        StoreError, TaskStore,
         backend::Look,
-        db::{Lease, on_backend},
+        db::{Conn, on_backend},
         lenient::{AnyInt, AnyText, number, text},
         schema::asynctasks,
         statement::lists::{Cut, containing, shown},
@@ -84,32 +84,32 @@ macro_rules! listed {
     }};
 }
 
-impl Store {
-    pub(crate) async fn task(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
-        let mut lease = self.db.look(Look::Detail).await?;
-        let mut row = task_row(&mut lease, theme, id).await?;
+impl TaskStore<'_> {
+    pub(crate) async fn get(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
+        let mut conn = self.db.look(Look::Detail).await?;
+        let mut row = task_row(&mut conn, theme, id).await?;
         let mut claims = Vec::new();
         if row.as_ref().is_some_and(TaskRow::may_be_unseen) {
-            claims = self.claims_in(&mut lease, theme).await?;
-            row = task_row(&mut lease, theme, id).await?;
+            claims = self.claims_in(&mut conn, theme).await?;
+            row = task_row(&mut conn, theme, id).await?;
         }
         Ok(row.map(|row| row.task(&claims)))
     }
 
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
+        let mut conn = self.db.look(Look::List).await?;
         let is_listed = self.db.dialect().is_listed;
         let unseen = match list.statuses.is_empty() {
             true => None,
-            false => Some(self.unseen(&mut lease, theme).await?),
+            false => Some(self.unseen(&mut conn, theme).await?),
         };
-        let claims = self.claims_in(&mut lease, theme).await?;
-        let total: i64 = on_backend!(lease, |conn| listed!(theme, list, unseen, is_listed)
+        let claims = self.claims_in(&mut conn, theme).await?;
+        let total: i64 = on_backend!(conn, |conn| listed!(theme, list, unseen, is_listed)
             .count()
             .get_result(conn)
             .await)?;
         let cut = Cut::of(list.page);
-        let rows: Vec<ListedTask> = on_backend!(lease, |conn| {
+        let rows: Vec<ListedTask> = on_backend!(conn, |conn| {
             listed!(theme, list, unseen, is_listed)
                 .order(asynctasks::id.desc())
                 .limit(i64::from(list.page.page_size))
@@ -130,9 +130,9 @@ impl Store {
     }
 
     /// The tasks of a theme that run unseen: a JSON list of ids.
-    async fn unseen(&self, lease: &mut Lease, theme: &str) -> Result<String, StoreError> {
+    async fn unseen(&self, conn: &mut Conn, theme: &str) -> Result<String, StoreError> {
         let query = format!("SELECT t.id AS id {}", self.db.dialect().unseen([1, 2]));
-        let rows: Vec<TaskId> = on_backend!(*lease, |conn| {
+        let rows: Vec<TaskId> = on_backend!(*conn, |conn| {
             let query = diesel::sql_query(&query).bind::<Text, _>(theme).bind::<Text, _>(theme);
             query.load(conn).await
         })?;
@@ -142,7 +142,7 @@ impl Store {
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
     pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
+        let mut conn = self.db.look(Look::List).await?;
         let mut parts = vec![format!(
             "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
             (self.db.dialect().parameter)(1)
@@ -156,7 +156,7 @@ impl Store {
         }
         // By one statement: what moves from one part to another in between would count twice, or not at all.
         let query = parts.join(" UNION ALL ");
-        let rows: Vec<StatusCount> = on_backend!(lease, |conn| {
+        let rows: Vec<StatusCount> = on_backend!(conn, |conn| {
             let mut query = diesel::sql_query(&query).into_boxed();
             for _ in 1..=5 {
                 query = query.bind::<Text, _>(theme);
@@ -173,8 +173,8 @@ impl Store {
     /// How many tasks of the theme run, or could run now.
     pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
         let now = self.clock().now().naive_utc();
-        let mut lease = self.db.read().await?;
-        Ok(on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        Ok(on_backend!(conn, |conn| {
             let due = asynctasks::run_at.is_null().or(asynctasks::run_at.le(now));
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
@@ -187,8 +187,8 @@ impl Store {
     }
 
     pub(super) async fn status(&self, theme: &str, id: i64) -> Result<Option<TaskStatus>, StoreError> {
-        let mut lease = self.db.write().await?;
-        let status: Option<Option<AnyText>> = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let status: Option<Option<AnyText>> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.eq(id))
                 .filter(asynctasks::system_name.eq(theme))
@@ -204,8 +204,8 @@ impl Store {
     /// requests serves.
     pub(crate) async fn cancel_requests(&self, node: &str) -> Result<Vec<(String, i64)>, StoreError> {
         let is_wanted = self.db.dialect().cancel_is_wanted;
-        let mut lease = self.db.read().await?;
-        let rows: Vec<(AnyText, AnyInt)> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<(AnyText, AnyInt)> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(sql::<Bool>(is_wanted))
                 .filter(asynctasks::task_status.eq("Running"))
@@ -220,8 +220,8 @@ impl Store {
 
     /// The arguments of a task that is held; `None` if it is not any more.
     pub(crate) async fn args_of(&self, task: &ClaimedTask) -> Result<Option<Json>, StoreError> {
-        let mut lease = self.db.read().await?;
-        let arg: Option<Option<AnyText>> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let arg: Option<Option<AnyText>> = on_backend!(conn, |conn| {
             let is_seen = asynctasks::lease_owner
                 .eq(&*task.owner)
                 .and(asynctasks::lease_token.eq(task.token))
@@ -242,8 +242,8 @@ impl Store {
     }
 }
 
-async fn task_row(lease: &mut Lease, theme: &str, id: i64) -> Result<Option<TaskRow>, StoreError> {
-    Ok(on_backend!(*lease, |conn| {
+async fn task_row(conn: &mut Conn, theme: &str, id: i64) -> Result<Option<TaskRow>, StoreError> {
+    Ok(on_backend!(*conn, |conn| {
         asynctasks::table
             .filter(asynctasks::id.eq(id))
             .filter(asynctasks::system_name.eq(theme))

@@ -7,7 +7,7 @@ use super::rows::RecordFacts;
 use crate::{
     domain::{ExecRecord, Page, PageRequest},
     store::{
-        Store, StoreError,
+        StoreError, TaskStore,
         backend::Look,
         db::on_backend,
         lenient::AnyText,
@@ -16,14 +16,14 @@ use crate::{
     },
 };
 
-impl Store {
+impl TaskStore<'_> {
     /// The records of a task's runs, newest first.
     pub(crate) async fn records(&self, task_id: i64, page: PageRequest) -> Result<Page<ExecRecord>, StoreError> {
         let of_task = || asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq(task_id));
-        let mut lease = self.db.look(Look::List).await?;
-        let total: i64 = on_backend!(lease, |conn| of_task().count().get_result(conn).await)?;
+        let mut conn = self.db.look(Look::List).await?;
+        let total: i64 = on_backend!(conn, |conn| of_task().count().get_result(conn).await)?;
         let cut = Cut::of(page);
-        let rows: Vec<(RecordFacts, Option<AnyText>, Option<AnyText>)> = on_backend!(lease, |conn| {
+        let rows: Vec<(RecordFacts, Option<AnyText>, Option<AnyText>)> = on_backend!(conn, |conn| {
             of_task()
                 .order(asynctask_exec_row::id.desc())
                 .limit(i64::from(page.page_size))

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
-    Store, StoreError,
+    ClusterStore, StoreError,
     db::on_backend,
     lenient::{AnyTime, time},
     schema::gaia_retention,
@@ -20,11 +20,11 @@ pub(crate) struct Line {
     pub(crate) seen: Option<DateTime<Utc>>,
 }
 
-impl Store {
+impl ClusterStore<'_> {
     /// The times that are remembered for a scope: a theme, or (without a name) the jobs.
     pub(crate) async fn line(&self, scope: &str) -> Result<Option<Line>, StoreError> {
-        let mut lease = self.db.read().await?;
-        let row: Option<(Option<AnyTime>, AnyTime)> = on_backend!(lease, |conn| {
+        let mut conn = self.db.read().await?;
+        let row: Option<(Option<AnyTime>, AnyTime)> = on_backend!(conn, |conn| {
             gaia_retention::table
                 .filter(gaia_retention::scope.eq(scope))
                 .select((gaia_retention::since, gaia_retention::seen))
@@ -49,8 +49,8 @@ impl Store {
         if self.update_line(scope, since, seen).await? > 0 {
             return Ok(());
         }
-        let mut lease = self.db.write().await?;
-        let inserted = on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        let inserted = on_backend!(conn, |conn| {
             diesel::insert_into(gaia_retention::table)
                 .values((
                     gaia_retention::scope.eq(scope),
@@ -73,8 +73,8 @@ impl Store {
         since: Option<NaiveDateTime>,
         seen: NaiveDateTime,
     ) -> Result<usize, StoreError> {
-        let mut lease = self.db.write().await?;
-        Ok(on_backend!(lease, |conn| {
+        let mut conn = self.db.write().await?;
+        Ok(on_backend!(conn, |conn| {
             diesel::update(gaia_retention::table.filter(gaia_retention::scope.eq(scope)))
                 .set((gaia_retention::since.eq(since), gaia_retention::seen.eq(seen)))
                 .execute(conn)

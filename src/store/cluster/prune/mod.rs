@@ -16,7 +16,7 @@ use diesel_async::RunQueryDsl;
 use crate::{
     domain::TaskStatus,
     store::{
-        Store, StoreError,
+        ClusterStore, StoreError,
         backend::Look,
         db::on_backend,
         schema::{asynctask_exec_row, asynctasks, job_record},
@@ -123,8 +123,8 @@ use {is_finished, is_ours};
 /// time, all are meant, those without a time too.
 macro_rules! last_old {
     ($store:expr, $table:ident, $time:ident, $before:expr) => {{
-        let mut lease = $store.db.look(Look::List).await?;
-        let young: Option<i64> = on_backend!(lease, |conn| {
+        let mut conn = $store.db.look(Look::List).await?;
+        let young: Option<i64> = on_backend!(conn, |conn| {
             $table::table
                 .filter($table::$time.ge($before))
                 .order($table::$time)
@@ -135,7 +135,7 @@ macro_rules! last_old {
         })?;
         match young {
             None => Ok(Some(i64::MAX)),
-            Some(_) => Ok(on_backend!(lease, |conn| {
+            Some(_) => Ok(on_backend!(conn, |conn| {
                 $table::table
                     .filter($table::$time.lt($before))
                     .order(($table::$time.desc(), $table::id.desc()))
@@ -148,7 +148,7 @@ macro_rules! last_old {
     }};
 }
 
-impl Store {
+impl ClusterStore<'_> {
     /// The last task up to which there may be old ones: the newest that was added before `before`. A task that ended before then
     /// is mostly not newer.
     pub(crate) async fn last_old_task(&self, before: NaiveDateTime) -> Result<Option<i64>, StoreError> {
@@ -157,8 +157,8 @@ impl Store {
 
     /// Tasks whose ids come after `after`, up to `last`, in their order: one page.
     pub(crate) async fn task_page(&self, expired: &Expired, after: i64, last: i64) -> Result<Vec<Paged>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<JudgedRow> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let rows: Vec<JudgedRow> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.gt(after).and(asynctasks::id.le(last)))
                 .order(asynctasks::id)
@@ -193,8 +193,8 @@ impl Store {
     /// A task that has run very often has its records deleted in separate batches.
     async fn thin_out(&self, task_ids: &[i64]) -> Result<(), StoreError> {
         loop {
-            let mut lease = self.db.look(Look::List).await?;
-            let records: Vec<(i64, i64)> = on_backend!(lease, |conn| {
+            let mut conn = self.db.look(Look::List).await?;
+            let records: Vec<(i64, i64)> = on_backend!(conn, |conn| {
                 asynctask_exec_row::table
                     .filter(asynctask_exec_row::task_id.eq_any(task_ids))
                     .limit(PAGE)
@@ -202,7 +202,7 @@ impl Store {
                     .load(conn)
                     .await
             })?;
-            drop(lease);
+            drop(conn);
             let records: Vec<RecordKey> = records
                 .into_iter()
                 .map(|(task_id, id)| RecordKey { task_id, id })
@@ -216,8 +216,8 @@ impl Store {
 
     /// The last task of which there may be old records: records are not older than their task.
     pub(crate) async fn last_task_with_old_records(&self, before: NaiveDateTime) -> Result<i64, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let young: Option<i64> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let young: Option<i64> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::create_time.ge(before))
                 .order(asynctasks::create_time)
@@ -236,8 +236,8 @@ impl Store {
         after: RecordKey,
         last: i64,
     ) -> Result<Vec<(RecordKey, End)>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<(i64, i64, Option<bool>, bool)> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let rows: Vec<(i64, i64, Option<bool>, bool)> = on_backend!(conn, |conn| {
             let has_no_time = asynctask_exec_row::last_run_time.is_null();
             let of_task = asynctask_exec_row::task_id.eq(after.task_id);
             let is_later = asynctask_exec_row::task_id
@@ -271,8 +271,8 @@ impl Store {
     /// Which of these tasks keep their records: tasks of other themes, and tasks that have come to their end, whose records
     /// go with them.
     pub(crate) async fn keepers(&self, expired: &Expired, task_ids: &[i64]) -> Result<HashSet<i64>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<(i64, Option<bool>)> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let rows: Vec<(i64, Option<bool>)> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.eq_any(task_ids))
                 .select((
@@ -293,8 +293,8 @@ impl Store {
         let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
         let task_ids: Vec<i64> = records.iter().map(|record| record.task_id).collect();
         let delete = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
                 let of_tasks = asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(&task_ids));
                 diesel::delete(of_tasks.filter(asynctask_exec_row::id.eq_any(&ids)))
                     .execute(conn)
@@ -317,8 +317,8 @@ impl Store {
         after: i64,
         last: i64,
     ) -> Result<Vec<Paged>, StoreError> {
-        let mut lease = self.db.look(Look::List).await?;
-        let rows: Vec<(i64, bool, Option<bool>, bool)> = on_backend!(lease, |conn| {
+        let mut conn = self.db.look(Look::List).await?;
+        let rows: Vec<(i64, bool, Option<bool>, bool)> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(job_record::id.gt(after).and(job_record::id.le(last)))
                 .order(job_record::id)
@@ -343,8 +343,8 @@ impl Store {
     /// Deletes these records of jobs; answers how many there were.
     pub(crate) async fn delete_job_records(&self, ids: &[i64]) -> Result<usize, StoreError> {
         let delete = || async {
-            let mut lease = self.db.write().await?;
-            Ok(on_backend!(lease, |conn| {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
                 diesel::delete(job_record::table.filter(job_record::id.eq_any(ids)))
                     .execute(conn)
                     .await

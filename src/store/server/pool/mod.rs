@@ -114,7 +114,7 @@ pub(in crate::store) struct Connections<K: Connect> {
 }
 
 /// A connection, taken.
-pub(in crate::store) struct Lease<K: Connect> {
+pub(in crate::store) struct Conn<K: Connect> {
     connection: Option<Object<Maker<K>>>,
     shelf: Arc<Shelf<K>>,
     state: State,
@@ -166,17 +166,17 @@ impl<K: Connect> Connections<K> {
         patiently(&self.url, connect).await
     }
 
-    pub(in crate::store) async fn lease(&self) -> Result<Lease<K>, StoreError> {
-        self.shared_lease(CHECK_AFTER).await
+    pub(in crate::store) async fn acquire(&self) -> Result<Conn<K>, StoreError> {
+        self.acquire_shared(CHECK_AFTER).await
     }
 
     /// For what a caller adds.
-    pub(in crate::store) async fn lease_to_add(&self) -> Result<Lease<K>, StoreError> {
-        self.shared_lease(CHECK_FOR_CALLERS_AFTER).await
+    pub(in crate::store) async fn acquire_to_add(&self) -> Result<Conn<K>, StoreError> {
+        self.acquire_shared(CHECK_FOR_CALLERS_AFTER).await
     }
 
     /// If the server gives no connection for it, a heartbeat takes its turn among the others.
-    pub(in crate::store) async fn heartbeat(&self) -> Result<Lease<K>, StoreError> {
+    pub(in crate::store) async fn heartbeat(&self) -> Result<Conn<K>, StoreError> {
         let deadline = Instant::now() + self.url.pool_timeout;
         match self.heartbeats.take(deadline, CHECK_AFTER).await {
             Ok(taken) => {
@@ -186,9 +186,9 @@ impl<K: Connect> Connections<K> {
                     let shared = Arc::clone(&self.shared);
                     tokio::spawn(async move { shared.share().await });
                 }
-                Ok(Lease::of(taken, &self.heartbeats))
+                Ok(Conn::of(taken, &self.heartbeats))
             }
-            Err(Refusal::ForNow(_)) => self.lease().await,
+            Err(Refusal::ForNow(_)) => self.acquire().await,
             Err(refusal) => Err(refusal.on(&self.url, self.url.pool_timeout)),
         }
     }
@@ -198,7 +198,7 @@ impl<K: Connect> Connections<K> {
     }
 
     /// Waits for a connection of this process's, or where it has none for the server to give one.
-    async fn shared_lease(&self, check_after: Duration) -> Result<Lease<K>, StoreError> {
+    async fn acquire_shared(&self, check_after: Duration) -> Result<Conn<K>, StoreError> {
         let deadline = Instant::now() + self.url.pool_timeout;
         let mut backoff = Backoff::default();
         let taken = loop {
@@ -212,11 +212,11 @@ impl<K: Connect> Connections<K> {
         };
         self.shared.tidy(self.url.idle_timeout);
         let taken = taken.map_err(|refusal| refusal.on(&self.url, self.url.pool_timeout))?;
-        Ok(Lease::of(taken, &self.shared))
+        Ok(Conn::of(taken, &self.shared))
     }
 }
 
-impl<K: Connect> Lease<K> {
+impl<K: Connect> Conn<K> {
     fn of(taken: Taken<K>, shelf: &Arc<Shelf<K>>) -> Self {
         Self {
             connection: Some(taken.object),
@@ -272,7 +272,7 @@ impl<K: Connect> Lease<K> {
     }
 }
 
-impl<K: Connect> Drop for Lease<K> {
+impl<K: Connect> Drop for Conn<K> {
     fn drop(&mut self) {
         self.close();
     }
@@ -326,21 +326,21 @@ pub(in crate::store) fn lost_end(error: DieselError) -> DieselError {
     }
 }
 
-/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Lease`]. It is run again if the
+/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Conn`]. It is run again if the
 /// server refuses statements that were prepared before the tables changed: of several statements that commit by themselves, the ones before
 /// must be such that they may be repeated.
 macro_rules! on_server {
-    ($lease:expr, |$conn:ident| $query:expr) => {{
-        let lease = &mut $lease;
+    ($held:expr, |$conn:ident| $query:expr) => {{
+        let held = &mut $held;
         loop {
-            let result = match lease.begin() {
+            let result = match held.begin() {
                 Some($conn) => $crate::store::server::pool::in_time(Box::pin(async { $query })).await,
                 None => Err($crate::store::server::pool::closed(
                     "the connection was given back".to_owned(),
                 )),
             };
-            lease.end(&result);
-            if !lease.renew().await {
+            held.end(&result);
+            if !held.renew().await {
                 break result;
             }
         }
@@ -350,8 +350,8 @@ pub(in crate::store) use on_server;
 
 /// Runs a diesel-async expression in a transaction. A transaction that fails is rolled back.
 macro_rules! in_transaction {
-    ($lease:expr, |$conn:ident| $work:expr) => {
-        $crate::store::server::pool::on_server!($lease, |$conn| {
+    ($held:expr, |$conn:ident| $work:expr) => {
+        $crate::store::server::pool::on_server!($held, |$conn| {
             use diesel_async::SimpleAsyncConnection;
             $conn.batch_execute("START TRANSACTION").await?;
             let done = $work;
