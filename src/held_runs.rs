@@ -54,13 +54,13 @@ impl HeldRuns {
     }
 
     /// A run holds its task by the claim with this token.
-    pub(crate) fn enter(&self, log_id: &Arc<str>, token: i64) {
+    pub(crate) fn add_run(&self, log_id: &Arc<str>, token: i64) {
         let mut entries = self.entries();
         entries.runs.insert(Arc::clone(log_id));
         *entries.open.entry(token).or_default() += 1;
     }
 
-    pub(crate) fn strike(&self, log_id: &str, token: i64) {
+    pub(crate) fn remove_run(&self, log_id: &str, token: i64) {
         let mut entries = self.entries();
         entries.runs.remove(log_id);
         let Some(runs) = entries.open.get_mut(&token) else {
@@ -134,10 +134,10 @@ mod tests {
         let open = held.open("a".into());
         assert!(held.knows("a-1") && !held.knows("b-1"));
         let run: Arc<str> = "a-1".into();
-        held.enter(&run, 7);
+        held.add_run(&run, 7);
         open.answered();
         assert!(held.knows("a-1") && !held.knows("a-2"));
-        held.strike(&run, 7);
+        held.remove_run(&run, 7);
         assert!(!held.knows("a-1"));
     }
 
@@ -146,11 +146,11 @@ mod tests {
         let held = HeldRuns::default();
         let runs = ["a-1", "a-2"].map(Arc::<str>::from);
         for run in &runs {
-            held.enter(run, 7);
+            held.add_run(run, 7);
         }
-        held.strike(&runs[0], 7);
+        held.remove_run(&runs[0], 7);
         assert_eq!(held.take_ended(), [0; 0]);
-        held.strike(&runs[1], 7);
+        held.remove_run(&runs[1], 7);
         assert!(held.knows_claim(7));
         assert_eq!(held.take_ended(), [7]);
         assert!(!held.knows_claim(7));

@@ -70,7 +70,7 @@ impl NodeLease {
         self.now().saturating_sub(beaten)
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn has_expired(&self) -> bool {
         self.silence() > self.0.length
     }
 
@@ -81,7 +81,7 @@ impl NodeLease {
 
     /// Whether tasks that were claimed in that term are still this node's.
     pub(crate) fn holds(&self, term: Term) -> bool {
-        self.term() == term && !self.is_over()
+        self.term() == term && !self.has_expired()
     }
 
     /// The hold on a task that is claimed in that term.
@@ -103,7 +103,7 @@ impl Hold {
         self.term
     }
 
-    pub(crate) fn is_good(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.lease.holds(self.term)
     }
 }
@@ -133,13 +133,13 @@ mod tests {
         let lease = NodeLease::new(Duration::from_secs(3_600), clock.clone());
         let hold = lease.hold(lease.term());
         let begun = lease.now();
-        assert!(!lease.is_over() && hold.is_good());
+        assert!(!lease.has_expired() && hold.is_valid());
         clock.suspend(Duration::from_secs(3_601));
-        assert!(lease.is_over() && !hold.is_good());
+        assert!(lease.has_expired() && !hold.is_valid());
         // A beat that was begun before the suspension.
         lease.renew(begun);
-        assert!(lease.is_over() && !hold.is_good());
+        assert!(lease.has_expired() && !hold.is_valid());
         lease.renew(lease.now());
-        assert!(hold.is_good());
+        assert!(hold.is_valid());
     }
 }

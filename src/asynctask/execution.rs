@@ -7,19 +7,19 @@ use futures_util::FutureExt;
 
 use super::{
     run::{Run, Stop},
-    theme::Theme,
+    theme::ThemeContext,
 };
 use crate::{
     domain::{Failure, Json, Outcome, PARAM_ERROR, TaskError},
     panic_text::panic_text,
     registry::InvokeError,
-    run::{Attempt, Attended, Overdue, attempt},
+    run::{Attempt, Overdue, StoppableRun, attempt},
 };
 
 type Answer = Result<Json, InvokeError>;
 
 /// Runs the handler of a task: pre-handler → resolve → call, within the timeout, until cancelled.
-pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
+pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Outcome {
     if let Some(why) = run.why() {
         return cut_off(why);
     }
@@ -29,7 +29,7 @@ pub(super) async fn execute(theme: &Theme, run: &Run, args: Json) -> Outcome {
     run.tell_started();
     match attempt(run, &run.ctx, answer(theme, run, args)).await {
         Attempt::Answered(answer) => judged(theme, answer),
-        Attempt::Obeyed(answer, why) => told_to_stop(why, judged(theme, answer)),
+        Attempt::AnsweredAfterStop(answer, why) => told_to_stop(why, judged(theme, answer)),
         Attempt::CutOff(why) => cut_off(why),
         Attempt::TimedOut => timed_out(run.timeout()),
     }
@@ -51,7 +51,7 @@ pub(super) fn overdue(why: Overdue<Stop>, timeout: Option<Duration>) -> Outcome 
     }
 }
 
-async fn answer(theme: &Theme, run: &Run, args: Json) -> Answer {
+async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
     if let Some(pre_handler) = &theme.options.pre_handler {
         // The mark of a last attempt may have taken long to write.
         if !run.ctx.is_ours() {
@@ -85,7 +85,7 @@ fn in_hook(hook: &str, error: InvokeError) -> InvokeError {
     }
 }
 
-fn judged(theme: &Theme, answer: Answer) -> Outcome {
+fn judged(theme: &ThemeContext, answer: Answer) -> Outcome {
     match answer {
         // The scanner has seen a handler, which has gone since.
         Err(InvokeError::Missing(error)) => theme.without_handler(&error),

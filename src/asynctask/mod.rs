@@ -19,26 +19,26 @@ mod batch;
 mod completion;
 mod execution;
 mod ledger;
-mod machine;
 mod messages;
 mod options;
-mod pace;
 mod pool;
 mod run;
+mod runtime;
 mod scanner;
 mod scheduler;
 mod serving;
 mod status;
 mod theme;
+mod throughput;
 mod unserved;
 mod wake;
 mod worker;
 
-pub(crate) use machine::{Machine, MachineParts, Machines};
 pub use messages::{
     AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, PauseTheme,
     ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub use options::SchedulerOptions;
+pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};
 pub use scheduler::{CancelAnswer, Scheduler};
 pub use status::{SchedulerStatus, UnservedMethod};

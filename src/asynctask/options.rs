@@ -193,27 +193,27 @@ impl SchedulerOptions {
     pub(crate) fn check(&self, faults: &mut Faults) {
         let theme = &self.theme;
         faults.name("theme", theme, MAX_THEME_CHARS);
-        faults.expect(self.worker_num <= MAX_WORKERS, || {
+        faults.require(self.worker_num <= MAX_WORKERS, || {
             let workers = self.worker_num;
             format!("theme {theme:?}: worker_num is {workers}, expected at most {MAX_WORKERS}")
         });
-        faults.expect(self.scan_interval >= Duration::from_millis(1), || {
+        faults.require(self.scan_interval >= Duration::from_millis(1), || {
             format!("theme {theme:?}: scan_interval is below 1 ms")
         });
-        faults.expect(self.shortest_scan_interval >= Duration::from_millis(1), || {
+        faults.require(self.shortest_scan_interval >= Duration::from_millis(1), || {
             format!("theme {theme:?}: shortest_scan_interval is below 1 ms")
         });
-        faults.expect(self.task_id_chan_length > 0, || {
+        faults.require(self.task_id_chan_length > 0, || {
             format!("theme {theme:?}: task_id_chan_length is 0, expected at least 1")
         });
-        faults.expect(self.scan_task_num > 0, || {
+        faults.require(self.scan_task_num > 0, || {
             format!("theme {theme:?}: scan_task_num is 0, expected at least 1")
         });
-        faults.expect((0.0..=1.0).contains(&self.retry.jitter), || {
+        faults.require((0.0..=1.0).contains(&self.retry.jitter), || {
             let jitter = self.retry.jitter;
             format!("theme {theme:?}: retry.jitter is {jitter}, expected 0 to 1")
         });
-        faults.expect(self.timeout.is_none_or(|timeout| !timeout.is_zero()), || {
+        faults.require(self.timeout.is_none_or(|timeout| !timeout.is_zero()), || {
             format!("theme {theme:?}: timeout is 0; leave it out for no limit")
         });
     }

@@ -17,7 +17,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
-    run::{Attended, Enter, Lifecycle, Overdue},
+    run::{Enter, Lifecycle, Overdue, StoppableRun},
     store::{ClaimedTask, Progress, Room},
 };
 
@@ -195,7 +195,7 @@ impl Run {
             scheduled_at: None,
             hold: context.lease.hold(term),
         };
-        context.held.enter(&task.log_id, task.token);
+        context.held.add_run(&task.log_id, task.token);
         let args = match task.left_out {
             Some(_) => Args::LeftOut,
             None => Args::Here(std::mem::replace(&mut task.args, Json::null())),
@@ -241,7 +241,7 @@ impl Run {
     }
 
     /// Keeps room for its arguments until it ends.
-    pub(super) fn has_now(&self, room: Room) {
+    pub(super) fn set_room(&self, room: Room) {
         let mut state = self.state();
         if !state.life.has_ended() {
             state.room = Some(room);
@@ -262,7 +262,7 @@ impl Run {
         matches!(self.state().args, Args::BeingRead)
     }
 
-    pub(super) fn has_read(&self, args: Json) {
+    pub(super) fn set_args(&self, args: Json) {
         let mut state = self.state();
         if !state.life.has_ended() {
             state.args = Args::Here(args);
@@ -309,7 +309,7 @@ impl Run {
     }
 
     /// Has the row of its task say that it runs.
-    pub(super) fn show(self: &Arc<Self>) {
+    pub(super) fn note_running(self: &Arc<Self>) {
         self.enter_begins(None);
     }
 
@@ -386,7 +386,7 @@ impl Run {
 /// A write about this run that has not happened by now never will.
 impl Drop for Run {
     fn drop(&mut self) {
-        self.context.held.strike(&self.task.log_id, self.task.token);
+        self.context.held.remove_run(&self.task.log_id, self.task.token);
     }
 }
 
@@ -415,7 +415,7 @@ impl ProgressSink for Run {
     }
 }
 
-impl Attended for Run {
+impl StoppableRun for Run {
     type Why = Stop;
 
     fn clock(&self) -> &Clock {

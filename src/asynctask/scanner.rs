@@ -20,7 +20,7 @@ use super::{
     pool::{Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
     serving::{follow_registry, look_for_unserved},
-    theme::Theme,
+    theme::ThemeContext,
     wake::{Look, Wake},
 };
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
 const MAX_QUICK: usize = 1_000;
 
 /// Between a look and the next one, at least, if the wake is not rung.
-const BREATH: Duration = Duration::from_millis(1);
+const MIN_SLEEP: Duration = Duration::from_millis(1);
 
 /// Until the next look where other sessions hold locks on due tasks.
 const LOCKED: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ const URGENT: Duration = Duration::from_millis(50);
 
 /// Claims the due tasks of one theme for its pool.
 pub(super) struct ScannerActor {
-    theme: Arc<Theme>,
+    theme: Arc<ThemeContext>,
     store: Store,
     node: Arc<str>,
     pool: Addr<WorkerPool>,
@@ -146,7 +146,7 @@ enum Next {
 
 impl ScannerActor {
     pub(super) fn new(
-        theme: Arc<Theme>,
+        theme: Arc<ThemeContext>,
         store: Store,
         node: Arc<str>,
         pool: Addr<WorkerPool>,
@@ -185,7 +185,7 @@ impl ScannerActor {
         if self.scanning || !self.gate.is_open() {
             return;
         }
-        if self.theme.lease().is_over() {
+        if self.theme.lease().has_expired() {
             // The next heartbeat renews it, or the node fences itself.
             self.sleep(actix_rt::time::sleep(LOCKED), ctx);
             return;
@@ -226,7 +226,7 @@ impl ScannerActor {
                     open.answered();
                 }
                 if matches!(next, Next::At(_)) && scan.place == Place::Any {
-                    self.wake.settle(look);
+                    self.wake.caught_up_to(look);
                 }
                 next
             }
@@ -297,7 +297,7 @@ impl ScannerActor {
         let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
         match until_due.map_or(interval, |due| due.min(interval)) {
             // Due since the look, or within a breath: no busy loop.
-            wait if wait < BREATH => Next::After(BREATH),
+            wait if wait < MIN_SLEEP => Next::After(MIN_SLEEP),
             wait => Next::At(reading.saturating_add(wait)),
         }
     }
@@ -380,7 +380,7 @@ impl ScannerActor {
 }
 
 /// `looked`: the last look for urgent tasks was a moment ago.
-async fn scan(theme: Arc<Theme>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim, looked: bool) -> Scan {
+async fn scan(theme: Arc<ThemeContext>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim, looked: bool) -> Scan {
     // A pool that is gone takes nothing.
     let room = pool.send(GetRoom(theme.claimed_methods())).await.unwrap_or(None);
     let place = Place::of(room.as_ref(), looked);

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{machine::Machines, status::SchedulerStatus};
+use super::{runtime::ThemeRuntimes, status::SchedulerStatus};
 use crate::{
     domain::{
         ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, MAX_WORKERS, NewTask, Page, PageRequest,
@@ -47,7 +47,7 @@ use crate::{
 pub struct Scheduler {
     theme: Arc<str>,
     store: Store,
-    machines: Machines,
+    machines: ThemeRuntimes,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -73,7 +73,7 @@ pub enum CancelAnswer {
 }
 
 impl Scheduler {
-    pub(crate) fn new(theme: &str, store: Store, machines: Machines) -> Result<Self, InvalidInput> {
+    pub(crate) fn new(theme: &str, store: Store, machines: ThemeRuntimes) -> Result<Self, InvalidInput> {
         check_theme(theme)?;
         Ok(Self {
             theme: theme.into(),
@@ -105,7 +105,7 @@ impl Scheduler {
         let row = self.row(task)?;
         let looks = self.looks_for(std::iter::once(&row));
         let machine = self.machines.get(&self.theme);
-        let machine = machine.filter(|machine| row.is_free() && machine.takes(row.calls()));
+        let machine = machine.filter(|machine| row.claimable_on_insert() && machine.takes(row.calls()));
         let add = |store: Store| async move {
             match machine {
                 Some(machine) => machine.add(&store, row).await,
@@ -194,7 +194,7 @@ impl Scheduler {
 
     fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
         let mut faults = Faults::default();
-        faults.expect(tasks.len() <= MAX_TASKS_AT_ONCE, || {
+        faults.require(tasks.len() <= MAX_TASKS_AT_ONCE, || {
             let count = tasks.len();
             format!("{count} tasks at once, expected at most {MAX_TASKS_AT_ONCE}; add them in parts")
         });
@@ -455,7 +455,7 @@ impl Scheduler {
         self.machine()?.status().await
     }
 
-    fn machine(&self) -> Result<super::Machine, Error> {
+    fn machine(&self) -> Result<super::ThemeRuntime, Error> {
         self.machines.get(&self.theme).ok_or_else(|| Error::NotScheduledHere {
             theme: self.theme.to_string(),
         })
@@ -471,7 +471,7 @@ impl Scheduler {
 
 fn check_size(workers: usize) -> Result<(), InvalidInput> {
     let mut faults = Faults::default();
-    faults.expect(workers <= MAX_WORKERS, || {
+    faults.require(workers <= MAX_WORKERS, || {
         format!("{workers} workers, expected at most {MAX_WORKERS}")
     });
     faults.into_result()

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{theme::Theme, unserved::death, wake::Wake};
+use super::{theme::ThemeContext, unserved::death, wake::Wake};
 use crate::{
     config::MissingHandler,
     registry::MethodName,
@@ -29,7 +29,7 @@ const NAMED: usize = 20;
 
 /// Looks for tasks of methods that this node does not serve, given what other living nodes serve. Not where a missing handler is a
 /// failure: this node takes such tasks.
-pub(super) async fn look_for_unserved(theme: &Theme, store: &Store, elsewhere: BTreeSet<MethodName>) {
+pub(super) async fn look_for_unserved(theme: &ThemeContext, store: &Store, elsewhere: BTreeSet<MethodName>) {
     if theme.options.missing_handler == MissingHandler::Fail {
         return;
     }
@@ -47,7 +47,7 @@ pub(super) async fn look_for_unserved(theme: &Theme, store: &Store, elsewhere: B
     }
 }
 
-async fn find(theme: &Theme, store: &Store) -> Result<BTreeMap<MethodName, u64>, StoreError> {
+async fn find(theme: &ThemeContext, store: &Store) -> Result<BTreeMap<MethodName, u64>, StoreError> {
     let due = store
         .tasks()
         .due_methods(theme.name(), MAX_LOOKED_AT)
@@ -64,7 +64,7 @@ async fn find(theme: &Theme, store: &Store) -> Result<BTreeMap<MethodName, u64>,
     Ok(found)
 }
 
-fn warn(theme: &Theme, name: &MethodName, waiting: u64) {
+fn warn(theme: &ThemeContext, name: &MethodName, waiting: u64) {
     let died = death(&theme.registry, name).map_or_else(String::new, |error| format!(" ({error})"));
     let (theme, registered) = (theme.name(), listed(&theme.registry.served()));
     say!(

@@ -22,7 +22,7 @@ const POSTPONED: RetryPolicy = RetryPolicy {
 };
 
 /// Shared by the pool, the scanner, the workers and their runs.
-pub(super) struct Theme {
+pub(super) struct ThemeContext {
     pub(super) options: SchedulerOptions,
     /// What its runs have in common.
     pub(super) runs: Arc<RunContext>,
@@ -31,7 +31,7 @@ pub(super) struct Theme {
     pub(super) unserved: Unserved,
 }
 
-impl Theme {
+impl ThemeContext {
     pub(super) fn new(options: SchedulerOptions, runs: Arc<RunContext>, registry: Registry, store: Store) -> Self {
         Self {
             options,

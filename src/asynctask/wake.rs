@@ -49,12 +49,12 @@ impl Wake {
     }
 
     /// The look has taken everything that was due.
-    pub(super) fn settle(&self, look: Look) {
+    pub(super) fn caught_up_to(&self, look: Look) {
         self.settled.store(look.0, Ordering::SeqCst);
     }
 
     /// Whether nothing waits, as far as this process knows: a task that comes now overtakes no other.
-    pub(super) fn is_calm(&self) -> bool {
+    pub(super) fn caught_up(&self) -> bool {
         self.settled.load(Ordering::SeqCst) == self.rung.load(Ordering::SeqCst)
     }
 }
@@ -66,13 +66,13 @@ mod tests {
     #[test]
     fn it_is_calm_from_a_look_that_took_all_until_it_is_rung() {
         let wake = Wake::default();
-        assert!(!wake.is_calm());
+        assert!(!wake.caught_up());
         let look = wake.look();
-        assert!(!wake.is_calm());
-        wake.settle(look);
-        assert!(wake.is_calm());
+        assert!(!wake.caught_up());
+        wake.caught_up_to(look);
+        assert!(wake.caught_up());
         wake.ring();
-        assert!(!wake.is_calm());
+        assert!(!wake.caught_up());
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
         let wake = Wake::default();
         let look = wake.look();
         wake.ring();
-        wake.settle(look);
-        assert!(!wake.is_calm());
+        wake.caught_up_to(look);
+        assert!(!wake.caught_up());
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     execution::{caught, execute},
     run::{Begun, Run},
-    theme::Theme,
+    theme::ThemeContext,
 };
 use crate::{
     domain::{Failure, Json, Outcome},
@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_secs(1);
 /// Runs one task at a time and reports to its pool when it is free again.
 pub(super) struct WorkerActor {
     id: u64,
-    theme: Arc<Theme>,
+    theme: Arc<ThemeContext>,
     pool: WeakRecipient<Idle>,
     desk: Desk,
 }
@@ -38,7 +38,7 @@ pub(super) struct Idle(pub(super) u64);
 
 impl WorkerActor {
     /// Starts worker `id` on `thread`.
-    pub(super) fn spawn(id: u64, thread: &Thread, theme: Arc<Theme>, pool: WeakRecipient<Idle>) -> Addr<Self> {
+    pub(super) fn spawn(id: u64, thread: &Thread, theme: Arc<ThemeContext>, pool: WeakRecipient<Idle>) -> Addr<Self> {
         let desk = thread.desk().clone();
         Self::start_in_arbiter(&thread.handle(), move |_| Self { id, theme, pool, desk })
     }
@@ -84,13 +84,13 @@ fn not_begun(reason: &str) -> Outcome {
 
 /// Ends a run that could not begin: another node may have what this one lacks. A node that has taken the task over keeps it; if
 /// there is none, the task waits again.
-async fn hand_back(theme: &Theme, run: &Arc<Run>) {
+async fn hand_back(theme: &ThemeContext, run: &Arc<Run>) {
     if let Some(ended) = run.finish(Outcome::HandedBack { started: false }) {
         theme.runs.record(ended).await;
     }
 }
 
-async fn work(theme: Arc<Theme>, run: Arc<Run>, args: Json) {
+async fn work(theme: Arc<ThemeContext>, run: Arc<Run>, args: Json) {
     if !run.ctx.is_ours() {
         // This process was silent for too long.
         hand_back(&theme, &run).await;

@@ -143,10 +143,10 @@ impl HookSecret {
         let encoded = text.strip_prefix(SECRET_PREFIX).unwrap_or(text);
         let key = base64().decode(encoded).unwrap_or_default();
         let mut faults = Faults::default();
-        faults.expect(!key.is_empty(), || {
+        faults.require(!key.is_empty(), || {
             "the hook's secret is no base64; expected whsec_ and 24 to 64 random bytes in base64".to_owned()
         });
-        faults.expect(key.is_empty() || KEY_BYTES.contains(&key.len()), || {
+        faults.require(key.is_empty() || KEY_BYTES.contains(&key.len()), || {
             let bytes = key.len();
             format!("the hook's secret has {bytes} bytes after decoding, expected 24 to 64; make a new one")
         });
@@ -237,17 +237,17 @@ pub(crate) fn without_user(url: &str) -> Cow<'_, str> {
 pub(crate) fn check_hook_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let mut faults = Faults::default();
-    faults.expect(headers.len() <= MAX_HEADERS, || {
+    faults.require(headers.len() <= MAX_HEADERS, || {
         format!("the hook has {} headers, expected at most {MAX_HEADERS}", headers.len())
     });
-    faults.expect(bytes <= MAX_HEADER_BYTES, || {
+    faults.require(bytes <= MAX_HEADER_BYTES, || {
         format!("the hook's headers have {bytes} bytes, expected at most {MAX_HEADER_BYTES}")
     });
     let mut seen = std::collections::BTreeSet::new();
     for (name, value) in headers {
         check_header(&mut faults, name, value);
         let new = seen.insert(name.to_ascii_lowercase());
-        faults.expect(new, || {
+        faults.require(new, || {
             format!("the hook's header {name:?} is given twice (case does not matter); expected once")
         });
     }
@@ -255,15 +255,15 @@ pub(crate) fn check_hook_headers(headers: &BTreeMap<String, String>) -> Result<(
 }
 
 fn check_header(faults: &mut Faults, name: &str, value: &str) {
-    faults.expect(!name.is_empty() && name.bytes().all(is_token), || {
+    faults.require(!name.is_empty() && name.bytes().all(is_token), || {
         let name: String = name.chars().take(50).collect();
         format!("the hook's header name {name:?} is none; expected letters, digits and hyphens")
     });
     let reserved = RESERVED_HEADERS.iter().any(|header| header.eq_ignore_ascii_case(name));
-    faults.expect(!reserved, || {
+    faults.require(!reserved, || {
         format!("the hook's header {name:?} is written by the client itself; leave it out")
     });
-    faults.expect(value.bytes().all(is_field_byte), || {
+    faults.require(value.bytes().all(is_field_byte), || {
         format!("the value of the hook's header {name:?} cannot be sent; expected printable ASCII on one line")
     });
 }

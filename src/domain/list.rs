@@ -46,8 +46,8 @@ impl PageRequest {
 
     pub(crate) fn check(self) -> Result<(), InvalidInput> {
         let mut faults = Faults::default();
-        faults.expect(self.page >= 1, || "page is 0, pages count from 1".to_owned());
-        faults.expect((1..=MAX_PAGE_SIZE).contains(&self.page_size), || {
+        faults.require(self.page >= 1, || "page is 0, pages count from 1".to_owned());
+        faults.require((1..=MAX_PAGE_SIZE).contains(&self.page_size), || {
             let size = self.page_size;
             format!("page_size is {size}, expected 1 to {MAX_PAGE_SIZE}")
         });

@@ -191,21 +191,21 @@ impl NewTask {
         }
         match &self.arg {
             Ok(arg) => check_json(&mut faults, arg),
-            Err(error) => faults.expect(false, || format!("the arguments cannot be serialised to JSON: {error}")),
+            Err(error) => faults.require(false, || format!("the arguments cannot be serialised to JSON: {error}")),
         }
-        faults.expect((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
+        faults.require((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
             format!("max_retry is {}, expected 0 to 2147483646", self.max_retry)
         });
-        faults.expect(self.timeout.is_none_or(fits_millis), || {
+        faults.require(self.timeout.is_none_or(fits_millis), || {
             "timeout must be at least 1 ms and at most 2^63 - 1 ms".to_owned()
         });
-        faults.expect(
+        faults.require(
             self.retry_delay
                 .is_none_or(|delay| delay.is_zero() || fits_millis(delay)),
             || "retry_delay must be zero, or at least 1 ms and at most 2^63 - 1 ms".to_owned(),
         );
         let years = self.run_at.map(|at| chrono::Datelike::year(&at));
-        faults.expect(years.is_none_or(|year| (1970..=9999).contains(&year)), || {
+        faults.require(years.is_none_or(|year| (1970..=9999).contains(&year)), || {
             "run_at must lie in the years 1970 to 9999".to_owned()
         });
         faults.into_result()

@@ -55,7 +55,7 @@ pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
     /// Notes `fault()` unless `holds`.
-    pub(crate) fn expect(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+    pub(crate) fn require(&mut self, holds: bool, fault: impl FnOnce() -> String) {
         if !holds {
             self.0.push(fault());
         }
@@ -76,11 +76,11 @@ impl Faults {
     /// The name of a job, which other frameworks may have written: one with a line break must not keep the job from running.
     pub(crate) fn label(&mut self, what: &str, name: &str, most: usize) {
         let chars = name.chars().count();
-        self.expect(!name.trim().is_empty(), || format!("{what} is empty"));
-        self.expect(chars <= most, || {
+        self.require(!name.trim().is_empty(), || format!("{what} is empty"));
+        self.require(chars <= most, || {
             format!("{what} has {chars} characters, at most {most} fit its column")
         });
-        self.expect(!name.contains('\0'), || {
+        self.require(!name.contains('\0'), || {
             format!("{what} holds the control character U+0000; leave it out")
         });
     }
@@ -112,11 +112,11 @@ pub(crate) fn check_theme(theme: &str) -> Result<(), InvalidInput> {
 
 /// Arguments as they may stand in a column.
 pub(crate) fn check_json(faults: &mut Faults, text: &str) {
-    faults.expect(text.len() <= MAX_ARG_BYTES, || {
+    faults.require(text.len() <= MAX_ARG_BYTES, || {
         let len = text.len();
         format!("the arguments have {len} bytes, at most {MAX_ARG_BYTES} are stored")
     });
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        faults.expect(false, || format!("the arguments are not JSON: {error}"));
+        faults.require(false, || format!("the arguments are not JSON: {error}"));
     }
 }

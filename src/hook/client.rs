@@ -67,7 +67,7 @@ impl HookClient {
         // A fresh connection for each call: the name is looked up and its addresses are judged anew each time, and there
         // is no pooled connection that the service may be closing just now.
         let (wire, seen) = Wire::new(self.connector.connect(&url).await?);
-        if call.hold.as_ref().is_some_and(|hold| !hold.is_good()) {
+        if call.hold.as_ref().is_some_and(|hold| !hold.is_valid()) {
             return Err(HookError::Withdrawn);
         }
         let answered = send(over(wire).request(method(call.method), target(&url)?), &url, call).await;

@@ -11,8 +11,8 @@ use crate::threads::{Desk, Thread};
 /// the verdict to the recorder, and ends.
 pub struct JobExecActor {
     run: Arc<JobRun>,
-    /// Another actor may have taken over this run since: then its seat is a later one.
-    seat: u32,
+    /// Another actor may have taken over this run since: then its generation is a later one.
+    generation: u32,
     desk: Desk,
 }
 
@@ -27,9 +27,9 @@ impl std::fmt::Debug for JobExecActor {
 
 impl JobExecActor {
     pub(super) fn spawn(run: Arc<JobRun>, thread: &Thread) {
-        let seat = run.seat();
+        let generation = run.generation();
         let desk = thread.desk().clone();
-        Self::start_in_arbiter(&thread.handle(), move |_| Self { run, seat, desk });
+        Self::start_in_arbiter(&thread.handle(), move |_| Self { run, generation, desk });
     }
 }
 
@@ -37,21 +37,21 @@ impl Actor for JobExecActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (run, seat, desk) = (Arc::clone(&self.run), self.seat, self.desk.clone());
-        let work = async move { desk.at_work(Arc::clone(&run) as _, work(run, seat)).await };
+        let (run, generation, desk) = (Arc::clone(&self.run), self.generation, self.desk.clone());
+        let work = async move { desk.at_work(Arc::clone(&run) as _, work(run, generation)).await };
         ctx.spawn(work.into_actor(self).map(|(), _, ctx| ctx.stop()));
     }
 }
 
-async fn work(run: Arc<JobRun>, seat: u32) {
-    if !run.take(seat) {
+async fn work(run: Arc<JobRun>, generation: u32) {
+    if !run.start(generation) {
         return;
     }
     // Unless its thread was blocked for so long that another actor has it. The cron actor finds a run that could not begin.
-    if let Some(verdict) = execute(&run, seat).await
-        && run.is_run_by(seat)
+    if let Some(verdict) = execute(&run, generation).await
+        && run.is_run_by(generation)
     {
         run.end(verdict);
     }
-    run.leave(seat);
+    run.finish(generation);
 }

@@ -10,40 +10,40 @@ use crate::{
     events::{Event, JobRetried, JobStarted},
     hook::{HookCall, HookError},
     registry::{InvokeError, TaskContext},
-    run::{Attempt, Attended, attempt},
+    run::{Attempt, StoppableRun, attempt},
 };
 
 /// When to try again to begin.
 const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts until one succeeds, none is left, or the run is to stop. `None`: the first one must not begin.
-pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
+pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
     let mut asked = None;
-    while let Some(ctx) = next_attempt(run, seat).await {
-        let asked_at = *asked.get_or_insert_with(|| run.shared.clock.elapsed());
-        run.shared.events.tell(&Event::JobStarted(JobStarted {
+    while let Some(ctx) = next_attempt(run, generation).await {
+        let asked_at = *asked.get_or_insert_with(|| run.context.clock.elapsed());
+        run.context.events.tell(&Event::JobStarted(JobStarted {
             run: Arc::clone(&run.info),
             attempt: ctx.attempt(),
         }));
         let verdict = verdict_of(run, &ctx).await;
         if verdict.is_no_attempt() {
-            run.take_back_attempt(seat);
-            let waited = run.shared.clock.elapsed().saturating_sub(asked_at);
-            if verdict == Verdict::NoThread && waited >= run.orders.timeout {
+            run.take_back_attempt(generation);
+            let waited = run.context.clock.elapsed().saturating_sub(asked_at);
+            if verdict == Verdict::NoThread && waited >= run.spec.timeout {
                 return Some(verdict);
             }
             // A run that was withdrawn begins again only if the node holds it again.
-            run.rest(seat, NOT_BEGUN_PAUSE);
+            run.rest(generation, NOT_BEGUN_PAUSE);
             continue;
         }
-        if !run.is_run_by(seat) || !verdict.may_be_tried_again() {
+        if !run.is_run_by(generation) || !verdict.may_be_tried_again() {
             return Some(verdict);
         }
         let Some(retries) = run.retries_so_far() else {
             return Some(verdict);
         };
-        let delay = run.orders.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
-        run.rest(seat, delay);
+        let delay = run.spec.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
+        run.rest(generation, delay);
         tell_retry(run, ctx.attempt(), &verdict, delay);
         asked = None;
     }
@@ -55,28 +55,28 @@ pub(super) async fn execute(run: &JobRun, seat: u32) -> Option<Verdict> {
 }
 
 /// Begins the next attempt once the pause before it is over; `None` if there must be none.
-async fn next_attempt(run: &JobRun, seat: u32) -> Option<TaskContext> {
+async fn next_attempt(run: &JobRun, generation: u32) -> Option<TaskContext> {
     if let Some(until) = run.rests_until() {
-        let rested = pin!(run.shared.clock.sleep_until(until));
+        let rested = pin!(run.context.clock.sleep_until(until));
         select(rested, pin!(run.told())).await;
     }
-    run.begin(seat)
+    run.begin(generation)
 }
 
 /// Calls the target, within the timeout, until the run is to stop. A handler that ended within the grace after a stop has its result, but
 /// its error is taken for obedience.
 async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
     match attempt(run, ctx, answer(run, ctx)).await {
-        Attempt::Obeyed(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
-        Attempt::Answered(verdict) | Attempt::Obeyed(verdict, _) => verdict,
+        Attempt::AnsweredAfterStop(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
+        Attempt::Answered(verdict) | Attempt::AnsweredAfterStop(verdict, _) => verdict,
         Attempt::TimedOut => Verdict::TimedOut,
     }
 }
 
 async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
-    match &run.orders.target {
+    match &run.spec.target {
         Target::Service { service, method, args } => {
-            let route = match run.shared.registry.route(service, method) {
+            let route = match run.context.registry.route(service, method) {
                 Ok(route) => route,
                 Err(error) => return failed(error.to_string()),
             };
@@ -85,7 +85,7 @@ async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
                 Err(error) => judged(error),
             }
         }
-        Target::Hook(hook) => match run.shared.hooks.call(call(hook, run)).await {
+        Target::Hook(hook) => match run.context.hooks.call(call(hook, run)).await {
             Ok(answer) => Verdict::Succeeded(answer.body),
             Err(HookError::Withdrawn) => Verdict::Withdrawn,
             Err(HookError::NoThread) => Verdict::NoThread,
@@ -102,7 +102,7 @@ fn call(hook: &Hook, run: &JobRun) -> HookCall {
         body: hook.body.clone(),
         secret: hook.secret.clone(),
         run_id: run.log_id.to_string(),
-        sent_at: run.shared.clock.now(),
+        sent_at: run.context.clock.now(),
         hold: Some(run.hold().clone()),
     }
 }
@@ -152,7 +152,7 @@ fn tell_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
         Verdict::Failed { error, .. } => error.clone(),
         _ => "timed out".to_owned(),
     };
-    run.shared.events.tell(&Event::JobRetried(JobRetried {
+    run.context.events.tell(&Event::JobRetried(JobRetried {
         run: Arc::clone(&run.info),
         attempt,
         error,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{cron::Started, machine::Runner, options::Settings, status::JobsStatus};
+use super::{cron::Started, options::Settings, runtime::JobsSlot, status::JobsStatus};
 use crate::{
     domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
     error::{Error, ask},
@@ -52,7 +52,7 @@ pub struct Jobs {
     rules: JobRules,
     /// The environment of this process, if jobs must not run in it.
     banned: Option<String>,
-    runner: Runner,
+    runner: JobsSlot,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(store: Store, settings: &Settings, runner: Runner) -> Self {
+    pub(crate) fn new(store: Store, settings: &Settings, runner: JobsSlot) -> Self {
         Self {
             store,
             rules: settings.rules.clone(),

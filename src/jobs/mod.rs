@@ -8,20 +8,20 @@ mod exec;
 mod execution;
 mod handle;
 mod ledger;
-mod machine;
 mod messages;
 mod options;
 mod run;
+mod runtime;
 mod status;
 
 pub use cron::CronActor;
 pub use exec::JobExecActor;
 pub use handle::Jobs;
-pub(crate) use machine::{Machine, MachineParts, Runner};
 pub use messages::{
     AddJob, CancelJob, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs,
     RemoveJob, ToggleJob, UpdateJob, WaitForRun,
 };
 pub use options::JobsOptions;
 pub(crate) use options::Settings;
+pub(crate) use runtime::{JobsRuntime, JobsRuntimeConfig, JobsSlot};
 pub use status::JobsStatus;

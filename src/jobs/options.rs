@@ -113,7 +113,7 @@ impl JobsOptions {
             false => faults.take(parse_zone(zone)),
         };
         let max_running = self.max_running.unwrap_or(5_000);
-        faults.expect((1..=MOST_RUNS).contains(&max_running), || {
+        faults.require((1..=MOST_RUNS).contains(&max_running), || {
             format!("max_running is {max_running}, expected 1 to {MOST_RUNS}")
         });
         let environment = self

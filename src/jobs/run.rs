@@ -16,7 +16,7 @@ use crate::{
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
-    run::{Attended, Enter, Lifecycle, Overdue},
+    run::{Enter, Lifecycle, Overdue, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
 };
 
@@ -25,7 +25,7 @@ const NO_THREAD: &str =
     "not run: for as long as the job's timeout the system gave this process no thread for its handler";
 
 /// The context that all runs of this process share.
-pub(super) struct Shared {
+pub(super) struct JobsContext {
     pub(super) node: Arc<str>,
     pub(super) clock: Clock,
     pub(super) lease: NodeLease,
@@ -46,7 +46,7 @@ pub(super) struct Ended {
 
 /// What to run, and within which limits.
 #[derive(Clone)]
-pub(super) struct Orders {
+pub(super) struct RunSpec {
     pub(super) target: Target,
     pub(super) timeout: Duration,
     pub(super) max_retry: u32,
@@ -62,9 +62,9 @@ pub(super) struct JobRun {
     pub(super) log_id: Arc<str>,
     pub(super) info: Arc<JobRunInfo>,
     pub(super) scheduled_at: Option<DateTime<Utc>>,
-    pub(super) orders: Orders,
+    pub(super) spec: RunSpec,
     pub(super) overlap: OverlapPolicy,
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<JobsContext>,
     hold: Hold,
     stop: CancellationToken,
     state: Mutex<State>,
@@ -73,10 +73,10 @@ pub(super) struct JobRun {
 #[derive(Default)]
 struct State {
     /// Who may run it: grows when it is taken from an actor whose thread is blocked.
-    seat: u32,
-    taken: bool,
-    /// The actor that has it in this seat has come back from it.
-    left: bool,
+    generation: u32,
+    started: bool,
+    /// The actor that has it in this generation has come back from it.
+    finished: bool,
     /// Actors that have not come back from it.
     executing: u32,
     attempt: u32,
@@ -118,9 +118,9 @@ impl JobRun {
     pub(super) fn new(
         claimed: &ClaimedRun,
         info: Arc<JobRunInfo>,
-        orders: Orders,
+        spec: RunSpec,
         term: Term,
-        shared: Arc<Shared>,
+        context: Arc<JobsContext>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: claimed.id,
@@ -129,10 +129,10 @@ impl JobRun {
             log_id: Arc::clone(&info.log_id),
             info,
             scheduled_at: claimed.scheduled_at,
-            orders,
+            spec,
             overlap: claimed.job.overlap(),
-            hold: shared.lease.hold(term),
-            shared,
+            hold: context.lease.hold(term),
+            context,
             stop: CancellationToken::new(),
             state: Mutex::default(),
         })
@@ -150,29 +150,29 @@ impl JobRun {
 
     /// Whether it is still this node's: others end the runs of a silent one.
     pub(super) fn is_ours(&self) -> bool {
-        self.hold.is_good()
+        self.hold.is_valid()
     }
 
-    pub(super) fn seat(&self) -> u32 {
-        self.state().seat
+    pub(super) fn generation(&self) -> u32 {
+        self.state().generation
     }
 
-    /// Takes it for the actor in this seat, for good; false if it is another's by now.
-    pub(super) fn take(&self, seat: u32) -> bool {
+    /// Takes it for the actor in this generation, for good; false if it is another's by now.
+    pub(super) fn start(&self, generation: u32) -> bool {
         let mut state = self.state();
-        let is_free = state.seat == seat && !state.taken;
+        let is_free = state.generation == generation && !state.started;
         if is_free {
-            (state.taken, state.left) = (true, false);
+            (state.started, state.finished) = (true, false);
             state.executing += 1;
         }
         is_free
     }
 
-    /// The actor in this seat has come back from it.
-    pub(super) fn leave(&self, seat: u32) {
+    /// The actor in this generation has come back from it.
+    pub(super) fn finish(&self, generation: u32) {
         let mut state = self.state();
         state.executing = state.executing.saturating_sub(1);
-        state.left |= state.seat == seat;
+        state.finished |= state.generation == generation;
     }
 
     pub(super) fn is_being_executed(&self) -> bool {
@@ -182,8 +182,8 @@ impl JobRun {
     /// Takes it from an actor that does not come back from an attempt that is out of time.
     pub(super) fn give_up_attempt(&self) -> bool {
         let mut state = self.state();
-        state.seat += 1;
-        (state.taken, state.left) = (false, false);
+        state.generation += 1;
+        (state.started, state.finished) = (false, false);
         state.life.rest();
         if let Some(ctx) = state.ctx.take() {
             drop(state);
@@ -197,18 +197,18 @@ impl JobRun {
         let mut state = self.state();
         let makes_none = state.life.began().is_none() && !state.life.has_ended();
         if makes_none {
-            state.seat += 1;
-            (state.taken, state.left) = (false, false);
+            state.generation += 1;
+            (state.started, state.finished) = (false, false);
         }
         makes_none
     }
 
-    /// Begins the next attempt of the actor in this seat; `None` if there must be none.
-    pub(super) fn begin(&self, seat: u32) -> Option<TaskContext> {
+    /// Begins the next attempt of the actor in this generation; `None` if there must be none.
+    pub(super) fn begin(&self, generation: u32) -> Option<TaskContext> {
         let mut state = self.state();
         // A process that was silent for too long begins nothing: others may have ended this run.
         let may_not = state.life.has_ended() || state.life.why().is_some();
-        if may_not || state.seat != seat || !self.hold.is_good() {
+        if may_not || state.generation != generation || !self.hold.is_valid() {
             return None;
         }
         state.attempt += 1;
@@ -216,34 +216,34 @@ impl JobRun {
             id: self.id,
             theme: Arc::clone(&self.job_name),
             attempt: state.attempt,
-            max_attempts: self.orders.max_retry.saturating_add(1),
+            max_attempts: self.spec.max_retry.saturating_add(1),
             log_id: Arc::clone(&self.log_id),
             scheduled_at: self.scheduled_at,
             hold: self.hold.clone(),
         };
         let ctx = TaskContext::new(facts, None);
-        ctx.set_deadline(&self.shared.clock, self.orders.timeout);
-        state.started_at.get_or_insert_with(|| self.shared.clock.now());
-        state.life.begin(self.shared.clock.elapsed());
+        ctx.set_deadline(&self.context.clock, self.spec.timeout);
+        state.started_at.get_or_insert_with(|| self.context.clock.now());
+        state.life.begin(self.context.clock.elapsed());
         state.ctx = Some(ctx.clone());
         Some(ctx)
     }
 
-    /// Whether the run is still with the actor in this seat.
-    pub(super) fn is_run_by(&self, seat: u32) -> bool {
-        self.state().seat == seat
+    /// Whether the run is still with the actor in this generation.
+    pub(super) fn is_run_by(&self, generation: u32) -> bool {
+        self.state().generation == generation
     }
 
     /// How many attempts have failed before, if there may be another.
     pub(super) fn retries_so_far(&self) -> Option<u32> {
         let attempt = self.state().attempt;
-        (attempt <= self.orders.max_retry).then(|| attempt.saturating_sub(1))
+        (attempt <= self.spec.max_retry).then(|| attempt.saturating_sub(1))
     }
 
-    /// The attempt of the actor in this seat could not begin, and is none.
-    pub(super) fn take_back_attempt(&self, seat: u32) {
+    /// The attempt of the actor in this generation could not begin, and is none.
+    pub(super) fn take_back_attempt(&self, generation: u32) {
         let mut state = self.state();
-        if state.seat != seat || state.life.has_ended() {
+        if state.generation != generation || state.life.has_ended() {
             return;
         }
         state.attempt = state.attempt.saturating_sub(1);
@@ -254,12 +254,12 @@ impl JobRun {
         }
     }
 
-    /// The actor in this seat, or the actor that has taken its place by then, makes the next attempt after this pause. Until then no
+    /// The actor in this generation, or the actor that has taken its place by then, makes the next attempt after this pause. Until then no
     /// time runs out.
-    pub(super) fn rest(&self, seat: u32, pause: Duration) {
-        let until = self.shared.clock.elapsed().saturating_add(pause);
+    pub(super) fn rest(&self, generation: u32, pause: Duration) {
+        let until = self.context.clock.elapsed().saturating_add(pause);
         let mut state = self.state();
-        if state.seat == seat {
+        if state.generation == generation {
             state.life.rest();
             state.rests_until = Some(until);
         }
@@ -277,7 +277,7 @@ impl JobRun {
             Stop::Node => CancelReason::Node,
         };
         let mut state = self.state();
-        if !state.life.stop(why, self.shared.clock.elapsed()) {
+        if !state.life.stop(why, self.context.clock.elapsed()) {
             return;
         }
         let ctx = state.ctx.clone();
@@ -290,8 +290,8 @@ impl JobRun {
 
     /// Why its own thread should have ended it long ago.
     pub(super) fn overdue(&self, patience: Duration) -> Option<Overdue<Stop>> {
-        let (now, grace) = (self.shared.clock.elapsed(), self.shared.cancel_grace);
-        let limit = Some(self.orders.timeout);
+        let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
+        let limit = Some(self.spec.timeout);
         self.state().life.overdue(now, limit, grace, patience)
     }
 
@@ -301,10 +301,10 @@ impl JobRun {
     }
 
     /// Whether its actor has come back from it without having begun or ended it.
-    pub(super) fn was_left(&self) -> bool {
+    pub(super) fn came_back_unbegun(&self) -> bool {
         let state = self.state();
         let is_cancelled = matches!(state.life.why(), Some(Stop::Cancelled(_)));
-        state.left && state.attempt == 0 && !is_cancelled && !state.life.has_ended()
+        state.finished && state.attempt == 0 && !is_cancelled && !state.life.has_ended()
     }
 
     /// Marks it as ended, without an end to write, if it has not begun.
@@ -322,10 +322,10 @@ impl JobRun {
             log_id: Arc::clone(&self.log_id),
             info: Arc::clone(&self.info),
             scheduled_at: self.scheduled_at,
-            orders: self.orders.clone(),
+            spec: self.spec.clone(),
             overlap: self.overlap,
-            shared: Arc::clone(&self.shared),
-            hold: self.shared.lease.hold(term),
+            context: Arc::clone(&self.context),
+            hold: self.context.lease.hold(term),
             stop: CancellationToken::new(),
             state: Mutex::default(),
         })
@@ -349,11 +349,11 @@ impl JobRun {
             ctx.cancel(CancelReason::Timeout);
         }
         let failure = verdict.failure();
-        let (flag, result, error) = verdict.into_columns(self.orders.timeout);
+        let (flag, result, error) = verdict.into_columns(self.spec.timeout);
         let end = RunEnd {
             run: JobRunKey {
                 id: self.id,
-                node: Arc::clone(&self.shared.node),
+                node: Arc::clone(&self.context.node),
             },
             job_id: self.job_id,
             flag,
@@ -361,10 +361,10 @@ impl JobRun {
             error: error.map(|text| truncated(text, TEXT_LIMIT)),
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             started_at: started_at.map(|at| at.trunc_subsecs(6)),
-            ended_at: self.shared.clock.now(),
+            ended_at: self.context.clock.now(),
         };
         let run = Arc::clone(&self.info);
-        self.shared.recorder.do_send(Enter(Ended { run, end, failure }));
+        self.context.recorder.do_send(Enter(Ended { run, end, failure }));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -375,7 +375,7 @@ impl JobRun {
 /// For log lines.
 impl std::fmt::Display for JobRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.orders.target {
+        match &self.spec.target {
             Target::Service { service, method, .. } => write!(f, "{service}.{method}")?,
             Target::Hook(_) => f.write_str("the hook")?,
         }
@@ -384,15 +384,15 @@ impl std::fmt::Display for JobRun {
     }
 }
 
-impl Attended for JobRun {
+impl StoppableRun for JobRun {
     type Why = Stop;
 
     fn clock(&self) -> &Clock {
-        &self.shared.clock
+        &self.context.clock
     }
 
     fn time_limit(&self) -> Option<Duration> {
-        Some(self.orders.timeout)
+        Some(self.spec.timeout)
     }
 
     async fn told(&self) -> Stop {
@@ -406,11 +406,11 @@ impl Attended for JobRun {
 
     /// The request of a hook hears of no stop: it is dropped at once.
     fn end_of_grace(&self) -> Duration {
-        match self.orders.target {
+        match self.spec.target {
             Target::Service { .. } => {
                 let told = self.state().life.told_at();
-                let told = told.unwrap_or_else(|| self.shared.clock.elapsed());
-                told.saturating_add(self.shared.cancel_grace)
+                let told = told.unwrap_or_else(|| self.context.clock.elapsed());
+                told.saturating_add(self.context.cancel_grace)
             }
             Target::Hook(_) => Duration::ZERO,
         }

@@ -18,14 +18,14 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    asynctask::{Machine, Machines},
+    asynctask::{ThemeRuntime, ThemeRuntimes},
     domain::RetryPolicy,
     events::{DatabaseWork, Event, Events},
     held_runs::HeldRuns,
-    jobs::Runner,
+    jobs::JobsSlot,
     lease::NodeLease,
     registry::Registry,
-    run::{Flight, GateChange},
+    run::{GateChange, SingleFlight},
     store::{Beat, Heard, NodeRow, Nodes, PROTOCOL, Store, StoreError},
 };
 
@@ -46,18 +46,18 @@ pub struct NodeActor {
     lease: NodeLease,
     held: HeldRuns,
     store: Store,
-    machines: Machines,
-    runner: Runner,
+    machines: ThemeRuntimes,
+    runner: JobsSlot,
     registry: Registry,
-    beating: Flight,
+    beating: SingleFlight,
     /// By the lease's clock.
     beat_begun: Duration,
     fenced: bool,
     watch: Watch,
     set_back: SetBack,
-    bringing_back: Flight,
-    rescuing: Flight,
-    looks_for_requests: Flight,
+    bringing_back: SingleFlight,
+    rescuing: SingleFlight,
+    looks_for_requests: SingleFlight,
     said: Said,
 }
 
@@ -77,8 +77,8 @@ pub(crate) struct NodeParts {
     pub(crate) held: HeldRuns,
     pub(crate) store: Store,
     pub(crate) events: Events,
-    pub(crate) machines: Machines,
-    pub(crate) runner: Runner,
+    pub(crate) machines: ThemeRuntimes,
+    pub(crate) runner: JobsSlot,
     pub(crate) registry: Registry,
 }
 
@@ -112,14 +112,14 @@ impl NodeActor {
             machines: parts.machines,
             runner: parts.runner,
             registry: parts.registry,
-            beating: Flight::default(),
+            beating: SingleFlight::default(),
             beat_begun: Duration::ZERO,
             fenced: false,
             watch: Watch::default(),
             set_back: SetBack::default(),
-            bringing_back: Flight::default(),
-            rescuing: Flight::default(),
-            looks_for_requests: Flight::default(),
+            bringing_back: SingleFlight::default(),
+            rescuing: SingleFlight::default(),
+            looks_for_requests: SingleFlight::default(),
             said,
         }
     }
@@ -191,7 +191,7 @@ impl NodeActor {
     /// suspended), the answer proves nothing about now: the node beats again at once. Whether the lease is held.
     fn renewed(&mut self, begun: Duration, ctx: &mut Context<Self>) -> bool {
         self.lease.renew(begun);
-        let is_held = !self.lease.is_over();
+        let is_held = !self.lease.has_expired();
         if is_held {
             self.set_fenced(false);
         } else {
@@ -205,7 +205,7 @@ impl NodeActor {
     /// and its runs may go on: so it beats before it fences itself, and gives that beat as long as there is between two.
     fn look_at_lease(&mut self, ctx: &mut Context<Self>) {
         self.set_back.look(self.store.clock());
-        if self.fenced || !self.lease.is_over() {
+        if self.fenced || !self.lease.has_expired() {
             return;
         }
         let taken = self.lease.now().saturating_sub(self.beat_begun);
@@ -218,7 +218,7 @@ impl NodeActor {
 
     /// A node that could not beat for its lease time must take itself for dead, since others do.
     fn fence_if_silent(&mut self) {
-        if !self.fenced && self.lease.is_over() {
+        if !self.fenced && self.lease.has_expired() {
             self.tell_lease_lost(false);
             self.set_fenced(true);
         }
@@ -289,7 +289,7 @@ impl NodeActor {
         let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
         let (said, any_runs) = (self.said.clone(), nodes.any_runs);
         let rescue = async move {
-            let buried = rescue::bury(&store, &dead, &said).await?;
+            let buried = rescue::remove_dead(&store, &dead, &said).await?;
             if buried == 0 && !is_round && !rescue::has_passed_over(&said) {
                 return Ok(BTreeMap::new());
             }
@@ -362,7 +362,7 @@ impl NodeActor {
                 node.set_back.failed(&themes);
             }
             for theme in themes {
-                node.machines.get(&theme).iter().for_each(Machine::wake);
+                node.machines.get(&theme).iter().for_each(ThemeRuntime::wake);
             }
         }));
     }
@@ -383,7 +383,7 @@ impl NodeActor {
             match requests {
                 Ok(requests) => {
                     node.said.succeeded(DatabaseWork::LookForRequests);
-                    node.obey(requests);
+                    node.apply_requests(requests);
                 }
                 Err(error) => node.said.failed(DatabaseWork::LookForRequests, &error),
             }
@@ -393,7 +393,7 @@ impl NodeActor {
         }));
     }
 
-    fn obey(&mut self, Requests { cancels, themes }: Requests) {
+    fn apply_requests(&mut self, Requests { cancels, themes }: Requests) {
         for (theme, task_id) in cancels {
             if let Some(machine) = self.machines.get(&theme) {
                 machine.cancel_run(task_id);
@@ -420,10 +420,10 @@ impl NodeActor {
                 }
             };
             match heard {
-                Heard::Tasks(theme) => machines.get(theme).iter().for_each(Machine::wake),
+                Heard::Tasks(theme) => machines.get(theme).iter().for_each(ThemeRuntime::wake),
                 Heard::Requests => ask(),
                 Heard::Anything => {
-                    machines.all().iter().for_each(Machine::wake);
+                    machines.all().iter().for_each(ThemeRuntime::wake);
                     ask();
                 }
             }
@@ -435,7 +435,7 @@ impl NodeActor {
 }
 
 /// What the node's row says of its themes: JSON, for people and tools.
-async fn themes(machines: &Machines) -> String {
+async fn themes(machines: &ThemeRuntimes) -> String {
     let mut themes = Vec::new();
     for machine in machines.all() {
         if let Ok(status) = machine.status().await {

@@ -1,7 +1,7 @@
 //! What other processes want of a node.
 
 use crate::{
-    asynctask::Machine,
+    asynctask::ThemeRuntime,
     held_runs::HeldRuns,
     store::{Store, StoreError, ThemeSettings},
 };
@@ -10,13 +10,13 @@ use crate::{
 pub(super) struct Requests {
     /// Running tasks to be cancelled, each with its theme.
     pub(super) cancels: Vec<(String, i64)>,
-    pub(super) themes: Vec<(Machine, ThemeSettings)>,
+    pub(super) themes: Vec<(ThemeRuntime, ThemeSettings)>,
 }
 
 /// No caller can want a task cancelled on a node that runs none: then there is one query for all themes together.
 pub(super) async fn requests(
     store: Store,
-    machines: Vec<Machine>,
+    machines: Vec<ThemeRuntime>,
     held: HeldRuns,
     id: String,
 ) -> Result<Requests, StoreError> {

@@ -31,7 +31,11 @@ const BATCH: usize = 500;
 
 /// Removes the rows of dead nodes; answers how many there were. A row that the database keeps, or that is locked, is in the way
 /// of no other.
-pub(super) async fn bury(store: &Store, dead: &[(String, Option<i64>)], said: &Said) -> Result<usize, StoreError> {
+pub(super) async fn remove_dead(
+    store: &Store,
+    dead: &[(String, Option<i64>)],
+    said: &Said,
+) -> Result<usize, StoreError> {
     let (mut buried, mut locked) = (0, Locked::new(About::LockedNodes));
     for (id, beat) in dead {
         if store.is_node_locked(id).await? {

@@ -14,7 +14,7 @@ use super::{
     said::{About, Said},
 };
 use crate::{
-    asynctask::{Machine, Machines},
+    asynctask::{ThemeRuntime, ThemeRuntimes},
     domain::{Failure, Outcome, RetryPolicy},
     events::DatabaseWork,
     held_runs::HeldRuns,
@@ -34,7 +34,7 @@ pub(super) struct Unknown {
     pub(super) node: String,
     pub(super) lease: NodeLease,
     pub(super) held: HeldRuns,
-    pub(super) machines: Machines,
+    pub(super) machines: ThemeRuntimes,
     pub(super) said: Said,
 }
 
@@ -44,7 +44,7 @@ impl Unknown {
         loop {
             self.held.doubts().await;
             // Without a lease the tasks are others' to take.
-            if self.lease.is_over() {
+            if self.lease.has_expired() {
                 continue;
             }
             match self.give_back().await {
@@ -81,8 +81,8 @@ impl Unknown {
                 count += self.give_back_these(unknown).await?;
             }
             // A claim without an answer may yet have runs, and a claim that has ended is removed before long.
-            let is_over = |claim: &HeldClaim| !self.held.knows(&claim.mark) && !self.held.knows_claim(claim.id);
-            let over: Vec<HeldClaim> = claims.into_iter().filter(is_over).collect();
+            let has_expired = |claim: &HeldClaim| !self.held.knows(&claim.mark) && !self.held.knows_claim(claim.id);
+            let over: Vec<HeldClaim> = claims.into_iter().filter(has_expired).collect();
             rescue::drop_settled(&self.store, &over, &others).await?;
         }
     }
@@ -99,7 +99,7 @@ impl Unknown {
             }
         }
         for (theme, count) in &given_back {
-            self.machines.get(theme).iter().for_each(Machine::wake);
+            self.machines.get(theme).iter().for_each(ThemeRuntime::wake);
             self.store.cluster().announce_tasks(theme, *count);
         }
         Ok(given_back.values().sum())

@@ -184,7 +184,7 @@ impl TaskContext {
     /// Whether the run is still this node's: others take over what a silent node has claimed. To be asked right before the
     /// handler is called.
     pub(crate) fn is_ours(&self) -> bool {
-        self.0.hold.as_ref().is_none_or(Hold::is_good)
+        self.0.hold.as_ref().is_none_or(Hold::is_valid)
     }
 
     pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The run that makes the attempt.
-pub(crate) trait Attended {
+pub(crate) trait StoppableRun {
     /// Why a run is to stop.
     type Why;
 
@@ -35,7 +35,7 @@ pub(crate) enum Attempt<A, W> {
     /// With this answer.
     Answered(A),
     /// With this answer, after the handler heard that the run is to stop.
-    Obeyed(A, W),
+    AnsweredAfterStop(A, W),
     /// The handler has not answered within the grace after a stop: the call is dropped.
     CutOff(W),
     /// The handler has not answered in time: the call is dropped.
@@ -44,7 +44,7 @@ pub(crate) enum Attempt<A, W> {
 
 /// Waits for the answer of a call, to which `ctx` was given. If a stop comes at the very moment at which the time is over, the stop
 /// counts.
-pub(crate) async fn attempt<R: Attended, A>(
+pub(crate) async fn attempt<R: StoppableRun, A>(
     run: &R,
     ctx: &TaskContext,
     call: impl Future<Output = A>,
@@ -54,13 +54,13 @@ pub(crate) async fn attempt<R: Attended, A>(
     match select(pin!(call), select(told, time_is_over)).await {
         // A handler that listens may be quicker than this function.
         Either::Left((answer, _)) => match run.why() {
-            Some(why) => Attempt::Obeyed(answer, why),
+            Some(why) => Attempt::AnsweredAfterStop(answer, why),
             None => Attempt::Answered(answer),
         },
         Either::Right((Either::Left((why, _)), call)) => {
             let grace = pin!(run.clock().sleep_until(run.end_of_grace()));
             match select(call, grace).await {
-                Either::Left((answer, _)) => Attempt::Obeyed(answer, why),
+                Either::Left((answer, _)) => Attempt::AnsweredAfterStop(answer, why),
                 Either::Right(_) => Attempt::CutOff(why),
             }
         }
@@ -72,7 +72,7 @@ pub(crate) async fn attempt<R: Attended, A>(
     }
 }
 
-fn time_is_over(run: &impl Attended) -> impl Future<Output = ()> {
+fn time_is_over(run: &impl StoppableRun) -> impl Future<Output = ()> {
     let limit = run.time_limit().map(|limit| run.clock().sleep(limit));
     async {
         match limit {
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    impl Attended for Run {
+    impl StoppableRun for Run {
         type Why = &'static str;
 
         fn clock(&self) -> &Clock {
@@ -207,7 +207,7 @@ mod tests {
             run.clock.advance(IN_TIME);
             call.send(7).expect("waits");
         });
-        assert_eq!(ended, Some(Attempt::Obeyed(7, "stop")));
+        assert_eq!(ended, Some(Attempt::AnsweredAfterStop(7, "stop")));
     }
 
     #[test]

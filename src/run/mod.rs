@@ -2,13 +2,13 @@
 //! way in which ends reach the database.
 
 mod attempt;
-mod flight;
 mod gate;
 mod lifecycle;
 mod recorder;
+mod single_flight;
 
-pub(crate) use attempt::{Attempt, Attended, attempt};
-pub(crate) use flight::Flight;
+pub(crate) use attempt::{Attempt, StoppableRun, attempt};
 pub(crate) use gate::{Gate, GateChange};
 pub(crate) use lifecycle::{Lifecycle, Overdue};
 pub(crate) use recorder::{Batch, Divisible, Drain, Enter, GetRecorded, Ledger, Recorded, Recorder, RefusedEnd};
+pub(crate) use single_flight::SingleFlight;

@@ -13,14 +13,14 @@ use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner};
 use crate::{
-    asynctask::{Machines, SchedulerOptions},
+    asynctask::{SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
     domain::Faults,
     error::Error,
     events::{Event, Events, Observer},
     held_runs::HeldRuns,
-    jobs::{Jobs, JobsOptions, Runner, Settings as JobSettings},
+    jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, describe},
     registry::{Endpoint, Registry, RegistryActor},
@@ -314,7 +314,7 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let (machines, runner) = (Machines::default(), Runner::default());
+        let (machines, runner) = (ThemeRuntimes::default(), JobsSlot::default());
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
@@ -388,17 +388,17 @@ impl GaiaBuilder {
 
     fn check(&mut self, arbiters: usize, lease: Duration) -> Result<JobSettings, Error> {
         let mut faults = Faults::default();
-        faults.expect(arbiters <= MAX_ARBITERS, || {
+        faults.require(arbiters <= MAX_ARBITERS, || {
             format!("{arbiters} arbiters, expected at most {MAX_ARBITERS}")
         });
-        faults.expect(lease >= SHORTEST_LEASE, || {
+        faults.require(lease >= SHORTEST_LEASE, || {
             format!("the lease is {lease:?}, expected at least {SHORTEST_LEASE:?}")
         });
         for (at, options) in self.schedulers.iter().enumerate() {
             options.check(&mut faults);
             let theme = &options.theme;
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
-            faults.expect(!twice, || format!("two schedulers of theme {theme:?}"));
+            faults.require(!twice, || format!("two schedulers of theme {theme:?}"));
         }
         let settings = self
             .jobs

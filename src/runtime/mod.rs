@@ -23,12 +23,12 @@ pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
-    asynctask::{Machine, MachineParts, Machines, Scheduler, SchedulerOptions, SchedulerStatus},
+    asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
     events::Events,
     held_runs::HeldRuns,
-    jobs::{self, Jobs, Runner},
+    jobs::{self, Jobs, JobsSlot},
     lease::NodeLease,
     node::{HasBegun, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
@@ -72,9 +72,9 @@ struct Inner {
     store: Store,
     events: Events,
     registry: Registry,
-    machines: Machines,
+    machines: ThemeRuntimes,
     jobs: Jobs,
-    runner: Runner,
+    runner: JobsSlot,
     node_id: Arc<str>,
     node: Addr<NodeActor>,
     lease: NodeLease,
@@ -141,7 +141,7 @@ impl Gaia {
             |store| async move { store.cluster().settings(&name).await },
         )
         .await?;
-        let machine = Machine::start(MachineParts {
+        let machine = ThemeRuntime::start(ThemeRuntimeConfig {
             options,
             store: self.0.store.clone(),
             events: self.0.events.clone(),
@@ -190,7 +190,7 @@ impl Gaia {
     }
 
     fn start_jobs(&self, settings: jobs::Settings) -> Result<(), Error> {
-        let machine = jobs::Machine::start(jobs::MachineParts {
+        let machine = jobs::JobsRuntime::start(jobs::JobsRuntimeConfig {
             settings,
             store: self.0.store.clone(),
             events: self.0.events.clone(),

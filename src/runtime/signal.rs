@@ -52,7 +52,7 @@ impl Gaia {
             report = &mut stop => report,
             name = signals.next() => {
                 say!(Warn, "{name} again: running tasks are cut off");
-                let (report, ()) = tokio::join!(stop, self.hurry());
+                let (report, ()) = tokio::join!(stop, self.cut_short());
                 report
             }
         }

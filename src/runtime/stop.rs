@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gaia;
 use crate::{
-    asynctask::Machine,
+    asynctask::ThemeRuntime,
     error::Error,
     node::{Retire, StopPruning},
 };
@@ -100,12 +100,12 @@ impl Gaia {
     }
 
     /// Cuts a stop that is under way short: runs have to end now.
-    pub(super) async fn hurry(&self) {
+    pub(super) async fn cut_short(&self) {
         let machines = self.0.machines.all();
         self.stop_work(&machines, Duration::ZERO).await;
     }
 
-    async fn stop_work(&self, machines: &[Machine], grace: Duration) {
+    async fn stop_work(&self, machines: &[ThemeRuntime], grace: Duration) {
         let tasks = join_all(machines.iter().map(|machine| machine.stop_work(grace)));
         let jobs = async {
             if let Some(jobs) = self.0.runner.get() {
@@ -115,8 +115,8 @@ impl Gaia {
         join(tasks, jobs).await;
     }
 
-    async fn drained(&self, machines: &[Machine]) {
-        let tasks = join_all(machines.iter().map(Machine::drained));
+    async fn drained(&self, machines: &[ThemeRuntime]) {
+        let tasks = join_all(machines.iter().map(ThemeRuntime::drained));
         let jobs = async {
             if let Some(jobs) = self.0.runner.get() {
                 jobs.drained().await;
@@ -130,7 +130,11 @@ impl Gaia {
         let machines = self.0.machines.all();
         let before = count(&machines).await?;
         self.stop_work(&machines, grace).await;
-        let cancel_grace = machines.iter().map(Machine::cancel_grace).max().unwrap_or_default();
+        let cancel_grace = machines
+            .iter()
+            .map(ThemeRuntime::cancel_grace)
+            .max()
+            .unwrap_or_default();
         let all = [cancel_grace, BLOCKED, FLUSH]
             .into_iter()
             .fold(grace, Duration::saturating_add);
@@ -176,7 +180,7 @@ impl Gaia {
     }
 }
 
-async fn count(machines: &[Machine]) -> Result<StopReport, Error> {
+async fn count(machines: &[ThemeRuntime]) -> Result<StopReport, Error> {
     let mut report = StopReport::default();
     for machine in machines {
         let recorded = machine.recorded().await?;

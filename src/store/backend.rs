@@ -26,7 +26,7 @@ use chrono::NaiveDateTime;
 use super::{
     StoreError,
     tasks::{
-        claimed::{Claim, ClaimMark, Claimed},
+        claimed::{Claim, ClaimId, Claimed},
         new_row::NewTaskRow,
         writes::{Writes, Written},
     },
@@ -61,7 +61,7 @@ pub(super) trait Backend: Clone {
     }
 
     /// Takes due tasks for a node. An idle theme costs one small query, and takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError>;
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError>;
 
     /// Puts tasks that wait into segments, some thousand of those that are in none. A database whose triggers do so has nothing to do.
     async fn take_in(&self, _theme: String) -> Result<(), StoreError> {
@@ -92,7 +92,7 @@ pub(super) trait Backend: Clone {
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError>;
 
     /// Adds a task and claims it in the same statement. Answers with its id and its lease token, which is 0 if the node may not claim.
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError>;
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError>;
 
     /// Whether announcements of other processes are heard at once, at the moment.
     fn hears_others(&self) -> bool {

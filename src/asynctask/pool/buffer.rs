@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use crate::asynctask::{pace::Costs, run::Run};
+use crate::asynctask::{run::Run, throughput::Costs};
 
 #[derive(Default)]
 pub(super) struct Buffer {

@@ -21,9 +21,9 @@ pub(super) use room::Room;
 
 use super::{
     execution::{cut_off, overdue},
-    pace::{Costs, Pace},
     run::{Run, Stop},
-    theme::Theme,
+    theme::ThemeContext,
+    throughput::{Costs, Throughput},
     wake::Wake,
     worker::{Start, WorkerActor},
 };
@@ -46,11 +46,11 @@ const NOTED_AFTER: Duration = Duration::from_millis(250);
 
 /// A worker that should have ended its run (out of time, or told to stop and its grace over) gets this much more before
 /// the pool records the end in its place. Only a blocked thread ever takes so long.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STOP_MARGIN: Duration = Duration::from_secs(2);
 
 /// Supervises the workers of one theme.
 pub(super) struct WorkerPool {
-    theme: Arc<Theme>,
+    theme: Arc<ThemeContext>,
     threads: Threads,
     wake: Arc<Wake>,
     target: usize,
@@ -65,7 +65,7 @@ pub(super) struct WorkerPool {
     /// Tasks whose arguments cannot be read.
     unreadable: Repeats<i64>,
     last_pull: Instant,
-    pace: Pace,
+    throughput: Throughput,
     costs: Costs,
     gate: Gate,
     /// The scanner knows that there is no room, and wants to hear when there is.
@@ -98,7 +98,13 @@ impl Worker {
 }
 
 impl WorkerPool {
-    pub(super) fn new(theme: Arc<Theme>, threads: Threads, wake: Arc<Wake>, workers: usize, paused: bool) -> Self {
+    pub(super) fn new(
+        theme: Arc<ThemeContext>,
+        threads: Threads,
+        wake: Arc<Wake>,
+        workers: usize,
+        paused: bool,
+    ) -> Self {
         Self {
             target: workers,
             theme,
@@ -112,7 +118,7 @@ impl WorkerPool {
             waiting: HashMap::new(),
             unreadable: Repeats::default(),
             last_pull: Instant::now(),
-            pace: Pace::new(Instant::now()),
+            throughput: Throughput::new(Instant::now()),
             costs: Costs::default(),
             gate: Gate {
                 paused,
@@ -197,7 +203,7 @@ impl WorkerPool {
             let took = now.saturating_duration_since(worker.since);
             self.costs.took(&run.task.service, &run.task.method, took);
         }
-        self.pace.finished_one(now);
+        self.throughput.finished_one(now);
         if worker.thread.is_stalled() || self.workers.len() > self.target {
             self.workers.remove(&id);
             self.fit(ctx);
@@ -236,7 +242,7 @@ impl WorkerPool {
         for worker in self.workers.values_mut().filter(|worker| !worker.is_noted) {
             if let Some(run) = worker.run.as_ref().filter(|_| worker.since.elapsed() >= NOTED_AFTER) {
                 worker.is_noted = true;
-                run.show();
+                run.note_running();
             }
         }
     }
@@ -247,7 +253,7 @@ impl WorkerPool {
         }
         // A run that has begun stays with its blocked thread, and keeps its place among the workers, until it ends or
         // should have ended.
-        let movable = |run: &Arc<Run>| run.withdraw() || run.overdue(PATIENCE).is_some();
+        let movable = |run: &Arc<Run>| run.withdraw() || run.overdue(STOP_MARGIN).is_some();
         worker.thread.is_stalled() && worker.run.as_ref().is_none_or(movable)
     }
 
@@ -263,7 +269,7 @@ impl WorkerPool {
             self.buffer.push_back_in(run, &self.costs);
             return;
         }
-        let outcome = match run.overdue(PATIENCE) {
+        let outcome = match run.overdue(STOP_MARGIN) {
             Some(why) => overdue(why, run.timeout()),
             None => Outcome::Failed {
                 error: "its worker died: the thread that ran it was stopped".to_owned(),
@@ -287,7 +293,7 @@ impl WorkerPool {
     /// Keeps an idle worker for a task that is about to be added, if nothing waits that should come before it.
     fn reserve(&mut self) -> bool {
         let idle = self.idle.len().min(self.target);
-        let may = self.gate.is_open() && self.buffer.is_empty() && idle > self.reserved && self.wake.is_calm();
+        let may = self.gate.is_open() && self.buffer.is_empty() && idle > self.reserved && self.wake.caught_up();
         self.reserved += usize::from(may);
         may
     }
@@ -355,7 +361,7 @@ impl WorkerPool {
         self.hand_back(ctx);
         let told = grace
             .saturating_add(self.theme.options.cancel_grace)
-            .saturating_add(PATIENCE);
+            .saturating_add(STOP_MARGIN);
         ctx.run_later(grace, |pool, _| pool.cancel_all());
         ctx.run_later(told, |pool, _| pool.cut_off_all());
         self.report_if_stopped();

@@ -25,7 +25,7 @@ impl WorkerPool {
             return true;
         }
         let room = self.theme.store.tasks().room_now(&run.task);
-        room.map(|room| run.has_now(room)).is_some()
+        room.map(|room| run.set_room(room)).is_some()
     }
 
     /// Has a run wait for room, while others go on.
@@ -52,7 +52,7 @@ impl WorkerPool {
         };
         match room {
             Some(room) => {
-                run.has_now(room);
+                run.set_room(room);
                 self.buffer.push_back_in(run, &self.costs);
             }
             None => run.end(self.theme.postponed(&run.task)),
@@ -78,7 +78,7 @@ impl WorkerPool {
         match args {
             Ok(Some(args)) => {
                 self.unreadable.over(&run.task.id);
-                run.has_read(args);
+                run.set_args(args);
                 let worker = self.workers.values().find(|worker| worker.has(run));
                 if let Some(worker) = worker {
                     worker.addr.do_send(Start(Arc::clone(run)));

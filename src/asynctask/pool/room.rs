@@ -10,7 +10,7 @@ use std::{
 
 use super::{WorkerPool, reading::MOST_WAITING};
 use crate::{
-    asynctask::pace::{AHEAD, fit},
+    asynctask::throughput::{AHEAD, fit},
     domain::Outcome,
     registry::MethodName,
     store::Wanted,
@@ -55,7 +55,7 @@ impl WorkerPool {
             return 0;
         }
         let most = self.theme.options.task_id_chan_length;
-        let ahead = self.pace.ahead(Instant::now(), most);
+        let ahead = self.throughput.ahead(Instant::now(), most);
         if self.buffer.len() * 2 > ahead || self.buffer.time() * 2 > self.budget() {
             return 0;
         }

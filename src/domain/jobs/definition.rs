@@ -88,10 +88,10 @@ impl NewJob {
         seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
         faults.take(self.overlap_policy.parse::<OverlapPolicy>());
         faults.take(self.misfire_policy.parse::<MisfirePolicy>());
-        faults.expect((0..=MAX_RETRY).contains(&self.max_retry), || {
+        faults.require((0..=MAX_RETRY).contains(&self.max_retry), || {
             format!("max_retry is {}, expected 0 to {MAX_RETRY}", self.max_retry)
         });
-        faults.expect(self.retry_delay_ms >= 0, || {
+        faults.require(self.retry_delay_ms >= 0, || {
             format!("retry_delay_ms is {}, expected 0 or more", self.retry_delay_ms)
         });
         let (Some(schedule), Some(target)) = (schedule, target) else {
@@ -153,7 +153,7 @@ impl NewJob {
     fn hook(&self, faults: &mut Faults, args: &str) -> Option<Target> {
         let url = self.hook_url.as_deref().unwrap_or_default();
         if url.trim().is_empty() {
-            faults.expect(false, || "hook_url is empty, a cron_hook needs one".to_owned());
+            faults.require(false, || "hook_url is empty, a cron_hook needs one".to_owned());
         } else {
             faults.take(check_hook_url(url));
         }
@@ -175,7 +175,7 @@ impl NewJob {
 
 fn seconds(faults: &mut Faults, what: &str, seconds: f64, least: i32) -> Duration {
     let fits = seconds.fract() == 0.0 && (f64::from(least)..=f64::from(i32::MAX)).contains(&seconds);
-    faults.expect(fits, || {
+    faults.require(fits, || {
         format!(
             "{what} is {seconds} s, expected whole seconds from {least} to {}",
             i32::MAX

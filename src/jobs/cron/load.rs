@@ -100,7 +100,7 @@ impl CronActor {
         self.loading.end();
         self.loaded = true;
         let now = self.now();
-        self.works(DatabaseWork::ReadSchedules);
+        self.report_success(DatabaseWork::ReadSchedules);
         self.timetable.keep(&reading.ids);
         say!(
             Debug,
@@ -125,7 +125,7 @@ impl CronActor {
         };
         ctx.spawn(begin.into_actor(self).map(|begun, cron, _| {
             if let Err(error) = begun {
-                cron.fails(DatabaseWork::NoteSchedules, &error);
+                cron.report_failure(DatabaseWork::NoteSchedules, &error);
             }
         }));
     }
@@ -133,7 +133,7 @@ impl CronActor {
     fn not_loaded(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.loading.end();
         let wait = self.backoff.failed();
-        self.fails(DatabaseWork::ReadSchedules, error);
+        self.report_failure(DatabaseWork::ReadSchedules, error);
         ctx.run_later(wait, Self::load);
     }
 
@@ -151,9 +151,9 @@ impl CronActor {
         if !self.looks_at_runs.begin_or_again() {
             return;
         }
-        let (store, node) = (self.store.clone(), self.shared.node.to_string());
+        let (store, node) = (self.store.clone(), self.context.node.to_string());
         // Before the rows are read: runs that are read after the lease was lost may belong to other nodes already.
-        let term = self.shared.lease.term();
+        let term = self.context.lease.term();
         let released = match self.is_fenced() {
             true => Vec::new(),
             false => self.released.ask(),
@@ -162,12 +162,12 @@ impl CronActor {
         ctx.spawn(open.into_actor(self).map(move |open, cron, ctx| {
             match open {
                 Ok(open) => {
-                    cron.works(DatabaseWork::LookForRequests);
+                    cron.report_success(DatabaseWork::LookForRequests);
                     cron.settle_released(&released, &open, term);
-                    cron.obey(&open);
+                    cron.apply_requests(&open);
                     cron.claim_due(ctx);
                 }
-                Err(error) => cron.fails(DatabaseWork::LookForRequests, &error),
+                Err(error) => cron.report_failure(DatabaseWork::LookForRequests, &error),
             }
             if cron.looks_at_runs.end() {
                 cron.look(ctx);
@@ -187,12 +187,12 @@ impl CronActor {
         ctx.spawn(fingerprint.into_actor(self).map(|fingerprint, cron, ctx| {
             match fingerprint {
                 Ok(fingerprint) => {
-                    cron.works(DatabaseWork::LookForChanges);
+                    cron.report_success(DatabaseWork::LookForChanges);
                     if cron.seen != Some(fingerprint) {
                         cron.load(ctx);
                     }
                 }
-                Err(error) => cron.fails(DatabaseWork::LookForChanges, &error),
+                Err(error) => cron.report_failure(DatabaseWork::LookForChanges, &error),
             }
             if cron.looks_at_schedules.end() {
                 cron.look_at_schedules(ctx);
@@ -233,7 +233,7 @@ impl CronActor {
                 cron.claim_due(ctx);
             }
             Ok(None) => cron.timetable.remove(id),
-            Err(error) => cron.fails(DatabaseWork::ReadSchedules, &error),
+            Err(error) => cron.report_failure(DatabaseWork::ReadSchedules, &error),
         }));
     }
 }

@@ -101,7 +101,7 @@ impl Handler<Disown> for CronActor {
     type Result = ();
 
     fn handle(&mut self, _: Disown, _: &mut Context<Self>) {
-        self.row_since = self.shared.lease.term();
+        self.row_since = self.context.lease.term();
     }
 }
 
@@ -118,8 +118,8 @@ impl Handler<StartNow> for CronActor {
             return Box::pin(std::future::ready(Err(refusal)).into_actor(self));
         }
         self.starting += 1;
-        let term = self.shared.lease.term();
-        let claim = claim_now(self.store.clone(), self.shared.node.to_string(), job_id);
+        let term = self.context.lease.term();
+        let claim = claim_now(self.store.clone(), self.context.node.to_string(), job_id);
         Box::pin(claim.into_actor(self).map(move |claimed, cron, _| {
             cron.starting -= 1;
             let fired = claimed?.ok_or(Error::Fenced)?;
@@ -129,7 +129,7 @@ impl Handler<StartNow> for CronActor {
                     Started::Run(claimed.id)
                 }
                 Fired::Skipped(why) => Started::Skipped(why),
-                Fired::Busy => Started::Locked,
+                Fired::Locked => Started::Locked,
                 Fired::Changed | Fired::Taken => Started::NotFound,
             })
         }))
@@ -152,7 +152,7 @@ async fn claim_now(store: Store, node: String, job_id: i64) -> Result<Option<Fir
             fires: vec![fire],
         };
         let fired = store.jobs().claim_fires(claim).await?.and_then(|mut fired| fired.pop());
-        if !matches!(fired, Some(Fired::Busy)) || began.elapsed() > TRY_FOR {
+        if !matches!(fired, Some(Fired::Locked)) || began.elapsed() > TRY_FOR {
             return Ok(fired);
         }
         actix_rt::time::sleep(PAUSE).await;

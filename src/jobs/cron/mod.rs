@@ -29,7 +29,7 @@ use timetable::Timetable;
 
 use super::{
     Settings,
-    run::{JobRun, Shared},
+    run::{JobRun, JobsContext},
     status::JobsStatus,
 };
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
     events::{Component, DatabaseWork},
     lease::Term,
     repeats::Repeats,
-    run::{Flight, Gate},
+    run::{Gate, SingleFlight},
     schedule::zone_data,
     store::{Fingerprint, Fire, FireClaim, Fired, Store, StoreError},
     threads::Threads,
@@ -47,7 +47,7 @@ use crate::{
 const CLAIM: usize = 500;
 
 /// When to look again at a job that cannot be claimed: mostly another node has locked it, to claim it.
-const BUSY: Duration = Duration::from_millis(100);
+const RETRY_LOCKED_AFTER: Duration = Duration::from_millis(100);
 
 /// How often there is a look for changed rows and for requests to stop runs. Both are to take effect within 5 s.
 const LOOK: Duration = Duration::from_secs(3);
@@ -66,7 +66,7 @@ pub struct CronActor {
     store: Store,
     threads: Threads,
     settings: Settings,
-    shared: Arc<Shared>,
+    context: Arc<JobsContext>,
     timetable: Timetable,
     running: HashMap<i64, Running>,
     /// Runs that have ended, and whose ends the database refuses in every form.
@@ -77,15 +77,15 @@ pub struct CronActor {
     blocking: HashMap<i64, Arc<JobRun>>,
     /// All jobs were read once.
     loaded: bool,
-    loading: Flight,
-    looks_at_runs: Flight,
-    looks_at_schedules: Flight,
+    loading: SingleFlight,
+    looks_at_runs: SingleFlight,
+    looks_at_schedules: SingleFlight,
     /// Looks at schedules so far.
     looks: u64,
-    claiming: Flight,
+    claiming: SingleFlight,
     /// Fires of jobs that another session had locked, or that are held up by runs which never begin; and whether a look at them is to
     /// come.
-    busy: Vec<Fire>,
+    locked: Vec<Fire>,
     waiting: bool,
     /// How many fires are claimed at once: halved when the database refuses them.
     at_once: usize,
@@ -121,7 +121,7 @@ impl std::fmt::Debug for CronActor {
 }
 
 impl CronActor {
-    pub(super) fn new(store: Store, threads: Threads, settings: Settings, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(store: Store, threads: Threads, settings: Settings, context: Arc<JobsContext>) -> Self {
         Self {
             timetable: Timetable::new(settings.rules.clone()),
             store,
@@ -132,33 +132,33 @@ impl CronActor {
             released: Released::default(),
             blocking: HashMap::new(),
             loaded: false,
-            loading: Flight::default(),
-            looks_at_runs: Flight::default(),
-            looks_at_schedules: Flight::default(),
+            loading: SingleFlight::default(),
+            looks_at_runs: SingleFlight::default(),
+            looks_at_schedules: SingleFlight::default(),
             looks: 0,
-            claiming: Flight::default(),
-            busy: Vec::new(),
+            claiming: SingleFlight::default(),
+            locked: Vec::new(),
             waiting: false,
             at_once: CLAIM,
             aside: Aside::default(),
             starting: 0,
             gate: Gate::default(),
-            row_since: shared.lease.term(),
+            row_since: context.lease.term(),
             cut_off: false,
             stopped: Vec::new(),
             seen: None,
             zone_data: zone_data().to_string(),
-            zones_seen: shared.clock.elapsed(),
+            zones_seen: context.clock.elapsed(),
             last_tick: None,
             backoff: Backoff::default(),
             said: Repeats::default(),
             counts: JobsStatus::default(),
-            shared,
+            context,
         }
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.shared.clock.now()
+        self.context.clock.now()
     }
 
     // ---- ticking ----
@@ -168,14 +168,14 @@ impl CronActor {
     fn wait_for_tick(&self, reading: Duration, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let into_second = Duration::from_nanos(u64::from(now.timestamp_subsec_nanos()) % 1_000_000_000);
         let wait = Duration::from_secs(1).saturating_sub(into_second);
-        let tick = self.shared.clock.sleep_until(reading.saturating_add(wait));
+        let tick = self.context.clock.sleep_until(reading.saturating_add(wait));
         ctx.spawn(tick.into_actor(self).map(|(), cron, ctx| cron.tick(ctx)));
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.counts.ticks += 1;
         // The reading first: if the clock moves in between, the next tick comes early, not never.
-        let (reading, now) = (self.shared.clock.elapsed(), self.now());
+        let (reading, now) = (self.context.clock.elapsed(), self.now());
         if self.last_tick.is_some_and(|last| now < last - SET_BACK) {
             say!(Warn, "the clock was set back: jobs are scheduled anew from {now}");
             self.timetable.restart(now);
@@ -191,20 +191,20 @@ impl CronActor {
 
     // ---- the database ----
 
-    fn fails(&mut self, work: DatabaseWork, error: &StoreError) {
+    fn report_failure(&mut self, work: DatabaseWork, error: &StoreError) {
         self.counts.database_errors += 1;
-        self.shared.events.failed(&Component::Jobs, work, error);
+        self.context.events.failed(&Component::Jobs, work, error);
     }
 
-    fn works(&self, work: DatabaseWork) {
-        self.shared.events.succeeded(&Component::Jobs, work);
+    fn report_success(&self, work: DatabaseWork) {
+        self.context.events.succeeded(&Component::Jobs, work);
     }
 
     // ---- claiming ----
 
     /// A lease may be over before the node has noticed. A fire that is claimed then would be lost.
     fn is_fenced(&self) -> bool {
-        self.gate.fenced || self.shared.lease.is_over()
+        self.gate.fenced || self.context.lease.has_expired()
     }
 
     fn claim_due(&mut self, ctx: &mut Context<Self>) {
@@ -214,13 +214,13 @@ impl CronActor {
             return;
         }
         let fires = self.take_due();
-        self.wait_for_busy(ctx);
+        self.wait_for_locked(ctx);
         if fires.is_empty() {
             return;
         }
         self.claiming.begin();
         // Asked before the claim: runs that are claimed after the lease was lost are not this node's.
-        let term = self.shared.lease.term();
+        let term = self.context.lease.term();
         let (store, claim) = (self.store.clone(), self.fire_claim(fires.clone()));
         let claimed = async move { store.jobs().claim_fires(claim).await };
         ctx.spawn(claimed.into_actor(self).map(move |claimed, cron, ctx| match claimed {
@@ -246,12 +246,12 @@ impl CronActor {
             if due.is_empty() {
                 break;
             }
-            let (busy, free): (Vec<_>, Vec<_>) = self
+            let (locked, free): (Vec<_>, Vec<_>) = self
                 .aside
                 .without(due)
                 .into_iter()
                 .partition(|fire| held_up.contains(&fire.job_id));
-            self.busy.extend(busy);
+            self.locked.extend(locked);
             fires = free;
         }
         fires
@@ -261,21 +261,21 @@ impl CronActor {
         self.claiming.end();
         self.at_once = (self.at_once * 2).min(CLAIM);
         self.backoff.succeeded();
-        self.works(DatabaseWork::ClaimFires);
+        self.report_success(DatabaseWork::ClaimFires);
         for (fire, fired) in fires.into_iter().zip(fired) {
             self.fired(fire, fired, term);
         }
-        self.wait_for_busy(ctx);
+        self.wait_for_locked(ctx);
         self.claim_due(ctx);
     }
 
     /// Jobs that cannot be claimed now hold up no others, and come again in a moment.
-    fn wait_for_busy(&mut self, ctx: &mut Context<Self>) {
-        if !self.busy.is_empty() && !std::mem::replace(&mut self.waiting, true) {
-            ctx.run_later(BUSY, |cron, ctx| {
+    fn wait_for_locked(&mut self, ctx: &mut Context<Self>) {
+        if !self.locked.is_empty() && !std::mem::replace(&mut self.waiting, true) {
+            ctx.run_later(RETRY_LOCKED_AFTER, |cron, ctx| {
                 cron.waiting = false;
-                let busy = std::mem::take(&mut cron.busy);
-                cron.timetable.put_back(&busy);
+                let locked = std::mem::take(&mut cron.locked);
+                cron.timetable.put_back(&locked);
                 cron.claim_due(ctx);
             });
         }
@@ -283,7 +283,7 @@ impl CronActor {
 
     fn fire_claim(&self, fires: Vec<Fire>) -> FireClaim {
         FireClaim {
-            node: self.shared.node.to_string(),
+            node: self.context.node.to_string(),
             now: self.now(),
             fires,
         }
@@ -291,7 +291,7 @@ impl CronActor {
 
     /// Keeps `claiming` until the wait is over, so that nothing is tried before.
     fn not_claimed(&mut self, fires: &[Fire], error: &StoreError, ctx: &mut Context<Self>) {
-        self.fails(DatabaseWork::ClaimFires, error);
+        self.report_failure(DatabaseWork::ClaimFires, error);
         self.timetable.put_back(fires);
         let wait = self.backoff.failed();
         ctx.run_later(wait, |cron, ctx| {
@@ -307,7 +307,7 @@ impl Actor for CronActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         say!(Info, "jobs: schedules go by {}", self.zone_data);
         self.load(ctx);
-        self.wait_for_tick(self.shared.clock.elapsed(), self.now(), ctx);
+        self.wait_for_tick(self.context.clock.elapsed(), self.now(), ctx);
         ctx.run_interval(LOOK, Self::look);
         ctx.run_interval(LOOK_AFTER_RUNS, Self::look_after_runs);
     }

@@ -140,7 +140,7 @@ impl CronActor {
         let end = RunEnd {
             run: JobRunKey {
                 id,
-                node: Arc::clone(&self.shared.node),
+                node: Arc::clone(&self.context.node),
             },
             job_id,
             flag,
@@ -151,7 +151,7 @@ impl CronActor {
             ended_at: self.now(),
         };
         let failure = None;
-        self.shared.recorder.do_send(Enter(Ended { run, end, failure }));
+        self.context.recorder.do_send(Enter(Ended { run, end, failure }));
     }
 }
 

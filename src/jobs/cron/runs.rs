@@ -11,7 +11,7 @@ use crate::{
     events::{Event, JobFired, JobRunInfo},
     jobs::{
         exec::JobExecActor,
-        run::{JobRun, Orders, Stop, Verdict},
+        run::{JobRun, RunSpec, Stop, Verdict},
     },
     lease::Term,
     run::Overdue,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long after its end was due a run is given to end by itself.
-const PATIENCE: Duration = Duration::from_millis(300);
+const STOP_MARGIN: Duration = Duration::from_millis(300);
 
 /// An open run of this node that this process does not know, claimed this long ago, is a claim whose answer was lost.
 const STRAY: TimeDelta = TimeDelta::seconds(60);
@@ -52,7 +52,7 @@ impl From<&JobRun> for Unbegun {
 impl CronActor {
     pub(super) fn fired(&mut self, fire: Fire, fired: Fired, term: Term) {
         match fired {
-            Fired::Busy => self.busy.push(fire),
+            Fired::Locked => self.locked.push(fire),
             Fired::Run(claimed) => {
                 self.said.over(&fire.job_id);
                 self.start(&claimed, term);
@@ -77,7 +77,7 @@ impl CronActor {
         self.tell_fired(&info);
         match runnable {
             Ok(definition) => {
-                let run = JobRun::new(claimed, info, definition.into(), term, Arc::clone(&self.shared));
+                let run = JobRun::new(claimed, info, definition.into(), term, Arc::clone(&self.context));
                 // The answer to its claim was slower than the lease.
                 if !self.cut_off && !run.is_ours() {
                     self.released.insert(run);
@@ -100,7 +100,7 @@ impl CronActor {
         let late = run
             .scheduled_at
             .map(|at| (self.now() - at).to_std().unwrap_or_default());
-        self.shared.events.tell(&Event::JobFired(JobFired {
+        self.context.events.tell(&Event::JobFired(JobFired {
             run: Arc::clone(run),
             late,
         }));
@@ -146,10 +146,10 @@ impl CronActor {
 
     /// Ends runs whose threads do not, and moves runs that have not begun from threads that are blocked.
     pub(super) fn look_after_runs(&mut self, ctx: &mut Context<Self>) {
-        self.release(JobRun::was_left);
+        self.release(JobRun::came_back_unbegun);
         for running in self.running.values_mut() {
             let Running::On(run, thread) = running else { continue };
-            let moves = match run.overdue(PATIENCE) {
+            let moves = match run.overdue(STOP_MARGIN) {
                 // Its thread is blocked: a further attempt is made on another.
                 Some(Overdue::Time) if run.retries_so_far().is_some() => run.give_up_attempt(),
                 Some(why) => {
@@ -183,7 +183,7 @@ impl CronActor {
     }
 
     /// Follows the requests to stop runs of this node, and ends runs that this process does not know.
-    pub(super) fn obey(&mut self, open: &[OpenRun]) {
+    pub(super) fn apply_requests(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
             if self.refused.contains(&open.run_id) || self.released.contains(open.run_id) {
@@ -248,7 +248,7 @@ fn info(claimed: &ClaimedRun, definition: Option<&Definition>) -> Arc<JobRunInfo
     })
 }
 
-impl From<Definition> for Orders {
+impl From<Definition> for RunSpec {
     fn from(definition: Definition) -> Self {
         Self {
             target: definition.target,

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
 use crate::{
-    asynctask::Machines,
-    jobs::Runner,
+    asynctask::ThemeRuntimes,
+    jobs::JobsSlot,
     repeats::Repeats,
     store::{Expired, Store, StoreError},
 };
@@ -49,8 +49,8 @@ pub(crate) struct StopPruning;
 /// What a pruner is built from.
 pub(crate) struct PruneParts {
     pub(crate) store: Store,
-    pub(crate) machines: Machines,
-    pub(crate) runner: Runner,
+    pub(crate) machines: ThemeRuntimes,
+    pub(crate) runner: JobsSlot,
     pub(crate) retention: Duration,
     /// Whether rows go that other programs have finished.
     pub(crate) foreign: bool,

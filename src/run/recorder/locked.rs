@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::{Batch, Divisible, Flush, Ledger, Recorder};
-use crate::{repeats::Repeats, run::Flight, store::StoreError};
+use crate::{repeats::Repeats, run::SingleFlight, store::StoreError};
 
 /// When to look again whether a row is free.
 const LOOK: Duration = Duration::from_millis(500);
@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Locked<B> {
     batches: Vec<B>,
     /// A look at the rows is under way, or will be.
-    looks: Flight,
+    looks: SingleFlight,
     said: Repeats<()>,
 }
 
@@ -23,7 +23,7 @@ impl<B> Default for Locked<B> {
     fn default() -> Self {
         Self {
             batches: Vec::new(),
-            looks: Flight::default(),
+            looks: SingleFlight::default(),
             said: Repeats::default(),
         }
     }

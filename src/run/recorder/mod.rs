@@ -34,7 +34,7 @@ use crate::{
     backoff::Backoff,
     domain::Form,
     events::{DatabaseWork, Event},
-    run::Flight,
+    run::SingleFlight,
     store::StoreError,
 };
 
@@ -56,13 +56,13 @@ pub(crate) struct Recorder<L: Ledger> {
     ledger_first: bool,
     refused: Refused<L::Batch>,
     /// A refused piece is being tried.
-    tries_refused: Flight,
+    tries_refused: SingleFlight,
     locked: Locked<L::Batch>,
     flushes: usize,
     /// When the flushes under way began, or when the last flush ended.
     flushing_since: Option<Instant>,
     /// A check whether the flush under way is slow will come.
-    checks_slow: Flight,
+    checks_slow: SingleFlight,
     /// Ends in the writes under way.
     in_flight: usize,
     /// After a failure nothing is tried for a while.
@@ -120,11 +120,11 @@ impl<L: Ledger> Recorder<L> {
             kept: VecDeque::new(),
             ledger_first: false,
             refused: Refused::new(),
-            tries_refused: Flight::default(),
+            tries_refused: SingleFlight::default(),
             locked: Locked::default(),
             flushes: 0,
             flushing_since: None,
-            checks_slow: Flight::default(),
+            checks_slow: SingleFlight::default(),
             in_flight: 0,
             waits: false,
             backoff: Backoff::default(),

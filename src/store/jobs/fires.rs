@@ -65,7 +65,7 @@ pub(crate) enum Fired {
     Taken,
     /// Another session has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
     /// with the arguments of the jobs before it.
-    Busy,
+    Locked,
 }
 
 impl Fire {

@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Seen {
     jobs: HashMap<i64, JobRow>,
     /// Jobs that are there, and locked by others.
-    busy: Vec<i64>,
+    locked: Vec<i64>,
     /// The second of each job that was claimed last.
     last: HashMap<i64, NaiveDateTime>,
     /// Seconds of each job that were claimed: its last, the ones right before fires that come later than others, and the ones of this
@@ -70,7 +70,7 @@ pub(super) fn is_ours(claim: &FireClaim, (_, _, _, node, flag, _): &TakenRow) ->
 impl Seen {
     pub(super) fn new(
         claim: &FireClaim,
-        (jobs, busy): (Vec<JobRow>, Vec<i64>),
+        (jobs, locked): (Vec<JobRow>, Vec<i64>),
         taken: Vec<TakenRow>,
         open: Vec<(i64, Option<AnyInt>)>,
     ) -> Self {
@@ -81,7 +81,7 @@ impl Seen {
             (last <= far).then_some((job.id, last))
         };
         let mut seen = Self {
-            busy,
+            locked,
             last: jobs.iter().filter_map(last).collect(),
             seconds: HashMap::new(),
             jobs: jobs.into_iter().map(|job| (job.id, job)).collect(),
@@ -131,8 +131,8 @@ impl Seen {
     /// What becomes of a fire that nothing is to be written for.
     fn settled(&self, fire: &Fire) -> Option<Planned> {
         let job_id = fire.job_id;
-        if self.busy.contains(&job_id) {
-            return Some(Planned::Busy);
+        if self.locked.contains(&job_id) {
+            return Some(Planned::Locked);
         }
         if !self.jobs.get(&job_id).is_some_and(|job| fire.is_of(job)) {
             return Some(Planned::Changed);
@@ -175,7 +175,7 @@ enum Planned {
     Skipped(String),
     Changed,
     Taken,
-    Busy,
+    Locked,
 }
 
 struct PlannedRun {
@@ -292,7 +292,7 @@ impl Plan {
             Planned::Skipped(why) => Fired::Skipped(why),
             Planned::Changed => Fired::Changed,
             Planned::Taken => Fired::Taken,
-            Planned::Busy => Fired::Busy,
+            Planned::Locked => Fired::Locked,
         };
         self.fired.into_iter().map(fired).collect()
     }

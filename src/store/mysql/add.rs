@@ -18,7 +18,7 @@ use crate::{
             prepared::{Prepared, prepared},
         },
         tasks::{
-            claimed::ClaimMark,
+            claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             queue::QUEUED_FROM,
         },
@@ -58,7 +58,7 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
 pub(super) async fn insert_claimed(
     conn: &mut AsyncMysqlConnection,
     row: &NewTaskRow,
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<(i64, i64)> {
     adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)

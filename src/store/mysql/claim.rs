@@ -18,7 +18,7 @@ use crate::store::{
     lenient::{AnyInt, AnyText, AnyTime, narrow, time},
     statement::prepared::{Binds, Prepared, prepared},
     tasks::{
-        claimed::{ClaimMark, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
@@ -230,7 +230,7 @@ pub(super) async fn claim(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
     peek: &Peek,
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<Claimed> {
     let now = mark.now;
     let mut claimed = Claimed {
@@ -271,7 +271,7 @@ pub(super) async fn claim(
 
 /// Of the tasks that are wanted before others, locks the ones that wait and are due, and takes them out of their segments. What is in a
 /// segment of which another claim takes tasks stays there.
-async fn pick_first(conn: &mut AsyncMysqlConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+async fn pick_first(conn: &mut AsyncMysqlConnection, claim: &Claim, mark: &ClaimId) -> QueryResult<Vec<ClaimedRow>> {
     let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
     if first.is_empty() {
         return Ok(Vec::new());
@@ -359,7 +359,7 @@ async fn pick(
     claim: &Claim,
     method: Option<&Wanted>,
     ids: &[i64],
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<Vec<ClaimedRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -411,7 +411,7 @@ async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -
 async fn hold(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
-    mark: &ClaimMark,
+    mark: &ClaimId,
     first: &[ClaimedRow],
     rows: &[ClaimedRow],
 ) -> QueryResult<i64> {

@@ -126,7 +126,7 @@ const FINISH: &str = concat!(
 );
 
 /// The record says what the task's row says now.
-const NOTE: &str = concat!(
+const INSERT_RECORD: &str = concat!(
     "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
       last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
     SELECT t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, t.last_run_end_time, t.last_run_duration, \
@@ -340,7 +340,7 @@ async fn finish(
     }
     let noted = || ends().map(|(finish, _)| finish).filter(|finish| finish.next.record);
     if noted().next().is_some() {
-        prepared(NOTE)
+        prepared(INSERT_RECORD)
             .bind::<Text, _>(json(noted().map(|finish| note(finish)))?)
             .execute(conn)
             .await?;

@@ -21,7 +21,7 @@ use super::{
     backend::{Backend, Dialect, RUNS_BY_CLAIM, hashed_schedules, sealed},
     server::pool::{Connections, in_transaction, on_server},
     tasks::{
-        claimed::ClaimMark,
+        claimed::ClaimId,
         new_row::NewTaskRow,
         writes::{Writes, Written},
     },
@@ -105,7 +105,7 @@ impl Backend for Mysql {
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError> {
         let mut conn = self.connections.acquire().await?;
         let peek = on_server!(conn, |conn| claim::peek(conn, &claim, mark.now).await)?;
         let nothing = Claimed {
@@ -173,7 +173,7 @@ impl Backend for Mysql {
         Ok(in_transaction!(conn, |conn| finish::write(conn, &writes).await)?)
     }
 
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(on_server!(conn, |conn| add::insert_claimed(conn, &row, &mark).await)?)
     }

@@ -16,7 +16,7 @@ use crate::{
             prepared::prepared,
         },
         tasks::{
-            claimed::ClaimMark,
+            claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
         },
     },
@@ -100,7 +100,7 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
 pub(super) async fn insert_claimed(
     mut conn: &AsyncPgConnection,
     row: &NewTaskRow,
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<(i64, i64)> {
     adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
@@ -137,8 +137,8 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
     fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
         rows.iter().map(column).collect()
     }
-    let is_plain = rows.iter().all(NewTaskRow::is_plain);
-    let plain = prepared(if is_plain { INSERT_PLAIN } else { INSERT_MANY })
+    let has_defaults_only = rows.iter().all(NewTaskRow::has_defaults_only);
+    let plain = prepared(if has_defaults_only { INSERT_PLAIN } else { INSERT_MANY })
         .bind::<Text, _>(&*rows[0].system_name)
         .bind::<Timestamp, _>(rows[0].create_time)
         .bind::<Array<Text>, _>(all(rows, |row| row.service_name.as_str()))
@@ -146,7 +146,7 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
         .bind::<Array<Text>, _>(all(rows, |row| row.task_name.as_str()))
         .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
         .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time));
-    let mut ids: Vec<i64> = if is_plain {
+    let mut ids: Vec<i64> = if has_defaults_only {
         plain.columns::<BigInt>().load(&mut conn).await?
     } else {
         plain

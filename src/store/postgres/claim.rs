@@ -16,7 +16,7 @@ use crate::store::{
     lenient::{AnyTime, time},
     statement::prepared::prepared,
     tasks::{
-        claimed::{ClaimMark, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
@@ -298,7 +298,7 @@ pub(super) async fn claim_first(
     conn: &mut AsyncPgConnection,
     wanted: &Claim,
     peek: &Peek,
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<Vec<ClaimedRow>> {
     conn.batch_execute(SETTINGS).await?;
     let mut rows = first(conn, wanted, mark).await?;
@@ -309,7 +309,7 @@ pub(super) async fn claim_first(
     Ok(rows)
 }
 
-async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimMark) -> QueryResult<Vec<ClaimedRow>> {
+async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimId) -> QueryResult<Vec<ClaimedRow>> {
     let by_method = claim.methods.is_some();
     let taken = prepared(if by_method { CLAIM_FIRST } else { CLAIM_FIRST_AT_ALL })
         .bind::<Text, _>(&claim.node)
@@ -334,7 +334,7 @@ async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimMark) ->
 pub(super) async fn claim(
     mut conn: &AsyncPgConnection,
     plan: &Plan<'_>,
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<Vec<ClaimedRow>> {
     fn all<'a, T>(plan: &'a Plan<'_>, column: impl Fn(&'a Wanted, &Share) -> T) -> Vec<T> {
         let shares = plan.shares.iter();
@@ -358,7 +358,7 @@ pub(super) async fn claim(
 }
 
 /// Lets go of the tasks of a claim that it has not read. If that does not happen, the look for lost claims does it.
-pub(super) async fn let_out(mut conn: &AsyncPgConnection, mark: &ClaimMark, read: &[ClaimedRow]) -> QueryResult<usize> {
+pub(super) async fn let_out(mut conn: &AsyncPgConnection, mark: &ClaimId, read: &[ClaimedRow]) -> QueryResult<usize> {
     let read: Vec<i64> = read.iter().map(ClaimedRow::id).collect();
     prepared(LET_OUT)
         .bind::<Text, _>(&*mark.node)

@@ -26,7 +26,7 @@ use super::{
     backend::{Backend, Dialect, Heard, IS_OPEN, RUNS_BY_CLAIM, hashed_schedules, is_open_of, sealed},
     server::pool::{Connections, in_transaction, on_server},
     tasks::{
-        claimed::ClaimMark,
+        claimed::ClaimId,
         new_row::NewTaskRow,
         writes::{Writes, Written},
     },
@@ -118,7 +118,7 @@ impl Backend for Postgres {
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError> {
         let mut conn = self.connections.acquire().await?;
         let mut peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
         let mut claimed = Claimed {
@@ -181,7 +181,7 @@ impl Backend for Postgres {
         Ok(on_server!(conn, |conn| finish::write(conn, &writes).await)?)
     }
 
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(on_server!(conn, |conn| {
             by_key(conn, add::insert_claimed(conn, &row, &mark)).await

@@ -147,11 +147,11 @@ impl Waiting {
             self.under_way -= 1;
             return None;
         };
-        let (theme, is_plain) = (Arc::clone(&oldest.row.system_name), oldest.row.is_plain());
+        let (theme, has_defaults_only) = (Arc::clone(&oldest.row.system_name), oldest.row.has_defaults_only());
         let (mut count, mut bytes) = (0, 0);
         let joins = |asked: &mut Asked| {
             let row = &asked.row;
-            let is_same = row.system_name == theme && row.is_plain() == is_plain;
+            let is_same = row.system_name == theme && row.has_defaults_only() == has_defaults_only;
             let fits = count == 0 || (count < chunks::ROWS && bytes + row.bytes() <= chunks::BYTES);
             if is_same && fits {
                 count += 1;

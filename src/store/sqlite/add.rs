@@ -16,7 +16,7 @@ use crate::{
             prepared::{Prepared, prepared},
         },
         tasks::{
-            claimed::ClaimMark,
+            claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             queue::QUEUED_FROM,
         },
@@ -47,11 +47,7 @@ const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
     RETURNING id, lease_token";
 
 /// The id and the lease token, which is 0 if it was not claimed.
-pub(super) fn insert_claimed(
-    conn: &mut SqliteConnection,
-    row: &NewTaskRow,
-    mark: &ClaimMark,
-) -> QueryResult<(i64, i64)> {
+pub(super) fn insert_claimed(conn: &mut SqliteConnection, row: &NewTaskRow, mark: &ClaimId) -> QueryResult<(i64, i64)> {
     let (id, token): (i64, i64) = adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)

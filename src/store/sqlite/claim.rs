@@ -15,7 +15,7 @@ use crate::store::{
     lenient::{AnyTime, time},
     statement::prepared::prepared,
     tasks::{
-        claimed::{ClaimMark, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
@@ -104,7 +104,7 @@ fn is_any_due(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<bool> {
 pub(super) fn claim_due(
     conn: &mut SqliteConnection,
     claim: &Claim,
-    mark: &ClaimMark,
+    mark: &ClaimId,
 ) -> QueryResult<(Vec<ClaimedRow>, bool)> {
     promote(conn, claim, mark.now)?;
     take_in(conn, &claim.theme, claim.limit)?;
@@ -271,7 +271,7 @@ const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = iif(task_
 fn hold(
     conn: &mut SqliteConnection,
     claim: &Claim,
-    mark: &ClaimMark,
+    mark: &ClaimId,
     taken: &[(Option<&Wanted>, Vec<i64>)],
 ) -> QueryResult<Vec<ClaimedRow>> {
     let ids: Vec<i64> = taken.iter().flat_map(|(_, ids)| ids).copied().collect();
@@ -318,7 +318,7 @@ fn hold(
 fn hold_odd(
     conn: &mut SqliteConnection,
     claim: &Claim,
-    mark: &ClaimMark,
+    mark: &ClaimId,
     token: i64,
     taken: &[(Option<&Wanted>, Vec<i64>)],
     read: &[ClaimedRow],

@@ -118,7 +118,7 @@ const IS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM gaia_claims WHERE id = ?1 AN
 
 /// The records say what the tasks' rows say now. `OR FAIL`: the transaction is undone anyway if one cannot be written, and
 /// SQLite need not be able to undo this statement alone.
-const NOTE: &str = "INSERT OR FAIL INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
+const INSERT_RECORD: &str = "INSERT OR FAIL INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
       last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
     SELECT t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, t.last_run_end_time, t.last_run_duration, \
       t.log_id, t.update_time, t.retry_time + ?2, ?3, t.lease_token \
@@ -309,7 +309,7 @@ impl Notes {
     fn write(self, conn: &mut SqliteConnection) -> QueryResult<()> {
         for ((owner, beyond), ids) in self.0 {
             let ids = serde_json::to_string(&ids).map_err(|error| Error::SerializationError(Box::new(error)))?;
-            prepared(NOTE)
+            prepared(INSERT_RECORD)
                 .bind::<Text, _>(ids)
                 .bind::<Integer, _>(beyond)
                 .bind::<Text, _>(&*owner)

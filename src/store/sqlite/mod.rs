@@ -35,7 +35,7 @@ use super::{
     Claim, Claimed, StoreError,
     backend::{Backend, Dialect, IS_OPEN, Look, is_open_of, sealed},
     tasks::{
-        claimed::ClaimMark,
+        claimed::ClaimId,
         new_row::NewTaskRow,
         writes::{Writes, Written},
     },
@@ -168,7 +168,7 @@ impl Backend for Sqlite {
     }
 
     /// Looks first: an idle theme takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError> {
         let (looked_for, now, marked) = (claim.clone(), mark.now, Arc::clone(&mark));
         let work = Work {
             rows: claim.limit,
@@ -249,7 +249,7 @@ impl Backend for Sqlite {
             .await
     }
 
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimMark>) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
         self.transaction(1, move |conn| add::insert_claimed(conn, &row, &mark))
             .await
     }

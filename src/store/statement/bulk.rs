@@ -58,7 +58,7 @@ pub(in crate::store) fn bulks(
         parameters,
         is_queued,
     };
-    let runs = runs_of(rows, NewTaskRow::is_plain);
+    let runs = runs_of(rows, NewTaskRow::has_defaults_only);
     runs.flat_map(chunks).flat_map(sized).map(bulk)
 }
 
@@ -79,13 +79,13 @@ impl Bulk<'_> {
             Parameters::Numbered => {
                 static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &PLAIN));
                 static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &EXTRA));
-                self.of(if self.is_plain() { &OF_PLAIN } else { &FULL })
+                self.of(if self.has_defaults_only() { &OF_PLAIN } else { &FULL })
             }
             #[cfg(feature = "mysql")]
             Parameters::Positional => {
                 static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &PLAIN));
                 static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &EXTRA));
-                self.of(if self.is_plain() { &OF_PLAIN } else { &FULL })
+                self.of(if self.has_defaults_only() { &OF_PLAIN } else { &FULL })
             }
         }
     }
@@ -111,8 +111,8 @@ impl Bulk<'_> {
         self.rows.len() as i64
     }
 
-    fn is_plain(self) -> bool {
-        self.rows.first().is_some_and(NewTaskRow::is_plain)
+    fn has_defaults_only(self) -> bool {
+        self.rows.first().is_some_and(NewTaskRow::has_defaults_only)
     }
 
     /// How often the common values are bound.
@@ -154,7 +154,7 @@ where
     Option<i64>: ToSql<Nullable<BigInt>, DB>,
 {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        let is_plain = self.is_plain();
+        let has_defaults_only = self.has_defaults_only();
         for (at, row) in self.rows.iter().enumerate() {
             if at < self.common() {
                 out.push_bind_param_value_only::<Text, _>(&*row.system_name)?;
@@ -169,7 +169,7 @@ where
             out.push_bind_param_value_only::<Text, _>(&row.task_name)?;
             out.push_bind_param_value_only::<Text, _>(&row.arg)?;
             out.push_bind_param_value_only::<Integer, _>(&row.max_retry_time)?;
-            if !is_plain {
+            if !has_defaults_only {
                 out.push_bind_param_value_only::<Integer, _>(&row.priority)?;
                 out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&row.run_at)?;
                 out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.timeout_ms)?;
@@ -196,7 +196,7 @@ mod tests {
     fn tasks_are_cut_into_a_few_sizes_and_kinds() {
         let rows = rows(std::iter::repeat_n(0, 1_335).chain([7, 7, 0]));
         let bulks = bulks(&rows, Parameters::Numbered, true);
-        let cut: Vec<_> = bulks.map(|bulk| (bulk.len(), bulk.is_plain())).collect();
+        let cut: Vec<_> = bulks.map(|bulk| (bulk.len(), bulk.has_defaults_only())).collect();
         let plain = [1_000, 300, 30, 3, 1, 1].map(|size| (size, true));
         assert_eq!(cut, [&plain[..], &[(1, false), (1, false), (1, true)]].concat());
     }

@@ -84,7 +84,7 @@ impl Claim {
 
     /// Arguments with more bytes stay in the database until their run begins: a claim of many tasks must not take more memory
     /// than there is.
-    pub(in crate::store) fn arg_limit(&self, mark: &ClaimMark) -> i64 {
+    pub(in crate::store) fn arg_limit(&self, mark: &ClaimId) -> i64 {
         if mark.takes_all_args {
             return i64::MAX;
         }
@@ -140,7 +140,7 @@ pub(in crate::store) type ClaimedColumns<DB> = (
 
 /// What the tasks of one claim have in common.
 #[derive(Debug)]
-pub(crate) struct ClaimMark {
+pub(crate) struct ClaimId {
     pub(in crate::store) node: Arc<str>,
     /// Of no other claim: each task's log id begins with it.
     pub(in crate::store) run: Arc<str>,
@@ -149,7 +149,7 @@ pub(crate) struct ClaimMark {
     pub(in crate::store) takes_all_args: bool,
 }
 
-impl ClaimMark {
+impl ClaimId {
     pub(in crate::store) fn new(node: &str, now: NaiveDateTime) -> Self {
         Self {
             node: node.into(),

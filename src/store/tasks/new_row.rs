@@ -78,12 +78,12 @@ impl NewTaskRow {
     }
 
     /// Whether it may be claimed by its insert: it is due, and no other task can be in its way.
-    pub(crate) fn is_free(&self) -> bool {
+    pub(crate) fn claimable_on_insert(&self) -> bool {
         self.run_at.is_none() && self.unique_key.is_none()
     }
 
     /// Whether it wants nothing but the defaults of the columns that only some tasks need.
-    pub(in crate::store) fn is_plain(&self) -> bool {
+    pub(in crate::store) fn has_defaults_only(&self) -> bool {
         let extras = [self.timeout_ms, self.retry_delay_ms];
         self.priority == 0 && self.run_at.is_none() && extras == [None, None] && self.unique_key.is_none()
     }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    claimed::{Claim, ClaimMark, Claimed},
+    claimed::{Claim, ClaimId, Claimed},
     new_row::NewTaskRow,
     writes::{Finish, Finished, Writes, Written},
 };
@@ -52,7 +52,7 @@ impl TaskStore<'_> {
     /// Any [`StoreError`] of the database. Nothing is claimed then, unless the database has committed the claim and only its
     /// answer was lost.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let mark = ClaimMark {
+        let mark = ClaimId {
             takes_all_args: true,
             ..self.new_mark(&claim.node)
         };
@@ -60,16 +60,16 @@ impl TaskStore<'_> {
     }
 
     /// The mark of one claim, made now.
-    pub(crate) fn mark(&self, node: &str) -> Arc<ClaimMark> {
+    pub(crate) fn mark(&self, node: &str) -> Arc<ClaimId> {
         Arc::new(self.new_mark(node))
     }
 
-    fn new_mark(&self, node: &str) -> ClaimMark {
-        ClaimMark::new(node, self.clock().now().naive_utc())
+    fn new_mark(&self, node: &str) -> ClaimId {
+        ClaimId::new(node, self.clock().now().naive_utc())
     }
 
     /// The same, under a mark by which the tasks can be found if the answer is lost.
-    pub(crate) async fn claim_as(&self, mut claim: Claim, mark: &Arc<ClaimMark>) -> Result<Claimed, StoreError> {
+    pub(crate) async fn claim_as(&self, mut claim: Claim, mark: &Arc<ClaimId>) -> Result<Claimed, StoreError> {
         // A row that is picked twice by MySQL's claim would be two runs.
         let mut seen = HashSet::new();
         claim.first.retain(|id| seen.insert(*id));
@@ -124,12 +124,12 @@ impl TaskStore<'_> {
         self.retrying(add).await
     }
 
-    /// Adds a task that is [free](NewTaskRow::is_free) and claims it for the node of the mark in the same statement. `None`: the
+    /// Adds a task that is [free](NewTaskRow::claimable_on_insert) and claims it for the node of the mark in the same statement. `None`: the
     /// theme is paused or the node has no row, and the task waits.
     pub(crate) async fn add_claimed(
         &self,
         row: NewTaskRow,
-        mark: &Arc<ClaimMark>,
+        mark: &Arc<ClaimId>,
     ) -> Result<(AddedTask, Option<ClaimedTask>), StoreError> {
         let row = Arc::new(row);
         let add = || async { on_each!(&self.db, |db| db.add_claimed(Arc::clone(&row), Arc::clone(mark)).await) };

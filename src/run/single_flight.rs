@@ -2,12 +2,12 @@
 
 /// Whether the work is under way, and whether it is wanted once more after that.
 #[derive(Debug, Default)]
-pub(crate) struct Flight {
+pub(crate) struct SingleFlight {
     under_way: bool,
     again: bool,
 }
 
-impl Flight {
+impl SingleFlight {
     /// The work is wanted. Answers whether it begins now: while it is under way, it is not begun a second time.
     pub(crate) fn begin(&mut self) -> bool {
         !std::mem::replace(&mut self.under_way, true)
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn work_is_begun_once_at_a_time() {
-        let mut flight = Flight::default();
+        let mut flight = SingleFlight::default();
         assert!(flight.begin() && !flight.begin());
         assert!(!flight.end());
         assert!(flight.begin());
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn what_is_wanted_during_the_work_comes_once_after_it() {
-        let mut flight = Flight::default();
+        let mut flight = SingleFlight::default();
         assert!(flight.begin_or_again());
         assert!(!flight.begin_or_again() && !flight.begin_or_again());
         assert!(flight.end());

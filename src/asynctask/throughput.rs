@@ -15,13 +15,13 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// Counts finished runs over a sliding time of 50 ms to 1 s.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Throughput {
     since: Instant,
     finished: u32,
     before: (u32, Duration),
 }
 
-impl Pace {
+impl Throughput {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -111,21 +111,21 @@ mod tests {
     #[test]
     fn slow_tasks_are_not_held_in_advance() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
-        pace.finished_one(start + Duration::from_secs(20));
-        assert_eq!(pace.ahead(start + Duration::from_secs(20), 1_000), 0);
+        let mut throughput = Throughput::new(start);
+        throughput.finished_one(start + Duration::from_secs(20));
+        assert_eq!(throughput.ahead(start + Duration::from_secs(20), 1_000), 0);
     }
 
     #[test]
     fn quick_tasks_are_held_for_half_a_second() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut throughput = Throughput::new(start);
         for millis in 1..=1_000 {
-            pace.finished_one(start + Duration::from_millis(millis));
+            throughput.finished_one(start + Duration::from_millis(millis));
         }
         let now = start + Duration::from_secs(1);
-        assert_eq!(pace.ahead(now, 10_000), 500);
-        assert_eq!(pace.ahead(now, 100), 100);
-        assert_eq!(pace.ahead(now + Duration::from_secs(5), 10_000), 0);
+        assert_eq!(throughput.ahead(now, 10_000), 500);
+        assert_eq!(throughput.ahead(now, 100), 100);
+        assert_eq!(throughput.ahead(now + Duration::from_secs(5), 10_000), 0);
     }
 }

@@ -20,7 +20,7 @@ use super::{
     run::{Run, RunContext},
     scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning, Worked},
     status::SchedulerStatus,
-    theme::Theme,
+    theme::ThemeContext,
     wake::Wake,
 };
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What a machine is built from.
-pub(crate) struct MachineParts {
+pub(crate) struct ThemeRuntimeConfig {
     pub(crate) options: SchedulerOptions,
     pub(crate) store: Store,
     pub(crate) events: Events,
@@ -51,8 +51,8 @@ pub(crate) struct MachineParts {
 
 /// The running actors of one theme.
 #[derive(Clone)]
-pub(crate) struct Machine {
-    theme: Arc<Theme>,
+pub(crate) struct ThemeRuntime {
+    theme: Arc<ThemeContext>,
     node: Arc<str>,
     wake: Arc<Wake>,
     completions: Completions,
@@ -66,9 +66,9 @@ pub(crate) struct Machine {
     _claim: Arc<ThemeClaim>,
 }
 
-impl Machine {
+impl ThemeRuntime {
     /// Starts recorder, pool and scanner on the control thread; the workers are spread over the others.
-    pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
+    pub(crate) fn start(parts: ThemeRuntimeConfig) -> Result<Self, Error> {
         let claim = ThemeClaim::of(&parts.store, &parts.options.theme)?;
         let wake = Arc::new(Wake::default());
         let completions = Completions::default();
@@ -92,7 +92,12 @@ impl Machine {
             parts.events,
             recorder.clone().recipient(),
         ));
-        let theme = Arc::new(Theme::new(parts.options, runs, parts.registry, parts.store.clone()));
+        let theme = Arc::new(ThemeContext::new(
+            parts.options,
+            runs,
+            parts.registry,
+            parts.store.clone(),
+        ));
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
@@ -166,7 +171,7 @@ impl Machine {
         self.scanner.do_send(ServedElsewhere { methods, any_due });
     }
 
-    /// Adds a task that is [free](NewTaskRow::is_free). If a worker is free too, and nothing waits, it is claimed by its insert and
+    /// Adds a task that is [free](NewTaskRow::claimable_on_insert). If a worker is free too, and nothing waits, it is claimed by its insert and
     /// handed to that worker; if not, it waits (`false`).
     pub(super) async fn add(&self, store: &Store, row: NewTaskRow) -> Result<(AddedTask, bool), StoreError> {
         let Some(_reservation) = self.pool.send(Reserve).await.ok().flatten() else {
@@ -286,19 +291,19 @@ impl Machine {
 
 /// The themes this process works on, by name. Shared by the handles, the node and the runtime.
 #[derive(Clone, Default)]
-pub(crate) struct Machines(Arc<Mutex<BTreeMap<String, Machine>>>);
+pub(crate) struct ThemeRuntimes(Arc<Mutex<BTreeMap<String, ThemeRuntime>>>);
 
-impl Machines {
-    pub(crate) fn add(&self, machine: Machine) {
+impl ThemeRuntimes {
+    pub(crate) fn add(&self, machine: ThemeRuntime) {
         let theme = machine.theme.name().to_string();
         self.table().insert(theme, machine);
     }
 
-    pub(crate) fn get(&self, theme: &str) -> Option<Machine> {
+    pub(crate) fn get(&self, theme: &str) -> Option<ThemeRuntime> {
         self.table().get(theme).cloned()
     }
 
-    pub(crate) fn all(&self) -> Vec<Machine> {
+    pub(crate) fn all(&self) -> Vec<ThemeRuntime> {
         self.table().values().cloned().collect()
     }
 
@@ -306,7 +311,7 @@ impl Machines {
         self.table().clear();
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<String, Machine>> {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<String, ThemeRuntime>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

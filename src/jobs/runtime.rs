@@ -11,7 +11,7 @@ use super::{
     Settings,
     cron::{CronActor, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
     ledger::{JobCounts, JobLedger},
-    run::Shared,
+    run::JobsContext,
     status::JobsStatus,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What the machine is built from.
-pub(crate) struct MachineParts {
+pub(crate) struct JobsRuntimeConfig {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) events: Events,
@@ -40,30 +40,30 @@ pub(crate) struct MachineParts {
 
 /// The running actors of the jobs.
 #[derive(Clone)]
-pub(crate) struct Machine {
+pub(crate) struct JobsRuntime {
     cron: Addr<CronActor>,
     recorder: Addr<Recorder<JobLedger>>,
 }
 
 /// The machine of this process, once and if it has one. Shared by the handle, the node and the runtime.
 #[derive(Clone, Default)]
-pub(crate) struct Runner(Arc<OnceLock<Machine>>);
+pub(crate) struct JobsSlot(Arc<OnceLock<JobsRuntime>>);
 
-impl Runner {
-    pub(crate) fn set(&self, machine: Machine) {
+impl JobsSlot {
+    pub(crate) fn set(&self, machine: JobsRuntime) {
         // It is set once, when the process starts.
         let _ = self.0.set(machine);
     }
 
-    pub(crate) fn get(&self) -> Option<&Machine> {
+    pub(crate) fn get(&self) -> Option<&JobsRuntime> {
         self.0.get()
     }
 }
 
-impl Machine {
+impl JobsRuntime {
     /// Starts cron actor and recorder on the control thread; runs are spread over the others.
-    pub(crate) fn start(parts: MachineParts) -> Result<Self, Error> {
-        let MachineParts {
+    pub(crate) fn start(parts: JobsRuntimeConfig) -> Result<Self, Error> {
+        let JobsRuntimeConfig {
             settings,
             store,
             events,
@@ -85,7 +85,7 @@ impl Machine {
         let cron = CronActor::start_in_arbiter(&on, move |ctx| {
             let ledger = JobLedger::new(recorder_store, events.clone(), ctx.address().downgrade().recipient());
             let recorder = Recorder::new(ledger).start();
-            let shared = Shared {
+            let context = JobsContext {
                 node,
                 clock,
                 lease,
@@ -97,7 +97,7 @@ impl Machine {
             };
             // The caller of `start` waits for it.
             let _ = tell.send(recorder);
-            CronActor::new(store, threads, settings, Arc::new(shared))
+            CronActor::new(store, threads, settings, Arc::new(context))
         });
         let recorder = told.recv().map_err(|_| Error::Stopped)?;
         Ok(Self { cron, recorder })
