@@ -14,6 +14,23 @@ use crate::uptime::Uptime;
 ///
 /// Heartbeats and leases are not driven by it: they follow the time since the machine was started, so that a test which moves the
 /// time by a day does not look like a node that was away for a day. Only [`suspend`](Self::suspend) moves both.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gaia_actors::Clock;
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A test hands this clock to `GaiaBuilder::clock`, and moves it by hand.
+/// let clock = Clock::manual("2026-01-01T00:00:00Z".parse()?);
+/// let an_hour = clock.sleep(Duration::from_secs(3_600));
+/// clock.advance(Duration::from_secs(3_600));
+/// an_hour.await; // at once
+/// assert_eq!(clock.now().to_rfc3339(), "2026-01-01T01:00:00+00:00");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Clock {
     source: Source,

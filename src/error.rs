@@ -8,6 +8,34 @@ use crate::{
 };
 
 /// An error of an operation. Each says what happened, what was expected, and what to do.
+///
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
+/// use gaia_actors::{Error, StoreError, prelude::*};
+///
+/// /// The answer of a web page to the button "cancel".
+/// async fn cancel(orders: &Scheduler, id: i64) -> Result<String, Error> {
+///     match orders.cancel_task(id).await {
+///         Ok(_) => Ok("cancelled, or about to be".to_owned()),
+///         Err(Error::NotAllowed { status, .. }) => Ok(format!("too late: it is {status}")),
+///         Err(error @ Error::TaskNotFound { .. }) => Ok(error.to_string()),
+///         Err(Error::Store(StoreError::Disconnected(_))) => Ok("look again".to_owned()),
+///         Err(error) => Err(error),
+///     }
+/// }
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Error> {
+/// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+/// let orders = gaia.scheduler("order-task")?;
+/// let added = orders.add_task(NewTask::new("OrderService", "AsyncCreateOrder")).await?;
+/// assert_eq!(cancel(&orders, added.id).await?, "cancelled, or about to be");
+/// assert_eq!(cancel(&orders, added.id).await?, "too late: it is Cancelled");
+/// assert_eq!(cancel(&orders, 1_000).await?, r#"theme "order-task" has no task 1000"#);
+/// # gaia.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,18 +1,26 @@
-#![cfg_attr(feature = "sqlite", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "sqlite"),
-    doc = "Durable asynchronous tasks and cron jobs for actix; see README.md."
-)]
+#![doc = include_str!("docs/intro.md")]
+// On docs.rs each item names the feature that it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
 compile_error!("gaia-actors: enable at least one database: `sqlite` (the default feature), `postgres` or `mysql`");
 
-/// The examples of the Chinese README are compiled too.
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../README.zh-CN.md")]
-struct ReadmeInChinese;
+/// The examples of documents beside `src` are compiled and run.
+#[cfg(doctest)]
+mod documents {
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../README.zh-CN.md")]
+    struct ReadmeInChinese;
+
+    #[doc = include_str!("../docs/configuration.md")]
+    struct Configuration;
+}
 
 #[macro_use]
 mod line;
@@ -76,6 +84,36 @@ pub use schedule::{
     parse_zone, zone_data,
 };
 pub use store::{EnqueueConnection, StoreError};
+
+/// Documentation only: a page for each part of the crate.
+///
+/// The documentation of single items also speaks of *the integration guide*, or *the guide*: that is the manual of the Go framework whose
+/// tables and names this crate uses, and not these pages.
+pub mod guide {
+    pub mod tasks {
+        #![doc = include_str!("docs/tasks.md")]
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod jobs {
+        #![doc = include_str!("docs/jobs.md")]
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod cluster {
+        #![doc = include_str!("docs/cluster.md")]
+        #[cfg(doc)]
+        use crate::*;
+    }
+
+    pub mod promises {
+        #![doc = include_str!("docs/promises.md")]
+        #[cfg(doc)]
+        use crate::*;
+    }
+}
 
 /// What nearly every user needs: `use gaia_actors::prelude::*;`
 pub mod prelude {

@@ -5,6 +5,38 @@ use serde::{Deserialize, Serialize};
 /// The state of one theme on this node, put together from its actors' own counters.
 ///
 /// Counters begin at 0 when the scheduler starts.
+///
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
+/// use gaia_actors::{SchedulerStatus, prelude::*};
+///
+/// /// The faults of a theme, for a health check.
+/// fn complaints(status: &SchedulerStatus) -> Vec<String> {
+///     let mut complaints = Vec::new();
+///     if status.fenced {
+///         complaints.push("this node cannot beat".to_owned());
+///     }
+///     if status.refused > 0 {
+///         complaints.push(format!("the database refuses {} outcomes", status.refused));
+///     }
+///     for method in status.unserved.iter().filter(|method| !method.served_elsewhere) {
+///         let name = format!("{}.{}", method.service, method.method);
+///         complaints.push(format!("no node serves {name}: {} tasks wait", method.waiting));
+///     }
+///     complaints
+/// }
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = SchedulerOptions::new("order-task").worker_num(4);
+/// let gaia = Gaia::builder().database("sqlite::memory:").scheduler(options).start().await?;
+/// let status = gaia.scheduler("order-task")?.status().await?;
+/// println!("{} of {} workers are busy", status.running_workers, status.all_workers);
+/// assert_eq!(complaints(&status), [""; 0]);
+/// # gaia.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SchedulerStatus {

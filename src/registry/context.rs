@@ -13,6 +13,33 @@ use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated, lease::Hold};
 /// What a handler knows about the run it serves. Cloning is cheap; clones speak of the same run.
 ///
 /// In a direct call ([`Registry::call`](super::Registry::call)) the id is 0, the theme is empty, and no caller can cancel.
+///
+/// ```
+/// use gaia_actors::{Registry, TaskContext, TaskError, async_fn};
+///
+/// /// Ends early if the task is cancelled or out of time, or if its node stops.
+/// async fn export(ctx: TaskContext, pages: u32) -> Result<u32, TaskError> {
+///     log::info!("{}: attempt {} of {}", ctx.log_id(), ctx.attempt(), ctx.max_attempts());
+///     for page in 0..pages {
+///         tokio::select! {
+///             written = write_page(page) => written?,
+///             () = ctx.cancelled() => return Err(TaskError::failed("stopped")),
+///         }
+///         let percent = u8::try_from(100 * (page + 1) / pages)?;
+///         ctx.progress(percent, format!("page {page} is written"));
+///     }
+///     Ok(pages)
+/// }
+/// # async fn write_page(_: u32) -> std::io::Result<()> { Ok(()) }
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Registry::start();
+/// registry.register("Report", "Export", async_fn(export)).await?;
+/// assert_eq!(registry.call::<u32>("Report", "Export", &3).await?, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TaskContext(Arc<Inner>);
 

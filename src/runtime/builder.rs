@@ -36,6 +36,32 @@ const MAX_ARBITERS: usize = 1_024;
 
 /// Collects what a [`Gaia`] is started with. Everything is checked in [`start`](Self::start), which names all faults at
 /// once.
+///
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
+/// use std::time::Duration;
+///
+/// use gaia_actors::{Config, prelude::*};
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let send = async_fn(async |_: TaskContext, to: String| Ok(format!("sent to {to}")));
+/// let delete = blocking_fn(|_: TaskContext, path: String| Ok(std::fs::remove_file(path)?));
+/// let gaia = Gaia::builder()
+///     .config(Config::from_env()?) // DATABASE_URL, GAIA__ASYNCTASK__WORKERNUM and others
+///     .database("sqlite::memory:") // wins over DATABASE_URL
+///     .handler("Mail", "Send", send)
+///     .handler("Files", "Delete", delete)
+///     .scheduler(SchedulerOptions::new("mail").worker_num(8))
+///     .theme("files") // with the options of the configuration
+///     .jobs(JobsOptions::default().time_zone("Asia/Shanghai"))
+///     .retention(Duration::from_secs(30 * 86_400))
+///     .start()
+///     .await?;
+/// # gaia.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 #[must_use = "nothing runs until `start` is called"]
 pub struct GaiaBuilder {

@@ -67,7 +67,7 @@ async fn callers_wait_for_the_connections_that_the_server_has_given() {
     }
 }
 
-/// What a node needs to start, as README says: two connections, and one that is left to others.
+/// What a node needs to start, as docs/configuration.md says: two connections, and one that is left to others.
 #[actix_rt::test]
 async fn a_start_waits_for_connections_and_says_what_it_lacks() {
     for kind in kinds() {
