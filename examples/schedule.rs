@@ -17,7 +17,10 @@ use std::{
 
 use chrono::{DateTime, Offset, SecondsFormat, Utc};
 use clap::Parser;
-use gaia_actors::{Language, Schedule, ScheduleForm, parse_zone, zone_data};
+use gaia_actors::{
+    Schedule, ScheduleForm,
+    schedule::{Language, parse_zone, zone_data},
+};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -28,14 +28,15 @@ mod asynctask;
 mod backoff;
 mod blocking;
 mod clock;
-mod config;
+pub mod config;
 mod domain;
 mod error;
-mod events;
+pub mod events;
 mod held_runs;
 mod hook;
 mod jobs;
 mod lease;
+pub mod messages;
 mod node;
 pub mod operations;
 mod panic_text;
@@ -43,46 +44,32 @@ mod registry;
 mod repeats;
 mod run;
 mod runtime;
-mod schedule;
+pub mod schedule;
 pub mod store;
 pub mod testing;
 mod threads;
 mod uptime;
 
-pub use asynctask::{
-    AddTask, AddTasks, CancelAnswer, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
-    PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, Scheduler, SchedulerOptions,
-    SchedulerStatus, TaskQuickQueue, UnservedMethod, WaitFor,
-};
+pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, UnservedMethod};
 pub use clock::Clock;
-pub use config::{AsyncTaskConfig, Config, ConfigError, FrameworkConfig, JobsConfig, MissingHandler, NodeConfig};
+pub use config::{Config, MissingHandler};
 pub use domain::{
     ActionOnTask, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord,
-    JobType, Json, ListJobs, ListTasks, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy,
-    NewJob, NewTask, Outcome, OverlapPolicy, Page, PageRequest, RetryPolicy, RunFlag, RunStatus, Task, TaskError,
-    TaskStatus,
+    JobType, Json, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy, NewJob, NewTask,
+    Outcome, OverlapPolicy, Page, PageRequest, RetryPolicy, RunFlag, RunStatus, Task, TaskError, TaskStatus,
 };
 pub use error::Error;
-pub use events::{
-    Component, DatabaseFailure, DatabaseRecovery, DatabaseWork, Event, JobEnded, JobFired, JobRetried, JobRunInfo,
-    JobStarted, TaskEnded, TaskOutcome, TaskRunInfo, TaskStarted,
-};
+pub use events::Event;
 #[cfg(feature = "hooks")]
 pub use hook::HookOptions;
-pub use jobs::{
-    AddJob, CancelJob, CronActor, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,
-    GetRunningJobs, JobExecActor, Jobs, JobsOptions, JobsStatus, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
-};
+pub use jobs::{CronActor, JobExecActor, Jobs, JobsOptions, JobsStatus};
 pub use node::{NodeActor, NodeInfo, NodeTheme};
 pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, Route, TaskContext,
     async_fn, blocking_fn,
 };
-pub use runtime::{DrainGaia, Gaia, GaiaBuilder, GetAllSchedulerStatus, GetNodes, StopGaia, StopReport};
-pub use schedule::{
-    Language, MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS, Schedule, ScheduleError, ScheduleForm, Zone, ZoneData, ZoneOffset,
-    parse_zone, zone_data,
-};
+pub use runtime::{Gaia, GaiaBuilder, StopReport};
+pub use schedule::{Schedule, ScheduleForm};
 pub use store::{EnqueueConnection, StoreError};
 
 /// Documentation only: a page for each part of the crate.
@@ -120,8 +107,9 @@ pub mod prelude {
     #[cfg(feature = "hooks")]
     pub use crate::HookOptions;
     pub use crate::{
-        AddTask, CancelTask, Config, Endpoint, Error, Gaia, Invoke, JobRecord, Jobs, JobsOptions, Json, ListJobs,
-        ListTasks, MisfirePolicy, NewJob, NewTask, OverlapPolicy, PageRequest, ResizeWorkers, RetryPolicy, RunFlag,
-        Scheduler, SchedulerOptions, TaskContext, TaskError, TaskStatus, async_fn, blocking_fn,
+        Config, Endpoint, Error, Gaia, Invoke, JobRecord, Jobs, JobsOptions, Json, MisfirePolicy, NewJob, NewTask,
+        OverlapPolicy, PageRequest, RetryPolicy, RunFlag, Scheduler, SchedulerOptions, TaskContext, TaskError,
+        TaskStatus, async_fn, blocking_fn,
+        messages::{AddTask, CancelTask, ListJobs, ListTasks, ResizeWorkers},
     };
 }

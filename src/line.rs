@@ -10,7 +10,16 @@ const LINE: usize = 300;
 
 /// As much of a text as one line holds.
 pub(crate) fn line_of(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LINE)]
+    beginning(text, LINE)
+}
+
+/// At most so many bytes of a text, and no part of a character.
+pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// A text whose control characters are written as escapes.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use comfy_table::Table;
 use croner::parser::{CronParser, Seconds};
-use gaia_actors::{Schedule, ScheduleForm, parse_zone};
+use gaia_actors::{Schedule, ScheduleForm, schedule::parse_zone};
 use serde::Serialize;
 
 use crate::{Lines, Options, database::Result, median};

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr};
 use actix_rt::time::sleep;
 use gaia_actors::{
-    Gaia, GetSchedulerStatus, NewTask, ResizeWorkers, Scheduler, SchedulerOptions, TaskContext, TaskError, async_fn,
+    Gaia, NewTask, Scheduler, SchedulerOptions, TaskContext, TaskError, async_fn,
+    messages::{GetSchedulerStatus, ResizeWorkers},
 };
 
 use crate::{

@@ -28,7 +28,7 @@ use crate::{
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 /// use actix::Actor;
-/// use gaia_actors::{AddTask, Gaia, NewTask};
+/// use gaia_actors::{Gaia, NewTask, messages::AddTask};
 ///
 /// # #[actix_rt::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -35,7 +35,7 @@ pub(crate) use load::nearest;
 ///
 /// let typo = Config::from_json(r#"{"AsyncTask": {"WorkerNumber": 8}}"#).unwrap_err();
 /// assert!(typo.to_string().contains("the nearest known key is \"WorkerNum\""));
-/// # Ok::<(), gaia_actors::ConfigError>(())
+/// # Ok::<(), gaia_actors::config::ConfigError>(())
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]

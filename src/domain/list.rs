@@ -73,7 +73,7 @@ impl PageRequest {
 /// It is also the message that asks a [`Scheduler`](crate::Scheduler)'s address for the list.
 ///
 /// ```
-/// use gaia_actors::{ListTasks, PageRequest, TaskStatus};
+/// use gaia_actors::{PageRequest, TaskStatus, messages::ListTasks};
 ///
 /// let waiting = ListTasks {
 ///     statuses: vec![TaskStatus::Wait, TaskStatus::Retry],

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::line::beginning;
+
 /// Longest result or error text that is stored, in bytes. Longer ones are cut, visibly.
 pub(crate) const LIMIT: usize = 1 << 20;
 
@@ -21,8 +23,8 @@ pub(crate) fn truncated(text: String, limit: usize) -> String {
         return text;
     }
     let note = format!("… [cut: {} bytes in all]", text.len());
-    let kept = text.floor_char_boundary(limit.saturating_sub(note.len()));
-    format!("{}{note}", &text[..kept])
+    let kept = beginning(&text, limit.saturating_sub(note.len()));
+    format!("{kept}{note}")
 }
 
 /// Whole milliseconds, as the columns hold them.

@@ -37,3 +37,28 @@ impl HookClient {
         Err(HookError::Absent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::domain::HookMethod;
+
+    #[actix_rt::test]
+    async fn a_run_of_a_hook_says_what_the_program_lacks() {
+        let call = HookCall {
+            method: HookMethod::Post,
+            url: "http://localhost/".to_owned(),
+            headers: std::collections::BTreeMap::new(),
+            body: String::new(),
+            secret: None,
+            run_id: "x".to_owned(),
+            sent_at: DateTime::<Utc>::UNIX_EPOCH,
+            hold: None,
+        };
+        let client = HookClient::new(&HookOptions).unwrap();
+        let error = client.call(call).await.unwrap_err().to_string();
+        assert!(error.contains("feature `hooks`"), "{error}");
+    }
+}

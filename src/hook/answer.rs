@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use url::Url;
 
 use super::{HookAnswer, HookError, wire::Seen};
-use crate::domain::without_user;
+use crate::{domain::without_user, line::beginning};
 
 /// Most bytes of an unsuccessful answer's body that are kept, in an error.
 const EXCERPT_BYTES: usize = 2 << 10;
@@ -105,8 +105,8 @@ fn text(response: &ClientResponse, bytes: &[u8], end: End, limit: usize) -> Stri
 
 /// `text`, which is or may be not all, with a note that says so, in `limit` bytes.
 fn noted(text: &str, note: &str, limit: usize) -> String {
-    let kept = text.floor_char_boundary(limit.saturating_sub(note.len()));
-    format!("{}{note}", &text[..kept])
+    let kept = beginning(text, limit.saturating_sub(note.len()));
+    format!("{kept}{note}")
 }
 
 /// How the body is compressed, if it is, though the request said `accept-encoding: identity`.

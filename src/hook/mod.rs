@@ -35,5 +35,6 @@ pub use options::HookOptions;
 #[cfg(feature = "hooks")]
 pub(crate) use {client::HookClient, error::HookError};
 
-#[cfg(all(test, feature = "hooks"))]
+#[cfg(feature = "hooks")]
+#[cfg(test)]
 mod tests;

@@ -298,45 +298,19 @@ impl GaiaBuilder {
     }
 
     async fn build(mut self) -> Result<Gaia, Error> {
-        self.config.check()?;
-        let defaults = defaults(&self.config);
-        let of_theme = |theme| SchedulerOptions {
-            theme,
-            ..defaults.clone()
-        };
-        let themes = std::mem::take(&mut self.themes);
-        self.schedulers.extend(themes.into_iter().map(of_theme));
-        let node = &self.config.node;
-        let arbiters = self.arbiters.unwrap_or(node.arbiters);
-        let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
-        let grace = self.grace.unwrap_or(Duration::from_secs_f64(node.grace));
-        let migrate = self.migrate.unwrap_or(node.migrate);
-        let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
-        let retention = Some(retention).filter(|retention| !retention.is_zero());
-        let foreign = self.prune_foreign_history.unwrap_or(node.prune_foreign_history);
-        let runs_jobs = self.jobs.is_some();
-        let settings = self.check(arbiters, lease)?;
-        let url = self.url(runs_jobs)?;
-
+        let plan = self.plan()?;
         let control = Control::start()?;
-        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let arbiters = if arbiters == 0 { cores() } else { arbiters };
         let events = Events::new(self.observers.0);
-        let threads = Threads::start(&control, arbiters, events.clone()).await?;
+        let threads = Threads::start(&control, plan.arbiters, events.clone()).await?;
         // On the control thread: there the store does its work, whatever callers do.
-        let store = control.run(Box::pin(open(url, self.clock, migrate))).await??;
-
-        let registry = RegistryActor::calling_on(threads.clone());
-        let registry = Registry::of(registry, |actor| {
-            RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
-        });
-        for (service, method, handler) in self.handlers {
-            registry.register(service, method, handler).await?;
-        }
+        let store = control
+            .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
+            .await??;
+        let registry = registry(&control, &threads, self.handlers).await?;
 
         let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
-        let row = describe(&node_id, lease, &registry);
-        let (lease, held) = (NodeLease::new(lease, store.clock().clone()), HeldRuns::default());
+        let row = describe(&node_id, plan.lease, &registry);
+        let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
@@ -352,13 +326,13 @@ impl GaiaBuilder {
             registry: registry.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
-        let pruner = retention.map(|retention| {
+        let pruner = plan.retention.map(|retention| {
             let pruner = PruneActor::new(PruneParts {
                 store: store.clone(),
                 machines: machines.clone(),
                 runner: runner.clone(),
                 retention,
-                foreign,
+                foreign: plan.foreign,
             });
             PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
         });
@@ -369,7 +343,7 @@ impl GaiaBuilder {
             events,
             registry,
             machines,
-            jobs: Jobs::new(store, &settings, runner.clone()),
+            jobs: Jobs::new(store, &plan.jobs, runner.clone()),
             runner,
             node_id,
             node,
@@ -378,18 +352,53 @@ impl GaiaBuilder {
             pruner,
             threads,
             control,
-            grace,
-            options: defaults,
+            grace: plan.grace,
+            options: plan.defaults,
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
-        if let Err(error) = gaia.start_all(self.schedulers, settings, runs_jobs).await {
+        if let Err(error) = gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs).await {
             // Nothing half-started is left behind.
             gaia.stop().await?;
             return Err(error);
         }
         Ok(gaia)
+    }
+
+    /// Checks every setting, and takes from the configuration what the caller has not set.
+    fn plan(&mut self) -> Result<Plan, Error> {
+        self.config.check()?;
+        let defaults = defaults(&self.config);
+        let of_theme = |theme| SchedulerOptions {
+            theme,
+            ..defaults.clone()
+        };
+        let themes = std::mem::take(&mut self.themes);
+        self.schedulers.extend(themes.into_iter().map(of_theme));
+        let node = &self.config.node;
+        let arbiters = self.arbiters.unwrap_or(node.arbiters);
+        let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
+        let grace = self.grace.unwrap_or(Duration::from_secs_f64(node.grace));
+        let migrate = self.migrate.unwrap_or(node.migrate);
+        let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
+        let foreign = self.prune_foreign_history.unwrap_or(node.prune_foreign_history);
+        let runs_jobs = self.jobs.is_some();
+        let jobs = self.check(arbiters, lease)?;
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Ok(Plan {
+            url: self.url(runs_jobs)?,
+            arbiters: if arbiters == 0 { cores() } else { arbiters },
+            lease,
+            grace,
+            migrate,
+            retention: Some(retention).filter(|retention| !retention.is_zero()),
+            foreign,
+            defaults,
+            schedulers: std::mem::take(&mut self.schedulers),
+            jobs,
+            runs_jobs,
+        })
     }
 
     /// Where the tables are. A process has one database.
@@ -434,6 +443,40 @@ impl GaiaBuilder {
         faults.into_result()?;
         Ok(settings)
     }
+}
+
+/// Settings that have passed their check.
+struct Plan {
+    url: String,
+    arbiters: usize,
+    lease: Duration,
+    grace: Duration,
+    migrate: bool,
+    /// `None`: for ever.
+    retention: Option<Duration>,
+    /// Whether the retention holds for the history of other programs, too.
+    foreign: bool,
+    /// For schedulers that are started later.
+    defaults: SchedulerOptions,
+    schedulers: Vec<SchedulerOptions>,
+    jobs: JobSettings,
+    runs_jobs: bool,
+}
+
+/// The registry, with its handlers, before any worker starts.
+async fn registry(
+    control: &Control,
+    threads: &Threads,
+    handlers: Vec<(String, String, Endpoint)>,
+) -> Result<Registry, Error> {
+    let actor = RegistryActor::calling_on(threads.clone());
+    let registry = Registry::of(actor, |actor| {
+        RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
+    });
+    for (service, method, handler) in handlers {
+        registry.register(service, method, handler).await?;
+    }
+    Ok(registry)
 }
 
 async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreError> {

@@ -20,7 +20,7 @@ pub enum ScheduleError {
         "the cron expression is empty; write five fields such as \"0 0 * * *\", six with seconds first, or a macro such as @daily"
     )]
     Empty,
-    /// Longer than [`MAX_SCHEDULE_CHARS`](crate::MAX_SCHEDULE_CHARS).
+    /// Longer than [`MAX_SCHEDULE_CHARS`](crate::schedule::MAX_SCHEDULE_CHARS).
     #[error(
         "the cron expression has {chars} characters, at most {max} are allowed; divide it into several schedules",
         max = super::words::MAX_SCHEDULE_CHARS
@@ -73,7 +73,7 @@ pub enum ScheduleError {
         /// The zone most like it, if one is.
         nearest: Option<&'static str>,
     },
-    /// Longer than [`MAX_ZONE_CHARS`](crate::MAX_ZONE_CHARS).
+    /// Longer than [`MAX_ZONE_CHARS`](crate::schedule::MAX_ZONE_CHARS).
     #[error(
         "the name of the time zone has {chars} characters, at most {max} are allowed; names are those of the IANA database, \
          such as Asia/Shanghai",

@@ -126,12 +126,12 @@ impl Schedule {
     /// An expression of this `form`, in this `zone` unless a prefix names another one.
     ///
     /// ```
-    /// use gaia_actors::{Schedule, ScheduleForm, parse_zone};
+    /// use gaia_actors::{Schedule, ScheduleForm, schedule::parse_zone};
     ///
     /// let zone = parse_zone("Europe/Paris")?;
     /// let schedule = Schedule::parse_in("0 30 2 * * *", zone.clone(), ScheduleForm::SixFields)?;
     /// assert_eq!(schedule.zone(), zone);
-    /// # Ok::<(), gaia_actors::ScheduleError>(())
+    /// # Ok::<(), gaia_actors::schedule::ScheduleError>(())
     /// ```
     ///
     /// # Errors
@@ -192,12 +192,12 @@ impl Schedule {
     /// One sentence that says when it fires.
     ///
     /// ```
-    /// use gaia_actors::{Language, Schedule};
+    /// use gaia_actors::{Schedule, schedule::Language};
     ///
     /// let schedule = Schedule::parse("0 0 1 * * *")?;
     /// assert_eq!(schedule.describe(Language::English), "At 01:00:00 every day");
     /// assert_eq!(schedule.describe(Language::Chinese), "每天 01:00:00");
-    /// # Ok::<(), gaia_actors::ScheduleError>(())
+    /// # Ok::<(), gaia_actors::schedule::ScheduleError>(())
     /// ```
     #[must_use]
     pub fn describe(&self, language: Language) -> String {

@@ -35,7 +35,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Clock, Error, Gaia, GaiaBuilder, ListTasks, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus};
+use crate::{Clock, Error, Gaia, GaiaBuilder, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus, messages::ListTasks};
 
 /// How long [`TestGaia::drain`] waits, in real time, before it says that something hangs.
 const DRAIN: Duration = Duration::from_secs(30);

@@ -16,6 +16,6 @@ fn explain_anything(text: &str, at: i64) {
         );
         let _ = schedule.contains(after);
     }
-    assert!(!schedule.describe(gaia_actors::Language::English).is_empty());
-    assert!(!schedule.describe(gaia_actors::Language::Chinese).is_empty());
+    assert!(!schedule.describe(gaia_actors::schedule::Language::English).is_empty());
+    assert!(!schedule.describe(gaia_actors::schedule::Language::Chinese).is_empty());
 }

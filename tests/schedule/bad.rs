@@ -1,6 +1,9 @@
 //! What is refused, and the whole text that says why.
 
-use gaia_actors::{MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS, Schedule, ScheduleForm, Zone, parse_zone};
+use gaia_actors::{
+    Schedule, ScheduleForm,
+    schedule::{MAX_SCHEDULE_CHARS, MAX_ZONE_CHARS, Zone, parse_zone},
+};
 
 fn refusal(expr: &str, form: ScheduleForm) -> String {
     match Schedule::parse_in(expr, Zone::UTC, form) {

@@ -18,7 +18,7 @@ mod words;
 mod zones;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use gaia_actors::{Schedule, Zone};
+use gaia_actors::{Schedule, schedule::Zone};
 use proptest::test_runner::Config;
 
 fn instant(text: &str) -> DateTime<Utc> {

@@ -1,7 +1,7 @@
 //! Random expressions, and the plainest way to say whether they match: every field is asked about every instant.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
-use gaia_actors::Zone;
+use gaia_actors::schedule::Zone;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 /// An entry of a field, and how it is written.

@@ -7,7 +7,10 @@ use croner::{
     JobType,
     parser::{CronParser, Seconds},
 };
-use gaia_actors::{Schedule, ScheduleError, ScheduleForm, Zone};
+use gaia_actors::{
+    Schedule, ScheduleForm,
+    schedule::{ScheduleError, Zone},
+};
 use proptest::prelude::*;
 
 use crate::{

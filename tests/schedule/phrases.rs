@@ -1,6 +1,6 @@
 //! What schedules say of themselves where values wrap, are many, or are all there are: read by people before it was written here.
 
-use gaia_actors::Language;
+use gaia_actors::schedule::Language;
 
 use crate::schedule;
 

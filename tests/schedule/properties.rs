@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use gaia_actors::{Language, Schedule, ScheduleError, ScheduleForm, Zone};
+use gaia_actors::{
+    Schedule, ScheduleForm,
+    schedule::{Language, ScheduleError, Zone},
+};
 use proptest::prelude::*;
 
 use crate::{

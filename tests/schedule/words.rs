@@ -1,6 +1,6 @@
 //! What schedules say of themselves, in both languages.
 
-use gaia_actors::Language;
+use gaia_actors::schedule::Language;
 
 use crate::schedule;
 

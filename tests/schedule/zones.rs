@@ -1,7 +1,10 @@
 //! Whose rules zones have. All but the last test go by the rules of this crate, so that no test depends on the machine.
 
 use chrono::{DateTime, Datelike, Offset, TimeDelta, TimeZone, Utc};
-use gaia_actors::{Schedule, ScheduleForm, Zone, parse_zone, zone_data};
+use gaia_actors::{
+    Schedule, ScheduleForm,
+    schedule::{Zone, parse_zone, zone_data},
+};
 
 use crate::{instant, named};
 

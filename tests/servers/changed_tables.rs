@@ -74,7 +74,9 @@ async fn tables_may_change_while_nodes_work() {
         for added in before.into_iter().chain(after) {
             assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success, "{change}");
         }
-        demo.list_tasks(gaia_actors::ListTasks::default()).await.expect("lists");
+        demo.list_tasks(gaia_actors::messages::ListTasks::default())
+            .await
+            .expect("lists");
     }
     assert_eq!(demo.status().await.expect("runs here").database_errors, 0);
     gaia.stop().await.expect("stops");

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use gaia_actors::{Component, DatabaseWork, Event, Failure, RunFlag, TaskOutcome, async_fn, prelude::*};
+use gaia_actors::{
+    Event, Failure, RunFlag, async_fn,
+    events::{Component, DatabaseWork, TaskOutcome},
+    prelude::*,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Database, NodeProcess, THEME, Tested, ended, eventually, options, task};

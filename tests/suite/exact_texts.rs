@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gaia_actors::{ListJobs, async_fn, prelude::*};
+use gaia_actors::{async_fn, messages::ListJobs, prelude::*};
 use serde_json::Value;
 
 use crate::support::{Database, ended, options, task};

@@ -10,7 +10,11 @@ use std::{
 };
 
 use fastrand::Rng;
-use gaia_actors::{ListJobs, ListTasks, RunFlag, async_fn, prelude::*};
+use gaia_actors::{
+    RunFlag, async_fn,
+    messages::{ListJobs, ListTasks},
+    prelude::*,
+};
 
 use crate::{
     columns::{Holds, JOBS, NODES, RECORDS, RUNS, TASKS, Table, odd_values},

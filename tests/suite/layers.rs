@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &[
         "clock",
         "uptime",
@@ -28,6 +28,7 @@ const LAYERS: [&[&str]; 9] = [
     &["run"],
     &["asynctask", "jobs", "node"],
     &["runtime", "testing"],
+    &["messages"],
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix::Actor;
-use gaia_actors::{DrainGaia, Error, async_fn, prelude::*};
+use gaia_actors::{Error, async_fn, messages::DrainGaia, prelude::*};
 use serde_json::{Value, json};
 
 use crate::support::{Database, Gate, NodeProcess, THEME, ended, eventually, options, task};

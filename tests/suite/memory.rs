@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use gaia_actors::{ListJobs, ListTasks, MAX_ARG_BYTES, async_fn, prelude::*};
+use gaia_actors::{
+    MAX_ARG_BYTES, async_fn,
+    messages::{ListJobs, ListTasks},
+    prelude::*,
+};
 use serde_json::Value;
 
 use crate::support::{Database, NodeProcess, THEME, Tested, ended, eventually, options, task};

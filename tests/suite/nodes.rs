@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use actix::Actor;
-use gaia_actors::{GetNodes, NodeInfo, ResizeTheme, async_fn, prelude::*};
+use gaia_actors::{
+    NodeInfo, async_fn,
+    messages::{GetNodes, ResizeTheme},
+    prelude::*,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Database, NodeProcess, THEME, ended, eventually, options, refusal, task};

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use gaia_actors::{ListJobs, ListTasks, RunFlag, async_fn, prelude::*};
+use gaia_actors::{
+    RunFlag, async_fn,
+    messages::{ListJobs, ListTasks},
+    prelude::*,
+};
 use serde_json::Value;
 
 use crate::{

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use actix::Actor;
 use gaia_actors::{
-    AddTasks, CancelAnswer, CountByStatus, Error, GetAllSchedulerStatus, GetSchedulerStatus, GetTaskDetail,
-    GetTaskExecRecords, PauseTheme, ReceiveTask, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor, async_fn, prelude::*,
+    CancelAnswer, Error, async_fn,
+    messages::{
+        AddTasks, CountByStatus, GetAllSchedulerStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
+        PauseTheme, ReceiveTask, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    },
+    prelude::*,
 };
 use serde_json::{Value, json};
 

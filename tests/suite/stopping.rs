@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix::Actor;
-use gaia_actors::{Error, StopGaia, async_fn, blocking_fn, prelude::*};
+use gaia_actors::{Error, async_fn, blocking_fn, messages::StopGaia, prelude::*};
 use serde_json::{Value, json};
 
 use crate::support::{Database, Gate, NodeProcess, THEME, effects, ended, eventually, options, task, total};

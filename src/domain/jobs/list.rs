@@ -10,7 +10,7 @@ use crate::domain::PageRequest;
 /// It is also the message that asks a [`Jobs`](crate::Jobs)' address for the list.
 ///
 /// ```
-/// use gaia_actors::{JobType, ListJobs, PageRequest};
+/// use gaia_actors::{JobType, PageRequest, messages::ListJobs};
 ///
 /// let reports = ListJobs {
 ///     job_type: Some(JobType::CronJob),

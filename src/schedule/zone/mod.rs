@@ -20,7 +20,7 @@ use super::ScheduleError;
 ///
 /// ```
 /// use chrono::{DateTime, Utc};
-/// use gaia_actors::Zone;
+/// use gaia_actors::schedule::Zone;
 ///
 /// let zone: Zone = "Asia/Shanghai".parse()?;
 /// let new_year: DateTime<Utc> = "2026-01-01T00:00:00Z".parse()?;
@@ -47,10 +47,10 @@ impl Zone {
     /// tests, and for programs that must go by the same rules on every machine.
     ///
     /// ```
-    /// use gaia_actors::Zone;
+    /// use gaia_actors::schedule::Zone;
     ///
     /// assert_eq!(Zone::bundled("America/Vancouver")?.name(), "America/Vancouver");
-    /// # Ok::<(), gaia_actors::ScheduleError>(())
+    /// # Ok::<(), gaia_actors::schedule::ScheduleError>(())
     /// ```
     ///
     /// # Errors

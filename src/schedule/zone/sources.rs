@@ -78,8 +78,8 @@ struct Sources {
 /// [`ScheduleError::UnknownZone`], which names the known zone most like it, if one is; [`ScheduleError::ZoneTooLong`].
 ///
 /// ```
-/// assert_eq!(gaia_actors::parse_zone("Europe/Berlin").expect("is known").name(), "Europe/Berlin");
-/// let error = gaia_actors::parse_zone("Europe/Berln").expect_err("is a typo");
+/// assert_eq!(gaia_actors::schedule::parse_zone("Europe/Berlin").expect("is known").name(), "Europe/Berlin");
+/// let error = gaia_actors::schedule::parse_zone("Europe/Berln").expect_err("is a typo");
 /// assert!(error.to_string().contains("the nearest known is \"Europe/Berlin\""));
 /// ```
 pub fn parse_zone(name: &str) -> Result<Zone, ScheduleError> {
@@ -95,7 +95,7 @@ pub fn parse_zone(name: &str) -> Result<Zone, ScheduleError> {
 /// newer; or they come from the folder that the variable `TZDIR` names, whatever their age.
 ///
 /// ```
-/// println!("{}", gaia_actors::zone_data());
+/// println!("{}", gaia_actors::schedule::zone_data());
 /// ```
 pub fn zone_data() -> ZoneData {
     let folders = folders();

@@ -204,7 +204,7 @@ impl ClusterStore<'_> {
         Ok(())
     }
 
-    fn follow(&self, now: DateTime<Utc>, asked: Duration) {
+    fn follow(self, now: DateTime<Utc>, asked: Duration) {
         // On one machine it is the same clock.
         if self.db.is_remote() {
             self.clock().follow(now, asked);

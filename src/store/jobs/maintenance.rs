@@ -78,7 +78,7 @@ struct SchedulePage {
 
 impl JobStore<'_> {
     /// The condition of open runs, in the words of the database's index for them.
-    pub(super) fn open_runs(&self) -> SqlLiteral<Bool> {
+    pub(super) fn open_runs(self) -> SqlLiteral<Bool> {
         sql(self.db.dialect().is_open)
     }
 

@@ -18,7 +18,7 @@ use crate::store::{
     lenient::{AnyInt, AnyText, AnyTime, narrow, time},
     statement::prepared::{Binds, Prepared, prepared},
     tasks::{
-        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
@@ -72,8 +72,9 @@ const SEGMENTS_AT_ALL: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia
 macro_rules! pick_sql {
     ($of_method:literal) => {
         concat!(
-            "SELECT t.id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, \
-             retry_delay_ms, update_time, lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
+            "SELECT t.id, ",
+            held_columns!(),
+            ", lease_token, IF(LENGTH(arg) <= ?, arg, NULL) AS arg, \
              LENGTH(arg) AS arg_bytes FROM ",
             picked!("asynctasks"),
             " WHERE t.system_name = ? AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL ",

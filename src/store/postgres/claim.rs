@@ -16,7 +16,7 @@ use crate::store::{
     lenient::{AnyTime, time},
     statement::prepared::prepared,
     tasks::{
-        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
@@ -98,8 +98,9 @@ macro_rules! hold {
         concat!(
             "claim AS (INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
                SELECT $4, $1, $3, $2, array_agg(id) FROM mine HAVING count(*) > 0 RETURNING id) \
-             SELECT t.id, t.service_name, t.method_name, t.retry_time, t.max_retry_time, t.priority, \
-             t.timeout_ms, t.retry_delay_ms, t.update_time, (SELECT id FROM claim), \
+             SELECT t.id, ",
+            held_columns!(),
+            ", (SELECT id FROM claim), \
              CASE WHEN octet_length(t.arg) <= $5 THEN t.arg END, octet_length(t.arg)::bigint \
              FROM mine m CROSS JOIN LATERAL (SELECT * FROM asynctasks WHERE id = m.id OFFSET 0) AS t WHERE ",
             waits!(),

@@ -15,7 +15,7 @@ use crate::store::{
     lenient::{AnyTime, time},
     statement::prepared::prepared,
     tasks::{
-        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
@@ -221,8 +221,11 @@ macro_rules! may_run {
 /// Columns of [`ClaimedRow`].
 macro_rules! claimed_columns {
     () => {
-        "id, service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, update_time, \
-         ?2 + 0 AS token, CASE WHEN octet_length(arg) <= ?4 THEN arg END, octet_length(arg)"
+        concat!(
+            "id, ",
+            held_columns!(),
+            ", ?2 + 0 AS token, CASE WHEN octet_length(arg) <= ?4 THEN arg END, octet_length(arg)"
+        )
     };
 }
 

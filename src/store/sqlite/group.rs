@@ -91,15 +91,18 @@ impl Queue {
     /// behind it.
     pub(super) fn next_group(&mut self) -> Group {
         let (mut group, mut rows, mut durability) = (Vec::new(), 0, None);
-        while let Some(next) = self.0.pop_front_if(|next| {
-            let joins = Some(next.durability()) == durability && next.rows().saturating_add(rows) <= ROWS;
-            group.is_empty() || joins || !next.is_wanted()
-        }) {
-            if next.is_wanted() {
-                rows = next.rows().saturating_add(rows);
-                durability = Some(next.durability());
-                group.push(next);
+        while let Some(next) = self.0.pop_front() {
+            if !next.is_wanted() {
+                continue;
             }
+            let joins = Some(next.durability()) == durability && next.rows().saturating_add(rows) <= ROWS;
+            if !group.is_empty() && !joins {
+                self.0.push_front(next);
+                break;
+            }
+            rows = next.rows().saturating_add(rows);
+            durability = Some(next.durability());
+            group.push(next);
         }
         Group(group)
     }

@@ -122,6 +122,14 @@ pub(in crate::store) struct HeldRow {
     lease_token: AnyInt,
 }
 
+/// The columns of [`HeldRow`] between its id and its lease token, for statements that are written as text.
+macro_rules! held_columns {
+    () => {
+        "service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, update_time"
+    };
+}
+pub(in crate::store) use held_columns;
+
 /// What a claim reads of a task, in the order of its statements.
 #[derive(Debug, Queryable)]
 pub(in crate::store) struct ClaimedRow {

@@ -157,7 +157,7 @@ fn kilobytes(bytes: usize) -> u32 {
 
 impl TaskStore<'_> {
     /// Room in memory for the arguments that a claim has left out, if there is room now.
-    pub(crate) fn room_now(&self, task: &ClaimedTask) -> Option<Room> {
+    pub(crate) fn room_now(self, task: &ClaimedTask) -> Option<Room> {
         self.long_args.now(task.left_out?)
     }
 
@@ -175,7 +175,7 @@ impl TaskStore<'_> {
     }
 
     /// Notes that there was no room for a task that was claimed; answers how often that was so before.
-    pub(crate) fn claimed_in_vain(&self, task: &ClaimedTask) -> u32 {
+    pub(crate) fn claimed_in_vain(self, task: &ClaimedTask) -> u32 {
         let mut vain = self.long_args.used.vain();
         if vain.len() >= MOST_VAIN {
             vain.clear();

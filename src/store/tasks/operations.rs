@@ -60,11 +60,11 @@ impl TaskStore<'_> {
     }
 
     /// The mark of one claim, made now.
-    pub(crate) fn mark(&self, node: &str) -> Arc<ClaimId> {
+    pub(crate) fn mark(self, node: &str) -> Arc<ClaimId> {
         Arc::new(self.new_mark(node))
     }
 
-    fn new_mark(&self, node: &str) -> ClaimId {
+    fn new_mark(self, node: &str) -> ClaimId {
         ClaimId::new(node, self.clock().now().naive_utc())
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix::Actor;
 use gaia_actors::{
-    ExecuteJobImmediately, GetJobDetail, HookMethod, HookSecret, JobType, ListJobs, MisfirePolicy, RunFlag,
-    ScheduleForm, ToggleJob, WaitForRun, prelude::*,
+    HookMethod, HookSecret, JobType, MisfirePolicy, RunFlag, ScheduleForm,
+    messages::{ExecuteJobImmediately, GetJobDetail, ListJobs, ToggleJob, WaitForRun},
+    prelude::*,
 };
 
 use super::{echo, ended, finished, flag, flags, gate_job, gated, records, serving, tested};
@@ -272,7 +273,7 @@ async fn the_operations_are_messages_too() {
     let test = tested().await;
     let jobs = test.jobs().start();
     let id = jobs
-        .send(gaia_actors::AddJob(echo("a", "@daily")))
+        .send(gaia_actors::messages::AddJob(echo("a", "@daily")))
         .await
         .expect("lives")
         .expect("is added");

@@ -1,6 +1,6 @@
 //! Jobs that plain SQL writes.
 
-use gaia_actors::{ListJobs, RunFlag};
+use gaia_actors::{RunFlag, messages::ListJobs};
 
 use super::{NOTICED, ended, flag, records, running};
 use crate::support::{Database, eventually, refusal};

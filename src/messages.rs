@@ -1,0 +1,37 @@
+//! The messages to the addresses of handles: what a caller inside another actor sends instead of calling a method.
+//!
+//! [`Scheduler`](crate::Scheduler), [`Jobs`](crate::Jobs) and [`Gaia`](crate::Gaia) are actors, too: `handle.clone().start()` gives an address
+//! to which any actor can send these messages, or a `Recipient` of a single one of them. Each message has the answer of the method that it
+//! names, and goes through JSON and back; [`operations`](crate::operations) has all of them in tables.
+//!
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
+//! use actix::Actor;
+//! use gaia_actors::{messages::ResizeWorkers, prelude::*};
+//!
+//! # #[actix_rt::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = SchedulerOptions::new("order-task").worker_num(4);
+//! let gaia = Gaia::builder().database("sqlite::memory:").scheduler(options).start().await?;
+//! let scheduler = gaia.scheduler("order-task")?;
+//!
+//! let address = scheduler.clone().start();
+//! address.send(ResizeWorkers(16)).await??;
+//! assert_eq!(scheduler.status().await?.all_workers, 16);
+//! # gaia.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub use crate::{
+    asynctask::{
+        AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
+        PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    },
+    domain::{ListJobs, ListTasks},
+    jobs::{
+        AddJob, CancelJob, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,
+        GetRunningJobs, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
+    },
+    runtime::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia},
+};
