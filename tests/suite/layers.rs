@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &[
         "clock",
         "uptime",
@@ -27,8 +27,9 @@ const LAYERS: [&[&str]; 10] = [
     &["error", "operations"],
     &["run"],
     &["asynctask", "jobs", "node"],
-    &["runtime", "testing"],
+    &["runtime"],
     &["messages"],
+    &["testing"],
 ];
 
 #[test]
