@@ -436,8 +436,7 @@ impl StoppableRun for Run {
     }
 
     fn end_of_grace(&self) -> Duration {
-        let told = self.state().life.told_at();
-        let told = told.unwrap_or_else(|| self.context.clock.elapsed());
-        told.saturating_add(self.context.cancel_grace)
+        let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
+        self.state().life.end_of_grace(now, grace)
     }
 }

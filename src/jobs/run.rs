@@ -343,7 +343,6 @@ impl JobRun {
         }
         let (attempt, started_at) = (state.attempt, state.started_at);
         let ctx = state.ctx.take();
-        drop(state);
         // A blocking function goes on: it can at least ask its context.
         if let (Some(ctx), Verdict::TimedOut) = (ctx, &verdict) {
             ctx.cancel(CancelReason::Timeout);
@@ -365,6 +364,8 @@ impl JobRun {
         };
         let run = Arc::clone(&self.info);
         self.context.recorder.do_send(Enter(Ended { run, end, failure }));
+        // A stop that sees no run any more asks the recorder next: this end must be there before.
+        drop(state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -408,9 +409,8 @@ impl StoppableRun for JobRun {
     fn end_of_grace(&self) -> Duration {
         match self.spec.target {
             Target::Service { .. } => {
-                let told = self.state().life.told_at();
-                let told = told.unwrap_or_else(|| self.context.clock.elapsed());
-                told.saturating_add(self.context.cancel_grace)
+                let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
+                self.state().life.end_of_grace(now, grace)
             }
             Target::Hook(_) => Duration::ZERO,
         }

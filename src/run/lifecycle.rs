@@ -64,9 +64,10 @@ impl<W: Clone> Lifecycle<W> {
         self.stop.as_ref().map(|(why, _)| why)
     }
 
-    /// Since when it is to stop.
-    pub(crate) fn told_at(&self) -> Option<Duration> {
-        self.stop.as_ref().map(|(_, at)| *at)
+    /// The end of the `grace` since the stop was asked for; since `now` if none was.
+    pub(crate) fn end_of_grace(&self, now: Duration, grace: Duration) -> Duration {
+        let since = self.stop.as_ref().map_or(now, |(_, at)| *at);
+        since.saturating_add(grace)
     }
 
     /// Ends it. False: it had ended before.

@@ -65,8 +65,8 @@ pub(crate) struct Recorder<L: Ledger> {
     checks_slow: SingleFlight,
     /// Ends in the writes under way.
     in_flight: usize,
-    /// After a failure nothing is tried for a while.
-    waits: bool,
+    /// Nothing is written before this moment: a write has failed, or rows are locked.
+    not_before: Option<Instant>,
     backoff: Backoff,
     drained: Vec<oneshot::Sender<()>>,
     database_errors: u64,
@@ -126,7 +126,7 @@ impl<L: Ledger> Recorder<L> {
             flushing_since: None,
             checks_slow: SingleFlight::default(),
             in_flight: 0,
-            waits: false,
+            not_before: None,
             backoff: Backoff::default(),
             drained: Vec::new(),
             database_errors: 0,
@@ -135,7 +135,7 @@ impl<L: Ledger> Recorder<L> {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if self.waits {
+        if self.not_before.is_some_and(|moment| Instant::now() < moment) {
             return;
         }
         if let Some(flush) = self.take_flush() {
@@ -299,11 +299,9 @@ impl<L: Ledger> Recorder<L> {
     }
 
     fn wait(&mut self, wait: Duration, ctx: &mut Context<Self>) {
-        self.waits = true;
-        ctx.run_later(wait, |recorder, ctx| {
-            recorder.waits = false;
-            recorder.flush(ctx);
-        });
+        // A shorter wait does not end a longer one.
+        self.not_before = self.not_before.max(Some(Instant::now() + wait));
+        ctx.run_later(wait, Self::flush);
     }
 
     fn unwritten(&self) -> usize {

@@ -112,14 +112,17 @@ impl Gate {
 
     pub fn handler(&self) -> gaia_actors::Endpoint {
         let gate = self.clone();
-        async_fn(async move |_, _: Value| {
-            let inside = gate.inside.fetch_add(1, Ordering::SeqCst) + 1;
-            gate.most.fetch_max(inside, Ordering::SeqCst);
-            let _leave = Leave(&gate.inside);
-            gate.entered.add_permits(1);
-            gate.open.acquire().await?.forget();
-            Ok(())
-        })
+        async_fn(async move |_, _: Value| gate.pass().await)
+    }
+
+    /// Says that a run is here, and waits until the test lets it go on.
+    pub async fn pass(&self) -> Result<(), TaskError> {
+        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(inside, Ordering::SeqCst);
+        let _leave = Leave(&self.inside);
+        self.entered.add_permits(1);
+        self.open.acquire().await?.forget();
+        Ok(())
     }
 
     /// Waits until `count` more runs have begun.
