@@ -15,7 +15,7 @@ use super::{
     chunks::{chunks, runs_of},
     prepared::Binds,
 };
-use crate::store::tasks::new_row::NewTaskRow;
+use crate::store::tasks::new_row::{EXTRA_COLUMNS, NewTaskRow, push_extras};
 
 /// Rows of one statement.
 const SIZES: [usize; 7] = [1_000, 300, 100, 30, 10, 3, 1];
@@ -23,10 +23,8 @@ const SIZES: [usize; 7] = [1_000, 300, 100, 30, 10, 3, 1];
 /// What all tasks of one call have in common.
 const COMMON: [&str; 3] = ["system_name", "create_time", "update_time"];
 const COLUMNS: [&str; 5] = ["service_name", "method_name", "task_name", "arg", "max_retry_time"];
-/// Of tasks that are not plain. The last one says whether the task is due: then it gets into a segment.
-const EXTRA: [&str; 5] = ["priority", "run_at", "timeout_ms", "retry_delay_ms", "queued"];
-/// Of plain tasks.
-const PLAIN: [&str; 1] = ["queued"];
+/// Says whether the task is due: then it gets into a segment.
+const QUEUED: &str = "queued";
 
 /// How a database names parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,14 +75,14 @@ impl Bulk<'_> {
         match self.parameters {
             #[cfg(feature = "sqlite")]
             Parameters::Numbered => {
-                static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &PLAIN));
-                static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &EXTRA));
+                static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &[]));
+                static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?1", "?2", "?2"], &EXTRA_COLUMNS));
                 self.of(if self.has_defaults_only() { &OF_PLAIN } else { &FULL })
             }
             #[cfg(feature = "mysql")]
             Parameters::Positional => {
-                static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &PLAIN));
-                static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &EXTRA));
+                static OF_PLAIN: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &[]));
+                static FULL: LazyLock<Texts> = LazyLock::new(|| texts(&["?"; 3], &EXTRA_COLUMNS));
                 self.of(if self.has_defaults_only() { &OF_PLAIN } else { &FULL })
             }
         }
@@ -131,8 +129,8 @@ type Texts = [String; SIZES.len()];
 
 fn texts(common: &[&str; 3], extra: &[&str]) -> Texts {
     SIZES.map(|size| {
-        let columns = [&COMMON[..], &COLUMNS, extra].concat().join(", ");
-        let own = vec!["?"; COLUMNS.len() + extra.len()].join(", ");
+        let columns = [&COMMON[..], &COLUMNS, extra, &[QUEUED]].concat().join(", ");
+        let own = vec!["?"; COLUMNS.len() + extra.len() + 1].join(", ");
         let rows = vec![format!("('Wait', {}, {own})", common.join(", ")); size].join(", ");
         format!("INSERT INTO asynctasks (task_status, {columns}) VALUES {rows}")
     })
@@ -170,10 +168,7 @@ where
             out.push_bind_param_value_only::<Text, _>(&row.arg)?;
             out.push_bind_param_value_only::<Integer, _>(&row.max_retry_time)?;
             if !has_defaults_only {
-                out.push_bind_param_value_only::<Integer, _>(&row.priority)?;
-                out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&row.run_at)?;
-                out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.timeout_ms)?;
-                out.push_bind_param_value_only::<Nullable<BigInt>, _>(&row.retry_delay_ms)?;
+                push_extras!(out, row);
             }
             out.push_bind_param_value_only::<Integer, _>(self.queued(row))?;
         }

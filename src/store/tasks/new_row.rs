@@ -52,6 +52,24 @@ macro_rules! adding {
 }
 pub(in crate::store) use adding;
 
+/// The columns that only some tasks need, as far as inserts of many tasks write them.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(in crate::store) const EXTRA_COLUMNS: [&str; 4] = ["priority", "run_at", "timeout_ms", "retry_delay_ms"];
+
+/// Binds the values of [`EXTRA_COLUMNS`], in their order.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+macro_rules! push_extras {
+    ($out:expr, $row:expr) => {{
+        use diesel::sql_types::{BigInt, Integer, Nullable, Timestamp};
+        $out.push_bind_param_value_only::<Integer, _>(&$row.priority)?;
+        $out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&$row.run_at)?;
+        $out.push_bind_param_value_only::<Nullable<BigInt>, _>(&$row.timeout_ms)?;
+        $out.push_bind_param_value_only::<Nullable<BigInt>, _>(&$row.retry_delay_ms)?;
+    }};
+}
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(in crate::store) use push_extras;
+
 impl NewTaskRow {
     /// The row of a task that has passed its check.
     pub(crate) fn new(theme: &Arc<str>, mut task: NewTask, now: DateTime<Utc>) -> Self {
