@@ -165,8 +165,11 @@ impl RunContext {
     }
 
     pub(super) fn tell_claimed(&self, tasks: usize, took: Duration) {
-        let theme = Arc::clone(&self.theme);
-        self.events.tell(&Event::TasksClaimed { theme, tasks, took });
+        self.events.tell_observers(|| Event::TasksClaimed {
+            theme: Arc::clone(&self.theme),
+            tasks,
+            took,
+        });
     }
 
     fn enter(&self, entry: Entry) {
@@ -320,10 +323,12 @@ impl Run {
 
     /// Tells observers that its worker begins.
     pub(super) fn tell_started(&self) {
-        self.context.events.tell(&Event::TaskStarted(TaskStarted {
-            run: Arc::clone(&self.info),
-            waited: self.waited(self.context.clock.now()),
-        }));
+        self.context.events.tell_observers(|| {
+            Event::TaskStarted(TaskStarted {
+                run: Arc::clone(&self.info),
+                waited: self.waited(self.context.clock.now()),
+            })
+        });
     }
 
     fn waited(&self, until: DateTime<Utc>) -> Duration {

@@ -75,7 +75,7 @@ impl Lines {
                 say!(Error, "a worker thread has ended and is replaced; it was at: {runs}");
             }
             Event::OutcomeRefused { .. } => log_refused(event),
-            // So many of these come that a line for each would be no use even at debug.
+            // These come with each task and fire: they go to observers alone.
             Event::TasksClaimed { .. }
             | Event::TaskStarted(_)
             | Event::JobFired(_)

@@ -184,6 +184,18 @@ impl Events {
     /// Logs the event and gives it to the observers, on the thread of the caller.
     pub(crate) fn tell(&self, event: &Event) {
         self.0.lines.log(event);
+        self.call_observers(event);
+    }
+
+    /// Gives an event of which the log has no line to the observers. It is made only if there are observers: such events come with each
+    /// task.
+    pub(crate) fn tell_observers(&self, event: impl FnOnce() -> Event) {
+        if !self.0.observers.is_empty() {
+            self.call_observers(&event());
+        }
+    }
+
+    fn call_observers(&self, event: &Event) {
         for (place, observer) in self.0.observers.iter().enumerate() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| observer(event))) {
                 self.observer_panicked(place, &*payload);

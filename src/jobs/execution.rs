@@ -21,10 +21,12 @@ pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, generation).await {
         let asked_at = *asked.get_or_insert_with(|| run.context.clock.elapsed());
-        run.context.events.tell(&Event::JobStarted(JobStarted {
-            run: Arc::clone(&run.info),
-            attempt: ctx.attempt(),
-        }));
+        run.context.events.tell_observers(|| {
+            Event::JobStarted(JobStarted {
+                run: Arc::clone(&run.info),
+                attempt: ctx.attempt(),
+            })
+        });
         let verdict = verdict_of(run, &ctx).await;
         if verdict.is_no_attempt() {
             run.take_back_attempt(generation);

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use actix::Context;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::CronActor;
 use crate::{
@@ -97,13 +97,13 @@ impl CronActor {
     }
 
     fn tell_fired(&self, run: &Arc<JobRunInfo>) {
-        let late = run
-            .scheduled_at
-            .map(|at| (self.now() - at).to_std().unwrap_or_default());
-        self.context.events.tell(&Event::JobFired(JobFired {
-            run: Arc::clone(run),
-            late,
-        }));
+        self.context.events.tell_observers(|| {
+            let late = |at: DateTime<Utc>| (self.now() - at).to_std().unwrap_or_default();
+            Event::JobFired(JobFired {
+                late: run.scheduled_at.map(late),
+                run: Arc::clone(run),
+            })
+        });
     }
 
     pub(super) fn spawn(&mut self, run: Arc<JobRun>) {

@@ -189,9 +189,8 @@ impl<L: Ledger> Recorder<L> {
 
     pub(super) fn tell_written(&self, outcomes: usize, took: Duration) {
         if outcomes > 0 {
-            let component = self.ledger.component().clone();
-            self.ledger.events().tell(&Event::OutcomesWritten {
-                component,
+            self.ledger.events().tell_observers(|| Event::OutcomesWritten {
+                component: self.ledger.component().clone(),
                 outcomes,
                 took,
             });
