@@ -17,7 +17,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
-    run::{Enter, Lifecycle, Overdue, StoppableRun},
+    run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedTask, Progress, Room},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct RunContext {
     pub(super) lease: NodeLease,
     pub(super) held: HeldRuns,
     pub(super) events: Events,
-    recorder: Recipient<Enter<Entry>>,
+    recorder: Recipient<Record<Entry>>,
     backlog: Arc<Semaphore>,
 }
 
@@ -138,7 +138,7 @@ impl RunContext {
         lease: NodeLease,
         held: HeldRuns,
         events: Events,
-        recorder: Recipient<Enter<Entry>>,
+        recorder: Recipient<Record<Entry>>,
     ) -> Self {
         let theme: Arc<str> = options.theme.as_str().into();
         Self {
@@ -170,7 +170,7 @@ impl RunContext {
     }
 
     fn enter(&self, entry: Entry) {
-        self.recorder.do_send(Enter(entry));
+        self.recorder.do_send(Record(entry));
     }
 }
 
@@ -272,15 +272,15 @@ impl Run {
     /// Takes it from the worker it was given to; false if that worker has begun.
     pub(super) fn withdraw(&self) -> bool {
         let mut state = self.state();
-        if state.life.began().is_none() {
+        if state.life.attempt_began().is_none() {
             state.worker = None;
         }
-        state.life.began().is_none()
+        state.life.attempt_began().is_none()
     }
 
     /// Tells the handler to stop, if the run has not ended. The first reason stays.
     pub(super) fn stop(&self, why: Stop) {
-        if self.state().life.stop(why, self.context.clock.elapsed()) {
+        if self.state().life.request_stop(why, self.context.clock.elapsed()) {
             self.ctx.cancel(match why {
                 Stop::Request => CancelReason::Request,
                 Stop::Node => CancelReason::Node,
@@ -346,7 +346,7 @@ impl Run {
         // A handler that blocks its thread may have its arguments still, for an unknown time.
         (state.args, state.room) = (Args::Gone, None);
         let clock = &self.context.clock;
-        let began = state.life.began();
+        let began = state.life.attempt_began();
         drop(state);
         let duration = began.map_or(Duration::ZERO, |began| clock.elapsed().saturating_sub(began));
         let ended_at = clock.now();
@@ -426,7 +426,7 @@ impl StoppableRun for Run {
         self.timeout()
     }
 
-    async fn told(&self) -> Stop {
+    async fn stop_requested(&self) -> Stop {
         self.ctx.cancelled().await;
         self.why().unwrap_or(Stop::Node)
     }
@@ -436,7 +436,7 @@ impl StoppableRun for Run {
     }
 
     fn end_of_grace(&self) -> Duration {
-        let told = self.state().life.told_at();
+        let told = self.state().life.stop_requested_at();
         let told = told.unwrap_or_else(|| self.context.clock.elapsed());
         told.saturating_add(self.context.cancel_grace)
     }

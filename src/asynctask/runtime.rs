@@ -30,7 +30,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::NodeLease,
     registry::{MethodName, Registry},
-    run::{Drain, GateChange, GetRecorded, Recorded, Recorder},
+    run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
     threads::{Control, Threads},
 };
@@ -179,7 +179,7 @@ impl ThemeRuntime {
         };
         // As for any claim: if the lease is lost while it is made, the task may be others' already.
         let (term, mark) = (self.theme.lease().term(), store.tasks().mark(&self.node));
-        let open = self.theme.held().open(mark.run());
+        let open = self.theme.held().begin_claim(mark.run());
         let began = Instant::now();
         let (added, claimed) = store.tasks().add_claimed(row, &mark).await?;
         let is_claimed = claimed.is_some();
@@ -248,8 +248,8 @@ impl ThemeRuntime {
     }
 
     /// What the recorder has written, and has not.
-    pub(crate) async fn recorded(&self) -> Result<Recorded<TaskCounts>, Error> {
-        Ok(self.recorder.send(GetRecorded::new()).await?)
+    pub(crate) async fn recorded(&self) -> Result<RecorderCounts<TaskCounts>, Error> {
+        Ok(self.recorder.send(GetRecorderCounts::new()).await?)
     }
 
     pub(crate) async fn status(&self) -> Result<SchedulerStatus, Error> {

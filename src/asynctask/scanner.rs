@@ -27,7 +27,7 @@ use crate::{
     backoff::Backoff,
     domain::Outcome,
     events::DatabaseWork,
-    held_runs::OpenClaim,
+    held_runs::UnansweredClaim,
     lease::Term,
     registry::MethodName,
     run::{Gate, GateChange},
@@ -115,7 +115,7 @@ struct Scan {
     /// The term in which it was claimed.
     term: Term,
     /// Closed once the runs are made; dropped with an error after which it is unknown which tasks were taken.
-    open: Option<OpenClaim>,
+    open: Option<UnansweredClaim>,
     place: Place,
     /// `None`: nothing was looked for.
     claimed: Option<Result<Claimed, StoreError>>,
@@ -394,7 +394,7 @@ async fn scan(theme: Arc<ThemeContext>, store: Store, pool: Addr<WorkerPool>, mu
     let mark = store.tasks().mark(&claim.node);
     let (mut open, mut claimed) = (None, None);
     if matches!(place, Place::Any | Place::Urgent) {
-        open = Some(theme.held().open(mark.run()));
+        open = Some(theme.held().begin_claim(mark.run()));
         let began = Instant::now();
         let answer = store.tasks().claim_as(claim, &mark).await;
         let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());

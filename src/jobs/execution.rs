@@ -58,7 +58,7 @@ pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
 async fn next_attempt(run: &JobRun, generation: u32) -> Option<TaskContext> {
     if let Some(until) = run.rests_until() {
         let rested = pin!(run.context.clock.sleep_until(until));
-        select(rested, pin!(run.told())).await;
+        select(rested, pin!(run.stop_requested())).await;
     }
     run.begin(generation)
 }

@@ -16,7 +16,7 @@ use crate::{
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
-    run::{Enter, Lifecycle, Overdue, StoppableRun},
+    run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct JobsContext {
     pub(super) hooks: HookClient,
     pub(super) cancel_grace: Duration,
     pub(super) events: Events,
-    pub(super) recorder: Recipient<Enter<Ended>>,
+    pub(super) recorder: Recipient<Record<Ended>>,
 }
 
 /// A run came to its end.
@@ -184,7 +184,7 @@ impl JobRun {
         let mut state = self.state();
         state.generation += 1;
         (state.started, state.finished) = (false, false);
-        state.life.rest();
+        state.life.attempt_over();
         if let Some(ctx) = state.ctx.take() {
             drop(state);
             ctx.cancel(CancelReason::Timeout);
@@ -195,7 +195,7 @@ impl JobRun {
     /// Takes it from an actor that makes no attempt now: it has not begun, or rests between two. False if it makes one.
     pub(super) fn withdraw(&self) -> bool {
         let mut state = self.state();
-        let makes_none = state.life.began().is_none() && !state.life.has_ended();
+        let makes_none = state.life.attempt_began().is_none() && !state.life.has_ended();
         if makes_none {
             state.generation += 1;
             (state.started, state.finished) = (false, false);
@@ -247,7 +247,7 @@ impl JobRun {
             return;
         }
         state.attempt = state.attempt.saturating_sub(1);
-        state.life.rest();
+        state.life.attempt_over();
         state.ctx = None;
         if state.attempt == 0 {
             state.started_at = None;
@@ -260,7 +260,7 @@ impl JobRun {
         let until = self.context.clock.elapsed().saturating_add(pause);
         let mut state = self.state();
         if state.generation == generation {
-            state.life.rest();
+            state.life.attempt_over();
             state.rests_until = Some(until);
         }
     }
@@ -277,7 +277,7 @@ impl JobRun {
             Stop::Node => CancelReason::Node,
         };
         let mut state = self.state();
-        if !state.life.stop(why, self.context.clock.elapsed()) {
+        if !state.life.request_stop(why, self.context.clock.elapsed()) {
             return;
         }
         let ctx = state.ctx.clone();
@@ -364,7 +364,7 @@ impl JobRun {
             ended_at: self.context.clock.now(),
         };
         let run = Arc::clone(&self.info);
-        self.context.recorder.do_send(Enter(Ended { run, end, failure }));
+        self.context.recorder.do_send(Record(Ended { run, end, failure }));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -395,7 +395,7 @@ impl StoppableRun for JobRun {
         Some(self.spec.timeout)
     }
 
-    async fn told(&self) -> Stop {
+    async fn stop_requested(&self) -> Stop {
         self.stop.cancelled().await;
         self.why().unwrap_or(Stop::Node)
     }
@@ -408,7 +408,7 @@ impl StoppableRun for JobRun {
     fn end_of_grace(&self) -> Duration {
         match self.spec.target {
             Target::Service { .. } => {
-                let told = self.state().life.told_at();
+                let told = self.state().life.stop_requested_at();
                 let told = told.unwrap_or_else(|| self.context.clock.elapsed());
                 told.saturating_add(self.context.cancel_grace)
             }

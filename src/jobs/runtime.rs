@@ -21,7 +21,7 @@ use crate::{
     hook::HookClient,
     lease::NodeLease,
     registry::Registry,
-    run::{Drain, GateChange, GetRecorded, Recorded, Recorder},
+    run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::Store,
     threads::{Control, Threads},
 };
@@ -143,8 +143,8 @@ impl JobsRuntime {
     }
 
     /// What the recorder has written, and has not.
-    pub(crate) async fn recorded(&self) -> Result<Recorded<JobCounts>, Error> {
-        Ok(self.recorder.send(GetRecorded::new()).await?)
+    pub(crate) async fn recorded(&self) -> Result<RecorderCounts<JobCounts>, Error> {
+        Ok(self.recorder.send(GetRecorderCounts::new()).await?)
     }
 
     /// Looks after nothing any more.

@@ -133,7 +133,7 @@ impl NodeActor {
         self.row.beat += 1;
         self.row.methods = methods_column(self.registry.served());
         let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
-        let begun = self.lease.now();
+        let begun = self.lease.uptime();
         self.beat_begun = begun;
         let beat = async move {
             row.themes = themes(&machines).await;
@@ -208,7 +208,7 @@ impl NodeActor {
         if self.fenced || !self.lease.has_expired() {
             return;
         }
-        let taken = self.lease.now().saturating_sub(self.beat_begun);
+        let taken = self.lease.uptime().saturating_sub(self.beat_begun);
         if !self.beating.is_under_way() {
             self.beat(ctx);
         } else if taken > self.lease.length() / BEATS {
@@ -317,7 +317,7 @@ impl NodeActor {
         self.rescuing.end();
         if any_runs {
             // Now, not beside the look for dead nodes: that would take a further connection.
-            self.held.doubt();
+            self.held.request_comparison();
         }
         match rescued {
             Ok(rescued) => {
@@ -370,7 +370,7 @@ impl NodeActor {
     // ---- requests of other processes ----
 
     fn look_for_requests(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_for_requests.begin_or_again() {
+        if !self.looks_for_requests.begin_or_queue() {
             return;
         }
         let requests = requests(

@@ -40,6 +40,6 @@ pub(super) async fn requests(
         requests.cancels = store.tasks().cancel_requests(&id).await?;
     }
     // The comparison of the rows with the held runs finds the claims that are left, after an error too.
-    store.tasks().drop_settled(&held.take_ended()).await?;
+    store.tasks().drop_settled(&held.take_finished_claims()).await?;
     Ok(requests)
 }

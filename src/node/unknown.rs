@@ -42,7 +42,7 @@ impl Unknown {
     /// Compares whenever there is a doubt, for ever.
     pub(super) async fn give_back_always(self) {
         loop {
-            self.held.doubts().await;
+            self.held.comparison_requested().await;
             // Without a lease the tasks are others' to take.
             if self.lease.has_expired() {
                 continue;

@@ -148,7 +148,7 @@ impl CronActor {
     /// Looks what callers want of the runs here, then whether any schedule has changed. Requests to stop a run wait for no
     /// schedule: they are obeyed while the schedules are still being looked at or loaded, or cannot be read.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_at_runs.begin_or_again() {
+        if !self.looks_at_runs.begin_or_queue() {
             return;
         }
         let (store, node) = (self.store.clone(), self.context.node.to_string());
@@ -178,7 +178,7 @@ impl CronActor {
     }
 
     fn look_at_schedules(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_at_schedules.begin_or_again() {
+        if !self.looks_at_schedules.begin_or_queue() {
             return;
         }
         self.looks += 1;

@@ -17,7 +17,7 @@ use crate::{
     domain::{OverlapPolicy, RunFlag, is_missed},
     jobs::run::{Ended, JobRun, Stop},
     lease::Term,
-    run::Enter,
+    run::Record,
     store::{JobRunKey, OpenRun, RunEnd},
 };
 
@@ -151,7 +151,7 @@ impl CronActor {
             ended_at: self.now(),
         };
         let failure = None;
-        self.context.recorder.do_send(Enter(Ended { run, end, failure }));
+        self.context.recorder.do_send(Record(Ended { run, end, failure }));
     }
 }
 
