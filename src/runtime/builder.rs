@@ -340,23 +340,23 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let (machines, runner) = (ThemeRuntimes::default(), JobsSlot::default());
+        let (themes, jobs_slot) = (ThemeRuntimes::default(), JobsSlot::default());
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
             held: held.clone(),
             store: store.clone(),
             events: events.clone(),
-            machines: machines.clone(),
-            runner: runner.clone(),
+            themes: themes.clone(),
+            jobs_slot: jobs_slot.clone(),
             registry: registry.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
         let pruner = retention.map(|retention| {
             let pruner = PruneActor::new(PruneParts {
                 store: store.clone(),
-                machines: machines.clone(),
-                runner: runner.clone(),
+                themes: themes.clone(),
+                jobs_slot: jobs_slot.clone(),
                 retention,
                 foreign,
             });
@@ -368,9 +368,9 @@ impl GaiaBuilder {
             store: store.clone(),
             events,
             registry,
-            machines,
-            jobs: Jobs::new(store, &settings, runner.clone()),
-            runner,
+            themes,
+            jobs: Jobs::new(store, &settings, jobs_slot.clone()),
+            jobs_slot,
             node_id,
             node,
             lease,
@@ -443,7 +443,7 @@ async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreEr
     } else {
         store.check_schema().await?;
     }
-    store.secure().await?;
+    store.reserve_connections().await?;
     Ok(store)
 }
 

@@ -38,7 +38,7 @@ impl Rows {
 impl Store {
     /// Which of these rows another session has locked at this moment. SQLite locks no rows.
     pub(crate) async fn locked(&self, rows: Rows, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
-        if !self.db.is_remote() || ids.is_empty() {
+        if !self.db.is_server() || ids.is_empty() {
             return Ok(BTreeSet::new());
         }
         let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
@@ -49,7 +49,7 @@ impl Store {
 
     /// The same of records of tasks; answers with their ids.
     pub(crate) async fn locked_records(&self, records: &[RecordKey]) -> Result<BTreeSet<i64>, StoreError> {
-        if !self.db.is_remote() || records.is_empty() {
+        if !self.db.is_server() || records.is_empty() {
             return Ok(BTreeSet::new());
         }
         let list = |of: fn(&RecordKey) -> i64| {
@@ -86,7 +86,7 @@ impl Store {
 
     /// Whether another session has locked the row of this node.
     pub(crate) async fn is_node_locked(&self, node: &str) -> Result<bool, StoreError> {
-        if !self.db.is_remote() {
+        if !self.db.is_server() {
             return Ok(false);
         }
         let (by_key, id) = (self.by_key(), (self.db.dialect().parameter)(1));

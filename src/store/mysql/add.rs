@@ -58,17 +58,17 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
 pub(super) async fn insert_claimed(
     conn: &mut AsyncMysqlConnection,
     row: &NewTaskRow,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<(i64, i64)> {
     adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.node)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.run)
-        .bind::<Text, _>(&*mark.node)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.node)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.mark)
+        .bind::<Text, _>(&*claim_id.node)
         .bind::<Text, _>(&*row.system_name)
         .execute(conn)
         .await?;

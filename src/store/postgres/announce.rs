@@ -18,7 +18,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::connect::Connector;
 use crate::store::{
     StoreError,
-    backend::Heard,
+    backend::Announcement,
     server::pool::{Connections, on_server},
     statement::prepared::prepared,
 };
@@ -60,11 +60,11 @@ impl Announcer {
     }
 
     /// Announces it, without waiting for it.
-    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>, count: usize) {
+    pub(super) fn announce(self: &Arc<Self>, what: Announcement<'_>, count: usize) {
         let apart = if count < MANY { APART } else { APART_FOR_MANY };
         let (channel, name) = match what {
-            Heard::Tasks(theme) => (TASKS, theme),
-            Heard::Requests | Heard::Anything => (REQUESTS, ""),
+            Announcement::Tasks(theme) => (TASKS, theme),
+            Announcement::Requests | Announcement::Anything => (REQUESTS, ""),
         };
         let Some(wait) = self.turn(channel, name, apart) else {
             return;

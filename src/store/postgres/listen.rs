@@ -25,7 +25,7 @@ use super::{
     announce::{Announcer, REQUESTS, SEPARATOR, TASKS},
     connect::Connector,
 };
-use crate::{backoff::Backoff, store::backend::Heard};
+use crate::{backoff::Backoff, store::backend::Announcement};
 
 /// How often this process asks whether it hears.
 const ASK_EVERY: Duration = Duration::from_secs(30);
@@ -55,14 +55,14 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Never ends.
-    pub(super) async fn run(self, heard: impl Fn(Heard)) {
+    pub(super) async fn run(self, heard: impl Fn(Announcement)) {
         let mut backoff = Backoff::default();
         loop {
             let reason = self.listen(&heard, &mut backoff).await;
             let has_heard = self.hears.swap(false, Ordering::Relaxed);
             if has_heard {
                 // Who slept until a word came looks from now on.
-                heard(Heard::Anything);
+                heard(Announcement::Anything);
             }
             // Said once for each outage: behind some poolers it never works.
             let level = if backoff.is_fresh() {
@@ -86,7 +86,7 @@ impl Listener {
     }
 
     /// Listens for as long as it is of use, and says why it is not any more.
-    async fn listen(&self, heard: &impl Fn(Heard), backoff: &mut Backoff) -> Silence {
+    async fn listen(&self, heard: &impl Fn(Announcement), backoff: &mut Backoff) -> Silence {
         // Where it is not known, the server will say so.
         let room = self.announcer.room().await.ok().flatten();
         if let Some(left) = room.filter(|left| *left < ROOM_TO_LISTEN) {
@@ -104,7 +104,7 @@ impl Listener {
             return Silence::Lost(error.to_string());
         }
         // Whatever was announced before this moment was not heard.
-        heard(Heard::Anything);
+        heard(Announcement::Anything);
         let echo = Notify::new();
         let silence = tokio::select! {
             reason = self.hear_all(&mut conn, heard, &echo) => Silence::Lost(reason),
@@ -116,7 +116,7 @@ impl Listener {
     }
 
     /// Hears until the connection is lost, and says why.
-    async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Heard), echo: &Notify) -> String {
+    async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Announcement), echo: &Notify) -> String {
         let own = self.announcer.echo_channel();
         let notifications = conn.notifications_stream();
         pin_mut!(notifications);
@@ -130,14 +130,14 @@ impl Listener {
         }
     }
 
-    fn hear(&self, channel: &str, payload: &str, heard: &impl Fn(Heard)) {
+    fn hear(&self, channel: &str, payload: &str, heard: &impl Fn(Announcement)) {
         let (name, origin) = payload.split_once(SEPARATOR).unwrap_or((payload, ""));
         if origin == self.announcer.origin() {
             return;
         }
         match channel {
-            TASKS => heard(Heard::Tasks(name)),
-            _ => heard(Heard::Requests),
+            TASKS => heard(Announcement::Tasks(name)),
+            _ => heard(Announcement::Requests),
         }
     }
 

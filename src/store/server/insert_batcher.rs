@@ -58,7 +58,7 @@ impl Store {
     /// Adds a task. It is taken to have passed its check.
     pub(crate) async fn add_one(&self, row: NewTaskRow) -> Result<AddedTask, StoreError> {
         // The task that holds its unique key may have to be waited for.
-        if row.unique_key.is_some() || !self.db.is_remote() {
+        if row.unique_key.is_some() || !self.db.is_server() {
             return Ok(self.tasks().add(vec![row]).await?[0]);
         }
         let (tell, told) = oneshot::channel();
