@@ -165,8 +165,8 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long this node may be silent before others take its work. It beats four times in that time. Default 20 s, at
-    /// least 0.5 s.
+    /// How long this node may go without a heartbeat before other nodes take over its work. It writes four heartbeats in that time. Default
+    /// 20 s, at least 0.5 s.
     pub fn lease(self, lease: Duration) -> Self {
         Self {
             lease: Some(lease),

@@ -211,7 +211,7 @@ pub(crate) enum Announcement<'a> {
     Tasks(&'a str),
     /// A caller has asked to cancel a task or a run of a job, to pause or resize a theme, or has changed a job.
     Requests,
-    /// The connection was down for a while, so that announcements may have been missed: read everything.
+    /// Announcements may have been missed, since listening has just begun or has failed: read everything.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL is heard"))]
     Anything,
 }

@@ -57,7 +57,7 @@ macro_rules! on_backend {
 }
 pub(super) use on_backend;
 
-/// Does the same with whatever database there is.
+/// Runs the same code on the database that this process uses, whichever it is.
 macro_rules! on_each {
     ($db:expr, |$one:ident| $what:expr) => {
         match $db {
@@ -107,7 +107,7 @@ impl Db {
             Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.read_as(kind).await?)),
             #[cfg(feature = "_server")]
             _ => {
-                // The servers' connections are as good as each other.
+                // On a server all connections are alike.
                 let _ = kind;
                 self.read().await
             }
@@ -136,7 +136,7 @@ impl Db {
         }
     }
 
-    /// The connection for heartbeats, which wait for nothing else where the database allows it.
+    /// The connection for heartbeats. On a server it is a separate one, so that heartbeats do not wait for other statements.
     pub(super) async fn heartbeat(&self) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]

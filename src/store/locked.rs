@@ -1,7 +1,7 @@
 //! Rows that other sessions have locked.
 //!
-//! A write waits for a locked row for as long as its session lets it (5 s), and the rest of its batch waits along. So a caller
-//! that is to change many rows asks first which of them are locked, and leaves those for later.
+//! A write waits for a locked row for as long as its session allows (5 s), and the rest of its batch waits, too. So a caller
+//! that changes many rows asks first which of them are locked, and leaves those for later.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ impl Store {
         if free.len() == count {
             return Ok(BTreeSet::new());
         }
-        // A row that is gone is not locked.
+        // A row that does not exist any more is not locked.
         let there = self.ids(these).await?;
         Ok(&there - &free)
     }

@@ -30,8 +30,8 @@ const INSERT_KEYED: &str = "INSERT INTO asynctasks \
        priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
     VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
 
-/// Claimed as by [`CLAIM`], unless the node may not claim. It is in no claim: few of these tasks run for so long that the node takes
-/// them into one, and a transaction would take longer.
+/// Inserts a task as Running under the node, unless the node may not claim. It makes no row in `gaia_claims`, which would take a
+/// transaction: a node makes claims later for the few of these tasks that run long enough.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
        retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \

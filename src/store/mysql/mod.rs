@@ -130,7 +130,7 @@ impl Backend for Mysql {
         .await)?)
     }
 
-    /// Puts tasks that wait into segments, some thousand of those that are in none.
+    /// Puts strays into segments, some thousand of them.
     async fn queue_strays(&self, theme: String) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
         if on_server!(conn, |conn| queue::is_any_stray(conn, &theme).await)? {
@@ -139,7 +139,7 @@ impl Backend for Mysql {
         Ok(())
     }
 
-    /// Makes claims of running tasks that are in none: those that plain SQL has put under a node, and those that were claimed by
+    /// Makes claims for Running tasks that no claim holds: tasks that plain SQL set to Running under a node, and tasks that were claimed by
     /// their inserts.
     async fn make_missing_claims(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
@@ -149,14 +149,14 @@ impl Backend for Mysql {
         Ok(())
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and tasks that plain SQL has ended
-    /// unseen.
+    /// Takes some of these tasks out of their claim: Running tasks that plain SQL has given to another node, and tasks that plain SQL has
+    /// ended while they were unseen.
     async fn detach(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::detach(conn, &node, claim, &ids).await)?)
     }
 
-    /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
+    /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(

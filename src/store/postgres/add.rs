@@ -69,7 +69,8 @@ const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
       SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM added WHERE run_at IS NULL) \
     SELECT id FROM added";
 
-/// Claimed as by [`CLAIM`], unless that would give nothing; but its commit waits for the disk.
+/// Inserts a task as Running under the node, and the row of its claim, unless the node may not claim. Unlike the commit of other claims,
+/// this commit waits for the disk, since the caller's task must be durable.
 const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
       SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
         AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may), \

@@ -1,10 +1,10 @@
-//! Hearing what other processes announce.
+//! Hearing the announcements of other processes.
 //!
 //! A server, a proxy or a pooler may take a `LISTEN` and deliver nothing: behind a pooler that gives each transaction another
 //! session, an announcement reaches the process that has the session then. So a process listens for its own announcements, too. As long as
 //! one has not come back it looks for work as on the databases that announce nothing.
 //!
-//! To listen takes a connection, which a process can do without. It takes none from a server that has few left.
+//! Listening takes a connection, and a process can work without it. So it takes none from a server that has few left.
 
 use std::{
     sync::{
@@ -33,7 +33,7 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 /// How long its announcement may take to come back.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Between two tries where listening was of no use.
+/// The time between two tries if listening was of no use.
 const SELDOM: Duration = Duration::from_secs(300);
 
 /// A server must have so many connections left before one is taken to listen, for nodes that start and pools that grow.
@@ -85,7 +85,7 @@ impl Listener {
         }
     }
 
-    /// Listens for as long as it is of use, and says why it is not any more.
+    /// Listens as long as that is of use; answers why it is not any more.
     async fn listen(&self, heard: &impl Fn(Announcement), backoff: &mut Backoff) -> Silence {
         // Where it is not known, the server will say so.
         let room = self.announcer.room().await.ok().flatten();
@@ -103,7 +103,7 @@ impl Listener {
         if let Err(error) = conn.batch_execute(&subscribe).await {
             return Silence::Lost(error.to_string());
         }
-        // Whatever was announced before this moment was not heard.
+        // Announcements before this moment were not heard.
         heard(Announcement::Anything);
         let echo = Notify::new();
         let silence = tokio::select! {
@@ -115,7 +115,7 @@ impl Listener {
         silence
     }
 
-    /// Hears until the connection is lost, and says why.
+    /// Hears announcements until the connection is lost; answers why.
     async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Announcement), echo: &Notify) -> String {
         let own = self.announcer.echo_channel();
         let notifications = conn.notifications_stream();
@@ -162,7 +162,7 @@ impl Listener {
     }
 }
 
-/// Why nothing is heard.
+/// Why this process hears no announcements.
 enum Silence {
     /// There is no connection, or no more.
     Lost(String),

@@ -129,7 +129,7 @@ impl Backend for Postgres {
             return Ok(claimed);
         }
         if peek.has_come() {
-            // Tasks that are promoted now are claimed now; the next look tells what comes after them.
+            // Tasks that become due now are claimed now; the next peek tells when the task after them is due.
             let promoted = on_server!(conn, |conn| by_key(conn, claim::promote(conn, &claim, claim_id.now))
                 .await)?;
             claimed.passed_over = promoted == 0;
@@ -145,11 +145,11 @@ impl Backend for Postgres {
             return Ok(claimed);
         };
         if rows.len() < due.tasks() || !claim.first.is_empty() {
-            // Not before the commit: here rows are locked, there segments were.
+            // After the commit of the claim: this locks rows of tasks, and the claim has locked segments.
             on_server!(conn, |conn| by_keys(conn, claim::detach_unread(conn, &claim_id, &rows))
                 .await)?;
         }
-        // Other nodes have taken some, or behind tasks that do not wait any more there are others.
+        // Other nodes have taken some of the tasks, or some do not wait any more; behind them there may be due tasks.
         claimed.more |= rows.len() < due.tasks();
         claimed.tasks = rows.into_iter().map(|row| claim_id.task(row)).collect();
         Ok(claimed)
@@ -171,7 +171,7 @@ impl Backend for Postgres {
         Ok(())
     }
 
-    /// Plain SQL that puts a task under another node has a trigger make a claim of it: the node does not matter.
+    /// The node does not matter here: if plain SQL gives a task to another node, a trigger makes a new claim for it.
     async fn detach(&self, _node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
         on_server!(conn, |conn| by_key(conn, by_hand::detach(conn, claim, &ids)).await)?;

@@ -34,8 +34,8 @@ const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
     WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
 
-/// Claimed as by [`claim_due`], unless that would give nothing. The next number of a claim is read here: there is one writer at a
-/// time.
+/// Inserts a task as Running under the node, unless the node may not claim. The statement reads the id that the row of the claim will get:
+/// that is safe, since there is one writer at a time.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
        retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \

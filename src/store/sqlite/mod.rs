@@ -1,8 +1,8 @@
 //! What SQLite does in its own way.
 //!
-//! One connection writes, one reads for the engine, and two read for people (WAL: readers never wait for the writer). Each
+//! One connection writes, one reads for the actors of this crate, and two read for people (WAL: readers never wait for the writer). Each
 //! transaction runs as one piece of blocking code, so that a dropped future can never leave one open, and a batch costs one hop
-//! to the thread pool. Those that wait for the connection are done together.
+//! to the thread pool. Transactions that wait for the connection are done together.
 
 mod add;
 mod by_hand;
@@ -46,11 +46,11 @@ use crate::domain::AddedTask;
 #[derive(Clone)]
 pub(super) struct Sqlite {
     writer: Shared,
-    /// For the engine.
+    /// For reading by the actors of this crate.
     reader: Shared,
-    /// For looks at one row.
+    /// For people who read one row.
     details: Shared,
-    /// For looks at many.
+    /// For people who read many rows.
     lists: Shared,
     /// `None`: in memory, or the system does not tell files apart.
     file: Option<Arc<OpenFiles>>,
@@ -101,8 +101,8 @@ impl Sqlite {
         Ok(conn)
     }
 
-    /// Does `change`, which changes about so many rows, in a transaction that takes the write lock at its beginning, perhaps
-    /// together with others'. It may be done again.
+    /// Does `change`, which changes about `rows` rows, in a transaction that takes the write lock at its beginning, perhaps
+    /// together with the changes of other callers. `change` may be called more than once.
     pub(super) async fn transaction<T: Send + 'static>(
         &self,
         rows: usize,
@@ -192,7 +192,7 @@ impl Backend for Sqlite {
         })
     }
 
-    /// Puts tasks that wait into segments, some thousand of those that are in none.
+    /// Puts strays into segments, some thousand of them.
     async fn queue_strays(&self, theme: String) -> Result<(), StoreError> {
         let mut conn = self.read().await?;
         let looked_at = theme.clone();
@@ -207,7 +207,7 @@ impl Backend for Sqlite {
         Ok(())
     }
 
-    /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim.
+    /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node.
     async fn make_missing_claims(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut conn = self.read().await?;
         let is_any = conn.spawn_blocking(by_hand::is_any_unheld).await?;
@@ -221,14 +221,14 @@ impl Backend for Sqlite {
         Ok(())
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name,
-    /// and tasks that plain SQL has ended unseen.
+    /// Takes some of these tasks out of their claim: Running tasks that plain SQL has given to another node, or to an owner that no write can
+    /// name, and tasks that plain SQL has ended while they were unseen.
     async fn detach(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let detach = self.transaction(ids.len(), move |conn| by_hand::detach(conn, &node, claim, &ids));
         detach.await.map(drop)
     }
 
-    /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
+    /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         self.transaction(1, move |conn| by_hand::cancel_waiting(conn, &theme, id, now))
             .await

@@ -289,7 +289,7 @@ pub struct ClaimedTask {
     /// The node that holds it.
     pub owner: Arc<str>,
     /// The lease token: the id of its claim in `gaia_claims`, greater than the ids of all claims before. A task that MySQL has claimed by its
-    /// insert has the token 1, and no row in `gaia_claims`.
+    /// insert has the token 1, and at first no row in `gaia_claims`.
     pub token: i64,
     /// Names this run in every log line about it. No two claims give the same one.
     pub log_id: Arc<str>,
