@@ -1,8 +1,8 @@
-//! How long this process may take its claims for its own.
+//! The lease of this node: until when this process may run what it has claimed.
 //!
-//! Others take over what a node holds when it has not beaten for the length of its lease. So nothing that was claimed may
-//! begin after that, even if this process was stopped or its machine was suspended, and it knows of nothing: every run asks here
-//! right before its handler is called.
+//! If a node has written no heartbeat for the length of its lease, other nodes may take over its runs. So this process begins no run
+//! after that, even if it was stopped or its machine was suspended and it did not notice: every run asks here right before its handler is
+//! called. Claims are valid again if a heartbeat then finds the node's row still there, before the node has fenced itself.
 
 use std::{
     sync::{
@@ -14,39 +14,39 @@ use std::{
 
 use crate::clock::Clock;
 
-/// Cloneable view of the lease of this node: renewed by its heartbeat, asked by its runs.
+/// Cloneable view of the lease of this node. The node actor renews it with each heartbeat; runs ask it.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeLease(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Its uptime counts: a suspended machine is as silent as a lost one.
+    /// The lease is measured by `clock.uptime()`, which goes on while the machine is suspended: to other nodes a suspended machine looks dead.
     clock: Clock,
     length: Duration,
-    /// The reading of the uptime, in microseconds, when the last beat that succeeded was begun.
-    beaten: AtomicU64,
-    /// Grows whenever the lease is lost: tasks that were claimed before belong to other nodes.
+    /// The uptime, in microseconds, at which the last successful heartbeat began.
+    last_beat: AtomicU64,
+    /// The number of the present term. It grows whenever the lease is lost: runs that were claimed before may belong to other nodes.
     term: AtomicU64,
 }
 
-/// The stretch of a lease without a gap in which something was claimed.
+/// A period in which the node did not lose its lease. Each loss begins a new term. A claim belongs to the term in which it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Term(u64);
 
 impl NodeLease {
     /// A lease that begins now.
     pub(crate) fn new(length: Duration, clock: Clock) -> Self {
-        let beaten = AtomicU64::new(micros(clock.uptime()));
+        let last_beat = AtomicU64::new(micros(clock.uptime()));
         Self(Arc::new(Inner {
             clock,
             length,
-            beaten,
+            last_beat,
             term: AtomicU64::new(0),
         }))
     }
 
-    /// A moment, for [`renew`](Self::renew).
-    pub(crate) fn now(&self) -> Duration {
+    /// The current uptime. The node actor reads it before it sends a heartbeat, and passes it to [`renew`](Self::renew).
+    pub(crate) fn uptime(&self) -> Duration {
         self.0.clock.uptime()
     }
 
@@ -54,44 +54,46 @@ impl NodeLease {
         self.0.length
     }
 
-    /// Notes that a beat succeeded which was begun at `begun`.
+    /// Notes that a heartbeat succeeded which began at the uptime `begun`.
     pub(crate) fn renew(&self, begun: Duration) {
-        self.0.beaten.store(micros(begun), Ordering::SeqCst);
+        self.0.last_beat.store(micros(begun), Ordering::SeqCst);
     }
 
-    /// Notes that it was lost.
+    /// Begins a new term, because the node has fenced itself or other nodes have declared it dead. A lease that has expired and is renewed
+    /// before that is not lost.
     pub(crate) fn lose(&self) {
         self.0.term.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// For how long there has been no beat.
+    /// The time since the last successful heartbeat began.
     pub(crate) fn silence(&self) -> Duration {
-        let beaten = Duration::from_micros(self.0.beaten.load(Ordering::SeqCst));
-        self.now().saturating_sub(beaten)
+        let last_beat = Duration::from_micros(self.0.last_beat.load(Ordering::SeqCst));
+        self.uptime().saturating_sub(last_beat)
     }
 
+    /// Whether the node has gone without a successful heartbeat for longer than its lease. The next one repairs that.
     pub(crate) fn has_expired(&self) -> bool {
         self.silence() > self.0.length
     }
 
-    /// To be asked before a claim is made.
+    /// The present term. A caller reads it before it makes a claim.
     pub(crate) fn term(&self) -> Term {
         Term(self.0.term.load(Ordering::SeqCst))
     }
 
-    /// Whether tasks that were claimed in that term are still this node's.
+    /// Whether this node still owns the runs that it claimed in this term.
     pub(crate) fn holds(&self, term: Term) -> bool {
         self.term() == term && !self.has_expired()
     }
 
-    /// The hold on a task that is claimed in that term.
+    /// The hold on a run that was claimed in this term.
     pub(crate) fn hold(&self, term: Term) -> Hold {
         let lease = self.clone();
         Hold { lease, term }
     }
 }
 
-/// What makes one claimed run this node's.
+/// Tells whether this node still owns a run: the lease, and the term in which the run was claimed.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     lease: NodeLease,
@@ -122,7 +124,7 @@ mod tests {
         let before = lease.term();
         assert!(lease.holds(before));
         lease.lose();
-        lease.renew(lease.now());
+        lease.renew(lease.uptime());
         assert!(!lease.holds(before));
         assert!(lease.holds(lease.term()));
     }
@@ -132,14 +134,14 @@ mod tests {
         let clock = Clock::system();
         let lease = NodeLease::new(Duration::from_secs(3_600), clock.clone());
         let hold = lease.hold(lease.term());
-        let begun = lease.now();
+        let begun = lease.uptime();
         assert!(!lease.has_expired() && hold.is_valid());
         clock.suspend(Duration::from_secs(3_601));
         assert!(lease.has_expired() && !hold.is_valid());
         // A beat that was begun before the suspension.
         lease.renew(begun);
         assert!(lease.has_expired() && !hold.is_valid());
-        lease.renew(lease.now());
+        lease.renew(lease.uptime());
         assert!(hold.is_valid());
     }
 }

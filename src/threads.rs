@@ -1,10 +1,10 @@
 //! The threads on which the actors run.
 //!
-//! They belong to an actix system that only this crate uses: when the application's system stops (as actix-web makes it do at every
-//! signal), its arbiters are gone at once, and so would be the tasks that run, without the grace they were promised.
+//! They belong to an actix system that only this crate uses. When the application's system stops (actix-web stops it at every signal), its
+//! arbiters end immediately; if the handlers ran on these, their runs would end without the grace that this crate promises.
 //!
-//! Handlers share the worker threads. A handler that blocks (it should not, but it will) holds up its thread. So [`Threads`] asks
-//! each thread for a sign of life, says which method blocks a thread that gives none for [`STALLED_AFTER`] looks, and replaces
+//! Handlers share the worker threads. A handler that blocks (it should not, but some do) holds up its thread. So [`Threads`] asks
+//! each thread for a sign of life. If a thread gives none for [`STALLED_AFTER`] checks, `Threads` logs which method blocks it, and replaces
 //! the thread. The pools and the cron actor ask [`Thread::is_stalled`]: they move runs that have not begun to another thread, and leave the
 //! blocked run where it is until it ends.
 
@@ -33,22 +33,22 @@ use crate::{
 /// How often each thread is asked for a sign of life.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A thread that has not answered at so many looks counts as blocked: after 2 s, longer than any pause a loaded machine makes. Looks
-/// are counted, not seconds: if the whole process stands still for a minute, no thread has been asked in vain for that long.
+/// A thread that has not answered by so many checks counts as blocked: after 2 s, longer than any pause on a loaded machine. Checks
+/// are counted, not seconds: if the whole process stands still for a minute, only one check passes, and no thread counts as blocked.
 const STALLED_AFTER: u32 = 4;
 
-/// Why all actors may be gone.
+/// The log line if the system of the actors has stopped.
 pub(crate) const SYSTEM_STOPPED: &str =
     "the actix system of the actors was stopped, perhaps by a handler that calls `System::current().stop()`";
 
-/// The thread of all actors but the workers, where no handler can block them. The worker threads share its system: all of them end
-/// with the last owner of this value.
+/// The thread of all actors except those that call handlers: no handler can block it. The worker threads belong to its system: all of them
+/// end when the last owner drops this value.
 #[derive(Debug)]
 pub(crate) struct Control {
     system: System,
-    /// Its other end lives as long as the thread.
+    /// Closed when the thread ends: its sender lives as long as the thread.
     ended: watch::Receiver<()>,
-    /// Whether the end is wanted.
+    /// Whether this value was dropped, so that the end of the thread is intended.
     dropped: Arc<AtomicBool>,
 }
 
@@ -81,7 +81,7 @@ impl Control {
         self.system.arbiter().clone()
     }
 
-    /// Ends when the thread has ended, and with it all actors.
+    /// Completes when the thread has ended, and with it all actors.
     pub(crate) async fn ended(&self) {
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
@@ -105,12 +105,12 @@ impl Drop for Control {
     }
 }
 
-/// Which run a thread polls. Of the many runs of a thread, the run that blocks the thread is the run that is being polled.
+/// Shows which run a thread polls. If a thread is blocked, the run that it polls is the run that blocks it.
 #[derive(Clone, Default)]
 pub(crate) struct Desk(Arc<Mutex<Option<Arc<dyn Display + Send + Sync>>>>);
 
 impl Desk {
-    /// Does `work`, and shows whose work it is while the thread polls it.
+    /// Does `work`, and shows `whose` work it is while the thread polls it.
     pub(crate) async fn at_work<F: Future>(&self, whose: Arc<dyn Display + Send + Sync>, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -142,11 +142,11 @@ impl fmt::Debug for Desk {
     }
 }
 
-/// One thread with an actix event loop. It ends with the last owner of this value.
+/// One thread with an actix event loop. It ends when the last owner drops this value.
 #[derive(Debug)]
 pub(crate) struct Thread {
     arbiter: Arbiter,
-    /// At how many looks it has not given the sign of life that it was asked for; 0: it has given the last one.
+    /// How many checks have found no answer since the thread was last asked for a sign of life. 0: it has answered.
     unanswered: AtomicU32,
     answered: Arc<AtomicBool>,
     stalled: AtomicBool,
@@ -154,7 +154,7 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Starts a thread in the system that is current on this one.
+    /// Starts a thread in the current actix system.
     fn start() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             arbiter: Arbiter::try_new()?,
@@ -169,7 +169,7 @@ impl Thread {
         self.arbiter.handle()
     }
 
-    /// Where the runs on this thread show that they are being polled.
+    /// Shows which run this thread polls.
     pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }
@@ -181,12 +181,12 @@ impl Thread {
         });
     }
 
-    /// Whether it was found blocked or dead. It stays so: it was replaced.
+    /// Whether the thread was found blocked or dead, and was replaced. That never becomes false again.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Asks for a sign of life; answers whether the last one is overdue.
+    /// Asks the thread for a sign of life, if it has given the last one; answers whether the last one is overdue.
     fn is_silent(&self) -> bool {
         if self.answered.swap(false, Ordering::Relaxed) {
             self.unanswered.store(0, Ordering::Relaxed);
@@ -204,7 +204,7 @@ impl Drop for Thread {
     }
 }
 
-/// The threads of one process, shared by all its pools.
+/// The worker threads of one process. All its pools and the cron actor share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Threads(Arc<Inner>);
 
@@ -218,7 +218,7 @@ struct Inner {
 }
 
 impl Threads {
-    /// Starts `count` worker threads in the system of `control`, whose thread looks after them.
+    /// Starts `count` worker threads in the system of `control`, and a task on the control thread that checks them.
     pub(crate) async fn start(control: &Control, count: usize, events: Events) -> io::Result<Self> {
         let start = async move {
             let threads: io::Result<_> = (0..count.max(1)).map(|_| Thread::start()).collect();
@@ -256,7 +256,7 @@ impl Threads {
         }
     }
 
-    /// The threads are asked several times a second: the lack of a thread is logged when it begins, then seldom.
+    /// Logs that no thread could be started: the first time, then seldom, since it is tried twice a second.
     fn log_not_started(&self, error: &io::Error) {
         if let Some(said) = self.not_started().say((), &error.to_string()) {
             say!(Error, "cannot start a thread in place of a blocked one: {said}");
@@ -272,7 +272,7 @@ impl Threads {
     }
 }
 
-/// Looks after the threads while they have an owner. On the control thread, where new threads join its system.
+/// Checks the threads while they have an owner. It runs on the control thread, so that new threads belong to its system.
 async fn look_after(threads: Weak<Inner>) {
     loop {
         actix_rt::time::sleep(LOOK).await;

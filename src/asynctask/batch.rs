@@ -1,10 +1,10 @@
-//! The entries of a theme's runs that one transaction writes, and who wants to hear of them.
+//! The entries of a theme's runs that one transaction writes, and who waits for them.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::run::{Begins, Begun, Ended, Run};
+use super::run::{Ended, NoteAnswer, NoteRunning, Run};
 use crate::{
     domain::{Form, Next, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
     events::{TaskEnded, TaskOutcome},
@@ -12,9 +12,9 @@ use crate::{
     store::{Begin, Finish, Finished, Progress, RunKey, Writes},
 };
 
-/// Kept until the database has taken it. The lists have the order of those in `writes`.
+/// Kept until the database has accepted it. The lists have the order of the lists in `writes`.
 pub(super) struct TaskBatch {
-    pub(super) begins: Vec<Option<oneshot::Sender<Begun>>>,
+    pub(super) begins: Vec<Option<oneshot::Sender<NoteAnswer>>>,
     pub(super) ends: Vec<End>,
     pub(super) writes: Arc<Writes>,
 }
@@ -29,7 +29,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// What observers hear of it, now that the database has this answer.
+    /// The event for observers, now that the database has given this answer.
     pub(super) fn event(&self, finish: &Finish, finished: Finished) -> TaskEnded {
         let status = match finished {
             Finished::Written(status) => Some(status),
@@ -50,12 +50,12 @@ impl End {
 
 impl TaskBatch {
     pub(super) fn new(
-        begins: Vec<Begins>,
+        begins: Vec<NoteRunning>,
         ends: impl Iterator<Item = Ended>,
         progress: Vec<Arc<Run>>,
         policy: RetryPolicy,
     ) -> Self {
-        let begin = |Begins { run, written }: Begins| {
+        let begin = |NoteRunning { run, written }: NoteRunning| {
             let is_last = written.is_some();
             let run = run.task.key();
             (written, Begin { run, is_last })
@@ -74,7 +74,7 @@ impl TaskBatch {
     }
 
     fn of(
-        begins: Vec<(Begin, Option<oneshot::Sender<Begun>>)>,
+        begins: Vec<(Begin, Option<oneshot::Sender<NoteAnswer>>)>,
         ends: Vec<(Finish, End)>,
         progress: Vec<Progress>,
     ) -> Self {
@@ -168,7 +168,7 @@ impl Divisible for TaskBatch {
         }
         let mut writes = Arc::unwrap_or_clone(self.writes);
         let runs = self.begins.len() + self.ends.len();
-        // Progress goes apart from the rest: no worker waits for it.
+        // Reports of progress are split from the other entries first: no worker waits for them.
         let (begins, ends, progress) = match (runs, writes.progress.len()) {
             (0, reports) => (0, 0, reports / 2),
             (_, 0) => (self.begins.len() / 2, self.ends.len().div_ceil(2), 0),
@@ -187,7 +187,7 @@ impl Divisible for TaskBatch {
         Ok((self, rest))
     }
 
-    /// A beginning has no text that could be plainer.
+    /// A note that a run is running has no text that could be plainer.
     fn plainer(&self, form: Form) -> Option<Form> {
         let end = self.writes.finishes.first().map(|finish| form.plainer(finish.texts()));
         let note = |report: &Progress| {
@@ -209,7 +209,7 @@ fn end(ended: Ended, policy: RetryPolicy) -> (End, Finish) {
     let Ended { run, outcome, .. } = ended;
     let kind = TaskOutcome::of(&outcome);
     let spread = fastrand::f64() * 2.0 - 1.0;
-    let next = next(run.task.attempt(), outcome, policy, ended.ended_at, spread);
+    let next = next(run.task.retry_state(), outcome, policy, ended.ended_at, spread);
     let cut = |text: Option<String>| text.map(|text| truncated(text, TEXT_LIMIT));
     let finish = Finish {
         run: run.task.key(),

@@ -1,4 +1,4 @@
-//! Telling waiting callers of this process that a task has come to an end.
+//! Tells waiting callers of this process that a task is finished.
 
 use std::{
     collections::HashMap,
@@ -7,25 +7,25 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Which callers wait for which task. A hint only: a caller that is woken reads the row.
+/// Which callers wait for which task. To wake a caller is only a hint: the caller then reads the row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Completions(Arc<Mutex<HashMap<i64, Waiting>>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    told: Arc<Notify>,
+    notify: Arc<Notify>,
     waiters: usize,
 }
 
-/// Waits for one task until it is dropped.
+/// A caller's wait for one task. It ends when this is dropped.
 pub(super) struct Watch {
     completions: Completions,
     task_id: i64,
-    told: Arc<Notify>,
+    notify: Arc<Notify>,
 }
 
 impl Completions {
-    /// Begins to wait. Do it before reading the row, so that no end is missed in between.
+    /// NoteRunning to wait. Do it before reading the row, so that no end is missed in between.
     pub(super) fn watch(&self, task_id: i64) -> Watch {
         let mut tasks = self.tasks();
         let waiting = tasks.entry(task_id).or_default();
@@ -33,7 +33,7 @@ impl Completions {
         Watch {
             completions: self.clone(),
             task_id,
-            told: Arc::clone(&waiting.told),
+            notify: Arc::clone(&waiting.notify),
         }
     }
 
@@ -45,7 +45,7 @@ impl Completions {
         }
         for task_id in ended {
             if let Some(waiting) = tasks.get(&task_id) {
-                waiting.told.notify_waiters();
+                waiting.notify.notify_waiters();
             }
         }
     }
@@ -56,9 +56,9 @@ impl Completions {
 }
 
 impl Watch {
-    /// A future that is armed as soon as it is made.
-    pub(super) fn told(&self) -> tokio::sync::futures::Notified<'_> {
-        self.told.notified()
+    /// Completes when the task is finished. A wake-up after this call counts, even if the future was not polled yet.
+    pub(super) fn ended(&self) -> tokio::sync::futures::Notified<'_> {
+        self.notify.notified()
     }
 }
 

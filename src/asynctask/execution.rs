@@ -1,5 +1,4 @@
-//! One run from its arguments to its outcome. No database, no actor: what happens around the handler, in the order in
-//! which it happens.
+//! One run from its arguments to its outcome, without database and actors: the steps around the handler, in their order.
 
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
@@ -35,7 +34,7 @@ pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Outc
     }
 }
 
-/// What to record for a run that was to stop and did not end by itself.
+/// What to record for a run that was asked to stop and did not end by itself.
 pub(super) fn cut_off(why: Stop) -> Outcome {
     match why {
         Stop::Request => Outcome::Cancelled,
@@ -43,7 +42,7 @@ pub(super) fn cut_off(why: Stop) -> Outcome {
     }
 }
 
-/// What to record for a run that its worker should have ended long ago.
+/// What to record for an overdue run, which its worker did not end.
 pub(super) fn overdue(why: Overdue<Stop>, timeout: Option<Duration>) -> Outcome {
     match why {
         Overdue::Stop(why) => cut_off(why),
@@ -53,7 +52,7 @@ pub(super) fn overdue(why: Overdue<Stop>, timeout: Option<Duration>) -> Outcome 
 
 async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
     if let Some(pre_handler) = &theme.options.pre_handler {
-        // The mark of a last attempt may have taken long to write.
+        // The lease may have expired while the note of the last attempt was written.
         if !run.ctx.is_ours() {
             return Err(InvokeError::Withdrawn);
         }
@@ -64,7 +63,7 @@ async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
     theme.route(&run.task)?.invoke(run.ctx.clone(), args.into_text()).await
 }
 
-/// Calls a hook of the user's; a panic becomes an error.
+/// Calls a pre-handler or post-handler of the user; a panic becomes an error.
 pub(super) async fn caught<F>(hook: impl FnOnce() -> F) -> Result<(), InvokeError>
 where
     F: Future<Output = Result<(), TaskError>>,
@@ -87,7 +86,7 @@ fn in_hook(hook: &str, error: InvokeError) -> InvokeError {
 
 fn judged(theme: &ThemeContext, answer: Answer) -> Outcome {
     match answer {
-        // The scanner has seen a handler, which has gone since.
+        // There was a handler when the scanner claimed the task; it was removed since.
         Err(InvokeError::Missing(error)) => theme.without_handler(&error),
         Err(InvokeError::Handler(TaskError::Snooze(delay))) => Outcome::Snoozed(theme.options.snooze(delay)),
         other => classify(other),
@@ -107,12 +106,12 @@ fn classify(answer: Answer) -> Outcome {
         Err(InvokeError::Panicked(message)) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
-        // A node that has taken the task over keeps it; if there is none, the task waits again.
+        // If another node has taken the task over, that node keeps it; otherwise the task waits again.
         Err(InvokeError::Withdrawn | InvokeError::NoThread) => Outcome::HandedBack { started: false },
     }
 }
 
-/// The end of a handler that ended within the grace after a stop: its result counts, its error is taken for obedience.
+/// The outcome if the handler answered within the grace after a stop. A result counts. An error counts as the handler's way to stop.
 fn told_to_stop(why: Stop, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Failed { .. } => cut_off(why),

@@ -1,4 +1,4 @@
-//! What the recorder of a theme writes, and whom it tells.
+//! What the recorder of a theme writes, and who is told.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -8,7 +8,7 @@ use std::{
 use super::{
     batch::TaskBatch,
     completion::Completions,
-    run::{Begins, Ended, Entry, Run},
+    run::{Ended, Entry, NoteRunning, Run},
     wake::Wake,
 };
 use crate::{
@@ -19,10 +19,10 @@ use crate::{
     store::{Finished, Rows, RunKey, Store, StoreError, Writes, Written},
 };
 
-/// Ends in one transaction at most: beyond this a commit is a small part of the cost, and a batch only gets later.
+/// The most ends in one transaction: in larger ones the commit is a small part of the cost anyway, and the ends are only written later.
 const BATCH: usize = 1_000;
 
-/// The ends, beginnings and reports of progress of one theme's tasks.
+/// The ends, the notes that runs are running, and the reports of progress of one theme's tasks.
 pub(super) struct TaskLedger {
     component: Component,
     theme: Arc<str>,
@@ -31,10 +31,10 @@ pub(super) struct TaskLedger {
     policy: RetryPolicy,
     wake: Arc<Wake>,
     completions: Completions,
-    begins: Vec<Begins>,
+    begins: Vec<NoteRunning>,
     ends: VecDeque<Ended>,
     progress: Vec<Arc<Run>>,
-    /// The log ids of runs with a report in a batch that is not written yet. Their next reports wait, lest they be overtaken.
+    /// The log ids of runs with a report in a batch that is not written yet. Their next reports wait, so that the order is kept.
     reporting: HashSet<Arc<str>>,
     counts: TaskCounts,
 }
@@ -81,12 +81,12 @@ impl TaskLedger {
 
     fn tell_begun(batch: &mut TaskBatch, begun: Vec<bool>) {
         for (begin, begun) in batch.begins.drain(..).zip(begun) {
-            // A receiver that is gone has no more use for it.
+            // The worker that waited may have gone.
             let _ = begin.map(|tx| tx.send(Ok(begun)));
         }
     }
 
-    /// Their runs may report again.
+    /// The reports of this batch are done: the runs may report again.
     fn reports_are_done(&mut self, batch: &TaskBatch) {
         for report in &batch.writes.progress {
             self.reporting.remove(&report.run.log_id);
@@ -123,7 +123,7 @@ impl Ledger for TaskLedger {
 
     fn enter(&mut self, entry: Entry) {
         match entry {
-            Entry::Begins(begins) => self.begins.push(begins),
+            Entry::NoteRunning(begins) => self.begins.push(begins),
             Entry::Ended(ended) => self.ends.push_back(ended),
             Entry::Progress(run) => self.progress.push(run),
         }
@@ -133,7 +133,7 @@ impl Ledger for TaskLedger {
         self.ends.len()
     }
 
-    /// Reports of progress alone are not worth a flush beside another one.
+    /// Reports of progress do not count: alone they are not worth a second flush beside the first.
     fn is_empty(&self) -> bool {
         self.ends.is_empty() && self.begins.is_empty()
     }
@@ -166,7 +166,7 @@ impl Ledger for TaskLedger {
             let Event::TaskEnded(ended) = event else { continue };
             self.counts.read(&ended);
             let Some(status) = ended.status else { continue };
-            // What no handler here serves is no work for the scanner of this node.
+            // The scanner of this node does not claim tasks that no handler here serves.
             requeued |= !status.is_finished() && end.outcome != TaskOutcome::NotServed;
             handed_back += usize::from(matches!(end.outcome, TaskOutcome::HandedBack | TaskOutcome::NotServed));
             if let Some(tx) = end.written {
@@ -177,7 +177,7 @@ impl Ledger for TaskLedger {
         if requeued {
             self.wake.ring();
         }
-        // This node could not run them: other nodes may take the due ones at once.
+        // This node could not run them: other nodes can take those that are due immediately.
         if handed_back > 0 {
             self.store.cluster().announce_tasks(&self.theme, handed_back);
         }
@@ -201,7 +201,7 @@ impl Ledger for TaskLedger {
     fn give_up(&mut self, batch: TaskBatch, reason: &str) {
         self.reports_are_done(&batch);
         for begin in batch.begins {
-            // A receiver that is gone has no more use for it.
+            // The worker that waited may have gone.
             let _ = begin.map(|tx| tx.send(Err(reason.to_owned())));
         }
         for report in &batch.writes.progress {

@@ -1,8 +1,8 @@
-//! The machine of one theme: from a waiting row to a recorded outcome.
+//! The actors of one theme: from a waiting row to a recorded outcome.
 //!
 //! ```text
 //!  Scheduler (handle) ──► store (row: Wait) ──► Wake
-//!        │                                       │ carries no data: the row is re-read
+//!        │                                       │ carries no data: the scanner reads the rows
 //!        │ a worker is free and nothing waits: row Running, claimed by its insert ── Dispatch ──► WorkerPool
 //!                                                ▼
 //!  ScannerActor ── Dispatch(batch) ──► WorkerPool ── Start(run) ──► WorkerActor ──► handler

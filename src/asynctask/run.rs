@@ -17,52 +17,53 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
-    run::{Enter, Lifecycle, Overdue, StoppableRun},
-    store::{ClaimedTask, Progress, Room},
+    run::{Lifecycle, Overdue, Record, StoppableRun},
+    store::{ArgsMemory, ClaimedTask, Progress},
 };
 
-/// Ends that may wait for the database before workers wait too: a few flushes.
+/// The permits of the backlog. A worker takes permits for each end that it records, and waits while there are none: after a few flushes.
+/// Ends that the pool or the scanner records take none.
 const BACKLOG: usize = 5_000;
 
-/// Bytes of a text for which an end takes a further place of these: 80 MB in all.
-const PLACE: usize = 16 << 10;
+/// Each 16 KiB of the outcome's text takes one more permit of the backlog, so that at most about 80 MB of text wait.
+const BYTES_PER_PERMIT: usize = 16 << 10;
 
-/// A larger text is cut before it is written.
-const MOST_PLACES: u32 = 1_000;
+/// The most further permits for one end: a longer text is cut before it is written.
+const MAX_EXTRA_PERMITS: u32 = 1_000;
 
 /// What the runs of one theme have in common.
 pub(super) struct RunContext {
     pub(super) theme: Arc<str>,
     pub(super) component: Component,
-    /// The limit of runs whose tasks set none.
+    /// The time limit of runs whose tasks set none.
     timeout: Option<Duration>,
     cancel_grace: Duration,
     pub(super) clock: Clock,
     pub(super) lease: NodeLease,
     pub(super) held: HeldRuns,
     pub(super) events: Events,
-    recorder: Recipient<Enter<Entry>>,
+    recorder: Recipient<Record<Entry>>,
     backlog: Arc<Semaphore>,
 }
 
 /// What a run hands to the recorder of its theme.
 pub(super) enum Entry {
-    Begins(Begins),
+    NoteRunning(NoteRunning),
     Ended(Ended),
-    /// It has something to say of its progress.
+    /// The run has a report of its progress.
     Progress(Arc<Run>),
 }
 
-/// The row of a task is to say that its run goes on.
-pub(super) struct Begins {
+/// Asks the recorder to have the task's row say that the task is Running.
+pub(super) struct NoteRunning {
     pub(super) run: Arc<Run>,
-    /// The handler of the task's last attempt waits until the note is in the database, or is refused for good.
-    /// `None`: the run has begun, and people who read the table are to see it.
-    pub(super) written: Option<oneshot::Sender<Begun>>,
+    /// This is the task's last attempt, and its handler is not called before the note is in the database, or is refused for good.
+    /// `None`: no worker waits. The run goes on for a while already, and people who read the table are to see it.
+    pub(super) written: Option<oneshot::Sender<NoteAnswer>>,
 }
 
-/// Whether the run still held its task when its beginning was noted; or why the database does not note that.
-pub(super) type Begun = Result<bool, String>;
+/// Whether the run still held its task when the note was written; or why the database refuses the note.
+pub(super) type NoteAnswer = Result<bool, String>;
 
 /// A run came to its end.
 pub(super) struct Ended {
@@ -71,17 +72,17 @@ pub(super) struct Ended {
     pub(super) started_at: DateTime<Utc>,
     pub(super) ended_at: DateTime<Utc>,
     pub(super) duration: Duration,
-    /// From the time when the task was due until the run began, if it did.
+    /// From the time when the task was due until the run began. `None`: it did not begin.
     pub(super) waited: Option<Duration>,
-    /// Its place in the bounded backlog, free again when this is dropped.
+    /// Its permits of the backlog, which return when this is dropped.
     pub(super) permit: Option<OwnedSemaphorePermit>,
     /// Gets the event when the end is in the database; dropped if the end was stale.
     pub(super) written: Option<oneshot::Sender<TaskEnded>>,
 }
 
-/// A claimed task and where it stands. Shared by the pool, the worker that runs it and the recorder.
+/// A claimed task and its state on this node. The pool, the worker that runs it and the recorder share it.
 ///
-/// Its worker brings about its end, or the pool if the worker cannot.
+/// The worker ends the run; the pool does if the worker cannot.
 pub(super) struct Run {
     pub(super) task: ClaimedTask,
     pub(super) info: Arc<TaskRunInfo>,
@@ -92,15 +93,15 @@ pub(super) struct Run {
 }
 
 struct State {
-    /// The worker that has it. A worker that it was taken from again cannot begin it.
+    /// The worker that has the run. A worker from which the pool has taken the run cannot begin it.
     worker: Option<u64>,
     args: Args,
-    /// Room in memory for arguments that its claim has left out, until it ends.
-    room: Option<Room>,
+    /// Memory for arguments that the claim has left in the database, until the run ends.
+    memory: Option<ArgsMemory>,
     life: Lifecycle<Stop>,
 }
 
-/// Why a run is to stop before its end.
+/// Why a run is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// Its task was cancelled.
@@ -111,11 +112,11 @@ pub(super) enum Stop {
 
 /// Where the arguments of a run are.
 enum Args {
-    /// Its claim has left them in the database.
+    /// The claim has left them in the database.
     LeftOut,
     BeingRead,
     Here(Json),
-    /// With its handler, or nowhere: it has ended.
+    /// The handler has them, or the run has ended.
     Gone,
 }
 
@@ -138,7 +139,7 @@ impl RunContext {
         lease: NodeLease,
         held: HeldRuns,
         events: Events,
-        recorder: Recipient<Enter<Entry>>,
+        recorder: Recipient<Record<Entry>>,
     ) -> Self {
         let theme: Arc<str> = options.theme.as_str().into();
         Self {
@@ -157,10 +158,10 @@ impl RunContext {
 
     /// Hands the end of one of its runs to the recorder; waits while the backlog is full.
     pub(super) async fn record(&self, mut ended: Ended) {
-        let places = u32::try_from(ended.outcome.bytes() / PLACE).unwrap_or(MOST_PLACES);
-        let places = 1 + places.min(MOST_PLACES);
+        let permits = u32::try_from(ended.outcome.bytes() / BYTES_PER_PERMIT).unwrap_or(MAX_EXTRA_PERMITS);
+        let permits = 1 + permits.min(MAX_EXTRA_PERMITS);
         // The semaphore is never closed.
-        ended.permit = Arc::clone(&self.backlog).acquire_many_owned(places).await.ok();
+        ended.permit = Arc::clone(&self.backlog).acquire_many_owned(permits).await.ok();
         self.enter(Entry::Ended(ended));
     }
 
@@ -173,7 +174,7 @@ impl RunContext {
     }
 
     fn enter(&self, entry: Entry) {
-        self.recorder.do_send(Enter(entry));
+        self.recorder.do_send(Record(entry));
     }
 }
 
@@ -211,7 +212,7 @@ impl Run {
             state: Mutex::new(State {
                 worker: None,
                 args,
-                room: None,
+                memory: None,
                 life: Lifecycle::default(),
             }),
             progress: Mutex::default(),
@@ -222,7 +223,8 @@ impl Run {
         self.state().worker = Some(worker);
     }
 
-    /// The arguments, for the one worker that may run it; `None` if it was taken from that worker. Its time runs from here.
+    /// Begins the run: gives the arguments to this worker, and starts the time limit. `None`: the pool has taken the run from the worker, its
+    /// arguments are not in memory, or it has ended.
     pub(super) fn begin(&self, worker: u64) -> Option<Json> {
         let mut state = self.state();
         if state.worker != Some(worker) {
@@ -237,21 +239,21 @@ impl Run {
         matches!(self.state().args, Args::Here(_))
     }
 
-    /// Whether its arguments are to be read and have no room in memory.
-    pub(super) fn lacks_room(&self) -> bool {
+    /// Whether its arguments must be read and it has no memory for them.
+    pub(super) fn lacks_memory(&self) -> bool {
         let state = self.state();
-        matches!(state.args, Args::LeftOut) && state.room.is_none()
+        matches!(state.args, Args::LeftOut) && state.memory.is_none()
     }
 
-    /// Keeps room for its arguments until it ends.
-    pub(super) fn set_room(&self, room: Room) {
+    /// Keeps memory for its arguments until the run ends.
+    pub(super) fn set_memory(&self, memory: ArgsMemory) {
         let mut state = self.state();
         if !state.life.has_ended() {
-            state.room = Some(room);
+            state.memory = Some(memory);
         }
     }
 
-    /// Whether its arguments are to be read now: they are not here, and no read of them is under way.
+    /// True if the caller must read the arguments now: they are not in memory, and are not being read.
     pub(super) fn begin_read(&self) -> bool {
         let mut state = self.state();
         let is_to_be = matches!(state.args, Args::LeftOut);
@@ -272,18 +274,18 @@ impl Run {
         }
     }
 
-    /// Takes it from the worker it was given to; false if that worker has begun.
+    /// Takes the run from its worker. False: the worker has begun it.
     pub(super) fn withdraw(&self) -> bool {
         let mut state = self.state();
-        if state.life.began().is_none() {
+        if state.life.attempt_began().is_none() {
             state.worker = None;
         }
-        state.life.began().is_none()
+        state.life.attempt_began().is_none()
     }
 
-    /// Tells the handler to stop, if the run has not ended. The first reason stays.
+    /// Asks the handler to stop, if the run has not ended. The first reason stays.
     pub(super) fn stop(&self, why: Stop) {
-        if self.state().life.stop(why, self.context.clock.elapsed()) {
+        if self.state().life.request_stop(why, self.context.clock.elapsed()) {
             self.ctx.cancel(match why {
                 Stop::Request => CancelReason::Request,
                 Stop::Node => CancelReason::Node,
@@ -291,37 +293,37 @@ impl Run {
         }
     }
 
-    /// The limit of this run.
+    /// The time limit of this run.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.task.timeout.or(self.context.timeout)
     }
 
-    /// Why its worker should have ended it long ago.
+    /// The limit that the run has passed by more than `patience`, if any.
     pub(super) fn overdue(&self, patience: Duration) -> Option<Overdue<Stop>> {
         let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
         self.state().life.overdue(now, self.timeout(), grace, patience)
     }
 
-    /// Notes in the database that it has begun, and waits for that; false if it no longer holds its task. Only a task's last attempt
-    /// needs it: if this process dies, it must be known whether that attempt was used. An error: the database refuses the note for
-    /// good, for this reason.
-    pub(super) async fn note_last_attempt(self: &Arc<Self>) -> Begun {
+    /// Notes in the database that the run begins, and waits for that. False: the run no longer holds its task. An error: the database refuses
+    /// the note for good, for this reason. Only a task's last attempt needs the note: if this process dies, other nodes must know whether
+    /// that attempt was used.
+    pub(super) async fn note_last_attempt(self: &Arc<Self>) -> NoteAnswer {
         let (tx, rx) = oneshot::channel();
-        self.enter_begins(Some(tx));
+        self.enter_note(Some(tx));
         rx.await.unwrap_or(Ok(false))
     }
 
-    /// Has the row of its task say that it runs.
+    /// Has the row of its task say that the task is Running.
     pub(super) fn note_running(self: &Arc<Self>) {
-        self.enter_begins(None);
+        self.enter_note(None);
     }
 
-    fn enter_begins(self: &Arc<Self>, written: Option<oneshot::Sender<Begun>>) {
+    fn enter_note(self: &Arc<Self>, written: Option<oneshot::Sender<NoteAnswer>>) {
         let run = Arc::clone(self);
-        self.context.enter(Entry::Begins(Begins { run, written }));
+        self.context.enter(Entry::NoteRunning(NoteRunning { run, written }));
     }
 
-    /// Tells observers that its worker begins.
+    /// Tells observers that the run begins.
     pub(super) fn tell_started(&self) {
         self.context.events.tell_observers(|| {
             Event::TaskStarted(TaskStarted {
@@ -335,23 +337,23 @@ impl Run {
         (until - self.task.due_at).to_std().unwrap_or_default()
     }
 
-    /// Ends it, and has that written; does nothing if it had ended before.
+    /// Ends the run, and has the recorder write that; does nothing if the run had ended before.
     pub(super) fn end(self: &Arc<Self>, outcome: Outcome) {
         if let Some(ended) = self.finish(outcome) {
             self.context.enter(Entry::Ended(ended));
         }
     }
 
-    /// Marks it as ended and answers with its entry for the recorder; `None` if it had ended before.
+    /// Marks the run as ended and answers with its entry for the recorder; `None` if it had ended before.
     pub(super) fn finish(self: &Arc<Self>, outcome: Outcome) -> Option<Ended> {
         let mut state = self.state();
         if !state.life.end() {
             return None;
         }
-        // A handler that blocks its thread may have its arguments still, for an unknown time.
-        (state.args, state.room) = (Args::Gone, None);
+        // The memory is given back even though a handler that blocks its thread may still have the arguments, for an unknown time.
+        (state.args, state.memory) = (Args::Gone, None);
         let clock = &self.context.clock;
-        let began = state.life.began();
+        let began = state.life.attempt_began();
         drop(state);
         let duration = began.map_or(Duration::ZERO, |began| clock.elapsed().saturating_sub(began));
         let ended_at = clock.now();
@@ -373,7 +375,7 @@ impl Run {
         })
     }
 
-    /// The last report of progress that has not been taken yet.
+    /// Takes the last report of progress, if no earlier call has taken it.
     pub(super) fn take_progress(&self) -> Option<Progress> {
         let (percent, note) = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(Progress {
@@ -388,7 +390,8 @@ impl Run {
     }
 }
 
-/// A write about this run that has not happened by now never will.
+/// The recorder keeps the run (an `Arc`) until its last write is done. When the run is dropped, no write about it is pending, so that
+/// [`HeldRuns`] can forget it.
 impl Drop for Run {
     fn drop(&mut self) {
         self.context.held.remove_run(&self.task.log_id, self.task.token);
@@ -404,8 +407,7 @@ impl std::fmt::Display for Run {
     }
 }
 
-/// Reports replace each other until the recorder takes the last one: a handler that reports in a tight loop costs one
-/// message for each flush.
+/// A report replaces the one before it until the recorder takes it: a handler that reports in a tight loop costs one message for each flush.
 impl ProgressSink for Run {
     fn report(self: Arc<Self>, percent: u8, note: String) {
         let before = self
@@ -431,7 +433,7 @@ impl StoppableRun for Run {
         self.timeout()
     }
 
-    async fn told(&self) -> Stop {
+    async fn stop_requested(&self) -> Stop {
         self.ctx.cancelled().await;
         self.why().unwrap_or(Stop::Node)
     }

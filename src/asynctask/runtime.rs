@@ -18,7 +18,7 @@ use super::{
     ledger::{TaskCounts, TaskLedger},
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
     run::{Run, RunContext},
-    scanner::{GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning, Worked},
+    scanner::{ClaimedByInsert, GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning},
     status::SchedulerStatus,
     theme::ThemeContext,
     wake::Wake,
@@ -30,12 +30,12 @@ use crate::{
     held_runs::HeldRuns,
     lease::NodeLease,
     registry::{MethodName, Registry},
-    run::{Drain, GateChange, GetRecorded, Recorded, Recorder},
+    run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
     threads::{Control, Threads},
 };
 
-/// What a machine is built from.
+/// What a [`ThemeRuntime`] is built from.
 pub(crate) struct ThemeRuntimeConfig {
     pub(crate) options: SchedulerOptions,
     pub(crate) store: Store,
@@ -61,7 +61,7 @@ pub(crate) struct ThemeRuntime {
     recorder: Addr<Recorder<TaskLedger>>,
     rescued: Arc<AtomicU64>,
     own_size: usize,
-    /// The last order to all nodes that was followed.
+    /// The number of the last call of `resize_theme` that this process has followed.
     size_order: Arc<AtomicI64>,
     _claim: Arc<ThemeClaim>,
 }
@@ -134,7 +134,7 @@ impl ThemeRuntime {
         self.theme.options.retry
     }
 
-    /// Whether all its actors live.
+    /// Whether scanner, pool and recorder live.
     pub(crate) fn is_alive(&self) -> bool {
         self.scanner.connected() && self.pool.connected() && self.recorder.connected()
     }
@@ -150,12 +150,12 @@ impl ThemeRuntime {
         Ok(scanner.and(pool)?)
     }
 
-    /// Has the database looked at soon.
+    /// Has the scanner begin a scan.
     pub(crate) fn wake(&self) {
         self.wake.ring();
     }
 
-    /// Notes that this node has taken so many tasks of the theme from dead ones, and has them looked at.
+    /// Notes that this node has taken so many tasks of the theme from dead nodes, and wakes the scanner for them.
     pub(crate) fn rescued(&self, count: u64) {
         self.rescued.fetch_add(count, Ordering::Relaxed);
         self.wake();
@@ -166,28 +166,28 @@ impl ThemeRuntime {
         self.theme.takes(service, method)
     }
 
-    /// Notes what other living nodes of the theme serve, and whether tasks of some theme are due.
+    /// Notes which methods other living nodes of the theme serve, and whether tasks of any theme are due.
     pub(crate) fn served_elsewhere(&self, methods: BTreeSet<MethodName>, any_due: bool) {
         self.scanner.do_send(ServedElsewhere { methods, any_due });
     }
 
-    /// Adds a task that is [free](NewTaskRow::claimable_on_insert). If a worker is free too, and nothing waits, it is claimed by its insert and
-    /// handed to that worker; if not, it waits (`false`).
+    /// Adds a task that is [claimable by its insert](NewTaskRow::claimable_on_insert). If a worker is free and no task waits, the insert claims
+    /// the task, and the pool gets it (`true`); otherwise the task waits in the database (`false`).
     pub(super) async fn add(&self, store: &Store, row: NewTaskRow) -> Result<(AddedTask, bool), StoreError> {
         let Some(_reservation) = self.pool.send(Reserve).await.ok().flatten() else {
             return Ok((store.add_one(row).await?, false));
         };
-        // As for any claim: if the lease is lost while it is made, the task may be others' already.
-        let (term, mark) = (self.theme.lease().term(), store.tasks().mark(&self.node));
-        let open = self.theme.held().open(mark.run());
+        // Read before the claim: if the lease is lost during the insert, the task may already belong to another node.
+        let (term, claim_id) = (self.theme.lease().term(), store.tasks().new_claim_id(&self.node));
+        let open = self.theme.held().begin_claim(claim_id.mark());
         let began = Instant::now();
-        let (added, claimed) = store.tasks().add_claimed(row, &mark).await?;
+        let (added, claimed) = store.tasks().add_claimed(row, &claim_id).await?;
         let is_claimed = claimed.is_some();
         if let Some(task) = claimed {
             self.theme.runs.tell_claimed(1, began.elapsed());
             self.pool
                 .do_send(Dispatch(vec![Run::new(task, term, &self.theme.runs)]));
-            self.scanner.do_send(Worked);
+            self.scanner.do_send(ClaimedByInsert);
         }
         open.answered();
         Ok((added, is_claimed))
@@ -205,8 +205,8 @@ impl ThemeRuntime {
         Ok(self.pool.send(Resize(workers)).await?)
     }
 
-    /// Does what operators have set for the theme on every node. An order to resize is followed once: a size that is set in this
-    /// process afterwards stands until the next order.
+    /// Applies the settings of the theme that operators have stored for all nodes. Each call of `resize_theme` is followed once: a size that
+    /// is set in this process afterwards holds until the next call.
     pub(crate) fn follow(&self, settings: ThemeSettings) {
         self.change_gate(GateChange::Paused(settings.paused));
         let size = settings.size;
@@ -215,7 +215,7 @@ impl ThemeRuntime {
         }
     }
 
-    /// Tells the run of this task to stop, if it is here.
+    /// Asks the run of this task to stop, if this process has it.
     pub(crate) fn cancel_run(&self, task_id: i64) {
         self.pool.do_send(CancelRun(task_id));
     }
@@ -238,7 +238,7 @@ impl ThemeRuntime {
                 self.theme.name()
             );
         }
-        // What the last claim brought was sent to the pool before the scanner answered: after this it is handed back, too.
+        // The scanner sent the tasks of its last claim to the pool before it answered. Once the pool answers this, they are handed back, too.
         let _ = self.pool.send(GetPoolSnapshot).await;
     }
 
@@ -248,8 +248,8 @@ impl ThemeRuntime {
     }
 
     /// What the recorder has written, and has not.
-    pub(crate) async fn recorded(&self) -> Result<Recorded<TaskCounts>, Error> {
-        Ok(self.recorder.send(GetRecorded::new()).await?)
+    pub(crate) async fn recorded(&self) -> Result<RecorderCounts<TaskCounts>, Error> {
+        Ok(self.recorder.send(GetRecorderCounts::new()).await?)
     }
 
     pub(crate) async fn status(&self) -> Result<SchedulerStatus, Error> {
@@ -294,9 +294,9 @@ impl ThemeRuntime {
 pub(crate) struct ThemeRuntimes(Arc<Mutex<BTreeMap<String, ThemeRuntime>>>);
 
 impl ThemeRuntimes {
-    pub(crate) fn add(&self, machine: ThemeRuntime) {
-        let theme = machine.theme.name().to_string();
-        self.table().insert(theme, machine);
+    pub(crate) fn add(&self, runtime: ThemeRuntime) {
+        let theme = runtime.theme.name().to_string();
+        self.table().insert(theme, runtime);
     }
 
     pub(crate) fn get(&self, theme: &str) -> Option<ThemeRuntime> {
@@ -316,8 +316,8 @@ impl ThemeRuntimes {
     }
 }
 
-/// Two schedulers of one theme in one process would share nothing but trouble: each would think the other's workers its
-/// own limit. Held while the scheduler lives.
+/// Keeps a second runtime of the same theme and database out of this process while the first one lives: the process would have twice the
+/// workers that either of them was given as its limit.
 struct ThemeClaim(String, String);
 
 static CLAIMED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());

@@ -1,8 +1,8 @@
 //! The actor that claims work from the database.
 //!
-//! It asks the pool how much it can take, claims at most that, and looks again at once while claims come back full.
-//! Otherwise it sleeps until it is woken, the next scheduled task is due, or the scan interval is over. A wake-up that
-//! comes while a claim is under way is kept by the [`Wake`], and leads to another look: none is lost.
+//! A scan asks the pool how much it has room for, and claims at most that. While claims come back full, the scanner scans again
+//! immediately. Otherwise it sleeps until it is woken, the next scheduled task is due, or the scan interval is over. The [`Wake`] keeps a
+//! wake-up that comes during a scan, and the next sleep ends immediately: no wake-up is lost.
 
 use std::{
     collections::BTreeSet,
@@ -21,33 +21,34 @@ use super::{
     run::Run,
     serving::{follow_registry, look_for_unserved},
     theme::ThemeContext,
-    wake::{Look, Wake},
+    wake::{Wake, WakeSnapshot},
 };
 use crate::{
     backoff::Backoff,
     domain::Outcome,
     events::DatabaseWork,
-    held_runs::OpenClaim,
+    held_runs::UnansweredClaim,
     lease::Term,
     registry::MethodName,
     run::{Gate, GateChange},
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
 
-/// Ids remembered at most while the pool is full. More are found by the scan like any other task.
+/// The most ids that the scanner remembers for the quick queue while the pool is full. Scans find further tasks like any other.
 const MAX_QUICK: usize = 1_000;
 
-/// Between a look and the next one, at least, if the wake is not rung.
+/// The shortest sleep before the next due task. (After a full claim there is no sleep, and the wake ends any sleep.)
 const MIN_SLEEP: Duration = Duration::from_millis(1);
 
-/// Until the next look where other sessions hold locks on due tasks.
-const LOCKED: Duration = Duration::from_millis(100);
+/// The delay before the next scan if other sessions have locked due tasks, and while the lease of this node has expired.
+const RETRY_LOCKED_AFTER: Duration = Duration::from_millis(100);
 
-/// Until the next look where more is due than the pool takes of its methods.
-const MORE: Duration = Duration::from_millis(20);
+/// The delay before the next scan if more tasks are due than the pool has room for of their methods.
+const RETRY_MORE_DUE_AFTER: Duration = Duration::from_millis(20);
 
-/// Between two looks for urgent tasks while the pool is full.
-const URGENT: Duration = Duration::from_millis(50);
+/// The time between two scans for urgent tasks. While the pool is full, a task is urgent if its priority is above the lowest in the
+/// pool's buffer.
+const URGENT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Claims the due tasks of one theme for its pool.
 pub(super) struct ScannerActor {
@@ -57,38 +58,39 @@ pub(super) struct ScannerActor {
     pool: Addr<WorkerPool>,
     wake: Arc<Wake>,
     gate: Gate,
-    /// How many to claim at once: doubles while claims come back full.
+    /// How many tasks a scan claims at most. It doubles while claims come back full.
     batch: usize,
-    /// How long to wait after a look in vain.
+    /// How long to sleep after a scan that found nothing.
     idle: Duration,
-    /// Ids of tasks that callers want claimed before others.
+    /// The quick queue: ids of tasks that callers want claimed before others.
     quick: Vec<i64>,
-    /// When it last looked for urgent tasks while the pool was full.
-    urgent: Option<Instant>,
+    /// When the scanner last claimed urgent tasks while the pool was full.
+    last_urgent_scan: Option<Instant>,
     scanning: bool,
     timer: Option<SpawnHandle>,
     backoff: Backoff,
-    stopped: Vec<oneshot::Sender<()>>,
+    /// The senders of [`StopScanning`], who wait for its answer.
+    stop_waiters: Vec<oneshot::Sender<()>>,
     scans: u64,
     database_errors: u64,
 }
 
-/// Claim this task before others with the next scan, which begins at once.
+/// Claim this task before others with the next scan, which begins immediately.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct QuickQueue(pub(super) i64);
 
-/// There was work that no claim of the scanner's brought.
+/// A task was claimed by its insert, without the scanner.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Worked;
+pub(super) struct ClaimedByInsert;
 
 /// Other living nodes of the theme serve these methods.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ServedElsewhere {
     pub(super) methods: BTreeSet<MethodName>,
-    /// Tasks of some theme are due.
+    /// Whether tasks of any theme are due.
     pub(super) any_due: bool,
 }
 
@@ -107,40 +109,40 @@ pub(super) struct ScannerSnapshot {
     pub(super) database_errors: u64,
 }
 
-/// What one look brought.
+/// What one scan found.
 struct Scan {
-    /// The ids that were wanted before others.
+    /// The ids from the quick queue.
     first: Vec<i64>,
     limit: usize,
-    /// The term in which it was claimed.
+    /// The term of the lease in which the tasks were claimed.
     term: Term,
-    /// Closed once the runs are made; dropped with an error after which it is unknown which tasks were taken.
-    open: Option<OpenClaim>,
-    place: Place,
-    /// `None`: nothing was looked for.
+    /// Marked as answered once the runs are made. After an error it is dropped, since it is unknown which tasks the claim took.
+    open: Option<UnansweredClaim>,
+    look_for: LookFor,
+    /// `None`: no claim was made.
     claimed: Option<Result<Claimed, StoreError>>,
 }
 
-/// What the pool had room for.
+/// Which tasks a scan looks for, given the room in the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Whatever is due.
-    Any,
-    /// Only tasks that are more urgent than the tasks in its buffer. It rings the wake when it has room for more.
-    Urgent,
-    /// Only such tasks, and the last look for them was a moment ago.
-    TooEarly,
-    /// Nothing. It rings the wake when it has room.
-    None,
+enum LookFor {
+    /// All that are due.
+    AnyTask,
+    /// The pool is full: only tasks with a higher priority than the lowest in its buffer. The pool rings the wake when it has room for more.
+    UrgentOnly,
+    /// Only such tasks, but the last scan for them was a moment ago, so this scan claims nothing.
+    UrgentTooSoon,
+    /// The pool takes nothing. It rings the wake when it has room.
+    Nothing,
 }
 
-/// When to look again, if the wake is not rung before.
-enum Next {
-    /// Now.
-    Look,
-    /// When the theme's clock has come to this reading.
+/// When the next scan begins, if the wake is not rung before.
+enum NextScan {
+    /// Immediately.
+    Now,
+    /// When the theme's clock reaches this reading.
     At(Duration),
-    /// After so much real time: the event that the scanner waits for does not go by the theme's clock, which may be one that stands still.
+    /// After so much real time: a manual clock (tests) may stand still while the scanner waits for a lock, the pool or the database.
     After(Duration),
 }
 
@@ -166,18 +168,17 @@ impl ScannerActor {
                 ..Gate::default()
             },
             quick: Vec::new(),
-            urgent: None,
+            last_urgent_scan: None,
             scanning: false,
             timer: None,
             backoff: Backoff::default(),
-            stopped: Vec::new(),
+            stop_waiters: Vec::new(),
             scans: 0,
             database_errors: 0,
         }
     }
 
-    /// Looks for work now, unless it is looking already: then the wake-up that brought us here is not taken yet, and ends
-    /// the next sleep at once.
+    /// Begins a scan. Does nothing if a scan is under way: a wake-up stays stored in the `Wake`, and ends the next sleep immediately.
     fn scan(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
@@ -186,8 +187,8 @@ impl ScannerActor {
             return;
         }
         if self.theme.lease().has_expired() {
-            // The next heartbeat renews it, or the node fences itself.
-            self.sleep(actix_rt::time::sleep(LOCKED), ctx);
+            // The next heartbeat renews the lease, or the node fences itself.
+            self.sleep(actix_rt::time::sleep(RETRY_LOCKED_AFTER), ctx);
             return;
         }
         self.scanning = true;
@@ -199,45 +200,47 @@ impl ScannerActor {
             methods: None,
             above: None,
         };
-        let look = self.wake.look();
-        let looked = self.urgent.is_some_and(|urgent| urgent.elapsed() < URGENT);
+        let seen = self.wake.begin_scan();
+        let urgent_too_soon = self
+            .last_urgent_scan
+            .is_some_and(|urgent| urgent.elapsed() < URGENT_INTERVAL);
         let scan = scan(
             Arc::clone(&self.theme),
             self.store.clone(),
             self.pool.clone(),
             claim,
-            looked,
+            urgent_too_soon,
         );
         ctx.spawn(
             scan.into_actor(self)
-                .map(move |scan, scanner, ctx| scanner.scanned(look, scan, ctx)),
+                .map(move |scan, scanner, ctx| scanner.scanned(seen, scan, ctx)),
         );
     }
 
-    fn scanned(&mut self, look: Look, scan: Scan, ctx: &mut Context<Self>) {
+    fn scanned(&mut self, seen: WakeSnapshot, scan: Scan, ctx: &mut Context<Self>) {
         self.scanning = false;
         let next = match scan.claimed {
             Some(Ok(claimed)) => {
-                let next = match scan.place {
-                    Place::Any => self.claimed(claimed, scan.limit, scan.term),
-                    _ => self.claimed_urgent(claimed, scan.limit, scan.term),
+                let (next, took_all) = match scan.look_for {
+                    LookFor::AnyTask => self.claimed(claimed, scan.limit, scan.term),
+                    _ => (self.claimed_urgent(claimed, scan.limit, scan.term), false),
                 };
                 if let Some(open) = scan.open {
                     open.answered();
                 }
-                if matches!(next, Next::At(_)) && scan.place == Place::Any {
-                    self.wake.caught_up_to(look);
+                if took_all {
+                    self.wake.caught_up_to(seen);
                 }
                 next
             }
             Some(Err(error)) => {
                 self.want_again(scan.first);
-                Next::After(self.failed(&error))
+                NextScan::After(self.failed(&error))
             }
             None => {
                 self.want_again(scan.first);
-                match scan.place {
-                    Place::TooEarly => Next::After(URGENT),
+                match scan.look_for {
+                    LookFor::UrgentTooSoon => NextScan::After(URGENT_INTERVAL),
                     _ => self.later(),
                 }
             }
@@ -247,15 +250,15 @@ impl ScannerActor {
             return;
         }
         match next {
-            Next::Look => self.scan(ctx),
-            Next::At(reading) => self.sleep(self.theme.clock().sleep_until(reading), ctx),
-            Next::After(wait) => self.sleep(actix_rt::time::sleep(wait), ctx),
+            NextScan::Now => self.scan(ctx),
+            NextScan::At(reading) => self.sleep(self.theme.clock().sleep_until(reading), ctx),
+            NextScan::After(wait) => self.sleep(actix_rt::time::sleep(wait), ctx),
         }
     }
 
-    fn later(&self) -> Next {
+    fn later(&self) -> NextScan {
         let now = self.theme.clock().elapsed();
-        Next::At(now.saturating_add(self.theme.options.scan_interval))
+        NextScan::At(now.saturating_add(self.theme.options.scan_interval))
     }
 
     fn want(&mut self, id: i64) {
@@ -270,8 +273,8 @@ impl ScannerActor {
         }
     }
 
-    /// Hands a claim to the pool. All due tasks are taken if the answer is a reading of the clock.
-    fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
+    /// Hands the tasks of a claim to the pool. Answers when to scan next, and whether the claim took all tasks that were due.
+    fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> (NextScan, bool) {
         self.succeeded();
         let count = claimed.tasks.len();
         self.dispatch(claimed.tasks, term);
@@ -281,35 +284,35 @@ impl ScannerActor {
                 let most = options.task_id_chan_length.max(options.scan_task_num);
                 self.batch = (self.batch * 2).min(most);
             }
-            return Next::Look;
+            return (NextScan::Now, false);
         }
         self.batch = options.scan_task_num;
         if claimed.passed_over {
-            return Next::After(LOCKED);
+            return (NextScan::After(RETRY_LOCKED_AFTER), false);
         }
         if claimed.more {
-            return Next::After(MORE);
+            return (NextScan::After(RETRY_MORE_DUE_AFTER), false);
         }
         let interval = self.idle_interval();
-        // The reading first: if the clock moves in between, the look comes early, not never.
+        // The reading first: if the clock is moved in between, the next scan comes early, not never.
         let clock = self.theme.clock();
         let (reading, now) = (clock.elapsed(), clock.now());
         let until_due = claimed.next_due.map(|due| (due - now).to_std().unwrap_or_default());
         match until_due.map_or(interval, |due| due.min(interval)) {
-            // Due since the look, or within a breath: no busy loop.
-            wait if wait < MIN_SLEEP => Next::After(MIN_SLEEP),
-            wait => Next::At(reading.saturating_add(wait)),
+            // A task came due since the claim, or is about to: a short sleep, so that this is no busy loop.
+            wait if wait < MIN_SLEEP => (NextScan::After(MIN_SLEEP), false),
+            wait => (NextScan::At(reading.saturating_add(wait)), true),
         }
     }
 
-    /// Hands tasks that are more urgent than others to the pool, which is full. It rings when it has room for more.
-    fn claimed_urgent(&mut self, claimed: Claimed, limit: usize, term: Term) -> Next {
+    /// Hands urgent tasks to the pool, which is full. The pool rings the wake when it has room for more.
+    fn claimed_urgent(&mut self, claimed: Claimed, limit: usize, term: Term) -> NextScan {
         self.succeeded();
-        self.urgent = Some(Instant::now());
+        self.last_urgent_scan = Some(Instant::now());
         let is_full = claimed.tasks.len() >= limit;
         self.dispatch(claimed.tasks, term);
         match is_full {
-            true => Next::After(URGENT),
+            true => NextScan::After(URGENT_INTERVAL),
             false => self.later(),
         }
     }
@@ -321,7 +324,7 @@ impl ScannerActor {
         events.succeeded(component, DatabaseWork::ClaimTasks);
     }
 
-    /// Hands what this node serves to the pool, and puts back the rest: handlers may have gone since the claim began.
+    /// Hands the tasks that this node serves to the pool, and puts the others back: handlers may have been removed since the claim began.
     fn dispatch(&mut self, claimed: Vec<ClaimedTask>, term: Term) {
         let theme = &self.theme;
         let runs = claimed.into_iter().map(|task| Run::new(task, term, &theme.runs));
@@ -336,8 +339,9 @@ impl ScannerActor {
         }
     }
 
-    /// Where other processes are not heard, the scanner looks for the tasks that they add: soon after there was work, and ever less often while
-    /// there is none. Nodes that were started together do not look together.
+    /// How long to sleep after a scan that took all due tasks. On a database that cannot announce the tasks that other processes add, the
+    /// scanner polls for them: often after there was work, and ever less often while there is none. Random, so that nodes that were started
+    /// at the same time do not scan at the same time.
     fn idle_interval(&mut self) -> Duration {
         let options = &self.theme.options;
         self.idle = if self.store.cluster().hears_others() {
@@ -356,12 +360,12 @@ impl ScannerActor {
         self.backoff.failed()
     }
 
-    fn sleep(&mut self, rest: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
+    fn sleep(&mut self, delay: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
         let wake = Arc::clone(&self.wake);
         let slept = async move {
             tokio::select! {
                 () = wake.rings() => {}
-                () = rest => {}
+                () = delay => {}
             }
         };
         self.timer = Some(ctx.spawn(slept.into_actor(self).map(|(), scanner, ctx| {
@@ -371,32 +375,38 @@ impl ScannerActor {
     }
 
     fn finish_stop(&mut self, ctx: &mut Context<Self>) {
-        for stopped in self.stopped.drain(..) {
+        for waiter in self.stop_waiters.drain(..) {
             // The caller may have given up.
-            let _ = stopped.send(());
+            let _ = waiter.send(());
         }
         ctx.stop();
     }
 }
 
-/// `looked`: the last look for urgent tasks was a moment ago.
-async fn scan(theme: Arc<ThemeContext>, store: Store, pool: Addr<WorkerPool>, mut claim: Claim, looked: bool) -> Scan {
-    // A pool that is gone takes nothing.
+/// `urgent_too_soon`: the last scan for urgent tasks was a moment ago.
+async fn scan(
+    theme: Arc<ThemeContext>,
+    store: Store,
+    pool: Addr<WorkerPool>,
+    mut claim: Claim,
+    urgent_too_soon: bool,
+) -> Scan {
+    // A pool that has died takes nothing.
     let room = pool.send(GetRoom(theme.claimed_methods())).await.unwrap_or(None);
-    let place = Place::of(room.as_ref(), looked);
+    let look_for = LookFor::of(room.as_ref(), urgent_too_soon);
     if let Some(Room { limit, methods, above }) = room {
         claim.limit = claim.limit.min(limit);
         (claim.methods, claim.above) = (methods, above);
     }
     let (limit, first) = (claim.limit, claim.first.clone());
-    // Before the claim: if the lease is lost while it is made, its tasks may belong to other nodes already.
+    // Read before the claim: if the lease is lost during the claim, its tasks may already belong to other nodes.
     let term = theme.lease().term();
-    let mark = store.tasks().mark(&claim.node);
+    let claim_id = store.tasks().new_claim_id(&claim.node);
     let (mut open, mut claimed) = (None, None);
-    if matches!(place, Place::Any | Place::Urgent) {
-        open = Some(theme.held().open(mark.run()));
+    if matches!(look_for, LookFor::AnyTask | LookFor::UrgentOnly) {
+        open = Some(theme.held().begin_claim(claim_id.mark()));
         let began = Instant::now();
-        let answer = store.tasks().claim_as(claim, &mark).await;
+        let answer = store.tasks().claim_as(claim, &claim_id).await;
         let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());
         if tasks > 0 {
             theme.runs.tell_claimed(tasks, began.elapsed());
@@ -408,18 +418,18 @@ async fn scan(theme: Arc<ThemeContext>, store: Store, pool: Addr<WorkerPool>, mu
         limit,
         term,
         open,
-        place,
+        look_for,
         claimed,
     }
 }
 
-impl Place {
-    fn of(room: Option<&Room>, looked: bool) -> Self {
+impl LookFor {
+    fn of(room: Option<&Room>, urgent_too_soon: bool) -> Self {
         match room {
-            None => Self::None,
-            Some(room) if room.above.is_none() => Self::Any,
-            Some(_) if looked => Self::TooEarly,
-            Some(_) => Self::Urgent,
+            None => Self::Nothing,
+            Some(room) if room.above.is_none() => Self::AnyTask,
+            Some(_) if urgent_too_soon => Self::UrgentTooSoon,
+            Some(_) => Self::UrgentOnly,
         }
     }
 }
@@ -452,7 +462,8 @@ impl Handler<ServedElsewhere> for ScannerActor {
             return;
         }
         let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
-        // Not beside the look for dead nodes, and not all themes at once: an idle node is to need no further connection for it.
+        // Waits for 0.2 to 1.2 s, at random: this query must not run at the same time as the look for dead nodes or the same query of
+        // another theme, so that an idle node needs no further connection for it.
         let later = Duration::from_millis(200 + fastrand::u64(..1_000));
         let look = async move {
             actix_rt::time::sleep(later).await;
@@ -462,11 +473,11 @@ impl Handler<ServedElsewhere> for ScannerActor {
     }
 }
 
-/// Where there is work there may be more of it, from processes that are not heard.
-impl Handler<Worked> for ScannerActor {
+/// Where a task was added, other processes may add more, which no announcement tells this scanner: it polls often again.
+impl Handler<ClaimedByInsert> for ScannerActor {
     type Result = ();
 
-    fn handle(&mut self, _: Worked, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: ClaimedByInsert, ctx: &mut Context<Self>) {
         if !self.store.cluster().hears_others() && self.idle > self.theme.options.shortest_scan_interval {
             self.idle = Duration::ZERO;
             self.scan(ctx);
@@ -491,14 +502,14 @@ impl Handler<StopScanning> for ScannerActor {
 
     fn handle(&mut self, _: StopScanning, ctx: &mut Context<Self>) -> Self::Result {
         self.gate.stopping = true;
-        let (tell, told) = oneshot::channel();
-        self.stopped.push(tell);
+        let (tx, rx) = oneshot::channel();
+        self.stop_waiters.push(tx);
         if !self.scanning {
             self.finish_stop(ctx);
         }
         Box::pin(async move {
-            // Dropped unsent only with the actor itself, and then it scans no more.
-            let _ = told.await;
+            // The sender is dropped without sending only if the actor is dropped, and then it scans no more.
+            let _ = rx.await;
         })
     }
 }

@@ -15,10 +15,10 @@ use crate::{
         Task, TaskStatus, check_theme,
     },
     error::{Error, ask},
-    store::{Cancelled, EnqueueConnection, NewTaskRow, Retried, Store, TaskStore},
+    store::{CancelResult, EnqueueConnection, NewTaskRow, RetryResult, Store, TaskStore},
 };
 
-/// Cloneable handle on one theme.
+/// Cloneable handle on one theme. A theme is a named queue of tasks, with workers in each process that runs it.
 ///
 /// It works in a process that runs the theme's workers and in a process that only adds tasks; only
 /// [`resize_workers`](Self::resize_workers) and [`status`](Self::status) need the workers to be here.
@@ -47,7 +47,7 @@ use crate::{
 pub struct Scheduler {
     theme: Arc<str>,
     store: Store,
-    machines: ThemeRuntimes,
+    themes: ThemeRuntimes,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -58,8 +58,8 @@ impl std::fmt::Debug for Scheduler {
     }
 }
 
-/// Tasks in one transaction: more would hold up everybody else for seconds, heartbeats too.
-const MAX_TASKS_AT_ONCE: usize = 100_000;
+/// The most tasks in one transaction: more would hold up all other writers for seconds, heartbeats too.
+const MAX_TASKS_PER_CALL: usize = 100_000;
 
 /// What cancelling did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,17 +68,17 @@ const MAX_TASKS_AT_ONCE: usize = 100_000;
 pub enum CancelAnswer {
     /// The task waited; it is Cancelled now.
     Cancelled,
-    /// The task runs; its handler is told, and dropped if it does not end within the scheduler's cancel grace.
+    /// The task runs; its handler is asked to stop, and dropped if it does not end within the scheduler's cancel grace.
     Requested,
 }
 
 impl Scheduler {
-    pub(crate) fn new(theme: &str, store: Store, machines: ThemeRuntimes) -> Result<Self, InvalidInput> {
+    pub(crate) fn new(theme: &str, store: Store, themes: ThemeRuntimes) -> Result<Self, InvalidInput> {
         check_theme(theme)?;
         Ok(Self {
             theme: theme.into(),
             store,
-            machines,
+            themes,
         })
     }
 
@@ -90,31 +90,31 @@ impl Scheduler {
 
     // ---- adding ----
 
-    /// Adds a task. When this returns, the task is durably stored. Workers are woken: those in this process, and on
-    /// PostgreSQL those elsewhere, too; on the other databases those find it with their next scan. If one of this process is
-    /// free and nothing waits, the task is Running under it from its first moment: no claim has to be made.
+    /// Adds a task. When this returns, the task is durably stored. The workers of this process are woken, and on PostgreSQL those of other
+    /// processes, too; on the other databases other processes find the task with their next scan. If a worker of this process is
+    /// free and no task waits, the insert itself claims the task for this process: it is Running from its first moment.
     ///
-    /// On the servers, tasks that many callers add at the same time share inserts. What is wrong with one of them is told to its
-    /// caller alone.
+    /// On PostgreSQL and MySQL one insert may store the tasks of several concurrent callers. If one of the tasks is invalid, only its caller
+    /// gets the error.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]; nothing is stored then. Only after
-    /// [`StoreError::Disconnected`](crate::StoreError::Disconnected) that is not known. If the task is added again, a
-    /// [unique key](NewTask::unique_key) keeps the second one out while the first is not finished.
+    /// [`Error::Invalid`] with every fault of the task, [`Error::Store`]. After an error nothing is stored, with one exception: after
+    /// [`StoreError::Disconnected`](crate::StoreError::Disconnected) the caller cannot know. If the caller adds the task again, a
+    /// [unique key](NewTask::unique_key) prevents a second task while the first is not finished.
     pub async fn add_task(&self, task: NewTask) -> Result<AddedTask, Error> {
         let row = self.row(task)?;
-        let looks = self.looks_for(std::iter::once(&row));
-        let machine = self.machines.get(&self.theme);
-        let machine = machine.filter(|machine| row.claimable_on_insert() && machine.takes(row.calls()));
+        let wakes = self.wakes_local_workers(std::iter::once(&row));
+        let runtime = self.themes.get(&self.theme);
+        let runtime = runtime.filter(|runtime| row.claimable_on_insert() && runtime.takes(row.calls()));
         let add = |store: Store| async move {
-            match machine {
-                Some(machine) => machine.add(&store, row).await,
+            match runtime {
+                Some(runtime) => runtime.add(&store, row).await,
                 None => Ok((store.add_one(row).await?, false)),
             }
         };
         let (added, is_claimed) = ask(&self.store, add).await?;
         if !is_claimed {
-            self.wake(1, looks);
+            self.wake(1, wakes);
         }
         Ok(added)
     }
@@ -122,17 +122,17 @@ impl Scheduler {
     /// Adds many tasks, at most 100,000, in one transaction: all of them, or none.
     ///
     /// # Errors
-    /// As for [`add_task`](Self::add_task); the faults name the task by its place in the list.
+    /// As for [`add_task`](Self::add_task); the faults name the task by its position in the list.
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
         let rows = self.rows(tasks)?;
-        let looks = self.looks_for(rows.iter());
+        let wakes = self.wakes_local_workers(rows.iter());
         let added = ask(&self.store, |store| async move { store.tasks().add(rows).await }).await?;
-        self.wake(added.len(), looks);
+        self.wake(added.len(), wakes);
         Ok(added)
     }
 
-    /// Adds a task without waking anybody: it runs with the next scan, or at once after
-    /// [`task_quick_queue`](Self::task_quick_queue).
+    /// Adds a task, like [`add_task`](Self::add_task), but wakes no worker: the next scan finds the task, or
+    /// [`task_quick_queue`](Self::task_quick_queue) has it claimed immediately. (The name is the Go framework's.)
     ///
     /// # Errors
     /// As for [`add_task`](Self::add_task).
@@ -141,11 +141,11 @@ impl Scheduler {
         ask(&self.store, |store| async move { store.add_one(row).await }).await
     }
 
-    /// Has the workers of this process pick a task now, before others, if one is free. Does not wait, and does nothing in a
-    /// process without workers of this theme: the task is found by a scan then.
+    /// Has this process claim the task now, before others, if a worker is free. Does not wait. In a process without workers of this theme it
+    /// does nothing, and a scan finds the task.
     pub fn task_quick_queue(&self, id: i64) {
-        if let Some(machine) = self.machines.get(&self.theme) {
-            machine.quick_queue(id);
+        if let Some(runtime) = self.themes.get(&self.theme) {
+            runtime.quick_queue(id);
         }
     }
 
@@ -194,9 +194,9 @@ impl Scheduler {
 
     fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
         let mut faults = Faults::default();
-        faults.require(tasks.len() <= MAX_TASKS_AT_ONCE, || {
+        faults.require(tasks.len() <= MAX_TASKS_PER_CALL, || {
             let count = tasks.len();
-            format!("{count} tasks at once, expected at most {MAX_TASKS_AT_ONCE}; add them in parts")
+            format!("{count} tasks at once, expected at most {MAX_TASKS_PER_CALL}; add them in parts")
         });
         faults.into_result()?;
         let now = self.store.clock().now();
@@ -211,16 +211,17 @@ impl Scheduler {
             .collect()
     }
 
-    /// Whether the workers of this process should look for any of these.
-    fn looks_for<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
-        let machine = self.machines.get(&self.theme);
-        machine.is_some_and(|machine| rows.any(|row| machine.takes(row.calls())))
+    /// Whether to wake the workers of this process: they take at least one of these tasks.
+    fn wakes_local_workers<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
+        let runtime = self.themes.get(&self.theme);
+        runtime.is_some_and(|runtime| rows.any(|row| runtime.takes(row.calls())))
     }
 
-    /// Has workers look for so many more tasks: here, if they should, and in other processes, where those are heard.
-    fn wake(&self, count: usize, looks: bool) {
-        if let Some(machine) = self.machines.get(&self.theme).filter(|_| looks) {
-            machine.wake();
+    /// Tells workers that so many tasks were added: those of this process if `wakes`, and those of other processes if the database announces
+    /// it.
+    fn wake(&self, count: usize, wakes: bool) {
+        if let Some(runtime) = self.themes.get(&self.theme).filter(|_| wakes) {
+            runtime.wake();
         }
         self.store.cluster().announce_tasks(&self.theme, count);
     }
@@ -229,8 +230,8 @@ impl Scheduler {
 
     /// Lists tasks, newest first.
     ///
-    /// Long texts of a long page are cut, and say so: of a page of `n` rows texts of more than 16 MB divided by `n`, of which the
-    /// first 4 million characters divided by `n` are shown. So a page of 20 rows has texts of 800 kB whole.
+    /// Long texts of a long page are cut, and say so. On a page of n rows, a text is cut if it is longer than 16 MB / n; then its first
+    /// 4,000,000 / n characters are shown. So a page of 20 rows shows texts of up to 800 kB whole.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
@@ -281,10 +282,10 @@ impl Scheduler {
         .await
     }
 
-    /// Waits until a task has come to an end, and answers with it.
+    /// Waits until a task is finished, and answers with it.
     ///
     /// # Errors
-    /// [`Error::WaitTimedOut`] if it has not by then, [`Error::TaskNotFound`], [`Error::Store`].
+    /// [`Error::WaitTimedOut`] if it is not finished after `timeout`, [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn wait_for(&self, id: i64, timeout: Duration) -> Result<Task, Error> {
         match tokio::time::timeout(timeout, self.wait_for_end(id)).await {
             Ok(task) => task,
@@ -296,26 +297,27 @@ impl Scheduler {
         }
     }
 
-    /// Looks when this process records the end. In case another one does, it also looks after a quarter of the time that it
-    /// has waited so far, so that many who wait for long do not keep the database busy.
+    /// Reads the row when this process records the end of a run of the task. Another process may record it, so this also polls: after a
+    /// quarter of the time waited so far, so that many callers who wait for long do not keep the database busy. The pause is at least 0.5 s
+    /// (10 ms if this process does not run the theme) and at most 5 s.
     async fn wait_for_end(&self, id: i64) -> Result<Task, Error> {
         let began = Instant::now();
-        let machine = self.machines.get(&self.theme);
-        let watch = machine.as_ref().map(|machine| machine.completions().watch(id));
+        let runtime = self.themes.get(&self.theme);
+        let watch = runtime.as_ref().map(|runtime| runtime.completions().watch(id));
         let shortest = match watch {
             Some(_) => Duration::from_millis(500),
             None => Duration::from_millis(10),
         };
         loop {
-            let told = watch.as_ref().map(|watch| watch.told());
+            let ended = watch.as_ref().map(|watch| watch.ended());
             let task = self.get_task_detail(id).await?;
             if task.status.is_finished() {
                 return Ok(task);
             }
             let pause = (began.elapsed() / 4).clamp(shortest, Duration::from_secs(5));
-            match told {
-                // Whether this caller was woken or not: the row has the truth.
-                Some(told) => drop(tokio::time::timeout(pause, told).await),
+            match ended {
+                // Whether this caller was woken or the pause is over: the row has the truth.
+                Some(ended) => drop(tokio::time::timeout(pause, ended).await),
                 None => tokio::time::sleep(pause).await,
             }
         }
@@ -323,8 +325,8 @@ impl Scheduler {
 
     // ---- changing ----
 
-    /// Queues a finished task again: its attempts start anew, its records stay. So can a task be queued that is Running without a
-    /// node: another framework, or plain SQL, has left it so, and no node of this crate looks after it.
+    /// Queues a Failed or Cancelled task again: its attempts start anew, its records stay. So can a task be queued that is Running without a
+    /// node: another framework, or plain SQL, has left it so, and no node of this crate runs it.
     ///
     /// # Errors
     /// [`Error::NotAllowed`] unless it is Failed, Cancelled, or Running without a node, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
@@ -337,20 +339,20 @@ impl Scheduler {
         )
         .await?
         {
-            Retried::Queued => {
+            RetryResult::Queued => {
                 self.wake(1, true);
                 Ok(())
             }
-            Retried::NotAllowed(status) => Err(not_allowed(ActionOnTask::Retry, id, status)),
-            Retried::KeyTaken => Err(Error::UniqueKeyTaken { id }),
-            Retried::NotFound => Err(self.not_found(id)),
+            RetryResult::NotAllowed(status) => Err(not_allowed(ActionOnTask::Retry, id, status)),
+            RetryResult::KeyTaken => Err(Error::UniqueKeyTaken { id }),
+            RetryResult::NotFound => Err(self.not_found(id)),
         }
     }
 
-    /// Cancels a task, wherever it waits or runs.
+    /// Cancels a task that waits, or asks the node that runs it to stop.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`] if it has come to an end, [`Error::TaskNotFound`], [`Error::Store`].
+    /// [`Error::NotAllowed`] if it is finished, [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn cancel_task(&self, id: i64) -> Result<CancelAnswer, Error> {
         let theme = Arc::clone(&self.theme);
         match ask(
@@ -359,22 +361,22 @@ impl Scheduler {
         )
         .await?
         {
-            Cancelled::AtOnce => {
-                if let Some(machine) = self.machines.get(&self.theme) {
-                    machine.completions().tell(std::iter::once(id));
+            CancelResult::Cancelled => {
+                if let Some(runtime) = self.themes.get(&self.theme) {
+                    runtime.completions().tell(std::iter::once(id));
                 }
                 Ok(CancelAnswer::Cancelled)
             }
-            Cancelled::Requested => {
-                if let Some(machine) = self.machines.get(&self.theme) {
-                    machine.cancel_run(id);
+            CancelResult::Requested => {
+                if let Some(runtime) = self.themes.get(&self.theme) {
+                    runtime.cancel_run(id);
                 }
-                // On another node its NodeActor finds the request.
+                // If another node runs the task, the node actor there finds the request in the database.
                 self.store.cluster().announce_requests();
                 Ok(CancelAnswer::Requested)
             }
-            Cancelled::NotAllowed(status) => Err(not_allowed(ActionOnTask::Cancel, id, status)),
-            Cancelled::NotFound => Err(self.not_found(id)),
+            CancelResult::NotAllowed(status) => Err(not_allowed(ActionOnTask::Cancel, id, status)),
+            CancelResult::NotFound => Err(self.not_found(id)),
         }
     }
 
@@ -404,10 +406,10 @@ impl Scheduler {
         self.follow_settings().await
     }
 
-    /// Changes how many workers *every* process has for the theme: those that run follow within 5 seconds, those that start
-    /// later begin with it. Kept in the database until the next such order; `None` lets each process go back to its own
+    /// Changes how many workers *every* process has for the theme: running processes follow within 5 seconds, processes that start
+    /// later begin with this number. The database keeps it until the next call; `None` lets each process go back to its own
     /// [`worker_num`](crate::SchedulerOptions::worker_num). A later [`resize_workers`](Self::resize_workers) in one process
-    /// stands until the next order.
+    /// holds there until the next call of this method.
     ///
     /// # Errors
     /// [`Error::Invalid`] for more than 100,000, [`Error::Store`].
@@ -422,29 +424,30 @@ impl Scheduler {
         self.follow_settings().await
     }
 
-    /// The settings for every process hold here at once.
+    /// Applies the theme's stored settings in this process now, and announces to other processes that they have changed.
     async fn follow_settings(&self) -> Result<(), Error> {
         self.store.cluster().announce_requests();
-        if let Some(machine) = self.machines.get(&self.theme) {
+        if let Some(runtime) = self.themes.get(&self.theme) {
             let theme = Arc::clone(&self.theme);
             let settings = ask(
                 &self.store,
                 |store| async move { store.cluster().settings(&theme).await },
             )
             .await?;
-            machine.follow(settings);
+            runtime.follow(settings);
         }
         Ok(())
     }
 
-    /// Changes how many workers this process has for the theme, until the next order. Growing takes effect at once; when shrinking, workers end
-    /// the tasks they have. With 0 no work is taken.
+    /// Changes how many workers this process has for the theme, until the next call of this method or of
+    /// [`resize_theme`](Self::resize_theme). New workers start immediately; workers that are no longer wanted end the tasks they have. With 0
+    /// this process takes no work.
     ///
     /// # Errors
     /// [`Error::NotScheduledHere`], [`Error::Invalid`] for more than 100,000.
     pub async fn resize_workers(&self, workers: usize) -> Result<(), Error> {
         check_size(workers)?;
-        self.machine()?.resize(workers).await
+        self.runtime()?.resize(workers).await
     }
 
     /// The counters of the theme's actors in this process.
@@ -452,11 +455,11 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NotScheduledHere`], [`Error::Stopped`].
     pub async fn status(&self) -> Result<SchedulerStatus, Error> {
-        self.machine()?.status().await
+        self.runtime()?.status().await
     }
 
-    fn machine(&self) -> Result<super::ThemeRuntime, Error> {
-        self.machines.get(&self.theme).ok_or_else(|| Error::NotScheduledHere {
+    fn runtime(&self) -> Result<super::ThemeRuntime, Error> {
+        self.themes.get(&self.theme).ok_or_else(|| Error::NotScheduledHere {
             theme: self.theme.to_string(),
         })
     }

@@ -1,7 +1,7 @@
 //! The methods that this node serves, and looks for tasks of other methods.
 //!
-//! The scanner claims the methods that its node serves, and tasks of other methods cost it nothing. But operators must see them, above
-//! all those that no living node serves.
+//! The scanner claims tasks of the methods that its node serves; tasks of other methods cost it nothing. But operators must see such
+//! tasks, above all those that no living node serves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,17 +18,17 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Methods that are listed. Callers may add tasks with any name.
+/// The most methods that are listed: callers may add tasks with any method name.
 const MAX_METHODS: usize = 100;
 
-/// Methods with due tasks that are looked at, the served ones among them.
+/// The most methods with due tasks that one look reads, served methods among them.
 const MAX_LOOKED_AT: usize = 1_000;
 
-/// Names of registered methods in one warning.
+/// The most names of registered methods in one warning.
 const NAMED: usize = 20;
 
-/// Looks for tasks of methods that this node does not serve, given what other living nodes serve. Not where a missing handler is a
-/// failure: this node takes such tasks.
+/// Looks for tasks of methods that this node does not serve. `elsewhere`: the methods that other living nodes serve. Does nothing with
+/// `MissingHandler::Fail`: then this node claims such tasks and lets them fail.
 pub(super) async fn look_for_unserved(theme: &ThemeContext, store: &Store, elsewhere: BTreeSet<MethodName>) {
     if theme.options.missing_handler == MissingHandler::Fail {
         return;
@@ -84,7 +84,7 @@ fn listed(names: &[MethodName]) -> String {
     texts.join(", ")
 }
 
-/// Has the scanner look for tasks of a handler that is registered. Ends with the registry.
+/// Wakes the scanner whenever the registry changes: it may look for tasks of a new handler. Ends with the registry.
 pub(super) async fn follow_registry(wake: Arc<Wake>, mut changes: watch::Receiver<()>) {
     while changes.changed().await.is_ok() {
         wake.ring();

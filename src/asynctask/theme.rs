@@ -14,7 +14,7 @@ use crate::{
     store::{ClaimedTask, Store},
 };
 
-/// How long a task waits whose arguments have no room in memory or cannot be read: longer each time.
+/// How long a task waits if there was no memory for its arguments, or they could not be read: longer each time.
 const POSTPONED: RetryPolicy = RetryPolicy {
     base: Duration::from_secs(1),
     max: Duration::from_secs(30),
@@ -71,7 +71,7 @@ impl ThemeContext {
         self.options.missing_handler == MissingHandler::Fail || self.registry.serves(service, method)
     }
 
-    /// The way to the handler of a task.
+    /// The route to the handler of a task.
     pub(super) fn route(&self, task: &ClaimedTask) -> Result<Route, InvokeError> {
         let route = self.registry.serving(&task.service, &task.method);
         route.map_err(InvokeError::Missing)
@@ -89,7 +89,7 @@ impl ThemeContext {
         }
     }
 
-    /// The end of a run whose handler is not there (any more).
+    /// The outcome of a run whose method has no handler (any more).
     pub(super) fn without_handler(&self, error: &RegistryError) -> Outcome {
         match self.options.missing_handler {
             MissingHandler::Wait => Outcome::NotServed,
@@ -100,7 +100,7 @@ impl ThemeContext {
         }
     }
 
-    /// The end of a run that could not begin for want of its arguments.
+    /// The outcome of a run that could not begin because its arguments are not in memory.
     pub(super) fn postponed(&self, task: &ClaimedTask) -> Outcome {
         let delay = POSTPONED.delay(self.store.tasks().claimed_in_vain(task), fastrand::f64() * 2.0 - 1.0);
         Outcome::Postponed {

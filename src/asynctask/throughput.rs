@@ -1,15 +1,15 @@
-//! How fast the pool works, for the question how much it may hold in advance.
+//! How fast the pool works: that decides how many tasks it may hold in advance.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-/// What the pool may hold beyond what its workers run: this much time's work. More would only make other nodes idle and
-/// priorities late; less lets workers wait for a claim.
+/// The pool may hold work for this long, beyond the runs that its workers have. With more, other nodes would be idle and urgent tasks
+/// late; with less, workers would wait for a claim.
 pub(super) const AHEAD: Duration = Duration::from_millis(500);
 
-/// Rates over shorter times jump with every commit.
+/// The shortest time over which a rate is measured: over shorter times it jumps with every commit.
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,7 @@ impl Throughput {
         }
     }
 
-    /// How many tasks [`AHEAD`] takes, at most `most`.
+    /// How many tasks the workers finish in [`AHEAD`], at most `most`.
     pub(super) fn ahead(&self, now: Instant, most: usize) -> usize {
         let current = now.saturating_duration_since(self.since);
         // Tasks that were finished long ago say nothing about now.
@@ -59,14 +59,14 @@ impl Throughput {
     }
 }
 
-/// No run is shorter, for the question how many fit into a time.
+/// A run counts as at least so long when the pool asks how many fit into a time.
 const SHORTEST_RUN: Duration = Duration::from_micros(1);
 
 /// For how long a worker is busy with a task of each method: a mean in which recent runs count more.
 #[derive(Debug, Default)]
-pub(super) struct Costs(HashMap<String, HashMap<String, Duration>>);
+pub(super) struct MeanDurations(HashMap<String, HashMap<String, Duration>>);
 
-impl Costs {
+impl MeanDurations {
     pub(super) fn took(&mut self, service: &str, method: &str, took: Duration) {
         let took = took.max(SHORTEST_RUN);
         let known = self.0.get_mut(service).and_then(|methods| methods.get_mut(method));
@@ -78,14 +78,14 @@ impl Costs {
         }
     }
 
-    /// A method that has not run yet may be a slow one.
+    /// The mean duration of a method. A method that has not run yet may be slow: it counts as [`AHEAD`].
     pub(super) fn of(&self, service: &str, method: &str) -> Duration {
         let cost = self.0.get(service).and_then(|methods| methods.get(method));
         cost.copied().unwrap_or(AHEAD)
     }
 }
 
-/// How many runs of this cost fit into a time.
+/// How many runs of this duration fit into a time.
 pub(super) fn fit(time: Duration, cost: Duration) -> usize {
     let count = time.as_nanos() / cost.max(SHORTEST_RUN).as_nanos();
     usize::try_from(count).unwrap_or(usize::MAX)
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_cost_of_a_method_is_a_mean_of_recent_runs_and_taken_for_high_before_the_first() {
-        let mut costs = Costs::default();
+        let mut costs = MeanDurations::default();
         assert_eq!(costs.of("Demo", "run"), AHEAD);
         costs.took("Demo", "run", Duration::from_millis(8));
         assert_eq!(costs.of("Demo", "run"), Duration::from_millis(8));

@@ -9,10 +9,10 @@ use std::{
 use super::status::UnservedMethod;
 use crate::registry::{MethodName, Registry, RegistryError};
 
-/// Between two warnings about one method.
+/// The time between two warnings about one method.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// What the last look for one theme has found on this node.
+/// What the last look for unserved tasks of one theme has found on this node.
 #[derive(Debug, Default)]
 pub(super) struct Unserved(Mutex<State>);
 
@@ -20,13 +20,14 @@ pub(super) struct Unserved(Mutex<State>);
 struct State {
     /// How many tasks of each method wait.
     methods: BTreeMap<MethodName, u64>,
-    /// What other living nodes of the theme serve.
+    /// The methods that other living nodes of the theme serve.
     elsewhere: BTreeSet<MethodName>,
     warned: BTreeMap<MethodName, Instant>,
 }
 
 impl Unserved {
-    /// Notes the methods that a look has found, and answers which of them to warn of: methods that no living node serves, at most once a minute for each.
+    /// Notes the methods that a look has found, and answers which of them to warn of: methods that no living node serves, each at most once a
+    /// minute.
     pub(super) fn note(
         &self,
         methods: BTreeMap<MethodName, u64>,
@@ -44,7 +45,7 @@ impl Unserved {
         unsaid
     }
 
-    /// No task of any theme is due.
+    /// Notes that no task of any theme is due.
     pub(super) fn nothing_is_due(&self, elsewhere: BTreeSet<MethodName>) {
         self.note(BTreeMap::new(), elsewhere, Instant::now());
     }
@@ -70,7 +71,7 @@ impl Unserved {
     }
 }
 
-/// That the actor of the method's handler has died, if it has.
+/// The error that the actor of the method's handler has died, if it has.
 pub(super) fn death(registry: &Registry, name: &MethodName) -> Option<RegistryError> {
     let error = registry.serving(&name.service, &name.method).err()?;
     matches!(error, RegistryError::HandlerDied(_)).then_some(error)

@@ -4,58 +4,58 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Carries no data. It is kept until the scanner looks, and it knows whether anything may be waiting that the scanner has not
-/// seen.
+/// It carries no data. A ring is kept until the scanner's next scan, and the bell knows whether tasks may be waiting that no scan has seen.
 #[derive(Debug)]
 pub(super) struct Wake {
     notify: Notify,
-    /// How often it was rung.
+    /// How often the bell was rung.
     rung: AtomicU64,
-    /// How often it had been rung when the last look began, if that has taken all there was; [`OPEN`] if it has not, or goes on.
-    settled: AtomicU64,
+    /// The value of `rung` when the last scan began, if that scan took all due tasks. [`NOT_CAUGHT_UP`]: it did not, or is under way.
+    caught_up_at: AtomicU64,
 }
 
-const OPEN: u64 = u64::MAX;
+const NOT_CAUGHT_UP: u64 = u64::MAX;
 
-/// A look of the scanner, from before it asks the database.
+/// How often the bell had been rung when a scan began.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look(u64);
+pub(super) struct WakeSnapshot(u64);
 
 impl Default for Wake {
     fn default() -> Self {
         Self {
             notify: Notify::new(),
             rung: AtomicU64::new(0),
-            settled: AtomicU64::new(OPEN),
+            caught_up_at: AtomicU64::new(NOT_CAUGHT_UP),
         }
     }
 }
 
 impl Wake {
-    /// Has the scanner look.
+    /// Wakes the scanner: it begins a scan, or another scan after the present one.
     pub(super) fn ring(&self) {
         self.rung.fetch_add(1, Ordering::SeqCst);
         self.notify.notify_one();
     }
 
-    /// Waits until it is rung, or was since the last wait.
+    /// Waits for a ring. A ring since the last wait ends this wait immediately.
     pub(super) async fn rings(&self) {
         self.notify.notified().await;
     }
 
-    pub(super) fn look(&self) -> Look {
-        self.settled.store(OPEN, Ordering::SeqCst);
-        Look(self.rung.load(Ordering::SeqCst))
+    /// The scanner begins a scan, and has not asked the database yet.
+    pub(super) fn begin_scan(&self) -> WakeSnapshot {
+        self.caught_up_at.store(NOT_CAUGHT_UP, Ordering::SeqCst);
+        WakeSnapshot(self.rung.load(Ordering::SeqCst))
     }
 
-    /// The look has taken everything that was due.
-    pub(super) fn caught_up_to(&self, look: Look) {
-        self.settled.store(look.0, Ordering::SeqCst);
+    /// Notes that the scan which began with `seen` has taken all due tasks.
+    pub(super) fn caught_up_to(&self, seen: WakeSnapshot) {
+        self.caught_up_at.store(seen.0, Ordering::SeqCst);
     }
 
-    /// Whether nothing waits, as far as this process knows: a task that comes now overtakes no other.
+    /// Whether no due task waits, as far as this process knows: a task that is added now overtakes no other.
     pub(super) fn caught_up(&self) -> bool {
-        self.settled.load(Ordering::SeqCst) == self.rung.load(Ordering::SeqCst)
+        self.caught_up_at.load(Ordering::SeqCst) == self.rung.load(Ordering::SeqCst)
     }
 }
 
@@ -67,9 +67,9 @@ mod tests {
     fn it_is_calm_from_a_look_that_took_all_until_it_is_rung() {
         let wake = Wake::default();
         assert!(!wake.caught_up());
-        let look = wake.look();
+        let seen = wake.begin_scan();
         assert!(!wake.caught_up());
-        wake.caught_up_to(look);
+        wake.caught_up_to(seen);
         assert!(wake.caught_up());
         wake.ring();
         assert!(!wake.caught_up());
@@ -78,9 +78,9 @@ mod tests {
     #[test]
     fn what_rings_during_a_look_is_not_settled_by_it() {
         let wake = Wake::default();
-        let look = wake.look();
+        let seen = wake.begin_scan();
         wake.ring();
-        wake.caught_up_to(look);
+        wake.caught_up_to(seen);
         assert!(!wake.caught_up());
     }
 }

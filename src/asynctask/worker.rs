@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{
     execution::{caught, execute},
-    run::{Begun, Run},
+    run::{NoteAnswer, Run},
     theme::ThemeContext,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     threads::{Desk, Thread},
 };
 
-/// How long a worker rests that could not begin the run it was given.
+/// How long a worker pauses that could not begin its run.
 const REST: Duration = Duration::from_secs(1);
 
 /// Runs one task at a time and reports to its pool when it is free again.
@@ -52,7 +52,8 @@ impl Handler<Start> for WorkerActor {
     type Result = ();
 
     fn handle(&mut self, Start(run): Start, ctx: &mut Context<Self>) {
-        // Taken from us while the message lay in the mailbox: another worker has it now, and the pool no longer counts on this one.
+        // The pool took the run from this worker while the message lay in the mailbox: it has given the run to another worker, and has
+        // removed this one.
         let Some(args) = run.begin(self.id) else {
             return;
         };
@@ -66,15 +67,16 @@ impl Handler<Start> for WorkerActor {
     }
 }
 
-/// Whether the run may begin. Of a task's last attempt it must be noted first.
-async fn begin(run: &Arc<Run>) -> Begun {
+/// Whether the run may begin. A task's last attempt must be noted in the database first.
+async fn begin(run: &Arc<Run>) -> NoteAnswer {
     match run.task.is_last_attempt() {
         true => run.note_last_attempt().await,
         false => Ok(true),
     }
 }
 
-/// Without the note the task might run more often than it may, and given back it would come to this again and again.
+/// The task fails: without the note it might run more often than it may, and if it were handed back, the note would be refused again and
+/// again.
 fn not_begun(reason: &str) -> Outcome {
     Outcome::Failed {
         error: format!("not run: the database refuses to note that the last attempt begins: {reason}"),
@@ -82,8 +84,7 @@ fn not_begun(reason: &str) -> Outcome {
     }
 }
 
-/// Ends a run that could not begin: another node may have what this one lacks. A node that has taken the task over keeps it; if
-/// there is none, the task waits again.
+/// Ends a run that could not begin. If another node has taken the task over, that node keeps it; otherwise the task waits again.
 async fn hand_back(theme: &ThemeContext, run: &Arc<Run>) {
     if let Some(ended) = run.finish(Outcome::HandedBack { started: false }) {
         theme.runs.record(ended).await;
@@ -92,14 +93,14 @@ async fn hand_back(theme: &ThemeContext, run: &Arc<Run>) {
 
 async fn work(theme: Arc<ThemeContext>, run: Arc<Run>, args: Json) {
     if !run.ctx.is_ours() {
-        // This process was silent for too long.
+        // The lease has expired, or was lost since the claim.
         hand_back(&theme, &run).await;
         return;
     }
     let outcome = match begin(&run).await {
         Ok(true) => execute(&theme, &run, args).await,
         Ok(false) => {
-            // The task is in other hands: this run must not begin, and has nothing to write.
+            // Another node, or plain SQL, has taken the task: this run must not begin, and has nothing to write.
             drop(run.finish(Outcome::HandedBack { started: false }));
             return;
         }
@@ -114,7 +115,7 @@ async fn work(theme: Arc<ThemeContext>, run: Arc<Run>, args: Json) {
     let Some(post_handler) = theme.options.post_handler.as_ref().filter(|_| was_attempt) else {
         theme.runs.record(ended).await;
         if could_not_begin {
-            // Another node may have what this one lacks: a thread, or its lease.
+            // This node lacks a thread, or its lease: the pause gives other nodes a chance to claim the task.
             actix_rt::time::sleep(REST).await;
         }
         return;

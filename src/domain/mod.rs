@@ -38,6 +38,6 @@ pub use retry::RetryPolicy;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
 pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, millis, truncated};
 pub use transition::Outcome;
-pub(crate) use transition::{Attempt, Next, next};
+pub(crate) use transition::{Next, RetryState, next};
 pub(crate) use validate::{Faults, MAX_WORKERS, check_json, check_theme};
 pub use validate::{InvalidInput, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS};

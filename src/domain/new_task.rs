@@ -1,4 +1,4 @@
-//! Tasks that callers hand in, and which of them are refused.
+//! Tasks that callers add, and the check that refuses bad ones.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ use super::{
 pub struct NewTask {
     pub(crate) service: String,
     pub(crate) method: String,
-    /// `None`: it is made from service and method.
+    /// `None`: the name is made from service and method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     #[serde(
@@ -51,6 +51,7 @@ pub struct NewTask {
         serialize_with = "json_args",
         deserialize_with = "read_args"
     )]
+    /// `Ok`: the arguments as JSON. `Err`: why they could not be serialised, which `check` reports.
     pub(crate) arg: Result<String, String>,
     #[serde(default = "default_max_retry")]
     pub(crate) max_retry: i64,
@@ -148,7 +149,7 @@ impl NewTask {
         }
     }
 
-    /// The longest one attempt may take. Default: the scheduler's.
+    /// The longest one attempt may take. Default: the [`timeout`](crate::SchedulerOptions::timeout) of the process that runs the task.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self {
             timeout: Some(timeout),
@@ -156,8 +157,9 @@ impl NewTask {
         }
     }
 
-    /// The delay before the first retry, which doubles with each further one up to the scheduler's maximum; zero: with the next scan. Default: the
-    /// scheduler's.
+    /// The delay before the first retry. It doubles with each further retry, up to the maximum of the [`RetryPolicy`](crate::RetryPolicy) of the
+    /// process that runs the task; a delay that is longer than this maximum stays as it is. Zero: the task is due immediately, and the next
+    /// scan finds it. Default: the `base` of that policy.
     pub fn retry_delay(self, delay: Duration) -> Self {
         Self {
             retry_delay: Some(delay),
@@ -165,7 +167,8 @@ impl NewTask {
         }
     }
 
-    /// While an unfinished task of the theme has this key, adding another one answers with the task that is there.
+    /// If an unfinished task of the same theme (a theme is a queue) has this key, adding the task stores nothing and answers with the id of
+    /// that unfinished task.
     pub fn unique_key(self, key: impl Into<String>) -> Self {
         Self {
             unique_key: Some(key.into()),
@@ -173,7 +176,7 @@ impl NewTask {
         }
     }
 
-    /// The name it was given, or a shorter one, which fits the column.
+    /// Takes the given name; without one, `service.method`, shortened so that it fits the column.
     pub(crate) fn take_name(&mut self) -> String {
         let derived = || shortened(format!("{}.{}", self.service, self.method));
         self.name.take().unwrap_or_else(derived)
@@ -212,7 +215,7 @@ impl NewTask {
     }
 }
 
-/// Beginning and end of a name that is too long, and between them a sign that a part is left out.
+/// The name, or if it is too long its beginning and its end with `...` between them.
 fn shortened(name: String) -> String {
     const GAP: &str = "...";
     let chars = name.chars().count();
@@ -224,7 +227,7 @@ fn shortened(name: String) -> String {
     head.chain(GAP.chars()).chain(tail).collect()
 }
 
-/// Whole milliseconds are what the columns hold: nothing may be rounded to none.
+/// Whether a column can hold the duration. The columns hold whole milliseconds, and a duration must not be rounded down to 0.
 fn fits_millis(duration: Duration) -> bool {
     duration >= Duration::from_millis(1) && i64::try_from(duration.as_millis()).is_ok()
 }

@@ -1,4 +1,4 @@
-//! The state machine of a task: `(attempt, outcome, retry policy) → what to write`.
+//! The state machine of a task: `(retries used, outcome, retry policy) → what to write`.
 //!
 //! ```text
 //!              claim                 Succeeded
@@ -14,6 +14,13 @@
 //!   │                              └── claim ─► Running         │
 //!   └───────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! Three rules are not in the diagram:
+//!
+//! - A failure that is not [retryable](Failure::is_retryable) ends as Failed even if attempts are left.
+//! - Snoozed, HandedBack, NotServed and Postponed lead to Retry, not to Wait, if the task has used an attempt before.
+//! - If a caller has asked to cancel a running task and its run would put it back into the queue, it ends as Cancelled
+//!   ([`Next::cancelled_instead`]).
 
 use std::time::Duration;
 
@@ -38,13 +45,16 @@ pub enum Outcome {
     Snoozed(Duration),
     /// A caller cancelled the task while it ran.
     Cancelled,
-    /// The node stopped before the run ended (or before it began, `started` false); no attempt is used.
+    /// This node does not bring the run to its end, and the task goes back to the queue; no attempt is used.
+    ///
+    /// After the handler was called: the node stopped or lost its lease. Before that, also: the theme was paused or got 0 workers, no worker
+    /// took a task for a second, the node holds more tasks than its workers can run soon, or there was no thread for a handler that blocks.
     HandedBack {
         /// Whether the handler had been called.
         started: bool,
     },
-    /// The handler of the method went away between the claim and the run: the task waits for another node, or for a handler that is
-    /// registered later. No attempt is used, and no record is left.
+    /// This node had a handler for the method when it claimed the task, and has none now that the run is to begin: the task waits for
+    /// another node, or for a handler that is registered later. No attempt is used, and no record is left.
     NotServed,
     /// The run could not begin on this node, which had no room in memory for the task's arguments or could not read them: the task
     /// waits until this time. No attempt is used, and no record is left.
@@ -55,7 +65,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// How long its text is.
+    /// The number of bytes of the result or the error text.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Succeeded(result) => result.as_str().len(),
@@ -65,11 +75,14 @@ impl Outcome {
     }
 }
 
-/// What the state machine must know of the task that ran.
+/// What the state machine must know of the task that ran: the columns about retries.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempt {
+pub(crate) struct RetryState {
+    /// The number of retries used so far (not a time: the column has this name).
     pub(crate) retry_time: i32,
+    /// The most retries that the task may use (not a time either).
     pub(crate) max_retry_time: i32,
+    /// The task's own delay before its first retry.
     pub(crate) retry_delay: Option<Duration>,
 }
 
@@ -82,7 +95,7 @@ pub(crate) struct Next {
     pub(crate) run_at: Option<DateTime<Utc>>,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
-    /// Whether the run leaves an execution record.
+    /// Whether an execution record of the run is written.
     pub(crate) record: bool,
 }
 
@@ -92,12 +105,12 @@ impl Next {
         !self.status.is_finished()
     }
 
-    /// The same run, of a task that a caller has asked to cancel: it must not go back to the queue.
+    /// What to write instead if a caller has asked to cancel the task: the task ends as Cancelled and does not go back to the queue.
     pub(crate) fn cancelled_instead(self) -> Self {
         Self {
             status: TaskStatus::Cancelled,
             run_at: None,
-            // It ends here, so it leaves a record even if the run had not begun.
+            // The task ends here, so a record is written even if the run had not begun.
             record: true,
             error: Some(match self.error {
                 Some(error) => format!("{CANCELLED}; the run had ended with: {error}"),
@@ -110,11 +123,11 @@ impl Next {
 
 const CANCELLED: &str = "cancelled on request";
 
-/// The state after `outcome`. `spread` in -1 to 1 places the retry within the policy's jitter.
-pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>, spread: f64) -> Next {
+/// The state after `outcome`. `spread` is a random number from -1 to 1; it picks the delay of a retry inside the policy's jitter.
+pub(crate) fn next(state: RetryState, outcome: Outcome, policy: RetryPolicy, now: DateTime<Utc>, spread: f64) -> Next {
     let finished = |status, result, error| Next {
         status,
-        retry_time: attempt.retry_time,
+        retry_time: state.retry_time,
         run_at: None,
         result,
         error,
@@ -123,12 +136,12 @@ pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now:
     match outcome {
         Outcome::Succeeded(result) => finished(TaskStatus::Success, Some(result.into_string()), None),
         Outcome::Cancelled => finished(TaskStatus::Cancelled, None, Some(CANCELLED.to_owned())),
-        Outcome::Failed { error, failure } if failure.is_retryable() && attempt.retry_time < attempt.max_retry_time => {
-            let retries = u32::try_from(attempt.retry_time).unwrap_or(0);
-            let delay = policy.with_base(attempt.retry_delay).delay(retries, spread);
+        Outcome::Failed { error, failure } if failure.is_retryable() && state.retry_time < state.max_retry_time => {
+            let retries = u32::try_from(state.retry_time).unwrap_or(0);
+            let delay = policy.with_base(state.retry_delay).delay(retries, spread);
             Next {
                 status: TaskStatus::Retry,
-                retry_time: attempt.retry_time + 1,
+                retry_time: state.retry_time + 1,
                 run_at: after(now, delay),
                 ..finished(TaskStatus::Retry, None, Some(error))
             }
@@ -136,31 +149,31 @@ pub(crate) fn next(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, now:
         Outcome::Failed { error, .. } => finished(TaskStatus::Failed, None, Some(error)),
         Outcome::Snoozed(delay) => Next {
             run_at: after(now, delay),
-            ..finished(waiting(attempt), None, None)
+            ..finished(waiting(state), None, None)
         },
         Outcome::HandedBack { started } => Next {
             record: started,
             ..finished(
-                waiting(attempt),
+                waiting(state),
                 None,
                 started.then(|| "interrupted by the stop of its node; handed back".to_owned()),
             )
         },
         Outcome::NotServed => Next {
             record: false,
-            ..finished(waiting(attempt), None, None)
+            ..finished(waiting(state), None, None)
         },
         Outcome::Postponed { until } => Next {
             run_at: Some(until),
             record: false,
-            ..finished(waiting(attempt), None, None)
+            ..finished(waiting(state), None, None)
         },
     }
 }
 
-/// The waiting status of a task that has used this many attempts.
-fn waiting(attempt: Attempt) -> TaskStatus {
-    if attempt.retry_time > 0 {
+/// The status of a task that goes back to the queue without using an attempt.
+fn waiting(state: RetryState) -> TaskStatus {
+    if state.retry_time > 0 {
         TaskStatus::Retry
     } else {
         TaskStatus::Wait
@@ -230,12 +243,12 @@ mod tests {
         ];
         let now = DateTime::<Utc>::UNIX_EPOCH;
         for (retry_time, max_retry_time, outcome, status, used, delay, record) in table {
-            let attempt = Attempt {
+            let state = RetryState {
                 retry_time,
                 max_retry_time,
                 retry_delay: None,
             };
-            let next = next(attempt, outcome.clone(), RetryPolicy::default(), now, 0.0);
+            let next = next(state, outcome.clone(), RetryPolicy::default(), now, 0.0);
             let got = (next.status, next.retry_time, next.run_at, next.record);
             let run_at = delay.map(|delay| now + chrono::TimeDelta::seconds(delay));
             assert_eq!(
@@ -248,25 +261,25 @@ mod tests {
 
     #[test]
     fn a_tasks_own_delay_wins_over_the_schedulers() {
-        let attempt = Attempt {
+        let state = RetryState {
             retry_time: 0,
             max_retry_time: 3,
             retry_delay: Some(Duration::ZERO),
         };
         let now = DateTime::<Utc>::UNIX_EPOCH;
-        let next = next(attempt, failed(Failure::Error), RetryPolicy::default(), now, 0.0);
+        let next = next(state, failed(Failure::Error), RetryPolicy::default(), now, 0.0);
         assert_eq!((next.status, next.run_at), (TaskStatus::Retry, None));
     }
 
     #[test]
     fn a_requeue_of_a_cancelled_task_becomes_a_cancel_and_keeps_its_error() {
-        let attempt = Attempt {
+        let state = RetryState {
             retry_time: 0,
             max_retry_time: 3,
             retry_delay: None,
         };
         let now = DateTime::<Utc>::UNIX_EPOCH;
-        let next = next(attempt, failed(Failure::Error), RetryPolicy::default(), now, 0.0).cancelled_instead();
+        let next = next(state, failed(Failure::Error), RetryPolicy::default(), now, 0.0).cancelled_instead();
         assert_eq!((next.status, next.run_at), (TaskStatus::Cancelled, None));
         assert!(next.error.is_some_and(|error| error.ends_with("no")));
     }

@@ -11,7 +11,7 @@ use crate::threads::{Desk, Thread};
 /// the verdict to the recorder, and ends.
 pub struct JobExecActor {
     run: Arc<JobRun>,
-    /// Another actor may have taken over this run since: then its generation is a later one.
+    /// The generation of the run that this actor may run. If the run has a later one, the cron actor has given it to another actor.
     generation: u32,
     desk: Desk,
 }
@@ -47,11 +47,11 @@ async fn work(run: Arc<JobRun>, generation: u32) {
     if !run.start(generation) {
         return;
     }
-    // Unless its thread was blocked for so long that another actor has it. The cron actor finds a run that could not begin.
+    // The run is not ended here if its thread was blocked and another actor has it, nor if it could not begin: the cron actor looks after it.
     if let Some(verdict) = execute(&run, generation).await
         && run.is_run_by(generation)
     {
         run.end(verdict);
     }
-    run.finish(generation);
+    run.actor_returned(generation);
 }

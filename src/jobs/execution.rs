@@ -1,4 +1,4 @@
-//! One run from its first attempt to its verdict. No database, no actor.
+//! One run from its first attempt to its verdict, without database and actors.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -13,10 +13,10 @@ use crate::{
     run::{Attempt, StoppableRun, attempt},
 };
 
-/// When to try again to begin.
+/// The pause after an attempt that could not begin.
 const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Makes attempts until one succeeds, none is left, or the run is to stop. `None`: the first one must not begin.
+/// Makes attempts until one succeeds, none is left, or the run is asked to stop. `None`: no attempt could begin, and the run has no end.
 pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, generation).await {
@@ -34,8 +34,8 @@ pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
             if verdict == Verdict::NoThread && waited >= run.spec.timeout {
                 return Some(verdict);
             }
-            // A run that was withdrawn begins again only if the node holds it again.
-            run.rest(generation, NOT_BEGUN_PAUSE);
+            // If the node did not own the run any more, the next attempt begins only if it owns the run again.
+            run.pause_before_next(generation, NOT_BEGUN_PAUSE);
             continue;
         }
         if !run.is_run_by(generation) || !verdict.may_be_tried_again() {
@@ -45,28 +45,28 @@ pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
             return Some(verdict);
         };
         let delay = run.spec.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
-        run.rest(generation, delay);
+        run.pause_before_next(generation, delay);
         tell_retry(run, ctx.attempt(), &verdict, delay);
         asked = None;
     }
     match run.why() {
-        // A run that has not begun can begin in a later term of the lease.
+        // A run that has not begun may begin in a later term of the lease.
         None | Some(Stop::Node) if !run.has_begun() => None,
         why => Some(Verdict::Stopped(why.unwrap_or(Stop::Node))),
     }
 }
 
-/// Begins the next attempt once the pause before it is over; `None` if there must be none.
+/// Begins the next attempt once the pause before it is over. `None`: it must not begin.
 async fn next_attempt(run: &JobRun, generation: u32) -> Option<TaskContext> {
-    if let Some(until) = run.rests_until() {
+    if let Some(until) = run.next_attempt_from() {
         let rested = pin!(run.context.clock.sleep_until(until));
-        select(rested, pin!(run.told())).await;
+        select(rested, pin!(run.stop_requested())).await;
     }
     run.begin(generation)
 }
 
-/// Calls the target, within the timeout, until the run is to stop. A handler that ended within the grace after a stop has its result, but
-/// its error is taken for obedience.
+/// Calls the target, within the timeout, until the run is asked to stop. If the handler answers within the grace after a stop, a result
+/// counts; an error counts as the handler's way to stop.
 async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
     match attempt(run, ctx, answer(run, ctx)).await {
         Attempt::AnsweredAfterStop(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
@@ -135,7 +135,7 @@ fn failed(error: String) -> Verdict {
 }
 
 impl Verdict {
-    /// Whether the handler was never called, nor anything sent.
+    /// Whether the attempt does not count: the handler was not called, and no request was sent.
     fn is_no_attempt(&self) -> bool {
         matches!(self, Self::NoThread | Self::Withdrawn)
     }

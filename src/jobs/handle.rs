@@ -10,14 +10,14 @@ use crate::{
     store::{self, JobRow, Store},
 };
 
-/// Fires that a detail names.
+/// How many next fires a detail lists.
 const NEXT_FIRES: usize = 5;
 
 /// Cloneable handle on the jobs of a database.
 ///
 /// It works in a process that runs jobs and in a process that only looks after them; only
-/// [`execute_job_immediately`](Self::execute_job_immediately) needs the runner to be here. Changes take effect at once in
-/// this process and, on PostgreSQL, in others; on the other databases within 5 seconds. So do changes by plain SQL.
+/// [`execute_job_immediately`](Self::execute_job_immediately) needs a process that runs jobs. Changes take effect immediately in
+/// this process and, on PostgreSQL, in others; on the other databases within 5 seconds. Changes by plain SQL take effect within 5 seconds.
 ///
 /// It is an actor too: start a clone, and the same operations are messages to its address.
 ///
@@ -52,25 +52,25 @@ pub struct Jobs {
     rules: JobRules,
     /// The environment of this process, if jobs must not run in it.
     banned: Option<String>,
-    runner: JobsSlot,
+    jobs_slot: JobsSlot,
 }
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Jobs")
             .field("rules", &self.rules)
-            .field("runs", &self.runner.get().is_some())
+            .field("runs", &self.jobs_slot.get().is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl Jobs {
-    pub(crate) fn new(store: Store, settings: &Settings, runner: JobsSlot) -> Self {
+    pub(crate) fn new(store: Store, settings: &Settings, jobs_slot: JobsSlot) -> Self {
         Self {
             store,
             rules: settings.rules.clone(),
             banned: settings.banned.clone(),
-            runner,
+            jobs_slot,
         }
     }
 
@@ -85,7 +85,7 @@ impl Jobs {
     /// Adds a job; answers with its id.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault, [`Error::JobNameTaken`], [`Error::Store`]; nothing is stored then.
+    /// [`Error::Invalid`] with every fault, [`Error::JobNameTaken`], [`Error::Store`]. After an error nothing is stored.
     pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
         job.define(&self.rules)?;
         let name = job.job_name.clone();
@@ -98,12 +98,12 @@ impl Jobs {
         }
     }
 
-    /// Makes a job what is handed in, whatever it was before; its schedule begins now. A hook's secret stays unless the new
-    /// job says something of it. Runs that are under way go on as they were. Answers how many jobs were changed: 1.
+    /// Replaces the whole definition of a job; its schedule holds from now on. A hook's secret stays unless the new definition sets or removes
+    /// it. Runs that are under way go on as they were. Answers how many jobs were changed: 1.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault, [`Error::JobNotFound`], [`Error::JobNameTaken`], [`Error::Store`]; nothing is
-    /// changed then.
+    /// [`Error::Invalid`] with every fault, [`Error::JobNotFound`], [`Error::JobNameTaken`], [`Error::Store`]. After an error nothing is
+    /// changed.
     pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
         job.define(&self.rules)?;
         let name = job.job_name.clone();
@@ -117,9 +117,9 @@ impl Jobs {
         }
     }
 
-    /// For jobs that a program declares when it starts: adds the job, or makes the one of its name what is handed in, if it
-    /// differs. One that is as it should be is left alone, so that what was missed meanwhile is made up for; and whether a job
-    /// is enabled stays as it is. Safe to call from many processes at once. Answers with the job's id.
+    /// For jobs that a program declares when it starts: adds the job, or updates the job with this name if its definition differs. An unchanged
+    /// job is not touched, so that its missed fires are still made up for. Whether an existing job is enabled is never changed. Many processes
+    /// may call this at the same time. Answers with the job's id.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault, [`Error::Store`].
@@ -148,8 +148,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Enables or disables a job. What would have been due while it was disabled is not made up for; runs that are under way
-    /// go on.
+    /// Enables or disables a job. Fires that would have been due while it was disabled are not made up for; runs that are under way go on.
     ///
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
@@ -165,8 +164,8 @@ impl Jobs {
     }
 
     fn changed(&self, id: i64) {
-        if let Some(machine) = self.runner.get() {
-            machine.refresh(id);
+        if let Some(runtime) = self.jobs_slot.get() {
+            runtime.refresh(id);
         }
         self.store.cluster().announce_requests();
     }
@@ -180,8 +179,8 @@ impl Jobs {
     /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if its overlap policy forbids another run,
     /// [`Error::JobIsLocked`], [`Error::JobsNotRunHere`], [`Error::JobsBanned`], [`Error::Fenced`], [`Error::Stopped`], [`Error::Store`].
     pub async fn execute_job_immediately(&self, id: i64) -> Result<JobRecord, Error> {
-        let machine = match (self.runner.get(), &self.banned) {
-            (Some(machine), _) => machine,
+        let runtime = match (self.jobs_slot.get(), &self.banned) {
+            (Some(runtime), _) => runtime,
             (None, Some(environment)) => {
                 return Err(Error::JobsBanned {
                     environment: environment.clone(),
@@ -192,7 +191,7 @@ impl Jobs {
         if let Err(fault) = self.row(id).await?.define(&self.rules) {
             return Err(Error::JobIsBad { id, fault });
         }
-        match machine.start_now(id).await? {
+        match runtime.start_now(id).await? {
             Started::Run(run_id) => self.get_run(run_id).await,
             Started::Skipped(reason) => Err(Error::JobIsRunning { id, reason }),
             Started::Locked => Err(Error::JobIsLocked { id }),
@@ -200,9 +199,8 @@ impl Jobs {
         }
     }
 
-    /// Cancels the runs of a job that are under way, on whichever node; answers how many there are. Their handlers are told,
-    /// and dropped if they do not end within the cancel grace; requests are dropped at once. On another node it takes up to 5
-    /// seconds.
+    /// Cancels the runs of a job that are under way, on all nodes; answers how many there are. Their handlers are asked to stop, and dropped if
+    /// they do not end within the cancel grace; the requests of hooks are dropped immediately. On another node this takes up to 5 seconds.
     ///
     /// # Errors
     /// [`Error::JobNotFound`] if there is neither such a job nor a run of it, [`Error::Store`].
@@ -216,8 +214,8 @@ impl Jobs {
             self.row(id).await?;
             return Ok(0);
         }
-        if let Some(machine) = self.runner.get() {
-            machine.look();
+        if let Some(runtime) = self.jobs_slot.get() {
+            runtime.poll();
         }
         self.store.cluster().announce_requests();
         Ok(told)
@@ -251,9 +249,9 @@ impl Jobs {
 
     /// Jobs, newest first. A job that cannot fire says why.
     ///
-    /// Long arguments of a long page are cut, and say so: of a page of `n` jobs those of more than 16 MB divided by `n`, of which the
-    /// first 4 million characters divided by `n` are shown. So a page of 20 jobs has arguments of 800 kB whole.
-    /// [`get_job_detail`](Self::get_job_detail) has them whole, and tells whether they are JSON.
+    /// Long arguments of a long page are cut, and say so. On a page of n jobs, arguments are cut if they are longer than 16 MB / n; then their
+    /// first 4,000,000 / n characters are shown. So a page of 20 jobs shows arguments of up to 800 kB whole.
+    /// [`get_job_detail`](Self::get_job_detail) shows them whole, and tells whether they are JSON.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Store`].
@@ -293,7 +291,7 @@ impl Jobs {
     /// as in a page of [`list_jobs`](Self::list_jobs).
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::Store`]. A job that is not there has the records it left.
+    /// [`Error::Invalid`], [`Error::Store`]. The records of a job that was deleted are still there.
     pub async fn get_job_records(&self, id: i64, page: PageRequest) -> Result<Page<JobRecord>, Error> {
         page.check()?;
         ask(&self.store, |store| async move { store.jobs().records(id, page).await }).await
@@ -317,13 +315,13 @@ impl Jobs {
         ask(&self.store, |store| async move { store.jobs().running().await }).await
     }
 
-    /// The counters of this process. In one that runs no jobs all are zero.
+    /// The counters of this process. In a process that runs no jobs, all are zero.
     ///
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn status(&self) -> Result<JobsStatus, Error> {
-        match self.runner.get() {
-            Some(machine) => machine.status().await,
+        match self.jobs_slot.get() {
+            Some(runtime) => runtime.status().await,
             None => Ok(JobsStatus {
                 banned: self.banned.clone(),
                 ..JobsStatus::default()

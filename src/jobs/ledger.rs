@@ -1,4 +1,4 @@
-//! What the recorder of jobs writes, and whom it tells.
+//! What the recorder of jobs writes, and who is told.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -17,10 +17,10 @@ use crate::{
     store::{JobRunKey, JobWrites, JobsWritten, Rows, RunEnd, Store, StoreError},
 };
 
-/// Ends in one transaction at most.
+/// The most ends in one transaction.
 const BATCH: usize = 500;
 
-/// When to look again at a job that another session had locked: mostly another node that claims it.
+/// When to try again to set the status of a job that another session had locked: mostly another node, to claim it.
 const LOCKED: Duration = Duration::from_millis(50);
 
 /// The ends of jobs' runs.
@@ -29,18 +29,18 @@ pub(super) struct JobLedger {
     events: Events,
     cron: WeakRecipient<RunsWritten>,
     ends: VecDeque<Ended>,
-    /// Jobs that another session had locked when their runs ended.
+    /// Jobs whose status is still to be set: another session had locked them when their runs ended, or the ends were refused.
     unsettled: Vec<i64>,
     counts: JobCounts,
 }
 
-/// Runs whose ends the database has taken, or takes in no form.
+/// Tells the cron actor of runs whose ends the database has accepted, or refuses in every form.
 #[derive(Default, Message)]
 #[rtype(result = "()")]
 pub(super) struct RunsWritten {
-    /// They take no place among the running ones any more.
+    /// Runs whose ends are written, or were stale: they do not count as running any more.
     pub(super) runs: Vec<i64>,
-    /// Runs whose ends are refused in every form. Their jobs wait again.
+    /// Runs whose ends are refused in every form. They do not count as running either, and their jobs can fire again.
     pub(super) refused: Vec<i64>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct JobCounts {
 /// A run, and why it failed if it did.
 type RunAndFailure = (Arc<JobRunInfo>, Option<Failure>);
 
-/// Ends of runs, and jobs that may have no open run any more.
+/// Ends of runs, and jobs whose status is to be set: they may have no open run any more.
 pub(super) struct JobBatch {
     /// The runs and why they failed. The list has the order of the ends in `writes`.
     runs: Vec<RunAndFailure>,
@@ -130,7 +130,7 @@ impl Ledger for JobLedger {
         Some(JobBatch::of(ends.collect(), jobs))
     }
 
-    /// A job that is locked is looked at again soon, or with the next ends.
+    /// The recorder tries again soon to set the status of jobs that were locked, or together with the next ends.
     fn pause(&self) -> Option<Duration> {
         (self.ends.is_empty() && !self.unsettled.is_empty()).then_some(LOCKED)
     }
@@ -173,7 +173,8 @@ impl Ledger for JobLedger {
         JobsWritten::default()
     }
 
-    /// A job whose status cannot be set is left to the look at jobs that are said to run.
+    /// The status of these jobs cannot be set now. The cron actor resets it later: it looks for jobs that are marked as running and have no
+    /// open run.
     fn give_up(&mut self, batch: JobBatch, reason: &str) {
         for id in &batch.writes.jobs {
             say!(
@@ -290,7 +291,7 @@ impl Divisible for JobBatch {
         if ends + jobs < 2 {
             return Err(self);
         }
-        // Jobs go apart from ends: no run waits for them.
+        // Jobs are split from ends first: no run waits for them.
         let (ends, jobs) = match jobs == 0 || ends == 0 {
             true => (ends / 2, jobs / 2),
             false => (ends, 0),

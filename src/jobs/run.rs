@@ -1,4 +1,4 @@
-//! One claimed run on its way through this node.
+//! One claimed run of a job on its way through this node.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,7 +16,7 @@ use crate::{
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
-    run::{Enter, Lifecycle, Overdue, StoppableRun},
+    run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
 };
 
@@ -33,10 +33,10 @@ pub(super) struct JobsContext {
     pub(super) hooks: HookClient,
     pub(super) cancel_grace: Duration,
     pub(super) events: Events,
-    pub(super) recorder: Recipient<Enter<Ended>>,
+    pub(super) recorder: Recipient<Record<Ended>>,
 }
 
-/// A run came to its end.
+/// The end of a run, for the recorder.
 pub(super) struct Ended {
     pub(super) run: Arc<JobRunInfo>,
     pub(super) end: RunEnd,
@@ -53,8 +53,7 @@ pub(super) struct RunSpec {
     pub(super) retry: RetryPolicy,
 }
 
-/// A claimed run and where it stands. Its actor brings about its end, or the cron actor if the run's thread
-/// cannot.
+/// A claimed run of a job and its state on this node. Its actor ends the run; the cron actor does if the actor's thread is blocked.
 pub(super) struct JobRun {
     pub(super) id: i64,
     pub(super) job_id: i64,
@@ -70,26 +69,37 @@ pub(super) struct JobRun {
     state: Mutex<State>,
 }
 
+/// The state of a run. If an actor's thread is blocked, the cron actor gives the run to another actor: a new generation.
+///
+/// | the run | `started_by_current` | `current_has_returned` | `life.attempt_began` |
+/// |---|---|---|---|
+/// | waits for the actor of the present generation | false | false | `None` |
+/// | is in an attempt | true | false | `Some` |
+/// | waits for its next attempt | true | false | `None` |
+/// | could not begin; the cron actor will release it | true | true | `None` |
+/// | has ended (`life`) | any | any | any |
 #[derive(Default)]
 struct State {
-    /// Who may run it: grows when it is taken from an actor whose thread is blocked.
+    /// The generation of the actor that may run it. It grows by 1 when the run is given to another actor.
     generation: u32,
-    started: bool,
-    /// The actor that has it in this generation has come back from it.
-    finished: bool,
-    /// Actors that have not come back from it.
-    executing: u32,
+    /// The actor of this generation has started the run.
+    started_by_current: bool,
+    /// The actor of this generation has returned from the run.
+    current_has_returned: bool,
+    /// How many actors, of any generation, have started the run and not returned from it.
+    actors_inside: u32,
+    /// The number of attempts that were begun.
     attempt: u32,
-    /// What the handler of this attempt has been given.
+    /// The context that the handler of the present attempt got.
     ctx: Option<TaskContext>,
     started_at: Option<DateTime<Utc>>,
-    /// Reading of the clock before which no attempt begins.
-    rests_until: Option<Duration>,
-    /// Of its present attempt.
+    /// The reading of the clock before which the next attempt must not begin.
+    next_attempt_from: Option<Duration>,
+    /// The stop and the end are those of the run; the time since `attempt_began` is that of the present attempt.
     life: Lifecycle<Stop>,
 }
 
-/// Why a run is to stop before its end.
+/// Why a run is asked to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
     /// A caller wants it cancelled, for this reason.
@@ -110,7 +120,7 @@ pub(super) enum Verdict {
     Stopped(Stop),
     /// There was no thread for a handler that blocks, or for looking up a hook's host.
     NoThread,
-    /// The handler was not called, or nothing was sent: the run was not this node's any more by then.
+    /// The handler was not called, or the request of the hook was not sent: this node did not own the run any more.
     Withdrawn,
 }
 
@@ -138,7 +148,7 @@ impl JobRun {
         })
     }
 
-    /// What makes it this node's.
+    /// The proof that this node owns the run.
     pub(super) fn hold(&self) -> &Hold {
         &self.hold
     }
@@ -148,7 +158,7 @@ impl JobRun {
         self.hold.term()
     }
 
-    /// Whether it is still this node's: others end the runs of a silent one.
+    /// Whether this node still owns the run: other nodes end the runs of a node without heartbeat.
     pub(super) fn is_ours(&self) -> bool {
         self.hold.is_valid()
     }
@@ -157,56 +167,56 @@ impl JobRun {
         self.state().generation
     }
 
-    /// Takes it for the actor in this generation, for good; false if it is another's by now.
+    /// Starts the run for the actor of this generation. False: the run was given to another actor, or this one has started it already.
     pub(super) fn start(&self, generation: u32) -> bool {
         let mut state = self.state();
-        let is_free = state.generation == generation && !state.started;
+        let is_free = state.generation == generation && !state.started_by_current;
         if is_free {
-            (state.started, state.finished) = (true, false);
-            state.executing += 1;
+            (state.started_by_current, state.current_has_returned) = (true, false);
+            state.actors_inside += 1;
         }
         is_free
     }
 
-    /// The actor in this generation has come back from it.
-    pub(super) fn finish(&self, generation: u32) {
+    /// The actor of this generation has returned from the run.
+    pub(super) fn actor_returned(&self, generation: u32) {
         let mut state = self.state();
-        state.executing = state.executing.saturating_sub(1);
-        state.finished |= state.generation == generation;
+        state.actors_inside = state.actors_inside.saturating_sub(1);
+        state.current_has_returned |= state.generation == generation;
     }
 
-    pub(super) fn is_being_executed(&self) -> bool {
-        self.state().executing > 0
+    pub(super) fn is_any_actor_inside(&self) -> bool {
+        self.state().actors_inside > 0
     }
 
-    /// Takes it from an actor that does not come back from an attempt that is out of time.
-    pub(super) fn give_up_attempt(&self) -> bool {
+    /// Takes the run from an actor that does not return from an attempt that is out of time.
+    pub(super) fn give_up_attempt(&self) {
         let mut state = self.state();
         state.generation += 1;
-        (state.started, state.finished) = (false, false);
-        state.life.rest();
+        (state.started_by_current, state.current_has_returned) = (false, false);
+        state.life.attempt_over();
         if let Some(ctx) = state.ctx.take() {
             drop(state);
             ctx.cancel(CancelReason::Timeout);
         }
-        true
     }
 
-    /// Takes it from an actor that makes no attempt now: it has not begun, or rests between two. False if it makes one.
+    /// Takes the run from an actor that makes no attempt now: it has not begun, or waits for the next one. False: it makes an attempt, or the
+    /// run has ended.
     pub(super) fn withdraw(&self) -> bool {
         let mut state = self.state();
-        let makes_none = state.life.began().is_none() && !state.life.has_ended();
+        let makes_none = state.life.attempt_began().is_none() && !state.life.has_ended();
         if makes_none {
             state.generation += 1;
-            (state.started, state.finished) = (false, false);
+            (state.started_by_current, state.current_has_returned) = (false, false);
         }
         makes_none
     }
 
-    /// Begins the next attempt of the actor in this generation; `None` if there must be none.
+    /// Begins the next attempt for the actor of this generation. `None`: it must not begin.
     pub(super) fn begin(&self, generation: u32) -> Option<TaskContext> {
         let mut state = self.state();
-        // A process that was silent for too long begins nothing: others may have ended this run.
+        // A node whose lease has expired begins no attempt: other nodes may have ended this run.
         let may_not = state.life.has_ended() || state.life.why().is_some();
         if may_not || state.generation != generation || !self.hold.is_valid() {
             return None;
@@ -214,6 +224,7 @@ impl JobRun {
         state.attempt += 1;
         let facts = RunFacts {
             id: self.id,
+            // What the handler of a job sees as the theme is the name of the job.
             theme: Arc::clone(&self.job_name),
             attempt: state.attempt,
             max_attempts: self.spec.max_retry.saturating_add(1),
@@ -229,55 +240,55 @@ impl JobRun {
         Some(ctx)
     }
 
-    /// Whether the run is still with the actor in this generation.
+    /// Whether the actor of this generation may still run it.
     pub(super) fn is_run_by(&self, generation: u32) -> bool {
         self.state().generation == generation
     }
 
-    /// How many attempts have failed before, if there may be another.
+    /// How many attempts were made before the last one. `None`: no attempt is left.
     pub(super) fn retries_so_far(&self) -> Option<u32> {
         let attempt = self.state().attempt;
         (attempt <= self.spec.max_retry).then(|| attempt.saturating_sub(1))
     }
 
-    /// The attempt of the actor in this generation could not begin, and is none.
+    /// The attempt of the actor of this generation could not begin, and does not count.
     pub(super) fn take_back_attempt(&self, generation: u32) {
         let mut state = self.state();
         if state.generation != generation || state.life.has_ended() {
             return;
         }
         state.attempt = state.attempt.saturating_sub(1);
-        state.life.rest();
+        state.life.attempt_over();
         state.ctx = None;
         if state.attempt == 0 {
             state.started_at = None;
         }
     }
 
-    /// The actor in this generation, or the actor that has taken its place by then, makes the next attempt after this pause. Until then no
-    /// time runs out.
-    pub(super) fn rest(&self, generation: u32, pause: Duration) {
+    /// The actor of this generation, or another one to which the run is given in between, makes the next attempt after this pause. No time limit
+    /// runs during the pause.
+    pub(super) fn pause_before_next(&self, generation: u32, pause: Duration) {
         let until = self.context.clock.elapsed().saturating_add(pause);
         let mut state = self.state();
         if state.generation == generation {
-            state.life.rest();
-            state.rests_until = Some(until);
+            state.life.attempt_over();
+            state.next_attempt_from = Some(until);
         }
     }
 
-    /// The reading of the clock until which it rests.
-    pub(super) fn rests_until(&self) -> Option<Duration> {
-        self.state().rests_until
+    /// The reading of the clock before which the next attempt must not begin.
+    pub(super) fn next_attempt_from(&self) -> Option<Duration> {
+        self.state().next_attempt_from
     }
 
-    /// Tells it to stop. The first reason stays.
+    /// Asks the run to stop. The first reason stays.
     pub(super) fn stop(&self, why: Stop) {
         let reason = match why {
             Stop::Cancelled(_) => CancelReason::Request,
             Stop::Node => CancelReason::Node,
         };
         let mut state = self.state();
-        if !state.life.stop(why, self.context.clock.elapsed()) {
+        if !state.life.request_stop(why, self.context.clock.elapsed()) {
             return;
         }
         let ctx = state.ctx.clone();
@@ -288,33 +299,33 @@ impl JobRun {
         self.stop.cancel();
     }
 
-    /// Why its own thread should have ended it long ago.
+    /// The limit that the run has passed by more than `patience`, if any.
     pub(super) fn overdue(&self, patience: Duration) -> Option<Overdue<Stop>> {
         let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
         let limit = Some(self.spec.timeout);
         self.state().life.overdue(now, limit, grace, patience)
     }
 
-    /// Whether its first attempt was begun.
+    /// Whether an attempt was begun.
     pub(super) fn has_begun(&self) -> bool {
         self.state().attempt > 0
     }
 
-    /// Whether its actor has come back from it without having begun or ended it.
-    pub(super) fn came_back_unbegun(&self) -> bool {
+    /// Whether its actor has returned without having begun or ended the run.
+    pub(super) fn returned_unbegun(&self) -> bool {
         let state = self.state();
         let is_cancelled = matches!(state.life.why(), Some(Stop::Cancelled(_)));
-        state.finished && state.attempt == 0 && !is_cancelled && !state.life.has_ended()
+        state.current_has_returned && state.attempt == 0 && !is_cancelled && !state.life.has_ended()
     }
 
-    /// Marks it as ended, without an end to write, if it has not begun.
+    /// Releases the run if it has not begun: this value counts as ended, and no end is written. False: it has begun or ended.
     pub(super) fn release(&self) -> bool {
         let mut state = self.state();
         state.attempt == 0 && state.life.end()
     }
 
-    /// The same run, as if it had been claimed in this term. It was released.
-    pub(super) fn again(&self, term: Term) -> Arc<Self> {
+    /// A released run again, as if it had been claimed in this term.
+    pub(super) fn claimed_anew(&self, term: Term) -> Arc<Self> {
         Arc::new(Self {
             id: self.id,
             job_id: self.job_id,
@@ -335,7 +346,7 @@ impl JobRun {
         self.state().life.has_ended()
     }
 
-    /// Ends it, and has that written; does nothing if it had ended before.
+    /// Ends the run, and has the recorder write that; does nothing if the run had ended before.
     pub(super) fn end(&self, verdict: Verdict) {
         let mut state = self.state();
         if !state.life.end() {
@@ -343,7 +354,7 @@ impl JobRun {
         }
         let (attempt, started_at) = (state.attempt, state.started_at);
         let ctx = state.ctx.take();
-        // A blocking function goes on: it can at least ask its context.
+        // A blocking function goes on: cancel its context, so that it can notice.
         if let (Some(ctx), Verdict::TimedOut) = (ctx, &verdict) {
             ctx.cancel(CancelReason::Timeout);
         }
@@ -363,7 +374,7 @@ impl JobRun {
             ended_at: self.context.clock.now(),
         };
         let run = Arc::clone(&self.info);
-        self.context.recorder.do_send(Enter(Ended { run, end, failure }));
+        self.context.recorder.do_send(Record(Ended { run, end, failure }));
         // A stop that sees no run any more asks the recorder next: this end must be there before.
         drop(state);
     }
@@ -396,7 +407,7 @@ impl StoppableRun for JobRun {
         Some(self.spec.timeout)
     }
 
-    async fn told(&self) -> Stop {
+    async fn stop_requested(&self) -> Stop {
         self.stop.cancelled().await;
         self.why().unwrap_or(Stop::Node)
     }
@@ -405,7 +416,7 @@ impl StoppableRun for JobRun {
         self.state().life.why().cloned()
     }
 
-    /// The request of a hook hears of no stop: it is dropped at once.
+    /// A hook's request cannot be asked to stop: it is dropped immediately.
     fn end_of_grace(&self) -> Duration {
         match self.spec.target {
             Target::Service { .. } => {

@@ -1,4 +1,4 @@
-//! The actors of the jobs put together, and where the rest of the process finds them.
+//! The actors that run jobs in this process, put together, and the slot where the rest of the process finds them.
 
 use std::{
     sync::{Arc, OnceLock, mpsc},
@@ -9,7 +9,7 @@ use actix::{Actor, Addr, AsyncContext};
 
 use super::{
     Settings,
-    cron::{CronActor, Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs},
+    cron::{CronActor, DeclaredDead, GetCronSnapshot, Poll, Refresh, Retire, StartNow, Started, StopJobs},
     ledger::{JobCounts, JobLedger},
     run::JobsContext,
     status::JobsStatus,
@@ -21,12 +21,12 @@ use crate::{
     hook::HookClient,
     lease::NodeLease,
     registry::Registry,
-    run::{Drain, GateChange, GetRecorded, Recorded, Recorder},
+    run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::Store,
     threads::{Control, Threads},
 };
 
-/// What the machine is built from.
+/// What a [`JobsRuntime`] is built from.
 pub(crate) struct JobsRuntimeConfig {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
@@ -45,14 +45,14 @@ pub(crate) struct JobsRuntime {
     recorder: Addr<Recorder<JobLedger>>,
 }
 
-/// The machine of this process, once and if it has one. Shared by the handle, the node and the runtime.
+/// The [`JobsRuntime`] of this process, if it runs jobs: empty until they are started. The handle, the node and the `Gaia` share it.
 #[derive(Clone, Default)]
 pub(crate) struct JobsSlot(Arc<OnceLock<JobsRuntime>>);
 
 impl JobsSlot {
-    pub(crate) fn set(&self, machine: JobsRuntime) {
+    pub(crate) fn set(&self, runtime: JobsRuntime) {
         // It is set once, when the process starts.
-        let _ = self.0.set(machine);
+        let _ = self.0.set(runtime);
     }
 
     pub(crate) fn get(&self) -> Option<&JobsRuntime> {
@@ -79,7 +79,7 @@ impl JobsRuntime {
             return Err(faults.into_error().into());
         };
         let on = control.handle();
-        let (tell, told) = mpsc::channel();
+        let (tx, rx) = mpsc::channel();
         let clock = store.clock().clone();
         let recorder_store = store.clone();
         let cron = CronActor::start_in_arbiter(&on, move |ctx| {
@@ -96,10 +96,10 @@ impl JobsRuntime {
                 recorder: recorder.clone().recipient(),
             };
             // The caller of `start` waits for it.
-            let _ = tell.send(recorder);
+            let _ = tx.send(recorder);
             CronActor::new(store, threads, settings, Arc::new(context))
         });
-        let recorder = told.recv().map_err(|_| Error::Stopped)?;
+        let recorder = rx.recv().map_err(|_| Error::Stopped)?;
         Ok(Self { cron, recorder })
     }
 
@@ -108,18 +108,18 @@ impl JobsRuntime {
         self.cron.do_send(Refresh(id));
     }
 
-    /// There may be something new in the tables.
-    pub(crate) fn look(&self) {
-        self.cron.do_send(Look);
+    /// Has the cron actor look for requests and for changed schedules.
+    pub(crate) fn poll(&self) {
+        self.cron.do_send(Poll);
     }
 
     pub(crate) fn change_gate(&self, change: GateChange) {
         self.cron.do_send(change);
     }
 
-    /// The node was taken for dead.
-    pub(crate) fn disown(&self) {
-        self.cron.do_send(Disown);
+    /// Tells the cron actor that other nodes have declared this node dead.
+    pub(crate) fn declared_dead(&self) {
+        self.cron.do_send(DeclaredDead);
     }
 
     pub(super) async fn start_now(&self, job_id: i64) -> Result<Started, Error> {
@@ -143,11 +143,11 @@ impl JobsRuntime {
     }
 
     /// What the recorder has written, and has not.
-    pub(crate) async fn recorded(&self) -> Result<Recorded<JobCounts>, Error> {
-        Ok(self.recorder.send(GetRecorded::new()).await?)
+    pub(crate) async fn recorded(&self) -> Result<RecorderCounts<JobCounts>, Error> {
+        Ok(self.recorder.send(GetRecorderCounts::new()).await?)
     }
 
-    /// Looks after nothing any more.
+    /// Stops the cron actor.
     pub(crate) fn retire(&self) {
         self.cron.do_send(Retire);
     }

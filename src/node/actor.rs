@@ -1,4 +1,4 @@
-//! The actor that keeps this process alive in the eyes of the others, and watches them.
+//! The actor that writes this node's heartbeat, and watches the heartbeats of the others.
 
 use std::{
     collections::BTreeMap,
@@ -26,31 +26,31 @@ use crate::{
     lease::NodeLease,
     registry::Registry,
     run::{GateChange, SingleFlight},
-    store::{Beat, Heard, NodeRow, Nodes, PROTOCOL, Store, StoreError},
+    store::{Announcement, Beat, NodeRow, Nodes, PROTOCOL, Store, StoreError},
 };
 
-/// How often requests of other processes are looked for: to cancel a task that runs here, to pause a theme. They are to
-/// take effect within 5 s.
+/// How often the node looks for requests of other processes: to cancel a task that runs here, to pause a theme. They must take effect
+/// within 5 s.
 const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(4);
 
-/// Beats in one lease: one or two may get lost.
+/// Heartbeats in the length of a lease: one or two may get lost.
 const BEATS: u32 = 4;
 
-/// Every so many beats there is a look for tasks of nodes without a row, even if this node has removed no row: the node that removed one may
-/// have died before it took the tasks over.
+/// With every so many heartbeats the node looks for tasks of nodes without a row, even if it has removed no row itself: the node that
+/// removed a row may have died before it took the tasks over.
 const BEATS_PER_ROUND: i64 = 3;
 
-/// Heartbeat, lease, rescue, and requests from elsewhere.
+/// Writes the heartbeat, keeps the lease, rescues the work of dead nodes, and follows requests of other processes.
 pub struct NodeActor {
     row: NodeRow,
     lease: NodeLease,
     held: HeldRuns,
     store: Store,
-    machines: ThemeRuntimes,
-    runner: JobsSlot,
+    themes: ThemeRuntimes,
+    jobs_slot: JobsSlot,
     registry: Registry,
     beating: SingleFlight,
-    /// By the lease's clock.
+    /// The uptime at which the last heartbeat began.
     beat_begun: Duration,
     fenced: bool,
     watch: Watch,
@@ -70,19 +70,19 @@ impl std::fmt::Debug for NodeActor {
     }
 }
 
-/// What a node is built from. Its row is in the database already.
+/// What a [`NodeActor`] is built from. The node's row is in the database already.
 pub(crate) struct NodeParts {
     pub(crate) row: NodeRow,
     pub(crate) lease: NodeLease,
     pub(crate) held: HeldRuns,
     pub(crate) store: Store,
     pub(crate) events: Events,
-    pub(crate) machines: ThemeRuntimes,
-    pub(crate) runner: JobsSlot,
+    pub(crate) themes: ThemeRuntimes,
+    pub(crate) jobs_slot: JobsSlot,
     pub(crate) registry: Registry,
 }
 
-/// Beat no more, and take over no work of dead nodes.
+/// Stop the actor: write no more heartbeats, and take over no work of dead nodes.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Retire;
@@ -92,11 +92,11 @@ pub(crate) struct Retire;
 #[rtype(result = "()")]
 struct LookForRequests;
 
-/// What one beat brought.
+/// The result of one heartbeat.
 struct Beaten {
-    /// By the lease's clock.
+    /// The uptime at which the heartbeat began.
     begun: Duration,
-    /// The node's row was gone. `beat` says whether it has a new row by now, if that is known.
+    /// The node's row was gone. Then `beat` says whether the node has a new row; after an error that may be unknown.
     declared_dead: bool,
     beat: Result<Beat, StoreError>,
 }
@@ -109,8 +109,8 @@ impl NodeActor {
             lease: parts.lease,
             held: parts.held,
             store: parts.store,
-            machines: parts.machines,
-            runner: parts.runner,
+            themes: parts.themes,
+            jobs_slot: parts.jobs_slot,
             registry: parts.registry,
             beating: SingleFlight::default(),
             beat_begun: Duration::ZERO,
@@ -132,15 +132,16 @@ impl NodeActor {
         }
         self.row.beat += 1;
         self.row.methods = methods_column(self.registry.served());
-        let (store, machines, mut row) = (self.store.clone(), self.machines.clone(), self.row.clone());
-        let begun = self.lease.now();
+        let (store, runtimes, mut row) = (self.store.clone(), self.themes.clone(), self.row.clone());
+        let begun = self.lease.uptime();
         self.beat_begun = begun;
         let beat = async move {
-            row.themes = themes(&machines).await;
+            row.themes = themes(&runtimes).await;
             let mut beat = store.cluster().beat(&row).await;
             let declared_dead = matches!(beat, Ok(Beat::DeclaredDead));
             if declared_dead {
-                // Our runs are others' by now, and every write about them is refused. With a new row we may claim again.
+                // Other nodes have taken over the runs of this node, and every write about them changes nothing. With a new row the node may
+                // claim again.
                 beat = store.cluster().register_node(&row).await.map(|()| Beat::DeclaredDead);
             }
             Beaten {
@@ -158,13 +159,13 @@ impl NodeActor {
             self.said.succeeded(DatabaseWork::Beat);
         }
         if beaten.declared_dead {
-            // Whatever becomes of the new row: tasks that were claimed under the old row belong to other nodes.
+            // Even if the node has a new row: tasks that were claimed under the old row belong to other nodes.
             self.tell_lease_lost(true);
             self.set_fenced(true);
-            // A claim may have begun while the node was fenced already.
+            // If the node was fenced already, `set_fenced` has not begun a new term; but a claim may have begun since.
             self.lease.lose();
-            if let Some(jobs) = self.runner.get() {
-                jobs.disown();
+            if let Some(jobs) = self.jobs_slot.get() {
+                jobs.declared_dead();
             }
         }
         match beaten.beat {
@@ -178,17 +179,18 @@ impl NodeActor {
                 self.said.failed(DatabaseWork::Beat, &error);
                 self.fence_if_silent();
                 if error.is_file_gone() {
-                    // Nodes that work on the file that is there now know nothing of this node's claims.
+                    // Other nodes may work on a new file at this path, which holds none of this node's claims.
                     self.set_fenced(true);
                 }
-                // What keeps us from beating may keep the others too: they are watched anew once it is over.
+                // What keeps this node from writing its heartbeat may keep the others, too: it begins to watch them again when that is over.
                 self.watch = Watch::default();
             }
         }
     }
 
-    /// The lease runs from the beginning of the beat. If that is over when the answer comes (the database hung, or the machine was
-    /// suspended), the answer proves nothing about now: the node beats again at once. Whether the lease is held.
+    /// Renews the lease from the beginning of the heartbeat; answers whether the node holds its lease. If the renewed lease has expired when
+    /// the answer comes (the database hung, or the machine was suspended), the answer proves nothing about now: the node sends another
+    /// heartbeat immediately.
     fn renewed(&mut self, begun: Duration, ctx: &mut Context<Self>) -> bool {
         self.lease.renew(begun);
         let is_held = !self.lease.has_expired();
@@ -201,14 +203,15 @@ impl NodeActor {
         is_held
     }
 
-    /// The lease may be over because this machine was suspended. If the node's row is there yet, nothing was taken from the node,
-    /// and its runs may go on: so it beats before it fences itself, and gives that beat as long as there is between two.
+    /// The lease may have expired because this machine was suspended. If the node's row is still there, no other node has taken over its runs,
+    /// and they may go on. So the node sends a heartbeat before it fences itself, and waits for its answer as long as the time between two
+    /// heartbeats.
     fn look_at_lease(&mut self, ctx: &mut Context<Self>) {
         self.set_back.look(self.store.clock());
         if self.fenced || !self.lease.has_expired() {
             return;
         }
-        let taken = self.lease.now().saturating_sub(self.beat_begun);
+        let taken = self.lease.uptime().saturating_sub(self.beat_begun);
         if !self.beating.is_under_way() {
             self.beat(ctx);
         } else if taken > self.lease.length() / BEATS {
@@ -216,7 +219,7 @@ impl NodeActor {
         }
     }
 
-    /// A node that could not beat for its lease time must take itself for dead, since others do.
+    /// A node that could write no heartbeat for the length of its lease must count itself as dead, since other nodes do.
     fn fence_if_silent(&mut self) {
         if !self.fenced && self.lease.has_expired() {
             self.tell_lease_lost(false);
@@ -239,10 +242,10 @@ impl NodeActor {
             if fenced {
                 self.lease.lose();
             }
-            for machine in self.machines.all() {
-                machine.change_gate(GateChange::Fenced(fenced));
+            for runtime in self.themes.all() {
+                runtime.change_gate(GateChange::Fenced(fenced));
             }
-            if let Some(jobs) = self.runner.get() {
+            if let Some(jobs) = self.jobs_slot.get() {
                 jobs.change_gate(GateChange::Fenced(fenced));
             }
         }
@@ -256,7 +259,7 @@ impl NodeActor {
             node: self.row.id.clone(),
             lease: self.lease.clone(),
             held: self.held.clone(),
-            machines: self.machines.clone(),
+            themes: self.themes.clone(),
             said: self.said.clone(),
         }
     }
@@ -273,12 +276,12 @@ impl NodeActor {
         }));
     }
 
-    /// Lets each theme know what other nodes serve, so that this one leaves it to them.
+    /// Tells each theme which methods other nodes serve: it warns only of tasks that no node serves.
     fn tell_who_serves(&self, nodes: &Nodes) {
         let any_due = nodes.any_due;
         let nodes = NodeInfo::all(nodes.clone());
-        for machine in self.machines.all() {
-            machine.served_elsewhere(served_elsewhere(&nodes, &self.row.id, machine.theme()), any_due);
+        for runtime in self.themes.all() {
+            runtime.served_elsewhere(served_elsewhere(&nodes, &self.row.id, runtime.theme()), any_due);
         }
     }
 
@@ -286,7 +289,7 @@ impl NodeActor {
         self.tell_who_serves(nodes);
         let dead = self.watch.dead(&nodes.rows, &self.row.id, nodes.now, Instant::now());
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
-        let (store, machines, id) = (self.store.clone(), self.machines.clone(), self.row.id.clone());
+        let (store, themes, id) = (self.store.clone(), self.themes.clone(), self.row.id.clone());
         let (said, any_runs) = (self.said.clone(), nodes.any_runs);
         let rescue = async move {
             let buried = rescue::remove_dead(&store, &dead, &said).await?;
@@ -294,10 +297,10 @@ impl NodeActor {
                 return Ok(BTreeMap::new());
             }
             let policy = |theme: &str| {
-                let machine = machines.get(theme);
-                machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy())
+                let runtime = themes.get(theme);
+                runtime.map_or_else(RetryPolicy::default, |runtime| runtime.retry_policy())
             };
-            // Neither waits for the other to succeed.
+            // Runs of jobs and tasks are ended independently: if one fails, the other is done nevertheless.
             let ended = rescue::end_runs(&store, &id, &said).await;
             rescue::tell_runs(ended, &said);
             match any_runs {
@@ -312,12 +315,12 @@ impl NodeActor {
         );
     }
 
-    /// `any_runs`: tasks ran when the look began.
+    /// `any_runs`: whether any task was running when the nodes were read.
     fn rescue_done(&mut self, rescued: Result<BTreeMap<String, u64>, StoreError>, any_runs: bool) {
         self.rescuing.end();
         if any_runs {
-            // Now, not beside the look for dead nodes: that would take a further connection.
-            self.held.doubt();
+            // After the look for dead nodes, not at the same time: that would need a further connection.
+            self.held.request_comparison();
         }
         match rescued {
             Ok(rescued) => {
@@ -327,8 +330,8 @@ impl NodeActor {
                         theme: theme.as_str().into(),
                         tasks: count,
                     });
-                    if let Some(machine) = self.machines.get(&theme) {
-                        machine.rescued(count);
+                    if let Some(runtime) = self.themes.get(&theme) {
+                        runtime.rescued(count);
                     }
                     self.store
                         .cluster()
@@ -345,8 +348,8 @@ impl NodeActor {
 
     fn bring_back(&mut self, ctx: &mut Context<Self>) {
         self.set_back.look(self.store.clock());
-        let machines = self.machines.all();
-        let names = machines.iter().map(|machine| machine.theme().to_owned());
+        let runtimes = self.themes.all();
+        let names = runtimes.iter().map(|runtime| runtime.theme().to_owned());
         if self.bringing_back.is_under_way() {
             return;
         }
@@ -362,7 +365,7 @@ impl NodeActor {
                 node.set_back.failed(&themes);
             }
             for theme in themes {
-                node.machines.get(&theme).iter().for_each(ThemeRuntime::wake);
+                node.themes.get(&theme).iter().for_each(ThemeRuntime::wake);
             }
         }));
     }
@@ -370,12 +373,12 @@ impl NodeActor {
     // ---- requests of other processes ----
 
     fn look_for_requests(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_for_requests.begin_or_again() {
+        if !self.looks_for_requests.begin_or_queue() {
             return;
         }
         let requests = requests(
             self.store.clone(),
-            self.machines.all(),
+            self.themes.all(),
             self.held.clone(),
             self.row.id.clone(),
         );
@@ -395,16 +398,16 @@ impl NodeActor {
 
     fn apply_requests(&mut self, Requests { cancels, themes }: Requests) {
         for (theme, task_id) in cancels {
-            if let Some(machine) = self.machines.get(&theme) {
-                machine.cancel_run(task_id);
+            if let Some(runtime) = self.themes.get(&theme) {
+                runtime.cancel_run(task_id);
             }
         }
-        // Said each time, changed or not: a theme that was started, or changed, in between is set right.
-        for (machine, settings) in themes {
-            machine.follow(settings);
-            machine.change_gate(GateChange::Fenced(self.fenced));
+        // The settings are sent each time, changed or not: so a theme that was started or changed in between gets them, too.
+        for (runtime, settings) in themes {
+            runtime.follow(settings);
+            runtime.change_gate(GateChange::Fenced(self.fenced));
         }
-        if let Some(jobs) = self.runner.get() {
+        if let Some(jobs) = self.jobs_slot.get() {
             jobs.change_gate(GateChange::Fenced(self.fenced));
         }
     }
@@ -412,18 +415,18 @@ impl NodeActor {
     // ---- wake-ups of other processes ----
 
     fn listen(&self, ctx: &mut Context<Self>) {
-        let (machines, node) = (self.machines.clone(), ctx.address().downgrade());
-        let heard = move |heard: Heard<'_>| {
+        let (themes, node) = (self.themes.clone(), ctx.address().downgrade());
+        let heard = move |heard: Announcement<'_>| {
             let ask = || {
                 if let Some(node) = node.upgrade() {
                     node.do_send(LookForRequests);
                 }
             };
             match heard {
-                Heard::Tasks(theme) => machines.get(theme).iter().for_each(ThemeRuntime::wake),
-                Heard::Requests => ask(),
-                Heard::Anything => {
-                    machines.all().iter().for_each(ThemeRuntime::wake);
+                Announcement::Tasks(theme) => themes.get(theme).iter().for_each(ThemeRuntime::wake),
+                Announcement::Requests => ask(),
+                Announcement::Anything => {
+                    themes.all().iter().for_each(ThemeRuntime::wake);
                     ask();
                 }
             }
@@ -434,11 +437,11 @@ impl NodeActor {
     }
 }
 
-/// What the node's row says of its themes: JSON, for people and tools.
-async fn themes(machines: &ThemeRuntimes) -> String {
+/// The column `themes` of the node's row: JSON, for people and tools.
+async fn themes(runtimes: &ThemeRuntimes) -> String {
     let mut themes = Vec::new();
-    for machine in machines.all() {
-        if let Ok(status) = machine.status().await {
+    for runtime in runtimes.all() {
+        if let Ok(status) = runtime.status().await {
             themes.push(NodeTheme {
                 theme: status.theme,
                 workers: status.all_workers,
@@ -466,8 +469,8 @@ impl Handler<LookForRequests> for NodeActor {
     type Result = ();
 
     fn handle(&mut self, _: LookForRequests, ctx: &mut Context<Self>) {
-        if let Some(jobs) = self.runner.get() {
-            jobs.look();
+        if let Some(jobs) = self.jobs_slot.get() {
+            jobs.poll();
         }
         self.look_for_requests(ctx);
     }
@@ -481,7 +484,7 @@ impl Handler<Retire> for NodeActor {
     }
 }
 
-/// Where this process runs, for the node's row.
+/// The node's row, as it is when the process starts.
 pub(crate) fn describe(id: &str, lease: Duration, registry: &Registry) -> NodeRow {
     let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
     NodeRow {

@@ -11,7 +11,8 @@ use crate::{
     store::{Nodes, SeenNode},
 };
 
-/// Methods in a node's row at most, in the order of their names: each node reads the rows of all others with every beat.
+/// The most methods in a node's row, in the order of their names. It is limited since each node reads the rows of all others with every
+/// heartbeat.
 const MAX_METHODS: usize = 1_000;
 
 /// One process on the database, as its last heartbeat left it.
@@ -28,7 +29,7 @@ pub struct NodeInfo {
     pub version: String,
     /// The themes it works on; none for a process that only adds tasks.
     pub themes: Vec<NodeTheme>,
-    /// The methods whose handlers it had at its last beat, sorted, the first 1,000 of them. It runs tasks of its themes that
+    /// The methods for which it had handlers at its last heartbeat, sorted, the first 1,000 of them. It runs tasks of its themes that
     /// call these.
     pub methods: Vec<MethodName>,
     /// Its workers, of all themes.
@@ -37,12 +38,12 @@ pub struct NodeInfo {
     pub running: usize,
     /// When it started, by the database's time. 1970, if its row holds no time.
     pub started_at: DateTime<Utc>,
-    /// When it last beat, by the database's time. 1970, if its row holds no time.
+    /// When it wrote its last heartbeat, by the database's time. 1970, if its row holds no time.
     pub last_beat: DateTime<Utc>,
-    /// How long it may be silent. Serialised as `lease_ms`.
+    /// How long it may go without a heartbeat. Serialised as `lease_ms`.
     #[serde(rename = "lease_ms", serialize_with = "as_millis", deserialize_with = "millis")]
     pub lease: Duration,
-    /// Whether it has beaten within its lease. Other nodes are about to take a node for dead that has not.
+    /// Whether it has written a heartbeat within its lease. If not, other nodes are about to declare it dead.
     pub alive: bool,
 }
 
@@ -65,7 +66,7 @@ impl NodeInfo {
     }
 
     fn of(row: SeenNode, now: DateTime<Utc>) -> Self {
-        // A program that has written something else there has no themes.
+        // A text that is no such JSON counts as no themes.
         let themes: Vec<NodeTheme> = serde_json::from_str(&row.themes).unwrap_or_default();
         let methods = row.methods.as_deref().map(serde_json::from_str);
         let last_beat = row.heartbeat.unwrap_or_default();
@@ -87,13 +88,13 @@ impl NodeInfo {
     }
 }
 
-/// What a node's row says of its methods: JSON, for other nodes, people and tools.
+/// The column `methods` of a node's row: JSON, for other nodes, people and tools.
 pub(super) fn methods_column(mut methods: Vec<MethodName>) -> Option<String> {
     methods.truncate(MAX_METHODS);
     serde_json::to_string(&methods).ok()
 }
 
-/// What the living nodes among these, other than `me`, serve of a theme.
+/// The methods that the living nodes among these, other than `me`, serve for a theme.
 pub(super) fn served_elsewhere(nodes: &[NodeInfo], me: &str, theme: &str) -> BTreeSet<MethodName> {
     let works_on = |node: &&NodeInfo| {
         node.themes

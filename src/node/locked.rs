@@ -1,4 +1,4 @@
-//! Rows that other sessions have locked, and that a look passes over until they are free.
+//! Rows that a look passes over because other sessions have locked them.
 
 use super::said::{About, Said};
 use crate::store::{Rows, Store, StoreError};
@@ -43,8 +43,8 @@ impl Locked {
         Ok(found.into_iter().filter(|found| !locked.contains(&id(found))).collect())
     }
 
-    /// At the end of a look: logs that rows are locked if the look before has found some, too, or that none is any more. Sessions
-    /// that work on a row lock it for a moment.
+    /// Called at the end of a look. Logs that rows are locked, if the look before has found locked rows, too (any session that changes a row
+    /// locks it for a moment); or that no rows are locked any more.
     pub(super) fn say(self, said: &Said, what: &str) {
         let Self { about, count, first } = self;
         if count == 0 {

@@ -1,4 +1,4 @@
-//! What other processes want of a node.
+//! Requests of other processes to this node.
 
 use crate::{
     asynctask::ThemeRuntime,
@@ -6,17 +6,18 @@ use crate::{
     store::{Store, StoreError, ThemeSettings},
 };
 
-/// What other processes want of this node.
+/// Requests of other processes to this node.
 pub(super) struct Requests {
-    /// Running tasks to be cancelled, each with its theme.
+    /// Running tasks to cancel, each with its theme.
     pub(super) cancels: Vec<(String, i64)>,
     pub(super) themes: Vec<(ThemeRuntime, ThemeSettings)>,
 }
 
-/// No caller can want a task cancelled on a node that runs none: then there is one query for all themes together.
+/// Reads the requests. If this node runs no task, there can be no request to cancel one, and only the settings of the themes are read, by
+/// one query.
 pub(super) async fn requests(
     store: Store,
-    machines: Vec<ThemeRuntime>,
+    themes: Vec<ThemeRuntime>,
     held: HeldRuns,
     id: String,
 ) -> Result<Requests, StoreError> {
@@ -24,22 +25,22 @@ pub(super) async fn requests(
         cancels: Vec::new(),
         themes: Vec::new(),
     };
-    if machines.is_empty() {
+    if themes.is_empty() {
         return Ok(requests);
     }
-    let names: Vec<String> = machines.iter().map(|machine| machine.theme().to_owned()).collect();
+    let names: Vec<String> = themes.iter().map(|runtime| runtime.theme().to_owned()).collect();
     let settings = store.cluster().settings_of(&names).await?;
     let mut is_busy = false;
-    for machine in machines {
-        let status = machine.status().await;
+    for runtime in themes {
+        let status = runtime.status().await;
         is_busy |= status.is_ok_and(|status| status.running_workers + status.queue_depth > 0);
-        let settings = settings.get(machine.theme()).copied().unwrap_or_default();
-        requests.themes.push((machine, settings));
+        let settings = settings.get(runtime.theme()).copied().unwrap_or_default();
+        requests.themes.push((runtime, settings));
     }
     if is_busy {
         requests.cancels = store.tasks().cancel_requests(&id).await?;
     }
-    // The comparison of the rows with the held runs finds the claims that are left, after an error too.
-    store.tasks().drop_settled(&held.take_ended()).await?;
+    // If this fails, the comparison of the claims with the held runs removes these claims later.
+    store.tasks().drop_settled(&held.take_finished_claims()).await?;
     Ok(requests)
 }

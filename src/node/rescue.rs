@@ -1,8 +1,8 @@
-//! Taking the work of dead nodes.
+//! Taking over the work of dead nodes.
 //!
-//! Two small steps, each of which any node may do at any time, so that it does not matter who dies in between: the dead
-//! node's row is removed (if it has not beaten since), and tasks that are Running under a node without a row end as a lost
-//! attempt, by the same state machine and the same fenced write as any other run.
+//! There are two small steps. Any node may do each of them at any time, so that it does not matter which node dies in between. First, the
+//! dead node's row is removed, if the node has written no heartbeat since. Second, the runs of tasks of nodes without a row end as lost
+//! attempts, by the same state machine and the same fenced write as any other run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,14 +23,14 @@ use crate::{
     },
 };
 
-/// What happened to a task whose node is dead.
+/// The cause of the end of such runs, for the log.
 const DIED: &str = "its node died while it ran";
 
-/// Orphans in one transaction.
+/// How many orphans one transaction ends.
 const BATCH: usize = 500;
 
-/// Removes the rows of dead nodes; answers how many there were. A row that the database keeps, or that is locked, is in the way
-/// of no other.
+/// Removes the rows of dead nodes; answers how many were removed. A row that is locked, or that the database refuses to remove, does not
+/// keep the others.
 pub(super) async fn remove_dead(
     store: &Store,
     dead: &[(String, Option<i64>)],
@@ -60,12 +60,12 @@ pub(super) async fn remove_dead(
     Ok(buried)
 }
 
-/// Whether a look has passed over work of dead nodes, so that the next one must not be left out.
+/// Whether the last look has passed over locked runs of dead nodes, so that another look is needed.
 pub(super) fn has_passed_over(said: &Said) -> bool {
     said.lasts(&About::LockedTasks) || said.lasts(&About::LockedRuns)
 }
 
-/// Ends the runs of other nodes that have no row; answers how many there were of each theme.
+/// Ends the runs of tasks of nodes without a row, other than `me`, as lost attempts; answers how many there were of each theme.
 pub(super) async fn rescue(
     store: &Store,
     me: &str,
@@ -74,7 +74,7 @@ pub(super) async fn rescue(
 ) -> Result<BTreeMap<String, u64>, StoreError> {
     let (mut rescued, mut last) = (BTreeMap::new(), i64::MIN);
     let mut locked = Locked::new(About::LockedTasks);
-    store.tasks().hold_unheld().await?;
+    store.tasks().make_missing_claims().await?;
     loop {
         // Those that cannot be ended stay behind, and hold up no other.
         let claims = store.tasks().orphan_claims(me, last).await?;
@@ -94,7 +94,7 @@ pub(super) async fn rescue(
             let finishes = orphans.iter().map(|orphan| lost(store, orphan, policy(&orphan.theme)));
             let finished = write(store, finishes.collect(), DIED, said).await?;
             let written = orphans.iter().zip(finished);
-            // Of the others, another node was quicker, or they cannot be ended.
+            // Stale: another node was quicker, or the database refuses the end.
             for (orphan, _) in written.filter(|(_, finished)| *finished != Finished::Stale) {
                 *rescued.entry(orphan.theme.clone()).or_default() += 1;
             }
@@ -105,8 +105,8 @@ pub(super) async fn rescue(
     Ok(rescued)
 }
 
-/// Removes claims of which no task runs any more. Plain SQL may have put running tasks of the other claims under other nodes, unless it is among
-/// the tasks that run as they should or are locked.
+/// Removes claims that hold no running task any more. A claim that must stay although none of its tasks is among `others` (tasks that run
+/// as they should, or are locked) has tasks that plain SQL has given to other nodes: these are taken out of it.
 pub(super) async fn drop_settled(
     store: &Store,
     claims: &[HeldClaim],
@@ -116,13 +116,13 @@ pub(super) async fn drop_settled(
     let open = store.tasks().drop_settled(&ids).await?;
     let is_odd = |claim: &&HeldClaim| open.contains(&claim.id) && !claim.has_any(others);
     for claim in claims.iter().filter(is_odd) {
-        store.tasks().disown(claim).await?;
+        store.tasks().detach(claim).await?;
     }
     Ok(())
 }
 
-/// Ends the open runs of jobs whose nodes have no row, as lost; answers how many there were. They are not run again: a job
-/// comes again by its schedule.
+/// Ends the open runs of jobs of nodes without a row, as lost; answers how many there were. They are not run again: the job fires again by
+/// its schedule.
 pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usize, StoreError> {
     let (mut lost, mut last, mut is_any_left) = (0, i64::MIN, false);
     let mut locked = Locked::new(About::LockedRuns);
@@ -152,7 +152,7 @@ pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usi
     Ok(lost)
 }
 
-/// Tells what a look for the runs of dead nodes has brought.
+/// Tells observers the result of a look for runs of jobs of dead nodes.
 pub(super) fn tell_runs(ended: Result<usize, StoreError>, said: &Said) {
     match ended {
         Ok(runs) => {
@@ -165,8 +165,8 @@ pub(super) fn tell_runs(ended: Result<usize, StoreError>, said: &Said) {
     }
 }
 
-/// Writes ends, each at its place. If the database refuses some, the others are written, and those in plainer forms, or they are
-/// let go: one task is in the way of no other.
+/// Writes ends; answers with the result for each, in order. If the database refuses some ends, the others are written nevertheless; the
+/// refused ones are written in plainer forms, or their rows are let go.
 pub(super) async fn write(
     store: &Store,
     finishes: Vec<Finish>,
@@ -301,8 +301,8 @@ fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {
     }
 }
 
-/// A lost attempt. But a task that has only one attempt left must not be failed by a death before that has begun: it is
-/// handed back.
+/// The end of an orphan: a lost attempt. But if it was the last attempt, and its handler had not been called, the task is handed back: the
+/// death of a node must not use up the last attempt.
 fn lost(store: &Store, Orphan { task, began, .. }: &Orphan, policy: RetryPolicy) -> Finish {
     let outcome = if task.is_last_attempt() && !*began {
         Outcome::HandedBack { started: false }

@@ -1,4 +1,4 @@
-//! What the node's actor logs of troubles that may last.
+//! Log lines of the node's actors about troubles that may last.
 
 use std::{
     collections::HashSet,
@@ -12,10 +12,10 @@ use crate::{
     store::StoreError,
 };
 
-/// What a trouble is about.
+/// The subject of a trouble.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum About {
-    /// What the comparison of the rows under this node with its runs has given back.
+    /// Tasks that the comparison of this node's rows with its runs has given back.
     GivenBack,
     /// Rows of dead nodes that other sessions have locked: of the nodes, of tasks, of runs of jobs.
     LockedNodes,
@@ -43,7 +43,7 @@ pub(super) struct Said {
 #[derive(Default)]
 struct Troubles {
     said: Repeats<About>,
-    /// Seen once, and perhaps over in a moment.
+    /// Troubles that were seen once, and may be over in a moment.
     suspected: HashSet<About>,
 }
 
@@ -69,7 +69,7 @@ impl Said {
         self.say(log::Level::Error, about, what, why);
     }
 
-    /// The same for what the node has mended.
+    /// The same, for a trouble that the node has mended.
     pub(super) fn warn(&self, about: About, what: &str, why: &impl Display) {
         self.say(log::Level::Warn, about, what, why);
     }
@@ -84,7 +84,7 @@ impl Said {
         }
     }
 
-    /// Whether a trouble that may be over in a moment is seen by the second look in a row.
+    /// Whether this trouble was seen by the look before, too. If not, it may be over in a moment.
     pub(super) fn is_seen_again(&self, about: &About) -> bool {
         let mut troubles = self.troubles();
         troubles.said.is_known(about) || !troubles.suspected.insert(about.clone())
@@ -101,7 +101,7 @@ impl Said {
         }
     }
 
-    /// Whether a trouble was seen whose end was not noted yet.
+    /// Whether this trouble was seen and its end was not noted yet.
     pub(super) fn lasts(&self, about: &About) -> bool {
         let troubles = self.troubles();
         troubles.said.is_known(about) || troubles.suspected.contains(about)

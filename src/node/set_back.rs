@@ -1,7 +1,7 @@
-//! Tasks that a clock which was ahead has put off.
+//! Tasks whose times were set while the clock was ahead.
 //!
-//! A retry or a snooze gets its time from the clock. If that one is years ahead, and is set right again, the task would wait for
-//! years, and hold its unique key.
+//! A retry or a snooze gets its time from the clock. If the clock is years ahead, and is set right again later, the task would wait for
+//! years, and keep its unique key.
 
 use std::collections::BTreeSet;
 
@@ -10,20 +10,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::said::Said;
 use crate::{clock::Clock, events::DatabaseWork, store::Store};
 
-/// By how much a clock that is set back differs from a slow clock.
+/// If the clock goes back by more than this, it was set back; by less, it is only slow.
 const SET_BACK: TimeDelta = TimeDelta::minutes(1);
 
 /// Notices that the clock was set back.
 #[derive(Debug, Default)]
 pub(super) struct SetBack {
-    /// The time of day less the time that has passed.
+    /// The time of day minus the steady clock, at the last look.
     offset: Option<TimeDelta>,
-    /// Themes whose tasks have been looked at since.
+    /// Themes whose tasks were checked since the clock was last set back.
     looked_at: BTreeSet<String>,
 }
 
 impl SetBack {
-    /// Looks at the clock. To be called often: a change that comes and goes between two looks is not seen.
+    /// Reads the clock. The caller calls it often: a change that comes and goes between two calls is not noticed.
     pub(super) fn look(&mut self, clock: &Clock) {
         let passed = TimeDelta::from_std(clock.steady()).unwrap_or(TimeDelta::MAX);
         let offset = (clock.now() - DateTime::<Utc>::UNIX_EPOCH) - passed;
@@ -33,8 +33,8 @@ impl SetBack {
         }
     }
 
-    /// The themes of these whose tasks are to be looked at now: all of them when the clock was set back, and each once when it
-    /// begins to run here, since the clock may have been set back before.
+    /// Those of these themes whose tasks must be checked now: all of them when the clock was set back, and each once when it begins to run
+    /// here, since the clock may have been set back before.
     pub(super) fn themes(&mut self, themes: impl Iterator<Item = String>) -> Vec<String> {
         let themes = themes.filter(|theme| !self.looked_at.contains(theme));
         let themes: Vec<String> = themes.collect();
@@ -42,13 +42,13 @@ impl SetBack {
         themes
     }
 
-    /// Their tasks could not be looked at.
+    /// The tasks of these themes could not be checked.
     pub(super) fn failed(&mut self, themes: &[String]) {
         self.looked_at.retain(|theme| !themes.contains(theme));
     }
 }
 
-/// Brings the tasks of these themes back that were put off by a wrong time. Answers with the themes, and whether all was done.
+/// Corrects the times of those tasks of these themes that a wrong clock has set. Answers with the themes, and whether all were corrected.
 pub(super) async fn bring_back(store: Store, themes: Vec<String>, said: Said) -> (Vec<String>, bool) {
     for theme in &themes {
         match store.tasks().bring_back(theme).await {

@@ -1,7 +1,8 @@
 //! Tasks that are `Running` under this node although no run here holds them.
 //!
-//! The node compares its rows with the [`HeldRuns`] after each look for dead nodes, and at once after a claim without an answer.
-//! What no run holds is given back by the fenced write of any other end, so that a run which ended in between loses nothing.
+//! The node compares its rows with the [`HeldRuns`] after each look for dead nodes, and immediately after a claim without an answer.
+//! It gives back tasks that no run holds, by the same fenced write as any other end: if the run of a task has ended in between, the write
+//! changes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +23,10 @@ use crate::{
     store::{Finish, Finished, HeldClaim, Orphan, Rows, Store, StoreError},
 };
 
-/// Between two comparisons, however many doubts there are: each claim or add that fails is one.
+/// The least time between two comparisons, however often one is requested: each claim or add that fails requests one.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What happened to such a task, in the log and in its row.
+/// The cause of the end of such a task's run, in the log and in its row.
 const CAUSE: &str = "its node knew of no run of it";
 
 /// What the comparison needs.
@@ -34,16 +35,16 @@ pub(super) struct Unknown {
     pub(super) node: String,
     pub(super) lease: NodeLease,
     pub(super) held: HeldRuns,
-    pub(super) machines: ThemeRuntimes,
+    pub(super) themes: ThemeRuntimes,
     pub(super) said: Said,
 }
 
 impl Unknown {
-    /// Compares whenever there is a doubt, for ever.
+    /// Compares whenever a comparison is requested, for ever.
     pub(super) async fn give_back_always(self) {
         loop {
-            self.held.doubts().await;
-            // Without a lease the tasks are others' to take.
+            self.held.comparison_requested().await;
+            // Once the lease has expired, other nodes may take the tasks over.
             if self.lease.has_expired() {
                 continue;
             }
@@ -56,7 +57,7 @@ impl Unknown {
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {
-        self.store.tasks().hold_unheld().await?;
+        self.store.tasks().make_missing_claims().await?;
         let (mut last, mut locked, mut count) = (i64::MIN, Locked::new(About::LockedUnknown), 0);
         loop {
             let claims = self.store.tasks().claims_of(&self.node, last).await?;
@@ -80,14 +81,14 @@ impl Unknown {
             if !unknown.is_empty() {
                 count += self.give_back_these(unknown).await?;
             }
-            // A claim without an answer may yet have runs, and a claim that has ended is removed before long.
+            // A claim without an answer may still get runs, and the look for requests removes a claim whose runs have all ended.
             let has_expired = |claim: &HeldClaim| !self.held.knows(&claim.mark) && !self.held.knows_claim(claim.id);
             let over: Vec<HeldClaim> = claims.into_iter().filter(has_expired).collect();
             rescue::drop_settled(&self.store, &over, &others).await?;
         }
     }
 
-    /// Answers how many were given back.
+    /// Gives these tasks back; answers how many there were.
     async fn give_back_these(&self, unknown: Vec<Orphan>) -> Result<usize, StoreError> {
         let themes: Vec<String> = unknown.iter().map(|row| row.theme.clone()).collect();
         let finishes: Vec<_> = unknown.into_iter().map(|row| self.given_back(row)).collect();
@@ -99,7 +100,7 @@ impl Unknown {
             }
         }
         for (theme, count) in &given_back {
-            self.machines.get(theme).iter().for_each(ThemeRuntime::wake);
+            self.themes.get(theme).iter().for_each(ThemeRuntime::wake);
             self.store.cluster().announce_tasks(theme, *count);
         }
         Ok(given_back.values().sum())
@@ -117,10 +118,10 @@ impl Unknown {
         self.said.warn(About::GivenBack, &what, &why);
     }
 
-    /// No attempt is used up, unless the row says that the last one began: its handler may have been called.
+    /// The end of such a task's run. It uses no attempt, unless the row notes that the last attempt began: its handler may have been called.
     fn given_back(&self, Orphan { task, theme, began }: Orphan) -> Finish {
-        let machine = self.machines.get(&theme);
-        let policy = machine.map_or_else(RetryPolicy::default, |machine| machine.retry_policy());
+        let runtime = self.themes.get(&theme);
+        let policy = runtime.map_or_else(RetryPolicy::default, |runtime| runtime.retry_policy());
         let outcome = if task.is_last_attempt() && began {
             Outcome::Failed {
                 error: CAUSE.to_owned(),

@@ -8,10 +8,11 @@ use crate::store::SeenNode;
 
 /// The heartbeats of the other nodes, as this node has seen them.
 ///
-/// A node is dead when two things hold: by its row, its last beat is older than its lease; and it has not beaten while we
-/// watched it for half that time by our own monotonic clock. The second keeps a clock that jumps from killing the living:
-/// they beat again long before the half is over. That clock stands while this machine is suspended, as it should: a node that sleeps
-/// watches no other, and a node that slept beside this one has its half to wake up.
+/// A node counts as dead if both of these hold: by its row, its last heartbeat is older than its lease; and it has written no heartbeat while
+/// this node has watched it for half the length of that lease, by the monotonic clock of this process. The second condition protects living
+/// nodes from a wall clock that jumps: they write a heartbeat long before that time is over. The monotonic clock stands still while this
+/// machine is suspended, as it should: a suspended node watches no other, and a node that was suspended at the same time has half its lease
+/// to wake up.
 #[derive(Debug, Default)]
 pub(super) struct Watch(HashMap<String, Seen>);
 
@@ -22,7 +23,7 @@ struct Seen {
 }
 
 impl Watch {
-    /// Takes note of all rows; answers with the dead, each with its last beat. `me` is never among them.
+    /// Notes the heartbeats in all rows; answers with the dead nodes, each with its last heartbeat. `me` is never among them.
     pub(super) fn dead(
         &mut self,
         rows: &[SeenNode],
@@ -49,7 +50,7 @@ impl Watch {
                 since: instant,
             };
         }
-        // A beat from the future was written before the clock was set back: as strange as an old one, or as none at all.
+        // A heartbeat from the future was written before the clock was set back; it counts like an old one, or like none.
         let age = row.heartbeat.and_then(|beaten| (now - beaten).abs().to_std().ok());
         let silent = age.is_none_or(|age| age > row.lease);
         silent && instant.saturating_duration_since(seen.since) >= row.lease / 2

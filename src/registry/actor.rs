@@ -14,7 +14,7 @@ use crate::{
     threads::Threads,
 };
 
-/// Routes calls of services' methods to their handlers. [`Registry`](super::Registry) is the handle on it.
+/// Owns the table of handlers, by service and method. [`Registry`](super::Registry) is the handle on it.
 #[derive(Debug, Default)]
 pub struct RegistryActor {
     table: Table,
@@ -42,7 +42,7 @@ pub(super) struct Unregister(pub(super) MethodName);
 #[rtype(result = "Vec<MethodName>")]
 pub(super) struct List;
 
-/// Take every handler away.
+/// Remove all handlers.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Clear;
@@ -109,7 +109,7 @@ impl RegistryActor {
             services.remove(&name.service);
         }
         self.table.set(services);
-        // A caller that kept the route learns of it here.
+        // A caller that has kept the route gets an error from now on.
         route.set(None);
         true
     }

@@ -1,4 +1,4 @@
-//! The facts about its run that a handler gets, and how it answers while it runs.
+//! What a handler gets to know about its run, and how it reports while it runs.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -10,7 +10,7 @@ use tokio::sync::SetOnce;
 
 use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated, lease::Hold};
 
-/// What a handler knows about the run it serves. Cloning is cheap; clones speak of the same run.
+/// What a handler knows about its run. Cloning is cheap; a clone belongs to the same run.
 ///
 /// In a direct call ([`Registry::call`](super::Registry::call)) the id is 0, the theme is empty, and no caller can cancel.
 ///
@@ -60,7 +60,7 @@ struct Inner {
     hold: Option<Hold>,
 }
 
-/// Why a run is to stop.
+/// Why a run is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CancelReason {
     /// The task was cancelled.
@@ -71,7 +71,7 @@ pub(crate) enum CancelReason {
     Node,
 }
 
-/// Takes what a handler says of its progress.
+/// Takes a handler's reports of progress.
 pub(crate) trait ProgressSink: Send + Sync {
     fn report(self: Arc<Self>, percent: u8, note: String);
 }
@@ -115,7 +115,7 @@ impl TaskContext {
         }))
     }
 
-    /// The context of a call that no task stands behind.
+    /// The context of a direct call, without a task.
     pub(crate) fn direct() -> Self {
         Self(Arc::new(Inner {
             id: 0,
@@ -176,7 +176,7 @@ impl TaskContext {
         self.cancel_reason().is_some()
     }
 
-    /// Ends when the run should end. A handler that does not listen is dropped after the scheduler's cancel grace (a
+    /// Completes when the run should end. A handler that does not end then is dropped after the scheduler's cancel grace (a
     /// blocking function cannot be dropped: it must ask [`is_cancelled`](Self::is_cancelled) now and then).
     pub async fn cancelled(&self) {
         self.0.stop.wait().await;
@@ -189,8 +189,9 @@ impl TaskContext {
         Some(deadline.saturating_sub(clock.elapsed()))
     }
 
-    /// Says how far the run is, in percent (more than 100 counts as 100), and a note. A note that is longer than 65,535 bytes
-    /// is cut, and says so at its end. Reports are written together with other outcomes, the last one of a task at a time; it costs little to call this often.
+    /// Reports how far the run is, in percent (more than 100 counts as 100), with a note. A note that is longer than 65,535 bytes
+    /// is cut, and says so at its end. The recorder writes reports together with outcomes, and of each task only the last report since the last
+    /// write, so it costs little to call this often.
     pub fn progress(&self, percent: u8, note: impl Into<String>) {
         if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {
             sink.report(percent.min(100), truncated(note.into(), NOTE_LIMIT));
@@ -199,17 +200,17 @@ impl TaskContext {
 
     pub(crate) fn set_deadline(&self, clock: &Clock, timeout: Duration) {
         let at = clock.elapsed().saturating_add(timeout);
-        // A run begins once; a second call would be a fault of ours and changes nothing.
+        // A context gets its deadline once; a second call would be a fault of this crate and changes nothing.
         let _ = self.0.deadline.set((clock.clone(), at));
     }
 
-    /// Tells the run to stop. The first reason stays.
+    /// Asks the run to stop. The first reason stays.
     pub(crate) fn cancel(&self, reason: CancelReason) {
         let _ = self.0.stop.set(reason);
     }
 
-    /// Whether the run is still this node's: others take over what a silent node has claimed. To be asked right before the
-    /// handler is called.
+    /// Whether this node still owns the run: other nodes take over the runs of a node without heartbeat. The caller asks right before it calls
+    /// the handler.
     pub(crate) fn is_ours(&self) -> bool {
         self.0.hold.as_ref().is_none_or(Hold::is_valid)
     }

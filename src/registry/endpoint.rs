@@ -1,4 +1,4 @@
-//! A handler of any kind behind one call.
+//! A handler of any kind, called in the same way.
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 
@@ -27,7 +27,7 @@ enum Kind {
 pub(super) type Answer = Result<Json, TaskError>;
 pub(super) type BlockingHandler = dyn Fn(TaskContext, &str) -> Answer + Send + Sync;
 
-/// An async function of any types. The arguments are read before the first await.
+/// An async function with any types of arguments and result. It reads the arguments before the first await.
 pub(super) trait AsyncHandler: Send + Sync {
     fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer>;
 }
@@ -35,17 +35,17 @@ pub(super) trait AsyncHandler: Send + Sync {
 /// Why an endpoint gave no answer.
 #[derive(Debug)]
 pub(crate) enum InvokeError {
-    /// What the handler answered.
+    /// The handler answered with this error.
     Handler(TaskError),
-    /// What its panic said.
+    /// The handler panicked with this message.
     Panicked(String),
-    /// The actor behind it is gone.
+    /// The actor that is the handler has died, or did not answer.
     Gone(String),
     /// There is no handler (any more).
     Missing(RegistryError),
-    /// The run is not this node's any more, and its handler was not called.
+    /// The handler was not called: this node does not own the run any more.
     Withdrawn,
-    /// There is no thread for a function that blocks: it was not called.
+    /// The handler was not called: there is no thread for a blocking function.
     NoThread,
 }
 
@@ -80,8 +80,8 @@ impl Endpoint {
         }
     }
 
-    /// Calls the handler. A panic of the handler ends here. An async function runs on the calling thread and is dropped
-    /// with this future; a blocking function runs on the thread pool and goes on if this future is dropped.
+    /// Calls the handler. A panic of the handler becomes an error. An async function runs on the calling thread and is dropped
+    /// with this future; a blocking function runs on a pool of threads and goes on if this future is dropped.
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
         if !ctx.is_ours() {
             return Err(InvokeError::Withdrawn);
@@ -106,7 +106,7 @@ impl Endpoint {
             }
             Kind::Blocking(handler) => {
                 let (handler, args) = (Arc::clone(handler), args.into_owned());
-                // The pool of threads may be full: a call that was given up while it waited for a thread must not begin.
+                // The pool of threads may be full: a call whose run was stopped while it waited for a thread must not begin.
                 let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
                     (false, _) => Err(InvokeError::Withdrawn),
                     (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),

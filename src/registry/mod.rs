@@ -1,8 +1,8 @@
-//! Which handler answers a call to a method of a service.
+//! The registry: which handler answers a call of a method of a service.
 //!
 //! A handler is any actor that answers [`Invoke`], an async function, or a blocking function. [`RegistryActor`] owns the
 //! table; a [`Registry`] is the handle on it, and reads the table without asking the actor. A caller that calls often keeps a
-//! [`Route`]: a handler that is replaced or taken away later reaches every kept route.
+//! [`Route`]: if the handler is replaced or removed later, every kept route follows.
 
 mod actor;
 mod context;
@@ -126,7 +126,7 @@ impl Registry {
         self.actor.send(register).await?
     }
 
-    /// Takes a handler away; answers whether there was one. Tasks that call it wait from then on, for another node that serves
+    /// Removes a handler; answers whether there was one. Tasks that call it wait from then on, for another node that serves
     /// the method or for a handler that is registered later (see [`MissingHandler`](crate::MissingHandler)).
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl Registry {
         Ok(self.actor.send(Unregister(name)).await?)
     }
 
-    /// Takes every handler away, and with them the values that they hold: a handler that holds the runtime would keep it alive.
+    /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep it alive.
     pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
         Ok(self.actor.send(Clear).await?)
     }
@@ -166,7 +166,7 @@ impl Registry {
         self.route(service, method)?.call(args).await
     }
 
-    /// The way to a method's handler, for callers that call it often.
+    /// The route to a method's handler, for callers that call it often.
     ///
     /// ```
     /// # use gaia_actors::{Registry, TaskContext, async_fn};
@@ -191,7 +191,7 @@ impl Registry {
             })
     }
 
-    /// The way to a handler that can be called now: an actor that has died or was stopped serves nothing.
+    /// The route to a handler that can be called now. An error if the handler is an actor that has died or was stopped.
     pub(crate) fn serving(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
         let route = self.route(service, method)?;
         match route.is_alive() {
@@ -213,7 +213,7 @@ impl Registry {
         alive.map(|route| route.name().clone()).collect()
     }
 
-    /// Hears of every handler that comes, goes or is replaced from now on.
+    /// A receiver that is notified of every handler that is added, removed or replaced from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.table.watch()
     }

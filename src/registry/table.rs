@@ -1,4 +1,4 @@
-//! The table of methods: changed by the registry's actor alone, read by all threads without waiting.
+//! The table of methods. Only the registry's actor changes it; all threads read it without waiting.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,12 +18,12 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// As it is now.
+    /// The present table.
     pub(super) fn services(&self) -> Guard<Arc<Services>> {
         self.services.load()
     }
 
-    /// Puts another one in its place.
+    /// Replaces the table.
     pub(super) fn set(&self, services: Services) {
         self.services.store(Arc::new(services));
         self.announce();
@@ -34,12 +34,12 @@ impl Table {
         self.services.swap(Arc::default())
     }
 
-    /// Tells the watchers that a handler has come, gone or been replaced.
+    /// Notifies the watchers that a handler was added, removed or replaced.
     pub(super) fn announce(&self) {
         self.changed.send_replace(());
     }
 
-    /// Hears of every change from now on.
+    /// A receiver that is notified of every change from now on.
     pub(super) fn watch(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

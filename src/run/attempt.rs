@@ -1,4 +1,4 @@
-//! One call of a handler: within its time limit, until its run is to stop, and then within a grace.
+//! One call of a handler. The call is dropped when its time limit is over, or when the grace after a request to stop the run is over.
 
 use std::{pin::pin, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::{
     registry::{CancelReason, TaskContext},
 };
 
-/// The run that makes the attempt.
+/// What [`attempt`] must know of the run that makes the attempt: its clock, its time limit, and whether it is asked to stop.
 pub(crate) trait StoppableRun {
-    /// Why a run is to stop.
+    /// The reason for a stop.
     type Why;
 
     fn clock(&self) -> &Clock;
@@ -19,40 +19,40 @@ pub(crate) trait StoppableRun {
     /// How long the call may take.
     fn time_limit(&self) -> Option<Duration>;
 
-    /// Ends when the run is to stop.
-    fn told(&self) -> impl Future<Output = Self::Why>;
+    /// Completes, with the reason, when the run is asked to stop.
+    fn stop_requested(&self) -> impl Future<Output = Self::Why>;
 
-    /// Why the run is to stop. `None`: the run is to go on.
+    /// The reason why the run was asked to stop. `None`: it was not asked.
     fn why(&self) -> Option<Self::Why>;
 
-    /// The reading of the clock at which the call of a run that is to stop is dropped.
+    /// The reading of the clock at which the call is dropped if the run was asked to stop.
     fn end_of_grace(&self) -> Duration;
 }
 
 /// How a call ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Attempt<A, W> {
-    /// With this answer.
+    /// The handler answered.
     Answered(A),
-    /// With this answer, after the handler heard that the run is to stop.
+    /// The handler answered after the run was asked to stop. It need not have listened: the answer may be a full result.
     AnsweredAfterStop(A, W),
-    /// The handler has not answered within the grace after a stop: the call is dropped.
+    /// The handler did not answer within the grace after the request to stop; the call was dropped.
     CutOff(W),
-    /// The handler has not answered in time: the call is dropped.
+    /// The handler did not answer within the time limit; the call was dropped.
     TimedOut,
 }
 
-/// Waits for the answer of a call, to which `ctx` was given. If a stop comes at the very moment at which the time is over, the stop
-/// counts.
+/// Waits for the answer of `call`, a call of a handler that got `ctx`. If the run is asked to stop at the very moment at which its time is
+/// over, the stop counts.
 pub(crate) async fn attempt<R: StoppableRun, A>(
     run: &R,
     ctx: &TaskContext,
     call: impl Future<Output = A>,
 ) -> Attempt<A, R::Why> {
-    // Its time runs from here, not from when the handler first waits.
-    let (told, time_is_over) = (pin!(run.told()), pin!(time_is_over(run)));
+    // The time limit starts here, not at the first `.await` of the handler.
+    let (told, time_is_over) = (pin!(run.stop_requested()), pin!(time_is_over(run)));
     match select(pin!(call), select(told, time_is_over)).await {
-        // A handler that listens may be quicker than this function.
+        // A handler that listens for the stop may answer before this function sees the stop.
         Either::Left((answer, _)) => match run.why() {
             Some(why) => Attempt::AnsweredAfterStop(answer, why),
             None => Attempt::Answered(answer),
@@ -65,7 +65,8 @@ pub(crate) async fn attempt<R: StoppableRun, A>(
             }
         }
         Either::Right((Either::Right(_), _)) => {
-            // The call is dropped, but a blocking function goes on. The run may have another attempt by now, which has its own context.
+            // Dropping the call does not stop a blocking function: cancel its context, so that it can notice. Only the context of this
+            // attempt: if the thread was blocked, the cron actor may have begun the job's next attempt on another thread.
             ctx.cancel(CancelReason::Timeout);
             Attempt::TimedOut
         }
@@ -130,7 +131,7 @@ mod tests {
             Some(LIMIT)
         }
 
-        async fn told(&self) -> &'static str {
+        async fn stop_requested(&self) -> &'static str {
             self.told.wait().await
         }
 

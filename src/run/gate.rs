@@ -1,14 +1,18 @@
-//! Whether new work is taken on this node: the tasks of a theme, or the fires of jobs.
+//! Whether this node takes new work: the tasks of a theme, or the fires of jobs. (A fire is one second at which a job is due.)
 
 use actix::Message;
 
-/// Closed while there is any reason. The scanner, the pool and the cron actor each keep one.
+/// Closed while any of its fields is true. The scanner, the pool and the cron actor have one each.
 #[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Gate {
+    /// An operator paused the theme.
     pub(crate) paused: bool,
+    /// The node has lost its lease and must not start work.
     pub(crate) fenced: bool,
+    /// The process takes nothing new, since a stop will follow.
     pub(crate) draining: bool,
+    /// The actor that owns the gate was asked to stop. The actor sets this itself: there is no [`GateChange`] for it.
     pub(crate) stopping: bool,
 }
 

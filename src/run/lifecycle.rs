@@ -1,34 +1,34 @@
-//! The life of one claimed run, as plain values: begun, stopped by request, ended.
+//! The life of one claimed run, as plain values: its attempt has begun, it was asked to stop, it has ended.
 //!
-//! Its worker, the pool or cron actor that supervises the worker, and the caller who cancels the run may all act at the same moment;
-//! each takes a lock around this value. A run has one end: the first of them brings it about, and the others learn that they came
-//! too late.
+//! The worker of the run, the pool or cron actor that supervises the worker, and the caller who cancels the run may all act at the same
+//! moment; each takes a lock around this value. A run has one end: the first of them brings it about, and the others learn that they
+//! came too late.
 
 use std::time::Duration;
 
-/// Where a run stands. `W` is the reason of a stop. Moments are readings of the clock.
+/// The state of a run. `W` is the type of the reason for a stop. Moments are readings of the clock.
 #[derive(Debug)]
 pub(crate) struct Lifecycle<W> {
-    /// When it began, or its present attempt did.
-    began: Option<Duration>,
-    /// Why it is to stop, and since when.
+    /// When the present attempt began. `None`: no attempt is being made, since none has begun yet or the run waits for the next one.
+    attempt_began: Option<Duration>,
+    /// Why the run was asked to stop, and when.
     stop: Option<(W, Duration)>,
     ended: bool,
 }
 
-/// Why a run that has not ended should have ended long ago.
+/// The limit that a run has passed without ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overdue<W> {
-    /// A stop was asked for.
+    /// The grace after a request to stop, which had this reason.
     Stop(W),
-    /// Its time is over.
+    /// The time limit of its attempt.
     Time,
 }
 
 impl<W> Default for Lifecycle<W> {
     fn default() -> Self {
         Self {
-            began: None,
+            attempt_began: None,
             stop: None,
             ended: false,
         }
@@ -36,22 +36,22 @@ impl<W> Default for Lifecycle<W> {
 }
 
 impl<W: Clone> Lifecycle<W> {
-    /// It begins, or its next attempt does.
+    /// An attempt begins.
     pub(crate) fn begin(&mut self, now: Duration) {
-        self.began = Some(now);
+        self.attempt_began = Some(now);
     }
 
-    /// Its attempt is over, and the next one has not begun: no time runs out until then.
-    pub(crate) fn rest(&mut self) {
-        self.began = None;
+    /// The attempt is over and the run has not ended. No time limit runs until the next attempt begins.
+    pub(crate) fn attempt_over(&mut self) {
+        self.attempt_began = None;
     }
 
-    pub(crate) fn began(&self) -> Option<Duration> {
-        self.began
+    pub(crate) fn attempt_began(&self) -> Option<Duration> {
+        self.attempt_began
     }
 
-    /// Notes that it is to stop. False: it has ended, or was to stop before; the first reason stays.
-    pub(crate) fn stop(&mut self, why: W, now: Duration) -> bool {
+    /// Notes the request to stop. False: the run has ended, or was asked before; the first reason stays.
+    pub(crate) fn request_stop(&mut self, why: W, now: Duration) -> bool {
         let is_new = !self.ended && self.stop.is_none();
         if is_new {
             self.stop = Some((why, now));
@@ -59,7 +59,7 @@ impl<W: Clone> Lifecycle<W> {
         is_new
     }
 
-    /// Why it is to stop.
+    /// Why the run was asked to stop.
     pub(crate) fn why(&self) -> Option<&W> {
         self.stop.as_ref().map(|(why, _)| why)
     }
@@ -70,7 +70,7 @@ impl<W: Clone> Lifecycle<W> {
         since.saturating_add(grace)
     }
 
-    /// Ends it. False: it had ended before.
+    /// Ends the run. False: it had ended before.
     pub(crate) fn end(&mut self) -> bool {
         !std::mem::replace(&mut self.ended, true)
     }
@@ -79,8 +79,8 @@ impl<W: Clone> Lifecycle<W> {
         self.ended
     }
 
-    /// Whether its end is overdue by more than `patience`: after its `time_limit`, or after the `grace` since the stop. Only
-    /// a worker whose thread is blocked lets it come to that.
+    /// The limit that the run has passed by more than `patience`, if any: the `grace` since the request to stop, or the `time_limit` of its
+    /// attempt. That happens only if the thread of the worker is blocked.
     pub(crate) fn overdue(
         &self,
         now: Duration,
@@ -92,12 +92,12 @@ impl<W: Clone> Lifecycle<W> {
             return None;
         }
         let is_over = |since: Duration, limit: Duration| now > since.saturating_add(limit).saturating_add(patience);
-        if let Some((why, told)) = &self.stop
-            && is_over(*told, grace)
+        if let Some((why, since)) = &self.stop
+            && is_over(*since, grace)
         {
             return Some(Overdue::Stop(why.clone()));
         }
-        let (began, limit) = self.began.zip(time_limit)?;
+        let (began, limit) = self.attempt_began.zip(time_limit)?;
         is_over(began, limit).then_some(Overdue::Time)
     }
 }
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn it_has_one_end_and_one_reason_to_stop() {
         let mut run = Lifecycle::default();
-        assert!(run.stop("first", Duration::ZERO) && !run.stop("second", Duration::ZERO));
+        assert!(run.request_stop("first", Duration::ZERO) && !run.request_stop("second", Duration::ZERO));
         assert_eq!(run.why(), Some(&"first"));
         assert!(run.end() && !run.end());
-        assert!(!Lifecycle { ended: true, ..run }.stop("late", Duration::ZERO));
+        assert!(!Lifecycle { ended: true, ..run }.request_stop("late", Duration::ZERO));
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         run.begin(Duration::from_secs(100));
         assert_eq!(overdue(&run, 112), None);
         assert_eq!(overdue(&run, 113), Some(Overdue::Time));
-        run.rest();
+        run.attempt_over();
         assert_eq!(overdue(&run, 1_000), None);
         run.begin(Duration::from_secs(1_000));
         assert_eq!(overdue(&run, 1_000), None);
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn once_told_it_is_overdue_after_the_grace_even_if_it_never_began() {
         let mut run = Lifecycle::default();
-        run.stop("stop", Duration::from_secs(100));
+        run.request_stop("stop", Duration::from_secs(100));
         assert_eq!(overdue(&run, 107), None);
         assert_eq!(overdue(&run, 108), Some(Overdue::Stop("stop")));
         run.begin(Duration::from_secs(100));
@@ -154,7 +154,7 @@ mod tests {
         run.begin(Duration::ZERO);
         let overdue = |run: &Lifecycle<_>| run.overdue(Duration::from_secs(10_000), None, GRACE, PATIENCE);
         assert_eq!(overdue(&run), None);
-        run.stop("stop", Duration::ZERO);
+        run.request_stop("stop", Duration::ZERO);
         assert_eq!(overdue(&run), Some(Overdue::Stop("stop")));
     }
 }

@@ -10,5 +10,7 @@ mod single_flight;
 pub(crate) use attempt::{Attempt, StoppableRun, attempt};
 pub(crate) use gate::{Gate, GateChange};
 pub(crate) use lifecycle::{Lifecycle, Overdue};
-pub(crate) use recorder::{Batch, Divisible, Drain, Enter, GetRecorded, Ledger, Recorded, Recorder, RefusedEnd};
+pub(crate) use recorder::{
+    Batch, Divisible, Drain, GetRecorderCounts, Ledger, Record, Recorder, RecorderCounts, RefusedEnd,
+};
 pub(crate) use single_flight::SingleFlight;

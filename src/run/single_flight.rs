@@ -1,6 +1,6 @@
-//! Work that an actor does one at a time.
+//! A guard for work that an actor must not do twice at the same time.
 
-/// Whether the work is under way, and whether it is wanted once more after that.
+/// Whether the work is under way, and whether it is to be done once more after that.
 #[derive(Debug, Default)]
 pub(crate) struct SingleFlight {
     under_way: bool,
@@ -8,19 +8,18 @@ pub(crate) struct SingleFlight {
 }
 
 impl SingleFlight {
-    /// The work is wanted. Answers whether it begins now: while it is under way, it is not begun a second time.
+    /// Asks to begin the work. True: begin it now. False: it is under way already, and this request is dropped.
     pub(crate) fn begin(&mut self) -> bool {
         !std::mem::replace(&mut self.under_way, true)
     }
 
-    /// As [`begin`](Self::begin); but a wish that comes while the work is under way has the work done once more afterwards: [`end`](Self::end)
-    /// says so.
-    pub(crate) fn begin_or_again(&mut self) -> bool {
+    /// As [`begin`](Self::begin), but a request that comes while the work is under way is kept: [`end`](Self::end) then answers true.
+    pub(crate) fn begin_or_queue(&mut self) -> bool {
         self.again = self.under_way;
         self.begin()
     }
 
-    /// The work has come to its end. Answers whether it is wanted once more.
+    /// Notes that the work is done. True: a request came while it was under way, so do the work once more.
     pub(crate) fn end(&mut self) -> bool {
         self.under_way = false;
         std::mem::take(&mut self.again)
@@ -46,10 +45,10 @@ mod tests {
     #[test]
     fn what_is_wanted_during_the_work_comes_once_after_it() {
         let mut flight = SingleFlight::default();
-        assert!(flight.begin_or_again());
-        assert!(!flight.begin_or_again() && !flight.begin_or_again());
+        assert!(flight.begin_or_queue());
+        assert!(!flight.begin_or_queue() && !flight.begin_or_queue());
         assert!(flight.end());
-        assert!(flight.begin_or_again());
+        assert!(flight.begin_or_queue());
         assert!(!flight.end());
     }
 }

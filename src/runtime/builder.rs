@@ -165,8 +165,8 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long this node may be silent before others take its work. It beats four times in that time. Default 20 s, at
-    /// least 0.5 s.
+    /// How long this node may go without a heartbeat before other nodes take over its work. It writes four heartbeats in that time. Default
+    /// 20 s, at least 0.5 s.
     pub fn lease(self, lease: Duration) -> Self {
         Self {
             lease: Some(lease),
@@ -314,23 +314,23 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let (machines, runner) = (ThemeRuntimes::default(), JobsSlot::default());
+        let (themes, jobs_slot) = (ThemeRuntimes::default(), JobsSlot::default());
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
             held: held.clone(),
             store: store.clone(),
             events: events.clone(),
-            machines: machines.clone(),
-            runner: runner.clone(),
+            themes: themes.clone(),
+            jobs_slot: jobs_slot.clone(),
             registry: registry.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
         let pruner = plan.retention.map(|retention| {
             let pruner = PruneActor::new(PruneParts {
                 store: store.clone(),
-                machines: machines.clone(),
-                runner: runner.clone(),
+                themes: themes.clone(),
+                jobs_slot: jobs_slot.clone(),
                 retention,
                 foreign: plan.foreign,
             });
@@ -342,9 +342,9 @@ impl GaiaBuilder {
             store: store.clone(),
             events,
             registry,
-            machines,
-            jobs: Jobs::new(store, &plan.jobs, runner.clone()),
-            runner,
+            themes,
+            jobs: Jobs::new(store, &plan.jobs, jobs_slot.clone()),
+            jobs_slot,
             node_id,
             node,
             lease,
@@ -486,7 +486,7 @@ async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreEr
     } else {
         store.check_schema().await?;
     }
-    store.secure().await?;
+    store.reserve_connections().await?;
     Ok(store)
 }
 

@@ -74,10 +74,10 @@ impl Gaia {
         if !self.0.registry.addr().connected() {
             return Some("the actor of the registry has died".to_owned());
         }
-        let machines = self.0.machines.all();
-        let dead = machines.iter().find(|machine| !machine.is_alive());
+        let themes = self.0.themes.all();
+        let dead = themes.iter().find(|runtime| !runtime.is_alive());
         // A Gaia that has begun to stop since was alive.
         let dead = dead.filter(|_| !self.0.stopping.load(Ordering::SeqCst));
-        dead.map(|machine| format!("an actor of theme {} has died", machine.theme()))
+        dead.map(|runtime| format!("an actor of theme {} has died", runtime.theme()))
     }
 }

@@ -72,9 +72,9 @@ struct Inner {
     store: Store,
     events: Events,
     registry: Registry,
-    machines: ThemeRuntimes,
+    themes: ThemeRuntimes,
     jobs: Jobs,
-    runner: JobsSlot,
+    jobs_slot: JobsSlot,
     node_id: Arc<str>,
     node: Addr<NodeActor>,
     lease: NodeLease,
@@ -110,7 +110,7 @@ impl Gaia {
     /// [`Error::Invalid`] for a theme that is empty or longer than 100 characters.
     pub fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
         let inner = &self.0;
-        Ok(Scheduler::new(theme, inner.store.clone(), inner.machines.clone())?)
+        Ok(Scheduler::new(theme, inner.store.clone(), inner.themes.clone())?)
     }
 
     /// Options for `theme` with the defaults of the configuration.
@@ -141,7 +141,7 @@ impl Gaia {
             |store| async move { store.cluster().settings(&name).await },
         )
         .await?;
-        let machine = ThemeRuntime::start(ThemeRuntimeConfig {
+        let runtime = ThemeRuntime::start(ThemeRuntimeConfig {
             options,
             store: self.0.store.clone(),
             events: self.0.events.clone(),
@@ -153,9 +153,9 @@ impl Gaia {
             threads: self.0.threads.clone(),
             settings,
         })?;
-        self.0.machines.add(machine.clone());
+        self.0.themes.add(runtime.clone());
         if is_ending() {
-            machine.drain().await?;
+            runtime.drain().await?;
         }
         self.prune_more();
         self.scheduler(&theme)
@@ -190,7 +190,7 @@ impl Gaia {
     }
 
     fn start_jobs(&self, settings: jobs::Settings) -> Result<(), Error> {
-        let machine = jobs::JobsRuntime::start(jobs::JobsRuntimeConfig {
+        let runtime = jobs::JobsRuntime::start(jobs::JobsRuntimeConfig {
             settings,
             store: self.0.store.clone(),
             events: self.0.events.clone(),
@@ -200,7 +200,7 @@ impl Gaia {
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
         })?;
-        self.0.runner.set(machine);
+        self.0.jobs_slot.set(runtime);
         self.prune_more();
         Ok(())
     }
@@ -245,8 +245,8 @@ impl Gaia {
     /// [`Error::Stopped`].
     pub async fn all_scheduler_status(&self) -> Result<BTreeMap<String, SchedulerStatus>, Error> {
         let mut all = BTreeMap::new();
-        for machine in self.0.machines.all() {
-            let status = self.scheduler(machine.theme())?.status().await?;
+        for runtime in self.0.themes.all() {
+            let status = self.scheduler(runtime.theme())?.status().await?;
             all.insert(status.theme.clone(), status);
         }
         Ok(all)

@@ -64,7 +64,7 @@ impl Gaia {
         let stop = self.0.stopped.get_or_try_init(async || {
             let report = self.stop_machines(grace).await?;
             self.leave().await?;
-            self.0.machines.clear();
+            self.0.themes.clear();
             self.0.registry.clear().await?;
             Ok::<_, Error>(report)
         });
@@ -90,10 +90,10 @@ impl Gaia {
     /// [`Error::Stopped`] if the actors are gone.
     pub async fn drain(&self) -> Result<(), Error> {
         self.0.draining.store(true, Ordering::SeqCst);
-        for machine in self.0.machines.all() {
-            machine.drain().await?;
+        for runtime in self.0.themes.all() {
+            runtime.drain().await?;
         }
-        if let Some(jobs) = self.0.runner.get() {
+        if let Some(jobs) = self.0.jobs_slot.get() {
             jobs.drain();
         }
         Ok(())
@@ -101,24 +101,24 @@ impl Gaia {
 
     /// Cuts a stop that is under way short: runs have to end now.
     pub(super) async fn cut_short(&self) {
-        let machines = self.0.machines.all();
-        self.stop_work(&machines, Duration::ZERO).await;
+        let themes = self.0.themes.all();
+        self.stop_work(&themes, Duration::ZERO).await;
     }
 
-    async fn stop_work(&self, machines: &[ThemeRuntime], grace: Duration) {
-        let tasks = join_all(machines.iter().map(|machine| machine.stop_work(grace)));
+    async fn stop_work(&self, themes: &[ThemeRuntime], grace: Duration) {
+        let tasks = join_all(themes.iter().map(|runtime| runtime.stop_work(grace)));
         let jobs = async {
-            if let Some(jobs) = self.0.runner.get() {
+            if let Some(jobs) = self.0.jobs_slot.get() {
                 jobs.stop_work(grace).await;
             }
         };
         join(tasks, jobs).await;
     }
 
-    async fn drained(&self, machines: &[ThemeRuntime]) {
-        let tasks = join_all(machines.iter().map(ThemeRuntime::drained));
+    async fn drained(&self, themes: &[ThemeRuntime]) {
+        let tasks = join_all(themes.iter().map(ThemeRuntime::drained));
         let jobs = async {
-            if let Some(jobs) = self.0.runner.get() {
+            if let Some(jobs) = self.0.jobs_slot.get() {
                 jobs.drained().await;
             }
         };
@@ -127,30 +127,26 @@ impl Gaia {
 
     async fn stop_machines(&self, grace: Duration) -> Result<StopReport, Error> {
         let began = Instant::now();
-        let machines = self.0.machines.all();
-        let before = count(&machines).await?;
-        self.stop_work(&machines, grace).await;
-        let cancel_grace = machines
-            .iter()
-            .map(ThemeRuntime::cancel_grace)
-            .max()
-            .unwrap_or_default();
+        let themes = self.0.themes.all();
+        let before = count(&themes).await?;
+        self.stop_work(&themes, grace).await;
+        let cancel_grace = themes.iter().map(ThemeRuntime::cancel_grace).max().unwrap_or_default();
         let all = [cancel_grace, BLOCKED, FLUSH]
             .into_iter()
             .fold(grace, Duration::saturating_add);
         let flush = all.saturating_sub(began.elapsed()).clamp(FLUSH, LONGEST_FLUSH);
-        if tokio::time::timeout(flush, self.drained(&machines)).await.is_err() {
+        if tokio::time::timeout(flush, self.drained(&themes)).await.is_err() {
             say!(
                 Error,
                 "some outcomes could not be written in {flush:?}; their tasks will be taken over and run again"
             );
         }
-        let after = count(&machines).await?;
+        let after = count(&themes).await?;
         let mut report = StopReport {
             handed_back: after.handed_back - before.handed_back,
             ..after
         };
-        if let Some(jobs) = self.0.runner.get() {
+        if let Some(jobs) = self.0.jobs_slot.get() {
             let runs = jobs.recorded().await?;
             report.unwritten += runs.unwritten;
             report.refused += runs.refused;
@@ -161,7 +157,7 @@ impl Gaia {
     /// Other nodes need not wait for the lease to end before they take over runs that may be left.
     async fn leave(&self) -> Result<(), Error> {
         self.0.node.send(Retire).await?;
-        if let Some(jobs) = self.0.runner.get() {
+        if let Some(jobs) = self.0.jobs_slot.get() {
             jobs.retire();
         }
         if let Some(pruner) = &self.0.pruner {
@@ -180,10 +176,10 @@ impl Gaia {
     }
 }
 
-async fn count(machines: &[ThemeRuntime]) -> Result<StopReport, Error> {
+async fn count(themes: &[ThemeRuntime]) -> Result<StopReport, Error> {
     let mut report = StopReport::default();
-    for machine in machines {
-        let recorded = machine.recorded().await?;
+    for runtime in themes {
+        let recorded = runtime.recorded().await?;
         report.handed_back += recorded.counts.handed_back;
         report.unwritten += recorded.unwritten;
         report.refused += recorded.refused;

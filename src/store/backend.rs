@@ -1,19 +1,28 @@
 //! What a database must do so that this crate can run on it.
 //!
-//! A database has a folder with the same six files: `mod` (its [`Backend`] and its [`Dialect`]), `connect`, `migrations`, and the SQL of a
-//! task's life: `claim`, `add`, `finish`. Further files hold what only this database has (the announcements of PostgreSQL, the shared
-//! commits of SQLite). All other SQL of this crate is written once, in diesel's words, and compiled for each database of the build; where
-//! databases differ in a word, the [`Dialect`] has it.
+//! Each database has a folder. All folders have `mod` (its [`Backend`] and its [`Dialect`]), a file that connects (`connect`; SQLite:
+//! `connection`), `migrations`, and the SQL of a task's life: `claim`, `add`, `finish`, and `by_hand` for changes by callers and plain SQL.
+//! Further files hold what only this database has (the announcements of PostgreSQL, the shared commits of SQLite). All other SQL of this
+//! crate is written once, in diesel's words, and compiled for each database of the build; where databases differ in a word, the
+//! [`Dialect`] has it.
 //!
-//! # What a claim must hold
+//! # Words
+//!
+//! - A *segment* is a row of `gaia_due`: the ids of up to 1,000 waiting tasks of one theme, method and priority.
+//! - A *claim* is also a row of `gaia_claims`: the ids of the tasks that one claim took. Its id is the *lease token* of these tasks.
+//! - A task is *unseen* if a claim holds it and its own row still says Wait or Retry. `queued` is 1 then, as before the claim.
+//! - A task is a *stray* if it waits, is due, and is in no segment.
+//!
+//! # Rules for a claim
 //!
 //! - It is one transaction. Tasks that another session has locked are passed over, never waited for.
-//! - A node without a row in `gaia_nodes`, and a theme that is paused, get nothing.
-//! - A task that waits is in one segment of `gaia_due`, or is found by an index over those that are in none. A claim takes tasks
-//!   out of their segments and notes them in `gaia_claims`; it need not write their rows.
-//! - The number of a claim is greater than the lease token of each of its tasks: no write of an earlier claim meets the row any more.
+//! - A node without a row in `gaia_nodes` gets no task. A theme that is paused gives none.
+//! - A waiting task is in one segment, or an index over strays finds it. A claim takes tasks out of their segments and notes them in
+//!   `gaia_claims`; it need not write their rows.
+//! - The id of a claim is greater than the lease token that each of its tasks had before, so that a write of an earlier claim finds no
+//!   matching row.
 //!
-//! # What a write must hold
+//! # Rules for a write about a run
 //!
 //! - Each write about a run names task, node, lease token and log id. A run that does not hold its task changes nothing, and is reported
 //!   as stale.
@@ -33,18 +42,18 @@ use super::{
 };
 use crate::domain::AddedTask;
 
-/// A handle on one database; cloning clones the handle.
+/// A handle on one database. A clone is a handle on the same database.
 pub(super) trait Backend: Clone {
-    /// Where its SQL differs in a word.
+    /// The words in which its SQL differs.
     const DIALECT: Dialect;
 
     /// The URL, without its password.
     fn url(&self) -> String;
 
-    /// What tells this database from any other in this process.
+    /// A text that no other database in this process has.
     fn identity(&self) -> String;
 
-    /// An error if the files that are open are not at their paths any more.
+    /// An error if the database's files, which this process has open, are not at their paths any more.
     fn check_files(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -55,101 +64,107 @@ pub(super) trait Backend: Clone {
     /// Checks that the tables have the schema of this version.
     async fn check_schema(&self) -> Result<(), StoreError>;
 
-    /// Waits until the database has given the connections that a node cannot do without, and could give one more.
-    async fn secure(&self) -> Result<(), StoreError> {
+    /// Waits until this process has the connections that a node needs, and the database could give one more.
+    async fn reserve_connections(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
     /// Takes due tasks for a node. An idle theme costs one small query, and takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError>;
+    async fn claim(&self, claim: Claim, claim_id: Arc<ClaimId>) -> Result<Claimed, StoreError>;
 
-    /// Puts tasks that wait into segments, some thousand of those that are in none. A database whose triggers do so has nothing to do.
-    async fn take_in(&self, _theme: String) -> Result<(), StoreError> {
+    /// Puts strays into segments, some thousand of them. Does nothing on a database whose triggers do that.
+    async fn queue_strays(&self, _theme: String) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Makes claims of running tasks that are in no claim: plain SQL has put them under a node. A database whose triggers do so has nothing
-    /// to do.
-    async fn hold_unheld(&self, _now: NaiveDateTime) -> Result<(), StoreError> {
+    /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node. Does nothing on a database
+    /// whose triggers do that.
+    async fn make_missing_claims(&self, _now: NaiveDateTime) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name, and
-    /// those that plain SQL has ended before their rows said that they ran.
-    async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError>;
+    /// Takes some of these tasks out of their claim: Running tasks that plain SQL has given to another node, or to an owner that no write can
+    /// name, and tasks that plain SQL has ended while they were unseen.
+    async fn detach(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError>;
 
-    /// Ends a task that no node runs; answers whether it did. If a claim has the task and its row does not say so, the row says from then
-    /// on that it runs.
+    /// Ends a task that no node runs; answers whether it did. If the task is unseen, it is not ended: its row is set to Running instead, so
+    /// that the caller can write the request to cancel there.
     async fn cancel_waiting(&self, theme: String, id: i64, now: NaiveDateTime) -> Result<bool, StoreError>;
 
     /// Removes a segment whose tasks do not wait any more.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError>;
 
-    /// Writes what happened to runs.
+    /// Writes the ends of runs, and notes about runs.
     async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError>;
 
     /// Adds tasks, all or none.
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError>;
 
-    /// Adds a task and claims it in the same statement. Answers with its id and its lease token, which is 0 if the node may not claim.
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError>;
+    /// Adds a task and claims it in the same statement. Answers with its id and its lease token. The token is 0 if the task was not claimed:
+    /// the node has no row, or the theme is paused.
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, claim_id: Arc<ClaimId>) -> Result<(i64, i64), StoreError>;
 
-    /// Whether announcements of other processes are heard at once, at the moment.
+    /// Whether this process hears announcements of other processes immediately, at present.
     fn hears_others(&self) -> bool {
         false
     }
 
-    /// Announces something to other processes, without waiting for it. `count`: of how many tasks.
-    fn announce(&self, _: Heard<'_>, _count: usize) {}
+    /// Announces something to other processes, without waiting for it. `count`: how many tasks were added.
+    fn announce(&self, _: Announcement<'_>, _count: usize) {}
 
-    /// Calls `heard` for whatever other processes announce. Never ends.
-    async fn listen(&self, _: impl Fn(Heard<'_>)) {
+    /// Calls the function for each announcement of another process. Never ends.
+    async fn listen(&self, _: impl Fn(Announcement<'_>)) {
         std::future::pending::<()>().await;
     }
 }
 
-/// Where the SQL of databases differs in a word. Each text is a part of a statement.
+/// The words in which the SQL of the databases differs. Each text is a part of a statement. The examples are SQLite's.
 pub(super) struct Dialect {
-    /// Whether this process and the database may have different clocks, and locks of others are met row by row.
-    pub(super) is_remote: bool,
-    /// The database's own time in UTC.
+    /// Whether the database is a server. Then its clock may differ from that of this process, and other sessions lock single rows.
+    /// (SQLite runs in this process and has one lock for the whole file.)
+    pub(super) is_server: bool,
+    /// The database's own time in UTC: `strftime('%Y-%m-%d %H:%M:%f', 'now')`.
     pub(super) now: &'static str,
-    /// How a parameter is written, counted from 1.
+    /// How a parameter is written, counted from 1: `?`.
     pub(super) parameter: fn(usize) -> String,
-    /// Follows the name of a table whose rows are to be found by their keys, whatever the planner thinks.
+    /// A hint behind the name of a table that forces the primary key. SQLite needs none.
     pub(super) by_key: &'static str,
-    /// Whether the id of a task is in a JSON list: what stands before the parameter, and what behind it.
-    pub(super) is_listed: [&'static str; 2],
-    /// The ids of a claim or a segment as a JSON list.
+    /// The condition that the id of a task is in a JSON list, a parameter: the SQL before the parameter, and the SQL behind it.
+    /// `asynctasks.id IN (SELECT value FROM json_each(` and `))`.
+    pub(super) id_in_json_list: [&'static str; 2],
+    /// The ids of the tasks of a claim as a JSON list: `ids`.
     pub(super) claimed_ids: &'static str,
-    /// The tasks `t` whose ids the row of this table holds, each by its key.
+    /// A join of the tasks `t` whose ids a row of this table (`gaia_claims` or `gaia_due`) holds, each by its key.
+    /// `json_each(gaia_claims.ids) i CROSS JOIN asynctasks t ON t.id = i.value`.
     pub(super) tasks_of: fn(&str) -> String,
-    /// Whether the task `t` of a row of `gaia_claims` runs, and by no later claim of another node; or is in no order, so that the row of
-    /// the claim must stay.
+    /// The condition that the row of a claim must stay because of its task `t`: `t` is Running, and not by a later claim of another node; or
+    /// it is unseen, or may be (`queued` is 1, and its token is less than the claim's id).
     pub(super) runs_by_claim: &'static str,
-    /// Whether any task of any theme runs.
+    /// The condition that any task of any theme runs.
     pub(super) any_runs: &'static str,
-    /// Whether any task of any theme is due.
+    /// The condition that any task of any theme is due.
     pub(super) any_due: &'static str,
-    /// Whether a caller has asked to cancel a task, as the index over such requests knows it.
+    /// The condition that a caller has asked to cancel a task, spelled like the condition of the index over such tasks: `cancel_requested <> 0`.
     pub(super) cancel_is_wanted: &'static str,
-    /// Whether the run of a job is open, as the index over open runs knows it.
+    /// The condition that the run of a job is open, spelled like the condition of the index over open runs:
+    /// `job_result_flag IS NULL AND node_id IS NOT NULL`.
     pub(super) is_open: &'static str,
-    /// Whether a run is an open one of this job.
+    /// The condition that a run is open and belongs to this job.
     pub(super) is_open_of: fn(i64) -> String,
-    /// What a schedule's row notes as the schedule that holds.
+    /// The text that the column `scheduled_by` gets: expression and time zone. `cron_expr || '|' || COALESCE(time_zone, '')`.
     pub(super) schedule: &'static str,
-    /// The query for number and hash of all enabled schedules; `None`: the rows are read and hashed here, since that is no journey.
+    /// The query for the number of all enabled schedules and a hash of them. `None`, for SQLite: this process reads the rows and hashes them,
+    /// since SQLite runs in this process.
     pub(super) hashed_schedules: Option<&'static str>,
 }
 
-/// Whether a task runs by a claim, where a lease token is a number.
+/// [`Dialect::runs_by_claim`] of the servers, where a lease token is always a number.
 #[cfg(feature = "_server")]
 pub(super) const RUNS_BY_CLAIM: &str = "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL \
      AND (t.lease_owner = gaia_claims.node_id OR t.lease_token <= gaia_claims.id) \
      OR t.queued = 1 AND t.lease_token < gaia_claims.id)";
 
-/// Whether a run is open, by a partial index.
+/// [`Dialect::is_open`] of the databases with partial indexes.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) const IS_OPEN: &str = "job_result_flag IS NULL AND node_id IS NOT NULL";
 
@@ -158,7 +173,8 @@ pub(super) fn is_open_of(job_id: i64) -> String {
     format!("job_id = {job_id} AND {IS_OPEN}")
 }
 
-/// Number and hash of all enabled schedules, by a function of the server's, whose numbers become this type.
+/// The query for the number of all enabled schedules and a hash of them. `$hash`: the server's function for the hash of one schedule;
+/// `$integer`: the type to which the sum of the hashes is cast.
 #[cfg(feature = "_server")]
 macro_rules! hashed_schedules {
     ($hash:literal, $integer:literal) => {
@@ -176,8 +192,8 @@ macro_rules! hashed_schedules {
 pub(super) use hashed_schedules;
 
 impl Dialect {
-    /// The tasks `t` that run under a claim, and of which their rows do not say so yet: the tables and conditions of a query. The
-    /// theme of claim and task are these two parameters.
+    /// FROM and WHERE of a query for the unseen tasks `t` of a theme. The theme is bound twice, as these two parameters: for the claim and for
+    /// the task.
     pub(super) fn unseen(&self, themes: [usize; 2]) -> String {
         let tasks = (self.tasks_of)("gaia_claims");
         let [claim, task] = themes.map(self.parameter);
@@ -188,25 +204,25 @@ impl Dialect {
     }
 }
 
-/// What another process has announced. It carries no data: the process that hears it looks at the tables.
+/// What a process announces to the others. The process that hears it reads the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard<'a> {
+pub(crate) enum Announcement<'a> {
     /// The theme has new tasks.
     Tasks(&'a str),
-    /// A caller wants a task or a job's run cancelled, a theme paused or resized, or has changed a job.
+    /// A caller has asked to cancel a task or a run of a job, to pause or resize a theme, or has changed a job.
     Requests,
-    /// Nothing was heard for a while: there may be anything.
+    /// Announcements may have been missed, since listening has just begun or has failed: read everything.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL is heard"))]
     Anything,
 }
 
-/// What a connection is for. On SQLite, where a statement has its connection for itself, each kind of look has a connection of its
-/// own: a look at many rows holds up neither the engine nor a look at one.
+/// What people read. On SQLite, where one statement at a time uses a connection, each kind has a separate connection: reading many rows
+/// holds up neither the actors of this crate nor the reading of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// People look at one row, by its key.
+pub(super) enum ReadKind {
+    /// One row, by its key.
     Detail,
-    /// People look at many rows, perhaps all.
+    /// Many rows, perhaps all.
     List,
 }
 

@@ -8,7 +8,7 @@ use super::postgres;
 use super::sqlite;
 use super::{
     StoreError,
-    backend::{Backend, Dialect, Look},
+    backend::{Backend, Dialect, ReadKind},
     url::DatabaseUrl,
 };
 
@@ -57,7 +57,7 @@ macro_rules! on_backend {
 }
 pub(super) use on_backend;
 
-/// Does the same with whatever database there is.
+/// Runs the same code on the database that this process uses, whichever it is.
 macro_rules! on_each {
     ($db:expr, |$one:ident| $what:expr) => {
         match $db {
@@ -96,25 +96,25 @@ impl Db {
     }
 
     /// Whether this process and the database may have different clocks, and other sessions lock single rows.
-    pub(super) fn is_remote(&self) -> bool {
-        self.dialect().is_remote
+    pub(super) fn is_server(&self) -> bool {
+        self.dialect().is_server
     }
 
-    /// A connection for looks of people, and for statements that may take long.
-    pub(super) async fn look(&self, look: Look) -> Result<Conn, StoreError> {
+    /// A connection for people who read, and for statements that may take long.
+    pub(super) async fn read_as(&self, kind: ReadKind) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.look(look).await?)),
+            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.read_as(kind).await?)),
             #[cfg(feature = "_server")]
             _ => {
-                // The servers' connections are as good as each other.
-                let _ = look;
+                // On a server all connections are alike.
+                let _ = kind;
                 self.read().await
             }
         }
     }
 
-    /// A connection for what the engine reads.
+    /// A connection for reading by the actors of this crate.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
@@ -136,7 +136,7 @@ impl Db {
         }
     }
 
-    /// The connection for heartbeats, which wait for nothing else where the database allows it.
+    /// The connection for heartbeats. On a server it is a separate one, so that heartbeats do not wait for other statements.
     pub(super) async fn heartbeat(&self) -> Result<Conn, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]

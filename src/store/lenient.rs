@@ -1,4 +1,4 @@
-//! What plain SQL has left in columns, read without an error: one odd row must not be in the way of others.
+//! Reading columns in which plain SQL has written odd values, without an error: one odd row must not keep others from being read.
 //!
 //! Rows are read as sets, and diesel gives up a whole set for one value. So every column that is read from a table has one of
 //! these types, except keys of jobs, and numbers that the database has just counted. A value that cannot be read counts as NULL.
@@ -19,12 +19,12 @@ use diesel::{
     sql_types::{BigInt, Binary, Integer, Text, Timestamp},
 };
 
-/// A text. Bytes that are none (SQLite takes any) are replaced.
+/// A text. Bytes that are no characters (SQLite accepts any bytes) are replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub(crate) struct AnyText(pub(crate) String);
 
-/// A time, or `None` if it is none that we could read: any text on SQLite, an infinite one on PostgreSQL, MySQL's zero date.
+/// A time, or `None` if this crate cannot read it: another text on SQLite, an infinite time on PostgreSQL, MySQL's zero date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = Timestamp)]
 pub(crate) struct AnyTime(Option<NaiveDateTime>);
@@ -35,7 +35,7 @@ impl From<DateTime<Utc>> for AnyTime {
     }
 }
 
-/// A whole number, if it could be read: SQLite takes any text, and the column may have another type by now.
+/// A whole number, if the column holds one: SQLite accepts any text, and the column may have got another type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = BigInt)]
 pub(crate) enum AnyInt {
@@ -118,7 +118,7 @@ pub(crate) fn number(column: impl Into<Option<AnyInt>>) -> Option<i64> {
     }
 }
 
-/// The same, of a narrow column. What does not fit is taken for the last number that does.
+/// The same for a column of 32 bits. A number that does not fit counts as the nearest that does.
 pub(crate) fn narrow(column: impl Into<Option<AnyInt>>) -> Option<i32> {
     let fitting = |number: i64| number.clamp(i32::MIN.into(), i32::MAX.into());
     number(column).and_then(|number| i32::try_from(fitting(number)).ok())
@@ -139,7 +139,7 @@ pub(super) fn millis(column: Option<AnyInt>) -> Option<Duration> {
     millis.map(Duration::from_millis)
 }
 
-/// The id of a row. It is a key: nothing but a whole number can be in its column.
+/// The id of a row. It is a key, so its column can hold only whole numbers.
 pub(super) fn key(column: AnyInt) -> i64 {
     number(column).unwrap_or_default()
 }

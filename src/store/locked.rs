@@ -1,7 +1,7 @@
 //! Rows that other sessions have locked.
 //!
-//! A write waits for a locked row for as long as its session lets it (5 s), and the rest of its batch waits along. So a caller
-//! that is to change many rows asks first which of them are locked, and leaves those for later.
+//! A write waits for a locked row for as long as its session allows (5 s), and the rest of its batch waits, too. So a caller
+//! that changes many rows asks first which of them are locked, and leaves those for later.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ impl Rows {
 impl Store {
     /// Which of these rows another session has locked at this moment. SQLite locks no rows.
     pub(crate) async fn locked(&self, rows: Rows, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
-        if !self.db.is_remote() || ids.is_empty() {
+        if !self.db.is_server() || ids.is_empty() {
             return Ok(BTreeSet::new());
         }
         let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
@@ -49,7 +49,7 @@ impl Store {
 
     /// The same of records of tasks; answers with their ids.
     pub(crate) async fn locked_records(&self, records: &[RecordKey]) -> Result<BTreeSet<i64>, StoreError> {
-        if !self.db.is_remote() || records.is_empty() {
+        if !self.db.is_server() || records.is_empty() {
             return Ok(BTreeSet::new());
         }
         let list = |of: fn(&RecordKey) -> i64| {
@@ -68,7 +68,7 @@ impl Store {
         if free.len() == count {
             return Ok(BTreeSet::new());
         }
-        // A row that is gone is not locked.
+        // A row that does not exist any more is not locked.
         let there = self.ids(these).await?;
         Ok(&there - &free)
     }
@@ -86,7 +86,7 @@ impl Store {
 
     /// Whether another session has locked the row of this node.
     pub(crate) async fn is_node_locked(&self, node: &str) -> Result<bool, StoreError> {
-        if !self.db.is_remote() {
+        if !self.db.is_server() {
             return Ok(false);
         }
         let (by_key, id) = (self.by_key(), (self.db.dialect().parameter)(1));

@@ -27,8 +27,8 @@ mod statement;
 mod tasks;
 mod url;
 
+pub(crate) use backend::Announcement;
 pub use backend::EnqueueConnection;
-pub(crate) use backend::Heard;
 pub(crate) use cluster::*;
 pub use error::StoreError;
 pub(crate) use jobs::*;
@@ -162,9 +162,10 @@ impl Store {
 
     /// Waits until this process has the connections that a node cannot do without (two, on a server), and the server could give
     /// one more. For as long as the URL's `start_timeout` says.
-    pub(crate) async fn secure(&self) -> Result<(), StoreError> {
-        let secured: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.secure().await) });
-        secured.await
+    pub(crate) async fn reserve_connections(&self) -> Result<(), StoreError> {
+        let reserved: BoxFuture<'_, _> =
+            Box::pin(async { db::on_each!(&self.db, |db| db.reserve_connections().await) });
+        reserved.await
     }
 
     /// Operations on tasks.

@@ -1,13 +1,13 @@
-//! Claimed tasks that wait in memory for a worker: the highest priority first, and in the order of their coming among equals.
+//! Claimed tasks that wait in memory for a worker: the highest priority first; tasks of one priority in the order in which they came.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use crate::asynctask::{run::Run, throughput::Costs};
+use crate::asynctask::{run::Run, throughput::MeanDurations};
 
 #[derive(Default)]
 pub(super) struct Buffer {
     runs: VecDeque<Held>,
-    /// For how long all of them would keep one worker busy.
+    /// For how long all runs here would keep one worker busy.
     time: Duration,
 }
 
@@ -29,12 +29,12 @@ impl Buffer {
         self.time
     }
 
-    /// The priority of the last one.
+    /// The lowest priority here: that of the last run.
     pub(super) fn lowest(&self) -> Option<i32> {
         self.runs.back().map(|held| held.run.task.priority)
     }
 
-    pub(super) fn push(&mut self, run: Arc<Run>, costs: &Costs) {
+    pub(super) fn push(&mut self, run: Arc<Run>, costs: &MeanDurations) {
         let priority = run.task.priority;
         let is_last = self.lowest().is_none_or(|lowest| lowest >= priority);
         let at = match is_last {
@@ -44,15 +44,15 @@ impl Buffer {
         self.insert(at, run, costs);
     }
 
-    /// Before all others of its priority: it has waited already.
-    pub(super) fn push_back_in(&mut self, run: Arc<Run>, costs: &Costs) {
+    /// Puts a run before all others of its priority, since it has waited already.
+    pub(super) fn push_back_in(&mut self, run: Arc<Run>, costs: &MeanDurations) {
         let at = self
             .runs
             .partition_point(|held| held.run.task.priority > run.task.priority);
         self.insert(at, run, costs);
     }
 
-    fn insert(&mut self, at: usize, run: Arc<Run>, costs: &Costs) {
+    fn insert(&mut self, at: usize, run: Arc<Run>, costs: &MeanDurations) {
         let cost = costs.of(&run.task.service, &run.task.method);
         self.time += cost;
         self.runs.insert(at, Held { run, cost });
@@ -68,7 +68,7 @@ impl Buffer {
         held.run
     }
 
-    /// Takes those out that are meant.
+    /// Takes out the runs for which `is_meant` is true.
     pub(super) fn take_if(&mut self, is_meant: impl Fn(&Arc<Run>) -> bool) -> Vec<Arc<Run>> {
         let mut taken = Vec::new();
         while let Some(at) = self.runs.iter().position(|held| is_meant(&held.run)) {
@@ -82,8 +82,8 @@ impl Buffer {
         std::iter::from_fn(|| self.pop()).collect()
     }
 
-    /// Takes the last ones out, so that the others are work for this time, as their methods cost now.
-    pub(super) fn take_beyond(&mut self, time: Duration, costs: &Costs) -> Vec<Arc<Run>> {
+    /// Takes out the last runs, so that the others (at least one) keep one worker busy for at most `time`, by the present mean durations.
+    pub(super) fn take_beyond(&mut self, time: Duration, costs: &MeanDurations) -> Vec<Arc<Run>> {
         self.time = Duration::ZERO;
         let mut kept = 0;
         for held in &mut self.runs {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WeakAddr};
 use tokio::sync::oneshot;
 
-use super::{LOOK_AFTER, Room, WorkerPool};
+use super::{CHECK_INTERVAL, Room, WorkerPool};
 use crate::{
     asynctask::{run::Run, worker::Idle},
     registry::MethodName,
@@ -17,19 +17,19 @@ use crate::{
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct Dispatch(pub(in crate::asynctask) Vec<Arc<Run>>);
 
-/// How much may be claimed now of these methods (`None`: of all). After an answer of nothing, or of urgent tasks only, the wake is rung
-/// when there is room for more.
+/// How many tasks of these methods (`None`: of all) may be claimed now. If the answer is nothing, or urgent tasks only, the pool rings the
+/// wake when it has room for more.
 #[derive(Message)]
 #[rtype(result = "Option<Room>")]
 pub(in crate::asynctask) struct GetRoom(pub(in crate::asynctask) Option<Vec<MethodName>>);
 
-/// Keep a worker for a task that is about to be added and claimed by its insert. `None`: none is free, or something waits that
-/// comes first.
+/// Reserve a worker for a task that is about to be added and claimed by its insert. `None`: no worker is free, or tasks wait that come
+/// first.
 #[derive(Message)]
 #[rtype(result = "Option<Reservation>")]
 pub(in crate::asynctask) struct Reserve;
 
-/// A worker that is kept until this is dropped: after the task was dispatched, or when it is not coming.
+/// A reserved worker, until this is dropped: after the task was dispatched, or when it is not coming.
 pub(in crate::asynctask) struct Reservation(WeakAddr<WorkerPool>);
 
 #[derive(Message)]
@@ -46,8 +46,8 @@ pub(in crate::asynctask) struct Resize(pub(in crate::asynctask) usize);
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct CancelRun(pub(in crate::asynctask) i64);
 
-/// Take nothing more, hand back runs that have not begun, let the others end within `grace`, then cut them off. Answers when no run is
-/// left.
+/// Take nothing more, hand back runs that have not begun, let the others end within `grace`, then ask them to stop, and at last cut them
+/// off. Answers when no run is left.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct StopWork {
@@ -73,8 +73,8 @@ impl Actor for WorkerPool {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.fit(ctx);
-        ctx.run_interval(LOOK_AFTER, Self::look_after);
+        self.fit_to_target(ctx);
+        ctx.run_interval(CHECK_INTERVAL, Self::check_workers);
     }
 }
 
@@ -133,7 +133,7 @@ impl Handler<Resize> for WorkerPool {
     fn handle(&mut self, Resize(target): Resize, ctx: &mut Context<Self>) {
         if !self.gate.stopping {
             self.target = target;
-            self.fit(ctx);
+            self.fit_to_target(ctx);
         }
     }
 }
@@ -158,12 +158,12 @@ impl Handler<StopWork> for WorkerPool {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, StopWork { grace }: StopWork, ctx: &mut Context<Self>) -> Self::Result {
-        let (tell, told) = oneshot::channel();
-        self.stopped.push(tell);
+        let (tx, rx) = oneshot::channel();
+        self.stop_waiters.push(tx);
         self.stop_work(grace, ctx);
         Box::pin(async move {
-            // Never dropped unsent but with the actor itself, and then nothing runs any more.
-            let _ = told.await;
+            // The sender is dropped without sending only if the actor is dropped, and then nothing runs any more.
+            let _ = rx.await;
         })
     }
 }
@@ -179,7 +179,7 @@ impl Handler<GetPoolSnapshot> for WorkerPool {
             replaced: self.counts.replaced,
             running: self.running().count(),
             workers: self.workers.len(),
-            queued: self.buffer.len() + self.waiting.len(),
+            queued: self.buffer.len() + self.waiting_for_memory.len(),
         })
     }
 }

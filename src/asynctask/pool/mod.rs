@@ -23,7 +23,7 @@ use super::{
     execution::{cut_off, overdue},
     run::{Run, Stop},
     theme::ThemeContext,
-    throughput::{Costs, Throughput},
+    throughput::{MeanDurations, Throughput},
     wake::Wake,
     worker::{Start, WorkerActor},
 };
@@ -34,18 +34,19 @@ use crate::{
     threads::{Thread, Threads},
 };
 
-/// How often workers and their threads are looked after.
-const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// How often the pool checks its workers, their threads and its buffer.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Tasks that wait in memory for longer than this, because every worker is busy with something long, go back to the
-/// database, where other nodes can take them.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// If no worker has taken a task for this long, because all are busy with long runs, the whole buffer goes back to the database, where
+/// other nodes can take the tasks.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
-/// A run that lasts for longer than this is noted in its task's row, where claims do not note it (half a second later at most).
-const NOTED_AFTER: Duration = Duration::from_millis(250);
+/// A claim leaves the row of a task as it is: Wait or Retry. If the run lasts longer than this, the pool has the row say Running (it checks
+/// every half second).
+const NOTE_RUNNING_AFTER: Duration = Duration::from_millis(250);
 
-/// A worker that should have ended its run (out of time, or told to stop and its grace over) gets this much more before
-/// the pool records the end in its place. Only a blocked thread ever takes so long.
+/// A worker whose run is out of time, or was asked to stop and its grace is over, gets this much more time. Then the pool records the end of
+/// the run itself. That happens only if the thread is blocked.
 const STOP_MARGIN: Duration = Duration::from_secs(2);
 
 /// Supervises the workers of one theme.
@@ -53,24 +54,29 @@ pub(super) struct WorkerPool {
     theme: Arc<ThemeContext>,
     threads: Threads,
     wake: Arc<Wake>,
+    /// How many workers the pool should have.
     target: usize,
     workers: HashMap<u64, Worker>,
     idle: Vec<u64>,
-    /// Idle workers that tasks are about to be added for.
+    /// How many idle workers are reserved for tasks that are about to be added.
     reserved: usize,
     next_id: u64,
     buffer: Buffer,
-    /// Runs that wait for room in memory, by their log ids.
-    waiting: HashMap<Arc<str>, Arc<Run>>,
+    /// Runs that wait for memory for their arguments, by log id.
+    waiting_for_memory: HashMap<Arc<str>, Arc<Run>>,
     /// Tasks whose arguments cannot be read.
     unreadable: Repeats<i64>,
-    last_pull: Instant,
+    /// When a worker was last given a run.
+    last_assigned: Instant,
+    /// How many runs end per second.
     throughput: Throughput,
-    costs: Costs,
+    /// How long a run of each method lasts on average.
+    mean_durations: MeanDurations,
     gate: Gate,
-    /// The scanner knows that there is no room, and wants to hear when there is.
+    /// The scanner was told that there is no room: ring the wake when there is.
     scanner_waits: bool,
-    stopped: Vec<oneshot::Sender<()>>,
+    /// The senders of [`StopWork`], who wait for its answer.
+    stop_waiters: Vec<oneshot::Sender<()>>,
     counts: Counts,
 }
 
@@ -78,10 +84,10 @@ struct Worker {
     addr: Addr<WorkerActor>,
     thread: Arc<Thread>,
     run: Option<Arc<Run>>,
-    /// When it got its run.
+    /// When the worker got its run.
     since: Instant,
-    /// The row of the task says that it runs, or will.
-    is_noted: bool,
+    /// The pool has asked the recorder to have the task's row say Running.
+    note_requested: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,25 +121,25 @@ impl WorkerPool {
             reserved: 0,
             next_id: 0,
             buffer: Buffer::default(),
-            waiting: HashMap::new(),
+            waiting_for_memory: HashMap::new(),
             unreadable: Repeats::default(),
-            last_pull: Instant::now(),
+            last_assigned: Instant::now(),
             throughput: Throughput::new(Instant::now()),
-            costs: Costs::default(),
+            mean_durations: MeanDurations::default(),
             gate: Gate {
                 paused,
                 ..Gate::default()
             },
             scanner_waits: false,
-            stopped: Vec::new(),
+            stop_waiters: Vec::new(),
             counts: Counts::default(),
         }
     }
 
     // ---- workers ----
 
-    /// Starts workers up to the target; ends idle ones beyond it. Busy ones beyond it end when they become idle.
-    fn fit(&mut self, ctx: &mut Context<Self>) {
+    /// Starts workers up to the target; ends idle ones beyond it. Busy workers beyond it end when they become idle.
+    fn fit_to_target(&mut self, ctx: &mut Context<Self>) {
         while self.workers.len() < self.target {
             let id = self.next_id;
             self.next_id += 1;
@@ -144,7 +150,7 @@ impl WorkerPool {
                 thread,
                 run: None,
                 since: Instant::now(),
-                is_noted: false,
+                note_requested: false,
             };
             self.workers.insert(id, worker);
             self.idle.push(id);
@@ -160,15 +166,15 @@ impl WorkerPool {
         self.feed(ctx);
     }
 
-    /// Gives buffered tasks to idle workers, and lets the scanner know when there is room again.
+    /// Gives buffered runs to idle workers, and rings the wake if the scanner waits for room and there is some.
     fn feed(&mut self, ctx: &mut Context<Self>) {
         while self.gate.is_open()
             && !self.idle.is_empty()
             && let Some(run) = self.buffer.pop()
         {
-            match self.has_room(&run) {
+            match self.has_memory(&run) {
                 true => self.assign(run, ctx),
-                false => self.wait_for_room(run, ctx),
+                false => self.wait_for_memory(run, ctx),
             }
         }
         if self.scanner_waits && self.free() > 0 {
@@ -177,17 +183,17 @@ impl WorkerPool {
         }
     }
 
-    /// Gives a run to an idle worker, which begins it once its arguments are here.
+    /// Gives a run to an idle worker. The worker begins it once the arguments are in memory.
     fn assign(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
         let Some((id, worker)) = self.idle.pop().and_then(|id| Some((id, self.workers.get_mut(&id)?))) else {
-            self.buffer.push_back_in(run, &self.costs);
+            self.buffer.push_back_in(run, &self.mean_durations);
             return;
         };
         run.assign(id);
         (worker.run, worker.since) = (Some(Arc::clone(&run)), Instant::now());
-        worker.is_noted = false;
+        worker.note_requested = false;
         self.counts.pulled += 1;
-        self.last_pull = Instant::now();
+        self.last_assigned = Instant::now();
         match run.has_args() {
             true => worker.addr.do_send(Start(run)),
             false => self.read(&run, ctx),
@@ -201,12 +207,12 @@ impl WorkerPool {
         let now = Instant::now();
         if let Some(run) = worker.run.take() {
             let took = now.saturating_duration_since(worker.since);
-            self.costs.took(&run.task.service, &run.task.method, took);
+            self.mean_durations.took(&run.task.service, &run.task.method, took);
         }
         self.throughput.finished_one(now);
         if worker.thread.is_stalled() || self.workers.len() > self.target {
             self.workers.remove(&id);
-            self.fit(ctx);
+            self.fit_to_target(ctx);
         } else {
             self.idle.push(id);
             self.feed(ctx);
@@ -214,51 +220,57 @@ impl WorkerPool {
         self.report_if_stopped();
     }
 
-    fn look_after(&mut self, ctx: &mut Context<Self>) {
-        let unwell: Vec<u64> = self
+    fn check_workers(&mut self, ctx: &mut Context<Self>) {
+        let stuck: Vec<u64> = self
             .workers
             .iter()
-            .filter_map(|(id, worker)| Self::needs_replacing(worker).then_some(*id))
+            .filter_map(|(id, worker)| Self::withdraw_if_stuck(worker).then_some(*id))
             .collect();
-        for id in unwell {
-            self.give_up(id);
+        for id in stuck {
+            self.give_up_worker(id);
         }
-        self.fit(ctx);
+        self.fit_to_target(ctx);
         self.note_runs();
         if !self.gate.is_open() {
             self.hand_back(ctx);
-        } else if self.last_pull.elapsed() > LONGEST_WAIT {
+        } else if self.last_assigned.elapsed() > STUCK_AFTER {
             self.hand_back_buffer();
         } else if self.buffer.time() > 2 * self.budget() {
-            // The methods take longer than it seemed when these tasks were claimed.
+            // Runs of these methods take longer than they did when the tasks were claimed.
             self.hand_back_beyond();
         }
         self.report_if_stopped();
     }
 
-    /// Has the rows of tasks that have been running for a while say so: claims leave that out where it pays, and most runs are over
-    /// before people could see it.
+    /// Has the rows of tasks that have been running for a while say Running. Claims leave that out to save a write: most runs are over before
+    /// people could see it.
     fn note_runs(&mut self) {
-        for worker in self.workers.values_mut().filter(|worker| !worker.is_noted) {
-            if let Some(run) = worker.run.as_ref().filter(|_| worker.since.elapsed() >= NOTED_AFTER) {
-                worker.is_noted = true;
+        for worker in self.workers.values_mut().filter(|worker| !worker.note_requested) {
+            if let Some(run) = worker
+                .run
+                .as_ref()
+                .filter(|_| worker.since.elapsed() >= NOTE_RUNNING_AFTER)
+            {
+                worker.note_requested = true;
                 run.note_running();
             }
         }
     }
 
-    fn needs_replacing(worker: &Worker) -> bool {
+    /// Whether the worker must be replaced: its actor has died, or its thread is blocked and no run has to stay with it. A run that has not
+    /// begun is taken from a worker with a blocked thread by this call.
+    fn withdraw_if_stuck(worker: &Worker) -> bool {
         if !worker.addr.connected() {
             return true;
         }
-        // A run that has begun stays with its blocked thread, and keeps its place among the workers, until it ends or
-        // should have ended.
+        // A run that has begun stays with its blocked thread, which counts as a worker, until the run ends or is overdue.
         let movable = |run: &Arc<Run>| run.withdraw() || run.overdue(STOP_MARGIN).is_some();
         worker.thread.is_stalled() && worker.run.as_ref().is_none_or(movable)
     }
 
-    /// Ends a worker that is dead or blocked. A run it had not begun goes to another; for one it had, the end is recorded.
-    fn give_up(&mut self, id: u64) {
+    /// Removes a worker that is dead or blocked. If it had not begun its run, another worker gets the run. If it had, the pool records the
+    /// end of the run.
+    fn give_up_worker(&mut self, id: u64) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -266,7 +278,7 @@ impl WorkerPool {
         self.counts.replaced += 1;
         let Some(run) = worker.run else { return };
         if run.withdraw() {
-            self.buffer.push_back_in(run, &self.costs);
+            self.buffer.push_back_in(run, &self.mean_durations);
             return;
         }
         let outcome = match run.overdue(STOP_MARGIN) {
@@ -290,7 +302,7 @@ impl WorkerPool {
 
     // ---- work ----
 
-    /// Keeps an idle worker for a task that is about to be added, if nothing waits that should come before it.
+    /// Reserves an idle worker for a task that is about to be added, if no task waits that should come before it.
     fn reserve(&mut self) -> bool {
         let idle = self.idle.len().min(self.target);
         let may = self.gate.is_open() && self.buffer.is_empty() && idle > self.reserved && self.wake.caught_up();
@@ -298,7 +310,7 @@ impl WorkerPool {
         may
     }
 
-    /// The task has been dispatched, or is not coming.
+    /// Ends a reservation: its task was dispatched, or is not coming.
     fn release(&mut self, ctx: &mut Context<Self>) {
         self.reserved = self.reserved.saturating_sub(1);
         self.feed(ctx);
@@ -308,7 +320,7 @@ impl WorkerPool {
     fn dispatch(&mut self, runs: Vec<Arc<Run>>, ctx: &mut Context<Self>) {
         self.counts.pushed += runs.len() as u64;
         for run in runs {
-            self.buffer.push(run, &self.costs);
+            self.buffer.push(run, &self.mean_durations);
         }
         self.feed(ctx);
         if !self.gate.is_open() || self.target == 0 {
@@ -338,7 +350,7 @@ impl WorkerPool {
         for run in self.buffer.take_if(|run| run.task.id == task_id) {
             run.end(Outcome::Cancelled);
         }
-        // More than one, if an older run of the task was taken for lost and has not ended yet.
+        // There is more than one run of the task if an older one was taken for lost and has not ended yet.
         for run in self.running().filter(|run| run.task.id == task_id) {
             run.stop(Stop::Request);
         }
@@ -359,15 +371,15 @@ impl WorkerPool {
     fn stop_work(&mut self, grace: Duration, ctx: &mut Context<Self>) {
         self.gate.stopping = true;
         self.hand_back(ctx);
-        let told = grace
+        let cut_off_after = grace
             .saturating_add(self.theme.options.cancel_grace)
             .saturating_add(STOP_MARGIN);
         ctx.run_later(grace, |pool, _| pool.cancel_all());
-        ctx.run_later(told, |pool, _| pool.cut_off_all());
+        ctx.run_later(cut_off_after, |pool, _| pool.cut_off_all());
         self.report_if_stopped();
     }
 
-    /// The last resort against threads that are blocked for good.
+    /// Ends all runs that are left. Only those whose threads are blocked have not ended by now.
     fn cut_off_all(&mut self) {
         for worker in std::mem::take(&mut self.workers).into_values() {
             if let Some(run) = worker.run {
@@ -382,9 +394,9 @@ impl WorkerPool {
 
     fn report_if_stopped(&mut self) {
         if self.gate.stopping && self.reserved == 0 && self.running().next().is_none() {
-            for stopped in self.stopped.drain(..) {
+            for waiter in self.stop_waiters.drain(..) {
                 // The caller may have given up.
-                let _ = stopped.send(());
+                let _ = waiter.send(());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Runs whose arguments their claim has left in the database.
 //!
-//! No worker waits for room in memory, so tasks with short arguments run before it. Once there is room, a run has a worker
-//! like any other, and its arguments are read on this thread: a handler that blocks the worker's thread holds up no read, and the
+//! A run waits for memory without a worker, so that tasks with short arguments run in between. Once it has memory, it gets a worker
+//! like any other, and the pool reads its arguments on its own thread: a handler that blocks the worker's thread holds up no read, and the
 //! run moves to another worker.
 
 use std::sync::Arc;
@@ -12,55 +12,55 @@ use super::WorkerPool;
 use crate::{
     asynctask::{run::Run, worker::Start},
     domain::{Json, Outcome},
-    store::{Room, StoreError},
+    store::{ArgsMemory, StoreError},
 };
 
-/// Runs that wait for room at most. Nothing more is claimed then, and what a claim has brought beyond these goes back at once.
-pub(super) const MOST_WAITING: usize = 100;
+/// The most runs that wait for memory. When there are so many, the scanner claims nothing more, and further runs go back immediately.
+pub(super) const MAX_WAITING: usize = 100;
 
 impl WorkerPool {
-    /// Whether the run may have a worker: its arguments are here, or there is room for them now.
-    pub(super) fn has_room(&self, run: &Run) -> bool {
-        if !run.lacks_room() {
+    /// Whether the run may have a worker: its arguments are in memory, or it gets memory for them now.
+    pub(super) fn has_memory(&self, run: &Run) -> bool {
+        if !run.lacks_memory() {
             return true;
         }
-        let room = self.theme.store.tasks().room_now(&run.task);
-        room.map(|room| run.set_room(room)).is_some()
+        let memory = self.theme.store.tasks().args_memory_now(&run.task);
+        memory.map(|memory| run.set_memory(memory)).is_some()
     }
 
-    /// Has a run wait for room, while others go on.
-    pub(super) fn wait_for_room(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
-        if self.waiting.len() >= MOST_WAITING {
+    /// Has a run wait for memory, while others go on.
+    pub(super) fn wait_for_memory(&mut self, run: Arc<Run>, ctx: &mut Context<Self>) {
+        if self.waiting_for_memory.len() >= MAX_WAITING {
             run.end(self.theme.postponed(&run.task));
             return;
         }
         let (store, waiting) = (self.theme.store.clone(), Arc::clone(&run));
-        let wait = async move { store.tasks().room_soon(&waiting.task).await };
+        let wait = async move { store.tasks().args_memory_soon(&waiting.task).await };
         let log_id = Arc::clone(&run.task.log_id);
-        self.waiting.insert(Arc::clone(&log_id), run);
+        self.waiting_for_memory.insert(Arc::clone(&log_id), run);
         ctx.spawn(
             wait.into_actor(self)
-                .map(move |room, pool, ctx| pool.has_waited(&log_id, room, ctx)),
+                .map(move |memory, pool, ctx| pool.has_waited(&log_id, memory, ctx)),
         );
     }
 
-    /// `None`: there was no room for too long.
-    fn has_waited(&mut self, log_id: &str, room: Option<Room>, ctx: &mut Context<Self>) {
-        // If it is not there any more, it was handed back or cancelled, and others may have the room.
-        let Some(run) = self.waiting.remove(log_id) else {
+    /// `None`: there was no memory for too long.
+    fn has_waited(&mut self, log_id: &str, memory: Option<ArgsMemory>, ctx: &mut Context<Self>) {
+        // If the run is not there any more, it was handed back or cancelled: other runs may have the memory.
+        let Some(run) = self.waiting_for_memory.remove(log_id) else {
             return;
         };
-        match room {
-            Some(room) => {
-                run.set_room(room);
-                self.buffer.push_back_in(run, &self.costs);
+        match memory {
+            Some(memory) => {
+                run.set_memory(memory);
+                self.buffer.push_back_in(run, &self.mean_durations);
             }
             None => run.end(self.theme.postponed(&run.task)),
         }
         self.feed(ctx);
     }
 
-    /// Reads the arguments of a run that has a worker, unless that is under way since it had another one.
+    /// Reads the arguments of a run that has a worker, unless they are being read since it had another worker.
     pub(super) fn read(&self, run: &Arc<Run>, ctx: &mut Context<Self>) {
         if run.begin_read() {
             let (store, run) = (self.theme.store.clone(), Arc::clone(run));
@@ -92,7 +92,7 @@ impl WorkerPool {
         }
     }
 
-    /// Such a task comes again and again, until the arguments can be read or a caller cancels it.
+    /// Warns of a task whose arguments cannot be read. It is claimed again and again, until they can be read or a caller cancels it.
     fn warn_unreadable(&mut self, run: &Run, error: &StoreError) {
         let what = "its arguments cannot be read, so it cannot run, uses no attempt, and is tried again and again";
         match self.unreadable.say(run.task.id, &error.to_string()) {
@@ -101,7 +101,7 @@ impl WorkerPool {
         }
     }
 
-    /// Ends a run whose arguments are not here. A worker that was kept for it is free.
+    /// Ends a run whose arguments are not in memory. A worker that was waiting for it is idle again.
     fn end_unread(&mut self, run: &Arc<Run>, outcome: Outcome, ctx: &mut Context<Self>) {
         run.end(outcome);
         self.buffer.take_if(|buffered| Arc::ptr_eq(buffered, run));
@@ -112,10 +112,10 @@ impl WorkerPool {
         }
     }
 
-    /// Hands back all runs that have not begun, but those that are on their way to their workers.
+    /// Hands back all runs that have not begun, except those whose `Start` is on its way to a worker.
     pub(super) fn hand_back(&mut self, ctx: &mut Context<Self>) {
         self.hand_back_buffer();
-        for run in std::mem::take(&mut self.waiting).into_values() {
+        for run in std::mem::take(&mut self.waiting_for_memory).into_values() {
             run.end(Outcome::HandedBack { started: false });
         }
         for run in self.unread(|_| true) {
@@ -123,9 +123,9 @@ impl WorkerPool {
         }
     }
 
-    /// Cancels the runs of a task whose arguments are not here.
+    /// Cancels the runs of a task whose arguments are not in memory.
     pub(super) fn cancel_unread(&mut self, task_id: i64, ctx: &mut Context<Self>) {
-        let waiting = self.waiting.extract_if(|_, run| run.task.id == task_id);
+        let waiting = self.waiting_for_memory.extract_if(|_, run| run.task.id == task_id);
         for (_, run) in waiting.collect::<Vec<_>>() {
             run.end(Outcome::Cancelled);
         }

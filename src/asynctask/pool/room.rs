@@ -1,14 +1,14 @@
 //! How much the scanner may claim.
 //!
-//! A pool holds little in advance: work for half a second, measured by method, so that it hoards no slow tasks which other nodes could
-//! run. While it is full, only tasks that are more urgent than the last one of its buffer are claimed: these go before it.
+//! A pool holds work for half a second in advance, by the mean duration of each method, so that it keeps no slow tasks which other nodes
+//! could run. While it is full, only urgent tasks are claimed: those with a higher priority than the last task of its buffer.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{WorkerPool, reading::MOST_WAITING};
+use super::{WorkerPool, reading::MAX_WAITING};
 use crate::{
     asynctask::throughput::{AHEAD, fit},
     domain::Outcome,
@@ -20,14 +20,14 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::asynctask) struct Room {
     pub(in crate::asynctask) limit: usize,
-    /// `None`: all.
+    /// How many tasks of each method. `None`: of all methods.
     pub(in crate::asynctask) methods: Option<Arc<[Wanted]>>,
-    /// The pool is full: only tasks of a higher priority.
+    /// The pool is full: only tasks with a higher priority than this.
     pub(in crate::asynctask) above: Option<i32>,
 }
 
 impl WorkerPool {
-    /// The room for tasks of these methods. After an answer of less than all that is due the wake is rung when there is more.
+    /// The room for tasks of these methods. If there is none, or only for urgent tasks, the pool rings the wake when there is some.
     pub(super) fn room(&mut self, methods: Option<Vec<MethodName>>) -> Option<Room> {
         let limit = self.free();
         self.scanner_waits = limit == 0;
@@ -47,9 +47,9 @@ impl WorkerPool {
         Some(Room { limit, methods, above })
     }
 
-    /// Free workers, and as many tasks in advance as half a second takes. To keep claims large, nothing is asked for while
-    /// more than half of that advance is still there, or while too many tasks wait for room in memory: further ones might only go
-    /// back again.
+    /// How many tasks may be claimed: as many as there are free workers, and as many in advance as the workers finish in half a second. 0
+    /// while more than half of that advance is still there, to keep claims large, and while too many runs wait for memory, since further
+    /// tasks might only go back again.
     pub(super) fn free(&self) -> usize {
         if self.takes_nothing() {
             return 0;
@@ -63,29 +63,29 @@ impl WorkerPool {
     }
 
     fn takes_nothing(&self) -> bool {
-        !self.gate.is_open() || self.target == 0 || self.waiting.len() >= MOST_WAITING
+        !self.gate.is_open() || self.target == 0 || self.waiting_for_memory.len() >= MAX_WAITING
     }
 
     fn unused(&self) -> usize {
         self.idle.len().min(self.target).saturating_sub(self.reserved)
     }
 
-    /// As many tasks of one method as fill the room: one for each free worker, and those that fit into the time in advance. One at
-    /// least, or a slow method would never have its turn while quick ones are due.
+    /// How many tasks of one method alone would fill the room: one for each free worker, and those that fit into the time in advance. At
+    /// least one, or a slow method would never have its turn while quick methods have due tasks.
     fn most_of(&self, name: &MethodName) -> usize {
-        let cost = self.costs.of(&name.service, &name.method);
+        let cost = self.mean_durations.of(&name.service, &name.method);
         let left = self.budget().saturating_sub(self.buffer.time());
         self.unused().saturating_add(fit(left, cost)).max(1)
     }
 
-    /// What the workers do together in the time in advance.
+    /// The working time of all workers together within the time in advance.
     pub(super) fn budget(&self) -> Duration {
         AHEAD.saturating_mul(u32::try_from(self.target).unwrap_or(u32::MAX))
     }
 
-    /// Gives back the tasks beyond the time in advance.
+    /// Hands back the tasks beyond the time in advance.
     pub(super) fn hand_back_beyond(&mut self) {
-        for run in self.buffer.take_beyond(self.budget(), &self.costs) {
+        for run in self.buffer.take_beyond(self.budget(), &self.mean_durations) {
             run.end(Outcome::HandedBack { started: false });
         }
     }

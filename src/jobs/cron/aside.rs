@@ -1,4 +1,4 @@
-//! Fires that the database refuses to claim: they wait aside, so that no other job waits with them.
+//! Jobs whose fires the database refuses to claim: they are set aside for a while, so that other jobs do not wait with them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,15 +7,15 @@ use actix::{AsyncContext, Context};
 use super::CronActor;
 use crate::store::{Fire, StoreError};
 
-/// When a job whose fires are refused is tried again.
+/// How long a job whose fire was refused is set aside.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The first fire of each job that waits aside. The timetable knows which of the others are due then.
+/// The jobs that are set aside, each with the fire that was refused. Once it is put back, the timetable knows which later fires are due.
 #[derive(Default)]
 pub(super) struct Aside(HashMap<i64, Fire>);
 
 impl Aside {
-    /// The fires among these whose jobs do not wait aside.
+    /// The fires whose jobs are not set aside.
     pub(super) fn without(&self, mut fires: Vec<Fire>) -> Vec<Fire> {
         fires.retain(|fire| !self.0.contains_key(&fire.job_id));
         fires
@@ -23,11 +23,12 @@ impl Aside {
 }
 
 impl CronActor {
-    /// The database has refused these fires: each is claimed apart, and a fire that is refused alone waits aside.
-    pub(super) fn refused(&mut self, mut fires: Vec<Fire>, error: &StoreError, ctx: &mut Context<Self>) {
+    /// The database has refused to claim these fires. Claims become smaller until the fire that it refuses is alone; the job of that fire is
+    /// set aside.
+    pub(super) fn claim_refused(&mut self, mut fires: Vec<Fire>, error: &StoreError, ctx: &mut Context<Self>) {
         self.claiming.end();
         self.counts.database_errors += 1;
-        self.at_once = (fires.len() / 2).max(1);
+        self.claim_size = (fires.len() / 2).max(1);
         match fires.pop() {
             Some(fire) if fires.is_empty() => self.set_aside(fire, error, ctx),
             last => {

@@ -1,41 +1,41 @@
-//! Keeping the timetable as the table is, by whatever program the table is changed.
+//! Keeps the timetable as the table of jobs is, whichever program changes the table.
 
 use std::collections::HashSet;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use chrono::{DateTime, Utc};
 
-use super::{CronActor, timetable::Put};
+use super::{CronActor, timetable::PutResult};
 use crate::{
     events::DatabaseWork,
     schedule::zone_data,
     store::{Fingerprint, ScheduleRow, Store, StoreError},
 };
 
-/// Rows that are read, and entered, at once: a few milliseconds of this thread.
+/// How many rows are read, and put into the timetable, in one piece: a few milliseconds of this thread.
 const PAGE: i64 = 2_000;
 
-/// Every so many looks there is one for jobs that are said to run and do not.
+/// Every so many looks at the schedules, the cron actor also resets the status of jobs that are marked as running and have no open run.
 const LOOKS_PER_SETTLING: u64 = 10;
 
-/// One reading of all schedules, page by page.
+/// A reading of all schedules, page by page.
 struct Reading {
     fingerprint: Fingerprint,
     last: i64,
     ids: HashSet<i64>,
-    /// Jobs whose schedules begin to hold with this reading.
+    /// Jobs whose rows do not say since when their schedules hold: they hold since this reading.
     begun: Vec<i64>,
 }
 
 impl CronActor {
-    /// Reads all schedules; tried until it succeeds.
+    /// Reads all schedules. Tries again until that succeeds.
     pub(super) fn load(&mut self, ctx: &mut Context<Self>) {
         if !self.loading.begin() {
             return;
         }
         let store = self.store.clone();
         let begin = async move {
-            // Before the rows: a change in between is seen by the next look.
+            // Read before the rows: the next look sees a change that is made in between.
             store.jobs().fingerprint().await
         };
         ctx.spawn(
@@ -78,14 +78,14 @@ impl CronActor {
             let holds_from = row.holds_from();
             let put = self.timetable.put(row, holds_from.unwrap_or(now).min(now));
             self.warn(id, &put);
-            if holds_from.is_none() && put == Put::Changed {
+            if holds_from.is_none() && put == PutResult::Changed {
                 reading.begun.push(id);
             }
         }
         self.read_page(reading, ctx);
     }
 
-    /// The pages are no snapshot: what changed between them is read anew.
+    /// The pages are no snapshot of the table. If the table has changed since the first page was read, the next look reads all rows again.
     fn check(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let fingerprint = async move { store.jobs().fingerprint().await };
@@ -112,8 +112,8 @@ impl CronActor {
         self.claim_due(ctx);
     }
 
-    /// Notes in the table from when on the schedules hold, and that the schedules of disabled jobs do not. If it fails, fires that are missed
-    /// while no node lives are judged by the notes before.
+    /// Notes in the table since when the schedules of these jobs hold, and that the schedules of disabled jobs do not hold. If that fails, the
+    /// older notes decide which fires were missed while no node was alive.
     fn begin(&self, ids: Vec<i64>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let begin = async move {
@@ -137,22 +137,22 @@ impl CronActor {
         ctx.run_later(wait, Self::load);
     }
 
-    /// Logs once why a row cannot be scheduled.
-    fn warn(&self, id: i64, put: &Put) {
-        if *put == (Put::Bad { is_news: true }) {
+    /// Logs why a row cannot be scheduled, once for each reason.
+    fn warn(&self, id: i64, put: &PutResult) {
+        if *put == (PutResult::Bad { is_news: true }) {
             let fault = self.timetable.fault_of(id).unwrap_or_default();
             say!(Warn, "job {id} is not scheduled until its row is mended: {fault}");
         }
     }
 
-    /// Looks what callers want of the runs here, then whether any schedule has changed. Requests to stop a run wait for no
-    /// schedule: they are obeyed while the schedules are still being looked at or loaded, or cannot be read.
-    pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_at_runs.begin_or_again() {
+    /// Looks for requests to stop runs of this process, then whether any schedule has changed. Requests do not wait for schedules: they are
+    /// followed while the schedules are being read, or cannot be read.
+    pub(super) fn poll(&mut self, ctx: &mut Context<Self>) {
+        if !self.looks_at_runs.begin_or_queue() {
             return;
         }
         let (store, node) = (self.store.clone(), self.context.node.to_string());
-        // Before the rows are read: runs that are read after the lease was lost may belong to other nodes already.
+        // Read before the rows: runs that are read after the lease was lost may belong to other nodes already.
         let term = self.context.lease.term();
         let released = match self.is_fenced() {
             true => Vec::new(),
@@ -170,15 +170,15 @@ impl CronActor {
                 Err(error) => cron.report_failure(DatabaseWork::LookForRequests, &error),
             }
             if cron.looks_at_runs.end() {
-                cron.look(ctx);
+                cron.poll(ctx);
             }
-            // Not beside it: a node that has nothing to do needs no second connection for this.
+            // After the other query, not at the same time: an idle node then needs only one connection.
             cron.look_at_schedules(ctx);
         }));
     }
 
     fn look_at_schedules(&mut self, ctx: &mut Context<Self>) {
-        if !self.looks_at_schedules.begin_or_again() {
+        if !self.looks_at_schedules.begin_or_queue() {
             return;
         }
         self.looks += 1;
@@ -200,13 +200,13 @@ impl CronActor {
         }));
     }
 
-    /// Takes up an update of the system's time zone rules. Fires that are due by the new rules are claimed by the tick that calls this.
+    /// Follows an update of the system's time zone rules. The tick that calls this claims the fires that are due by the new rules.
     pub(super) fn look_at_zones(&mut self) {
         let data = zone_data().to_string();
         if data != self.zone_data {
             say!(Info, "jobs: schedules go by {data} from now on");
             self.zone_data = data;
-            // Rows with zones that were unknown until now are tried again: the next look reads all rows anew.
+            // The next look reads all rows again: zones that were unknown may be known now.
             self.seen = None;
         }
         let renewed = self.timetable.renew_zones(self.now());
@@ -218,11 +218,11 @@ impl CronActor {
         }
     }
 
-    /// Reads one schedule anew: it was changed in this process, which knows from when on it holds.
+    /// Reads one schedule again, which was changed in this process. The row says since when it holds; if not, it holds since now.
     pub(super) fn refresh(&mut self, id: i64, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         let row = async move { store.jobs().schedule(id).await };
-        // Whatever comes of it: another change may be on its way, and the next look finds the row as it is.
+        // In any case the next look reads all rows again: another change may follow this one.
         self.seen = None;
         ctx.spawn(row.into_actor(self).map(move |row, cron, ctx| match row {
             Ok(Some(row)) => {

@@ -21,22 +21,22 @@ use crate::{
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Refresh(pub(in crate::jobs) i64);
 
-/// There may be something new in the tables.
+/// Look for requests to stop runs, and for changed schedules: there may be some.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(in crate::jobs) struct Look;
+pub(in crate::jobs) struct Poll;
 
-/// The node was taken for dead. Other nodes may have ended the runs that it has claimed, or may be about to.
+/// Other nodes have declared this node dead. They may have ended the runs that it has claimed, or may be about to.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(in crate::jobs) struct Disown;
+pub(in crate::jobs) struct DeclaredDead;
 
 /// Run a job now.
 #[derive(Message)]
 #[rtype(result = "Result<Started, Error>")]
 pub(in crate::jobs) struct StartNow(pub(in crate::jobs) i64);
 
-/// What became of that.
+/// The answer to [`StartNow`].
 pub(in crate::jobs) enum Started {
     Run(i64),
     /// With the reason.
@@ -53,7 +53,7 @@ pub(in crate::jobs) struct StopJobs {
     pub(in crate::jobs) grace: Duration,
 }
 
-/// Everything has stopped, and is written.
+/// Stop the actor: no run is left, and all ends are written.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::jobs) struct Retire;
@@ -70,11 +70,11 @@ impl Handler<Refresh> for CronActor {
     }
 }
 
-impl Handler<Look> for CronActor {
+impl Handler<Poll> for CronActor {
     type Result = ();
 
-    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
-        self.look(ctx);
+    fn handle(&mut self, _: Poll, ctx: &mut Context<Self>) {
+        self.poll(ctx);
     }
 }
 
@@ -92,16 +92,16 @@ impl Handler<GateChange> for CronActor {
         } else if self.released.is_empty() {
             self.claim_due(ctx);
         } else {
-            self.look(ctx);
+            self.poll(ctx);
         }
     }
 }
 
-impl Handler<Disown> for CronActor {
+impl Handler<DeclaredDead> for CronActor {
     type Result = ();
 
-    fn handle(&mut self, _: Disown, _: &mut Context<Self>) {
-        self.row_since = self.context.lease.term();
+    fn handle(&mut self, _: DeclaredDead, _: &mut Context<Self>) {
+        self.oldest_safe_term = self.context.lease.term();
     }
 }
 
@@ -165,16 +165,16 @@ impl Handler<StopJobs> for CronActor {
     fn handle(&mut self, StopJobs { grace }: StopJobs, ctx: &mut Context<Self>) -> Self::Result {
         self.gate.stopping = true;
         self.cut_off_released();
-        let (tell, told) = oneshot::channel();
-        self.stopped.push(tell);
+        let (tx, rx) = oneshot::channel();
+        self.stop_waiters.push(tx);
         self.tell_if_stopped();
         ctx.run_later(grace, |cron, _| {
             cron.cut_off = true;
             cron.stop_all(&Stop::Node);
         });
         Box::pin(async move {
-            // An actor that is gone runs nothing.
-            let _ = told.await;
+            // The sender is dropped without sending only if the actor is dropped, and then it runs nothing.
+            let _ = rx.await;
         })
     }
 }

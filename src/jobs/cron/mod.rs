@@ -1,8 +1,9 @@
 //! The actor that knows when jobs are due.
 //!
-//! Every second it takes the due fires from its [`Timetable`] and claims them in the database; the node that inserts the record
-//! of a run runs it. All nodes do the same, and there is no leader. A fire that cannot be claimed (the database is away, this node
-//! is full or has no heartbeat) stays due, and is judged by the misfire rules once it can be claimed.
+//! Every second it takes the due fires from its [`Timetable`] and claims them in the database. (A fire is one second at which a job is
+//! due.) The node that inserts the record of a run runs it. All nodes do the same, and there is no leader. A fire that cannot be claimed
+//! (the database is away, this node runs as many jobs as it may, or its lease has expired) stays due, and is judged by the misfire rules
+//! once it can be claimed.
 
 mod aside;
 mod load;
@@ -22,7 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
 use aside::Aside;
-pub(super) use messages::{Disown, GetCronSnapshot, Look, Refresh, Retire, StartNow, Started, StopJobs};
+pub(super) use messages::{DeclaredDead, GetCronSnapshot, Poll, Refresh, Retire, StartNow, Started, StopJobs};
 use released::Released;
 use runs::Running;
 use timetable::Timetable;
@@ -43,22 +44,22 @@ use crate::{
     threads::Threads,
 };
 
-/// Fires in one transaction at most.
-const CLAIM: usize = 500;
+/// The most fires that one transaction claims.
+const MAX_CLAIM: usize = 500;
 
-/// When to look again at a job that cannot be claimed: mostly another node has locked it, to claim it.
+/// When to try again a fire whose job is locked: mostly another node has locked the job, to claim it.
 const RETRY_LOCKED_AFTER: Duration = Duration::from_millis(100);
 
-/// How often there is a look for changed rows and for requests to stop runs. Both are to take effect within 5 s.
+/// How often the cron actor looks for changed rows and for requests to stop runs. Both must take effect within 5 s.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// How often there is a look whether the system's time zone rules were updated: a few reads of small files.
+/// How often the cron actor looks whether the system's time zone rules were updated: a few reads of small files.
 const LOOK_AT_ZONES: Duration = Duration::from_secs(60);
 
-/// How often runs are looked after whose threads may be blocked.
+/// How often the cron actor checks its runs: their threads may be blocked.
 const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
 
-/// A clock that goes back by more than this was set.
+/// A clock that goes back by more than this was set back.
 const SET_BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// Knows when each enabled job is due, and starts a [`JobExecActor`](crate::JobExecActor) for each fire that it wins.
@@ -68,10 +69,11 @@ pub struct CronActor {
     settings: Settings,
     context: Arc<JobsContext>,
     timetable: Timetable,
+    /// Runs whose ends are not written yet, by run id.
     running: HashMap<i64, Running>,
-    /// Runs that have ended, and whose ends the database refuses in every form.
+    /// The ids of runs that have ended and whose ends the database refuses in every form.
     refused: HashSet<i64>,
-    /// Runs that could not begin in the term of their claims.
+    /// Runs that were claimed and could not begin, because the lease was over.
     released: Released,
     /// By job: runs that have ended and whose handlers still block their threads.
     blocking: HashMap<i64, Arc<JobRun>>,
@@ -80,33 +82,36 @@ pub struct CronActor {
     loading: SingleFlight,
     looks_at_runs: SingleFlight,
     looks_at_schedules: SingleFlight,
-    /// Looks at schedules so far.
+    /// How many looks at the schedules there have been.
     looks: u64,
     claiming: SingleFlight,
-    /// Fires of jobs that another session had locked, or that are held up by runs which never begin; and whether a look at them is to
-    /// come.
+    /// Fires to try again in a moment: another session has locked the job, or a run of the job that never begins is not written as ended yet.
     locked: Vec<Fire>,
-    waiting: bool,
-    /// How many fires are claimed at once: halved when the database refuses them.
-    at_once: usize,
-    /// Fires that the database refuses.
+    /// A timer is set for the fires in `locked`.
+    locked_timer_set: bool,
+    /// How many fires one transaction claims at most: halved when the database refuses them, doubled when it does not.
+    claim_size: usize,
+    /// Jobs whose fires the database refuses to claim.
     aside: Aside,
-    /// Runs that callers have asked for and that are being claimed.
+    /// How many runs that callers have asked for are being claimed.
     starting: usize,
     gate: Gate,
-    /// The term in which the node was last taken for dead. Other nodes may end runs that were claimed before.
-    row_since: Term,
+    /// The term in which this node registered its present row: the first one, or the term in which it learned that other nodes had declared it
+    /// dead. Other nodes may end runs that were claimed in an earlier term.
+    oldest_safe_term: Term,
     /// The grace of the stop is over.
     cut_off: bool,
-    stopped: Vec<oneshot::Sender<()>>,
+    /// The senders of [`StopJobs`], who wait for its answer.
+    stop_waiters: Vec<oneshot::Sender<()>>,
+    /// The fingerprint of the schedules that the timetable holds. `None`: the next look reads all schedules.
     seen: Option<Fingerprint>,
-    /// Which rules of time zones the timetable goes by, in words.
+    /// The name and version of the time zone rules that the timetable follows.
     zone_data: String,
     /// The reading of the clock at the last look at these rules.
     zones_seen: Duration,
     last_tick: Option<DateTime<Utc>>,
     backoff: Backoff,
-    /// By job: why its fires are refused.
+    /// Log lines about jobs whose fires are refused, by job id.
     said: Repeats<i64>,
     counts: JobsStatus,
 }
@@ -138,14 +143,14 @@ impl CronActor {
             looks: 0,
             claiming: SingleFlight::default(),
             locked: Vec::new(),
-            waiting: false,
-            at_once: CLAIM,
+            locked_timer_set: false,
+            claim_size: MAX_CLAIM,
             aside: Aside::default(),
             starting: 0,
             gate: Gate::default(),
-            row_since: context.lease.term(),
+            oldest_safe_term: context.lease.term(),
             cut_off: false,
-            stopped: Vec::new(),
+            stop_waiters: Vec::new(),
             seen: None,
             zone_data: zone_data().to_string(),
             zones_seen: context.clock.elapsed(),
@@ -163,8 +168,8 @@ impl CronActor {
 
     // ---- ticking ----
 
-    /// Waits for the next whole second of the wall clock after `now`, which stood at this reading of the clock. It is asked
-    /// anew each time: no drift adds up.
+    /// Waits for the next whole second of the wall clock after `now`; the clock had this reading at `now`. Each tick reads the wall clock
+    /// again, so that no drift adds up.
     fn wait_for_tick(&self, reading: Duration, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let into_second = Duration::from_nanos(u64::from(now.timestamp_subsec_nanos()) % 1_000_000_000);
         let wait = Duration::from_secs(1).saturating_sub(into_second);
@@ -174,7 +179,7 @@ impl CronActor {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.counts.ticks += 1;
-        // The reading first: if the clock moves in between, the next tick comes early, not never.
+        // The reading first: if the clock is moved in between, the next tick comes early, not never.
         let (reading, now) = (self.context.clock.elapsed(), self.now());
         if self.last_tick.is_some_and(|last| now < last - SET_BACK) {
             say!(Warn, "the clock was set back: jobs are scheduled anew from {now}");
@@ -202,7 +207,8 @@ impl CronActor {
 
     // ---- claiming ----
 
-    /// A lease may be over before the node has noticed. A fire that is claimed then would be lost.
+    /// Whether this node must not claim. The lease may have expired before the node has fenced itself; a fire that is claimed then would be
+    /// lost.
     fn is_fenced(&self) -> bool {
         self.gate.fenced || self.context.lease.has_expired()
     }
@@ -214,35 +220,35 @@ impl CronActor {
             return;
         }
         let fires = self.take_due();
-        self.wait_for_locked(ctx);
+        self.retry_locked_later(ctx);
         if fires.is_empty() {
             return;
         }
         self.claiming.begin();
-        // Asked before the claim: runs that are claimed after the lease was lost are not this node's.
+        // Read before the claim: if the lease is lost during the claim, the runs may already belong to other nodes.
         let term = self.context.lease.term();
         let (store, claim) = (self.store.clone(), self.fire_claim(fires.clone()));
         let claimed = async move { store.jobs().claim_fires(claim).await };
         ctx.spawn(claimed.into_actor(self).map(move |claimed, cron, ctx| match claimed {
             Ok(Some(fired)) => cron.claimed(fires, fired, term, ctx),
-            // The next heartbeat makes this node's row anew.
+            // This node has no row: its next heartbeat makes a new one.
             Ok(None) => {
                 cron.claiming.end();
                 cron.timetable.put_back(&fires);
             }
-            Err(error) if error.is_refusal() => cron.refused(fires, &error, ctx),
+            Err(error) if error.is_refusal() => cron.claim_refused(fires, &error, ctx),
             Err(error) => cron.not_claimed(&fires, &error, ctx),
         }));
     }
 
-    /// The fires that are due now, as many as there is room for.
+    /// Takes the fires that are due now, as many as this node may run.
     fn take_due(&mut self) -> Vec<Fire> {
         let now = self.now();
         let room = self.settings.max_running.saturating_sub(self.running.len());
         let held_up = self.held_up();
         let mut fires = Vec::new();
         while fires.is_empty() && self.timetable.has_due(now) {
-            let due = self.timetable.take_due(now, room.min(self.at_once));
+            let due = self.timetable.take_due(now, room.min(self.claim_size));
             if due.is_empty() {
                 break;
             }
@@ -259,21 +265,21 @@ impl CronActor {
 
     fn claimed(&mut self, fires: Vec<Fire>, fired: Vec<Fired>, term: Term, ctx: &mut Context<Self>) {
         self.claiming.end();
-        self.at_once = (self.at_once * 2).min(CLAIM);
+        self.claim_size = (self.claim_size * 2).min(MAX_CLAIM);
         self.backoff.succeeded();
         self.report_success(DatabaseWork::ClaimFires);
         for (fire, fired) in fires.into_iter().zip(fired) {
             self.fired(fire, fired, term);
         }
-        self.wait_for_locked(ctx);
+        self.retry_locked_later(ctx);
         self.claim_due(ctx);
     }
 
-    /// Jobs that cannot be claimed now hold up no others, and come again in a moment.
-    fn wait_for_locked(&mut self, ctx: &mut Context<Self>) {
-        if !self.locked.is_empty() && !std::mem::replace(&mut self.waiting, true) {
+    /// Sets a timer for the fires that cannot be claimed now, so that other jobs do not wait for them.
+    fn retry_locked_later(&mut self, ctx: &mut Context<Self>) {
+        if !self.locked.is_empty() && !std::mem::replace(&mut self.locked_timer_set, true) {
             ctx.run_later(RETRY_LOCKED_AFTER, |cron, ctx| {
-                cron.waiting = false;
+                cron.locked_timer_set = false;
                 let locked = std::mem::take(&mut cron.locked);
                 cron.timetable.put_back(&locked);
                 cron.claim_due(ctx);
@@ -289,7 +295,7 @@ impl CronActor {
         }
     }
 
-    /// Keeps `claiming` until the wait is over, so that nothing is tried before.
+    /// A claim failed. `claiming` stays under way until the backoff is over, so that no claim is made before.
     fn not_claimed(&mut self, fires: &[Fire], error: &StoreError, ctx: &mut Context<Self>) {
         self.report_failure(DatabaseWork::ClaimFires, error);
         self.timetable.put_back(fires);
@@ -308,7 +314,7 @@ impl Actor for CronActor {
         say!(Info, "jobs: schedules go by {}", self.zone_data);
         self.load(ctx);
         self.wait_for_tick(self.context.clock.elapsed(), self.now(), ctx);
-        ctx.run_interval(LOOK, Self::look);
+        ctx.run_interval(LOOK, Self::poll);
         ctx.run_interval(LOOK_AFTER_RUNS, Self::look_after_runs);
     }
 }

@@ -1,8 +1,8 @@
-//! Runs that were claimed and could not begin, because the lease of this node was over.
+//! Released runs: they were claimed and could not begin, because the lease of this node was over.
 //!
-//! A database that hangs holds up the heartbeat, too. A run that was claimed right before that, or since, must not begin: other
-//! nodes may have ended it. But its record may still be open and this node's when the node beats again: then the run is late, no
-//! more, and is judged as any late fire by the job's misfire policy.
+//! A database that hangs holds up the heartbeat, too. A run that was claimed right before that, or while it hangs, must not begin: other
+//! nodes may have ended it. But when the node beats again, the record of the run may still be open and name this node: then the run is
+//! only late, and is judged like any late fire by the job's misfire policy.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,21 +11,21 @@ use chrono::{DateTime, Utc};
 use super::{
     CronActor,
     runs::{Running, Unbegun},
-    timetable::{LateFire, STOOD_FOR},
+    timetable::{LateFire, REPLACED_BY_LATER_FIRE},
 };
 use crate::{
     domain::{OverlapPolicy, RunFlag, is_missed},
     jobs::run::{Ended, JobRun, Stop},
     lease::Term,
-    run::Enter,
+    run::Record,
     store::{JobRunKey, OpenRun, RunEnd},
 };
 
-/// Such runs by their ids.
+/// Released runs, by their ids.
 #[derive(Default)]
 pub(super) struct Released {
     runs: HashMap<i64, Arc<JobRun>>,
-    /// Some were released after the last look at their records had begun.
+    /// A run was released since the last look at the records of released runs began.
     is_news: bool,
 }
 
@@ -51,7 +51,7 @@ impl Released {
         self.is_news
     }
 
-    /// The ids of all, whose records are to be looked at now.
+    /// The ids of all released runs. The caller looks at their records now.
     pub(super) fn ask(&mut self) -> Vec<i64> {
         self.is_news = false;
         self.runs.keys().copied().collect()
@@ -63,7 +63,7 @@ impl Released {
 }
 
 impl CronActor {
-    /// Takes runs that have not begun and cannot begin any more from their actors.
+    /// Releases the runs for which `cannot_begin` is true and that have not begun.
     pub(super) fn release(&mut self, cannot_begin: impl Fn(&JobRun) -> bool) {
         let released: Vec<_> = self
             .runs()
@@ -76,11 +76,11 @@ impl CronActor {
         }
     }
 
-    /// Judges these released runs, now that the node has read its open runs in this term.
+    /// Judges the released runs `asked`. The node has read its open runs, `open`, in this term.
     pub(super) fn settle_released(&mut self, asked: &[i64], open: &[OpenRun], term: Term) {
         let mut runs = self.released.take(asked);
         let open: HashMap<i64, &OpenRun> = open.iter().map(|open| (open.run_id, open)).collect();
-        // Others have ended the other ones, as lost.
+        // Other nodes have ended the runs that are not open any more, as lost.
         runs.retain(|run| open.contains_key(&run.id));
         for run in &runs {
             self.settle(run, &runs, open[&run.id], term);
@@ -89,7 +89,7 @@ impl CronActor {
 
     fn settle(&mut self, run: &Arc<JobRun>, released: &[Arc<JobRun>], open: &OpenRun, term: Term) {
         let now = self.now();
-        if run.term() < self.row_since {
+        if run.term() < self.oldest_safe_term {
             let error = "lost: its node was taken for dead before the run had begun".to_owned();
             self.refuse((&**run).into(), RunFlag::Failed, error);
         } else if let Some(reason) = self.why_skipped(run, released, now) {
@@ -100,29 +100,29 @@ impl CronActor {
     }
 
     fn why_skipped(&self, run: &JobRun, released: &[Arc<JobRun>], now: DateTime<Utc>) -> Option<String> {
-        // A run that a caller asked for is never too late.
+        // A run without a scheduled time was started by a caller, and is never too late.
         let fire = late_fire(run)?;
-        let stands_for_it =
+        let replaces_it =
             |other: LateFire| other.job_id == fire.job_id && other.at > fire.at && is_missed(other.at, now);
         let mut others = released.iter().filter_map(|run| late_fire(run));
-        let is_stood_for = is_missed(fire.at, now) && others.any(stands_for_it);
+        let is_replaced = is_missed(fire.at, now) && others.any(replaces_it);
         let why = self.timetable.why_skipped(&fire, now);
-        why.or_else(|| is_stood_for.then(|| STOOD_FOR.to_owned()))
+        why.or_else(|| is_replaced.then(|| REPLACED_BY_LATER_FIRE.to_owned()))
     }
 
     fn begin_late(&mut self, run: &JobRun, open: &OpenRun, term: Term, now: DateTime<Utc>) {
         let is_missed = run.scheduled_at.is_some_and(|at| is_missed(at, now));
         if is_missed && run.overlap == OverlapPolicy::Forbid {
-            self.timetable.stands_for_missed(run.job_id, now);
+            self.timetable.skip_missed(run.job_id, now);
         }
-        let run = run.again(term);
+        let run = run.claimed_anew(term);
         if let Some(reason) = &open.cancel_reason {
             run.stop(Stop::Cancelled(reason.clone()));
         }
         self.spawn(run);
     }
 
-    /// The process stops: no lease will be waited for.
+    /// The process stops, and does not wait for its lease: ends the released runs.
     pub(super) fn cut_off_released(&mut self) {
         let ids = self.released.ask();
         for run in self.released.take(&ids) {
@@ -131,7 +131,7 @@ impl CronActor {
         }
     }
 
-    /// Has the end of a run that never begins written.
+    /// Ends a run that never begins, and has the recorder write that.
     pub(super) fn refuse(&mut self, run: Unbegun, flag: RunFlag, error: String) {
         let Unbegun { info: run, overlap } = run;
         let (id, job_id) = (run.run_id, run.job_id);
@@ -151,7 +151,7 @@ impl CronActor {
             ended_at: self.now(),
         };
         let failure = None;
-        self.context.recorder.do_send(Enter(Ended { run, end, failure }));
+        self.context.recorder.do_send(Record(Ended { run, end, failure }));
     }
 }
 

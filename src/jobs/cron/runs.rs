@@ -1,4 +1,4 @@
-//! The runs of this process.
+//! The runs of jobs in this process.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -19,18 +19,18 @@ use crate::{
     threads::Thread,
 };
 
-/// How long after its end was due a run is given to end by itself.
+/// A run that is out of time, or was asked to stop and its grace is over, gets this much more time to end by itself.
 const STOP_MARGIN: Duration = Duration::from_millis(300);
 
-/// An open run of this node that this process does not know, claimed this long ago, is a claim whose answer was lost.
-const STRAY: TimeDelta = TimeDelta::seconds(60);
+/// If an open run names this node, this process does not know it, and it was claimed so long ago, the answer to its claim was lost.
+const LOST_CLAIM_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// A run that is not written as ended yet.
+/// A run whose end is not written yet.
 pub(super) enum Running {
-    /// On this thread, which lives as long.
+    /// The run is given to an actor on this thread, which is kept alive as long.
     On(Arc<JobRun>, Arc<Thread>),
-    /// It never begins. If runs of its job may not overlap, no fire of the job is claimed until its end is written: the run would
-    /// still be open, and the fire be skipped.
+    /// The run never begins. `holds_up`: the job, if its runs may not overlap. Then no fire of the job is claimed until the end of this run is
+    /// written: while this run is open, the claim would skip the fire.
     Refused { holds_up: Option<i64> },
 }
 
@@ -59,13 +59,13 @@ impl CronActor {
             }
             Fired::Skipped(_) => self.counts.skipped += 1,
             Fired::Taken => self.counts.taken += 1,
-            // The next look reads all schedules anew.
+            // The job was changed since: the next look reads all schedules again.
             Fired::Changed => self.seen = None,
         }
     }
 
     pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
-        // A claim that was made twice, since the answer to the first was lost, is one run.
+        // The run is known: its claim was made twice, because the answer to the first one was lost.
         let is_known = self.running.contains_key(&claimed.id) || self.released.contains(claimed.id);
         if is_known || self.refused.contains(&claimed.id) {
             return;
@@ -78,12 +78,12 @@ impl CronActor {
         match runnable {
             Ok(definition) => {
                 let run = JobRun::new(claimed, info, definition.into(), term, Arc::clone(&self.context));
-                // The answer to its claim was slower than the lease.
+                // The lease expired before the claim was answered.
                 if !self.cut_off && !run.is_ours() {
                     self.released.insert(run);
                     return;
                 }
-                // The answer to its claim was slower than the stop.
+                // The grace of the stop was over before the claim was answered.
                 if self.cut_off {
                     run.stop(Stop::Node);
                 }
@@ -112,7 +112,7 @@ impl CronActor {
         self.running.insert(run.id, Running::On(run, thread));
     }
 
-    /// Jobs whose fires wait until runs that never begin are written as ended.
+    /// The jobs whose fires wait until the end of a run that never begins is written.
     pub(super) fn held_up(&self) -> HashSet<i64> {
         let job = |running: &Running| match running {
             Running::Refused { holds_up } => *holds_up,
@@ -121,7 +121,8 @@ impl CronActor {
         self.running.values().filter_map(job).collect()
     }
 
-    /// What to run, or why not: plain SQL has spoilt the row, or a handler that blocks would take one thread after the other.
+    /// What to run, or why not: plain SQL has spoilt the row, or an earlier run of the job still blocks its thread (further runs would block
+    /// one thread after the other).
     fn runnable(&self, claimed: &ClaimedRun) -> Result<Definition, String> {
         if let Some(blocking) = self.blocking.get(&claimed.job.id) {
             return Err(format!(
@@ -134,7 +135,7 @@ impl CronActor {
         definition.map_err(|fault| format!("the job cannot run: {fault}"))
     }
 
-    /// Runs on other nodes learn of it by their records.
+    /// Stops the runs that a new run replaces. Other nodes find the request in the records of their runs.
     fn replace(&self, replaced: &[i64]) {
         for id in replaced {
             match self.running.get(id) {
@@ -144,14 +145,18 @@ impl CronActor {
         }
     }
 
-    /// Ends runs whose threads do not, and moves runs that have not begun from threads that are blocked.
+    /// Ends runs that are overdue because their threads are blocked, and gives runs that make no attempt now to other threads if theirs are
+    /// blocked.
     pub(super) fn look_after_runs(&mut self, ctx: &mut Context<Self>) {
-        self.release(JobRun::came_back_unbegun);
+        self.release(JobRun::returned_unbegun);
         for running in self.running.values_mut() {
             let Running::On(run, thread) = running else { continue };
             let moves = match run.overdue(STOP_MARGIN) {
-                // Its thread is blocked: a further attempt is made on another.
-                Some(Overdue::Time) if run.retries_so_far().is_some() => run.give_up_attempt(),
+                // Its thread is blocked: the next attempt is made on another thread.
+                Some(Overdue::Time) if run.retries_so_far().is_some() => {
+                    run.give_up_attempt();
+                    true
+                }
                 Some(why) => {
                     self.blocking.insert(run.job_id, Arc::clone(run));
                     run.end(match why {
@@ -167,11 +172,11 @@ impl CronActor {
                 JobExecActor::spawn(Arc::clone(run), thread);
             }
         }
-        self.blocking.retain(|_, run| run.is_being_executed());
+        self.blocking.retain(|_, run| run.is_any_actor_inside());
         if self.gate.is_closed_for_good() {
             self.cut_off_released();
         } else if self.released.is_news() && !self.is_fenced() {
-            self.look(ctx);
+            self.poll(ctx);
         }
         self.tell_if_stopped();
     }
@@ -182,7 +187,7 @@ impl CronActor {
         }
     }
 
-    /// Follows the requests to stop runs of this node, and ends runs that this process does not know.
+    /// Follows the requests to stop runs of this node, and ends open runs that name this node and that this process does not know.
     pub(super) fn apply_requests(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
@@ -191,7 +196,10 @@ impl CronActor {
             }
             match (self.running.get(&open.run_id), &open.cancel_reason) {
                 (Some(Running::On(run, _)), Some(reason)) => run.stop(Stop::Cancelled(reason.clone())),
-                (None, _) if !self.claiming.is_under_way() && open.claimed_at.is_some_and(|at| now - at > STRAY) => {
+                (None, _)
+                    if !self.claiming.is_under_way()
+                        && open.claimed_at.is_some_and(|at| now - at > LOST_CLAIM_AFTER) =>
+                {
                     let error = "lost: it was claimed for this node, which did not learn of that in time";
                     let info = Arc::new(JobRunInfo {
                         job_id: open.job_id,
@@ -217,9 +225,9 @@ impl CronActor {
             && self.released.is_empty()
             && self.runs().all(|run| run.has_ended())
         {
-            for stopped in self.stopped.drain(..) {
+            for waiter in self.stop_waiters.drain(..) {
                 // The caller may have given up.
-                let _ = stopped.send(());
+                let _ = waiter.send(());
             }
         }
     }

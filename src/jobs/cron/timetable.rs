@@ -19,45 +19,46 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Timetable {
     rules: JobRules,
-    jobs: HashMap<i64, Entry>,
-    /// Next fires in seconds. A fire that is not its job's next one any more is passed over.
+    jobs: HashMap<i64, ScheduledJob>,
+    /// The next fire of each job: its second and the job's id. An entry that is not its job's next fire any more is ignored.
     queue: BinaryHeap<Reverse<(i64, i64)>>,
-    /// Many jobs have few schedules: each is kept once.
-    schedules: HashMap<By, Arc<Schedule>>,
-    /// Why an enabled job cannot be due.
+    /// Many jobs share few schedules: each schedule is kept once.
+    schedules: HashMap<ScheduleKey, Arc<Schedule>>,
+    /// Enabled jobs that cannot be scheduled, with the reason.
     bad: HashMap<i64, String>,
 }
 
-/// A fire that was claimed and could not begin in time.
+/// A fire that was claimed and whose run could not begin in time.
 pub(super) struct LateFire {
     pub(super) job_id: i64,
     pub(super) at: DateTime<Utc>,
     pub(super) overlap: OverlapPolicy,
 }
 
-/// Why such a fire is skipped.
-pub(super) const STOOD_FOR: &str =
+/// The reason for skipping such a fire if a later missed fire runs instead of it.
+pub(super) const REPLACED_BY_LATER_FIRE: &str =
     "skipped: it could not begin in time, and a later fire that was missed stands for it";
 
-/// Expression and zone, as the row has them.
-type By = Arc<(String, Option<String>)>;
+/// The expression and the time zone of a schedule, as the row has them.
+type ScheduleKey = Arc<(String, Option<String>)>;
 
+/// An enabled job with a valid schedule.
 #[derive(Debug)]
-struct Entry {
-    by: By,
+struct ScheduledJob {
+    key: ScheduleKey,
     schedule: Arc<Schedule>,
     misfire: Misfire,
     next: Option<DateTime<Utc>>,
 }
 
-/// What a row was to the timetable.
+/// What [`Timetable::put`] did with a row.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Put {
-    /// As known.
+pub(super) enum PutResult {
+    /// The timetable had the same schedule.
     Same,
-    /// New, or changed.
+    /// The job is new, or its schedule has changed.
     Changed,
-    /// Not to be scheduled, and known as such or not.
+    /// The job cannot be scheduled. `is_news`: for a reason that the timetable did not know before.
     Bad { is_news: bool },
 }
 
@@ -72,36 +73,36 @@ impl Timetable {
         }
     }
 
-    /// Enters a job, or its new schedule. Its fires after `from` are due.
-    pub(super) fn put(&mut self, row: ScheduleRow, from: DateTime<Utc>) -> Put {
+    /// Adds a job, or its new schedule. The job fires at each instant of its schedule after `from`.
+    pub(super) fn put(&mut self, row: ScheduleRow, from: DateTime<Utc>) -> PutResult {
         let id = row.id;
         match self.read(row) {
-            Ok((by, schedule, misfire)) => {
+            Ok((key, schedule, misfire)) => {
                 self.bad.remove(&id);
                 let same = self
                     .jobs
                     .get(&id)
-                    .is_some_and(|job| job.by == by && job.misfire == misfire);
+                    .is_some_and(|job| job.key == key && job.misfire == misfire);
                 if same {
-                    return Put::Same;
+                    return PutResult::Same;
                 }
                 let next = schedule.next_after(from);
                 self.jobs.insert(
                     id,
-                    Entry {
-                        by,
+                    ScheduledJob {
+                        key,
                         schedule,
                         misfire,
                         next,
                     },
                 );
                 self.enqueue(id, next);
-                Put::Changed
+                PutResult::Changed
             }
             Err(error) => {
                 self.jobs.remove(&id);
                 let before = self.bad.insert(id, error.clone());
-                Put::Bad {
+                PutResult::Bad {
                     is_news: before != Some(error),
                 }
             }
@@ -122,11 +123,11 @@ impl Timetable {
     pub(super) fn keep(&mut self, ids: &HashSet<i64>) {
         self.jobs.retain(|id, _| ids.contains(id));
         self.bad.retain(|id, _| ids.contains(id));
-        let used: HashSet<&By> = self.jobs.values().map(|job| &job.by).collect();
-        self.schedules.retain(|by, _| used.contains(by));
+        let used: HashSet<&ScheduleKey> = self.jobs.values().map(|job| &job.key).collect();
+        self.schedules.retain(|key, _| used.contains(key));
     }
 
-    /// Fires that are due at `now`, at most `most` of them; a later call answers with the others.
+    /// Takes fires that are due at `now`, at most `most` of them. A later call takes the others.
     pub(super) fn take_due(&mut self, now: DateTime<Utc>, most: usize) -> Vec<Fire> {
         let mut fires = Vec::new();
         while fires.len() < most
@@ -135,28 +136,28 @@ impl Timetable {
         {
             self.queue.pop();
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            // A job that was changed, or was put back, has another place in the queue.
+            // An entry that is out of date: the job was changed, or a fire of it was put back.
             let Some(first) = job.next.filter(|next| next.timestamp() == second) else {
                 continue;
             };
-            let due = due(&job.schedule, first, now, job.misfire);
-            fires.extend(fires_of(id, &job.by, job.misfire.policy, &due));
-            // What finds no room stays due, and is judged again.
-            let rest = fires.split_off(most.min(fires.len()));
-            let next = rest.first().and_then(Fire::at).or(due.next);
+            let (due, next_after_due) = job.due_fires(id, first, now);
+            fires.extend(due);
+            // Fires beyond `most` stay due: the first of them is the job's next fire, and a later call judges them again.
+            let unclaimed = fires.split_off(most.min(fires.len()));
+            let next = unclaimed.first().and_then(Fire::at).or(next_after_due);
             job.next = next;
             self.enqueue(id, next);
         }
         fires
     }
 
-    /// Fires that were taken and could not be claimed are due again.
+    /// Makes fires due again that were taken and could not be claimed.
     pub(super) fn put_back(&mut self, fires: &[Fire]) {
         for fire in fires {
             let FireKind::Scheduled { at, by, .. } = &fire.kind else {
                 continue;
             };
-            let Some(job) = self.jobs.get_mut(&fire.job_id).filter(|job| job.by == *by) else {
+            let Some(job) = self.jobs.get_mut(&fire.job_id).filter(|job| job.key == *by) else {
                 continue;
             };
             if job.next.is_none_or(|next| next > *at) {
@@ -167,8 +168,13 @@ impl Timetable {
         }
     }
 
-    /// Why a fire that was claimed and could not begin in time is to be skipped, if it is: judged as by [`due`]. Where runs may
-    /// not overlap, no later fire stands for it: other nodes have skipped those, because this run was open.
+    /// Why a fire that was claimed and could not begin in time must be skipped. `None`: it runs. The rules are those of [`due`]:
+    ///
+    /// 1. A fire that is late by no more than 10 s runs.
+    /// 2. A fire is skipped if its job is not scheduled any more.
+    /// 3. A fire is skipped if the misfire policy of its job does not make up for it.
+    /// 4. A fire is skipped if a later fire of the job was missed, too: that one runs instead. Not with `OverlapPolicy::Forbid`: then other
+    ///    nodes have skipped the later fires already, because the run of this fire was open.
     pub(super) fn why_skipped(&self, fire: &LateFire, now: DateTime<Utc>) -> Option<String> {
         let LateFire { job_id, at, overlap } = *fire;
         if !is_missed(at, now) {
@@ -181,11 +187,11 @@ impl Timetable {
             return Some(not_made_up_for("it could not begin", job.misfire.policy));
         }
         let is_later_missed = job.next.is_some_and(|next| at < next && is_missed(next, now));
-        (overlap != OverlapPolicy::Forbid && is_later_missed).then(|| STOOD_FOR.to_owned())
+        (overlap != OverlapPolicy::Forbid && is_later_missed).then(|| REPLACED_BY_LATER_FIRE.to_owned())
     }
 
-    /// A fire of this job that was missed runs now, and stands for those that were missed after it.
-    pub(super) fn stands_for_missed(&mut self, job_id: i64, now: DateTime<Utc>) {
+    /// Skips the missed fires of this job that are due: a fire that was missed before them runs now instead.
+    pub(super) fn skip_missed(&mut self, job_id: i64, now: DateTime<Utc>) {
         let Some(job) = self.jobs.get_mut(&job_id) else { return };
         let Some(first) = job.next.filter(|next| is_missed(*next, now)) else {
             return;
@@ -196,12 +202,12 @@ impl Timetable {
         self.enqueue(job_id, next);
     }
 
-    /// Whether anything is due.
+    /// Whether any fire is due.
     pub(super) fn has_due(&self, now: DateTime<Utc>) -> bool {
         matches!(self.queue.peek(), Some(Reverse((second, _))) if *second <= now.timestamp())
     }
 
-    /// The clock was set back: no job waits longer than until its next fire from `now` on. Due fires stay due.
+    /// The clock was set back to `now`: each job fires at the first instant of its schedule after `now`, or earlier. Due fires stay due.
     pub(super) fn restart(&mut self, now: DateTime<Utc>) {
         for job in self.jobs.values_mut() {
             let next = job.schedule.next_after(now);
@@ -210,20 +216,20 @@ impl Timetable {
         self.rebuild();
     }
 
-    /// The system's time zone rules may have changed: schedules whose zones have other rules by now go by these from `now` on.
-    /// Fires that are due stay due. Answers how many schedules there are of that kind.
+    /// The system's time zone rules may have changed. Schedules whose zones have changed follow the new rules from `now` on; fires that are
+    /// due stay due. Answers how many schedules have changed.
     pub(super) fn renew_zones(&mut self, now: DateTime<Utc>) -> usize {
         let outdated = self.outdated();
-        for by in &outdated {
-            // An expression that could be read can be read again; if not, the old rules are better than none.
-            if let Ok(schedule) = self.rules.schedule(&by.0, by.1.as_deref()) {
-                self.schedules.insert(Arc::clone(by), Arc::new(schedule));
+        for key in &outdated {
+            // The expression could be read before, so this should not fail; if it does, the job keeps the old rules.
+            if let Ok(schedule) = self.rules.schedule(&key.0, key.1.as_deref()) {
+                self.schedules.insert(Arc::clone(key), Arc::new(schedule));
             }
         }
         for job in self.jobs.values_mut() {
             let renewed = self
                 .schedules
-                .get(&job.by)
+                .get(&job.key)
                 .filter(|new| !Arc::ptr_eq(new, &job.schedule));
             if let Some(schedule) = renewed {
                 job.schedule = Arc::clone(schedule);
@@ -239,8 +245,8 @@ impl Timetable {
         outdated.len()
     }
 
-    /// Many schedules have few zones: each zone is looked up once.
-    fn outdated(&self) -> Vec<By> {
+    /// The schedules whose zones have other rules by now. Many schedules share few zones: each zone is looked up once.
+    fn outdated(&self) -> Vec<ScheduleKey> {
         let mut zones: HashMap<String, bool> = HashMap::new();
         let mut is_outdated = |zone: &Zone| match zones.get(zone.name()) {
             Some(known) => *known,
@@ -250,11 +256,11 @@ impl Timetable {
             .schedules
             .iter()
             .filter(|(_, schedule)| is_outdated(&schedule.zone()));
-        outdated.map(|(by, _)| Arc::clone(by)).collect()
+        outdated.map(|(key, _)| Arc::clone(key)).collect()
     }
 
     fn rebuild(&mut self) {
-        let place = |(id, job): (&i64, &Entry)| Some(Reverse((job.next?.timestamp(), *id)));
+        let place = |(id, job): (&i64, &ScheduledJob)| Some(Reverse((job.next?.timestamp(), *id)));
         self.queue = self.jobs.iter().filter_map(place).collect();
     }
 
@@ -268,13 +274,13 @@ impl Timetable {
 
     fn enqueue(&mut self, id: i64, next: Option<DateTime<Utc>>) {
         self.queue.extend(next.map(|next| Reverse((next.timestamp(), id))));
-        // Places that jobs have left.
+        // Many entries are out of date: drop them.
         if self.queue.len() > 2 * self.jobs.len() + 1_024 {
             self.rebuild();
         }
     }
 
-    fn read(&mut self, row: ScheduleRow) -> Result<(By, Arc<Schedule>, Misfire), String> {
+    fn read(&mut self, row: ScheduleRow) -> Result<(ScheduleKey, Arc<Schedule>, Misfire), String> {
         let policy = match &row.misfire_policy {
             Some(text) => text.0.parse()?,
             None => MisfirePolicy::FireOnce,
@@ -285,14 +291,14 @@ impl Timetable {
             policy,
             grace: Duration::from_secs(grace),
         };
-        let by = Arc::new((row.cron_expr.0, row.time_zone.map(|zone| zone.0)));
-        if let Some((by, schedule)) = self.schedules.get_key_value(&by) {
-            return Ok((Arc::clone(by), Arc::clone(schedule), misfire));
+        let key = Arc::new((row.cron_expr.0, row.time_zone.map(|zone| zone.0)));
+        if let Some((key, schedule)) = self.schedules.get_key_value(&key) {
+            return Ok((Arc::clone(key), Arc::clone(schedule), misfire));
         }
-        let schedule = self.rules.schedule(&by.0, by.1.as_deref());
+        let schedule = self.rules.schedule(&key.0, key.1.as_deref());
         let schedule = Arc::new(schedule.map_err(|error| format!("cron_expr: {error}"))?);
-        self.schedules.insert(Arc::clone(&by), Arc::clone(&schedule));
-        Ok((by, schedule, misfire))
+        self.schedules.insert(Arc::clone(&key), Arc::clone(&schedule));
+        Ok((key, schedule, misfire))
     }
 }
 
@@ -300,13 +306,21 @@ fn not_made_up_for(what: &str, policy: MisfirePolicy) -> String {
     format!("skipped: {what} in time, and the job's misfire policy ({policy}) does not make up for it")
 }
 
+impl ScheduledJob {
+    /// The fires of this job that are due at `now`, beginning with `first`, and its first fire after them.
+    fn due_fires(&self, id: i64, first: DateTime<Utc>, now: DateTime<Utc>) -> (Vec<Fire>, Option<DateTime<Utc>>) {
+        let due = due(&self.schedule, first, now, self.misfire);
+        (fires_of(id, &self.key, self.misfire.policy, &due).collect(), due.next)
+    }
+}
+
 /// The due fires of a job, in order.
-fn fires_of(job_id: i64, by: &By, policy: MisfirePolicy, due: &Due) -> impl Iterator<Item = Fire> {
+fn fires_of(job_id: i64, key: &ScheduleKey, policy: MisfirePolicy, due: &Due) -> impl Iterator<Item = Fire> {
     let fire = move |at, missed, skip| Fire {
         job_id,
         kind: FireKind::Scheduled {
             at,
-            by: Arc::clone(by),
+            by: Arc::clone(key),
             missed,
             skip,
         },
@@ -347,7 +361,7 @@ mod tests {
             form: crate::schedule::ScheduleForm::Any,
         });
         for (id, expr) in rows {
-            assert_eq!(timetable.put(row(*id, expr), at("09:00:00")), Put::Changed);
+            assert_eq!(timetable.put(row(*id, expr), at("09:00:00")), PutResult::Changed);
         }
         timetable
     }
@@ -385,8 +399,8 @@ mod tests {
     #[test]
     fn a_row_that_has_changed_has_its_old_place_no_more() {
         let mut timetable = timetable(&[(1, "5 0 9 * * *")]);
-        assert_eq!(timetable.put(row(1, "5 0 9 * * *"), at("09:00:00")), Put::Same);
-        assert_eq!(timetable.put(row(1, "8 0 9 * * *"), at("09:00:00")), Put::Changed);
+        assert_eq!(timetable.put(row(1, "5 0 9 * * *"), at("09:00:00")), PutResult::Same);
+        assert_eq!(timetable.put(row(1, "8 0 9 * * *"), at("09:00:00")), PutResult::Changed);
         assert_eq!(taken(&mut timetable, "09:00:07"), []);
         assert_eq!(taken(&mut timetable, "09:00:08").len(), 1);
     }
@@ -396,15 +410,15 @@ mod tests {
         let mut timetable = timetable(&[(1, "* * * * * *"), (2, "* * * * * *")]);
         assert_eq!(
             timetable.put(row(1, "61 * * * *"), at("09:00:00")),
-            Put::Bad { is_news: true }
+            PutResult::Bad { is_news: true }
         );
         assert_eq!(
             timetable.put(row(1, "61 * * * *"), at("09:00:00")),
-            Put::Bad { is_news: false }
+            PutResult::Bad { is_news: false }
         );
         assert_eq!((timetable.scheduled(), timetable.bad()), (1, 1));
         assert_eq!(taken(&mut timetable, "09:00:01"), [(2, "09:00:01".to_owned())]);
-        assert_eq!(timetable.put(row(1, "* * * * * *"), at("09:00:01")), Put::Changed);
+        assert_eq!(timetable.put(row(1, "* * * * * *"), at("09:00:01")), PutResult::Changed);
         assert_eq!(timetable.bad(), 0);
     }
 
@@ -424,9 +438,9 @@ mod tests {
         let tokyo = Zone::with_rules_of("Europe/Berlin", "Asia/Tokyo");
         let old = Schedule::parse_in("0 12 * * *", tokyo, crate::schedule::ScheduleForm::Any);
         let old = Arc::new(old.expect("is good"));
-        let by = Arc::clone(&timetable.jobs[&1].by);
+        let key = Arc::clone(&timetable.jobs[&1].key);
         let outdate = |timetable: &mut Timetable, next| {
-            timetable.schedules.insert(Arc::clone(&by), Arc::clone(&old));
+            timetable.schedules.insert(Arc::clone(&key), Arc::clone(&old));
             let job = timetable.jobs.get_mut(&1).expect("is there");
             (job.schedule, job.next) = (Arc::clone(&old), Some(next));
             timetable.rebuild();
@@ -468,7 +482,7 @@ mod tests {
         // Unless they had to be skipped for it: then it stands for them.
         let late = late(1, OverlapPolicy::Forbid);
         assert_eq!(timetable.why_skipped(&late, at("09:00:26")), None);
-        timetable.stands_for_missed(1, at("09:00:26"));
+        timetable.skip_missed(1, at("09:00:26"));
         assert_eq!(timetable.jobs[&1].next, Some(at("09:00:16")));
         timetable.jobs.get_mut(&1).expect("is there").next = Some(at("09:00:20"));
         assert_eq!(why(&timetable, 1, "09:00:26"), None);

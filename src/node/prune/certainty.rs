@@ -1,8 +1,8 @@
-//! Whether the time is certain enough to delete rows by it.
+//! Whether the time of day is certain enough to delete rows by it.
 //!
-//! A clock that is ahead makes every row look old. So the time of day is held against a clock that cannot be set, and against
-//! what the database remembers of earlier looks. A jump begins a new *line*, and nothing is deleted before the line is as old
-//! as the retention: then whatever is deleted has been there for that long, whatever the clock said at its end.
+//! A clock that is ahead makes every row look old. So the time of day is compared with a clock that cannot be set, and with
+//! the times of earlier looks, which the database keeps. A jump begins a new *line*, and no row is deleted before the line is as old
+//! as the retention: then each deleted row has really been there for that long, even if the clock was wrong when the row ended.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,14 +13,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::store::Line;
 
-/// A difference from which on it is a jump.
+/// The limits from which on a difference counts as a jump.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) retention: TimeDelta,
-    /// By how much the time of day may differ from the time that has passed in this process.
+    /// By how much the time of day may deviate from the time that has passed in this process.
     jump: TimeDelta,
-    /// For how long no node may have looked. A clock that is wrong by no more than that deletes nothing that is younger than
-    /// the rest of the retention.
+    /// The longest time between two looks, by any node, that does not count as a jump. With a clock that is ahead by at most this, no row is
+    /// deleted that is younger than the retention minus this.
     away: TimeDelta,
 }
 
@@ -32,35 +32,35 @@ pub(super) struct Reading {
     pub(super) passed: Duration,
 }
 
-/// How the time has gone on in this process.
+/// The readings of both clocks in this process so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Course {
     last: Option<Reading>,
-    /// The time of the look before that.
+    /// The time of day at the look before the last one.
     before: Option<DateTime<Utc>>,
-    /// The clock is ahead of where it was, and may come back.
+    /// The clock has jumped ahead, and may come back: where it was before.
     home: Option<Home>,
     /// Scopes that this process has judged.
     known: BTreeSet<String>,
 }
 
-/// Where the clock was before it jumped ahead.
+/// The state before the clock jumped ahead.
 #[derive(Debug, Clone)]
 struct Home {
-    /// The time of day less the time that has passed.
+    /// The time of day minus the time that has passed in this process.
     offset: TimeDelta,
-    /// Since when the lines of the scopes had gone on.
+    /// The beginnings of the scopes' lines.
     since: BTreeMap<String, Option<DateTime<Utc>>>,
 }
 
 /// What the clock has done since the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Went {
-    /// On, as far as this process knows.
+    /// It has gone on without a jump, as far as this process knows.
     On,
-    /// It has jumped, by so much.
+    /// It has jumped by so much.
     Jumped(TimeDelta),
-    /// It is back where it was before it jumped ahead: the ends of runs in between have times that are still to come.
+    /// It is back where it was before it jumped ahead. Runs that ended in between have times that are still to come.
     Home,
 }
 
@@ -69,15 +69,15 @@ pub(super) enum Went {
 pub(super) enum Verdict {
     /// Yes.
     Certain,
-    /// No process has looked before.
+    /// No process has looked at this scope before.
     First,
     /// Not before this time, if the clock makes no further jump.
     Wait(DateTime<Utc>),
-    /// The same, found just now.
+    /// The same, for a reason that was found just now.
     New(DateTime<Utc>, Doubt),
 }
 
-/// Why the time is not certain.
+/// Why the time of day is not certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
     /// The clock was set, by so much.
@@ -88,7 +88,7 @@ pub(super) enum Doubt {
     Behind(TimeDelta),
     /// Another node sees a time that is earlier by so much.
     Ahead(TimeDelta),
-    /// The time of the last look is none, or the line begins after it.
+    /// The database holds no readable time of the last look, or the line begins after it.
     Unreadable,
 }
 
@@ -113,7 +113,7 @@ impl Reading {
 }
 
 impl Course {
-    /// Takes note of a reading.
+    /// Notes a reading of both clocks, and compares it with the last one.
     pub(super) fn read(&mut self, reading: Reading, rules: Rules) -> Went {
         let last = self.last.replace(reading);
         self.before = last.map(|last| last.now);
@@ -122,7 +122,7 @@ impl Course {
         };
         let (before, offset) = (last.offset(), reading.offset());
         if self.home.as_ref().is_some_and(|home| offset < home.offset - rules.jump) {
-            // What ends while the clock is behind looks older than it is for ever.
+            // The clock is now behind where it was: it will not count as back. Rows that end while it is behind look too old for ever.
             self.home = None;
         }
         if (offset - before).abs() <= rules.jump {
@@ -141,7 +141,7 @@ impl Course {
         Went::Jumped(offset - before)
     }
 
-    /// Judges the time for a scope, by the times that are remembered of it. Answers also since when the line goes on.
+    /// Judges the time of day for a scope, by the line that the database keeps. Answers with the beginning of the line, and the verdict.
     pub(super) fn judge(
         &mut self,
         scope: &str,
@@ -176,7 +176,7 @@ impl Course {
         }
     }
 
-    /// All scopes have been judged after the clock came home.
+    /// All scopes have been judged. If the clock is back where it was, the state before its jump is not needed any more.
     pub(super) fn settle(&mut self, went: Went) {
         if went == Went::Home {
             self.home = None;
@@ -184,9 +184,9 @@ impl Course {
     }
 }
 
-/// What speaks against the time, if this process has seen no jump. `before`: when it looked last.
+/// A reason to doubt the time of day although this process has seen no jump. `before`: the time of its last look.
 fn doubt(line: Line, before: Option<DateTime<Utc>>, now: DateTime<Utc>, rules: Rules) -> Option<Doubt> {
-    // No look has noted a beginning that was still to come.
+    // No look notes a beginning that is later than its own time.
     let seen = line.seen.filter(|seen| line.since.is_none_or(|since| since <= *seen));
     let Some(seen) = seen else {
         return Some(Doubt::Unreadable);
@@ -194,7 +194,7 @@ fn doubt(line: Line, before: Option<DateTime<Utc>>, now: DateTime<Utc>, rules: R
     let gap = now - seen;
     match before {
         _ if gap < -rules.jump => Some(Doubt::Behind(-gap)),
-        // This look was noted, so a process has noted an earlier time after it.
+        // This process has noted `before` in the database. If an earlier time is there now, another process has noted it since.
         Some(before) => Some(before - seen)
             .filter(|behind| *behind > rules.jump)
             .map(Doubt::Ahead),

@@ -1,4 +1,4 @@
-//! The actor that removes rows that have been finished for long.
+//! The actor that deletes rows that were finished long ago.
 
 mod certainty;
 mod sweep;
@@ -18,20 +18,21 @@ use crate::{
 use certainty::{Course, Doubt, Reading, Rules, Verdict, Went};
 use sweep::{Deleted, History, said, sweep};
 
-/// How often there is a look for old rows, unless they are kept for so short a time that there would be many by then.
+/// How often the pruner looks for old rows: ten times per retention, within these limits.
 const EVERY: Duration = Duration::from_secs(300);
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// To read pages on which there is nothing to delete takes this part of the time at most. Old rows are deleted as fast as they come.
+/// The pruner spends at most one part in so many of its time with reading pages on which there is nothing to delete. Old rows are deleted as
+/// fast as they come.
 const PART: u32 = 20;
 
-/// The scope under which the time is remembered for the records of jobs. No theme has this name.
+/// The scope of the records of jobs, in the table that keeps the lines. No theme has this name.
 const JOBS: &str = "";
 
 /// Deletes finished tasks with their records, and records of jobs, older than the retention. Every node has one, for the themes
 /// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way.
 pub(crate) struct PruneActor {
-    /// Until it begins.
+    /// The pruner, until it begins.
     pruner: Option<Pruner>,
     begun: Arc<Notify>,
 }
@@ -49,10 +50,10 @@ pub(crate) struct StopPruning;
 /// What a pruner is built from.
 pub(crate) struct PruneParts {
     pub(crate) store: Store,
-    pub(crate) machines: ThemeRuntimes,
-    pub(crate) runner: JobsSlot,
+    pub(crate) themes: ThemeRuntimes,
+    pub(crate) jobs_slot: JobsSlot,
     pub(crate) retention: Duration,
-    /// Whether rows go that other programs have finished.
+    /// Whether rows are deleted that other programs have finished.
     pub(crate) foreign: bool,
 }
 
@@ -62,13 +63,13 @@ struct Pruner {
     every: Duration,
     course: Course,
     failures: Repeats<()>,
-    /// Rung when there is another theme.
+    /// Notified when this process has begun to run another theme, or the jobs.
     begun: Arc<Notify>,
 }
 
 impl PruneActor {
     pub(crate) fn new(parts: PruneParts) -> Self {
-        // Beyond what the calendar holds is for ever.
+        // A retention that is too long for the calendar means for ever.
         let retention = TimeDelta::from_std(parts.retention).unwrap_or(TimeDelta::MAX);
         let begun = Arc::new(Notify::new());
         Self {
@@ -88,7 +89,7 @@ impl PruneActor {
 impl Pruner {
     async fn run(mut self) {
         let clock = self.parts.store.clock().clone();
-        // Nodes that were started together do not look together.
+        // Random, so that nodes that were started at the same time do not look at the same time.
         let mut next = clock.elapsed() + self.every.mul_f64(fastrand::f64());
         loop {
             tokio::select! {
@@ -101,7 +102,7 @@ impl Pruner {
                     let pruned = self.prune().await;
                     let in_vain = pruned.as_ref().map_or(Duration::ZERO, |deleted| deleted.in_vain);
                     self.say(pruned);
-                    // From the beginning of the look: a test's clock may have moved since.
+                    // Counted from the beginning of the look: a test may have moved its clock since.
                     next = reading.saturating_add(self.every.max(in_vain.saturating_mul(PART)));
                 }
             }
@@ -146,22 +147,22 @@ impl Pruner {
 
     /// The scopes in which this node prunes: the themes that it runs, and the jobs if it runs them.
     fn scopes(&self) -> Vec<String> {
-        let machines = self.parts.machines.all();
-        let themes = machines.iter().map(|machine| machine.theme().to_owned());
-        let jobs = self.parts.runner.get().map(|_| JOBS.to_owned());
+        let runtimes = self.parts.themes.all();
+        let themes = runtimes.iter().map(|runtime| runtime.theme().to_owned());
+        let jobs = self.parts.jobs_slot.get().map(|_| JOBS.to_owned());
         themes.chain(jobs).collect()
     }
 
     // ---- certainty ----
 
-    /// The time, and the scopes of which rows may be deleted by it.
+    /// Judges the time of day. Answers with it, and with the scopes whose rows may be deleted by it.
     async fn judge(&mut self) -> Result<(DateTime<Utc>, Vec<String>), StoreError> {
         let clock = self.parts.store.clock();
         let reading = Reading {
             now: clock.now(),
             passed: clock.steady(),
         };
-        // Kept only if all of it is in the database: a jump must not be forgotten.
+        // A copy: it is kept only if everything was written to the database, so that no jump is forgotten.
         let mut course = self.course.clone();
         let went = course.read(reading, self.rules);
         let mut certain = Vec::new();
@@ -202,7 +203,7 @@ impl Pruner {
 
     // ---- history ----
 
-    /// Says once which of the rows that were there before will be deleted.
+    /// Logs once which rows of an existing database will be deleted.
     async fn tell_of_history(&self, scope: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         let Some(before) = now.checked_sub_signed(self.rules.retention) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Going through the tables, page by page.
+//! Reading the tables page by page, and deleting expired rows.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::store::{End, Expired, RecordKey, Rows, Store, StoreError};
 
-/// Rows in one transaction.
+/// The most rows that one transaction deletes.
 const BATCH: usize = 500;
 
 /// How many rows were deleted, and how long it took to read pages on which there was nothing to delete.
@@ -17,24 +17,24 @@ const BATCH: usize = 500;
 pub(super) struct Deleted {
     pub(super) in_vain: Duration,
     tasks: usize,
-    /// Of tasks that are gone, or are not finished. Those that go with their tasks are not counted.
+    /// Records of tasks that do not exist any more, or are not finished. Records that are deleted with their tasks are not counted.
     records: usize,
     job_records: usize,
 }
 
-/// Rows with an end.
+/// How many rows have an end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct History {
-    /// This crate has finished them, and they are old.
+    /// Rows that this crate has finished, and that are old.
     pub(super) expired: u64,
-    /// Other programs have finished them.
+    /// Rows that other programs have finished.
     pub(super) foreign: u64,
-    /// Some of them are old.
+    /// Those of them that are old.
     pub(super) foreign_and_old: u64,
 }
 
 impl Deleted {
-    /// A page was read, since `began`.
+    /// Notes that a page was read, since `began`. `in_vain`: there was nothing to delete on it.
     fn looked(&mut self, began: Instant, in_vain: bool) {
         if in_vain {
             self.in_vain += began.elapsed();
@@ -74,7 +74,7 @@ impl History {
     }
 }
 
-/// Deletes the rows that may go.
+/// Deletes the expired rows.
 pub(super) async fn sweep(store: &Store, expired: &Expired, with_jobs: bool) -> Result<Deleted, StoreError> {
     let mut deleted = Deleted::default();
     if !expired.themes.is_empty() {
@@ -111,7 +111,8 @@ async fn sweep_tasks(store: &Store, expired: &Expired, deleted: &mut Deleted) ->
     }
 }
 
-/// Records without a task, and old records of tasks that are not finished: the records of a task that snoozes for years must not pile up.
+/// Deletes old records without a task, and old records of tasks that are not finished: the records of a task that snoozes for years must not
+/// pile up.
 async fn sweep_records(store: &Store, expired: &Expired, deleted: &mut Deleted) -> Result<(), StoreError> {
     let mut after = RecordKey::FIRST;
     let last = store.cluster().last_task_with_old_records(expired.before).await?;
@@ -167,7 +168,8 @@ async fn sweep_job_records(store: &Store, expired: &Expired, deleted: &mut Delet
     }
 }
 
-/// MySQL goes through all of a small table to delete some rows of it, and meets locked ones; one row it finds by its key.
+/// Deletes tasks. If the deletion meets locked rows, deletes one task after the other: to delete several rows of a small table, MySQL scans
+/// the whole table and meets locked rows; a single row it finds by its key.
 async fn delete_tasks(store: &Store, expired: &Expired, ids: &[i64]) -> Result<usize, StoreError> {
     match store.cluster().delete_tasks(expired, ids).await {
         Err(StoreError::Conflict(_)) => {}
@@ -180,13 +182,13 @@ async fn delete_tasks(store: &Store, expired: &Expired, ids: &[i64]) -> Result<u
     Ok(deleted)
 }
 
-/// Those that no other session has locked. A locked row has its turn at a later look, and holds up no other.
+/// Those of these rows that no other session has locked. A later look deletes the locked ones.
 async fn free(store: &Store, rows: Rows, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
     let locked = store.locked(rows, ids).await?;
     Ok(ids.iter().copied().filter(|id| !locked.contains(id)).collect())
 }
 
-/// What there is of the tasks of `expired`'s themes, or of records of jobs, however old.
+/// Counts the rows with an end: tasks of the themes in `expired`, or records of jobs.
 pub(super) async fn history(store: &Store, expired: &Expired, of_jobs: bool) -> Result<History, StoreError> {
     let (mut history, mut after) = (History::default(), i64::MIN);
     loop {
@@ -206,12 +208,12 @@ pub(super) async fn history(store: &Store, expired: &Expired, of_jobs: bool) -> 
     }
 }
 
-/// Half of the time is for others.
+/// Pauses as long as the last step took: half of the time is for other sessions.
 async fn rest(began: Instant) {
     actix_rt::time::sleep(began.elapsed()).await;
 }
 
-/// A length of time as people say it.
+/// A length of time in words, for people.
 pub(super) fn said(length: TimeDelta) -> String {
     let seconds = length.num_seconds().abs();
     let (count, unit) = match seconds {

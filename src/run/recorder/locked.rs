@@ -1,5 +1,5 @@
-//! What the recorder does with ends whose rows other sessions have locked: it sets them aside, writes the others at once, and looks
-//! at the rows until they are free.
+//! What the recorder does with ends whose rows other sessions have locked: it sets them aside, writes the others immediately, and checks
+//! the rows again until they are free.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,14 +8,14 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use super::{Batch, Divisible, Flush, Ledger, Recorder};
 use crate::{repeats::Repeats, run::SingleFlight, store::StoreError};
 
-/// When to look again whether a row is free.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long to wait before the next check whether the rows are free.
+const CHECK_AFTER: Duration = Duration::from_millis(500);
 
 /// Batches that are set aside.
 pub(super) struct Locked<B> {
     batches: Vec<B>,
-    /// A look at the rows is under way, or will be.
-    looks: SingleFlight,
+    /// A check of the rows is under way, or a timer for it is set.
+    check: SingleFlight,
     said: Repeats<()>,
 }
 
@@ -23,7 +23,7 @@ impl<B> Default for Locked<B> {
     fn default() -> Self {
         Self {
             batches: Vec::new(),
-            looks: SingleFlight::default(),
+            check: SingleFlight::default(),
             said: Repeats::default(),
         }
     }
@@ -40,12 +40,12 @@ impl<B: Batch> Locked<B> {
 }
 
 impl<L: Ledger> Recorder<L> {
-    /// A batch met other writes: perhaps some of its rows are locked. The batch counts as under way until that is known.
+    /// A batch conflicted with other writes: perhaps some of its rows are locked. The batch counts as under way until that is known.
     pub(super) fn look_for_locks(&mut self, flush: Flush<L::Batch>, error: StoreError, ctx: &mut Context<Self>) {
         let (store, ids) = (self.ledger.store().clone(), flush.batch.ids());
-        let look = async move { store.locked(L::ROWS, &ids).await };
-        ctx.spawn(look.into_actor(self).map(|locked, recorder, ctx| {
-            // Without an answer the database is away: the batch is kept as a whole.
+        let check = async move { store.locked(L::ROWS, &ids).await };
+        ctx.spawn(check.into_actor(self).map(|locked, recorder, ctx| {
+            // No answer: the database is away, and the batch is kept whole.
             recorder.flushed(flush, Err(error), &locked.unwrap_or_default(), ctx);
         }));
     }
@@ -65,30 +65,31 @@ impl<L: Ledger> Recorder<L> {
                 "{component}: {count} outcomes wait until they can be written: {said}"
             );
         }
-        self.look_later(ctx);
+        self.check_later(ctx);
         self.flush(ctx);
     }
 
-    fn look_later(&mut self, ctx: &mut Context<Self>) {
-        if self.locked.looks.begin() {
-            ctx.run_later(LOOK, Self::look_at_locked);
+    fn check_later(&mut self, ctx: &mut Context<Self>) {
+        if self.locked.check.begin() {
+            ctx.run_later(CHECK_AFTER, Self::check_locked);
         }
     }
 
-    fn look_at_locked(&mut self, ctx: &mut Context<Self>) {
+    fn check_locked(&mut self, ctx: &mut Context<Self>) {
         let ids: Vec<i64> = self.locked.batches.iter().flat_map(Batch::ids).collect();
         let store = self.ledger.store().clone();
-        let look = async move { store.locked(L::ROWS, &ids).await };
-        ctx.spawn(look.into_actor(self).map(|locked, recorder, ctx| {
-            recorder.locked.looks.end();
+        let check = async move { store.locked(L::ROWS, &ids).await };
+        ctx.spawn(check.into_actor(self).map(|locked, recorder, ctx| {
+            recorder.locked.check.end();
             match locked {
                 Ok(locked) => recorder.take_free(&locked, ctx),
-                Err(_) => recorder.look_later(ctx),
+                Err(_) => recorder.check_later(ctx),
             }
         }));
     }
 
-    /// Batches that were set aside since the look began are not among the `locked`, and are tried like the rest.
+    /// Queues the entries whose rows are free. Batches that were set aside since this check began are not among the `locked`: they are tried
+    /// like the free ones.
     fn take_free(&mut self, locked: &BTreeSet<i64>, ctx: &mut Context<Self>) {
         for batch in std::mem::take(&mut self.locked.batches) {
             let (held, free) = batch.divided(locked);
@@ -100,7 +101,7 @@ impl<L: Ledger> Recorder<L> {
             let component = self.ledger.component();
             say!(Info, "{component}: no outcome waits for a locked row any more");
         } else {
-            self.look_later(ctx);
+            self.check_later(ctx);
         }
         self.flush(ctx);
     }

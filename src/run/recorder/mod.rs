@@ -1,13 +1,16 @@
-//! The actor that writes how runs ended, many at a time.
+//! The actor that writes the outcomes of runs, many in one transaction. An *end* is the outcome of one run, with its times.
 //!
 //! Natural batching: a flush takes everything that came in while the previous flush ran. There is no timer, so a single end is
-//! written at once, and under load one commit serves hundreds. Ends that come in faster than one flush can write them go by a second
-//! flush beside it; on SQLite the two may share a commit. While the database is away, batches are kept and tried again. The backlog
-//! is bounded, since a run keeps its place among the running ones until its end is written, or its worker waits for a place in the
-//! backlog. What the database refuses goes its own way ([`refusals`]), and no other end waits for it; nor for a row that another
-//! session has locked ([`locked`]).
+//! written immediately, and under load one commit serves hundreds. If ends come in faster than one flush can write them, a second flush
+//! runs beside the first; on SQLite the two may share a commit. While the database is away, batches are kept and tried again.
 //!
-//! Tasks and jobs have one recorder each. What differs between them is their [`Ledger`].
+//! The backlog is bounded. A job's run counts as running until its end is written, and the node limits how many jobs run. A task's worker
+//! waits until the backlog has room for its end.
+//!
+//! No end waits for an end that the database refuses ([`refusals`]), nor for an end whose row another session has locked ([`locked`]).
+//!
+//! Each theme has a recorder, and the jobs have one. They differ in their [`Ledger`], which queues the ends, writes a batch and tells
+//! the callers who wait.
 
 mod ledger;
 mod locked;
@@ -38,73 +41,75 @@ use crate::{
     store::StoreError,
 };
 
-/// Flushes under way at most: more would only wait for each other, or for processors.
-const FLUSHES: usize = 2;
+/// The most flushes under way at the same time. More would only wait for each other, or for processors.
+const MAX_FLUSHES: usize = 2;
 
-/// So many ends must wait before they have a second flush, beside the one under way.
+/// If a flush is under way, a second one begins once so many ends wait.
 const SECOND_FLUSH_AT: usize = 200;
 
-/// Beside a flush that has taken so long any number of ends has a second one: perhaps the first one waits for a lock.
-const SLOW: Duration = Duration::from_millis(500);
+/// If a flush takes longer than this, a second one begins even for a single waiting end: the first one may be waiting for a lock.
+const SLOW_FLUSH: Duration = Duration::from_millis(500);
 
 /// Writes what the runs of one ledger hand in.
 pub(crate) struct Recorder<L: Ledger> {
     ledger: L,
-    /// Batches that could not be written yet: the database was away.
+    /// Batches that could not be written yet, and are tried again. Mostly the database was away.
     kept: VecDeque<Flush<L::Batch>>,
-    /// The last flush failed: next time the ledger comes before the batches that were kept.
+    /// The last flush failed: the next one takes entries of the ledger, not a kept batch.
     ledger_first: bool,
     refused: Refused<L::Batch>,
     /// A refused piece is being tried.
     tries_refused: SingleFlight,
     locked: Locked<L::Batch>,
     flushes: usize,
-    /// When the flushes under way began, or when the last flush ended.
+    /// Since when flushes have been under way without one that ended. `None`: none is under way.
     flushing_since: Option<Instant>,
-    /// A check whether the flush under way is slow will come.
-    checks_slow: SingleFlight,
+    /// A timer is set that checks whether the flush under way is slow.
+    slow_check: SingleFlight,
     /// Ends in the writes under way.
     in_flight: usize,
     /// Nothing is written before this moment: a write has failed, or rows are locked.
     not_before: Option<Instant>,
     backoff: Backoff,
-    drained: Vec<oneshot::Sender<()>>,
+    /// The senders of [`Drain`], who wait for its answer.
+    drain_waiters: Vec<oneshot::Sender<()>>,
     database_errors: u64,
-    /// Ends that the database takes in no form.
-    stubborn: usize,
+    /// How many ends the database refuses in every form.
+    refused_ends: usize,
 }
 
-/// A batch that has failed so often is suspect, even if the database has taken no other one since: there may be no other.
-const FAILURES: u32 = 3;
+/// A batch that has failed so often in a row is suspect, even if the database has accepted no other batch since: there may be no other.
+const SUSPECT_AFTER: u32 = 3;
 
 /// A batch on its way to the database.
 struct Flush<B> {
     batch: B,
-    /// It could not be written while another batch was taken: something in it may be the reason.
+    /// The database accepted another batch while this one could not be written, or this one is a part of a batch that was suspect: an
+    /// entry of this batch may be the reason.
     is_suspect: bool,
     /// How often it could not be written.
     failures: u32,
 }
 
-/// A run hands in its end, or something else that is to be written.
+/// A run hands in its end, a note that it is running, or its progress. The recorder writes it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Enter<E: 'static>(pub(crate) E);
+pub(crate) struct Record<E: 'static>(pub(crate) E);
 
-/// The process stops: an end that the database refuses in every form is not tried again. Answers when everything that was handed in
-/// is written or let go.
+/// The process stops: an end that the database refuses in every form is not tried again. Answers when each entry that was handed in is
+/// written, or its row is let go: marked as ended without an outcome.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Drain;
 
-/// Asks for what the ledger and its recorder count.
+/// Asks for the counters of the ledger and its recorder.
 #[derive(Message)]
-#[rtype(result = "Recorded<C>")]
-pub(crate) struct GetRecorded<C: Send + 'static>(PhantomData<C>);
+#[rtype(result = "RecorderCounts<C>")]
+pub(crate) struct GetRecorderCounts<C: Send + 'static>(PhantomData<C>);
 
-/// The answer to [`GetRecorded`].
+/// The answer to [`GetRecorderCounts`].
 #[derive(Debug, Clone)]
-pub(crate) struct Recorded<C> {
+pub(crate) struct RecorderCounts<C> {
     pub(crate) counts: C,
     /// Ends that wait to be written, or are being written, without those that are refused in every form.
     pub(crate) unwritten: usize,
@@ -124,13 +129,13 @@ impl<L: Ledger> Recorder<L> {
             locked: Locked::default(),
             flushes: 0,
             flushing_since: None,
-            checks_slow: SingleFlight::default(),
+            slow_check: SingleFlight::default(),
             in_flight: 0,
             not_before: None,
             backoff: Backoff::default(),
-            drained: Vec::new(),
+            drain_waiters: Vec::new(),
             database_errors: 0,
-            stubborn: 0,
+            refused_ends: 0,
         }
     }
 
@@ -141,21 +146,22 @@ impl<L: Ledger> Recorder<L> {
         if let Some(flush) = self.take_flush() {
             self.write(flush, ctx);
         }
-        self.flush_if_slow(ctx);
+        self.schedule_slow_check(ctx);
         self.try_refused(ctx);
         if self.is_idle() {
-            for drained in self.drained.drain(..) {
+            for waiter in self.drain_waiters.drain(..) {
                 // The caller may have given up.
-                let _ = drained.send(());
+                let _ = waiter.send(());
             }
         }
     }
 
-    /// Gives the entries that wait behind a flush which turns out to be slow a second flush, even if nothing comes after them.
-    fn flush_if_slow(&mut self, ctx: &mut Context<Self>) {
-        if self.has_work() && self.flushes > 0 && self.checks_slow.begin() {
-            ctx.run_later(SLOW, |recorder, ctx| {
-                recorder.checks_slow.end();
+    /// If entries wait while a flush is under way, looks after [`SLOW_FLUSH`] whether they need a second flush, even if no entry comes in
+    /// until then.
+    fn schedule_slow_check(&mut self, ctx: &mut Context<Self>) {
+        if self.has_work() && self.flushes > 0 && self.slow_check.begin() {
+            ctx.run_later(SLOW_FLUSH, |recorder, ctx| {
+                recorder.slow_check.end();
                 recorder.flush(ctx);
             });
         }
@@ -200,17 +206,17 @@ impl<L: Ledger> Recorder<L> {
     fn take_flush(&mut self) -> Option<Flush<L::Batch>> {
         match self.flushes {
             0 => self.take_kept_or_next(),
-            flushes if flushes < FLUSHES && self.is_worth_another_flush() => self.take_kept_or_next(),
+            flushes if flushes < MAX_FLUSHES && self.is_worth_another_flush() => self.take_kept_or_next(),
             _ => None,
         }
     }
 
     fn is_worth_another_flush(&self) -> bool {
-        let is_slow = || self.flushing_since.is_some_and(|since| since.elapsed() >= SLOW);
+        let is_slow = || self.flushing_since.is_some_and(|since| since.elapsed() >= SLOW_FLUSH);
         (self.ledger.waiting() >= SECOND_FLUSH_AT && self.kept.is_empty()) || is_slow()
     }
 
-    /// Takes kept batches first; but after a failure the ledger has its turn, so that a batch which is never taken holds up no other.
+    /// Takes kept batches first. After a failure it takes entries of the ledger first, so that a batch that always fails holds up no other.
     fn take_kept_or_next(&mut self) -> Option<Flush<L::Batch>> {
         let is_turn_of_ledger = std::mem::take(&mut self.ledger_first);
         let kept = match is_turn_of_ledger {
@@ -222,7 +228,7 @@ impl<L: Ledger> Recorder<L> {
             .or_else(|| self.kept.pop_front())
     }
 
-    /// `locked`: the ids of rows that other sessions have locked.
+    /// Handles the answer to a flush. `locked`: the ids of rows that other sessions have locked.
     fn flushed(
         &mut self,
         flush: Flush<L::Batch>,
@@ -236,7 +242,7 @@ impl<L: Ledger> Recorder<L> {
         self.in_flight -= batch.outcomes();
         match written {
             Ok(written) => {
-                self.taken();
+                self.database_accepted();
                 let writes = batch.in_form(Form::Whole, "");
                 self.ledger.written(flush.batch, &writes, written);
                 self.go_on(ctx);
@@ -245,17 +251,20 @@ impl<L: Ledger> Recorder<L> {
             Err(_) if !locked.is_empty() => self.set_aside(flush.batch, locked, ctx),
             Err(error) => {
                 self.keep(flush);
-                self.hold(&error, ctx);
+                self.pause_after_failure(&error, ctx);
             }
         }
     }
 
-    /// Halves a batch that could not be written although the database takes others, until the entry that is the reason is alone.
-    /// While the database is away this makes no more pieces than there are tries.
+    /// Keeps a batch that could not be written, for a further try.
+    ///
+    /// - The database may be away: the batch is kept whole, before the other kept batches.
+    /// - The batch is suspect (the database accepted another one, or this one has failed [`SUSPECT_AFTER`] times): it is halved, and so are its
+    ///   halves, until the entry that is the reason is alone. While the database is away, this makes no more pieces than there are tries.
     fn keep(&mut self, mut flush: Flush<L::Batch>) {
         self.ledger_first = true;
         flush.failures += 1;
-        if !flush.is_suspect && flush.failures < FAILURES {
+        if !flush.is_suspect && flush.failures < SUSPECT_AFTER {
             self.kept.push_front(flush);
             return;
         }
@@ -269,18 +278,18 @@ impl<L: Ledger> Recorder<L> {
         }
     }
 
-    /// Writes the rest, at once or after the ledger's pause.
+    /// Writes the next batch, immediately or after the ledger's pause.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         match self.ledger.pause() {
-            Some(pause) if self.kept.is_empty() => self.wait(pause, ctx),
+            Some(pause) if self.kept.is_empty() => self.pause(pause, ctx),
             _ => self.flush(ctx),
         }
     }
 
-    /// The database takes ends.
-    fn taken(&mut self) {
+    /// The database has accepted a whole batch, so it is up: a kept batch that fails again may have a fault of its own.
+    fn database_accepted(&mut self) {
         self.backoff.succeeded();
-        self.refused.others_taken();
+        self.refused.others_accepted();
         let (events, component) = (self.ledger.events(), self.ledger.component());
         events.succeeded(component, DatabaseWork::WriteOutcomes);
         for kept in &mut self.kept {
@@ -288,16 +297,16 @@ impl<L: Ledger> Recorder<L> {
         }
     }
 
-    /// The database is away, or may be: nothing is tried for a while.
-    fn hold(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+    /// The database is away, or may be: writes nothing for a while.
+    fn pause_after_failure(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.database_errors += 1;
         let wait = self.backoff.failed();
         let (events, component) = (self.ledger.events(), self.ledger.component());
         events.failed(component, DatabaseWork::WriteOutcomes, error);
-        self.wait(wait, ctx);
+        self.pause(wait, ctx);
     }
 
-    fn wait(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+    fn pause(&mut self, wait: Duration, ctx: &mut Context<Self>) {
         // A shorter wait does not end a longer one.
         self.not_before = self.not_before.max(Some(Instant::now() + wait));
         ctx.run_later(wait, Self::flush);
@@ -319,7 +328,7 @@ impl<B> Flush<B> {
     }
 }
 
-impl<C: Send + 'static> GetRecorded<C> {
+impl<C: Send + 'static> GetRecorderCounts<C> {
     pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
@@ -329,10 +338,10 @@ impl<L: Ledger> Actor for Recorder<L> {
     type Context = Context<Self>;
 }
 
-impl<L: Ledger> Handler<Enter<L::Entry>> for Recorder<L> {
+impl<L: Ledger> Handler<Record<L::Entry>> for Recorder<L> {
     type Result = ();
 
-    fn handle(&mut self, Enter(entry): Enter<L::Entry>, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Record(entry): Record<L::Entry>, ctx: &mut Context<Self>) {
         self.ledger.enter(entry);
         self.flush(ctx);
     }
@@ -344,23 +353,23 @@ impl<L: Ledger> Handler<Drain> for Recorder<L> {
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.refused.close();
         let (tx, rx) = oneshot::channel();
-        self.drained.push(tx);
+        self.drain_waiters.push(tx);
         self.flush(ctx);
         Box::pin(async move {
-            // The sender is dropped unsent with the actor alone, and then there is nothing to wait for.
+            // The sender is dropped without sending only if the actor is dropped, and then there is nothing to wait for.
             let _ = rx.await;
         })
     }
 }
 
-impl<L: Ledger> Handler<GetRecorded<L::Counts>> for Recorder<L> {
-    type Result = MessageResult<GetRecorded<L::Counts>>;
+impl<L: Ledger> Handler<GetRecorderCounts<L::Counts>> for Recorder<L> {
+    type Result = MessageResult<GetRecorderCounts<L::Counts>>;
 
-    fn handle(&mut self, _: GetRecorded<L::Counts>, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(Recorded {
+    fn handle(&mut self, _: GetRecorderCounts<L::Counts>, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(RecorderCounts {
             counts: self.ledger.counts(),
             unwritten: self.unwritten(),
-            refused: self.stubborn,
+            refused: self.refused_ends,
             database_errors: self.database_errors,
         })
     }

@@ -1,7 +1,7 @@
 //! What the recorder does with writes that the database refuses: [`Refused`](super::refused::Refused) says what to try next.
 //!
-//! Such writes go another way, beside the flushes, so that nothing else waits for them. A run whose end is taken in no form
-//! lets its row go: the row is marked as ended without an outcome, and no node takes it over.
+//! They are tried one at a time, beside the flushes, so that nothing else waits for them. If the database refuses an end in every form,
+//! the run lets go of its row: the row is marked as ended without an outcome, and no node takes it over.
 
 use std::{sync::Arc, time::Instant};
 
@@ -21,14 +21,14 @@ impl<L: Ledger> Recorder<L> {
     /// A batch was refused for the first time.
     pub(super) fn add_refused(&mut self, batch: L::Batch, error: &StoreError, ctx: &mut Context<Self>) {
         self.database_errors += 1;
-        // If everything is refused, new outcomes are not tried as fast as they come.
+        // If the database refuses everything, the recorder does not try new outcomes as fast as they come in.
         let wait = self.backoff.failed();
-        self.wait(wait, ctx);
+        self.pause(wait, ctx);
         let step = self.refused.add(batch, error.to_string());
         self.next_step(step, ctx);
     }
 
-    /// Tries the next piece, one at a time.
+    /// Tries the next refused piece, unless another one is being tried.
     pub(super) fn try_refused(&mut self, ctx: &mut Context<Self>) {
         if self.tries_refused.is_under_way() {
             return;
@@ -68,9 +68,9 @@ impl<L: Ledger> Recorder<L> {
         match written {
             Ok(written) => {
                 if piece.form != Form::Apart {
-                    self.taken();
+                    self.database_accepted();
                 }
-                self.stubborn -= usize::from(piece.is_stubborn());
+                self.refused_ends -= usize::from(piece.was_refused_in_every_form());
                 self.ledger.written(piece.work, writes, written);
                 self.go_on(ctx);
             }
@@ -81,26 +81,27 @@ impl<L: Ledger> Recorder<L> {
             }
             Err(error) => {
                 self.refused.put_back(piece);
-                self.hold(&error, ctx);
+                self.pause_after_failure(&error, ctx);
             }
         }
     }
 
     fn next_step(&mut self, step: Step<L::Batch>, ctx: &mut Context<Self>) {
         match step {
-            Step::Go => self.flush(ctx),
-            Step::Pause(piece, pause) => {
+            Step::Queued => self.flush(ctx),
+            Step::RetryAfter(piece, pause) => {
                 ctx.run_later(pause, |recorder, ctx| {
                     recorder.refused.resume(piece);
                     recorder.flush(ctx);
                 });
                 self.flush(ctx);
             }
-            Step::Stubborn(piece) => self.give_up(piece, ctx),
+            Step::RefusedInEveryForm(piece) => self.give_up(piece, ctx),
         }
     }
 
-    /// Has the row of a run go whose end is taken in no form. A beginning, a report or a job is given up for good.
+    /// The database refuses this piece in every form. If it is an end, its run lets go of the row. Anything else (a note that a run is running,
+    /// a report of progress, the status of a job) is given up for good.
     fn give_up(&mut self, mut piece: Piece<L::Batch>, ctx: &mut Context<Self>) {
         let Some(run) = piece.work.run() else {
             self.ledger.give_up(piece.work, &piece.reason);
@@ -121,23 +122,23 @@ impl<L: Ledger> Recorder<L> {
     fn let_go(&mut self, mut piece: Piece<L::Batch>, let_go: Result<bool, StoreError>, ctx: &mut Context<Self>) {
         self.end_try(&piece);
         if matches!(let_go, Ok(false)) {
-            self.stubborn -= usize::from(piece.is_stubborn());
+            self.refused_ends -= usize::from(piece.was_refused_in_every_form());
             let writes = piece.work.in_form(Form::Whole, "");
             self.ledger.written(piece.work, &writes, L::stale());
             self.flush(ctx);
             return;
         }
         piece.let_go = let_go.is_ok();
-        if piece.is_news() {
+        if piece.should_report() {
             self.tell_refused(&piece, let_go.err().as_ref());
         }
-        if !piece.is_stubborn() {
-            self.stubborn += 1;
+        if !piece.was_refused_in_every_form() {
+            self.refused_ends += 1;
             self.ledger.refused(&piece.work);
         }
-        if let Some(rest) = self.refused.rest(&mut piece) {
-            ctx.run_later(rest, |recorder, ctx| {
-                recorder.refused.rested(piece);
+        if let Some(delay) = self.refused.delay_retry(&mut piece) {
+            ctx.run_later(delay, |recorder, ctx| {
+                recorder.refused.delay_over(piece);
                 recorder.flush(ctx);
             });
         }
@@ -146,7 +147,7 @@ impl<L: Ledger> Recorder<L> {
 }
 
 impl<L: Ledger> Recorder<L> {
-    /// `error`: the row could not be let go either.
+    /// `error`: why the row could not be let go either.
     fn tell_refused(&self, piece: &Piece<L::Batch>, error: Option<&StoreError>) {
         let Some(end) = self.ledger.refusal(&piece.work) else {
             return;
@@ -166,7 +167,7 @@ impl<L: Ledger> Recorder<L> {
     }
 }
 
-/// Writes; before that, gives the run its row back that was let go.
+/// Writes a piece. If its run had let go of the row, the run takes the row up again first.
 async fn write<L: Ledger>(
     store: Store,
     writes: Arc<<L::Batch as Batch>::Writes>,

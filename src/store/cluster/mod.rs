@@ -1,4 +1,4 @@
-//! The processes that share a database, and what holds for all of them.
+//! The processes that share a database, and the settings that hold for all of them.
 
 pub(super) mod nodes;
 mod notify;

@@ -1,4 +1,4 @@
-//! The processes that share the database. Their heartbeats are written and judged by the database's own time.
+//! The nodes: processes that share the database. Their heartbeats are written and judged by the database's own time.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::store::{
     schema::gaia_nodes,
 };
 
-/// A process, as it writes its own row. The times there are the database's.
+/// The row of a node, as the node writes it. The database adds the times.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = gaia_nodes)]
 pub(crate) struct NodeRow {
@@ -33,8 +33,8 @@ pub(crate) struct NodeRow {
     pub(crate) protocol: i32,
 }
 
-/// By which rules a node claims. The column has no default, and takes no earlier number: a node of a version before cannot make its row,
-/// and a node without a row gets no task.
+/// The number of the rules by which a node claims. The column has no default and accepts no smaller number, so that a node of an older
+/// version cannot make its row; a node without a row gets no task.
 pub(crate) const PROTOCOL: i32 = 3;
 
 #[derive(Queryable, Selectable)]
@@ -52,14 +52,14 @@ pub(in crate::store) struct SeenRow {
     heartbeat: AnyTime,
 }
 
-/// A process as others see it, whatever has become of its row.
+/// A node as other nodes read it. Plain SQL may have spoilt its row.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenNode {
     pub(crate) id: String,
     pub(crate) host: String,
     pub(crate) pid: i64,
     pub(crate) version: String,
-    /// `None`: not a number. A node that lives writes one with its next beat.
+    /// `None`: the row holds no number. A living node writes one with its next heartbeat.
     pub(crate) beat: Option<i64>,
     pub(crate) lease: Duration,
     pub(crate) themes: String,
@@ -68,7 +68,7 @@ pub(crate) struct SeenNode {
     pub(crate) heartbeat: Option<DateTime<Utc>>,
 }
 
-/// The lease of a row that holds none: the default of the settings.
+/// The lease if the row holds none: the default of the options.
 const DEFAULT_LEASE: Duration = Duration::from_secs(20);
 
 impl From<SeenRow> for SeenNode {
@@ -90,33 +90,33 @@ impl From<SeenRow> for SeenNode {
     }
 }
 
-/// What a heartbeat found.
+/// The result of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beat {
-    /// Our row was there.
+    /// The node's row was there.
     Alive,
-    /// Our row was gone: others have declared this node dead.
+    /// The node's row was gone: other nodes have declared this node dead.
     DeclaredDead,
 }
 
-/// All nodes, as they were at one time of the database.
+/// All nodes, as they were at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     pub(crate) now: DateTime<Utc>,
     pub(crate) rows: Vec<SeenNode>,
-    /// Tasks run, of any theme on any node. If none does, no look for runs of dead nodes is needed.
+    /// Whether any task runs, of any theme on any node. If not, there are no tasks of dead nodes to rescue.
     pub(crate) any_runs: bool,
-    /// Tasks are due, of any theme.
+    /// Whether any task is due, of any theme.
     pub(crate) any_due: bool,
 }
 
-/// A condition as a number that is 0 if it does not hold: the databases have different types for conditions.
+/// SQL for a number that is 0 if the condition does not hold: the databases have different types for conditions.
 fn as_number(condition: &str) -> String {
     format!("(SELECT COUNT(*) FROM gaia_nodes WHERE {condition})")
 }
 
 impl ClusterStore<'_> {
-    /// Makes the node's row. From here on it may claim.
+    /// Makes the node's row. From then on the node may claim.
     pub(crate) async fn register_node(&self, node: &NodeRow) -> Result<(), StoreError> {
         let now = self.db.dialect().now;
         let mut conn = self.db.heartbeat().await?;
@@ -153,7 +153,7 @@ impl ClusterStore<'_> {
         })
     }
 
-    /// All nodes. While at it, this process's clock is set by the database's.
+    /// Reads all nodes, and sets the clock of this process by the database's.
     pub(crate) async fn nodes(&self) -> Result<Nodes, StoreError> {
         let now = self.db.dialect().now;
         let mut conn = self.db.read().await?;
@@ -176,7 +176,7 @@ impl ClusterStore<'_> {
         })?;
         let first = rows.as_slice().first();
         let now = first.map(|(_, now, ..)| now.and_utc());
-        // Without a row nothing is known.
+        // No row: the conditions were not computed, and count as true.
         let (any_runs, any_due) = first.map_or((true, true), |(.., runs, due)| (*runs != 0, *due != 0));
         if let Some(now) = now {
             self.follow(now, asked);
@@ -189,9 +189,9 @@ impl ClusterStore<'_> {
         })
     }
 
-    /// Sets this process's clock by the database's. The quickest of a few answers tells best.
+    /// Sets the clock of this process by the database's. Asks three times: the quickest answer is the most exact.
     pub(in crate::store) async fn follow_clock(&self) -> Result<(), StoreError> {
-        if !self.db.is_remote() {
+        if !self.db.is_server() {
             return Ok(());
         }
         let sql_now = format!("SELECT {}", self.db.dialect().now);
@@ -205,14 +205,14 @@ impl ClusterStore<'_> {
     }
 
     fn follow(self, now: DateTime<Utc>, asked: Duration) {
-        // On one machine it is the same clock.
-        if self.db.is_remote() {
+        // SQLite has the clock of this machine.
+        if self.db.is_server() {
             self.clock().follow(now, asked);
         }
     }
 
-    /// Removes a node's row if it has not beaten since `beat`. Its running tasks are orphans from then on. A row without a
-    /// readable beat is removed as it is: a node that lives makes a new one.
+    /// Removes a node's row if it has written no heartbeat since `beat`. Its running tasks are orphans from then on. A row without a
+    /// readable beat is removed in any case: a living node makes a new row.
     pub(crate) async fn remove_node(&self, id: &str, beat: Option<i64>) -> Result<bool, StoreError> {
         let Some(beat) = beat else {
             return self.retire_node(id).await;
@@ -228,7 +228,7 @@ impl ClusterStore<'_> {
         Ok(removed > 0)
     }
 
-    /// Removes the row of a node, which leaves by itself; answers whether there was one.
+    /// Removes the row of a node that stops; answers whether there was one.
     pub(crate) async fn retire_node(&self, id: &str) -> Result<bool, StoreError> {
         let mut conn = self.db.write().await?;
         let removed = on_backend!(conn, |conn| {
@@ -240,10 +240,10 @@ impl ClusterStore<'_> {
         Ok(removed > 0)
     }
 
-    /// Has open runs of jobs be orphans that no write could name, so that the next look can end them. Only SQLite takes a value that is no
-    /// text for the name of a node, and such a row would keep its job from firing.
+    /// Gives open runs of jobs whose node no write can name the name of a node that does not exist: so they are orphans, and the next look ends
+    /// them. Only SQLite accepts a value that is no text as the name of a node, and such a row would keep its job from firing.
     pub(crate) async fn disown_unnamed(&self) -> Result<(), StoreError> {
-        if self.db.is_remote() {
+        if self.db.is_server() {
             return Ok(());
         }
         let mut conn = self.db.write().await?;
@@ -258,8 +258,8 @@ impl ClusterStore<'_> {
     }
 }
 
-/// By the index over open runs. A text may hold bytes that are no characters: names with characters beyond ASCII are
-/// taken for such, unless a node has that name.
+/// Finds the runs by the index over open runs. A text may hold bytes that are no characters: a name with characters beyond ASCII counts as
+/// such, unless a node has that name.
 const UNNAMED: &str = "UPDATE job_record SET node_id = 'unreadable' \
      WHERE job_result_flag IS NULL AND node_id IS NOT NULL AND (typeof(node_id) <> 'text' \
        OR node_id GLOB '*[^ -~]*' AND NOT EXISTS (SELECT 1 FROM gaia_nodes WHERE gaia_nodes.id = node_id))";

@@ -1,4 +1,4 @@
-//! What operators set for a theme on every node.
+//! The settings of a theme that operators have stored for all nodes.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What holds for a theme on every node. A theme without a row has the default.
+/// The settings of a theme on every node. A theme without a row has the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ThemeSettings {
     pub(crate) paused: bool,
@@ -25,9 +25,9 @@ pub(crate) struct ThemeSettings {
 /// How many workers each node should have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ThemeSize {
-    /// `None`: as many as the node says for itself.
+    /// `None`: as many as the options of the node's process say.
     pub(crate) workers: Option<usize>,
-    /// Grows with every order: a node follows each once.
+    /// Grows with each call of `resize_theme`: a node follows each call once.
     pub(crate) order: i64,
 }
 
@@ -54,7 +54,7 @@ impl ClusterStore<'_> {
         let settings = |row: ThemeRow| {
             let workers = number(row.workers).and_then(|workers| usize::try_from(workers).ok());
             let size = ThemeSize {
-                // What the API would refuse is no order.
+                // A number that `resize_theme` would refuse is ignored.
                 workers: workers.filter(|workers| *workers <= MAX_WORKERS),
                 order: number(row.size_order).unwrap_or_default(),
             };
@@ -124,7 +124,7 @@ impl ClusterStore<'_> {
                 .await
         });
         match added.map_err(StoreError::from) {
-            // Another process was first.
+            // Another process has made the row first.
             Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -16,7 +16,7 @@ use crate::{
         lenient::{AnyInt, AnyText, AnyTime, number},
         schema::{gaia_nodes, job_center, job_record},
         statement::{chunks::chunks, lists::octet_length, transaction::on_each_connection},
-        tasks::claimed::ARGS_AT_ONCE,
+        tasks::claimed::MAX_ARGS_PER_CLAIM,
     },
 };
 
@@ -34,7 +34,7 @@ fn seconds(claim: &FireClaim) -> Vec<NaiveDateTime> {
     seconds
 }
 
-/// Whether others have every fire.
+/// Whether other nodes have claimed all these fires.
 fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     let by_others = taken.iter().filter(|row| !is_ours(claim, row));
     let taken: HashSet<(i64, NaiveDateTime)> = by_others.filter_map(fire_of).collect();
@@ -42,15 +42,15 @@ fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     claim.fires.iter().all(is_taken)
 }
 
-/// Of the jobs that this claim has locked, the jobs that it leaves for the next claim: their arguments and the arguments of the fires before them
-/// have too many bytes. One job at least is claimed.
+/// Which of the locked jobs this claim leaves for the next one: together with the arguments of the fires before them, their arguments have
+/// too many bytes. At least one job is claimed.
 fn too_long(claim: &FireClaim, locked: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
     let size = |(job, bytes): &(i64, Option<AnyInt>)| Some((*job, usize::try_from(number(*bytes)?).ok()?));
     let sizes: HashMap<i64, usize> = locked.iter().filter_map(size).collect();
     let (mut bytes, mut later, mut jobs) = (0_usize, Vec::new(), HashSet::new());
     for job in claim.fires.iter().map(|fire| fire.job_id) {
         let size = sizes.get(&job).copied().unwrap_or(0);
-        let is_too_long = bytes > 0 && bytes.saturating_add(size) > ARGS_AT_ONCE;
+        let is_too_long = bytes > 0 && bytes.saturating_add(size) > MAX_ARGS_PER_CLAIM;
         match jobs.insert(job) && is_too_long {
             true => later.push(job),
             false if later.contains(&job) => {}
@@ -77,7 +77,7 @@ macro_rules! taken {
     };
 }
 
-/// Whether the node has a row; one without a row has been declared dead by others.
+/// Whether the node has a row. If not, other nodes have declared it dead.
 macro_rules! is_here {
     ($conn:ident, $claim:ident, [$($wait:tt)*]) => {{
         let here: i64 = gaia_nodes::table
@@ -88,8 +88,8 @@ macro_rules! is_here {
     }};
 }
 
-/// Locks jobs: those that are locked now, and those that another session has locked or that are left for the next claim. What another
-/// session has locked is passed over: it must not hold up the rest.
+/// Locks the jobs of a claim. Answers with the jobs that are locked now, and with the others: another session has locked them, or they are
+/// left for the next claim. Jobs that another session has locked are passed over, so that they do not hold up the rest.
 macro_rules! lock_jobs {
     ($conn:ident, $claim:ident, $lock:ident, [$($wait:tt)*]) => {{
         let ids = job_ids($claim);
@@ -115,7 +115,7 @@ macro_rules! lock_jobs {
     }};
 }
 
-/// What the plan is made of: the locked jobs, their open runs, and their records at the seconds of the claim.
+/// Reads the input of the plan: the locked jobs, their open runs, and their records at the seconds of the claim.
 macro_rules! seen {
     ($conn:ident, $claim:ident, $jobs:ident, $open:ident, [$($wait:tt)*]) => {{
         let (ids, busy) = $jobs;
@@ -143,7 +143,7 @@ macro_rules! seen {
     }};
 }
 
-/// Inserts the records of a plan; answers with the ids and log ids of the runs that this node has of the jobs that begin to run.
+/// Inserts the records of a plan. Answers with the ids and log ids of this node's open runs of the jobs that begin to run.
 macro_rules! insert_records {
     ($conn:ident, $claim:ident, $plan:ident, $open:ident, [$($wait:tt)*]) => {{
         for runs in chunks(&$plan.runs) {
@@ -161,7 +161,7 @@ macro_rules! insert_records {
     }};
 }
 
-/// Has the rows of the jobs say what the plan has made of them, and asks runs to stop that new ones replace.
+/// Updates the rows of the jobs as the plan says, and asks the runs to stop that new runs replace.
 macro_rules! update_jobs {
     ($conn:ident, $claim:ident, $plan:ident, [$($wait:tt)*]) => {{
         if !$plan.begun.is_empty() {
@@ -197,8 +197,8 @@ macro_rules! update_jobs {
     }};
 }
 
-/// `None`: the node has no row. A claim that comes late locks nothing: other nodes have every fire. A fire that is free then may be taken before
-/// its job is locked, and is looked at again.
+/// Claims fires. `None`: the node has no row. If other nodes have all fires already, nothing is locked. A fire that is free at that moment
+/// may be taken before its job is locked, so the records are read again under the lock.
 macro_rules! claim_fires {
     ($conn:ident, $claim:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let is_here = is_here!($conn, $claim, [$($wait)*]);
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_claim_takes_so_many_bytes_of_arguments_and_one_job_at_least() {
-        const HALF: usize = ARGS_AT_ONCE / 2;
+        const HALF: usize = MAX_ARGS_PER_CLAIM / 2;
         assert_eq!(later(&[(1, HALF), (2, HALF), (3, 1), (4, 0)]), [3]);
         assert_eq!(later(&[(1, 3 * HALF), (2, 1), (3, 3 * HALF)]), [2, 3]);
         assert_eq!(later(&[(1, 1), (2, 3 * HALF), (3, 1), (2, 3 * HALF)]), [2]);

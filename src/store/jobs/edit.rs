@@ -1,4 +1,4 @@
-//! What people do to jobs. Each change is one guarded statement.
+//! Changes of jobs by people. Each change is one guarded statement.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -28,7 +28,7 @@ pub(crate) enum UpdateJob {
 }
 
 impl JobStore<'_> {
-    /// Adds a job that has passed its check. Of two that are added at once under one name, one is refused.
+    /// Adds a job that has passed its check. If two jobs with the same name are added at the same time, one is refused.
     pub(crate) async fn add(&self, job: NewJob) -> Result<AddJob, StoreError> {
         let now = self.clock().now().naive_utc();
         let name = job.job_name.clone();
@@ -61,7 +61,7 @@ impl JobStore<'_> {
         Ok(AddJob::Added(id))
     }
 
-    /// Replaces the definition of a job; the new schedule begins now.
+    /// Replaces the definition of a job; the new schedule holds from now on.
     pub(crate) async fn update(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
         let Some(known) = self.get(id).await? else {
             return Ok(UpdateJob::NotFound);
@@ -111,8 +111,8 @@ impl JobStore<'_> {
         Ok(removed > 0)
     }
 
-    /// Enables or disables a job; answers whether it was there. Fires that were due while it was disabled are not missed; a job that is
-    /// enabled already goes on as it was.
+    /// Enables or disables a job; answers whether it was there. Fires that would have been due while it was disabled do not count as missed.
+    /// A job that has this state already is not changed.
     pub(crate) async fn set_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.write().await?;
@@ -148,7 +148,7 @@ impl JobStore<'_> {
         Ok(())
     }
 
-    /// The job that has a name, other than `except`. A name that plain SQL has changed or taken away is free.
+    /// The job that has this name, other than `except`. Before that, frees the name if plain SQL has renamed the job that had it.
     async fn holder_of_name(&self, name: &str, except: Option<i64>) -> Result<Option<i64>, StoreError> {
         let except = except.unwrap_or(0);
         let mut conn = self.db.write().await?;

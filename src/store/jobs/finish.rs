@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What names a run, and proves that its node holds its record.
+/// Names a run. A write about it changes nothing unless its record names this node and has no flag yet.
 #[derive(Debug, Clone)]
 pub(crate) struct JobRunKey {
     /// The id of its record.
@@ -23,7 +23,7 @@ pub(crate) struct JobRunKey {
     pub(crate) node: Arc<str>,
 }
 
-/// The end of one run, to be written if its node still has it.
+/// The end of one run, to be written if its node still holds the record.
 #[derive(Debug, Clone)]
 pub(crate) struct RunEnd {
     pub(crate) run: JobRunKey,
@@ -32,7 +32,7 @@ pub(crate) struct RunEnd {
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) attempt: i32,
-    /// `None`: it never began here; what the claim wrote stays.
+    /// `None`: the run never began here, and the time that the claim wrote stays.
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) ended_at: DateTime<Utc>,
 }
@@ -46,13 +46,13 @@ impl RunEnd {
         }
     }
 
-    /// How long its texts are.
+    /// The number of bytes of its texts.
     pub(crate) fn bytes(&self) -> usize {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         length(&self.result) + length(&self.error)
     }
 
-    /// The same end in this form, since the database refused the whole for this reason.
+    /// The same end in this form. `reason`: why the database refused the whole end.
     pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
         let (result, error) = self.texts().in_form(form, reason);
         Self {
@@ -73,9 +73,9 @@ impl RunEnd {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobWrites {
     pub(crate) ends: Vec<RunEnd>,
-    /// Further jobs that may have no open run any more: they wait again, as the jobs of these ends do.
+    /// Further jobs whose status is set to Waiting if none of their runs is open, like the jobs of these ends.
     pub(crate) jobs: Vec<i64>,
-    /// Only the records are written. The jobs stay as they are until a node looks at jobs that are said to run.
+    /// Only the records are written. The status of the jobs stays until the cron actor of a node resets it.
     pub(crate) apart: bool,
 }
 
@@ -84,14 +84,14 @@ pub(crate) struct JobWrites {
 pub(crate) struct JobsWritten {
     /// The runs whose ends were written.
     pub(crate) runs: Vec<i64>,
-    /// Jobs that another session had locked: whether they wait again is to be seen later.
+    /// Jobs whose status is still to be set, since another session had locked them.
     pub(crate) unsettled: Vec<i64>,
 }
 
-/// Writes in the order in which every node writes them.
+/// Writes, sorted: every node writes in the same order.
 pub(super) struct Ending {
     writes: Arc<JobWrites>,
-    /// Indexes of the ends.
+    /// Indexes of the ends, sorted by run id.
     order: Vec<usize>,
     jobs: Vec<i64>,
 }
@@ -124,8 +124,8 @@ impl Ending {
     }
 }
 
-/// The jobs are locked first, as by a claim, so that no run of them begins in between. Those that others have locked are passed
-/// over: the ends of their runs are written nevertheless.
+/// Writes ends. The jobs are locked first, as a claim does, so that no run of them begins in between. Jobs that another session has locked
+/// are passed over; the ends of their runs are written nevertheless.
 macro_rules! end_runs {
     ($conn:ident, $ending:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let locked: Vec<i64> = $lock!(

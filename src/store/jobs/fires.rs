@@ -1,4 +1,4 @@
-//! Fires, and what becomes of them when a node claims them.
+//! Fires, and the results of claiming them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::rows::JobRow;
 
-/// Fires that a node wants to run.
+/// Fires that a node wants to claim.
 #[derive(Debug)]
 pub(crate) struct FireClaim {
     pub(crate) node: String,
@@ -21,7 +21,7 @@ impl FireClaim {
     }
 }
 
-/// A job at one second, or now because a caller asked for it.
+/// A fire: a job at one second at which it is due, or now because a caller asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fire {
     pub(crate) job_id: i64,
@@ -32,36 +32,35 @@ pub(crate) struct Fire {
 pub(crate) enum FireKind {
     Scheduled {
         at: DateTime<Utc>,
-        /// The expression and the zone by which it is due. A job that has others by now does not fire.
+        /// The expression and the time zone by which it is due. If the job has others by now, the fire is not claimed.
         by: Arc<(String, Option<String>)>,
-        /// It was missed: if a later fire was claimed before it, the later one stands for it.
+        /// The fire was missed (late by more than 10 s). If a later fire of the job was claimed already, this one is not claimed.
         missed: bool,
-        /// It is to be recorded as skipped, for this reason.
+        /// `Some`: the fire is recorded as skipped, for this reason.
         skip: Option<String>,
     },
     Manual,
 }
 
-/// A run that is this node's to run.
+/// A run that this node has claimed.
 pub(crate) struct ClaimedRun {
     pub(crate) id: i64,
     pub(crate) log_id: String,
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
-    /// Runs of the same job, on whichever node, that it replaces: their records ask them to stop, for the reason
-    /// [`REPLACED`].
+    /// Runs of the same job, on any node, that this run replaces: their records ask them to stop, for the reason [`REPLACED`].
     pub(crate) replaced: Vec<i64>,
     /// The job as it is now.
     pub(crate) job: JobRow,
 }
 
-/// What became of a fire.
+/// The result of claiming a fire.
 pub(crate) enum Fired {
     Run(Box<ClaimedRun>),
     /// Recorded as skipped, with the reason.
     Skipped(String),
     /// The job is gone, disabled, or has another schedule by now.
     Changed,
-    /// Another node has it.
+    /// Another node has claimed it, or a later fire instead of it.
     Taken,
     /// Another session has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
     /// with the arguments of the jobs before it.
@@ -69,7 +68,7 @@ pub(crate) enum Fired {
 }
 
 impl Fire {
-    /// Its second, if it has one.
+    /// Its second. `None`: a caller asked for it.
     pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
         match &self.kind {
             FireKind::Scheduled { at, .. } => Some(*at),
@@ -95,5 +94,5 @@ impl Fire {
     }
 }
 
-/// What the record of a run says that a newer one has replaced.
+/// The reason in the record of a run that a newer run has replaced.
 pub(crate) const REPLACED: &str = "cancelled: a newer run has replaced it, as the job's overlap policy says";

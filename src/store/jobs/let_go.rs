@@ -1,4 +1,5 @@
-//! Records of runs whose ends the database takes in no form: they are marked as ended by leaving them without a node.
+//! Letting go of the records of runs whose ends the database refuses in every form: such a record is left without a node, and is not open
+//! any more.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -6,8 +7,8 @@ use diesel_async::RunQueryDsl;
 use crate::store::{JobRunKey, JobStore, StoreError, db::on_backend, schema::job_record};
 
 impl JobStore<'_> {
-    /// Leaves the record of a job's run that has ended without a node, and notes why if the row takes that: the run is not
-    /// open any more. False: others have ended it.
+    /// Removes the node from the record of a run that has ended, and notes why, if the database accepts that text: the run is not open any
+    /// more. False: another node has ended it.
     pub(crate) async fn let_go(&self, run: &JobRunKey, why: &str) -> Result<bool, StoreError> {
         match self.let_go_noting(run, Some(why)).await {
             Err(error) if error.is_refusal() => self.let_go_noting(run, None).await,
@@ -35,7 +36,7 @@ impl JobStore<'_> {
         Ok(self.retrying(let_go).await? > 0)
     }
 
-    /// Gives a run its record back that was let go. False: others have ended it.
+    /// Undoes [`let_go`](Self::let_go), so that the end of the run can be written after all. False: another node has ended it.
     pub(crate) async fn take_up(&self, run: &JobRunKey) -> Result<bool, StoreError> {
         let take_up = || async {
             let mut conn = self.db.write().await?;

@@ -1,4 +1,4 @@
-//! Looks from time to time: for changed schedules, requests to stop runs, runs of dead nodes, old records.
+//! What nodes look for from time to time: changed schedules, requests to stop runs, runs of dead nodes, jobs with a wrong status.
 
 use std::{
     collections::HashSet,
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What all enabled schedules together look like: it changes whenever one of them does, by whatever hand.
+/// The number of all enabled schedules and a hash of them. It changes whenever a schedule changes, by a caller or by plain SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub(crate) struct Fingerprint {
     #[diesel(sql_type = BigInt)]
@@ -36,7 +36,7 @@ pub(crate) struct Fingerprint {
     hash: i64,
 }
 
-/// An open run whose node is gone.
+/// An open run whose node has no row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrphanRun {
     pub(crate) run_id: i64,
@@ -44,14 +44,14 @@ pub(crate) struct OrphanRun {
     pub(crate) node: String,
 }
 
-/// An open run of a node, as the node is to see it.
+/// An open run, for the node that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OpenRun {
     pub(crate) run_id: i64,
     pub(crate) job_id: i64,
     /// When it was claimed.
     pub(crate) claimed_at: Option<NaiveDateTime>,
-    /// Why a caller wants it to stop.
+    /// The reason, if a caller has asked it to stop.
     pub(crate) cancel_reason: Option<String>,
 }
 
@@ -59,7 +59,7 @@ type OpenRow = (i64, Option<AnyInt>, Option<AnyTime>, Option<AnyText>);
 
 type OrphanRow = (i64, Option<AnyInt>, Option<AnyText>);
 
-/// Some schedules in one text, in their order: as rows they would cost this process several times as much.
+/// Up to 10,000 schedules in one text, in the order of their ids: as rows they would cost this process several times as much.
 const SCHEDULE_PAGE: &str = "SELECT COUNT(*) AS jobs, MAX(id) AS last, \
      COALESCE(group_concat(id || '|' || cron_expr || '|' || COALESCE(time_zone, '-') || '|' || \
        COALESCE(misfire_policy, '-') || '|' || COALESCE(misfire_grace, -1)), '') AS schedules \
@@ -77,12 +77,12 @@ struct SchedulePage {
 }
 
 impl JobStore<'_> {
-    /// The condition of open runs, in the words of the database's index for them.
+    /// The condition that a run is open, spelled like the condition of the database's index over open runs.
     pub(super) fn open_runs(self) -> SqlLiteral<Bool> {
         sql(self.db.dialect().is_open)
     }
 
-    /// What the servers compute by themselves; from SQLite the rows are read, which is no journey.
+    /// The fingerprint of all enabled schedules. A server computes it; on SQLite, which runs in this process, this process does.
     pub(crate) async fn fingerprint(&self) -> Result<Fingerprint, StoreError> {
         match self.db.dialect().hashed_schedules {
             Some(query) => self.fingerprint_by(query).await,
@@ -115,8 +115,7 @@ impl JobStore<'_> {
         })
     }
 
-    /// Notes that the schedules of these jobs hold from `now` on: what plain SQL has added, changed or enabled has missed
-    /// nothing.
+    /// Notes that the schedules of these jobs hold from `now` on: plain SQL has added, changed or enabled them, and they have missed no fire.
     pub(crate) async fn begin_schedules(&self, ids: &[i64], now: NaiveDateTime) -> Result<(), StoreError> {
         let as_noted = self.db.dialect().schedule;
         let begin = || async {
@@ -136,7 +135,7 @@ impl JobStore<'_> {
         self.retrying(begin).await
     }
 
-    /// Forgets from when on the schedules of disabled jobs hold: enabled by whatever hand, they begin anew.
+    /// Removes the note since when a schedule holds from disabled jobs: when a job is enabled again, its schedule holds from then on.
     pub(crate) async fn end_schedules(&self) -> Result<(), StoreError> {
         let end = || async {
             let mut conn = self.db.write().await?;
@@ -166,8 +165,8 @@ impl JobStore<'_> {
         self.retrying(end).await
     }
 
-    /// Jobs that are said to run although none of their runs is open wait. A killed process of another framework leaves such,
-    /// and so does an end that was written while another session had the job locked.
+    /// Sets the status of jobs to Waiting that are marked as running although none of their runs is open. A killed process of another framework
+    /// leaves such jobs, and so does an end that was written while another session had locked the job.
     pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
         let open = self.open_runs();
         let mut conn = self.db.read().await?;
@@ -213,7 +212,7 @@ impl JobStore<'_> {
         self.end_runs(Arc::new(writes)).await
     }
 
-    /// A job whose row refuses it is in the way of no other.
+    /// If the database refuses to change one job's row, the others are changed nevertheless.
     async fn settle_one_by_one(&self, ids: &[i64]) -> Result<(), StoreError> {
         for id in ids {
             match self.settle(&[*id]).await {
@@ -224,7 +223,7 @@ impl JobStore<'_> {
         Ok(())
     }
 
-    /// Asks for the open runs of a job to stop, and says why; answers how many there are.
+    /// Asks the open runs of a job to stop, for this reason; answers how many there are.
     pub(crate) async fn cancel_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
         let open: SqlLiteral<Bool> = sql(&(self.db.dialect().is_open_of)(job_id));
         let now = self.clock().now().naive_utc();
@@ -266,10 +265,10 @@ impl JobStore<'_> {
         Ok(rows.into_iter().map(run).collect())
     }
 
-    /// Open runs of nodes that have no row any more, in the order of their ids, at most `limit` behind the run `after`. Those of
-    /// `me` are not among them: a node whose row is gone learns of it by its next beat.
+    /// Open runs of nodes that have no row any more, with ids greater than `after`, in the order of their ids, at most `limit`. Runs of
+    /// `me` are not among them: a node whose row is gone learns of it by its next heartbeat.
     pub(crate) async fn orphan_runs(&self, me: &str, after: i64, limit: i64) -> Result<Vec<OrphanRun>, StoreError> {
-        // As an expression: in the order of the key itself a server may go through all records instead of the open ones.
+        // An expression instead of the key: to sort by the key, a server might read all records instead of the open ones.
         let key = || sql::<BigInt>("job_record.id + 0");
         let open = self.open_runs();
         let mut conn = self.db.read().await?;

@@ -1,8 +1,8 @@
 //! Jobs and their runs.
 //!
-//! A fire is the unique pair of job and second. The transaction that claims it locks the job's row, looks what else runs of
-//! the job, and inserts the record of the run: the node that inserts it runs it. A run is *open* while its record has a node and
-//! no flag; every write about it names both, so that a run that others have ended changes nothing.
+//! A fire is a unique pair of job and second. The transaction that claims it locks the job's row, reads which runs of the job are open,
+//! and inserts the record of the run: the node that inserts it runs it. A run is *open* while its record has a node and
+//! no flag. Every write about a run requires both, so that it changes nothing if another node has ended the run.
 
 mod claim;
 mod edit;
@@ -27,8 +27,8 @@ use finish::Ending;
 use super::{JobStore, StoreError, statement::transaction::transact};
 
 impl JobStore<'_> {
-    /// Claims fires, all in one transaction; answers what became of each, in order. `None`: this node has no row, so that
-    /// others have declared it dead.
+    /// Claims fires, all in one transaction; answers with the result for each, in order. `None`: this node has no row, since other nodes have
+    /// declared it dead.
     ///
     /// Safe to try again after an error: if the first try did commit, the second one returns the runs that it created.
     pub(crate) async fn claim_fires(&self, fires: FireClaim) -> Result<Option<Vec<Fired>>, StoreError> {
@@ -41,8 +41,8 @@ impl JobStore<'_> {
         transact!(&self.db, claim, fires)
     }
 
-    /// Writes how runs ended, all in one transaction. A run that others have ended changes nothing. Jobs wait again, as far as none
-    /// of their runs is open.
+    /// Writes ends of runs, all in one transaction. The end of a run that another node has ended changes nothing. Jobs without an open run get
+    /// the status Waiting.
     pub(crate) async fn end_runs(&self, writes: Arc<JobWrites>) -> Result<JobsWritten, StoreError> {
         let ending = Arc::new(Ending::new(writes));
         let end = || async { self.end_once(&ending).await };

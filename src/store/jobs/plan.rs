@@ -1,4 +1,4 @@
-//! The outcome of a claim: a plain function of the rows that were read while the jobs were locked.
+//! Decides the outcome of a claim of fires: a plain function of the rows that were read while the jobs were locked.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,31 +17,31 @@ use crate::{
     },
 };
 
-/// The jobs of a claim, their runs and their records, while the jobs are locked.
+/// The rows that the claim has read while the jobs were locked.
 pub(super) struct Seen {
     jobs: HashMap<i64, JobRow>,
-    /// Jobs that are there, and locked by others.
+    /// Jobs that exist and that this claim could not lock, or leaves for the next claim.
     locked: Vec<i64>,
-    /// The second of each job that was claimed last.
+    /// The last second of each job that was claimed.
     last: HashMap<i64, NaiveDateTime>,
-    /// Seconds of each job that were claimed: its last, the ones right before fires that come later than others, and the ones of this
-    /// claim.
+    /// Seconds of each job that were claimed: its last one, those right before fires of this claim that a later second has overtaken, and the
+    /// seconds of this claim.
     seconds: HashMap<i64, BTreeSet<NaiveDateTime>>,
     /// Open runs of each job.
     open: HashMap<i64, Vec<i64>>,
-    /// Runs of the same job and second.
+    /// Runs that exist already, by job and second.
     taken: HashMap<(i64, NaiveDateTime), Taken>,
 }
 
-/// A run that is there already.
+/// A run that exists already.
 struct Taken {
     run: i64,
     log_id: String,
-    /// This node claimed it and has not learned of that.
+    /// This node has claimed it, and the answer to that claim was lost.
     is_ours: bool,
 }
 
-/// Columns of a run that may be in the way.
+/// The columns of a run that may have taken a fire of the claim.
 pub(super) type TakenRow = (
     i64,
     Option<AnyInt>,
@@ -51,18 +51,18 @@ pub(super) type TakenRow = (
     Option<AnyText>,
 );
 
-/// Later than this is no second that was claimed by a clock that is right.
+/// A second later than this can only have been claimed by a clock that was ahead.
 pub(super) fn far_ahead(now: DateTime<Utc>) -> NaiveDateTime {
     let far = now.checked_add_signed(FAR_AHEAD);
     far.unwrap_or(DateTime::<Utc>::MAX_UTC).naive_utc()
 }
 
-/// Job and second of such a run.
+/// The job and the second of such a run.
 pub(super) fn fire_of((_, job_id, at, ..): &TakenRow) -> Option<(i64, NaiveDateTime)> {
     Some((number(*job_id)?, time(*at)?.naive_utc()))
 }
 
-/// Whether this node has claimed such a run, which is open.
+/// Whether such a run is an open one of this node.
 pub(super) fn is_ours(claim: &FireClaim, (_, _, _, node, flag, _): &TakenRow) -> bool {
     flag.is_none() && node.as_ref().is_some_and(|node| node.0 == claim.node)
 }
@@ -74,7 +74,7 @@ impl Seen {
         taken: Vec<TakenRow>,
         open: Vec<(i64, Option<AnyInt>)>,
     ) -> Self {
-        // A second that a wrong clock has claimed far ahead stands for nothing.
+        // A last second that is far ahead was claimed by a wrong clock, and is ignored.
         let far = far_ahead(claim.now);
         let last = |job: &JobRow| {
             let last = time(job.scheduled_from)?.naive_utc();
@@ -108,7 +108,8 @@ impl Seen {
 }
 
 impl Seen {
-    /// Job and second of fires for which a later second of their job was claimed before: another node was quicker.
+    /// The job and the second of those fires that are still to be claimed although a later second of their job was claimed already, by a node
+    /// that was quicker.
     pub(super) fn overtaken(&self, claim: &FireClaim) -> Vec<(i64, NaiveDateTime)> {
         let fires = claim.fires.iter().filter(|fire| self.settled(fire).is_none());
         fires
@@ -123,12 +124,12 @@ impl Seen {
         self.seconds.entry(job_id).or_default().extend(second);
     }
 
-    /// The second of a job that was claimed right before this one.
+    /// The last claimed second of a job before this one.
     fn before(&self, job_id: i64, at: NaiveDateTime) -> Option<NaiveDateTime> {
         self.seconds.get(&job_id)?.range(..at).next_back().copied()
     }
 
-    /// What becomes of a fire that nothing is to be written for.
+    /// The result for a fire for which nothing has to be written. `None`: it is still to be claimed.
     fn settled(&self, fire: &Fire) -> Option<Planned> {
         let job_id = fire.job_id;
         if self.locked.contains(&job_id) {
@@ -147,7 +148,7 @@ impl Seen {
                 replaced: Vec::new(),
             })),
             Some(_) => Some(Planned::Taken),
-            // A later second stands for it already.
+            // A missed fire is not claimed if a later second was claimed already: that one runs instead.
             None => {
                 let last = self.last.get(&job_id);
                 (fire.is_missed() && last.is_some_and(|last| *last >= at)).then_some(Planned::Taken)
@@ -156,17 +157,17 @@ impl Seen {
     }
 }
 
-/// What a claim comes to.
+/// What a claim writes, and its answer.
 pub(super) struct Plan {
     fired: Vec<Planned>,
     pub(super) runs: Vec<NewRun>,
-    /// Where in these two the run of a job is that begins with this claim.
+    /// For each job whose runs may not overlap: the indexes in `fired` and in `runs` of the run that begins with this claim.
     fresh: HashMap<i64, (usize, usize)>,
-    /// Runs to be asked to stop.
+    /// Runs that are asked to stop.
     pub(super) replaced: Vec<i64>,
-    /// Jobs that run now.
+    /// Jobs of which a run begins.
     pub(super) begun: Vec<i64>,
-    /// Jobs by the seconds that are claimed.
+    /// The seconds that are claimed, each with its jobs.
     pub(super) claimed: HashMap<NaiveDateTime, Vec<i64>>,
 }
 
@@ -179,7 +180,7 @@ enum Planned {
 }
 
 struct PlannedRun {
-    /// `None`: the database gives it.
+    /// `None`: the database gives the id.
     id: Option<i64>,
     log_id: String,
     job_id: i64,
@@ -237,7 +238,7 @@ impl Plan {
         }
     }
 
-    /// A caller that asked for a run gets the answer; the history is for fires.
+    /// Skips a fire and records that. If a caller asked for the run, the caller gets the reason, and no record is written.
     fn skip(&mut self, claim: &FireClaim, mut run: NewRun, why: String) -> Planned {
         if run.scheduled_at.is_some() {
             skip(&mut run, claim, &why);
@@ -260,7 +261,7 @@ impl Plan {
         })
     }
 
-    /// Of several late fires of a job that may not overlap, the newest runs.
+    /// If one claim has several late fires of a job whose runs may not overlap, only the newest fire runs: skips the one before.
     fn only(&mut self, job_id: i64, claim: &FireClaim) {
         let here = (self.fired.len(), self.runs.len());
         if let Some((planned, run)) = self.fresh.insert(job_id, here) {
@@ -270,7 +271,7 @@ impl Plan {
         }
     }
 
-    /// With the ids that the database has given, by log id.
+    /// The answer of the claim. `mine`: the ids that the database has given to the inserted runs, with their log ids.
     pub(super) fn fired(self, mine: Vec<(i64, Option<AnyText>)>, jobs: &HashMap<i64, JobRow>) -> Vec<Fired> {
         let ids: HashMap<String, i64> = mine
             .into_iter()
@@ -287,7 +288,7 @@ impl Plan {
             })))
         };
         let fired = |planned| match planned {
-            // A run that was inserted and is not found again would be a fault of the database's.
+            // If a run that was inserted is not found again, the database is at fault.
             Planned::Run(planned) => run(planned).unwrap_or(Fired::Taken),
             Planned::Skipped(why) => Fired::Skipped(why),
             Planned::Changed => Fired::Changed,

@@ -8,7 +8,7 @@ use crate::{
     domain::{JobRecord, ListJobs, Page, PageRequest},
     store::{
         JobStore, StoreError,
-        backend::Look,
+        backend::ReadKind,
         db::on_backend,
         lenient::AnyText,
         schema::{job_center, job_record},
@@ -67,7 +67,7 @@ fn listed(rows: Vec<ListedRun>) -> Vec<JobRecord> {
     rows.into_iter().map(run).collect()
 }
 
-/// The boxed query of a list, for whichever database compiles it.
+/// The query of a list, boxed, for the database that compiles it.
 macro_rules! listed {
     ($list:expr) => {{
         let mut query = job_center::table.into_boxed();
@@ -88,7 +88,7 @@ macro_rules! listed {
 
 impl JobStore<'_> {
     pub(crate) async fn get(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
-        let mut conn = self.db.look(Look::Detail).await?;
+        let mut conn = self.db.read_as(ReadKind::Detail).await?;
         Ok(on_backend!(conn, |conn| {
             job_center::table
                 .filter(job_center::id.eq(id))
@@ -100,7 +100,7 @@ impl JobStore<'_> {
     }
 
     pub(crate) async fn list(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let total: i64 = on_backend!(conn, |conn| listed!(list).count().get_result(conn).await)?;
         let cut = Cut::of(list.page);
         let rows: Vec<JobRow> = on_backend!(conn, |conn| {
@@ -147,7 +147,7 @@ impl JobStore<'_> {
     /// The runs of a job, newest first.
     pub(crate) async fn records(&self, job_id: i64, page: PageRequest) -> Result<Page<JobRecord>, StoreError> {
         let of_job = || job_record::table.filter(job_record::job_id.eq(job_id));
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let total: i64 = on_backend!(conn, |conn| of_job().count().get_result(conn).await)?;
         let cut = Cut::of(page);
         let rows: Vec<ListedRun> = on_backend!(conn, |conn| {
@@ -163,7 +163,7 @@ impl JobStore<'_> {
     }
 
     pub(crate) async fn run(&self, run_id: i64) -> Result<Option<JobRecord>, StoreError> {
-        let mut conn = self.db.look(Look::Detail).await?;
+        let mut conn = self.db.read_as(ReadKind::Detail).await?;
         let row: Option<RunRow> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(job_record::id.eq(run_id))
@@ -178,7 +178,7 @@ impl JobStore<'_> {
     /// The open runs of all nodes, oldest first.
     pub(crate) async fn running(&self) -> Result<Vec<JobRecord>, StoreError> {
         let open = self.open_runs();
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let count: i64 = on_backend!(conn, |conn| {
             job_record::table.filter(open.clone()).count().get_result(conn).await
         })?;
@@ -190,7 +190,7 @@ impl JobStore<'_> {
                 .load(conn)
                 .await
         })?;
-        // Asked for an order, SQLite would rather read all records by their ids.
+        // Sorted here: to return them sorted, SQLite would read all records by their ids.
         let mut runs = listed(rows);
         runs.sort_unstable_by_key(|run| run.id);
         Ok(runs)

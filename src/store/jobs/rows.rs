@@ -1,4 +1,4 @@
-//! Rows of `job_center` and `job_record`, and the values of the domain they become.
+//! Rows of `job_center` and `job_record`, and their conversion into the values of the domain.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// A job as it is now; in a page with its arguments cut.
+/// A job as it is now. In a page, its arguments may be cut.
 #[derive(Clone, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = job_center)]
 pub(crate) struct JobRow {
@@ -52,19 +52,19 @@ impl JobRow {
         is_set(self.enabled)
     }
 
-    /// The zone that is its own.
+    /// The job's own time zone. `None`: the time zone of the process that runs jobs.
     pub(crate) fn time_zone(&self) -> Option<&str> {
         self.time_zone.as_ref().map(|zone| zone.0.as_str())
     }
 
-    /// What happens if it is due while it runs. A policy that is unknown counts as the default: the run will say that the row is
-    /// bad.
+    /// What happens if the job is due while a run of it is open. An unknown policy counts as the default; the run then fails and says that the
+    /// row is bad.
     pub(crate) fn overlap(&self) -> OverlapPolicy {
         let known = self.overlap_policy.as_ref().and_then(|text| text.0.parse().ok());
         known.unwrap_or(OverlapPolicy::Forbid)
     }
 
-    /// The row as a caller might have handed it in, with defaults where it holds NULL.
+    /// The row as the definition that a caller would have given, with defaults for NULL.
     fn as_new_job(&self) -> Result<NewJob, InvalidInput> {
         let defaults = NewJob::default();
         let own = |column: &Option<AnyText>| text(column.clone());
@@ -93,11 +93,11 @@ impl JobRow {
         })
     }
 
-    /// Whether the row is what updating it to `job` would make of it. Whether it is enabled is left out.
+    /// Whether an update to `job` would change nothing, apart from whether the job is enabled.
     pub(crate) fn is_same_as(&self, job: &NewJob) -> bool {
         self.as_new_job().is_ok_and(|known| {
             let secret = match (&job.hook_secret, &known.hook_secret) {
-                // A secret that is not mentioned stays; a missing one need not be removed.
+                // Both leave the secret as it is: `Keep`, and `Remove` if the job has no secret.
                 (SecretChange::Keep, _) | (SecretChange::Remove, SecretChange::Keep) => known.hook_secret.clone(),
                 (secret, _) => secret.clone(),
             };
@@ -121,7 +121,7 @@ impl JobRow {
         self.shown(definition, now)
     }
 
-    /// The job as a page shows it. Arguments that are cut are not looked at for faults.
+    /// The job as a page shows it. Arguments that are cut are not checked.
     pub(crate) fn listed(mut self, rules: &JobRules, now: DateTime<Utc>) -> Job {
         let cut = self.args.take_if(|args| is_cut(args));
         let definition = self.define(rules);
@@ -181,7 +181,7 @@ impl JobRow {
     }
 }
 
-/// A column of numbers, unless it holds something else.
+/// The column, or an error if it holds something that is no whole number.
 fn known(name: &str, column: Option<AnyInt>) -> Result<Option<AnyInt>, InvalidInput> {
     match column {
         Some(AnyInt::Odd) => Err(InvalidInput::one(format!(
@@ -195,7 +195,7 @@ fn millis(value: i64) -> Duration {
     Duration::from_millis(u64::try_from(value).unwrap_or(0))
 }
 
-/// What decides when an enabled job is due.
+/// The columns that decide when an enabled job is due.
 #[derive(Debug, Clone, Queryable, Selectable, Hash)]
 #[diesel(table_name = job_center)]
 pub(crate) struct ScheduleRow {
@@ -215,7 +215,7 @@ impl ScheduleRow {
         Ok(seconds.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE))
     }
 
-    /// From when on its schedule holds; `None`: that was not noted for this expression and zone.
+    /// Since when its schedule holds. `None`: that was not noted for this expression and time zone.
     pub(crate) fn holds_from(&self) -> Option<DateTime<Utc>> {
         let zone = self.time_zone.as_ref().map(|zone| zone.0.as_str());
         let noted = self.scheduled_by.as_ref()?.0 == scheduled_by(&self.cron_expr.0, zone);
@@ -223,12 +223,13 @@ impl ScheduleRow {
     }
 }
 
-/// What `scheduled_from` was noted for. `begin_schedules` writes the same in SQL.
+/// The text of the column `scheduled_by`: the expression and time zone for which `scheduled_from` was noted. `begin_schedules` writes the
+/// same text by SQL.
 fn scheduled_by(expr: &str, zone: Option<&str>) -> String {
     format!("{expr}|{}", zone.unwrap_or_default())
 }
 
-/// What the definition of a job writes, new or changed.
+/// The columns that adding a job or changing its definition writes.
 #[derive(Clone, Insertable, AsChangeset)]
 #[diesel(table_name = job_center, treat_none_as_null = true)]
 pub(super) struct DefinedRow {

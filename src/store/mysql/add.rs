@@ -30,8 +30,8 @@ const INSERT_KEYED: &str = "INSERT INTO asynctasks \
        priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
     VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
 
-/// Claimed as by [`CLAIM`], unless the node may not claim. It is in no claim: few of these tasks run for so long that the node takes
-/// them into one, and a transaction would take longer.
+/// Inserts a task as Running under the node, unless the node may not claim. It makes no row in `gaia_claims`, which would take a
+/// transaction: a node makes claims later for the few of these tasks that run long enough.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
        retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
@@ -58,17 +58,17 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
 pub(super) async fn insert_claimed(
     conn: &mut AsyncMysqlConnection,
     row: &NewTaskRow,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<(i64, i64)> {
     adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.node)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.run)
-        .bind::<Text, _>(&*mark.node)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.node)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.mark)
+        .bind::<Text, _>(&*claim_id.node)
         .bind::<Text, _>(&*row.system_name)
         .execute(conn)
         .await?;

@@ -1,4 +1,4 @@
-//! What plain SQL and callers do to tasks by hand: nodes take notice of it here.
+//! Changes of tasks by callers and by plain SQL, and what nodes do about the latter.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +11,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use super::{
     claim::NOTE_CLAIM,
-    finish::show,
+    finish::note_running,
     queue::{Unqueued, json, picked, set_queued, unqueue},
 };
 use crate::store::{
@@ -20,14 +20,14 @@ use crate::store::{
     statement::prepared::prepared,
 };
 
-/// Running tasks that are taken into claims at once.
-const HELD_AT_ONCE: i64 = 1_000;
+/// The most Running tasks for which one call makes claims.
+const MAX_TASKS: i64 = 1_000;
 
 const UNHELD: &str = "SELECT id, queued, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// Rows that others have locked are passed over: the next look finds them.
-const DISOWNED: &str = concat!(
+/// Rows that other sessions have locked are passed over: the next look finds them.
+const DETACHED: &str = concat!(
     "SELECT t.id FROM ",
     picked!("asynctasks"),
     " WHERE t.queued = 2 AND t.task_status = 'Running' AND t.lease_owner IS NOT NULL AND t.lease_owner <> ? \
@@ -55,16 +55,16 @@ pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResul
     Ok(any != 0)
 }
 
-/// Inside a transaction. Answers how many there were.
-pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
+/// Makes claims for Running tasks that no claim holds. Runs inside a transaction. Answers how many tasks there were.
+pub(super) async fn make_missing_claims(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
     let mut unheld: Vec<(i64, AnyInt, AnyText, AnyText)> = prepared(UNHELD)
-        .bind::<BigInt, _>(HELD_AT_ONCE)
+        .bind::<BigInt, _>(MAX_TASKS)
         .columns::<(BigInt, Integer, Text, Text)>()
         .load(conn)
         .await?;
     let mut busy = HashSet::new();
     for (id, queued, theme, _) in &unheld {
-        // The next look finds those whose segments a claim has locked.
+        // If a claim has locked the segment of a task, the next look finds the task.
         if narrow(*queued) == Some(1) && unqueue(conn, &theme.0, *id).await? == Unqueued::Locked {
             busy.insert(*id);
         }
@@ -89,22 +89,22 @@ pub(super) async fn hold_unheld(conn: &mut AsyncMysqlConnection, now: NaiveDateT
     Ok(ids.len())
 }
 
-/// Those that plain SQL has ended before their rows said that they ran.
+/// Tasks that plain SQL has ended while they were unseen.
 const ENDED: &str = concat!(
     "SELECT t.id FROM ",
     picked!("asynctasks"),
     " WHERE t.queued = 1 AND t.lease_token < ? AND t.task_status NOT IN ('Wait', 'Retry', 'Running') FOR UPDATE SKIP LOCKED"
 );
 
-const LET_OUT: &str = concat!(
+const DETACH_ENDED: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
     " SET t.queued = 0, t.lease_token = ?, t.update_time = t.update_time"
 );
 
-/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and tasks
-/// that have come to an end by plain SQL before their rows said that they ran. Inside a transaction.
-pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<()> {
+/// Takes those tasks out of a claim that it does not hold any more: Running tasks that plain SQL has given to another node, and tasks that
+/// plain SQL has ended while they were unseen. Runs inside a transaction.
+pub(super) async fn detach(conn: &mut AsyncMysqlConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<()> {
     let ended: Vec<i64> = prepared(ENDED)
         .bind::<Text, _>(json(ids))
         .bind::<BigInt, _>(claim)
@@ -112,22 +112,22 @@ pub(super) async fn disown(conn: &mut AsyncMysqlConnection, node: &str, claim: i
         .load(conn)
         .await?;
     if !ended.is_empty() {
-        prepared(LET_OUT)
+        prepared(DETACH_ENDED)
             .bind::<Text, _>(json(&ended))
             .bind::<BigInt, _>(claim)
             .execute(conn)
             .await?;
     }
-    let disowned: Vec<i64> = prepared(DISOWNED)
+    let detached: Vec<i64> = prepared(DETACHED)
         .bind::<Text, _>(json(ids))
         .bind::<Text, _>(node)
         .columns::<BigInt>()
         .load(conn)
         .await?;
-    set_queued(conn, &disowned, 0).await
+    set_queued(conn, &detached, 0).await
 }
 
-/// A transaction that has the row locked ends first: a claim, for one. The statements after this one see its changes.
+/// Waits for a transaction that has locked the row, such as a claim. The statements after this one see its changes.
 const LOCK_ONE: &str = "SELECT id FROM asynctasks WHERE id = ? AND system_name = ? FOR UPDATE";
 
 /// The last claim that names a task.
@@ -137,8 +137,8 @@ const CLAIM_WITH: &str = "SELECT id, node_id, mark, claimed_at FROM gaia_claims 
 const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?, finished_at = ? \
     WHERE id = ? AND system_name = ? AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
 
-/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
-/// on that it runs. Inside a transaction.
+/// Ends a task that waits, or that another framework left as Running without a node. An unseen task is not ended: its row is set to
+/// Running. Runs inside a transaction.
 pub(super) async fn cancel_waiting(
     conn: &mut AsyncMysqlConnection,
     theme: &str,
@@ -163,7 +163,7 @@ pub(super) async fn cancel_waiting(
         .optional()?;
     if let Some((token, node, mark, since)) = claim {
         let run = RunKey::unseen(id, &node, token, &mark);
-        if show(conn, &[(&run, since)]).await? > 0 {
+        if note_running(conn, &[(&run, since)]).await? > 0 {
             return Ok(false);
         }
     }

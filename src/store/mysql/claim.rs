@@ -12,21 +12,25 @@ use diesel::{
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use super::add::first_id;
-use super::queue::{Segments, THERE, Unqueued, cut, drop_segments, json, list, picked, set_queued, take_in, unqueue};
+use super::queue::{
+    Segments, THERE, Unqueued, cut, drop_segments, json, list, picked, queue_strays, set_queued, unqueue,
+};
 use crate::store::{
     Claim, Claimed, Wanted,
     lenient::{AnyInt, AnyText, AnyTime, narrow, time},
     statement::prepared::{Binds, Prepared, prepared},
     tasks::{
-        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE, held_columns},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
 
-/// Whether the node may claim is asked here, without a lock: inside the claim, MariaDB would lock the node's row too, and pass
-/// it over while its heartbeat is written. A node that is declared dead right after this look has its claim taken over.
+/// Reads what a claim would find.
 ///
-/// Whether the first time has come is asked here, too: it may be a zero date, which cannot be read.
+/// Whether the node may claim is read here, without a lock: inside the claim, MariaDB would lock the node's row, too, and pass
+/// it over while its heartbeat is being written. If the node is declared dead right after this, other nodes take its claim over.
+///
+/// Whether the first scheduled time has come is decided by this statement: the time may be a zero date, which this crate cannot read.
 const PEEK: &str = "SELECT \
     EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may_claim, \
@@ -34,10 +38,10 @@ const PEEK: &str = "SELECT \
     next_due <= ? AS has_come, next_due \
     FROM (SELECT MIN(run_at) AS next_due FROM asynctasks WHERE later_theme = ?) AS later";
 
-/// Methods whose heads one statement reads.
+/// Of how many methods one statement reads the first segments.
 const ARMS: usize = 8;
 
-/// The first segments of some methods. An arm that is not needed asks for no segment.
+/// The first segments of up to [`ARMS`] methods. An arm of the union that is not needed reads no segment.
 static HEADS_OF: LazyLock<String> = LazyLock::new(|| {
     let arm = |at| {
         format!(
@@ -51,7 +55,7 @@ static HEADS_OF: LazyLock<String> = LazyLock::new(|| {
 const HEADS_AT_ALL: &str = "SELECT CAST(0 AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_order) \
     WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?";
 
-/// A row that another session has locked is passed over, never waited for: it belongs to another claim.
+/// Rows that another session has locked are passed over: another claim takes them.
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
     WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
@@ -68,7 +72,7 @@ const SEGMENTS_OF: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due
 const SEGMENTS_AT_ALL: &str = "SELECT id, n, ids FROM gaia_due FORCE INDEX (gaia_due_order) \
     WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// What a segment says of a task may be out of date, the task's row is not.
+/// Locks and reads the rows of tasks from a segment. The segment may be out of date; the rows are not.
 macro_rules! pick_sql {
     ($of_method:literal) => {
         concat!(
@@ -88,7 +92,7 @@ const PICK_OF: &str = pick_sql!("AND t.queued = 1 AND t.service_name = ? AND t.m
 
 const PICK_AT_ALL: &str = pick_sql!("AND t.queued = 1");
 
-/// In a segment or in none.
+/// For the quick queue's tasks, which may be in a segment or in none.
 const PICK_FIRST: &str = pick_sql!("");
 
 const LOCK: &str = concat!("SELECT t.id FROM ", picked!("asynctasks"), " FOR UPDATE SKIP LOCKED");
@@ -96,7 +100,7 @@ const LOCK: &str = concat!("SELECT t.id FROM ", picked!("asynctasks"), " FOR UPD
 pub(super) const NOTE_CLAIM: &str =
     "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?)";
 
-/// The rows say at once that their tasks run. Of those that come out of segments they stay as they are.
+/// Sets rows to Running. Most tasks that come out of segments stay unseen: their rows are not written.
 const CLAIM: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
@@ -118,12 +122,12 @@ impl Peek {
         self.may_claim != 0
     }
 
-    /// Whether something is to be put into segments first.
+    /// Whether there are strays, or scheduled tasks whose time has come: these must be put into segments first.
     pub(super) fn is_unsorted(&self) -> bool {
         self.strays != 0 || self.has_come()
     }
 
-    /// When something becomes due that the node may have.
+    /// When the next scheduled task is due, if the node may claim.
     pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
         let next_due = if self.has_come() {
             Some(now.and_utc())
@@ -150,7 +154,7 @@ pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim, now: Na
         .await
 }
 
-/// What the claim is to take.
+/// Decides how many tasks the claim takes of each method.
 pub(super) async fn plan(conn: &mut AsyncMysqlConnection, claim: &Claim, limit: usize) -> QueryResult<Shares> {
     let wanted = claim.wanted();
     let heads = match &claim.methods {
@@ -176,7 +180,7 @@ pub(super) async fn plan(conn: &mut AsyncMysqlConnection, claim: &Claim, limit: 
     Ok(shares(heads.into_iter().filter_map(head).collect(), &wanted, limit))
 }
 
-/// Place of the method, id, priority, tasks.
+/// Of a segment: the index of its method, its id, its priority, its number of tasks.
 type HeadColumns = (BigInt, BigInt, BigInt, BigInt);
 
 async fn heads_of(
@@ -226,25 +230,25 @@ impl Binds<Mysql> for Arms<'_> {
     }
 }
 
-/// Inside a transaction.
+/// Claims tasks. Runs inside a transaction.
 pub(super) async fn claim(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
     peek: &Peek,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<Claimed> {
-    let now = mark.now;
+    let now = claim_id.now;
     let mut claimed = Claimed {
         next_due: peek.next_due(now),
         ..Claimed::default()
     };
     if peek.is_unsorted() {
-        // Tasks that are promoted now are claimed now; the next look tells what comes after them.
+        // Tasks that become due now are claimed now; the next peek tells when the task after them is due.
         let promoted = promote(conn, claim, now).await?;
-        let taken_in = take_in(conn, &claim.theme, claim.limit).await?;
+        let taken_in = queue_strays(conn, &claim.theme, claim.limit).await?;
         claimed.passed_over = promoted + taken_in == 0;
     }
-    let first = pick_first(conn, claim, mark).await?;
+    let first = pick_first(conn, claim, claim_id).await?;
     let mut rows = Vec::new();
     let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(first.len())).await?;
     claimed.more = more;
@@ -252,33 +256,37 @@ pub(super) async fn claim(
     for share in all {
         let method = claim.methods.is_some().then(|| &wanted[share.method]);
         let ids = take(conn, claim, method, share).await?;
-        let picked = pick(conn, claim, method, &ids, mark).await?;
+        let picked = pick(conn, claim, method, &ids, claim_id).await?;
         if picked.len() < ids.len() {
             let left = without(&ids, &picked);
             claimed.passed_over |= put_back(conn, claim, &left).await?;
-            // Behind tasks that do not wait any more there may be others.
+            // Some ids were of tasks that do not wait any more; behind them there may be due tasks.
             claimed.more = true;
         }
         rows.extend(picked);
     }
     claimed.passed_over &= rows.is_empty() && first.is_empty();
     if !rows.is_empty() || !first.is_empty() {
-        let token = hold(conn, claim, mark, &first, &rows).await?;
+        let token = make_claim(conn, claim, claim_id, &first, &rows).await?;
         let rows = first.into_iter().chain(rows);
-        claimed.tasks = rows.map(|row| mark.task(row.under(token))).collect();
+        claimed.tasks = rows.map(|row| claim_id.task(row.with_token(token))).collect();
     }
     Ok(claimed)
 }
 
-/// Of the tasks that are wanted before others, locks the ones that wait and are due, and takes them out of their segments. What is in a
-/// segment of which another claim takes tasks stays there.
-async fn pick_first(conn: &mut AsyncMysqlConnection, claim: &Claim, mark: &ClaimId) -> QueryResult<Vec<ClaimedRow>> {
+/// Of the quick queue's tasks, locks those that wait and are due, and takes them out of their segments. A task whose segment another claim
+/// has locked stays there.
+async fn pick_first(
+    conn: &mut AsyncMysqlConnection,
+    claim: &Claim,
+    claim_id: &ClaimId,
+) -> QueryResult<Vec<ClaimedRow>> {
     let first: Vec<i64> = claim.first.iter().copied().take(claim.limit).collect();
     if first.is_empty() {
         return Ok(Vec::new());
     }
     let mut rows: Vec<ClaimedRow> = prepared(PICK_FIRST)
-        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<BigInt, _>(claim.arg_limit(claim_id))
         .bind::<Text, _>(json(&first))
         .bind::<Text, _>(&claim.theme)
         .columns::<ClaimedColumns<Mysql>>()
@@ -354,19 +362,19 @@ async fn take(
     Ok(taken)
 }
 
-/// Locks the tasks among these that wait, but for the ones that others have locked.
+/// Locks those of these tasks that wait, except tasks that other sessions have locked.
 async fn pick(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
     method: Option<&Wanted>,
     ids: &[i64],
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<Vec<ClaimedRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let picked = prepared(if method.is_some() { PICK_OF } else { PICK_AT_ALL })
-        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<BigInt, _>(claim.arg_limit(claim_id))
         .bind::<Text, _>(json(ids))
         .bind::<Text, _>(&claim.theme);
     match method {
@@ -382,8 +390,8 @@ async fn pick(
     }
 }
 
-/// Tasks that came out of a segment and were not picked. Those that do not wait, or not so, are in no segment from now on; if they
-/// wait, they are strays. Tasks that others have locked go into segments again; answers whether there is such a task.
+/// Handles tasks that came out of a segment and were not picked. Tasks that other sessions have locked go into segments again; answers
+/// whether there is such a task. The others do not wait, or wait with another method or for a time: they are in no segment from now on.
 async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<bool> {
     let free: Vec<i64> = prepared(LOCK)
         .bind::<Text, _>(json(ids))
@@ -407,12 +415,12 @@ async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -
     Ok(!locked.is_empty())
 }
 
-/// Makes the claim of rows that are locked; answers with the number of the claim. The rows of tasks that were wanted before others, and of
-/// tasks whose lease tokens plain SQL has written, say at once that the tasks run; all other rows stay as they are.
-async fn hold(
+/// Makes the claim of rows that are locked; answers with the id of the claim. The rows of the quick queue's tasks, and of tasks whose lease
+/// tokens plain SQL has written, are set to Running; all other rows stay as they are.
+async fn make_claim(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
     first: &[ClaimedRow],
     rows: &[ClaimedRow],
 ) -> QueryResult<i64> {
@@ -420,8 +428,8 @@ async fn hold(
     prepared(NOTE_CLAIM)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
-        .bind::<Text, _>(&*mark.run)
-        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*claim_id.mark)
+        .bind::<Timestamp, _>(claim_id.now)
         .bind::<Text, _>(&ids)
         .execute(conn)
         .await?;
@@ -435,16 +443,16 @@ async fn hold(
         .bind::<Text, _>(json(&shown))
         .bind::<Text, _>(&claim.node)
         .bind::<BigInt, _>(token)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.mark)
         .execute(conn)
         .await?;
     Ok(token)
 }
 
 async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
-    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let most = MAX_PROMOTED_PER_CLAIM.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     let picked: Vec<i64> = prepared(PICK_LATER)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)

@@ -1,9 +1,9 @@
-//! Writing what happened to runs, inside a transaction: the rows that are still held are locked in the order of their keys,
-//! then they are changed and their records are added, each by one statement for the whole batch.
+//! Writing about runs, inside a transaction: the rows of tasks that their runs still hold are locked in the order of their keys; then one
+//! statement for the whole batch changes the rows, and another one adds their records.
 //!
-//! A run holds its task in one of two ways. The row says so, with the node and the number of the claim; or it waits and is `queued`, as
-//! before the claim, and the claim's row says so: then no write about the run has been made yet. Most runs end so, and write their
-//! task's row once.
+//! A run holds its task in one of two ways. Either the task's row names the node and the lease token of the run. Or the task is unseen: its
+//! row is as before the claim, and the row of the claim names the task; then no write about the run has been made yet. Most runs end while
+//! their tasks are unseen, so that the task's row is written once.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -21,19 +21,19 @@ use crate::store::{
     writes::{Begin, Finish, Finished, Progress, Writes, Written},
 };
 
-/// What a text in `JSON_TABLE` must say: without a charset it has the charset of the database, whatever the tables have, and what that
-/// one lacks becomes `?`. Without a collation it may have another one than the column that it is compared with, and two that
-/// ignore case cannot be compared; this one can be compared with any.
+/// The charset and collation of each text column of a `JSON_TABLE`. Without a charset, the column has that of the database, not that of the
+/// tables, and characters that this charset lacks become `?`. Without a collation, it may have another one than the column that it is
+/// compared with, and two collations that ignore case cannot be compared; this collation can be compared with any.
 macro_rules! exact {
     () => {
         "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     };
 }
 
-/// Joined to the runs of a batch: the task is still held by its run. The condition of every write about a run.
+/// Joins the runs of a batch with those tasks that the runs still hold, if the tasks' rows say Running.
 ///
-/// By key, one row after the other: a small table would be scanned instead, with every row of it locked for a moment, and
-/// claims pass over locked rows.
+/// The hint makes MySQL find each row by its key. It would scan a small table instead, and lock each row for a moment; claims pass over
+/// locked rows.
 macro_rules! held {
     ($columns:literal) => {
         concat!(
@@ -50,8 +50,8 @@ macro_rules! held {
     };
 }
 
-/// Claims of which some run needs to know whether they are there, and since when. One whose number a crash has given to another claim
-/// is not.
+/// Those of these claims that have a row, and when they were made. If a crash has given the id of a claim to another one, the claim has no
+/// row.
 const OPEN: &str = concat!(
     "SELECT i.n, c.claimed_at FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', node VARCHAR(64) ",
     exact!(),
@@ -60,7 +60,8 @@ const OPEN: &str = concat!(
     " PATH '$[2]', n FOR ORDINALITY)) i STRAIGHT_JOIN gaia_claims c ON c.id = i.id AND c.node_id = i.node AND c.mark = i.mark"
 );
 
-/// The last column says whether the claim is there.
+/// Locks the tasks that their runs still hold. `open`, the last value of each run in the parameter, says whether its claim has a row. The
+/// last column of the answer says whether the task is unseen.
 const LOCK: &str = concat!(
     "SELECT i.n, IF(t.task_status = 'Running', t.cancel_requested, 0), t.task_status <> 'Running' \
      FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', owner VARCHAR(64) ",
@@ -72,8 +73,8 @@ const LOCK: &str = concat!(
        OR i.open AND t.queued = 1 AND t.task_status IN ('Wait', 'Retry') AND t.lease_token < i.token) FOR UPDATE"
 );
 
-/// The row says from now on that the task runs, since its claim.
-const SHOW: &str = concat!(
+/// Sets the rows of unseen tasks to Running since their claims.
+const NOTE_RUNNING: &str = concat!(
     "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', owner VARCHAR(64) ",
     exact!(),
     " PATH '$[1]', token BIGINT PATH '$[2]', log_id VARCHAR(100) ",
@@ -85,8 +86,8 @@ const SHOW: &str = concat!(
       t.progress_note = NULL"
 );
 
-/// Plain SQL has ended the tasks of runs that it did not see. In no claim any more, they can be queued again.
-const LET_OUT: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', token BIGINT PATH '$[1]')) i \
+/// Takes tasks out of their claims that plain SQL has ended while they were unseen, so that they can be queued again.
+const DETACH_ENDED: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', token BIGINT PATH '$[1]')) i \
     STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id AND t.queued = 1 AND t.lease_token < i.token \
     AND t.task_status NOT IN ('Wait', 'Retry', 'Running') \
     SET t.queued = 0, t.lease_token = i.token, t.update_time = t.update_time";
@@ -99,8 +100,8 @@ const PROGRESS: &str = concat!(
     " SET t.progress = i.percent, t.progress_note = i.note"
 );
 
-/// Of tasks that are locked. A run that is given back without a record leaves the row's history alone; what the run before an unseen one
-/// has left in the row goes.
+/// Writes the ends of runs whose tasks are locked. If a task is handed back without a record, its row keeps the times and texts of the run
+/// before. If a task is unseen, the marks that an earlier run has left in the row (`began`, progress) are removed.
 const FINISH: &str = concat!(
     "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', status VARCHAR(50) ",
     exact!(),
@@ -125,7 +126,7 @@ const FINISH: &str = concat!(
       t.progress = IF(i.unseen, NULL, t.progress), t.progress_note = IF(i.unseen, NULL, t.progress_note)"
 );
 
-/// The record says what the task's row says now.
+/// Copies the tasks' rows, as they are now, into execution records.
 const INSERT_RECORD: &str = concat!(
     "INSERT INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
       last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
@@ -136,7 +137,7 @@ const INSERT_RECORD: &str = concat!(
     " PATH '$[2]')) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id"
 );
 
-/// A run as the statements read it.
+/// The key of a run as the statements read it.
 fn key(run: &RunKey) -> impl Serialize {
     (run.task_id, &*run.owner, run.token, &*run.log_id)
 }
@@ -180,7 +181,7 @@ fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }
 
-/// One JSON text of all of them.
+/// All items as one JSON text.
 fn json(items: impl Iterator<Item = impl Serialize>) -> QueryResult<String> {
     let items: Vec<_> = items.collect();
     serde_json::to_string(&items).map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))
@@ -202,7 +203,7 @@ pub(super) async fn write(conn: &mut AsyncMysqlConnection, writes: &Writes) -> Q
     Ok(Written { begins, finishes })
 }
 
-/// The claims that are there, and since when.
+/// Those claims that have a row in `gaia_claims`, and when they were made.
 struct OpenClaims<'a>(BTreeMap<ClaimKey<'a>, NaiveDateTime>);
 
 impl<'a> OpenClaims<'a> {
@@ -221,7 +222,7 @@ impl<'a> OpenClaims<'a> {
         Ok(Self(open.into_iter().filter_map(claim).collect()))
     }
 
-    /// Since when the run has its task, if it may have it unseen.
+    /// When the task of this run was claimed, if the task may be unseen: its claim has a row.
     fn since(&self, run: &RunKey) -> Option<NaiveDateTime> {
         self.0.get(&run.claim()?).copied()
     }
@@ -266,8 +267,8 @@ async fn lock(
     Ok(answers)
 }
 
-/// Locks the tasks of runs, and has the rows of those that the runs have unseen say that they run. Answers which runs hold their tasks.
-async fn lock_shown(
+/// Locks the tasks of runs, and sets the rows of unseen tasks to Running. Answers which runs hold their tasks.
+async fn lock_and_note_running(
     conn: &mut AsyncMysqlConnection,
     open: &OpenClaims<'_>,
     runs: &[&RunKey],
@@ -276,25 +277,28 @@ async fn lock_shown(
     let unseen = runs.iter().zip(&held);
     let unseen = unseen.filter(|(_, held)| held.is_some_and(|held| held.is_unseen));
     let unseen: Vec<_> = unseen.filter_map(|(run, _)| Some((*run, open.since(run)?))).collect();
-    show(conn, &unseen).await?;
+    note_running(conn, &unseen).await?;
     Ok(held)
 }
 
-/// Has the rows of tasks say that they run since a time, as far as the runs have them unseen. The claims must be there. Answers how many
-/// there were.
-pub(super) async fn show(conn: &mut AsyncMysqlConnection, runs: &[(&RunKey, NaiveDateTime)]) -> QueryResult<usize> {
+/// Sets the rows of tasks to Running since these times, as far as the tasks are unseen. The claims must have rows. Answers how many rows
+/// were changed.
+pub(super) async fn note_running(
+    conn: &mut AsyncMysqlConnection,
+    runs: &[(&RunKey, NaiveDateTime)],
+) -> QueryResult<usize> {
     if runs.is_empty() {
         return Ok(0);
     }
     let runs = runs
         .iter()
         .map(|(run, since)| (run.task_id, &*run.owner, run.token, &*run.log_id, time(since.and_utc())));
-    prepared(SHOW).bind::<Text, _>(json(runs)?).execute(conn).await
+    prepared(NOTE_RUNNING).bind::<Text, _>(json(runs)?).execute(conn).await
 }
 
 async fn begin(conn: &mut AsyncMysqlConnection, open: &OpenClaims<'_>, begins: &[Begin]) -> QueryResult<Vec<bool>> {
     let runs: Vec<&RunKey> = begins.iter().map(|begin| &begin.run).collect();
-    let held = lock_shown(conn, open, &runs).await?;
+    let held = lock_and_note_running(conn, open, &runs).await?;
     let last = || begins.iter().filter(|begin| begin.is_last);
     if last().next().is_some() {
         let keys = json(last().map(|begin| key(&begin.run)))?;
@@ -305,7 +309,7 @@ async fn begin(conn: &mut AsyncMysqlConnection, open: &OpenClaims<'_>, begins: &
 
 async fn progress(conn: &mut AsyncMysqlConnection, open: &OpenClaims<'_>, reports: &[Progress]) -> QueryResult<()> {
     let runs: Vec<&RunKey> = reports.iter().map(|report| &report.run).collect();
-    lock_shown(conn, open, &runs).await?;
+    lock_and_note_running(conn, open, &runs).await?;
     let reports = json(reports.iter().map(report))?;
     prepared(PROGRESS).bind::<Text, _>(reports).execute(conn).await?;
     Ok(())
@@ -318,7 +322,7 @@ async fn finish(
 ) -> QueryResult<Vec<Finished>> {
     let runs: Vec<&RunKey> = finishes.iter().map(|finish| &finish.run).collect();
     let held = lock(conn, open, &runs).await?;
-    // A task that would go back to the queue, and that a caller wants cancelled, is cancelled.
+    // A task that would go back to the queue ends as Cancelled if a caller has asked to cancel it.
     let written: Vec<Option<(Cow<'_, Finish>, bool)>> = finishes
         .iter()
         .zip(&held)
@@ -349,7 +353,7 @@ async fn finish(
     let stale = stale.filter(|(run, _)| open.since(run).is_some());
     let stale: Vec<(i64, i64)> = stale.map(|(run, _)| (run.task_id, run.token)).collect();
     if !stale.is_empty() {
-        prepared(LET_OUT)
+        prepared(DETACH_ENDED)
             .bind::<Text, _>(json(stale.into_iter())?)
             .execute(conn)
             .await?;

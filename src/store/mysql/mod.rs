@@ -54,12 +54,12 @@ impl Mysql {
 
 impl Backend for Mysql {
     const DIALECT: Dialect = Dialect {
-        is_remote: true,
+        is_server: true,
         now: "UTC_TIMESTAMP(6)",
         parameter: |_| "?".to_owned(),
         // A scan would lock what it passes, and go through all of a small table.
         by_key: " FORCE INDEX (PRIMARY)",
-        is_listed: [
+        id_in_json_list: [
             "asynctasks.id IN (SELECT listed.id FROM JSON_TABLE(",
             ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
         ],
@@ -100,16 +100,16 @@ impl Backend for Mysql {
         migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    async fn secure(&self) -> Result<(), StoreError> {
-        self.connections.secure().await
+    async fn reserve_connections(&self) -> Result<(), StoreError> {
+        self.connections.reserve_connections().await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, claim_id: Arc<ClaimId>) -> Result<Claimed, StoreError> {
         let mut conn = self.connections.acquire().await?;
-        let peek = on_server!(conn, |conn| claim::peek(conn, &claim, mark.now).await)?;
+        let peek = on_server!(conn, |conn| claim::peek(conn, &claim, claim_id.now).await)?;
         let nothing = Claimed {
-            next_due: peek.next_due(mark.now),
+            next_due: peek.next_due(claim_id.now),
             ..Claimed::default()
         };
         if !peek.may_claim() {
@@ -124,36 +124,39 @@ impl Backend for Mysql {
                 });
             }
         }
-        Ok(in_transaction!(conn, |conn| claim::claim(conn, &claim, &peek, &mark).await)?)
+        Ok(in_transaction!(conn, |conn| claim::claim(
+            conn, &claim, &peek, &claim_id
+        )
+        .await)?)
     }
 
-    /// Puts tasks that wait into segments, some thousand of those that are in none.
-    async fn take_in(&self, theme: String) -> Result<(), StoreError> {
+    /// Puts strays into segments, some thousand of them.
+    async fn queue_strays(&self, theme: String) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
         if on_server!(conn, |conn| queue::is_any_stray(conn, &theme).await)? {
-            in_transaction!(conn, |conn| queue::take_in(conn, &theme, 0).await)?;
+            in_transaction!(conn, |conn| queue::queue_strays(conn, &theme, 0).await)?;
         }
         Ok(())
     }
 
-    /// Makes claims of running tasks that are in none: those that plain SQL has put under a node, and those that were claimed by
+    /// Makes claims for Running tasks that no claim holds: tasks that plain SQL set to Running under a node, and tasks that were claimed by
     /// their inserts.
-    async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    async fn make_missing_claims(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
         while on_server!(conn, |conn| by_hand::is_any_unheld(conn).await)?
-            && in_transaction!(conn, |conn| by_hand::hold_unheld(conn, now).await)? > 0
+            && in_transaction!(conn, |conn| by_hand::make_missing_claims(conn, now).await)? > 0
         {}
         Ok(())
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, and tasks that plain SQL has ended
-    /// unseen.
-    async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
+    /// Takes some of these tasks out of their claim: Running tasks that plain SQL has given to another node, and tasks that plain SQL has
+    /// ended while they were unseen.
+    async fn detach(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
-        Ok(in_transaction!(conn, |conn| by_hand::disown(conn, &node, claim, &ids).await)?)
+        Ok(in_transaction!(conn, |conn| by_hand::detach(conn, &node, claim, &ids).await)?)
     }
 
-    /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
+    /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(
@@ -173,9 +176,9 @@ impl Backend for Mysql {
         Ok(in_transaction!(conn, |conn| finish::write(conn, &writes).await)?)
     }
 
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, claim_id: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
-        Ok(on_server!(conn, |conn| add::insert_claimed(conn, &row, &mark).await)?)
+        Ok(on_server!(conn, |conn| add::insert_claimed(conn, &row, &claim_id).await)?)
     }
 
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {

@@ -1,4 +1,4 @@
-//! Tasks that are due, in segments.
+//! The segments of due tasks.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -14,7 +14,7 @@ use crate::store::{
     tasks::queue::SEGMENT,
 };
 
-/// Rows by their keys, out of a JSON list.
+/// Rows by their keys. The parameter is a JSON list of the keys.
 macro_rules! picked {
     ($table:literal) => {
         concat!(
@@ -32,20 +32,21 @@ const CUT_SEGMENT: &str = "UPDATE gaia_due SET ids = ?, n = ? WHERE id = ?";
 
 const ADD_SEGMENT: &str = "INSERT INTO gaia_due (theme, service, method, priority, n, ids) VALUES (?, ?, ?, ?, ?, ?)";
 
-/// Strays that one claim takes in at most, the most urgent first.
-const TAKEN_IN_AT_ONCE: i64 = 2_000;
+/// The most strays that one claim puts into segments, the highest priority first.
+const MAX_STRAYS_PER_CLAIM: i64 = 2_000;
 
 const STRAYS: &str = "SELECT id, service_name, method_name, priority FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = CONCAT('due ', ?) ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// What people see of the task has not changed.
+/// `update_time` stays: nothing has changed that people see of the task.
 const QUEUED: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
     " SET t.queued = ?, t.update_time = t.update_time"
 );
 
-/// Tasks are in a segment from now on. No earlier claim has these tasks any more, even if plain SQL has written their lease tokens.
+/// Notes that tasks are in a segment. Raises their lease tokens, so that no earlier claim holds them any more, even if plain SQL has written
+/// the tokens.
 const TAKEN_IN: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),
@@ -70,7 +71,7 @@ pub(super) enum Unqueued {
     Done,
     /// A claim takes tasks out of the segment.
     Locked,
-    /// It is in none: a claim has the task.
+    /// The task is in no segment: a claim has it.
     NotThere,
 }
 
@@ -105,7 +106,7 @@ pub(super) async fn unqueue(conn: &mut AsyncMysqlConnection, theme: &str, task: 
     })
 }
 
-/// Only this crate writes the column.
+/// Reads a list of ids. A text that is no such list counts as an empty one: only this crate writes the column.
 pub(super) fn list(ids: &str) -> Vec<i64> {
     serde_json::from_str(ids).unwrap_or_default()
 }
@@ -126,8 +127,8 @@ pub(super) async fn drop_segments(conn: &mut AsyncMysqlConnection, segments: &[i
         .await
 }
 
-/// Drops a segment whose tasks do not wait, unless a claim has it locked. One of them that comes to wait again is found as a stray. Inside
-/// a transaction.
+/// Drops a segment whose tasks do not wait, unless a claim has locked it. A task that waits again later is a stray. Runs inside a
+/// transaction.
 pub(super) async fn drop_segment(conn: &mut AsyncMysqlConnection, segment: i64) -> QueryResult<()> {
     let tasks: Option<String> = prepared("SELECT ids FROM gaia_due WHERE id = ? FOR UPDATE SKIP LOCKED")
         .bind::<BigInt, _>(segment)
@@ -159,10 +160,10 @@ pub(super) async fn set_queued(conn: &mut AsyncMysqlConnection, ids: &[i64], que
     Ok(())
 }
 
-/// Puts strays into segments: tasks that plain SQL has written, tasks that went back to the queue, and tasks that were added one by one. Answers how
-/// many there were.
-pub(super) async fn take_in(conn: &mut AsyncMysqlConnection, theme: &str, limit: usize) -> QueryResult<usize> {
-    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(limit).unwrap_or(i64::MAX));
+/// Puts strays into segments: tasks that plain SQL has written, tasks that went back to the queue, and tasks that were added one by one.
+/// Answers how many there were.
+pub(super) async fn queue_strays(conn: &mut AsyncMysqlConnection, theme: &str, limit: usize) -> QueryResult<usize> {
+    let most = MAX_STRAYS_PER_CLAIM.max(i64::try_from(limit).unwrap_or(i64::MAX));
     let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)
         .bind::<Text, _>(theme)
         .bind::<BigInt, _>(most)
@@ -218,7 +219,7 @@ pub(super) fn count(ids: &[i64]) -> i64 {
     i64::try_from(ids.len()).unwrap_or(i64::MAX)
 }
 
-/// A JSON list, in the order in which rows are locked.
+/// A JSON list of ids, sorted: rows are locked in this order.
 pub(super) fn json(ids: &[i64]) -> String {
     let mut ids = ids.to_vec();
     ids.sort_unstable();

@@ -69,7 +69,8 @@ const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
       SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM added WHERE run_at IS NULL) \
     SELECT id FROM added";
 
-/// Claimed as by [`CLAIM`], unless that would give nothing; but its commit waits for the disk.
+/// Inserts a task as Running under the node, and the row of its claim, unless the node may not claim. Unlike the commit of other claims,
+/// this commit waits for the disk, since the caller's task must be durable.
 const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
       SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
         AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may), \
@@ -100,15 +101,15 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
 pub(super) async fn insert_claimed(
     mut conn: &AsyncPgConnection,
     row: &NewTaskRow,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<(i64, i64)> {
     adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.node)
-        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.node)
+        .bind::<Text, _>(&*claim_id.mark)
         .columns::<(BigInt, BigInt)>()
         .load(&mut conn)
         .await?

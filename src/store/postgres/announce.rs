@@ -1,6 +1,6 @@
 //! Announcements to other processes: `NOTIFY gaia_tasks, '<theme>'` and `NOTIFY gaia_requests`.
 //!
-//! They carry no data; a process that hears one looks at the tables. Plain SQL may send them too. Besides, each process
+//! A process that hears one reads the tables. Plain SQL may send announcements, too. Besides, each process
 //! announces something to itself, on a separate channel, to learn whether it hears anything.
 
 use std::{
@@ -18,7 +18,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::connect::Connector;
 use crate::store::{
     StoreError,
-    backend::Heard,
+    backend::Announcement,
     server::pool::{Connections, on_server},
     statement::prepared::prepared,
 };
@@ -30,14 +30,14 @@ pub(super) const REQUESTS: &str = "gaia_requests";
 /// every so often, not one each.
 const APART: Duration = Duration::from_millis(2);
 
-/// The same, after so many tasks at once: they keep others busy for longer than that.
+/// The same after so many tasks were added together: they keep the others busy for longer than that.
 const APART_FOR_MANY: Duration = Duration::from_millis(20);
 const MANY: usize = 100;
 
 /// Between the name and the sender. No theme holds it.
 pub(super) const SEPARATOR: char = '\n';
 
-/// Tells other processes that there is something to look at.
+/// Announces new tasks and requests to other processes.
 pub(super) struct Announcer {
     connections: Connections<Connector>,
     /// Distinguishes this process's announcements from others': it need not hear its own.
@@ -60,11 +60,11 @@ impl Announcer {
     }
 
     /// Announces it, without waiting for it.
-    pub(super) fn announce(self: &Arc<Self>, what: Heard<'_>, count: usize) {
+    pub(super) fn announce(self: &Arc<Self>, what: Announcement<'_>, count: usize) {
         let apart = if count < MANY { APART } else { APART_FOR_MANY };
         let (channel, name) = match what {
-            Heard::Tasks(theme) => (TASKS, theme),
-            Heard::Requests | Heard::Anything => (REQUESTS, ""),
+            Announcement::Tasks(theme) => (TASKS, theme),
+            Announcement::Requests | Announcement::Anything => (REQUESTS, ""),
         };
         let Some(wait) = self.turn(channel, name, apart) else {
             return;
@@ -120,7 +120,7 @@ impl Announcer {
         Ok(room.into_iter().next().flatten())
     }
 
-    /// A failure only means that others find the work by their next look.
+    /// If it fails, the others find the tasks by polling.
     async fn send(&self, channel: &str, name: &str) {
         let sent = async {
             let mut conn = self.connections.acquire().await?;

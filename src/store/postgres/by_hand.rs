@@ -1,4 +1,4 @@
-//! What plain SQL and callers do to tasks by hand: nodes take notice of it here.
+//! Changes of tasks by callers and by plain SQL, and what nodes do about the latter.
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -7,14 +7,14 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::finish::show;
+use super::finish::note_running;
 use crate::store::{RunKey, statement::prepared::prepared};
 
-/// The row first, then the segment: plain SQL and its trigger lock them in this order, too.
+/// Locks the task's row. The row is locked before the segment: plain SQL and its trigger lock them in this order, too.
 const LOCK: &str =
     "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
 
-/// Takes a task out of its segment, after the claim that has the segment, if any.
+/// Takes a task out of its segment. Waits if a claim has locked the segment.
 macro_rules! unqueue {
     ($of_theme:literal) => {
         concat!(
@@ -27,7 +27,7 @@ macro_rules! unqueue {
 
 const UNQUEUE: &str = unqueue!("theme = $1");
 
-/// Plain SQL may have moved a task to another theme.
+/// The task may be in a segment of another theme: plain SQL may have moved it.
 const UNQUEUE_ELSEWHERE: &str =
     unqueue!("theme <> $1 AND EXISTS (SELECT 1 FROM asynctasks WHERE asynctasks.id = $2 AND queued = 1)");
 
@@ -41,7 +41,7 @@ const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 
 
 const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
 
-/// Whether the task was in a segment. A segment that has no other task is dropped.
+/// Takes a task out of its segment, and drops the segment if it has no other task. Answers whether the task was in one.
 async fn unqueue(mut conn: &AsyncPgConnection, text: &'static str, theme: &str, id: i64) -> QueryResult<bool> {
     let cut: Option<(i64, i64)> = prepared(text)
         .bind::<Text, _>(theme)
@@ -56,8 +56,8 @@ async fn unqueue(mut conn: &AsyncPgConnection, text: &'static str, theme: &str, 
     Ok(cut.is_some())
 }
 
-/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
-/// on that it runs. Inside a transaction.
+/// Ends a task that waits, or that another framework left as Running without a node. An unseen task is not ended: its row is set to
+/// Running. Runs inside a transaction.
 pub(super) async fn cancel_waiting(
     mut conn: &AsyncPgConnection,
     theme: &str,
@@ -75,7 +75,7 @@ pub(super) async fn cancel_waiting(
     }
     let was_queued = unqueue(conn, UNQUEUE, theme, id).await? || unqueue(conn, UNQUEUE_ELSEWHERE, theme, id).await?;
     if !was_queued {
-        // If it is in no claim either, it waits for its time, or plain SQL has made it so.
+        // If the task is in no claim either, it is scheduled for later, or plain SQL has taken it out.
         let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
             .bind::<BigInt, _>(id)
             .columns::<(BigInt, Text, Text)>()
@@ -83,7 +83,7 @@ pub(super) async fn cancel_waiting(
             .await
             .optional()?;
         if let Some((token, node, mark)) = claim
-            && show(conn, RunKey::unseen(id, &node, token, &mark)).await?
+            && note_running(conn, RunKey::unseen(id, &node, token, &mark)).await?
         {
             return Ok(false);
         }
@@ -95,13 +95,13 @@ pub(super) async fn cancel_waiting(
         .execute(&mut conn)
         .await?;
     if was_queued && cancelled == 0 {
-        // Plain SQL has ended it.
+        // Plain SQL has ended the task.
         prepared(QUEUE_AGAIN).bind::<BigInt, _>(id).execute(&mut conn).await?;
     }
     Ok(cancelled > 0)
 }
 
-/// A trigger queues the tasks among them that wait again.
+/// Drops a segment. A trigger queues those of its tasks again that wait.
 const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
     UPDATE asynctasks SET queued = 0 WHERE id = ANY (ARRAY(SELECT unnest(ids) FROM gone)) AND queued = 1";
 
@@ -112,14 +112,14 @@ pub(super) async fn drop_segment(mut conn: &AsyncPgConnection, segment: i64) -> 
         .await
 }
 
-/// Tasks that a claim does not have any more: those that plain SQL has ended, or left without a node, before their rows said that they ran,
-/// and those whose lease tokens plain SQL has written.
-const DISOWN: &str = "UPDATE asynctasks SET queued = 0, lease_token = $1 WHERE id = ANY ($2) AND queued = 1 AND ( \
+/// Takes those tasks out of a claim that it does not hold any more: tasks that plain SQL has ended, or left Running without a node, while
+/// they were unseen, and tasks whose lease tokens plain SQL has written.
+const DETACH: &str = "UPDATE asynctasks SET queued = 0, lease_token = $1 WHERE id = ANY ($2) AND queued = 1 AND ( \
       lease_token < $1 AND COALESCE(task_status, '') NOT IN ('Wait', 'Retry') \
       OR lease_token > (SELECT nextval('gaia_claims_id_seq')))";
 
-pub(super) async fn disown(mut conn: &AsyncPgConnection, claim: i64, tasks: &[i64]) -> QueryResult<usize> {
-    prepared(DISOWN)
+pub(super) async fn detach(mut conn: &AsyncPgConnection, claim: i64, tasks: &[i64]) -> QueryResult<usize> {
+    prepared(DETACH)
         .bind::<BigInt, _>(claim)
         .bind::<Array<BigInt>, _>(tasks)
         .execute(&mut conn)

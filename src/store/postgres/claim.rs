@@ -16,15 +16,15 @@ use crate::store::{
     lenient::{AnyTime, time},
     statement::prepared::prepared,
     tasks::{
-        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE, held_columns},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
 
-/// The tasks that wait: the first segments of each method that the claim may take, and the first scheduled task. The partial index serves
-/// because the statuses stand in the text, and the order has the planner take it.
+/// Reads what a claim would find: the first segments of each method that the claim may take, and the first scheduled task. The partial index
+/// serves because the statuses are written in the text, and the order makes the planner choose it.
 ///
-/// Whether the first time has come is asked here: it may be `-infinity`, which cannot be read.
+/// Whether the first scheduled time has come is decided by this statement: the time may be `-infinity`, which this crate cannot read.
 macro_rules! peek_sql {
     ($methods:literal, $of_method:literal) => {
         concat!(
@@ -56,8 +56,8 @@ const PEEK: &str = peek_sql!(
 
 const PEEK_AT_ALL: &str = peek_sql!("(VALUES ('', '', 1::bigint))", "");
 
-/// Moves tasks whose time has come into segments. A task that another session has locked is left for the next look. Plain SQL may have
-/// given a task a time that is in a segment already, or in a claim: then only the time goes.
+/// Moves scheduled tasks whose time has come into segments. Tasks that another session has locked are left for the next scan. If plain SQL
+/// has set a time for a task that is in a segment already, or in a claim, only the time is removed.
 const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       SELECT id, queued FROM asynctasks \
       WHERE system_name = $1 AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= $2 \
@@ -72,14 +72,14 @@ const PROMOTE: &str = "WITH come AS MATERIALIZED ( \
       GROUP BY service_name, method_name, priority, part ORDER BY min(id)) \
     SELECT count(*) FROM promoted";
 
-/// A task that may be run under the claim. What a segment says of a task may be out of date, the task's row is not.
+/// The condition that a task from a segment may run under the claim. The segment may be out of date; the task's row is not.
 macro_rules! waits {
     () => {
         "t.queued = 1 AND t.task_status IN ('Wait', 'Retry') AND t.run_at IS NULL AND t.system_name = $4"
     };
 }
 
-/// Whether the node may claim tasks of the theme.
+/// The condition that the node may claim tasks of the theme.
 macro_rules! may_claim {
     () => {
         "EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $1) \
@@ -87,12 +87,12 @@ macro_rules! may_claim {
     };
 }
 
-/// Makes the row of a claim of the tasks in the table `mine`, and reads the tasks. Their rows stay as they are. `OFFSET 0` has the server
-/// look up one task after the other, for whatever size the statistics take the table.
+/// Makes the row of a claim of the tasks in the table `mine`, and reads the tasks. Their rows stay as they are: the tasks are unseen.
+/// `OFFSET 0` makes the server look up one task after the other, whatever the statistics say about the size of the table.
 ///
-/// The commit of a claim need not reach the disk before the tasks run: if a crash of the server undoes the claim, the tasks are claimed
-/// again, and what the runs of the lost claim write then names a claim that is not there. The write of an outcome waits for the disk, and
-/// commits before it are there with it.
+/// The commit of a claim need not reach the disk before the tasks run. If a crash of the server undoes the claim, the tasks are claimed
+/// again, and writes of the lost claim's runs change nothing, since they name a claim without a row. The commit of an outcome is flushed to
+/// disk, and so is every commit before it.
 macro_rules! hold {
     ($of_method:literal) => {
         concat!(
@@ -110,7 +110,7 @@ macro_rules! hold {
     };
 }
 
-/// Takes whole segments and a part of the last one.
+/// Takes whole segments and a part of the last one, and makes the claim.
 macro_rules! claim_sql {
     ($of_method:literal) => {
         concat!(
@@ -141,8 +141,8 @@ macro_rules! claim_sql {
     };
 }
 
-/// Takes tasks that are wanted before others out of the segments that they are in. A task whose segment another claim has locked is
-/// left to that claim.
+/// Takes the quick queue's tasks out of their segments, and makes the claim. A task whose segment another claim has locked is left to that
+/// claim.
 macro_rules! claim_first_sql {
     ($of_these:literal) => {
         concat!(
@@ -177,16 +177,16 @@ const CLAIM_FIRST: &str =
 
 const CLAIM_FIRST_AT_ALL: &str = claim_first_sql!("");
 
-/// What a claim has taken and not read does not wait, or not so. In no place from now on; a trigger queues the tasks that wait again. A lease token
-/// that is greater than the numbers of all claims was written by plain SQL.
-const LET_OUT: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
+/// Takes those tasks out of a claim that it has taken and not read: they do not wait, or wait with another method or for a time. A trigger
+/// queues those that wait again. A lease token that is greater than the ids of all claims was written by plain SQL.
+const DETACH_UNREAD: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
     unread AS MATERIALIZED (SELECT i.id, claim.id AS claim FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
       WHERE i.id IN (SELECT unnest(ids) FROM claim EXCEPT SELECT unnest($3::bigint[]))) \
     UPDATE asynctasks t SET queued = 0, lease_token = unread.claim \
       FROM unread WHERE t.id = ANY (ARRAY(SELECT id FROM unread)) AND t.id = unread.id AND t.queued = 1 \
         AND (t.lease_token < unread.claim OR t.lease_token > (SELECT nextval('gaia_claims_id_seq')))";
 
-/// The answer to a peek.
+/// The answer to [`PEEK`].
 #[derive(Queryable)]
 pub(super) struct Peek {
     may_claim: bool,
@@ -213,7 +213,7 @@ impl Peek {
         self.may_claim
     }
 
-    /// When something becomes due that the node may have.
+    /// When the next scheduled task is due, if the node may claim.
     pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
         let next_due = if self.has_come() {
             Some(now.and_utc())
@@ -233,7 +233,7 @@ impl Peek {
         let columns = methods.zip(priorities).zip(ids.zip(tasks));
         let head = |((method, priority), (id, tasks)): ((i64, i64), (i64, i64))| {
             Some(Head {
-                // Places are counted from 1.
+                // The database counts from 1.
                 method: usize::try_from(method - 1).ok()?,
                 priority,
                 id,
@@ -263,17 +263,17 @@ pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: Naive
         .await
 }
 
-/// What one statement is to take.
+/// How many tasks of each method one statement takes.
 pub(super) struct Plan<'a> {
     claim: &'a Claim,
     wanted: Cow<'a, [Wanted]>,
     shares: Vec<Share>,
-    /// Whether more is due, which the room of its methods is not for.
+    /// Whether more tasks are due, which the claim leaves because their methods have filled it.
     pub(super) more: bool,
 }
 
 impl<'a> Plan<'a> {
-    /// So many of those that are due.
+    /// A plan for at most `limit` due tasks.
     pub(super) fn of_due(claim: &'a Claim, peek: &Peek, limit: usize) -> Self {
         let wanted = claim.wanted();
         let Shares { all, more } = shares(peek.heads(), &wanted, limit);
@@ -294,30 +294,30 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Takes the tasks that are wanted before others, and then those that are due. Inside a transaction: all are taken, or none.
+/// Takes the quick queue's tasks, and then due tasks. Runs inside a transaction: all are taken, or none.
 pub(super) async fn claim_first(
     conn: &mut AsyncPgConnection,
     wanted: &Claim,
     peek: &Peek,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<Vec<ClaimedRow>> {
     conn.batch_execute(SETTINGS).await?;
-    let mut rows = first(conn, wanted, mark).await?;
+    let mut rows = first(conn, wanted, claim_id).await?;
     let due = Plan::of_due(wanted, peek, wanted.limit.saturating_sub(rows.len()));
     if !due.is_empty() {
-        rows.extend(claim(conn, &due, mark).await?);
+        rows.extend(claim(conn, &due, claim_id).await?);
     }
     Ok(rows)
 }
 
-async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimId) -> QueryResult<Vec<ClaimedRow>> {
+async fn first(mut conn: &AsyncPgConnection, claim: &Claim, claim_id: &ClaimId) -> QueryResult<Vec<ClaimedRow>> {
     let by_method = claim.methods.is_some();
     let taken = prepared(if by_method { CLAIM_FIRST } else { CLAIM_FIRST_AT_ALL })
         .bind::<Text, _>(&claim.node)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.mark)
         .bind::<Text, _>(&claim.theme)
-        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<BigInt, _>(claim.arg_limit(claim_id))
         .bind::<Array<BigInt>, _>(&claim.first[..claim.first.len().min(claim.limit)]);
     let Some(wanted) = &claim.methods else {
         return taken.columns::<ClaimedColumns<Pg>>().load(&mut conn).await;
@@ -335,7 +335,7 @@ async fn first(mut conn: &AsyncPgConnection, claim: &Claim, mark: &ClaimId) -> Q
 pub(super) async fn claim(
     mut conn: &AsyncPgConnection,
     plan: &Plan<'_>,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<Vec<ClaimedRow>> {
     fn all<'a, T>(plan: &'a Plan<'_>, column: impl Fn(&'a Wanted, &Share) -> T) -> Vec<T> {
         let shares = plan.shares.iter();
@@ -344,10 +344,10 @@ pub(super) async fn claim(
     let claim = plan.claim;
     prepared(if claim.methods.is_some() { CLAIM } else { CLAIM_AT_ALL })
         .bind::<Text, _>(&claim.node)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.mark)
         .bind::<Text, _>(&claim.theme)
-        .bind::<BigInt, _>(claim.arg_limit(mark))
+        .bind::<BigInt, _>(claim.arg_limit(claim_id))
         .bind::<BigInt, _>(claim.above())
         .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.service.as_str()))
         .bind::<Array<Text>, _>(all(plan, |wanted, _| wanted.method.as_str()))
@@ -358,12 +358,16 @@ pub(super) async fn claim(
         .await
 }
 
-/// Lets go of the tasks of a claim that it has not read. If that does not happen, the look for lost claims does it.
-pub(super) async fn let_out(mut conn: &AsyncPgConnection, mark: &ClaimId, read: &[ClaimedRow]) -> QueryResult<usize> {
+/// Takes the tasks out of a claim that it has not read. If this fails, the node's comparison of claims with its runs does it later.
+pub(super) async fn detach_unread(
+    mut conn: &AsyncPgConnection,
+    claim_id: &ClaimId,
+    read: &[ClaimedRow],
+) -> QueryResult<usize> {
     let read: Vec<i64> = read.iter().map(ClaimedRow::id).collect();
-    prepared(LET_OUT)
-        .bind::<Text, _>(&*mark.node)
-        .bind::<Text, _>(&*mark.run)
+    prepared(DETACH_UNREAD)
+        .bind::<Text, _>(&*claim_id.node)
+        .bind::<Text, _>(&*claim_id.mark)
         .bind::<Array<BigInt>, _>(read)
         .execute(&mut conn)
         .await
@@ -378,9 +382,9 @@ fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Moves scheduled tasks whose time has come to the due ones.
+/// Moves scheduled tasks whose time has come into segments.
 pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<i64> {
-    let most = PROMOTED_AT_ONCE.max(count(claim.limit));
+    let most = MAX_PROMOTED_PER_CLAIM.max(count(claim.limit));
     prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)

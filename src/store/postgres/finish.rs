@@ -1,4 +1,4 @@
-//! Writing what happened to runs: each kind of write is one statement, however many runs there are.
+//! Writing about runs: each kind of write is one statement, however many runs there are.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The claims of the runs of a batch that are there, numbered.
+/// Those claims of the runs of a batch that have a row in `gaia_claims`, numbered.
 macro_rules! open {
     () => {
         "WITH open AS MATERIALIZED (SELECT k.at, c.claimed_at \
@@ -28,8 +28,8 @@ macro_rules! open {
     };
 }
 
-/// The runs of a batch, numbered, as the table `i` of an update; `claim` is the number of the run's claim. `OFFSET 0` keeps the planner
-/// from taking the table apart.
+/// The runs of a batch, numbered, as the table `i` of an update; `claim` is the number of the run's claim in `open`. `OFFSET 0` keeps the
+/// planner from merging this query into the update.
 macro_rules! runs {
     () => {
         runs!("", "")
@@ -45,16 +45,16 @@ macro_rules! runs {
     };
 }
 
-/// The run has its task, and the row says nothing of it yet: no write about the run has been made. The claim is there.
+/// The condition that the task is unseen and the claim of the run has a row: no write about the run has been made yet.
 macro_rules! unseen {
     () => {
         "t.queued = 1 AND t.lease_token < i.token AND i.claim = ANY (ARRAY(SELECT at FROM open))"
     };
 }
 
-/// The condition of every write about a run: the run still holds its task, in one of two ways. The row says so; or it waits, as before
-/// the claim, and the claim's row says so. The row is found by its key: with `COALESCE` no index of the other columns serves, and the
-/// server cannot come to read the whole index over running tasks for each run.
+/// The condition of every write about a run: the run still holds its task, in one of two ways. Either the task's row names the run; or the
+/// task is unseen. `COALESCE` keeps the server from using the index over running tasks, which it might read as a whole for each run: so it
+/// finds the row by its key.
 macro_rules! held {
     () => {
         concat!(
@@ -74,8 +74,8 @@ macro_rules! answer {
     };
 }
 
-/// The row says from now on that the task runs, since its claim.
-macro_rules! show {
+/// Sets the row of the task to Running. An unseen task counts as Running since its claim.
+macro_rules! note_running {
     ($began:literal, $progress:literal, $note:literal) => {
         concat!(
             "UPDATE asynctasks t SET task_status = 'Running', queued = 2, lease_owner = i.owner, lease_token = i.token, \
@@ -98,7 +98,7 @@ macro_rules! show {
 const BEGIN: &str = concat!(
     open!(),
     "done AS (",
-    show!(
+    note_running!(
         "CASE t.task_status WHEN 'Running' THEN GREATEST(t.began, i.is_last) ELSE i.is_last END",
         "CASE t.task_status WHEN 'Running' THEN t.progress END",
         "CASE t.task_status WHEN 'Running' THEN t.progress_note END"
@@ -112,7 +112,7 @@ const BEGIN: &str = concat!(
 const PROGRESS: &str = concat!(
     open!(),
     "done AS (",
-    show!(
+    note_running!(
         "CASE t.task_status WHEN 'Running' THEN t.began ELSE 0 END",
         "i.percent",
         "i.note"
@@ -123,7 +123,8 @@ const PROGRESS: &str = concat!(
     answer!()
 );
 
-/// A run that is given back without a record leaves the row's history alone. The record says what the task's row says now.
+/// Writes ends of runs and their records. If a task is handed back without a record, its row keeps the times and texts of the run before. A
+/// record is a copy of the task's row as it is now.
 const FINISH: &str = concat!(
     open!(),
     "done AS ( \
@@ -185,8 +186,9 @@ const FINISH_WELL: &str = concat!(
     answer!()
 );
 
-/// Plain SQL has ended the tasks of runs that it did not see, or left them without a node. In no claim any more, the tasks can be queued again.
-const LET_OUT: &str = concat!(
+/// Takes tasks out of their claims that plain SQL has ended, or left Running without a node, while they were unseen: they can be queued
+/// again.
+const DETACH_ENDED: &str = concat!(
     open!(),
     "done AS (UPDATE asynctasks t SET queued = 0, lease_token = i.token",
     runs!(),
@@ -196,7 +198,7 @@ const LET_OUT: &str = concat!(
     answer!()
 );
 
-/// Whether [`FINISH_WELL`] writes this end: a success with its record, on the attempt after the used ones.
+/// Whether [`FINISH_WELL`] can write this end: a success with a record, whose attempt is the number of retries used plus 1.
 fn is_plain_success(finish: &Finish) -> bool {
     let next = &finish.next;
     next.status == TaskStatus::Success
@@ -210,7 +212,7 @@ fn is_plain_success(finish: &Finish) -> bool {
 type Answer = (BigInt, Nullable<Array<BigInt>>);
 type Answered = (i64, Option<Vec<i64>>);
 
-/// Which places of a batch, counted from 1, belong to runs that still held their tasks.
+/// For each run of a batch, whether it still held its task. The answer of the database counts the runs from 1.
 fn places(count: usize, (held, numbers): Answered) -> Vec<bool> {
     let Some(numbers) = numbers else {
         return vec![held > 0; count];
@@ -225,7 +227,7 @@ fn places(count: usize, (held, numbers): Answered) -> Vec<bool> {
     places
 }
 
-/// Begins, ends and progress in one to three statements. Each may be repeated if a later one fails.
+/// Writes progress, notes that tasks are running, and ends. Each statement may be repeated if a later one fails.
 pub(super) async fn write(conn: &AsyncPgConnection, writes: &Writes) -> QueryResult<Written> {
     if !writes.progress.is_empty() {
         progress(conn, &writes.progress).await?;
@@ -241,11 +243,11 @@ pub(super) async fn write(conn: &AsyncPgConnection, writes: &Writes) -> QueryRes
     Ok(Written { begins, finishes })
 }
 
-/// In which ways the runs may hold their tasks.
+/// In which ways the runs of a statement may hold their tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
     Any,
-    /// The row says so.
+    /// The task's row names the run.
     Seen,
 }
 
@@ -262,7 +264,7 @@ macro_rules! about {
         let known: Vec<ClaimKey<'_>> = known.into_iter().collect();
         let number = |claim: &Option<ClaimKey<'_>>| {
             let at = claim.and_then(|claim| known.binary_search(&claim).ok());
-            // Numbered from 1; a run that cannot have its task unseen has none.
+            // Counted from 1. 0: the task of this run cannot be unseen.
             at.and_then(|at| i64::try_from(at + 1).ok()).unwrap_or(0)
         };
         prepared($sql)
@@ -277,8 +279,8 @@ macro_rules! about {
     }};
 }
 
-/// The runs in the order of their tasks, with their places. Rows are changed in the order of the table or of the batch, as the join
-/// goes; these are nearly the same, and two batches with the same tasks hardly ever wait for each other in a circle.
+/// The runs in the order of their tasks' ids, with their indexes. The server changes the rows in the order of the table or of the batch, as
+/// its join goes; these are nearly the same then, so that two batches with the same tasks hardly ever deadlock.
 fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>) {
     let mut at: Vec<usize> = (0..runs.len()).collect();
     at.sort_unstable_by_key(|at| key(&runs[*at]).task_id);
@@ -286,7 +288,7 @@ fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>)
     (at, ordered)
 }
 
-/// The answers about the runs in that order, each at the place of its run.
+/// Puts the answers about the runs, which have that order, back into the order of the batch.
 fn at_their_places(at: Vec<usize>, said: Vec<bool>) -> Vec<bool> {
     let mut placed = vec![false; at.len()];
     for (at, said) in at.into_iter().zip(said) {
@@ -295,8 +297,8 @@ fn at_their_places(at: Vec<usize>, said: Vec<bool>) -> Vec<bool> {
     placed
 }
 
-/// Has the row say that the task runs, if the run holds the task. Inside a transaction.
-pub(super) async fn show(mut conn: &AsyncPgConnection, run: RunKey) -> QueryResult<bool> {
+/// Sets the row of the task to Running, if the run holds the task. Runs inside a transaction.
+pub(super) async fn note_running(mut conn: &AsyncPgConnection, run: RunKey) -> QueryResult<bool> {
     let (held, _): Answered = about!(BEGIN, [&run].into_iter())
         .bind::<Array<Integer>, _>(vec![0])
         .columns::<Answer>()
@@ -326,7 +328,8 @@ async fn progress(mut conn: &AsyncPgConnection, reports: &[Progress]) -> QueryRe
     by_keys(conn, noted).await.map(drop)
 }
 
-/// An end that would put its task back into the queue and was not written is either stale, or a caller wants the task cancelled; then the row says that it runs.
+/// Writes ends. If an end that would put its task back into the queue was not written, it is stale, or a caller has asked to cancel the
+/// task, whose row says Running then: so the same end is tried again as Cancelled.
 async fn finish(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<Finished>> {
     let done = write_ends(conn, finishes, Held::Any).await?;
     let status = |(finish, done): (&Finish, bool)| match done {
@@ -344,11 +347,11 @@ async fn finish(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Ve
     for (at, answer) in open.into_iter().zip(instead.iter().zip(cancelled).map(status)) {
         finished[at] = answer;
     }
-    let_out(conn, finishes, &finished).await?;
+    detach_ended(conn, finishes, &finished).await?;
     Ok(finished)
 }
 
-async fn let_out(mut conn: &AsyncPgConnection, finishes: &[Finish], finished: &[Finished]) -> QueryResult<()> {
+async fn detach_ended(mut conn: &AsyncPgConnection, finishes: &[Finish], finished: &[Finished]) -> QueryResult<()> {
     let ended = finishes.iter().zip(finished);
     let stale: Vec<&RunKey> = ended
         .filter(|(_, finished)| **finished == Finished::Stale)
@@ -358,7 +361,7 @@ async fn let_out(mut conn: &AsyncPgConnection, finishes: &[Finish], finished: &[
         return Ok(());
     }
     let (_, stale) = in_order(&stale, |run| run);
-    let out = about!(LET_OUT, stale.into_iter().copied()).columns::<Answer>();
+    let out = about!(DETACH_ENDED, stale.into_iter().copied()).columns::<Answer>();
     by_keys(conn, out.get_result::<Answered>(&mut conn)).await.map(drop)
 }
 

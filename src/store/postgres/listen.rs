@@ -1,10 +1,10 @@
-//! Hearing what other processes announce.
+//! Hearing the announcements of other processes.
 //!
 //! A server, a proxy or a pooler may take a `LISTEN` and deliver nothing: behind a pooler that gives each transaction another
 //! session, an announcement reaches the process that has the session then. So a process listens for its own announcements, too. As long as
 //! one has not come back it looks for work as on the databases that announce nothing.
 //!
-//! To listen takes a connection, which a process can do without. It takes none from a server that has few left.
+//! Listening takes a connection, and a process can work without it. So it takes none from a server that has few left.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ use super::{
     announce::{Announcer, REQUESTS, SEPARATOR, TASKS},
     connect::Connector,
 };
-use crate::{backoff::Backoff, store::backend::Heard};
+use crate::{backoff::Backoff, store::backend::Announcement};
 
 /// How often this process asks whether it hears.
 const ASK_EVERY: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 /// How long its announcement may take to come back.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Between two tries where listening was of no use.
+/// The time between two tries if listening was of no use.
 const SELDOM: Duration = Duration::from_secs(300);
 
 /// A server must have so many connections left before one is taken to listen, for nodes that start and pools that grow.
@@ -55,14 +55,14 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Never ends.
-    pub(super) async fn run(self, heard: impl Fn(Heard)) {
+    pub(super) async fn run(self, heard: impl Fn(Announcement)) {
         let mut backoff = Backoff::default();
         loop {
             let reason = self.listen(&heard, &mut backoff).await;
             let has_heard = self.hears.swap(false, Ordering::Relaxed);
             if has_heard {
                 // Who slept until a word came looks from now on.
-                heard(Heard::Anything);
+                heard(Announcement::Anything);
             }
             // Said once for each outage: behind some poolers it never works.
             let level = if backoff.is_fresh() {
@@ -85,8 +85,8 @@ impl Listener {
         }
     }
 
-    /// Listens for as long as it is of use, and says why it is not any more.
-    async fn listen(&self, heard: &impl Fn(Heard), backoff: &mut Backoff) -> Silence {
+    /// Listens as long as that is of use; answers why it is not any more.
+    async fn listen(&self, heard: &impl Fn(Announcement), backoff: &mut Backoff) -> Silence {
         // Where it is not known, the server will say so.
         let room = self.announcer.room().await.ok().flatten();
         if let Some(left) = room.filter(|left| *left < ROOM_TO_LISTEN) {
@@ -103,8 +103,8 @@ impl Listener {
         if let Err(error) = conn.batch_execute(&subscribe).await {
             return Silence::Lost(error.to_string());
         }
-        // Whatever was announced before this moment was not heard.
-        heard(Heard::Anything);
+        // Announcements before this moment were not heard.
+        heard(Announcement::Anything);
         let echo = Notify::new();
         let silence = tokio::select! {
             reason = self.hear_all(&mut conn, heard, &echo) => Silence::Lost(reason),
@@ -115,8 +115,8 @@ impl Listener {
         silence
     }
 
-    /// Hears until the connection is lost, and says why.
-    async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Heard), echo: &Notify) -> String {
+    /// Hears announcements until the connection is lost; answers why.
+    async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Announcement), echo: &Notify) -> String {
         let own = self.announcer.echo_channel();
         let notifications = conn.notifications_stream();
         pin_mut!(notifications);
@@ -130,14 +130,14 @@ impl Listener {
         }
     }
 
-    fn hear(&self, channel: &str, payload: &str, heard: &impl Fn(Heard)) {
+    fn hear(&self, channel: &str, payload: &str, heard: &impl Fn(Announcement)) {
         let (name, origin) = payload.split_once(SEPARATOR).unwrap_or((payload, ""));
         if origin == self.announcer.origin() {
             return;
         }
         match channel {
-            TASKS => heard(Heard::Tasks(name)),
-            _ => heard(Heard::Requests),
+            TASKS => heard(Announcement::Tasks(name)),
+            _ => heard(Announcement::Requests),
         }
     }
 
@@ -162,7 +162,7 @@ impl Listener {
     }
 }
 
-/// Why nothing is heard.
+/// Why this process hears no announcements.
 enum Silence {
     /// There is no connection, or no more.
     Lost(String),

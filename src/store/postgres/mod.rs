@@ -23,7 +23,7 @@ use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Backend, Dialect, Heard, IS_OPEN, RUNS_BY_CLAIM, hashed_schedules, is_open_of, sealed},
+    backend::{Announcement, Backend, Dialect, IS_OPEN, RUNS_BY_CLAIM, hashed_schedules, is_open_of, sealed},
     server::pool::{Connections, in_transaction, on_server},
     tasks::{
         claimed::ClaimId,
@@ -73,11 +73,11 @@ impl Postgres {
 
 impl Backend for Postgres {
     const DIALECT: Dialect = Dialect {
-        is_remote: true,
+        is_server: true,
         now: "(clock_timestamp() AT TIME ZONE 'UTC')",
         parameter: |number| format!("${number}"),
         by_key: "",
-        is_listed: [
+        id_in_json_list: [
             "asynctasks.id IN (SELECT listed::bigint FROM json_array_elements_text(",
             "::json) AS listed)",
         ],
@@ -113,43 +113,45 @@ impl Backend for Postgres {
         migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    async fn secure(&self) -> Result<(), StoreError> {
-        self.connections.secure().await
+    async fn reserve_connections(&self) -> Result<(), StoreError> {
+        self.connections.reserve_connections().await
     }
 
     /// Looks first: an idle theme costs one small query, and takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim, claim_id: Arc<ClaimId>) -> Result<Claimed, StoreError> {
         let mut conn = self.connections.acquire().await?;
-        let mut peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
+        let mut peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, claim_id.now)).await)?;
         let mut claimed = Claimed {
-            next_due: peek.next_due(mark.now),
+            next_due: peek.next_due(claim_id.now),
             ..Claimed::default()
         };
         if !peek.may_claim() {
             return Ok(claimed);
         }
         if peek.has_come() {
-            // Tasks that are promoted now are claimed now; the next look tells what comes after them.
-            let promoted = on_server!(conn, |conn| by_key(conn, claim::promote(conn, &claim, mark.now)).await)?;
+            // Tasks that become due now are claimed now; the next peek tells when the task after them is due.
+            let promoted = on_server!(conn, |conn| by_key(conn, claim::promote(conn, &claim, claim_id.now))
+                .await)?;
             claimed.passed_over = promoted == 0;
-            peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, mark.now)).await)?;
+            peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, claim_id.now)).await)?;
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
         claimed.more = due.more;
         let rows = if !claim.first.is_empty() {
-            in_transaction!(conn, |conn| claim::claim_first(conn, &claim, &peek, &mark).await)?
+            in_transaction!(conn, |conn| claim::claim_first(conn, &claim, &peek, &claim_id).await)?
         } else if !due.is_empty() {
-            on_server!(conn, |conn| by_key(conn, claim::claim(conn, &due, &mark)).await)?
+            on_server!(conn, |conn| by_key(conn, claim::claim(conn, &due, &claim_id)).await)?
         } else {
             return Ok(claimed);
         };
         if rows.len() < due.tasks() || !claim.first.is_empty() {
-            // Not before the commit: here rows are locked, there segments were.
-            on_server!(conn, |conn| by_keys(conn, claim::let_out(conn, &mark, &rows)).await)?;
+            // After the commit of the claim: this locks rows of tasks, and the claim has locked segments.
+            on_server!(conn, |conn| by_keys(conn, claim::detach_unread(conn, &claim_id, &rows))
+                .await)?;
         }
-        // Other nodes have taken some, or behind tasks that do not wait any more there are others.
+        // Other nodes have taken some of the tasks, or some do not wait any more; behind them there may be due tasks.
         claimed.more |= rows.len() < due.tasks();
-        claimed.tasks = rows.into_iter().map(|row| mark.task(row)).collect();
+        claimed.tasks = rows.into_iter().map(|row| claim_id.task(row)).collect();
         Ok(claimed)
     }
 
@@ -169,10 +171,10 @@ impl Backend for Postgres {
         Ok(())
     }
 
-    /// Plain SQL that puts a task under another node has a trigger make a claim of it: the node does not matter.
-    async fn disown(&self, _node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
+    /// The node does not matter here: if plain SQL gives a task to another node, a trigger makes a new claim for it.
+    async fn detach(&self, _node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
-        on_server!(conn, |conn| by_key(conn, by_hand::disown(conn, claim, &ids)).await)?;
+        on_server!(conn, |conn| by_key(conn, by_hand::detach(conn, claim, &ids)).await)?;
         Ok(())
     }
 
@@ -181,10 +183,10 @@ impl Backend for Postgres {
         Ok(on_server!(conn, |conn| finish::write(conn, &writes).await)?)
     }
 
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, claim_id: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(on_server!(conn, |conn| {
-            by_key(conn, add::insert_claimed(conn, &row, &mark)).await
+            by_key(conn, add::insert_claimed(conn, &row, &claim_id)).await
         })?)
     }
 
@@ -201,11 +203,11 @@ impl Backend for Postgres {
         self.hears.load(Ordering::Relaxed)
     }
 
-    fn announce(&self, what: Heard<'_>, count: usize) {
+    fn announce(&self, what: Announcement<'_>, count: usize) {
         self.announcer.announce(what, count);
     }
 
-    async fn listen(&self, heard: impl Fn(Heard<'_>)) {
+    async fn listen(&self, heard: impl Fn(Announcement<'_>)) {
         if self.connections.url().transaction_pooler {
             say!(
                 Info,

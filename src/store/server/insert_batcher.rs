@@ -1,7 +1,7 @@
-//! Tasks that many callers add one at a time share inserts: while some are under way the next ones gather.
+//! Inserts that tasks of several concurrent callers share: while inserts are under way, further tasks gather for the next one.
 //!
-//! A caller that is alone waits for no other. A refusal reaches only the caller whose task the database refuses: the insert is done again in
-//! halves then. On SQLite each has its own insert, since all transactions that wait share their commit there.
+//! A single caller waits for no other. If the database refuses one of the tasks, only its caller gets the error: the insert is tried again in
+//! halves. On SQLite each task has a separate insert, since waiting transactions share their commit there anyway.
 
 use std::{
     mem,
@@ -22,11 +22,12 @@ use crate::{
     },
 };
 
-/// For how long a group that the database refuses is inserted again in halves. After that all the callers that are left hear of the refusal of
-/// one of them: a caller is not to wait for longer.
+/// For how long a group that the database refuses is tried again in halves. After that all callers that are left get the error for one of
+/// their tasks, so that no caller waits for longer.
 const HALVE_FOR: Duration = Duration::from_secs(30);
 
-/// Inserts under way at once. With one at a time the most tasks are added, but an insert that hangs would hold up all callers.
+/// How many inserts may be under way at the same time. With one, the most tasks would be added, but an insert that hangs would hold up all
+/// callers.
 const UNDER_WAY: usize = 2;
 
 /// Cloneable handle on the tasks that wait.
@@ -55,10 +56,10 @@ struct Group {
 }
 
 impl Store {
-    /// Adds a task. It is taken to have passed its check.
+    /// Adds a task that has passed its check.
     pub(crate) async fn add_one(&self, row: NewTaskRow) -> Result<AddedTask, StoreError> {
-        // The task that holds its unique key may have to be waited for.
-        if row.unique_key.is_some() || !self.db.is_remote() {
+        // A task with a unique key has a separate insert, which may have to wait for the task that has the key.
+        if row.unique_key.is_some() || !self.db.is_server() {
             return Ok(self.tasks().add(vec![row]).await?[0]);
         }
         let (tell, told) = oneshot::channel();
@@ -83,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Answers with an error if the database cannot be reached: no other caller needs to wait for that again.
+    /// Answers with an error if the database cannot be reached: then the callers that wait get it, too, without a try for each of them.
     async fn add_group(&self, group: Group) -> Result<(), StoreError> {
         let began = Instant::now();
         // The next part is the last one.

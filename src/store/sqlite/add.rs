@@ -34,8 +34,8 @@ const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
 const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
     WHERE system_name = ?1 AND unique_key = ?2 AND task_status IN ('Wait', 'Retry', 'Running')";
 
-/// Claimed as by [`claim_due`], unless that would give nothing. The next number of a claim is read here: there is one writer at a
-/// time.
+/// Inserts a task as Running under the node, unless the node may not claim. The statement reads the id that the row of the claim will get:
+/// that is safe, since there is one writer at a time.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
        retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
@@ -47,23 +47,27 @@ const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
     RETURNING id, lease_token";
 
 /// The id and the lease token, which is 0 if it was not claimed.
-pub(super) fn insert_claimed(conn: &mut SqliteConnection, row: &NewTaskRow, mark: &ClaimId) -> QueryResult<(i64, i64)> {
+pub(super) fn insert_claimed(
+    conn: &mut SqliteConnection,
+    row: &NewTaskRow,
+    claim_id: &ClaimId,
+) -> QueryResult<(i64, i64)> {
     let (id, token): (i64, i64) = adding!(INSERT_CLAIMED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
-        .bind::<Timestamp, _>(mark.now)
-        .bind::<Text, _>(&*mark.node)
-        .bind::<Text, _>(&*mark.run)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.node)
+        .bind::<Text, _>(&*claim_id.mark)
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)?;
     if token != 0 {
         prepared("INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) VALUES (?, ?, ?, ?, ?, ?)")
             .bind::<BigInt, _>(token)
             .bind::<Text, _>(&*row.system_name)
-            .bind::<Text, _>(&*mark.node)
-            .bind::<Text, _>(&*mark.run)
-            .bind::<Timestamp, _>(mark.now)
+            .bind::<Text, _>(&*claim_id.node)
+            .bind::<Text, _>(&*claim_id.mark)
+            .bind::<Timestamp, _>(claim_id.now)
             .bind::<Text, _>(json(&[id]))
             .execute(conn)?;
     }

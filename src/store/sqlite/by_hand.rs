@@ -1,4 +1,4 @@
-//! What plain SQL and callers do to tasks by hand: nodes take notice of it here.
+//! Changes of tasks by callers and by plain SQL, and what nodes do about the latter.
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -8,20 +8,20 @@ use diesel::{
 };
 
 use super::{
-    finish::show,
+    finish::note_running,
     queue::{json, stray, unqueue},
 };
 use crate::store::{RunKey, statement::prepared::prepared};
 
-/// A task that runs under a node and is in no claim.
+/// The condition that a task is Running under a node and in no claim.
 macro_rules! unheld {
     () => {
         "queued <> 2 AND task_status = 'Running' AND lease_owner IS NOT NULL"
     };
 }
 
-/// A row that no write could name: only as a text can a node be named. A text may hold bytes that are no characters: names with other
-/// characters than ASCII ones are taken for such, unless a node has that name.
+/// The condition that no write can name the run by this row: owner, token or log id has a wrong type, or may hold bytes that are no
+/// characters. An owner with characters beyond ASCII counts as such, unless a node has that name.
 macro_rules! unnamed {
     () => {
         "(typeof(lease_owner) <> 'text' \
@@ -38,7 +38,7 @@ const NAME_UNHELD: &str = concat!(
     unnamed!()
 );
 
-const DISOWN: &str = concat!(
+const DETACH: &str = concat!(
     "UPDATE asynctasks SET queued = 0 WHERE id IN (SELECT value FROM json_each(?2)) \
      AND queued = 2 AND task_status = 'Running' AND lease_owner IS NOT NULL AND (lease_owner <> ?1 OR ",
     unnamed!(),
@@ -53,7 +53,7 @@ const HOLD_UNHELD: &str = concat!(
     " ORDER BY id LIMIT 1000) GROUP BY lease_owner"
 );
 
-/// The ones among them that are in segments, too.
+/// Those of these tasks that are in segments, too.
 const QUEUED_UNHELD: &str = concat!(
     "SELECT CAST(system_name AS TEXT), id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
     unheld!(),
@@ -67,9 +67,9 @@ const IS_HELD: &str = concat!(
     " ORDER BY id LIMIT 1000)"
 );
 
-/// Makes claims of running tasks that are in none, so that their nodes are looked after. Answers how many there were: a thousand at
-/// most.
-pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
+/// Makes claims for Running tasks that no claim holds, so that other nodes rescue the tasks if their node dies. Answers how many tasks
+/// there were: at most a thousand.
+pub(super) fn make_missing_claims(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
     prepared(NAME_UNHELD).execute(conn)?;
     let queued: Vec<(String, i64)> = prepared(QUEUED_UNHELD).columns::<(Text, BigInt)>().load(conn)?;
     for (theme, task) in queued {
@@ -79,9 +79,9 @@ pub(super) fn hold_unheld(conn: &mut SqliteConnection, now: NaiveDateTime) -> Qu
     prepared(IS_HELD).execute(conn)
 }
 
-/// Tasks that a claim of a node does not have any more, in none from now on: running ones that plain SQL has put elsewhere, and tasks
-/// that have come to an end by plain SQL before their rows said that they ran.
-pub(super) fn disown(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<usize> {
+/// Takes those tasks out of a claim that it does not hold any more: Running tasks that plain SQL has given to another node, or to an owner
+/// that no write can name, and tasks that plain SQL has ended while they were unseen.
+pub(super) fn detach(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<usize> {
     prepared(
         "UPDATE asynctasks SET queued = 0, lease_token = ?1 WHERE id IN (SELECT value FROM json_each(?2)) \
          AND queued = 1 AND lease_token < ?1 AND task_status NOT IN ('Wait', 'Retry', 'Running')",
@@ -89,7 +89,7 @@ pub(super) fn disown(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &
     .bind::<BigInt, _>(claim)
     .bind::<Text, _>(json(ids))
     .execute(conn)?;
-    prepared(DISOWN)
+    prepared(DETACH)
         .bind::<Text, _>(node)
         .bind::<Text, _>(json(ids))
         .execute(conn)
@@ -129,8 +129,8 @@ const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme 
 const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?3, finished_at = ?3 \
     WHERE id = ?2 AND system_name = ?1 AND (task_status IN ('Wait', 'Retry') OR task_status = 'Running' AND lease_owner IS NULL)";
 
-/// Ends a task that waits, or that another framework left as Running without a node. If a claim has it unseen, its row says from then
-/// on that it runs.
+/// Ends a task that waits, or that another framework left as Running without a node. An unseen task is not ended: its row is set to
+/// Running.
 pub(super) fn cancel_waiting(
     conn: &mut SqliteConnection,
     theme: &str,
@@ -144,7 +144,7 @@ pub(super) fn cancel_waiting(
         .get_result(conn)
         .optional()?;
     if let Some((token, node, mark)) = claim
-        && show(conn, &RunKey::unseen(id, &node, token, &mark))?
+        && note_running(conn, &RunKey::unseen(id, &node, token, &mark))?
     {
         return Ok(false);
     }

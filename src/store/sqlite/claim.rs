@@ -9,28 +9,31 @@ use diesel::{
     sqlite::{Sqlite, SqliteConnection},
 };
 
-use super::queue::{cut, drop_segments, is_queued, json, list, stray, take_in, unqueue};
+use super::queue::{cut, drop_segments, is_queued, json, list, queue_strays, stray, unqueue};
 use crate::store::{
     Claim, Wanted,
     lenient::{AnyTime, time},
     statement::prepared::prepared,
     tasks::{
-        claimed::{ClaimId, ClaimedColumns, ClaimedRow, PROMOTED_AT_ONCE, held_columns},
+        claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
 };
 
-/// The answer to [`LOOK`].
-pub(super) struct Look {
-    /// For the methods of the claim, as far as that is known before stray tasks are taken in.
+/// The answer to [`PEEK`]: what a claim would find.
+pub(super) struct Peek {
+    /// Whether the claim may find tasks: its methods have segments, the quick queue has ids, or there are strays or scheduled tasks whose time
+    /// has come (whatever their methods).
     pub(super) due: bool,
     pub(super) next_due: Option<NaiveDateTime>,
 }
 
-/// A `run_at` that is no time is compared as SQLite compares: numbers, and texts that come before today's date, are due; other
-/// texts (`infinity`, `now`) and blobs never are. What comes after now as a text and lies before it as a time is passed over
-/// here, so that the look neither ends a sleep for it again and again nor hides what comes behind it.
-const LOOK: &str = concat!(
+/// Reads whether a claim would find tasks, and when the next scheduled task is due.
+///
+/// A `run_at` that is no time is compared as SQLite compares values: numbers, and texts that come before today's date, are due; other
+/// texts (`infinity`, `now`) and blobs never are. A `run_at` that comes after now as a text but lies before now as a time is ignored
+/// here: it must neither end the scanner's sleep again and again nor hide the times behind it.
+const PEEK: &str = concat!(
     "SELECT EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_stray WHERE system_name = ?1 AND ",
     stray!(),
     ") OR EXISTS (SELECT 1 FROM asynctasks \
@@ -40,13 +43,13 @@ const LOOK: &str = concat!(
          AND run_at GLOB '[0-9]*' AND julianday(run_at) >= julianday(?2) ORDER BY run_at LIMIT 1) AS next_due"
 );
 
-pub(super) fn look(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Look> {
-    let (due, next_due): (i64, Option<AnyTime>) = prepared(LOOK)
+pub(super) fn peek(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+    let (due, next_due): (i64, Option<AnyTime>) = prepared(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
         .columns::<(BigInt, Nullable<Timestamp>)>()
         .get_result(conn)?;
-    Ok(Look {
+    Ok(Peek {
         due: due != 0 || !claim.first.is_empty() || is_any_due(conn, claim)?,
         // SQLite has rounded it to a millisecond, perhaps into the past.
         next_due: time(next_due).map(|due| due.naive_utc().max(now)),
@@ -74,7 +77,7 @@ const SEGMENTS_OF: &str = heads_sql!("id, n, ids", "AND service = ?4 AND method 
 
 const SEGMENTS_AT_ALL: &str = heads_sql!("id, n, ids", "");
 
-/// Id, priority and tasks of each.
+/// The first segments: id, priority and number of tasks of each.
 fn heads(conn: &mut SqliteConnection, claim: &Claim, wanted: &Wanted, most: i64) -> QueryResult<Vec<(i64, i64, i64)>> {
     let by_method = claim.methods.is_some();
     let heads = prepared(if by_method { HEADS_OF } else { HEADS_AT_ALL })
@@ -100,14 +103,14 @@ fn is_any_due(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<bool> {
     Ok(false)
 }
 
-/// The tasks, and whether more are due than the room of their methods is for.
+/// Claims due tasks. Answers with them, and whether the claim has left due tasks because their methods had filled it.
 pub(super) fn claim_due(
     conn: &mut SqliteConnection,
     claim: &Claim,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
 ) -> QueryResult<(Vec<ClaimedRow>, bool)> {
-    promote(conn, claim, mark.now)?;
-    take_in(conn, &claim.theme, claim.limit)?;
+    promote(conn, claim, claim_id.now)?;
+    queue_strays(conn, &claim.theme, claim.limit)?;
     if !may_claim(conn, claim)? {
         return Ok((Vec::new(), false));
     }
@@ -131,8 +134,8 @@ pub(super) fn claim_due(
         taken.push((claim.methods.is_some().then_some(method), ids));
     }
     let count: usize = taken.iter().map(|(_, ids)| ids.len()).sum();
-    let rows = hold(conn, claim, mark, &taken)?;
-    // Behind tasks that do not wait any more there may be others.
+    let rows = make_claim(conn, claim, claim_id, &taken)?;
+    // Some ids were of tasks that do not wait any more; behind them there may be due tasks.
     let more = more || rows.len() < count;
     Ok((rows, more))
 }
@@ -140,7 +143,7 @@ pub(super) fn claim_due(
 const FIRST: &str = "SELECT id, queued = 1 FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
     AND system_name = ?2 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL";
 
-/// Of the tasks that are wanted before others, the ones that wait and are due, out of their segments.
+/// Of the quick queue's tasks, takes those that wait and are due out of their segments.
 fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
     if claim.first.is_empty() {
         return Ok(Vec::new());
@@ -208,7 +211,7 @@ fn take(conn: &mut SqliteConnection, claim: &Claim, wanted: &Wanted, share: Shar
 const CLAIM: &str =
     "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
 
-/// A task of a segment that may be run under the claim. What a segment says of a task may be out of date, the task's row is not.
+/// The condition that a task from a segment may run under the claim. The segment may be out of date; the task's row is not.
 macro_rules! may_run {
     ($of_method:literal) => {
         concat!(
@@ -218,7 +221,7 @@ macro_rules! may_run {
     };
 }
 
-/// Columns of [`ClaimedRow`].
+/// The columns of [`ClaimedRow`].
 macro_rules! claimed_columns {
     () => {
         concat!(
@@ -229,7 +232,8 @@ macro_rules! claimed_columns {
     };
 }
 
-/// The rows stay as they are. The token is a sum, so that it has no type of a column.
+/// Reads tasks of the claim and leaves their rows as they are: the tasks are unseen. The token is a sum, so that the result column does not
+/// get the type of a table's column.
 macro_rules! read_sql {
     ($of_method:literal) => {
         concat!(
@@ -242,8 +246,8 @@ macro_rules! read_sql {
     };
 }
 
-/// The rows say at once that their tasks run.
-macro_rules! hold_sql {
+/// Reads tasks of the claim and sets their rows to Running.
+macro_rules! claim_odd_sql {
     ($of_method:literal) => {
         concat!(
             "UPDATE OR FAIL asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?5, lease_token = ?2, \
@@ -261,20 +265,21 @@ const READ_OF: &str = read_sql!("AND service_name = ?5 AND method_name = ?6");
 
 const READ_AT_ALL: &str = read_sql!("");
 
-const HOLD_OF: &str = hold_sql!("AND service_name = ?8 AND method_name = ?9");
+const CLAIM_ODD_OF: &str = claim_odd_sql!("AND service_name = ?8 AND method_name = ?9");
 
-const HOLD_AT_ALL: &str = hold_sql!("");
+const CLAIM_ODD_AT_ALL: &str = claim_odd_sql!("");
 
-/// Tasks are in no segment and in no claim from now on. Neither this claim nor an earlier one can have these tasks again.
-const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = iif(task_status = 'Running', lease_token, ?1) \
+/// Takes tasks out of the claim; they are in no segment either. Raises their tokens, so that neither this claim nor an earlier one can hold
+/// them again.
+const DETACH_UNREAD: &str = "UPDATE asynctasks SET queued = 0, lease_token = iif(task_status = 'Running', lease_token, ?1) \
     WHERE queued = 1 AND id IN (SELECT value FROM json_each(?2))";
 
-/// Makes a claim of the tasks that wait. All other tasks are in no segment any more; a task that waits with another method is taken in
-/// again.
-fn hold(
+/// Makes the claim of those tasks that wait. The other tasks are in no segment any more; a task that waits with another method is a stray
+/// then, and is queued again.
+fn make_claim(
     conn: &mut SqliteConnection,
     claim: &Claim,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
     taken: &[(Option<&Wanted>, Vec<i64>)],
 ) -> QueryResult<Vec<ClaimedRow>> {
     let ids: Vec<i64> = taken.iter().flat_map(|(_, ids)| ids).copied().collect();
@@ -284,8 +289,8 @@ fn hold(
     let token: i64 = prepared(CLAIM)
         .bind::<Text, _>(&claim.theme)
         .bind::<Text, _>(&claim.node)
-        .bind::<Text, _>(&*mark.run)
-        .bind::<Timestamp, _>(mark.now)
+        .bind::<Text, _>(&*claim_id.mark)
+        .bind::<Timestamp, _>(claim_id.now)
         .bind::<Text, _>(json(&ids))
         .columns::<BigInt>()
         .get_result(conn)?;
@@ -295,7 +300,7 @@ fn hold(
             .bind::<Text, _>(&claim.theme)
             .bind::<BigInt, _>(token)
             .bind::<Text, _>(json(ids))
-            .bind::<BigInt, _>(claim.arg_limit(mark));
+            .bind::<BigInt, _>(claim.arg_limit(claim_id));
         rows.extend(match method {
             Some(wanted) => read
                 .bind::<Text, _>(&wanted.service)
@@ -306,7 +311,7 @@ fn hold(
         });
     }
     if rows.len() < ids.len() {
-        rows.extend(hold_odd(conn, claim, mark, token, taken, &rows)?);
+        rows.extend(claim_odd(conn, claim, claim_id, token, taken, &rows)?);
     }
     if rows.is_empty() {
         prepared("DELETE FROM gaia_claims WHERE id = ?")
@@ -316,12 +321,12 @@ fn hold(
     Ok(rows)
 }
 
-/// What the claim has not read of its tasks: those that wait with a lease token that plain SQL has written are marked as running at
-/// once. The others do not wait, or not so.
-fn hold_odd(
+/// Handles the tasks that the claim has not read. Those that wait with a lease token that plain SQL has written are claimed, and their rows
+/// set to Running. The others do not wait, or wait with another method or for a time: they are taken out of the claim.
+fn claim_odd(
     conn: &mut SqliteConnection,
     claim: &Claim,
-    mark: &ClaimId,
+    claim_id: &ClaimId,
     token: i64,
     taken: &[(Option<&Wanted>, Vec<i64>)],
     read: &[ClaimedRow],
@@ -330,34 +335,38 @@ fn hold_odd(
     let (mut rows, mut out) = (Vec::new(), Vec::new());
     for (method, ids) in taken {
         let odd: Vec<i64> = ids.iter().copied().filter(|id| !read.contains(id)).collect();
-        let hold = prepared(if method.is_some() { HOLD_OF } else { HOLD_AT_ALL })
-            .bind::<Text, _>(&claim.theme)
-            .bind::<BigInt, _>(token)
-            .bind::<Text, _>(json(&odd))
-            .bind::<BigInt, _>(claim.arg_limit(mark))
-            .bind::<Text, _>(&claim.node)
-            .bind::<Timestamp, _>(mark.now)
-            .bind::<Text, _>(&*mark.run);
+        let odd_rows = prepared(if method.is_some() {
+            CLAIM_ODD_OF
+        } else {
+            CLAIM_ODD_AT_ALL
+        })
+        .bind::<Text, _>(&claim.theme)
+        .bind::<BigInt, _>(token)
+        .bind::<Text, _>(json(&odd))
+        .bind::<BigInt, _>(claim.arg_limit(claim_id))
+        .bind::<Text, _>(&claim.node)
+        .bind::<Timestamp, _>(claim_id.now)
+        .bind::<Text, _>(&*claim_id.mark);
         rows.extend(match method {
-            Some(wanted) => hold
+            Some(wanted) => odd_rows
                 .bind::<Text, _>(&wanted.service)
                 .bind::<Text, _>(&wanted.method)
                 .columns::<ClaimedColumns<Sqlite>>()
                 .load::<ClaimedRow>(conn)?,
-            None => hold.columns::<ClaimedColumns<Sqlite>>().load::<ClaimedRow>(conn)?,
+            None => odd_rows.columns::<ClaimedColumns<Sqlite>>().load::<ClaimedRow>(conn)?,
         });
         out.extend(odd);
     }
-    prepared(LET_OUT)
+    prepared(DETACH_UNREAD)
         .bind::<BigInt, _>(token)
         .bind::<Text, _>(json(&out))
         .execute(conn)?;
     Ok(rows)
 }
 
-/// Moves scheduled tasks whose time has come to the due ones: at least as many as are to be claimed. They are strays then.
+/// Makes scheduled tasks due whose time has come, at least as many as the claim may take. They are strays then.
 fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
-    let most = PROMOTED_AT_ONCE.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
+    let most = MAX_PROMOTED_PER_CLAIM.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(
         "UPDATE asynctasks SET run_at = NULL, \
            update_time = max(coalesce(update_time, ''), coalesce(strftime('%Y-%m-%d %H:%M:%f', run_at), '')) \

@@ -1,4 +1,4 @@
-//! One SQLite connection that many callers take in turn.
+//! One SQLite connection, which many callers use in turn.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -45,7 +45,7 @@ pub(super) struct Shared {
     synchronous: &'static str,
 }
 
-/// Groups done in one turn at most, so that callers that want the connection itself have theirs.
+/// The most groups that are done in one turn, so that callers who want the connection itself have their turn, too.
 const GROUPS_PER_TURN: usize = 4;
 
 /// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.

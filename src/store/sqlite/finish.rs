@@ -1,9 +1,9 @@
-//! Writing what happened to runs, inside a transaction: row by row, each by a statement that stays prepared (one statement for
-//! the whole batch, out of a JSON text, takes longer), and the records of all of them at the end.
+//! Writing about runs, inside a transaction: row by row, each by a statement that stays prepared (one statement for
+//! the whole batch, with a JSON text as its parameter, takes longer), and the records of all ends at the end.
 //!
-//! A run holds its task in one of two ways. The row says so, with the node and the number of the claim; or it waits and is `queued`, as
-//! before the claim, and the claim's row says so: then no write about the run has been made yet. Most runs end so, and write their
-//! task's row once.
+//! A run holds its task in one of two ways. Either the task's row names the node and the lease token of the run. Or the task is unseen: its
+//! row is as before the claim, and the row of the claim names the task; then no write about the run has been made yet. Most runs end while
+//! their tasks are unseen, so that the task's row is written once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use crate::store::{
     writes::{Begin, Finish, Finished, Progress, Writes, Written},
 };
 
-/// The condition of every write about a run: the run still holds its task.
+/// A write about a run whose task is not unseen, with the condition that the run still holds the task.
 macro_rules! held {
     ($($set:literal),+) => {
         held!($($set),+; "")
@@ -40,14 +40,14 @@ macro_rules! held {
     };
 }
 
-/// The condition of a write about a run of which the task's row says nothing yet, if the claim is [open](open_claims).
+/// The condition that a task is unseen, if the claim of its run is [open](open_claims).
 macro_rules! unseen {
     () => {
         "id = ?1 AND queued = 1 AND task_status IN ('Wait', 'Retry') AND lease_token < ?3"
     };
 }
 
-/// A write about such a run. What the run before has left in the row goes.
+/// A write about a run whose task is unseen. It removes what an earlier run has left in the row.
 macro_rules! held_unseen {
     ($($set:literal),+) => {
         concat!(
@@ -59,7 +59,7 @@ macro_rules! held_unseen {
     };
 }
 
-/// A task that would go back to the queue does not, if a caller wants it cancelled.
+/// A write that puts the task back into the queue, unless a caller has asked to cancel the task.
 macro_rules! unless_cancelled {
     ($($set:literal),+) => {
         held!($($set),+; "AND cancel_requested = 0")
@@ -77,8 +77,8 @@ macro_rules! with_end {
     };
 }
 
-/// The row says from now on that the task runs, since its claim.
-const SHOW: &str = concat!(
+/// Sets the row of an unseen task to Running since its claim.
+const NOTE_RUNNING: &str = concat!(
     "UPDATE asynctasks SET task_status = 'Running', queued = 2, lease_owner = ?2, lease_token = ?3, log_id = ?4, \
      (last_run_time, update_time) = (SELECT claimed_at, claimed_at FROM gaia_claims WHERE gaia_claims.id = ?3), \
      cancel_requested = 0, began = 0, progress = NULL, progress_note = NULL WHERE ",
@@ -100,7 +100,7 @@ const REQUEUE: &str = with_end!(unless_cancelled, "finished_at = NULL");
 
 const REQUEUE_UNSEEN: &str = with_end!(held_unseen, "finished_at = NULL");
 
-/// A claim is given back as if it had not been made; at once or for later; the row's history stays.
+/// Hands a task back as if it had not been claimed, due now or later. The row keeps the times and texts of the run before.
 const RELEASE: &str = unless_cancelled!(
     "task_status = ?5, update_time = ?6, lease_owner = NULL, queued = 0, retry_time = ?7, run_at = ?8"
 );
@@ -110,14 +110,14 @@ const RELEASE_UNSEEN: &str = concat!(
     unseen!()
 );
 
-/// Plain SQL has ended the task of a run that it did not see. In no claim any more, the task can be queued again.
-const LET_OUT: &str = "UPDATE asynctasks SET queued = 0, lease_token = ?2 \
+/// Takes a task out of its claim that plain SQL has ended while it was unseen, so that it can be queued again.
+const DETACH_ENDED: &str = "UPDATE asynctasks SET queued = 0, lease_token = ?2 \
     WHERE id = ?1 AND queued = 1 AND lease_token < ?2 AND task_status NOT IN ('Wait', 'Retry', 'Running')";
 
 const IS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM gaia_claims WHERE id = ?1 AND node_id = ?2 AND mark = ?3)";
 
-/// The records say what the tasks' rows say now. `OR FAIL`: the transaction is undone anyway if one cannot be written, and
-/// SQLite need not be able to undo this statement alone.
+/// Copies the tasks' rows, as they are now, into execution records. `OR FAIL`: if one record cannot be written, the whole transaction is
+/// undone anyway, so SQLite need not prepare to undo this statement alone.
 const INSERT_RECORD: &str = "INSERT OR FAIL INTO asynctask_exec_row (task_id, task_status, last_result, last_err_msg, last_run_time, \
       last_run_end_time, last_run_duration, log_id, create_time, attempt, node_id, lease_token) \
     SELECT t.id, t.task_status, t.last_result, t.last_err_msg, t.last_run_time, t.last_run_end_time, t.last_run_duration, \
@@ -140,7 +140,7 @@ pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult
     let open = open_claims(conn, writes)?;
     for progress in &writes.progress {
         if is_open(&open, &progress.run) {
-            show(conn, &progress.run)?;
+            note_running(conn, &progress.run)?;
         }
         write_progress(conn, progress)?;
     }
@@ -154,7 +154,7 @@ pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult
     Ok(Written { begins, finishes })
 }
 
-/// The claims that are there.
+/// Those claims that have a row in `gaia_claims`.
 type OpenClaims<'a> = BTreeSet<ClaimKey<'a>>;
 
 fn open_claims<'a>(conn: &mut SqliteConnection, writes: &'a Writes) -> QueryResult<OpenClaims<'a>> {
@@ -174,7 +174,7 @@ fn open_claims<'a>(conn: &mut SqliteConnection, writes: &'a Writes) -> QueryResu
     Ok(open)
 }
 
-/// Whether the run may have its task unseen.
+/// Whether the task of this run may be unseen: its claim has a row.
 fn is_open(open: &OpenClaims<'_>, run: &RunKey) -> bool {
     run.claim().is_some_and(|claim| open.contains(&claim))
 }
@@ -198,14 +198,14 @@ fn finish_one(
         return Ok(Finished::Written(finish.next.status));
     }
     if finish.next.requeues() {
-        // Either the task is in other hands, or a caller has asked to cancel it.
+        // Either the run no longer holds its task, or a caller has asked to cancel it.
         let cancelled = finish.cancelled_instead();
         if write(&cancelled)? {
             return Ok(Finished::Written(cancelled.next.status));
         }
     }
     if is_open {
-        prepared(LET_OUT)
+        prepared(DETACH_ENDED)
             .bind::<BigInt, _>(finish.run.task_id)
             .bind::<BigInt, _>(finish.run.token)
             .execute(conn)?;
@@ -213,9 +213,9 @@ fn finish_one(
     Ok(Finished::Stale)
 }
 
-/// Has the row say that the task runs, if the run has it unseen. The claim must be there.
-pub(super) fn show(conn: &mut SqliteConnection, run: &RunKey) -> QueryResult<bool> {
-    Ok(about!(SHOW, run).execute(conn)? > 0)
+/// Sets the row of the task to Running, if the task is unseen. The claim must have a row.
+pub(super) fn note_running(conn: &mut SqliteConnection, run: &RunKey) -> QueryResult<bool> {
+    Ok(about!(NOTE_RUNNING, run).execute(conn)? > 0)
 }
 
 fn write_begin(
@@ -223,7 +223,7 @@ fn write_begin(
     open: &OpenClaims<'_>,
     Begin { run, is_last }: &Begin,
 ) -> QueryResult<bool> {
-    let is_shown = is_open(open, run) && show(conn, run)?;
+    let is_shown = is_open(open, run) && note_running(conn, run)?;
     if *is_last {
         return Ok(about!(BEGIN, run).execute(conn)? > 0);
     }
@@ -241,29 +241,29 @@ fn write_progress(conn: &mut SqliteConnection, progress: &Progress) -> QueryResu
         .execute(conn)
 }
 
-/// The statements about the ends of runs: ends, ends that queue the task again, tasks that are given back.
+/// The statements for ends of runs: the task is finished, the task goes back to the queue, the task is handed back as if not claimed.
 struct Ends {
     end: &'static str,
     requeue: &'static str,
     release: &'static str,
 }
 
-/// Of which the task's row says that it runs.
+/// For tasks whose rows say Running.
 const SEEN: Ends = Ends {
     end: END,
     requeue: REQUEUE,
     release: RELEASE,
 };
 
-/// Of which it does not.
+/// For unseen tasks.
 const UNSEEN: Ends = Ends {
     end: END_UNSEEN,
     requeue: REQUEUE_UNSEEN,
     release: RELEASE_UNSEEN,
 };
 
-/// Writes the end of a run, if the run still holds its task, and if no caller wants the task cancelled where it would be queued
-/// again.
+/// Writes the end of a run, if the run still holds its task. An end that puts the task back into the queue is not written if a caller has
+/// asked to cancel the task.
 fn write_end(conn: &mut SqliteConnection, ends: &Ends, finish: &Finish, times: &mut Times) -> QueryResult<bool> {
     let written = match (finish.next.requeues(), finish.next.record) {
         (false, _) => end(conn, ends.end, finish, times)?,
@@ -295,7 +295,8 @@ fn release(conn: &mut SqliteConnection, sql: &'static str, finish: &Finish, time
         .execute(conn)
 }
 
-/// The tasks whose runs leave a record, by the facts that are not in their rows: the node, and by how much the attempt exceeds the retries.
+/// The tasks whose runs get an execution record, by the facts that are not in the tasks' rows: the node, and the attempt minus the
+/// retries used.
 #[derive(Default)]
 struct Notes(BTreeMap<(Arc<str>, i32), Vec<i64>>);
 

@@ -1,7 +1,7 @@
-//! Group commit: the transactions that wait for the connection are done in one, and share its commit.
+//! Group commit: the changes of all callers that wait for the connection are done in one transaction, and share its commit.
 //!
-//! While a group is written the next one gathers. If one of them fails, the group is undone, and those before it, itself, and
-//! those behind it are done apart: it fails alone, and the other groups cost one commit more.
+//! While a group is written, the next one gathers. If one change fails, the whole group is undone, and three groups are tried: the changes
+//! before it, the change itself, and those behind it. So it fails alone.
 
 use std::{
     collections::VecDeque,
@@ -16,16 +16,16 @@ use diesel::{
 };
 use tokio::sync::oneshot;
 
-/// Rows of one group at most, so that other processes have the file in between. More would gain little: a commit is a small
-/// part of the cost by then.
+/// The most rows that one group changes, so that other processes get the file in between. More would gain little: in such a group the commit
+/// is a small part of the cost.
 pub(super) const ROWS: usize = 2_000;
 
-/// The work of a transaction. It may be done again, and must not do anything but by the connection.
+/// The change that a caller wants. It may be called more than once, and must have no effect except on the connection.
 pub(super) struct Work<T> {
     /// About how many rows it changes.
     pub(super) rows: usize,
     pub(super) durability: Durability,
-    /// Gives the answer without a transaction, if there is nothing to change.
+    /// Looks first, without a transaction: gives the answer if there is nothing to change.
     pub(super) look: Option<Step<Option<T>>>,
     pub(super) change: Step<T>,
 }
@@ -54,11 +54,11 @@ pub(super) enum Durability {
     NoDisk,
 }
 
-/// The transactions that wait, in the order in which they were asked for.
+/// The changes that wait, in the order in which callers asked for them.
 #[derive(Default)]
 pub(super) struct Queue(VecDeque<Box<dyn Waiting>>);
 
-/// Those that are done together.
+/// The changes that are done together.
 pub(super) struct Group(Vec<Box<dyn Waiting>>);
 
 /// A transaction whose answer a caller waits for.
@@ -155,9 +155,9 @@ impl Group {
 }
 
 enum Failed {
-    /// Nothing could be begun. Each by itself would only wait for the lock again.
+    /// The transaction could not begin. It is not tried for each change alone, which would only wait for the lock again.
     Begin(Error),
-    /// The one at this place failed.
+    /// The change with this index failed.
     At(usize, Error),
     Commit(Error),
 }

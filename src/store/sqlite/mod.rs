@@ -1,8 +1,8 @@
 //! What SQLite does in its own way.
 //!
-//! One connection writes, one reads for the engine, and two read for people (WAL: readers never wait for the writer). Each
+//! One connection writes, one reads for the actors of this crate, and two read for people (WAL: readers never wait for the writer). Each
 //! transaction runs as one piece of blocking code, so that a dropped future can never leave one open, and a batch costs one hop
-//! to the thread pool. Those that wait for the connection are done together.
+//! to the thread pool. Transactions that wait for the connection are done together.
 
 mod add;
 mod by_hand;
@@ -33,7 +33,7 @@ use group::{Durability, Work};
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Backend, Dialect, IS_OPEN, Look, is_open_of, sealed},
+    backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of, sealed},
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
@@ -46,11 +46,11 @@ use crate::domain::AddedTask;
 #[derive(Clone)]
 pub(super) struct Sqlite {
     writer: Shared,
-    /// For the engine.
+    /// For reading by the actors of this crate.
     reader: Shared,
-    /// For looks at one row.
+    /// For people who read one row.
     details: Shared,
-    /// For looks at many.
+    /// For people who read many rows.
     lists: Shared,
     /// `None`: in memory, or the system does not tell files apart.
     file: Option<Arc<OpenFiles>>,
@@ -83,10 +83,10 @@ impl Sqlite {
         self.acquire(&self.reader).await
     }
 
-    pub(super) async fn look(&self, look: Look) -> Result<Conn, StoreError> {
-        self.acquire(match look {
-            Look::Detail => &self.details,
-            Look::List => &self.lists,
+    pub(super) async fn read_as(&self, kind: ReadKind) -> Result<Conn, StoreError> {
+        self.acquire(match kind {
+            ReadKind::Detail => &self.details,
+            ReadKind::List => &self.lists,
         })
         .await
     }
@@ -101,8 +101,8 @@ impl Sqlite {
         Ok(conn)
     }
 
-    /// Does `change`, which changes about so many rows, in a transaction that takes the write lock at its beginning, perhaps
-    /// together with others'. It may be done again.
+    /// Does `change`, which changes about `rows` rows, in a transaction that takes the write lock at its beginning, perhaps
+    /// together with the changes of other callers. `change` may be called more than once.
     pub(super) async fn transaction<T: Send + 'static>(
         &self,
         rows: usize,
@@ -122,11 +122,11 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     const DIALECT: Dialect = Dialect {
-        is_remote: false,
+        is_server: false,
         now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
         parameter: |_| "?".to_owned(),
         by_key: "",
-        is_listed: ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
+        id_in_json_list: ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
         claimed_ids: "ids",
         tasks_of: |table| format!("json_each({table}.ids) i CROSS JOIN asynctasks t ON t.id = i.value"),
         runs_by_claim: "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL \
@@ -168,32 +168,32 @@ impl Backend for Sqlite {
     }
 
     /// Looks first: an idle theme takes no lock.
-    async fn claim(&self, claim: Claim, mark: Arc<ClaimId>) -> Result<Claimed, StoreError> {
-        let (looked_for, now, marked) = (claim.clone(), mark.now, Arc::clone(&mark));
+    async fn claim(&self, claim: Claim, claim_id: Arc<ClaimId>) -> Result<Claimed, StoreError> {
+        let (looked_for, now, marked) = (claim.clone(), claim_id.now, Arc::clone(&claim_id));
         let work = Work {
             rows: claim.limit,
             durability: Durability::NoDisk,
             look: Some(Box::new(move |conn| {
-                let look = claim::look(conn, &looked_for, now)?;
-                Ok((!look.due).then(|| ((Vec::new(), false), look.next_due)))
+                let peek = claim::peek(conn, &looked_for, now)?;
+                Ok((!peek.due).then(|| ((Vec::new(), false), peek.next_due)))
             })),
             change: Box::new(move |conn| {
-                let look = claim::look(conn, &claim, marked.now)?;
+                let peek = claim::peek(conn, &claim, marked.now)?;
                 // Tasks that were due until now are claimed or moved; later ones are as they were.
-                Ok((claim::claim_due(conn, &claim, &marked)?, look.next_due))
+                Ok((claim::claim_due(conn, &claim, &marked)?, peek.next_due))
             }),
         };
         let ((rows, more), next_due) = self.grouped(work).await?;
         Ok(Claimed {
-            tasks: rows.into_iter().map(|row| mark.task(row)).collect(),
+            tasks: rows.into_iter().map(|row| claim_id.task(row)).collect(),
             next_due: next_due.map(|at| at.and_utc()),
             passed_over: false,
             more,
         })
     }
 
-    /// Puts tasks that wait into segments, some thousand of those that are in none.
-    async fn take_in(&self, theme: String) -> Result<(), StoreError> {
+    /// Puts strays into segments, some thousand of them.
+    async fn queue_strays(&self, theme: String) -> Result<(), StoreError> {
         let mut conn = self.read().await?;
         let looked_at = theme.clone();
         let is_any = conn
@@ -201,33 +201,34 @@ impl Backend for Sqlite {
             .await?;
         drop(conn);
         if is_any {
-            self.transaction(1, move |conn| queue::take_in(conn, &theme, 0)).await?;
+            self.transaction(1, move |conn| queue::queue_strays(conn, &theme, 0))
+                .await?;
         }
         Ok(())
     }
 
-    /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim.
-    async fn hold_unheld(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node.
+    async fn make_missing_claims(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
         let mut conn = self.read().await?;
         let is_any = conn.spawn_blocking(by_hand::is_any_unheld).await?;
         drop(conn);
         while is_any
             && self
-                .transaction(1_000, move |conn| by_hand::hold_unheld(conn, now))
+                .transaction(1_000, move |conn| by_hand::make_missing_claims(conn, now))
                 .await?
                 > 0
         {}
         Ok(())
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name,
-    /// and tasks that plain SQL has ended unseen.
-    async fn disown(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
-        let disown = self.transaction(ids.len(), move |conn| by_hand::disown(conn, &node, claim, &ids));
-        disown.await.map(drop)
+    /// Takes some of these tasks out of their claim: Running tasks that plain SQL has given to another node, or to an owner that no write can
+    /// name, and tasks that plain SQL has ended while they were unseen.
+    async fn detach(&self, node: String, claim: i64, ids: Vec<i64>) -> Result<(), StoreError> {
+        let detach = self.transaction(ids.len(), move |conn| by_hand::detach(conn, &node, claim, &ids));
+        detach.await.map(drop)
     }
 
-    /// Ends a task that no node runs. If a claim has it unseen, its row says from then on that it runs.
+    /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
     async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
         self.transaction(1, move |conn| by_hand::cancel_waiting(conn, &theme, id, now))
             .await
@@ -249,8 +250,8 @@ impl Backend for Sqlite {
             .await
     }
 
-    async fn add_claimed(&self, row: Arc<NewTaskRow>, mark: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
-        self.transaction(1, move |conn| add::insert_claimed(conn, &row, &mark))
+    async fn add_claimed(&self, row: Arc<NewTaskRow>, claim_id: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {
+        self.transaction(1, move |conn| add::insert_claimed(conn, &row, &claim_id))
             .await
     }
 }
@@ -282,7 +283,7 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::time::timeout;
 
-    use super::Look;
+    use super::ReadKind;
     use crate::{
         clock::Clock,
         domain::{ListTasks, PageRequest},
@@ -302,7 +303,7 @@ mod tests {
         let Db::Sqlite(sqlite) = &store.db else {
             panic!("it is one");
         };
-        let long_look = sqlite.look(Look::List).await.expect("is free");
+        let long_look = sqlite.read_as(ReadKind::List).await.expect("is free");
         let list = ListTasks::default();
         assert!(store.tasks().list("demo", &list).now_or_never().is_none());
         assert!(store.tasks().count_by_status("demo").now_or_never().is_none());

@@ -1,4 +1,4 @@
-//! Tasks that are due, in segments.
+//! The segments of due tasks.
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
@@ -14,8 +14,8 @@ use crate::store::{
     tasks::queue::SEGMENT,
 };
 
-/// A task that waits and is in no segment. The statuses stand in the text, not in parameters: only so can SQLite prove that the
-/// partial index serves.
+/// The condition that a task is a stray: it waits, is due, and is in no segment. The statuses are written in the text, not bound as
+/// parameters: only then can SQLite prove that the partial index serves.
 macro_rules! stray {
     () => {
         "queued <> 1 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL"
@@ -33,7 +33,7 @@ pub(super) fn cut(conn: &mut SqliteConnection, segment: i64, rest: &[i64]) -> Qu
 
 const SEGMENTS_WITH: &str = "SELECT id, ids FROM gaia_due WHERE theme = ?1 AND instr(ids, ?2) > 0";
 
-/// Takes tasks out of the segments that they are in. Answers with those that were in one: of the others a claim has the task.
+/// Takes tasks out of their segments. Answers with the tasks that were in one; the others are in a claim.
 pub(super) fn unqueue(conn: &mut SqliteConnection, theme: &str, tasks: &[i64]) -> QueryResult<Vec<i64>> {
     let mut found = Vec::new();
     for task in tasks {
@@ -63,7 +63,7 @@ pub(super) fn drop_segments(conn: &mut SqliteConnection, segments: &[i64]) -> Qu
         .execute(conn)
 }
 
-/// Drops a segment whose tasks do not wait. A task that comes to wait again is found as a stray.
+/// Drops a segment whose tasks do not wait. A task that waits again later is a stray.
 pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64) -> QueryResult<()> {
     let tasks: Option<String> = prepared("DELETE FROM gaia_due WHERE id = ? RETURNING ids")
         .bind::<BigInt, _>(segment)
@@ -78,7 +78,7 @@ pub(super) fn drop_segment(conn: &mut SqliteConnection, segment: i64) -> QueryRe
     Ok(())
 }
 
-/// Only this crate writes the column.
+/// Reads a list of ids. A text that is no such list counts as an empty one: only this crate writes the column.
 pub(super) fn list(ids: &str) -> Vec<i64> {
     serde_json::from_str(ids).unwrap_or_default()
 }
@@ -101,10 +101,10 @@ pub(super) fn count(ids: &[i64]) -> i64 {
     i64::try_from(ids.len()).unwrap_or(i64::MAX)
 }
 
-/// Strays that one claim takes in at most, the most urgent first.
-const TAKEN_IN_AT_ONCE: i64 = 2_000;
+/// The most strays that one claim puts into segments, the highest priority first.
+const MAX_STRAYS_PER_CLAIM: i64 = 2_000;
 
-/// The limit is a sum: for a limit that is a parameter and nothing else SQLite prepares the statement anew with each value.
+/// The limit is a sum: if a limit is just a parameter, SQLite prepares the statement again for each value.
 const STRAYS: &str = concat!(
     "SELECT id, service_name, method_name, priority FROM asynctasks INDEXED BY gaia_tasks_stray \
      WHERE system_name = ?1 AND ",
@@ -127,8 +127,8 @@ pub(super) fn is_any_stray(conn: &mut SqliteConnection, theme: &str) -> QueryRes
 }
 
 /// Puts strays into segments: tasks that plain SQL has written, and tasks that went back to the queue.
-pub(super) fn take_in(conn: &mut SqliteConnection, theme: &str, limit: usize) -> QueryResult<()> {
-    let most = TAKEN_IN_AT_ONCE.max(i64::try_from(limit).unwrap_or(i64::MAX));
+pub(super) fn queue_strays(conn: &mut SqliteConnection, theme: &str, limit: usize) -> QueryResult<()> {
+    let most = MAX_STRAYS_PER_CLAIM.max(i64::try_from(limit).unwrap_or(i64::MAX));
     let strays: Vec<(i64, AnyText, AnyText, AnyInt)> = prepared(STRAYS)
         .bind::<Text, _>(theme)
         .bind::<BigInt, _>(most)
@@ -173,8 +173,8 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// Tasks are in a segment from now on, or in the claim that takes them out of the segment. No earlier claim has these tasks any more, even if
-/// plain SQL has written their lease tokens.
+/// Notes that these tasks are in a segment, or in the claim that takes them out of the segment. Raises their lease tokens, so that no
+/// earlier claim holds them any more, even if plain SQL has written the tokens.
 pub(super) fn is_queued(conn: &mut SqliteConnection, tasks: &[i64]) -> QueryResult<usize> {
     prepared(
         "UPDATE asynctasks SET queued = 1, lease_token = iif(typeof(lease_token) = 'integer', \

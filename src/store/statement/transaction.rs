@@ -1,9 +1,10 @@
 //! Transactions whose statements are the same on every database, written once: on SQLite they run as one blocking piece, on
 //! the servers statement by statement.
 
-/// Makes a function for each database of the build, `sqlite`, `postgres` and `mysql`, out of statements in a macro that
-/// takes a connection, the input, two macros, and the tokens that wait for an answer. The macros are `$lock!(query)`, which locks the
-/// rows that a query picks and passes over rows that other sessions have locked, and `$open!(ids)`, the open runs of jobs by the index for them.
+/// Makes a function for each database of the build, `sqlite`, `postgres` and `mysql`, from a macro with the statements. That macro takes
+/// a connection, the input, two macros, and the tokens that wait for an answer (`.await`, or nothing on SQLite). The two macros are
+/// `$lock!(query)`, which locks the rows of a query and passes over rows that other sessions have locked, and `$open!(ids)`, the condition
+/// of open runs of these jobs, spelled so that the index over open runs serves.
 macro_rules! on_each_connection {
     ($statements:ident, $input:ty, $answer:ty) => {
         #[cfg(feature = "sqlite")]
@@ -42,7 +43,7 @@ macro_rules! on_each_connection {
 }
 pub(in crate::store) use on_each_connection;
 
-/// SQLite has one writer at a time.
+/// SQLite needs no row locks: it has one writer at a time.
 #[cfg(feature = "sqlite")]
 macro_rules! locked_by_the_file {
     ($query:expr) => {
@@ -61,7 +62,7 @@ macro_rules! locked_by_row {
 #[cfg(feature = "_server")]
 pub(in crate::store) use locked_by_row;
 
-/// By a partial index.
+/// The condition of open runs on a database with partial indexes.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 macro_rules! open_by_job {
     ($ids:expr) => {
@@ -77,7 +78,7 @@ macro_rules! open_by_job {
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(in crate::store) use open_by_job;
 
-/// MySQL has a column for it: the job, of an open run.
+/// The condition of open runs on MySQL, which has a generated column for it: the job's id while the run is open.
 #[cfg(feature = "mysql")]
 macro_rules! open_by_column {
     ($ids:expr) => {
@@ -87,7 +88,7 @@ macro_rules! open_by_column {
 #[cfg(feature = "mysql")]
 pub(in crate::store) use open_by_column;
 
-/// Runs such a function of `$module` in a transaction, with an input behind an `Arc` that tells its `rows`.
+/// Runs such a function of `$module` in a transaction. The input is in an `Arc`, and has a method `rows` for how many rows it changes.
 macro_rules! transact {
     ($db:expr, $module:ident, $input:expr) => {
         match $db {

@@ -11,18 +11,18 @@ use diesel::{
 
 use super::{new_row::NewTaskRow, run_key::RunKey};
 use crate::{
-    domain::{Attempt, Json},
+    domain::{Json, RetryState},
     store::{
         lenient::{AnyInt, AnyText, AnyTime, key, millis, narrow, number, text, time},
         schema::asynctasks,
     },
 };
 
-/// The guide's default where a row holds none.
+/// The number of retries if the row holds none: the Go framework's default.
 pub(in crate::store) const DEFAULT_MAX_RETRY: i32 = 3;
 
-/// How many scheduled tasks one claim moves to the due ones at most, so that its transaction stays short.
-pub(in crate::store) const PROMOTED_AT_ONCE: i64 = 1_000;
+/// The most scheduled tasks that one claim moves to the due ones, so that its transaction stays short.
+pub(in crate::store) const MAX_PROMOTED_PER_CLAIM: i64 = 1_000;
 
 /// A method whose tasks may be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct Wanted {
     pub service: String,
     /// The method.
     pub method: String,
-    /// So many of its tasks fill the room of the claim if it takes no others. Each of them takes up that part of the room, so that
-    /// a claim holds fewer slow tasks than quick ones.
+    /// How many tasks of this method alone would fill the claim. Each task of it takes up 1 / `most` of the claim, so that a claim takes
+    /// fewer tasks of a slow method than of a quick one.
     pub most: usize,
 }
 
@@ -41,13 +41,13 @@ pub struct Wanted {
 pub struct Claim {
     /// The theme whose tasks are wanted.
     pub theme: String,
-    /// The node that will hold them. It must have a row in `gaia_nodes`: a node that others have declared dead gets
-    /// nothing until it has registered again. Not one that a [`Gaia`](crate::Gaia) stands for: a `Gaia` gives back the tasks that its
-    /// process does not run.
+    /// The node that will hold the tasks. It must have a row in `gaia_nodes`: a node that others have declared dead gets
+    /// nothing until it has registered again. It must not be the node of a running [`Gaia`](crate::Gaia), which would give back tasks that
+    /// its process does not run.
     pub node: String,
     /// At most this many, highest priority first, oldest first.
     pub limit: usize,
-    /// These ids before any other, as far as they are waiting and due.
+    /// Claim these tasks before all others, if they wait and are due.
     pub first: Vec<i64>,
     /// Only tasks of these methods; `None`: of all. Tasks of other methods cost the claim nothing.
     pub methods: Option<Arc<[Wanted]>>,
@@ -55,17 +55,17 @@ pub struct Claim {
     pub above: Option<i32>,
 }
 
-/// Bytes of arguments that one claim takes along at most, or nearly so.
-pub(in crate::store) const ARGS_AT_ONCE: usize = 16 << 20;
+/// The most bytes of arguments that one claim reads, approximately.
+pub(in crate::store) const MAX_ARGS_PER_CLAIM: usize = 16 << 20;
 
-/// Arguments of so many bytes are always taken along: to read them later costs more than to hold them.
+/// A claim always reads arguments of up to so many bytes: to read them later would cost more than to hold them in memory.
 const SHORT_ARGS: usize = 4 << 10;
 
-/// Longer ones never are.
+/// A claim never reads longer arguments, except [`TaskStore::claim`](crate::store::TaskStore::claim), which reads all.
 const LONG_ARGS: usize = 1 << 20;
 
 impl Claim {
-    /// The methods that it takes. All methods together count as a single one without a name.
+    /// The methods that the claim takes. A claim of all methods has a single one, whose names are empty.
     pub(in crate::store) fn wanted(&self) -> Cow<'_, [Wanted]> {
         match &self.methods {
             Some(methods) => Cow::Borrowed(methods),
@@ -77,36 +77,36 @@ impl Claim {
         }
     }
 
-    /// Only higher priorities than this are taken.
+    /// The claim takes only tasks with a higher priority than this.
     pub(in crate::store) fn above(&self) -> i64 {
         self.above.map_or(i64::MIN, i64::from)
     }
 
-    /// Arguments with more bytes stay in the database until their run begins: a claim of many tasks must not take more memory
-    /// than there is.
-    pub(in crate::store) fn arg_limit(&self, mark: &ClaimId) -> i64 {
-        if mark.takes_all_args {
+    /// Arguments with more bytes stay in the database until the run of their task begins, so that a claim of many tasks does not need too much
+    /// memory.
+    pub(in crate::store) fn arg_limit(&self, claim_id: &ClaimId) -> i64 {
+        if claim_id.takes_all_args {
             return i64::MAX;
         }
-        let bytes = (ARGS_AT_ONCE / self.limit.max(1)).clamp(SHORT_ARGS, LONG_ARGS);
+        let bytes = (MAX_ARGS_PER_CLAIM / self.limit.max(1)).clamp(SHORT_ARGS, LONG_ARGS);
         i64::try_from(bytes).unwrap_or(i64::MAX)
     }
 }
 
-/// What a claim brought.
+/// The answer to a claim.
 #[derive(Debug, Default)]
 pub struct Claimed {
-    /// The tasks, running now and held by the node. Their rows do not say so yet.
+    /// The tasks. The node holds them now, and they count as Running, although the rows of most of them do not say so yet.
     pub tasks: Vec<ClaimedTask>,
     /// When the next waiting task of the theme becomes due; `None` if none is scheduled.
     pub next_due: Option<DateTime<Utc>>,
     /// Whether due tasks were passed over because another session holds locks on them.
     pub passed_over: bool,
-    /// Whether more tasks are due than the room of their methods was for.
+    /// Whether more tasks are due, which the claim left because their methods had filled it.
     pub more: bool,
 }
 
-/// The columns that are read of a claimed task beside its arguments, which may be long.
+/// The columns that are read of a task that a node holds, without its arguments, which may be long.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = asynctasks)]
 pub(in crate::store) struct HeldRow {
@@ -134,7 +134,7 @@ pub(in crate::store) use held_columns;
 #[derive(Debug, Queryable)]
 pub(in crate::store) struct ClaimedRow {
     held: HeldRow,
-    /// `None` if it is longer than the claim takes along.
+    /// `None` if the arguments are longer than the claim reads.
     arg: Option<AnyText>,
     arg_bytes: Option<AnyInt>,
 }
@@ -146,14 +146,14 @@ pub(in crate::store) type ClaimedColumns<DB> = (
     Nullable<BigInt>,
 );
 
-/// What the tasks of one claim have in common.
+/// What names a claim before the database has given it an id, and what its tasks have in common.
 #[derive(Debug)]
 pub(crate) struct ClaimId {
     pub(in crate::store) node: Arc<str>,
-    /// Of no other claim: each task's log id begins with it.
-    pub(in crate::store) run: Arc<str>,
+    /// A text that no other claim has: the log id of each of its tasks begins with it.
+    pub(in crate::store) mark: Arc<str>,
     pub(in crate::store) now: NaiveDateTime,
-    /// Whether the claim leaves no arguments in the database, however long.
+    /// Whether the claim reads all arguments, however long.
     pub(in crate::store) takes_all_args: bool,
 }
 
@@ -161,19 +161,19 @@ impl ClaimId {
     pub(in crate::store) fn new(node: &str, now: NaiveDateTime) -> Self {
         Self {
             node: node.into(),
-            run: uuid::Uuid::now_v7().simple().to_string().into(),
+            mark: uuid::Uuid::now_v7().simple().to_string().into(),
             now,
             takes_all_args: false,
         }
     }
 
-    /// What the log id of each of its tasks begins with.
-    pub(crate) fn run(&self) -> Arc<str> {
-        Arc::clone(&self.run)
+    /// The text with which the log id of each of its tasks begins.
+    pub(crate) fn mark(&self) -> Arc<str> {
+        Arc::clone(&self.mark)
     }
 
-    /// The task that has become of a row that was claimed by its insert.
-    pub(in crate::store) fn added(&self, row: &NewTaskRow, id: i64, token: i64) -> ClaimedTask {
+    /// Builds the claimed task from a row that was inserted and claimed in one statement.
+    pub(in crate::store) fn task_of_insert(&self, row: &NewTaskRow, id: i64, token: i64) -> ClaimedTask {
         let claimed = ClaimedRow {
             held: HeldRow {
                 id: id.into(),
@@ -190,14 +190,14 @@ impl ClaimId {
             arg: Some(AnyText(row.arg.clone())),
             arg_bytes: None,
         };
-        claimed.held(Arc::clone(&self.node), Arc::clone(&self.run), self.now.and_utc())
+        claimed.into_task(Arc::clone(&self.node), Arc::clone(&self.mark), self.now.and_utc())
     }
 
-    /// The claimed task, with node, log id and time of the claim: the statements read none of these back, and most rows
+    /// Builds the claimed task from its row, with node, log id and time of the claim: the statements do not read these, since most rows
     /// do not hold them yet.
     pub(in crate::store) fn task(&self, row: ClaimedRow) -> ClaimedTask {
-        let log_id = format!("{}-{}", self.run, row.id());
-        row.held(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
+        let log_id = format!("{}-{}", self.mark, row.id());
+        row.into_task(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
     }
 }
 
@@ -210,7 +210,12 @@ impl HeldRow {
         key(self.lease_token)
     }
 
-    pub(in crate::store) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+    pub(in crate::store) fn into_task(
+        self,
+        owner: Arc<str>,
+        log_id: Arc<str>,
+        claimed_at: DateTime<Utc>,
+    ) -> ClaimedTask {
         ClaimedTask {
             id: key(self.id),
             service: self.service_name.0,
@@ -232,9 +237,9 @@ impl HeldRow {
 }
 
 impl ClaimedRow {
-    /// The row under the claim with this number, whether the claim has written the row or not.
+    /// Sets the lease token: MySQL reads the row before the claim writes it, if the claim writes it at all.
     #[cfg(feature = "mysql")]
-    pub(in crate::store) fn under(mut self, token: i64) -> Self {
+    pub(in crate::store) fn with_token(mut self, token: i64) -> Self {
         self.held.lease_token = token.into();
         self
     }
@@ -243,23 +248,29 @@ impl ClaimedRow {
         key(self.held.id)
     }
 
-    /// What the row has said of it before the claim.
+    /// The lease token that the row had before this claim.
     #[cfg(feature = "mysql")]
     pub(in crate::store) fn token(&self) -> i64 {
         key(self.held.lease_token)
     }
 
-    pub(in crate::store) fn held(self, owner: Arc<str>, log_id: Arc<str>, claimed_at: DateTime<Utc>) -> ClaimedTask {
+    pub(in crate::store) fn into_task(
+        self,
+        owner: Arc<str>,
+        log_id: Arc<str>,
+        claimed_at: DateTime<Utc>,
+    ) -> ClaimedTask {
         let bytes = number(self.arg_bytes).and_then(|bytes| usize::try_from(bytes).ok());
         ClaimedTask {
             left_out: bytes.filter(|bytes| *bytes > 0 && self.arg.is_none()),
             args: Json::from_column(text(self.arg)),
-            ..self.held.held(owner, log_id, claimed_at)
+            ..self.held.into_task(owner, log_id, claimed_at)
         }
     }
 }
 
-/// A task that a node holds: with everything to run it, and with the names that every later write about the run must give.
+/// A task that a node holds: with everything that the node needs to run it, and with the names that every later write about the run must
+/// give.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClaimedTask {
@@ -285,11 +296,12 @@ pub struct ClaimedTask {
     pub retry_delay: Option<Duration>,
     /// The node that holds it.
     pub owner: Arc<str>,
-    /// The number of its claim in `gaia_claims`: greater than the number of any claim before.
+    /// The lease token: the id of its claim in `gaia_claims`, greater than the ids of all claims before. A task that MySQL has claimed by its
+    /// insert has the token 1, and at first no row in `gaia_claims`.
     pub token: i64,
     /// Names this run in every log line about it. No two claims give the same one.
     pub log_id: Arc<str>,
-    /// Since when it waited: it was added, came due, or was put back then.
+    /// Since when it waited: when it was added, came due, or went back to the queue.
     pub due_at: DateTime<Utc>,
     /// When it was claimed.
     pub claimed_at: DateTime<Utc>,
@@ -310,8 +322,8 @@ impl ClaimedTask {
         }
     }
 
-    pub(crate) fn attempt(&self) -> Attempt {
-        Attempt {
+    pub(crate) fn retry_state(&self) -> RetryState {
+        RetryState {
             retry_time: self.retry_time,
             max_retry_time: self.max_retry_time,
             retry_delay: self.retry_delay,

@@ -1,8 +1,8 @@
-//! What nodes have claimed, in `gaia_claims`: by it the running tasks of a node are found. The tasks' rows say who runs them, but no
-//! index has to know it: a claim and an end would have to write there, too.
+//! The table `gaia_claims`: which tasks each node has claimed. The running tasks of a node are found by it. The rows of tasks name the
+//! node, too, but have no index over it, which each claim and each end would have to write.
 //!
-//! The row of a task says so only when its run has lasted for a moment. Before, the task is *unseen*: its row waits
-//! and is `queued`, and its lease token is less than the number of a claim that names it. Whatever takes the task from the claim raises
+//! The row of a task names the node only when its run has lasted for a moment. Before, the task is *unseen*: its row says Wait or Retry,
+//! `queued` is 1, and its lease token is less than the id of a claim that names it. Each statement that takes a task from its claim raises
 //! the token.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -22,20 +22,20 @@ use crate::store::{
     statement::transaction::transact,
 };
 
-/// Claims read at once: each may name thousands of tasks.
+/// How many claims are read in one statement: each may name thousands of tasks.
 const PAGE: i64 = 50;
 
-/// Tasks looked up, or claims removed, in one statement.
-const AT_ONCE: usize = 500;
+/// How many tasks are read, or claims removed, in one statement.
+const PER_STATEMENT: usize = 500;
 
 impl TaskStore<'_> {
-    /// Makes claims of running tasks that plain SQL has put under a node, and that are in no claim. On PostgreSQL triggers do.
-    pub(crate) async fn hold_unheld(&self) -> Result<(), StoreError> {
+    /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node. On PostgreSQL triggers do that.
+    pub(crate) async fn make_missing_claims(&self) -> Result<(), StoreError> {
         let now = self.clock().now().naive_utc();
-        on_each!(&self.db, |db| db.hold_unheld(now).await)
+        on_each!(&self.db, |db| db.make_missing_claims(now).await)
     }
 
-    /// Claims of a node, in the order of their ids, behind the claim `after`: one page.
+    /// The claims of a node with ids greater than `after`, in the order of their ids: one page.
     pub(crate) async fn claims_of(&self, node: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
         let mut conn = self.db.read().await?;
@@ -52,8 +52,8 @@ impl TaskStore<'_> {
         Ok(rows.into_iter().map(held_claim).collect())
     }
 
-    /// Claims of nodes that have no row any more, as a page like that. The claims of `me` are not among them: a node whose row is gone
-    /// learns of it by its next beat, and must not take its own runs for lost before that.
+    /// The same for claims of nodes that have no row any more. The claims of `me` are not among them: a node whose row is gone learns of it by
+    /// its next heartbeat, and must not take its own runs for lost before that.
     pub(crate) async fn orphan_claims(&self, me: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
         let mut conn = self.db.read().await?;
@@ -72,8 +72,8 @@ impl TaskStore<'_> {
         Ok(rows.into_iter().map(held_claim).collect())
     }
 
-    /// The claims of a theme, for looks of people: of which tasks the rows do not say yet that they run. Read them before the rows: a
-    /// task that ends in between is not taken for a waiting one.
+    /// The claims of a theme, for people who read tasks: they show which tasks are unseen. Read the claims before the rows, so that a task
+    /// that ends in between does not look like a waiting one.
     pub(in crate::store) async fn claims_in(&self, conn: &mut Conn, theme: &str) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
         let rows: Vec<ClaimRow> = on_backend!(*conn, |conn| {
@@ -94,7 +94,7 @@ impl TaskStore<'_> {
         let ids: BTreeSet<i64> = claims.iter().flat_map(|claim| &claim.task_ids).copied().collect();
         let ids: Vec<i64> = ids.into_iter().collect();
         let mut running = Vec::new();
-        for ids in ids.chunks(AT_ONCE) {
+        for ids in ids.chunks(PER_STATEMENT) {
             let mut conn = self.db.read().await?;
             let rows: Vec<OrphanRow> = on_backend!(conn, |conn| {
                 let runs = asynctasks::task_status.eq("Running");
@@ -115,20 +115,20 @@ impl TaskStore<'_> {
         Ok(running)
     }
 
-    /// Has tasks of a claim be in none: running ones that plain SQL has put under another node, or under none that a write could name (the
-    /// next look takes them into new claims), and tasks that plain SQL has ended unseen.
-    pub(crate) async fn disown(&self, claim: &HeldClaim) -> Result<(), StoreError> {
+    /// Takes some tasks out of their claim: Running tasks that plain SQL has given to another node, or to an owner that no write can name
+    /// (the next look makes new claims for them), and tasks that plain SQL has ended while they were unseen.
+    pub(crate) async fn detach(&self, claim: &HeldClaim) -> Result<(), StoreError> {
         let (node, ids) = (claim.node.clone(), claim.task_ids.clone());
-        on_each!(&self.db, |db| db.disown(node, claim.id, ids).await)
+        on_each!(&self.db, |db| db.detach(node, claim.id, ids).await)
     }
 
-    /// Removes the claims among these of which no task runs any more, whatever plain SQL has made of its owner: no task can come to run
-    /// under them again. Answers with the claims that have to stay. A claim that another session has locked is left for the next look.
+    /// Removes the claims that hold no running task any more: no task can come to run under them again. Answers with the claims that must
+    /// stay. A claim that another session has locked is left for the next look.
     pub(crate) async fn drop_settled(&self, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
         let dialect = self.db.dialect();
         let (tasks, runs) = ((dialect.tasks_of)("gaia_claims"), dialect.runs_by_claim);
         let mut open = BTreeSet::new();
-        for ids in ids.chunks(AT_ONCE) {
+        for ids in ids.chunks(PER_STATEMENT) {
             let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
             let claims = Arc::new(OldClaims {
                 ids: ids.to_vec(),

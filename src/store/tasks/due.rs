@@ -1,20 +1,20 @@
-//! Which methods have tasks that are due, for people: claims ask for the methods that their node serves.
+//! Which methods have due tasks. For people: a claim asks only for the methods that its node serves.
 
 use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
     StoreError, TaskStore,
-    backend::{Backend, Look},
+    backend::{Backend, ReadKind},
     db::{Conn, on_backend, on_each},
     lenient::AnyText,
     schema::gaia_due,
 };
 
-/// Segments of a method that are counted at most.
+/// The most segments of a method that are counted.
 const COUNTED: i64 = 10_000;
 
-/// Segments of a method that are looked into for tasks that do not wait any more.
+/// The most segments of a method that are checked for tasks that do not wait any more.
 const SIFTED: i64 = 100;
 
 /// A service and one of its methods.
@@ -30,7 +30,7 @@ macro_rules! of_method {
     };
 }
 
-/// The names of the methods that meet these conditions, in their order.
+/// The names of the methods that meet these conditions, in alphabetical order.
 macro_rules! first_method {
     ($theme:expr, $($condition:expr),+) => {
         gaia_due::table
@@ -48,10 +48,10 @@ struct Segment {
 }
 
 impl TaskStore<'_> {
-    /// The methods for which tasks of a theme are due, sorted, at most so many.
+    /// The methods with due tasks of a theme, sorted, at most `most` of them.
     pub(crate) async fn due_methods(&self, theme: &str, most: usize) -> Result<Vec<Name>, StoreError> {
-        self.take_in(theme).await?;
-        let mut conn = self.db.look(Look::List).await?;
+        self.queue_strays(theme).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let mut found: Vec<Name> = Vec::new();
         while found.len() < most
             && let Some(next) = next_method(&mut conn, theme, found.last()).await?
@@ -61,17 +61,17 @@ impl TaskStore<'_> {
         Ok(found)
     }
 
-    /// Puts tasks that wait into segments, up to some thousand of those that are in none. On PostgreSQL triggers do.
-    async fn take_in(&self, theme: &str) -> Result<(), StoreError> {
-        on_each!(&self.db, |db| db.take_in(theme.to_owned()).await)
+    /// Puts strays into segments, up to some thousand of them. On PostgreSQL triggers do that.
+    async fn queue_strays(&self, theme: &str) -> Result<(), StoreError> {
+        on_each!(&self.db, |db| db.queue_strays(theme.to_owned()).await)
     }
 
-    /// How many tasks of a method are due, as far as its first segments tell. Of these, segments whose tasks have all been cancelled
-    /// or finished by other programs are removed, and so are those with tasks that wait with another method by now, or in another theme:
-    /// these tasks are queued anew. No claim that could do it comes to a method that no node serves.
+    /// How many tasks of a method are due, by its first 10,000 segments. Before that, this removes segments (of the first 100) that are out of
+    /// date: all their tasks were cancelled, or finished by other programs; or plain SQL has moved a task of theirs to another method or theme,
+    /// and then the waiting tasks are queued again. Claims do the same, but no claim reads the segments of a method that no node serves.
     pub(crate) async fn count_due(&self, theme: &str, service: &str, method: &str) -> Result<u64, StoreError> {
         self.sift(theme, service, method).await?;
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let counts: Vec<i32> = on_backend!(conn, |conn| {
             of_method!(theme, service, method)
                 .limit(COUNTED)
@@ -83,7 +83,7 @@ impl TaskStore<'_> {
     }
 
     async fn sift(&self, theme: &str, service: &str, method: &str) -> Result<(), StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let first: Vec<i64> = on_backend!(conn, |conn| {
             of_method!(theme, service, method)
                 .order((gaia_due::priority.desc(), gaia_due::id))
@@ -113,7 +113,7 @@ impl TaskStore<'_> {
     }
 }
 
-/// The first method after this one: two short looks by the index, however many segments there are.
+/// The first method after this one: two short queries by the index, however many segments there are.
 async fn next_method(conn: &mut Conn, theme: &str, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
     let name = |(service, method): (AnyText, AnyText)| (service.0, method.0);
     if let Some((service, method)) = after {

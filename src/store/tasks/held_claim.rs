@@ -1,4 +1,4 @@
-//! A claim as `gaia_claims` has it, and the runs that it holds.
+//! A row of `gaia_claims`, and the runs that it holds.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The run of a task, of which the task's row says nothing yet.
+/// The run of an unseen task: only the claim names it, not the task's row.
 pub(in crate::store) struct Unseen {
     pub(in crate::store) node: String,
     pub(in crate::store) token: i64,
@@ -22,13 +22,13 @@ pub(in crate::store) struct Unseen {
     pub(in crate::store) claimed_at: DateTime<Utc>,
 }
 
-/// A claim, whatever has become of its tasks.
+/// A claim as `gaia_claims` has it. Some of its tasks may have ended, or be in later claims.
 #[derive(Debug)]
 pub(crate) struct HeldClaim {
     /// The lease token of its tasks.
     pub(crate) id: i64,
     pub(in crate::store) node: String,
-    /// What the log ids of its tasks begin with.
+    /// The text with which the log ids of its tasks begin.
     pub(crate) mark: String,
     claimed_at: DateTime<Utc>,
     pub(in crate::store) task_ids: Vec<i64>,
@@ -39,7 +39,7 @@ impl HeldClaim {
         self.task_ids.iter().any(|id| tasks.contains(id))
     }
 
-    /// The run of a task of which the task's row says nothing.
+    /// The run of this task, if the task is unseen.
     fn run_of(&self, task: i64) -> Unseen {
         Unseen {
             node: self.node.clone(),
@@ -50,13 +50,13 @@ impl HeldClaim {
     }
 }
 
-/// Finds the run of a task of which the task's row says nothing.
+/// The run of a task that waits by its row: `None` unless a claim holds the task unseen. `queued` and `token` are columns of its row.
 pub(in crate::store) fn unseen_run(claims: &[HeldClaim], task: i64, queued: i64, token: i64) -> Option<Unseen> {
     let has = |claim: &&HeldClaim| queued == 1 && token < claim.id && claim.task_ids.binary_search(&task).is_ok();
     claims.iter().rev().find(has).map(|claim| claim.run_of(task))
 }
 
-/// Id, node, mark, time and tasks, as they are stored.
+/// Id, node, mark, time and task ids of a claim, as they are stored.
 pub(in crate::store) type ClaimRow = (i64, AnyText, AnyText, AnyTime, AnyText);
 
 /// The columns of a claim.
@@ -73,7 +73,7 @@ macro_rules! claim_columns {
 }
 pub(in crate::store) use claim_columns;
 
-/// A text that is no list of ids names none: only nodes write the column.
+/// Reads a claim. A text that is no list of ids counts as an empty list: only nodes write the column.
 pub(in crate::store) fn held_claim((id, node, mark, claimed_at, ids): ClaimRow) -> HeldClaim {
     let mut task_ids: Vec<i64> = serde_json::from_str(&ids.0).unwrap_or_default();
     task_ids.sort_unstable();
@@ -92,7 +92,7 @@ pub(in crate::store) fn held_claim((id, node, mark, claimed_at, ids): ClaimRow) 
 pub(crate) struct Orphan {
     pub(crate) theme: String,
     pub(crate) task: ClaimedTask,
-    /// Marked as begun: only tasks on their last attempt are.
+    /// The row notes that the last attempt had begun. For earlier attempts nothing is noted.
     pub(crate) began: bool,
 }
 
@@ -111,7 +111,7 @@ pub(in crate::store) struct OrphanRow {
 }
 
 impl OrphanRow {
-    /// The task as it runs by its row, or by one of these claims if the row says nothing yet.
+    /// The running task: its row names the run, or one of these claims does if the task is unseen.
     pub(in crate::store) fn orphan(self, claims: &[HeldClaim]) -> Option<Orphan> {
         let theme = self.system_name.0;
         if text(self.task_status).as_deref() == Some(TaskStatus::Running.as_str()) {
@@ -121,11 +121,11 @@ impl OrphanRow {
             return Some(Orphan {
                 theme,
                 began: is_set(self.began),
-                task: self.task.held(owner.into(), log_id.into(), claimed_at),
+                task: self.task.into_task(owner.into(), log_id.into(), claimed_at),
             });
         }
         let run = unseen_run(claims, self.task.id(), number(Some(self.queued))?, self.task.token())?;
-        let task = self.task.held(run.node.into(), run.log_id.into(), run.claimed_at);
+        let task = self.task.into_task(run.node.into(), run.log_id.into(), run.claimed_at);
         Some(Orphan {
             theme,
             began: false,

@@ -1,5 +1,5 @@
-//! Rows of runs whose ends the database takes in no form: they are marked as ended by leaving them without a node. No node claims
-//! such a row, takes it over, or waits for it.
+//! Letting go of the rows of runs whose ends the database refuses in every form: such a row is left Running without a node. No node claims
+//! it, takes it over, or waits for it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::run_key::RunKey;
 use crate::store::{Begin, StoreError, TaskStore, Writes, db::on_backend, schema::asynctasks};
 
-/// The task that a run holds, if its row names one of these owners.
+/// The row of the task that a run holds. `$owner`: a condition on the owner.
 macro_rules! held {
     ($run:expr, $owner:expr) => {
         asynctasks::table
@@ -22,18 +22,18 @@ macro_rules! held {
 }
 
 impl TaskStore<'_> {
-    /// Leaves the task of a run that has ended `Running` without a node, and notes why if the row takes that. False: the run
-    /// no longer held it.
+    /// Leaves the task of a run that has ended as `Running` without a node, and notes why, if the database accepts that text. False: the run
+    /// no longer held the task.
     pub(crate) async fn let_go(&self, run: &RunKey, why: &str) -> Result<bool, StoreError> {
-        self.show(run).await?;
+        self.note_running(run).await?;
         match self.let_go_noting(run, Some(why)).await {
             Err(error) if error.is_refusal() => self.let_go_noting(run, None).await,
             done => done,
         }
     }
 
-    /// Has the row of a task say that it runs.
-    async fn show(&self, run: &RunKey) -> Result<(), StoreError> {
+    /// Has the row of an unseen task say Running, so that it can be let go.
+    async fn note_running(&self, run: &RunKey) -> Result<(), StoreError> {
         let begin = Begin {
             run: run.clone(),
             is_last: false,
@@ -61,14 +61,13 @@ impl TaskStore<'_> {
         Ok(self.retrying(let_go).await? > 0)
     }
 
-    /// Gives a run its task back that was let go, so that its end can be written after all. False: the task is in other
-    /// hands.
+    /// Undoes [`let_go`](Self::let_go), so that the end of the run can be written after all. False: the run does not hold the task any more.
     pub(crate) async fn take_up(&self, run: &RunKey) -> Result<bool, StoreError> {
         let take_up = || async {
             let mut conn = self.db.write().await?;
             Ok(on_backend!(conn, |conn| {
                 let owner = asynctasks::lease_owner.eq(&*run.owner);
-                // Its claim may be gone: the next look for dead nodes makes another one.
+                // `queued = 0`: its claim may be gone, and then the next look for dead nodes makes a new claim.
                 diesel::update(held!(run, owner.or(asynctasks::lease_owner.is_null())))
                     .set((asynctasks::lease_owner.eq(&*run.owner), asynctasks::queued.eq(0)))
                     .execute(conn)

@@ -1,4 +1,4 @@
-//! Long arguments: what claims leave in the database, and how much of it this process has in memory at once.
+//! Long arguments: claims leave them in the database, and this process has only so many bytes of them in memory at the same time.
 
 use std::{
     collections::HashMap,
@@ -18,60 +18,59 @@ use crate::{
     store::{ClaimedTask, TaskStore},
 };
 
-/// Memory for arguments that claims have left out, in kilobytes. What a handler makes of them comes on top.
+/// The memory for arguments that claims have left in the database, in kilobytes. The values that a handler makes of them come on top.
 const ROOM: u32 = 64 << 10;
 
-/// How long a run waits for room before its task goes back to the database, if no other run gives room back in this time.
+/// How long a run waits for memory before its task goes back to the database, if no other run gives memory back in this time.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// How long it waits at most while others give room back: its turn comes, and to put a row with long arguments back and claim it
-/// again is much work on SQLite, which writes the whole row each time.
+/// How long a run waits at most while other runs give memory back. Longer than [`WAIT`], since its turn will come, and to put a task with
+/// long arguments back and claim it again is much work on SQLite, which writes the whole row each time.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// A task that was claimed in vain so often, which takes about half a minute, may begin beyond the room.
+/// A task that was claimed in vain so often, which takes about half a minute, may begin beyond the limit.
 const PATIENCE: u32 = 5;
 
-/// Tasks that are remembered as claimed in vain. Beyond that all of them are forgotten: others may have run since.
+/// The most tasks that are remembered as claimed in vain. If there are more, all are forgotten: other nodes may have run them since.
 const MOST_VAIN: usize = 10_000;
 
-/// The least time between two runs that begin beyond the room. It doubles with each such run that has not ended.
+/// The least time between two runs that begin beyond the limit. It doubles with each such run that has not ended.
 const BEYOND_EVERY: Duration = Duration::from_secs(30);
 
-/// Shared by all clones of a store.
+/// The memory for long arguments. All clones of a store share it.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct LongArgs {
     room: Arc<Semaphore>,
     used: Arc<Used>,
 }
 
-/// The rooms that runs have had.
+/// The use of the memory so far.
 #[derive(Debug, Default)]
 struct Used {
     beyond: Mutex<Beyond>,
-    /// How often a task was claimed here in vain, until there is room for it.
+    /// By task id: how often a task was claimed here without getting memory.
     vain: Mutex<HashMap<i64, u32>>,
-    /// How many have been given back.
+    /// How often a run has given its memory back.
     returned: AtomicU64,
 }
 
-/// Runs that began although there was no room. Without them, runs that hold the room and wait for tasks that need room would
-/// wait for ever.
+/// Runs that began beyond the limit. Without them, runs that hold the memory and wait for tasks that need memory would wait for ever.
 #[derive(Debug, Default)]
 struct Beyond {
     runs: u32,
-    /// Reading of the clock when the last one began.
+    /// Reading of the clock when the last such run began.
     last: Option<Duration>,
 }
 
-/// A place in memory for the arguments of one run. It is free again when this is dropped.
+/// Memory for the arguments of one run. It is given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct ArgsMemory {
     /// `None`: beyond the limit.
     within: Option<OwnedSemaphorePermit>,
     used: Arc<Used>,
 }
 
-impl Drop for Room {
+impl Drop for ArgsMemory {
     fn drop(&mut self) {
         self.used.returned.fetch_add(1, Ordering::Relaxed);
         if self.within.is_none() {
@@ -105,14 +104,14 @@ impl Default for LongArgs {
 }
 
 impl LongArgs {
-    /// Room for so many bytes, if there is room and no run waits for it.
-    fn now(&self, bytes: usize) -> Option<Room> {
+    /// Memory for so many bytes, if there is enough and no run waits for memory.
+    fn now(&self, bytes: usize) -> Option<ArgsMemory> {
         let permit = Arc::clone(&self.room).try_acquire_many_owned(kilobytes(bytes)).ok();
         permit.map(|permit| self.of(Some(permit)))
     }
 
-    /// Waits for room, but not for long. Runs have their turns in the order in which they began to wait.
-    async fn soon(&self, bytes: usize, clock: &Clock) -> Option<Room> {
+    /// Waits for memory, but not for long. Runs have their turns in the order in which they began to wait.
+    async fn soon(&self, bytes: usize, clock: &Clock) -> Option<ArgsMemory> {
         let mut room = pin!(Arc::clone(&self.room).acquire_many_owned(kilobytes(bytes)));
         let (until, mut returned) = (clock.elapsed().saturating_add(LONGEST_WAIT), self.used.returned());
         loop {
@@ -127,13 +126,13 @@ impl LongArgs {
         }
     }
 
-    fn of(&self, within: Option<OwnedSemaphorePermit>) -> Room {
+    fn of(&self, within: Option<OwnedSemaphorePermit>) -> ArgsMemory {
         let used = Arc::clone(&self.used);
-        Room { within, used }
+        ArgsMemory { within, used }
     }
 
-    /// Room beyond the limit, if no run was let in there for long enough.
-    fn beyond(&self, clock: &Clock) -> Option<Room> {
+    /// Memory beyond the limit, if no run was given such memory for long enough.
+    fn beyond(&self, clock: &Clock) -> Option<ArgsMemory> {
         let mut beyond = self.used.beyond();
         let pause = BEYOND_EVERY.saturating_mul(2_u32.saturating_pow(beyond.runs));
         let now = clock.elapsed();
@@ -147,7 +146,7 @@ impl LongArgs {
     }
 }
 
-/// Arguments that are larger than all the room have it alone.
+/// The kilobytes that so many bytes need. Arguments that are larger than all the memory get all of it.
 fn kilobytes(bytes: usize) -> u32 {
     u32::try_from(bytes >> 10)
         .unwrap_or(u32::MAX)
@@ -156,14 +155,14 @@ fn kilobytes(bytes: usize) -> u32 {
 }
 
 impl TaskStore<'_> {
-    /// Room in memory for the arguments that a claim has left out, if there is room now.
-    pub(crate) fn room_now(self, task: &ClaimedTask) -> Option<Room> {
+    /// Memory for the arguments that a claim has left in the database, if there is enough now.
+    pub(crate) fn args_memory_now(self, task: &ClaimedTask) -> Option<ArgsMemory> {
         self.long_args.now(task.left_out?)
     }
 
-    /// Waits for room for the arguments that a claim has left out: up to a second by the store's clock, and up to ten while other
-    /// runs give room back. A task that was claimed in vain often enough may have room beyond the limit.
-    pub(crate) async fn room_soon(&self, task: &ClaimedTask) -> Option<Room> {
+    /// Waits for memory for the arguments that a claim has left in the database: up to a second by the store's clock, and up to ten while other
+    /// runs give memory back. A task that was claimed in vain often enough may get memory beyond the limit.
+    pub(crate) async fn args_memory_soon(&self, task: &ClaimedTask) -> Option<ArgsMemory> {
         let room = self.long_args.soon(task.left_out?, &self.clock).await;
         let used = &self.long_args.used;
         let is_patient = used.vain().get(&task.id).is_some_and(|vain| *vain >= PATIENCE);
@@ -174,7 +173,7 @@ impl TaskStore<'_> {
         room
     }
 
-    /// Notes that there was no room for a task that was claimed; answers how often that was so before.
+    /// Notes that a claimed task got no memory; answers how often that has happened to the task before.
     pub(crate) fn claimed_in_vain(self, task: &ClaimedTask) -> u32 {
         let mut vain = self.long_args.used.vain();
         if vain.len() >= MOST_VAIN {

@@ -1,8 +1,8 @@
 //! Tasks, their records, and the claims that hold them.
 //!
-//! Values come first: a task to add ([`new_row`]), what a claim takes ([`claimed`], [`queue`], [`held_claim`]), writes about runs
-//! ([`writes`]), rows as people see them ([`rows`]). The databases know these. The other files are operations, for which they know the
-//! databases.
+//! Some files hold values: a task to add ([`new_row`]), the tasks of a claim ([`claimed`], [`queue`], [`held_claim`]), writes about runs
+//! ([`writes`]), rows as people see them ([`rows`]). The folders of the databases import these. The other files hold operations, which
+//! call the databases.
 
 pub(super) mod claimed;
 mod claims;
@@ -23,8 +23,8 @@ pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
 pub(crate) use held_claim::{HeldClaim, Orphan};
-pub(crate) use long_args::Room;
+pub(crate) use long_args::ArgsMemory;
 pub(crate) use new_row::NewTaskRow;
-pub(crate) use operations::{Cancelled, Retried};
+pub(crate) use operations::{CancelResult, RetryResult};
 pub(crate) use run_key::RunKey;
 pub(crate) use writes::{Begin, Finish, Finished, Progress, Writes, Written};

@@ -6,10 +6,10 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::{domain::NewTask, store::statement::chunks::ByteSize};
 
-/// How often a unique key may be found taken by a task that is not there a moment later.
+/// How often an insert may be refused because of a unique key although the task that has the key is not found a moment later.
 pub(in crate::store) const TRIES_OF_A_KEY: usize = 20;
 
-/// The error after that: another unique index of the table is in the way, or another program plays with the table.
+/// The error after so many tries: the table has another unique index, or another program adds and ends tasks with this key all the time.
 pub(in crate::store) fn key_is_elusive() -> diesel::result::Error {
     let text = "the table refused the task as a duplicate, but no unfinished task has its unique key; \
                 look for other unique indexes of asynctasks";
@@ -36,7 +36,7 @@ pub(crate) struct NewTaskRow {
     pub(in crate::store) unique_key: Option<String>,
 }
 
-/// A statement that adds one task, with the parameters that each of them begins with.
+/// A statement that adds one task, with the parameters that all such statements begin with.
 macro_rules! adding {
     ($sql:expr, $row:expr) => {{
         let row: &$crate::store::tasks::new_row::NewTaskRow = $row;
@@ -95,12 +95,12 @@ impl NewTaskRow {
         (&self.service_name, &self.method_name)
     }
 
-    /// Whether it may be claimed by its insert: it is due, and no other task can be in its way.
+    /// Whether its insert may claim it: it is due, and no other task can have its unique key, since it has none.
     pub(crate) fn claimable_on_insert(&self) -> bool {
         self.run_at.is_none() && self.unique_key.is_none()
     }
 
-    /// Whether it wants nothing but the defaults of the columns that only some tasks need.
+    /// Whether all columns that only some tasks need have their defaults.
     pub(in crate::store) fn has_defaults_only(&self) -> bool {
         let extras = [self.timeout_ms, self.retry_delay_ms];
         self.priority == 0 && self.run_at.is_none() && extras == [None, None] && self.unique_key.is_none()

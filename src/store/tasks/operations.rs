@@ -1,5 +1,5 @@
-//! Changes of tasks: nodes claim them and write how their runs went, callers add, cancel and retry them. What a caller does by hand is
-//! one guarded statement; if it matches no row, reading the row afterwards explains why.
+//! Changes of tasks: nodes claim them and write the ends of their runs; callers add, cancel and retry them. A change by a caller is one
+//! guarded statement. If it matches no row, the row is read afterwards to explain why.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -23,19 +23,19 @@ use crate::{
 
 /// What a request to cancel did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Cancelled {
+pub(crate) enum CancelResult {
     /// The task waited and is Cancelled now.
-    AtOnce,
-    /// The task runs; its node will hear of the request.
+    Cancelled,
+    /// The task runs; the request is noted in its row, where its node finds it.
     Requested,
-    /// It has come to an end already.
+    /// The task is finished already.
     NotAllowed(TaskStatus),
     NotFound,
 }
 
 /// What a request to retry did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Retried {
+pub(crate) enum RetryResult {
     Queued,
     NotAllowed(TaskStatus),
     /// Another unfinished task has its unique key by now.
@@ -46,34 +46,34 @@ pub(crate) enum Retried {
 impl TaskStore<'_> {
     /// Takes due tasks for a node, in one transaction that also reads all their arguments. A theme that is paused gives none.
     ///
-    /// Arguments may be long (8 MB each), and all of them are in memory at once: claim few tasks at a time where they are.
+    /// Arguments may be long (8 MB each), and all of them are in memory at the same time: claim few tasks at a time if they are long.
     ///
     /// # Errors
     /// Any [`StoreError`] of the database. Nothing is claimed then, unless the database has committed the claim and only its
     /// answer was lost.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let mark = ClaimId {
+        let claim_id = ClaimId {
             takes_all_args: true,
-            ..self.new_mark(&claim.node)
+            ..self.claim_id(&claim.node)
         };
-        self.claim_as(claim, &Arc::new(mark)).await
+        self.claim_as(claim, &Arc::new(claim_id)).await
     }
 
-    /// The mark of one claim, made now.
-    pub(crate) fn mark(self, node: &str) -> Arc<ClaimId> {
-        Arc::new(self.new_mark(node))
+    /// The id of a new claim.
+    pub(crate) fn new_claim_id(self, node: &str) -> Arc<ClaimId> {
+        Arc::new(self.claim_id(node))
     }
 
-    fn new_mark(self, node: &str) -> ClaimId {
+    fn claim_id(self, node: &str) -> ClaimId {
         ClaimId::new(node, self.clock().now().naive_utc())
     }
 
-    /// The same, under a mark by which the tasks can be found if the answer is lost.
-    pub(crate) async fn claim_as(&self, mut claim: Claim, mark: &Arc<ClaimId>) -> Result<Claimed, StoreError> {
-        // A row that is picked twice by MySQL's claim would be two runs.
+    /// Claims tasks under this id, by which they can be found if the answer is lost.
+    pub(crate) async fn claim_as(&self, mut claim: Claim, claim_id: &Arc<ClaimId>) -> Result<Claimed, StoreError> {
+        // MySQL's claim would make two runs of an id that is in the list twice.
         let mut seen = HashSet::new();
         claim.first.retain(|id| seen.insert(*id));
-        let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), Arc::clone(mark)).await) };
+        let claim = || async { on_each!(&self.db, |db| db.claim(claim.clone(), Arc::clone(claim_id)).await) };
         let mut claimed = self.retrying(claim).await?;
         // `RETURNING` promises no order.
         claimed
@@ -82,9 +82,9 @@ impl TaskStore<'_> {
         Ok(claimed)
     }
 
-    /// Writes what happened to runs: beginnings, progress, and ends, each with its execution record (unless the run was
-    /// handed back before it began). A run that no longer holds its task changes nothing. An end and its record are written
-    /// together; after an error the whole may be tried again.
+    /// Writes about runs: notes that tasks are running, progress, and ends, each end with its execution record (unless the run was handed back
+    /// before it began). A run that no longer holds its task changes nothing. An end and its record are written together; after an error the
+    /// whole call may be repeated.
     pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
         self.retrying_unless_locked(write).await
@@ -116,25 +116,29 @@ impl TaskStore<'_> {
         Ok(finished.into_iter().map(status).collect())
     }
 
-    /// Adds tasks to a theme in one transaction: all of them or (on an error) none. They are taken to have passed their
-    /// checks; [`Scheduler::add_tasks`](crate::Scheduler::add_tasks) makes them.
+    /// Adds tasks to a theme in one transaction: all of them or (on an error) none. It does not check them:
+    /// [`Scheduler::add_tasks`](crate::Scheduler::add_tasks) does.
     pub(crate) async fn add(&self, rows: impl Into<Arc<Vec<NewTaskRow>>>) -> Result<Vec<AddedTask>, StoreError> {
         let rows = rows.into();
         let add = || async { on_each!(&self.db, |db| db.add(Arc::clone(&rows)).await) };
         self.retrying(add).await
     }
 
-    /// Adds a task that is [free](NewTaskRow::claimable_on_insert) and claims it for the node of the mark in the same statement. `None`: the
-    /// theme is paused or the node has no row, and the task waits.
+    /// Adds a task that is [claimable by its insert](NewTaskRow::claimable_on_insert), and claims it in the same statement. `None`: the theme
+    /// is paused or the node has no row, and the task waits.
     pub(crate) async fn add_claimed(
         &self,
         row: NewTaskRow,
-        mark: &Arc<ClaimId>,
+        claim_id: &Arc<ClaimId>,
     ) -> Result<(AddedTask, Option<ClaimedTask>), StoreError> {
         let row = Arc::new(row);
-        let add = || async { on_each!(&self.db, |db| db.add_claimed(Arc::clone(&row), Arc::clone(mark)).await) };
+        let add = || async {
+            on_each!(&self.db, |db| db
+                .add_claimed(Arc::clone(&row), Arc::clone(claim_id))
+                .await)
+        };
         let (id, token) = self.retrying(add).await?;
-        let task = (token != 0).then(|| mark.added(&row, id, token));
+        let task = (token != 0).then(|| claim_id.task_of_insert(&row, id, token));
         Ok((AddedTask::new(id), task))
     }
 
@@ -146,19 +150,19 @@ impl TaskStore<'_> {
         conn.insert_tasks(Rows(rows)).await
     }
 
-    pub(crate) async fn cancel(&self, theme: &str, id: i64) -> Result<Cancelled, StoreError> {
-        // A task may move between two statements: from waiting to running and back. Twice is rare, thrice is a storm.
+    pub(crate) async fn cancel(&self, theme: &str, id: i64) -> Result<CancelResult, StoreError> {
+        // Between two statements the task may begin to run, or go back to the queue; then neither statement matches, and both are tried again.
         for _ in 0..10 {
             if self.cancel_waiting(theme, id).await? {
-                return Ok(Cancelled::AtOnce);
+                return Ok(CancelResult::Cancelled);
             }
             if self.request_cancel(theme, id).await? {
-                return Ok(Cancelled::Requested);
+                return Ok(CancelResult::Requested);
             }
             match self.status(theme, id).await? {
-                None => return Ok(Cancelled::NotFound),
+                None => return Ok(CancelResult::NotFound),
                 Some(status) if !ActionOnTask::Cancel.allowed_from().contains(&status) => {
-                    return Ok(Cancelled::NotAllowed(status));
+                    return Ok(CancelResult::NotAllowed(status));
                 }
                 Some(_) => {}
             }
@@ -191,10 +195,11 @@ impl TaskStore<'_> {
         Ok(requested > 0)
     }
 
-    /// Queues a finished task again, or a task that another framework left as Running without a node; its counters at zero.
-    pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<Retried, StoreError> {
+    /// Queues a Failed or Cancelled task again, or a task that another framework left as Running without a node; its counter of retries is 0
+    /// again.
+    pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<RetryResult, StoreError> {
         let now = self.clock().now().naive_utc();
-        // A status that we do not know counts as Failed: whatever is not forbidden is allowed.
+        // An unknown status counts as Failed, so the statement names the statuses from which a retry is not allowed.
         let allowed = ActionOnTask::Retry.allowed_from();
         let forbidden = TaskStatus::ALL
             .into_iter()
@@ -228,11 +233,11 @@ impl TaskStore<'_> {
         drop(conn);
         match queued.map_err(StoreError::from) {
             Ok(0) => Ok(match self.status(theme, id).await? {
-                None => Retried::NotFound,
-                Some(status) => Retried::NotAllowed(status),
+                None => RetryResult::NotFound,
+                Some(status) => RetryResult::NotAllowed(status),
             }),
-            Ok(_) => Ok(Retried::Queued),
-            Err(StoreError::Duplicate(_)) => Ok(Retried::KeyTaken),
+            Ok(_) => Ok(RetryResult::Queued),
+            Err(StoreError::Duplicate(_)) => Ok(RetryResult::KeyTaken),
             Err(error) => Err(error),
         }
     }

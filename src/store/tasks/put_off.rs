@@ -1,4 +1,4 @@
-//! Waiting tasks whose times a wrong clock has written.
+//! Waiting tasks whose times were written while the clock was ahead.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::store::{
     StoreError, TaskStore,
-    backend::Look,
+    backend::ReadKind,
     db::on_backend,
     lenient::{AnyTime, time},
     schema::asynctasks,
@@ -15,16 +15,16 @@ use crate::store::{
 /// A time that is further ahead than this was written by a wrong clock: time zones, which plain SQL may get wrong, differ by less.
 pub(in crate::store) const FAR_AHEAD: TimeDelta = TimeDelta::days(1);
 
-/// The same on SQLite for a task that has run, by the clock of this machine. Servers have one clock for all nodes, and MySQL writes
-/// the time of a change by plain SQL in the zone of that session.
+/// The limit on SQLite for a task that has run: its times were written by the clock of this machine. (On a server all nodes follow the
+/// server's clock, and MySQL writes the time of a change by plain SQL in the zone of that session, so [`FAR_AHEAD`] is the limit there.)
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
 
-/// Rows looked at in one piece.
+/// How many rows are read in one statement.
 const PAGE: i64 = 500;
 
 impl TaskStore<'_> {
-    /// Tasks of a theme that wait for a time that was set at a moment which is ahead of now: they wait from now on for as long as
-    /// they were meant to. Answers how many there were.
+    /// Finds tasks of a theme whose waiting times were set at a moment that is still to come: the clock was ahead then. They wait from now on
+    /// for as long as they were meant to. Answers how many there were.
     pub(crate) async fn bring_back(&self, theme: &str) -> Result<usize, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut brought_back = 0;
@@ -44,7 +44,8 @@ impl TaskStore<'_> {
         }
     }
 
-    /// Id, time for which it waits, the moment at which that was set. Spelled as text, so that a partial index serves.
+    /// Such tasks: the id, the time for which it waits, the moment at which that was set. The condition is spelled as text, so that a partial
+    /// index serves.
     async fn put_off(
         &self,
         theme: &str,
@@ -52,8 +53,8 @@ impl TaskStore<'_> {
     ) -> Result<Vec<(i64, NaiveDateTime, NaiveDateTime)>, StoreError> {
         let ahead = |by| now.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX);
         let far = ahead(FAR_AHEAD);
-        let ahead = if self.db.is_remote() { far } else { ahead(AHEAD) };
-        let mut conn = self.db.look(Look::List).await?;
+        let ahead = if self.db.is_server() { far } else { ahead(AHEAD) };
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let rows: Vec<(i64, Option<AnyTime>, Option<AnyTime>)> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
@@ -72,7 +73,7 @@ impl TaskStore<'_> {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// Changes both times from one to another, if the task still waits with the first ones.
+    /// Changes both times of a task, if it still waits and has the old times.
     async fn wait_until(
         &self,
         id: i64,

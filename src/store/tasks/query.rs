@@ -18,7 +18,7 @@ use crate::{
     domain::{Json, ListTasks, Page, Task, TaskStatus},
     store::{
         StoreError, TaskStore,
-        backend::Look,
+        backend::ReadKind,
         db::{Conn, on_backend},
         lenient::{AnyInt, AnyText, number, text},
         schema::asynctasks,
@@ -43,9 +43,9 @@ struct StatusCount {
 /// A task and its long texts, as a list asks for them.
 type ListedTask = (TaskFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>);
 
-/// The boxed query of a list, for whichever database compiles it.
+/// The query of a list, boxed, for the database that compiles it.
 macro_rules! listed {
-    ($theme:expr, $list:expr, $unseen:expr, $is_listed:expr) => {{
+    ($theme:expr, $list:expr, $unseen:expr, $id_in_json_list:expr) => {{
         let mut query = asynctasks::table
             .filter(asynctasks::system_name.eq($theme))
             .into_boxed();
@@ -55,7 +55,7 @@ macro_rules! listed {
             query = match &$unseen {
                 None => query.filter(by_row),
                 Some(ids) => {
-                    let [before, behind] = $is_listed;
+                    let [before, behind] = $id_in_json_list;
                     let is_in_list = || sql::<Bool>(before).bind::<Text, _>(ids).sql(behind);
                     let is_unseen = || asynctasks::queued.eq(1).and(is_in_list());
                     match $list.statuses.contains(&TaskStatus::Running) {
@@ -86,7 +86,7 @@ macro_rules! listed {
 
 impl TaskStore<'_> {
     pub(crate) async fn get(&self, theme: &str, id: i64) -> Result<Option<Task>, StoreError> {
-        let mut conn = self.db.look(Look::Detail).await?;
+        let mut conn = self.db.read_as(ReadKind::Detail).await?;
         let mut row = task_row(&mut conn, theme, id).await?;
         let mut claims = Vec::new();
         if row.as_ref().is_some_and(TaskRow::may_be_unseen) {
@@ -97,20 +97,20 @@ impl TaskStore<'_> {
     }
 
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
-        let is_listed = self.db.dialect().is_listed;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
+        let id_in_json_list = self.db.dialect().id_in_json_list;
         let unseen = match list.statuses.is_empty() {
             true => None,
             false => Some(self.unseen(&mut conn, theme).await?),
         };
         let claims = self.claims_in(&mut conn, theme).await?;
-        let total: i64 = on_backend!(conn, |conn| listed!(theme, list, unseen, is_listed)
+        let total: i64 = on_backend!(conn, |conn| listed!(theme, list, unseen, id_in_json_list)
             .count()
             .get_result(conn)
             .await)?;
         let cut = Cut::of(list.page);
         let rows: Vec<ListedTask> = on_backend!(conn, |conn| {
-            listed!(theme, list, unseen, is_listed)
+            listed!(theme, list, unseen, id_in_json_list)
                 .order(asynctasks::id.desc())
                 .limit(i64::from(list.page.page_size))
                 .offset(list.page.offset())
@@ -129,7 +129,7 @@ impl TaskStore<'_> {
         Ok(list.page.of(tasks.collect(), total))
     }
 
-    /// The tasks of a theme that run unseen: a JSON list of ids.
+    /// The unseen tasks of a theme: a JSON list of ids.
     async fn unseen(&self, conn: &mut Conn, theme: &str) -> Result<String, StoreError> {
         let query = format!("SELECT t.id AS id {}", self.db.dialect().unseen([1, 2]));
         let rows: Vec<TaskId> = on_backend!(*conn, |conn| {
@@ -142,7 +142,7 @@ impl TaskStore<'_> {
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
     pub(crate) async fn count_by_status(&self, theme: &str) -> Result<BTreeMap<TaskStatus, i64>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let mut parts = vec![format!(
             "SELECT task_status AS status, COUNT(*) AS n FROM asynctasks WHERE system_name = {} GROUP BY task_status",
             (self.db.dialect().parameter)(1)
@@ -154,7 +154,7 @@ impl TaskStore<'_> {
             let unseen = self.db.dialect().unseen(themes);
             parts.push(format!("SELECT {status} AS status, {n} AS n {unseen} GROUP BY 1"));
         }
-        // By one statement: what moves from one part to another in between would count twice, or not at all.
+        // One statement: a task that changes its status between two statements would count twice, or not at all.
         let query = parts.join(" UNION ALL ");
         let rows: Vec<StatusCount> = on_backend!(conn, |conn| {
             let mut query = diesel::sql_query(&query).into_boxed();
@@ -170,7 +170,7 @@ impl TaskStore<'_> {
         Ok(counts)
     }
 
-    /// How many tasks of the theme run, or could run now.
+    /// How many tasks of the theme run, or are due.
     pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.read().await?;
@@ -218,7 +218,7 @@ impl TaskStore<'_> {
         Ok(rows.into_iter().filter_map(request).collect())
     }
 
-    /// The arguments of a task that is held; `None` if it is not any more.
+    /// The arguments of a task, if its run still holds it.
     pub(crate) async fn args_of(&self, task: &ClaimedTask) -> Result<Option<Json>, StoreError> {
         let mut conn = self.db.read().await?;
         let arg: Option<Option<AnyText>> = on_backend!(conn, |conn| {

@@ -1,49 +1,50 @@
-//! Due tasks, by segments, and how the room of a claim is shared out among methods.
+//! The segments of due tasks, and how a claim is shared out among methods.
 //!
-//! A segment is a row of `gaia_due`: tasks of one theme, method and priority, by their ids. A claim reads the heads of the methods
-//! that it may take, decides here how much it takes of each, and takes whole segments and a part of the last one. The rows of the
-//! tasks have the truth: an id of a task that does not wait any more counts for nothing.
+//! A segment is a row of `gaia_due`: the ids of tasks of one theme, method and priority. A claim reads the first segments of each method
+//! that it may take, decides here how many tasks it takes of each method, and takes whole segments and a part of the last one. The rows of
+//! the tasks have the truth: the id of a task that does not wait any more is ignored.
 
 use std::cmp::Reverse;
 
 use crate::store::Wanted;
 
-/// Segments that are looked at for each method. Of those behind them it is only known that there may be some.
+/// How many segments a claim reads of each method. If it has read so many, there may be more.
 pub(in crate::store) const HEADS: i64 = 100;
 
-/// Tasks in one segment at most: a claim rewrites the rest of the last one.
+/// The most tasks in one segment. It is limited because a claim writes the remaining ids of the last segment again.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(in crate::store) const SEGMENT: usize = 1_000;
 
-/// So many tasks are put into segments as they are added. Fewer are left to the next claim, which takes in the tasks of many callers at once.
+/// A call that adds at least so many tasks puts them into segments. Fewer tasks stay strays: the next claim puts the strays of many callers
+/// into segments together.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(in crate::store) const QUEUED_FROM: usize = 30;
 
 /// One of the first segments of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Head {
-    /// The place of its method among those that are wanted.
+    /// The index of its method in the list of the methods that the claim may take.
     pub(in crate::store) method: usize,
     pub(in crate::store) priority: i64,
     pub(in crate::store) id: i64,
-    /// Tasks in it.
+    /// How many tasks it has.
     pub(in crate::store) tasks: usize,
 }
 
-/// How much is to be claimed of one method.
+/// How many tasks a claim takes of one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Share {
     pub(in crate::store) method: usize,
     pub(in crate::store) tasks: usize,
-    /// The first segments, as many as these tasks fill.
+    /// In how many of the first segments these tasks are.
     pub(in crate::store) segments: usize,
 }
 
-/// Shares the room of a claim out: the highest priority first, and the oldest first among equals. A task takes up the part of the
-/// room that its method says; `limit` holds for all together.
+/// Decides how many tasks a claim takes of each method: the highest priority first, and the oldest first among equals. A task takes up
+/// 1 / `most` of the claim, by the [`Wanted`] of its method; together there are at most `limit` tasks.
 pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: usize) -> Shares {
     heads.sort_unstable_by_key(|head| (Reverse(head.priority), head.id));
-    let mut room = Room {
+    let mut room = ClaimBudget {
         wanted,
         left: limit,
         used: 0.0,
@@ -57,7 +58,7 @@ pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: u
             room.take(head.method, fits, 1);
         }
     }
-    // A method may have more segments than were looked at, each of them with a task at least.
+    // A method may have more segments than were read, each with at least one task.
     for (method, seen) in seen.into_iter().enumerate() {
         let fits = room.fits(method);
         if seen >= HEADS && fits > 0 {
@@ -72,11 +73,11 @@ pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: u
     }
 }
 
-/// How much is to be claimed of each method.
+/// How many tasks a claim takes of each method.
 #[derive(Debug)]
 pub(in crate::store) struct Shares {
     pub(in crate::store) all: Vec<Share>,
-    /// Whether more is due, which the room of its methods is not for.
+    /// Whether more tasks are due, which the claim leaves because their methods have filled it.
     pub(in crate::store) more: bool,
 }
 
@@ -90,17 +91,17 @@ impl Share {
     }
 }
 
-/// The rest of a claim's room.
-struct Room<'a> {
+/// What a claim may still take.
+struct ClaimBudget<'a> {
     wanted: &'a [Wanted],
     left: usize,
-    /// The part of the room that the tasks take up so far.
+    /// The part of the claim, from 0 to 1, that its tasks have taken up so far.
     used: f64,
     shares: Vec<Share>,
 }
 
-impl Room<'_> {
-    /// How many more tasks of the method there is room for.
+impl ClaimBudget<'_> {
+    /// How many more tasks of this method the claim may take.
     fn fits(&self, method: usize) -> usize {
         let most = self.wanted[method].most.min(self.left);
         // Whole, positive, and far below 2^53.

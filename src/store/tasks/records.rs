@@ -8,7 +8,7 @@ use crate::{
     domain::{ExecRecord, Page, PageRequest},
     store::{
         StoreError, TaskStore,
-        backend::Look,
+        backend::ReadKind,
         db::on_backend,
         lenient::AnyText,
         schema::asynctask_exec_row,
@@ -20,7 +20,7 @@ impl TaskStore<'_> {
     /// The records of a task's runs, newest first.
     pub(crate) async fn records(&self, task_id: i64, page: PageRequest) -> Result<Page<ExecRecord>, StoreError> {
         let of_task = || asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq(task_id));
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let total: i64 = on_backend!(conn, |conn| of_task().count().get_result(conn).await)?;
         let cut = Cut::of(page);
         let rows: Vec<(RecordFacts, Option<AnyText>, Option<AnyText>)> = on_backend!(conn, |conn| {

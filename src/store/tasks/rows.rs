@@ -1,4 +1,4 @@
-//! Rows of tasks and of their records as the tables hold them, and the values of the domain they become.
+//! Rows of tasks and of their records as the tables hold them, and their conversion into the values of the domain.
 
 use diesel::prelude::*;
 
@@ -55,12 +55,12 @@ pub(in crate::store) struct TaskFacts {
 }
 
 impl TaskRow {
-    /// Whether a claim may have the task, of which the row says nothing.
+    /// Whether the task may be unseen: its claim must be read to know that.
     pub(in crate::store) fn may_be_unseen(&self) -> bool {
         number(Some(self.facts.queued)) == Some(1)
     }
 
-    /// The task, as it is under these claims.
+    /// The task, as Running if one of these claims holds it unseen.
     pub(in crate::store) fn task(self, claims: &[HeldClaim]) -> Task {
         let arg = Json::from_column(text(self.arg)).into_string();
         let facts = self.facts.seen(claims);
@@ -69,7 +69,7 @@ impl TaskRow {
 }
 
 impl TaskFacts {
-    /// What the row would say if it said which of these claims has the task.
+    /// The row as it would be if it named the claim that holds the task, in case the task is unseen.
     pub(in crate::store) fn seen(self, claims: &[HeldClaim]) -> Self {
         let status = text(self.task_status.clone());
         let waits = matches!(status.as_deref(), Some("Wait" | "Retry"));

@@ -1,4 +1,4 @@
-//! Removing claims of which no task runs any more: one transaction.
+//! Removing claims that hold no running task any more: one transaction.
 
 use diesel::{ExpressionMethods, QueryDsl, QueryableByName, sql_types::BigInt};
 
@@ -7,7 +7,7 @@ use crate::store::{schema::gaia_claims, statement::transaction::on_each_connecti
 /// Claims whose tasks may have ended.
 pub(in crate::store) struct OldClaims {
     pub(in crate::store) ids: Vec<i64>,
-    /// The query for the claims among them that have running tasks.
+    /// The query for those of these claims that hold running tasks.
     pub(in crate::store) running: String,
 }
 
@@ -19,19 +19,19 @@ impl OldClaims {
 }
 
 #[derive(QueryableByName)]
-struct ClaimId {
+struct RunningClaim {
     #[diesel(sql_type = BigInt)]
     id: i64,
 }
 
-/// Deletes the claims of which no task runs, and answers with those that have to stay. The tasks are looked at under the lock on the
-/// claims: a backup may be put back between two transactions, and tasks of a claim that had ended are to run again. The statement that
-/// deletes does not look itself, since MySQL would lock the tasks.
+/// Deletes the claims that hold no running task, and answers with the claims that must stay. The tasks are read under the lock on the
+/// claims: an operator may restore a backup between two transactions, and then tasks of a claim that had ended run again. The statement that
+/// deletes does not read the tasks itself, since MySQL would lock them.
 macro_rules! drop_settled {
     ($conn:ident, $claims:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let these = gaia_claims::table.filter(gaia_claims::id.eq_any(&$claims.ids));
         let mut settled: Vec<i64> = $lock!(these.select(gaia_claims::id)).load($conn)$($wait)*?;
-        let running: Vec<ClaimId> = diesel::sql_query(&$claims.running).load($conn)$($wait)*?;
+        let running: Vec<RunningClaim> = diesel::sql_query(&$claims.running).load($conn)$($wait)*?;
         let running: Vec<i64> = running.into_iter().map(|claim| claim.id).collect();
         settled.retain(|id| !running.contains(id));
         if !settled.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) struct Finish {
     pub(crate) next: Next,
 }
 
-/// What the recorder writes in one transaction. An end whose [`Next`] leaves no record has none written, whatever else.
+/// What the recorder writes in one transaction. An end has an execution record if its [`Next`] says so.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writes {
     pub(crate) begins: Vec<Begin>,
@@ -36,7 +36,7 @@ impl Writes {
         self.begins.len() + self.finishes.len() + self.progress.len()
     }
 
-    /// The claims of the runs, as far as these may have their tasks unseen.
+    /// The claims of those runs whose tasks may be unseen.
     pub(in crate::store) fn claims(&self) -> std::collections::BTreeSet<super::run_key::ClaimKey<'_>> {
         let runs = self.finishes.iter().map(|finish| &finish.run);
         let runs = runs.chain(self.begins.iter().map(|begin| &begin.run));
@@ -45,27 +45,27 @@ impl Writes {
     }
 }
 
-/// What became of [`Writes`]: whether each beginning, and how each end, was written.
+/// The answer to [`Writes`]: whether each run of `begins` still held its task, and how each end was written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) begins: Vec<bool>,
     pub(crate) finishes: Vec<Finished>,
 }
 
-/// The row of a task is to say that its run goes on.
+/// Has the row of a task say Running.
 #[derive(Debug, Clone)]
 pub(crate) struct Begin {
     pub(crate) run: RunKey,
-    /// The handler of the task's last attempt is about to be called.
+    /// Also notes that the task's last attempt begins.
     pub(crate) is_last: bool,
 }
 
-/// What became of a [`Finish`].
+/// The answer to a [`Finish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finished {
     /// Written; the task has this status now.
     Written(TaskStatus),
-    /// The task is in other hands since: nothing was written.
+    /// The run no longer holds its task: nothing was written.
     Stale,
 }
 
@@ -76,7 +76,7 @@ impl Finish {
         Self {
             run: task.key(),
             attempt: task.retry_time.saturating_add(1),
-            next: next(task.attempt(), outcome, policy, now, spread),
+            next: next(task.retry_state(), outcome, policy, now, spread),
             started_at: task.claimed_at,
             ended_at: now,
             duration: (now - task.claimed_at).to_std().unwrap_or_default(),
@@ -91,7 +91,7 @@ impl Finish {
         }
     }
 
-    /// The same end in this form, since the database refused the whole for this reason.
+    /// The same end in this form. `reason`: why the database refused the whole end.
     pub(crate) fn in_form(&self, form: Form, reason: &str) -> Self {
         let (result, error) = self.texts().in_form(form, reason);
         Self {
@@ -106,13 +106,13 @@ impl Finish {
         }
     }
 
-    /// Whether the row of the task is to tell of this run: not if it is given back as if it had not been claimed.
+    /// Whether the row of the task gets the times and texts of this run. Not if the task is given back as if it had not been claimed.
     #[cfg(feature = "mysql")]
     pub(in crate::store) fn is_history(&self) -> bool {
         self.next.record || !self.next.requeues()
     }
 
-    /// The end of the same run, if a caller has asked to cancel its task.
+    /// What to write instead if a caller has asked to cancel the task.
     pub(in crate::store) fn cancelled_instead(&self) -> Self {
         Self {
             next: self.next.clone().cancelled_instead(),
@@ -125,7 +125,7 @@ impl Finish {
     }
 }
 
-/// What a running task last said of its progress.
+/// The last report of progress of a running task.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
     pub(crate) run: RunKey,
@@ -134,7 +134,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The same report, its note in this form. No sentence: a note is not the place for it.
+    /// The same report, its note in this form. The sentence that explains the form is left out.
     pub(crate) fn in_form(&self, form: Form) -> Self {
         let note = Texts {
             result: Some(&self.note),

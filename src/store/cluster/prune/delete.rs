@@ -8,7 +8,7 @@ use crate::store::{
     statement::transaction::on_each_connection,
 };
 
-/// Tasks that are to go, if they still may.
+/// Tasks to delete, if they are still expired then.
 pub(in crate::store) struct Doomed {
     pub(in crate::store) expired: Expired,
     pub(in crate::store) ids: Vec<i64>,
@@ -21,8 +21,8 @@ impl Doomed {
     }
 }
 
-/// A caller may have queued one of them again since they were read: each is judged by the statement that deletes it. The records
-/// of those that are gone go after them.
+/// Deletes tasks. A caller may have queued one of them again since they were read, so the statement that deletes them judges each again. Then
+/// the records of the deleted tasks are deleted.
 macro_rules! delete_tasks {
     ($conn:ident, $doomed:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let expired = &$doomed.expired;

@@ -1,4 +1,4 @@
-//! What the database remembers of the clock.
+//! The times that the pruners have noted in the database, to notice when the clock jumps.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
@@ -11,17 +11,17 @@ use crate::store::{
     schema::gaia_retention,
 };
 
-/// The time as the nodes that prune one theme have seen it, up to their last look.
+/// The *line* of a scope (a theme, or the jobs): a period in which the clock has made no jump, as the pruners of all nodes have seen it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// Since then it has gone on without a jump; `None`: it never made one.
+    /// The beginning of the line: the last jump of the clock. `None`: no jump was seen.
     pub(crate) since: Option<DateTime<Utc>>,
-    /// The time of the last look; `None` if it is none that we could read.
+    /// The time of the last look. `None`: the row holds no time that this crate can read.
     pub(crate) seen: Option<DateTime<Utc>>,
 }
 
 impl ClusterStore<'_> {
-    /// The times that are remembered for a scope: a theme, or (without a name) the jobs.
+    /// The line of a scope: a theme, or the jobs (an empty name).
     pub(crate) async fn line(&self, scope: &str) -> Result<Option<Line>, StoreError> {
         let mut conn = self.db.read().await?;
         let row: Option<(Option<AnyTime>, AnyTime)> = on_backend!(conn, |conn| {
@@ -38,7 +38,7 @@ impl ClusterStore<'_> {
         }))
     }
 
-    /// Remembers it.
+    /// Stores the line of a scope.
     pub(crate) async fn set_line(
         &self,
         scope: &str,
@@ -61,7 +61,7 @@ impl ClusterStore<'_> {
                 .await
         });
         match inserted.map_err(StoreError::from) {
-            // Another node was first: it has seen the same.
+            // Another node has made the row first, and has seen the same.
             Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
             Err(error) => Err(error),
         }

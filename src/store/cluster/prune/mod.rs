@@ -1,7 +1,7 @@
-//! Removing rows that have been finished for long.
+//! Deleting rows that were finished long ago.
 //!
-//! The tables are read page by page in the order of their keys, up to the newest row that is old enough: no index has to know
-//! what is finished, and rows that stay cost little. Rows that may go are then deleted in small batches by key, and judged again
+//! The pruner reads the tables page by page in the order of their keys, up to the newest row that may be old enough: so no index over
+//! finished rows is needed, and rows that stay cost little. It then deletes expired rows in small batches by key, and judges each row again
 //! there: no claim and no end has to wait for more than one batch.
 
 mod delete;
@@ -17,7 +17,7 @@ use crate::{
     domain::TaskStatus,
     store::{
         ClusterStore, StoreError,
-        backend::Look,
+        backend::ReadKind,
         db::on_backend,
         schema::{asynctask_exec_row, asynctasks, job_record},
         statement::transaction::transact,
@@ -26,15 +26,15 @@ use crate::{
 use delete::Doomed;
 pub(crate) use line::Line;
 
-/// Rows read at once.
+/// How many rows one statement reads.
 const PAGE: i64 = 2_000;
 
-/// Which rows may go.
+/// Which rows may be deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Expired {
-    /// They came to their end before this time.
+    /// Rows that ended before this time.
     pub(crate) before: NaiveDateTime,
-    /// Of tasks: they belong to one of these themes.
+    /// Tasks must belong to one of these themes.
     pub(crate) themes: Vec<String>,
     /// Also rows that other programs have finished.
     pub(crate) foreign: bool,
@@ -55,7 +55,7 @@ pub(crate) struct RecordKey {
 }
 
 impl RecordKey {
-    /// Before all others.
+    /// A key before all others.
     pub(crate) const FIRST: Self = Self {
         task_id: i64::MIN,
         id: i64::MIN,
@@ -65,22 +65,22 @@ impl RecordKey {
 /// The end of a row, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It has none, or is not to be judged.
+    /// The row has no end, or must not be judged.
     None,
-    /// This crate brought it about.
+    /// This crate has ended it.
     Ours { is_old: bool },
-    /// Another program did.
+    /// Another program has ended it.
     Foreign { is_old: bool },
 }
 
 impl End {
-    /// Whether the row may go.
+    /// Whether the row may be deleted.
     pub(crate) fn is_expired(self, foreign: bool) -> bool {
         self == Self::Ours { is_old: true } || (foreign && self == Self::Foreign { is_old: true })
     }
 }
 
-/// Id; whether it has an end; whether that is old; whether it is this crate's. A comparison with a NULL is none.
+/// Id; whether the row has an end; whether the end is old; whether this crate has ended it. `None`: a column of the comparison is NULL.
 type JudgedRow = (i64, Option<bool>, Option<bool>, Option<bool>);
 
 fn paged((id, is_finished, is_old, is_ours): JudgedRow) -> Paged {
@@ -98,15 +98,15 @@ fn finished() -> Vec<&'static str> {
     finished.map(TaskStatus::as_str).collect()
 }
 
-/// Whether a task has come to its end.
+/// The condition that a task is finished.
 macro_rules! is_finished {
     () => {
         asynctasks::task_status.eq_any($crate::store::cluster::prune::finished())
     };
 }
 
-/// Whether this crate brought a finished task to its end: it has noted the time, and no run came after that. A task that is
-/// cancelled while it waits has no run; no other program knows that status.
+/// The condition that this crate has ended a finished task: it has noted the time, and no run ended after that. A task that is
+/// cancelled while it waits has no run, but no other program knows that status.
 macro_rules! is_ours {
     () => {
         asynctasks::finished_at.is_not_null().and(
@@ -119,11 +119,11 @@ macro_rules! is_ours {
 
 use {is_finished, is_ours};
 
-/// The last id of the rows of `$table` with the latest `$time` before `$before`, by the index of that column. Where no row has a later
-/// time, all are meant, those without a time too.
+/// The last id among the rows of `$table` with the latest `$time` before `$before`, by the index of that column. If no row has a later
+/// time, the answer covers all rows, also those without a time.
 macro_rules! last_old {
     ($store:expr, $table:ident, $time:ident, $before:expr) => {{
-        let mut conn = $store.db.look(Look::List).await?;
+        let mut conn = $store.db.read_as(ReadKind::List).await?;
         let young: Option<i64> = on_backend!(conn, |conn| {
             $table::table
                 .filter($table::$time.ge($before))
@@ -149,15 +149,15 @@ macro_rules! last_old {
 }
 
 impl ClusterStore<'_> {
-    /// The last task up to which there may be old ones: the newest that was added before `before`. A task that ended before then
-    /// is mostly not newer.
+    /// The id up to which there may be expired tasks: that of the newest task that was added before `before`. Hardly any task that ended before
+    /// then has a greater id.
     pub(crate) async fn last_old_task(&self, before: NaiveDateTime) -> Result<Option<i64>, StoreError> {
         last_old!(self, asynctasks, create_time, before)
     }
 
-    /// Tasks whose ids come after `after`, up to `last`, in their order: one page.
+    /// Tasks with ids greater than `after`, up to `last`, in the order of their ids: one page.
     pub(crate) async fn task_page(&self, expired: &Expired, after: i64, last: i64) -> Result<Vec<Paged>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let rows: Vec<JudgedRow> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.gt(after).and(asynctasks::id.le(last)))
@@ -190,10 +190,10 @@ impl ClusterStore<'_> {
         transact!(&self.db, delete, doomed)
     }
 
-    /// A task that has run very often has its records deleted in separate batches.
+    /// Deletes records of these tasks in separate batches, until less than a page of them is left: a task may have run very often.
     async fn thin_out(&self, task_ids: &[i64]) -> Result<(), StoreError> {
         loop {
-            let mut conn = self.db.look(Look::List).await?;
+            let mut conn = self.db.read_as(ReadKind::List).await?;
             let records: Vec<(i64, i64)> = on_backend!(conn, |conn| {
                 asynctask_exec_row::table
                     .filter(asynctask_exec_row::task_id.eq_any(task_ids))
@@ -214,9 +214,9 @@ impl ClusterStore<'_> {
         }
     }
 
-    /// The last task of which there may be old records: records are not older than their task.
+    /// The id of the last task that may have old records: records are not older than their task.
     pub(crate) async fn last_task_with_old_records(&self, before: NaiveDateTime) -> Result<i64, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let young: Option<i64> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::create_time.ge(before))
@@ -236,7 +236,7 @@ impl ClusterStore<'_> {
         after: RecordKey,
         last: i64,
     ) -> Result<Vec<(RecordKey, End)>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let rows: Vec<(i64, i64, Option<bool>, bool)> = on_backend!(conn, |conn| {
             let has_no_time = asynctask_exec_row::last_run_time.is_null();
             let of_task = asynctask_exec_row::task_id.eq(after.task_id);
@@ -244,7 +244,7 @@ impl ClusterStore<'_> {
                 .gt(after.task_id)
                 .or(of_task.and(asynctask_exec_row::id.gt(after.id)));
             asynctask_exec_row::table
-                // By the index: from here on.
+                // Implied by the next conditions; it makes the index serve.
                 .filter(asynctask_exec_row::task_id.ge(after.task_id))
                 .filter(asynctask_exec_row::task_id.le(last))
                 .filter(is_later)
@@ -268,10 +268,9 @@ impl ClusterStore<'_> {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Which of these tasks keep their records: tasks of other themes, and tasks that have come to their end, whose records
-    /// go with them.
+    /// Which of these tasks keep their records: tasks of other themes, and finished tasks, whose records are deleted with them.
     pub(crate) async fn keepers(&self, expired: &Expired, task_ids: &[i64]) -> Result<HashSet<i64>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let rows: Vec<(i64, Option<bool>)> = on_backend!(conn, |conn| {
             asynctasks::table
                 .filter(asynctasks::id.eq_any(task_ids))
@@ -304,20 +303,20 @@ impl ClusterStore<'_> {
         self.retrying(delete).await
     }
 
-    /// The last record of a job up to which there may be old ones.
+    /// The id up to which there may be expired records of jobs.
     pub(crate) async fn last_old_job_record(&self, before: NaiveDateTime) -> Result<Option<i64>, StoreError> {
         last_old!(self, job_record, create_time, before)
     }
 
-    /// Records of jobs whose ids come after `after`, up to `last`, in their order: one page. Every record of this crate has a
-    /// node or a second.
+    /// Records of jobs with ids greater than `after`, up to `last`, in the order of their ids: one page. A record counts as written by this
+    /// crate if it has a node or a second.
     pub(crate) async fn job_record_page(
         &self,
         expired: &Expired,
         after: i64,
         last: i64,
     ) -> Result<Vec<Paged>, StoreError> {
-        let mut conn = self.db.look(Look::List).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
         let rows: Vec<(i64, bool, Option<bool>, bool)> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(job_record::id.gt(after).and(job_record::id.le(last)))

@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// interval: a node that has nothing to do does not ask twice.
 const CHECK_AFTER: Duration = Duration::from_secs(6);
 
-/// The same before a caller adds tasks: the crate does not repeat an add that has failed.
+/// The limit before a caller adds tasks. Shorter, since this crate does not repeat an add that has failed.
 const CHECK_FOR_CALLERS_AFTER: Duration = Duration::from_secs(1);
 
 /// Knows how to reach a server.
@@ -57,9 +57,9 @@ pub(in crate::store) trait Connect: Clone + Send + Sync + 'static {
 /// Why there is no connection.
 #[derive(Debug)]
 pub(in crate::store) enum Refusal {
-    /// All of this process's are in use.
+    /// All connections of this process are in use.
     Busy,
-    /// The server has none to give at the moment: it has reached a limit, or is starting. Its words.
+    /// The server has no connection to give at present: it has reached a limit, or is starting. With the server's words.
     ForNow(String),
     /// Anything else.
     Other(String),
@@ -127,15 +127,15 @@ pub(in crate::store) struct Conn<K: Connect> {
 /// How often the connection of one statement is replaced at most.
 const RENEWALS: u32 = 3;
 
-/// A connection's, as far as its last statement tells.
+/// The state of a connection, as far as its last statement tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Sound,
-    /// It may be the reason why the statement failed or did not end.
+    /// The connection may be the reason why the statement failed or did not end.
     Doubtful,
-    /// The cause may have hit the idle ones: the server was restarted, say, or takes no writes any more.
+    /// The cause may concern the idle connections, too: the server was restarted, for example, or accepts no writes any more.
     Lost,
-    /// Its prepared statements are refused, and the statements of the idle ones will be: the tables have changed.
+    /// The server refuses its prepared statements, and will refuse those of the idle connections: the tables have changed.
     Outdated,
 }
 
@@ -170,12 +170,12 @@ impl<K: Connect> Connections<K> {
         self.acquire_shared(CHECK_AFTER).await
     }
 
-    /// For what a caller adds.
+    /// A connection for adding tasks.
     pub(in crate::store) async fn acquire_to_add(&self) -> Result<Conn<K>, StoreError> {
         self.acquire_shared(CHECK_FOR_CALLERS_AFTER).await
     }
 
-    /// If the server gives no connection for it, a heartbeat takes its turn among the others.
+    /// The connection for heartbeats. If the server gives none, the heartbeat waits for one of the others.
     pub(in crate::store) async fn heartbeat(&self) -> Result<Conn<K>, StoreError> {
         let deadline = Instant::now() + self.url.pool_timeout;
         match self.heartbeats.take(deadline, CHECK_AFTER).await {
@@ -289,7 +289,7 @@ impl State {
                 text if is_loss(text) || is_read_only(text) => Self::Lost,
                 _ => Self::Doubtful,
             },
-            // They are about rows.
+            // Errors about rows: the connection is sound.
             DieselError::NotFound | DieselError::DatabaseError(..) => Self::Sound,
             _ => Self::Doubtful,
         }
@@ -304,7 +304,7 @@ pub(in crate::store) async fn in_time<T>(statement: BoxFuture<'_, QueryResult<T>
     }
 }
 
-/// The error of a connection that is not there any more.
+/// The error of a connection that was lost.
 pub(in crate::store) fn closed(reason: String) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
 }

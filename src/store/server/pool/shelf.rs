@@ -1,4 +1,4 @@
-//! The connections of one use: at most so many, and no more than the server gives.
+//! The connections for one purpose (heartbeats, or everything else): at most so many, and no more than the server gives.
 //!
 //! deadpool keeps the connections; who may have one is decided here, by *seats*. A seat that gets no connection because the
 //! server refuses another one is taken away while this process has others: its caller queues for those. From time to time a
@@ -24,32 +24,33 @@ use crate::{
     store::{StoreError, url::ServerUrl},
 };
 
-/// How long a server that has refused a connection is not asked for more than there are.
+/// If the server has refused a connection, this process asks for no further one for so long.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// The same for connections that were given back for others: a start that waits asks many times before.
+/// The same after this process has given connections back for others. Longer, so that a process that waits for its start can try many times
+/// in between.
 const ASK_AGAIN_AFTER_SHARING: Duration = Duration::from_secs(60);
 
-/// So many at once a start takes: two for itself, and one for others.
+/// How many connections a start needs: two for the process itself, and one that the server could still give.
 const TAKEN_BY_START: usize = 3;
 
 /// How long a connection that is too old serves on if the server gives no other for it.
 const RESPITE: Duration = Duration::from_secs(60);
 
-/// So many connections stay, however long they are idle: with none left, a server that is full would stop this process.
+/// So many connections stay open, however long they are idle: if none were left, a full server would stop this process.
 const STAY: usize = 1;
 
-/// So many a process may still use that gives connections back for others: it must work on, also where a limit is meant for it
-/// alone. The idle ones are closed.
+/// How many connections a process keeps that gives connections back for others: it must go on working, even if the server's limit is meant
+/// for this process alone. Of these, too, idle ones are closed.
 const KEPT_WHEN_SHARING: usize = 2;
 
-/// Between two looks for connections that have been idle for too long.
+/// How often the pool looks for connections that have been idle for too long.
 const TIDY: Duration = Duration::from_millis(100);
 
-/// Between two looks whether the server has room for others.
+/// How often the pool looks whether the server has connections left for others.
 const SHARE: Duration = Duration::from_secs(15);
 
-/// A part of a server's idle limit after which a connection is asked whether it is still there.
+/// A connection that has been idle for this part of the server's idle limit is asked whether it is still there.
 const PART_OF_LIMIT: u32 = 3;
 
 /// Makes connections for deadpool.
@@ -61,9 +62,9 @@ pub(in crate::store) struct Maker<K> {
 /// A connection, and its age.
 pub(in crate::store) struct Pooled<C> {
     connection: C,
-    /// When it was last given back.
+    /// When the connection was last given back.
     pub(in crate::store) used: Instant,
-    /// When it is to be replaced.
+    /// When the connection is to be replaced.
     expires: Instant,
     /// After how long without a statement the server ends it.
     idle_limit: Option<Duration>,
@@ -115,7 +116,7 @@ pub(in crate::store) struct Taken<K: Connect> {
     pub(in crate::store) seat: OwnedSemaphorePermit,
 }
 
-/// Connections of one use.
+/// The connections for one purpose.
 pub(in crate::store) struct Shelf<K: Connect> {
     pub(in crate::store) pool: Pool<Maker<K>>,
     seats: Arc<Semaphore>,
@@ -185,7 +186,7 @@ impl<K: Connect> Shelf<K> {
         }
     }
 
-    /// For the holder of a seat.
+    /// Gives a connection to the holder of a seat.
     pub(in crate::store) async fn connection(&self, check_after: Duration) -> Result<Object<Maker<K>>, Refusal> {
         loop {
             // Boxed: it holds all that connecting needs, down to the handshake of TLS.
@@ -207,8 +208,7 @@ impl<K: Connect> Shelf<K> {
         }
     }
 
-    /// Whether the connection answers, as far as there is doubt: a server, a proxy or a firewall may have ended it while it was
-    /// idle.
+    /// Whether the connection still works. It is asked only if it was idle for long: a server, a proxy or a firewall may have ended it.
     async fn is_there(&self, pooled: &mut Pooled<K::Connection>, check_after: Duration) -> bool {
         let limit = pooled.idle_limit.map_or(check_after, |limit| limit / PART_OF_LIMIT);
         if pooled.used.elapsed() < limit.min(check_after) {
@@ -217,7 +217,7 @@ impl<K: Connect> Shelf<K> {
         let asked: BoxFuture<'_, _> = Box::pin(pooled.connection.batch_execute("SELECT 1"));
         let answer = tokio::time::timeout(self.connect_timeout, asked).await;
         if answer.is_err() {
-            // It was not closed, but forgotten on the way; so were the others.
+            // A proxy or a firewall has dropped it without closing it, and probably the other idle ones, too.
             self.close_idle();
         }
         matches!(answer, Ok(Ok(())))

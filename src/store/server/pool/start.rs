@@ -43,7 +43,7 @@ where
 impl<K: Connect> Connections<K> {
     /// Waits until this process has the two connections that a node cannot do without, and the server could give one more: the
     /// last one is left to the nodes that run.
-    pub(in crate::store) async fn secure(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn reserve_connections(&self) -> Result<(), StoreError> {
         patiently(&self.url, || self.take_needed()).await
     }
 
