@@ -1,4 +1,4 @@
-//! What happens in this process, told as it happens: actors give events to [`Events`], which writes log lines of them and calls the
+//! What happens in this process, told as it happens: actors give events to `Events`, which writes log lines of them and calls the
 //! observers.
 
 mod database;
