@@ -28,7 +28,7 @@ fn a_method_is_read_in_any_case_and_written_in_capitals() {
 fn a_secret_is_24_to_64_bytes_with_or_without_prefix_and_padding() {
     for bytes in [24, 25, 32, 63, 64] {
         let secret = HookSecret::parse(&base64().encode(vec![7; bytes])).unwrap();
-        assert_eq!(secret.key(), vec![7; bytes]);
+        assert_eq!(secret.key, vec![7; bytes]);
         assert_eq!(HookSecret::parse(secret.as_str()).unwrap(), secret);
         assert_eq!(
             HookSecret::parse(secret.as_str().trim_end_matches('=')).unwrap(),
@@ -53,7 +53,7 @@ fn a_secret_is_never_shown() {
     let secret: HookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
     let shown = format!("{secret} {secret:?} {secret:#?} {:?}", Some(secret.clone()));
     assert!(!shown.contains("MfKQ9r8G"), "{shown}");
-    assert!(!shown.contains(&format!("{:?}", secret.key())), "{shown}");
+    assert!(!shown.contains(&format!("{:?}", secret.key)), "{shown}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Cron jobs, against whichever database this run is for.
 
 mod fires;
+#[cfg(feature = "hooks")]
 mod hooks;
 mod nodes;
 mod not_begun;
