@@ -72,7 +72,7 @@ impl<H> std::fmt::Debug for Operation<H> {
 
 pub(crate) fn message<T: DeserializeOwned>(name: &str, json: &str) -> Result<T, Error> {
     let message = serde_json::from_str(json);
-    Ok(message.map_err(|error| InvalidInput::one(format!("{json:.100} is no message of {name}: {error}")))?)
+    Ok(message.map_err(|error| InvalidInput::one(format!("this is no message of {name}: {error}")))?)
 }
 
 pub(crate) fn answer<T: Serialize>(answer: &T) -> Result<String, Error> {

@@ -243,16 +243,20 @@ impl Threads {
 
     /// Replaces the threads that are blocked or dead, and says what blocks them.
     fn replace_stalled(&self) {
+        let mut replaced = Vec::new();
         for thread in self.threads().iter_mut().filter(|thread| thread.is_silent()) {
             match Thread::start() {
                 Ok(fresh) => {
                     self.not_started().over(&());
                     thread.stalled.store(true, Ordering::Relaxed);
-                    thread.tell_replaced(&self.0.events);
-                    *thread = fresh;
+                    replaced.push(std::mem::replace(thread, fresh));
                 }
                 Err(error) => self.log_not_started(&error),
             }
+        }
+        // The lock is released: an observer that waits keeps no actor from its thread.
+        for thread in replaced {
+            thread.tell_replaced(&self.0.events);
         }
     }
 

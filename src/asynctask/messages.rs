@@ -42,7 +42,8 @@ pub struct GetTaskDetail(pub i64);
 pub struct GetTaskExecRecords {
     /// The task.
     pub task_id: i64,
-    /// Which page.
+    /// Which page. JSON may leave it out: then the first.
+    #[serde(default)]
     pub page: PageRequest,
 }
 

@@ -64,6 +64,17 @@ impl Fields {
         }
     }
 
+    /// As [`take_or`](Self::take_or), for a value that may be a secret: the error does not repeat it.
+    pub(crate) fn take_secret_or<T: DeserializeOwned, E: Error>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        default: T,
+    ) -> Result<T, E> {
+        let value = self.take_or(key, default);
+        value.map_err(|_: E| E::custom(format!("{key} holds something else than {expected}")))
+    }
+
     /// The keys that are left.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())

@@ -77,7 +77,8 @@ pub struct GetJobDetail(pub i64);
 pub struct GetJobRecords {
     /// Which job.
     pub id: i64,
-    /// Which page.
+    /// Which page. JSON may leave it out: then the first.
+    #[serde(default)]
     pub page: PageRequest,
 }
 

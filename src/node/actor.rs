@@ -160,13 +160,13 @@ impl NodeActor {
         }
         if beaten.declared_dead {
             // Even if the node has a new row: tasks that were claimed under the old row belong to other nodes.
-            self.tell_lease_lost(true);
             self.set_fenced(true);
             // If the node was fenced already, `set_fenced` has not begun a new term; but a claim may have begun since.
             self.lease.lose();
             if let Some(jobs) = self.jobs_slot.get() {
                 jobs.declared_dead();
             }
+            self.tell_lease_lost(true);
         }
         match beaten.beat {
             Ok(_) => {
@@ -222,8 +222,8 @@ impl NodeActor {
     /// A node that could write no heartbeat for the length of its lease must count itself as dead, since other nodes do.
     fn fence_if_silent(&mut self) {
         if !self.fenced && self.lease.has_expired() {
-            self.tell_lease_lost(false);
             self.set_fenced(true);
+            self.tell_lease_lost(false);
         }
     }
 

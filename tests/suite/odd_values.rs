@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     columns::{Holds, JOBS, NODES, RECORDS, RUNS, TASKS, THEMES, odd_values},
-    support::{Database, PATIENCE, THEME, ended, eventually, options, task},
+    support::{Database, Kind, PATIENCE, THEME, ended, eventually, options, task},
 };
 
 async fn node(database: &Database) -> (Gaia, Scheduler) {
@@ -65,6 +65,41 @@ async fn tasks_that_wait_stop_no_other() {
     // And each of them that can be claimed comes to an end.
     eventually("the odd ones", async || {
         (database.number("SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Running'") == 0).then_some(())
+    })
+    .await;
+    assert_eq!(demo.status().await.expect("runs here").database_errors, 0);
+    gaia.stop().await.expect("stops");
+}
+
+/// Both times of a scheduled task are such dates: when it comes due, one of them is copied.
+#[cfg(feature = "mysql")]
+#[actix_rt::test]
+async fn dates_that_do_not_exist_come_due() {
+    let database = Database::fresh();
+    if database.kind() != Kind::Mysql {
+        return;
+    }
+    let (gaia, demo) = node(&database).await;
+    let insert = |run_at: &str, update_time: &str| {
+        format!(
+            "INSERT INTO asynctasks (service_name, method_name, task_name, system_name, run_at, update_time) \
+             VALUES ('Demo', 'Echo', 'odd', 'demo', {run_at}, {update_time})"
+        )
+    };
+    let rows = [
+        insert("'2026-02-31 00:00:00'", "NULL"),
+        insert("'2026-02-31 00:00:00'", "'2020-01-01 00:00:00'"),
+        insert("'2020-01-01 00:00:00'", "'2020-02-31 00:00:00'"),
+    ];
+    assert_eq!(
+        database.try_each("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'", &rows),
+        3
+    );
+    goes_on(&demo, "both times").await;
+    eventually("the odd ones", async || {
+        let ended =
+            database.number("SELECT COUNT(*) FROM asynctasks WHERE task_name = 'odd' AND task_status = 'Success'");
+        (ended == 3).then_some(())
     })
     .await;
     assert_eq!(demo.status().await.expect("runs here").database_errors, 0);

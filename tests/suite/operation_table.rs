@@ -142,6 +142,23 @@ async fn messages_that_do_not_fit_are_refused() {
     gaia.stop().await.expect("stops");
 }
 
+/// Errors reach logs.
+#[actix_rt::test]
+async fn messages_that_do_not_fit_show_no_secret() {
+    let database = Database::fresh();
+    let gaia = database.builder().start().await.expect("starts");
+    let add = named(Jobs::OPERATIONS, "add_job");
+    for message in [
+        r#"{"hook_secret": "whsec_c2VjcmV0", "job_nam": "x"}"#,
+        r#"{"hook_headers": "Authorization: whsec_c2VjcmV0"}"#,
+        r#"{"hook_secret": ["whsec_c2VjcmV0"]}"#,
+    ] {
+        let error = refusal(add.run(&gaia.jobs(), message).await);
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+    gaia.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn a_job_that_was_read_can_be_changed_and_written_again() {
     let database = Database::fresh();

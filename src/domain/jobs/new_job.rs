@@ -365,8 +365,8 @@ impl<'de> Deserialize<'de> for NewJob {
             max_retry: fields.take_or("max_retry", default.max_retry)?,
             retry_delay_ms: fields.take_or("retry_delay_ms", default.retry_delay_ms)?,
             hook_method: fields.take_or("hook_method", default.hook_method)?,
-            hook_headers: fields.take_or("hook_headers", default.hook_headers)?,
-            hook_secret: fields.take_or("hook_secret", default.hook_secret)?,
+            hook_headers: fields.take_secret_or("hook_headers", "an object of texts", default.hook_headers)?,
+            hook_secret: fields.take_secret_or("hook_secret", "a text or null", default.hook_secret)?,
         };
         match fields.keys().next() {
             Some(key) => Err(D::Error::custom(format!(

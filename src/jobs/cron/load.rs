@@ -123,10 +123,9 @@ impl CronActor {
             }
             Ok::<_, StoreError>(())
         };
-        ctx.spawn(begin.into_actor(self).map(|begun, cron, _| {
-            if let Err(error) = begun {
-                cron.report_failure(DatabaseWork::NoteSchedules, &error);
-            }
+        ctx.spawn(begin.into_actor(self).map(|begun, cron, _| match begun {
+            Ok(()) => cron.report_success(DatabaseWork::NoteSchedules),
+            Err(error) => cron.report_failure(DatabaseWork::NoteSchedules, &error),
         }));
     }
 

@@ -15,7 +15,8 @@ use crate::store::{
 /// again without it. The messages of errors are read, so they must be in one language. Some servers do not take the charset of
 /// their clients (`skip_character_set_client_handshake`, `init_connect`): the settings are given once more. What an administrator may
 /// have set for people's sessions (`autocommit` off, `sql_safe_updates`, a limit of rows, a lax or an ANSI `sql_mode`) is undone
-/// for these: a text that does not fit is refused, not cut.
+/// for these: a text that does not fit is refused, not cut. A date that does not exist (plain SQL may have written `2026-02-31`) can be
+/// copied from one column to another.
 ///
 /// A client whose host has vanished inside a transaction would keep its locks for the eight hours of `wait_timeout`. MariaDB ends
 /// a transaction in which the client asks nothing for as long as a lease lasts by default: by then other nodes take over, and must
@@ -26,7 +27,7 @@ const SESSION: [&str; 4] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION lc_messages = 'en_US', SESSION autocommit = 1, \
        SESSION completion_type = 0, SESSION sql_safe_updates = 0, SESSION sql_select_limit = 18446744073709551615, \
-       SESSION sql_big_selects = 1, SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+       SESSION sql_big_selects = 1, SESSION sql_mode = 'STRICT_TRANS_TABLES,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'",
     "SET SESSION innodb_lock_wait_timeout = 5 /*M!100300 , SESSION idle_transaction_timeout = 20 */ \
        /*!80000 , SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, 20) */",
 ];

@@ -369,7 +369,7 @@ fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> Qu
     let most = MAX_PROMOTED_PER_CLAIM.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(
         "UPDATE asynctasks SET run_at = NULL, \
-           update_time = max(coalesce(update_time, ''), coalesce(strftime('%Y-%m-%d %H:%M:%f', run_at), '')) \
+           update_time = nullif(max(coalesce(update_time, ''), coalesce(strftime('%Y-%m-%d %H:%M:%f', run_at), '')), '') \
          WHERE id IN ( \
            SELECT id FROM asynctasks \
            WHERE system_name = ? AND task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL AND run_at <= ? \

@@ -301,7 +301,8 @@ pub struct ClaimedTask {
     pub token: i64,
     /// Names this run in every log line about it. No two claims give the same one.
     pub log_id: Arc<str>,
-    /// Since when it waited: when it was added, came due, or went back to the queue.
+    /// Since when it waited: when it was added, came due, or went back to the queue, by the `update_time` of its row. An `UPDATE` of the
+    /// waiting row by plain SQL counts, too.
     pub due_at: DateTime<Utc>,
     /// When it was claimed.
     pub claimed_at: DateTime<Utc>,
