@@ -228,6 +228,7 @@ impl Ledger for TaskLedger {
         let finish = batch.writes.finishes.first()?;
         Some(RefusedEnd {
             id: finish.run.task_id,
+            job_id: None,
             log_id: Arc::clone(&finish.run.log_id),
             ended_as: finish.next.status.as_str(),
         })

@@ -1,9 +1,6 @@
 //! The lines that the log has of events: which run, what happened, the error after a colon.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::SecondsFormat;
 
@@ -214,8 +211,7 @@ fn job_ended(ended: &JobEnded) -> String {
         RunFlag::Skipped => "was skipped",
         RunFlag::Cancelled => "was cancelled",
     };
-    let ran: Option<Duration> = ended.ran;
-    match (ran, ended.attempts) {
+    match (ended.ran, ended.attempts) {
         (None, _) | (_, 0) => format!("{what}, not begun"),
         (Some(ran), 1) => format!("{what} after {ran:.1?}"),
         (Some(ran), attempts) => format!("{what} after {ran:.1?} and {attempts} attempts"),
@@ -226,6 +222,7 @@ fn log_refused(event: &Event) {
     let Event::OutcomeRefused {
         component,
         id,
+        job_id,
         log_id,
         ended_as,
         error,
@@ -234,25 +231,20 @@ fn log_refused(event: &Event) {
     else {
         return;
     };
-    let (name, state) = match (component, let_go) {
-        (Component::Jobs, true) => (
-            "run",
-            "the record stays without a flag and a node, and the job fires on",
-        ),
-        (Component::Jobs, false) => ("run", "the record stays open, since its row takes nothing else"),
-        (_, true) => (
-            "task",
-            "it stays Running without a node and does not run again by itself",
-        ),
-        (_, false) => (
-            "task",
-            "it stays Running under this node, since its row takes nothing else",
-        ),
+    let name = match job_id {
+        Some(job) => format!("job {job} run {id}"),
+        None => format!("{component} task {id}"),
+    };
+    let state = match (job_id.is_some(), let_go) {
+        (true, true) => "the record stays without a flag and a node, and the job fires on",
+        (true, false) => "the record stays open, since its row takes nothing else",
+        (false, true) => "it stays Running without a node and does not run again by itself",
+        (false, false) => "it stays Running under this node, since its row takes nothing else",
     };
     say!(
         Error,
-        "{component} {name} {id} log_id={log_id}: ended as {ended_as}, but the database refuses that in every form; {state}; it \
-         is tried again from time to time: {error}"
+        "{name} log_id={log_id}: ended as {ended_as}, but the database refuses that in every form; {state}; it is tried again from \
+         time to time: {error}"
     );
 }
 

@@ -103,6 +103,8 @@ pub enum Event {
         component: Component,
         /// The id of the task, or of the job's run.
         id: i64,
+        /// The job, if it is a run of one.
+        job_id: Option<i64>,
         /// The log id of the run.
         log_id: Arc<str>,
         /// What the run has ended as: a task's status, or a run's flag.

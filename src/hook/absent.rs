@@ -13,7 +13,7 @@ pub(crate) struct HookClient;
 
 /// Why a hook was not called.
 #[derive(Debug, thiserror::Error)]
-#[allow(dead_code, reason = "as the client has them")]
+#[expect(dead_code, reason = "as the client has them")]
 pub(crate) enum HookError {
     #[error(
         "not run: this program calls no hooks, since it is built without the feature `hooks` of gaia-actors; build it with that \

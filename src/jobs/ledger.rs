@@ -204,6 +204,7 @@ impl Ledger for JobLedger {
         let (end, (run, _)) = batch.writes.ends.first().zip(batch.runs.first())?;
         Some(RefusedEnd {
             id: end.run.id,
+            job_id: Some(end.job_id),
             log_id: Arc::clone(&run.log_id),
             ended_as: end.flag.as_str(),
         })

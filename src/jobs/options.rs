@@ -17,7 +17,8 @@ const ENVIRONMENT: &str = "DeployEnvironment";
 
 /// How a process runs jobs. The configuration's section `Jobs` has the rest.
 ///
-/// ```
+#[cfg_attr(feature = "hooks", doc = "```")]
+#[cfg_attr(not(feature = "hooks"), doc = "```ignore")]
 /// use gaia_actors::{HookOptions, JobsOptions, ScheduleForm};
 ///
 /// let options = JobsOptions::default()

@@ -9,7 +9,6 @@ use std::{
 use crate::{
     events::{Component, DatabaseWork, Events},
     repeats::Repeats,
-    store::StoreError,
 };
 
 /// The subject of a trouble.
@@ -56,7 +55,7 @@ impl Said {
         }
     }
 
-    pub(super) fn failed(&self, work: DatabaseWork, error: &StoreError) {
+    pub(super) fn failed(&self, work: DatabaseWork, error: &impl Display) {
         self.events.failed(&self.component, work, error);
     }
 

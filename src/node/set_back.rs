@@ -59,7 +59,7 @@ pub(super) async fn bring_back(store: Store, themes: Vec<String>, said: Said) ->
                  were meant to, from now on"
             ),
             Err(error) => {
-                said.failed(DatabaseWork::BringBack, &error);
+                said.failed(DatabaseWork::BringBack, &format_args!("theme {theme}: {error}"));
                 return (themes, false);
             }
         }

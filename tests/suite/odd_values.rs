@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     columns::{Holds, JOBS, NODES, RECORDS, RUNS, TASKS, THEMES, odd_values},
-    support::{Database, Kind, PATIENCE, THEME, ended, eventually, options, task},
+    support::{Database, PATIENCE, THEME, ended, eventually, options, task},
 };
 
 async fn node(database: &Database) -> (Gaia, Scheduler) {
@@ -76,7 +76,7 @@ async fn tasks_that_wait_stop_no_other() {
 #[actix_rt::test]
 async fn dates_that_do_not_exist_come_due() {
     let database = Database::fresh();
-    if database.kind() != Kind::Mysql {
+    if database.kind() != crate::support::Kind::Mysql {
         return;
     }
     let (gaia, demo) = node(&database).await;

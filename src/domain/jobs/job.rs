@@ -99,7 +99,7 @@ impl<'de> Deserialize<'de> for JobDetail {
             next_fires: fields.take("next_fires")?,
             description: fields.take("description")?,
             description_zh: fields.take("description_zh")?,
-            job: serde_json::from_str(&fields.into_json()).map_err(serde::de::Error::custom)?,
+            job: Job::from_fields(&mut fields)?,
         })
     }
 }

@@ -232,7 +232,7 @@ impl CronActor {
                 cron.claim_due(ctx);
             }
             Ok(None) => cron.timetable.remove(id),
-            Err(error) => cron.report_failure(DatabaseWork::ReadSchedules, &error),
+            Err(error) => cron.report_failure(DatabaseWork::ReadSchedules, &format_args!("job {id}: {error}")),
         }));
     }
 }

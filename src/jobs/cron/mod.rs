@@ -14,6 +14,7 @@ mod timetable;
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Display,
     sync::Arc,
     time::Duration,
 };
@@ -196,7 +197,7 @@ impl CronActor {
 
     // ---- the database ----
 
-    fn report_failure(&mut self, work: DatabaseWork, error: &StoreError) {
+    fn report_failure(&mut self, work: DatabaseWork, error: &impl Display) {
         self.counts.database_errors += 1;
         self.context.events.failed(&Component::Jobs, work, error);
     }

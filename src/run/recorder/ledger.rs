@@ -95,6 +95,8 @@ pub(crate) trait Ledger: Sized + Unpin + 'static {
 pub(crate) struct RefusedEnd {
     /// The id of its row.
     pub(crate) id: i64,
+    /// The job, if it is the end of a job's run.
+    pub(crate) job_id: Option<i64>,
     pub(crate) log_id: Arc<str>,
     pub(crate) ended_as: &'static str,
 }

@@ -156,6 +156,7 @@ impl<L: Ledger> Recorder<L> {
         self.ledger.events().tell(&Event::OutcomeRefused {
             component: self.ledger.component().clone(),
             id: end.id,
+            job_id: end.job_id,
             log_id: end.log_id,
             ended_as: end.ended_as,
             error: match error {
