@@ -127,7 +127,7 @@ pub(crate) fn as_run_result<S: Serializer>(text: &impl Text, serializer: S) -> R
     column(["run_result", "run_result_text"], text.text(), serializer)
 }
 
-/// The arguments that a caller hands in, as a value. None at all are left out by the caller of this.
+/// The arguments of a task that a caller hands in, as a value.
 pub(crate) fn json_args<S: Serializer>(args: &Result<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = args.as_ref().map_err(serde::ser::Error::custom)?;
     let value: &RawValue = serde_json::from_str(text)
@@ -139,6 +139,13 @@ pub(crate) fn json_args<S: Serializer>(args: &Result<String, String>, serializer
 pub(crate) fn read_args<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<String, String>, D::Error> {
     let value = Box::<RawValue>::deserialize(deserializer)?;
     Ok(Ok(Box::<str>::from(value).into_string()))
+}
+
+/// The arguments of a job that a caller hands in; a blank text means that there are none. For `serialize_with` of a field that is flattened.
+pub(crate) fn as_new_args<S: Serializer>(args: &Result<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = args.as_ref().map_err(serde::ser::Error::custom)?;
+    let text = Some(text.as_str()).filter(|text| !text.trim().is_empty());
+    column(["args", "args_text"], text, serializer)
 }
 
 /// A column with a text, or with none.

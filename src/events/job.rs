@@ -39,6 +39,18 @@ pub struct JobFired {
     pub late: Option<Duration>,
 }
 
+/// A fire was recorded as skipped: the overlap policy or the misfire policy of its job forbids the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobSkipped {
+    /// The job's id.
+    pub job_id: i64,
+    /// The second for which the job was due.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    /// Why, as the record has it.
+    pub reason: String,
+}
+
 /// An attempt of a job's run begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -76,6 +76,7 @@ impl Lines {
             Event::TasksClaimed { .. }
             | Event::TaskStarted(_)
             | Event::JobFired(_)
+            | Event::JobSkipped(_)
             | Event::JobStarted(_)
             | Event::OutcomesWritten { .. } => {}
         }

@@ -18,7 +18,7 @@ pub(crate) use self::database::Outages;
 use self::lines::Lines;
 pub use self::{
     database::{Component, DatabaseFailure, DatabaseRecovery, DatabaseWork},
-    job::{JobEnded, JobFired, JobRetried, JobRunInfo, JobStarted},
+    job::{JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted},
     task::{TaskEnded, TaskOutcome, TaskRunInfo, TaskStarted},
 };
 use crate::{domain::as_millis, panic_text::panic_text, repeats::Repeats};
@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// This node has claimed a run of a job: a fire was due, or a caller asked for the run.
     JobFired(JobFired),
+    /// This node has recorded a fire as skipped.
+    JobSkipped(JobSkipped),
     /// An attempt of a job's run begins.
     JobStarted(JobStarted),
     /// An attempt of a job's run has failed, and another one follows.

@@ -4,10 +4,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::select;
 
-use super::run::{JobRun, Stop, Verdict};
+use super::run::{ATTEMPT_TIMED_OUT, JobRun, Stop, Verdict};
 use crate::{
     domain::{Failure, Hook, PARAM_ERROR, Target, TaskError},
-    events::{Event, JobRetried, JobStarted},
+    events::{Event, JobStarted},
     hook::{HookCall, HookError},
     registry::{InvokeError, TaskContext},
     run::{Attempt, StoppableRun, attempt},
@@ -20,13 +20,11 @@ const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, generation).await {
+        // An attempt that could not begin begins again: observers have heard of it.
+        if asked.is_none() {
+            tell_start(run, ctx.attempt());
+        }
         let asked_at = *asked.get_or_insert_with(|| run.context.clock.elapsed());
-        run.context.events.tell_observers(|| {
-            Event::JobStarted(JobStarted {
-                run: Arc::clone(&run.info),
-                attempt: ctx.attempt(),
-            })
-        });
         let verdict = verdict_of(run, &ctx).await;
         if verdict.is_no_attempt() {
             run.take_back_attempt(generation);
@@ -45,8 +43,9 @@ pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
             return Some(verdict);
         };
         let delay = run.spec.retry.delay(retries, fastrand::f64() * 2.0 - 1.0);
-        run.pause_before_next(generation, delay);
-        tell_retry(run, ctx.attempt(), &verdict, delay);
+        if run.pause_before_next(generation, delay) {
+            run.tell_retry(ctx.attempt(), verdict.error(), delay);
+        }
         asked = None;
     }
     match run.why() {
@@ -147,17 +146,21 @@ impl Verdict {
             _ => false,
         }
     }
+
+    /// Why an attempt failed that is tried again.
+    fn error(&self) -> &str {
+        match self {
+            Self::Failed { error, .. } => error,
+            _ => ATTEMPT_TIMED_OUT,
+        }
+    }
 }
 
-fn tell_retry(run: &JobRun, attempt: u32, verdict: &Verdict, delay: Duration) {
-    let error = match verdict {
-        Verdict::Failed { error, .. } => error.clone(),
-        _ => "timed out".to_owned(),
-    };
-    run.context.events.tell(&Event::JobRetried(JobRetried {
-        run: Arc::clone(&run.info),
-        attempt,
-        error,
-        delay,
-    }));
+fn tell_start(run: &JobRun, attempt: u32) {
+    run.context.events.tell_observers(|| {
+        Event::JobStarted(JobStarted {
+            run: Arc::clone(&run.info),
+            attempt,
+        })
+    });
 }

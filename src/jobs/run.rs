@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     domain::{Failure, OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
-    events::{Events, JobRunInfo},
+    events::{Event, Events, JobRetried, JobRunInfo},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
@@ -23,6 +23,9 @@ use crate::{
 /// The error of a run that never began for lack of a thread.
 const NO_THREAD: &str =
     "not run: for as long as the job's timeout the system gave this process no thread for its handler";
+
+/// The error of an attempt that is out of time, where another one follows.
+pub(super) const ATTEMPT_TIMED_OUT: &str = "timed out";
 
 /// The context that all runs of this process share.
 pub(super) struct JobsContext {
@@ -189,16 +192,19 @@ impl JobRun {
         self.state().actors_inside > 0
     }
 
-    /// Takes the run from an actor that does not return from an attempt that is out of time.
+    /// Takes the run from an actor that does not return from an attempt that is out of time. The next attempt begins immediately.
     pub(super) fn give_up_attempt(&self) {
         let mut state = self.state();
+        let attempt = state.attempt;
         state.generation += 1;
         (state.started_by_current, state.current_has_returned) = (false, false);
         state.life.attempt_over();
-        if let Some(ctx) = state.ctx.take() {
-            drop(state);
+        let ctx = state.ctx.take();
+        drop(state);
+        if let Some(ctx) = ctx {
             ctx.cancel(CancelReason::Timeout);
         }
+        self.tell_retry(attempt, ATTEMPT_TIMED_OUT, Duration::ZERO);
     }
 
     /// Takes the run from an actor that makes no attempt now: it has not begun, or waits for the next one. False: it makes an attempt, or the
@@ -266,14 +272,26 @@ impl JobRun {
     }
 
     /// The actor of this generation, or another one to which the run is given in between, makes the next attempt after this pause. No time limit
-    /// runs during the pause.
-    pub(super) fn pause_before_next(&self, generation: u32, pause: Duration) {
+    /// runs during the pause. False: the run was given to another actor before.
+    pub(super) fn pause_before_next(&self, generation: u32, pause: Duration) -> bool {
         let until = self.context.clock.elapsed().saturating_add(pause);
         let mut state = self.state();
-        if state.generation == generation {
+        let is_current = state.generation == generation;
+        if is_current {
             state.life.attempt_over();
             state.next_attempt_from = Some(until);
         }
+        is_current
+    }
+
+    /// Tells that an attempt has failed and another one follows.
+    pub(super) fn tell_retry(&self, attempt: u32, error: &str, delay: Duration) {
+        self.context.events.tell(&Event::JobRetried(JobRetried {
+            run: Arc::clone(&self.info),
+            attempt,
+            error: error.to_owned(),
+            delay,
+        }));
     }
 
     /// The reading of the clock before which the next attempt must not begin.

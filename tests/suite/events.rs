@@ -11,6 +11,7 @@ use gaia_actors::{
     prelude::*,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::{Database, NodeProcess, THEME, Tested, ended, eventually, options, task};
 
@@ -196,6 +197,86 @@ async fn observers_hear_of_each_run_of_a_job_from_the_fire_to_the_end() {
         }
     }
     assert_eq!(steps, ["fired", "started 1", "retried: no", "started 2", "ended"]);
+}
+
+#[actix_rt::test]
+async fn observers_hear_of_a_fire_that_is_skipped() {
+    let heard = Heard::default();
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = {
+        let gate = Arc::clone(&gate);
+        async_fn(async move |_, _: Value| {
+            gate.acquire().await.expect("is open").forget();
+            Ok(())
+        })
+    };
+    let builder = Gaia::builder()
+        .observe(heard.observer())
+        .handler("Demo", "Run", waits)
+        .jobs(JobsOptions::default());
+    let test = Tested::start(builder).await;
+    let job = NewJob::cron_job("long", "* * * * * *", "Demo", "Run");
+    let job = test.jobs().add_job(job).await.expect("is added");
+    test.advance(Duration::from_secs(1));
+    let started = heard.wait("the first run", 1, |event| match event {
+        Event::JobStarted(started) => started.run.scheduled_at,
+        _ => None,
+    });
+    let first = started.await[0];
+    test.advance(Duration::from_secs(1));
+    let skipped = heard.wait("the second fire", 1, |event| match event {
+        Event::JobSkipped(skipped) => Some(skipped.clone()),
+        _ => None,
+    });
+    let skipped = skipped.await.remove(0);
+    assert_eq!(skipped.job_id, job);
+    assert_eq!(skipped.scheduled_at, Some(first + Duration::from_secs(1)));
+    assert!(skipped.reason.contains("overlap policy is forbid"), "{}", skipped.reason);
+    gate.add_permits(1000);
+}
+
+/// The thread of the first attempt never returns to its actor: another one makes the second attempt.
+#[actix_rt::test]
+async fn observers_hear_of_the_attempt_that_follows_one_that_blocks_its_thread() {
+    let heard = Heard::default();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let blocks_once = async_fn(async move |ctx: TaskContext, _: Value| {
+        if ctx.attempt() == 1 {
+            let _ = wait.lock().map(|wait| wait.recv());
+        }
+        Ok(())
+    });
+    let database = Database::fresh();
+    let gaia = database
+        .builder()
+        .observe(heard.observer())
+        .handler("Demo", "Run", blocks_once)
+        .jobs(JobsOptions::default())
+        .start()
+        .await
+        .expect("starts");
+    let job = NewJob::cron_job("blocks", "@yearly", "Demo", "Run")
+        .max_retry(1)
+        .timeout(Duration::from_secs(1));
+    let job = gaia.jobs().add_job(job).await.expect("is added");
+    gaia.jobs().execute_job_immediately(job).await.expect("runs");
+    let ends = heard.wait("its end", 1, |event| match event {
+        Event::JobEnded(ended) => Some((ended.flag, ended.attempts)),
+        _ => None,
+    });
+    assert_eq!(ends.await, [(RunFlag::Success, 2)]);
+    let retries: Vec<_> = heard
+        .all()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::JobRetried(retried) => Some((retried.attempt, retried.error, retried.delay)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(retries, [(1, "timed out".to_owned(), Duration::ZERO)]);
+    drop(go);
+    gaia.stop().await.expect("stops");
 }
 
 /// What the database refuses in every form.

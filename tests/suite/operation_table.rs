@@ -210,6 +210,7 @@ async fn args_that_are_no_json_come_as_text_and_are_refused_when_they_come_back(
     let shown: Value = serde_json::from_str(&json).expect("is JSON");
     assert_eq!((shown.get("args"), &shown["args_text"]), (None, &json!("date=auto")));
     let again: NewJob = serde_json::from_str(&json).expect("is a job");
+    there_and_back(&again);
     let error = refusal(jobs.update_job(id, again).await);
     assert!(error.contains("date=auto") || error.contains("JSON"), "{error}");
     gaia.stop().await.expect("stops");

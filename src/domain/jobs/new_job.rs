@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use super::{Job, JobType, MisfirePolicy, OverlapPolicy};
 use crate::domain::{
     HookMethod, HookSecret,
-    fields::{Fields, json_args},
+    fields::{Fields, as_new_args},
 };
 
 /// A job to be added, or what a job is to become.
@@ -50,7 +50,7 @@ pub struct NewJob {
     pub(crate) hook_url: Option<String>,
     pub(crate) service_name: Option<String>,
     pub(crate) service_method: Option<String>,
-    #[serde(skip_serializing_if = "are_none", serialize_with = "json_args")]
+    #[serde(flatten, serialize_with = "as_new_args")]
     pub(crate) args: Result<String, String>,
     /// Seconds.
     pub(crate) timeout: f64,
@@ -311,11 +311,6 @@ impl std::fmt::Debug for NewJob {
             .field("hook_headers", &self.hook_headers.keys())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether there are no arguments: then a hook's request has no body.
-fn are_none(args: &Result<String, String>) -> bool {
-    args.as_ref().is_ok_and(String::is_empty)
 }
 
 impl SecretChange {

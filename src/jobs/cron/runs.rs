@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::CronActor;
 use crate::{
     domain::{Definition, OverlapPolicy, RunFlag, Target},
-    events::{Event, JobFired, JobRunInfo},
+    events::{Event, JobFired, JobRunInfo, JobSkipped},
     jobs::{
         exec::JobExecActor,
         run::{JobRun, RunSpec, Stop, Verdict},
@@ -57,7 +57,10 @@ impl CronActor {
                 self.said.over(&fire.job_id);
                 self.start(&claimed, term);
             }
-            Fired::Skipped(_) => self.counts.skipped += 1,
+            Fired::Skipped(reason) => {
+                self.counts.skipped += 1;
+                self.tell_skipped(&fire, reason);
+            }
             Fired::Taken => self.counts.taken += 1,
             // The job was changed since: the next look reads all schedules again.
             Fired::Changed => self.seen = None,
@@ -102,6 +105,16 @@ impl CronActor {
             Event::JobFired(JobFired {
                 late: run.scheduled_at.map(late),
                 run: Arc::clone(run),
+            })
+        });
+    }
+
+    fn tell_skipped(&self, fire: &Fire, reason: String) {
+        self.context.events.tell_observers(|| {
+            Event::JobSkipped(JobSkipped {
+                job_id: fire.job_id,
+                scheduled_at: fire.at(),
+                reason,
             })
         });
     }

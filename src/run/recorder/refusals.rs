@@ -40,9 +40,10 @@ impl<L: Ledger> Recorder<L> {
         let write = write::<L>(self.ledger.store().clone(), Arc::clone(&writes), let_go);
         let began = Instant::now();
         ctx.spawn(write.into_actor(self).map(move |written, recorder, ctx| {
-            if written.is_ok() {
+            if let Ok(Some(_)) = written {
                 recorder.tell_written(piece.work.outcomes(), began.elapsed());
             }
+            let written = written.map(|written| written.unwrap_or_else(L::stale));
             recorder.tried(piece, &writes, written, ctx);
         }));
     }
@@ -168,16 +169,17 @@ impl<L: Ledger> Recorder<L> {
     }
 }
 
-/// Writes a piece. If its run had let go of the row, the run takes the row up again first.
+/// Writes a piece. If its run had let go of the row, the run takes the row up again first. `None`: the row belongs to another run by now,
+/// and nothing was written.
 async fn write<L: Ledger>(
     store: Store,
     writes: Arc<<L::Batch as Batch>::Writes>,
     let_go: Option<<L::Batch as Batch>::Run>,
-) -> Result<L::Written, StoreError> {
+) -> Result<Option<L::Written>, StoreError> {
     if let Some(run) = let_go
         && !L::take_up(store.clone(), run).await?
     {
-        return Ok(L::stale());
+        return Ok(None);
     }
-    L::write(store, writes).await
+    L::write(store, writes).await.map(Some)
 }
