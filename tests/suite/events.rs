@@ -231,7 +231,11 @@ async fn observers_hear_of_a_fire_that_is_skipped() {
     let skipped = skipped.await.remove(0);
     assert_eq!(skipped.job_id, job);
     assert_eq!(skipped.scheduled_at, Some(first + Duration::from_secs(1)));
-    assert!(skipped.reason.contains("overlap policy is forbid"), "{}", skipped.reason);
+    assert!(
+        skipped.reason.contains("overlap policy is forbid"),
+        "{}",
+        skipped.reason
+    );
     gate.add_permits(1000);
 }
 
