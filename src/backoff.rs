@@ -1,11 +1,11 @@
-//! How long to wait before asking a database again that has just failed.
+//! How long a caller waits before it asks a database again that has just failed.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Doubles from 0.1 s to 5 s, each wait drawn from its upper half so that many callers do not come back together.
+/// Waits that double from 0.1 s to 5 s, each shortened at random by up to half, so that many callers do not come back together.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -19,13 +19,13 @@ impl Backoff {
         wait.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Whether nothing has failed since it last worked.
+    /// Whether no failure was noted since the last success.
     #[cfg(feature = "_server")]
     pub(crate) fn is_fresh(&self) -> bool {
         self.failures == 0
     }
 
-    /// Notes that it works again; answers whether it had not.
+    /// Notes a success; answers whether a failure was noted since the last success.
     pub(crate) fn succeeded(&mut self) -> bool {
         std::mem::take(&mut self.failures) > 0
     }

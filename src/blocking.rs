@@ -11,20 +11,20 @@ use crate::repeats::Repeats;
 
 /// Why work has no result.
 pub(crate) enum Unfinished {
-    /// The system gives this process no further thread. The work was not begun, and will not be.
+    /// The system gives this process no further thread. The work did not begin, and never will.
     NoThread,
     Panicked(Box<dyn Any + Send>),
-    /// The runtime ends.
+    /// The tokio runtime ends.
     Gone,
 }
 
-/// Whether the lack of threads was just said.
+/// Keeps the log from repeating that threads are lacking.
 static SAID: Mutex<Option<Repeats<()>>> = Mutex::new(None);
 
-/// Does `work` on such a thread. It is handed over by this call, and goes on if the future is dropped.
+/// Does `work` on a thread that tokio keeps for such work. The call itself hands the work over; the work goes on if the future is dropped.
 ///
-/// tokio panics where the system refuses the first thread of a runtime, and keeps the work in its queue: another call would
-/// bring it to life long after its caller learnt that it failed. So the work is taken back.
+/// If the system refuses the first such thread of a runtime, tokio panics and keeps the work in its queue: the next call would start
+/// the work long after its caller learnt that it failed. So this function takes the work back.
 pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, Unfinished>> + Send + 'static {

@@ -1,4 +1,4 @@
-//! Where the time comes from: the machine, or a hand that moves it (tests).
+//! Where the time comes from: the machine, or a test that moves it by hand.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use crate::uptime::Uptime;
 
-/// Cloneable source of time for everything that people can see: due times, backoff, timeouts, time stamps.
+/// Source of time for everything that people can see: due times, backoff, timeouts, time stamps. Clones share one time.
 ///
-/// Heartbeats and leases are not driven by it: they follow the time since the machine was started, so that a test which moves the
-/// time by a day does not look like a node that was away for a day. Only [`suspend`](Self::suspend) moves both.
+/// Heartbeats and leases do not follow this time: they follow the time since the machine was started, so that a test which moves this
+/// clock by a day does not look like a node that was away for a day. Only [`suspend`](Self::suspend) moves both.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,17 +51,17 @@ struct System {
     followed: Mutex<Option<Reading>>,
 }
 
-/// What another clock said.
+/// The time that another clock has said.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     said: DateTime<Utc>,
-    /// A suspension of this machine does not stop the other clock.
+    /// When the other clock said so, by [`Clock::uptime`]: like the other clock, it goes on while this machine is suspended.
     at: Duration,
-    /// It may have been said so much earlier or later.
+    /// The other clock may have said so this much before or after `at`.
     error: Duration,
 }
 
-/// Smaller differences between two clocks than this, and than the error of the readings, are left alone.
+/// A new reading replaces a more exact one only if they differ by more than this, and by more than their errors explain.
 const TOLERANCE: TimeDelta = TimeDelta::milliseconds(50);
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Clock {
         Self::skewed(TimeDelta::zero())
     }
 
-    /// The machine's clock, but wrong by so much: a test of what a wrong clock does.
+    /// The machine's clock, but ahead (or behind) by `skew`: for tests of a wrong clock.
     #[must_use]
     pub fn skewed(skew: TimeDelta) -> Self {
         Self::of(Source::System(Arc::new(System {
@@ -99,23 +99,22 @@ impl Clock {
         Self { source, uptime }
     }
 
-    /// Time since this clock was made, with what the machine slept in between, whatever a hand does to a manual clock.
+    /// Real time since this clock was made, with the time for which the machine slept. Moving a manual clock does not change it.
     pub(crate) fn uptime(&self) -> Duration {
         self.uptime.read()
     }
 
-    /// Makes it look as if the machine had been suspended for so long up to now, for tests: the time of day has moved on, and a
-    /// shorter lease of a node is over; [`elapsed`](Self::elapsed) and sleepers by this clock know nothing of it.
+    /// For tests: acts as if the machine had been suspended for so long up to now. The time of day moves on, and a lease shorter
+    /// than that is over; [`elapsed`](Self::elapsed) and sleepers by this clock do not notice.
     pub fn suspend(&self, by: Duration) {
         self.uptime.suspend(by);
     }
 
-    /// Goes on from `now`, which another clock said between `asked`, a reading of [`uptime`](Self::uptime), and this moment: that
-    /// of a database which many processes share, so that all of them have one time, whatever their machines say. A manual clock
-    /// does not.
+    /// Goes on from `now`, which the clock of a database said between `asked` (a reading of [`uptime`](Self::uptime)) and this call.
+    /// So all processes that share the database have one time, whatever their machines say. A manual clock ignores this call.
     pub(crate) fn follow(&self, now: DateTime<Utc>, asked: Duration) {
         if let Source::System(system) = &self.source {
-            // It was said somewhere between the question and the answer; on a busy machine that may be long.
+            // The database said `now` at some moment between the question and the answer, which may be far apart on a busy machine.
             let error = self.uptime().saturating_sub(asked) / 2;
             let reading = Reading {
                 said: now,
@@ -139,8 +138,8 @@ impl Clock {
         })))
     }
 
-    /// Sets the time of day on (or back) by so much, while no time passes: a test of what a clock that jumps does. Nobody who
-    /// sleeps is woken. A clock that follows a database server's is set by that one alone.
+    /// Sets the time of day forward (or back) by so much, while no time passes: for tests of a clock that jumps. No sleeper wakes.
+    /// A clock that follows the clock of a database server ignores this call.
     pub fn jump(&self, by: TimeDelta) {
         match &self.source {
             Source::System(system) => {
@@ -158,7 +157,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.source {
-            // Databases keep microseconds: a time that is written is read as it was.
+            // Databases keep microseconds: so a time that is written there is read unchanged.
             Source::System(system) => system.now(&self.uptime).trunc_subsecs(6),
             Source::Manual(manual) => TimeDelta::from_std(self.elapsed() + self.uptime.slept())
                 .ok()
@@ -176,8 +175,7 @@ impl Clock {
         }
     }
 
-    /// The same, but with the time for which the machine slept: the time of day is compared with it in looks for
-    /// jumps of it.
+    /// As [`elapsed`](Self::elapsed), with the time for which the machine slept. A node compares the time of day with this to notice jumps.
     pub(crate) fn steady(&self) -> Duration {
         match &self.source {
             Source::System(_) => self.uptime(),
@@ -190,8 +188,8 @@ impl Clock {
         self.sleep_until(self.elapsed().saturating_add(duration))
     }
 
-    /// Ends when [`elapsed`](Self::elapsed) has come to `until`, at once if it has. A caller that waits for a moment which it knows from
-    /// an earlier reading must wait by this: a manual clock may have moved since, and never move again.
+    /// Ends when [`elapsed`](Self::elapsed) has come to `until`, at once if it has. A caller that has worked out a moment from an earlier
+    /// reading must use this, not [`sleep`](Self::sleep): a manual clock may have moved since the reading, and may never move again.
     pub fn sleep_until(&self, until: Duration) -> impl Future<Output = ()> + use<> {
         let source = self.source.clone();
         async move {
@@ -201,7 +199,7 @@ impl Clock {
                     actix_rt::time::sleep(left).await;
                 }
                 Source::Manual(manual) => {
-                    // The sender lives in `manual`, which we hold: the wait can only end by the time being reached.
+                    // This future holds `manual`, and so the sender: the wait ends only when the time is reached.
                     let _ = manual.moved.subscribe().wait_for(|now| *now >= until).await;
                 }
             }
@@ -234,13 +232,13 @@ impl System {
 }
 
 impl Reading {
-    /// What the same clock says at another moment.
+    /// What the other clock says at another moment, if it goes on steadily.
     fn time_at(&self, at: Duration) -> Option<DateTime<Utc>> {
         let since = TimeDelta::from_std(at.saturating_sub(self.at)).ok()?;
         self.said.checked_add_signed(since)
     }
 
-    /// Whether it is more exact than an older one, or shows that the clock was set or has drifted since.
+    /// Whether this reading is more exact than an older one, or shows that the other clock was set, or that the two have drifted apart.
     fn is_better_than(&self, old: Self) -> bool {
         let error = TimeDelta::from_std(self.error).unwrap_or(TimeDelta::MAX);
         let off = old.time_at(self.at).map(|expected| (self.said - expected).abs());

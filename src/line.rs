@@ -1,19 +1,19 @@
 //! Lines of the log.
 //!
 //! Names, node ids and error texts come from users and other programs, and some of them by plain SQL. Whatever they hold, one
-//! record is one line: no text can forge a second line, or send codes to the terminal of a reader.
+//! message is one line: no text can forge a second line, or send codes to the terminal of a reader.
 
 use std::fmt::{self, Display, Write};
 
-/// Bytes of a text that one line holds at most: the record has the whole text.
+/// The most bytes of one text that a line of the log shows: the record of the run has more of the text.
 const LINE: usize = 300;
 
-/// As much of a text as one line holds.
+/// As much of a text as a line of the log shows.
 pub(crate) fn line_of(text: &str) -> &str {
     beginning(text, LINE)
 }
 
-/// At most so many bytes of a text, and no part of a character.
+/// The first `bytes` bytes of a text at most, without a part of a character at the end.
 pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
     let mut end = bytes.min(text.len());
     while !text.is_char_boundary(end) {
@@ -49,7 +49,7 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Control characters, and what some programs take for the end of a line.
+/// Whether this is a control character, or a character that some programs take for the end of a line.
 fn breaks_lines(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }

@@ -1,4 +1,4 @@
-//! Messages that would be said again and again.
+//! Messages that would be logged again and again.
 
 use std::{
     collections::HashMap,
@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A message that has not changed is said again after this time, then after twice that, and so on.
+/// A message that has not changed is said again after this time, then after twice that, and so on, up to `LONGEST`.
 const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// Causes of messages that are remembered at most.
+/// `Repeats` remembers so many keys at most; when another key comes, it forgets them all.
 const MOST: usize = 10_000;
 
-/// Decides when a message about something is said: at once if it is new or has changed; else seldom, with how often it has
-/// come. Goes by real time.
+/// Decides when a message about a key is said: at once if it is new or has changed; else seldom, with the number of times that it has
+/// come. Goes by real time, not by [`Clock`](crate::Clock).
 #[derive(Debug)]
 pub(crate) struct Repeats<K>(HashMap<K, Repeated>);
 
@@ -23,7 +23,7 @@ struct Repeated {
     text: String,
     said: Instant,
     pause: Duration,
-    /// How often it has come since it was said.
+    /// How often the message has come since it was last said.
     unsaid: u64,
     count: u64,
 }
@@ -35,8 +35,8 @@ impl<K> Default for Repeats<K> {
 }
 
 impl<K: Eq + Hash> Repeats<K> {
-    /// Notes that this has come to be said about `key`. Answers with what to say, if anything: the text, and how often it has come
-    /// since it was said.
+    /// Notes that the message `text` about `key` has come. Answers with the text to say now, if any; a repeated text says how often it has
+    /// come since it was last said.
     pub(crate) fn say(&mut self, key: K, text: &str) -> Option<String> {
         self.say_at(key, text, Instant::now())
     }
@@ -54,12 +54,12 @@ impl<K: Eq + Hash> Repeats<K> {
         }
     }
 
-    /// Whether it has come and is not over.
+    /// Whether a message about `key` has come, and `over` was not called since.
     pub(crate) fn is_known(&self, key: &K) -> bool {
         self.0.contains_key(key)
     }
 
-    /// It is over. Answers how often it had come, if it had.
+    /// Notes that the cause of the message about `key` is over. Answers how often the message had come, if it had.
     pub(crate) fn over(&mut self, key: &K) -> Option<u64> {
         self.0.remove(key).map(|repeated| repeated.count)
     }

@@ -1,12 +1,12 @@
 //! The threads on which the actors run.
 //!
 //! They belong to an actix system that only this crate uses. When the application's system stops (actix-web stops it at every signal), its
-//! arbiters end immediately; if the handlers ran on these, their runs would end without the grace that this crate promises.
+//! arbiters end immediately; if the handlers ran on those arbiters, their runs would end without the grace that this crate promises.
 //!
 //! Handlers share the worker threads. A handler that blocks (it should not, but some do) holds up its thread. So [`Threads`] asks
-//! each thread for a sign of life. If a thread gives none for [`STALLED_AFTER`] checks, `Threads` logs which method blocks it, and replaces
-//! the thread. The pools and the cron actor ask [`Thread::is_stalled`]: they move runs that have not begun to another thread, and leave the
-//! blocked run where it is until it ends.
+//! each thread for a sign of life. If a thread gives none for [`STALLED_AFTER`] checks, `Threads` replaces the thread, and says by
+//! [`Event::ThreadReplaced`] which run blocks it. The pools and the cron actor ask [`Thread::is_stalled`]: they move runs that have not
+//! begun to another thread, and leave the blocked run where it is until it ends.
 
 use std::{
     fmt::{self, Display},
@@ -105,7 +105,7 @@ impl Drop for Control {
     }
 }
 
-/// Shows which run a thread polls. If a thread is blocked, the run that it polls is the run that blocks it.
+/// Shows which run (or direct call of a handler) a thread polls. If a thread is blocked, the run that it polls is the run that blocks it.
 #[derive(Clone, Default)]
 pub(crate) struct Desk(Arc<Mutex<Option<Arc<dyn Display + Send + Sync>>>>);
 
@@ -181,12 +181,12 @@ impl Thread {
         });
     }
 
-    /// Whether the thread was found blocked or dead, and was replaced. That never becomes false again.
+    /// Whether `Threads` found the thread blocked or dead, and replaced it. A stalled thread stays stalled.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Asks the thread for a sign of life, if it has given the last one; answers whether the last one is overdue.
+    /// Asks the thread for a sign of life, if it has given the last one; answers whether the last one is overdue or the thread is dead.
     fn is_silent(&self) -> bool {
         if self.answered.swap(false, Ordering::Relaxed) {
             self.unanswered.store(0, Ordering::Relaxed);
@@ -213,7 +213,7 @@ struct Inner {
     threads: Mutex<Vec<Arc<Thread>>>,
     next: AtomicUsize,
     events: Events,
-    /// Why no thread could be started in place of a blocked one.
+    /// The error because of which no thread could be started in place of a blocked one, so that the log does not repeat it.
     not_started: Mutex<Repeats<()>>,
 }
 
@@ -241,7 +241,7 @@ impl Threads {
         Arc::clone(&threads[turn % threads.len()])
     }
 
-    /// Replaces the threads that are blocked or dead, and says what blocks them.
+    /// Replaces the threads that are blocked or dead, and says which runs block them.
     fn replace_stalled(&self) {
         let mut replaced = Vec::new();
         for thread in self.threads().iter_mut().filter(|thread| thread.is_silent()) {
@@ -254,13 +254,13 @@ impl Threads {
                 Err(error) => self.log_not_started(&error),
             }
         }
-        // The lock is released: an observer that waits keeps no actor from its thread.
+        // The lock is released by now: while an observer takes its time, actors can still pick a thread.
         for thread in replaced {
             thread.tell_replaced(&self.0.events);
         }
     }
 
-    /// Logs that no thread could be started: the first time, then seldom, since it is tried twice a second.
+    /// Logs that no thread could be started: at once, then seldom, since each check tries again, twice a second.
     fn log_not_started(&self, error: &io::Error) {
         if let Some(said) = self.not_started().say((), &error.to_string()) {
             say!(Error, "cannot start a thread in place of a blocked one: {said}");

@@ -1,4 +1,4 @@
-//! Time that goes on while the machine is suspended, which the clock behind `Instant` does not do everywhere.
+//! Time that goes on while the machine is suspended. The clock of `Instant` stands still then on some systems.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// Cloneable reader of that time. It never goes back.
+/// Reads that time, which never goes back. Clones share the beginning and the made-up suspensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Uptime(Arc<Inner>);
 
@@ -20,7 +20,7 @@ struct Inner {
 }
 
 impl Uptime {
-    /// A reader that begins now.
+    /// A reader whose time begins now.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             began: machine::now(),
@@ -28,24 +28,25 @@ impl Uptime {
         }))
     }
 
-    /// The time since it began.
+    /// The time since this reader began, with suspensions.
     pub(crate) fn read(&self) -> Duration {
         machine::since(self.0.began) + self.slept()
     }
 
-    /// How much of it was made up.
+    /// How much of that time is suspensions that a test has made up.
     pub(crate) fn slept(&self) -> Duration {
         Duration::from_micros(self.0.slept.load(Ordering::SeqCst))
     }
 
-    /// Makes up a suspension.
+    /// For tests: makes up a suspension.
     pub(crate) fn suspend(&self, by: Duration) {
         let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         self.0.slept.fetch_add(by, Ordering::SeqCst);
     }
 }
 
-/// Linux and Android stop the clock of `Instant` while they sleep, as does macOS, whose `CLOCK_MONOTONIC` is another one.
+/// The clock of `Instant` stands still while Linux, Android or macOS sleeps. `CLOCK_BOOTTIME` goes on; so does Apple's `CLOCK_MONOTONIC`,
+/// which is not the clock of `Instant` there.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -73,7 +74,7 @@ mod machine {
     }
 }
 
-/// On Windows `Instant` goes on through a sleep. Of the other systems nothing better is known.
+/// On Windows `Instant` goes on while the machine sleeps. For the other systems this crate knows no better clock.
 #[cfg(not(any(
     target_os = "linux",
     target_os = "android",

@@ -17,18 +17,18 @@ impl ConfigError {
     }
 }
 
-/// Prefix and separator of variables that replace one key.
+/// Prefix and separator of environment variables that replace one key.
 const PREFIX: &str = "GAIA__";
 const SEPARATOR: &str = "__";
 
-/// The share of letters that a mistyped name must have right: a name that is less alike is no help.
+/// How alike a mistyped name and a suggested one must be, from 0 to 1: a suggestion that is less alike is no help.
 const LEAST_LIKENESS: f64 = 0.6;
 
 impl Config {
-    /// A JSON file, and nothing else.
+    /// Reads a JSON file, and not the environment.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read, is not JSON, has an unknown key or a value that does not fit.
+    /// [`ConfigError`] if the file cannot be read, is not JSON, or has an unknown key or a value that does not fit.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
@@ -36,7 +36,7 @@ impl Config {
         Self::from_json(&text)
     }
 
-    /// JSON text.
+    /// Reads JSON text, and not the environment.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
@@ -45,7 +45,7 @@ impl Config {
         build(value, std::iter::empty())
     }
 
-    /// The defaults and the environment.
+    /// The defaults, with the settings of the environment put over them.
     ///
     /// # Errors
     /// [`ConfigError`] for a variable that names no known key, or a value that does not fit.
@@ -58,12 +58,12 @@ impl Config {
     /// # Errors
     /// As for [`from_env`](Self::from_env).
     pub fn with_env(&self) -> Result<Self, ConfigError> {
-        // A variable that is not text is none of ours.
+        // A variable whose name or value is not Unicode is no setting of this crate.
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         build(to_value(self)?, std::env::vars_os().filter_map(text))
     }
 
-    /// Checks what the types cannot say. The fields are public: it is done again at every start.
+    /// Checks rules that the types cannot express. The fields are public, so every start of a node checks again.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let seconds = [
             ("AsyncTask.ScanTaskInterval", Some(self.async_task.scan_task_interval)),
@@ -77,7 +77,7 @@ impl Config {
             ("Node.Retention", Some(self.node.retention)),
         ];
         for (key, value) in seconds {
-            // A century is longer than any of them can mean, and far from what a duration cannot hold.
+            // No sensible setting is longer than a century, and a `Duration` can hold far more.
             if let Some(value) = value
                 && !(0.0..=3_155_760_000.0).contains(&value)
             {
@@ -91,7 +91,7 @@ impl Config {
 }
 
 fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
-    // The default configuration is the list of known keys.
+    // The default configuration has every known key.
     let shape = to_value(&Config::default())?;
     let mut url = None;
     // Sorted, so that the same environment always gives the same answer.
@@ -122,7 +122,7 @@ fn to_value(config: &Config) -> Result<Value, ConfigError> {
     serde_json::to_value(config).map_err(|error| ConfigError(error.to_string()))
 }
 
-/// Sets the key that a variable names.
+/// Sets the key that an environment variable names.
 fn put(value: &mut Value, shape: &Value, variable: &str, text: &str) -> Result<(), ConfigError> {
     let (mut value, mut shape, mut place) = (value, shape, String::new());
     for part in variable[PREFIX.len()..].split(SEPARATOR) {
@@ -141,7 +141,7 @@ fn put(value: &mut Value, shape: &Value, variable: &str, text: &str) -> Result<(
         value = &mut value[key.as_str()];
         place = joined(&place, &key);
     }
-    // Numbers, truth values and lists are written as in JSON; anything else is a text.
+    // A value that is JSON (a number, a truth value, a list) is read as JSON; any other value is a text.
     *value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     Ok(())
 }
@@ -172,7 +172,7 @@ fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
     ConfigError(format!("unknown key {place}, {hint}"))
 }
 
-/// What a value should have been. Serde's text repeats the value, which may be a URL that stands in the wrong place.
+/// The kind of value that serde expected. The rest of serde's message repeats the value, which may be a URL in the wrong place.
 fn expected(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(", expected ") {
@@ -181,7 +181,7 @@ fn expected(error: &serde_json::Error) -> String {
     }
 }
 
-/// A name from a configuration, unless it may be a URL: that holds a password.
+/// A name from a configuration, unless it may be a URL, which may hold a password.
 pub(super) fn name(text: &str) -> &str {
     if text.contains(['@', ':', ';', '=']) {
         "(not shown)"
@@ -203,7 +203,7 @@ fn joined(place: &str, key: &str) -> String {
     }
 }
 
-/// The known name most like `key`, if one is like it at all.
+/// The known name most like `key`; `None` if none is like it.
 pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let key = key.to_ascii_lowercase();
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&key, &name.to_ascii_lowercase());
@@ -270,7 +270,7 @@ mod tests {
         );
         assert!(refusal(r#"{"Node": {"Leese": 1}}"#, &[]).contains("Node.Leese, the nearest known key is \"Lease\""));
         assert!(refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\""));
-        // Nothing is like it.
+        // No known key is like `Zebra`.
         assert!(refusal(r#"{"Zebra": {}}"#, &[]).contains("unknown key Zebra, known here are "));
     }
 

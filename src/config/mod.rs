@@ -11,8 +11,8 @@ pub(crate) use load::nearest;
 
 /// The settings of one process.
 ///
-/// The shape is the guide's: sections in `PascalCase`, each naming an entry of `Databases` by the key `Mysql` (whatever
-/// database that entry is). A key that is not known is an error that names the nearest one.
+/// The shape is the guide's: sections in `PascalCase`. `AsyncTask` and `Framework` name an entry of `Databases` by the key `Mysql`
+/// (whichever database that entry is). An unknown key is an error that names the nearest known key.
 ///
 /// ```json
 /// {
@@ -23,8 +23,8 @@ pub(crate) use load::nearest;
 /// }
 /// ```
 ///
-/// The environment is put over that with [`with_env`](Self::with_env): `DATABASE_URL` replaces the URL of the database that `AsyncTask` names, and
-/// `GAIA__SECTION__KEY` (in any case, as in `GAIA__ASYNCTASK__WORKERNUM=50`) replaces any one key.
+/// [`with_env`](Self::with_env) puts the environment over these settings: `DATABASE_URL` replaces the URL of the database that
+/// `AsyncTask` names, and `GAIA__SECTION__KEY` (in any case, as in `GAIA__ASYNCTASK__WORKERNUM=50`) replaces any one key.
 ///
 /// ```
 /// use gaia_actors::Config;
@@ -41,11 +41,11 @@ pub(crate) use load::nearest;
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct Config {
-    /// URL by name. Default: `default` is `sqlite:gaia.db`.
+    /// URLs of databases, by name. Default: one entry, `default`, with the URL `sqlite:gaia.db`.
     pub databases: BTreeMap<String, String>,
     /// Asynchronous tasks.
     pub async_task: AsyncTaskConfig,
-    /// The guide's place for the jobs' database: the same as the tasks' database, in a process that has both.
+    /// The jobs' database, where the guide has it. In a process that runs both tasks and jobs it must be the tasks' database.
     pub framework: FrameworkConfig,
     /// Cron jobs.
     pub jobs: JobsConfig,
@@ -78,7 +78,7 @@ pub struct AsyncTaskConfig {
     pub missing_handler: MissingHandler,
 }
 
-/// What becomes of a task whose method no handler of the node serves. An actor that has died or was stopped serves nothing.
+/// What a node does with a task whose method none of its handlers serves. An actor that has died or was stopped serves no method.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MissingHandler {
@@ -98,17 +98,17 @@ pub struct FrameworkConfig {
     pub mysql: String,
 }
 
-/// Section `Jobs`: what [`JobsOptions`](crate::JobsOptions) leave unsaid.
+/// Section `Jobs`: settings that hold unless [`JobsOptions`](crate::JobsOptions) set them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct JobsConfig {
-    /// Environments in which no jobs may start: a list, or one text with commas.
+    /// Deployment environments in which jobs must not run: a list, or one text with commas. Default: none.
     #[serde(deserialize_with = "list_or_commas")]
     pub ban_env_list: Vec<String>,
-    /// The environment of this process. Default: the variable `DeployEnvironment`.
+    /// The deployment environment of this process. Default: the environment variable `DeployEnvironment`.
     pub environment: String,
-    /// Name of the time zone in which expressions are read that name none. Default: UTC.
+    /// Name of the time zone for expressions that name no zone. Default: UTC.
     pub time_zone: String,
 }
 
@@ -117,17 +117,17 @@ pub struct JobsConfig {
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// Threads for workers; 0 (the default) means one for each core.
+    /// Number of worker threads; 0 (the default) means one for each core.
     pub arbiters: usize,
     /// Seconds without a heartbeat after which this node counts as dead. Default 20.
     pub lease: f64,
-    /// Seconds that running tasks get to end when the process is asked to stop. Default 10.
+    /// Seconds that running tasks and jobs get to end when the process is asked to stop. Default 10.
     pub grace: f64,
-    /// Whether to bring the tables to this version at start. Default true.
+    /// Whether to bring the tables to the version of this crate at start. Default true.
     pub migrate: bool,
-    /// Seconds for which finished tasks and their records are kept; 0 means for ever. Default 604800, a week.
+    /// Seconds for which finished tasks and the records of runs are kept; 0 means for ever. Default 604800, a week.
     pub retention: f64,
-    /// Whether the retention holds for what other programs have finished, too: see
+    /// Whether the retention holds for tasks and records that other programs have finished, too: see
     /// [`GaiaBuilder::prune_foreign_history`](crate::GaiaBuilder::prune_foreign_history). Default false.
     pub prune_foreign_history: bool,
 }
@@ -181,7 +181,7 @@ impl Default for NodeConfig {
     }
 }
 
-/// URLs hold passwords: their names are all that is shown, and no name that may be a URL.
+/// Shows the names of the databases, but no URL, which may hold a password, and no name that may be a URL.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.databases.keys().map(|text| load::name(text)).collect();

@@ -1,14 +1,14 @@
-//! Which local times match: clean fields for saffron, and what saffron must be guarded against.
+//! Which local times match. The crate saffron finds the matching minutes; this file spells the fields for it, and works around its faults.
 //!
-//! saffron reckons in UTC. It is given local times as if they were UTC; [`zone`](super::zone) makes instants of them. Facts of
-//! saffron 0.1.0 that shape this file:
+//! saffron reckons in UTC. This file gives it local times as if they were UTC; [`instants`](super::instants) makes instants of them.
+//! Facts of saffron 0.1.0 that shape this file:
 //!
-//! * Its day-of-week 1 is Sunday and 0 is an error: weekdays are handed over as names.
-//! * A wrapping range matches a value too many (`22-2` has hour 21): ranges are handed over in order.
+//! * In saffron, day-of-week 1 is Sunday and 0 is an error: this file writes weekdays as names.
+//! * A wrapping range matches a value too many (`22-2` has hour 21): this file writes ranges in order.
 //! * `L`, `W` and `#` cannot stand in lists: each gets a separate rule.
-//! * It joins two restricted day fields by "or" even if one begins with `*`, where crontab(5) says "and": see [`Keep`].
-//! * `31W` fires on Friday the 30th in a month of 30 days if the next day is a Saturday: such months are filtered out.
-//! * It looks for a day that never comes through 260,000 years: a rule that can never fire is not handed over.
+//! * saffron joins two restricted day fields by "or" even if one begins with `*`, where crontab(5) says "and": see [`Keep`].
+//! * `31W` fires on Friday the 30th in a month of 30 days if the next day is a Saturday: [`Keep`] leaves such months out.
+//! * saffron searches 260,000 years for a day that never comes: this file never gives it a rule that cannot fire.
 
 use std::fmt::Write;
 
@@ -25,20 +25,20 @@ use super::{
 
 const MINUTE: i64 = 60;
 
-/// 2000-01-01, a Saturday. The 28 years from it hold each of the fourteen kinds of year.
+/// 2000-01-01, a Saturday. A rule that can fire does so in the 28 years from then, which hold each of the fourteen kinds of year.
 const ALL_YEARS_FROM: i64 = 946_684_800;
 
 /// 29 February on one certain weekday may take forty years, where a century is no leap year.
 const LONGEST_WAIT: Days = Days::new(41 * 366);
 
-/// The longest month that each month's bit allows, in days.
+/// The greatest number of days that each month can have.
 const MONTH_DAYS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /// All local times of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Calendar {
     seconds: Seconds,
-    /// A minute matches if one of them has it.
+    /// A minute matches if one of the rules matches it.
     rules: Box<[Rule]>,
 }
 
@@ -48,14 +48,14 @@ struct Rule {
     keep: Option<Keep>,
 }
 
-/// What a matching day must also be.
+/// Conditions of a matching day that saffron does not check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Keep {
     /// Days of the month, as bits.
     days: u64,
     /// Weekdays from Sunday, as bits.
     weekdays: u64,
-    /// Days that the month has at least.
+    /// The least number of days that the month must have.
     month: u32,
 }
 
@@ -69,12 +69,12 @@ impl Calendar {
         })
     }
 
-    /// The first matching second that is not before `local`; both count local seconds as if they were UTC.
+    /// The first matching second that is not before `local`. Both are local times, in seconds since the epoch as if they were UTC.
     pub(super) fn next_from(&self, local: i64) -> Option<i64> {
         let second = local.rem_euclid(MINUTE);
         let minute = local - second;
         match self.seconds.from(second) {
-            // saffron is asked once: the rest of this minute counts only if the minute matches.
+            // One question to saffron is enough: `second` of this minute counts only if the minute matches.
             Some(second) => {
                 let fire = self.next_minute(minute)?;
                 Some(if fire == minute {
@@ -103,7 +103,7 @@ impl Rule {
         }
     }
 
-    /// The first fire from `fire` on whose day is kept.
+    /// The first fire that is not before `fire` and whose day meets `keep`.
     fn next_kept(&self, keep: Keep, mut fire: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let end = fire.checked_add_days(LONGEST_WAIT)?;
         while fire < end {
@@ -155,7 +155,7 @@ fn rules(fields: &Fields) -> Vec<Rule> {
     rules.into_iter().flatten().collect()
 }
 
-/// What saffron takes as one day field.
+/// The part of a day field that saffron can read as one field.
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Values(u64),
@@ -163,10 +163,10 @@ enum Part {
 }
 
 impl Part {
-    /// A star: the other day field alone decides.
+    /// `*`: the other day field alone decides.
     const ANY: Self = Self::Values(u64::MAX);
 
-    /// The number of days without which a month cannot have it.
+    /// A month with fewer days than this has no day of this part.
     fn least_day(self) -> u32 {
         match self {
             Self::Values(mask) => mask.trailing_zeros(),
@@ -183,7 +183,7 @@ fn parts(field: &Field) -> impl Iterator<Item = Part> {
     values.into_iter().chain(field.specials().map(Part::Special))
 }
 
-/// `None` if it can never fire.
+/// `None` if the rule can never fire.
 fn rule(fields: &Fields, day: &Part, weekday: &Part, keep: Keep) -> Option<Rule> {
     let months = fields.month.mask();
     let longest = (1..=12).zip(MONTH_DAYS).filter(|(month, _)| months >> month & 1 == 1);

@@ -1,7 +1,7 @@
 //! Why an expression was refused.
 
-/// Why a cron expression or a time zone was refused. The text names the place, the text that stood there, the allowed ones, and how
-/// to write it.
+/// Why a cron expression or a time zone was refused. The message names the field, the text in it, the allowed values, and how to
+/// write them.
 ///
 /// ```
 /// use gaia_actors::Schedule;
@@ -15,12 +15,12 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// There is nothing but blanks, or nothing after the time zone.
+    /// The expression has nothing but blanks, or nothing after the time zone.
     #[error(
         "the cron expression is empty; write five fields such as \"0 0 * * *\", six with seconds first, or a macro such as @daily"
     )]
     Empty,
-    /// Longer than [`MAX_SCHEDULE_CHARS`](crate::schedule::MAX_SCHEDULE_CHARS).
+    /// The expression is longer than [`MAX_SCHEDULE_CHARS`](crate::schedule::MAX_SCHEDULE_CHARS).
     #[error(
         "the cron expression has {chars} characters, at most {max} are allowed; divide it into several schedules",
         max = super::words::MAX_SCHEDULE_CHARS
@@ -29,14 +29,14 @@ pub enum ScheduleError {
         /// Characters that were found.
         chars: usize,
     },
-    /// Neither five nor six fields, or not the number that this place takes.
+    /// The expression has neither five nor six fields, or not the number that its [`ScheduleForm`](crate::ScheduleForm) allows.
     #[error("cron expression {text:?} has {found}, expected {expected}")]
     FieldCount {
         /// The fields, without a time zone.
         text: String,
-        /// How many there are, in words.
+        /// The number of fields, such as `4 fields`.
         found: String,
-        /// The number that is allowed here, and how to get there.
+        /// The number that is allowed, and a hint how to get it.
         expected: String,
     },
     /// One field cannot be read.
@@ -49,12 +49,12 @@ pub enum ScheduleError {
         /// The fault in it, and a hint.
         fault: String,
     },
-    /// A word with `@` that is none of the macros.
+    /// An expression with `@` that is none of the macros.
     #[error("unknown macro {text:?}{}; an interval is written as @every 30s", near_macro(*nearest))]
     UnknownMacro {
         /// The text that was written.
         text: String,
-        /// The macro most like it, if one is.
+        /// The macro most like that text, if one is like it.
         nearest: Option<&'static str>,
     },
     /// `@every` with a duration that cannot be read or used.
@@ -70,10 +70,10 @@ pub enum ScheduleError {
     UnknownZone {
         /// The text that was written.
         name: String,
-        /// The zone most like it, if one is.
+        /// The zone most like that name, if one is like it.
         nearest: Option<&'static str>,
     },
-    /// Longer than [`MAX_ZONE_CHARS`](crate::schedule::MAX_ZONE_CHARS).
+    /// The name of the zone is longer than [`MAX_ZONE_CHARS`](crate::schedule::MAX_ZONE_CHARS).
     #[error(
         "the name of the time zone has {chars} characters, at most {max} are allowed; names are those of the IANA database, \
          such as Asia/Shanghai",

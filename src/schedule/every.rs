@@ -2,17 +2,17 @@
 
 use super::ScheduleError;
 
-/// Counted from the Unix epoch, so that all processes fire at the same instants, whenever they began.
+/// An interval that is counted from the Unix epoch, so that all processes fire at the same instants, whenever they began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Every {
     seconds: u32,
 }
 
-/// A century is longer than any interval can mean.
+/// No sensible interval is longer than a century.
 const MAX_SECONDS: u128 = 100 * 366 * 86_400;
 const NANOS: u128 = 1_000_000_000;
 
-/// The units of Go's durations, and weeks and days. `ms` stands before `m`, which would take its first letter.
+/// The units of Go's durations, and weeks and days. `ms` comes before `m`, which also matches the beginning of `ms`.
 const UNITS: [(&str, u128); 10] = [
     ("ns", 1),
     ("us", NANOS / 1_000_000),
@@ -28,7 +28,7 @@ const UNITS: [(&str, u128); 10] = [
 
 impl Every {
     pub(super) fn parse(text: &str) -> Result<Self, ScheduleError> {
-        // Go's durations may have a sign.
+        // Go's durations may begin with a sign.
         let seconds = parse_nanos(text.strip_prefix('+').unwrap_or(text)).and_then(whole_seconds);
         seconds
             .map(|seconds| Self { seconds })
@@ -50,7 +50,7 @@ impl Every {
     }
 }
 
-/// As robfig/cron has it: parts of a second do not count, and less than a second is one.
+/// As in robfig/cron: parts of a second do not count, and an interval below one second becomes one second.
 fn whole_seconds(nanos: u128) -> Result<u32, String> {
     let seconds = (nanos / NANOS).max(1);
     match u32::try_from(seconds) {
@@ -85,14 +85,14 @@ fn parse_part(text: &str) -> Result<(u128, &str), String> {
     Ok((parse_decimal(number, *size)?, &rest[unit.len()..]))
 }
 
-/// `1.5` of a unit, in whole nanoseconds.
+/// So many units of `size` nanoseconds, such as `1.5`, in whole nanoseconds.
 fn parse_decimal(number: &str, size: u128) -> Result<u128, String> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    // Eighteen digits are more than a century in nanoseconds.
+    // Eighteen digits are 31 years even in nanoseconds, and the products below cannot overflow.
     if whole.len() > 18 || part.contains('.') || whole.is_empty() && part.is_empty() {
         return Err(format!("{number} is not a number"));
     }
-    // The part after the eighteenth digit is less than a nanosecond, even of a week.
+    // The digits after the eighteenth are less than a nanosecond, even of a week.
     let part = &part[..part.len().min(18)];
     let digits = |digits: &str| digits.parse::<u128>().unwrap_or(0);
     let scale = 10_u128.pow(u32::try_from(part.len()).unwrap_or(0));

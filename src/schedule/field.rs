@@ -1,30 +1,30 @@
-//! One field of an expression: its entries as they were written, and the values they stand for.
+//! One field of an expression: its entries as they were written, and the values for which they stand.
 
 use super::{ScheduleError, unit::Unit};
 
-/// One field, in the order in which it was written.
+/// One field, with its entries in the order in which they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) unit: Unit,
     pub(super) entries: Vec<Entry>,
-    /// It begins with `*` or `?`. A day field that does restricts the other day field instead of adding to it (crontab(5)).
+    /// The field begins with `*` or `?`. If a day field does, a day must match both day fields, not just one (crontab(5)).
     pub(super) starred: bool,
-    /// It holds a `*`, a `?` or a step somewhere: it is meant as an interval, not as fixed times.
+    /// The field has a `*`, a `?` or a step somewhere: it means an interval, not fixed times.
     pub(super) interval: bool,
 }
 
-/// What stands between two commas.
+/// One entry of the list that a field is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// `*`, `?` or `*/step`.
+    /// `*` or `?`, with or without `/step`.
     All { step: u32 },
-    /// A value, `first-last`, `first/step` (to the greatest value) or `first-last/step`. It wraps if `first > last`.
+    /// A value, `first-last`, `first/step` (to the greatest value) or `first-last/step`. The range wraps if `first > last`.
     Range { first: u32, last: u32, step: u32 },
-    /// `L` and `L-3`: so many days before the last of the month.
+    /// `L` or `L-3`: so many days before the last day of the month.
     Last { before: u32 },
-    /// `LW`: the last Monday to Friday of the month.
+    /// `LW`: the last day from Monday to Friday of the month.
     LastWorkday,
-    /// `15W`: the Monday to Friday nearest that day, in the same month.
+    /// `15W`: the day from Monday to Friday that is nearest to that day, in the same month.
     Workday { day: u32 },
     /// `5L`: the last Friday of the month.
     LastOf { weekday: u32 },
@@ -71,13 +71,13 @@ impl Field {
         self.entries.iter().fold(0, |mask, entry| mask | entry.mask(self.unit))
     }
 
-    /// The entries that only a calendar can answer.
+    /// The entries whose days depend on the month: `L`, `W` and `#`.
     pub(super) fn specials(&self) -> impl Iterator<Item = Entry> {
         let is_special = |entry: &Entry| !matches!(entry, Entry::All { .. } | Entry::Range { .. });
         self.entries.iter().copied().filter(is_special)
     }
 
-    /// Nothing is restricted, as crontab(5) means it: `*`, `?`, `*/1`.
+    /// Whether the field restricts nothing, as crontab(5) means it: `*`, `?`, `*/1`.
     pub(super) fn is_any(&self) -> bool {
         self.starred && self.mask() == self.unit.full()
     }
@@ -89,7 +89,7 @@ impl Entry {
         match self {
             Self::All { step } => bits(unit.min()..=unit.last(), step),
             Self::Range { first, last, step } if first <= last => unit.fold(bits(first..=last, step)),
-            // Around the end, and the step goes on counting: 22-3/2 is 22, 0, 2.
+            // The step goes on counting around the end: 22-3/2 is 22, 0, 2.
             Self::Range { first, last, step } => bits((first..=unit.last()).chain(unit.min()..=last), step),
             _ => 0,
         }
@@ -133,7 +133,7 @@ fn parse_plain(unit: Unit, text: &str) -> Result<Entry, String> {
     Ok(range(unit, first, last, step.unwrap_or(1)))
 }
 
-/// A week begins with Sunday as 0, and may end with it as 7.
+/// At the beginning of a range Sunday is 0; at the end it may be 7.
 fn range(unit: Unit, first: u32, last: u32, step: u32) -> Entry {
     let (first, last) = match (unit, first, last) {
         (Unit::Weekday, 7, 7) => (0, 0),
@@ -143,7 +143,7 @@ fn range(unit: Unit, first: u32, last: u32, step: u32) -> Entry {
     Entry::Range { first, last, step }
 }
 
-/// A step may be greater than the field is long, as in cronie and robfig/cron: the first value is then the only one.
+/// As in cronie and robfig/cron, a step may be greater than the field is long: then only the first value is left.
 fn parse_step(text: &str) -> Result<u32, String> {
     match number(text) {
         None => Err(format!(
@@ -183,7 +183,7 @@ fn not_a_value(unit: Unit, text: &str) -> String {
     }
 }
 
-/// The one day that stands with `L`, `W` or `#`.
+/// The one day before `sign`, which is `L`, `W` or `#`.
 fn parse_one(unit: Unit, text: &str, sign: char) -> Result<u32, String> {
     let is_one = !text.is_empty() && text.chars().all(char::is_alphanumeric);
     match (unit, number(text)) {
@@ -200,15 +200,15 @@ fn parse_one(unit: Unit, text: &str, sign: char) -> Result<u32, String> {
     }
 }
 
-/// Digits and nothing else; more than any unit needs is still a number, out of range.
+/// The number, if the text is nothing but digits. A number that does not fit becomes `u32::MAX`, which is out of every range.
 fn number(text: &str) -> Option<u32> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
-/// `L`, `W` and `#`, if it is one of them.
+/// The entry with `L`, `W` or `#`; `None` if the text is none of these.
 fn parse_special(unit: Unit, text: &str) -> Option<Result<Entry, String>> {
-    // Only these three letters need a look; names that hold one of them (JUL, WED) are distinguished below.
+    // Names with one of these letters (JUL, WED) are plain values.
     if !text.contains(['L', 'l', 'W', 'w', '#']) || unit.named(text).is_some() {
         return None;
     }
@@ -225,7 +225,7 @@ fn parse_special_day(text: &str) -> Option<Result<Entry, String>> {
         "L" => Some(Ok(Entry::Last { before: 0 })),
         "LW" | "WL" => Some(Ok(Entry::LastWorkday)),
         _ => match (upper.strip_prefix("L-"), text.strip_suffix(['W', 'w'])) {
-            // saffron miscounts (and, in debug builds, panics) where the day falls on a weekend.
+            // `L-3W`: saffron miscounts (and, in debug builds, panics) if the day falls on a weekend.
             (Some(before), _) if before.ends_with('W') => {
                 Some(Err(format!("{text} is not supported; use L-3, LW or 15W")))
             }

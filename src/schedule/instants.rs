@@ -1,17 +1,17 @@
 //! From local time to instants: what a schedule means where clocks are turned forward and back.
 //!
-//! A *fixed* time inside a skipped hour runs once, right after the gap; several of them there are one run. A fixed time in a
-//! repeated hour runs the first time only. *Intervals* follow real time: both times in a repeated hour, never in a skipped
-//! one. These rules hold for shifts of any size. (How they differ from cronie's is described at [`Schedule`](super::Schedule).)
+//! A *fixed* time in a skipped hour fires once, right after the gap; several of them there are one fire. A fixed time in a
+//! repeated hour fires the first time only. *Intervals* follow real time: they fire both times in a repeated hour, never in a skipped
+//! hour. These rules hold for shifts of any size. ([`Schedule`](super::Schedule) says how they differ from cronie's.)
 //!
-//! A zone is a row of segments of real time with one offset each. The search below goes from segment to segment, and
-//! skips stretches that cannot hold a fire, so that its work does not depend on how far away the next fire is.
+//! A zone is a row of periods of real time with one offset each. The search below goes from period to period, and skips stretches
+//! that cannot hold a fire, so that its work does not depend on how far away the next fire is.
 
 use super::zone::Zone;
 
 const DAY: i64 = 86_400;
 
-/// Longer than any two offsets are apart (-16 h to +15 h): what happens this long after a moment cannot have a local time before it.
+/// Longer than any two offsets are apart (-16 h to +15 h): of two instants so far apart, the later one has the later local time.
 const FAR: i64 = 2 * DAY;
 
 /// The first instant after `after` at which a schedule fires, in seconds since the epoch.
@@ -29,7 +29,7 @@ pub(super) fn next_after(zone: &Zone, fixed: bool, after: i64, local: impl Fn(i6
             if shift.at == at && local(at + shift.before).is_some_and(|skipped| skipped < from) {
                 return Some(at);
             }
-            // What the clocks showed before they were turned back has had its run.
+            // If the clocks were turned back, the times that they showed before have fired already.
             from = from.max(shift.at + shift.before);
         }
         let fire = local(from)? - offset;
@@ -37,7 +37,7 @@ pub(super) fn next_after(zone: &Zone, fixed: bool, after: i64, local: impl Fn(i6
         at = match first_shift(zone, at, until, offset) {
             Some(shift) => shift,
             None if fire == until => return Some(fire),
-            // Between them only shifts of more than two days could make a local time match.
+            // Between `until` and `fire - FAR` only a shift of more than two days could make a local time match.
             None => until.max(fire - FAR),
         };
     }
@@ -47,11 +47,11 @@ pub(super) fn next_after(zone: &Zone, fixed: bool, after: i64, local: impl Fn(i6
 #[derive(Debug, Clone, Copy)]
 struct Shift {
     at: i64,
-    /// The offset until then.
+    /// The offset until `at`.
     before: i64,
 }
 
-/// The shift of the last day before `at` or at it, if there is one. No shift skips or repeats more than a day.
+/// The shift at `at` or in the day before it, if there is one; `now` is the offset at `at`. No shift skips or repeats more than a day.
 fn last_shift(zone: &Zone, at: i64, now: i64) -> Option<Shift> {
     let before = zone.seconds_at(at - DAY);
     (before != now).then(|| Shift {
@@ -60,15 +60,16 @@ fn last_shift(zone: &Zone, at: i64, now: i64) -> Option<Shift> {
     })
 }
 
-/// The shift after `from` that is not after `until`, at most [`FAR`] later.
+/// The shift after `from` that is not after `until`, if there is one. `until` is at most [`FAR`] after `from`, and `now` is the offset
+/// at `from`.
 ///
-/// One look is enough: the two shifts that are nearest each other in all zones of the database, from 1795 on, are a week apart
+/// To compare two offsets is enough: in all zones of the database, from 1795 on, no two shifts are less than a week apart
 /// (America/Recife, October 2000).
 fn first_shift(zone: &Zone, from: i64, until: i64, now: i64) -> Option<i64> {
     (zone.seconds_at(until) != now).then(|| bisect(zone, from, until, now))
 }
 
-/// The first second with another offset than `before`, which `from` has and `to` has not.
+/// The first second with another offset than `before`. At `from` the offset is `before`, at `to` it is another.
 fn bisect(zone: &Zone, mut from: i64, mut to: i64, before: i64) -> i64 {
     while to - from > 1 {
         let middle = from + (to - from) / 2;

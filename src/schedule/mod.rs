@@ -1,4 +1,4 @@
-//! Cron expressions: text to fields, fields to local times, local times to instants. It knows no database, actor or clock.
+//! Cron expressions: text to fields, fields to local times, local times to instants. This module uses no database, actor or clock.
 
 mod calendar;
 mod describe;
@@ -25,11 +25,11 @@ pub use self::{
     zone::{Zone, ZoneData, ZoneOffset, parse_zone, zone_data},
 };
 
-/// The instants that schedules know: the years 0 to 9999, which RFC 3339 can write.
+/// The first and the last second at which a schedule can fire: the years 0 to 9999, which RFC 3339 can write.
 const FIRST: i64 = -62_167_219_200;
 const LAST: i64 = 253_402_300_799;
 
-/// When something is to happen: a cron expression in a time zone.
+/// A cron expression in a time zone: it says at which seconds something is to happen (its fires).
 ///
 /// | written | meaning |
 /// |---|---|
@@ -41,37 +41,38 @@ const LAST: i64 = 253_402_300_799;
 ///
 /// A field is `*`, a value, a range `1-5`, a step `*/5` or `10-30/5` or `10/5` (to the greatest value), or a list of these. `?` means
 /// `*` in each field. Months and weekdays have names of three letters in any case; Sunday is 0 and 7. The day of the month may
-/// be `L` (the last), `L-3` (three days before it), `LW` (the last Monday to Friday) and `15W` (the Monday to Friday nearest the
-/// 15th); the day of the week `5L` (the last Friday) and `5#3` (the third Friday).
+/// be `L` (the last), `L-3` (three days before the last), `LW` (the last day from Monday to Friday) and `15W` (the day from Monday to
+/// Friday that is nearest to the 15th); the day of the week may be `5L` (the last Friday) and `5#3` (the third Friday).
 ///
-/// A range may wrap: `22-2` in the hour field is 22, 23, 0, 1 and 2. The values belong to the day on which they come: `0 22-2 * * 1` is
-/// Monday 00:00, 01:00, 02:00, 22:00 and 23:00. A step goes on counting around the end: `22-2/3` is 22 and 1. A step that is greater
-/// than its range leaves the first value: `*/60` in the minute field is minute 0.
+/// A range may wrap: `22-2` in the hour field is 22, 23, 0, 1 and 2. Each value belongs to the day on which it comes: `0 22-2 * * 1` is
+/// Monday 00:00, 01:00, 02:00, 22:00 and 23:00. A step goes on counting around the end: `22-2/3` is 22 and 1. With a step that is greater
+/// than its range, only the first value is left: `*/60` in the minute field is minute 0.
 ///
-/// If both day fields are restricted, either may match; if one of them begins with `*` or `?`, both must, as crontab(5) has it.
+/// If both day fields are restricted, a day must match one of them. If one of them begins with `*` or `?`, the day must match both, as
+/// crontab(5) has it.
 ///
 /// # Where clocks are turned
 ///
-/// An expression whose second, minute or hour has a `*`, a `?` or a step is an *interval*: it follows real time, both times in
-/// an hour that comes twice, never in one that is skipped. All others are *fixed times*: times in a skipped hour run once,
-/// right after the gap, however many they are; those in an hour that comes twice run the first time only.
+/// An expression whose second, minute or hour has a `*`, a `?` or a step is an *interval*: it follows real time, so it fires both
+/// times in an hour that comes twice, and never in an hour that is skipped. All other expressions are *fixed times*: however many of
+/// them are in a skipped hour, they fire once, right after the gap; in an hour that comes twice they fire the first time only.
 ///
 /// # Differences to other programs
 ///
-/// *cronie* goes by the same two kinds, and
+/// *cronie* distinguishes the same two kinds, and
 /// * takes only a field that begins with `*` for an interval: `10-30/5 2 * * *` is a fixed time there, an interval here;
 /// * runs each of several fixed times in one gap: `0,30 2 * * *` runs twice after it, here once;
-/// * takes a jump of three hours or more for a clock that was set, and makes up for nothing: the rules here hold for jumps of any size, such
-///   as the day that Samoa skipped;
-/// * knows `@reboot` and random values (`1~5`), which are refused here. Seconds, `?`, `10/5`, wrapping ranges,
-///   `L`, `W`, `#` and `@every` are unknown there.
+/// * takes a jump of three hours or more for a clock that was set, and does not make up for skipped times: the rules here hold for jumps
+///   of any size, such as the day that Samoa skipped;
+/// * knows `@reboot` and random values (`1~5`), which are errors here, but not seconds, `?`, `10/5`, wrapping ranges,
+///   `L`, `W`, `#` and `@every`.
 ///
-/// *robfig/cron* (version 3, for Go) reads the expressions that are read here, except for `L`, `W`, `#`, wrapping ranges, 7 for Sunday and weeks or days in
-/// `@every`, and
+/// *robfig/cron* (version 3, for Go) reads the same expressions, except for `L`, `W`, `#`, wrapping ranges, 7 for Sunday and weeks or
+/// days in `@every`, and
 /// * takes days by either field if one of them is `*/2` or has another step above 1: here both must match;
 /// * leaves out fixed times in a gap: here they run after it;
 /// * counts `@every` from the start of the process: here from the Unix epoch, so that all nodes agree;
-/// * goes by the machine's zone: here by UTC, unless told otherwise;
+/// * goes by the machine's zone: here by UTC, unless the expression or the caller names another zone;
 /// * takes empty entries of lists (`1,,2`), `@every` without a length or with a negative one, and expressions that never fire: these are
 ///   errors here.
 ///
@@ -96,16 +97,16 @@ enum Plan {
     Every(Every),
     Times {
         calendar: Calendar,
-        /// Neither second, minute nor hour is an interval.
+        /// Neither second, minute nor hour is an interval, so the expression is fixed times.
         fixed: bool,
     },
 }
 
-/// Which expressions a place takes. Macros are always allowed.
+/// How many fields an expression may have. Macros are always allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ScheduleForm {
-    /// The number of fields decides (the default).
+    /// Five fields, or six from the second (the default).
     #[default]
     Any,
     /// Five fields, from the minute.
@@ -115,7 +116,7 @@ pub enum ScheduleForm {
 }
 
 impl Schedule {
-    /// An expression of five or six fields or a macro, in UTC unless a prefix names another zone.
+    /// Reads an expression of five or six fields or a macro, in UTC unless a prefix names another zone.
     ///
     /// # Errors
     /// [`ScheduleError`] names the part that cannot be read, and says how to write it; an expression that can never fire is an error, too.
@@ -123,7 +124,7 @@ impl Schedule {
         Self::parse_in(expr, Zone::UTC, ScheduleForm::Any)
     }
 
-    /// An expression of this `form`, in this `zone` unless a prefix names another one.
+    /// Reads an expression of this `form`, in this `zone` unless a prefix names another one.
     ///
     /// ```
     /// use gaia_actors::{Schedule, ScheduleForm, schedule::parse_zone};
@@ -135,7 +136,7 @@ impl Schedule {
     /// ```
     ///
     /// # Errors
-    /// As for [`parse`](Self::parse), and for the other form.
+    /// As for [`parse`](Self::parse), and for a number of fields that `form` does not allow.
     pub fn parse_in(expr: &str, zone: Zone, form: ScheduleForm) -> Result<Self, ScheduleError> {
         let spec = parse::parse(expr, form)?;
         let plan = match spec.timing {
@@ -154,7 +155,7 @@ impl Schedule {
         })
     }
 
-    /// The zone whose clocks are meant.
+    /// The zone in whose local time the expression is read.
     #[must_use]
     pub fn zone(&self) -> Zone {
         self.zone.clone()
@@ -176,10 +177,10 @@ impl Schedule {
         DateTime::from_timestamp(fire, 0).filter(|_| fire <= LAST)
     }
 
-    /// Whether it fires at this instant. Between whole seconds it never does.
+    /// Whether this schedule fires at exactly this instant. It fires on whole seconds only.
     #[must_use]
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
-        // By definition the same answer as `next_after` gives, also where clocks are turned.
+        // `next_after` decides, so that both methods agree where clocks are turned.
         let before = at.checked_sub_signed(TimeDelta::seconds(1));
         before.and_then(|before| self.next_after(before)) == Some(at)
     }
@@ -189,7 +190,7 @@ impl Schedule {
         std::iter::successors(self.next_after(after), |fire| self.next_after(*fire))
     }
 
-    /// One sentence that says when it fires.
+    /// One sentence that says when this schedule fires.
     ///
     /// ```
     /// use gaia_actors::{Schedule, schedule::Language};
@@ -201,7 +202,7 @@ impl Schedule {
     /// ```
     #[must_use]
     pub fn describe(&self, language: Language) -> String {
-        // Only what finds the next fire is kept in memory; the words are read from the text again.
+        // The fields are not kept in memory, as `next_after` does not need them: the text is parsed again.
         match parse::parse(&self.text, ScheduleForm::Any) {
             Ok(spec) => describe::describe(&spec.timing, &self.zone, language),
             Err(_) => self.text.to_string(),

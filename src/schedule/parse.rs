@@ -1,4 +1,4 @@
-//! From text to fields: the time zone in front, macros, and which form it is.
+//! From text to fields: the time zone in front, macros, and the number of fields.
 
 use super::{
     MAX_SCHEDULE_CHARS, ScheduleError, ScheduleForm,
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::config::nearest;
 
-/// What an expression says.
+/// A parsed expression.
 #[derive(Debug)]
 pub(super) struct Spec {
-    /// From a `CRON_TZ=` or `TZ=` prefix.
+    /// The zone of a `CRON_TZ=` or `TZ=` prefix.
     pub(super) zone: Option<Zone>,
     pub(super) timing: Timing,
 }
@@ -32,7 +32,7 @@ pub(super) struct Fields {
     pub(super) day: Field,
     pub(super) month: Field,
     pub(super) weekday: Field,
-    /// Seconds were written: descriptions show them.
+    /// The expression has a field of seconds: descriptions show them.
     pub(super) six: bool,
 }
 
@@ -40,7 +40,7 @@ const FIVE: &str = "five (minute hour day-of-month month day-of-week)";
 const SIX: &str = "six (second minute hour day-of-month month day-of-week)";
 
 pub(super) fn parse(text: &str, form: ScheduleForm) -> Result<Spec, ScheduleError> {
-    // Characters are only counted where there are enough bytes for too many of them.
+    // A text has no more characters than bytes: a short one need not be counted.
     let chars = if text.len() > MAX_SCHEDULE_CHARS {
         text.chars().count()
     } else {
@@ -82,7 +82,7 @@ fn parse_macro(text: &str) -> Result<Timing, ScheduleError> {
 }
 
 fn parse_fields(text: &str, form: ScheduleForm) -> Result<Timing, ScheduleError> {
-    // One more than six, so that seven are distinguished from six without keeping them all.
+    // Seven slots: enough to notice that there are more than six fields.
     let mut words = [""; 7];
     let slots = words.iter_mut().zip(text.split_whitespace());
     let kept = slots.map(|(slot, word)| *slot = word).count();

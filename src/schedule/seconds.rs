@@ -13,7 +13,7 @@ impl Seconds {
         i64::from(self.0.trailing_zeros())
     }
 
-    /// The first of them that is not before `second`, in the same minute.
+    /// The first second of this set that is not before `second`; `None` if the minute has none left.
     pub(super) fn from(self, second: i64) -> Option<i64> {
         let later = self.0 & (u64::MAX << second);
         (later != 0).then(|| i64::from(later.trailing_zeros()))

@@ -1,11 +1,11 @@
-//! Values as a cron field: the shortest text for a set of bits.
+//! The shortest cron field for a set of values, which are given as bits.
 
 use std::fmt::Write;
 
 use super::unit::Unit;
 
-/// Writes `mask` as one field: `*`, `0-59/5`, or values and ranges in order. Weekdays are names, as numbers mean different days
-/// to different programs.
+/// Writes `mask` as one field: `*`, `0-59/5`, or values and ranges in order. It writes weekdays as names, because numbers mean different
+/// days to different programs.
 pub(super) fn spell(text: &mut String, unit: Unit, mask: u64) {
     let full = unit.full();
     let mask = mask & full;
@@ -22,7 +22,7 @@ pub(super) fn spell(text: &mut String, unit: Unit, mask: u64) {
     }
 }
 
-/// First, last and step, if there are three values or more, all equally far apart.
+/// First, last and step, if there are three values or more, each the same step above 1 after the other.
 pub(super) fn progression(mask: u64) -> Option<(u32, u32, u32)> {
     let first = mask.trailing_zeros();
     let second = (mask & (mask - 1)).trailing_zeros();

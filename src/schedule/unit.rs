@@ -1,4 +1,4 @@
-//! The six units of time that fields are about.
+//! The six units of time, one for each field.
 
 use crate::config::nearest;
 
@@ -53,7 +53,7 @@ impl Unit {
         }
     }
 
-    /// What the names of [`names`](Self::names) name.
+    /// The word for the things that [`names`](Self::names) lists.
     pub(super) fn noun(self) -> &'static str {
         match self {
             Self::Weekday => "weekday",
@@ -68,7 +68,7 @@ impl Unit {
         }
     }
 
-    /// The greatest number that may be written.
+    /// The greatest number that an expression may have.
     pub(super) fn max(self) -> u32 {
         match self {
             Self::Second | Self::Minute => 59,
@@ -79,7 +79,7 @@ impl Unit {
         }
     }
 
-    /// The greatest value: a week ends with Saturday, though Sunday may be written as 7.
+    /// The greatest value. Of weekdays it is Saturday, though an expression may write Sunday as 7.
     pub(super) fn last(self) -> u32 {
         match self {
             Self::Weekday => 6,
@@ -87,7 +87,7 @@ impl Unit {
         }
     }
 
-    /// The allowed numbers, for people.
+    /// The allowed numbers, for an error text.
     pub(super) fn range(self) -> String {
         format!("{}-{}", self.min(), self.max())
     }
@@ -120,7 +120,7 @@ impl Unit {
         }
     }
 
-    /// The short name most like a mistyped one, which may have been written in full.
+    /// The short name of the value whose short or full name is most like this mistyped text.
     pub(super) fn nearest(self, text: &str) -> Option<&'static str> {
         let (short, long) = (self.names(), self.long_names());
         let near = nearest(text, &[short, long].concat())?;
@@ -128,7 +128,7 @@ impl Unit {
         Some(at.and_then(|at| short.get(at)).copied().unwrap_or(near))
     }
 
-    /// The value that a name in any case stands for.
+    /// The value with this short name, in any case.
     pub(super) fn named(self, text: &str) -> Option<u32> {
         let at = self.names().iter().position(|name| name.eq_ignore_ascii_case(text))?;
         u32::try_from(at).ok().map(|at| at + self.min())
@@ -139,7 +139,7 @@ impl Unit {
         (self.min()..=self.last()).fold(0, |mask, value| mask | 1 << value)
     }
 
-    /// Sunday as 7 becomes Sunday as 0.
+    /// Moves the bit of Sunday from 7 to 0.
     pub(super) fn fold(self, mask: u64) -> u64 {
         match self {
             Self::Weekday => (mask | mask >> 7) & self.full(),

@@ -1,9 +1,9 @@
-//! Words with `@`, and how long texts may be.
+//! Macros, and the greatest lengths of texts.
 
-/// Longest expression that is read, in characters.
+/// The greatest length of an expression, in characters.
 pub const MAX_SCHEDULE_CHARS: usize = 1_000;
 
-/// Longest name of a time zone that is looked up, in characters. The longest of the IANA database has 32.
+/// The greatest length of the name of a time zone, in characters. The longest name in the IANA database has 32.
 pub const MAX_ZONE_CHARS: usize = 64;
 
 /// The macros, and the fields that each stands for.
@@ -17,7 +17,7 @@ pub(super) const MACROS: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// The macro with an interval behind it.
+/// The macro that an interval follows.
 pub(super) const EVERY: &str = "@every";
 
 pub(super) fn known_macros() -> Vec<&'static str> {

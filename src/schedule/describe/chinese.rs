@@ -1,11 +1,11 @@
-//! In Chinese: from the year down to the second, as dates are said.
+//! The words in Chinese: from the year down to the second, as Chinese orders dates.
 
 use super::{
     Beat, Day, Entry, Every, Field, Fields, Hours, Moment, Span, Steps, Unit, cycle, day, hours, is_full, moment,
     only_steps, pieces, plain, rows, specials, week,
 };
 
-/// Sunday stands on both sides.
+/// Sunday is 0 and 7.
 const WEEKDAYS: [&str; 8] = ["日", "一", "二", "三", "四", "五", "六", "日"];
 const NTH: [&str; 6] = ["", "一", "二", "三", "四", "五"];
 
@@ -62,7 +62,7 @@ fn span_words(spans: &[Span]) -> String {
     spans.join("、")
 }
 
-/// With a blank between where Chinese and Latin signs meet; a wide bracket has it in it.
+/// Joins the texts, with a blank where Chinese and Latin characters meet. After a wide bracket there is none: its glyph has the blank.
 fn spaced(before: String, text: &str) -> String {
     let is_latin = |char: Option<char>| char.is_some_and(|char| char.is_ascii_alphanumeric());
     let has_bracket = before.is_empty() || before.ends_with('）');
@@ -88,7 +88,7 @@ fn stepped(Steps { first, last, step, .. }: &Steps, number: impl Fn(u32) -> Stri
     }
 }
 
-/// Hours, and that what follows is inside them.
+/// The hours, worded so that the following words mean times inside them.
 fn hour_words(fields: &Fields, hours: &Hours) -> String {
     match (hours, only_steps(&fields.hour)) {
         (Hours::Any, _) => String::new(),
@@ -101,7 +101,7 @@ fn hour_words(fields: &Fields, hours: &Hours) -> String {
     }
 }
 
-/// `每 5 分钟`, or nothing if they are counted one by one.
+/// `每 5 分钟`; `None` if the field does not match every nth value for ever.
 fn repeated(field: &Field, unit: &str) -> Option<String> {
     cycle(field).map(|step| every_so_many(step, unit))
 }
@@ -122,7 +122,7 @@ fn numbered(field: &Field, unit: &str) -> String {
 }
 
 fn parts(fields: &Fields) -> String {
-    // Few hours need no 每小时: their clock times say it.
+    // A single hour needs no 每小时, nor do the hours of `Hours::Listed`.
     let is_every =
         is_full(&fields.hour) || matches!(hours(fields), Hours::Spans(_)) && fields.hour.mask().count_ones() > 1;
     let every_hour = if is_every { "每小时" } else { "" };
@@ -138,7 +138,7 @@ fn parts(fields: &Fields) -> String {
 
 fn second_parts(fields: &Fields, every_hour: &str) -> String {
     let minutes = format!("{every_hour}{}", numbered(&fields.minute, "分钟"));
-    // Of five minutes only the first is meant.
+    // Of every 5 minutes, the field matches only the first.
     let minutes = match only_steps(&fields.minute) {
         None => minutes,
         Some(_) => format!("{minutes}的首分钟"),
@@ -152,7 +152,7 @@ fn second_parts(fields: &Fields, every_hour: &str) -> String {
     }
 }
 
-/// Empty if every day matches.
+/// Days and months; empty if every day matches.
 fn days(fields: &Fields) -> String {
     let months = match is_full(&fields.month) {
         true => None,
@@ -197,7 +197,7 @@ fn on_days(field: &Field, months: Option<&[String]>) -> String {
     words.join("以及")
 }
 
-/// In every month there is no need to say so.
+/// If every month matches, the words do not mention months.
 fn on_weekdays(mask: u64, months: Option<&[String]>) -> String {
     match months {
         None => format!("每{}", weekdays(mask)),

