@@ -1,13 +1,14 @@
-//! In place of the HTTP client, in a program that is built without the feature `hooks`: runs of hooks fail, and say so.
+//! Stands in for the HTTP client in a program that is built without the feature `hooks`: each run of a hook fails with an error that
+//! says so.
 
 use super::{HookAnswer, HookCall};
 use crate::domain::InvalidInput;
 
-/// There is nothing to choose.
+/// Without the feature `hooks` there are no options.
 #[derive(Debug, Clone, Default)]
 pub struct HookOptions;
 
-/// Calls nothing.
+/// A client whose calls all fail with [`HookError::Absent`].
 #[derive(Clone)]
 pub(crate) struct HookClient;
 

@@ -1,30 +1,30 @@
-//! Which addresses a hook may call: what keeps a job's URL from reaching the machine's own secrets.
+//! Which addresses a hook may call, so that a job's URL cannot reach the machine's own secrets.
 //!
-//! The ranges come from the IANA special-purpose registries; an address that is not known to be an ordinary one is refused.
+//! The ranges come from the IANA special-purpose registries. An address that is not known to be an ordinary one is refused.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// What an address is to a hook.
+/// The kind of an address, which the [`Policy`] judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Of the internet: always allowed.
+    /// An address of the internet: always allowed.
     Public,
-    /// Of this machine.
+    /// An address of this machine.
     Loopback,
-    /// Of a network that is not the internet: private, shared, benchmarking, unique local, site-local.
+    /// An address of a network that is not the internet: private, shared, benchmarking, unique local, site-local.
     Private,
-    /// Of the cable, 169.254.0.0/16 and fe80::/10: where clouds serve credentials.
+    /// 169.254.0.0/16 and fe80::/10, valid on one network link only. Clouds serve credentials there.
     LinkLocal,
-    /// A service of a cloud that hands credentials to the machine, at an address outside the link-local ranges.
+    /// A cloud's service that hands credentials to the machine, at an address outside the link-local ranges.
     Metadata,
     /// 0.0.0.0/8 and ::, which many systems take for this machine.
     Unspecified,
     Multicast,
     Broadcast,
-    /// Not for use, or for none that a hook could have.
+    /// Addresses that are not for use, or for no use that a hook could have.
     Reserved,
 }
 
@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// The option that allows the kind, where there is one.
+    /// The option that allows the kind, if there is one.
     const fn switch(self) -> Option<&'static str> {
         match self {
             Self::Loopback => Some("allow_loopback"),
@@ -54,7 +54,8 @@ impl Kind {
         }
     }
 
-    /// The kind of an address, and the kind of the IPv4 address to which a tunnel takes packets for it: the same, if it hides none.
+    /// The kind of an address, and the kind of the IPv4 address that it hides, to which a tunnel takes the packets. An address that hides
+    /// none has its own kind twice.
     pub(super) fn of(address: IpAddr) -> [Self; 2] {
         match address {
             IpAddr::V4(address) => [of_v4(address); 2],
@@ -66,7 +67,7 @@ impl Kind {
     }
 }
 
-/// Services that hand out credentials, outside the link-local ranges.
+/// Addresses of [`Kind::Metadata`].
 const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200), // Alibaba Cloud
     Ipv4Addr::new(168, 63, 129, 16),   // Azure
@@ -86,12 +87,12 @@ fn of_v4(address: Ipv4Addr) -> Kind {
         [127, ..] => Kind::Loopback,
         [169, 254, ..] => Kind::LinkLocal,
         _ if address.is_private() => Kind::Private,
-        // Shared with the provider (RFC 6598), also used by overlay networks; benchmarking (RFC 2544), with whose addresses
-        // proxies on developers' machines answer every name.
+        // 100.64.0.0/10 is shared with the provider (RFC 6598); overlay networks use it, too. 198.18.0.0/15 is for benchmarking
+        // (RFC 2544); proxies on developers' machines answer every name with addresses of this range.
         [100, 64..=127, ..] | [198, 18 | 19, ..] => Kind::Private,
         [255, 255, 255, 255] => Kind::Broadcast,
         [224..=239, ..] => Kind::Multicast,
-        // Protocol assignments, the dead 6to4 relays, documentation, and ranges that were never given out.
+        // Protocol assignments, the former 6to4 relays, and ranges that were never given out; on the next line documentation.
         [192, 0, 0, _] | [192, 88, 99, _] | [240..=255, ..] => Kind::Reserved,
         _ if address.is_documentation() => Kind::Reserved,
         _ => Kind::Public,
@@ -106,18 +107,18 @@ fn of_v6(address: Ipv6Addr) -> Kind {
         _ if address.is_multicast() => Kind::Multicast,
         [0xfe80..=0xfebf, ..] => Kind::LinkLocal,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Kind::Private,
-        // Protocol assignments; Teredo among them, which hides an IPv4 address. Then documentation. NAT64 of a network's own
-        // (64:ff9b:1::/48, RFC 8215) is reserved, too: where the IPv4 address lies in it only that network knows.
+        // Protocol assignments (among them Teredo, whose addresses hide an IPv4 address) and documentation. A network's own NAT64
+        // (64:ff9b:1::/48, RFC 8215) is reserved, too, by the last arm: only that network knows where its addresses hold the IPv4 address.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Kind::Reserved,
         [0x2000..=0x3fff, ..] => Kind::Public,
         _ => Kind::Reserved,
     }
 }
 
-/// The IPv4 address that packets to `address` end at, if it is only a form of that one.
+/// The IPv4 address to which packets to `address` go, if `address` is only a form of that IPv4 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
-        // :: and ::1 are themselves, not compatible forms of 0.0.0.0 and 0.0.0.1.
+        // :: and ::1 have meanings of IPv6; they are not compatible forms of 0.0.0.0 and 0.0.0.1.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         // Mapped, compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052).
         [0, 0, 0, 0, 0, 0xffff | 0, high, low]
@@ -129,8 +130,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The IPv4 address in an ISATAP interface identifier (RFC 5214, section 6.1), which stands behind any prefix: the machine or the
-/// prefix's router unpacks the packet there. Its two upper bits say whether the address is unique, and whether it is of a group.
+/// The IPv4 address in an ISATAP interface identifier (RFC 5214, section 6.1), which may follow any prefix: this machine or the
+/// prefix's router unpacks the packet. Two bits of the identifier say whether the address is unique, and whether it is of a group.
 fn tunnelled(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [.., 0 | 0x100 | 0x200 | 0x300, 0x5efe, high, low] => Some(join(high, low)),
@@ -142,7 +143,7 @@ fn join(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
-/// Which kinds are allowed besides public ones.
+/// Which kinds are allowed besides [`Kind::Public`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Policy {
     pub(super) loopback: bool,

@@ -1,4 +1,4 @@
-//! What a hook answered, as text of bounded size.
+//! The answer of a hook, as text of bounded size.
 
 use awc::{
     ClientResponse,
@@ -11,15 +11,15 @@ use url::Url;
 use super::{HookAnswer, HookError, wire::Seen};
 use crate::{domain::without_user, line::beginning};
 
-/// Most bytes of an unsuccessful answer's body that are kept, in an error.
+/// At most this many bytes of an unsuccessful answer's body are kept, in the error.
 const EXCERPT_BYTES: usize = 2 << 10;
-/// What stands after a body that may have lost its end. A service that answers and closes without having read the request resets
-/// the connection, so that most often nothing is missing.
+/// The note behind a body that may have lost its end. Most often nothing is missing: a service that answers and closes before it has
+/// read the request resets the connection.
 const LOST: &str = "… [the connection was lost here: this may not be all]";
-/// Most characters of a redirect's target that are shown.
+/// At most this many characters of a redirect's target are shown.
 const LOCATION_CHARS: usize = 500;
 
-/// The answer, if it is a success and all of it came that was announced, or as much as is kept.
+/// The answer, if it is a success, and the body came as far as the service announced or as far as `limit` bytes.
 pub(super) async fn read(mut response: ClientResponse, seen: &Seen, limit: usize) -> Result<HookAnswer, HookError> {
     let code = response.status();
     let success = code.is_success();
@@ -43,13 +43,13 @@ pub(super) async fn read(mut response: ClientResponse, seen: &Seen, limit: usize
     }
 }
 
-/// How reading a body came to its end.
+/// Why the reading of a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Complete,
-    /// More than the limit: no more was read.
+    /// The body is longer than the limit: no more was read.
     Limit,
-    /// The connection was lost, and the body was to last until its end: this may be all.
+    /// The connection was lost, and the body was to last until the connection ends: the body may be complete.
     Lost,
     /// The connection was lost before the body's end.
     CutOff,
@@ -75,7 +75,8 @@ async fn bytes(response: &mut ClientResponse, seen: &Seen, limit: usize) -> (Vec
     (kept, end)
 }
 
-/// An answer that has no body whatever its headers say (RFC 9110, section 6.4.1); after 101 comes another protocol.
+/// Whether an answer of this status has no body, even if its headers announce one (RFC 9110, section 6.4.1). After 101 another
+/// protocol follows.
 fn is_bodyless(status: StatusCode) -> bool {
     status.is_informational()
         || [
@@ -103,19 +104,19 @@ fn text(response: &ClientResponse, bytes: &[u8], end: End, limit: usize) -> Stri
     }
 }
 
-/// `text`, which is or may be not all, with a note that says so, in `limit` bytes.
+/// A `text` that is incomplete or may be, with a note that says so: in `limit` bytes, the note included.
 fn noted(text: &str, note: &str, limit: usize) -> String {
     let kept = beginning(text, limit.saturating_sub(note.len()));
     format!("{kept}{note}")
 }
 
-/// How the body is compressed, if it is, though the request said `accept-encoding: identity`.
+/// How the service compressed the body, if it did so although the request said `accept-encoding: identity`.
 fn coding(response: &ClientResponse) -> Option<&str> {
     let coding = response.headers().get(header::CONTENT_ENCODING)?.to_str().ok()?;
     Some(coding.trim()).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
-/// The charset of the content type, UTF-8 if it says none or an unknown one.
+/// The charset of the content type; UTF-8 if the content type names none or an unknown one.
 fn encoding(response: &ClientResponse) -> &'static Encoding {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let parameters = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -130,7 +131,7 @@ fn charset(parameter: &str) -> Option<&'static Encoding> {
         .then(|| Encoding::for_label(label.as_bytes()))?
 }
 
-/// Where a redirect points, without a password.
+/// The target of a redirect, without its user name and password.
 fn location(response: &ClientResponse) -> Option<String> {
     let value = response.headers().get(header::LOCATION)?;
     let target = String::from_utf8_lossy(value.as_bytes());
@@ -143,7 +144,7 @@ fn location(response: &ClientResponse) -> Option<String> {
 }
 
 fn without_password(mut url: Url) -> String {
-    // Fails only where there can be none.
+    // This fails only for a URL that can hold no password.
     let _ = url.set_password(None);
     let _ = url.set_username("");
     url.into()

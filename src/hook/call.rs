@@ -1,4 +1,4 @@
-//! What a hook is asked, and what it answers.
+//! The call of a hook, and its answer.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use crate::{
     lease::Hold,
 };
 
-/// What to send. It has no `Debug`, since its headers may hold credentials.
+/// A request to send. It has no `Debug`, since its headers may hold credentials.
 #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "nothing is sent"))]
 pub(crate) struct HookCall {
     pub(crate) method: HookMethod,
     pub(crate) url: String,
-    /// The job's own headers; they may replace `content-type` and `user-agent`.
+    /// The headers that the job gives; they may replace `content-type` and `user-agent`.
     pub(crate) headers: BTreeMap<String, String>,
-    /// The job's arguments; `GET` and `HEAD` do not send them.
+    /// The job's arguments; a `GET` or `HEAD` request does not send them.
     pub(crate) body: String,
     pub(crate) secret: Option<HookSecret>,
-    /// The same for every attempt at one run, so that the service may tell a repetition.
+    /// The same for every attempt of one run, so that the service can recognize a repetition.
     pub(crate) run_id: String,
-    /// When this attempt was made; services refuse signatures that are older than some minutes.
+    /// When this attempt began; services refuse signatures that are older than a few minutes.
     pub(crate) sent_at: DateTime<Utc>,
-    /// What makes the run this node's; asked once more when the connection is there.
+    /// The proof that this node owns the run. The client checks it again once the connection is made, before it sends anything.
     pub(crate) hold: Option<Hold>,
 }
 
@@ -32,6 +32,6 @@ pub(crate) struct HookCall {
 pub(crate) struct HookAnswer {
     /// 200 to 299.
     pub(crate) status: u16,
-    /// The body as text, cut at the limit, visibly; without NUL.
+    /// The body as text, without NUL. A body longer than the limit is cut, and a note at its end says so.
     pub(crate) body: String,
 }

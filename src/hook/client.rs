@@ -1,4 +1,4 @@
-//! One call of a hook.
+//! The client that calls hooks.
 
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::domain::{HookMethod, InvalidInput, check_hook_headers, check_hook_url
 const USER_AGENT: &str = concat!("gaia-actors/", env!("CARGO_PKG_VERSION"));
 
 impl HookCall {
-    /// The URL, if it and the headers may be sent. They were checked when the job was made, unless that was by plain SQL.
+    /// The URL, if it and the headers may be sent. Both were checked when the job was made, unless plain SQL made the job.
     fn checked(&self) -> Result<Url, HookError> {
         check_hook_url(&self.url).map_err(HookError::Invalid)?;
         check_hook_headers(&self.headers).map_err(HookError::Invalid)?;
@@ -30,7 +30,7 @@ impl HookCall {
     }
 }
 
-/// Calls hooks. Cheap to clone; any arbiter may hold one.
+/// Calls hooks. Cloning is cheap; any arbiter may hold a clone.
 #[derive(Clone)]
 pub(crate) struct HookClient {
     connector: Connector,
@@ -38,12 +38,12 @@ pub(crate) struct HookClient {
 }
 
 impl HookClient {
-    /// A client by `options`, whose file of authorities is read now.
+    /// A client with these `options`. Their file of authorities is read now.
     pub(crate) fn new(options: &HookOptions) -> Result<Self, InvalidInput> {
         Self::with_lookup(options, Arc::new(system_lookup))
     }
 
-    /// The same with another way from names to addresses.
+    /// Like [`new`](Self::new), with another function that looks up names.
     pub(super) fn with_lookup(options: &HookOptions, lookup: Arc<Lookup>) -> Result<Self, InvalidInput> {
         if options.connect_timeout.is_zero() {
             let fault = "connect_timeout is 0, so that no hook could be called; the default is 10 s";
@@ -64,8 +64,8 @@ impl HookClient {
     /// Sends the request and reads the answer. Only a 2xx is a success.
     pub(crate) async fn call(&self, call: HookCall) -> Result<HookAnswer, HookError> {
         let url = call.checked()?;
-        // A fresh connection for each call: the name is looked up and its addresses are judged anew each time, and there
-        // is no pooled connection that the service may be closing just now.
+        // Each call makes a fresh connection: the name is looked up and its addresses are judged anew, and no call meets a pooled
+        // connection that the service is just closing.
         let (wire, seen) = Wire::new(self.connector.connect(&url).await?);
         if call.hold.as_ref().is_some_and(|hold| !hold.is_valid()) {
             return Err(HookError::Withdrawn);
@@ -76,7 +76,7 @@ impl HookClient {
     }
 }
 
-/// awc on the connection that there is. Its own limits and its redirects are off; it never connects anywhere.
+/// An awc client on `wire`. It follows no redirects, has no time limits, and makes no connection by itself.
 fn over(wire: Wire) -> Client {
     let wire = Rc::new(Cell::new(Some(wire)));
     let hand_out = fn_service(move |info: ConnectInfo<Uri>| {
@@ -90,7 +90,7 @@ fn over(wire: Wire) -> Client {
         .finish()
 }
 
-/// The URL as awc is given it. The scheme is `http` because TLS, if any, is done: the scheme is not sent.
+/// The URL in the form for awc. Its scheme is always `http`: TLS, if any, is done before, and the scheme is not sent.
 pub(super) fn target(url: &Url) -> Result<Uri, HookError> {
     let authority = &url[Position::BeforeHost..Position::AfterPort];
     let path = &url[Position::BeforePath..Position::AfterQuery];
@@ -107,7 +107,7 @@ async fn send(request: ClientRequest, url: &Url, call: HookCall) -> Result<Clien
     }
 }
 
-/// With the headers of the job, and those that it leaves to the client.
+/// Adds the headers of the job, and the client's own where the job gives none.
 fn headed(mut request: ClientRequest, url: &Url, call: &HookCall) -> ClientRequest {
     for (name, value) in &call.headers {
         request = request.insert_header((name.as_str(), value.as_str()));
@@ -117,13 +117,13 @@ fn headed(mut request: ClientRequest, url: &Url, call: &HookCall) -> ClientReque
     }
     request
         .insert_header_if_none((header::USER_AGENT, USER_AGENT))
-        // awc leaves out the port 443 of an `http` URL and the port 80 of an `https` one.
+        // Given here because awc would leave out the port 443 of an `http` URL, and the port 80 of an `https` URL.
         .insert_header((header::HOST, &url[Position::BeforeHost..Position::AfterPort]))
         .insert_header(("idempotency-key", call.run_id.as_str()))
         .force_close()
 }
 
-/// Signed as Standard Webhooks has it, if there is a secret. The signed text is the body that is sent: without a body, an empty text.
+/// Signs the request by the rules of Standard Webhooks, if there is a secret. A request without a body is signed with an empty body.
 fn signed(request: ClientRequest, call: &HookCall) -> ClientRequest {
     let Some(secret) = &call.secret else {
         return request;

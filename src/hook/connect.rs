@@ -1,4 +1,4 @@
-//! A fresh connection to a hook's host: look up, judge, connect, encrypt, all within one time limit.
+//! A fresh connection to a hook's host: look-up, judgement of the addresses, connection and TLS handshake, all within one time limit.
 
 use std::{
     cell::Cell,
@@ -28,15 +28,15 @@ use super::{
 };
 use crate::blocking::{Unfinished, blocking};
 
-/// Asks for the addresses of a name and a port; blocks. Tests bring their own.
+/// A function that finds the addresses of a name, with a port. It blocks its thread. Tests bring another one.
 pub(super) type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// What the system says: the file of hosts, DNS, and whatever else it is set up to ask.
+/// Looks the name up as the system is set up to: in the file of hosts, by DNS, or elsewhere.
 pub(super) fn system_lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
 }
 
-/// How connections are made.
+/// Makes connections, each within `limit`.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) policy: Policy,
@@ -46,7 +46,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connection to the host of `url`, which has been checked.
+    /// Connects to the host of `url`. The caller has checked the URL.
     pub(super) async fn connect(&self, url: &Url) -> Result<Box<dyn Socket>, HookError> {
         let stage = Cell::new("while its name was looked up");
         let connected = timeout(self.limit, self.ready(url, &stage)).await;
@@ -71,7 +71,7 @@ impl Connector {
         self.encrypted(url, stream).await
     }
 
-    /// The addresses of the host that may be called.
+    /// Those addresses of the host that may be called.
     async fn allowed(&self, url: &Url) -> Result<Vec<SocketAddr>, HookError> {
         let mut refused = Vec::new();
         let mut allowed = self.addresses(url).await?;
@@ -89,8 +89,8 @@ impl Connector {
         }
     }
 
-    /// All addresses of the host. The parser of URLs has turned odd forms such as `0x7f.1` into addresses, so that the
-    /// judged addresses are the ones that the client connects to.
+    /// All addresses of the host. The parser of URLs has turned odd forms such as `0x7f.1` into addresses, so that the client connects to
+    /// the same addresses that are judged.
     async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, HookError> {
         let port = url.port_or_known_default().unwrap_or_default();
         let name = match url.host() {
@@ -100,7 +100,7 @@ impl Connector {
             None => return Err(lookup_error(url, &"it is empty")),
         };
         let lookup = Arc::clone(&self.lookup);
-        // A caller that gives up leaves the thread to the system's own limits, about half a minute.
+        // If the caller gives up, the thread stays busy until the system's own limit ends the look-up, about half a minute.
         let found = blocking(move || lookup(&name, port)).await;
         match found {
             Ok(found) => found.map_err(|error| lookup_error(url, &error)),
@@ -109,8 +109,8 @@ impl Connector {
         }
     }
 
-    /// Tries one address after the other, each with its share of the time that is left, so that a silent one does not
-    /// take all of it; the last has the rest, which `connect` watches.
+    /// Tries the addresses in turn. Each gets an equal share of the time that is left, so that a silent address does not take all of the
+    /// time. The last has no limit here: `connect` ends it.
     async fn first_of(&self, url: &Url, addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, HookError> {
         let mut faults = Vec::new();
         for (address, left) in addresses.iter().zip(left_of(addresses)) {
@@ -122,7 +122,7 @@ impl Connector {
         Err(connect_error(url, &faults.join("; ")))
     }
 
-    /// The last word: the address that is really connected to.
+    /// Judges once more the address to which the stream is really connected.
     fn judged(&self, url: &Url, stream: TcpStream) -> Result<TcpStream, HookError> {
         let peer = stream.peer_addr().map_err(|error| connect_error(url, &error))?;
         match self.policy.check(peer.ip()) {
@@ -139,7 +139,7 @@ impl Connector {
     }
 }
 
-/// How many addresses are left at each, this one included.
+/// For each address: how many addresses are left to try, that address included.
 fn left_of(addresses: &[SocketAddr]) -> impl Iterator<Item = u32> {
     let all = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     (1..=all).rev()
@@ -157,7 +157,7 @@ async fn connected(address: SocketAddr, limit: Duration) -> io::Result<TcpStream
     attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// The host as certificates name it: an IPv6 address without brackets.
+/// The host in the form that certificates use: an IPv6 address has no brackets.
 struct ServerName(String);
 
 impl Host for ServerName {
@@ -198,8 +198,8 @@ fn tls_error(url: &Url, reason: &dyn Display) -> HookError {
     }
 }
 
-/// TLS 1.2 and 1.3 by ring, which is named here because a process may hold several providers. HTTP/1.1 only: one request
-/// for each connection gains nothing from HTTP/2.
+/// TLS 1.2 and 1.3 by ring: the provider is named because a process may hold several. HTTP/1.1 only, since a connection that carries one
+/// request gains nothing from HTTP/2.
 pub(super) fn tls(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -210,7 +210,7 @@ pub(super) fn tls(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, Strin
     Ok(Arc::new(config))
 }
 
-/// The authorities that browsers trust, and those in the file.
+/// The authorities that browsers trust, and the authorities in the file.
 fn roots(authorities: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let Some(path) = authorities else {

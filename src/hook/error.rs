@@ -1,4 +1,4 @@
-//! Why a hook was not called, or not well.
+//! Why a call of a hook failed.
 
 use std::time::Duration;
 
@@ -6,8 +6,7 @@ use awc::http::StatusCode;
 
 use super::address::Refused;
 
-/// What became of a call that did not succeed. No message shows a secret, a signature or the value of a header that was
-/// sent.
+/// Why a call failed. No message shows a secret, a signature or the value of a header that was sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HookError {
     /// The URL or a header cannot be sent.
@@ -18,7 +17,7 @@ pub(crate) enum HookError {
     Lookup {
         /// The name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's words.
         reason: String,
     },
     /// The host has no address that may be called.
@@ -26,7 +25,7 @@ pub(crate) enum HookError {
     Refused {
         /// The host.
         host: String,
-        /// Each of its addresses.
+        /// All addresses of the host that were refused.
         addresses: Vec<Refused>,
     },
     /// No connection was made.
@@ -37,7 +36,7 @@ pub(crate) enum HookError {
         /// Each address that was tried, with its error.
         reason: String,
     },
-    /// The time for connecting was over.
+    /// The connection was not ready within the time limit.
     #[error(
         "no connection to the hook's host {host:?} within {limit:?}, {stage}; \
          check the service and the network, or raise `HookOptions::connect_timeout`"
@@ -50,7 +49,7 @@ pub(crate) enum HookError {
         /// The step that was not done in time.
         stage: &'static str,
     },
-    /// The connection could not be made private.
+    /// The TLS handshake failed.
     #[error(
         "no TLS with the hook's host {host:?}: {reason}; expected a certificate for that name by an authority that \
          browsers trust, or one added by `HookOptions::root_certificates`"
@@ -61,7 +60,7 @@ pub(crate) enum HookError {
         /// The fault.
         reason: String,
     },
-    /// The run is not this node's any more, and nothing was sent.
+    /// This node does not own the run any more, and nothing was sent.
     #[error("the call was withdrawn before it was sent")]
     Withdrawn,
     /// There was no thread for looking up the host's name, and nothing was sent.
@@ -74,7 +73,7 @@ pub(crate) enum HookError {
     NoAnswer {
         /// The host.
         host: String,
-        /// The answer that came instead.
+        /// The fault.
         reason: String,
     },
     /// The connection ended within the body.
@@ -88,12 +87,12 @@ pub(crate) enum HookError {
         /// How many bytes of the body came.
         received: usize,
     },
-    /// An answer that is no success.
+    /// The service answered with a status other than 2xx.
     #[error("the hook answered {}, expected 2xx{}", named(*status), details(location.as_deref(), body))]
     Status {
         /// The status.
         status: u16,
-        /// Where a redirect points.
+        /// The target of a redirect.
         location: Option<String>,
         /// The beginning of the body.
         body: String,

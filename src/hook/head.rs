@@ -1,40 +1,40 @@
 //! The head of an answer, and where its body ends (RFC 9112, section 6.3).
 //!
-//! awc 3.11 misreads some of these ends. It drops the body of an HTTP/1.1 answer without a length, waits for the end of the
-//! connection after an HTTP/1.0 answer of length 0, and forgets the length of an answer that offers `websocket`. So the end is
-//! found here, and a head that awc might misread is written anew: a body that lasts until the connection is closed is shown as
-//! an answer of HTTP/1.0 without a length, every other as an answer of HTTP/1.1.
+//! awc 3.11 finds some of these ends wrongly. It drops the body of an HTTP/1.1 answer without a length, waits for the end of the
+//! connection after an HTTP/1.0 answer of length 0, and forgets the length of an answer that offers `websocket`. So this module finds
+//! the end, and writes a head that awc might misread anew: an answer whose body lasts until the connection is closed becomes an answer of
+//! HTTP/1.0 without a length, every other an answer of HTTP/1.1.
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 
-/// Most headers and most bytes of a head: awc's own limits, beyond which it refuses a head.
+/// The most headers and the most bytes of a head. These are awc's limits: it refuses a longer head.
 const MAX_HEADERS: usize = 96;
 pub(super) const MAX_HEAD_BYTES: usize = 128 << 10;
 
-/// Headers that awc would take its own conclusions from. `Upgrade` only says which protocols the service knows besides.
+/// Headers from which awc would find an end by itself. `Upgrade` only says which other protocols the service knows.
 const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "upgrade"];
 
-/// The part of a head that matters here.
+/// The head of an answer, read.
 pub(super) struct Head {
-    /// How long it is.
+    /// The length of the head as it came.
     pub(super) bytes: usize,
     pub(super) code: u16,
     end: End,
-    /// The head as awc is shown it; `None`: as it came.
+    /// The head to show to awc. `None`: the head as it came.
     pub(super) shown: Option<Vec<u8>>,
 }
 
 /// Where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// There is no body, whatever the headers say, or not of HTTP.
+    /// There is no body, even if the headers announce one; or another protocol than HTTP follows.
     None,
     Length(u64),
-    /// With the last chunk.
+    /// The body ends with its last chunk.
     Chunked,
-    /// With the connection.
+    /// The body ends when the connection does.
     Close,
-    /// What the headers say has no meaning here. awc refuses it, and says why.
+    /// The headers are invalid, or name an unknown coding. awc refuses the head, and says why.
     Unknown,
 }
 
@@ -57,7 +57,7 @@ impl Head {
         }))
     }
 
-    /// 101 is final: nothing of HTTP comes after it (RFC 9110, section 15.2).
+    /// Whether another head follows. 101 is final: no HTTP comes after it (RFC 9110, section 15.2).
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.code, 100 | 102..=199)
     }
@@ -72,7 +72,7 @@ impl End {
         if matches!(response.code, Some(100..=199 | 204 | 304)) {
             return Self::None;
         }
-        // HTTP/1.0 knows no codings, so that a length counts there.
+        // HTTP/1.0 knows no codings: in its answers a length counts even beside a coding.
         let coding = Some(response).filter(|head| head.version == Some(1)).map(coding);
         match coding.unwrap_or(Coding::None) {
             Coding::Chunked => Self::Chunked,
@@ -93,7 +93,7 @@ impl End {
         }
     }
 
-    /// The head in a form that awc does not misread.
+    /// The head in a form that awc reads correctly; `None` if the head may stay as it came.
     fn shown(self, response: &Response<'_, '_>) -> Option<Vec<u8>> {
         let (minor_version, framing) = match self {
             Self::None | Self::Unknown => return None,
@@ -102,7 +102,7 @@ impl End {
             Self::Close => (0, String::new()),
         };
         let code = response.code.unwrap_or_default();
-        // A reader of the answer goes by the code, not by its words.
+        // The reason phrase is left out: the client uses only the code.
         let mut shown = format!("HTTP/1.{minor_version} {code} \r\n{framing}").into_bytes();
         let others = response.headers.iter().filter(|header| !is_one_of(header, &FRAMING));
         for Header { name, value } in others {
@@ -113,11 +113,11 @@ impl End {
     }
 }
 
-/// How the body is coded for the way.
+/// The transfer coding of the body.
 enum Coding {
     None,
     Chunked,
-    /// A coding that the request did not ask for.
+    /// A coding that is not read here, or several codings.
     Unknown,
 }
 
@@ -131,7 +131,7 @@ fn coding(response: &Response<'_, '_>) -> Coding {
     }
 }
 
-/// The values of the headers of this name; `None` for a value that is no text.
+/// The values of the headers of this name; `None` for a value that is not UTF-8.
 fn values<'a>(response: &'a Response<'_, '_>, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
     let headers = response.headers.iter().filter(move |header| is_one_of(header, &[name]));
     headers.map(|header| str::from_utf8(header.value).ok().map(str::trim))
@@ -145,7 +145,7 @@ fn is_one_of(header: &Header<'_>, names: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    /// Where the body ends after this status line and these headers, and what awc is shown.
+    /// Where the body ends after this status line and these headers, and the head that awc is shown.
     fn of(head: &str) -> (End, Option<String>) {
         let bytes = format!("HTTP/{}\r\n\r\n", head.replace('\n', "\r\n"));
         let Ok(Status::Complete(head)) = Head::parse(bytes.as_bytes()) else {

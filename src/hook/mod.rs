@@ -1,8 +1,8 @@
-//! The HTTP client for jobs that call an endpoint: a fresh, judged and verified connection, one signed request, and an
-//! answer of bounded size.
+//! The HTTP client for jobs that call an endpoint. Each call makes a fresh connection whose address is judged and whose certificate is
+//! verified, sends one signed request, and reads an answer of bounded size.
 //!
-//! It has no time limit but for connecting. A caller drops the future when a run's time is over, which
-//! closes the connection at once. No proxy is taken from the environment: behind a proxy, addresses could not be judged.
+//! The client limits only the time for connecting. When a run's time is over, the caller drops the future, which closes the connection at
+//! once. The client takes no proxy from the environment: behind a proxy, it could not judge addresses.
 
 mod call;
 

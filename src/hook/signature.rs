@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use crate::domain::HookSecret;
 
-/// The value of `webhook-signature`: `v1,` and the code in base64. `timestamp` is in seconds since 1970.
+/// The value of the header `webhook-signature`: `v1,` and the HMAC in base64. `timestamp` is in seconds since 1970.
 pub(super) fn signature(secret: &HookSecret, id: &str, timestamp: i64, body: &str) -> String {
     let mut mac = keyed(secret);
     for part in [id, ".", &timestamp.to_string(), ".", body] {
@@ -16,7 +16,7 @@ pub(super) fn signature(secret: &HookSecret, id: &str, timestamp: i64, body: &st
     format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// HMAC pads a key of at most one block with zeros (RFC 2104), and no secret is longer: this way keying cannot fail.
+/// HMAC pads a key of at most one block with zeros (RFC 2104), and no secret is longer. With the padding done here, keying cannot fail.
 fn keyed(secret: &HookSecret) -> Hmac<Sha256> {
     use hmac::KeyInit;
 

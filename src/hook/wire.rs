@@ -1,11 +1,11 @@
-//! The connection as awc sees it: what the peer sends, without what awc would misread.
+//! The connection that awc gets. It corrects four faults of awc 3.11:
 //!
-//! awc 3.11 does not know an interim answer (`103 Early Hints`) from the answer: interim heads are left out here. It misreads
-//! where some bodies end: the final head is written anew in a form that awc understands ([`head`](super::head)).
-//! Nor does awc tell a body that ended from a body that was cut off: here the end of the connection is noted. And awc reads
-//! nothing before all is written, so that it would not hear a service that answers without reading a large body: here
-//! the rest of the request is dropped as soon as the service has refused it (RFC 9112, section 9.5), or has answered and
-//! takes no more.
+//! * awc takes an interim answer (`103 Early Hints`) for the answer. The wire leaves interim heads out.
+//! * awc misreads where some bodies end. The wire writes the final head anew in a form that awc understands ([`head`](super::head)).
+//! * awc does not tell a body that ended from a body that was cut off. The wire notes the end of the connection.
+//! * awc reads nothing before it has written the whole request, so it would miss the answer of a service that does not read a large body.
+//!   The wire drops the rest of the request as soon as the service has refused it (RFC 9112, section 9.5), or has answered and takes no
+//!   more.
 
 use std::{
     cell::Cell,
@@ -26,7 +26,7 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Socket for T {}
 
-/// How much of the answer was seen.
+/// What the wire has noted about the answer.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     closed: Cell<bool>,
@@ -47,18 +47,18 @@ enum Answer {
 }
 
 impl Seen {
-    /// Whether the connection ended where the body should not.
+    /// Whether the connection has ended, though the body should have ended before it.
     pub(super) fn cut_off(&self) -> bool {
         self.closed.get() && !self.until_close()
     }
 
-    /// Whether the end of the connection is the end of the body.
+    /// Whether the body lasts until the connection ends.
     pub(super) fn until_close(&self) -> bool {
         self.until_close.get()
     }
 }
 
-/// One connection, for one request and its answer. Dropping it closes it.
+/// A connection for one request and its answer. Dropping the wire closes the connection.
 pub(super) struct Wire {
     socket: Box<dyn Socket>,
     stage: Stage,
@@ -66,9 +66,9 @@ pub(super) struct Wire {
 }
 
 enum Stage {
-    /// Bytes of a head that is not complete.
+    /// The bytes so far of a head that is not complete.
     Head(Vec<u8>),
-    /// The final head and the bytes that came with it; then all the rest as it comes.
+    /// The final head and the bytes that came with it, as far as awc has not read them. Then awc reads straight from the socket.
     Rest(Vec<u8>),
 }
 
@@ -84,7 +84,7 @@ impl Wire {
         (wire, seen)
     }
 
-    /// Reads on until the final head is there, or there will be none.
+    /// Reads on until the final head is there, or can no longer come.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Stage::Head(bytes) = &mut self.stage {
             let mut chunk = [0; 4096];
@@ -98,8 +98,8 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether there is an answer that makes the rest of the request needless, now that writing has come to `written`. A
-    /// service that answers and closes without having read the request makes writing fail.
+    /// Whether an answer makes the rest of the request needless. `written` is the result of the last write: an error if the service has
+    /// answered and closed without having read the request.
     fn needs_no_more<T>(&mut self, cx: &mut Context<'_>, written: &Poll<io::Result<T>>) -> bool {
         let _ = self.poll_head(cx);
         match self.seen.answer.get() {
@@ -119,8 +119,8 @@ impl Wire {
     }
 }
 
-/// Removes interim heads from `bytes`, and writes the final head in the form that awc understands. Whether the rest begins
-/// with the final head, or with what awc will refuse.
+/// Removes interim heads from `bytes`, and writes the final head in the form that awc understands. Returns whether `bytes` now begin with
+/// the final head, or with a text that awc will refuse.
 fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
     loop {
         let head = match Head::parse(bytes) {
@@ -144,7 +144,7 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
     }
 }
 
-/// The peer learns that the end is meant: TLS has a word for it. A write that would have to wait is left out.
+/// Tells the peer that the end is meant: over TLS by its closing message. A message that would have to wait is left out.
 impl Drop for Wire {
     fn drop(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
@@ -189,7 +189,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// awc wants the trait and never asks it; "may be ready" is always true.
+/// awc requires the trait and never calls it. The answer "may be ready" is always right.
 impl ActixStream for Wire {
     fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Poll::Ready(Ok(Ready::READABLE))
@@ -210,7 +210,7 @@ impl fmt::Debug for Wire {
 mod tests {
     use super::*;
 
-    /// What awc would see of `bytes`, and whether more is needed.
+    /// What awc would see of `bytes`, and whether they suffice.
     fn seen_of(bytes: &str) -> (String, bool) {
         let mut bytes = bytes.as_bytes().to_vec();
         let done = final_head(&mut bytes, &Seen::default());

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct RegistryActor {
     table: Table,
-    /// Where handlers are called; `None`: on this actor's own thread.
+    /// The threads that run the handlers of [`Call`]s; `None`: this actor's own thread.
     threads: Option<Threads>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Unregister(pub(super) MethodName);
 #[rtype(result = "Vec<MethodName>")]
 pub(super) struct List;
 
-/// Remove all handlers.
+/// Removes all handlers.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Clear;
@@ -52,14 +52,14 @@ pub(super) struct Clear;
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Json, CallError>")]
 pub struct Call {
-    /// Which method.
+    /// The method to call.
     pub name: MethodName,
     /// Its arguments.
     pub args: Json,
 }
 
 impl RegistryActor {
-    /// A registry whose [`Call`]s run on these threads, so that a handler that blocks cannot block the registry.
+    /// A registry whose [`Call`]s run on these threads, so that a handler that blocks its thread does not block the registry.
     pub(crate) fn calling_on(threads: Threads) -> Self {
         Self {
             threads: Some(threads),
@@ -109,7 +109,7 @@ impl RegistryActor {
             services.remove(&name.service);
         }
         self.table.set(services);
-        // A caller that has kept the route gets an error from now on.
+        // Callers that have kept the route get an error from now on.
         route.set(None);
         true
     }

@@ -1,4 +1,4 @@
-//! What a handler gets to know about its run, and how it reports while it runs.
+//! The context of a run: what its handler knows about the run, and by which it reports progress.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -10,7 +10,7 @@ use tokio::sync::SetOnce;
 
 use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated, lease::Hold};
 
-/// What a handler knows about its run. Cloning is cheap; a clone belongs to the same run.
+/// The context of a run, for its handler. Cloning is cheap; a clone belongs to the same run.
 ///
 /// In a direct call ([`Registry::call`](super::Registry::call)) the id is 0, the theme is empty, and no caller can cancel.
 ///
@@ -49,11 +49,11 @@ struct Inner {
     theme: Option<Arc<str>>,
     attempt: u32,
     max_attempts: u32,
-    /// A direct call gets one when its handler asks for it.
+    /// A direct call gets one when its handler first asks for it.
     log_id: OnceLock<Arc<str>>,
     scheduled_at: Option<DateTime<Utc>>,
     stop: SetOnce<CancelReason>,
-    /// Reading of a clock at which the run is out of time; set when it begins.
+    /// A clock, and its reading at which the run is out of time. Set when the run begins.
     deadline: OnceLock<(Clock, Duration)>,
     progress: Option<Weak<dyn ProgressSink>>,
     /// A direct call has none.
@@ -76,14 +76,14 @@ pub(crate) trait ProgressSink: Send + Sync {
     fn report(self: Arc<Self>, percent: u8, note: String);
 }
 
-/// The facts about a run before it begins.
+/// The facts about a run that are known before it begins.
 pub(crate) struct RunFacts {
     pub(crate) id: i64,
     pub(crate) theme: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) log_id: Arc<str>,
-    /// The second for which a job was due.
+    /// The second at which the job was due.
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
     pub(crate) hold: Hold,
 }
@@ -131,13 +131,13 @@ impl TaskContext {
         }))
     }
 
-    /// The task's id; of a job, the run's (the id of its record).
+    /// The id of the task; in a job, the id of the run (and of its record).
     #[must_use]
     pub fn id(&self) -> i64 {
         self.0.id
     }
 
-    /// The theme the task belongs to; of a job, its name.
+    /// The theme of the task; in a job, the name of the job.
     #[must_use]
     pub fn theme(&self) -> &str {
         self.0.theme.as_deref().unwrap_or_default()
@@ -149,13 +149,13 @@ impl TaskContext {
         self.0.attempt
     }
 
-    /// How many attempts the task has in all.
+    /// How many attempts the task or the job's run may make in all.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.0.max_attempts
     }
 
-    /// Names this run in every log line and in its execution record. Put it into yours.
+    /// The name of this run, which every log line of this crate about the run and its record hold. Put it into your own log lines.
     #[must_use]
     pub fn log_id(&self) -> &str {
         self.0
@@ -163,21 +163,21 @@ impl TaskContext {
             .get_or_init(|| uuid::Uuid::now_v7().simple().to_string().into())
     }
 
-    /// The second for which a job was due, however late it runs: what "yesterday" means in a nightly report. `None` for tasks,
-    /// and for a job that is run by hand.
+    /// The second at which the job was due, even if it runs late: a nightly report counts "yesterday" from here. `None` for tasks, and for
+    /// a job that is run by hand.
     #[must_use]
     pub fn scheduled_at(&self) -> Option<DateTime<Utc>> {
         self.0.scheduled_at
     }
 
-    /// Whether the run should end: the task was cancelled, is out of time, or its node stops.
+    /// Whether the run should end: the task was cancelled, the run is out of time, or its node stops or has lost its lease.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancel_reason().is_some()
     }
 
-    /// Completes when the run should end. A handler that does not end then is dropped after the scheduler's cancel grace (a
-    /// blocking function cannot be dropped: it must ask [`is_cancelled`](Self::is_cancelled) now and then).
+    /// Completes when the run should end. If the handler does not end within the scheduler's cancel grace, it is dropped (a blocking
+    /// function cannot be dropped: it must ask [`is_cancelled`](Self::is_cancelled) now and then).
     pub async fn cancelled(&self) {
         self.0.stop.wait().await;
     }
@@ -189,9 +189,9 @@ impl TaskContext {
         Some(deadline.saturating_sub(clock.elapsed()))
     }
 
-    /// Reports how far the run is, in percent (more than 100 counts as 100), with a note. A note that is longer than 65,535 bytes
-    /// is cut, and says so at its end. The recorder writes reports together with outcomes, and of each task only the last report since the last
-    /// write, so it costs little to call this often.
+    /// Reports how far the run is, in percent (more than 100 counts as 100), with a note. A note longer than 65,535 bytes is cut, and says
+    /// so at its end. Frequent reports cost little: the recorder writes them together with the ends of runs, and of each task only the last
+    /// report since the last write. In a direct call a report does nothing.
     pub fn progress(&self, percent: u8, note: impl Into<String>) {
         if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {
             sink.report(percent.min(100), truncated(note.into(), NOTE_LIMIT));
@@ -200,17 +200,17 @@ impl TaskContext {
 
     pub(crate) fn set_deadline(&self, clock: &Clock, timeout: Duration) {
         let at = clock.elapsed().saturating_add(timeout);
-        // A context gets its deadline once; a second call would be a fault of this crate and changes nothing.
+        // A context gets its deadline once. A second call would be a fault of this crate, and would change nothing.
         let _ = self.0.deadline.set((clock.clone(), at));
     }
 
-    /// Asks the run to stop. The first reason stays.
+    /// Asks the run to stop. If it is asked several times, the first reason stays.
     pub(crate) fn cancel(&self, reason: CancelReason) {
         let _ = self.0.stop.set(reason);
     }
 
-    /// Whether this node still owns the run: other nodes take over the runs of a node without heartbeat. The caller asks right before it calls
-    /// the handler.
+    /// Whether this node still owns the run: other nodes take over the runs of a node that does not beat. The caller asks right before it
+    /// calls the handler.
     pub(crate) fn is_ours(&self) -> bool {
         self.0.hold.as_ref().is_none_or(Hold::is_valid)
     }
@@ -236,7 +236,7 @@ mod tests {
         ctx.cancel(CancelReason::Request);
         ctx.cancel(CancelReason::Node);
         listener.await.expect("hears of it");
-        // Who asks later hears of it at once.
+        // A later call completes at once.
         ctx.cancelled().await;
         assert_eq!(ctx.cancel_reason(), Some(CancelReason::Request));
     }

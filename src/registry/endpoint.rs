@@ -1,4 +1,4 @@
-//! A handler of any kind, called in the same way.
+//! One type for handlers of all kinds, called in the same way.
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 
@@ -27,25 +27,25 @@ enum Kind {
 pub(super) type Answer = Result<Json, TaskError>;
 pub(super) type BlockingHandler = dyn Fn(TaskContext, &str) -> Answer + Send + Sync;
 
-/// An async function with any types of arguments and result. It reads the arguments before the first await.
+/// An async function with any types of arguments and result. `call` parses `args` before it returns the future.
 pub(super) trait AsyncHandler: Send + Sync {
     fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer>;
 }
 
-/// Why an endpoint gave no answer.
+/// Why an endpoint gave no result.
 #[derive(Debug)]
 pub(crate) enum InvokeError {
     /// The handler answered with this error.
     Handler(TaskError),
     /// The handler panicked with this message.
     Panicked(String),
-    /// The actor that is the handler has died, or did not answer.
+    /// The actor that is the handler has died or did not answer, or the runtime of a blocking function ends.
     Gone(String),
-    /// There is no handler (any more).
+    /// There is no handler, or none any more.
     Missing(RegistryError),
     /// The handler was not called: this node does not own the run any more.
     Withdrawn,
-    /// The handler was not called: there is no thread for a blocking function.
+    /// The handler was not called: the system gives no thread for a blocking function.
     NoThread,
 }
 
@@ -72,7 +72,7 @@ impl Endpoint {
         Self(Kind::Blocking(handler))
     }
 
-    /// Whether it can be called: an actor that has died or was stopped cannot.
+    /// Whether the handler can be called: an actor that has died or was stopped cannot.
     pub(super) fn is_alive(&self) -> bool {
         match &self.0 {
             Kind::Actor(recipient) => recipient.connected(),
@@ -80,8 +80,8 @@ impl Endpoint {
         }
     }
 
-    /// Calls the handler. A panic of the handler becomes an error. An async function runs on the calling thread and is dropped
-    /// with this future; a blocking function runs on a pool of threads and goes on if this future is dropped.
+    /// Calls the handler. A panic of the handler becomes an error. An async function runs on the calling thread and is dropped with this
+    /// future; a blocking function runs on a pool of threads and goes on if this future is dropped.
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
         if !ctx.is_ours() {
             return Err(InvokeError::Withdrawn);
@@ -97,7 +97,7 @@ impl Endpoint {
                 )),
             },
             Kind::Async(handler) => {
-                // The call itself may panic as well as the future it returns.
+                // The call may panic, too, not only the future that it returns.
                 let run = AssertUnwindSafe(async { handler.call(ctx, &args).await });
                 match run.catch_unwind().await {
                     Ok(answer) => answer.map_err(InvokeError::Handler),
@@ -106,7 +106,7 @@ impl Endpoint {
             }
             Kind::Blocking(handler) => {
                 let (handler, args) = (Arc::clone(handler), args.into_owned());
-                // The pool of threads may be full: a call whose run was stopped while it waited for a thread must not begin.
+                // The pool of threads may be full: a call must not begin if its run was stopped while it waited for a thread.
                 let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
                     (false, _) => Err(InvokeError::Withdrawn),
                     (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),

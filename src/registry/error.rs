@@ -1,4 +1,4 @@
-//! Why a call did not reach a handler, or what the handler answered.
+//! Errors of the registry and of direct calls.
 
 use super::MethodName;
 use crate::domain::{InvalidInput, TaskError};
@@ -15,20 +15,20 @@ pub enum RegistryError {
     UnknownService {
         /// The service that was asked for.
         service: String,
-        /// The services that are there.
+        /// The registered services.
         known: String,
     },
-    /// The service is there, the method is not.
+    /// The service has registered methods, but not this method.
     #[error("service {service:?} has no method {method:?}; its registered methods: {known}")]
     UnknownMethod {
         /// The service.
         service: String,
         /// The method that was asked for.
         method: String,
-        /// The methods that are there.
+        /// The service's registered methods.
         known: String,
     },
-    /// The method has a handler, and the actor behind it is gone.
+    /// The method's handler is an actor that has died or was stopped.
     #[error("the actor that serves {0} has died or was stopped; register a living one in its place")]
     HandlerDied(MethodName),
     /// A name is empty, too long, or holds a control character.
@@ -51,11 +51,12 @@ impl From<actix::MailboxError> for RegistryError {
 pub enum CallError {
     /// There is no handler to call.
     Registry(RegistryError),
-    /// What the handler answered; also arguments or a result that do not fit.
+    /// The handler answered with this error, or the arguments or the result do not fit their types.
     Handler(TaskError),
     /// The handler panicked, with this message.
     Panicked(String),
-    /// The actor that serves the method is gone (it may have panicked), or did not take the message.
+    /// The handler gave no answer: its actor or its thread is gone (it may have panicked), or the system gives no thread for a blocking
+    /// function.
     HandlerGone(String),
 }
 

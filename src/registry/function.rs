@@ -11,11 +11,11 @@ use super::{
 };
 use crate::domain::{Json, TaskError, parsed};
 
-/// An async function as a handler. It runs on the arbiter of the worker that calls it, so it need not be `Send`, and it
-/// must not block: for that there is [`blocking_fn`].
+/// An async function as a handler. It runs on the arbiter of the worker that calls it: its future need not be `Send`, and it must not
+/// block the thread. A function that blocks is registered with [`blocking_fn`].
 ///
-/// That arbiter belongs to an actix system of [`Gaia`](crate::Gaia)'s own. So `System::current()` in a handler is that one,
-/// and `SystemService`s found there do not belong to the application: bring addresses along instead.
+/// The arbiter belongs to a separate actix system of [`Gaia`](crate::Gaia). In a handler, `System::current()` is that system, and a
+/// `SystemService` found there is not the application's: let the function hold the addresses that it needs.
 ///
 /// ```
 /// use gaia_actors::{TaskContext, TaskError, async_fn};
@@ -56,8 +56,8 @@ where
 
 /// A blocking function as a handler. It runs on a separate pool of threads, never on an arbiter.
 ///
-/// A thread cannot be stopped from outside: a run that is cancelled or out of time is recorded as such at once, while the
-/// function goes on until it ends or asks [`TaskContext::is_cancelled`].
+/// A thread cannot be stopped from outside. A run that is cancelled or out of time is recorded as such at once, while the function goes on
+/// until it ends by itself: let it ask [`TaskContext::is_cancelled`].
 ///
 /// ```
 /// use gaia_actors::{TaskContext, TaskError, blocking_fn};

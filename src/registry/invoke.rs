@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::TaskContext;
 use crate::domain::{Json, TaskError};
 
-/// One call of a method. Any actor that handles it can serve methods.
+/// One call of a method. Any actor that handles this message can serve methods.
 ///
 /// ```
 /// use actix::prelude::*;
@@ -34,7 +34,7 @@ use crate::domain::{Json, TaskError};
 /// ```
 #[derive(Debug)]
 pub struct Invoke {
-    /// The facts about the run: task id, attempt, cancellation, deadline.
+    /// The context of the run: task id, attempt, cancellation, deadline.
     pub ctx: TaskContext,
     /// The arguments as JSON text.
     pub args: Json,
@@ -49,7 +49,7 @@ impl Invoke {
     /// The arguments as a value of type `T`.
     ///
     /// # Errors
-    /// [`TaskError::Discard`] with `PARAM_ERROR` if they do not fit.
+    /// [`TaskError::Discard`] with `PARAM_ERROR` if the arguments do not fit `T`.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         self.args.parse()
     }

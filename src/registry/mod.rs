@@ -1,8 +1,8 @@
 //! The registry: which handler answers a call of a method of a service.
 //!
-//! A handler is any actor that answers [`Invoke`], an async function, or a blocking function. [`RegistryActor`] owns the
-//! table; a [`Registry`] is the handle on it, and reads the table without asking the actor. A caller that calls often keeps a
-//! [`Route`]: if the handler is replaced or removed later, every kept route follows.
+//! A handler is any actor that answers [`Invoke`], an async function, or a blocking function. [`RegistryActor`] owns the table. A
+//! [`Registry`] is the handle on that actor, and reads the table without asking it. A caller that calls often keeps a [`Route`]: if the
+//! handler is replaced or removed later, every kept route follows.
 
 mod actor;
 mod context;
@@ -76,7 +76,7 @@ impl Registry {
         Self::of(RegistryActor::default(), Actor::start)
     }
 
-    /// The handle on an actor that `start` starts.
+    /// The handle on `actor`, which the function `start` starts.
     pub(crate) fn of(actor: RegistryActor, start: impl FnOnce(RegistryActor) -> Addr<RegistryActor>) -> Self {
         let table = actor.table();
         let actor = start(actor);
@@ -86,8 +86,8 @@ impl Registry {
     /// Registers a handler: a `Recipient<Invoke>` of any actor, [`async_fn`] or [`blocking_fn`].
     ///
     /// # Errors
-    /// [`RegistryError::AlreadyRegistered`] if the method has a handler; [`replace`](Self::replace) takes its place. An actor
-    /// that has died is no handler any more.
+    /// [`RegistryError::AlreadyRegistered`] if the method has a handler: [`replace`](Self::replace) it. An actor that has died does not
+    /// count. [`RegistryError::Invalid`] and [`RegistryError::Stopped`].
     pub async fn register(
         &self,
         service: impl Into<String>,
@@ -97,7 +97,7 @@ impl Registry {
         self.put(service.into(), method.into(), handler.into(), false).await
     }
 
-    /// Registers a handler in place of another one, if there is one. Runs that have begun end with the old one.
+    /// Registers a handler, in place of the method's present handler if there is one. Runs that have begun end with the old handler.
     ///
     /// # Errors
     /// [`RegistryError::Stopped`] or [`RegistryError::Invalid`].
@@ -126,8 +126,8 @@ impl Registry {
         self.actor.send(register).await?
     }
 
-    /// Removes a handler; answers whether there was one. Tasks that call it wait from then on, for another node that serves
-    /// the method or for a handler that is registered later (see [`MissingHandler`](crate::MissingHandler)).
+    /// Removes a handler; answers whether there was one. From then on tasks that call the method wait for another node that serves it, or
+    /// for a handler that is registered later (see [`MissingHandler`](crate::MissingHandler)).
     ///
     /// # Errors
     /// [`RegistryError::Stopped`].
@@ -139,7 +139,7 @@ impl Registry {
         Ok(self.actor.send(Unregister(name)).await?)
     }
 
-    /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep it alive.
+    /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep the `Gaia` alive.
     pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
         Ok(self.actor.send(Clear).await?)
     }
@@ -155,8 +155,8 @@ impl Registry {
     /// Calls a method directly, without a queue: no record, no retry, no timeout.
     ///
     /// # Errors
-    /// [`CallError::Registry`] if there is no such handler, [`CallError::Handler`] with what the handler answered,
-    /// [`CallError::Panicked`] if it panicked.
+    /// [`CallError::Registry`] if there is no such handler, [`CallError::Handler`] with the handler's error (or if the arguments or the
+    /// result do not fit), [`CallError::Panicked`] if the handler panicked, [`CallError::HandlerGone`] if it gave no answer.
     pub async fn call<R: DeserializeOwned>(
         &self,
         service: &str,
@@ -191,7 +191,7 @@ impl Registry {
             })
     }
 
-    /// The route to a handler that can be called now. An error if the handler is an actor that has died or was stopped.
+    /// The route to a handler that can be called now. An error if there is none, or if it is an actor that has died or was stopped.
     pub(crate) fn serving(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
         let route = self.route(service, method)?;
         match route.is_alive() {
@@ -213,12 +213,12 @@ impl Registry {
         alive.map(|route| route.name().clone()).collect()
     }
 
-    /// A receiver that is notified of every handler that is added, removed or replaced from now on.
+    /// A receiver that is notified of every handler that is added, removed or replaced from now on, but not of [`clear`](Self::clear).
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.table.watch()
     }
 
-    /// The address of the actor behind this handle, for callers that would rather send [`Call`].
+    /// The address of the actor behind this handle, for callers that want to send it a [`Call`].
     #[must_use]
     pub fn addr(&self) -> Addr<RegistryActor> {
         self.actor.clone()

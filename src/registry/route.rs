@@ -1,4 +1,4 @@
-//! A resolved route: kept by callers, changed by the registry.
+//! The route to a handler: callers keep it, and the registry changes it.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -8,8 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{CallError, Endpoint, InvokeError, MethodName, RegistryError, TaskContext};
 use crate::domain::{Json, JsonText};
 
-/// The route to one method's handler: the answer of [`Registry::route`](super::Registry::route). It stays valid when the
-/// handler is replaced. Once the handler is removed, calls give an error; a handler that is registered after that needs a new route.
+/// The route to one method's handler: the answer of [`Registry::route`](super::Registry::route). The route stays valid when the handler is
+/// replaced. Once the handler is removed, calls give an error; a handler that is registered after that needs a new route.
 #[derive(Debug, Clone)]
 pub struct Route(Arc<Inner>);
 
@@ -41,7 +41,7 @@ impl Route {
         self.0.endpoint.store(endpoint.map(Arc::new));
     }
 
-    /// Calls the method, like [`Registry::call`](super::Registry::call), without a look into the table.
+    /// Calls the method like [`Registry::call`](super::Registry::call), but without a look into the table.
     ///
     /// # Errors
     /// As for [`Registry::call`](super::Registry::call).
@@ -52,7 +52,7 @@ impl Route {
         result.parse().map_err(CallError::Handler)
     }
 
-    /// Calls the present handler. If the handler is replaced during the call, the call goes on with the old one.
+    /// Calls the present handler. If the handler is replaced during the call, the call goes on with the old handler.
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
         match self.0.endpoint.load_full() {
             Some(endpoint) => endpoint.invoke(ctx, args).await,

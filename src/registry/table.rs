@@ -10,7 +10,7 @@ use super::{RegistryError, Route};
 /// Methods by service.
 pub(super) type Services = BTreeMap<String, BTreeMap<String, Route>>;
 
-/// Cloneable view of one table.
+/// A handle on the table. Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     services: Arc<ArcSwap<Services>>,
@@ -18,18 +18,18 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The present table.
+    /// A snapshot of the present table.
     pub(super) fn services(&self) -> Guard<Arc<Services>> {
         self.services.load()
     }
 
-    /// Replaces the table.
+    /// Replaces the table, and notifies the watchers.
     pub(super) fn set(&self, services: Services) {
         self.services.store(Arc::new(services));
         self.announce();
     }
 
-    /// Leaves an empty table; answers with the old one.
+    /// Leaves an empty table; answers with the old one. Does not notify the watchers.
     pub(super) fn take(&self) -> Arc<Services> {
         self.services.swap(Arc::default())
     }
@@ -39,7 +39,7 @@ impl Table {
         self.changed.send_replace(());
     }
 
-    /// A receiver that is notified of every change from now on.
+    /// A receiver that [`announce`](Self::announce) notifies from now on.
     pub(super) fn watch(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

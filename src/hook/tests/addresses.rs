@@ -1,4 +1,4 @@
-//! Which addresses are called.
+//! Which addresses the client calls, and which it refuses.
 
 use std::{
     io,
@@ -67,10 +67,10 @@ fn a_tunnel_is_judged_by_both_of_its_ends() {
         ("fe80::5efe:8.8.8.8", [Kind::LinkLocal, Kind::Public]),
         ("fd00::200:5efe:127.0.0.1", [Kind::Private, Kind::Loopback]),
         ("::5efe:127.0.0.1", [Kind::Reserved, Kind::Loopback]),
-        // Behind 6to4, too.
+        // An ISATAP identifier behind a 6to4 prefix.
         ("2002:808:808::5efe:127.0.0.1", [Kind::Public, Kind::Loopback]),
         ("2002:7f00:1::5efe:8.8.8.8", [Kind::Loopback, Kind::Public]),
-        // Only looks like it.
+        // Looks like an ISATAP identifier and is none.
         ("2600::400:5efe:127.0.0.1", [Kind::Public; 2]),
         ("2600::5eff:127.0.0.1", [Kind::Public; 2]),
     ] {
@@ -117,7 +117,7 @@ fn the_policy_allows_what_its_switches_say_and_names_them() {
     assert!(all(false).check("1.1.1.1".parse().unwrap()).is_ok());
 }
 
-/// A client that finds these addresses for every name.
+/// A client whose look-up finds these addresses for every name.
 fn finding(options: &HookOptions, addresses: Vec<SocketAddr>) -> HookClient {
     HookClient::with_lookup(options, Arc::new(move |_: &str, _| Ok(addresses.clone()))).unwrap()
 }

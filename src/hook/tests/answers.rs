@@ -1,10 +1,10 @@
-//! What becomes of the service's answers.
+//! Answers of services, and the results that the client makes of them.
 
 use std::sync::Arc;
 
 use super::*;
 
-/// The error of a call that is answered so.
+/// The error of a call that a service answers with `answer`.
 async fn error_of(answer: &'static str) -> HookError {
     let (url, request) = answering(answer).await;
     let error = call(url).await.expect_err(answer);
@@ -12,7 +12,7 @@ async fn error_of(answer: &'static str) -> HookError {
     error
 }
 
-/// The body of a call that is answered so.
+/// The body that a call returns when a service answers with `answer`.
 async fn body_of(answer: impl AsRef<[u8]> + 'static) -> String {
     let (url, request) = answering(answer).await;
     let answer = call(url).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_redirect_is_not_followed_and_its_target_is_said() {
 
 #[actix_rt::test]
 async fn answers_without_a_body() {
-    // A server that says a length nevertheless must not be waited for.
+    // Even if such an answer announces a length, the client must not wait for a body.
     for head in [
         "204 No Content\r\ncontent-length: 5",
         "204 No Content",
@@ -132,7 +132,7 @@ async fn a_body_that_is_cut_off_is_an_error() {
             error => panic!("{answer}: {error}"),
         }
     }
-    // The part of an error's body that came is worth more than the news that it broke off.
+    // If the answer is an error, the part of its body that came is worth more than the news that the body broke off.
     let error = error_of("HTTP/1.1 500 X\r\ncontent-length: 10\r\n\r\nhalf")
         .await
         .to_string();

@@ -1,9 +1,9 @@
-//! Where an answer ends, in the ways in which services say it or leave it open.
+//! Where an answer ends, in all the ways in which services state the end or leave it open.
 
 use super::*;
 
 const NO_CONTENT: [&str; 8] = [
-    // Python's http.server answers so.
+    // An answer of Python's http.server.
     "HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.6 Python/3.12.3\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.0 201 Created\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
     "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n",
@@ -14,7 +14,7 @@ const NO_CONTENT: [&str; 8] = [
     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n0\r\nx-sum: 0\r\n\r\n",
 ];
 
-/// Serves one connection: answers, and keeps the connection until the client closes it.
+/// Serves one connection: answers, and keeps the connection open until the client closes it.
 async fn keeping_open(answer: &'static str) -> (String, JoinHandle<()>) {
     serving(async move |mut stream| {
         request(&mut stream).await;
@@ -25,7 +25,7 @@ async fn keeping_open(answer: &'static str) -> (String, JoinHandle<()>) {
     .await
 }
 
-/// The body of a success, when the service closes after its answer, and when it does not.
+/// The body of a success, which must be the same whether the service closes after its answer or not.
 async fn body_either_way(answer: &'static str) -> String {
     let (url, request) = answering(answer).await;
     let closed = call(url).await.unwrap_or_else(|error| panic!("{answer}: {error}"));
@@ -77,7 +77,7 @@ async fn an_answer_without_a_length_ends_with_the_connection() {
         ("HTTP/1.0 200 OK\r\n\r\n", ""),
         ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\nhi", "hi"),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nhi", "hi"),
-        // HTTP/1.0 knows no codings: what looks like chunks is the body.
+        // HTTP/1.0 knows no codings: the text that looks like chunks is the body.
         (
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi",
             "2\r\nhi",
@@ -110,12 +110,12 @@ async fn the_answer_to_head_has_no_body_in_any_version() {
     }
 }
 
-/// Linux keeps bytes that came before a reset; not every system does.
+/// After a reset, Linux still delivers the bytes that came before it; not every system does.
 #[cfg(target_os = "linux")]
 mod resets {
     use super::*;
 
-    /// Answers and closes without having read the request, which resets the connection. What the client gets.
+    /// Answers and closes without having read the request, which resets the connection. Returns the result of the client.
     async fn answer_unread(answer: &'static str, body: String) -> Result<HookAnswer, HookError> {
         let (url, served) = serving(async move |mut stream| {
             stream.peek(&mut [0]).await.unwrap();

@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 
 use super::*;
 
-/// A server that sends `answer` and no more, says so, and then waits for the client to close.
+/// A server that sends `answer` and no more, notifies the receiver, and then waits for the client to close.
 async fn stalling(answer: &'static str) -> (String, oneshot::Receiver<()>, JoinHandle<()>) {
     let (reached, at_that_point) = oneshot::channel();
     let (url, closed) = serving(async move |mut stream| {
         request(&mut stream).await;
         stream.write_all(answer.as_bytes()).await.unwrap();
         reached.send(()).unwrap();
-        // The end of the connection, or its reset if not all was read.
+        // The client closes: the read meets the end, or a reset if the client has not read everything.
         let end = stream.read(&mut [0]).await;
         assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     })
@@ -26,7 +26,7 @@ async fn stalling(answer: &'static str) -> (String, oneshot::Receiver<()>, JoinH
     (url, at_that_point, closed)
 }
 
-/// Calls, and gives up when the server stalls.
+/// Calls, and drops the call when the server stalls.
 async fn given_up(answer: &'static str) {
     let (url, stalled, closed) = stalling(answer).await;
     given_up_when(url, stalled, closed).await;
@@ -62,7 +62,7 @@ async fn giving_up_within_the_body_closes_the_connection() {
 async fn giving_up_during_the_handshake_closes_the_connection() {
     let (reached, at_that_point) = oneshot::channel();
     let (url, closed) = serving(async move |mut stream| {
-        // The record of the client's hello: five bytes say how long it is (RFC 8446, section 5.1).
+        // The TLS record of the client's hello: its first five bytes hold its length (RFC 8446, section 5.1).
         let mut head = [0; 5];
         stream.read_exact(&mut head).await.unwrap();
         let mut hello = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
@@ -157,7 +157,7 @@ async fn a_name_that_is_not_answered_in_time_is_an_error() {
 
 #[actix_rt::test]
 async fn a_large_body_that_is_refused_unread_is_not_sent_to_its_end() {
-    // Linux keeps bytes that came before a reset; not every system does.
+    // After a reset, Linux still delivers the bytes that came before it; not every system does.
     let cases: &[bool] = if cfg!(target_os = "linux") {
         &[false, true]
     } else {
@@ -168,7 +168,7 @@ async fn a_large_body_that_is_refused_unread_is_not_sent_to_its_end() {
             stream.read_exact(&mut [0; 300]).await.unwrap();
             let refusal = b"HTTP/1.1 413 X\r\ncontent-length: 3\r\n\r\nbig";
             stream.write_all(refusal).await.unwrap();
-            // Either the connection goes with megabytes unread, or it stays and nothing more is read.
+            // The server either closes the connection with megabytes unread, or keeps it and reads nothing more.
             (!closes).then_some(stream)
         })
         .await;
@@ -183,7 +183,7 @@ async fn a_large_body_that_is_refused_unread_is_not_sent_to_its_end() {
     }
 }
 
-/// A listener whose queue is full, so that a connection to it is neither made nor refused; and what fills it.
+/// A listener whose queue is full, so that a further connection is neither made nor refused; and the connections that fill the queue.
 async fn deaf() -> (u16, TcpListener, Vec<JoinHandle<std::io::Result<TcpStream>>>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();

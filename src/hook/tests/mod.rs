@@ -33,7 +33,7 @@ fn client(options: &HookOptions) -> HookClient {
     HookClient::new(options).unwrap()
 }
 
-/// A call by POST of `{"n":1}`, without headers and secret.
+/// A call that posts `{"n":1}`, without headers and without a secret.
 fn to(url: impl Into<String>) -> HookCall {
     HookCall {
         method: HookMethod::Post,
@@ -57,7 +57,7 @@ async fn listener() -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// Serves one connection by `script`; its URL and what the script returns.
+/// Serves one connection by `script`. Returns the URL, and the script's result to await.
 async fn serving<T: 'static>(script: impl AsyncFnOnce(TcpStream) -> T + 'static) -> (String, JoinHandle<T>) {
     let (listener, port) = listener().await;
     let served = spawn(async move {
@@ -67,7 +67,7 @@ async fn serving<T: 'static>(script: impl AsyncFnOnce(TcpStream) -> T + 'static)
     (format!("http://127.0.0.1:{port}/report"), served)
 }
 
-/// Answers one request and closes; its URL and the request.
+/// Answers one request and closes. Returns the URL, and the request to await.
 async fn answering(answer: impl AsRef<[u8]> + 'static) -> (String, JoinHandle<String>) {
     serving(async move |mut stream| {
         let request = request(&mut stream).await;
@@ -78,7 +78,7 @@ async fn answering(answer: impl AsRef<[u8]> + 'static) -> (String, JoinHandle<St
     .await
 }
 
-/// One whole request.
+/// Reads one whole request.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     loop {
@@ -106,7 +106,7 @@ fn body(request: &str) -> &str {
     request.split_once("\r\n\r\n").unwrap().1
 }
 
-/// What must have happened within a second.
+/// Awaits a future that must complete within a second.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(1), what).await.expect("within a second")
 }

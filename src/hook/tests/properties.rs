@@ -1,4 +1,4 @@
-//! What the checks let through can be sent.
+//! URLs and headers that pass the checks can be sent.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the service gets to see.
+//! Requests, as the service gets them.
 
 use std::net::Ipv4Addr;
 
@@ -113,7 +113,7 @@ async fn each_call_has_its_own_connection() {
             let (mut stream, _) = listener.accept().await.unwrap();
             request(&mut stream).await;
             stream.write_all(OK.as_bytes()).await.unwrap();
-            // The client closes, though this server would not.
+            // The client closes the connection; this server would keep it.
             assert_eq!(soon(stream.read(&mut [0])).await.unwrap(), 0);
         };
         futures_util::join!(async { call.await.unwrap() }, served);
@@ -140,7 +140,7 @@ async fn a_client_calls_from_whatever_arbiter_it_was_sent_to() {
     let client = client(&HookOptions::default());
     let (answered, answer) = tokio::sync::oneshot::channel();
     let arbiter = actix_rt::Arbiter::new();
-    // The future is made there: it is not `Send`.
+    // The arbiter makes the future, which is not `Send`.
     arbiter.spawn_fn(move || {
         spawn(async move { answered.send(client.call(to(url)).await).unwrap() });
     });

@@ -1,4 +1,4 @@
-//! Certificates.
+//! TLS handshakes, with good and bad certificates.
 
 use std::{io::Write, sync::Arc};
 
@@ -17,7 +17,7 @@ struct Server {
     port: u16,
     /// The certificate, in PEM.
     pem: NamedTempFile,
-    /// The request and the protocol that was agreed on, or why there was no handshake.
+    /// The request and the protocol that both sides agreed on, or why the handshake failed.
     served: JoinHandle<std::io::Result<(String, Option<Vec<u8>>)>>,
 }
 
@@ -45,7 +45,7 @@ async fn serving_tls_on(address: &str, name: &str) -> std::io::Result<Server> {
         let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
         let request = request(&mut stream).await;
         stream.write_all(OK.as_bytes()).await?;
-        // The client closes with TLS's own word for it; without, this would be an error.
+        // The client sends TLS's closing message; without that message this read would be an error.
         assert_eq!(stream.read(&mut [0]).await?, 0);
         let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         Ok((request, protocol))

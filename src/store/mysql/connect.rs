@@ -11,17 +11,18 @@ use crate::store::{
     url::{ServerUrl, TlsMode},
 };
 
-/// The first statement of every connection. A row that a session holds for long must not hold up a batch: it is refused, and tried
-/// again without it. The messages of errors are read, so they must be in one language. Some servers do not take the charset of
-/// their clients (`skip_character_set_client_handshake`, `init_connect`): the settings are given once more. What an administrator may
-/// have set for people's sessions (`autocommit` off, `sql_safe_updates`, a limit of rows, a lax or an ANSI `sql_mode`) is undone
-/// for these: a text that does not fit is refused, not cut. A date that does not exist (plain SQL may have written `2026-02-31`) can be
-/// copied from one column to another.
+/// The first statements of every connection. They are for:
 ///
-/// A client whose host has vanished inside a transaction would keep its locks for the eight hours of `wait_timeout`. MariaDB ends
-/// a transaction in which the client asks nothing for as long as a lease lasts by default: by then other nodes take over, and must
-/// find the rows free. MySQL has no such setting: there the limit is the one for idle sessions, which the pool knows. Each server reads
-/// only the comment that is meant for it. Statements may take their time with either.
+/// * The charset: some servers ignore the charset of their clients (`skip_character_set_client_handshake`, `init_connect`).
+/// * One language of error messages, since this crate reads them.
+/// * Settings that an administrator may have changed for people's sessions: `autocommit` off, `sql_safe_updates`, a limit of rows, a lax
+///   or an ANSI `sql_mode`. So a text that does not fit is refused, not cut. A date that does not exist (plain SQL may have written
+///   `2026-02-31`) can be copied from one column to another.
+/// * Short waits for locks: a batch that meets a row that another session holds for long is refused, and tried again without that row.
+/// * Clients whose hosts have vanished inside a transaction: they would keep their locks for the eight hours of `wait_timeout`. MariaDB
+///   ends a transaction in which the client sends nothing for 20 s (the default lease): by then other nodes take over, and must find the
+///   rows free. MySQL has no such setting: there idle sessions end after 20 s, which the pool knows. Each server reads only the comment
+///   that is meant for it. Neither limit ends a statement that runs long.
 const SESSION: [&str; 4] = [
     "SET NAMES utf8mb4",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -32,23 +33,24 @@ const SESSION: [&str; 4] = [
        /*!80000 , SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, 20) */",
 ];
 
-/// For a session that holds a lock outside transactions, as migrations do, on MariaDB as well.
+/// For a session that holds a lock outside transactions, as migrations do: MariaDB, too, ends the session when it is idle.
 const ENDS_WHEN_IDLE: &str = "SET SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, 20)";
 
-/// Whether changes go to the binary log as statements. InnoDB refuses that at READ COMMITTED, and rightly: which rows a claim
-/// passes over is not the same on a replica.
+/// Whether changes go to the binary log as statements. InnoDB refuses that at READ COMMITTED, and rightly: a replica would pass over other
+/// rows than the claim did.
 const LOGS_STATEMENTS: &str = "SELECT @@GLOBAL.log_bin AND @@SESSION.binlog_format = 'STATEMENT'";
 
 const LOG_ROWS: &str = "SET SESSION binlog_format = 'ROW'";
 
-/// A server that says this may give a connection later: it has too many, the user has, or the user's account has.
+/// Codes of a server that may give a connection later: it has too many connections, the user has too many, or the user's account has
+/// reached a limit.
 const NOT_NOW: [u16; 3] = [1040, 1203, 1226];
 
-/// Everything that is needed for one more connection.
+/// Everything that a further connection needs.
 #[derive(Clone)]
 pub(in crate::store) struct Connector {
     opts: Opts,
-    /// For a server without TLS, if that is good enough.
+    /// Options for a server that offers no TLS; `None` unless the mode is `Prefer`.
     plain: Option<Opts>,
 }
 
@@ -65,7 +67,7 @@ impl Connector {
         }
     }
 
-    /// Which database this is, among the databases of this process.
+    /// A text that tells this database from the other databases of this process.
     pub(super) fn identity(&self) -> String {
         let opts = &self.opts;
         format!(
@@ -77,7 +79,7 @@ impl Connector {
         )
     }
 
-    /// A connection for migrations: their lock goes soon if this host vanishes.
+    /// A connection for migrations: if this host vanishes, the server soon frees their lock.
     pub(super) async fn for_migrations(&self) -> Result<AsyncMysqlConnection, Refusal> {
         let mut conn = self.connect().await?;
         let set = diesel_async::SimpleAsyncConnection::batch_execute(&mut conn, ENDS_WHEN_IDLE);
@@ -111,7 +113,7 @@ impl Connect for Connector {
         Ok(AsyncMysqlConnection::try_from(conn).await?)
     }
 
-    /// The driver does not read from a connection that nothing is asked of.
+    /// The driver does not read from an idle connection, and so does not notice that the server has ended it.
     async fn idle_limit(conn: &mut AsyncMysqlConnection) -> QueryResult<Option<Duration>> {
         let asked = sql::<BigInt>("SELECT CAST(@@wait_timeout AS SIGNED)");
         let seconds: i64 = diesel_async::RunQueryDsl::get_result(asked, conn).await?;
@@ -133,13 +135,13 @@ fn options(url: &ServerUrl) -> OptsBuilder {
         .pass(url.password.clone())
         .db_name(url.database.clone())
         .init(SESSION.to_vec())
-        // diesel-async has another cache.
+        // diesel-async has its own cache of statements.
         .stmt_cache_size(0)
-        // A row that is found and not changed counts, as on the other databases.
+        // The count of an update includes rows that it found and did not change, as on the other databases.
         .client_found_rows(true)
         .tcp_keepalive(Some(30_000_u32))
-        // By itself the driver leaves a port of this machine for the socket that the server behind it names: at the end of a
-        // tunnel that is the socket of some other server.
+        // By default the driver leaves a port of this machine for the socket that the server behind the port names. If the port is
+        // the end of a tunnel, that socket is another server's.
         .prefer_socket(false);
     let socket = url.driver.iter().find(|(name, _)| *name == "socket");
     match (socket, url.hosts.first()) {
@@ -154,11 +156,11 @@ fn tls(url: &ServerUrl) -> Option<SslOpts> {
     if url.tls == TlsMode::Disable {
         return None;
     }
-    // The driver takes the process's provider. If the application has chosen one, it stands.
+    // The driver uses the provider of the process. If the application has chosen a provider, that choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let opts = SslOpts::default();
     Some(match &url.ca {
-        // Its switch to leave the name unchecked does not work with today's rustls: `require` is as strict as `verify-full`.
+        // The driver's switch to leave the name unchecked does not work with today's rustls: `require` is as strict as `verify-full`.
         Some(path) => opts
             .with_root_certs(vec![path.clone().into()])
             .with_disable_built_in_roots(true),

@@ -1,7 +1,7 @@
 //! Announcements to other processes: `NOTIFY gaia_tasks, '<theme>'` and `NOTIFY gaia_requests`.
 //!
-//! A process that hears one reads the tables. Plain SQL may send announcements, too. Besides, each process
-//! announces something to itself, on a separate channel, to learn whether it hears anything.
+//! A process that hears an announcement reads the tables. Plain SQL may send announcements, too. Besides, each process sends announcements
+//! to itself, on a separate channel, to learn whether it hears any.
 
 use std::{
     collections::HashMap,
@@ -26,23 +26,23 @@ use crate::store::{
 pub(super) const TASKS: &str = "gaia_tasks";
 pub(super) const REQUESTS: &str = "gaia_requests";
 
-/// The least time between two announcements of one thing: a burst of inserts is one announcement at its beginning and one
-/// every so often, not one each.
+/// The least time between two announcements of one theme, or of requests: a burst of inserts makes one announcement at its beginning,
+/// then one in each such time, not one for each insert.
 const APART: Duration = Duration::from_millis(2);
 
-/// The same after so many tasks were added together: they keep the others busy for longer than that.
+/// The same if at least [`MANY`] tasks were added together: these keep the other processes busy for longer than that.
 const APART_FOR_MANY: Duration = Duration::from_millis(20);
 const MANY: usize = 100;
 
-/// Between the name and the sender. No theme holds it.
+/// Separates the name of the theme from the origin in a payload. No theme's name holds this character.
 pub(super) const SEPARATOR: char = '\n';
 
 /// Announces new tasks and requests to other processes.
 pub(super) struct Announcer {
     connections: Connections<Connector>,
-    /// Distinguishes this process's announcements from others': it need not hear its own.
+    /// Tells this process's announcements from those that others send: this process ignores its own.
     origin: String,
-    /// When each thing was last announced; in the future if that is still to come.
+    /// When each channel and name was last announced. A time in the future belongs to an announcement that waits.
     sent: Mutex<HashMap<(&'static str, String), Instant>>,
 }
 
@@ -59,7 +59,7 @@ impl Announcer {
         self.origin.clone()
     }
 
-    /// Announces it, without waiting for it.
+    /// Sends an announcement of `count` tasks, or of a request, in the background.
     pub(super) fn announce(self: &Arc<Self>, what: Announcement<'_>, count: usize) {
         let apart = if count < MANY { APART } else { APART_FOR_MANY };
         let (channel, name) = match what {
@@ -79,7 +79,7 @@ impl Announcer {
         });
     }
 
-    /// How long to wait with the next announcement; `None` if one is waiting already, which will do for this one too.
+    /// How long the next announcement is to wait; `None` if another one waits already and serves for this one, too.
     fn turn(&self, channel: &'static str, name: &str, apart: Duration) -> Option<Duration> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -92,18 +92,17 @@ impl Announcer {
         Some(next.saturating_duration_since(now))
     }
 
-    /// Where this process hears its own voice.
+    /// The channel of the announcements that this process sends to itself.
     pub(super) fn echo_channel(&self) -> String {
         format!("gaia_echo_{}", self.origin)
     }
 
-    /// Announces something to this process alone. Answers how many more connections the server would give it, where that is
-    /// known.
+    /// Sends an announcement to this process alone. Answers as [`room`](Self::room) does.
     pub(super) async fn echo(&self) -> Result<Option<i64>, StoreError> {
         self.ask_room(&self.echo_channel()).await
     }
 
-    /// How many more connections the server would give to this process, where that is known.
+    /// How many more connections the server would give to this process; `None` if that is not known.
     pub(super) async fn room(&self) -> Result<Option<i64>, StoreError> {
         self.ask_room("").await
     }
@@ -120,7 +119,7 @@ impl Announcer {
         Ok(room.into_iter().next().flatten())
     }
 
-    /// If it fails, the others find the tasks by polling.
+    /// Sends an announcement. If that fails, other processes find the tasks by polling.
     async fn send(&self, channel: &str, name: &str) {
         let sent = async {
             let mut conn = self.connections.acquire().await?;
@@ -134,18 +133,18 @@ impl Announcer {
     }
 }
 
-/// Announces waiting tasks of a theme inside the transaction that is open on `conn`: it is sent if that commits.
+/// Announces waiting tasks of a theme inside the open transaction of `conn`: the server sends the announcement at the commit.
 pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str) -> QueryResult<()> {
     notify(conn, IN_TRANSACTION, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
 }
 
 const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
 
-/// No commit waits for the disk: the next look finds tasks whose announcement a crash of the server loses.
+/// This commit does not wait for the disk: if a crash of the server loses an announcement, the next poll finds the tasks.
 const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
 
-/// Notifies the channel, if one is named, and counts the rest of the limits on connections: the server's, the user's, the
-/// database's. Users without rights see every row of `pg_stat_activity`, but not which of them are clients': those have a user
+/// Notifies the channel `$1` unless it is empty, and answers how many connections are left of the smallest limit: the server's, the user's
+/// or the database's. Users without rights see every row of `pg_stat_activity`, but not which rows are of clients: those rows have a user
 /// and a database.
 const ROOM: &str = "\
     WITH client AS (SELECT usesysid, datid FROM pg_stat_activity WHERE usesysid IS NOT NULL AND datid IS NOT NULL) \

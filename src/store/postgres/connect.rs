@@ -18,31 +18,31 @@ use crate::store::{
     url::{ServerUrl, TlsMode},
 };
 
-/// A row that a session holds for long must not hold up a batch: it is refused, and tried again without it.
+/// A row that another session locks for long must not hold up a batch: the batch is refused, and tried again without that row.
 const SHORT_WAITS: &str = "SET lock_timeout = '5s'";
 
-/// What the server does about a client whose host has vanished, in every session. A transaction in which the client asks nothing
-/// for as long as a lease lasts by default is ended, and its locks with it: by then other nodes take over, and must find the rows
-/// free. A session without a transaction may hold a lock as well (migrations do), so the server also asks the client's host by
-/// keepalives. Statements may take their time: while one runs, its client need not ask anything.
+/// Lets the server notice, in every session, that the client's host has vanished. The server ends a transaction in which the client
+/// sends nothing for 20 s (the default lease), and frees its locks: by then other nodes take over, and must find the rows free. A session
+/// without a transaction may hold a lock as well (migrations do), so the server also asks the client's host by keepalives. Statements may
+/// take long: while one runs, its client need not send anything.
 const VANISHED_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '20s'; SET tcp_keepalives_idle = 10; \
     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '20s'";
 
-/// Statements stay prepared, their plans do not: a plan that was made for an empty table would read all of it when there are a
-/// million rows. Statements that claim, write and add have other [settings](super::by_key).
+/// Statements stay prepared, but each run makes its plan anew: a plan that was made for an empty table would read the whole table when it
+/// has a million rows. Statements that claim, write and add have other [settings](super::by_key).
 const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
-/// In milliseconds; zero or nothing if there is none.
+/// The server's idle limit in milliseconds; zero or NULL if there is none.
 const IDLE_LIMIT: &str =
     "SELECT (EXTRACT(EPOCH FROM current_setting('idle_session_timeout', true)::interval) * 1000)::bigint";
 
-/// A server that says this may give a connection later.
+/// A server that refuses a connection with one of these codes may give one later.
 const NOT_NOW: [SqlState; 2] = [SqlState::TOO_MANY_CONNECTIONS, SqlState::CANNOT_CONNECT_NOW];
 
-/// PgBouncer's words for the same, which have no separate code.
+/// PgBouncer's words for the same: it has no separate code for them.
 const POOLER_IS_FULL: &str = "no more connections allowed";
 
-/// Everything that is needed for one more connection.
+/// Everything that a further connection needs.
 #[derive(Clone)]
 pub(in crate::store) struct Connector {
     config: Arc<Config>,
@@ -57,7 +57,7 @@ impl Connector {
         };
         let mut config = config(url).map_err(|error| refused(in_full(&error)))?;
         config.connect_timeout(url.connect_timeout);
-        // A peer that vanished without a word is found out.
+        // The client notices that a server has vanished without closing the connection.
         config.keepalives_idle(std::time::Duration::from_secs(30));
         config.tcp_user_timeout(std::time::Duration::from_secs(30));
         if config.get_application_name().is_none() {
@@ -78,7 +78,7 @@ impl Connector {
         })
     }
 
-    /// Which database this is, among the databases of this process.
+    /// A text that tells this database from the other databases of this process.
     pub(super) fn identity(&self) -> String {
         let config = &self.config;
         format!(
@@ -91,7 +91,7 @@ impl Connector {
     }
 }
 
-/// What the URL says, in the driver's own form.
+/// The URL in the form of the driver.
 fn config(url: &ServerUrl) -> Result<Config, tokio_postgres::Error> {
     let mut config: Config = keywords(&url.driver).parse()?;
     if let Some(user) = &url.user {
@@ -109,7 +109,7 @@ fn config(url: &ServerUrl) -> Result<Config, tokio_postgres::Error> {
     Ok(config)
 }
 
-/// The driver's settings as libpq's keywords; `options` may be given several times.
+/// The driver's settings as a text of libpq's keywords. Several `options` are joined into one.
 fn keywords(settings: &[(&str, String)]) -> String {
     let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
     let (options, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(name, _)| *name == "options");
@@ -122,7 +122,7 @@ fn keywords(settings: &[(&str, String)]) -> String {
     text
 }
 
-/// The error with its causes: the driver leaves them out.
+/// The error with its causes, which the driver's own text leaves out.
 fn in_full(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", in_full(cause)),
@@ -150,7 +150,7 @@ impl Connect for Connector {
         Ok(conn)
     }
 
-    /// The driver notices that the server has ended a connection, but perhaps after the next statement was sent.
+    /// The driver notices that the server has ended a connection, but perhaps only after it has sent the next statement.
     async fn idle_limit(conn: &mut AsyncPgConnection) -> QueryResult<Option<Duration>> {
         let limit: Option<i64> = sql::<Nullable<BigInt>>(IDLE_LIMIT).get_result(conn).await?;
         let limit = limit.and_then(|millis| u64::try_from(millis).ok());
@@ -176,7 +176,7 @@ impl Connector {
         })
     }
 
-    /// A connection whose statements may take their time.
+    /// A connection whose statements may wait long for a lock: without `lock_timeout`.
     pub(super) async fn patient(&self) -> Result<AsyncPgConnection, Refusal> {
         let refused = |error: tokio_postgres::Error| refusal(&error);
         let mut conn = match &self.tls {

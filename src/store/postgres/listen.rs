@@ -1,10 +1,10 @@
-//! Hearing the announcements of other processes.
+//! Listening for the announcements of other processes.
 //!
-//! A server, a proxy or a pooler may take a `LISTEN` and deliver nothing: behind a pooler that gives each transaction another
-//! session, an announcement reaches the process that has the session then. So a process listens for its own announcements, too. As long as
-//! one has not come back it looks for work as on the databases that announce nothing.
+//! A server, a proxy or a pooler may accept a `LISTEN` and deliver nothing: behind a pooler that gives each transaction another session, an
+//! announcement reaches the process that has the session then. So a process listens for its own announcements, too. As long as none comes
+//! back, the process looks for work as on databases that announce nothing.
 //!
-//! Listening takes a connection, and a process can work without it. So it takes none from a server that has few left.
+//! Listening takes a connection, and a process can work without it. So it takes none if the server has few left.
 
 use std::{
     sync::{
@@ -27,29 +27,29 @@ use super::{
 };
 use crate::{backoff::Backoff, store::backend::Announcement};
 
-/// How often this process asks whether it hears.
+/// How often this process checks whether it hears announcements.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long its announcement may take to come back.
+/// How long the announcement of such a check may take to come back.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// The time between two tries if listening was of no use.
+/// The longest time between two tries if listening was of no use.
 const SELDOM: Duration = Duration::from_secs(300);
 
-/// A server must have so many connections left before one is taken to listen, for nodes that start and pools that grow.
+/// This process takes a connection to listen only if the server has this many left, for nodes that start and pools that grow.
 const ROOM_TO_LISTEN: i64 = 5;
 
-/// With fewer left, the listening connection is given back.
+/// If the server has fewer left, this process gives the listening connection back.
 const ROOM_TO_GO_ON: i64 = 2;
 
 const DEAF: &str = "what this process announces does not come back to it, so there is a connection pooler in between that gives \
     each transaction another session; connect to the server itself, or through a pooler of sessions, to hear of new tasks at once";
 
-/// Hears the announcements of others, on a separate connection, which is made again whenever it is lost.
+/// Hears the announcements of other processes, on a separate connection, which it makes again whenever the connection is lost.
 pub(super) struct Listener {
     pub(super) connector: Connector,
     pub(super) announcer: Arc<Announcer>,
-    /// Whether this process hears itself.
+    /// Whether this process hears its own announcements.
     pub(super) hears: Arc<AtomicBool>,
 }
 
@@ -61,10 +61,10 @@ impl Listener {
             let reason = self.listen(&heard, &mut backoff).await;
             let has_heard = self.hears.swap(false, Ordering::Relaxed);
             if has_heard {
-                // Who slept until a word came looks from now on.
+                // Scanners that slept until an announcement look by themselves from now on.
                 heard(Announcement::Anything);
             }
-            // Said once for each outage: behind some poolers it never works.
+            // The warning comes once for each outage: behind some poolers, listening never works.
             let level = if backoff.is_fresh() {
                 log::Level::Warn
             } else {
@@ -85,9 +85,9 @@ impl Listener {
         }
     }
 
-    /// Listens as long as that is of use; answers why it is not any more.
+    /// Listens as long as that is of use; answers why it has stopped.
     async fn listen(&self, heard: &impl Fn(Announcement), backoff: &mut Backoff) -> Silence {
-        // Where it is not known, the server will say so.
+        // If the room is not known, the server itself refuses a connection.
         let room = self.announcer.room().await.ok().flatten();
         if let Some(left) = room.filter(|left| *left < ROOM_TO_LISTEN) {
             return few(left);
@@ -103,19 +103,19 @@ impl Listener {
         if let Err(error) = conn.batch_execute(&subscribe).await {
             return Silence::Lost(error.to_string());
         }
-        // Announcements before this moment were not heard.
+        // Earlier announcements were not heard.
         heard(Announcement::Anything);
         let echo = Notify::new();
         let silence = tokio::select! {
             reason = self.hear_all(&mut conn, heard, &echo) => Silence::Lost(reason),
             silence = self.ask(&echo, backoff) => silence,
         };
-        // A pooler keeps the session for others.
+        // A pooler gives this session to other clients afterwards.
         let _ = timeout(COMES_BACK_WITHIN, conn.batch_execute("UNLISTEN *")).await;
         silence
     }
 
-    /// Hears announcements until the connection is lost; answers why.
+    /// Hears announcements until the connection is lost; answers why it was lost.
     async fn hear_all(&self, conn: &mut AsyncPgConnection, heard: &impl Fn(Announcement), echo: &Notify) -> String {
         let own = self.announcer.echo_channel();
         let notifications = conn.notifications_stream();
@@ -141,10 +141,10 @@ impl Listener {
         }
     }
 
-    /// Asks from time to time whether this process hears itself, until it does not, or others need the connection more.
+    /// Checks from time to time whether this process hears itself, until it does not, or until other processes need the connection more.
     async fn ask(&self, echo: &Notify, backoff: &mut Backoff) -> Silence {
         loop {
-            // If it cannot be sent, the connection that listens will be lost, too, or the pool has much to do.
+            // If the announcement cannot be sent, the listening connection will be lost, too, or the pool is busy.
             if let Ok(room) = self.announcer.echo().await {
                 if timeout(COMES_BACK_WITHIN, echo.notified()).await.is_err() {
                     return Silence::Useless(DEAF.to_owned());
@@ -164,9 +164,9 @@ impl Listener {
 
 /// Why this process hears no announcements.
 enum Silence {
-    /// There is no connection, or no more.
+    /// The connection was not made, or was lost.
     Lost(String),
-    /// There is one, or could be, and it is better to have none.
+    /// There is a connection, or could be, but it is better to have none.
     Useless(String),
 }
 

@@ -1,7 +1,7 @@
-//! Whether a connection pooler stands between this process and the server, and whether one can work with it.
+//! Whether there is a connection pooler between this process and the server, and whether this crate can work with it.
 //!
-//! A pooler that gives each transaction another session of the server's must carry prepared statements along. A pooler that does not
-//! lets a process start and fails it later, when two clients take turns on a session. Both are made to meet here.
+//! A pooler that gives each transaction another session of the server must carry prepared statements along. If it does not, a process
+//! starts, and fails later, when two clients take turns on a session. So [`check`] makes two clients meet on a session.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 use super::connect::{Connector, refusal};
 use crate::store::server::pool::Refusal;
 
-/// How long a statement is waited for that a pooler with a single session holds up.
+/// How long the check waits for a statement that a pooler with a single session holds up.
 const HELD_UP: Duration = Duration::from_secs(2);
 
-/// What a server says whose session does not know a prepared statement, or knows another one by its name.
+/// The server's codes if a session does not know a prepared statement, or has another statement of that name.
 const LOST: [SqlState; 2] = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
 
 const LOSES_STATEMENTS: &str = "there is a connection pooler in between that gives each transaction another session of the server \
@@ -32,7 +32,7 @@ pub(super) async fn check(connector: &Connector, patience: Duration) -> Result<(
         client.unwrap_or_else(|_| Err(too_late()))
     };
     let first = connect().await?;
-    // A server that gives only one has been asked all that can be asked.
+    // Without a second connection the check is not possible, and the pooler passes.
     let Ok(second) = connect().await else {
         return Ok(());
     };
@@ -56,8 +56,9 @@ fn in_plain_words(error: &tokio_postgres::Error) -> Refusal {
     }
 }
 
-/// The second client begins a transaction in the session that the first one used last, if there is a pooler of transactions: what
-/// the first one has prepared is there, under its own name if nothing carries it along, and the first one must work elsewhere.
+/// If a pooler gives each transaction another session, the second client begins its transaction in the session that the first client used
+/// last. The first client's statement is prepared there, under the driver's name if the pooler does not carry statements along; and the
+/// first client must run it in another session.
 async fn keeps_statements(first: &Client, second: &Client) -> Result<bool, tokio_postgres::Error> {
     let text = format!("SELECT {}::bigint", fastrand::u32(..));
     let statement = first.prepare(&text).await?;
@@ -67,7 +68,7 @@ async fn keeps_statements(first: &Client, second: &Client) -> Result<bool, tokio
     if seen.iter().any(is_drivers_name) {
         return Ok(false);
     }
-    // Held up, it waits for the second one: there is one session for both.
+    // A statement that is held up waits for the second client's transaction: both clients have one session.
     if let Ok(answer) = timeout(HELD_UP, first.query_one(&statement, &[])).await {
         answer?;
     }
@@ -75,7 +76,7 @@ async fn keeps_statements(first: &Client, second: &Client) -> Result<bool, tokio
     Ok(true)
 }
 
-/// The driver calls its statements `s1`, `s2` and so on; poolers that carry them along give them other names.
+/// The driver calls its statements `s1`, `s2` and so on; poolers that carry statements along give them other names.
 fn is_drivers_name(row: &SimpleQueryMessage) -> bool {
     let SimpleQueryMessage::Row(row) = row else {
         return false;

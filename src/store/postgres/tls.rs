@@ -1,4 +1,4 @@
-//! Whom to trust, as libpq's `sslmode` says it.
+//! Which servers' certificates to trust, by the rules of libpq's `sslmode`.
 
 use std::{path::Path, sync::Arc};
 
@@ -32,7 +32,7 @@ pub(super) fn connector(mode: TlsMode, ca: Option<&Path>) -> Result<MakeRustlsCo
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// The authorities in the file, or those that browsers trust.
+/// The authorities in the file; without a file, the authorities that browsers trust.
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     let Some(path) = ca else {
         return Ok(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
@@ -50,7 +50,8 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// `sslmode=require` and `prefer`: a certificate of the given authority for whatever host; without an authority, any.
+/// For `sslmode=prefer`, `require` and `verify-ca`: accepts a certificate of the given authority for any host; without an authority, any
+/// certificate.
 #[derive(Debug)]
 struct AnyHost {
     provider: Arc<CryptoProvider>,
@@ -83,7 +84,7 @@ impl ServerCertVerifier for AnyHost {
             return Ok(ServerCertVerified::assertion());
         };
         match authority.verify_server_cert(certificate, intermediates, host, ocsp, now) {
-            // The chain has been checked before the name.
+            // rustls checks the chain before the name: only the name is wrong.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

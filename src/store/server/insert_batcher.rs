@@ -1,7 +1,7 @@
-//! Inserts that tasks of several concurrent callers share: while inserts are under way, further tasks gather for the next one.
+//! Inserts that tasks of several concurrent callers share: while inserts are under way, further tasks gather for the next insert.
 //!
-//! A single caller waits for no other. If the database refuses one of the tasks, only its caller gets the error: the insert is tried again in
-//! halves. On SQLite each task has a separate insert, since waiting transactions share their commit there anyway.
+//! A caller that is alone does not wait for others. If the database refuses one of the tasks, only its caller gets the error: the insert is
+//! tried again in halves. On SQLite each task has a separate insert, since waiting transactions share their commit there anyway.
 
 use std::{
     mem,
@@ -22,21 +22,21 @@ use crate::{
     },
 };
 
-/// For how long a group that the database refuses is tried again in halves. After that all callers that are left get the error for one of
-/// their tasks, so that no caller waits for longer.
+/// For how long a group that the database refuses is tried again in halves. After that the parts that are left are tried as wholes only:
+/// all callers of a refused part get its error, so that none waits for longer.
 const HALVE_FOR: Duration = Duration::from_secs(30);
 
-/// How many inserts may be under way at the same time. With one, the most tasks would be added, but an insert that hangs would hold up all
-/// callers.
+/// How many inserts may be under way at the same time. A limit of one would give the highest throughput, but an insert that hangs would
+/// then hold up all callers.
 const UNDER_WAY: usize = 2;
 
-/// Cloneable handle on the tasks that wait.
+/// Cloneable handle on the tasks that wait for an insert.
 #[derive(Clone, Default)]
 pub(in crate::store) struct InsertBatcher(Arc<Mutex<Waiting>>);
 
 #[derive(Default)]
 struct Waiting {
-    /// In the order in which they were asked for.
+    /// In the order in which callers asked.
     tasks: Vec<Asked>,
     under_way: usize,
 }
@@ -48,17 +48,17 @@ struct Asked {
 
 type Tell = oneshot::Sender<Result<AddedTask, StoreError>>;
 
-/// The tasks of one insert: of one theme and kind, with one time of their creation.
+/// The tasks of one insert: of one theme, all or none with default values only, and with one time of creation.
 struct Group {
     rows: Vec<NewTaskRow>,
-    /// In their order.
+    /// In the order of `rows`.
     tells: Vec<Tell>,
 }
 
 impl Store {
     /// Adds a task that has passed its check.
     pub(crate) async fn add_one(&self, row: NewTaskRow) -> Result<AddedTask, StoreError> {
-        // A task with a unique key has a separate insert, which may have to wait for the task that has the key.
+        // A task with a unique key has a separate insert, since it may have to wait for another task that has the same key.
         if row.unique_key.is_some() || !self.db.is_server() {
             return Ok(self.tasks().add(vec![row]).await?[0]);
         }
@@ -75,7 +75,7 @@ impl Store {
     async fn add_groups(self, group: Group) {
         let mut next = Some(group);
         while let Some(group) = next {
-            // After a panic the callers of the group learn of it by their ends of the channels.
+            // A panic drops the group's senders, which tells the callers.
             let added = AssertUnwindSafe(self.add_group(group)).catch_unwind().await;
             if let Ok(Err(unreachable)) = added {
                 self.insert_batcher.tell_all(&unreachable);
@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Answers with an error if the database cannot be reached: then the callers that wait get it, too, without a try for each of them.
+    /// Returns an error if the database cannot be reached: then the tasks that wait get it, too, without a try for each of them.
     async fn add_group(&self, group: Group) -> Result<(), StoreError> {
         let began = Instant::now();
         // The next part is the last one.
@@ -112,7 +112,7 @@ impl Store {
 }
 
 impl InsertBatcher {
-    /// Answers with a group if it is to be added now, by the caller.
+    /// Lets a task wait. Returns a group if the caller is to add that group now.
     fn ask(&self, asked: Asked) -> Option<Group> {
         let mut waiting = self.waiting();
         waiting.tasks.push(asked);
@@ -123,12 +123,12 @@ impl InsertBatcher {
         waiting.next()
     }
 
-    /// The next group, for a caller whose group is done.
+    /// The next group, for a caller that has added its group. `None` ends that caller's work.
     fn next(&self) -> Option<Group> {
         self.waiting().next()
     }
 
-    /// Tells all callers that wait.
+    /// Gives the error to all waiting tasks.
     fn tell_all(&self, error: &StoreError) {
         let tasks = mem::take(&mut self.waiting().tasks);
         for asked in tasks {
@@ -142,7 +142,7 @@ impl InsertBatcher {
 }
 
 impl Waiting {
-    /// The oldest one, and what can be added along with it. If nothing waits, the caller that asks has ended its work.
+    /// The oldest task, and the tasks that can be added with it. `None` if no task waits: then one insert less is under way.
     fn next(&mut self) -> Option<Group> {
         let Some(oldest) = self.tasks.first() else {
             self.under_way -= 1;
@@ -162,7 +162,7 @@ impl Waiting {
         };
         let group = self.tasks.extract_if(.., joins).map(|asked| (asked.row, asked.tell));
         let (mut rows, tells): (Vec<_>, Vec<_>) = group.unzip();
-        // The time of the latest call lies between each one's own call and its answer.
+        // All tasks get the time of the latest call: for each task it lies between its own call and the answer.
         if let Some(now) = rows.iter().map(|row: &NewTaskRow| row.create_time).max() {
             for row in &mut rows {
                 row.create_time = now;
@@ -181,7 +181,7 @@ impl Group {
         }
     }
 
-    /// The caller may have given up since.
+    /// Gives the callers their results. A caller may have given up.
     fn tell(self, added: Result<Vec<AddedTask>, StoreError>) {
         match added {
             Ok(added) => {
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::domain::NewTask;
 
-    /// A task that is added in this second, and its caller.
+    /// A task that a caller asks to add in this second.
     fn asked(theme: &str, priority: i32, second: i64) -> Asked {
         let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(second);
         let row = NewTaskRow::new(&theme.into(), NewTask::new("Demo", "run").priority(priority), now);
@@ -214,13 +214,13 @@ mod tests {
         Asked { row, tell }
     }
 
-    /// Asks for a task as a caller that adds it does.
+    /// Waiting tasks, with one insert under way.
     fn waiting(tasks: impl Iterator<Item = Asked>) -> Waiting {
         let tasks = tasks.collect();
         Waiting { tasks, under_way: 1 }
     }
 
-    /// The seconds of its tasks.
+    /// The seconds in which the tasks of a group are created.
     fn seconds(group: Option<Group>) -> Option<Vec<i64>> {
         let created = |row: NewTaskRow| row.create_time.and_utc().timestamp();
         group.map(|group| group.rows.into_iter().map(created).collect())
@@ -231,10 +231,10 @@ mod tests {
         let gather = InsertBatcher::default();
         let now = |second| seconds(gather.ask(asked("demo", 0, second)));
         assert_eq!([0, 1, 2, 3].map(now), [Some(vec![0]), Some(vec![1]), None, None]);
-        // The last two, at the time of the later one.
+        // The last two tasks, both with the time of the later one.
         assert_eq!(seconds(gather.next()), Some(vec![3, 3]));
         assert_eq!(seconds(gather.next()), None);
-        // The caller that got nothing has made room.
+        // One of the two inserts has ended.
         assert_eq!([4, 5].map(now), [Some(vec![4]), None]);
     }
 

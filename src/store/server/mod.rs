@@ -1,4 +1,4 @@
-//! What database servers have in common.
+//! The parts that all database servers share.
 
 pub(super) mod insert_batcher;
 #[cfg(feature = "_server")]

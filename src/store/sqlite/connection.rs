@@ -1,4 +1,4 @@
-//! One SQLite connection, which many callers use in turn.
+//! A SQLite connection that many callers use in turn.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -35,7 +35,7 @@ use crate::{
 
 type AsyncSqlite = SyncConnectionWrapper<SqliteConnection, Detached>;
 
-/// Cloneable handle on one connection. Callers get it in the order in which they asked.
+/// Cloneable handle on one connection. Callers get the connection in the order in which they asked.
 #[derive(Clone)]
 pub(super) struct Shared {
     connection: Arc<tokio::sync::Mutex<AsyncSqlite>>,
@@ -45,26 +45,26 @@ pub(super) struct Shared {
     synchronous: &'static str,
 }
 
-/// The most groups that are done in one turn, so that callers who want the connection itself have their turn, too.
+/// The most groups of work that are done in one turn, so that callers that want the connection itself get their turns, too.
 const GROUPS_PER_TURN: usize = 4;
 
-/// The connection, taken. Its turn lasts until this is dropped and the last blocking piece has ended.
+/// The connection of a caller. Its turn lasts until this value is dropped and its last blocking piece has ended.
 pub(in crate::store) struct Conn {
-    // Dropped before the turn: the caller that has the next turn finds the connection free.
+    // Dropped before the turn, so that the caller with the next turn finds the connection free.
     connection: OwnedMutexGuard<AsyncSqlite>,
     _turn: TurnGuard,
 }
 
-/// The permit of the caller that has the connection now.
+/// The permit of the caller that has the connection now; `None` if no caller has it.
 type Turn = Arc<Mutex<Option<Arc<OwnedSemaphorePermit>>>>;
 
 struct TurnGuard(Turn);
 
-/// Runs blocking pieces on the thread pool of the caller, and lets them end by themselves if the caller loses interest.
+/// Runs blocking pieces on the thread pool of the caller's runtime. A piece runs to its end even if the caller drops its future.
 ///
-/// diesel-async's own runtime waits for the piece when its future is dropped, and that panics on the single-threaded
-/// runtimes that actix has. Nothing here needs the wait: each piece is a whole transaction. But the next caller must not
-/// meet a connection that is still busy (it would block its thread, not wait): so each piece holds the turn until it ends.
+/// diesel-async's own runtime waits for the piece when its future is dropped, which panics on actix's single-threaded runtimes. The wait is
+/// not needed: each piece is a whole transaction. But a caller that meets a connection that is still busy would block its thread. So each
+/// piece holds the turn until it ends.
 pub(in crate::store) struct Detached(Turn);
 
 impl Shared {
@@ -81,9 +81,8 @@ impl Shared {
         })
     }
 
-    /// Does `work` in a transaction, in the order in which it was asked for. Whoever has the turn does what others have asked
-    /// for meanwhile along with it: the connection goes from one to the next without waiting for their callers, and one commit
-    /// serves them all.
+    /// Does `work` in a transaction, in the order in which callers asked. The caller that has the turn does the work of other callers that
+    /// wait, too: the connection goes from one work to the next without waiting for their callers, and one commit serves several.
     pub(super) async fn transaction<T: Send + 'static>(&self, work: Work<T>) -> QueryResult<T> {
         let told = lock(&self.queue).push(work);
         let turn = async {
@@ -111,7 +110,7 @@ impl Shared {
     }
 
     pub(super) async fn acquire(&self) -> Conn {
-        // The semaphore is never closed; without a permit the mutex alone would still keep callers apart.
+        // The semaphore is never closed, so there is always a permit. Without one, the mutex would still keep callers apart.
         let permit = Arc::clone(&self.turns).acquire_owned().await.ok();
         *lock(&self.turn) = permit.map(Arc::new);
         let turn = TurnGuard(Arc::clone(&self.turn));
@@ -199,8 +198,8 @@ async fn open(url: &SqliteUrl) -> Result<SqliteConnection, StoreError> {
     })
 }
 
-/// Switches to write-ahead logging. The switch needs the file for itself for a moment and SQLite does not wait for that
-/// by its busy timeout, so processes that start together would fail each other; a database that is WAL already needs no lock.
+/// Switches to write-ahead logging. The switch needs the file for itself for a moment, which SQLite's busy timeout does not cover. So it
+/// is repeated: processes that start together would make each other fail. A database that is WAL already needs no lock.
 fn set_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
     const TRIES: u32 = 50;
     let mut tries = 0;
@@ -229,7 +228,7 @@ mod tests {
         Shared::open(&url).await.expect("opens")
     }
 
-    /// Notes its number when it is done.
+    /// Does a piece of work that notes its number.
     async fn piece(shared: &Shared, done: &Arc<Mutex<Vec<u32>>>, number: u32) {
         let done = Arc::clone(done);
         let change = move |_: &mut SqliteConnection| {
@@ -249,7 +248,7 @@ mod tests {
             lock(&done).push(1_000);
         };
         let after = join_all((20..40).map(|number| piece(&shared, &done, number)));
-        // All of them ask, in this order, while no caller has it.
+        // All of them ask in this order, while `held` has the connection.
         let mut all = Box::pin(join(join(before, connection), after));
         assert!(poll_immediate(&mut all).await.is_none());
         drop(held);

@@ -1,22 +1,22 @@
-//! Whether the files that are open are the ones that their paths lead to.
+//! Whether the paths of the open files still lead to these files.
 //!
-//! A file that is deleted, moved or replaced lives on for the processes that have it open, and for no other: their writes are gone
-//! when they end. SQLite goes on without an error. The same is true of the write-ahead log (`-wal`) and of its index (`-shm`),
-//! which SQLite leaves at their places for as long as any connection is open.
+//! A file that is deleted, moved or replaced lives on only for the processes that have it open: their writes are gone when they end, and
+//! SQLite goes on without an error. The same is true of the write-ahead log (`-wal`) and of its index (`-shm`). SQLite itself leaves both
+//! at their places for as long as any connection is open.
 
 use std::{fs::Metadata, io, path::PathBuf};
 
 use crate::store::StoreError;
 
-/// A file, as it was when it was opened.
+/// A path, and the file to which it led when that was opened.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    /// From the root, so that a later change of the process's folder does not matter. Links are followed with each look.
+    /// Absolute, so that a later change of the process's folder does not matter. Each check follows the links anew.
     path: PathBuf,
     id: FileId,
 }
 
-/// What tells a file from any other: the device and the number on it.
+/// The id of a file: its device, and its inode number on the device.
 type FileId = (u64, u64);
 
 /// The files of an open database.
@@ -28,8 +28,8 @@ pub(super) struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// The files to which a path leads now, and the log beside them if a connection has opened it. `None` if the system has no
-    /// answer: then nothing is watched.
+    /// The file to which a path leads now, and the log beside it if a connection has opened the log. `None` if there is no file, or the
+    /// system has no ids of files: then nothing is watched.
     pub(super) fn now_at(path: &str) -> Option<Self> {
         let database = OpenFile::now_at(path.into())?;
         // SQLite puts the log beside the file itself, not beside a link.
@@ -53,7 +53,7 @@ impl OpenFiles {
         }
     }
 
-    /// The same for all files.
+    /// An error if one of the paths leads to no file, or to another one.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.check_database()?;
         match self.log.iter().find(|file| file.found() != Found::TheSame) {
@@ -65,21 +65,21 @@ impl OpenFiles {
     }
 }
 
-/// Makes the file of a database that is to be, for its owner alone: hooks keep their secrets there. SQLite gives the log and its
-/// index the same mode. A file that is there keeps its mode.
+/// Creates the file of a new database with a mode for its owner alone, since hooks keep their secrets in it. SQLite gives the log and its
+/// index the same mode. An existing file keeps its mode.
 pub(super) fn make_private(path: &str) {
     #[cfg(unix)]
     if path != ":memory:" && !path.starts_with("file:") {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = std::fs::OpenOptions::new();
-        // SQLite itself reports another fault.
+        // Unless the file exists, SQLite itself reports the fault.
         let _ = options.write(true).create_new(true).mode(0o600).open(path);
     }
     #[cfg(not(unix))]
     let _ = path;
 }
 
-/// The file at a path.
+/// The file to which a path leads now, compared with the open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     TheSame,
@@ -99,7 +99,7 @@ impl OpenFile {
             Ok(found) if id_of(&found) == Some(self.id) => Found::TheSame,
             Ok(_) => Found::Another,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
-            // A folder that may not be looked into for a while says nothing about the file.
+            // If the folder cannot be read for a while, that says nothing about the file.
             Err(_) => Found::TheSame,
         }
     }
@@ -112,7 +112,7 @@ fn id_of(file: &Metadata) -> Option<FileId> {
     Some((file.dev(), file.ino()))
 }
 
-/// Elsewhere a file that is open can be neither deleted nor replaced.
+/// On other systems, an open file can be neither deleted nor replaced.
 #[cfg(not(unix))]
 fn id_of(_: &Metadata) -> Option<FileId> {
     None

@@ -1,4 +1,4 @@
-//! Which database, told by one URL.
+//! The URL that names the database.
 
 #[cfg(feature = "_server")]
 mod parameters;
@@ -24,13 +24,13 @@ pub(super) use tls_mode::TlsMode;
 
 use crate::config::nearest;
 
-/// A database URL that can be used by this build.
+/// A database URL that this build can use.
 ///
-/// * `sqlite:path/to/file.db`, also `sqlite://…`; `sqlite::memory:` for a database that lives as long as the process.
+/// * `sqlite:path/to/file.db`, also `sqlite://…`; `sqlite::memory:` for a database that lasts as long as the process.
 /// * `postgres://user:password@host:port/database`, also `postgresql:`.
 /// * `mysql://user:password@host:port/database`, also `mariadb:`.
 ///
-/// The parameters of each are listed at [`Gaia::builder`](crate::GaiaBuilder::database).
+/// The parameters of each form are listed at [`GaiaBuilder::database`](crate::GaiaBuilder::database).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseUrl {
     #[cfg(feature = "sqlite")]
@@ -43,7 +43,7 @@ pub(crate) enum DatabaseUrl {
 
 /// A database URL that was refused.
 ///
-/// Its text repeats nothing of the URL but the scheme: what stands in the wrong place may be a password.
+/// Its text repeats nothing of the URL but the scheme: a text in the wrong place may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("database URL{}: {fault}", scheme.map(|scheme| format!(" {scheme}:…")).unwrap_or_default())]
 pub struct InvalidUrl {
@@ -58,7 +58,7 @@ const SCHEMES: [&str; 5] = ["sqlite", "postgres", "postgresql", "mysql", "mariad
 
 impl DatabaseUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {
-        // A blank or a line break comes with the URL out of many a file.
+        // A URL that was read from a file may have a blank or a line break at its end.
         let text = text.trim();
         let Some((scheme, rest)) = text
             .split_once(':')
@@ -97,8 +97,8 @@ impl DatabaseUrl {
         }
     }
 
-    /// What an attacker on the way to the server could do, and how that is prevented; `None` if the way is safe, or does not leave
-    /// this machine.
+    /// What an attacker between this machine and the server could do, and which parameter prevents it. `None` if connections are protected,
+    /// or do not leave this machine.
     pub(super) fn danger(&self) -> Option<String> {
         match self {
             #[cfg(feature = "sqlite")]
@@ -110,7 +110,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// Names of parameters that are known and do nothing here.
+    /// The names of the URL's parameters that are known and have no effect in this crate.
     pub(super) fn ignored(&self) -> &[&'static str] {
         match self {
             #[cfg(feature = "sqlite")]
@@ -123,12 +123,12 @@ impl DatabaseUrl {
     }
 }
 
-/// The scheme that `text` is, in whatever case.
+/// The known scheme that `text` is, in upper or lower case.
 fn known(text: &str) -> Option<&'static str> {
     SCHEMES.into_iter().find(|scheme| scheme.eq_ignore_ascii_case(text))
 }
 
-/// The fault of a text that does not begin with a scheme.
+/// Names the fault of a text that does not begin with a known scheme.
 fn without_scheme(text: &str) -> String {
     let small = text.to_ascii_lowercase();
     if small.is_empty() {
@@ -157,7 +157,7 @@ fn without_scheme(text: &str) -> String {
     "it has no scheme".to_owned()
 }
 
-/// The cargo feature with which a known scheme is understood.
+/// The cargo feature that a known scheme needs.
 fn feature_of(scheme: &str) -> &str {
     match scheme {
         "postgresql" => "postgres",
@@ -166,7 +166,7 @@ fn feature_of(scheme: &str) -> &str {
     }
 }
 
-/// Without the password.
+/// Shows the URL without the password.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,13 +180,13 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-/// The pairs of a query.
+/// The names and values of a query.
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Says that the parameter at this place (from 1) is none of `known`.
+/// The error text for the parameter at this place (from 1), which is none of `known`.
 #[cfg(any(feature = "sqlite", feature = "_server"))]
 fn unknown(place: usize, name: &str, known: &[&str]) -> String {
     match nearest(name, known) {

@@ -1,10 +1,10 @@
-//! Parameters of servers' URLs: ours, libpq's, and those that hosters and other drivers put there.
+//! The known parameters of servers' URLs: this crate's, libpq's, and those that hosters and other drivers use.
 //!
-//! Names are compared in small letters, with `-` taken for `_`.
+//! Names are compared in small letters, and `-` counts as `_`.
 
 use super::{tls_mode::TlsMode, values};
 
-/// What a parameter is for.
+/// The meaning of a parameter.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
     User,
@@ -18,26 +18,26 @@ pub(super) enum Meaning {
     StartTimeout,
     IdleTimeout,
     MaxLifetime,
-    /// Whether a pooler stands between that gives each transaction another session of the server's.
+    /// Whether there is a pooler between this process and the server that gives each transaction another session.
     #[cfg(feature = "postgres")]
     TransactionPooler,
-    /// Values, and the protection they ask for.
+    /// The allowed values, each with the mode that it asks for, if any.
     Tls(&'static [(&'static str, Option<TlsMode>)]),
-    /// A file of certificates.
+    /// A file of authorities to trust.
     Authorities,
-    /// A driver's setting, by the driver's name.
+    /// A setting of the driver, with the driver's name for it.
     Driver(&'static str),
-    /// The same, with values and those that the driver knows them by.
+    /// The same with a choice of values: each allowed value, and the driver's name for it.
     #[cfg(feature = "postgres")]
     DriverChoice(&'static str, &'static [(&'static str, &'static str)]),
-    /// A setting of `PostgreSQL` for every session.
+    /// A setting of `PostgreSQL`, made in every session.
     #[cfg(feature = "postgres")]
     Session(&'static str),
-    /// It makes no difference here, or asks for something that is done anyway.
+    /// The parameter makes no difference in this crate, or asks for something that this crate does anyway.
     Harmless,
-    /// The same, for these values only.
+    /// The same for these values; other values are refused.
     HarmlessAs(&'static [(&'static str, ())]),
-    /// The user relies on something that is not done here.
+    /// The user relies on something that this crate does not do. The reason of the refusal.
     Unsupported(&'static str),
 }
 
@@ -48,12 +48,12 @@ use Meaning::{
 
 pub(super) type Parameter = (&'static str, Meaning);
 
-/// A kind of server.
+/// A kind of server: its parameters and its defaults.
 pub(super) struct Server {
     pub(super) parameters: &'static [&'static [Parameter]],
     pub(super) tls: TlsMode,
     pub(super) port: u16,
-    /// Whether several hosts may be named, and a user's own database left out.
+    /// Whether the URL may name several hosts, and leave out a database that has the user's name.
     pub(super) is_postgres: bool,
 }
 
@@ -74,14 +74,14 @@ pub(super) const MYSQL: Server = Server {
 };
 
 impl Server {
-    /// The parameter that is called `name`.
+    /// The parameter with this name.
     pub(super) fn parameter(&self, name: &str) -> Option<Parameter> {
         let name = name.to_ascii_lowercase().replace('-', "_");
         let mut all = self.parameters.iter().copied().flatten();
         all.find(|(known, _)| *known == name).copied()
     }
 
-    /// Says that the parameter at this place (from 1) is not known.
+    /// The error text for the unknown parameter at this place (from 1).
     pub(super) fn unknown(&self, place: usize, name: &str) -> String {
         let known: Vec<&str> = self
             .parameters
@@ -111,7 +111,7 @@ const MODES: &[(&str, Option<TlsMode>)] = &[
     ("verify-identity", Some(TlsMode::VerifyFull)),
 ];
 
-/// libpq takes `ssl=true` for `sslmode=require`. An object in JSON is read elsewhere.
+/// libpq takes `ssl=true` for `sslmode=require`. [`values::tls_object`] reads a JSON object.
 const SSL: &[(&str, Option<TlsMode>)] = &[
     ("true", Some(TlsMode::Require)),
     ("1", Some(TlsMode::Require)),
@@ -125,13 +125,13 @@ const SSL: &[(&str, Option<TlsMode>)] = &[
     ("verify-full", Some(TlsMode::VerifyFull)),
 ];
 
-/// Prisma's.
+/// Prisma's `sslaccept`.
 const ACCEPT: &[(&str, Option<TlsMode>)] = &[
     ("strict", Some(TlsMode::VerifyFull)),
     ("accept-invalid-certs", Some(TlsMode::Require)),
 ];
 
-/// Go's.
+/// `tls` of Go's driver for `MySQL`.
 const TLS: &[(&str, Option<TlsMode>)] = &[
     ("true", Some(TlsMode::VerifyFull)),
     ("skip-verify", Some(TlsMode::Require)),
@@ -282,7 +282,7 @@ mod postgres {
 
     const BALANCE: &[(&str, &str)] = &[("disable", "disable"), ("random", "random")];
 
-    /// A server that takes no writes is of no use.
+    /// libpq's other values are missing: a server that takes no writes is of no use.
     const SESSION: &[(&str, &str)] = &[("any", "any"), ("read-write", "read-write"), ("primary", "read-write")];
 
     const REQUIRE: &[(&str, Option<TlsMode>)] = &[("1", Some(TlsMode::Require)), ("0", None)];
@@ -361,7 +361,7 @@ mod mysql {
     ];
 }
 
-/// The protection that a value asks for, if it says anything of it.
+/// The mode that a value asks for; `None` if the value asks for no mode.
 pub(super) fn tls(text: &str, values: &[(&str, Option<TlsMode>)]) -> Result<Option<TlsMode>, String> {
     match text.starts_with('{') {
         true => values::tls_object(text).map(Some),

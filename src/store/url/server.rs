@@ -1,4 +1,4 @@
-//! The URL of a database server, read to the last part: the drivers are given values, never a text to parse.
+//! The URL of a database server. This module reads all parts of the URL: the drivers get values, never a text to parse.
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -9,37 +9,37 @@ use super::{
     values::{self, Hundreds},
 };
 
-/// How to reach a server. It holds the password: it is shown without it.
+/// How to reach a server. It holds the password, and is shown without it.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::store) struct ServerUrl {
     shown: String,
     pub(in crate::store) user: Option<String>,
     pub(in crate::store) password: Option<String>,
-    /// At least one, with its port. A host that begins with `/` is the folder of a socket.
+    /// With their ports. At least one, unless `driver` holds a `hostaddr`. A host that begins with `/` is the folder of a socket.
     pub(in crate::store) hosts: Vec<(String, u16)>,
     pub(in crate::store) database: Option<String>,
-    /// Settings of the driver, by its names.
+    /// Settings of the driver, by the driver's names.
     pub(in crate::store) driver: Vec<(&'static str, String)>,
     pub(in crate::store) pool_size: usize,
     pub(in crate::store) pool_timeout: Duration,
     pub(in crate::store) connect_timeout: Duration,
-    /// How long a start waits for a server that has no connection to give.
+    /// How long a process that starts waits for a server that has no connection to give.
     pub(in crate::store) start_timeout: Duration,
-    /// Connections that nothing has used for so long are closed.
+    /// The pool closes connections that have been idle for this long.
     pub(in crate::store) idle_timeout: Duration,
-    /// Connections that are older are replaced.
+    /// The pool replaces connections that are older.
     pub(in crate::store) max_lifetime: Duration,
     pub(in crate::store) tls: TlsMode,
-    /// Certificates of the authorities to trust, in PEM. `None`: those that browsers trust.
+    /// A PEM file of the authorities to trust. `None`: for `VerifyFull` those that browsers trust; the other modes trust any certificate.
     pub(in crate::store) ca: Option<PathBuf>,
-    /// Whether a pooler stands between that gives each transaction another session of the server's.
+    /// Whether there is a pooler between this process and the server that gives each transaction another session.
     #[cfg(feature = "postgres")]
     pub(in crate::store) transaction_pooler: bool,
-    /// Parameters that are known, and do nothing here.
+    /// Parameters that are known and have no effect in this crate.
     pub(super) ignored: Vec<&'static str>,
 }
 
-/// Whether a host is reached without a network. A host that begins with `/` is the folder of a socket.
+/// Whether this process reaches the host without a network. A host that begins with `/` is the folder of a socket.
 fn is_this_machine(host: &str) -> bool {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host.starts_with('/')
@@ -47,7 +47,7 @@ fn is_this_machine(host: &str) -> bool {
         || address.is_some_and(|address| address.is_loopback())
 }
 
-/// What parameters say of what the text before them says, too.
+/// Values of parameters that are put into the URL once all parameters are read.
 #[derive(Default)]
 struct Said {
     hosts: Option<Vec<String>>,
@@ -57,7 +57,7 @@ struct Said {
 }
 
 impl ServerUrl {
-    /// `remedy` is the parameter that makes the way safe.
+    /// `remedy` is the parameter that protects the connection.
     pub(super) fn danger(&self, remedy: &str) -> Option<String> {
         let what = match (self.tls, &self.ca) {
             (TlsMode::Disable, _) => {
@@ -79,7 +79,7 @@ impl ServerUrl {
         ))
     }
 
-    /// `rest` is what follows `scheme://`.
+    /// `rest` is the text behind `scheme://`.
     pub(super) fn parse(scheme: &str, rest: &str, server: &Server) -> Result<Self, String> {
         let parts = split(rest, |name| server.parameter(name).is_some())?;
         let Parts { user, password, .. } = parts;
@@ -128,7 +128,7 @@ impl ServerUrl {
             Meaning::MaxLifetime => self.max_lifetime = values::time(&value, Hundreds::Refused)?,
             #[cfg(feature = "postgres")]
             Meaning::TransactionPooler => self.transaction_pooler = values::flag(&value)?,
-            // None is less than any.
+            // `None` is less than any mode.
             Meaning::Tls(allowed) => said.tls = said.tls.max(parameters::tls(&value, allowed)?),
             Meaning::Authorities if value == "system" => said.system_authorities = true,
             Meaning::Authorities => self.ca = Some(PathBuf::from(value)),
@@ -164,7 +164,7 @@ impl ServerUrl {
         }
         self.tls = said.tls.unwrap_or(self.tls);
         if said.system_authorities {
-            // libpq's rule: every server can get a certificate from one of those, so that only the host's name tells.
+            // libpq's rule: every server can get a certificate from one of these authorities, so only the host's name proves the server.
             self.tls = match said.tls {
                 None | Some(TlsMode::VerifyFull) => TlsMode::VerifyFull,
                 Some(_) => return Err("sslrootcert=system protects with sslmode=verify-full only".to_owned()),
@@ -195,12 +195,12 @@ impl ServerUrl {
         Ok(())
     }
 
-    /// Nothing but words that cannot be a password, in places where none belongs.
+    /// The URL with only those words that cannot be a password; the others are shown as `***`.
     fn to_show(&self, scheme: &str) -> String {
         let user = match (&self.user, &self.password) {
             (None, None) => String::new(),
             (Some(user), Some(_)) => format!("{}:***@", plain(user)),
-            // What stands alone before the @ may be a token.
+            // A word that stands alone before the @ may be a token.
             _ => "***@".to_owned(),
         };
         let hosts: Vec<String> = self
@@ -208,7 +208,7 @@ impl ServerUrl {
             .iter()
             .map(|(host, port)| self.host_to_show(host, *port))
             .collect();
-        // `ann:/secret`, where the host was left out, looks like a host and a database.
+        // `ann:/secret`, in which the user left the host out, looks like a host and a database.
         let is_surely_database = self.password.as_deref().is_some_and(|password| !password.is_empty())
             || self.hosts.iter().all(|(host, _)| is_likely(host));
         let database = self.database.as_deref().map(|name| match is_surely_database {
@@ -219,7 +219,7 @@ impl ServerUrl {
     }
 
     fn host_to_show(&self, host: &str, port: u16) -> String {
-        // `ann:1234`, where the host was left out, looks like a host and its port.
+        // `ann:1234`, in which the user left the host out, looks like a host and its port.
         let is_surely_port = self.password.is_some() || host.contains(['.', ':']) || host == "localhost";
         // `ann:@secret/db` reads as an empty password and a host, `ann:,secret/db` as two hosts: the user may have meant a password.
         let is_ambiguous = match self.password.as_deref() {
@@ -235,13 +235,13 @@ impl ServerUrl {
         }
     }
 
-    /// Without the password.
+    /// The URL without the password.
     pub(in crate::store) fn shown(&self) -> &str {
         &self.shown
     }
 }
 
-/// Whether a word looks like a host, not like a user or a part of a password.
+/// Whether a word is likely a host, and not a user or a part of a password.
 fn is_likely(host: &str) -> bool {
     host.contains(['.', ':', '/']) || host == "localhost"
 }
@@ -251,7 +251,7 @@ fn with_ports(hosts: Vec<(String, Option<u16>)>, default: u16) -> Vec<(String, u
     hosts.into_iter().map(with_port).collect()
 }
 
-/// The name, unless a mark in it lets it be suspected to be more than a name.
+/// The name; `***` if it holds a mark, since then it may be more than a name.
 fn plain(name: &str) -> &str {
     let is_plain = name.chars().all(|char| char.is_alphanumeric() || "._-".contains(char));
     if is_plain { name } else { "***" }

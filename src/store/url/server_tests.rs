@@ -161,7 +161,7 @@ fn times_are_read_as_they_are_meant() {
     assert_eq!(of("250ms").0, Duration::from_millis(250));
 }
 
-/// Strings that hosters and other drivers' manuals give to be copied; the protection they ask for, and the ignored parts.
+/// URLs that hosters and the manuals of other drivers give to be copied, the mode that each asks for, and its ignored parameters.
 const OF_HOSTERS: &[(&str, TlsMode, &str)] = &[
     // Neon, Supabase, Vercel, Heroku, Render.
     (

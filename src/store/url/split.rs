@@ -1,4 +1,4 @@
-//! The text of a server's URL, taken apart. Its errors repeat nothing of it: what stands in the wrong place may be a password.
+//! Splits the text of a server's URL into its parts. The errors repeat nothing of the text: a part in the wrong place may be a password.
 
 use std::net::Ipv6Addr;
 
@@ -6,15 +6,15 @@ use percent_encoding::percent_decode_str;
 
 use super::pairs;
 
-/// What a URL says between `://` and its end, decoded.
+/// The parts of a URL between `://` and its end, decoded.
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
-    /// Each with its port, if it names one.
+    /// Each host with its port, if the URL names a port.
     pub(super) hosts: Vec<(String, Option<u16>)>,
     pub(super) database: Option<String>,
-    /// Parameters, in their order.
+    /// The parameters, in the order of the URL.
     pub(super) pairs: Vec<(String, String)>,
 }
 
@@ -27,8 +27,8 @@ const HOST: &str =
 const PORT: &str = "what follows the host is no port from 1 to 65535; expected user:password@host:port/database, \
                     where an @ ends the password";
 
-/// `rest` is what follows `://`. An `@` behind it is a part of a parameter only if no user is named before the host and
-/// all parameters are known.
+/// `rest` is the text behind `://`. An `@` in the query is a part of a parameter only if no user stands before the host and all parameters
+/// are known.
 pub(super) fn split(rest: &str, is_known: impl Fn(&str) -> bool) -> Result<Parts, String> {
     let pieces = Pieces::of(rest, &is_known).ok_or(ENCODE)?;
     let mut parts = Parts {
@@ -48,7 +48,7 @@ pub(super) fn split(rest: &str, is_known: impl Fn(&str) -> bool) -> Result<Parts
     Ok(parts)
 }
 
-/// The parts as they were written.
+/// The parts as they are written, not decoded.
 struct Pieces<'a> {
     userinfo: Option<&'a str>,
     hosts: &'a str,
@@ -57,13 +57,13 @@ struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// `None` if the text may be read in two ways, one of which would take a piece of the password for something else.
+    /// `None` if the text can be read in two ways, and one of them would take a piece of the password for something else.
     fn of(rest: &'a str, is_known: &impl Fn(&str) -> bool) -> Option<Self> {
         let (authority, tail) = authority(rest);
         if let Some(pieces) = Self::by_the_book(authority, tail, is_known) {
             return Some(pieces);
         }
-        // A password with one of / ? # in it, not encoded: certain if the only @ comes later, and no port could be meant.
+        // A password with a / ? or # that is not encoded: certain if the only @ comes later, and the text before cannot be a port.
         let (userinfo, after) = rest.split_once('@')?;
         let is_password = |text: &str| text.parse::<u16>().is_err();
         let is_certain = userinfo.len() > authority.len()
@@ -77,14 +77,14 @@ impl<'a> Pieces<'a> {
         })
     }
 
-    /// As RFC 3986 has it: the host ends at the first / ? or #.
+    /// Reads the text by RFC 3986: the host ends at the first / ? or #.
     fn by_the_book(authority: &'a str, tail: &'a str, is_known: &impl Fn(&str) -> bool) -> Option<Self> {
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let (userinfo, hosts) = match authority.rsplit_once('@') {
             Some((userinfo, hosts)) => (Some(userinfo), hosts),
             None => (None, authority),
         };
-        // With a user before it, such a query may begin inside the password.
+        // If a user stands before the host, a query that holds an @ may begin inside the password.
         let is_query = || userinfo.is_none() && pairs(query).all(|(name, _)| is_known(name));
         let is_clear = !tail.contains('#') && !path.contains('@') && (!query.contains('@') || is_query());
         is_clear.then_some(Self {
@@ -124,7 +124,7 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     Ok((host, port))
 }
 
-/// A name, an address, or the path of a socket's folder.
+/// Checks a host: a name, an address, or the path of a socket's folder.
 pub(super) fn host(text: &str) -> Result<String, String> {
     let is_name = |text: &str| {
         text.chars()

@@ -30,7 +30,7 @@ impl SqliteUrl {
         for (place, (key, value)) in (1..).zip(pairs(query)) {
             match (key, value) {
                 ("busy_timeout", millis) => {
-                    // SQLite keeps it in a C int.
+                    // SQLite keeps the timeout in a C int.
                     let parsed = millis.parse().ok().filter(|millis| *millis <= 0x7fff_ffff_u64);
                     let millis =
                         parsed.ok_or("busy_timeout: expected a number of milliseconds from 0 to 2147483647")?;
@@ -46,7 +46,7 @@ impl SqliteUrl {
     }
 }
 
-/// A path that may be another database's URL with its scheme changed is not shown: a password may stand in it.
+/// Does not show a path that may be the URL of another database with its scheme changed: it may hold a password.
 impl fmt::Display for SqliteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.as_deref().unwrap_or(":memory:");

@@ -78,7 +78,7 @@ fn a_database_that_is_not_built_in_names_its_feature() {
     }
 }
 
-/// Parts of URLs, and texts that should not be parts of one.
+/// Texts from parts of URLs, and from words that do not belong into a URL.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = proptest::sample::select(vec![
         "sqlite",
@@ -132,7 +132,7 @@ proptest! {
         end in proptest::sample::select(vec!["@host/db", "@host:5/db?sslmode=require", "@host", "/db", "", "@/db?host=h"]),
     ) {
         let text = format!("{scheme}{slashes}ann:{before}{SECRET}{after}{end}");
-        // What follows the last @ is a host by every reading.
+        // By every reading, the text behind the last @ is a host.
         prop_assume!(!before.contains('@') || after.contains('@') || end.contains('@'));
         let shown = match DatabaseUrl::parse(&text) {
             Ok(url) => format!("{url} {url:?}"),

@@ -1,14 +1,14 @@
-//! How far a connection is protected.
+//! The protection of a connection.
 
-/// How far the connection is protected, with libpq's names. In the order of strictness: of several in one URL the strictest holds.
+/// The protection of a connection, with libpq's names, in the order of strictness: if a URL names several modes, the strictest holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) enum TlsMode {
     Disable,
-    /// Encrypted if the server can; no certificate is checked.
+    /// Encrypted if the server offers TLS. Its certificate is then checked as for `Require`.
     Prefer,
     /// Encrypted. The certificate must come from the given authority, if one is given, and may name any host.
     Require,
-    /// The same, and there is an authority.
+    /// As `Require`, and an authority is given.
     VerifyCa,
     /// Encrypted, and the certificate must name the host.
     VerifyFull,

@@ -1,17 +1,17 @@
-//! Values of parameters. Errors name the expected value and not the one that was found: it may be a piece of a password.
+//! Values of parameters. Errors name the expected value, not the value that was found: that may be a piece of a password.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::tls_mode::TlsMode;
 
-/// The longest of a server's times. It is what 0 means, which libpq takes for "for ever".
+/// The longest time that a parameter may ask for. A 0, by which libpq means "for ever", stands for this time.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// What a number between 100 and 999 without a unit means.
+/// The meaning of a number from 100 to 999 without a unit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hundreds {
     Milliseconds,
-    /// libpq would mean seconds, this crate's older versions milliseconds.
+    /// Refused, since libpq would read it as seconds, and this crate's older versions as milliseconds.
     Refused,
 }
 
@@ -23,8 +23,8 @@ where
     parsed.ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
 }
 
-/// A time as one of many writes it. Small numbers are seconds (libpq, Prisma, `MySQL`'s clients), large ones milliseconds (this
-/// crate, JDBC for `MySQL`): no connection takes more than 99 s or less than 100 ms on purpose.
+/// Reads a time in the forms that programs use. Without a unit, small numbers are seconds (libpq, Prisma, `MySQL`'s clients), large ones
+/// milliseconds (this crate, JDBC for `MySQL`): no connection takes more than 99 s or less than 100 ms on purpose.
 pub(super) fn time(text: &str, hundreds: Hundreds) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());
     let number = digits.parse::<u64>().ok();
@@ -47,7 +47,7 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
     choice(text, &[("true", true), ("1", true), ("false", false), ("0", false)])
 }
 
-/// One of `allowed`, in any case and with any kind of hyphen.
+/// Reads one of the values of `allowed`. Capital letters count as small letters, and `_` as `-`.
 pub(super) fn choice<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
     let text = text.to_ascii_lowercase().replace('_', "-");
     let found = allowed.iter().find(|(name, _)| *name == text);
@@ -57,7 +57,7 @@ pub(super) fn choice<T: Copy>(text: &str, allowed: &[(&str, T)]) -> Result<T, St
     })
 }
 
-/// The object that Node's driver for `MySQL` takes.
+/// Reads the TLS options of Node's driver for `MySQL`, a JSON object.
 pub(super) fn tls_object(text: &str) -> Result<TlsMode, String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]

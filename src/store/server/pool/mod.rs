@@ -1,9 +1,9 @@
-//! Connections to a database server, pooled.
+//! A pool of connections to a database server.
 //!
-//! A connection goes back to the pool only if its last statement came to its end: a connection that failed in a way that may be the
-//! connection's fault, that gave no answer in time, or whose caller was dropped half-way is closed. If it was lost, the idle ones
-//! are closed with it. A connection that has been idle for long is asked whether it is still there before it is used, an old one is
-//! replaced, and those that nothing uses are closed but for one.
+//! A connection goes back to the pool only if its last statement came to its end. The pool closes a connection whose statement failed in a
+//! way that may be the connection's fault, got no answer in time, or was dropped by its caller. If a connection was lost, the pool closes
+//! the idle ones, too. It checks a connection that has been idle for long before it gives that out, replaces old connections, and closes
+//! idle ones until one is left.
 
 mod shelf;
 mod start;
@@ -33,24 +33,24 @@ use crate::{
 use shelf::{Maker, Shelf, Taken};
 use start::patiently;
 
-/// How long a statement may take. A server that has stopped to answer without closing the connection must not hold an actor
-/// for ever; the network's own limits are a quarter of an hour.
+/// How long a statement or a transaction may take. A server that no longer answers but keeps the connection must not hold up an actor for
+/// ever: the network's own limits are a quarter of an hour.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection that has been idle for so long is asked whether it is still there, before it is used. Longer than a heartbeat's
-/// interval: a node that has nothing to do does not ask twice.
+/// A connection that has been idle for this long is checked with a statement before it is used. The time is longer than the interval of
+/// beats (5 s by default): the heartbeats of an idle node need no check.
 const CHECK_AFTER: Duration = Duration::from_secs(6);
 
-/// The limit before a caller adds tasks. Shorter, since this crate does not repeat an add that has failed.
+/// The same for connections that add tasks. It is shorter, since this crate does not repeat an add that has failed.
 const CHECK_FOR_CALLERS_AFTER: Duration = Duration::from_secs(1);
 
-/// Knows how to reach a server.
+/// Makes connections to a server.
 pub(in crate::store) trait Connect: Clone + Send + Sync + 'static {
     type Connection: PoolableConnection + Send + 'static;
 
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Refusal>> + Send;
 
-    /// After how long without a statement the server ends this connection, if it does.
+    /// After how long without a statement the server ends this connection; `None` if it has no such limit.
     fn idle_limit(connection: &mut Self::Connection) -> impl Future<Output = QueryResult<Option<Duration>>> + Send;
 }
 
@@ -59,9 +59,9 @@ pub(in crate::store) trait Connect: Clone + Send + Sync + 'static {
 pub(in crate::store) enum Refusal {
     /// All connections of this process are in use.
     Busy,
-    /// The server has no connection to give at present: it has reached a limit, or is starting. With the server's words.
+    /// The server has no connection to give at present: it has reached a limit, or is starting. The text is the server's.
     ForNow(String),
-    /// Anything else.
+    /// Any other reason.
     Other(String),
 }
 
@@ -76,7 +76,7 @@ impl Refusal {
         Self::Other(error.to_string())
     }
 
-    /// The same, said of the database with this URL after so long a wait.
+    /// The error for a caller that waited for this time for a connection to `url`.
     fn on(self, url: &ServerUrl, waited: Duration) -> StoreError {
         let shown = url.shown().to_owned();
         match self {
@@ -107,35 +107,35 @@ impl std::fmt::Display for Refusal {
 #[derive(Clone)]
 pub(in crate::store) struct Connections<K: Connect> {
     shared: Arc<Shelf<K>>,
-    /// One connection for heartbeats only: they must not queue behind anything.
+    /// One connection for heartbeats only: they must not queue behind other statements.
     heartbeats: Arc<Shelf<K>>,
     connector: K,
     url: ServerUrl,
 }
 
-/// A connection, taken.
+/// A connection that a caller has taken from the pool.
 pub(in crate::store) struct Conn<K: Connect> {
     connection: Option<Object<Maker<K>>>,
     shelf: Arc<Shelf<K>>,
     state: State,
-    /// How often it was replaced.
+    /// How often the connection was replaced.
     renewed: u32,
-    /// Given back after the connection: the next caller with this seat finds one.
+    /// Given back after the connection, so that the next caller with this seat finds a connection.
     _seat: OwnedSemaphorePermit,
 }
 
-/// How often the connection of one statement is replaced at most.
+/// How often a taken connection is replaced at most.
 const RENEWALS: u32 = 3;
 
-/// The state of a connection, as far as its last statement tells.
+/// The state of a connection, concluded from its last statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Sound,
-    /// The connection may be the reason why the statement failed or did not end.
+    /// The connection may be the reason why the statement failed or did not end. It is closed.
     Doubtful,
-    /// The cause may concern the idle connections, too: the server was restarted, for example, or accepts no writes any more.
+    /// The cause may concern the idle connections, too: for example, the server was restarted, or accepts no writes any more.
     Lost,
-    /// The server refuses its prepared statements, and will refuse those of the idle connections: the tables have changed.
+    /// The tables have changed: the server refuses the connection's prepared statements, and will do so on the idle connections.
     Outdated,
 }
 
@@ -149,15 +149,14 @@ impl<K: Connect> Connections<K> {
         })
     }
 
-    /// Makes the first connection, so that a fault of the URL is reported now. Waits for it if the server is full.
+    /// Makes the first connection, so that a fault of the URL is reported now. If the server is full, waits.
     pub(in crate::store) async fn open(&self) -> Result<(), StoreError> {
         let deadline = || Instant::now() + self.url.pool_timeout;
         patiently(&self.url, || self.shared.take(deadline(), CHECK_AFTER)).await?;
         Ok(())
     }
 
-    /// Makes a connection outside the pool, in place of the idle ones there: a process that starts has one at a time. Waits for
-    /// it if the server is full.
+    /// Closes the idle connections, and makes one outside the pool: a process that starts has one at a time. If the server is full, waits.
     pub(in crate::store) async fn single<T, W>(&self, connect: impl FnMut() -> W) -> Result<T, StoreError>
     where
         W: Future<Output = Result<T, Refusal>>,
@@ -175,12 +174,12 @@ impl<K: Connect> Connections<K> {
         self.acquire_shared(CHECK_FOR_CALLERS_AFTER).await
     }
 
-    /// The connection for heartbeats. If the server gives none, the heartbeat waits for one of the others.
+    /// The connection for heartbeats. If the server gives none, the heartbeat waits for a connection of the shared pool.
     pub(in crate::store) async fn heartbeat(&self) -> Result<Conn<K>, StoreError> {
         let deadline = Instant::now() + self.url.pool_timeout;
         match self.heartbeats.take(deadline, CHECK_AFTER).await {
             Ok(taken) => {
-                // Every node beats, even if it does nothing else.
+                // The pool is tidied here because every node beats, even if it does nothing else.
                 self.shared.tidy(self.url.idle_timeout);
                 if self.shared.is_to_share() {
                     let shared = Arc::clone(&self.shared);
@@ -197,7 +196,7 @@ impl<K: Connect> Connections<K> {
         &self.url
     }
 
-    /// Waits for a connection of this process's, or where it has none for the server to give one.
+    /// Waits until a connection of this process is free or, if this process has none, until the server gives one.
     async fn acquire_shared(&self, check_after: Duration) -> Result<Conn<K>, StoreError> {
         let deadline = Instant::now() + self.url.pool_timeout;
         let mut backoff = Backoff::default();
@@ -227,7 +226,7 @@ impl<K: Connect> Conn<K> {
         }
     }
 
-    /// The connection, for one statement or one transaction, whose end [`end`](Self::end) learns. Use `on_server!`.
+    /// The connection, for one statement or one transaction. The caller passes the result to [`end`](Self::end). Use `on_server!`.
     pub(in crate::store) fn begin(&mut self) -> Option<&mut K::Connection> {
         self.state = State::Doubtful;
         self.connection.as_deref_mut().map(|pooled| &mut **pooled)
@@ -237,14 +236,14 @@ impl<K: Connect> Conn<K> {
         self.state = result.as_ref().err().map_or(State::Sound, State::after);
     }
 
-    /// Whether the statement is to be done again, on a connection that has nothing prepared yet: the server has refused one
-    /// that was prepared before the tables changed, and has done nothing.
+    /// Replaces the connection if the server has refused a statement that was prepared before the tables changed, and has done nothing.
+    /// Returns whether the caller is to run its statement again.
     pub(in crate::store) async fn renew(&mut self) -> bool {
         if self.state != State::Outdated || self.renewed >= RENEWALS {
             return false;
         }
         self.close();
-        // The caller gets the server's words.
+        // Without a new connection, the caller gets the error of its statement.
         let Ok(connection) = self.shelf.connection(CHECK_AFTER).await else {
             return false;
         };
@@ -255,7 +254,7 @@ impl<K: Connect> Conn<K> {
         true
     }
 
-    /// Closes the connection, unless it is sound, and the idle ones with it if they are as it is.
+    /// Closes the connection unless it is sound. Closes the idle connections, too, if the cause concerns them.
     fn close(&mut self) {
         if self.state == State::Sound {
             if let Some(pooled) = &mut self.connection {
@@ -289,14 +288,14 @@ impl State {
                 text if is_loss(text) || is_read_only(text) => Self::Lost,
                 _ => Self::Doubtful,
             },
-            // Errors about rows: the connection is sound.
+            // Errors about rows leave the connection sound.
             DieselError::NotFound | DieselError::DatabaseError(..) => Self::Sound,
             _ => Self::Doubtful,
         }
     }
 }
 
-/// Ends with an error if the server gives no answer. Boxed: the drivers' futures are large and deep.
+/// Ends with an error if the server gives no answer within [`PATIENCE`]. Boxed, since the drivers' futures are large and deep.
 pub(in crate::store) async fn in_time<T>(statement: BoxFuture<'_, QueryResult<T>>) -> QueryResult<T> {
     match tokio::time::timeout(PATIENCE, statement).await {
         Ok(answered) => answered,
@@ -309,7 +308,7 @@ pub(in crate::store) fn closed(reason: String) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(reason))
 }
 
-/// The error of a statement whose work is done, and may be there to stay: no caller may take it for a refusal.
+/// The error of a statement whose work the server may have committed: no caller may take it for a refusal.
 pub(in crate::store) fn lost_answer(error: DieselError) -> DieselError {
     match error {
         DieselError::DatabaseError(_, info) => DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info),
@@ -317,7 +316,7 @@ pub(in crate::store) fn lost_answer(error: DieselError) -> DieselError {
     }
 }
 
-/// The error of the end of a transaction: it may have been made, unless others are in its way.
+/// The error of a `COMMIT`: the server may have committed, unless the error is a conflict with other transactions.
 pub(in crate::store) fn lost_end(error: DieselError) -> DieselError {
     match &error {
         DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => error,
@@ -326,9 +325,9 @@ pub(in crate::store) fn lost_end(error: DieselError) -> DieselError {
     }
 }
 
-/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Conn`]. It is run again if the
-/// server refuses statements that were prepared before the tables changed: of several statements that commit by themselves, the ones before
-/// must be such that they may be repeated.
+/// Runs one diesel-async expression, a statement or a whole transaction, on the connection of a [`Conn`]. If the server refuses a statement
+/// that was prepared before the tables changed, the whole expression runs again: if its statements commit by themselves, all but the last
+/// must be repeatable.
 macro_rules! on_server {
     ($held:expr, |$conn:ident| $query:expr) => {{
         let held = &mut $held;
@@ -348,7 +347,7 @@ macro_rules! on_server {
 }
 pub(in crate::store) use on_server;
 
-/// Runs a diesel-async expression in a transaction. A transaction that fails is rolled back.
+/// Runs a diesel-async expression in a transaction. If the expression fails, the transaction is rolled back.
 macro_rules! in_transaction {
     ($held:expr, |$conn:ident| $work:expr) => {
         $crate::store::server::pool::on_server!($held, |$conn| {
@@ -357,7 +356,7 @@ macro_rules! in_transaction {
             let done = $work;
             match done.is_ok() {
                 true => $conn.batch_execute("COMMIT").await.map_err($crate::store::server::pool::lost_end)?,
-                // Where that fails, the connection is gone, and the server rolls back: what failed before is what counts. MySQL's
+                // If `ROLLBACK` fails, the connection is gone, and the server rolls back: the caller gets the first error. MySQL's
                 // driver closes the connection when it refuses a packet as too large.
                 false => drop($conn.batch_execute("ROLLBACK").await),
             }

@@ -1,11 +1,11 @@
-//! The connections for one purpose (heartbeats, or everything else): at most so many, and no more than the server gives.
+//! The connections for one purpose (heartbeats, or everything else): at most the size of the pool, and no more than the server gives.
 //!
-//! deadpool keeps the connections; who may have one is decided here, by *seats*. A seat that gets no connection because the
-//! server refuses another one is taken away while this process has others: its caller queues for those. From time to time a
-//! seat is put back, to ask the server again.
+//! deadpool keeps the connections. *Seats* decide which caller may have one. If a caller has a seat, and the server refuses a further
+//! connection while this process has others, the shelf takes the seat away, and the caller queues for the others. From time to time the
+//! shelf puts a seat back, to ask the server again.
 //!
-//! Processes that run leave room for those that start: one with more connections than it needs asks from time to time whether
-//! the server could give as many as a start takes, and gives half of its connections back if not.
+//! Processes that run leave room for processes that start: a process with more than one pooled connection asks from time to time whether
+//! the server could give as many as a start takes. If not, the process gives half of its connections back.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -24,24 +24,24 @@ use crate::{
     store::{StoreError, url::ServerUrl},
 };
 
-/// If the server has refused a connection, this process asks for no further one for so long.
+/// After the server has refused a connection, this process asks for no further one for this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// The same after this process has given connections back for others. Longer, so that a process that waits for its start can try many times
-/// in between.
+/// The same after this process has given connections back for others. It is longer, so that a process that waits for its start can try
+/// many times in between.
 const ASK_AGAIN_AFTER_SHARING: Duration = Duration::from_secs(60);
 
-/// How many connections a start needs: two for the process itself, and one that the server could still give.
+/// How many connections a start needs: two for the process itself, and one more that the server could give.
 const TAKEN_BY_START: usize = 3;
 
-/// How long a connection that is too old serves on if the server gives no other for it.
+/// For how long a connection that is too old serves on if the server gives no new one.
 const RESPITE: Duration = Duration::from_secs(60);
 
-/// So many connections stay open, however long they are idle: if none were left, a full server would stop this process.
+/// This many connections stay open even if they are idle for long: if none were left, a full server would stop this process.
 const STAY: usize = 1;
 
-/// How many connections a process keeps that gives connections back for others: it must go on working, even if the server's limit is meant
-/// for this process alone. Of these, too, idle ones are closed.
+/// A process that gives connections back for others keeps at least this many seats: it must go on working, even if the server's limit is
+/// meant for this process alone. Idle connections of these seats are closed, too.
 const KEPT_WHEN_SHARING: usize = 2;
 
 /// How often the pool looks for connections that have been idle for too long.
@@ -50,7 +50,7 @@ const TIDY: Duration = Duration::from_millis(100);
 /// How often the pool looks whether the server has connections left for others.
 const SHARE: Duration = Duration::from_secs(15);
 
-/// A connection that has been idle for this part of the server's idle limit is asked whether it is still there.
+/// A connection that has been idle for the server's idle limit divided by this number is checked before it is used.
 const PART_OF_LIMIT: u32 = 3;
 
 /// Makes connections for deadpool.
@@ -59,14 +59,14 @@ pub(in crate::store) struct Maker<K> {
     max_lifetime: Duration,
 }
 
-/// A connection, and its age.
+/// A connection with its times.
 pub(in crate::store) struct Pooled<C> {
     connection: C,
     /// When the connection was last given back.
     pub(in crate::store) used: Instant,
     /// When the connection is to be replaced.
     expires: Instant,
-    /// After how long without a statement the server ends it.
+    /// After how long without a statement the server ends the connection.
     idle_limit: Option<Duration>,
 }
 
@@ -92,7 +92,7 @@ impl<K: Connect> Manager for Maker<K> {
         let mut connection = self.connector.connect().await?;
         let idle_limit = K::idle_limit(&mut connection).await.map_err(Refusal::of)?;
         let now = Instant::now();
-        // Connections that were made together do not expire together.
+        // Up to a tenth shorter at random: connections that were made together do not expire together.
         let lifetime = self.max_lifetime.mul_f64(1.0 - fastrand::f64() / 10.0);
         Ok(Pooled {
             connection,
@@ -125,11 +125,11 @@ pub(in crate::store) struct Shelf<K: Connect> {
 }
 
 struct State {
-    /// Seats that were taken away.
+    /// How many seats are taken away.
     missing: usize,
-    /// What the server last said.
+    /// The server's words when it last refused a connection.
     refusal: String,
-    /// When the next seat is put back.
+    /// From when on the next seat may be put back.
     ask_again: Instant,
     refusals: Repeats<()>,
     tidied: Instant,
@@ -149,7 +149,7 @@ impl<K: Connect> Shelf<K> {
         let pool = Pool::builder(maker)
             .max_size(size)
             .timeouts(timeouts)
-            // Few busy connections rather than many idle ones.
+            // The connection used last goes out first, so that few connections are busy, and the others can be closed.
             .queue_mode(QueueMode::Lifo)
             .runtime(deadpool::Runtime::Tokio1)
             .build()
@@ -169,7 +169,7 @@ impl<K: Connect> Shelf<K> {
         })
     }
 
-    /// Takes a connection, before `deadline`. A connection that has been idle for `check_after` is asked whether it is still there.
+    /// Takes a connection. Waits for a seat until `deadline`. A connection that has been idle for `check_after` is checked first.
     pub(in crate::store) async fn take(&self, deadline: Instant, check_after: Duration) -> Result<Taken<K>, Refusal> {
         loop {
             self.put_back_a_seat();
@@ -189,7 +189,7 @@ impl<K: Connect> Shelf<K> {
     /// Gives a connection to the holder of a seat.
     pub(in crate::store) async fn connection(&self, check_after: Duration) -> Result<Object<Maker<K>>, Refusal> {
         loop {
-            // Boxed: it holds all that connecting needs, down to the handshake of TLS.
+            // Boxed: the future holds everything that connecting needs, down to the TLS handshake.
             let taken: BoxFuture<'_, _> = Box::pin(self.pool.get());
             let mut object = taken.await.map_err(|error| self.refusal(error))?;
             if self.is_there(&mut object, check_after).await {
@@ -208,7 +208,8 @@ impl<K: Connect> Shelf<K> {
         }
     }
 
-    /// Whether the connection still works. It is asked only if it was idle for long: a server, a proxy or a firewall may have ended it.
+    /// Whether the connection still works. It is checked with a statement only if it was idle for long: a server, a proxy or a firewall may
+    /// have ended it.
     async fn is_there(&self, pooled: &mut Pooled<K::Connection>, check_after: Duration) -> bool {
         let limit = pooled.idle_limit.map_or(check_after, |limit| limit / PART_OF_LIMIT);
         if pooled.used.elapsed() < limit.min(check_after) {
@@ -217,13 +218,13 @@ impl<K: Connect> Shelf<K> {
         let asked: BoxFuture<'_, _> = Box::pin(pooled.connection.batch_execute("SELECT 1"));
         let answer = tokio::time::timeout(self.connect_timeout, asked).await;
         if answer.is_err() {
-            // A proxy or a firewall has dropped it without closing it, and probably the other idle ones, too.
+            // A proxy or a firewall has dropped the connection without closing it, and probably the other idle ones, too.
             self.close_idle();
         }
         matches!(answer, Ok(Ok(())))
     }
 
-    /// Replaces a connection that is too old. The new one comes first: a server that is full lets the old one serve on.
+    /// Replaces a connection that is too old. The new one is made first: if the server is full, the old one serves on.
     async fn renew(&self, pooled: &mut Pooled<K::Connection>) {
         if pooled.expires > Instant::now() {
             return;
@@ -275,7 +276,7 @@ impl<K: Connect> Shelf<K> {
 
     // ---- idle connections ----
 
-    /// Closes connections that nothing has used for `idle_timeout`, but for a few.
+    /// Closes connections that have been idle for `idle_timeout`, until [`STAY`] are left.
     pub(in crate::store) fn tidy(&self, idle_timeout: Duration) {
         let mut state = self.state();
         if state.tidied.elapsed() < TIDY {
@@ -286,10 +287,10 @@ impl<K: Connect> Shelf<K> {
         self.close_but(STAY, idle_timeout);
     }
 
-    /// Closes connections that are idle and have been for so long, as long as there are more than `stay`.
+    /// Closes connections that have been idle for the time `idle`, until `stay` connections are left.
     fn close_but(&self, stay: usize, idle: Duration) {
         let mut spare = self.pool.status().size.saturating_sub(stay);
-        // Beginning with the connection that was used longest ago.
+        // deadpool begins with the connection that was used longest ago.
         self.pool.retain(|pooled, _| {
             let closes = spare > 0 && pooled.used.elapsed() >= idle;
             spare -= usize::from(closes);
@@ -299,7 +300,7 @@ impl<K: Connect> Shelf<K> {
 
     // ---- room for others ----
 
-    /// Whether it is time to look for room for others.
+    /// Whether it is time to look whether the server has room for others.
     pub(in crate::store) fn is_to_share(&self) -> bool {
         let mut state = self.state();
         let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > STAY;
@@ -330,8 +331,8 @@ impl<K: Connect> Shelf<K> {
         Ok(())
     }
 
-    /// Takes seats away until `left` are there, each as soon as it is free. One at a time: callers are not held up, and what is
-    /// taken away or put back by others in between counts.
+    /// Takes seats away until `left` are there, each as soon as it is free. One at a time: callers are not held up, and seats that are
+    /// taken away or put back in between count.
     async fn shrink_to(&self, left: usize, reason: String) {
         let size = self.pool.status().max_size;
         while size - self.state().missing > left {

@@ -1,4 +1,4 @@
-//! Waiting for connections when a process starts.
+//! How a process that starts waits for connections.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::{
     store::{StoreError, url::ServerUrl},
 };
 
-/// Between two attempts at most: what a process that runs has given back is not there for long.
+/// The longest wait between two attempts: connections that a running process has given back are not free for long.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Makes an attempt again while the server has no connection to give, for as long as the URL lets a start take. Processes that
-/// start together do not ask together.
+/// Repeats `attempt` while the server has no connection to give, for the URL's `start_timeout` at most. The waits are random, so that
+/// processes that start together do not ask together.
 pub(in crate::store) async fn patiently<T, W>(url: &ServerUrl, mut attempt: impl FnMut() -> W) -> Result<T, StoreError>
 where
     W: Future<Output = Result<T, Refusal>>,
@@ -41,8 +41,8 @@ where
 }
 
 impl<K: Connect> Connections<K> {
-    /// Waits until this process has the two connections that a node cannot do without, and the server could give one more: the
-    /// last one is left to the nodes that run.
+    /// Waits until this process has the two connections that a node cannot do without, and the server could give one more, which is left to
+    /// the nodes that run.
     pub(in crate::store) async fn reserve_connections(&self) -> Result<(), StoreError> {
         patiently(&self.url, || self.take_needed()).await
     }
@@ -50,7 +50,7 @@ impl<K: Connect> Connections<K> {
     async fn take_needed(&self) -> Result<(), Refusal> {
         let taken = self.hold_needed().await;
         if taken.is_err() {
-            // Another process that waits may have more luck.
+            // Another process that waits may get all of its connections with these.
             self.shared.close_idle();
             self.heartbeats.close_idle();
         }
