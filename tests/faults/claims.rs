@@ -69,11 +69,13 @@ pub fn unknown(database: &Database) -> Option<String> {
 /// and had not begun, such a database does not know that it has run.
 pub fn set_back(database: &Database) -> Option<String> {
     let held = held(database.kind);
+    // Two moments: a node may remove a claim in between. A state that a database was in has no unseen task without its claim.
+    database.execute("CREATE TABLE older_claims AS SELECT * FROM gaia_claims");
     database.execute(&format!(
         "CREATE TABLE older AS SELECT id, task_status, queued, lease_owner, lease_token, log_id FROM asynctasks \
-         WHERE id IN (SELECT id FROM {held}) AND (task_status = 'Running' OR max_retry_time > 0)"
+         WHERE id IN (SELECT id FROM {held} WHERE token IN (SELECT id FROM older_claims)) \
+         AND (task_status = 'Running' OR max_retry_time > 0)"
     ));
-    database.execute("CREATE TABLE older_claims AS SELECT * FROM gaia_claims");
     let open = "SELECT COUNT(*) FROM asynctasks WHERE task_status <> 'Success' AND id IN (SELECT id FROM older)";
     let all_ended = within(PATIENCE, || (database.number(open) == 0).then_some(()));
     let count = database.number("SELECT COUNT(*) FROM older");

@@ -16,13 +16,16 @@ use crate::{
 /// How much is undone, at least: some additions of the client are in it.
 const LOST: Duration = Duration::from_millis(1_500);
 
+/// How often a fault is tried that has undone nothing.
+const TRIES: usize = 8;
+
 /// By how much times in milliseconds that are noted at different places may disagree.
 const MARGIN: i64 = 1_000;
 
 /// Makes the fault, and has the client forget what is gone. Answers what is wrong.
 pub fn inflict(fault: Fault, server: &Server, cluster: &mut Cluster) -> Option<String> {
-    // A crash may come right after everything was written.
-    for _ in 0..3 {
+    // A crash may come right after everything was written: in one of four tries nothing was added since.
+    for _ in 0..TRIES {
         match once(fault, server, cluster) {
             Ok(0) => {}
             Ok(_) => return None,
