@@ -1,4 +1,4 @@
-//! What an operation of the runtime can answer instead of its result.
+//! The errors of the runtime's operations.
 
 use crate::{
     config::ConfigError,
@@ -7,7 +7,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// An error of an operation. Each says what happened, what was expected, and what to do.
+/// An error of an operation. Its text says what happened, what was expected, and what to do.
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
@@ -39,13 +39,13 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Input that was refused, every fault named. Nothing was changed.
+    /// The input was refused. The error names every fault; nothing was changed.
     #[error("invalid input: {0}")]
     Invalid(#[from] InvalidInput),
     /// No task of this theme has the id.
     #[error("theme {theme:?} has no task {id}")]
     TaskNotFound {
-        /// The theme that was asked.
+        /// The theme in which the task was looked for.
         theme: String,
         /// The id.
         id: i64,
@@ -60,7 +60,7 @@ pub enum Error {
         action: ActionOnTask,
         /// The task.
         id: i64,
-        /// Where it stands.
+        /// Its status.
         status: TaskStatus,
     },
     /// The task cannot be queued again while another unfinished task has its unique key.
@@ -69,14 +69,14 @@ pub enum Error {
         /// The task.
         id: i64,
     },
-    /// The wait ended before the task did.
+    /// The caller's wait ended before the task did.
     #[error("task {id} has not come to an end within {waited:?}; it is {status}")]
     WaitTimedOut {
         /// The task.
         id: i64,
-        /// How long was waited.
+        /// How long the caller waited.
         waited: std::time::Duration,
-        /// Where it stands.
+        /// Its status.
         status: TaskStatus,
     },
     /// This process already has a scheduler of the theme on the same database.
@@ -88,7 +88,7 @@ pub enum Error {
         /// The theme.
         theme: String,
     },
-    /// The operation needs the theme's workers, and they are not in this process.
+    /// The operation needs the theme's workers, which are not in this process.
     #[error("theme {theme:?} has no scheduler in this process; start one, or ask a process that has it")]
     NotScheduledHere {
         /// The theme.
@@ -100,15 +100,15 @@ pub enum Error {
         /// The id.
         id: i64,
     },
-    /// Two jobs would have one name.
+    /// Another job has the name already.
     #[error("job {holder} has the name {name:?} already; choose another, or update that job")]
     JobNameTaken {
         /// The name.
         name: String,
-        /// Who has it.
+        /// The id of the job that has the name.
         holder: i64,
     },
-    /// The job's row cannot run: plain SQL has made it so.
+    /// The job cannot run, because plain SQL has written a bad row.
     #[error("job {id} cannot run: {fault}; mend it with `update_job`")]
     JobIsBad {
         /// The job.
@@ -121,7 +121,7 @@ pub enum Error {
     JobIsRunning {
         /// The job.
         id: i64,
-        /// The fault that is in the way.
+        /// The reason, which names the run that is under way.
         reason: String,
     },
     /// Another session holds a lock on the job's row.
@@ -136,15 +136,15 @@ pub enum Error {
         /// The id.
         run_id: i64,
     },
-    /// The wait ended before the run did.
+    /// The caller's wait ended before the run did.
     #[error("run {run_id} has not ended within {waited:?}")]
     RunWaitTimedOut {
         /// The run.
         run_id: i64,
-        /// How long was waited.
+        /// How long the caller waited.
         waited: std::time::Duration,
     },
-    /// The operation needs a runner of jobs, and this process has none.
+    /// The operation needs a runner of jobs, which this process does not have.
     #[error("this process runs no jobs; start it with `GaiaBuilder::jobs`, or ask a process that does")]
     JobsNotRunHere,
     /// Jobs must not run in the environment of this process.
@@ -153,7 +153,7 @@ pub enum Error {
         /// The environment.
         environment: String,
     },
-    /// Others have declared this node dead.
+    /// This node holds no lease: its heartbeat fails, or other nodes have declared it dead.
     #[error("this node has no heartbeat in the database and may claim nothing until it has; try again")]
     Fenced,
     /// The actors have stopped.
@@ -168,16 +168,16 @@ pub enum Error {
         /// The actor or system that has ended.
         what: String,
     },
-    /// A thread or the actix system is missing.
+    /// A thread, the actix system or the listening for signals cannot be started.
     #[error("cannot start: {0}")]
     Start(#[from] std::io::Error),
-    /// The configuration.
+    /// An error of the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The routing table.
+    /// An error of the registry of handlers.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The database.
+    /// An error of the database.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -188,7 +188,7 @@ impl From<actix::MailboxError> for Error {
     }
 }
 
-/// Asks the store, without the caller's help once it is asked: see [`Store::drive`].
+/// Asks the store. The work goes on even if the caller drops this future: see [`Store::drive`].
 pub(crate) async fn ask<T, W>(store: &Store, work: impl FnOnce(Store) -> W) -> Result<T, Error>
 where
     T: Send + 'static,

@@ -62,7 +62,7 @@ impl HeldRuns {
         *entries.runs_per_claim.entry(token).or_default() += 1;
     }
 
-    /// Removes a run. The run calls this when it is dropped, after its last write.
+    /// Removes a run. The run calls this function when it is dropped, after its last write.
     pub(crate) fn remove_run(&self, log_id: &str, token: i64) {
         let mut entries = self.entries();
         entries.runs.remove(log_id);

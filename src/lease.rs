@@ -1,8 +1,8 @@
-//! The lease of this node: until when this process may run what it has claimed.
+//! The lease of this node: until when this process may run the tasks and fires that it has claimed.
 //!
-//! If a node has written no heartbeat for the length of its lease, other nodes may take over its runs. So this process begins no run
-//! after that, even if it was stopped or its machine was suspended and it did not notice: every run asks here right before its handler is
-//! called. Claims are valid again if a heartbeat then finds the node's row still there, before the node has fenced itself.
+//! If a node has written no heartbeat for the length of its lease, other nodes may take over its runs. So this process begins no run after
+//! that, even if it was stopped or its machine was suspended and it did not notice: every run asks here right before its handler is called.
+//! If a later heartbeat finds the node's row still there before the node has fenced itself, its claims are valid again.
 
 use std::{
     sync::{
@@ -71,7 +71,7 @@ impl NodeLease {
         self.uptime().saturating_sub(last_beat)
     }
 
-    /// Whether the node has gone without a successful heartbeat for longer than its lease. The next one repairs that.
+    /// Whether the node has gone without a successful heartbeat for longer than its lease. The next successful heartbeat ends this.
     pub(crate) fn has_expired(&self) -> bool {
         self.silence() > self.0.length
     }
@@ -93,7 +93,7 @@ impl NodeLease {
     }
 }
 
-/// Tells whether this node still owns a run: the lease, and the term in which the run was claimed.
+/// Tells whether this node still owns a run. It holds the lease, and the term in which the run was claimed.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     lease: NodeLease,

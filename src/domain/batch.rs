@@ -1,11 +1,12 @@
-//! How much is written in one transaction.
+//! How many items a recorder writes in one transaction.
 
 use std::collections::VecDeque;
 
-/// Bytes of texts in one transaction, or nearly so.
+/// The most bytes of texts in one transaction (8 MiB), unless a single item has more.
 const BYTES: usize = 8 << 20;
 
-/// How many of the first items go into one transaction: at most `most`, with 8 MB of texts together, and one at least, however large.
+/// How many of the first items go into one transaction: at most `most`, and at most [`BYTES`] of texts together, but at least one item of
+/// any size.
 pub(crate) fn fitting<T>(items: &VecDeque<T>, most: usize, bytes_of: impl Fn(&T) -> usize) -> usize {
     let mut bytes = 0;
     let fits = |item: &&T| {

@@ -1,13 +1,13 @@
-//! What a handler may answer instead of a result, and which failures are tried again.
+//! The errors with which a handler may end, and which failures are tried again.
 
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-/// The convention of the integration guide: a message that begins so is not worth another attempt.
+/// The convention of the integration guide: a failure whose message begins with this text gets no other attempt.
 pub(crate) const PARAM_ERROR: &str = "PARAM_ERROR";
 
-/// What a handler answers when it has no result.
+/// The error of a handler that has no result.
 ///
 /// Any error converts with `?` into [`TaskError::Failed`], with its whole chain of sources in the message. (For that to be
 /// possible, `TaskError` itself is not a [`std::error::Error`].)
@@ -26,14 +26,14 @@ pub(crate) const PARAM_ERROR: &str = "PARAM_ERROR";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// The attempt failed; it is tried again while attempts are left. A message that starts with `PARAM_ERROR` is not tried
-    /// again: the integration guide's convention.
+    /// The attempt failed; the task is tried again while attempts are left. By the integration guide's convention a task is not tried again
+    /// if the message starts with `PARAM_ERROR`.
     Failed(String),
     /// Trying again is useless: the task ends as Failed at once.
     Discard(String),
-    /// Not now: run again after this time, without using an attempt. Zero means after the scheduler's
-    /// [`scan_interval`](crate::SchedulerOptions::scan_interval); a shorter time than its
-    /// [`shortest_scan_interval`](crate::SchedulerOptions::shortest_scan_interval) means that one.
+    /// Not now: run the task again after this time, without using an attempt. Zero means the scheduler's
+    /// [`scan_interval`](crate::SchedulerOptions::scan_interval); a time that is shorter than the scheduler's
+    /// [`shortest_scan_interval`](crate::SchedulerOptions::shortest_scan_interval) means that interval.
     Snooze(Duration),
 }
 
@@ -43,7 +43,7 @@ impl TaskError {
         Self::Failed(message.into())
     }
 
-    /// A failure for good.
+    /// A failure that makes another attempt useless.
     pub fn discard(message: impl Into<String>) -> Self {
         Self::Discard(message.into())
     }
@@ -81,13 +81,13 @@ impl<E: std::error::Error> From<E> for TaskError {
 pub enum Failure {
     /// The handler answered with an error, or there was no handler.
     Error,
-    /// The handler said that another attempt is useless, or its arguments did not fit.
+    /// The handler said that another attempt is useless, or the arguments did not fit the handler.
     Discarded,
     /// The handler panicked.
     Panicked,
     /// The run took longer than its timeout.
     TimedOut,
-    /// The process or the thread that ran it died.
+    /// The process, the thread or the actor that ran the handler died.
     Lost,
 }
 

@@ -1,8 +1,8 @@
 //! Rows as JSON, and back.
 //!
-//! A column that holds JSON is a value inside the JSON of its row, with its text as it stands: numbers beyond 2^53 stay exact. A column
-//! whose text is no JSON, because plain SQL has written it or because it was cut, is a text under another key: `args_text` in place
-//! of `args`.
+//! A column that holds JSON is a value inside the JSON of its row, with its text unchanged: numbers beyond 2^53 stay exact. If the text of
+//! a column is no JSON, because plain SQL has written it or because it was cut, it is a text under another key: `args_text` instead of
+//! `args`.
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The fields of a JSON object, none of them twice.
+/// The fields of a JSON object. An object that has a key twice is refused.
 pub(crate) struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Fields {
@@ -49,14 +49,14 @@ impl Fields {
         Some(self.0.swap_remove(at).1)
     }
 
-    /// A key that is not there counts as `null`.
+    /// Takes the value of a key. A missing key counts as `null`.
     pub(crate) fn take<T: DeserializeOwned, E: Error>(&mut self, key: &str) -> Result<T, E> {
         let value = self.remove(key);
         let text = value.as_ref().map_or("null", |value| value.get());
         serde_json::from_str(text).map_err(|error| E::custom(format!("{key}: {error}")))
     }
 
-    /// A key that is not there has this value.
+    /// Takes the value of a key, or `default` if the key is missing.
     pub(crate) fn take_or<T: DeserializeOwned, E: Error>(&mut self, key: &str, default: T) -> Result<T, E> {
         match self.0.iter().any(|(known, _)| known == key) {
             true => self.take(key),
@@ -80,7 +80,7 @@ impl Fields {
         self.0.iter().map(|(key, _)| key.as_str())
     }
 
-    /// A text that stands under `key` as JSON, or under `key_text` as it is.
+    /// Takes the text of a column: the JSON under `key`, or the text under `key_text`. Both together are an error.
     pub(crate) fn take_text<E: Error>(&mut self, key: &str) -> Result<Option<String>, E> {
         let text: Option<String> = self.take(&format!("{key}_text"))?;
         let value = self.remove(key).map(|value| Box::<str>::from(value).into_string());
@@ -90,7 +90,7 @@ impl Fields {
         }
     }
 
-    /// Whole milliseconds, or `null`.
+    /// Takes a duration from whole milliseconds; `null` and a missing key mean that there is none.
     pub(crate) fn take_millis<E: Error>(&mut self, key: &str) -> Result<Option<Duration>, E> {
         Ok(self.take::<Option<u64>, E>(key)?.map(Duration::from_millis))
     }
@@ -99,7 +99,7 @@ impl Fields {
 fn column<S: Serializer>(key: [&'static str; 2], text: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
     match text.map(|text| (text, serde_json::from_str::<&RawValue>(text))) {
-        // Blanks around it are no part of the value.
+        // A raw value has no blanks around it. A text that has some is written as a text, so that it is read back unchanged.
         Some((text, Ok(value))) if value.get().len() == text.len() => map.serialize_entry(key[0], value)?,
         Some((text, _)) => map.serialize_entry(key[1], text)?,
         None => {}
@@ -127,7 +127,7 @@ pub(crate) fn as_run_result<S: Serializer>(text: &impl Text, serializer: S) -> R
     column(["run_result", "run_result_text"], text.text(), serializer)
 }
 
-/// The arguments of a task that a caller hands in, as a value.
+/// Writes the arguments of a [`NewTask`](super::NewTask) as a JSON value.
 pub(crate) fn json_args<S: Serializer>(args: &Result<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = args.as_ref().map_err(serde::ser::Error::custom)?;
     let value: &RawValue = serde_json::from_str(text)
@@ -135,20 +135,21 @@ pub(crate) fn json_args<S: Serializer>(args: &Result<String, String>, serializer
     value.serialize(serializer)
 }
 
-/// The other way round.
+/// Reads the arguments of a [`NewTask`](super::NewTask).
 pub(crate) fn read_args<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<String, String>, D::Error> {
     let value = Box::<RawValue>::deserialize(deserializer)?;
     Ok(Ok(Box::<str>::from(value).into_string()))
 }
 
-/// The arguments of a job that a caller hands in; a blank text means that there are none. For `serialize_with` of a field that is flattened.
+/// Writes the arguments of a [`NewJob`](super::NewJob); a blank text means that there are none. For `serialize_with` of a field that is
+/// flattened.
 pub(crate) fn as_new_args<S: Serializer>(args: &Result<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = args.as_ref().map_err(serde::ser::Error::custom)?;
     let text = Some(text.as_str()).filter(|text| !text.trim().is_empty());
     column(["args", "args_text"], text, serializer)
 }
 
-/// A column with a text, or with none.
+/// A column that holds a text or `NULL`.
 pub(crate) trait Text {
     fn text(&self) -> Option<&str>;
 }
@@ -165,8 +166,8 @@ impl Text for Option<String> {
     }
 }
 
-/// Reads a row from JSON: fields that have the keys of their names, fields in milliseconds, and columns that hold JSON. Unknown keys
-/// are passed over: a newer version may have written them.
+/// Makes a row readable from JSON: fields whose keys are their names, fields in milliseconds, and columns that hold JSON. Unknown keys are
+/// ignored, since a newer version may have written them.
 macro_rules! from_json {
     (
         $row:ident { $($plain:ident),* $(,)? }
@@ -192,7 +193,8 @@ macro_rules! from_json {
 }
 pub(crate) use from_json;
 
-/// From what JSON may leave out to what a field holds.
+/// Turns a value that JSON may leave out into the value of a field: without a value, an optional field is `None`, another field its
+/// default.
 pub(crate) trait IntoField<T> {
     fn into_field(self) -> T;
 }

@@ -1,4 +1,4 @@
-//! What a hook of a job may be: its method, its URL, its headers and the secret it is signed with.
+//! The parts of a job's hook and their checks: its method, its URL, its headers and the secret that signs it.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
@@ -16,11 +16,11 @@ use super::{Faults, InvalidInput};
 pub(crate) const MAX_HOOK_URL_CHARS: usize = 500;
 /// Most headers of one hook.
 const MAX_HEADERS: usize = 50;
-/// Most bytes of all names and values of a hook's headers: what common servers take (nginx 8 KiB, Node 16 KiB).
+/// Most bytes of all names and values of a hook's headers (8 KiB): common servers take as much (nginx 8 KiB, Node 16 KiB).
 const MAX_HEADER_BYTES: usize = 8 << 10;
-/// Length of a signing key in bytes, from Standard Webhooks; the upper bound is the block of SHA-256 too.
+/// Length of a signing key in bytes, from Standard Webhooks. The upper bound is also the block size of SHA-256.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// What a secret begins with, from Standard Webhooks.
+/// The prefix of a secret, from Standard Webhooks.
 const SECRET_PREFIX: &str = "whsec_";
 
 /// Headers that a job may not set: the client writes them (the run's identity, the signature), or they would change how
@@ -117,8 +117,8 @@ impl<'de> Deserialize<'de> for HookMethod {
     }
 }
 
-/// The secret a hook is signed with, as [Standard Webhooks](https://www.standardwebhooks.com) has it: `whsec_` and 24 to
-/// 64 bytes in base64. Neither `Debug` nor `Display` shows it.
+/// The secret that signs the requests of a hook, in the form of [Standard Webhooks](https://www.standardwebhooks.com): `whsec_` and 24 to
+/// 64 bytes in base64. Neither `Debug` nor `Display` shows the secret.
 ///
 /// ```
 /// use gaia_actors::HookSecret;
@@ -137,7 +137,7 @@ impl HookSecret {
     /// Reads `whsec_<base64>`; the prefix and the padding may be missing.
     ///
     /// # Errors
-    /// [`InvalidInput`] if it is no base64, or not 24 to 64 bytes of it. The text is not repeated.
+    /// [`InvalidInput`] if the text is no base64, or does not decode to 24 to 64 bytes. The error does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let text = text.trim();
         let encoded = text.strip_prefix(SECRET_PREFIX).unwrap_or(text);
@@ -187,13 +187,13 @@ impl FromStr for HookSecret {
     }
 }
 
-/// Standard base64 that writes padding and does not ask for it.
+/// Standard base64. It writes padding, and reads texts with and without padding.
 fn base64() -> GeneralPurpose {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     GeneralPurpose::new(&STANDARD, config)
 }
 
-/// Whether `url` may be called, in words if not. No part of it that could be secret is repeated.
+/// Checks that a hook may call `url`. The error says in words why not; it repeats no part of the URL that could be secret.
 pub(crate) fn check_hook_url(url: &str) -> Result<(), String> {
     const EXPECTED: &str = "expected http:// or https:// with a host, such as http://localhost:8080/report";
     let chars = url.chars().count();
@@ -202,13 +202,13 @@ pub(crate) fn check_hook_url(url: &str) -> Result<(), String> {
             "the hook's URL has {chars} characters, at most {MAX_HOOK_URL_CHARS} fit its column"
         ));
     }
-    // The parser would drop them without a word, and the database may not store them.
+    // The parser would drop control characters without an error, and the database may not store them.
     if url.chars().any(char::is_control) {
         return Err(format!("the hook's URL holds a control character; {EXPECTED}"));
     }
     let parsed = Url::parse(url).map_err(|error| format!("the hook's URL cannot be read ({error}); {EXPECTED}"))?;
     if !matches!(parsed.scheme(), "http" | "https") {
-        // What stands before the colon may be a user name: only a scheme that was meant as one is repeated.
+        // The text before the colon may be a user name. The error repeats it only if a host follows it: then it was meant as a scheme.
         let scheme = if parsed.has_host() { parsed.scheme() } else { "another" };
         return Err(format!("the hook's URL has the scheme {scheme:?}; {EXPECTED}"));
     }
@@ -225,7 +225,8 @@ pub(crate) fn check_hook_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// The URL without a user name and a password, if it has any: plain SQL writes any text into its column.
+/// The URL with `***` for everything before its last `@`, which may be a user name and a password: plain SQL can write any text into the
+/// column.
 pub(crate) fn without_user(url: &str) -> Cow<'_, str> {
     match url.rsplit_once('@') {
         Some((_, host)) => Cow::Owned(format!("***@{host}")),
@@ -233,7 +234,7 @@ pub(crate) fn without_user(url: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether `headers` may be sent with a hook, in words if not. No value is repeated.
+/// Checks that a hook may send `headers`. The error says in words why not; it repeats no value.
 pub(crate) fn check_hook_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let mut faults = Faults::default();

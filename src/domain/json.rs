@@ -29,13 +29,12 @@ impl Json {
     /// `value` as JSON.
     ///
     /// # Errors
-    /// [`TaskError::Discard`] if it cannot be serialised (a map whose keys are no strings, for example): the same value
-    /// would fail again.
+    /// [`TaskError::Discard`] if the value cannot be serialised (a map whose keys are no strings, for example): it would fail again.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, TaskError> {
         Ok(JsonText::of(value)?.into_json())
     }
 
-    /// The text of a call. It is not checked here: [`parse`](Self::parse) does.
+    /// The text of a call. This function does not check it; [`parse`](Self::parse) does.
     pub(crate) fn from_text(text: Cow<'_, str>) -> Self {
         match &*text {
             "null" => Self::null(),
@@ -47,7 +46,7 @@ impl Json {
         self.0
     }
 
-    /// The text of a column; none or an empty one means `null`. It is not checked here: [`parse`](Self::parse) does.
+    /// The text of a column; no text, or a blank text, means `null`. This function does not check the text; [`parse`](Self::parse) does.
     pub(crate) fn from_column(text: Option<String>) -> Self {
         match text {
             Some(text) if !text.trim().is_empty() => Self(Cow::Owned(text)),
@@ -55,11 +54,11 @@ impl Json {
         }
     }
 
-    /// The value of type `T` it stands for.
+    /// The value of type `T` that this text stands for.
     ///
     /// # Errors
-    /// [`TaskError::Discard`] with the guide's `PARAM_ERROR` if the text is not JSON or does not fit `T`: another attempt
-    /// would meet the same text.
+    /// [`TaskError::Discard`] with the integration guide's `PARAM_ERROR` if the text is not JSON or does not fit `T`: another attempt would
+    /// read the same text.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         parsed(&self.0)
     }
@@ -92,15 +91,15 @@ pub(crate) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, TaskError> {
 }
 
 thread_local! {
-    /// Where this thread writes JSON before it is known how long it gets.
+    /// Empty buffers of this thread. JSON is written into a buffer while its length is not known.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// So many buffers are kept, and no larger ones.
+/// How many buffers a thread keeps, and the most bytes of capacity that a kept buffer has.
 const KEPT: usize = 16;
 const KEPT_BYTES: usize = 4_096;
 
-/// JSON text in a buffer of its thread, which is used again.
+/// JSON text in a buffer, which goes back to its thread when this value is dropped.
 pub(crate) struct JsonText(Vec<u8>);
 
 impl JsonText {
@@ -133,7 +132,7 @@ impl Drop for JsonText {
         let mut text = mem::take(&mut self.0);
         if text.capacity() <= KEPT_BYTES {
             text.clear();
-            // A thread that ends needs none.
+            // A thread that ends needs no buffers.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
                 if spare.len() < KEPT {

@@ -1,4 +1,4 @@
-//! Lists, a page at a time.
+//! Lists of which a caller reads one page at a time.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,13 +21,13 @@ pub struct Page<T> {
     pub page_size: u32,
 }
 
-/// Which page of a list, and how long: page 1 of 20 rows unless told otherwise.
+/// Which page of a list, and how many rows a page has. The default is page 1, 20 rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PageRequest {
-    /// From 1.
+    /// The number of the page, from 1.
     pub page: u32,
-    /// 1 to 1000.
+    /// How many rows a page has: 1 to 1000.
     pub page_size: u32,
 }
 
@@ -87,13 +87,13 @@ impl PageRequest {
 pub struct ListTasks {
     /// Which page.
     pub page: PageRequest,
-    /// Only these statuses; empty: all.
+    /// Only tasks with one of these statuses; empty: all.
     pub statuses: Vec<TaskStatus>,
-    /// Only names that contain this text (`%` and `_` stand for themselves).
+    /// Only tasks whose names contain this text (`%` and `_` have no special meaning).
     pub name_contains: Option<String>,
-    /// Only this service.
+    /// Only tasks that call this service.
     pub service: Option<String>,
-    /// Only this method.
+    /// Only tasks that call this method.
     pub method: Option<String>,
     /// Only tasks added at or after this time.
     pub created_from: Option<DateTime<Utc>>,

@@ -1,6 +1,6 @@
-//! What tasks and jobs are and how their state moves: plain values and pure functions.
+//! The values of tasks and jobs, and the rules by which their states change: plain values and pure functions.
 //!
-//! Nothing here knows a database, an actor or a clock.
+//! Nothing here uses a database, an actor or a clock.
 
 mod batch;
 mod failure;

@@ -1,4 +1,4 @@
-//! Tasks that callers add, and the check that refuses bad ones.
+//! Tasks that callers add, and the check that refuses bad tasks.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::{
 ///     .unique_key("order-17");
 /// ```
 ///
-/// It can be read from JSON, and written. Only `service` and `method` must be there; a key that is unknown is refused.
+/// It can be read from JSON and written as JSON. Only `service` and `method` are required; an unknown key is refused.
 ///
 /// ```
 /// use gaia_actors::NewTask;
@@ -89,8 +89,8 @@ const fn default_max_retry() -> i64 {
 }
 
 impl NewTask {
-    /// A task that calls `method` of `service` with `null` as its argument. Its name is `service.method` (what
-    /// is longer than 255 characters has `...` in its middle) until [`name`](Self::name) gives it another; it is retried 3 times.
+    /// A task that calls `method` of `service` with `null` as its argument. Unless [`name`](Self::name) gives it a name, its name is
+    /// `service.method`; if that has more than 255 characters, `...` replaces its middle. The task is retried up to 3 times.
     pub fn new(service: impl Into<String>, method: impl Into<String>) -> Self {
         Self {
             name: None,
@@ -106,7 +106,7 @@ impl NewTask {
         }
     }
 
-    /// The name people see in lists, at most 255 characters.
+    /// The name that people see in lists, at most 255 characters.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -128,7 +128,7 @@ impl NewTask {
         }
     }
 
-    /// How often the task is tried again after its first attempt fails. Default 3; 0 to 2³¹ - 2.
+    /// How often the task is tried again, at most, after its first attempt fails. Default 3; 0 to 2³¹ - 2.
     pub fn max_retry(self, times: i64) -> Self {
         Self {
             max_retry: times,
@@ -136,12 +136,12 @@ impl NewTask {
         }
     }
 
-    /// Higher runs first. Default 0.
+    /// Tasks with a higher priority run first. Default 0.
     pub fn priority(self, priority: i32) -> Self {
         Self { priority, ..self }
     }
 
-    /// Not before this time.
+    /// The task does not run before this time. Default: it is due immediately.
     pub fn run_at(self, at: DateTime<Utc>) -> Self {
         Self {
             run_at: Some(at),

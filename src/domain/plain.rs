@@ -1,29 +1,29 @@
-//! Outcomes in plainer forms, for a database that refuses them as they are.
+//! Outcomes in plainer forms, for a database that refuses the whole outcome.
 
 use std::fmt::Write;
 
-/// How much of an outcome is written. Each form is plainer than the one before it.
+/// How much of an outcome is written. Each form is plainer than the form before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Form {
-    /// Everything, as it is.
+    /// Both texts, unchanged.
     #[default]
     Whole,
-    /// Characters beyond ASCII are escaped as JSON does it: a result stays the JSON value it was.
+    /// Characters beyond ASCII are escaped as in JSON, so a result stays the same JSON value.
     Ascii,
-    /// In ASCII, and each text is cut to [`SHORT`] bytes.
+    /// As [`Ascii`](Self::Ascii), and each text is cut to [`SHORT`] bytes.
     Short,
-    /// No text but the sentence that says so.
+    /// Neither result nor error text, but a sentence that says so.
     Sentence,
     /// No text at all.
     Bare,
-    /// The row alone, with the sentence: without a task's execution record, and without the status of a run's job.
+    /// The row alone, with the sentence: a task gets no execution record, and the run of a job does not change the status of its job.
     Apart,
 }
 
-/// Bytes of a text in [`Form::Short`] at most.
+/// The most bytes of a text in [`Form::Short`], without the note that the text was cut.
 const SHORT: usize = 4 << 10;
 
-/// Bytes of the database's reason in the sentence at most.
+/// The most bytes of the database's reason in the sentence.
 const REASON: usize = 300;
 
 /// The texts of an outcome.
@@ -40,7 +40,7 @@ impl Form {
         forms.into_iter().find(|form| *form > self && texts.differ_in(*form))
     }
 
-    /// The parts that are missing in this form, and why.
+    /// Says which parts are missing in this form, and why.
     fn sentence(self, reason: &str) -> Option<String> {
         let what = match self {
             Self::Whole | Self::Bare => return None,
@@ -68,7 +68,7 @@ impl Texts<'_> {
         }
     }
 
-    /// Result and error in this form. `reason` is what the database said to the whole outcome.
+    /// Result and error in this form. `reason` is the database's error for the whole outcome.
     pub(crate) fn in_form(self, form: Form, reason: &str) -> (Option<String>, Option<String>) {
         let text = |text: Option<&str>| match form {
             Form::Whole => text.map(str::to_owned),
@@ -84,7 +84,8 @@ impl Texts<'_> {
     }
 }
 
-/// `text` in ASCII. Characters beyond it are escaped as in JSON, where such characters stand only inside texts.
+/// `text` in ASCII, with all other characters escaped as in JSON. A JSON value stays the same, since JSON has such characters only inside
+/// texts.
 pub(crate) fn ascii(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -93,14 +94,14 @@ pub(crate) fn ascii(text: &str) -> String {
             continue;
         }
         for unit in char.encode_utf16(&mut [0; 2]) {
-            // A String takes everything.
+            // Writing to a String does not fail.
             let _ = write!(escaped, "\\u{unit:04x}");
         }
     }
     escaped
 }
 
-/// An ASCII text, cut to about `limit` bytes, which its end says.
+/// An ASCII text. If it is longer than `limit` bytes, it is cut there, and a note at its end says so.
 fn cut(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         let note = format!("... [cut: {} bytes in all]", text.len());

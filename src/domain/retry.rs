@@ -4,9 +4,9 @@ use std::time::Duration;
 
 /// Exponential backoff with jitter.
 ///
-/// The delay before retry number `n` (the first is 0) is `base · 2ⁿ`, at most `max`, moved by up to `jitter` of itself
-/// in either direction, so that tasks which failed together do not come back together. A `base` of zero means "with the
-/// next scan", as the integration guide has it.
+/// The delay before retry number `n` (the first is 0) is `base · 2ⁿ`, at most `max`, then lengthened or shortened at random by up to the
+/// share `jitter`, so that tasks which failed together do not come back together. A `base` of zero means that the task is tried again with
+/// the next scan, as in the integration guide.
 ///
 /// Defaults: base 1 s, max 10 min, jitter 0.2.
 ///
@@ -25,11 +25,11 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// No delay is longer than this (before jitter), unless `base` is.
     pub max: Duration,
-    /// Share of the delay, 0 to 1, by which it is moved at random.
+    /// The largest share of the delay, 0 to 1, by which the delay is lengthened or shortened at random.
     pub jitter: f64,
 }
 
-/// A century: a longer time is as good as never, and must not overflow.
+/// The longest delay (before jitter), a century: a longer delay could overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Default for RetryPolicy {
@@ -43,7 +43,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Retries come with the next scan, without backoff: what the integration guide describes.
+    /// A policy without backoff: a failed task is tried again with the next scan, as the integration guide describes.
     #[must_use]
     pub const fn immediate() -> Self {
         Self {
@@ -53,7 +53,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The delay before retry number `retries` (0 for the first); `spread` in -1 to 1 picks the place within the jitter.
+    /// The delay before retry number `retries` (0 for the first). `spread`, from -1 to 1, picks the place within the jitter.
     #[must_use]
     pub fn delay(&self, retries: u32, spread: f64) -> Duration {
         // 2^20 s is twelve days: beyond any sensible `max`, and far from overflow.

@@ -12,7 +12,7 @@ use super::{
 };
 
 text_enum! {
-    /// Where a task stands. The texts in the database are the ones in the integration guide, plus `Cancelled`.
+    /// The status of a task. The texts in the database are those in the integration guide, plus `Cancelled`.
     TaskStatus, "task status" {
         /// Waits for its first attempt.
         Wait = "Wait",
@@ -20,11 +20,11 @@ text_enum! {
         Running = "Running",
         /// Ended well; never runs again.
         Success = "Success",
-        /// Out of attempts, or not worth another.
+        /// Failed, and has no attempt left or would fail again.
         Failed = "Failed",
         /// Waits for another attempt.
         Retry = "Retry",
-        /// Ended by a request.
+        /// Ended because a caller asked for it.
         Cancelled = "Cancelled",
     }
 }
@@ -38,13 +38,13 @@ impl TaskStatus {
     }
 }
 
-/// What people may do to a task by hand.
+/// An action that a caller may take on a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ActionOnTask {
-    /// Run it again from the start.
+    /// Run the task again, with all its attempts.
     Retry,
-    /// End it.
+    /// End the task.
     Cancel,
 }
 
@@ -68,12 +68,12 @@ impl fmt::Display for ActionOnTask {
     }
 }
 
-/// Answer to adding a task.
+/// The answer when a task is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedTask {
     /// The task's id.
     pub id: i64,
-    /// True if an unfinished task with the same `unique_key` was there already: `id` is that task's, and nothing was added.
+    /// True if an unfinished task already had the same `unique_key`: then `id` is the id of that task, and nothing was added.
     pub duplicate: bool,
 }
 
@@ -93,39 +93,39 @@ impl AddedTask {
 pub struct Task {
     /// Its id.
     pub id: i64,
-    /// The theme it belongs to (`system_name`).
+    /// The theme to which it belongs (`system_name`).
     pub theme: String,
-    /// The service it calls.
+    /// The service that it calls.
     pub service: String,
-    /// The method it calls.
+    /// The method that it calls.
     pub method: String,
-    /// The name people gave it.
+    /// Its name, for people.
     pub name: String,
-    /// Its arguments as JSON text. Serialised as the value `args`; as the text `args_text` if they are no JSON.
+    /// Its arguments as JSON text. Serialised as the value `args`, or as the text `args_text` if they are no JSON.
     #[serde(flatten, serialize_with = "as_args")]
     pub arg: String,
-    /// Where it stands.
+    /// Its status.
     pub status: TaskStatus,
-    /// Attempts used by failures so far.
+    /// How many retries it has used so far (not a time: the column has this name).
     pub retry_time: i32,
-    /// How often it may be tried again.
+    /// The most retries that it may use.
     pub max_retry_time: i32,
-    /// Higher runs first.
+    /// Tasks with a higher priority run first.
     pub priority: i32,
-    /// Not before this time; `None` once it is due.
+    /// It does not run before this time; `None` once it is due.
     pub run_at: Option<DateTime<Utc>>,
-    /// The longest one attempt may take; `None`: the scheduler's. Serialised as `timeout_ms`.
+    /// The longest time that one attempt may take; `None`: the scheduler's timeout. Serialised as `timeout_ms`.
     #[serde(rename = "timeout_ms", serialize_with = "as_millis")]
     pub timeout: Option<Duration>,
     /// See [`NewTask::unique_key`](crate::NewTask::unique_key).
     pub unique_key: Option<String>,
-    /// The node that runs it.
+    /// The node that runs it; `None` if no node does.
     pub node: Option<String>,
-    /// A caller asked the running task to stop.
+    /// Whether a caller has asked the running task to stop.
     pub cancel_requested: bool,
-    /// Percent done, as the handler last reported it.
+    /// The percentage that the handler last reported as done.
     pub progress: Option<i32>,
-    /// What the handler last said of its progress.
+    /// The note that the handler last reported with its progress.
     pub progress_note: Option<String>,
     /// When the last run began.
     pub last_run_time: Option<DateTime<Utc>>,
@@ -134,8 +134,8 @@ pub struct Task {
     /// How long the last run took. Serialised in milliseconds, as in the guide's column.
     #[serde(serialize_with = "as_millis")]
     pub last_run_duration: Duration,
-    /// JSON text of the last result; beyond 1 MiB it is cut, which its end says. Serialised as a value; as the text `last_result_text` if it
-    /// is no JSON.
+    /// JSON text of the last result. A result beyond 1 MiB is cut, and its end says so. Serialised as the value `last_result`, or as the
+    /// text `last_result_text` if it is no JSON.
     #[serde(flatten, serialize_with = "as_last_result")]
     pub last_result: Option<String>,
     /// Error of the last run.
@@ -154,7 +154,7 @@ from_json!(Task {
     update_time,
 } millis { timeout: "timeout_ms", last_run_duration: "last_run_duration" } texts { arg: "args", last_result: "last_result" });
 
-/// What one run of a task left behind: a row of `asynctask_exec_row`.
+/// The record of one run of a task: a row of `asynctask_exec_row`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExecRecord {
@@ -162,7 +162,7 @@ pub struct ExecRecord {
     pub id: i64,
     /// The task that ran.
     pub task_id: i64,
-    /// The task's status after the run, as text (the Go framework may have written others).
+    /// The task's status after the run, as text: the Go framework may have written statuses that [`TaskStatus`] does not have.
     pub status: String,
     /// 1 for the first attempt.
     pub attempt: Option<i32>,
@@ -170,7 +170,7 @@ pub struct ExecRecord {
     pub node: Option<String>,
     /// Grows with every claim of the task.
     pub lease_token: Option<i64>,
-    /// JSON text of the result. Serialised as a value; as the text `result_text` if it is no JSON.
+    /// JSON text of the result. Serialised as the value `result`, or as the text `result_text` if it is no JSON.
     #[serde(flatten, serialize_with = "as_result")]
     pub result: Option<String>,
     /// The error.

@@ -1,4 +1,4 @@
-//! Results and error texts of any size and script, made storable; durations as columns hold them.
+//! Makes results and error texts of any size and script storable; reads and writes durations as columns hold them.
 
 use std::time::Duration;
 
@@ -6,13 +6,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::line::beginning;
 
-/// Longest result or error text that is stored, in bytes. Longer ones are cut, visibly.
+/// Longest result or error text that is stored, in bytes (1 MiB). A longer text is cut, and its end says so.
 pub(crate) const LIMIT: usize = 1 << 20;
 
-/// Longest note about a task's progress, in bytes: the width of its column on MySQL. Longer ones are cut in the same way.
+/// Longest note about a task's progress, in bytes: the width of its column on MySQL. A longer note is cut in the same way.
 pub(crate) const NOTE_LIMIT: usize = (1 << 16) - 1;
 
-/// `text` cut to `limit` bytes at a character boundary, saying so, and without NUL (which PostgreSQL cannot store).
+/// `text` without NUL, which PostgreSQL cannot store. If it is longer than `limit` bytes, it is cut between two characters, and a note at
+/// its end says how long it was.
 pub(crate) fn truncated(text: String, limit: usize) -> String {
     let text = if text.contains('\0') {
         text.replace('\0', "\u{fffd}")
@@ -27,7 +28,7 @@ pub(crate) fn truncated(text: String, limit: usize) -> String {
     format!("{kept}{note}")
 }
 
-/// Whole milliseconds, as the columns hold them.
+/// Writes a duration as whole milliseconds.
 pub(crate) fn as_millis<S: Serializer>(
     duration: &(impl Copy + Into<Option<Duration>>),
     serializer: S,
@@ -36,12 +37,12 @@ pub(crate) fn as_millis<S: Serializer>(
     duration.map(|duration| duration.as_millis()).serialize(serializer)
 }
 
-/// The other way round.
+/// Reads a duration from whole milliseconds.
 pub(crate) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
 }
 
-/// The same where there may be none.
+/// Reads a duration from whole milliseconds, or from `null`.
 pub(crate) fn from_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
 }

@@ -1,6 +1,6 @@
 //! Values that are texts in the database.
 
-/// An enum whose variants each stand for one text: `as_str`, `Display`, `FromStr`, serde, and `ALL` of them.
+/// Makes an enum whose variants each stand for one text, with `as_str`, `Display`, `FromStr`, serde, and the list `ALL`.
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
@@ -14,7 +14,7 @@ macro_rules! text_enum {
         }
 
         impl $name {
-            /// Every one of them.
+            /// Every value.
             pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
 
             /// The text in the database.

@@ -34,11 +34,11 @@ use super::{Failure, Json, RetryPolicy, TaskStatus};
 pub enum Outcome {
     /// The handler returned; its result as JSON.
     Succeeded(Json),
-    /// The handler failed, panicked, ran out of time, or its process died.
+    /// The handler failed, panicked or ran out of time, or its process died.
     Failed {
         /// Why, in words for people.
         error: String,
-        /// What kind of failure, which decides whether it is tried again.
+        /// The kind of the failure; it decides whether the task may be tried again.
         failure: Failure,
     },
     /// The handler asked to run again after this time; no attempt is used.
@@ -47,17 +47,18 @@ pub enum Outcome {
     Cancelled,
     /// This node does not bring the run to its end, and the task goes back to the queue; no attempt is used.
     ///
-    /// After the handler was called: the node stopped or lost its lease. Before that, also: the theme was paused or got 0 workers, no worker
-    /// took a task for a second, the node holds more tasks than its workers can run soon, or there was no thread for a handler that blocks.
+    /// If the handler was called, the node stopped or lost its lease. If it was not called, there are more possible reasons: the theme was
+    /// paused or got 0 workers, no worker took a task for a second, the node holds more tasks than its workers can run soon, or there was
+    /// no thread for a handler that blocks.
     HandedBack {
         /// Whether the handler had been called.
         started: bool,
     },
-    /// This node had a handler for the method when it claimed the task, and has none now that the run is to begin: the task waits for
-    /// another node, or for a handler that is registered later. No attempt is used, and no record is left.
+    /// This node had a handler for the method when it claimed the task, but has none when the run is to begin: the task waits for another
+    /// node, or for a handler that is registered later. No attempt is used, and no record is written.
     NotServed,
-    /// The run could not begin on this node, which had no room in memory for the task's arguments or could not read them: the task
-    /// waits until this time. No attempt is used, and no record is left.
+    /// The run could not begin, because this node had no room in memory for the task's arguments or could not read them: the task waits
+    /// until this time. No attempt is used, and no record is written.
     Postponed {
         /// When the task is due again.
         until: DateTime<Utc>,
@@ -75,7 +76,7 @@ impl Outcome {
     }
 }
 
-/// What the state machine must know of the task that ran: the columns about retries.
+/// The columns about retries of the task that ran, as the state machine needs them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryState {
     /// The number of retries used so far (not a time: the column has this name).
@@ -91,7 +92,7 @@ pub(crate) struct RetryState {
 pub(crate) struct Next {
     pub(crate) status: TaskStatus,
     pub(crate) retry_time: i32,
-    /// `None`: due at once (or finished).
+    /// `None`: the task is due immediately, or finished.
     pub(crate) run_at: Option<DateTime<Utc>>,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
@@ -180,7 +181,8 @@ fn waiting(state: RetryState) -> TaskStatus {
     }
 }
 
-/// `None` for no delay: such a task is due at once. A delay beyond the calendar means its last day.
+/// The time after a delay. `None` if the delay is zero: the task is due immediately. A delay that ends after the year 9999 ends with its
+/// last second.
 fn after(now: DateTime<Utc>, delay: Duration) -> Option<DateTime<Utc>> {
     if delay.is_zero() {
         return None;

@@ -1,4 +1,4 @@
-//! Bad input is refused where it enters, with every fault named at once.
+//! Checks input where it enters; the error names every fault at once.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use std::fmt;
 pub const MAX_NAME_CHARS: usize = 255;
 /// Longest theme, in characters: the width of the guide's `system_name`.
 pub const MAX_THEME_CHARS: usize = 100;
-/// Longest argument text, in bytes (8 MiB): what all three databases take with their default settings.
+/// Longest argument text, in bytes (8 MiB): all three databases take it with their default settings.
 pub const MAX_ARG_BYTES: usize = 8 << 20;
-/// Most workers one scheduler may have: each is an actor, so this is a guard against a slip of the finger, not a limit of
-/// the machine.
+/// Most workers that one scheduler may have. It guards against a typing error; it is no limit of the machine, since a worker is just an
+/// actor.
 pub(crate) const MAX_WORKERS: usize = 100_000;
 /// Largest page of a list.
 pub const MAX_PAGE_SIZE: u32 = 1_000;
 
-/// Input that was refused, with one line for each fault.
+/// Input that was refused, with every fault that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidInput {
     faults: Vec<String>,
@@ -32,7 +32,7 @@ impl InvalidInput {
         Self { faults: vec![fault] }
     }
 
-    /// The same faults, each said of `what`.
+    /// The same faults, each with `what` and a colon before it.
     pub(crate) fn of(self, what: &str) -> Self {
         let say = |fault| format!("{what}: {fault}");
         Self {
@@ -49,7 +49,7 @@ impl fmt::Display for InvalidInput {
 
 impl std::error::Error for InvalidInput {}
 
-/// Collects faults, so that a caller hears of all of them in one answer.
+/// Collects faults, so that one answer names all of them to the caller.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<String>);
 
@@ -61,11 +61,11 @@ impl Faults {
         }
     }
 
-    /// A name that must not be empty, too long for its column, or hold a control character: names stand in messages between
+    /// Checks a name: it must not be empty, be too long for its column, or hold a control character, since names stand in messages between
     /// processes, in log lines and in lists.
     pub(crate) fn name(&mut self, what: &str, name: &str, most: usize) {
         self.label(what, name, most);
-        // A NUL is named above.
+        // `label` has named a NUL.
         if let Some(control) = name.chars().find(|char| char.is_control() && *char != '\0') {
             let code = u32::from(control);
             self.0
@@ -73,7 +73,8 @@ impl Faults {
         }
     }
 
-    /// The name of a job, which other frameworks may have written: one with a line break must not keep the job from running.
+    /// Checks the name of a job, which another framework may have written. It may hold control characters other than NUL: a line break in
+    /// the name must not keep the job from running.
     pub(crate) fn label(&mut self, what: &str, name: &str, most: usize) {
         let chars = name.chars().count();
         self.require(!name.trim().is_empty(), || format!("{what} is empty"));
@@ -85,7 +86,7 @@ impl Faults {
         });
     }
 
-    /// The value, or `None` and a note of the fault.
+    /// The value. An error is noted as a fault, and the answer is `None`.
     pub(crate) fn take<T, E: fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.0.push(error.to_string())).ok()
     }
@@ -103,14 +104,14 @@ impl Faults {
     }
 }
 
-/// A theme as it may stand in `system_name`.
+/// Checks that a theme may stand in the column `system_name`.
 pub(crate) fn check_theme(theme: &str) -> Result<(), InvalidInput> {
     let mut faults = Faults::default();
     faults.name("theme", theme, MAX_THEME_CHARS);
     faults.into_result()
 }
 
-/// Arguments as they may stand in a column.
+/// Checks that arguments are JSON and not too long to be stored.
 pub(crate) fn check_json(faults: &mut Faults, text: &str) {
     faults.require(text.len() <= MAX_ARG_BYTES, || {
         let len = text.len();

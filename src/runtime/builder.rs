@@ -1,4 +1,4 @@
-//! From settings to a running [`Gaia`].
+//! Starts a [`Gaia`] from its settings.
 
 use std::{
     num::NonZeroUsize,
@@ -28,14 +28,13 @@ use crate::{
     threads::{Control, Threads},
 };
 
-/// Shorter leases would be lost to a busy disk.
+/// With a shorter lease a node would lose its lease whenever the disk is busy.
 const SHORTEST_LEASE: Duration = Duration::from_millis(500);
 
-/// Most threads for workers: a guard against a slip of the finger.
+/// Most threads for workers: a guard against a typing error.
 const MAX_ARBITERS: usize = 1_024;
 
-/// Collects what a [`Gaia`] is started with. Everything is checked in [`start`](Self::start), which names all faults at
-/// once.
+/// Collects the settings of a [`Gaia`]. [`start`](Self::start) checks them, and its error names all faults at once.
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
@@ -106,7 +105,7 @@ impl GaiaBuilder {
         Self { config, ..self }
     }
 
-    /// The database's URL. Default: the configuration's, which is `sqlite:gaia.db` unless told otherwise.
+    /// The database's URL. Default: the URL of the configuration, which is `sqlite:gaia.db` if it names none.
     ///
     /// | URL | where |
     /// |---|---|
@@ -122,34 +121,36 @@ impl GaiaBuilder {
     /// | `busy_timeout` | SQLite | how long to wait for another process's lock, in ms; default 5000 |
     /// | `synchronous` | SQLite | `full`, the default: a commit survives a power cut; `normal`: it survives a killed process |
     /// | `pool_size` | servers | most connections at a time; default 10 |
-    /// | `pool_timeout` | servers | how long to wait for one of them; default `10s` |
-    /// | `connect_timeout` | servers | how long to wait for a new one; default `10s` |
+    /// | `pool_timeout` | servers | how long to wait for a connection of the pool; default `10s` |
+    /// | `connect_timeout` | servers | how long to wait for a new connection; default `10s` |
     /// | `start_timeout` | servers | how long a start waits for a server that is full; default `60s` |
-    /// | `idle_timeout` | servers | connections that nothing has used for so long are closed, but for one; default `60s` |
-    /// | `max_lifetime` | servers | connections that are older are replaced; default `30m`, a tenth of it earlier at most |
+    /// | `idle_timeout` | servers | connections that are unused for this time are closed, except one; default `60s` |
+    /// | `max_lifetime` | servers | connections that are older are replaced, up to a tenth of this time earlier; default `30m` |
     /// | `sslmode` | servers | `disable` (`MySQL`'s default), `prefer` (`PostgreSQL`'s), `require`, `verify-ca`, `verify-full` |
     /// | `sslrootcert` | servers | a file of certificates in PEM; default: the authorities that browsers trust |
     /// | `search_path`, `statement_timeout` | `PostgreSQL` | of each session |
     /// | `channel_binding`, `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` | `PostgreSQL` | as libpq has them |
-    /// | `pgbouncer` | `PostgreSQL` | `true`: a pooler stands between that gives each transaction another session, so do not listen |
+    /// | `pgbouncer` | `PostgreSQL` | `true`: a pooler gives each transaction another session, so this process does not listen |
     /// | `socket` | `MySQL` | the path of a socket |
     ///
-    /// A time may have a unit (`ms`, `s`, `m`). Without one, a number below 100 means seconds, as libpq and most drivers
-    /// have it, and one from 1000 on milliseconds; what lies between means milliseconds in `pool_timeout`, and is
-    /// refused in the others. 0 means an hour.
+    /// A time may have a unit (`ms`, `s`, `m`). Without a unit, a number below 100 means seconds, as in libpq and most drivers, and a
+    /// number from 1000 on means milliseconds; a number in between means milliseconds in `pool_timeout`, and is refused in the others. 0
+    /// means an hour.
     ///
     /// `prefer` and `require` encrypt (`prefer` if the server can); the certificate is checked only if `sslrootcert` is given. `verify-ca`
-    /// checks who issued the certificate, and `verify-full` also whether it names the host. On `MySQL` every mode that checks
-    /// anything checks both; so does `verify-ca` without `sslrootcert`, since every server can get a certificate from some authority.
+    /// checks which authority issued the certificate, and `verify-full` also whether it names the host. On `MySQL` every mode that checks
+    /// the certificate checks both; so does `verify-ca` without `sslrootcert`, since every server can get a certificate from some
+    /// authority.
     ///
-    /// Other drivers' names for these are taken, too (`ssl-mode=REQUIRED`, `tls`, `useSSL`, `connection_limit`, `currentSchema` and
-    /// others; of several demands for encryption the strictest holds). What hosters and other drivers add without consequence
-    /// here (`charset`, `parseTime`, `keepalives` and others) is ignored, and named in one warning at the start. What would be unsafe to ignore
-    /// (client certificates, lists of revoked certificates and others) is refused, as is an unknown parameter.
+    /// Other drivers' names for these parameters work, too (`ssl-mode=REQUIRED`, `tls`, `useSSL`, `connection_limit`, `currentSchema` and
+    /// others; of several demands for encryption the strictest holds). Parameters that hosters and other drivers add and that have no
+    /// effect here (`charset`, `parseTime`, `keepalives` and others) are ignored, and named in one warning at the start. Parameters that
+    /// would be unsafe to ignore (client certificates, lists of revoked certificates and others) are refused, as is an unknown parameter.
     ///
-    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, a connection that listens: 12 at most by
-    /// default, 11 on `MySQL`. When idle it has 3 (2 on `MySQL`). It starts with 2 if the server could give a third; a start waits
-    /// for `start_timeout` if not. If the server refuses more than a process has, its callers wait for one of those.
+    /// Beside its pool a process has one connection for its heartbeat and, on `PostgreSQL`, a connection that listens: 12 connections at
+    /// most by default, 11 on `MySQL`. An idle process has 3 (2 on `MySQL`). A start needs 2 connections, and a server that could give a
+    /// third; otherwise it waits, up to `start_timeout`. If the server refuses a further connection, callers wait for one that the process
+    /// has.
     pub fn database(self, url: impl Into<String>) -> Self {
         Self {
             url: Some(Url(url.into())),
@@ -157,7 +158,7 @@ impl GaiaBuilder {
         }
     }
 
-    /// How many threads the workers are spread over. Default: one for each core.
+    /// On how many threads the workers run, at most 1024. Default: one thread for each core; 0 means the same.
     pub fn arbiters(self, arbiters: usize) -> Self {
         Self {
             arbiters: Some(arbiters),
@@ -174,8 +175,8 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long running tasks may take to end when this process is asked to stop. Default 10 s; [`Gaia::stop`] tells what follows
-    /// on top.
+    /// How long running tasks may take to end when this process is asked to stop. Default 10 s; [`Gaia::stop`] says how much longer a stop
+    /// may take.
     pub fn grace(self, grace: Duration) -> Self {
         Self {
             grace: Some(grace),
@@ -183,7 +184,7 @@ impl GaiaBuilder {
         }
     }
 
-    /// Whether to bring the tables to this version at start. Default true. If not, they must be there.
+    /// Whether the start brings the tables to this version. Default true. If false, the tables must have this version already.
     pub fn migrate(self, migrate: bool) -> Self {
         Self {
             migrate: Some(migrate),
@@ -191,17 +192,16 @@ impl GaiaBuilder {
         }
     }
 
-    /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. What has been kept for longer is
-    /// deleted in small batches; there is a look for it every five minutes, or ten times in a retention that is short.
+    /// How long finished tasks, and records of runs, are kept. Default a week; `None` keeps them for ever. Older rows are deleted in small
+    /// batches; the process looks for them every five minutes, or ten times in a retention that is shorter than 50 minutes.
     ///
-    /// This process deletes only what this crate has finished, on whichever node: the rest is kept, unless
-    /// [`prune_foreign_history`](Self::prune_foreign_history) says otherwise. And only of themes that this process runs, and
-    /// records of jobs only if it runs [`jobs`](Self::jobs). Records go with their task; of a task that is not finished, those
-    /// that are older go.
+    /// This process deletes only tasks and records that this crate has finished, on any node; those of other programs are kept, unless
+    /// [`prune_foreign_history`](Self::prune_foreign_history) says otherwise. It deletes tasks only of themes that it runs, and records of
+    /// jobs only if it runs [`jobs`](Self::jobs). The records of a task are deleted with the task; if the task is not finished, its records
+    /// that are older than the retention are deleted.
     ///
-    /// Nothing is deleted by a time that is not certain. If the clock jumps, or no node has looked for more than half of the
-    /// retention, a warning says so, and nothing is deleted until the clock has gone on for a whole retention (or has come
-    /// back from a jump ahead).
+    /// Nothing is deleted while the time is not certain. If the clock jumps, or no node has looked for more than half of the retention, a
+    /// warning says so, and nothing is deleted until the clock has gone on for a whole retention (or has come back from a jump ahead).
     pub fn retention(self, retention: impl Into<Option<Duration>>) -> Self {
         Self {
             retention: Some(retention.into().unwrap_or_default()),
@@ -209,10 +209,10 @@ impl GaiaBuilder {
         }
     }
 
-    /// Whether the retention holds for finished tasks and records, too, that another program has finished: another framework
-    /// on the same tables, or plain SQL. Default false: they are kept for ever.
+    /// Whether the retention also holds for tasks and records that another program has finished: another framework on the same tables, or
+    /// plain SQL. Default false: they are kept for ever.
     ///
-    /// The first start on a database with such rows says as a warning how many are kept, and how many are pruned.
+    /// At the first start on a database with such rows, a warning says how many are kept, and how many are pruned.
     pub fn prune_foreign_history(self, prune: bool) -> Self {
         Self {
             prune_foreign_history: Some(prune),
@@ -220,7 +220,7 @@ impl GaiaBuilder {
         }
     }
 
-    /// Where due times come from. Default: the machine's clock, and on a database server that server's.
+    /// The clock by which tasks and jobs are due. Default: the machine's clock; with a database server, the clock of that server.
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
@@ -240,8 +240,8 @@ impl GaiaBuilder {
     /// Calls this function for each [`Event`]: a task has started or ended, a fire was claimed, a node was lost, the database has failed.
     /// Several observers are called one after the other.
     ///
-    /// An observer is called on the thread of the actor that tells the event, before the actor goes on: let it count, or send a
-    /// clone of the event to a channel, but never wait. A panic is caught and logged; the observer is called on.
+    /// An observer is called on the thread of the actor that tells the event, before the actor goes on: it may count, or send a clone of
+    /// the event to a channel, but must not wait. A panic of the observer is caught and logged; later events still reach it.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -267,16 +267,16 @@ impl GaiaBuilder {
         self
     }
 
-    /// Starts workers for a theme with these options, whatever the configuration says. A process without any theme is a
-    /// client: it adds and looks, and runs nothing.
+    /// Starts workers for a theme with these options, whatever the configuration says. A process without any theme is a client: it can add
+    /// tasks and read their state, and runs no task.
     pub fn scheduler(mut self, options: SchedulerOptions) -> Self {
         self.schedulers.push(options);
         self
     }
 
-    /// Runs cron jobs in this process: those of the database, by whatever process they are added. Without it [`Gaia::jobs`] only looks after
-    /// them. In an environment that is banned (`Jobs.BanEnvList`) none is run, which a warning and
-    /// [`Jobs::status`](crate::Jobs::status) say.
+    /// Runs cron jobs in this process: all jobs of the database, whichever process adds them. Without this call the process runs no job,
+    /// but [`Gaia::jobs`] can still add, change and read jobs. In a banned environment (`Jobs.BanEnvList`) the process runs no job either;
+    /// a warning and [`Jobs::status`](crate::Jobs::status) say so.
     pub fn jobs(self, options: JobsOptions) -> Self {
         Self {
             jobs: Some(options),
@@ -284,8 +284,8 @@ impl GaiaBuilder {
         }
     }
 
-    /// Opens the database, registers this node and starts the actors, on separate threads and in a separate actix system: they
-    /// go on until [`Gaia::stop`], whatever becomes of the caller's system.
+    /// Opens the database, registers this node and starts the actors, on separate threads and in a separate actix system: the actors run
+    /// until [`Gaia::stop`], whatever becomes of the caller's system.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault of the settings, [`Error::Store`] if the database cannot be opened or its tables
@@ -302,7 +302,7 @@ impl GaiaBuilder {
         let control = Control::start()?;
         let events = Events::new(self.observers.0);
         let threads = Threads::start(&control, plan.arbiters, events.clone()).await?;
-        // On the control thread: there the store does its work, whatever callers do.
+        // The store works on the control thread, so that it does not depend on the threads of callers.
         let store = control
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
@@ -401,7 +401,7 @@ impl GaiaBuilder {
         })
     }
 
-    /// Where the tables are. A process has one database.
+    /// The URL of the database. A Gaia works on one database.
     fn url(&self, runs_jobs: bool) -> Result<String, Error> {
         if let Some(Url(url)) = &self.url {
             return Ok(url.clone());
@@ -456,7 +456,7 @@ struct Plan {
     retention: Option<Duration>,
     /// Whether the retention holds for the history of other programs, too.
     foreign: bool,
-    /// For schedulers that are started later.
+    /// The options of schedulers that are started later.
     defaults: SchedulerOptions,
     schedulers: Vec<SchedulerOptions>,
     jobs: JobSettings,

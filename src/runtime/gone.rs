@@ -1,4 +1,4 @@
-//! Noticing that nothing can run here any more although this Gaia was not stopped.
+//! Notices that nothing can run here any more although this Gaia was not stopped.
 
 use std::{
     sync::atomic::Ordering,
@@ -12,12 +12,12 @@ use crate::{error::Error, store::StoreError, threads::SYSTEM_STOPPED};
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Gaia {
-    /// Ends when the actors are gone although this Gaia was not stopped, and says so in the log and in the error: a handler has
-    /// stopped their actix system (`System::current().stop()`), their thread has ended, or one of them has died. It ends, too,
-    /// when the SQLite file that is open has not been at its path for the length of the lease (deleted, moved away, replaced, or
-    /// its `-wal` or `-shm` were): nothing is read or written then, and only a new start helps. What ran is
-    /// taken over by other nodes, or by this one at its next start. [`run_until_signal`](Self::run_until_signal) waits for this,
-    /// too; an application that has another main loop should end with it.
+    /// Ends when the actors are gone although this Gaia was not stopped: a handler has stopped their actix system
+    /// (`System::current().stop()`), their thread has ended, or an actor of the heartbeat, of the registry or of a theme has died. Ends,
+    /// too, when the open SQLite file, its `-wal` or its `-shm` has not been at its path for the length of the lease (deleted, moved away
+    /// or replaced): nothing is read or written then, and only a new start helps. The log and the error say what has happened. Other nodes
+    /// take over what ran, or this node does at its next start. [`run_until_signal`](Self::run_until_signal) ends in these cases, too; an
+    /// application with another main loop should end when this future ends.
     ///
     /// ```no_run
     /// # async fn serve() {}
@@ -39,7 +39,7 @@ impl Gaia {
         error
     }
 
-    /// Ends when an actor is found dead that should live.
+    /// Ends when an actor that should live is found dead.
     async fn dead_actor(&self) -> String {
         loop {
             tokio::time::sleep(LOOK).await;
@@ -51,7 +51,7 @@ impl Gaia {
         }
     }
 
-    /// Ends when the files of the database have been gone for the length of the lease. A file that is put back sooner is no loss.
+    /// Ends when the files of the database have been gone for the length of the lease. If a file is put back sooner, the wait goes on.
     async fn files_gone(&self) -> StoreError {
         let mut since = None;
         loop {
@@ -76,7 +76,7 @@ impl Gaia {
         }
         let themes = self.0.themes.all();
         let dead = themes.iter().find(|runtime| !runtime.is_alive());
-        // A Gaia that has begun to stop since was alive.
+        // If a stop has begun since the caller looked, the stop has ended the actors.
         let dead = dead.filter(|_| !self.0.stopping.load(Ordering::SeqCst));
         dead.map(|runtime| format!("an actor of theme {} has died", runtime.theme()))
     }

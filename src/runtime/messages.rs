@@ -20,7 +20,7 @@ pub struct GetNodes;
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct StopGaia;
 
-/// Take nothing more, and go on serving running tasks: [`Gaia::drain`].
+/// Claim nothing more, and let running tasks and jobs go on: [`Gaia::drain`].
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct DrainGaia;
 

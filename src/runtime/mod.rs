@@ -1,4 +1,4 @@
-//! Everything put together: the one place that names every actor.
+//! Puts all parts together: the only module that names every actor.
 
 mod builder;
 mod gone;
@@ -61,10 +61,10 @@ use crate::{
 /// }
 /// ```
 ///
-/// It is an actor too: start a clone to have an address for [`GetAllSchedulerStatus`] and [`StopGaia`].
+/// It is an actor, too: start a clone to get an address for [`GetAllSchedulerStatus`], [`GetNodes`], [`StopGaia`] and [`DrainGaia`].
 ///
-/// Without [`stop`](Self::stop) a process that drops its last handle leaves what ran to be taken over by other nodes, or
-/// by itself at its next start, once the lease is over.
+/// If a process drops its last handle without [`stop`](Self::stop), other nodes take over its runs once the lease is over, or the process
+/// does at its next start.
 #[derive(Clone)]
 pub struct Gaia(Arc<Inner>);
 
@@ -99,7 +99,7 @@ impl std::fmt::Debug for Gaia {
 }
 
 impl Gaia {
-    /// Starts to put a runtime together.
+    /// A builder with the default settings.
     pub fn builder() -> GaiaBuilder {
         GaiaBuilder::default()
     }
@@ -107,7 +107,7 @@ impl Gaia {
     /// The handle on a theme, whether its workers are in this process or not.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a theme that is empty or longer than 100 characters.
+    /// [`Error::Invalid`] for a theme that is empty, is longer than 100 characters or holds a control character.
     pub fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
         let inner = &self.0;
         Ok(Scheduler::new(theme, inner.store.clone(), inner.themes.clone())?)
@@ -124,8 +124,8 @@ impl Gaia {
     /// Starts workers for one more theme.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault of the options, [`Error::AlreadyScheduled`], [`Error::Stopped`] (also while it
-    /// drains or stops), [`Error::Store`].
+    /// [`Error::Invalid`] with every fault of the options, [`Error::AlreadyScheduled`], [`Error::Stopped`] (also while this Gaia drains or
+    /// stops), [`Error::Store`].
     pub async fn start_scheduler(&self, options: SchedulerOptions) -> Result<Scheduler, Error> {
         let is_ending = || self.0.stopping.load(Ordering::SeqCst) || self.0.draining.load(Ordering::SeqCst);
         if is_ending() {
@@ -205,14 +205,14 @@ impl Gaia {
         Ok(())
     }
 
-    /// There is more to be pruned by this process.
+    /// Tells the pruner that this process runs another theme, or jobs, whose history it may prune.
     fn prune_more(&self) {
         if let Some(pruner) = &self.0.pruner {
             pruner.do_send(HasBegun);
         }
     }
 
-    /// Where handlers are registered and called.
+    /// The registry, which registers and calls handlers.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.0.registry
@@ -224,7 +224,7 @@ impl Gaia {
         &self.0.store
     }
 
-    /// This process among the nodes of the database.
+    /// The id of this process among the nodes of the database.
     #[must_use]
     pub fn node_id(&self) -> &str {
         &self.0.node_id

@@ -1,4 +1,4 @@
-//! Running until a signal asks the process to stop.
+//! Runs until a signal asks the process to stop.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 impl Gaia {
     /// Runs until SIGINT (Ctrl-C) or SIGTERM, then [`stop`](Self::stop)s. A second signal cuts the grace period short.
     ///
-    /// The process listens for the signals from this call on, before the future is awaited: a supervisor may send one as soon as the
+    /// The process listens for the signals from this call on, before the future is awaited: a supervisor may send a signal as soon as the
     /// process has said that it is ready.
     ///
     #[cfg_attr(all(feature = "sqlite", unix), doc = "```")]
@@ -30,9 +30,10 @@ impl Gaia {
     /// ```
     ///
     /// # Errors
-    /// [`Error::ActorsGone`] or [`Error::Store`] as soon as nothing can run here any more ([`gone`](Self::gone)); [`Error::Start`] if signals cannot be listened for; otherwise as for [`stop`](Self::stop).
+    /// [`Error::ActorsGone`] or [`Error::Store`] as soon as nothing can run here any more ([`gone`](Self::gone)); [`Error::Start`] if the
+    /// process cannot listen for signals; otherwise as for [`stop`](Self::stop).
     pub fn run_until_signal(&self) -> impl Future<Output = Result<StopReport, Error>> {
-        // Outside of a runtime there is nothing to listen with before the first poll.
+        // Outside of a tokio runtime this process can listen only from the first poll on.
         let listening = Handle::try_current().is_ok().then(Signals::listen);
         async move {
             let signals = listening.unwrap_or_else(Signals::listen)?;
@@ -94,7 +95,7 @@ impl Signals {
     }
 
     async fn next(&mut self) -> &'static str {
-        // An error means that nobody can ever press Ctrl-C.
+        // After an error this process never hears of Ctrl-C.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

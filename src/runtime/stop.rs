@@ -1,4 +1,4 @@
-//! Stopping without losing anything.
+//! Stops a Gaia without losing outcomes.
 
 use std::{
     sync::atomic::Ordering,
@@ -15,25 +15,25 @@ use crate::{
     node::{Retire, StopPruning},
 };
 
-/// How long the last outcomes may take to get into the database once nothing runs any more, at least and at most: what runs
-/// leave of their time is added. Tasks whose ends are not written by then are taken over by other nodes and run again.
+/// The least and the most time that the last outcomes have to get into the database once nothing runs any more: they get the time that the
+/// runs have not used, too. Other nodes take over tasks whose ends are not written by then, and run them again.
 const FLUSH: Duration = Duration::from_secs(5);
 const LONGEST_FLUSH: Duration = Duration::from_secs(20);
 
-/// How long after its cancel grace a run on a blocked thread is given up.
+/// How long after the cancel grace a run on a blocked thread is given up.
 const BLOCKED: Duration = Duration::from_secs(2);
 
-/// How long this node's row may take to be removed. If the database is away others find the node dead.
+/// How long the removal of this node's row may take. If the database is away, other nodes find this node dead.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// What a graceful stop left behind.
+/// How many tasks and outcomes a graceful stop has left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// Claimed tasks that this stop gave back: not begun, or cut off after the grace period.
+    /// Claimed tasks that this stop handed back: tasks that had not begun, and tasks that were cut off after the grace period.
     pub handed_back: u64,
-    /// Outcomes of tasks, and ends of jobs' runs, that could not be written, or of which it is not known: the database was
-    /// away, or gave no answer in time. Those tasks run again, and those runs are recorded as lost.
+    /// Outcomes of tasks, and ends of jobs' runs, that were not written, or perhaps not: the database was away, or gave no answer in time.
+    /// Those tasks run again, and those runs are recorded as lost.
     pub unwritten: usize,
     /// Outcomes of tasks, and ends of jobs' runs, that the database refuses in every form. Those tasks stay Running without a
     /// node and do not run again by themselves; see [`SchedulerStatus::refused`](crate::SchedulerStatus::refused).
@@ -41,13 +41,14 @@ pub struct StopReport {
 }
 
 impl Gaia {
-    /// Stops gracefully: claims nothing more, lets running tasks and jobs end within the grace period, cancels the rest
-    /// (tasks are handed back as not run, runs of jobs recorded as cut off), writes every outcome, and leaves the cluster. A caller that asks for it again waits for the same stop.
+    /// Stops gracefully: claims nothing more, lets running tasks and jobs end within the grace period, cancels the rest (tasks are handed
+    /// back as not run, runs of jobs are recorded as cut off), writes every outcome, and removes this node's row. A second call waits for
+    /// the same stop.
     ///
-    /// It takes at most the grace (10 s), the longest [cancel grace](crate::SchedulerOptions::cancel_grace) of handlers that do not
-    /// listen (5 s), 2 s for handlers that block their threads, 5 s for outcomes that the database does not take at once, and 2 s
-    /// for the node's row: 24 s by default, below the 30 s after which orchestrators kill. If nothing runs for so long, outcomes
-    /// may take the rest of that time, at most 20 s.
+    /// A stop takes at most the sum of the grace (10 s), the longest [cancel grace](crate::SchedulerOptions::cancel_grace) of a theme for
+    /// handlers that ignore their cancellation (5 s), 2 s for handlers that block their threads, 5 s for outcomes that the database does
+    /// not take immediately, and 2 s for the node's row: 24 s by default, less than the 30 s after which orchestrators kill a process. If
+    /// runs end sooner, outcomes may take the rest of their time, at most 20 s.
     ///
     /// # Errors
     /// [`Error::Stopped`] if the actors are gone without having been stopped.
@@ -71,10 +72,9 @@ impl Gaia {
         stop.await.copied()
     }
 
-    /// Takes nothing more, and goes on serving runs: nothing is claimed, no job fires here, and tasks that wait in memory are handed
-    /// back for other nodes. The heartbeat goes on, and so do the operations: tasks can be added, for others or for later. It
-    /// lasts until the process ends. For an application that stops a web server, or another part of their process, before
-    /// [`stop`](Self::stop).
+    /// Claims nothing more, and lets runs go on: no job fires here, and tasks that wait in memory are handed back for other nodes. The
+    /// heartbeat goes on, and the operations still work: tasks can be added, for other nodes or for later. This lasts until the process
+    /// ends. It is for an application that stops a web server, or another part of its process, before it calls [`stop`](Self::stop).
     ///
     /// ```no_run
     /// # struct Server; impl Server { async fn stop(&self) {} }
@@ -99,7 +99,7 @@ impl Gaia {
         Ok(())
     }
 
-    /// Cuts a stop that is under way short: runs have to end now.
+    /// Ends the grace period of a stop that is under way: runs are cancelled now.
     pub(super) async fn cut_short(&self) {
         let themes = self.0.themes.all();
         self.stop_work(&themes, Duration::ZERO).await;
@@ -154,7 +154,7 @@ impl Gaia {
         Ok(report)
     }
 
-    /// Other nodes need not wait for the lease to end before they take over runs that may be left.
+    /// Removes this node's row, so that other nodes need not wait for the end of the lease before they take over runs that are left.
     async fn leave(&self) -> Result<(), Error> {
         self.0.node.send(Retire).await?;
         if let Some(jobs) = self.0.jobs_slot.get() {

@@ -1,4 +1,4 @@
-//! Why the database could not do a statement.
+//! The reasons for which the database does not do a statement.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::url::InvalidUrl;
 
-/// An error of the database or on the way to it. No text here ever holds a password: URLs are shown without it.
+/// An error of the database or on the way to it. No text here ever holds a password: URLs are shown without their passwords.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -18,7 +18,7 @@ pub enum StoreError {
     Connect {
         /// The URL, without its password.
         url: String,
-        /// What the driver said.
+        /// The driver's error.
         reason: String,
     },
     /// Every connection of the pool was in use for too long.
@@ -27,9 +27,9 @@ pub enum StoreError {
          raise pool_size in the URL, or see what keeps the database busy"
     )]
     NoConnection {
-        /// How many connections there are.
+        /// How many connections the pool may have.
         pool_size: usize,
-        /// How long was waited.
+        /// How long the caller waited.
         waited: Duration,
     },
     /// The server has reached a limit of connections, its own or the user's, or is starting, and this process waited in vain.
@@ -40,18 +40,18 @@ pub enum StoreError {
     ServerFull {
         /// The URL, without its password.
         url: String,
-        /// How long was waited.
+        /// How long this process waited.
         waited: Duration,
-        /// What the server said.
+        /// The server's error.
         reason: String,
     },
-    /// The connection was lost, or the server gave no answer. Whether it did the statement is not known.
+    /// The connection was lost, or the server gave no answer. It is not known whether the server did the statement.
     #[error("the connection to the database was lost: {0}")]
     Disconnected(String),
-    /// Others changed the same rows at the same time, again and again.
+    /// Other transactions kept changing the same rows, or kept them locked.
     #[error("the database gave up on a transaction that met others: {0}")]
     Conflict(String),
-    /// The tables are not there, or older than this version of the crate.
+    /// The tables are missing, or older than this version of the crate.
     #[error(
         "the database {url} lacks {missing} of this version's migrations; \
          run them with `Store::migrate`, or leave `migrate` switched on"
@@ -70,10 +70,10 @@ pub enum StoreError {
     SchemaTooNew {
         /// The URL, without its password.
         url: String,
-        /// The newest migration this version does not know.
+        /// The newest migration that this version does not know.
         unknown: String,
     },
-    /// The database keeps its texts in an encoding that cannot hold every one (`PostgreSQL`: any but UTF8).
+    /// The encoding of the database cannot hold every text (`PostgreSQL`: any encoding but UTF8).
     #[error(
         "the database {url} has the encoding {found}, expected UTF8; make another one with \
          CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move what is in this one there by pg_dump"
@@ -89,7 +89,7 @@ pub enum StoreError {
     Migration {
         /// The URL, without its password.
         url: String,
-        /// What the database said.
+        /// The database's error.
         reason: String,
     },
     /// The database takes no writes.
@@ -136,8 +136,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database has refused the statement, so that nothing of it is kept, and it may take a part of it, or another
-    /// form of it.
+    /// Whether the database has refused the statement: it has kept nothing of it, and may accept a part of the batch, or another form.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Duplicate(_) => true,
@@ -146,7 +145,7 @@ impl StoreError {
         }
     }
 
-    /// Whether nothing was asked, since there was no connection.
+    /// Whether the statement was not sent, since there was no connection.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -180,20 +179,20 @@ impl From<DieselError> for StoreError {
                     _ => Self::Database(text),
                 }
             }
-            // Why the commit failed, not that there was nothing to undo.
+            // The error of the commit counts, not the error of the rollback after it.
             DieselError::RollbackErrorOnCommit { commit_error, .. } => (*commit_error).into(),
             error => Self::Database(error.to_string()),
         }
     }
 }
 
-/// SQLite and MySQL have codes for it, which the drivers do not pass on.
+/// Whether the database takes no writes. SQLite and MySQL have codes for this error, which the drivers do not pass on.
 pub(super) fn is_read_only(text: &str) -> bool {
     text.contains("readonly database") || text.contains("-read-only option")
 }
 
-/// The last words of a connection that the server, a proxy or an operator ends, and what MySQL's driver says of itself (of a
-/// server's error it passes on the text alone). The statement may have been done.
+/// Whether the text is the last error of a connection that the server, a proxy or an operator has ended, or an error of MySQL's driver
+/// itself (of a server's error the driver passes on the text alone). The server may have done the statement.
 pub(super) fn is_loss(text: &str) -> bool {
     let said_by_driver = ["Driver error: ", "Input/output error: ", "Other error: ", "URL error: "];
     let said_by_server = [
@@ -203,21 +202,21 @@ pub(super) fn is_loss(text: &str) -> bool {
         "Server shutdown in progress",
         "The client was disconnected by the server because of inactivity",
     ];
-    // The driver refuses it before anything is sent.
+    // The driver refuses a packet that is too large before it sends anything.
     let is_too_large = text.to_ascii_lowercase().contains("packet too large");
     (said_by_driver.iter().any(|first| text.starts_with(first)) && !is_too_large)
         || said_by_server.iter().any(|first| text.starts_with(first))
 }
 
-/// A limit of time, or an operator by hand: a part would fare no better.
+/// Whether a time limit or an operator has ended the statement: a part of the batch would end in the same way.
 fn is_interruption(text: &str) -> bool {
     ["canceling statement due to", "Query execution was interrupted"]
         .iter()
         .any(|first| text.starts_with(first))
 }
 
-/// A statement that was prepared before the tables changed, or that a pooler has sent to another session: it was refused before
-/// anything was done. The servers have codes for it (0A000, 26000; 1615, 1243), which diesel-async does not pass on.
+/// Whether the statement was prepared before the tables changed, or a pooler has sent it to another session: the server has refused it and
+/// done nothing. The servers have codes for this error (0A000, 26000; 1615, 1243), which diesel-async does not pass on.
 pub(super) fn is_outdated(text: &str) -> bool {
     let is_unknown = text.starts_with("prepared statement \"") && text.ends_with("\" does not exist");
     let texts = [
@@ -228,9 +227,9 @@ pub(super) fn is_outdated(text: &str) -> bool {
     is_unknown || texts.iter().any(|first| text.starts_with(first))
 }
 
-/// The database has no room, cannot be read, or its tables or rights are not as they were: a part would fare no better, and some
-/// day all of it may be taken. There are codes for these, too, which the drivers do not pass on; so a PostgreSQL that speaks
-/// another language than English is not understood here.
+/// Whether the database has no room or cannot be read, or its tables or rights have changed: a part of the batch would fail, too, and the
+/// whole batch may be accepted later. The drivers do not pass on the codes of these errors either, so this function does not understand a
+/// PostgreSQL whose messages are not in English.
 fn is_trouble(text: &str) -> bool {
     let of_sqlite = [
         "database is locked",
@@ -279,7 +278,8 @@ fn is_trouble(text: &str) -> bool {
         || text.contains("No space left on device")
 }
 
-/// The servers have codes for it (40P01, 55P03; 1213, 1205, 1020), which diesel-async does not pass on.
+/// Whether the transaction met other transactions. The servers have codes for this error (40P01, 55P03; 1213, 1205, 1020), which
+/// diesel-async does not pass on.
 pub(super) fn is_conflict(text: &str) -> bool {
     let texts = [
         "deadlock detected",
@@ -290,7 +290,7 @@ pub(super) fn is_conflict(text: &str) -> bool {
     texts.iter().any(|conflict| text.contains(conflict))
 }
 
-/// Another session has kept a lock for longer than this one waits (55P03; 1205).
+/// Whether another session has kept a lock for longer than this session waits (55P03; 1205).
 pub(super) fn is_lock_timeout(text: &str) -> bool {
     text.contains("canceling statement due to lock timeout") || text.contains("Lock wait timeout exceeded")
 }

@@ -1,4 +1,4 @@
-//! Helpers for the tests of applications: an in-memory runtime, time that a hand moves, and questions about the queue.
+//! Helpers for the tests of applications: a runtime in memory, a clock that the test moves by hand, and assertions about the queue.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -37,11 +37,11 @@ use serde_json::Value;
 
 use crate::{Clock, Error, Gaia, GaiaBuilder, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus, messages::ListTasks};
 
-/// How long [`TestGaia::drain`] waits, in real time, before it says that something hangs.
+/// How long [`TestGaia::drain`] waits, in real time, before it panics because something hangs.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// A [`Gaia`] on a database in memory (or any other), whose time stands still until it is [`advance`](Self::advance)d: scheduled tasks,
-/// retries, snoozes and timeouts wait for that. It is a [`Gaia`] for everything else.
+/// A [`Gaia`] on a database in memory (or any other database), whose time stands still until the test [`advance`](Self::advance)s it:
+/// scheduled tasks, retries, snoozes and timeouts wait until then. In all else it is a normal [`Gaia`].
 #[derive(Debug, Clone)]
 pub struct TestGaia {
     gaia: Gaia,
@@ -49,7 +49,7 @@ pub struct TestGaia {
 }
 
 impl TestGaia {
-    /// Starts what the builder describes, but in memory, with time standing at 2026-01-01 00:00 UTC.
+    /// Starts a Gaia with the builder's settings, but on a database in memory, and with the time standing at 2026-01-01 00:00 UTC.
     ///
     /// # Errors
     /// As for [`GaiaBuilder::start`].
@@ -58,7 +58,7 @@ impl TestGaia {
         Self::start_on("sqlite::memory:", builder).await
     }
 
-    /// The same, but on the database with this URL: for what only that kind of database does.
+    /// As [`start`](Self::start), but on the database with this URL, for tests of behaviour that only this kind of database has.
     ///
     /// # Errors
     /// As for [`GaiaBuilder::start`].
@@ -72,7 +72,7 @@ impl TestGaia {
         })
     }
 
-    /// Moves the time on.
+    /// Moves the time forward.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
@@ -83,11 +83,11 @@ impl TestGaia {
         self.clock.now()
     }
 
-    /// Waits until nothing of the theme runs or could run at this time, and answers with how many tasks have each status.
+    /// Waits until no task of the theme runs or is due at this time, and answers with how many tasks have each status.
     ///
     /// # Panics
-    /// If that has not come after 30 seconds of real time: no scheduler runs the theme, it is paused or has no workers, or
-    /// a handler hangs.
+    /// If a task still runs or is due after 30 seconds of real time: no scheduler runs the theme, the theme is paused or has no workers, or
+    /// a handler hangs. Or if the database does not answer.
     pub async fn drain(&self, theme: &str) -> BTreeMap<TaskStatus, i64> {
         let drained = tokio::time::timeout(DRAIN, async {
             while self.unsettled(theme).await > 0 {
@@ -103,7 +103,7 @@ impl TestGaia {
         counts
     }
 
-    /// The tasks of the theme that call this method and have not come to an end, newest first.
+    /// The unfinished tasks of the theme that call this method, newest first, at most 1000.
     ///
     /// # Panics
     /// If the database does not answer.
@@ -122,11 +122,11 @@ impl TestGaia {
         }
     }
 
-    /// Asserts that an unfinished task calls this method with these arguments; an object matches one that has more members.
-    /// Answers with the newest such task.
+    /// Asserts that an unfinished task calls this method with these arguments; an expected object also matches an object with further
+    /// members. Answers with the newest such task.
     ///
     /// # Panics
-    /// If there is none; the message shows what there is.
+    /// If there is no such task; the message shows the calls that there are. Or if the database does not answer.
     pub async fn assert_enqueued(
         &self,
         theme: &str,
@@ -152,7 +152,7 @@ impl TestGaia {
     /// Asserts that no unfinished task calls this method.
     ///
     /// # Panics
-    /// If there is one.
+    /// If there is such a task, or if the database does not answer.
     pub async fn refute_enqueued(&self, theme: &str, service: &str, method: &str) {
         let tasks = self.enqueued(theme, service, method).await;
         assert!(

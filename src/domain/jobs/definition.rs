@@ -1,4 +1,4 @@
-//! A job that has passed its check. The same check serves jobs that callers hand in and rows that are read from the table.
+//! Jobs that have passed the check. The same check serves jobs that callers hand in and rows of the table.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{
 /// Longest expression, in characters: the width of the guide's `cron_expr`.
 const MAX_CRON_CHARS: usize = 100;
 
-/// More retries than any job needs.
+/// The most retries of one run: more than any job needs.
 const MAX_RETRY: i64 = 1_000;
 
-/// What holds for all jobs of a runner.
+/// The rules for all jobs of a runner: the time zone of jobs that name none, and the form of their expressions.
 #[derive(Debug, Clone)]
 pub(crate) struct JobRules {
     pub(crate) zone: Zone,
@@ -65,11 +65,11 @@ impl std::fmt::Debug for Hook {
 }
 
 impl JobRules {
-    /// The schedule of a job with this expression and (perhaps) its own zone.
+    /// The schedule of a job with this expression, in this zone or, without one, in the runner's.
     pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
         let zone = match zone.filter(|zone| !zone.trim().is_empty()) {
             Some(zone) => parse_zone(zone)?,
-            // By the rules of today: the system may have been updated since the start.
+            // The zone's rules are read again: the system may have been updated since this process started.
             None => self.zone.renewed(),
         };
         Schedule::parse_in(expr, zone, self.form)
@@ -77,14 +77,14 @@ impl JobRules {
 }
 
 impl NewJob {
-    /// Checks everything, and names every fault.
+    /// Checks everything; the error names every fault.
     pub(crate) fn define(&self, rules: &JobRules) -> Result<Definition, InvalidInput> {
         let mut faults = Faults::default();
         faults.label("job_name", &self.job_name, MAX_NAME_CHARS);
         let schedule = faults.take(self.schedule(rules));
         let target = self.target(&mut faults);
         let timeout = seconds(&mut faults, "timeout", self.timeout, 1);
-        // The policies, and the grace, are read where they are needed.
+        // The policies and the grace are only checked here: they are read again where they are needed.
         seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
         faults.take(self.overlap_policy.parse::<OverlapPolicy>());
         faults.take(self.misfire_policy.parse::<MisfirePolicy>());
@@ -128,7 +128,7 @@ impl NewJob {
                 .as_ref()
                 .map_err(|error| format!("the arguments cannot be serialised to JSON: {error}")),
         )?;
-        // No arguments are fine: a method gets `null`, a request has no body.
+        // Arguments may be missing: then a method gets `null`, and a request has no body.
         if !args.trim().is_empty() {
             check_json(faults, args);
         }

@@ -7,19 +7,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::MisfirePolicy;
 use crate::schedule::Schedule;
 
-/// Fires that are late by no more than this are simply due, each of them: a busy machine, a slow commit, a database that is
-/// restarted. An older fire was missed.
+/// Each fire that is late by no more than this is due: a busy machine, a slow commit or a restart of the database may delay it so long. An
+/// older fire is missed.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
-/// What a job does about missed fires.
+/// The rules of a job for missed fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Misfire {
     pub(crate) policy: MisfirePolicy,
-    /// How old a missed fire may be to be made up for.
+    /// The greatest age at which a missed fire still runs late.
     pub(crate) grace: Duration,
 }
 
-/// The decision about a job at some moment.
+/// The decision about the fires of a job up to a moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     /// The latest of the missed fires.
@@ -30,12 +30,12 @@ pub(crate) struct Due {
     pub(crate) next: Option<DateTime<Utc>>,
 }
 
-/// What stands for all fires that were missed.
+/// The latest missed fire, which stands for all missed fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missed {
-    /// It is to run now.
+    /// The fire runs now.
     MadeUp(DateTime<Utc>),
-    /// It is to be recorded as skipped.
+    /// The fire is recorded as skipped.
     Skipped(DateTime<Utc>),
 }
 
@@ -67,15 +67,15 @@ pub(crate) fn due(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>,
 }
 
 impl Misfire {
-    /// Whether a fire that was missed is to run now.
+    /// Whether a missed fire runs now.
     pub(crate) fn makes_up_for(self, missed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let age = (now - missed).to_std().unwrap_or_default();
         self.policy == MisfirePolicy::FireOnce && age <= self.grace
     }
 }
 
-/// The last fire in `first..end`, where `first` is one. Looks back from the end in windows that grow, so that neither a
-/// schedule of every second nor one of every leap day takes many steps.
+/// The last fire in `first..end`, where `first` is a fire. This function looks back from the end in windows that grow, so that neither a
+/// schedule with a fire each second nor a schedule with a fire each leap day takes many steps.
 fn last_before(schedule: &Schedule, first: DateTime<Utc>, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
     const GROWTH: i32 = 8;
     let mut window = TimeDelta::seconds(60);

@@ -1,15 +1,15 @@
-//! What becomes of a fire, seen what else runs of its job. Decided where the job's row is locked.
+//! Decides whether a fire runs while other runs of its job are under way. The caller holds the lock on the job's row.
 
 use super::OverlapPolicy;
 
-/// The record to be written for a fire.
+/// Which record is written for a fire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     Run {
-        /// Runs of the same job to be cancelled.
+        /// The runs of the same job that are cancelled.
         replaced: Vec<i64>,
     },
-    /// With the reason.
+    /// The fire is recorded as skipped, for this reason.
     Skip(String),
 }
 

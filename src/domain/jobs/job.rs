@@ -11,9 +11,9 @@ use crate::domain::{
     without_user,
 };
 
-/// A job: a row of `job_center`, as it is, good or bad. Serialised with the names of the columns.
+/// A job: a row of `job_center`, whether the job can fire or not. Serialised with the names of the columns.
 ///
-/// Texts are kept as they stand there, since plain SQL may have written anything; [`error`](Self::error) names the fault.
+/// The texts are those of the row, since plain SQL may have written anything; [`error`](Self::error) names the faults.
 #[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Job {
@@ -23,18 +23,18 @@ pub struct Job {
     pub job_name: String,
     /// `cron_job` or `cron_hook`: see [`JobType`](crate::JobType).
     pub job_type: String,
-    /// When it is due.
+    /// The expression that says when it is due.
     pub cron_expr: String,
-    /// Where a hook calls.
+    /// The URL that a hook calls.
     pub hook_url: Option<String>,
-    /// Which service a job calls.
+    /// The service that a `cron_job` calls.
     pub service_name: Option<String>,
-    /// Which method a job calls.
+    /// The method that a `cron_job` calls.
     pub service_method: Option<String>,
-    /// Arguments as JSON text. Serialised as a value; as the text `args_text` if they are no JSON.
+    /// Arguments as JSON text. Serialised as the value `args`, or as the text `args_text` if they are no JSON.
     #[serde(flatten, serialize_with = "as_args")]
     pub args: Option<String>,
-    /// The longest one attempt may take, in seconds.
+    /// The longest time that one attempt may take, in seconds.
     pub timeout: i32,
     /// Whether it fires by its schedule.
     pub enabled: bool,
@@ -42,26 +42,27 @@ pub struct Job {
     pub run_status: String,
     /// When its last run was claimed.
     pub last_run_time: Option<DateTime<Utc>>,
-    /// Name of the time zone in which `cron_expr` is read; `None`: the runner's.
+    /// The name of the time zone in which `cron_expr` is read; `None`: the runner's zone.
     pub time_zone: Option<String>,
     /// See [`OverlapPolicy`](crate::OverlapPolicy).
     pub overlap_policy: String,
     /// See [`MisfirePolicy`](crate::MisfirePolicy).
     pub misfire_policy: String,
-    /// For how long a missed fire is made up for, in seconds.
+    /// The greatest age, in seconds, at which a missed fire still runs late.
     pub misfire_grace: i32,
-    /// How often a failed run is tried again.
+    /// How often a failed run is tried again, at most.
     pub max_retry: i32,
     /// The delay before the first retry. Serialised as `retry_delay_ms`.
     #[serde(rename = "retry_delay_ms", serialize_with = "as_millis")]
     pub retry_delay: Duration,
     /// The method of a hook's request.
     pub hook_method: String,
-    /// Headers of a hook's request. Serialised with their values, which may be credentials: show them only to people who may know these.
+    /// Headers of a hook's request. Serialised with their values, which may be credentials: show them only to people who may know these
+    /// credentials.
     pub hook_headers: BTreeMap<String, String>,
     /// Whether a hook's request is signed. The secret itself is never shown.
     pub has_hook_secret: bool,
-    /// Why the job cannot fire; `None`: all is well.
+    /// Why the job cannot fire; `None` if it can.
     pub error: Option<String>,
     /// When it is due next; `None` if it is disabled or bad.
     pub next_run_time: Option<DateTime<Utc>>,
@@ -84,7 +85,7 @@ pub struct JobDetail {
     /// The job.
     #[serde(flatten)]
     pub job: Job,
-    /// The next five times its schedule names, whether it is enabled or not; none if it is bad.
+    /// The next five times of its schedule, whether the job is enabled or not; empty if the job is bad.
     pub next_fires: Vec<DateTime<Utc>>,
     /// The schedule in English.
     pub description: Option<String>,
@@ -104,7 +105,7 @@ impl<'de> Deserialize<'de> for JobDetail {
     }
 }
 
-/// Values of headers may be secrets: their names are all that is shown. Nor is a password in the URL.
+/// Shows only the names of headers, since their values may be secrets, and no password in the URL.
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")

@@ -3,7 +3,7 @@
 use crate::domain::text_enum::text_enum;
 
 text_enum! {
-    /// What a job calls.
+    /// The kind of thing that a job calls.
     JobType, "job_type" {
         /// A method of a registered service.
         CronJob = "cron_job",
@@ -15,45 +15,45 @@ text_enum! {
 text_enum! {
     /// Whether runs of a job are under way, in the words of the integration guide.
     RunStatus, "run_status" {
-        /// None is.
+        /// No run is under way.
         Waiting = "待运行",
-        /// At least one is.
+        /// At least one run is under way.
         Running = "运行中",
     }
 }
 
 text_enum! {
-    /// How a run ended (`job_result_flag`). The guide knows `success` and `failed`.
+    /// How a run ended (`job_result_flag`). The integration guide has only `success` and `failed`.
     RunFlag, "job_result_flag" {
         /// The handler answered, or the hook answered 2xx.
         Success = "success",
-        /// It did not, was out of time, or was lost with its node.
+        /// The handler or the hook failed or ran out of time, or the run was lost with its node.
         Failed = "failed",
-        /// It never began: the job's overlap or misfire policy said so.
+        /// The run never began, by the job's overlap or misfire policy.
         Skipped = "skipped",
-        /// It was cancelled, or a newer run replaced it.
+        /// A caller cancelled the run, or a newer run replaced it.
         Cancelled = "cancelled",
     }
 }
 
 text_enum! {
-    /// What a fire does while a run of the same job is under way, on whichever node.
+    /// What a fire does while a run of the same job is under way on any node.
     OverlapPolicy, "overlap_policy" {
-        /// It is recorded as skipped. The default.
+        /// The fire is recorded as skipped. The default.
         Forbid = "forbid",
-        /// It runs beside the others.
+        /// The fire runs beside the other runs.
         Allow = "allow",
-        /// The others are cancelled, and it runs; a handler that does not listen goes on beside it for the cancel grace.
+        /// The other runs are cancelled, and the fire runs. A handler that ignores its cancellation goes on beside it for the cancel grace.
         Replace = "replace",
     }
 }
 
 text_enum! {
-    /// What becomes of fires that no node claimed in time: none was alive, or the database was away.
+    /// What becomes of fires that no node claimed in time: no node was alive, or the database was away.
     MisfirePolicy, "misfire_policy" {
-        /// The latest of them is made up for, once, if it is not older than the job's misfire grace. The default.
+        /// The latest missed fire runs late, once, if it is not older than the job's misfire grace. The default.
         FireOnce = "fire_once",
-        /// They are recorded as skipped.
+        /// The latest missed fire is recorded as skipped, for all of them.
         Skip = "skip",
     }
 }

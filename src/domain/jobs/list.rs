@@ -24,10 +24,10 @@ use crate::domain::PageRequest;
 pub struct ListJobs {
     /// Which page.
     pub page: PageRequest,
-    /// Only this type.
+    /// Only jobs of this type.
     pub job_type: Option<JobType>,
-    /// Only names that contain this text (`%` and `_` stand for themselves).
+    /// Only jobs whose names contain this text (`%` and `_` have no special meaning).
     pub name_contains: Option<String>,
-    /// Only enabled ones, or only disabled ones.
+    /// Only enabled jobs (`true`), or only disabled jobs (`false`).
     pub enabled: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! Cron jobs: their values, when they are due, and which of them are refused.
+//! Cron jobs: their values, when they are due, and the check that refuses bad jobs.
 
 mod definition;
 mod due;

@@ -1,4 +1,4 @@
-//! Jobs that people hand in.
+//! Jobs that callers hand in.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::domain::{
     fields::{Fields, as_new_args},
 };
 
-/// A job to be added, or what a job is to become.
+/// A job to be added, or the new state of a job.
 ///
-/// Nothing is checked here: [`Jobs::add_job`](crate::Jobs::add_job) names every fault at once.
+/// These methods check nothing: [`Jobs::add_job`](crate::Jobs::add_job) checks the job, and its error names every fault at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,9 +28,9 @@ use crate::domain::{
 ///     .overlap(OverlapPolicy::Replace);
 /// ```
 ///
-/// It can be read from JSON, whose keys are the columns of `job_center`; a key that is left out has its default. The JSON of a [`Job`] that was
-/// read can be changed and handed in again: keys that say where the job stands are passed over, other unknown keys are
-/// refused. Written as JSON it shows its secret, which the reader of it needs.
+/// It can be read from JSON, whose keys are the columns of `job_center`; a missing key has its default. The JSON of a [`Job`] can be
+/// changed and handed in again: keys for the job's state are ignored, other unknown keys are refused. Written as JSON it shows its secret,
+/// which the program that reads the JSON needs.
 ///
 /// ```
 /// use gaia_actors::NewJob;
@@ -103,12 +103,12 @@ impl Default for NewJob {
 }
 
 impl NewJob {
-    /// Seconds, as the guide has it.
+    /// In seconds, as in the integration guide.
     pub(crate) const DEFAULT_TIMEOUT: i32 = 300;
     pub(crate) const DEFAULT_MISFIRE_GRACE: i32 = 3_600;
     pub(crate) const DEFAULT_RETRY_DELAY_MS: i64 = 1_000;
 
-    /// A job that calls `method` of `service`, which is registered as for tasks.
+    /// A job that calls `method` of `service`. Its handler is registered in the same way as a handler of tasks.
     pub fn cron_job(
         name: impl Into<String>,
         cron_expr: impl Into<String>,
@@ -161,7 +161,7 @@ impl NewJob {
         Self { args, ..self }
     }
 
-    /// The same as JSON text, at most 8 MiB.
+    /// The arguments of the method, or the body of the request, as JSON text, at most 8 MiB.
     pub fn raw_args(self, json: impl Into<String>) -> Self {
         Self {
             args: Ok(json.into()),
@@ -169,7 +169,7 @@ impl NewJob {
         }
     }
 
-    /// The longest one attempt may take, in whole seconds from 1. Default 300. An attempt that is not done by then is cut off.
+    /// The longest time that one attempt may take, in whole seconds from 1. Default 300 s. An attempt that takes longer is cut off.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self {
             timeout: timeout.as_secs_f64(),
@@ -183,7 +183,7 @@ impl NewJob {
         Self { enabled, ..self }
     }
 
-    /// Name of the time zone in which its expression is read, as in `Asia/Shanghai`. Default: the runner's. A `CRON_TZ=` in
+    /// The name of the time zone in which the expression is read, such as `Asia/Shanghai`. Default: the runner's zone. A `CRON_TZ=` in
     /// front of the expression wins.
     pub fn time_zone(self, name: impl Into<String>) -> Self {
         Self {
@@ -208,7 +208,7 @@ impl NewJob {
         }
     }
 
-    /// For how long a missed fire is made up for, in whole seconds. Default an hour.
+    /// The greatest age at which a missed fire still runs late, in whole seconds. Default an hour.
     pub fn misfire_grace(self, grace: Duration) -> Self {
         Self {
             misfire_grace: grace.as_secs_f64(),
@@ -216,7 +216,7 @@ impl NewJob {
         }
     }
 
-    /// How often a failed run is tried again before it counts as failed. Default 0; at most 1000. It stays one run, with one
+    /// How often a failed run is tried again before it counts as failed. Default 0; at most 1000. All attempts are one run, with one
     /// record; each attempt has the whole timeout.
     pub fn max_retry(self, times: i64) -> Self {
         Self {
@@ -225,8 +225,8 @@ impl NewJob {
         }
     }
 
-    /// The delay before the first retry, in whole milliseconds. It doubles with each further one, up to ten minutes.
-    /// Default a second.
+    /// The delay before the first retry, in whole milliseconds. It doubles with each further retry, up to ten minutes; a delay that is
+    /// longer than this stays as it is. Default a second.
     pub fn retry_delay(self, delay: Duration) -> Self {
         Self {
             retry_delay_ms: i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
@@ -242,14 +242,14 @@ impl NewJob {
         }
     }
 
-    /// One more header of the request.
+    /// Adds a header to the request; it replaces a header that was added with the same name.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.hook_headers.insert(name.into(), value.into());
         self
     }
 
-    /// Signs each request as [Standard Webhooks](https://www.standardwebhooks.com) say. An update that does not mention the
-    /// secret keeps it.
+    /// Signs each request with this secret, as [Standard Webhooks](https://www.standardwebhooks.com) define it. If an update names no
+    /// secret, the job keeps the secret that it has.
     pub fn secret(self, secret: &HookSecret) -> Self {
         Self {
             hook_secret: SecretChange::Set(secret.as_str().to_owned()),
@@ -257,7 +257,7 @@ impl NewJob {
         }
     }
 
-    /// Requests are not signed (any more).
+    /// Requests are not signed. An update removes the job's secret.
     pub fn without_secret(self) -> Self {
         Self {
             hook_secret: SecretChange::Remove,
@@ -266,8 +266,8 @@ impl NewJob {
     }
 }
 
-/// What a job is now, to be changed in some respect and handed to [`Jobs::update_job`](crate::Jobs::update_job). Its secret,
-/// which cannot be read back, stays.
+/// The present state of a job, to be changed and handed to [`Jobs::update_job`](crate::Jobs::update_job). The job keeps its secret, which
+/// cannot be read back.
 ///
 /// ```
 /// # async fn later(jobs: gaia_actors::Jobs, id: i64) -> Result<(), gaia_actors::Error> {
@@ -301,7 +301,7 @@ impl From<Job> for NewJob {
     }
 }
 
-/// Headers and secrets are not shown.
+/// Shows neither the secret nor the values of headers.
 impl std::fmt::Debug for NewJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewJob")
@@ -319,7 +319,7 @@ impl SecretChange {
     }
 }
 
-/// What the JSON of a job says of where it stands. An update does not touch it.
+/// The keys in the JSON of a job that name its state. An update does not change them.
 const READ_ONLY: [&str; 11] = [
     "id",
     "run_status",
@@ -373,7 +373,7 @@ impl<'de> Deserialize<'de> for NewJob {
 }
 
 impl Serialize for SecretChange {
-    /// A change to nothing is left out by the caller of this.
+    /// The caller leaves out a [`Keep`](Self::Keep).
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Set(secret) => serializer.serialize_str(secret),

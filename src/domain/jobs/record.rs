@@ -11,21 +11,21 @@ use crate::domain::{
     without_user,
 };
 
-/// One run of a job: a row of `job_record`. What the job was at that time is kept with it.
+/// One run of a job: a row of `job_record`, with the job's name, schedule, target and arguments at that time.
 ///
 /// Serialised with the names of the columns.
 #[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JobRecord {
-    /// Its id: the run's.
+    /// The id of the run.
     pub id: i64,
-    /// The job; `None` in records that another framework left and whose job is gone.
+    /// The id of the job; `None` in a record that another framework has written and whose job is gone.
     pub job_id: Option<i64>,
     /// The job's name at that time.
     pub job_name: String,
     /// `cron_job` or `cron_hook`.
     pub job_type: String,
-    /// When it was due, as an expression.
+    /// The job's expression at that time.
     pub cron_expr: String,
     /// The URL that the run of a hook called.
     pub hook_url: Option<String>,
@@ -33,23 +33,23 @@ pub struct JobRecord {
     pub service_name: Option<String>,
     /// The method that the run called.
     pub service_method: Option<String>,
-    /// With which arguments. Serialised as a value; as the text `args_text` if they are no JSON.
+    /// The arguments of the call. Serialised as the value `args`, or as the text `args_text` if they are no JSON.
     #[serde(flatten, serialize_with = "as_args")]
     pub args: Option<String>,
     /// `None` while the run is under way; else `success`, `failed`, `skipped` or `cancelled` (see [`RunFlag`](crate::RunFlag)).
     pub job_result_flag: Option<String>,
-    /// What the handler or the hook answered; beyond 1 MiB it is cut, which its end says. Serialised as a value; as the text `run_result_text` if
-    /// it is no JSON.
+    /// The answer of the handler or the hook. An answer beyond 1 MiB is cut, and its end says so. Serialised as the value `run_result`, or
+    /// as the text `run_result_text` if it is no JSON.
     #[serde(flatten, serialize_with = "as_run_result")]
     pub run_result: Option<String>,
-    /// Why it failed, was skipped or cancelled.
+    /// Why it failed, was skipped or was cancelled.
     pub run_err: Option<String>,
     /// The second for which it was due; `None` for a run that a caller asked for.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// The second that was claimed before this one. Fires in between were missed: no node claimed them in time, and the
     /// misfire policy made this record stand for them.
     pub previous_at: Option<DateTime<Utc>>,
-    /// When its first attempt really began (while it has not: when it was claimed).
+    /// When its first attempt began; before that, when the run was claimed.
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
@@ -62,7 +62,7 @@ pub struct JobRecord {
     pub node_id: Option<String>,
     /// Names the run in every log line about it.
     pub log_id: Option<String>,
-    /// Why a caller wants it to stop.
+    /// Why the run shall stop: a caller's request, or a newer run.
     pub cancel_reason: Option<String>,
     /// When the row was made.
     pub create_time: Option<DateTime<Utc>>,

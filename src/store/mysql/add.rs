@@ -54,7 +54,7 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
         && bulks(rows, Parameters::Positional, false).count() <= 1
 }
 
-/// The id and the lease token, which is 0 if it was not claimed.
+/// Answers with the id and the lease token, which is 0 if the task was not claimed, and else 1.
 pub(super) async fn insert_claimed(
     conn: &mut AsyncMysqlConnection,
     row: &NewTaskRow,
@@ -97,14 +97,14 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
     Ok(added)
 }
 
-/// The ids of one statement whose rows are all there are consecutive, in every mode of InnoDB.
+/// InnoDB gives the rows of one such statement consecutive ids in every mode, since it knows their number before it inserts them.
 async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
     Prepared::new(bulk.sql(), bulk).execute(conn).await?;
     let (first, step) = first_id(conn).await?;
     Ok((0..bulk.len()).map(|at| first + at * step).collect())
 }
 
-/// Puts rows that were inserted with these ids into segments, as far as they are due.
+/// Puts the due rows into segments; the rows were inserted with these ids.
 async fn queue(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
     let mut segments = Segments::default();
     for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
@@ -114,7 +114,7 @@ async fn queue(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow], ids: &[i64]
     segments.write(conn, theme).await
 }
 
-/// A row that is refused does not spoil the transaction.
+/// Inserts a task with a unique key. On MySQL the transaction can go on after a row was refused.
 async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
         match insert_unless_taken(conn, row).await {
@@ -150,7 +150,7 @@ async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) 
     Ok(AddedTask::new(id))
 }
 
-/// The first id that the last statement gave, and how far the next one is from it.
+/// The first id that the last statement gave, and the distance from each id to the next.
 pub(super) async fn first_id(conn: &mut AsyncMysqlConnection) -> QueryResult<(i64, i64)> {
     let ids = prepared(FIRST_ID).columns::<(BigInt, BigInt)>().get_result(conn);
     ids.await.map_err(lost_answer)

@@ -26,7 +26,7 @@ const MAX_TASKS: i64 = 1_000;
 const UNHELD: &str = "SELECT id, queued, system_name, lease_owner FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = 'unheld' ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// Rows that other sessions have locked are passed over: the next look finds them.
+/// Passes over rows that other sessions have locked: the next look finds them.
 const DETACHED: &str = concat!(
     "SELECT t.id FROM ",
     picked!("asynctasks"),
@@ -40,10 +40,10 @@ macro_rules! any_unheld {
     };
 }
 
-/// Whether any task of any theme runs.
+/// The condition that any task of any theme runs.
 pub(in crate::store) const ANY_RUNS: &str = concat!("EXISTS (SELECT 1 FROM gaia_claims) OR ", any_unheld!());
 
-/// Whether any task of any theme is due.
+/// The condition that any task of any theme is due.
 pub(in crate::store) const ANY_DUE: &str =
     "EXISTS (SELECT 1 FROM gaia_due) OR EXISTS (SELECT 1 FROM asynctasks WHERE stray LIKE 'due %')";
 
@@ -55,7 +55,7 @@ pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResul
     Ok(any != 0)
 }
 
-/// Makes claims for Running tasks that no claim holds. Runs inside a transaction. Answers how many tasks there were.
+/// Makes claims for at most [`MAX_TASKS`] Running tasks that no claim holds. Runs inside a transaction. Answers for how many tasks.
 pub(super) async fn make_missing_claims(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
     let mut unheld: Vec<(i64, AnyInt, AnyText, AnyText)> = prepared(UNHELD)
         .bind::<BigInt, _>(MAX_TASKS)
@@ -102,7 +102,7 @@ const DETACH_ENDED: &str = concat!(
     " SET t.queued = 0, t.lease_token = ?, t.update_time = t.update_time"
 );
 
-/// Takes those tasks out of a claim that it does not hold any more: Running tasks that plain SQL has given to another node, and tasks that
+/// Takes tasks out of a claim that does not hold them any more: Running tasks that plain SQL has given to another node, and tasks that
 /// plain SQL has ended while they were unseen. Runs inside a transaction.
 pub(super) async fn detach(conn: &mut AsyncMysqlConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<()> {
     let ended: Vec<i64> = prepared(ENDED)

@@ -27,10 +27,10 @@ use crate::store::{
 
 /// Reads what a claim would find.
 ///
-/// Whether the node may claim is read here, without a lock: inside the claim, MariaDB would lock the node's row, too, and pass
-/// it over while its heartbeat is being written. If the node is declared dead right after this, other nodes take its claim over.
+/// This statement also reads, without a lock, whether the node may claim: inside the claim, MariaDB would lock the node's row, too, and
+/// pass it over while the heartbeat is being written. If the node is declared dead right after this, other nodes take over its claim.
 ///
-/// Whether the first scheduled time has come is decided by this statement: the time may be a zero date, which this crate cannot read.
+/// This statement decides whether the first scheduled time has come, since the time may be a zero date, which this crate cannot read.
 const PEEK: &str = "SELECT \
     EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may_claim, \
@@ -38,7 +38,7 @@ const PEEK: &str = "SELECT \
     next_due <= ? AS has_come, next_due \
     FROM (SELECT MIN(run_at) AS next_due FROM asynctasks WHERE later_theme = ?) AS later";
 
-/// Of how many methods one statement reads the first segments.
+/// For how many methods one statement reads the first segments.
 const ARMS: usize = 8;
 
 /// The first segments of up to [`ARMS`] methods. An arm of the union that is not needed reads no segment.
@@ -55,7 +55,7 @@ static HEADS_OF: LazyLock<String> = LazyLock::new(|| {
 const HEADS_AT_ALL: &str = "SELECT CAST(0 AS SIGNED) AS arm, id, priority, n FROM gaia_due FORCE INDEX (gaia_due_order) \
     WHERE theme = ? AND priority > ? ORDER BY priority DESC, id LIMIT ?";
 
-/// Rows that another session has locked are passed over: another claim takes them.
+/// Passes over rows that another session has locked: another claim takes them.
 const PICK_LATER: &str = "SELECT id FROM asynctasks FORCE INDEX (gaia_tasks_scheduled) \
     WHERE later_theme = ? AND run_at <= ? ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
@@ -92,7 +92,7 @@ const PICK_OF: &str = pick_sql!("AND t.queued = 1 AND t.service_name = ? AND t.m
 
 const PICK_AT_ALL: &str = pick_sql!("AND t.queued = 1");
 
-/// For the quick queue's tasks, which may be in a segment or in none.
+/// For the quick queue's tasks, which may be in a segment or in no segment.
 const PICK_FIRST: &str = pick_sql!("");
 
 const LOCK: &str = concat!("SELECT t.id FROM ", picked!("asynctasks"), " FOR UPDATE SKIP LOCKED");
@@ -260,7 +260,7 @@ pub(super) async fn claim(
         if picked.len() < ids.len() {
             let left = without(&ids, &picked);
             claimed.passed_over |= put_back(conn, claim, &left).await?;
-            // Some ids were of tasks that do not wait any more; behind them there may be due tasks.
+            // Some of the ids were of tasks that do not wait any more, or are locked; there may be due tasks behind them.
             claimed.more = true;
         }
         rows.extend(picked);
@@ -274,8 +274,8 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
-/// Of the quick queue's tasks, locks those that wait and are due, and takes them out of their segments. A task whose segment another claim
-/// has locked stays there.
+/// Locks the quick queue's tasks that wait and are due, and takes them out of their segments. If another claim has locked a task's segment,
+/// the task stays there.
 async fn pick_first(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
@@ -362,7 +362,7 @@ async fn take(
     Ok(taken)
 }
 
-/// Locks those of these tasks that wait, except tasks that other sessions have locked.
+/// Locks and reads the tasks that wait, except tasks that other sessions have locked.
 async fn pick(
     conn: &mut AsyncMysqlConnection,
     claim: &Claim,
@@ -390,8 +390,8 @@ async fn pick(
     }
 }
 
-/// Handles tasks that came out of a segment and were not picked. Tasks that other sessions have locked go into segments again; answers
-/// whether there is such a task. The others do not wait, or wait with another method or for a time: they are in no segment from now on.
+/// Handles tasks that came out of a segment and were not picked. Tasks that other sessions have locked go into segments again; the answer
+/// says whether there are any. The other tasks do not wait, or wait with another method or for a time: they are in no segment from now on.
 async fn put_back(conn: &mut AsyncMysqlConnection, claim: &Claim, ids: &[i64]) -> QueryResult<bool> {
     let free: Vec<i64> = prepared(LOCK)
         .bind::<Text, _>(json(ids))

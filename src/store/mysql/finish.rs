@@ -1,9 +1,10 @@
-//! Writing about runs, inside a transaction: the rows of tasks that their runs still hold are locked in the order of their keys; then one
-//! statement for the whole batch changes the rows, and another one adds their records.
+//! Writes about runs, inside a transaction. The rows of tasks that their runs still hold are locked in the order of their keys; then one
+//! statement changes the rows, and another statement adds their records. Ends are written in pieces of at most 1,000 ends and 4 MiB of
+//! texts.
 //!
 //! A run holds its task in one of two ways. Either the task's row names the node and the lease token of the run. Or the task is unseen: its
 //! row is as before the claim, and the row of the claim names the task; then no write about the run has been made yet. Most runs end while
-//! their tasks are unseen, so that the task's row is written once.
+//! their tasks are unseen, so the row of such a task is written once.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -21,9 +22,9 @@ use crate::store::{
     writes::{Begin, Finish, Finished, Progress, Writes, Written},
 };
 
-/// The charset and collation of each text column of a `JSON_TABLE`. Without a charset, the column has that of the database, not that of the
-/// tables, and characters that this charset lacks become `?`. Without a collation, it may have another one than the column that it is
-/// compared with, and two collations that ignore case cannot be compared; this collation can be compared with any.
+/// The charset and collation of each text column of a `JSON_TABLE`. Without a charset, the column has the charset of the database, not of
+/// the tables, and characters that this charset lacks become `?`. Without a collation, it may have another collation than the column with
+/// which it is compared, and two collations that ignore case cannot be compared; this collation can be compared with any.
 macro_rules! exact {
     () => {
         "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -32,8 +33,8 @@ macro_rules! exact {
 
 /// Joins the runs of a batch with those tasks that the runs still hold, if the tasks' rows say Running.
 ///
-/// The hint makes MySQL find each row by its key. It would scan a small table instead, and lock each row for a moment; claims pass over
-/// locked rows.
+/// The hint makes MySQL find each row by its key. Without it, MySQL would scan a small table, and lock each row for a moment; claims pass
+/// over locked rows.
 macro_rules! held {
     ($columns:literal) => {
         concat!(
@@ -50,8 +51,8 @@ macro_rules! held {
     };
 }
 
-/// Those of these claims that have a row, and when they were made. If a crash has given the id of a claim to another one, the claim has no
-/// row.
+/// Reads which claims have a row, and when they were made. If the id of a claim was given to another claim after a crash, the first claim
+/// has no row.
 const OPEN: &str = concat!(
     "SELECT i.n, c.claimed_at FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', node VARCHAR(64) ",
     exact!(),
@@ -86,7 +87,7 @@ const NOTE_RUNNING: &str = concat!(
       t.progress_note = NULL"
 );
 
-/// Takes tasks out of their claims that plain SQL has ended while they were unseen, so that they can be queued again.
+/// If plain SQL has ended tasks while they were unseen, takes the tasks out of their claims, so that the tasks can be queued again.
 const DETACH_ENDED: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', token BIGINT PATH '$[1]')) i \
     STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id AND t.queued = 1 AND t.lease_token < i.token \
     AND t.task_status NOT IN ('Wait', 'Retry', 'Running') \
@@ -100,8 +101,8 @@ const PROGRESS: &str = concat!(
     " SET t.progress = i.percent, t.progress_note = i.note"
 );
 
-/// Writes the ends of runs whose tasks are locked. If a task is handed back without a record, its row keeps the times and texts of the run
-/// before. If a task is unseen, the marks that an earlier run has left in the row (`began`, progress) are removed.
+/// Writes the ends of runs whose tasks are locked. If a task is handed back without a record, its row keeps the times and texts of an
+/// earlier run. If a task is unseen, the marks that an earlier run has left in the row (`began`, progress) are removed.
 const FINISH: &str = concat!(
     "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', status VARCHAR(50) ",
     exact!(),
@@ -203,7 +204,7 @@ pub(super) async fn write(conn: &mut AsyncMysqlConnection, writes: &Writes) -> Q
     Ok(Written { begins, finishes })
 }
 
-/// Those claims that have a row in `gaia_claims`, and when they were made.
+/// The claims of a batch that have a row in `gaia_claims`, and when they were made.
 struct OpenClaims<'a>(BTreeMap<ClaimKey<'a>, NaiveDateTime>);
 
 impl<'a> OpenClaims<'a> {
@@ -235,7 +236,7 @@ struct Held {
     is_unseen: bool,
 }
 
-/// Which runs still hold their tasks. No other session can change those tasks until this transaction ends.
+/// Locks the tasks that their runs still hold. No other session can change those tasks until this transaction ends.
 async fn lock(
     conn: &mut AsyncMysqlConnection,
     open: &OpenClaims<'_>,
@@ -281,8 +282,8 @@ async fn lock_and_note_running(
     Ok(held)
 }
 
-/// Sets the rows of tasks to Running since these times, as far as the tasks are unseen. The claims must have rows. Answers how many rows
-/// were changed.
+/// Sets the rows of those tasks that are unseen to Running since these times. The claims must have rows. Answers how many rows were
+/// changed.
 pub(super) async fn note_running(
     conn: &mut AsyncMysqlConnection,
     runs: &[(&RunKey, NaiveDateTime)],

@@ -14,7 +14,7 @@ use crate::store::{
     tasks::queue::SEGMENT,
 };
 
-/// Rows by their keys. The parameter is a JSON list of the keys.
+/// The rows `t` of a table with these keys. The parameter is a JSON list of the keys.
 macro_rules! picked {
     ($table:literal) => {
         concat!(
@@ -38,7 +38,7 @@ const MAX_STRAYS_PER_CLAIM: i64 = 2_000;
 const STRAYS: &str = "SELECT id, service_name, method_name, priority FROM asynctasks FORCE INDEX (gaia_tasks_stray) \
     WHERE stray = CONCAT('due ', ?) ORDER BY priority DESC, id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// `update_time` stays: nothing has changed that people see of the task.
+/// `update_time` stays, since nothing has changed that people see of the task.
 const QUEUED: &str = concat!(
     "UPDATE ",
     picked!("asynctasks"),

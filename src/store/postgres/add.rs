@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Ids are given in the order of the rows. The first columns are the ones of plain tasks. The statement puts the tasks into segments: the
-/// trigger that does it for plain SQL would take longer.
+/// Inserts tasks; the server gives them ids in the order of the rows. The first columns are the columns of plain tasks. The statement also
+/// puts the due tasks into segments: the trigger that does this for plain SQL would take longer.
 macro_rules! insert_sql {
     ($columns:literal, $parameters:literal, $queued:literal, $priority:literal, $due:literal) => {
         concat!(
@@ -96,8 +96,8 @@ pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
     rows.len() <= 1 || (rows.iter().all(|row| row.unique_key.is_none()) && chunks(rows).count() == 1)
 }
 
-/// The id and the lease token, which is 0 if it was not claimed. Read to the end, as by [`insert_one`]: the commit comes last, and
-/// may be refused.
+/// Answers with the id and the lease token, which is 0 if the task was not claimed. Like [`insert_one`], it reads the answer to its end:
+/// the commit comes last, and may be refused.
 pub(super) async fn insert_claimed(
     mut conn: &AsyncPgConnection,
     row: &NewTaskRow,
@@ -120,7 +120,7 @@ pub(super) async fn insert_claimed(
 pub(super) async fn insert(conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
-        // A single one needs no lists, which take longer to plan.
+        // A single row needs no lists, which take longer to plan.
         if run[0].unique_key.is_some() || run.len() == 1 {
             for row in run {
                 added.push(insert_one(conn, row).await?);

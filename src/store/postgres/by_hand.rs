@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::finish::note_running;
 use crate::store::{RunKey, statement::prepared::prepared};
 
-/// Locks the task's row. The row is locked before the segment: plain SQL and its trigger lock them in this order, too.
+/// Locks the task's row, before its segment is locked: plain SQL and its trigger lock them in this order, too.
 const LOCK: &str =
     "SELECT count(*) FROM (SELECT id FROM asynctasks WHERE id = $2 AND system_name = $1 FOR UPDATE) AS locked";
 
@@ -27,7 +27,7 @@ macro_rules! unqueue {
 
 const UNQUEUE: &str = unqueue!("theme = $1");
 
-/// The task may be in a segment of another theme: plain SQL may have moved it.
+/// The task may be in a segment of another theme, if plain SQL has given the task this theme.
 const UNQUEUE_ELSEWHERE: &str =
     unqueue!("theme <> $1 AND EXISTS (SELECT 1 FROM asynctasks WHERE asynctasks.id = $2 AND queued = 1)");
 
@@ -41,7 +41,7 @@ const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 
 
 const QUEUE_AGAIN: &str = "UPDATE asynctasks SET queued = 0 WHERE id = $1 AND queued = 1";
 
-/// Takes a task out of its segment, and drops the segment if it has no other task. Answers whether the task was in one.
+/// Takes a task out of its segment, and drops the segment if it has no other task. Answers whether the task was in a segment.
 async fn unqueue(mut conn: &AsyncPgConnection, text: &'static str, theme: &str, id: i64) -> QueryResult<bool> {
     let cut: Option<(i64, i64)> = prepared(text)
         .bind::<Text, _>(theme)
@@ -75,7 +75,7 @@ pub(super) async fn cancel_waiting(
     }
     let was_queued = unqueue(conn, UNQUEUE, theme, id).await? || unqueue(conn, UNQUEUE_ELSEWHERE, theme, id).await?;
     if !was_queued {
-        // If the task is in no claim either, it is scheduled for later, or plain SQL has taken it out.
+        // A task that is in no claim either is scheduled for later, or plain SQL has taken it out of its segment.
         let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
             .bind::<BigInt, _>(id)
             .columns::<(BigInt, Text, Text)>()
@@ -101,7 +101,7 @@ pub(super) async fn cancel_waiting(
     Ok(cancelled > 0)
 }
 
-/// Drops a segment. A trigger queues those of its tasks again that wait.
+/// Drops a segment. A trigger queues its tasks that wait again.
 const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
     UPDATE asynctasks SET queued = 0 WHERE id = ANY (ARRAY(SELECT unnest(ids) FROM gone)) AND queued = 1";
 
@@ -112,8 +112,8 @@ pub(super) async fn drop_segment(mut conn: &AsyncPgConnection, segment: i64) -> 
         .await
 }
 
-/// Takes those tasks out of a claim that it does not hold any more: tasks that plain SQL has ended, or left Running without a node, while
-/// they were unseen, and tasks whose lease tokens plain SQL has written.
+/// Takes tasks out of a claim that does not hold them any more: tasks that plain SQL has ended, or left Running without a node, while they
+/// were unseen, and tasks whose lease tokens plain SQL has written.
 const DETACH: &str = "UPDATE asynctasks SET queued = 0, lease_token = $1 WHERE id = ANY ($2) AND queued = 1 AND ( \
       lease_token < $1 AND COALESCE(task_status, '') NOT IN ('Wait', 'Retry') \
       OR lease_token > (SELECT nextval('gaia_claims_id_seq')))";

@@ -24,7 +24,7 @@ use crate::store::{
 /// Reads what a claim would find: the first segments of each method that the claim may take, and the first scheduled task. The partial index
 /// serves because the statuses are written in the text, and the order makes the planner choose it.
 ///
-/// Whether the first scheduled time has come is decided by this statement: the time may be `-infinity`, which this crate cannot read.
+/// This statement decides whether the first scheduled time has come, since the time may be `-infinity`, which this crate cannot read.
 macro_rules! peek_sql {
     ($methods:literal, $of_method:literal) => {
         concat!(
@@ -177,8 +177,9 @@ const CLAIM_FIRST: &str =
 
 const CLAIM_FIRST_AT_ALL: &str = claim_first_sql!("");
 
-/// Takes those tasks out of a claim that it has taken and not read: they do not wait, or wait with another method or for a time. A trigger
-/// queues those that wait again. A lease token that is greater than the ids of all claims was written by plain SQL.
+/// Takes the tasks out of a claim that it has taken and not read: these tasks do not wait, or wait with another method or for a time, or
+/// have a lease token that is greater than the ids of all claims, because plain SQL has written it. A trigger queues the tasks that wait
+/// again.
 const DETACH_UNREAD: &str = "WITH claim AS MATERIALIZED (SELECT id, ids FROM gaia_claims WHERE node_id = $1 AND mark = $2), \
     unread AS MATERIALIZED (SELECT i.id, claim.id AS claim FROM claim CROSS JOIN unnest(claim.ids) AS i (id) \
       WHERE i.id IN (SELECT unnest(ids) FROM claim EXCEPT SELECT unnest($3::bigint[]))) \
@@ -268,7 +269,7 @@ pub(super) struct Plan<'a> {
     claim: &'a Claim,
     wanted: Cow<'a, [Wanted]>,
     shares: Vec<Share>,
-    /// Whether more tasks are due, which the claim leaves because their methods have filled it.
+    /// Whether more tasks are due, which the claim leaves because their methods have filled their shares.
     pub(super) more: bool,
 }
 
@@ -358,7 +359,8 @@ pub(super) async fn claim(
         .await
 }
 
-/// Takes the tasks out of a claim that it has not read. If this fails, the node's comparison of claims with its runs does it later.
+/// Takes the tasks that a claim has not read out of the claim. If this fails, the node does it later, when it compares its claims with its
+/// runs.
 pub(super) async fn detach_unread(
     mut conn: &AsyncPgConnection,
     claim_id: &ClaimId,

@@ -1,4 +1,5 @@
-//! Writing about runs: each kind of write is one statement, however many runs there are.
+//! Writes about runs: one statement, in a separate transaction, for all runs of a batch with one kind of write. Ends take a statement for
+//! each 1,000 ends or 4 MiB of texts, and further statements for tasks that a caller has cancelled and for stale ends.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// Those claims of the runs of a batch that have a row in `gaia_claims`, numbered.
+/// The claims of a batch that have a row in `gaia_claims`, numbered.
 macro_rules! open {
     () => {
         "WITH open AS MATERIALIZED (SELECT k.at, c.claimed_at \
@@ -53,8 +54,8 @@ macro_rules! unseen {
 }
 
 /// The condition of every write about a run: the run still holds its task, in one of two ways. Either the task's row names the run; or the
-/// task is unseen. `COALESCE` keeps the server from using the index over running tasks, which it might read as a whole for each run: so it
-/// finds the row by its key.
+/// task is unseen. `COALESCE` keeps the server from using the index over running tasks, which it might read as a whole for each run: the
+/// server finds the row by its key instead.
 macro_rules! held {
     () => {
         concat!(
@@ -67,7 +68,7 @@ macro_rules! held {
     };
 }
 
-/// How many runs of a batch still held their tasks, and the numbers of these if not all did.
+/// How many runs of a batch still held their tasks, and the numbers of these runs unless all of them did.
 macro_rules! answer {
     () => {
         "SELECT count(*), CASE WHEN count(*) < cardinality($4) THEN array_agg(n) END FROM done"
@@ -123,8 +124,8 @@ const PROGRESS: &str = concat!(
     answer!()
 );
 
-/// Writes ends of runs and their records. If a task is handed back without a record, its row keeps the times and texts of the run before. A
-/// record is a copy of the task's row as it is now.
+/// Writes ends of runs and their records. If a task is handed back without a record, its row keeps the times and texts of an earlier run. A
+/// record is a copy of the task's row after this statement.
 const FINISH: &str = concat!(
     open!(),
     "done AS ( \
@@ -159,7 +160,7 @@ const FINISH: &str = concat!(
     answer!()
 );
 
-/// The same for a batch of successes only, as most batches are: [`is_plain_success`].
+/// As [`FINISH`], for a batch that has only successes, as most batches have: [`is_plain_success`].
 const FINISH_WELL: &str = concat!(
     open!(),
     "done AS ( \
@@ -186,8 +187,8 @@ const FINISH_WELL: &str = concat!(
     answer!()
 );
 
-/// Takes tasks out of their claims that plain SQL has ended, or left Running without a node, while they were unseen: they can be queued
-/// again.
+/// If plain SQL has ended tasks, or left them Running without a node, while they were unseen, takes the tasks out of their claims, so that
+/// the tasks can be queued again.
 const DETACH_ENDED: &str = concat!(
     open!(),
     "done AS (UPDATE asynctasks t SET queued = 0, lease_token = i.token",
@@ -227,7 +228,8 @@ fn places(count: usize, (held, numbers): Answered) -> Vec<bool> {
     places
 }
 
-/// Writes progress, notes that tasks are running, and ends. Each statement may be repeated if a later one fails.
+/// Writes progress, notes that tasks are running, and ends. Each statement commits alone: if a later statement fails, the caller may repeat
+/// the whole call.
 pub(super) async fn write(conn: &AsyncPgConnection, writes: &Writes) -> QueryResult<Written> {
     if !writes.progress.is_empty() {
         progress(conn, &writes.progress).await?;
@@ -264,7 +266,7 @@ macro_rules! about {
         let known: Vec<ClaimKey<'_>> = known.into_iter().collect();
         let number = |claim: &Option<ClaimKey<'_>>| {
             let at = claim.and_then(|claim| known.binary_search(&claim).ok());
-            // Counted from 1. 0: the task of this run cannot be unseen.
+            // Counted from 1. 0 means that the task of this run cannot be unseen.
             at.and_then(|at| i64::try_from(at + 1).ok()).unwrap_or(0)
         };
         prepared($sql)
@@ -279,8 +281,8 @@ macro_rules! about {
     }};
 }
 
-/// The runs in the order of their tasks' ids, with their indexes. The server changes the rows in the order of the table or of the batch, as
-/// its join goes; these are nearly the same then, so that two batches with the same tasks hardly ever deadlock.
+/// The runs in the order of their tasks' ids, with their indexes. The server changes the rows in the order of the table or of the batch,
+/// depending on its join. In this order the two are nearly the same, so that two batches with the same tasks hardly ever deadlock.
 fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>) {
     let mut at: Vec<usize> = (0..runs.len()).collect();
     at.sort_unstable_by_key(|at| key(&runs[*at]).task_id);
@@ -288,7 +290,7 @@ fn in_order<T>(runs: &[T], key: impl Fn(&T) -> &RunKey) -> (Vec<usize>, Vec<&T>)
     (at, ordered)
 }
 
-/// Puts the answers about the runs, which have that order, back into the order of the batch.
+/// Puts answers in the order of [`in_order`] back into the order of the batch.
 fn at_their_places(at: Vec<usize>, said: Vec<bool>) -> Vec<bool> {
     let mut placed = vec![false; at.len()];
     for (at, said) in at.into_iter().zip(said) {
@@ -328,8 +330,8 @@ async fn progress(mut conn: &AsyncPgConnection, reports: &[Progress]) -> QueryRe
     by_keys(conn, noted).await.map(drop)
 }
 
-/// Writes ends. If an end that would put its task back into the queue was not written, it is stale, or a caller has asked to cancel the
-/// task, whose row says Running then: so the same end is tried again as Cancelled.
+/// Writes ends. If an end that would put its task back into the queue was not written, the end is stale, or a caller has asked to cancel
+/// the task, whose row then says Running: this function tries the same end again as Cancelled.
 async fn finish(conn: &AsyncPgConnection, finishes: &[Finish]) -> QueryResult<Vec<Finished>> {
     let done = write_ends(conn, finishes, Held::Any).await?;
     let status = |(finish, done): (&Finish, bool)| match done {

@@ -46,7 +46,7 @@ const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?1 AND paused <> 0) AS may) \
     RETURNING id, lease_token";
 
-/// The id and the lease token, which is 0 if it was not claimed.
+/// Answers with the id and the lease token, which is 0 if the task was not claimed.
 pub(super) fn insert_claimed(
     conn: &mut SqliteConnection,
     row: &NewTaskRow,
@@ -74,7 +74,7 @@ pub(super) fn insert_claimed(
     Ok((id, token))
 }
 
-/// Puts rows that were inserted with these ids into segments, as far as they are due.
+/// Puts the due rows into segments; the rows were inserted with these ids.
 fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
     let mut segments = Segments::default();
     for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
@@ -84,8 +84,8 @@ fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> Query
     segments.write(conn, theme)
 }
 
-/// Tasks and segments. On a connection without a transaction they would be two commits: there `may_queue` is false. The next claim takes
-/// in what is in no segment, and few tasks at less cost than a segment of their own.
+/// Inserts tasks, and their segments if there are many tasks. On a connection without a transaction that would be two commits, so there
+/// `may_queue` is false. The next claim puts the other tasks into segments: for few tasks this costs less than a separate segment.
 pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], may_queue: bool) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {

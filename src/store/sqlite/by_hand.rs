@@ -53,7 +53,7 @@ const HOLD_UNHELD: &str = concat!(
     " ORDER BY id LIMIT 1000) GROUP BY lease_owner"
 );
 
-/// Those of these tasks that are in segments, too.
+/// The unheld tasks that are in segments, too.
 const QUEUED_UNHELD: &str = concat!(
     "SELECT CAST(system_name AS TEXT), id FROM asynctasks INDEXED BY gaia_tasks_unheld WHERE ",
     unheld!(),
@@ -67,8 +67,8 @@ const IS_HELD: &str = concat!(
     " ORDER BY id LIMIT 1000)"
 );
 
-/// Makes claims for Running tasks that no claim holds, so that other nodes rescue the tasks if their node dies. Answers how many tasks
-/// there were: at most a thousand.
+/// Makes claims for at most 1,000 Running tasks that no claim holds, so that other nodes rescue the tasks if their node dies. Answers how
+/// many tasks there were.
 pub(super) fn make_missing_claims(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
     prepared(NAME_UNHELD).execute(conn)?;
     let queued: Vec<(String, i64)> = prepared(QUEUED_UNHELD).columns::<(Text, BigInt)>().load(conn)?;
@@ -79,8 +79,8 @@ pub(super) fn make_missing_claims(conn: &mut SqliteConnection, now: NaiveDateTim
     prepared(IS_HELD).execute(conn)
 }
 
-/// Takes those tasks out of a claim that it does not hold any more: Running tasks that plain SQL has given to another node, or to an owner
-/// that no write can name, and tasks that plain SQL has ended while they were unseen.
+/// Takes tasks out of a claim that does not hold them any more: Running tasks that plain SQL has given to another node, or to an owner that
+/// no write can name, and tasks that plain SQL has ended while they were unseen.
 pub(super) fn detach(conn: &mut SqliteConnection, node: &str, claim: i64, ids: &[i64]) -> QueryResult<usize> {
     prepared(
         "UPDATE asynctasks SET queued = 0, lease_token = ?1 WHERE id IN (SELECT value FROM json_each(?2)) \
@@ -112,10 +112,10 @@ pub(super) fn is_any_unheld(conn: &mut SqliteConnection) -> QueryResult<bool> {
     Ok(any != 0)
 }
 
-/// Whether any task of any theme runs.
+/// The condition that any task of any theme runs.
 pub(in crate::store) const ANY_RUNS: &str = concat!("EXISTS (SELECT 1 FROM gaia_claims) OR ", any_unheld!());
 
-/// Whether any task of any theme is due.
+/// The condition that any task of any theme is due.
 pub(in crate::store) const ANY_DUE: &str = concat!(
     "EXISTS (SELECT 1 FROM gaia_due) OR EXISTS (SELECT 1 FROM asynctasks INDEXED BY gaia_tasks_stray WHERE ",
     stray!(),

@@ -51,12 +51,12 @@ pub(super) fn peek(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTim
         .get_result(conn)?;
     Ok(Peek {
         due: due != 0 || !claim.first.is_empty() || is_any_due(conn, claim)?,
-        // SQLite has rounded it to a millisecond, perhaps into the past.
+        // SQLite has rounded the time to a millisecond, perhaps into the past.
         next_due: time(next_due).map(|due| due.naive_utc().max(now)),
     })
 }
 
-/// The first segments of one method, or of all.
+/// The first segments of one method, or of all methods.
 macro_rules! heads_sql {
     ($columns:literal, $of_method:literal) => {
         concat!(
@@ -103,7 +103,7 @@ fn is_any_due(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<bool> {
     Ok(false)
 }
 
-/// Claims due tasks. Answers with them, and whether the claim has left due tasks because their methods had filled it.
+/// Claims due tasks. Answers with the tasks, and whether more tasks may be due, which the claim has left.
 pub(super) fn claim_due(
     conn: &mut SqliteConnection,
     claim: &Claim,
@@ -135,7 +135,7 @@ pub(super) fn claim_due(
     }
     let count: usize = taken.iter().map(|(_, ids)| ids.len()).sum();
     let rows = make_claim(conn, claim, claim_id, &taken)?;
-    // Some ids were of tasks that do not wait any more; behind them there may be due tasks.
+    // Some of the ids were of tasks that do not wait any more; there may be due tasks behind them.
     let more = more || rows.len() < count;
     Ok((rows, more))
 }
@@ -143,7 +143,7 @@ pub(super) fn claim_due(
 const FIRST: &str = "SELECT id, queued = 1 FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \
     AND system_name = ?2 AND task_status IN ('Wait', 'Retry') AND run_at IS NULL";
 
-/// Of the quick queue's tasks, takes those that wait and are due out of their segments.
+/// Takes the quick queue's tasks out of their segments, if they wait and are due. Answers with their ids.
 fn first(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<Vec<i64>> {
     if claim.first.is_empty() {
         return Ok(Vec::new());
@@ -269,13 +269,13 @@ const CLAIM_ODD_OF: &str = claim_odd_sql!("AND service_name = ?8 AND method_name
 
 const CLAIM_ODD_AT_ALL: &str = claim_odd_sql!("");
 
-/// Takes tasks out of the claim; they are in no segment either. Raises their tokens, so that neither this claim nor an earlier one can hold
-/// them again.
+/// Takes tasks out of the claim; the tasks are in no segment either. Raises their tokens, so that neither this claim nor an earlier claim
+/// can hold them again.
 const DETACH_UNREAD: &str = "UPDATE asynctasks SET queued = 0, lease_token = iif(task_status = 'Running', lease_token, ?1) \
     WHERE queued = 1 AND id IN (SELECT value FROM json_each(?2))";
 
-/// Makes the claim of those tasks that wait. The other tasks are in no segment any more; a task that waits with another method is a stray
-/// then, and is queued again.
+/// Makes the claim of the tasks that wait. The other tasks are in no segment any more; a task that waits with another method is then a
+/// stray, and is queued again.
 fn make_claim(
     conn: &mut SqliteConnection,
     claim: &Claim,
@@ -321,8 +321,8 @@ fn make_claim(
     Ok(rows)
 }
 
-/// Handles the tasks that the claim has not read. Those that wait with a lease token that plain SQL has written are claimed, and their rows
-/// set to Running. The others do not wait, or wait with another method or for a time: they are taken out of the claim.
+/// Handles the tasks that the claim has not read. A task that waits with a lease token that plain SQL has written is claimed, and its row
+/// is set to Running. The other tasks do not wait, or wait with another method or for a time: they are taken out of the claim.
 fn claim_odd(
     conn: &mut SqliteConnection,
     claim: &Claim,
@@ -364,7 +364,7 @@ fn claim_odd(
     Ok(rows)
 }
 
-/// Makes scheduled tasks due whose time has come, at least as many as the claim may take. They are strays then.
+/// Makes scheduled tasks due if their time has come, up to a limit that is at least the claim's. These tasks are then strays.
 fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
     let most = MAX_PROMOTED_PER_CLAIM.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(

@@ -1,9 +1,9 @@
-//! Writing about runs, inside a transaction: row by row, each by a statement that stays prepared (one statement for
-//! the whole batch, with a JSON text as its parameter, takes longer), and the records of all ends at the end.
+//! Writes about runs, inside a transaction: row by row, each row by a statement that stays prepared (one statement for the whole batch,
+//! with a JSON text as its parameter, takes longer), and then the records of all ends.
 //!
 //! A run holds its task in one of two ways. Either the task's row names the node and the lease token of the run. Or the task is unseen: its
 //! row is as before the claim, and the row of the claim names the task; then no write about the run has been made yet. Most runs end while
-//! their tasks are unseen, so that the task's row is written once.
+//! their tasks are unseen, so the row of such a task is written once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,7 +47,7 @@ macro_rules! unseen {
     };
 }
 
-/// A write about a run whose task is unseen. It removes what an earlier run has left in the row.
+/// A write about a run whose task is unseen. It removes the marks that an earlier run has left in the row (`began`, progress).
 macro_rules! held_unseen {
     ($($set:literal),+) => {
         concat!(
@@ -100,7 +100,7 @@ const REQUEUE: &str = with_end!(unless_cancelled, "finished_at = NULL");
 
 const REQUEUE_UNSEEN: &str = with_end!(held_unseen, "finished_at = NULL");
 
-/// Hands a task back as if it had not been claimed, due now or later. The row keeps the times and texts of the run before.
+/// Hands a task back as if it had not been claimed, due now or later. The row keeps the times and texts of an earlier run.
 const RELEASE: &str = unless_cancelled!(
     "task_status = ?5, update_time = ?6, lease_owner = NULL, queued = 0, retry_time = ?7, run_at = ?8"
 );
@@ -110,7 +110,7 @@ const RELEASE_UNSEEN: &str = concat!(
     unseen!()
 );
 
-/// Takes a task out of its claim that plain SQL has ended while it was unseen, so that it can be queued again.
+/// If plain SQL has ended a task while it was unseen, takes the task out of its claim, so that the task can be queued again.
 const DETACH_ENDED: &str = "UPDATE asynctasks SET queued = 0, lease_token = ?2 \
     WHERE id = ?1 AND queued = 1 AND lease_token < ?2 AND task_status NOT IN ('Wait', 'Retry', 'Running')";
 
@@ -154,7 +154,7 @@ pub(super) fn write(conn: &mut SqliteConnection, writes: &Writes) -> QueryResult
     Ok(Written { begins, finishes })
 }
 
-/// Those claims that have a row in `gaia_claims`.
+/// The claims of a batch that have a row in `gaia_claims`.
 type OpenClaims<'a> = BTreeSet<ClaimKey<'a>>;
 
 fn open_claims<'a>(conn: &mut SqliteConnection, writes: &'a Writes) -> QueryResult<OpenClaims<'a>> {

@@ -1,7 +1,7 @@
 //! Group commit: the changes of all callers that wait for the connection are done in one transaction, and share its commit.
 //!
-//! While a group is written, the next one gathers. If one change fails, the whole group is undone, and three groups are tried: the changes
-//! before it, the change itself, and those behind it. So it fails alone.
+//! While a group is written, the next group gathers. If a change fails, the whole group is undone, and three groups are tried: the changes
+//! before it, the failed change, and the changes behind it. So a change fails alone. If the commit fails, each change is tried alone.
 
 use std::{
     collections::VecDeque,
@@ -16,8 +16,8 @@ use diesel::{
 };
 use tokio::sync::oneshot;
 
-/// The most rows that one group changes, so that other processes get the file in between. More would gain little: in such a group the commit
-/// is a small part of the cost.
+/// The most rows that one group changes, so that other processes get the file in between; a single change may have more. Larger groups
+/// would gain little: in a group of this size the commit is a small part of the cost.
 pub(super) const ROWS: usize = 2_000;
 
 /// The change that a caller wants. It may be called more than once, and must have no effect except on the connection.
@@ -25,13 +25,13 @@ pub(super) struct Work<T> {
     /// About how many rows it changes.
     pub(super) rows: usize,
     pub(super) durability: Durability,
-    /// Looks first, without a transaction: gives the answer if there is nothing to change.
+    /// Looks first, without a transaction. Gives the answer if there is nothing to change.
     pub(super) look: Option<Step<Option<T>>>,
     pub(super) change: Step<T>,
 }
 
 impl<T> Work<T> {
-    /// Whose commit waits for the disk.
+    /// A change whose commit waits for the disk, unless the database's URL says otherwise.
     pub(super) fn new(rows: usize, change: impl Fn(&mut SqliteConnection) -> QueryResult<T> + Send + 'static) -> Self {
         Self {
             rows,
@@ -47,7 +47,7 @@ pub(super) type Step<T> = Box<dyn Fn(&mut SqliteConnection) -> QueryResult<T> + 
 /// What the commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// Whatever the database's URL says: the disk, if it says nothing.
+    /// What the database's URL asks for; by default, the disk.
     Configured,
     /// Nothing. It is for claims: a claim that a power cut loses is simply claimed again. Writes of the lost claim's runs are refused, because
     /// the row has a new log id by then. The commit of an outcome is flushed to disk, and so is every commit before it.
@@ -58,12 +58,12 @@ pub(super) enum Durability {
 #[derive(Default)]
 pub(super) struct Queue(VecDeque<Box<dyn Waiting>>);
 
-/// The changes that are done together.
+/// The changes that are done in one transaction.
 pub(super) struct Group(Vec<Box<dyn Waiting>>);
 
-/// A transaction whose answer a caller waits for.
+/// A change whose answer a caller waits for.
 trait Waiting: Send {
-    /// The caller may have given up.
+    /// Whether the caller still waits for the answer.
     fn is_wanted(&self) -> bool;
     fn rows(&self) -> usize;
     fn durability(&self) -> Durability;
@@ -87,8 +87,8 @@ impl Queue {
         told
     }
 
-    /// Takes the next one, and as many of those behind it as a group holds. A claim is not held up by the disk for an outcome
-    /// behind it.
+    /// Takes the next change, and as many changes behind it as a group holds. A group has one durability, so that a claim does not wait for
+    /// the disk because of an outcome behind it.
     pub(super) fn next_group(&mut self) -> Group {
         let (mut group, mut rows, mut durability) = (Vec::new(), 0, None);
         while let Some(next) = self.0.pop_front() {
@@ -113,16 +113,16 @@ impl Group {
         self.0.is_empty()
     }
 
-    /// Does them, and gives each its answer. `synchronous` is what the connection is set to.
+    /// Does the changes, and gives each caller its answer. `synchronous` is the connection's own setting.
     pub(super) fn run(self, conn: &mut SqliteConnection, synchronous: &str) {
-        // The next part is the last one.
+        // The next part to try is at the end of the list.
         let mut parts = vec![self];
         while let Some(part) = parts.pop() {
             parts.extend(part.try_run(conn, synchronous));
         }
     }
 
-    /// Answers with the parts that are to be tried apart, the last one first.
+    /// Tries the group. Answers with the parts that are to be tried apart, in reverse order.
     fn try_run(self, conn: &mut SqliteConnection, synchronous: &str) -> Vec<Self> {
         let mut group = Vec::new();
         for mut one in self.0.into_iter().filter(|one| one.is_wanted()) {
@@ -175,7 +175,7 @@ fn together(conn: &mut SqliteConnection, group: &mut [Box<dyn Waiting>]) -> Resu
     let done = conn.immediate_transaction(|conn| {
         begun = true;
         for (at, one) in group.iter_mut().enumerate() {
-            // A transaction must not stay open.
+            // A panic is caught, since the transaction must not stay open.
             let changed = catch_unwind(AssertUnwindSafe(|| one.change(conn)));
             changed
                 .unwrap_or_else(|_| Err(panicked()))
@@ -185,7 +185,7 @@ fn together(conn: &mut SqliteConnection, group: &mut [Box<dyn Waiting>]) -> Resu
     });
     done.map_err(|error| match failed {
         _ if !begun => Failed::Begin(error),
-        // Where SQLite has undone the transaction by itself (no room, no memory), the rollback fails, too: what failed first counts.
+        // If SQLite has undone the transaction by itself (no room, no memory), the rollback fails, too: the first error counts.
         Some((at, first)) if matches!(error, Error::NotInTransaction) => Failed::At(at, first),
         Some((at, _)) => Failed::At(at, error),
         None => Failed::Commit(error),
@@ -205,7 +205,7 @@ fn without_disk(
     let set = |conn: &mut SqliteConnection, level: &str| conn.batch_execute(&format!("PRAGMA synchronous = {level}"));
     set(conn, "NORMAL").map_err(Failed::Begin)?;
     let committed = commit(conn);
-    // A commit is not undone by this.
+    // If this fails, the commit still holds, so the error is only logged.
     if let Err(error) = set(conn, synchronous) {
         say!(
             Error,
@@ -225,7 +225,7 @@ fn tell(mut group: Vec<Box<dyn Waiting>>, done: QueryResult<()>) {
     }
 }
 
-/// diesel's errors cannot be cloned.
+/// A copy of an error: diesel's errors cannot be cloned.
 fn same(error: &Error) -> Error {
     match error {
         Error::DatabaseError(kind, info) => Error::DatabaseError(*kind, Box::new(info.message().to_owned())),
@@ -247,7 +247,7 @@ impl<T: Send> Waiting for Asked<T> {
     }
 
     fn look(&mut self, conn: &mut SqliteConnection) -> QueryResult<bool> {
-        // What a group that failed has answered counts for nothing.
+        // An answer of a group that failed is dropped.
         self.answer = match &self.work.look {
             Some(look) => look(conn)?,
             None => None,

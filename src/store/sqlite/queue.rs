@@ -104,7 +104,7 @@ pub(super) fn count(ids: &[i64]) -> i64 {
 /// The most strays that one claim puts into segments, the highest priority first.
 const MAX_STRAYS_PER_CLAIM: i64 = 2_000;
 
-/// The limit is a sum: if a limit is just a parameter, SQLite prepares the statement again for each value.
+/// The limit is a sum, because SQLite prepares a statement again for each value of a limit that is just a parameter.
 const STRAYS: &str = concat!(
     "SELECT id, service_name, method_name, priority FROM asynctasks INDEXED BY gaia_tasks_stray \
      WHERE system_name = ?1 AND ",
