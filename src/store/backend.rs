@@ -26,7 +26,9 @@
 //!
 //! - Each write about a run names task, node, lease token and log id. A run that does not hold its task changes nothing, and is reported
 //!   as stale.
-//! - All ends of a batch, and their execution records, are in one transaction. Rows are changed in the order of their keys.
+//! - An end and its execution record are in one transaction. A batch may be written in several: on PostgreSQL each statement commits alone,
+//!   and has at most 1,000 ends or 4 MiB of texts. So a batch that is tried again after an error may find some of its ends written, and
+//!   reports these as stale. Rows are changed in the order of their keys.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What PostgreSQL does in its own way.
 //!
-//! A claim is one statement and so is a batch of finished runs, its records included: one round trip, one commit.
+//! A claim is one statement. So are up to 1,000 ends of runs (4 MiB of texts), their records included: one round trip, one commit.
 
 mod add;
 mod announce;

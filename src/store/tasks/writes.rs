@@ -21,7 +21,7 @@ pub(crate) struct Finish {
     pub(crate) next: Next,
 }
 
-/// What the recorder writes in one transaction. An end has an execution record if its [`Next`] says so.
+/// What the recorder writes in one call of the store. An end has an execution record if its [`Next`] says so.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writes {
     pub(crate) begins: Vec<Begin>,
