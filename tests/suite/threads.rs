@@ -28,6 +28,15 @@ fn addresses_in_use(node: &NodeProcess) -> u64 {
     kilobytes.parse::<u64>().expect("is a number") * 1_024
 }
 
+/// Whether all threads of a process that was stopped stand still.
+fn stands_still(node: &NodeProcess) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", node.pid())).expect("is readable");
+    threads.filter_map(Result::ok).all(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    })
+}
+
 #[actix_rt::test]
 async fn blocking_functions_without_a_thread_wait_and_use_no_attempt() {
     let database = Database::fresh();
@@ -43,13 +52,19 @@ async fn blocking_functions_without_a_thread_wait_and_use_no_attempt() {
     ];
     let node = NodeProcess::start(&database, &settings);
     let mut least = u64::MAX;
-    // Enough for anything but a thread. The room of a thread that ends is taken away, too.
+    // Enough for anything but a thread. The room of a thread that ends is taken away, too. The node is stopped meanwhile: a thread that it
+    // started between the two calls would have no room for its first small pieces of memory.
     let mut leave_no_room = || {
+        node.signal("STOP");
+        while !stands_still(&node) {
+            std::thread::yield_now();
+        }
         let used = addresses_in_use(&node);
         if used < least {
             least = used;
             limit(&node, &(used + STACK * 3 / 4).to_string());
         }
+        node.signal("CONT");
     };
     leave_no_room();
     let block = task("Block").args(&serde_json::json!({"ms": 1})).max_retry(0);
