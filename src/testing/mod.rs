@@ -58,7 +58,7 @@ impl TestGaia {
         Self::start_on("sqlite::memory:", builder).await
     }
 
-    /// As [`start`](Self::start), but on the database with this URL, for tests of behaviour that only this kind of database has.
+    /// Starts a runtime on the database with this URL, for tests of behaviour that only this kind of database has.
     ///
     /// # Errors
     /// As for [`GaiaBuilder::start`].
