@@ -58,7 +58,8 @@ impl TestGaia {
         Self::start_on("sqlite::memory:", builder).await
     }
 
-    /// Starts a runtime on the database with this URL, for tests of behaviour that only this kind of database has.
+    /// Starts a Gaia with the builder's settings, but on the database with this URL, and with the time standing at 2026-01-01 00:00 UTC. For
+    /// tests of behaviour that only this kind of database has.
     ///
     /// # Errors
     /// As for [`GaiaBuilder::start`].
