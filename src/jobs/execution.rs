@@ -7,7 +7,6 @@ use futures_util::future::select;
 use super::run::{ATTEMPT_TIMED_OUT, JobRun, Stop, Verdict};
 use crate::{
     domain::{Failure, Hook, PARAM_ERROR, Target, TaskError},
-    events::{Event, JobStarted},
     hook::{HookCall, HookError},
     registry::{InvokeError, TaskContext},
     run::{Attempt, StoppableRun, attempt},
@@ -20,10 +19,7 @@ const NOT_BEGUN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn execute(run: &JobRun, generation: u32) -> Option<Verdict> {
     let mut asked = None;
     while let Some(ctx) = next_attempt(run, generation).await {
-        // An attempt that could not begin begins again: observers have heard of it.
-        if asked.is_none() {
-            tell_start(run, ctx.attempt());
-        }
+        run.tell_start(ctx.attempt());
         let asked_at = *asked.get_or_insert_with(|| run.context.clock.elapsed());
         let verdict = verdict_of(run, &ctx).await;
         if verdict.is_no_attempt() {
@@ -154,13 +150,4 @@ impl Verdict {
             _ => ATTEMPT_TIMED_OUT,
         }
     }
-}
-
-fn tell_start(run: &JobRun, attempt: u32) {
-    run.context.events.tell_observers(|| {
-        Event::JobStarted(JobStarted {
-            run: Arc::clone(&run.info),
-            attempt,
-        })
-    });
 }

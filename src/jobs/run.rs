@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     domain::{Failure, OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
-    events::{Event, Events, JobRetried, JobRunInfo},
+    events::{Event, Events, JobRetried, JobRunInfo, JobStarted},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
@@ -93,6 +93,8 @@ struct State {
     actors_inside: u32,
     /// The number of attempts that were begun.
     attempt: u32,
+    /// The last attempt whose start observers have heard of.
+    told_attempt: u32,
     /// The context that the handler of the present attempt got.
     ctx: Option<TaskContext>,
     started_at: Option<DateTime<Utc>>,
@@ -192,9 +194,13 @@ impl JobRun {
         self.state().actors_inside > 0
     }
 
-    /// Takes the run from an actor that does not return from an attempt that is out of time. The next attempt begins immediately.
-    pub(super) fn give_up_attempt(&self) {
+    /// Takes the run from an actor that does not return from an attempt that is out of time by more than `patience`. The next attempt begins
+    /// immediately. False: the actor has returned, or the run has ended.
+    pub(super) fn give_up_attempt(&self, patience: Duration) -> bool {
         let mut state = self.state();
+        if self.limit_passed(&state, patience) != Some(Overdue::Time) {
+            return false;
+        }
         let attempt = state.attempt;
         state.generation += 1;
         (state.started_by_current, state.current_has_returned) = (false, false);
@@ -205,6 +211,7 @@ impl JobRun {
             ctx.cancel(CancelReason::Timeout);
         }
         self.tell_retry(attempt, ATTEMPT_TIMED_OUT, Duration::ZERO);
+        true
     }
 
     /// Takes the run from an actor that makes no attempt now: it has not begun, or waits for the next one. False: it makes an attempt, or the
@@ -284,6 +291,17 @@ impl JobRun {
         is_current
     }
 
+    /// Tells that an attempt starts. An attempt that could not begin begins again, on this thread or on another: it is told once.
+    pub(super) fn tell_start(&self, attempt: u32) {
+        let told = std::mem::replace(&mut self.state().told_attempt, attempt);
+        if told != attempt {
+            self.context.events.tell_observers(|| {
+                let run = Arc::clone(&self.info);
+                Event::JobStarted(JobStarted { run, attempt })
+            });
+        }
+    }
+
     /// Tells that an attempt has failed and another one follows.
     pub(super) fn tell_retry(&self, attempt: u32, error: &str, delay: Duration) {
         self.context.events.tell(&Event::JobRetried(JobRetried {
@@ -319,9 +337,12 @@ impl JobRun {
 
     /// The limit that the run has passed by more than `patience`, if any.
     pub(super) fn overdue(&self, patience: Duration) -> Option<Overdue<Stop>> {
+        self.limit_passed(&self.state(), patience)
+    }
+
+    fn limit_passed(&self, state: &State, patience: Duration) -> Option<Overdue<Stop>> {
         let (now, grace) = (self.context.clock.elapsed(), self.context.cancel_grace);
-        let limit = Some(self.spec.timeout);
-        self.state().life.overdue(now, limit, grace, patience)
+        state.life.overdue(now, Some(self.spec.timeout), grace, patience)
     }
 
     /// Whether an attempt was begun.

@@ -17,11 +17,11 @@ use crate::{
 
 const NODES: usize = 2;
 
-/// With tasks of 50 ms, 400 in a second: a limit that the workers set, not the processor.
-const WORKERS: &str = "10";
+/// With tasks of 50 ms, 200 in a second: a limit that the workers set, not the processor, which two databases share.
+const WORKERS: &str = "5";
 
 /// With less there is nothing to measure.
-const LEAST: u32 = 200;
+const LEAST: u32 = 100;
 
 /// Until the nodes' pools know their pace.
 const WARM_UP: Duration = Duration::from_millis(1_500);
@@ -64,7 +64,7 @@ impl Default for Setup {
         Self {
             lease: None,
             parameters: "",
-            // Work of a second and a half: more than all nodes together take in advance.
+            // Work of three seconds: more than all nodes together take in advance.
             backlog: 600,
             sql: None,
         }

@@ -195,13 +195,16 @@ fn run(options: &Options, faults: &[Fault]) -> Vec<Row> {
     rows
 }
 
+/// Each database has its faults one after the other, beside those of the other databases.
 fn under_load(backends: &[&Backend], faults: &[Fault], plan: Plan) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for backend in backends {
+    let of = |backend: &Backend| -> Vec<Row> {
         let faults = faults.iter().filter(|fault| fault.loads(backend.kind));
-        rows.extend(faults.map(|fault| row(*fault, backend, plan)));
-    }
-    rows
+        faults.map(|fault| row(*fault, backend, plan)).collect()
+    };
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = backends.iter().map(|backend| scope.spawn(|| of(backend))).collect();
+        lanes.into_iter().flat_map(|lane| lane.join().expect("is guarded")).collect()
+    })
 }
 
 /// A panic is a failure of its row; the others have their turn, and what was started is stopped.

@@ -166,10 +166,7 @@ impl CronActor {
             let Running::On(run, thread) = running else { continue };
             let moves = match run.overdue(STOP_MARGIN) {
                 // Its thread is blocked: the next attempt is made on another thread.
-                Some(Overdue::Time) if run.retries_so_far().is_some() => {
-                    run.give_up_attempt();
-                    true
-                }
+                Some(Overdue::Time) if run.retries_so_far().is_some() => run.give_up_attempt(STOP_MARGIN),
                 Some(why) => {
                     self.blocking.insert(run.job_id, Arc::clone(run));
                     run.end(match why {
