@@ -1,6 +1,6 @@
 //! One run from its first attempt to its verdict, without database and actors.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures_util::future::select;
 
