@@ -1,7 +1,7 @@
 //! What real servers and processes do to the nodes of a cluster, and whether it comes back by itself.
 //!
 //! ```sh
-//! cargo test --all-features --test faults                  # each fault once, about eight minutes
+//! cargo test --all-features --test faults                  # each fault once, about five minutes
 //! cargo test --all-features --test faults -- --long        # each for minutes, about an hour
 //! cargo test --all-features --test faults -- --database mysql --fault crash
 //! ```
@@ -203,7 +203,10 @@ fn under_load(backends: &[&Backend], faults: &[Fault], plan: Plan) -> Vec<Row> {
     };
     std::thread::scope(|scope| {
         let lanes: Vec<_> = backends.iter().map(|backend| scope.spawn(|| of(backend))).collect();
-        lanes.into_iter().flat_map(|lane| lane.join().expect("is guarded")).collect()
+        lanes
+            .into_iter()
+            .flat_map(|lane| lane.join().expect("is guarded"))
+            .collect()
     })
 }
 

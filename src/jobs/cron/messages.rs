@@ -194,6 +194,8 @@ impl Handler<RunsWritten> for CronActor {
         for id in &written.runs {
             self.running.remove(id);
             self.refused.remove(id);
+            self.claiming.run_ended(*id);
+            self.looks_at_runs.run_ended(*id);
         }
         for id in written.refused {
             self.running.remove(&id);

@@ -10,6 +10,7 @@ mod load;
 mod messages;
 mod released;
 mod runs;
+mod runs_query;
 mod timetable;
 
 use std::{
@@ -27,6 +28,7 @@ use aside::Aside;
 pub(super) use messages::{DeclaredDead, GetCronSnapshot, Poll, Refresh, Retire, StartNow, Started, StopJobs};
 use released::Released;
 use runs::Running;
+use runs_query::RunsQuery;
 use timetable::Timetable;
 
 use super::{
@@ -81,11 +83,11 @@ pub struct CronActor {
     /// All jobs were read once.
     loaded: bool,
     loading: SingleFlight,
-    looks_at_runs: SingleFlight,
+    looks_at_runs: RunsQuery,
     looks_at_schedules: SingleFlight,
     /// How many looks at the schedules there have been.
     looks: u64,
-    claiming: SingleFlight,
+    claiming: RunsQuery,
     /// Fires to try again in a moment: another session has locked the job, or a run of the job that never begins is not written as ended yet.
     locked: Vec<Fire>,
     /// A timer is set for the fires in `locked`.
@@ -139,10 +141,10 @@ impl CronActor {
             blocking: HashMap::new(),
             loaded: false,
             loading: SingleFlight::default(),
-            looks_at_runs: SingleFlight::default(),
+            looks_at_runs: RunsQuery::default(),
             looks_at_schedules: SingleFlight::default(),
             looks: 0,
-            claiming: SingleFlight::default(),
+            claiming: RunsQuery::default(),
             locked: Vec::new(),
             locked_timer_set: false,
             claim_size: MAX_CLAIM,

@@ -68,9 +68,10 @@ impl CronActor {
     }
 
     pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
-        // The run is known: its claim was made twice, because the answer to the first one was lost.
+        // The run is known: its claim was made twice, because the answer to the first one was lost, or because an earlier fire of its job was
+        // put back.
         let is_known = self.running.contains_key(&claimed.id) || self.released.contains(claimed.id);
-        if is_known || self.refused.contains(&claimed.id) {
+        if is_known || self.refused.contains(&claimed.id) || self.claiming.is_outdated(claimed.id) {
             return;
         }
         self.counts.fired += 1;
@@ -201,7 +202,8 @@ impl CronActor {
     pub(super) fn apply_requests(&mut self, open: &[OpenRun]) {
         let now = self.now().naive_utc();
         for open in open {
-            if self.refused.contains(&open.run_id) || self.released.contains(open.run_id) {
+            let is_refused = self.refused.contains(&open.run_id);
+            if is_refused || self.released.contains(open.run_id) || self.looks_at_runs.is_outdated(open.run_id) {
                 continue;
             }
             match (self.running.get(&open.run_id), &open.cancel_reason) {
