@@ -24,6 +24,7 @@ mod documents {
 
 #[macro_use]
 mod line;
+pub mod admin;
 mod asynctask;
 mod backoff;
 mod blocking;
@@ -50,6 +51,7 @@ pub mod testing;
 mod threads;
 mod uptime;
 
+pub use admin::Admin;
 pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, UnservedMethod};
 pub use clock::Clock;
 pub use config::{Config, MissingHandler};

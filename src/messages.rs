@@ -24,6 +24,7 @@
 //! ```
 
 pub use crate::{
+    admin::SearchTasks,
     asynctask::{
         AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
         PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,

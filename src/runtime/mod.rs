@@ -23,6 +23,7 @@ pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
+    admin::Admin,
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
@@ -159,6 +160,12 @@ impl Gaia {
         }
         self.prune_more();
         self.scheduler(&theme)
+    }
+
+    /// The handle for operators, on all themes of the database.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.0.store.clone())
     }
 
     /// The handle on cron jobs, whether they run in this process or not.

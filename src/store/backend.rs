@@ -136,6 +136,13 @@ pub(super) struct Dialect {
     pub(super) id_in_json_list: [&'static str; 2],
     /// The ids of the tasks of a claim as a JSON list: `ids`.
     pub(super) claimed_ids: &'static str,
+    /// The ids that a row of this table (`gaia_claims` or `gaia_due`) holds, as rows of a table `i`: `json_each(gaia_due.ids) i`.
+    pub(super) ids_in: fn(&str) -> String,
+    /// An id of [`ids_in`](Self::ids_in): `i.value`.
+    pub(super) id_in: &'static str,
+    /// Tasks that wait or run, and that neither a segment nor a claim need hold: scheduled ones, and ones that plain SQL has changed. What
+    /// follows FROM, with an index that has no other tasks.
+    pub(super) unfinished: &'static [&'static str],
     /// A join of the tasks `t` whose ids a row of this table (`gaia_claims` or `gaia_due`) holds, each by its key.
     /// `json_each(gaia_claims.ids) i CROSS JOIN asynctasks t ON t.id = i.value`.
     pub(super) tasks_of: fn(&str) -> String,
@@ -194,6 +201,46 @@ macro_rules! hashed_schedules {
 pub(super) use hashed_schedules;
 
 impl Dialect {
+    /// A query for the ids of tasks that wait or run, below an id and in descending order, at most so many; and the texts to be bound.
+    /// Without `waits` the tasks of segments are left out. A task may come twice.
+    pub(super) fn unfinished_ids<'a>(
+        &self,
+        themes: &'a [String],
+        waits: bool,
+        below: i64,
+        most: i64,
+    ) -> (String, Vec<&'a str>) {
+        let mut binds = Vec::new();
+        let mut of_themes = |column: &str| {
+            if themes.is_empty() {
+                return "1 = 1".to_owned();
+            }
+            let parameter = |theme: &'a String| {
+                binds.push(theme.as_str());
+                (self.parameter)(binds.len())
+            };
+            let parameters: Vec<String> = themes.iter().map(parameter).collect();
+            format!("{column} IN ({})", parameters.join(", "))
+        };
+        let id = self.id_in;
+        let mut parts = Vec::new();
+        for table in ["gaia_claims", "gaia_due"] {
+            if waits || table == "gaia_claims" {
+                let (ids, themes) = ((self.ids_in)(table), of_themes(&format!("{table}.theme")));
+                parts.push(format!(
+                    "SELECT {id} AS id FROM {table} CROSS JOIN {ids} WHERE {themes}"
+                ));
+            }
+        }
+        for tasks in self.unfinished {
+            let themes = of_themes("system_name");
+            parts.push(format!("SELECT id FROM {tasks} AND {themes}"));
+        }
+        let parts = parts.join(" UNION ALL ");
+        let query = format!("SELECT id FROM ({parts}) unfinished WHERE id < {below} ORDER BY id DESC LIMIT {most}");
+        (query, binds)
+    }
+
     /// FROM and WHERE of a query for the unseen tasks `t` of a theme. The theme is bound twice, as these two parameters: for the claim and for
     /// the task.
     pub(super) fn unseen(&self, themes: [usize; 2]) -> String {

@@ -114,6 +114,18 @@ impl Db {
         }
     }
 
+    /// A connection for looks by people over many rows: it only reads, and a server ends a statement there after 5 s.
+    pub(super) async fn look(&self) -> Result<Conn, StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(sqlite) => Ok(Conn::Sqlite(sqlite.read_as(ReadKind::List).await?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => Ok(Conn::Postgres(postgres.connections.look().await?)),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(mysql) => Ok(Conn::Mysql(mysql.connections.look().await?)),
+        }
+    }
+
     /// A connection for reading by the actors of this crate.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         match self {

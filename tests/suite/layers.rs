@@ -26,7 +26,7 @@ const LAYERS: [&[&str]; 11] = [
     &["registry", "hook"],
     &["error", "operations"],
     &["run"],
-    &["asynctask", "jobs", "node"],
+    &["admin", "asynctask", "jobs", "node"],
     &["runtime"],
     &["messages"],
     &["testing"],

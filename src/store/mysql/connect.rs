@@ -36,6 +36,11 @@ const SESSION: [&str; 4] = [
 /// For a session that holds a lock outside transactions, as migrations do: MariaDB, too, ends the session when it is idle.
 const ENDS_WHEN_IDLE: &str = "SET SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, 20)";
 
+/// For connections on which people look at many rows. Each server reads only the comment that is meant for it.
+const ONLY_READS: &str = "SET SESSION TRANSACTION READ ONLY";
+const ENDS_SOON: &str =
+    "SET @gaia = 0 /*M!100200 , SESSION max_statement_time = 5 */ /*!80000 , SESSION max_execution_time = 5000 */";
+
 /// Whether changes go to the binary log as statements. InnoDB refuses that at READ COMMITTED, and rightly: a replica would pass over other
 /// rows than the claim did.
 const LOGS_STATEMENTS: &str = "SELECT @@GLOBAL.log_bin AND @@SESSION.binlog_format = 'STATEMENT'";
@@ -52,6 +57,7 @@ pub(in crate::store) struct Connector {
     opts: Opts,
     /// Options for a server that offers no TLS; `None` unless the mode is `Prefer`.
     plain: Option<Opts>,
+    only_looks: bool,
 }
 
 impl Connector {
@@ -64,6 +70,7 @@ impl Connector {
         Self {
             opts: opts.into(),
             plain: (url.tls == TlsMode::Prefer).then(|| plain.into()),
+            only_looks: false,
         }
     }
 
@@ -98,6 +105,13 @@ impl Connector {
 impl Connect for Connector {
     type Connection = AsyncMysqlConnection;
 
+    fn for_looks(&self) -> Self {
+        Self {
+            only_looks: true,
+            ..self.clone()
+        }
+    }
+
     async fn connect(&self) -> Result<AsyncMysqlConnection, Refusal> {
         let bad = |error: Error| refusal(&error);
         let mut conn = self.open().await.map_err(bad)?;
@@ -109,6 +123,10 @@ impl Connect for Connector {
                      ADMIN on MariaDB, SESSION_VARIABLES_ADMIN on MySQL): {error}"
                 ))
             })?;
+        }
+        if self.only_looks {
+            conn.query_drop(ONLY_READS).await.map_err(bad)?;
+            conn.query_drop(ENDS_SOON).await.map_err(bad)?;
         }
         Ok(AsyncMysqlConnection::try_from(conn).await?)
     }

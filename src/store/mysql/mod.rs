@@ -64,6 +64,12 @@ impl Backend for Mysql {
             ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
         ],
         claimed_ids: "ids",
+        ids_in: |table| format!("JSON_TABLE({table}.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i"),
+        id_in: "i.id",
+        unfinished: &[
+            "asynctasks FORCE INDEX (gaia_tasks_scheduled) WHERE later_theme IS NOT NULL",
+            "asynctasks FORCE INDEX (gaia_tasks_stray) WHERE stray IS NOT NULL",
+        ],
         tasks_of: |table| {
             format!(
                 "JSON_TABLE({table}.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i \

@@ -32,6 +32,9 @@ const VANISHED_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '20s';
 /// has a million rows. Statements that claim, write and add have other [settings](super::by_key).
 const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
+/// For connections on which people look at many rows.
+const ONLY_LOOKS: &str = "SET default_transaction_read_only = on; SET statement_timeout = '5s'";
+
 /// The server's idle limit in milliseconds; zero or NULL if there is none.
 const IDLE_LIMIT: &str =
     "SELECT (EXTRACT(EPOCH FROM current_setting('idle_session_timeout', true)::interval) * 1000)::bigint";
@@ -47,6 +50,7 @@ const POOLER_IS_FULL: &str = "no more connections allowed";
 pub(in crate::store) struct Connector {
     config: Arc<Config>,
     tls: Option<MakeRustlsConnect>,
+    only_looks: bool,
 }
 
 impl Connector {
@@ -75,6 +79,7 @@ impl Connector {
         Ok(Self {
             config: Arc::new(config),
             tls,
+            only_looks: false,
         })
     }
 
@@ -142,9 +147,20 @@ pub(super) fn refusal(error: &tokio_postgres::Error) -> Refusal {
 impl Connect for Connector {
     type Connection = AsyncPgConnection;
 
+    fn for_looks(&self) -> Self {
+        Self {
+            only_looks: true,
+            ..self.clone()
+        }
+    }
+
     async fn connect(&self) -> Result<AsyncPgConnection, Refusal> {
         let mut conn = self.patient().await?;
-        conn.batch_execute(&[SHORT_WAITS, PLAN_ANEW].join("; "))
+        let mut settings = vec![SHORT_WAITS, PLAN_ANEW];
+        if self.only_looks {
+            settings.push(ONLY_LOOKS);
+        }
+        conn.batch_execute(&settings.join("; "))
             .await
             .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(conn)

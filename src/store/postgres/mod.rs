@@ -82,6 +82,10 @@ impl Backend for Postgres {
             "::json) AS listed)",
         ],
         claimed_ids: "array_to_json(ids)::text",
+        ids_in: |table| format!("unnest({table}.ids) i (id)"),
+        id_in: "i.id",
+        // Triggers put all others into segments and claims.
+        unfinished: &["asynctasks WHERE run_at IS NOT NULL"],
         tasks_of: |table| format!("unnest({table}.ids) i (id) JOIN asynctasks t ON t.id = i.id"),
         runs_by_claim: RUNS_BY_CLAIM,
         // Triggers see to it that each task that runs is in a claim.

@@ -122,6 +122,13 @@ pub(in crate::store) const ANY_DUE: &str = concat!(
     ")"
 );
 
+/// Tasks that wait or run, and that no segment and no claim need hold, each kind by its index.
+pub(in crate::store) const UNFINISHED: &[&str] = &[
+    "asynctasks INDEXED BY gaia_tasks_scheduled WHERE task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL",
+    concat!("asynctasks INDEXED BY gaia_tasks_stray WHERE ", stray!()),
+    concat!("asynctasks INDEXED BY gaia_tasks_unheld WHERE ", unheld!()),
+];
+
 /// The last claim that names a task.
 const CLAIM_WITH: &str = "SELECT id, node_id, mark FROM gaia_claims WHERE theme = ?1 \
     AND instr(ids, ?2) > 0 AND EXISTS (SELECT 1 FROM json_each(ids) WHERE value = ?2 + 0) ORDER BY id DESC LIMIT 1";

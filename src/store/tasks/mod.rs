@@ -18,6 +18,7 @@ pub(super) mod queue;
 mod records;
 pub(super) mod rows;
 pub(super) mod run_key;
+mod search;
 mod settle;
 pub(super) mod writes;
 

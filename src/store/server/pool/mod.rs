@@ -44,9 +44,15 @@ const CHECK_AFTER: Duration = Duration::from_secs(6);
 /// The same for connections that add tasks. It is shorter, since this crate does not repeat an add that has failed.
 const CHECK_FOR_CALLERS_AFTER: Duration = Duration::from_secs(1);
 
+/// The most connections for people who look at many rows.
+const LOOKS: usize = 2;
+
 /// Makes connections to a server.
 pub(in crate::store) trait Connect: Clone + Send + Sync + 'static {
     type Connection: PoolableConnection + Send + 'static;
+
+    /// The same server, for connections that only read, and end a statement after 5 s.
+    fn for_looks(&self) -> Self;
 
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Refusal>> + Send;
 
@@ -109,6 +115,8 @@ pub(in crate::store) struct Connections<K: Connect> {
     shared: Arc<Shelf<K>>,
     /// One connection for heartbeats only: they must not queue behind other statements.
     heartbeats: Arc<Shelf<K>>,
+    /// A few for people who look at many rows.
+    looks: Arc<Shelf<K>>,
     connector: K,
     url: ServerUrl,
 }
@@ -142,8 +150,10 @@ enum State {
 impl<K: Connect> Connections<K> {
     pub(in crate::store) fn new(url: &ServerUrl, connector: &K) -> Result<Self, StoreError> {
         Ok(Self {
-            shared: Arc::new(Shelf::new(url, url.pool_size, connector)?),
-            heartbeats: Arc::new(Shelf::new(url, 1, connector)?),
+            // One stays open, however long it is idle: if none were left, a full server would stop this process.
+            shared: Arc::new(Shelf::new(url, url.pool_size, 1, connector)?),
+            heartbeats: Arc::new(Shelf::new(url, 1, 1, connector)?),
+            looks: Arc::new(Shelf::new(url, LOOKS, 0, &connector.for_looks())?),
             connector: connector.clone(),
             url: url.clone(),
         })
@@ -166,12 +176,17 @@ impl<K: Connect> Connections<K> {
     }
 
     pub(in crate::store) async fn acquire(&self) -> Result<Conn<K>, StoreError> {
-        self.acquire_shared(CHECK_AFTER).await
+        self.acquire_from(&self.shared, CHECK_AFTER).await
+    }
+
+    /// A connection for people who look at many rows.
+    pub(in crate::store) async fn look(&self) -> Result<Conn<K>, StoreError> {
+        self.acquire_from(&self.looks, CHECK_AFTER).await
     }
 
     /// A connection for adding tasks.
     pub(in crate::store) async fn acquire_to_add(&self) -> Result<Conn<K>, StoreError> {
-        self.acquire_shared(CHECK_FOR_CALLERS_AFTER).await
+        self.acquire_from(&self.shared, CHECK_FOR_CALLERS_AFTER).await
     }
 
     /// The connection for heartbeats. If the server gives none, the heartbeat waits for a connection of the shared pool.
@@ -181,6 +196,7 @@ impl<K: Connect> Connections<K> {
             Ok(taken) => {
                 // The pool is tidied here because every node beats, even if it does nothing else.
                 self.shared.tidy(self.url.idle_timeout);
+                self.looks.tidy(self.url.idle_timeout);
                 if self.shared.is_to_share() {
                     let shared = Arc::clone(&self.shared);
                     tokio::spawn(async move { shared.share().await });
@@ -196,12 +212,12 @@ impl<K: Connect> Connections<K> {
         &self.url
     }
 
-    /// Waits until a connection of this process is free or, if this process has none, until the server gives one.
-    async fn acquire_shared(&self, check_after: Duration) -> Result<Conn<K>, StoreError> {
+    /// Waits until a connection of this shelf is free or, if it has none, until the server gives one.
+    async fn acquire_from(&self, shelf: &Arc<Shelf<K>>, check_after: Duration) -> Result<Conn<K>, StoreError> {
         let deadline = Instant::now() + self.url.pool_timeout;
         let mut backoff = Backoff::default();
         let taken = loop {
-            match self.shared.take(deadline, check_after).await {
+            match shelf.take(deadline, check_after).await {
                 Err(Refusal::ForNow(_)) if Instant::now() < deadline => {
                     let wake = deadline.min(Instant::now() + backoff.failed());
                     tokio::time::sleep_until(wake.into()).await;
@@ -209,9 +225,9 @@ impl<K: Connect> Connections<K> {
                 taken => break taken,
             }
         };
-        self.shared.tidy(self.url.idle_timeout);
+        shelf.tidy(self.url.idle_timeout);
         let taken = taken.map_err(|refusal| refusal.on(&self.url, self.url.pool_timeout))?;
-        Ok(Conn::of(taken, &self.shared))
+        Ok(Conn::of(taken, shelf))
     }
 }
 

@@ -37,9 +37,6 @@ const TAKEN_BY_START: usize = 3;
 /// For how long a connection that is too old serves on if the server gives no new one.
 const RESPITE: Duration = Duration::from_secs(60);
 
-/// This many connections stay open even if they are idle for long: if none were left, a full server would stop this process.
-const STAY: usize = 1;
-
 /// A process that gives connections back for others keeps at least this many seats: it must go on working, even if the server's limit is
 /// meant for this process alone. Idle connections of these seats are closed, too.
 const KEPT_WHEN_SHARING: usize = 2;
@@ -122,6 +119,8 @@ pub(in crate::store) struct Shelf<K: Connect> {
     seats: Arc<Semaphore>,
     state: Mutex<State>,
     connect_timeout: Duration,
+    /// How many connections stay open, however long they are idle.
+    stay: usize,
 }
 
 struct State {
@@ -137,7 +136,7 @@ struct State {
 }
 
 impl<K: Connect> Shelf<K> {
-    pub(in crate::store) fn new(url: &ServerUrl, size: usize, connector: &K) -> Result<Self, StoreError> {
+    pub(in crate::store) fn new(url: &ServerUrl, size: usize, stay: usize, connector: &K) -> Result<Self, StoreError> {
         let maker = Maker {
             connector: connector.clone(),
             max_lifetime: url.max_lifetime,
@@ -166,6 +165,7 @@ impl<K: Connect> Shelf<K> {
                 shared: Instant::now(),
             }),
             connect_timeout: url.connect_timeout,
+            stay,
         })
     }
 
@@ -276,7 +276,7 @@ impl<K: Connect> Shelf<K> {
 
     // ---- idle connections ----
 
-    /// Closes connections that have been idle for `idle_timeout`, until [`STAY`] are left.
+    /// Closes connections that have been idle for `idle_timeout`, until `stay` connections are left.
     pub(in crate::store) fn tidy(&self, idle_timeout: Duration) {
         let mut state = self.state();
         if state.tidied.elapsed() < TIDY {
@@ -284,7 +284,7 @@ impl<K: Connect> Shelf<K> {
         }
         state.tidied = Instant::now();
         drop(state);
-        self.close_but(STAY, idle_timeout);
+        self.close_but(self.stay, idle_timeout);
     }
 
     /// Closes connections that have been idle for the time `idle`, until `stay` connections are left.
@@ -303,7 +303,7 @@ impl<K: Connect> Shelf<K> {
     /// Whether it is time to look whether the server has room for others.
     pub(in crate::store) fn is_to_share(&self) -> bool {
         let mut state = self.state();
-        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > STAY;
+        let is_time = state.shared.elapsed() >= SHARE && self.pool.status().size > self.stay;
         if is_time {
             state.shared = Instant::now();
         }
@@ -350,7 +350,7 @@ impl<K: Connect> Shelf<K> {
         state.ask_again = Instant::now() + ASK_AGAIN_AFTER_SHARING;
         state.refusal = reason;
         drop(state);
-        self.close_but(STAY, Duration::ZERO);
+        self.close_but(self.stay, Duration::ZERO);
     }
 
     pub(in crate::store) fn close_idle(&self) {

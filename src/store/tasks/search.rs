@@ -1,0 +1,422 @@
+//! Finding tasks of any theme.
+//!
+//! No index has the columns by which people look: each end of a task would have to write it. So a search walks over the primary key, from
+//! the newest task on, window by window. It ends when the page is full or its time is over, and says how far it has looked. Where a filter
+//! means few tasks that the database can name (ids, the tasks of a node, unfinished tasks), the search reads only these.
+
+use std::time::{Duration, Instant};
+
+use diesel::{
+    QueryableByName,
+    prelude::*,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    held_claim::{ClaimRow, HeldClaim, claim_columns, held_claim},
+    rows::TaskFacts,
+};
+use crate::{
+    domain::{FoundTasks, SearchTasks, SearchedTo, TaskFilter, TaskStatus, TaskSummary, task_of_log_id},
+    store::{
+        StoreError, TaskStore,
+        db::on_backend,
+        lenient::{AnyInt, AnyText, AnyTime, number, time},
+        schema::{asynctask_exec_row, asynctasks, gaia_claims},
+        statement::lists::{containing, octet_length, substr},
+    },
+};
+
+/// How long a search looks for a full page.
+const TIME_LIMIT: Duration = Duration::from_millis(500);
+
+/// How many ids the first window has, and the longest one.
+const FIRST_WINDOW: i64 = 5_000;
+const LONGEST_WINDOW: i64 = 500_000;
+
+/// A window that took less is followed by one of twice its length; a window that took four times as long, by one of half its length.
+const QUICK: Duration = Duration::from_millis(40);
+
+/// How many tasks are read by their ids in one statement.
+const PER_STATEMENT: usize = 500;
+
+/// How many characters of a long text a page shows.
+const EXCERPT: i32 = 256;
+
+/// How many ids of unfinished tasks are read in one statement.
+const IDS: i64 = 1_000;
+
+/// A task, and the beginnings and lengths of its long texts.
+type FoundRow = (
+    TaskFacts,
+    Option<AnyText>,
+    Option<i64>,
+    Option<AnyText>,
+    Option<i64>,
+    Option<AnyText>,
+    Option<i64>,
+);
+
+#[derive(QueryableByName)]
+struct TaskId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// The tasks that meet the filter by their rows, boxed, for the database that compiles it. Whether a claim holds a task is looked at
+/// afterwards: a task that waits by its row may be running.
+macro_rules! found {
+    ($filter:expr) => {{
+        let filter: &TaskFilter = $filter;
+        let mut query = asynctasks::table.into_boxed();
+        if !filter.themes.is_empty() {
+            query = query.filter(asynctasks::system_name.eq_any(&filter.themes));
+        }
+        if !filter.statuses.is_empty() {
+            let wants = |status| filter.statuses.contains(&status);
+            let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
+            let is_named = asynctasks::task_status.eq_any(statuses).assume_not_null();
+            let may_run = asynctasks::queued
+                .eq(1)
+                .and(asynctasks::task_status.eq_any(["Wait", "Retry"]).assume_not_null());
+            // A status that this crate does not know counts as Failed.
+            let known = TaskStatus::ALL.map(TaskStatus::as_str);
+            let is_unknown = asynctasks::task_status
+                .is_null()
+                .or(asynctasks::task_status.ne_all(known).assume_not_null());
+            query = match (wants(TaskStatus::Running), wants(TaskStatus::Failed)) {
+                (false, false) => query.filter(is_named),
+                (true, false) => query.filter(is_named.or(may_run)),
+                (false, true) => query.filter(is_named.or(is_unknown)),
+                (true, true) => query.filter(is_named.or(may_run).or(is_unknown)),
+            };
+        }
+        if let Some(service) = &filter.service {
+            query = query.filter(asynctasks::service_name.eq(service));
+        }
+        if let Some(method) = &filter.method {
+            query = query.filter(asynctasks::method_name.eq(method));
+        }
+        if let Some(name) = &filter.name_contains {
+            query = query.filter(asynctasks::task_name.like(containing(name)).escape('\\'));
+        }
+        if let Some(error) = &filter.error_contains {
+            query = query.filter(asynctasks::last_err_msg.like(containing(error)).escape('\\'));
+        }
+        if let Some(key) = &filter.unique_key {
+            query = query.filter(asynctasks::unique_key.eq(key));
+        }
+        if let Some(from) = filter.created_from {
+            query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
+        }
+        if let Some(before) = filter.created_before {
+            query = query.filter(asynctasks::create_time.lt(before.naive_utc()));
+        }
+        if let Some(from) = filter.ended_from {
+            query = query.filter(asynctasks::last_run_end_time.ge(from.naive_utc()));
+        }
+        if let Some(before) = filter.ended_before {
+            query = query.filter(asynctasks::last_run_end_time.lt(before.naive_utc()));
+        }
+        query
+    }};
+}
+
+/// The columns of a [`FoundRow`].
+macro_rules! summary {
+    () => {
+        (
+            TaskFacts::as_select(),
+            substr(asynctasks::arg, 1, EXCERPT),
+            octet_length(asynctasks::arg),
+            substr(asynctasks::last_result, 1, EXCERPT),
+            octet_length(asynctasks::last_result),
+            substr(asynctasks::last_err_msg, 1, EXCERPT),
+            octet_length(asynctasks::last_err_msg),
+        )
+    };
+}
+
+/// Where a search takes its tasks from.
+enum Source {
+    /// These tasks, in descending order of their ids.
+    Listed(Vec<i64>),
+    /// The tasks that wait or run, by the queue.
+    Unfinished,
+    /// All tasks.
+    Walk,
+}
+
+/// A page while it is filled.
+struct Search<'a> {
+    filter: &'a TaskFilter,
+    claims: Vec<HeldClaim>,
+    found: Vec<TaskSummary>,
+    /// One more than the page has, so that the search knows whether another page follows.
+    wanted: usize,
+    /// All tasks with this id or a greater one were looked at.
+    looked_to: i64,
+}
+
+impl TaskStore<'_> {
+    pub(crate) async fn search(&self, search: &SearchTasks) -> Result<FoundTasks, StoreError> {
+        let began = Instant::now();
+        let limit = search.limit as usize;
+        let mut page = Search {
+            filter: &search.filter,
+            claims: self.claims_for(&search.filter).await?,
+            found: Vec::new(),
+            wanted: limit + 1,
+            looked_to: search.before.unwrap_or(i64::MAX),
+        };
+        let is_over = match self.source(&search.filter).await? {
+            Source::Listed(ids) => self.search_listed(&mut page, ids).await?,
+            Source::Unfinished => self.search_unfinished(&mut page, began).await?,
+            Source::Walk => self.walk(&mut page, began).await?,
+        };
+        let mut tasks = page.found;
+        let is_full = tasks.len() > limit;
+        tasks.truncate(limit);
+        let last = tasks.last().map(|task| task.id);
+        let searched_back_to = match is_over || is_full {
+            true => None,
+            false => Some(self.searched_to(page.looked_to).await?),
+        };
+        Ok(FoundTasks {
+            next: match (is_full, is_over) {
+                (true, _) => last,
+                (false, true) => None,
+                (false, false) => Some(page.looked_to),
+            },
+            tasks,
+            searched_back_to,
+        })
+    }
+
+    async fn source(&self, filter: &TaskFilter) -> Result<Source, StoreError> {
+        let listed = |mut ids: Vec<i64>| {
+            ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+            ids.dedup();
+            Source::Listed(ids)
+        };
+        if !filter.ids.is_empty() {
+            return Ok(listed(filter.ids.clone()));
+        }
+        if let Some(log_id) = &filter.log_id {
+            let tasks = self.tasks_of_run(log_id).await?;
+            return Ok(listed(tasks));
+        }
+        if let Some(node) = &filter.node {
+            let mut ids = Vec::new();
+            let mut after = i64::MIN;
+            loop {
+                let claims = self.claims_of(node, after).await?;
+                let Some(last) = claims.last() else { break };
+                after = last.id;
+                ids.extend(claims.iter().flat_map(|claim| &claim.task_ids));
+            }
+            return Ok(listed(ids));
+        }
+        let is_unfinished = !filter.statuses.is_empty()
+            && !filter.without_node
+            && !filter.statuses.iter().any(|status| status.is_finished());
+        Ok(match is_unfinished {
+            true => Source::Unfinished,
+            false => Source::Walk,
+        })
+    }
+
+    /// The claims that may hold tasks of the filter. Read before the rows, so that a task that ends in between does not look like a waiting
+    /// one.
+    async fn claims_for(&self, filter: &TaskFilter) -> Result<Vec<HeldClaim>, StoreError> {
+        if !filter.statuses.is_empty() && filter.statuses.iter().all(|status| status.is_finished()) {
+            return Ok(Vec::new());
+        }
+        let ids = self.db.dialect().claimed_ids;
+        let mut conn = self.db.look().await?;
+        let rows: Vec<ClaimRow> = on_backend!(conn, |conn| {
+            let mut claims = gaia_claims::table.into_boxed();
+            if !filter.themes.is_empty() {
+                claims = claims.filter(gaia_claims::theme.eq_any(&filter.themes));
+            }
+            claims
+                .order(gaia_claims::id)
+                .select(claim_columns!(ids))
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(held_claim).collect())
+    }
+
+    /// The tasks that have run under a log id: the id names the task, unless another framework has made it.
+    async fn tasks_of_run(&self, log_id: &str) -> Result<Vec<i64>, StoreError> {
+        let Some(task) = task_of_log_id(log_id) else {
+            return Ok(Vec::new());
+        };
+        let mut conn = self.db.look().await?;
+        let ran: Option<AnyInt> = on_backend!(conn, |conn| {
+            asynctask_exec_row::table
+                .filter(asynctask_exec_row::task_id.eq(task))
+                .filter(asynctask_exec_row::log_id.eq(log_id))
+                .select(asynctask_exec_row::task_id)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(vec![number(ran).unwrap_or(task)])
+    }
+
+    async fn search_listed(&self, page: &mut Search<'_>, ids: Vec<i64>) -> Result<bool, StoreError> {
+        let ids: Vec<i64> = ids.into_iter().filter(|id| *id < page.looked_to).collect();
+        for ids in ids.chunks(PER_STATEMENT) {
+            self.take_listed(page, ids).await?;
+            if page.is_full() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn take_listed(&self, page: &mut Search<'_>, ids: &[i64]) -> Result<(), StoreError> {
+        let filter = page.filter;
+        let mut conn = self.db.look().await?;
+        let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
+            found!(filter)
+                .filter(asynctasks::id.eq_any(ids))
+                .order(asynctasks::id.desc())
+                .select(summary!())
+                .load(conn)
+                .await
+        })?;
+        page.take(rows);
+        Ok(())
+    }
+
+    /// Goes through the ids of the tasks that wait or run, in descending order.
+    async fn search_unfinished(&self, page: &mut Search<'_>, began: Instant) -> Result<bool, StoreError> {
+        let themes = &page.filter.themes;
+        let statuses = &page.filter.statuses;
+        let waits = statuses.contains(&TaskStatus::Wait) || statuses.contains(&TaskStatus::Retry);
+        while began.elapsed() < TIME_LIMIT {
+            let (query, binds) = self.db.dialect().unfinished_ids(themes, waits, page.looked_to, IDS);
+            let mut conn = self.db.look().await?;
+            let rows: Vec<TaskId> = on_backend!(conn, |conn| {
+                let mut query = diesel::sql_query(&query).into_boxed();
+                for theme in &binds {
+                    query = query.bind::<Text, _>(*theme);
+                }
+                query.load(conn).await
+            })?;
+            drop(conn);
+            let mut ids: Vec<i64> = rows.into_iter().map(|row| row.id).collect();
+            let is_last = ids.len() < usize::try_from(IDS).unwrap_or(usize::MAX);
+            ids.dedup();
+            for ids in ids.chunks(PER_STATEMENT) {
+                self.take_listed(page, ids).await?;
+                if page.is_full() {
+                    return Ok(false);
+                }
+                page.looked_to = ids.last().copied().unwrap_or(page.looked_to);
+            }
+            if is_last {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes through all tasks, from the newest on, in windows of ids.
+    async fn walk(&self, page: &mut Search<'_>, began: Instant) -> Result<bool, StoreError> {
+        let mut window = FIRST_WINDOW;
+        while began.elapsed() < TIME_LIMIT {
+            let before = Instant::now();
+            let Some(newest) = self.newest_before(page.looked_to).await? else {
+                return Ok(true);
+            };
+            let from = newest.saturating_sub(window - 1);
+            let wanted = page.wanted - page.found.len();
+            let (filter, most) = (page.filter, i64::try_from(wanted).unwrap_or(i64::MAX));
+            let mut conn = self.db.look().await?;
+            let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
+                found!(filter)
+                    .filter(asynctasks::id.le(newest))
+                    .filter(asynctasks::id.ge(from))
+                    .order(asynctasks::id.desc())
+                    .limit(most)
+                    .select(summary!())
+                    .load(conn)
+                    .await
+            })?;
+            drop(conn);
+            let is_whole = rows.len() < wanted;
+            let last = page.take(rows);
+            page.looked_to = match last {
+                Some(last) if !is_whole => last,
+                _ => from,
+            };
+            if page.is_full() {
+                return Ok(false);
+            }
+            let took = before.elapsed();
+            window = match () {
+                () if took < QUICK => (window * 2).min(LONGEST_WINDOW),
+                () if took > QUICK * 4 => (window / 2).max(FIRST_WINDOW),
+                () => window,
+            };
+        }
+        Ok(false)
+    }
+
+    /// The greatest id of a task below this one.
+    async fn newest_before(&self, id: i64) -> Result<Option<i64>, StoreError> {
+        let mut conn = self.db.look().await?;
+        Ok(on_backend!(conn, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.lt(id))
+                .order(asynctasks::id.desc())
+                .select(asynctasks::id)
+                .first(conn)
+                .await
+                .optional()
+        })?)
+    }
+
+    async fn searched_to(&self, id: i64) -> Result<SearchedTo, StoreError> {
+        let mut conn = self.db.look().await?;
+        let oldest: Option<(i64, Option<AnyTime>)> = on_backend!(conn, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.ge(id))
+                .order(asynctasks::id)
+                .select((asynctasks::id, asynctasks::create_time))
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        let (id, create_time) = oldest.unwrap_or((id, None));
+        Ok(SearchedTo {
+            id,
+            create_time: time(create_time),
+        })
+    }
+}
+
+impl Search<'_> {
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.wanted
+    }
+
+    /// Takes the rows that meet the filter by their claims, too. Answers with the id of the last row.
+    fn take(&mut self, rows: Vec<FoundRow>) -> Option<i64> {
+        let mut last = None;
+        for (facts, arg, arg_bytes, result, result_bytes, error, error_bytes) in rows {
+            let task = facts.seen(&self.claims).listed([arg, result, error]);
+            last = Some(task.id);
+            let task = TaskSummary::of(task, [arg_bytes, result_bytes, error_bytes]);
+            if self.filter.is_met_by(&task) && !self.is_full() {
+                self.found.push(task);
+            }
+        }
+        last
+    }
+}
