@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Task, TaskStatus,
-    text::as_millis,
+    text::{as_millis, millis},
     validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS},
 };
 
@@ -149,7 +149,7 @@ impl SearchTasks {
 }
 
 /// What a search has found: a page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FoundTasks {
     /// The tasks, newest first.
@@ -162,7 +162,7 @@ pub struct FoundTasks {
 }
 
 /// How far back a search has looked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SearchedTo {
     /// The id of the oldest task that it has looked at.
@@ -172,7 +172,7 @@ pub struct SearchedTo {
 }
 
 /// The beginning of a text that may be long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Excerpt {
     /// Its first 256 characters.
@@ -190,7 +190,7 @@ impl Excerpt {
 }
 
 /// A task as lists show it: everything but its long texts, of which it has the beginnings.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskSummary {
     /// Its id.
@@ -228,7 +228,11 @@ pub struct TaskSummary {
     /// When the last run ended.
     pub last_run_end_time: Option<DateTime<Utc>>,
     /// How long the last run took. Serialised as `last_run_duration_ms`.
-    #[serde(rename = "last_run_duration_ms", serialize_with = "as_millis")]
+    #[serde(
+        rename = "last_run_duration_ms",
+        serialize_with = "as_millis",
+        deserialize_with = "millis"
+    )]
     pub last_run_duration: Duration,
     /// Names the last run in every log line about it.
     pub log_id: Option<String>,

@@ -34,6 +34,7 @@ mod quiet_log;
 mod refusals;
 mod registry;
 mod retention;
+mod search;
 mod simulation;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gaia_actors::{
-    AddedTask, JobDetail, NodeInfo, Page, SchedulerStatus, StopReport, Task,
+    AddedTask, Admin, JobDetail, NodeInfo, Page, SchedulerStatus, StopReport, Task,
     operations::{Operation, OperationKind},
     prelude::*,
 };
@@ -39,15 +39,16 @@ fn each_table_names_each_operation_once() {
     fn names<H>(table: &[Operation<H>]) -> Vec<&'static str> {
         table.iter().map(|operation| operation.name).collect()
     }
-    let [tasks, jobs, process] = [
+    let [tasks, jobs, process, admin] = [
         names(Scheduler::OPERATIONS),
         names(Jobs::OPERATIONS),
         names(Gaia::OPERATIONS),
+        names(Admin::OPERATIONS),
     ];
-    for table in [&tasks, &jobs, &process] {
+    for table in [&tasks, &jobs, &process, &admin] {
         assert_eq!(table.iter().collect::<BTreeSet<_>>().len(), table.len());
     }
-    assert_eq!((tasks.len(), jobs.len(), process.len()), (16, 13, 4));
+    assert_eq!((tasks.len(), jobs.len(), process.len(), admin.len()), (16, 13, 4, 1));
     let reads: Vec<_> = Scheduler::OPERATIONS
         .iter()
         .filter(|operation| operation.kind == OperationKind::Read)

@@ -22,7 +22,7 @@ use crate::{
     store::{
         StoreError, TaskStore,
         db::on_backend,
-        lenient::{AnyInt, AnyText, AnyTime, number, time},
+        lenient::{AnyText, AnyTime, time},
         schema::{asynctask_exec_row, asynctasks, gaia_claims},
         statement::lists::{containing, octet_length, substr},
     },
@@ -170,7 +170,7 @@ impl TaskStore<'_> {
             wanted: limit + 1,
             looked_to: search.before.unwrap_or(i64::MAX),
         };
-        let is_over = match self.source(&search.filter).await? {
+        let is_over = match self.source(&search.filter, &page.claims).await? {
             Source::Listed(ids) => self.search_listed(&mut page, ids).await?,
             Source::Unfinished => self.search_unfinished(&mut page, began).await?,
             Source::Walk => self.walk(&mut page, began).await?,
@@ -194,7 +194,7 @@ impl TaskStore<'_> {
         })
     }
 
-    async fn source(&self, filter: &TaskFilter) -> Result<Source, StoreError> {
+    async fn source(&self, filter: &TaskFilter, claims: &[HeldClaim]) -> Result<Source, StoreError> {
         let listed = |mut ids: Vec<i64>| {
             ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
             ids.dedup();
@@ -204,8 +204,10 @@ impl TaskStore<'_> {
             return Ok(listed(filter.ids.clone()));
         }
         if let Some(log_id) = &filter.log_id {
-            let tasks = self.tasks_of_run(log_id).await?;
-            return Ok(listed(tasks));
+            return Ok(match self.task_of_run(log_id, claims).await? {
+                Some(task) => Source::Listed(vec![task]),
+                None => Source::Walk,
+            });
         }
         if let Some(node) = &filter.node {
             let mut ids = Vec::new();
@@ -249,22 +251,32 @@ impl TaskStore<'_> {
         Ok(rows.into_iter().map(held_claim).collect())
     }
 
-    /// The tasks that have run under a log id: the id names the task, unless another framework has made it.
-    async fn tasks_of_run(&self, log_id: &str) -> Result<Vec<i64>, StoreError> {
+    /// The task that runs, or has run, under a log id of this crate. `None`: none has; another framework may have made the log id.
+    async fn task_of_run(&self, log_id: &str, claims: &[HeldClaim]) -> Result<Option<i64>, StoreError> {
         let Some(task) = task_of_log_id(log_id) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
+        if claims.iter().any(|claim| format!("{}-{task}", claim.mark) == log_id) {
+            return Ok(Some(task));
+        }
         let mut conn = self.db.look().await?;
-        let ran: Option<AnyInt> = on_backend!(conn, |conn| {
+        let ran: i64 = on_backend!(conn, |conn| {
             asynctask_exec_row::table
                 .filter(asynctask_exec_row::task_id.eq(task))
                 .filter(asynctask_exec_row::log_id.eq(log_id))
-                .select(asynctask_exec_row::task_id)
-                .first(conn)
+                .count()
+                .get_result(conn)
                 .await
-                .optional()
         })?;
-        Ok(vec![number(ran).unwrap_or(task)])
+        let runs: i64 = on_backend!(conn, |conn| {
+            asynctasks::table
+                .filter(asynctasks::id.eq(task))
+                .filter(asynctasks::log_id.eq(log_id))
+                .count()
+                .get_result(conn)
+                .await
+        })?;
+        Ok((ran + runs > 0).then_some(task))
     }
 
     async fn search_listed(&self, page: &mut Search<'_>, ids: Vec<i64>) -> Result<bool, StoreError> {
@@ -339,7 +351,11 @@ impl TaskStore<'_> {
             let (filter, most) = (page.filter, i64::try_from(wanted).unwrap_or(i64::MAX));
             let mut conn = self.db.look().await?;
             let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
-                found!(filter)
+                let mut query = found!(filter);
+                if let Some(log_id) = &filter.log_id {
+                    query = query.filter(asynctasks::log_id.eq(log_id));
+                }
+                query
                     .filter(asynctasks::id.le(newest))
                     .filter(asynctasks::id.ge(from))
                     .order(asynctasks::id.desc())
