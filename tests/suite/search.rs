@@ -121,6 +121,9 @@ async fn each_condition_finds_its_tasks() {
     cluster.end(&run, failed("connection refused by 10.0.0.1")).await;
     let held = cluster.add(THEME, task("Run")).await;
     let held_run = cluster.claim(vec![held]).await.remove(0);
+    // Another framework has run it.
+    let sql = format!("UPDATE asynctasks SET log_id = 'go-20261129' WHERE id = {plain}");
+    cluster.database.execute(&sql);
     let any = TaskFilter::default;
     let some = |text: &str| Some(text.to_owned());
     let cases = [
@@ -234,6 +237,29 @@ async fn each_condition_finds_its_tasks() {
         (
             TaskFilter {
                 log_id: some("of another framework"),
+                ..any()
+            },
+            vec![],
+        ),
+        (
+            TaskFilter {
+                log_id: some("go-20261129"),
+                ..any()
+            },
+            vec![plain],
+        ),
+        (
+            TaskFilter {
+                log_id: some("go-20261129"),
+                ids: vec![plain, other],
+                ..any()
+            },
+            vec![plain],
+        ),
+        (
+            TaskFilter {
+                log_id: Some(run.log_id.to_string()),
+                ids: vec![plain, other],
                 ..any()
             },
             vec![],

@@ -67,7 +67,7 @@ struct TaskId {
 /// The tasks that meet the filter by their rows, boxed, for the database that compiles it. Whether a claim holds a task is looked at
 /// afterwards: a task that waits by its row may be running.
 macro_rules! found {
-    ($filter:expr) => {{
+    ($filter:expr, $log_id:expr) => {{
         let filter: &TaskFilter = $filter;
         let mut query = asynctasks::table.into_boxed();
         if !filter.themes.is_empty() {
@@ -106,6 +106,9 @@ macro_rules! found {
         }
         if let Some(key) = &filter.unique_key {
             query = query.filter(asynctasks::unique_key.eq(key));
+        }
+        if let Some(log_id) = $log_id {
+            query = query.filter(asynctasks::log_id.eq(log_id));
         }
         if let Some(from) = filter.created_from {
             query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
@@ -151,6 +154,8 @@ enum Source {
 /// A page while it is filled.
 struct Search<'a> {
     filter: &'a TaskFilter,
+    /// The log id that the rows must have.
+    log_id: Option<&'a str>,
     claims: Vec<HeldClaim>,
     found: Vec<TaskSummary>,
     /// One more than the page has, so that the search knows whether another page follows.
@@ -165,12 +170,15 @@ impl TaskStore<'_> {
         let limit = search.limit as usize;
         let mut page = Search {
             filter: &search.filter,
+            log_id: None,
             claims: self.claims_for(&search.filter).await?,
             found: Vec::new(),
             wanted: limit + 1,
             looked_to: search.before.unwrap_or(i64::MAX),
         };
-        let is_over = match self.source(&search.filter, &page.claims).await? {
+        let (source, log_id) = self.source(&search.filter, &page.claims).await?;
+        page.log_id = log_id;
+        let is_over = match source {
             Source::Listed(ids) => self.search_listed(&mut page, ids).await?,
             Source::Unfinished => self.search_unfinished(&mut page, began).await?,
             Source::Walk => self.walk(&mut page, began).await?,
@@ -194,20 +202,28 @@ impl TaskStore<'_> {
         })
     }
 
-    async fn source(&self, filter: &TaskFilter, claims: &[HeldClaim]) -> Result<Source, StoreError> {
+    /// Where to look, and the log id that the rows of the tasks must have.
+    async fn source<'f>(
+        &self,
+        filter: &'f TaskFilter,
+        claims: &[HeldClaim],
+    ) -> Result<(Source, Option<&'f str>), StoreError> {
         let listed = |mut ids: Vec<i64>| {
             ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
             ids.dedup();
             Source::Listed(ids)
         };
-        if !filter.ids.is_empty() {
-            return Ok(listed(filter.ids.clone()));
+        if let Some(log_id) = &filter.log_id
+            && let Some(task) = self.task_of_run(log_id, claims).await?
+        {
+            let is_named = filter.ids.is_empty() || filter.ids.contains(&task);
+            let tasks = if is_named { vec![task] } else { Vec::new() };
+            return Ok((Source::Listed(tasks), None));
         }
-        if let Some(log_id) = &filter.log_id {
-            return Ok(match self.task_of_run(log_id, claims).await? {
-                Some(task) => Source::Listed(vec![task]),
-                None => Source::Walk,
-            });
+        // No run of this crate has it: only a row can.
+        let log_id = filter.log_id.as_deref();
+        if !filter.ids.is_empty() {
+            return Ok((listed(filter.ids.clone()), log_id));
         }
         if let Some(node) = &filter.node {
             let mut ids = Vec::new();
@@ -218,14 +234,14 @@ impl TaskStore<'_> {
                 after = last.id;
                 ids.extend(claims.iter().flat_map(|claim| &claim.task_ids));
             }
-            return Ok(listed(ids));
+            return Ok((listed(ids), log_id));
         }
         let is_unfinished = !filter.statuses.is_empty()
             && !filter.without_node
             && !filter.statuses.iter().any(|status| status.is_finished());
         Ok(match is_unfinished {
-            true => Source::Unfinished,
-            false => Source::Walk,
+            true => (Source::Unfinished, log_id),
+            false => (Source::Walk, log_id),
         })
     }
 
@@ -291,10 +307,10 @@ impl TaskStore<'_> {
     }
 
     async fn take_listed(&self, page: &mut Search<'_>, ids: &[i64]) -> Result<(), StoreError> {
-        let filter = page.filter;
+        let (filter, log_id) = (page.filter, page.log_id);
         let mut conn = self.db.look().await?;
         let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
-            found!(filter)
+            found!(filter, log_id)
                 .filter(asynctasks::id.eq_any(ids))
                 .order(asynctasks::id.desc())
                 .select(summary!())
@@ -348,14 +364,10 @@ impl TaskStore<'_> {
             };
             let from = newest.saturating_sub(window - 1);
             let wanted = page.wanted - page.found.len();
-            let (filter, most) = (page.filter, i64::try_from(wanted).unwrap_or(i64::MAX));
+            let (filter, log_id, most) = (page.filter, page.log_id, i64::try_from(wanted).unwrap_or(i64::MAX));
             let mut conn = self.db.look().await?;
             let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
-                let mut query = found!(filter);
-                if let Some(log_id) = &filter.log_id {
-                    query = query.filter(asynctasks::log_id.eq(log_id));
-                }
-                query
+                found!(filter, log_id)
                     .filter(asynctasks::id.le(newest))
                     .filter(asynctasks::id.ge(from))
                     .order(asynctasks::id.desc())
