@@ -22,7 +22,7 @@ use crate::{
     store::{
         StoreError, TaskStore,
         db::on_backend,
-        lenient::{AnyText, AnyTime, time},
+        lenient::{AnyInt, AnyText, AnyTime, number, time},
         schema::{asynctask_exec_row, asynctasks, gaia_claims},
         statement::lists::{containing, octet_length, substr},
     },
@@ -51,11 +51,11 @@ const IDS: i64 = 1_000;
 type FoundRow = (
     TaskFacts,
     Option<AnyText>,
-    Option<i64>,
+    Option<AnyInt>,
     Option<AnyText>,
-    Option<i64>,
+    Option<AnyInt>,
     Option<AnyText>,
-    Option<i64>,
+    Option<AnyInt>,
 );
 
 #[derive(QueryableByName)]
@@ -440,7 +440,7 @@ impl Search<'_> {
         for (facts, arg, arg_bytes, result, result_bytes, error, error_bytes) in rows {
             let task = facts.seen(&self.claims).listed([arg, result, error]);
             last = Some(task.id);
-            let task = TaskSummary::of(task, [arg_bytes, result_bytes, error_bytes]);
+            let task = TaskSummary::of(task, [arg_bytes, result_bytes, error_bytes].map(number));
             if self.filter.is_met_by(&task) && !self.is_full() {
                 self.found.push(task);
             }
