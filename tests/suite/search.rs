@@ -336,6 +336,7 @@ async fn each_condition_finds_its_tasks() {
 /// Each kind of unfinished task lies elsewhere in the database.
 #[actix_rt::test]
 async fn unfinished_tasks_are_found_wherever_they_lie() {
+    use TaskStatus::{Retry, Running, Success, Wait};
     let cluster = Cluster::start().await;
     let waiting = cluster.add(THEME, task("Run")).await;
     let later = chrono::Utc::now() + Duration::from_secs(3600);
@@ -366,7 +367,6 @@ async fn unfinished_tasks_are_found_wherever_they_lie() {
         statuses: statuses.to_vec(),
         ..TaskFilter::default()
     };
-    use TaskStatus::{Retry, Running, Success, Wait};
     assert_eq!(cluster.find(of(&[Wait])).await, [by_sql, elsewhere, scheduled, waiting]);
     assert_eq!(cluster.find(of(&[Retry])).await, [again]);
     assert_eq!(cluster.find(of(&[Running])).await, [unseen]);
