@@ -17,7 +17,7 @@ use crate::{
 
 const NODES: usize = 2;
 
-/// With tasks of 50 ms, 200 in a second: a limit that the workers set, not the processor, which two databases share.
+/// With tasks of 50 ms, 200 in a second: a limit that the workers set, not the processor, which the databases share.
 const WORKERS: &str = "5";
 
 /// With less there is nothing to measure.
@@ -64,8 +64,8 @@ impl Default for Setup {
         Self {
             lease: None,
             parameters: "",
-            // Work of three seconds: more than all nodes together take in advance.
-            backlog: 600,
+            // Work of a second and a half: more than all nodes together take in advance.
+            backlog: 300,
             sql: None,
         }
     }

@@ -25,6 +25,8 @@ const LEASE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fault {
+    /// A node with default settings is killed: how long until others have its tasks.
+    Default,
     /// The server is stopped and started again.
     Restart,
     /// The server is killed and started again.
@@ -49,8 +51,6 @@ pub enum Fault {
     Standby,
     /// A node is killed, and somebody has locked the row of one of its tasks.
     Locked,
-    /// A node with default settings is killed: how long until others have its tasks.
-    Default,
 }
 
 impl Fault {
@@ -72,11 +72,10 @@ impl Fault {
         }
     }
 
-    /// Whether it is a fault of this database under load.
-    pub fn loads(self, kind: Kind) -> bool {
+    /// Whether it is a fault of this database.
+    pub fn is_of(self, kind: Kind) -> bool {
         match self {
-            Self::Default => false,
-            Self::Paused | Self::Killed | Self::Older => true,
+            Self::Default | Self::Paused | Self::Killed | Self::Older => true,
             Self::Standby => kind.name() == "postgres",
             _ => kind.is_server(),
         }
@@ -101,7 +100,7 @@ impl Fault {
             Self::Killed => {
                 setup.lease = Some(LEASE);
                 // The dead keep what they had claimed until their leases end.
-                setup.backlog = 2_000;
+                setup.backlog = 1_000;
             }
             Self::Exhausted => setup.parameters = "?pool_size=1&pool_timeout=500",
             Self::Restart | Self::Crash | Self::Terminate | Self::Default => {}

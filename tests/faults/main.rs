@@ -180,34 +180,20 @@ fn run(options: &Options, faults: &[Fault]) -> Vec<Row> {
             Err(reason) => rows.push(Row::not_run(kind, "all", reason)),
         }
     }
-    let (servers, files): (Vec<_>, Vec<_>) = backends.iter().partition(|backend| backend.kind.is_server());
-    // One fault only waits and loads nothing: files have their turn meanwhile, servers could be killed by theirs.
+    // Each database has its faults one after the other, beside those of the other databases.
     std::thread::scope(|scope| {
-        let waiting: Vec<_> = backends
+        let lanes: Vec<_> = backends
             .iter()
-            .filter(|_| faults.contains(&Fault::Default))
-            .map(|backend| scope.spawn(move || row(Fault::Default, backend, plan)))
+            .map(|backend| scope.spawn(|| lane(backend, faults, plan)))
             .collect();
-        rows.extend(under_load(&files, faults, plan));
-        rows.extend(waiting.into_iter().map(|row| row.join().expect("is guarded")));
+        rows.extend(lanes.into_iter().flat_map(|lane| lane.join().expect("is guarded")));
     });
-    rows.extend(under_load(&servers, faults, plan));
     rows
 }
 
-/// Each database has its faults one after the other, beside those of the other databases.
-fn under_load(backends: &[&Backend], faults: &[Fault], plan: Plan) -> Vec<Row> {
-    let of = |backend: &Backend| -> Vec<Row> {
-        let faults = faults.iter().filter(|fault| fault.loads(backend.kind));
-        faults.map(|fault| row(*fault, backend, plan)).collect()
-    };
-    std::thread::scope(|scope| {
-        let lanes: Vec<_> = backends.iter().map(|backend| scope.spawn(|| of(backend))).collect();
-        lanes
-            .into_iter()
-            .flat_map(|lane| lane.join().expect("is guarded"))
-            .collect()
-    })
+fn lane(backend: &Backend, faults: &[Fault], plan: Plan) -> Vec<Row> {
+    let faults = faults.iter().filter(|fault| fault.is_of(backend.kind));
+    faults.map(|fault| row(*fault, backend, plan)).collect()
 }
 
 /// A panic is a failure of its row; the others have their turn, and what was started is stopped.
