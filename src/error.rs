@@ -94,6 +94,12 @@ pub enum Error {
         /// The theme.
         theme: String,
     },
+    /// No bulk operation has the id, or it ended more than 90 days ago.
+    #[error("there is no bulk operation {id}")]
+    BulkOperationNotFound {
+        /// The id.
+        id: i64,
+    },
     /// No job has the id.
     #[error("there is no job {id}")]
     JobNotFound {

@@ -24,7 +24,7 @@
 //! ```
 
 pub use crate::{
-    admin::SearchTasks,
+    admin::{BulkTasks, CancelBulk, GetBulkOperation, ListBulkOperations, PreviewBulk, SearchTasks},
     asynctask::{
         AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
         PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,

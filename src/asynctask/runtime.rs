@@ -197,6 +197,11 @@ impl ThemeRuntime {
         self.scanner.do_send(QuickQueue(task_id));
     }
 
+    /// A caller has ended this task while it waited: wakes the callers that wait for its end.
+    pub(crate) fn ended_by_caller(&self, task_id: i64) {
+        self.completions.tell(std::iter::once(task_id));
+    }
+
     pub(super) fn completions(&self) -> &Completions {
         &self.completions
     }

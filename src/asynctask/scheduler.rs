@@ -363,7 +363,7 @@ impl Scheduler {
         {
             CancelResult::Cancelled => {
                 if let Some(runtime) = self.themes.get(&self.theme) {
-                    runtime.completions().tell(std::iter::once(id));
+                    runtime.ended_by_caller(id);
                 }
                 Ok(CancelAnswer::Cancelled)
             }

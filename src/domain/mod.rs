@@ -3,6 +3,7 @@
 //! Nothing here uses a database, an actor or a clock.
 
 mod batch;
+mod bulk;
 mod failure;
 mod fields;
 mod hook;
@@ -20,6 +21,7 @@ mod transition;
 mod validate;
 
 pub(crate) use batch::fitting;
+pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 pub use hook::{HookMethod, HookSecret};

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner};
 use crate::{
+    admin::BulkActor,
     asynctask::{SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
@@ -336,6 +337,8 @@ impl GaiaBuilder {
             });
             PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
         });
+        let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
+        let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
         say!(Info, "node {node_id} works on {}", store.url());
 
         let gaia = Gaia(Arc::new(Inner {
@@ -350,6 +353,7 @@ impl GaiaBuilder {
             lease,
             held,
             pruner,
+            bulk,
             threads,
             control,
             grace: plan.grace,

@@ -23,7 +23,7 @@ pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, BulkActor},
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
@@ -81,6 +81,7 @@ struct Inner {
     lease: NodeLease,
     held: HeldRuns,
     pruner: Option<Addr<PruneActor>>,
+    bulk: Addr<BulkActor>,
     threads: Threads,
     control: Arc<Control>,
     grace: Duration,
@@ -165,7 +166,7 @@ impl Gaia {
     /// The handle for operators, on all themes of the database.
     #[must_use]
     pub fn admin(&self) -> Admin {
-        Admin::new(self.0.store.clone())
+        Admin::new(self.0.store.clone(), self.0.bulk.clone())
     }
 
     /// The handle on cron jobs, whether they run in this process or not.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gaia;
 use crate::{
+    admin::StopBulk,
     asynctask::ThemeRuntime,
     error::Error,
     node::{Retire, StopPruning},
@@ -163,6 +164,7 @@ impl Gaia {
         if let Some(pruner) = &self.0.pruner {
             pruner.send(StopPruning).await?;
         }
+        self.0.bulk.send(StopBulk).await?;
         let reason = match tokio::time::timeout(LEAVE, self.0.store.cluster().retire_node(&self.0.node_id)).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),

@@ -93,6 +93,9 @@ pub(super) trait Backend: Clone {
     /// that the caller can write the request to cancel there.
     async fn cancel_waiting(&self, theme: String, id: i64, now: NaiveDateTime) -> Result<bool, StoreError>;
 
+    /// Ends those of these tasks that wait and that no claim names; answers with their ids. The ids are in ascending order.
+    async fn cancel_many(&self, ids: Vec<i64>, now: NaiveDateTime) -> Result<Vec<i64>, StoreError>;
+
     /// Removes a segment whose tasks do not wait any more.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError>;
 

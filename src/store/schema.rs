@@ -54,6 +54,26 @@ diesel::table! {
 }
 
 diesel::table! {
+    gaia_bulk (id) {
+        id -> BigInt,
+        token -> Text,
+        action -> Text,
+        filter -> Text,
+        state -> Text,
+        author -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        below -> BigInt,
+        most -> Nullable<BigInt>,
+        changed -> BigInt,
+        skipped -> Text,
+        error -> Nullable<Text>,
+        node_id -> Nullable<Text>,
+        created_at -> Timestamp,
+        ended_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     gaia_nodes (id) {
         id -> Text,
         host -> Text,
@@ -170,6 +190,7 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_bulk, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

@@ -5,6 +5,7 @@
 mod adding;
 mod adoption;
 mod blocked_threads;
+mod bulk;
 mod circles;
 mod claimed_at_once;
 mod clustering;

@@ -1,5 +1,6 @@
 //! The processes that share a database, and the settings that hold for all of them.
 
+mod bulk;
 pub(super) mod nodes;
 mod notify;
 mod prune;

@@ -176,3 +176,50 @@ pub(super) async fn cancel_waiting(
         .await?;
     Ok(cancelled > 0)
 }
+
+/// Waits for transactions that have locked the rows, such as claims. The statements after this one see their changes.
+const LOCK_MANY: &str = concat!(
+    "SELECT t.id FROM ",
+    picked!("asynctasks"),
+    " WHERE t.task_status IN ('Wait', 'Retry') FOR UPDATE"
+);
+
+const CLAIMED_OF: &str = "SELECT claimed.id FROM gaia_claims \
+      CROSS JOIN JSON_TABLE(gaia_claims.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) claimed \
+      JOIN JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) asked ON asked.id = claimed.id";
+
+const CANCEL_MANY: &str = concat!(
+    "UPDATE ",
+    picked!("asynctasks"),
+    " SET t.task_status = 'Cancelled', t.run_at = NULL, t.update_time = ?, t.finished_at = ? \
+      WHERE t.task_status IN ('Wait', 'Retry')"
+);
+
+/// Ends those of these tasks that wait and that no claim names; answers with their ids. Runs inside a transaction.
+pub(super) async fn cancel_many(
+    conn: &mut AsyncMysqlConnection,
+    ids: &[i64],
+    now: NaiveDateTime,
+) -> QueryResult<Vec<i64>> {
+    let mut waiting: Vec<i64> = prepared(LOCK_MANY)
+        .bind::<Text, _>(json(ids))
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    if waiting.is_empty() {
+        return Ok(waiting);
+    }
+    let claimed: Vec<i64> = prepared(CLAIMED_OF)
+        .bind::<Text, _>(json(&waiting))
+        .columns::<BigInt>()
+        .load(conn)
+        .await?;
+    waiting.retain(|id| !claimed.contains(id));
+    prepared(CANCEL_MANY)
+        .bind::<Text, _>(json(&waiting))
+        .bind::<Timestamp, _>(now)
+        .bind::<Timestamp, _>(now)
+        .execute(conn)
+        .await?;
+    Ok(waiting)
+}

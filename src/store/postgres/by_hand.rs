@@ -101,6 +101,67 @@ pub(super) async fn cancel_waiting(
     Ok(cancelled > 0)
 }
 
+/// Locks the rows of those tasks that wait.
+const LOCK_MANY: &str = "SELECT id FROM asynctasks WHERE id = ANY ($1) AND task_status IN ('Wait', 'Retry') ORDER BY id FOR UPDATE";
+
+/// Takes tasks out of their segments. Waits for claims that have locked the segments.
+const UNQUEUE_MANY: &str = "UPDATE gaia_due SET ids = ARRAY(SELECT u.id FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)), \
+      n = (SELECT count(*) FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)) \
+    WHERE min_id <= $3 AND max_id >= $2 AND EXISTS (SELECT 1 FROM unnest(ids) AS u (id) WHERE u.id = ANY ($1)) \
+    RETURNING id, n::bigint";
+
+const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE id = ANY ($1) AND n = 0";
+
+/// Those of these tasks that a claim names.
+const CLAIMED_OF: &str = "SELECT u.id FROM gaia_claims CROSS JOIN unnest(ids) AS u (id) WHERE u.id = ANY ($1)";
+
+const CANCEL_MANY: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queued = 0, run_at = NULL, live_key = NULL, \
+      update_time = $2, finished_at = $2 \
+    WHERE id = ANY ($1) AND task_status IN ('Wait', 'Retry')";
+
+/// Ends those of these tasks that wait and that no claim names; answers with their ids. Runs inside a transaction. Like a claim, it may wait
+/// for a segment: a claim that takes one of the tasks out of it is then seen in the next statement.
+pub(super) async fn cancel_many(
+    mut conn: &AsyncPgConnection,
+    ids: &[i64],
+    now: NaiveDateTime,
+) -> QueryResult<Vec<i64>> {
+    let mut waiting: Vec<i64> = prepared(LOCK_MANY)
+        .bind::<Array<BigInt>, _>(ids)
+        .columns::<BigInt>()
+        .load(&mut conn)
+        .await?;
+    let (Some(first), Some(last)) = (waiting.first().copied(), waiting.last().copied()) else {
+        return Ok(waiting);
+    };
+    let cut: Vec<(i64, i64)> = prepared(UNQUEUE_MANY)
+        .bind::<Array<BigInt>, _>(&waiting)
+        .bind::<BigInt, _>(first)
+        .bind::<BigInt, _>(last)
+        .columns::<(BigInt, BigInt)>()
+        .load(&mut conn)
+        .await?;
+    let empty: Vec<i64> = cut.into_iter().filter(|(_, n)| *n == 0).map(|(id, _)| id).collect();
+    if !empty.is_empty() {
+        prepared(DROP_EMPTY)
+            .bind::<Array<BigInt>, _>(&empty)
+            .execute(&mut conn)
+            .await?;
+    }
+    let claimed: Vec<i64> = prepared(CLAIMED_OF)
+        .bind::<Array<BigInt>, _>(&waiting)
+        .columns::<BigInt>()
+        .load(&mut conn)
+        .await?;
+    waiting.retain(|id| !claimed.contains(id));
+    prepared(CANCEL_MANY)
+        .bind::<Array<BigInt>, _>(&waiting)
+        .bind::<Timestamp, _>(now)
+        .execute(&mut conn)
+        .await?;
+    Ok(waiting)
+}
+
 /// Drops a segment. A trigger queues its tasks that wait again.
 const DROP_SEGMENT: &str = "WITH gone AS (DELETE FROM gaia_due WHERE id = $1 RETURNING ids) \
     UPDATE asynctasks SET queued = 0 WHERE id = ANY (ARRAY(SELECT unnest(ids) FROM gone)) AND queued = 1";

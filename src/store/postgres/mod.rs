@@ -168,6 +168,11 @@ impl Backend for Postgres {
         .await)?)
     }
 
+    async fn cancel_many(&self, ids: Vec<i64>, now: chrono::NaiveDateTime) -> Result<Vec<i64>, StoreError> {
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::cancel_many(conn, &ids, now).await)?)
+    }
+
     /// Drops a segment whose tasks do not wait.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;

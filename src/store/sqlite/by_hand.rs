@@ -162,3 +162,23 @@ pub(super) fn cancel_waiting(
         .execute(conn)?;
     Ok(cancelled > 0)
 }
+
+const CLAIMED_OF: &str = "SELECT value FROM gaia_claims CROSS JOIN json_each(gaia_claims.ids) \
+    WHERE value IN (SELECT value FROM json_each(?1))";
+
+const CANCEL_MANY: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = NULL, update_time = ?2, finished_at = ?2 \
+    WHERE id IN (SELECT value FROM json_each(?1)) AND task_status IN ('Wait', 'Retry') RETURNING id";
+
+/// Ends those of these tasks that wait and that no claim names; answers with their ids.
+pub(super) fn cancel_many(conn: &mut SqliteConnection, ids: &[i64], now: NaiveDateTime) -> QueryResult<Vec<i64>> {
+    let claimed: Vec<i64> = prepared(CLAIMED_OF)
+        .bind::<Text, _>(json(ids))
+        .columns::<BigInt>()
+        .load(conn)?;
+    let free: Vec<i64> = ids.iter().copied().filter(|id| !claimed.contains(id)).collect();
+    prepared(CANCEL_MANY)
+        .bind::<Text, _>(json(&free))
+        .bind::<Timestamp, _>(now)
+        .columns::<BigInt>()
+        .load(conn)
+}

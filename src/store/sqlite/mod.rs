@@ -237,6 +237,11 @@ impl Backend for Sqlite {
             .await
     }
 
+    async fn cancel_many(&self, ids: Vec<i64>, now: chrono::NaiveDateTime) -> Result<Vec<i64>, StoreError> {
+        self.transaction(ids.len(), move |conn| by_hand::cancel_many(conn, &ids, now))
+            .await
+    }
+
     /// Drops a segment whose tasks do not wait.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError> {
         self.transaction(1, move |conn| queue::drop_segment(conn, segment))

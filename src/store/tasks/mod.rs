@@ -4,8 +4,10 @@
 //! ([`writes`]), rows as people see them ([`rows`]). The folders of the databases import these. The other files hold operations, which
 //! call the databases.
 
+mod bulk;
 pub(super) mod claimed;
 mod claims;
+mod delete;
 mod due;
 pub(super) mod held_claim;
 mod let_go;

@@ -397,7 +397,7 @@ impl TaskStore<'_> {
     }
 
     /// The greatest id of a task below this one.
-    async fn newest_before(&self, id: i64) -> Result<Option<i64>, StoreError> {
+    pub(crate) async fn newest_before(&self, id: i64) -> Result<Option<i64>, StoreError> {
         let mut conn = self.db.look().await?;
         Ok(on_backend!(conn, |conn| {
             asynctasks::table

@@ -1,0 +1,3 @@
+-- Back to the version before, by hand: with all nodes stopped. Operations that are under way are forgotten.
+DROP TABLE gaia_bulk;
+DELETE FROM gaia_migrations WHERE version = '20261129000010';
