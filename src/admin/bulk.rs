@@ -25,8 +25,9 @@ use crate::{
 /// How often a node looks for operations that no living node works on.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// How many tasks are changed in one transaction.
-const CHUNK: u32 = 500;
+/// How many tasks one search finds, and how many are changed in one transaction.
+const PAGE: u32 = 10_000;
+const CHUNK: usize = 500;
 
 /// An operation fails if the database refuses its change so often in a row.
 const REFUSALS: u32 = 3;
@@ -117,7 +118,7 @@ impl Worker {
         let id = operation.id;
         say!(Info, "bulk operation {id} ({}): goes on below task {}", operation.action, operation.below);
         while operation.state == BulkState::Running {
-            let error = match self.next_chunk(&mut operation).await {
+            let error = match self.next_page(&mut operation).await {
                 Ok(true) => {
                     (backoff, refusals) = (Backoff::default(), 0);
                     continue;
@@ -151,33 +152,41 @@ impl Worker {
         );
     }
 
-    /// Changes the next tasks, and notes that. False: the operation has ended, or another node works on it.
-    async fn next_chunk(&self, operation: &mut BulkOperation) -> Result<bool, StoreError> {
+    /// Searches for the next tasks and changes them, a chunk at a time. False: the operation has ended, or another node works on it.
+    async fn next_page(&self, operation: &mut BulkOperation) -> Result<bool, StoreError> {
         let room = operation.most.map(|most| most.saturating_sub(operation.changed));
-        let limit = room.map_or(CHUNK, |room| u32::try_from(room).unwrap_or(CHUNK).min(CHUNK));
         let search = SearchTasks {
             filter: operation.filter.clone(),
-            limit: limit.max(1),
+            limit: room.map_or(PAGE, |room| u32::try_from(room).unwrap_or(PAGE).clamp(1, PAGE)),
             before: Some(operation.below),
         };
         let found = self.store.tasks().search(&search).await?;
-        let changes = self.change(operation.action, &found.tasks).await?;
-        let mut next = operation.clone();
-        next.changed += changes.changed;
-        for (why, tasks) in changes.skipped {
-            *next.skipped.entry(why).or_default() += tasks;
+        let end = found.next.unwrap_or(i64::MIN);
+        let mut chunks = found.tasks.chunks(CHUNK);
+        // A page without tasks is noted, too: the search has come some way.
+        let mut chunk = Some(chunks.next().unwrap_or_default());
+        while let Some(tasks) = chunk {
+            chunk = chunks.next();
+            let changes = self.change(operation.action, tasks).await?;
+            let mut next = operation.clone();
+            next.changed += changes.changed;
+            for (why, tasks) in changes.skipped {
+                *next.skipped.entry(why).or_default() += tasks;
+            }
+            let is_last = chunk.is_none();
+            next.below = tasks.last().filter(|_| !is_last).map_or(end, |task| task.id);
+            let is_over = is_last && found.next.is_none();
+            if is_over {
+                note_not_found(&mut next);
+            }
+            if is_over || next.most.is_some_and(|most| next.changed >= most) {
+                next.state = BulkState::Done;
+            }
+            if !self.store.cluster().note_bulk(&next, &self.node).await? {
+                return Ok(false);
+            }
+            *operation = next;
         }
-        next.below = found.next.unwrap_or(i64::MIN);
-        if found.next.is_none() {
-            note_not_found(&mut next);
-        }
-        if found.next.is_none() || next.most.is_some_and(|most| next.changed >= most) {
-            next.state = BulkState::Done;
-        }
-        if !self.store.cluster().note_bulk(&next, &self.node).await? {
-            return Ok(false);
-        }
-        *operation = next;
         Ok(true)
     }
 

@@ -44,8 +44,8 @@ const PER_STATEMENT: usize = 500;
 /// How many characters of a long text a page shows.
 const EXCERPT: i32 = 256;
 
-/// How many ids of unfinished tasks are read in one statement.
-const IDS: i64 = 1_000;
+/// How many ids of unfinished tasks are read in one statement, at least.
+const IDS: usize = 1_000;
 
 /// A task, and the beginnings and lengths of its long texts.
 type FoundRow = (
@@ -326,8 +326,11 @@ impl TaskStore<'_> {
         let themes = &page.filter.themes;
         let statuses = &page.filter.statuses;
         let waits = statuses.contains(&TaskStatus::Wait) || statuses.contains(&TaskStatus::Retry);
+        // Each query goes through all of them: a long page makes few queries.
+        let most = IDS.max(page.wanted);
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
         while began.elapsed() < TIME_LIMIT {
-            let (query, binds) = self.db.dialect().unfinished_ids(themes, waits, page.looked_to, IDS);
+            let (query, binds) = self.db.dialect().unfinished_ids(themes, waits, page.looked_to, limit);
             let mut conn = self.db.look().await?;
             let rows: Vec<TaskId> = on_backend!(conn, |conn| {
                 let mut query = diesel::sql_query(&query).into_boxed();
@@ -338,7 +341,7 @@ impl TaskStore<'_> {
             })?;
             drop(conn);
             let mut ids: Vec<i64> = rows.into_iter().map(|row| row.id).collect();
-            let is_last = ids.len() < usize::try_from(IDS).unwrap_or(usize::MAX);
+            let is_last = ids.len() < most;
             ids.dedup();
             for ids in ids.chunks(PER_STATEMENT) {
                 self.take_listed(page, ids).await?;
