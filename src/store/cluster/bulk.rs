@@ -237,18 +237,6 @@ impl ClusterStore<'_> {
         Ok(self.retrying(note).await? > 0)
     }
 
-    /// Gives an operation back, so that another node goes on with it.
-    pub(crate) async fn give_back_bulk(&self, id: i64, node: &str) -> Result<(), StoreError> {
-        let mut conn = self.db.write().await?;
-        on_backend!(conn, |conn| {
-            diesel::update(mine!(id, node))
-                .set(gaia_bulk::node_id.eq(None::<&str>))
-                .execute(conn)
-                .await
-        })?;
-        Ok(())
-    }
-
     /// Ends an operation that is under way. What it has changed stays changed.
     pub(crate) async fn cancel_bulk(&self, id: i64) -> Result<(), StoreError> {
         let now = self.clock().now().naive_utc();

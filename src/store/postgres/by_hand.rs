@@ -131,8 +131,10 @@ pub(super) async fn cancel_many(
         .columns::<BigInt>()
         .load(&mut conn)
         .await?;
-    let (Some(first), Some(last)) = (waiting.first().copied(), waiting.last().copied()) else {
-        return Ok(waiting);
+    let (first, last) = match waiting[..] {
+        [] => return Ok(waiting),
+        [one] => (one, one),
+        [first, .., last] => (first, last),
     };
     let cut: Vec<(i64, i64)> = prepared(UNQUEUE_MANY)
         .bind::<Array<BigInt>, _>(&waiting)
