@@ -116,7 +116,12 @@ impl Worker {
     async fn work_on(&self, mut operation: BulkOperation) {
         let (mut backoff, mut refusals, mut said) = (Backoff::default(), 0, Repeats::default());
         let id = operation.id;
-        say!(Info, "bulk operation {id} ({}): goes on below task {}", operation.action, operation.below);
+        say!(
+            Info,
+            "bulk operation {id} ({}): goes on below task {}",
+            operation.action,
+            operation.below
+        );
         while operation.state == BulkState::Running {
             let error = match self.next_page(&mut operation).await {
                 Ok(true) => {
@@ -124,7 +129,10 @@ impl Worker {
                     continue;
                 }
                 Ok(false) => {
-                    say!(Info, "bulk operation {id}: a caller has ended it, or another node goes on with it");
+                    say!(
+                        Info,
+                        "bulk operation {id}: a caller has ended it, or another node goes on with it"
+                    );
                     return;
                 }
                 Err(error) => error,

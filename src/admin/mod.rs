@@ -11,7 +11,8 @@ pub(crate) use bulk::{BulkActor, LookForBulk, StopBulk};
 pub use messages::{BulkTasks, CancelBulk, GetBulkOperation, ListBulkOperations, PreviewBulk, SearchTasks};
 
 pub use crate::domain::{
-    BulkAction, BulkOperation, BulkPreview, BulkState, Excerpt, FoundTasks, SearchedTo, SkipReason, TaskFilter, TaskSummary,
+    BulkAction, BulkOperation, BulkPreview, BulkState, Excerpt, FoundTasks, SearchedTo, SkipReason, TaskFilter,
+    TaskSummary,
 };
 use crate::{
     error::{Error, ask},
@@ -179,7 +180,11 @@ impl Admin {
     /// [`Error::Invalid`] for a limit that is out of range, [`Error::Store`].
     pub async fn bulk_operations(&self, list: ListBulkOperations) -> Result<Vec<BulkOperation>, Error> {
         list.check()?;
-        ask(&self.store, |store| async move { store.cluster().list_bulk(&list).await }).await
+        ask(
+            &self.store,
+            |store| async move { store.cluster().list_bulk(&list).await },
+        )
+        .await
     }
 
     /// Ends a bulk operation that is under way, after the chunk on which its node works. What it has changed stays changed. Answers with
@@ -188,7 +193,10 @@ impl Admin {
     /// # Errors
     /// [`Error::BulkOperationNotFound`], [`Error::Store`].
     pub async fn cancel_bulk(&self, id: i64) -> Result<BulkOperation, Error> {
-        ask(&self.store, move |store| async move { store.cluster().cancel_bulk(id).await }).await?;
+        ask(&self.store, move |store| async move {
+            store.cluster().cancel_bulk(id).await
+        })
+        .await?;
         self.bulk_operation(id).await
     }
 }

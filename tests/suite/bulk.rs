@@ -208,9 +208,16 @@ async fn it_changes_no_more_than_was_asked_for_and_the_newest_first() {
         (Some("ops"), Some("供应商已关闭"))
     );
     assert_eq!(counts(&gaia).await[&TaskStatus::Wait], 100);
-    let oldest = gaia.scheduler(THEME).expect("is a theme").get_task_detail(ids[99]).await;
+    let oldest = gaia
+        .scheduler(THEME)
+        .expect("is a theme")
+        .get_task_detail(ids[99])
+        .await;
     assert_eq!(oldest.expect("is there").status, TaskStatus::Wait);
-    let listed = admin.bulk_operations(ListBulkOperations::default()).await.expect("lists");
+    let listed = admin
+        .bulk_operations(ListBulkOperations::default())
+        .await
+        .expect("lists");
     assert_eq!(listed, [operation]);
     gaia.stop().await.expect("stops");
 }
@@ -278,7 +285,10 @@ async fn a_node_goes_on_with_the_operation_of_a_dead_one_and_leaves_that_of_a_li
     assert_ne!(operation.node.as_deref(), Some("dead"));
     assert_eq!(counts(&gaia).await[&TaskStatus::Wait], 50);
     let other = admin.bulk_operation(2).await.expect("is there");
-    assert_eq!((other.state, other.node.as_deref()), (BulkState::Running, Some("alive")));
+    assert_eq!(
+        (other.state, other.node.as_deref()),
+        (BulkState::Running, Some("alive"))
+    );
     let other = admin.cancel_bulk(2).await.expect("is there");
     assert_eq!(other.state, BulkState::Cancelled);
     assert!(other.ended_at.is_some());

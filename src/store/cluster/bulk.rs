@@ -59,7 +59,9 @@ impl BulkRow {
     fn operation(self) -> Result<BulkOperation, StoreError> {
         let id = self.id;
         let bad = |column: &str, why: String| {
-            StoreError::Database(format!("bulk operation {id}: its column {column} cannot be read: {why}"))
+            StoreError::Database(format!(
+                "bulk operation {id}: its column {column} cannot be read: {why}"
+            ))
         };
         let count = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
         Ok(BulkOperation {
@@ -108,7 +110,10 @@ impl ClusterStore<'_> {
             skipped: "{}",
             created_at: now.naive_utc(),
         };
-        let old = now.checked_sub_signed(KEPT).unwrap_or(DateTime::<Utc>::MIN_UTC).naive_utc();
+        let old = now
+            .checked_sub_signed(KEPT)
+            .unwrap_or(DateTime::<Utc>::MIN_UTC)
+            .naive_utc();
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::delete(gaia_bulk::table.filter(gaia_bulk::ended_at.lt(old)))

@@ -102,7 +102,8 @@ pub(super) async fn cancel_waiting(
 }
 
 /// Locks the rows of those tasks that wait.
-const LOCK_MANY: &str = "SELECT id FROM asynctasks WHERE id = ANY ($1) AND task_status IN ('Wait', 'Retry') ORDER BY id FOR UPDATE";
+const LOCK_MANY: &str =
+    "SELECT id FROM asynctasks WHERE id = ANY ($1) AND task_status IN ('Wait', 'Retry') ORDER BY id FOR UPDATE";
 
 /// Takes tasks out of their segments. Waits for claims that have locked the segments.
 const UNQUEUE_MANY: &str = "UPDATE gaia_due SET ids = ARRAY(SELECT u.id FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)), \
