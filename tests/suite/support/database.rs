@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 9,
+            Self::Mysql => 10,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 8,
+            Self::Sqlite => 9,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 8,
+            Self::Postgres => 9,
         };
         format!("lacks {migrations} of this version's migrations")
     }
