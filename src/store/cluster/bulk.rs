@@ -160,7 +160,8 @@ impl ClusterStore<'_> {
         rows.into_iter().map(BulkRow::operation).collect()
     }
 
-    /// Takes an operation that no living node works on, the oldest first. `None`: there is none.
+    /// Takes an operation that no other living node works on, the oldest first. `None`: there is none. The caller works on none: an operation
+    /// of this node is one whose note was not answered.
     pub(crate) async fn take_bulk(&self, node: &str) -> Result<Option<BulkOperation>, StoreError> {
         let mut conn = self.db.read().await?;
         let free: Vec<(i64, Option<String>)> = on_backend!(conn, |conn| {
@@ -185,7 +186,7 @@ impl ClusterStore<'_> {
         })?;
         drop(conn);
         for (id, before) in free {
-            let is_taken = before.as_ref().is_some_and(|before| alive.contains(before));
+            let is_taken = before.as_ref().is_some_and(|before| before != node && alive.contains(before));
             if !is_taken && self.take_from(id, before.as_deref(), node).await? {
                 return self.bulk(id).await;
             }
