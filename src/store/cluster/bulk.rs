@@ -186,7 +186,9 @@ impl ClusterStore<'_> {
         })?;
         drop(conn);
         for (id, before) in free {
-            let is_taken = before.as_ref().is_some_and(|before| before != node && alive.contains(before));
+            let is_taken = before
+                .as_ref()
+                .is_some_and(|before| before != node && alive.contains(before));
             if !is_taken && self.take_from(id, before.as_deref(), node).await? {
                 return self.bulk(id).await;
             }
