@@ -1,8 +1,8 @@
 //! The actor that works on bulk operations.
 //!
 //! An operation is a row that any node may take. The node walks over the tasks in descending order of their ids, changes a chunk of them at
-//! a time, and notes in the row how far it has come. If it dies in the middle of a chunk, the next node does the chunk again: what is changed
-//! already is skipped then. So a node needs no lease for its changes, and each note names the node, so that a node that has lost the
+//! a time, and notes in the row how far it has come. If it dies in the middle of a chunk, the next node does the chunk again, and
+//! skips the tasks that were changed already. So a node needs no lease for its changes, and each note names the node, so that a node that has lost the
 //! operation learns of that.
 
 use std::{
@@ -22,7 +22,7 @@ use crate::{
     store::{CancelResult, RetryResult, Store, StoreError},
 };
 
-/// How often a node looks for operations that no living node works on.
+/// How often a node looks for operations that no other living node works on.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// How many tasks one search finds, and how many are changed in one transaction.
