@@ -1,8 +1,9 @@
 //! The messages to the addresses of handles: what a caller inside another actor sends instead of calling a method.
 //!
 //! [`Scheduler`](crate::Scheduler), [`Jobs`](crate::Jobs), [`Gaia`](crate::Gaia) and [`Admin`](crate::Admin) are actors, too:
-//! `handle.clone().start()` gives an address to which any actor can send these messages, or a `Recipient` of a single one of them. Each message has the answer of the method that it
-//! names, and goes through JSON and back; [`operations`](crate::operations) has all of them in tables.
+//! `handle.clone().start()` gives an address to which any actor can send these messages, or a `Recipient` of a single one of them. Each
+//! message has the answer of the method that it names, and goes through JSON and back; [`operations`](crate::operations) has all of them
+//! in tables.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```no_run")]

@@ -1,9 +1,9 @@
 //! The actor that works on bulk operations.
 //!
-//! An operation is a row that any node may take. The node walks over the tasks in descending order of their ids, changes a chunk of them at
-//! a time, and notes in the row how far it has come. If it dies in the middle of a chunk, the next node does the chunk again, and
-//! skips the tasks that were changed already. So a node needs no lease for its changes, and each note names the node, so that a node that has lost the
-//! operation learns of that.
+//! An operation is a row that any node may take. The node walks over the tasks in descending order of their ids, changes a chunk of them
+//! at a time, and notes in the row how far it has come. If it dies in the middle of a chunk, the next node does the chunk again, and
+//! skips the tasks that were changed already. So a node needs no lease for its changes, and each note names the node, so that a node that
+//! has lost the operation learns of that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
