@@ -153,6 +153,46 @@ pub enum Error {
     /// The operation needs a runner of jobs, which this process does not have.
     #[error("this process runs no jobs; start it with `GaiaBuilder::jobs`, or ask a process that does")]
     JobsNotRunHere,
+    /// No node has taken a request. The request is withdrawn: nothing was done, and nothing will be.
+    #[error("no node has taken the request within {waited:?}: {why}; the request is withdrawn, and nothing was done")]
+    NotTaken {
+        /// How long the caller waited.
+        waited: std::time::Duration,
+        /// Which node should have taken it.
+        why: String,
+    },
+    /// A node has taken a request and has given no answer.
+    #[error(
+        "node {node} has taken the request and {why}; whether it was followed is unknown, so look before you ask again"
+    )]
+    NotAnswered {
+        /// The node.
+        node: String,
+        /// Whether the node is dead, or only slow.
+        why: String,
+    },
+    /// A node has taken a request and could not follow it.
+    #[error("node {node} could not follow the request: {reason}")]
+    NotFollowed {
+        /// The node.
+        node: String,
+        /// The error of the node.
+        reason: String,
+    },
+    /// No node has the id.
+    #[error("there is no node {node:?}; it has stopped, or other nodes have declared it dead")]
+    NodeNotFound {
+        /// The id.
+        node: String,
+    },
+    /// The node does not run the theme.
+    #[error("node {node} runs no scheduler of theme {theme:?}, by its last heartbeat")]
+    NotScheduledThere {
+        /// The node.
+        node: String,
+        /// The theme.
+        theme: String,
+    },
     /// Jobs must not run in the environment of this process.
     #[error("jobs must not run in the environment {environment:?}: it is in Jobs.BanEnvList")]
     JobsBanned {

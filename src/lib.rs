@@ -65,7 +65,7 @@ pub use events::Event;
 #[cfg(feature = "hooks")]
 pub use hook::HookOptions;
 pub use jobs::{CronActor, JobExecActor, Jobs, JobsOptions, JobsStatus};
-pub use node::{NodeActor, NodeInfo, NodeTheme};
+pub use node::{NodeActor, NodeDetail, NodeInfo, NodeStatus, NodeTheme};
 pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, Route, TaskContext,
     async_fn, blocking_fn,

@@ -5,6 +5,8 @@
 //! message has the answer of the method that it names, and goes through JSON and back; [`operations`](crate::operations) has all of them
 //! in tables.
 //!
+//! Messages to an [`Admin`](crate::Admin) about a theme name the theme, and are in [`admin`](crate::admin).
+//!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
 //! use actix::Actor;
@@ -25,7 +27,10 @@
 //! ```
 
 pub use crate::{
-    admin::{BulkTasks, CancelBulk, GetBulkOperation, ListBulkOperations, PreviewBulk, SearchTasks},
+    admin::{
+        BulkTasks, CancelBulk, GetBulkOperation, GetNode, GetThemes, ListBulkOperations, PreviewBulk, ResizeNode, RunJob,
+        SearchTasks,
+    },
     asynctask::{
         AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
         PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,

@@ -1,11 +1,29 @@
 //! The operations of [`Admin`] as messages to its address.
 
+use std::time::Duration;
+
 use actix::{Actor, Context};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, BulkOperation, BulkPreview, FoundTasks};
+use super::{Admin, BulkOperation, BulkPreview, FoundTasks, JobBegun, ThemeInfo};
 pub use crate::domain::{BulkTasks, ListBulkOperations, SearchTasks};
-use crate::{error::Error, operations::operations};
+use crate::{
+    domain::{as_millis, millis},
+    error::Error,
+    node::NodeDetail,
+    operations::operations,
+};
+
+/// For how long an operator waits for another process unless told otherwise.
+const WAIT: Duration = Duration::from_secs(10);
+
+fn wait() -> Duration {
+    WAIT
+}
+
+impl Actor for Admin {
+    type Context = Context<Self>;
+}
 
 /// What a bulk operation would change: [`Admin::preview_bulk`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,8 +37,146 @@ pub struct GetBulkOperation(pub i64);
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CancelBulk(pub i64);
 
-impl Actor for Admin {
-    type Context = Context<Self>;
+/// Run a job now, on this node or on another: [`Admin::run_job`].
+///
+/// ```
+/// use gaia_actors::admin::RunJob;
+///
+/// let run = RunJob { reason: Some("the night's run had no data".to_owned()), ..RunJob::new(17) };
+/// assert_eq!(run, serde_json::from_str(r#"{"job_id": 17, "reason": "the night's run had no data"}"#)?);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunJob {
+    /// Which job.
+    pub job_id: i64,
+    /// Who asks, at most 100 characters. JSON may leave it out.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why, at most 500 characters. JSON may leave it out.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// For how long to wait for the answer, 1 to 120 s. Serialised as `timeout_ms`; JSON may leave it out: then 10 s.
+    #[serde(
+        rename = "timeout_ms",
+        default = "wait",
+        serialize_with = "as_millis",
+        deserialize_with = "millis"
+    )]
+    pub timeout: Duration,
+}
+
+impl RunJob {
+    /// Without author and reason; waits for 10 s.
+    #[must_use]
+    pub fn new(job_id: i64) -> Self {
+        Self {
+            job_id,
+            by: None,
+            reason: None,
+            timeout: WAIT,
+        }
+    }
+}
+
+/// Have this many workers of a theme on one node: [`Admin::resize_node`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResizeNode {
+    /// The id of the node.
+    pub node: String,
+    /// The theme.
+    pub theme: String,
+    /// How many workers, at most 100,000. With 0 the node takes no work of the theme.
+    pub workers: usize,
+    /// Who asks, at most 100 characters. JSON may leave it out.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why, at most 500 characters. JSON may leave it out.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// For how long to wait for the answer, 1 to 120 s. Serialised as `timeout_ms`; JSON may leave it out: then 10 s.
+    #[serde(
+        rename = "timeout_ms",
+        default = "wait",
+        serialize_with = "as_millis",
+        deserialize_with = "millis"
+    )]
+    pub timeout: Duration,
+}
+
+impl ResizeNode {
+    /// Without author and reason; waits for 10 s.
+    #[must_use]
+    pub fn new(node: impl Into<String>, theme: impl Into<String>, workers: usize) -> Self {
+        Self {
+            node: node.into(),
+            theme: theme.into(),
+            workers,
+            by: None,
+            reason: None,
+            timeout: WAIT,
+        }
+    }
+}
+
+/// A node with its counters: [`Admin::node`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetNode(pub String);
+
+/// The themes of the database: [`Admin::themes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetThemes;
+
+/// Take no tasks of the theme on any node: [`Admin::pause_theme`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseTheme {
+    /// The theme.
+    pub theme: String,
+    /// Who pauses it, at most 100 characters. JSON may leave it out.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why, at most 500 characters. JSON may leave it out.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Take tasks of the theme again: [`Admin::resume_theme`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeTheme {
+    /// The theme.
+    pub theme: String,
+    /// Who resumes it, at most 100 characters. JSON may leave it out.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why, at most 500 characters. JSON may leave it out.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Have this many workers of a theme on every node: [`Admin::resize_theme`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResizeTheme {
+    /// The theme.
+    pub theme: String,
+    /// How many workers, at most 100,000; `None`: as many as each process says for itself. JSON must say it, `null` too.
+    #[serde(deserialize_with = "said")]
+    pub workers: Option<usize>,
+    /// Who resizes it, at most 100 characters. JSON may leave it out.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why, at most 500 characters. JSON may leave it out.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// A field that may be `null` and must not be missing: a message that forgets it must not resize anything.
+fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 operations! {
@@ -31,4 +187,11 @@ operations! {
     Read bulk_operation(GetBulkOperation) => |admin, GetBulkOperation(id)| admin.bulk_operation(id).await, BulkOperation;
     Read bulk_operations(ListBulkOperations) => |admin, list| admin.bulk_operations(list).await, Vec<BulkOperation>;
     Change cancel_bulk(CancelBulk) => |admin, CancelBulk(id)| admin.cancel_bulk(id).await, BulkOperation;
+    Read node(GetNode) => |admin, GetNode(id)| admin.node(&id).await, NodeDetail;
+    Read themes(GetThemes) => |admin, GetThemes| admin.themes().await, Vec<ThemeInfo>;
+    Change run_job(RunJob) => |admin, run| admin.run_job(run).await, JobBegun;
+    Change resize_node(ResizeNode) => |admin, resize| admin.resize_node(resize).await, ();
+    Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();
+    Change resume_theme(ResumeTheme) => |admin, resume| admin.resume_theme(resume).await, ();
+    Change resize_theme(ResizeTheme) => |admin, resize| admin.resize_theme(resize).await, ();
 }

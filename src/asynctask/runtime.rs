@@ -206,7 +206,7 @@ impl ThemeRuntime {
         &self.completions
     }
 
-    pub(super) async fn resize(&self, workers: usize) -> Result<(), Error> {
+    pub(crate) async fn resize(&self, workers: usize) -> Result<(), Error> {
         Ok(self.pool.send(Resize(workers)).await?)
     }
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{runtime::ThemeRuntimes, status::SchedulerStatus};
 use crate::{
     domain::{
-        ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, MAX_WORKERS, NewTask, Page, PageRequest,
-        Task, TaskStatus, check_theme,
+        ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Note, Page, PageRequest, Task,
+        TaskStatus, check_theme, check_workers,
     },
     error::{Error, ask},
     store::{CancelResult, EnqueueConnection, NewTaskRow, RetryResult, Store, TaskStore},
@@ -386,7 +386,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Store`].
     pub async fn pause(&self) -> Result<(), Error> {
-        self.set_paused(true).await
+        self.set_paused(true, Note::default()).await
     }
 
     /// Lets every node take tasks of this theme again. Nodes elsewhere follow within 5 seconds.
@@ -394,13 +394,14 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Store`].
     pub async fn resume(&self) -> Result<(), Error> {
-        self.set_paused(false).await
+        self.set_paused(false, Note::default()).await
     }
 
-    async fn set_paused(&self, paused: bool) -> Result<(), Error> {
+    /// Pauses or resumes the theme, and keeps who did it and why.
+    pub(crate) async fn set_paused(&self, paused: bool, note: Note) -> Result<(), Error> {
         let theme = Arc::clone(&self.theme);
         ask(&self.store, |store| async move {
-            store.cluster().set_paused(&theme, paused).await
+            store.cluster().set_paused(&theme, paused, &note).await
         })
         .await?;
         self.follow_settings().await
@@ -414,11 +415,15 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Invalid`] for more than 100,000, [`Error::Store`].
     pub async fn resize_theme(&self, workers: impl Into<Option<usize>>) -> Result<(), Error> {
-        let workers = workers.into();
+        self.set_size(workers.into(), Note::default()).await
+    }
+
+    /// Resizes the theme, and keeps who did it and why.
+    pub(crate) async fn set_size(&self, workers: Option<usize>, note: Note) -> Result<(), Error> {
         check_size(workers.unwrap_or(0))?;
         let theme = Arc::clone(&self.theme);
         ask(&self.store, |store| async move {
-            store.cluster().set_size(&theme, workers).await
+            store.cluster().set_size(&theme, workers, &note).await
         })
         .await?;
         self.follow_settings().await
@@ -474,9 +479,7 @@ impl Scheduler {
 
 fn check_size(workers: usize) -> Result<(), InvalidInput> {
     let mut faults = Faults::default();
-    faults.require(workers <= MAX_WORKERS, || {
-        format!("{workers} workers, expected at most {MAX_WORKERS}")
-    });
+    check_workers(&mut faults, workers);
     faults.into_result()
 }
 

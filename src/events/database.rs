@@ -53,6 +53,12 @@ pub enum DatabaseWork {
     NoteSchedules,
     /// The node, or the cron actor, looks for requests of other processes: to cancel, to pause, to resize.
     LookForRequests,
+    /// The node, or the cron actor, follows a request of another process and writes its result.
+    FollowRequests,
+    /// The node writes its counters.
+    WriteStatus,
+    /// The node deletes old requests.
+    DropRequests,
     /// The node beats.
     Beat,
     /// The node looks for dead nodes and takes their tasks over.
@@ -76,6 +82,9 @@ impl DatabaseWork {
             Self::LookForChanges => "cannot look for changed schedules",
             Self::NoteSchedules => "cannot note when schedules begin",
             Self::LookForRequests => "cannot look for requests",
+            Self::FollowRequests => "cannot follow requests",
+            Self::WriteStatus => "cannot write its counters",
+            Self::DropRequests => "cannot delete old requests",
             Self::Beat => "cannot beat, will try again and again",
             Self::Rescue => "cannot look after dead nodes",
             Self::EndLostRuns => "cannot end the runs of dead nodes",
@@ -94,6 +103,9 @@ impl DatabaseWork {
             Self::LookForChanges => "looks for changed schedules again",
             Self::NoteSchedules => "notes again when schedules begin",
             Self::LookForRequests => "looks for requests again",
+            Self::FollowRequests => "follows requests again",
+            Self::WriteStatus => "writes its counters again",
+            Self::DropRequests => "deletes old requests again",
             Self::Beat => "beats again",
             Self::Rescue => "looks after dead nodes again",
             Self::EndLostRuns => "ends the runs of dead nodes again",

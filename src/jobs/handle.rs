@@ -172,8 +172,13 @@ impl Jobs {
 
     // ---- running ----
 
+    /// Whether this process runs jobs.
+    pub(crate) fn run_here(&self) -> bool {
+        self.jobs_slot.get().is_some()
+    }
+
     /// Runs a job now, in this process, whether it is enabled or not; answers with the run as it begins. Its overlap policy
-    /// holds.
+    /// holds. A process without jobs asks another one: [`Admin::run_job`](crate::Admin::run_job).
     ///
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if its overlap policy forbids another run,

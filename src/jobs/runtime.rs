@@ -152,7 +152,7 @@ impl JobsRuntime {
         self.cron.do_send(Retire);
     }
 
-    pub(super) async fn status(&self) -> Result<JobsStatus, Error> {
+    pub(crate) async fn status(&self) -> Result<JobsStatus, Error> {
         let cron = self.cron.send(GetCronSnapshot).await?;
         let recorder = self.recorded().await?;
         let counts = recorder.counts;

@@ -10,15 +10,16 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use super::{
     NodeInfo, NodeTheme,
     info::{methods_column, served_elsewhere},
-    requests::{Requests, requests},
+    requests::{Requests, follow, requests},
     rescue,
     said::Said,
     set_back::{self, SetBack},
+    status::{Written, write_status},
     unknown::Unknown,
     watch::Watch,
 };
 use crate::{
-    asynctask::{ThemeRuntime, ThemeRuntimes},
+    asynctask::{SchedulerStatus, ThemeRuntime, ThemeRuntimes},
     domain::RetryPolicy,
     events::{DatabaseWork, Event, Events},
     held_runs::HeldRuns,
@@ -29,9 +30,12 @@ use crate::{
     store::{Announcement, Beat, NodeRow, Nodes, PROTOCOL, Store, StoreError},
 };
 
-/// How often the node looks for requests of other processes: to cancel a task that runs here, to pause a theme. They must take effect
-/// within 5 s.
-const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(4);
+/// How often the node looks for requests of other processes: to cancel a task that runs here, to pause a theme, to have other workers. The
+/// latter are taken within 3 s, the others must take effect within 5 s.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(3);
+
+/// How often the node deletes old requests.
+const DROP_REQUESTS: Duration = Duration::from_secs(3_600);
 
 /// Heartbeats in the length of a lease: one or two may get lost.
 const BEATS: u32 = 4;
@@ -58,6 +62,10 @@ pub struct NodeActor {
     bringing_back: SingleFlight,
     rescuing: SingleFlight,
     looks_for_requests: SingleFlight,
+    follows_requests: SingleFlight,
+    writes_status: SingleFlight,
+    /// The counters that were written last.
+    written: Option<Written>,
     said: Said,
 }
 
@@ -99,6 +107,8 @@ struct Beaten {
     /// The node's row was gone. Then `beat` says whether the node has a new row; after an error that may be unknown.
     declared_dead: bool,
     beat: Result<Beat, StoreError>,
+    /// The counters of this moment.
+    themes: Vec<SchedulerStatus>,
 }
 
 impl NodeActor {
@@ -120,6 +130,9 @@ impl NodeActor {
             bringing_back: SingleFlight::default(),
             rescuing: SingleFlight::default(),
             looks_for_requests: SingleFlight::default(),
+            follows_requests: SingleFlight::default(),
+            writes_status: SingleFlight::default(),
+            written: None,
             said,
         }
     }
@@ -136,7 +149,8 @@ impl NodeActor {
         let begun = self.lease.uptime();
         self.beat_begun = begun;
         let beat = async move {
-            row.themes = themes(&runtimes).await;
+            let themes = statuses(&runtimes).await;
+            row.themes = themes_column(&themes);
             let mut beat = store.cluster().beat(&row).await;
             let declared_dead = matches!(beat, Ok(Beat::DeclaredDead));
             if declared_dead {
@@ -148,6 +162,7 @@ impl NodeActor {
                 begun,
                 declared_dead,
                 beat,
+                themes,
             }
         };
         ctx.spawn(beat.into_actor(self).map(|beaten, node, ctx| node.beaten(beaten, ctx)));
@@ -170,6 +185,7 @@ impl NodeActor {
         }
         match beaten.beat {
             Ok(_) => {
+                self.write_status(beaten.themes, ctx);
                 if self.renewed(beaten.begun, ctx) {
                     self.rescue(ctx);
                     self.bring_back(ctx);
@@ -186,6 +202,26 @@ impl NodeActor {
                 self.watch = Watch::default();
             }
         }
+    }
+
+    /// Writes the counters into the database, where every process can read them. Not with the heartbeat: that must not become slower, nor fail
+    /// because of them.
+    fn write_status(&mut self, themes: Vec<SchedulerStatus>, ctx: &mut Context<Self>) {
+        if !self.writes_status.begin() {
+            return;
+        }
+        let (store, node, jobs) = (self.store.clone(), self.row.id.clone(), self.jobs_slot.clone());
+        let write = write_status(store, node, themes, jobs, self.written.clone());
+        ctx.spawn(write.into_actor(self).map(|written, node, _| {
+            node.writes_status.end();
+            match written {
+                Ok(written) => {
+                    node.written = written;
+                    node.said.succeeded(DatabaseWork::WriteStatus);
+                }
+                Err(error) => node.said.failed(DatabaseWork::WriteStatus, &error),
+            }
+        }));
     }
 
     /// Renews the lease from the beginning of the heartbeat; answers whether the node holds its lease. If the renewed lease has expired when
@@ -386,7 +422,7 @@ impl NodeActor {
             match requests {
                 Ok(requests) => {
                     node.said.succeeded(DatabaseWork::LookForRequests);
-                    node.apply_requests(requests);
+                    node.apply_requests(requests, ctx);
                 }
                 Err(error) => node.said.failed(DatabaseWork::LookForRequests, &error),
             }
@@ -396,7 +432,12 @@ impl NodeActor {
         }));
     }
 
-    fn apply_requests(&mut self, Requests { cancels, themes }: Requests) {
+    fn apply_requests(&mut self, requests: Requests, ctx: &mut Context<Self>) {
+        let Requests {
+            cancels,
+            themes,
+            to_this_node,
+        } = requests;
         for (theme, task_id) in cancels {
             if let Some(runtime) = self.themes.get(&theme) {
                 runtime.cancel_run(task_id);
@@ -410,6 +451,31 @@ impl NodeActor {
         if let Some(jobs) = self.jobs_slot.get() {
             jobs.change_gate(GateChange::Fenced(self.fenced));
         }
+        self.follow_requests(to_this_node, ctx);
+    }
+
+    /// Takes requests to this node, after the settings of the themes were applied: so a later request for one node is followed last.
+    fn follow_requests(&mut self, ids: Vec<i64>, ctx: &mut Context<Self>) {
+        if ids.is_empty() || !self.follows_requests.begin() {
+            return;
+        }
+        let follow = follow(self.store.clone(), self.themes.clone(), self.row.id.clone(), ids);
+        ctx.spawn(follow.into_actor(self).map(|followed, node, _| {
+            node.follows_requests.end();
+            match followed {
+                Ok(()) => node.said.succeeded(DatabaseWork::FollowRequests),
+                Err(error) => node.said.failed(DatabaseWork::FollowRequests, &error),
+            }
+        }));
+    }
+
+    fn drop_old_requests(&mut self, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        let drop = async move { store.cluster().drop_old_requests().await };
+        ctx.spawn(drop.into_actor(self).map(|dropped, node, _| match dropped {
+            Ok(()) => node.said.succeeded(DatabaseWork::DropRequests),
+            Err(error) => node.said.failed(DatabaseWork::DropRequests, &error),
+        }));
     }
 
     // ---- wake-ups of other processes ----
@@ -437,18 +503,22 @@ impl NodeActor {
     }
 }
 
-/// The column `themes` of the node's row: JSON, for people and tools.
-async fn themes(runtimes: &ThemeRuntimes) -> String {
-    let mut themes = Vec::new();
+async fn statuses(runtimes: &ThemeRuntimes) -> Vec<SchedulerStatus> {
+    let mut statuses = Vec::new();
     for runtime in runtimes.all() {
-        if let Ok(status) = runtime.status().await {
-            themes.push(NodeTheme {
-                theme: status.theme,
-                workers: status.all_workers,
-                running: status.running_workers,
-            });
-        }
+        statuses.extend(runtime.status().await.ok());
     }
+    statuses
+}
+
+/// The column `themes` of the node's row: JSON, for people and tools.
+fn themes_column(statuses: &[SchedulerStatus]) -> String {
+    let theme = |status: &SchedulerStatus| NodeTheme {
+        theme: status.theme.clone(),
+        workers: status.all_workers,
+        running: status.running_workers,
+    };
+    let themes: Vec<NodeTheme> = statuses.iter().map(theme).collect();
     serde_json::to_string(&themes).unwrap_or_default()
 }
 
@@ -460,6 +530,8 @@ impl Actor for NodeActor {
         ctx.run_interval(self.lease.length() / BEATS, Self::beat);
         ctx.run_interval(self.lease.length() / (BEATS * 5), Self::look_at_lease);
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
+        self.drop_old_requests(ctx);
+        ctx.run_interval(DROP_REQUESTS, Self::drop_old_requests);
         self.listen(ctx);
         ctx.spawn(self.unknown().give_back_always().into_actor(self));
     }

@@ -8,6 +8,7 @@ mod requests;
 mod rescue;
 mod said;
 mod set_back;
+mod status;
 mod unknown;
 mod watch;
 
@@ -15,3 +16,4 @@ pub use actor::NodeActor;
 pub(crate) use actor::{NodeParts, Retire, describe};
 pub use info::{NodeInfo, NodeTheme};
 pub(crate) use prune::{HasBegun, PruneActor, PruneParts, StopPruning};
+pub use status::{NodeDetail, NodeStatus};

@@ -1,9 +1,10 @@
 //! Requests of other processes to this node.
 
 use crate::{
-    asynctask::ThemeRuntime,
+    asynctask::{ThemeRuntime, ThemeRuntimes},
+    domain::{Answer, Asked, Faults, check_workers},
     held_runs::HeldRuns,
-    store::{Store, StoreError, ThemeSettings},
+    store::{Store, StoreError, TakenRequest, ThemeSettings},
 };
 
 /// Requests of other processes to this node.
@@ -11,10 +12,12 @@ pub(super) struct Requests {
     /// Running tasks to cancel, each with its theme.
     pub(super) cancels: Vec<(String, i64)>,
     pub(super) themes: Vec<(ThemeRuntime, ThemeSettings)>,
+    /// The ids of requests to this node alone.
+    pub(super) to_this_node: Vec<i64>,
 }
 
-/// Reads the requests. If this node runs no task, there can be no request to cancel one, and only the settings of the themes are read, by
-/// one query.
+/// Reads the requests. If this node runs no task, there can be no request to cancel one, and only the settings of the themes and the
+/// requests to this node are read, by one query.
 pub(super) async fn requests(
     store: Store,
     themes: Vec<ThemeRuntime>,
@@ -24,12 +27,14 @@ pub(super) async fn requests(
     let mut requests = Requests {
         cancels: Vec::new(),
         themes: Vec::new(),
+        to_this_node: Vec::new(),
     };
     if themes.is_empty() {
         return Ok(requests);
     }
     let names: Vec<String> = themes.iter().map(|runtime| runtime.theme().to_owned()).collect();
-    let settings = store.cluster().settings_of(&names).await?;
+    let (settings, to_this_node) = store.cluster().settings_and_requests(&names, &id).await?;
+    requests.to_this_node = to_this_node;
     let mut is_busy = false;
     for runtime in themes {
         let status = runtime.status().await;
@@ -43,4 +48,39 @@ pub(super) async fn requests(
     // If this fails, the comparison of the claims with the held runs removes these claims later.
     store.tasks().drop_settled(&held.take_finished_claims()).await?;
     Ok(requests)
+}
+
+/// Takes the requests to this node that are still open, and follows them.
+pub(super) async fn follow(store: Store, themes: ThemeRuntimes, node: String, ids: Vec<i64>) -> Result<(), StoreError> {
+    for id in ids {
+        let Some(TakenRequest { id, asked }) = store.cluster().take_request(id, &node).await? else {
+            continue;
+        };
+        let answer = match asked {
+            Asked::Resize { theme, workers } => resize(&themes, &theme, workers).await,
+            Asked::RunJob { .. } => Answer::Unknown,
+        };
+        store.cluster().answer(id, Some(&node), &answer).await?;
+    }
+    Ok(())
+}
+
+async fn resize(themes: &ThemeRuntimes, theme: &str, workers: usize) -> Answer {
+    // Plain SQL may have written any number.
+    let mut faults = Faults::default();
+    check_workers(&mut faults, workers);
+    if let Err(fault) = faults.into_result() {
+        return Answer::Failed {
+            error: fault.to_string(),
+        };
+    }
+    let Some(runtime) = themes.get(theme) else {
+        return Answer::NotScheduled;
+    };
+    match runtime.resize(workers).await {
+        Ok(()) => Answer::Resized,
+        Err(error) => Answer::Failed {
+            error: error.to_string(),
+        },
+    }
 }

@@ -23,7 +23,7 @@ pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
 use crate::{
-    admin::{Admin, BulkActor},
+    admin::{Admin, AdminParts, BulkActor},
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
@@ -166,7 +166,13 @@ impl Gaia {
     /// The handle for operators, on all themes of the database.
     #[must_use]
     pub fn admin(&self) -> Admin {
-        Admin::new(self.0.store.clone(), self.0.bulk.clone())
+        Admin::new(AdminParts {
+            store: self.0.store.clone(),
+            bulk: self.0.bulk.clone(),
+            themes: self.0.themes.clone(),
+            jobs: self.0.jobs.clone(),
+            node: Arc::clone(&self.0.node_id),
+        })
     }
 
     /// The handle on cron jobs, whether they run in this process or not.

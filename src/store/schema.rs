@@ -119,6 +119,41 @@ diesel::table! {
         workers -> Nullable<Integer>,
         size_order -> BigInt,
         update_time -> Timestamp,
+        paused_by -> Nullable<Text>,
+        paused_reason -> Nullable<Text>,
+        paused_at -> Nullable<Timestamp>,
+        resized_by -> Nullable<Text>,
+        resized_reason -> Nullable<Text>,
+        resized_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    /// What processes ask of each other.
+    gaia_requests (id) {
+        id -> BigInt,
+        kind -> Text,
+        open_for -> Nullable<Text>,
+        node_id -> Nullable<Text>,
+        theme -> Nullable<Text>,
+        job_id -> Nullable<BigInt>,
+        workers -> Nullable<Integer>,
+        asked_by -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        created_at -> Timestamp,
+        taken_by -> Nullable<Text>,
+        taken_at -> Nullable<Timestamp>,
+        done_at -> Nullable<Timestamp>,
+        result -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// What each node says of itself, as JSON.
+    gaia_node_status (node_id) {
+        node_id -> Text,
+        written_at -> Timestamp,
+        status -> Text,
     }
 }
 

@@ -100,7 +100,38 @@ pub const THEMES: Table = Table {
         ("workers", Int),
         ("size_order", BigInt),
         ("update_time", Time),
+        ("paused_by", Text),
+        ("paused_reason", Text),
+        ("paused_at", Time),
+        ("resized_by", Text),
+        ("resized_reason", Text),
+        ("resized_at", Time),
     ],
+};
+
+pub const REQUESTS: Table = Table {
+    name: "gaia_requests",
+    columns: &[
+        ("id", Key),
+        ("kind", Text),
+        ("open_for", Text),
+        ("node_id", Text),
+        ("theme", Text),
+        ("job_id", BigInt),
+        ("workers", Int),
+        ("asked_by", Text),
+        ("reason", Text),
+        ("created_at", Time),
+        ("taken_by", Text),
+        ("taken_at", Time),
+        ("done_at", Time),
+        ("result", Text),
+    ],
+};
+
+pub const NODE_STATUS: Table = Table {
+    name: "gaia_node_status",
+    columns: &[("node_id", Text), ("written_at", Time), ("status", Text)],
 };
 
 pub const RETENTION: Table = Table {
@@ -170,7 +201,17 @@ pub const RUNS: Table = Table {
 };
 
 /// Every table of which a node reads columns.
-pub const TABLES: &[Table] = &[TASKS, RECORDS, NODES, THEMES, RETENTION, JOBS, RUNS];
+pub const TABLES: &[Table] = &[
+    TASKS,
+    RECORDS,
+    NODES,
+    THEMES,
+    REQUESTS,
+    NODE_STATUS,
+    RETENTION,
+    JOBS,
+    RUNS,
+];
 
 /// Values that nobody means, as plain SQL. Which of them a column takes is up to the database.
 pub fn odd_values(kind: Kind, holds: Holds) -> Vec<&'static str> {

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod adding;
+mod admin_requests;
 mod adoption;
 mod blocked_threads;
 mod bulk;

@@ -144,7 +144,7 @@ impl CronActor {
         }
     }
 
-    /// Looks for requests to stop runs of this process, then whether any schedule has changed. Requests do not wait for schedules: they are
+    /// Looks for requests to stop runs of this process, and to run jobs, then whether any schedule has changed. Requests do not wait for schedules: they are
     /// followed while the schedules are being read, or cannot be read.
     pub(super) fn poll(&mut self, ctx: &mut Context<Self>) {
         if !self.looks_at_runs.begin_or_queue() {
@@ -157,13 +157,14 @@ impl CronActor {
             true => Vec::new(),
             false => self.released.ask(),
         };
-        let open = async move { store.jobs().open_runs_of(&node).await };
+        let open = async move { store.jobs().open_runs_and_requests(&node).await };
         ctx.spawn(open.into_actor(self).map(move |open, cron, ctx| {
             match open {
-                Ok(open) => {
+                Ok((open, requests)) => {
                     cron.report_success(DatabaseWork::LookForRequests);
                     cron.settle_released(&released, &open, term);
                     cron.apply_requests(&open);
+                    cron.take_requests(requests, ctx);
                     cron.claim_due(ctx);
                 }
                 Err(error) => cron.report_failure(DatabaseWork::LookForRequests, &error),

@@ -9,6 +9,7 @@ mod aside;
 mod load;
 mod messages;
 mod released;
+mod requests;
 mod runs;
 mod runs_query;
 mod timetable;
@@ -84,6 +85,7 @@ pub struct CronActor {
     loaded: bool,
     loading: SingleFlight,
     looks_at_runs: RunsQuery,
+    taking_requests: SingleFlight,
     looks_at_schedules: SingleFlight,
     /// How many looks at the schedules there have been.
     looks: u64,
@@ -142,6 +144,7 @@ impl CronActor {
             loaded: false,
             loading: SingleFlight::default(),
             looks_at_runs: RunsQuery::default(),
+            taking_requests: SingleFlight::default(),
             looks_at_schedules: SingleFlight::default(),
             looks: 0,
             claiming: RunsQuery::default(),

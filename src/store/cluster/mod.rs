@@ -4,8 +4,10 @@ mod bulk;
 pub(super) mod nodes;
 mod notify;
 mod prune;
+pub(super) mod requests;
 mod themes;
 
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};
-pub(crate) use themes::ThemeSettings;
+pub(crate) use requests::{RequestState, TakenRequest};
+pub(crate) use themes::{StoredNote, StoredTheme, ThemeSettings};

@@ -12,6 +12,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::store::{
     ClusterStore, StoreError,
+    backend::ReadKind,
     db::on_backend,
     lenient::{AnyInt, AnyText, AnyTime, millis, number, text, time},
     schema::gaia_nodes,
@@ -211,6 +212,19 @@ impl ClusterStore<'_> {
         }
     }
 
+    /// Whether there is a row of this node: it has not stopped, and no other node has declared it dead.
+    pub(crate) async fn has_node(&self, id: &str) -> Result<bool, StoreError> {
+        let mut conn = self.db.read_as(ReadKind::Detail).await?;
+        let nodes: i64 = on_backend!(conn, |conn| {
+            gaia_nodes::table
+                .filter(gaia_nodes::id.eq(id))
+                .count()
+                .get_result(conn)
+                .await
+        })?;
+        Ok(nodes > 0)
+    }
+
     /// Removes a node's row if it has written no heartbeat since `beat`. Its running tasks are orphans from then on. A row without a
     /// readable beat is removed in any case: a living node makes a new row.
     pub(crate) async fn remove_node(&self, id: &str, beat: Option<i64>) -> Result<bool, StoreError> {
@@ -225,6 +239,10 @@ impl ClusterStore<'_> {
                 .execute(conn)
                 .await
         })?;
+        drop(conn);
+        if removed > 0 {
+            self.close_requests_of(id).await;
+        }
         Ok(removed > 0)
     }
 
@@ -237,6 +255,10 @@ impl ClusterStore<'_> {
                 .execute(conn)
                 .await
         })?;
+        drop(conn);
+        if removed > 0 {
+            self.close_requests_of(id).await;
+        }
         Ok(removed > 0)
     }
 

@@ -1,17 +1,23 @@
 //! The settings of a theme that operators have stored for all nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use diesel::prelude::*;
+use chrono::{DateTime, Utc};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{Integer, Nullable, Text},
+};
 use diesel_async::RunQueryDsl;
 
+use super::requests::life;
 use crate::{
-    domain::MAX_WORKERS,
+    domain::{MAX_WORKERS, Note},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
-        lenient::{AnyInt, AnyText, is_set, number},
-        schema::gaia_themes,
+        lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
+        schema::{gaia_claims, gaia_due, gaia_requests, gaia_themes},
     },
 };
 
@@ -31,6 +37,22 @@ pub(crate) struct ThemeSize {
     pub(crate) order: i64,
 }
 
+/// Theme, paused, workers, order.
+type SettingsRow = (AnyText, AnyInt, Option<AnyInt>, AnyInt);
+
+impl ThemeSettings {
+    fn of(paused: AnyInt, workers: Option<AnyInt>, order: AnyInt) -> Self {
+        let workers = number(workers).and_then(|workers| usize::try_from(workers).ok());
+        let size = ThemeSize {
+            // A number that `resize_theme` would refuse is ignored.
+            workers: workers.filter(|workers| *workers <= MAX_WORKERS),
+            order: number(order).unwrap_or_default(),
+        };
+        let paused = is_set(paused);
+        Self { paused, size }
+    }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = gaia_themes)]
 struct ThemeRow {
@@ -38,38 +60,147 @@ struct ThemeRow {
     paused: AnyInt,
     workers: Option<AnyInt>,
     size_order: AnyInt,
+    paused_by: Option<AnyText>,
+    paused_reason: Option<AnyText>,
+    paused_at: Option<AnyTime>,
+    resized_by: Option<AnyText>,
+    resized_reason: Option<AnyText>,
+    resized_at: Option<AnyTime>,
+}
+
+/// A theme that the database knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StoredTheme {
+    pub(crate) settings: ThemeSettings,
+    /// Who paused or resumed it last.
+    pub(crate) paused: StoredNote,
+    /// Who resized it last on all nodes.
+    pub(crate) resized: StoredNote,
+}
+
+/// A note with its time. All are `None` if there is no note.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StoredNote {
+    pub(crate) note: Note,
+    pub(crate) at: Option<DateTime<Utc>>,
+}
+
+impl StoredNote {
+    fn of(by: Option<AnyText>, reason: Option<AnyText>, at: Option<AnyTime>) -> Self {
+        let note = Note {
+            by: text(by),
+            reason: text(reason),
+        };
+        Self { note, at: time(at) }
+    }
+}
+
+impl From<ThemeRow> for (String, StoredTheme) {
+    fn from(row: ThemeRow) -> Self {
+        let theme = StoredTheme {
+            settings: ThemeSettings::of(row.paused, row.workers, row.size_order),
+            paused: StoredNote::of(row.paused_by, row.paused_reason, row.paused_at),
+            resized: StoredNote::of(row.resized_by, row.resized_reason, row.resized_at),
+        };
+        (row.theme.0, theme)
+    }
 }
 
 impl ClusterStore<'_> {
-    /// The settings of these themes; themes without any are missing.
-    pub(crate) async fn settings_of(&self, themes: &[String]) -> Result<BTreeMap<String, ThemeSettings>, StoreError> {
+    /// The settings of these themes (themes without any are missing), and the ids of the requests to this node. One query has both, so that a
+    /// node on which nothing happens makes no other.
+    pub(crate) async fn settings_and_requests(
+        &self,
+        themes: &[String],
+        node: &str,
+    ) -> Result<(BTreeMap<String, ThemeSettings>, Vec<i64>), StoreError> {
+        let [after, before] = life(self.clock().now());
         let mut conn = self.db.read().await?;
-        let rows: Vec<ThemeRow> = on_backend!(conn, |conn| {
+        let rows: Vec<(SettingsRow, AnyInt)> = on_backend!(conn, |conn| {
             gaia_themes::table
                 .filter(gaia_themes::theme.eq_any(themes))
-                .select(ThemeRow::as_select())
+                .select((
+                    (
+                        gaia_themes::theme,
+                        gaia_themes::paused,
+                        gaia_themes::workers,
+                        gaia_themes::size_order,
+                    ),
+                    sql::<Integer>("0"),
+                ))
+                .union_all(
+                    gaia_requests::table
+                        .filter(gaia_requests::open_for.eq(node))
+                        .filter(gaia_requests::created_at.between(after, before))
+                        .select((
+                            (
+                                sql::<Text>("''"),
+                                sql::<Integer>("0"),
+                                sql::<Nullable<Integer>>("NULL"),
+                                gaia_requests::id,
+                            ),
+                            sql::<Integer>("1"),
+                        )),
+                )
                 .load(conn)
                 .await
         })?;
-        let settings = |row: ThemeRow| {
-            let workers = number(row.workers).and_then(|workers| usize::try_from(workers).ok());
-            let size = ThemeSize {
-                // A number that `resize_theme` would refuse is ignored.
-                workers: workers.filter(|workers| *workers <= MAX_WORKERS),
-                order: number(row.size_order).unwrap_or_default(),
-            };
-            let paused = is_set(row.paused);
-            (row.theme.0, ThemeSettings { paused, size })
-        };
-        Ok(rows.into_iter().map(settings).collect())
+        let (mut settings, mut requests) = (BTreeMap::new(), Vec::new());
+        for ((theme, paused, workers, order), is_request) in rows {
+            if is_set(is_request) {
+                requests.extend(number(order));
+            } else {
+                settings.insert(theme.0, ThemeSettings::of(paused, workers, order));
+            }
+        }
+        Ok((settings, requests))
     }
 
     pub(crate) async fn settings(&self, theme: &str) -> Result<ThemeSettings, StoreError> {
-        let mut settings = self.settings_of(&[theme.to_owned()]).await?;
-        Ok(settings.remove(theme).unwrap_or_default())
+        let mut conn = self.db.read().await?;
+        let row: Option<SettingsRow> = on_backend!(conn, |conn| {
+            gaia_themes::table
+                .filter(gaia_themes::theme.eq(theme))
+                .select((
+                    gaia_themes::theme,
+                    gaia_themes::paused,
+                    gaia_themes::workers,
+                    gaia_themes::size_order,
+                ))
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        let settings = row.map(|(_, paused, workers, order)| ThemeSettings::of(paused, workers, order));
+        Ok(settings.unwrap_or_default())
     }
 
-    pub(crate) async fn set_paused(&self, theme: &str, paused: bool) -> Result<(), StoreError> {
+    /// The themes that have settings, due tasks or claimed tasks, for an operator.
+    pub(crate) async fn known_themes(&self) -> Result<BTreeMap<String, StoredTheme>, StoreError> {
+        let mut conn = self.db.look().await?;
+        let rows: Vec<ThemeRow> = on_backend!(conn, |conn| {
+            gaia_themes::table.select(ThemeRow::as_select()).load(conn).await
+        })?;
+        let due: Vec<AnyText> = on_backend!(conn, |conn| {
+            gaia_due::table.select(gaia_due::theme).distinct().load(conn).await
+        })?;
+        let claimed: Vec<AnyText> = on_backend!(conn, |conn| {
+            gaia_claims::table
+                .select(gaia_claims::theme)
+                .distinct()
+                .load(conn)
+                .await
+        })?;
+        drop(conn);
+        let mut themes: BTreeMap<String, StoredTheme> = rows.into_iter().map(Into::into).collect();
+        let with_tasks: BTreeSet<String> = due.into_iter().chain(claimed).map(|theme| theme.0).collect();
+        for theme in with_tasks {
+            themes.entry(theme).or_default();
+        }
+        Ok(themes)
+    }
+
+    pub(crate) async fn set_paused(&self, theme: &str, paused: bool, note: &Note) -> Result<(), StoreError> {
         self.add_theme(theme).await?;
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.write().await?;
@@ -77,6 +208,9 @@ impl ClusterStore<'_> {
             diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
                 .set((
                     gaia_themes::paused.eq(i32::from(paused)),
+                    gaia_themes::paused_by.eq(&note.by),
+                    gaia_themes::paused_reason.eq(&note.reason),
+                    gaia_themes::paused_at.eq(now),
                     gaia_themes::update_time.eq(now),
                 ))
                 .execute(conn)
@@ -85,7 +219,7 @@ impl ClusterStore<'_> {
         Ok(())
     }
 
-    pub(crate) async fn set_size(&self, theme: &str, workers: Option<usize>) -> Result<(), StoreError> {
+    pub(crate) async fn set_size(&self, theme: &str, workers: Option<usize>, note: &Note) -> Result<(), StoreError> {
         self.add_theme(theme).await?;
         let now = self.clock().now().naive_utc();
         let workers = workers.map(|workers| i32::try_from(workers).unwrap_or(i32::MAX));
@@ -95,6 +229,9 @@ impl ClusterStore<'_> {
                 .set((
                     gaia_themes::workers.eq(workers),
                     gaia_themes::size_order.eq(gaia_themes::size_order + 1),
+                    gaia_themes::resized_by.eq(&note.by),
+                    gaia_themes::resized_reason.eq(&note.reason),
+                    gaia_themes::resized_at.eq(now),
                     gaia_themes::update_time.eq(now),
                 ))
                 .execute(conn)

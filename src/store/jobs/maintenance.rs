@@ -12,7 +12,7 @@ use diesel::{
     dsl::sql,
     expression::SqlLiteral,
     prelude::*,
-    sql_types::{BigInt, Bool, Nullable, Text},
+    sql_types::{BigInt, Bool, Integer, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
 
@@ -21,9 +21,10 @@ use crate::{
     domain::RunStatus,
     store::{
         JobStore, StoreError,
+        cluster::requests::life,
         db::on_backend,
-        lenient::{AnyInt, AnyText, AnyTime, number, text, time},
-        schema::{gaia_nodes, job_center, job_record},
+        lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
+        schema::{gaia_nodes, gaia_requests, job_center, job_record},
     },
 };
 
@@ -239,30 +240,56 @@ impl JobStore<'_> {
         self.retrying(cancel).await
     }
 
-    /// The open runs of a node.
-    pub(crate) async fn open_runs_of(&self, node: &str) -> Result<Vec<OpenRun>, StoreError> {
+    /// The open runs of a node, and the ids of the requests that any node with jobs may take. One query has both, so that a node on which nothing
+    /// happens makes no other.
+    pub(crate) async fn open_runs_and_requests(&self, node: &str) -> Result<(Vec<OpenRun>, Vec<i64>), StoreError> {
         let open = self.open_runs();
+        let [after, before] = life(self.clock().now());
         let mut conn = self.db.read().await?;
-        let rows: Vec<OpenRow> = on_backend!(conn, |conn| {
+        let rows: Vec<(OpenRow, AnyInt)> = on_backend!(conn, |conn| {
             job_record::table
                 .filter(open.clone())
                 .filter(job_record::node_id.eq(node))
                 .select((
-                    job_record::id,
-                    job_record::job_id,
-                    job_record::create_time,
-                    job_record::cancel_reason,
+                    (
+                        job_record::id,
+                        job_record::job_id,
+                        job_record::create_time,
+                        job_record::cancel_reason,
+                    ),
+                    sql::<Integer>("0"),
                 ))
+                .union_all(
+                    gaia_requests::table
+                        .filter(gaia_requests::open_for.eq(""))
+                        .filter(gaia_requests::created_at.between(after, before))
+                        .select((
+                            (
+                                gaia_requests::id,
+                                gaia_requests::job_id,
+                                gaia_requests::created_at.nullable(),
+                                sql::<Nullable<Text>>("NULL"),
+                            ),
+                            sql::<Integer>("1"),
+                        )),
+                )
                 .load(conn)
                 .await
         })?;
-        let run = |(run_id, job_id, claimed_at, cancel_reason): OpenRow| OpenRun {
-            run_id,
-            job_id: number(job_id).unwrap_or_default(),
-            claimed_at: time(claimed_at).map(|at| at.naive_utc()),
-            cancel_reason: text(cancel_reason),
-        };
-        Ok(rows.into_iter().map(run).collect())
+        let (mut runs, mut requests) = (Vec::new(), Vec::new());
+        for ((id, job_id, claimed_at, cancel_reason), is_request) in rows {
+            if is_set(is_request) {
+                requests.push(id);
+                continue;
+            }
+            runs.push(OpenRun {
+                run_id: id,
+                job_id: number(job_id).unwrap_or_default(),
+                claimed_at: time(claimed_at).map(|at| at.naive_utc()),
+                cancel_reason: text(cancel_reason),
+            });
+        }
+        Ok((runs, requests))
     }
 
     /// Open runs of nodes that have no row any more, with ids greater than `after`, in the order of their ids, at most `limit`. Runs of

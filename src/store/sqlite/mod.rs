@@ -294,7 +294,7 @@ mod tests {
     use super::ReadKind;
     use crate::{
         clock::Clock,
-        domain::{ListTasks, PageRequest},
+        domain::{ListTasks, Note, PageRequest},
         store::{Claim, Store, db::Db},
     };
 
@@ -329,7 +329,7 @@ mod tests {
             store.cluster().nodes().await.expect("answers");
             store.cluster().settings("demo").await.expect("answers");
             store.tasks().orphan_claims("me", i64::MIN).await.expect("answers");
-            store.cluster().set_paused("demo", true).await.expect("is written");
+            store.cluster().set_paused("demo", true, &Note::default()).await.expect("is written");
             let claim = Claim {
                 theme: "demo".to_owned(),
                 node: "me".to_owned(),

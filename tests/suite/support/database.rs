@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 10,
+            Self::Mysql => 11,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 9,
+            Self::Sqlite => 10,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 9,
+            Self::Postgres => 10,
         };
         format!("lacks {migrations} of this version's migrations")
     }
