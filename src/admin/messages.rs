@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix::{Actor, Context};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, BulkOperation, BulkPreview, FoundTasks, JobBegun, ThemeInfo};
-pub use crate::domain::{BulkTasks, ListBulkOperations, SearchTasks};
+use super::{Admin, BulkOperation, BulkPreview, FoundTasks, History, JobBegun, ThemeInfo};
+pub use crate::domain::{BulkTasks, GetHistory, ListBulkOperations, SearchTasks};
 use crate::{
     domain::{as_millis, millis},
     error::Error,
@@ -182,6 +182,7 @@ fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usiz
 operations! {
     Admin:
     Read search_tasks(SearchTasks) => |admin, search| admin.search_tasks(search).await, FoundTasks;
+    Read history(GetHistory) => |admin, get| admin.history(get).await, History;
     Change bulk_tasks(BulkTasks) => |admin, bulk| admin.bulk_tasks(bulk).await, BulkOperation;
     Read preview_bulk(PreviewBulk) => |admin, PreviewBulk(bulk)| admin.preview_bulk(bulk).await, BulkPreview;
     Read bulk_operation(GetBulkOperation) => |admin, GetBulkOperation(id)| admin.bulk_operation(id).await, BulkOperation;

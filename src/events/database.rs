@@ -69,6 +69,8 @@ pub enum DatabaseWork {
     BringBack,
     /// The node compares the rows under its name with its runs.
     CompareRuns,
+    /// The node writes the history: how many runs have ended, and how long they took. Until it can, the counts stay in memory.
+    WriteHistory,
 }
 
 impl DatabaseWork {
@@ -90,6 +92,7 @@ impl DatabaseWork {
             Self::EndLostRuns => "cannot end the runs of dead nodes",
             Self::BringBack => "cannot look for tasks that a wrong clock has put off",
             Self::CompareRuns => "cannot compare the rows under it with its runs",
+            Self::WriteHistory => "cannot write its part of the history, will try again and again",
         }
     }
 
@@ -111,6 +114,7 @@ impl DatabaseWork {
             Self::EndLostRuns => "ends the runs of dead nodes again",
             Self::BringBack => "looks again for tasks that a wrong clock has put off",
             Self::CompareRuns => "compares the rows under it with its runs again",
+            Self::WriteHistory => "writes its part of the history again",
         }
     }
 }

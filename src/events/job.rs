@@ -87,6 +87,10 @@ pub struct JobEnded {
     pub run: Arc<JobRunInfo>,
     /// How many attempts the run has had, 0 if it never began.
     pub attempts: u32,
+    /// From [`scheduled_at`](JobRunInfo::scheduled_at) until the beginning of the first attempt; `None` if a caller asked for the run, or if
+    /// it never began.
+    #[serde(rename = "waited_ms", serialize_with = "as_millis")]
+    pub waited: Option<Duration>,
     /// From the beginning of the first attempt until the end; `None` if the run never began.
     #[serde(rename = "ran_ms", serialize_with = "as_millis")]
     pub ran: Option<Duration>,

@@ -1,9 +1,10 @@
-//! What happens in this process, told as it happens: actors give events to `Events`, which writes log lines of them and calls the
-//! observers.
+//! What happens in this process, told as it happens: actors give events to `Events`, which writes log lines of them, counts them for the
+//! history, and calls the observers.
 
 mod database;
 mod job;
 mod lines;
+mod tally;
 mod task;
 
 use std::{
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub(crate) use self::database::Outages;
 use self::lines::Lines;
+pub(crate) use self::tally::Tally;
 pub use self::{
     database::{Component, DatabaseFailure, DatabaseRecovery, DatabaseWork},
     job::{JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted},
@@ -160,6 +162,7 @@ pub(crate) struct Events(Arc<Hub>);
 
 struct Hub {
     lines: Lines,
+    tally: Tally,
     observers: Vec<Observer>,
     outages: Outages,
     /// Panics of observers that are logged, by the place of the observer.
@@ -176,18 +179,20 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(crate) fn new(observers: Vec<Observer>) -> Self {
+    pub(crate) fn new(observers: Vec<Observer>, tally: Tally) -> Self {
         Self(Arc::new(Hub {
             lines: Lines::default(),
+            tally,
             observers,
             outages: Outages::default(),
             panics: Mutex::default(),
         }))
     }
 
-    /// Logs the event and gives it to the observers, on the thread of the caller.
+    /// Logs and counts the event and gives it to the observers, on the thread of the caller.
     pub(crate) fn tell(&self, event: &Event) {
         self.0.lines.log(event);
+        self.0.tally.note(event);
         self.call_observers(event);
     }
 
@@ -238,11 +243,16 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::clock::Clock;
+
+    fn events(observers: Vec<Observer>) -> Events {
+        Events::new(observers, Tally::new(Clock::system()))
+    }
 
     #[test]
     fn a_panic_of_an_observer_reaches_neither_the_caller_nor_the_other_observers() {
         static HEARD: AtomicUsize = AtomicUsize::new(0);
-        let events = Events::new(vec![
+        let events = events(vec![
             Box::new(|_| panic!("on purpose")),
             Box::new(|_| {
                 HEARD.fetch_add(1, Ordering::SeqCst);
@@ -258,7 +268,7 @@ mod tests {
     fn work_recovers_once_and_only_after_a_failure() {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&heard);
-        let events = Events::new(vec![Box::new(move |event| {
+        let events = events(vec![Box::new(move |event| {
             list.lock().expect("is not poisoned").push(event.clone());
         })]);
         let (jobs, node) = (Component::Jobs, Component::Node("a".into()));

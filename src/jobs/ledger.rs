@@ -145,6 +145,10 @@ impl Ledger for JobLedger {
         for (end, (run, failure)) in writes.ends.iter().zip(batch.runs) {
             let ended = JobEnded {
                 attempts: end.attempt.unsigned_abs(),
+                waited: end
+                    .started_at
+                    .zip(run.scheduled_at)
+                    .and_then(|(at, due)| (at - due).to_std().ok()),
                 ran: end.started_at.and_then(|at| (end.ended_at - at).to_std().ok()),
                 flag: end.flag,
                 failure,

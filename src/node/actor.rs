@@ -9,6 +9,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 
 use super::{
     NodeInfo, NodeTheme,
+    history::write_history,
     info::{methods_column, served_elsewhere},
     requests::{Requests, follow, requests},
     rescue,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     asynctask::{SchedulerStatus, ThemeRuntime, ThemeRuntimes},
     domain::RetryPolicy,
-    events::{DatabaseWork, Event, Events},
+    events::{DatabaseWork, Event, Events, Tally},
     held_runs::HeldRuns,
     jobs::JobsSlot,
     lease::NodeLease,
@@ -66,6 +67,8 @@ pub struct NodeActor {
     writes_status: SingleFlight,
     /// The counters that were written last.
     written: Option<Written>,
+    tally: Tally,
+    writes_history: SingleFlight,
     said: Said,
 }
 
@@ -88,6 +91,7 @@ pub(crate) struct NodeParts {
     pub(crate) themes: ThemeRuntimes,
     pub(crate) jobs_slot: JobsSlot,
     pub(crate) registry: Registry,
+    pub(crate) tally: Tally,
 }
 
 /// Stop the actor: write no more heartbeats, and take over no work of dead nodes.
@@ -133,6 +137,8 @@ impl NodeActor {
             follows_requests: SingleFlight::default(),
             writes_status: SingleFlight::default(),
             written: None,
+            tally: parts.tally,
+            writes_history: SingleFlight::default(),
             said,
         }
     }
@@ -186,6 +192,7 @@ impl NodeActor {
         match beaten.beat {
             Ok(_) => {
                 self.write_status(beaten.themes, ctx);
+                self.write_history(ctx);
                 if self.renewed(beaten.begun, ctx) {
                     self.rescue(ctx);
                     self.bring_back(ctx);
@@ -285,6 +292,26 @@ impl NodeActor {
                 jobs.change_gate(GateChange::Fenced(fenced));
             }
         }
+    }
+
+    // ---- history ----
+
+    /// Writes what has been counted in closed buckets, if there is anything. After a heartbeat, and not on its connection: no heartbeat waits for
+    /// it.
+    fn write_history(&mut self, ctx: &mut Context<Self>) {
+        if self.writes_history.is_under_way() || self.tally.next_batch(false).is_none() {
+            return;
+        }
+        self.writes_history.begin();
+        let (store, tally, id) = (self.store.clone(), self.tally.clone(), self.row.id.clone());
+        let write = async move { write_history(&store, &tally, &id, false).await };
+        ctx.spawn(write.into_actor(self).map(|written, node, _| {
+            node.writes_history.end();
+            match written {
+                Ok(()) => node.said.succeeded(DatabaseWork::WriteHistory),
+                Err(error) => node.said.failed(DatabaseWork::WriteHistory, &error),
+            }
+        }));
     }
 
     // ---- rescue ----

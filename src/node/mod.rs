@@ -1,6 +1,7 @@
 //! This process among the others on the database: its heartbeat, its lease, and the work of those that died.
 
 mod actor;
+mod history;
 mod info;
 mod locked;
 mod prune;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use actor::NodeActor;
 pub(crate) use actor::{NodeParts, Retire, describe};
+pub(crate) use history::write_history;
 pub use info::{NodeInfo, NodeTheme};
 pub(crate) use prune::{HasBegun, PruneActor, PruneParts, StopPruning};
 pub use status::{NodeDetail, NodeStatus};

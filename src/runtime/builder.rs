@@ -19,7 +19,7 @@ use crate::{
     config::{Config, ConfigError},
     domain::Faults,
     error::Error,
-    events::{Event, Events, Observer},
+    events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
     jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
@@ -301,7 +301,8 @@ impl GaiaBuilder {
     async fn build(mut self) -> Result<Gaia, Error> {
         let plan = self.plan()?;
         let control = Control::start()?;
-        let events = Events::new(self.observers.0);
+        let tally = Tally::new(self.clock.clone());
+        let events = Events::new(self.observers.0, tally.clone());
         let threads = Threads::start(&control, plan.arbiters, events.clone()).await?;
         // The store works on the control thread, so that it does not depend on the threads of callers.
         let store = control
@@ -325,20 +326,20 @@ impl GaiaBuilder {
             themes: themes.clone(),
             jobs_slot: jobs_slot.clone(),
             registry: registry.clone(),
+            tally: tally.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
-        let pruner = plan.retention.map(|retention| {
-            let pruner = PruneActor::new(PruneParts {
-                store: store.clone(),
-                themes: themes.clone(),
-                jobs_slot: jobs_slot.clone(),
-                retention,
-                foreign: plan.foreign,
-            });
-            PruneActor::start_in_arbiter(&control.handle(), |_| pruner)
+        let pruner = PruneActor::new(PruneParts {
+            store: store.clone(),
+            node: Arc::clone(&node_id),
+            themes: themes.clone(),
+            jobs_slot: jobs_slot.clone(),
+            retention: plan.retention,
+            foreign: plan.foreign,
         });
         let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
         let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
+        let pruner = PruneActor::start_in_arbiter(&control.handle(), |_| pruner);
         say!(Info, "node {node_id} works on {}", store.url());
 
         let gaia = Gaia(Arc::new(Inner {
@@ -354,6 +355,7 @@ impl GaiaBuilder {
             held,
             pruner,
             bulk,
+            tally,
             threads,
             control,
             grace: plan.grace,

@@ -27,7 +27,7 @@ use crate::{
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
-    events::Events,
+    events::{Events, Tally},
     held_runs::HeldRuns,
     jobs::{self, Jobs, JobsSlot},
     lease::NodeLease,
@@ -80,8 +80,9 @@ struct Inner {
     node: Addr<NodeActor>,
     lease: NodeLease,
     held: HeldRuns,
-    pruner: Option<Addr<PruneActor>>,
+    pruner: Addr<PruneActor>,
     bulk: Addr<BulkActor>,
+    tally: Tally,
     threads: Threads,
     control: Arc<Control>,
     grace: Duration,
@@ -221,9 +222,7 @@ impl Gaia {
 
     /// Tells the pruner that this process runs another theme, or jobs, whose history it may prune.
     fn prune_more(&self) {
-        if let Some(pruner) = &self.0.pruner {
-            pruner.do_send(HasBegun);
-        }
+        self.0.pruner.do_send(HasBegun);
     }
 
     /// The registry, which registers and calls handlers.

@@ -13,7 +13,7 @@ use crate::{
     admin::StopBulk,
     asynctask::ThemeRuntime,
     error::Error,
-    node::{Retire, StopPruning},
+    node::{Retire, StopPruning, write_history},
 };
 
 /// The least and the most time that the last outcomes have to get into the database once nothing runs any more: they get the time that the
@@ -24,7 +24,8 @@ const LONGEST_FLUSH: Duration = Duration::from_secs(20);
 /// How long after the cancel grace a run on a blocked thread is given up.
 const BLOCKED: Duration = Duration::from_secs(2);
 
-/// How long the removal of this node's row may take. If the database is away, other nodes find this node dead.
+/// How long the removal of this node's row may take, and the write of the last counts beside it. If the database is away, other nodes find
+/// this node dead.
 const LEAVE: Duration = Duration::from_secs(2);
 
 /// How many tasks and outcomes a graceful stop has left behind.
@@ -155,17 +156,27 @@ impl Gaia {
         Ok(report)
     }
 
-    /// Removes this node's row, so that other nodes need not wait for the end of the lease before they take over runs that are left.
+    /// Writes the last counts of the history, and removes this node's row, so that other nodes need not wait for the end of the lease before
+    /// they take over runs that are left.
     async fn leave(&self) -> Result<(), Error> {
         self.0.node.send(Retire).await?;
         if let Some(jobs) = self.0.jobs_slot.get() {
             jobs.retire();
         }
-        if let Some(pruner) = &self.0.pruner {
-            pruner.send(StopPruning).await?;
-        }
+        self.0.pruner.send(StopPruning).await?;
         self.0.bulk.send(StopBulk).await?;
-        let reason = match tokio::time::timeout(LEAVE, self.0.store.cluster().retire_node(&self.0.node_id)).await {
+        let cluster = self.0.store.cluster();
+        let retired = tokio::time::timeout(LEAVE, cluster.retire_node(&self.0.node_id));
+        let counted = write_history(&self.0.store, &self.0.tally, &self.0.node_id, true);
+        let (retired, counted) = join(retired, tokio::time::timeout(LEAVE, counted)).await;
+        let lost = match counted {
+            Ok(counted) => counted.err().map(|error| error.to_string()),
+            Err(_) => Some(format!("the database has not answered in {LEAVE:?}")),
+        };
+        if let Some(reason) = lost {
+            say!(Warn, "the last counts of this node's history are lost: {reason}");
+        }
+        let reason = match retired {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the database has not answered in {LEAVE:?}"),

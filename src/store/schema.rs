@@ -166,6 +166,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What ended in spans of time.
+    gaia_history (width, at, number, node) {
+        width -> Integer,
+        at -> Timestamp,
+        number -> BigInt,
+        node -> Text,
+        kind -> Text,
+        theme -> Text,
+        service -> Text,
+        method -> Text,
+        succeeded -> BigInt,
+        failed -> BigInt,
+        retried -> BigInt,
+        snoozed -> BigInt,
+        cancelled -> BigInt,
+        lost -> BigInt,
+        waited_ms -> BigInt,
+        waited -> Text,
+        ran_ms -> BigInt,
+        ran -> Text,
+    }
+}
+
+diesel::table! {
     job_center (id) {
         id -> BigInt,
         job_name -> Text,

@@ -14,6 +14,7 @@ mod columns;
 mod events;
 mod exact_texts;
 mod execution;
+mod figures;
 mod fuzz;
 mod history;
 mod jobs;

@@ -1,6 +1,7 @@
-//! The actor that deletes rows that were finished long ago.
+//! The actor that deletes rows that were finished long ago, and folds the history of ends.
 
 mod certainty;
+mod fold;
 mod sweep;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use crate::{
     store::{Expired, Store, StoreError},
 };
 use certainty::{Course, Doubt, Reading, Rules, Verdict, Went};
+use fold::{Folder, delete_hours};
 use sweep::{Deleted, History, said, sweep};
 
 /// How often the pruner looks for old rows: ten times per retention, within these limits.
@@ -30,8 +32,10 @@ const PART: u32 = 20;
 const JOBS: &str = "";
 
 /// Deletes finished tasks with their records, and records of jobs, older than the retention. Every node has one, for the themes
-/// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way.
+/// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way. It also folds `gaia_history`,
+/// whether there is a retention or not.
 pub(crate) struct PruneActor {
+    folder: Option<Folder>,
     /// The pruner, until it begins.
     pruner: Option<Pruner>,
     begun: Arc<Notify>,
@@ -50,9 +54,11 @@ pub(crate) struct StopPruning;
 /// What a pruner is built from.
 pub(crate) struct PruneParts {
     pub(crate) store: Store,
+    pub(crate) node: Arc<str>,
     pub(crate) themes: ThemeRuntimes,
     pub(crate) jobs_slot: JobsSlot,
-    pub(crate) retention: Duration,
+    /// `None`: for ever.
+    pub(crate) retention: Option<Duration>,
     /// Whether rows are deleted that other programs have finished.
     pub(crate) foreign: bool,
 }
@@ -69,14 +75,14 @@ struct Pruner {
 
 impl PruneActor {
     pub(crate) fn new(parts: PruneParts) -> Self {
-        // A retention that is too long for the calendar means for ever.
-        let retention = TimeDelta::from_std(parts.retention).unwrap_or(TimeDelta::MAX);
         let begun = Arc::new(Notify::new());
         Self {
+            folder: Some(Folder::new(parts.store.clone(), Arc::clone(&parts.node))),
             begun: Arc::clone(&begun),
-            pruner: Some(Pruner {
-                rules: Rules::new(retention),
-                every: (parts.retention / 10).clamp(SHORTEST, EVERY),
+            pruner: parts.retention.map(|retention| Pruner {
+                // A retention that is too long for the calendar means for ever.
+                rules: Rules::new(TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX)),
+                every: (retention / 10).clamp(SHORTEST, EVERY),
                 parts,
                 course: Course::default(),
                 failures: Repeats::default(),
@@ -129,7 +135,11 @@ impl Pruner {
     }
 
     async fn prune(&mut self) -> Result<Deleted, StoreError> {
+        let judged = self.scopes().len();
         let (now, mut scopes) = self.judge().await?;
+        if judged > 0 && scopes.len() >= judged {
+            delete_hours(&self.parts.store, now).await?;
+        }
         let Some(before) = now.checked_sub_signed(self.rules.retention) else {
             return Ok(Deleted::default());
         };
@@ -297,6 +307,9 @@ impl Handler<HasBegun> for PruneActor {
     type Result = ();
 
     fn handle(&mut self, _: HasBegun, ctx: &mut Context<Self>) {
+        if let Some(folder) = self.folder.take() {
+            ctx.spawn(folder.run().into_actor(self));
+        }
         if let Some(pruner) = self.pruner.take() {
             ctx.spawn(pruner.run().into_actor(self));
         }

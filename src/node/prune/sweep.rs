@@ -209,7 +209,7 @@ pub(super) async fn history(store: &Store, expired: &Expired, of_jobs: bool) -> 
 }
 
 /// Pauses as long as the last step took: half of the time is for other sessions.
-async fn rest(began: Instant) {
+pub(super) async fn rest(began: Instant) {
     actix_rt::time::sleep(began.elapsed()).await;
 }
 

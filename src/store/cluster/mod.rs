@@ -1,12 +1,14 @@
 //! The processes that share a database, and the settings that hold for all of them.
 
 mod bulk;
+mod history;
 pub(super) mod nodes;
 mod notify;
 mod prune;
 pub(super) mod requests;
 mod themes;
 
+pub(crate) use history::{Folding, MOST_ROWS};
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};
 pub(crate) use requests::{RequestState, TakenRequest};

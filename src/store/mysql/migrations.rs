@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -21,6 +21,7 @@ const MIGRATIONS: [Migration; 11] = [
     migration!("mysql", "20261128000008", "2026-11-28-000008_segments"),
     migration!("mysql", "20261128000009", "2026-11-28-000009_unseen"),
     migration!("mysql", "20261129000010", "2026-11-29-000010_bulk_operations"),
+    migration!("mysql", "20261129000011", "2026-11-29-000011_history"),
     migration!("mysql", "20261129000012", "2026-11-29-000012_requests"),
 ];
 

@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 11,
+            Self::Mysql => 12,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 10,
+            Self::Sqlite => 11,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 10,
+            Self::Postgres => 11,
         };
         format!("lacks {migrations} of this version's migrations")
     }
