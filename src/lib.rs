@@ -50,6 +50,8 @@ pub mod store;
 pub mod testing;
 mod threads;
 mod uptime;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use admin::Admin;
 pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, UnservedMethod};
@@ -70,7 +72,7 @@ pub use registry::{
     Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, Route, TaskContext,
     async_fn, blocking_fn,
 };
-pub use runtime::{Gaia, GaiaBuilder, StopReport};
+pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
 pub use store::{EnqueueConnection, StoreError};
 

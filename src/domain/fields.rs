@@ -75,6 +75,14 @@ impl Fields {
         value.map_err(|_: E| E::custom(format!("{key} holds something else than {expected}")))
     }
 
+    /// The fields that are left, as a JSON object. Their values keep their texts.
+    #[cfg(feature = "web")]
+    pub(crate) fn into_json(self) -> Result<String, serde_json::Error> {
+        let fields = self.0.iter().map(|(key, value)| Ok(format!("{}:{value}", serde_json::to_string(key)?)));
+        let fields: Result<Vec<String>, serde_json::Error> = fields.collect();
+        Ok(format!("{{{}}}", fields?.join(",")))
+    }
+
     /// The keys that are left.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())

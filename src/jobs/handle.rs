@@ -10,6 +10,9 @@ use crate::{
     store::{self, JobRow, Store},
 };
 
+#[cfg(feature = "web")]
+use crate::schedule::{Schedule, ScheduleError};
+
 /// How many next fires a detail lists.
 const NEXT_FIRES: usize = 5;
 
@@ -78,6 +81,12 @@ impl Jobs {
     #[must_use]
     pub fn time_zone(&self) -> Zone {
         self.rules.zone.renewed()
+    }
+
+    /// The schedule of a job with this expression, in this zone or, without one, in the default one.
+    #[cfg(feature = "web")]
+    pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
+        self.rules.schedule(expr, zone)
     }
 
     // ---- changing ----

@@ -16,6 +16,7 @@ use std::{
 };
 
 use actix::Addr;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 pub use builder::GaiaBuilder;
@@ -33,9 +34,12 @@ use crate::{
     lease::NodeLease,
     node::{HasBegun, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
-    store::Store,
+    store::{Store, StoreError},
     threads::{Control, Threads},
 };
+
+/// How long a database may take to answer before it counts as away.
+const READY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Cloneable handle on the runtime of this process: its registry, its schedulers, its node.
 ///
@@ -90,6 +94,28 @@ struct Inner {
     draining: AtomicBool,
     stopping: AtomicBool,
     stopped: OnceCell<StopReport>,
+}
+
+/// Whether a process can take work, and if not, why: [`Gaia::readiness`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Readiness {
+    /// The database answers.
+    pub database: bool,
+    /// Its tables are those of this version.
+    pub schema: bool,
+    /// The node has written a heartbeat within its lease.
+    pub beats: bool,
+    /// The process neither drains nor stops.
+    pub takes_work: bool,
+}
+
+impl Readiness {
+    /// Whether nothing is amiss.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        self.database && self.schema && self.beats && self.takes_work
+    }
 }
 
 impl std::fmt::Debug for Gaia {
@@ -250,6 +276,41 @@ impl Gaia {
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, Error> {
         let nodes = ask(&self.0.store, |store| async move { store.cluster().nodes().await }).await?;
         Ok(NodeInfo::all(nodes))
+    }
+
+    /// Whether this process can take work: for the probe of an orchestrator. Asks the database, so do not call it more often than once a
+    /// second; a database that has not answered after 3 s counts as away.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = gaia_actors::Gaia::builder().database("sqlite::memory:").start().await?;
+    /// assert!(gaia.readiness().await.is_ready());
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn readiness(&self) -> Readiness {
+        let checked = ask(&self.0.store, |store| async move {
+            store.check_files()?;
+            store.check_schema().await
+        });
+        let (database, schema) = match tokio::time::timeout(READY_WITHIN, checked).await {
+            Ok(Ok(())) => (true, true),
+            Ok(Err(Error::Store(StoreError::SchemaMissing { .. } | StoreError::SchemaTooNew { .. }))) => (true, false),
+            Ok(Err(error)) => {
+                say!(Debug, "this process is not ready: {error}");
+                (false, false)
+            }
+            Err(_) => (false, false),
+        };
+        Readiness {
+            database,
+            schema,
+            beats: !self.0.lease.has_expired(),
+            takes_work: !self.0.draining.load(Ordering::SeqCst) && !self.0.stopping.load(Ordering::SeqCst),
+        }
     }
 
     /// The counters of every theme of this process, by theme.

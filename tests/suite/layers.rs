@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &[
         "clock",
         "uptime",
@@ -28,6 +28,7 @@ const LAYERS: [&[&str]; 11] = [
     &["run"],
     &["admin", "asynctask", "jobs", "node"],
     &["runtime"],
+    &["web"],
     &["messages"],
     &["testing"],
 ];

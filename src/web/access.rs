@@ -1,0 +1,437 @@
+//! Who may use the API, for what, and on which themes.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use actix_web::{
+    HttpRequest,
+    http::header::{AUTHORIZATION, HOST, HeaderMap},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+use crate::domain::{Faults, InvalidInput, TaskFilter};
+
+/// The longest name of a caller, in characters: it is noted as the author of bulk operations.
+const MAX_CALLER_CHARS: usize = 100;
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal),+ $(,)?) => {
+        /// Something that a caller may do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[non_exhaustive]
+        pub enum Permission {
+            $($(#[$doc])* #[serde(rename = $text)] $variant),+
+        }
+
+        impl Permission {
+            /// Every permission.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its name in answers.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text),+
+                }
+            }
+        }
+    };
+}
+
+permissions! {
+    /// See tasks, themes, jobs and nodes, without arguments and results.
+    View = "view",
+    /// See arguments and results, too.
+    ViewArgs = "view_args",
+    /// Add tasks.
+    Enqueue = "enqueue",
+    /// Cancel tasks.
+    Cancel = "cancel",
+    /// Queue tasks again, and have tasks that wait for a later time run now.
+    Retry = "retry",
+    /// Delete finished tasks.
+    Delete = "delete",
+    /// Pause and resume themes.
+    Pause = "pause",
+    /// Change the number of workers.
+    Resize = "resize",
+    /// Add, change, enable, disable and delete jobs.
+    EditJobs = "edit_jobs",
+    /// Run jobs now, and cancel their runs.
+    RunJobs = "run_jobs",
+}
+
+impl Permission {
+    /// What somebody needs who only looks, and sees no arguments.
+    pub const VIEWER: &[Self] = &[Self::View];
+
+    /// What a program needs that only adds tasks.
+    pub const PRODUCER: &[Self] = &[Self::Enqueue];
+}
+
+/// Somebody who uses the API: a name, permissions and themes.
+///
+/// ```
+/// use gaia_actors::web::{Caller, Permission};
+///
+/// let night_shift = Caller::new("night shift")
+///     .permissions(&[Permission::View, Permission::Retry])
+///     .themes(["order-task", "mail"]);
+/// assert!(!night_shift.may(Permission::Delete));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct Caller {
+    name: String,
+    permissions: BTreeSet<Permission>,
+    /// `None`: all.
+    themes: Option<BTreeSet<String>>,
+}
+
+impl Caller {
+    /// A caller of this name, who may do nothing, on any theme. Control characters are left out of the name, and characters beyond the
+    /// hundredth; an empty name becomes `unknown`.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        let kept = name.as_ref().chars().filter(|char| !char.is_control());
+        let name: String = kept.take(MAX_CALLER_CHARS).collect();
+        Self {
+            name: if name.trim().is_empty() { "unknown".to_owned() } else { name },
+            permissions: BTreeSet::new(),
+            themes: None,
+        }
+    }
+
+    /// Gives these permissions, besides those that the caller has.
+    pub fn permissions(mut self, permissions: &[Permission]) -> Self {
+        self.permissions.extend(permissions);
+        self
+    }
+
+    /// Limits the caller to these themes: the caller sees and changes nothing of others. Jobs belong to no theme, so a caller who is limited
+    /// to themes sees no jobs. Without a call of this method the caller is not limited.
+    pub fn themes<T: Into<String>>(self, themes: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            themes: Some(themes.into_iter().map(Into::into).collect()),
+            ..self
+        }
+    }
+
+    /// The caller's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the caller has this permission.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(&permission)
+    }
+
+    /// Whether the caller may see this theme.
+    #[must_use]
+    pub fn sees_theme(&self, theme: &str) -> bool {
+        self.themes.as_ref().is_none_or(|themes| themes.contains(theme))
+    }
+
+    /// Whether the caller may see every theme.
+    #[must_use]
+    pub fn sees_all_themes(&self) -> bool {
+        self.themes.is_none()
+    }
+
+    pub(super) fn needs(&self, permission: Permission) -> Result<(), Problem> {
+        match self.may(permission) {
+            true => Ok(()),
+            false => Err(Problem::no_permission(&[permission])),
+        }
+    }
+
+    pub(super) fn needs_theme(&self, theme: &str) -> Result<(), Problem> {
+        match self.sees_theme(theme) {
+            true => Ok(()),
+            false => Err(Problem::other_theme()),
+        }
+    }
+
+    pub(super) fn needs_all_themes(&self) -> Result<(), Problem> {
+        match self.sees_all_themes() {
+            true => Ok(()),
+            false => Err(Problem::other_theme()),
+        }
+    }
+
+    /// The filter, limited to the caller's themes. A filter that names another theme is refused.
+    pub(super) fn limit(&self, mut filter: TaskFilter) -> Result<TaskFilter, Problem> {
+        for theme in &filter.themes {
+            self.needs_theme(theme)?;
+        }
+        if let (Some(themes), true) = (&self.themes, filter.themes.is_empty()) {
+            // No theme in the filter would mean all themes.
+            if themes.is_empty() {
+                return Err(Problem::other_theme());
+            }
+            filter.themes = themes.iter().cloned().collect();
+        }
+        Ok(filter)
+    }
+}
+
+/// A token by which a caller is known. Only its SHA-256 is kept.
+///
+/// A hash of a short or guessed token can be found by trying: use at least 32 random bytes, such as from `openssl rand -hex 32`.
+///
+/// ```
+/// use gaia_actors::web::{AccessToken, Permission};
+///
+/// // `printf %s "$TOKEN" | sha256sum` prints the same.
+/// let hash = AccessToken::hash_of("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
+/// let token = AccessToken::new("order service", &hash)?.permissions(Permission::PRODUCER).themes(["order-task"]);
+/// assert!(AccessToken::new("order service", "not a hash").is_err());
+/// # Ok::<(), gaia_actors::InvalidInput>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct AccessToken {
+    caller: Caller,
+    hash: [u8; 32],
+}
+
+impl AccessToken {
+    /// A token with this SHA-256, 64 hexadecimal digits. Its caller has this name and no permission yet.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] if the hash is something else than 64 hexadecimal digits, or the name is empty or too long.
+    pub fn new(name: &str, sha256: &str) -> Result<Self, InvalidInput> {
+        let mut faults = Faults::default();
+        faults.name("the name of a token", name, MAX_CALLER_CHARS);
+        let hash = bytes_of_hex(sha256);
+        faults.require(hash.is_some(), || {
+            format!("the hash of the token {name:?} is no SHA-256, expected 64 hexadecimal digits")
+        });
+        match hash {
+            Some(hash) => {
+                faults.into_result()?;
+                Ok(Self {
+                    caller: Caller::new(name),
+                    hash,
+                })
+            }
+            None => Err(faults.into_error()),
+        }
+    }
+
+    /// The SHA-256 of a token, in hexadecimal digits.
+    #[must_use]
+    pub fn hash_of(token: &str) -> String {
+        use std::fmt::Write;
+        let hash = Sha256::digest(token.as_bytes());
+        hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// As [`Caller::permissions`].
+    pub fn permissions(self, permissions: &[Permission]) -> Self {
+        Self {
+            caller: self.caller.permissions(permissions),
+            ..self
+        }
+    }
+
+    /// As [`Caller::themes`].
+    pub fn themes<T: Into<String>>(self, themes: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            caller: self.caller.themes(themes),
+            ..self
+        }
+    }
+}
+
+impl std::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// What an [`Access`] knows of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AccessRequest<'a> {
+    /// The address of the other end of the connection: a proxy's, if there is one between. `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// The headers of the request.
+    pub headers: &'a HeaderMap,
+}
+
+impl AccessRequest<'_> {
+    /// The token of `Authorization: Bearer …`.
+    #[must_use]
+    pub fn bearer(&self) -> Option<&str> {
+        bearer(self.headers)
+    }
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+type Judge = dyn Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync;
+
+/// Says who a caller is. A request for which it has no answer is refused with 401.
+#[derive(Clone)]
+#[must_use]
+pub struct Access {
+    judge: Arc<Judge>,
+    /// Whether callers are asked for a bearer token.
+    wants_bearer: bool,
+}
+
+impl Access {
+    /// Requests from this machine may do everything, others nothing.
+    ///
+    /// The request must name this machine as its host (`localhost`, `127.0.0.1`, `[::1]`), so that no web page can reach the API by a name
+    /// that leads to this machine. A request that a proxy has passed on is refused: everybody would come from this machine.
+    ///
+    /// ```
+    /// use gaia_actors::web::{Access, AdminOptions};
+    ///
+    /// let options = AdminOptions::new(Access::loopback_only());
+    /// ```
+    pub fn loopback_only() -> Self {
+        Self::of(false, |request| {
+            let is_here = request.peer.is_some_and(|peer| peer.to_canonical().is_loopback());
+            let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+            let passed_on = PROXY_HEADERS.iter().any(|name| request.headers.contains_key(*name));
+            let may = is_here && !passed_on && host.is_some_and(is_name_of_this_machine);
+            may.then(|| Caller::new("loopback").permissions(Permission::ALL))
+        })
+    }
+
+    /// Callers with one of these tokens, as `Authorization: Bearer …`.
+    ///
+    /// ```
+    /// use gaia_actors::web::{Access, AccessToken, Permission};
+    ///
+    /// let hash = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8";
+    /// let access = Access::tokens([AccessToken::new("grafana", hash)?.permissions(Permission::VIEWER)]);
+    /// # Ok::<(), gaia_actors::InvalidInput>(())
+    /// ```
+    pub fn tokens(tokens: impl IntoIterator<Item = AccessToken>) -> Self {
+        let tokens: Vec<AccessToken> = tokens.into_iter().collect();
+        Self::of(true, move |request| {
+            let hash: [u8; 32] = Sha256::digest(request.bearer()?.as_bytes()).into();
+            // All hashes are compared, each in constant time: how long this takes tells nothing.
+            let mut found = None;
+            for token in &tokens {
+                if bool::from(token.hash.ct_eq(&hash)) {
+                    found = Some(&token.caller);
+                }
+            }
+            found.cloned()
+        })
+    }
+
+    /// A function says who the caller is. It runs in the thread that serves the request, so it must not block.
+    ///
+    /// ```
+    /// use gaia_actors::web::{Access, Caller, Permission};
+    ///
+    /// // A proxy in front of the application has checked the user, and removes this header from requests of others.
+    /// let access = Access::custom(|request| {
+    ///     let user = request.headers.get("x-forwarded-user")?.to_str().ok()?;
+    ///     Some(Caller::new(user).permissions(&[Permission::View, Permission::Retry]))
+    /// });
+    /// ```
+    pub fn custom(judge: impl Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync + 'static) -> Self {
+        Self::of(false, judge)
+    }
+
+    fn of(wants_bearer: bool, judge: impl Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync + 'static) -> Self {
+        Self {
+            judge: Arc::new(judge),
+            wants_bearer,
+        }
+    }
+
+    /// Who has sent the request; 401 if this is not known.
+    pub(super) fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
+        let seen = AccessRequest {
+            peer: request.peer_addr().map(|peer| peer.ip()),
+            headers: request.headers(),
+        };
+        (self.judge)(&seen).ok_or_else(|| Problem::no_access(self.wants_bearer))
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
+
+/// Headers that proxies add.
+const PROXY_HEADERS: [&str; 6] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// Whether a `Host` header names this machine by a name that no name server decides.
+fn is_name_of_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.to_ascii_lowercase();
+    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_address || name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_this_machine() {
+        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080", "a.localhost"] {
+            assert!(is_name_of_this_machine(host), "{host}");
+        }
+        for host in ["", "example.com", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "[2001:db8::1]:80"] {
+            assert!(!is_name_of_this_machine(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_caller_who_may_see_no_theme_sees_none() {
+        let none: [&str; 0] = [];
+        assert!(Caller::new("a").themes(none).limit(TaskFilter::default()).is_err());
+        let limited = Caller::new("a").themes(["b"]).limit(TaskFilter::default());
+        assert_eq!(limited.map(|filter| filter.themes).ok(), Some(vec!["b".to_owned()]));
+        assert_eq!(Caller::new("\n").name(), "unknown");
+    }
+}

@@ -1,0 +1,193 @@
+//! One call: who asks, for which route, with which parameters and which body; and the answer, with the headers of all answers.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::Payload,
+    http::{
+        Method, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
+    web::Bytes,
+};
+use percent_encoding::percent_decode_str;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Shared,
+    access::Caller,
+    body::{self, BodyType, Nothing},
+    health, origin,
+    problem::Problem,
+    query::Query,
+    redact::Eyes,
+    routes::{Route, RouteAccess},
+};
+use crate::runtime::Gaia;
+
+/// Headers of every answer.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+];
+
+/// A call that may be done: its caller has the permission that the route names.
+pub(super) struct Call {
+    shared: Arc<Shared>,
+    request: HttpRequest,
+    pub(super) caller: Caller,
+    pub(super) query: Query,
+    pub(super) body: Bytes,
+    pub(super) body_type: BodyType,
+}
+
+/// Answers a request to one of these routes, which share a path.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    routes: Arc<[&'static Route]>,
+    request: HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let done = prepared(&shared, &routes, &request, payload).await;
+    let done = match done {
+        Ok((call, route)) => {
+            let name = call.caller.name().to_owned();
+            let done = (route.run)(call).await;
+            if route.changes {
+                let status = done.as_ref().map_or_else(Problem::status, HttpResponse::status);
+                let (method, path) = (request.method(), request.uri().path());
+                say!(Info, "HTTP: {name}: {method} {path}: {}", status.as_u16());
+            }
+            done
+        }
+        Err(problem) => Err(problem),
+    };
+    let mut response = done.unwrap_or_else(Problem::into_response);
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Makes every check that does not depend on what a route does. The body is read last, so that nobody without access can fill the memory.
+async fn prepared(
+    shared: &Arc<Shared>,
+    routes: &[&'static Route],
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(Call, &'static Route), Problem> {
+    let method = match *request.method() {
+        Method::HEAD => "GET",
+        ref other => other.as_str(),
+    };
+    let route = routes.iter().copied().find(|route| route.method == method);
+    let is_open = route.is_some_and(|route| route.access == RouteAccess::Anybody);
+    let caller = match is_open {
+        true => Caller::new("anybody"),
+        false => shared.options.access.caller(request)?,
+    };
+    let Some(route) = route else {
+        let path = request.uri().path();
+        return Err(match routes {
+            [] => Problem::no_route(path),
+            routes => Problem::other_method(
+                request.method().as_str(),
+                &routes.iter().map(|route| route.method).collect::<Vec<_>>(),
+            ),
+        });
+    };
+    if route.method != "GET" {
+        origin::check(request)?;
+    }
+    let needed = match &route.access {
+        RouteAccess::Anybody | RouteAccess::AnyCaller => &[],
+        RouteAccess::Permission(permission) => std::slice::from_ref(permission),
+        RouteAccess::OneOf(permissions) => permissions,
+    };
+    if !needed.is_empty() && !needed.iter().any(|permission| caller.may(*permission)) {
+        return Err(Problem::no_permission(needed));
+    }
+    let body_type = route.body.type_of(request.headers())?;
+    let query = Query::parse(request.query_string())?;
+    let body = route.body.read(request.headers(), payload).await?;
+    if body_type.is_none() && !body.is_empty() {
+        return Err(Problem::other_type("application/json, and say so in content-type"));
+    }
+    let call = Call {
+        shared: Arc::clone(shared),
+        request: request.clone(),
+        caller,
+        query,
+        body,
+        body_type: body_type.unwrap_or(BodyType::Json),
+    };
+    Ok((call, route))
+}
+
+impl Call {
+    pub(super) fn gaia(&self) -> &Gaia {
+        &self.shared.gaia
+    }
+
+    pub(super) fn readiness(&self) -> &health::Cached {
+        &self.shared.readiness
+    }
+
+    /// How texts are shown to this caller.
+    pub(super) fn eyes(&self) -> Eyes<'_> {
+        Eyes::new(&self.caller, self.shared.options.redact.as_ref())
+    }
+
+    /// A name in the path. It may hold anything, `/` as `%2F`.
+    pub(super) fn name(&self, what: &str) -> Result<String, Problem> {
+        // actix-web has decoded every escape but those of `%`, `/` and `+`, and has replaced what is no UTF-8.
+        if percent_decode_str(self.request.uri().path()).decode_utf8().is_err() {
+            return Err(Problem::bad_path("the path is no UTF-8 after its escapes are decoded"));
+        }
+        let part = self.request.match_info().get(what).unwrap_or_default();
+        let decoded = percent_decode_str(part).decode_utf8();
+        let decoded = decoded.map_err(|_| Problem::bad_path("the path is no UTF-8 after its escapes are decoded"))?;
+        Ok(decoded.into_owned())
+    }
+
+    /// The id of a `what` in the path. A number that no id can have is answered as an id that is not there.
+    pub(super) fn id(&self, what: &str) -> Result<i64, Problem> {
+        let text = self.name("id")?;
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Problem::bad_path(format!("{text:?} is no id of a {what}, expected a number")));
+        }
+        text.parse().map_err(|_| Problem::not_found(what, &text))
+    }
+
+    /// The body, as JSON of a known shape.
+    pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        body::typed(&self.body)
+    }
+
+    /// Refuses a body that says something, and parameters.
+    pub(super) fn finish_without_body(&mut self) -> Result<(), Problem> {
+        self.query.finish()?;
+        self.typed::<Nothing>().map(|_| ())
+    }
+}
+
+/// An answer as JSON.
+pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let text = serde_json::to_string(answer);
+    let text = text.map_err(|error| Problem::unwritable(&error))?;
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    Ok(response.body(text))
+}
+
+/// An answer as JSON, with the place of what was made: relative, since a proxy may have changed the path.
+pub(super) fn created(place: &str, answer: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let mut response = json(StatusCode::CREATED, answer)?;
+    if let Ok(place) = HeaderValue::from_str(place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}

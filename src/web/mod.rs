@@ -1,0 +1,165 @@
+//! The HTTP API: what operators see and do, and how programs in other languages add tasks.
+//!
+//! [`admin`] is a service that any actix-web application can mount, at any path. It is a thin layer over [`Gaia`], [`Admin`](crate::Admin),
+//! [`Scheduler`](crate::Scheduler) and [`Jobs`](crate::Jobs): the same checks hold, and the same errors come back, as
+//! `application/problem+json`. [`ROUTES`] is the table of everything it answers.
+//!
+//! Nobody has access by default: [`AdminOptions`] cannot be made without an [`Access`].
+//!
+#![cfg_attr(feature = "sqlite", doc = "```no_run")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+//! use actix_web::{App, HttpServer, web};
+//! use gaia_actors::{prelude::*, web::{Access, AdminOptions, admin}};
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let gaia = Gaia::builder().database("sqlite:orders.db").start().await?;
+//!     let options = AdminOptions::new(Access::loopback_only());
+//!     let served = gaia.clone();
+//!     HttpServer::new(move || {
+//!         App::new().service(web::scope("/gaia").service(admin(&served, options.clone())))
+//!     })
+//!     .bind("127.0.0.1:8080")?
+//!     .run()
+//!     .await?;
+//!     gaia.stop().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `curl localhost:8080/gaia/api/v1/tasks` then lists tasks.
+
+mod access;
+mod body;
+mod call;
+mod cursor;
+mod health;
+mod jobs;
+mod nodes;
+mod operations;
+mod origin;
+mod problem;
+mod query;
+mod redact;
+mod routes;
+mod schedules;
+mod tasks;
+mod themes;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix_web::{HttpRequest, dev::HttpServiceFactory, web};
+
+pub use self::{
+    access::{Access, AccessRequest, AccessToken, Caller, Permission},
+    redact::{Redacted, RedactedPart},
+    routes::{ROUTES, Route, RouteAccess},
+};
+use crate::runtime::Gaia;
+
+/// The path of the API below the path at which it is mounted.
+const PREFIX: &str = "/api/v1";
+
+/// How the API is served.
+///
+/// ```
+/// use gaia_actors::web::{Access, AdminOptions, RedactedPart};
+///
+/// // Whatever an error says of a password is for nobody.
+/// let options = AdminOptions::new(Access::loopback_only()).redact(|text| {
+///     let is_secret = text.part == RedactedPart::Error && text.text.contains("password");
+///     is_secret.then(|| "(not shown)".to_owned())
+/// });
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until the API is mounted with them"]
+pub struct AdminOptions {
+    access: Access,
+    redact: Option<redact::Redact>,
+}
+
+impl AdminOptions {
+    /// Options with this access, and nothing hidden but what the access hides.
+    pub fn new(access: Access) -> Self {
+        Self { access, redact: None }
+    }
+
+    /// A function that replaces texts before they leave the process: arguments, results, errors and the URLs of hooks. It answers with the
+    /// text to be shown, or with `None` if the text may be shown as it is. What it replaces stays as it is in the database, so a retry uses
+    /// the real arguments. Values of hooks' headers and secrets of hooks are never shown, with or without this function.
+    pub fn redact(self, redact: impl Fn(&Redacted<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self {
+            redact: Some(Arc::new(redact)),
+            ..self
+        }
+    }
+}
+
+impl std::fmt::Debug for AdminOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminOptions")
+            .field("access", &self.access)
+            .field("redacts", &self.redact.is_some())
+            .finish()
+    }
+}
+
+/// What all calls of one service share.
+struct Shared {
+    gaia: Gaia,
+    options: AdminOptions,
+    readiness: health::Cached,
+}
+
+/// The API as a service of an actix-web application. Its routes lie under `/api/v1` below the path of the scope in which it is mounted.
+///
+/// The factory of an [`HttpServer`](actix_web::HttpServer) calls this once for each of its threads, with clones of the same options.
+///
+#[cfg_attr(feature = "sqlite", doc = "```")]
+#[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+/// use actix_web::{App, test, web};
+/// use gaia_actors::{Gaia, web::{Access, AccessToken, AdminOptions, Permission, admin}};
+///
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+/// let hash = AccessToken::hash_of("kept by nobody else");
+/// let grafana = AccessToken::new("grafana", &hash)?.permissions(Permission::VIEWER);
+/// let options = AdminOptions::new(Access::tokens([grafana]));
+/// let app = App::new().service(web::scope("/a/b").service(admin(&gaia, options)));
+///
+/// let app = test::init_service(app).await;
+/// let request = test::TestRequest::get()
+///     .uri("/a/b/api/v1/whoami")
+///     .insert_header(("authorization", "Bearer kept by nobody else"));
+/// let answer = test::call_and_read_body(&app, request.to_request()).await;
+/// assert_eq!(answer, r#"{"name":"grafana","permissions":["view"],"themes":null}"#);
+/// # gaia.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + use<> {
+    let shared = Arc::new(Shared {
+        gaia: gaia.clone(),
+        options,
+        readiness: health::Cached::default(),
+    });
+    let mut patterns: BTreeMap<&'static str, Vec<&'static Route>> = BTreeMap::new();
+    for route in ROUTES {
+        patterns.entry(route.path).or_default().push(route);
+    }
+    let answer = |shared: &Arc<Shared>, routes: Vec<&'static Route>| {
+        let (shared, routes): (_, Arc<[_]>) = (Arc::clone(shared), routes.into());
+        move |request: HttpRequest, body: web::Payload| {
+            call::answer(Arc::clone(&shared), Arc::clone(&routes), request, body.into_inner())
+        }
+    };
+    // actix-web tries patterns in their order: those with words come before those that take any word in the same place.
+    let mut patterns: Vec<_> = patterns.into_iter().collect();
+    patterns.sort_by_key(|(path, _)| path.replace('{', "\u{ffff}"));
+    let mut scope = web::scope(PREFIX);
+    for (path, routes) in patterns {
+        scope = scope.service(web::resource(path).to(answer(&shared, routes)));
+    }
+    scope.default_service(web::to(answer(&shared, Vec::new())))
+}

@@ -1,0 +1,130 @@
+//! Bulk operations: the same change of many tasks.
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{HeaderValue, LOCATION},
+    },
+};
+use serde_json::json;
+
+use super::{
+    access::{Caller, Permission},
+    call::{self, Call},
+    cursor::CursorOf,
+    problem::{Fault, Problem},
+};
+use crate::domain::{BulkAction, BulkOperation, BulkState, BulkTasks, ListBulkOperations};
+
+const LISTED: u32 = 50;
+const MOST_LISTED: u32 = 200;
+
+/// What a caller needs for an action.
+fn permission(action: BulkAction) -> Permission {
+    match action {
+        BulkAction::Cancel => Permission::Cancel,
+        BulkAction::Retry | BulkAction::RunNow => Permission::Retry,
+        BulkAction::Delete => Permission::Delete,
+    }
+}
+
+fn is_seen_by(caller: &Caller, operation: &BulkOperation) -> bool {
+    let themes = &operation.filter.themes;
+    caller.sees_all_themes() || (!themes.is_empty() && themes.iter().all(|theme| caller.sees_theme(theme)))
+}
+
+/// The operation as callers see it: without the words of the database.
+fn shown(mut operation: BulkOperation) -> BulkOperation {
+    operation.error = operation.error.map(|_| {
+        let node = operation.node.as_deref().unwrap_or("that node");
+        format!("the database has refused a change; the log of {node} says more")
+    });
+    operation
+}
+
+/// What the body asks for, limited to the caller's themes.
+fn asked(call: &mut Call) -> Result<BulkTasks, Problem> {
+    call.query.finish()?;
+    let mut bulk: BulkTasks = call.typed()?;
+    if bulk.author.is_some() {
+        let fault = Fault {
+            pointer: Some("/author".to_owned()),
+            ..Fault::of("the author is the caller; leave it out")
+        };
+        return Err(Problem::invalid(vec![fault]));
+    }
+    // Before the caller's themes make a condition of the filter.
+    bulk.check()?;
+    bulk.filter = call.caller.limit(bulk.filter)?;
+    Ok(bulk)
+}
+
+pub(super) async fn bulk(mut call: Call) -> Result<HttpResponse, Problem> {
+    let mut bulk = asked(&mut call)?;
+    call.caller.needs(permission(bulk.action))?;
+    bulk.author = Some(call.caller.name().to_owned());
+    let operation = call.gaia().admin().bulk_tasks(bulk).await?;
+    let status = match operation.state {
+        BulkState::Running => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    let place = format!("../operations/{}", operation.id);
+    let mut response = call::json(status, &shown(operation))?;
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}
+
+pub(super) async fn preview(mut call: Call) -> Result<HttpResponse, Problem> {
+    let bulk = asked(&mut call)?;
+    let preview = call.gaia().admin().preview_bulk(bulk).await?;
+    let eyes = call.eyes();
+    let samples: Vec<_> = preview.samples.into_iter().map(|task| eyes.summary(task)).collect();
+    let answer = json!({ "tasks": preview.tasks, "more": preview.more, "samples": samples });
+    call::json(StatusCode::OK, &answer)
+}
+
+pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
+    let limit = call.query.number("limit", 1..=MOST_LISTED, LISTED);
+    let cursor = call.query.text("cursor");
+    call.query.finish()?;
+    let place = CursorOf::new("operations", &());
+    let before = cursor.map(|cursor| place.read(&cursor)).transpose()?;
+    let page = ListBulkOperations { limit, before };
+    let operations = call.gaia().admin().bulk_operations(page).await?;
+    let is_full = u32::try_from(operations.len()).is_ok_and(|found| found >= limit);
+    let last = operations.last().filter(|_| is_full).map(|last| last.id);
+    let seen: Vec<BulkOperation> = operations
+        .into_iter()
+        .filter(|operation| is_seen_by(&call.caller, operation))
+        .map(shown)
+        .collect();
+    let answer = json!({ "operations": seen, "next_cursor": last.map(|last| place.write(last)) });
+    call::json(StatusCode::OK, &answer)
+}
+
+/// The operation of the path, if the caller may see it.
+async fn find(call: &Call) -> Result<BulkOperation, Problem> {
+    let id = call.id("bulk operation")?;
+    let operation = call.gaia().admin().bulk_operation(id).await?;
+    match is_seen_by(&call.caller, &operation) {
+        true => Ok(operation),
+        false => Err(Problem::not_found("bulk operation", &id.to_string())),
+    }
+}
+
+pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.query.finish()?;
+    call::json(StatusCode::OK, &shown(find(&call).await?))
+}
+
+/// Who may begin an operation may end it.
+pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.finish_without_body()?;
+    let operation = find(&call).await?;
+    call.caller.needs(permission(operation.action))?;
+    let operation = call.gaia().admin().cancel_bulk(operation.id).await?;
+    call::json(StatusCode::OK, &shown(operation))
+}

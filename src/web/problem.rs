@@ -1,0 +1,380 @@
+//! Refusals as `application/problem+json` (RFC 9457).
+//!
+//! Each has a `code` that stays the same from version to version. Texts of the database never leave the process: they go to the log, with
+//! the id that the client gets.
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::access::Permission;
+use crate::{
+    domain::InvalidInput,
+    error::Error,
+    store::StoreError,
+};
+
+/// When a client should try again, in seconds.
+const SOON: u32 = 2;
+
+/// One fault of a request.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Fault {
+    /// What is wrong, in one sentence.
+    pub(super) detail: String,
+    /// Where in the body, as a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pointer: Option<String>,
+    /// Which parameter of the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameter: Option<String>,
+    /// Which task of a list, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<usize>,
+}
+
+impl Fault {
+    pub(super) fn of(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            parameter: Some(name.to_owned()),
+            ..Self::of(detail)
+        }
+    }
+}
+
+/// Why a request is refused, or cannot be answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    faults: Vec<Fault>,
+    more: Map<String, Value>,
+    retry_after: Option<u32>,
+    allow: Option<String>,
+    wants_bearer: bool,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+            more: Map::new(),
+            retry_after: None,
+            allow: None,
+            wants_bearer: false,
+        }
+    }
+
+    fn with(mut self, key: &str, value: Value) -> Self {
+        self.more.insert(key.to_owned(), value);
+        self
+    }
+
+    pub(super) fn no_access(wants_bearer: bool) -> Self {
+        let hint = match wants_bearer {
+            true => "send a token that this API knows, as Authorization: Bearer …",
+            false => "this API does not know the caller",
+        };
+        Self {
+            wants_bearer,
+            ..Self::new(StatusCode::UNAUTHORIZED, "no_access", hint)
+        }
+    }
+
+    pub(super) fn no_permission(needed: &[Permission]) -> Self {
+        let names: Vec<&str> = needed.iter().map(|permission| permission.as_str()).collect();
+        let detail = format!("this needs the permission {}", names.join(" or "));
+        Self::new(StatusCode::FORBIDDEN, "no_permission", detail).with("needs", json!(names))
+    }
+
+    pub(super) fn other_theme() -> Self {
+        let detail = "the caller is limited to some themes, and this is outside of them";
+        Self::new(StatusCode::FORBIDDEN, "theme_not_allowed", detail)
+    }
+
+    pub(super) fn cross_site() -> Self {
+        let detail = "a page of another site has asked for this change; a proxy must leave the Host header as it is";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
+    }
+
+    pub(super) fn no_route(path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "route_not_found", format!("there is nothing at {path:?}"))
+    }
+
+    pub(super) fn other_method(method: &str, allowed: &[&str]) -> Self {
+        let allow = allowed.join(", ");
+        Self {
+            allow: Some(allow.clone()),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                format!("{method} is not answered here, expected {allow}"),
+            )
+        }
+    }
+
+    pub(super) fn bad_path(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_path", detail)
+    }
+
+    pub(super) fn bad_query(faults: Vec<Fault>) -> Self {
+        let details: Vec<&str> = faults.iter().map(|fault| fault.detail.as_str()).collect();
+        let detail = details.join("; ");
+        Self {
+            faults,
+            ..Self::new(StatusCode::BAD_REQUEST, "bad_query", detail)
+        }
+    }
+
+    pub(super) fn bad_cursor(detail: &str) -> Self {
+        Self {
+            faults: vec![Fault::parameter("cursor", detail)],
+            ..Self::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
+        }
+    }
+
+    pub(super) fn bad_json(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_json", detail)
+    }
+
+    pub(super) fn body_lost() -> Self {
+        let detail = "the body of the request did not arrive whole";
+        Self::new(StatusCode::BAD_REQUEST, "body_lost", detail)
+    }
+
+    pub(super) fn too_long(limit: usize) -> Self {
+        let detail = format!("the body is longer than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", detail).with("limit_bytes", json!(limit))
+    }
+
+    pub(super) fn other_type(expected: &str) -> Self {
+        let detail = format!("the body must be {expected}, in UTF-8");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail)
+    }
+
+    pub(super) fn invalid(faults: Vec<Fault>) -> Self {
+        let details: Vec<&str> = faults.iter().map(|fault| fault.detail.as_str()).collect();
+        let detail = format!("invalid input: {}", details.join("; "));
+        Self {
+            faults,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+        }
+    }
+
+    pub(super) fn no_task(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "task_not_found", format!("there is no task {id}"))
+    }
+
+    pub(super) fn not_found(what: &str, id: &str) -> Self {
+        let code = match what {
+            "task" => return Self::no_task(id),
+            "job" => "job_not_found",
+            _ => "bulk_operation_not_found",
+        };
+        Self::new(StatusCode::NOT_FOUND, code, format!("there is no {what} {id}"))
+    }
+
+    /// An answer that cannot be written as JSON.
+    pub(super) fn unwritable(error: &serde_json::Error) -> Self {
+        let id = uuid::Uuid::now_v7().to_string();
+        say!(Error, "HTTP request {id}: the answer cannot be written as JSON: {error}");
+        let detail = format!("the answer cannot be written as JSON; the log says more at request {id}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unwritable", detail).with("request_id", json!(id))
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn internal(code: &'static str, what: &str, error: &Error) -> Self {
+        let id = uuid::Uuid::now_v7().to_string();
+        say!(Error, "HTTP request {id}: {error}");
+        let detail = format!("{what}; the log says more at request {id}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail).with("request_id", json!(id))
+    }
+
+    /// The database cannot be asked now. `stored` says what is known about a change.
+    fn database(error: &StoreError) -> Self {
+        let id = uuid::Uuid::now_v7().to_string();
+        say!(Error, "HTTP request {id}: {error}");
+        let (code, what) = store_code(error);
+        let is_refusal = error.is_refusal();
+        let status = match is_refusal {
+            true => StatusCode::INTERNAL_SERVER_ERROR,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let stored = match error {
+            StoreError::Disconnected(_) => "unknown",
+            _ => "no",
+        };
+        let detail = format!("{what}; the log says more at request {id}");
+        Self {
+            retry_after: (!is_refusal).then_some(SOON),
+            ..Self::new(status, code, detail)
+                .with("request_id", json!(id))
+                .with("stored", json!(stored))
+        }
+    }
+
+    pub(super) fn into_response(self) -> HttpResponse {
+        let mut body = Map::new();
+        body.insert("type".to_owned(), json!("about:blank"));
+        body.insert("title".to_owned(), json!(self.status.canonical_reason()));
+        body.insert("status".to_owned(), json!(self.status.as_u16()));
+        body.insert("code".to_owned(), json!(self.code));
+        body.insert("detail".to_owned(), json!(self.detail));
+        if !self.faults.is_empty() {
+            body.insert("faults".to_owned(), json!(self.faults));
+        }
+        body.extend(self.more);
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((ALLOW, allow));
+        }
+        if self.wants_bearer {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        response.body(Value::Object(body).to_string())
+    }
+}
+
+/// The code and the words for an error of the database. The words hold nothing that the database has said.
+fn store_code(error: &StoreError) -> (&'static str, &'static str) {
+    match error {
+        StoreError::Disconnected(_) => ("database_connection_lost", "the connection to the database was lost"),
+        StoreError::Connect { .. } => ("database_unreachable", "the database cannot be reached"),
+        StoreError::NoConnection { .. } => ("database_busy", "no connection to the database was free"),
+        StoreError::ServerFull { .. } => ("database_full", "the database gives no further connection"),
+        StoreError::Conflict(_) => ("database_conflict", "other transactions kept changing the same rows"),
+        StoreError::SchemaMissing { .. } => ("schema_missing", "the tables are older than this program"),
+        StoreError::SchemaTooNew { .. } => ("schema_too_new", "the tables are newer than this program"),
+        StoreError::ReadOnly(_) => ("database_read_only", "the database takes no writes"),
+        StoreError::FileDeleted { .. } | StoreError::FileReplaced { .. } | StoreError::LogGone { .. } => {
+            ("database_file_gone", "the file of the database was moved away while it was open")
+        }
+        StoreError::Url(_) | StoreError::Encoding { .. } | StoreError::Migration { .. } => {
+            ("database_unusable", "the database cannot be used")
+        }
+        StoreError::Duplicate(_) => ("database_duplicate", "the database has refused a duplicate"),
+        StoreError::Database(_) => ("database_error", "the database has not done this"),
+    }
+}
+
+fn status_of(error: &Error) -> StatusCode {
+    match error {
+        Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::TaskNotFound { .. }
+        | Error::BulkOperationNotFound { .. }
+        | Error::JobNotFound { .. }
+        | Error::RunNotFound { .. } => StatusCode::NOT_FOUND,
+        Error::NotAllowed { .. }
+        | Error::UniqueKeyTaken { .. }
+        | Error::AlreadyScheduled { .. }
+        | Error::NotScheduledHere { .. }
+        | Error::JobNameTaken { .. }
+        | Error::JobIsBad { .. }
+        | Error::JobIsRunning { .. }
+        | Error::JobIsLocked { .. }
+        | Error::JobsNotRunHere
+        | Error::JobsBanned { .. } => StatusCode::CONFLICT,
+        Error::WaitTimedOut { .. } | Error::RunWaitTimedOut { .. } => StatusCode::ACCEPTED,
+        Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Start(_) | Error::Config(_) | Error::Registry(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The code of each error. A new error does not compile without one.
+fn code_of(error: &Error) -> &'static str {
+    match error {
+        Error::Invalid(_) => "invalid",
+        Error::TaskNotFound { .. } => "task_not_found",
+        Error::NotAllowed { .. } => "not_allowed",
+        Error::UniqueKeyTaken { .. } => "unique_key_taken",
+        Error::WaitTimedOut { .. } => "not_ended_yet",
+        Error::AlreadyScheduled { .. } => "already_scheduled",
+        Error::NotScheduledHere { .. } => "not_scheduled_here",
+        Error::BulkOperationNotFound { .. } => "bulk_operation_not_found",
+        Error::JobNotFound { .. } => "job_not_found",
+        Error::JobNameTaken { .. } => "job_name_taken",
+        Error::JobIsBad { .. } => "job_is_bad",
+        Error::JobIsRunning { .. } => "job_is_running",
+        Error::JobIsLocked { .. } => "job_is_locked",
+        Error::RunNotFound { .. } => "run_not_found",
+        Error::RunWaitTimedOut { .. } => "run_not_ended_yet",
+        Error::JobsNotRunHere => "jobs_not_run_here",
+        Error::JobsBanned { .. } => "jobs_banned",
+        Error::Fenced => "fenced",
+        Error::Stopped => "stopped",
+        Error::ActorsGone { .. } => "actors_gone",
+        Error::Start(_) => "start",
+        Error::Config(_) => "config",
+        Error::Registry(_) => "registry",
+        Error::Store(error) => store_code(error).0,
+    }
+}
+
+fn faults_of(input: &InvalidInput) -> Vec<Fault> {
+    input.faults().iter().map(Fault::of).collect()
+}
+
+impl From<InvalidInput> for Problem {
+    fn from(input: InvalidInput) -> Self {
+        Self::invalid(faults_of(&input))
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let code = code_of(&error);
+        let plain = Self::new(status_of(&error), code, error.to_string());
+        match error {
+            Error::Invalid(input) => input.into(),
+            Error::Store(error) => Self::database(&error),
+            Error::TaskNotFound { id, .. } => Self::no_task(&id.to_string()),
+            Error::NotAllowed { action, status, .. } => {
+                let allowed: Vec<&str> = action.allowed_from().iter().map(|status| status.as_str()).collect();
+                plain
+                    .with("task_status", json!(status.as_str()))
+                    .with("allowed_from", json!(allowed))
+            }
+            Error::JobNameTaken { holder, .. } => plain.with("holder", json!(holder)),
+            Error::JobIsBad { ref fault, .. } => Self {
+                faults: faults_of(fault),
+                ..plain
+            },
+            Error::JobIsLocked { .. } | Error::Fenced | Error::Stopped => Self {
+                retry_after: Some(SOON),
+                ..plain
+            },
+            Error::ActorsGone { .. } => Self {
+                retry_after: Some(SOON),
+                ..Self::internal(code, "the actors of this process are gone", &error)
+            },
+            Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
+                Self::internal(code, "this process is at fault", &error)
+            }
+            _ => plain,
+        }
+    }
+}

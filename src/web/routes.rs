@@ -1,0 +1,145 @@
+//! The table of routes: everything that the API answers, and who may ask for it.
+
+use futures_util::future::LocalBoxFuture;
+
+use actix_web::HttpResponse;
+
+use super::{
+    access::Permission, body::BodyRule, call::Call, health, jobs, nodes, operations, problem::Problem, schedules, tasks,
+    themes,
+};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteAccess {
+    /// Anybody, also callers without access. Its answer tells only whether the process is well.
+    Anybody,
+    /// Every caller that has access.
+    AnyCaller,
+    /// Callers with this permission.
+    Permission(Permission),
+    /// Callers with one of these permissions at least. Which one is needed depends on the request.
+    OneOf(&'static [Permission]),
+}
+
+/// One route of the API.
+///
+/// ```
+/// use gaia_actors::web::ROUTES;
+///
+/// for route in ROUTES {
+///     println!("{} {}: {}", route.method, route.path, route.summary);
+/// }
+/// assert!(ROUTES.iter().any(|route| route.method == "POST" && route.path == "/tasks"));
+/// ```
+#[non_exhaustive]
+pub struct Route {
+    /// The method of the request, such as `GET`. A route for `GET` answers `HEAD`, too.
+    pub method: &'static str,
+    /// The path below `/api/v1`, with a name in braces for each variable part.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: RouteAccess,
+    /// Whether it changes anything.
+    pub changes: bool,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    pub(super) body: BodyRule,
+    pub(super) run: Run,
+}
+
+/// Does what a route is for.
+pub(super) type Run = fn(Call) -> LocalBoxFuture<'static, Result<HttpResponse, Problem>>;
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Route")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("access", &self.access)
+            .field("changes", &self.changes)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! access {
+    (Anybody) => {
+        RouteAccess::Anybody
+    };
+    (AnyCaller) => {
+        RouteAccess::AnyCaller
+    };
+    ([$($permission:ident)*]) => {
+        RouteAccess::OneOf(&[$(Permission::$permission),*])
+    };
+    ($permission:ident) => {
+        RouteAccess::Permission(Permission::$permission)
+    };
+}
+
+macro_rules! changes {
+    (reads) => {
+        false
+    };
+    (changes) => {
+        true
+    };
+}
+
+macro_rules! routes {
+    ($($method:literal $path:literal $access:tt $changes:tt $body:ident $run:path: $summary:literal;)*) => {
+        /// Every route of the API: both what is mounted, and what a test or a document must know of it.
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: $method,
+            path: $path,
+            access: access!($access),
+            changes: changes!($changes),
+            summary: $summary,
+            body: BodyRule::$body,
+            run: |call| Box::pin($run(call)),
+        }),*];
+    };
+}
+
+routes! {
+    "GET" "/healthz" Anybody reads Empty health::healthz: "Tells that the process answers.";
+    "GET" "/readyz" Anybody reads Empty health::readyz: "Tells whether the process can take work.";
+    "GET" "/whoami" AnyCaller reads Empty nodes::whoami: "Tells who the caller is, and what the caller may do.";
+    "GET" "/nodes" View reads Empty nodes::list: "Lists the processes that share the database.";
+
+    "POST" "/tasks" Enqueue changes Task tasks::add: "Adds a task.";
+    "GET" "/tasks" View reads Empty tasks::list: "Finds tasks, the newest first.";
+    "POST" "/tasks/batch" Enqueue changes Batch tasks::add_batch: "Adds many tasks of one theme, all or none.";
+    "POST" "/tasks/bulk" [Cancel Retry Delete] changes Small operations::bulk:
+        "Cancels, retries, runs now or deletes all tasks that meet a filter.";
+    "POST" "/tasks/bulk/preview" View reads Small operations::preview: "Counts what a bulk operation would change.";
+    "GET" "/tasks/{id}" View reads Empty tasks::show: "Shows a task.";
+    "GET" "/tasks/{id}/records" View reads Empty tasks::records: "Lists the runs of a task, the newest first.";
+    "GET" "/tasks/{id}/wait" View reads Empty tasks::wait: "Answers when a task has ended.";
+    "POST" "/tasks/{id}/cancel" Cancel changes Small tasks::cancel: "Cancels a task.";
+    "POST" "/tasks/{id}/retry" Retry changes Small tasks::retry: "Queues a failed or cancelled task again.";
+
+    "GET" "/operations" View reads Empty operations::list: "Lists bulk operations, the newest first.";
+    "GET" "/operations/{id}" View reads Empty operations::show: "Shows a bulk operation.";
+    "POST" "/operations/{id}/cancel" [Cancel Retry Delete] changes Small operations::cancel: "Ends a bulk operation.";
+
+    "GET" "/themes/{theme}" View reads Empty themes::show: "Shows a theme: its settings and its workers.";
+    "POST" "/themes/{theme}/pause" Pause changes Small themes::pause: "Stops all nodes from taking tasks of a theme.";
+    "POST" "/themes/{theme}/resume" Pause changes Small themes::resume: "Lets all nodes take tasks of a theme again.";
+    "PUT" "/themes/{theme}/workers" Resize changes Small themes::resize: "Sets how many workers each node has for a theme.";
+
+    "GET" "/jobs" View reads Empty jobs::list: "Lists jobs, the newest first.";
+    "POST" "/jobs" EditJobs changes Task jobs::add: "Adds a job.";
+    "PUT" "/jobs/by_name/{name}" EditJobs changes Task jobs::ensure: "Adds a job, or brings the job with this name up to date.";
+    "GET" "/jobs/{id}" View reads Empty jobs::show: "Shows a job and its next fires.";
+    "PUT" "/jobs/{id}" EditJobs changes Task jobs::update: "Replaces the definition of a job.";
+    "DELETE" "/jobs/{id}" EditJobs changes Small jobs::remove: "Deletes a job. Its records stay.";
+    "POST" "/jobs/{id}/enable" EditJobs changes Small jobs::enable: "Lets a job fire.";
+    "POST" "/jobs/{id}/disable" EditJobs changes Small jobs::disable: "Keeps a job from firing.";
+    "POST" "/jobs/{id}/run" RunJobs changes Small jobs::run: "Runs a job now, in the process that answers.";
+    "POST" "/jobs/{id}/cancel" RunJobs changes Small jobs::cancel: "Cancels the runs of a job on all nodes.";
+    "GET" "/jobs/{id}/runs" View reads Empty jobs::runs: "Lists the runs of a job, the newest first.";
+    "POST" "/schedules/explain" View reads Small schedules::explain:
+        "Says in words when a cron expression fires, or what is wrong with it.";
+}

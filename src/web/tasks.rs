@@ -1,0 +1,279 @@
+//! Tasks: adding them, finding them, and changing one of them.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::StatusCode};
+use serde::Serialize;
+use serde_json::{json, value::RawValue};
+
+use super::{
+    access::Permission,
+    body::{self, BodyType, Unread},
+    call::{self, Call},
+    cursor::CursorOf,
+    jobs::{page, page_of},
+    problem::{Fault, Problem},
+    query::Query,
+    redact::Shown,
+};
+use crate::{
+    asynctask::{CancelAnswer, Scheduler},
+    domain::{AddedTask, Fields, NewTask, SearchTasks, Task, TaskFilter, TaskSummary, check_theme},
+    error::Error,
+};
+
+const FOUND: u32 = 50;
+const MOST_FOUND: u32 = 200;
+/// The longest wait, and the usual one of `/wait`, in milliseconds.
+const LONGEST_WAIT: u32 = 60_000;
+const WAIT: u32 = 30_000;
+/// The most faults of a list that an answer names.
+const MOST_FAULTS: usize = 100;
+
+// ---- adding ----
+
+/// The answer to an addition.
+#[derive(Debug, Serialize)]
+struct Added {
+    id: i64,
+    duplicate: bool,
+    /// With `wait_ms`: the task at its end, or `null` if it has not ended in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Option<Shown<Task>>>,
+}
+
+/// A task and its theme, from the JSON of one object. Each fault is named.
+fn read(text: &str) -> Result<(Option<String>, NewTask), Vec<Fault>> {
+    let unread = |error| match error {
+        Unread::NoJson(detail) => Fault::of(detail),
+        Unread::Other(fault) => fault,
+    };
+    let mut fields: Fields = body::parsed(text).map_err(|error| vec![unread(error)])?;
+    let mut faults = Vec::new();
+    let theme = fields.take::<Option<String>, serde_json::Error>("theme");
+    let theme = theme.map_err(|error| {
+        faults.push(Fault {
+            pointer: Some("/theme".to_owned()),
+            ..Fault::of(error.to_string())
+        });
+    });
+    let task = match fields.into_json() {
+        Ok(rest) => body::parsed::<NewTask>(&rest).map_err(unread),
+        Err(error) => Err(Fault::of(error.to_string())),
+    };
+    match task {
+        Ok(task) => {
+            if let Err(input) = task.check() {
+                faults.extend(input.faults().iter().map(Fault::of));
+            }
+            match theme {
+                Ok(theme) if faults.is_empty() => Ok((theme, task)),
+                _ => Err(faults),
+            }
+        }
+        Err(fault) => {
+            faults.push(fault);
+            Err(faults)
+        }
+    }
+}
+
+fn no_theme() -> Fault {
+    Fault {
+        pointer: Some("/theme".to_owned()),
+        ..Fault::of("theme is missing: the queue that the task belongs to")
+    }
+}
+
+pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
+    let wait = call.query.number("wait_ms", 0..=LONGEST_WAIT, 0);
+    let wakes = call.query.flag("wake").unwrap_or(true);
+    call.query.finish()?;
+    if wait > 0 {
+        call.caller.needs(Permission::View)?;
+    }
+    let (theme, task) = read(body::text(&call.body)?).map_err(Problem::invalid)?;
+    let theme = theme.ok_or_else(|| Problem::invalid(vec![no_theme()]))?;
+    call.caller.needs_theme(&theme)?;
+    let scheduler = call.gaia().scheduler(&theme)?;
+    let AddedTask { id, duplicate } = match wakes {
+        true => scheduler.add_task(task).await?,
+        false => scheduler.receive_task(task).await?,
+    };
+    let mut added = Added {
+        id,
+        duplicate,
+        task: None,
+    };
+    if wait > 0 {
+        // The task is stored: whatever keeps the caller from seeing its end is no failure of the addition.
+        let ended = scheduler.wait_for(id, Duration::from_millis(wait.into())).await;
+        added.task = Some(ended.ok().map(|task| call.eyes().task(task)));
+    }
+    match duplicate {
+        true => call::json(StatusCode::OK, &added),
+        false => call::created(&format!("tasks/{id}"), &added),
+    }
+}
+
+pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
+    let mut theme = call.query.text("theme");
+    call.query.finish()?;
+    let (mut tasks, mut faults) = (Vec::new(), Vec::new());
+    let texts = texts_of_list(&call)?;
+    if texts.is_empty() {
+        faults.push(Fault::of("the list has no task"));
+    }
+    for (index, text) in texts.iter().enumerate() {
+        let of_task = |fault| Fault {
+            index: Some(index),
+            ..fault
+        };
+        match read(text) {
+            Ok((own, task)) => {
+                match (&theme, own) {
+                    (None, Some(own)) => theme = Some(own),
+                    (None, None) => faults.push(of_task(no_theme())),
+                    (Some(theme), Some(own)) if *theme != own => faults.push(of_task(Fault::of(format!(
+                        "theme is {own:?}, but that of this list is {theme:?}: a list is one transaction of one theme"
+                    )))),
+                    _ => {}
+                }
+                tasks.push(task);
+            }
+            Err(of_this) => faults.extend(of_this.into_iter().map(of_task)),
+        }
+        if faults.len() >= MOST_FAULTS {
+            break;
+        }
+    }
+    let theme = match (theme, faults.is_empty()) {
+        (Some(theme), true) => theme,
+        _ => return Err(Problem::invalid(faults)),
+    };
+    check_theme(&theme)?;
+    call.caller.needs_theme(&theme)?;
+    let added = call.gaia().scheduler(&theme)?.add_tasks(tasks).await?;
+    call::json(StatusCode::CREATED, &json!({ "tasks": added }))
+}
+
+/// The text of each task of a list: of a JSON list, or of lines.
+fn texts_of_list(call: &Call) -> Result<Vec<&str>, Problem> {
+    let text = body::text(&call.body)?;
+    match call.body_type {
+        BodyType::Lines => Ok(text.lines().filter(|line| !line.trim().is_empty()).collect()),
+        BodyType::Json => {
+            let list: Result<Vec<&RawValue>, serde_json::Error> = serde_json::from_str(text);
+            let list = list.map_err(|error| Problem::bad_json(format!("this is no JSON list: {error}")))?;
+            Ok(list.into_iter().map(RawValue::get).collect())
+        }
+    }
+}
+
+// ---- looking ----
+
+/// The conditions of a search.
+fn filter(query: &mut Query) -> TaskFilter {
+    TaskFilter {
+        themes: query.texts("theme"),
+        statuses: query.list("status"),
+        service: query.text("service"),
+        method: query.text("method"),
+        name_contains: query.text("name"),
+        ids: query.list("id"),
+        unique_key: query.text("unique_key"),
+        node: query.text("node"),
+        without_node: query.flag("without_node").unwrap_or(false),
+        log_id: query.text("log_id"),
+        error_contains: query.text("error"),
+        created_from: query.time("created_from"),
+        created_before: query.time("created_before"),
+        ended_from: query.time("ended_from"),
+        ended_before: query.time("ended_before"),
+    }
+}
+
+pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
+    let filter = filter(&mut call.query);
+    let limit = call.query.number("limit", 1..=MOST_FOUND, FOUND);
+    let cursor = call.query.text("cursor");
+    call.query.finish()?;
+    let filter = call.caller.limit(filter)?;
+    let place = CursorOf::new("tasks", &filter);
+    let before = cursor.map(|cursor| place.read(&cursor)).transpose()?;
+    let search = SearchTasks { filter, limit, before };
+    let found = call.gaia().admin().search_tasks(search).await?;
+    let eyes = call.eyes();
+    let tasks: Vec<Shown<TaskSummary>> = found.tasks.into_iter().map(|task| eyes.summary(task)).collect();
+    let answer = json!({
+        "tasks": tasks,
+        "next_cursor": found.next.map(|next| place.write(next)),
+        "searched_from": found.searched_back_to,
+    });
+    call::json(StatusCode::OK, &answer)
+}
+
+/// The handle on the theme of the path's task. A task of a theme that the caller may not see is not there.
+async fn find(call: &Call) -> Result<(Scheduler, i64), Problem> {
+    let id = call.id("task")?;
+    let search = SearchTasks {
+        filter: TaskFilter {
+            ids: vec![id],
+            ..TaskFilter::default()
+        },
+        limit: 1,
+        before: None,
+    };
+    let found = call.gaia().admin().search_tasks(search).await?;
+    let task = found.tasks.into_iter().find(|task| call.caller.sees_theme(&task.theme));
+    let task = task.ok_or_else(|| Problem::no_task(&id.to_string()))?;
+    Ok((call.gaia().scheduler(&task.theme)?, id))
+}
+
+pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.query.finish()?;
+    let (scheduler, id) = find(&call).await?;
+    let task = scheduler.get_task_detail(id).await?;
+    call::json(StatusCode::OK, &call.eyes().task(task))
+}
+
+pub(super) async fn records(mut call: Call) -> Result<HttpResponse, Problem> {
+    let page = page(&mut call.query);
+    call.query.finish()?;
+    let (scheduler, id) = find(&call).await?;
+    let records = scheduler.get_task_exec_records(id, page).await?;
+    let eyes = call.eyes();
+    call::json(StatusCode::OK, &page_of(records, |record| eyes.record(record)))
+}
+
+pub(super) async fn wait(mut call: Call) -> Result<HttpResponse, Problem> {
+    let wait = call.query.number("wait_ms", 0..=LONGEST_WAIT, WAIT);
+    call.query.finish()?;
+    let (scheduler, id) = find(&call).await?;
+    let (status, task) = match scheduler.wait_for(id, Duration::from_millis(wait.into())).await {
+        Ok(task) => (StatusCode::OK, task),
+        Err(Error::WaitTimedOut { .. }) => (StatusCode::ACCEPTED, scheduler.get_task_detail(id).await?),
+        Err(error) => return Err(error.into()),
+    };
+    call::json(status, &call.eyes().task(task))
+}
+
+// ---- changing ----
+
+pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.finish_without_body()?;
+    let (scheduler, id) = find(&call).await?;
+    let answer = scheduler.cancel_task(id).await?;
+    let status = match answer {
+        CancelAnswer::Cancelled => StatusCode::OK,
+        CancelAnswer::Requested => StatusCode::ACCEPTED,
+    };
+    call::json(status, &json!({ "id": id, "cancel": answer }))
+}
+
+pub(super) async fn retry(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.finish_without_body()?;
+    let (scheduler, id) = find(&call).await?;
+    scheduler.retry_task(id).await?;
+    call::json(StatusCode::OK, &json!({ "id": id }))
+}

@@ -1,0 +1,20 @@
+//! The HTTP API through real connections on the loopback address.
+//!
+//! ```sh
+//! cargo test --features web --test web
+//! ```
+
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
+mod access;
+mod bulk;
+mod client;
+mod faults;
+mod jobs;
+mod names;
+mod redact;
+#[path = "../suite/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "other tests use the rest")]
+mod support;
+mod tasks;
+mod themes;
