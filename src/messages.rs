@@ -28,8 +28,8 @@
 
 pub use crate::{
     admin::{
-        BulkTasks, CancelBulk, GetBulkOperation, GetHistory, GetNode, GetThemes, ListBulkOperations, PreviewBulk, ResizeNode,
-        RunJob, SearchTasks,
+        BulkTasks, CancelBulk, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTheme, GetThemes,
+        ListBulkOperations, PreviewBulk, ResizeNode, RunJob, SearchTasks,
     },
     asynctask::{
         AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::{Actor, Context};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, BulkOperation, BulkPreview, FoundTasks, History, JobBegun, ThemeInfo};
+use super::{Admin, BulkOperation, BulkPreview, FoundTasks, History, JobBegun, MethodInfo, ThemeInfo};
 pub use crate::domain::{BulkTasks, GetHistory, ListBulkOperations, SearchTasks};
 use crate::{
     domain::{as_millis, millis},
@@ -125,9 +125,21 @@ impl ResizeNode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetNode(pub String);
 
+/// The methods that nodes serve: [`Admin::methods`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GetMethods {
+    /// What nodes serve for this theme, and what its due tasks call. `None`: what nodes serve for any theme.
+    pub theme: Option<String>,
+}
+
 /// The themes of the database: [`Admin::themes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetThemes;
+
+/// One theme: [`Admin::theme`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetTheme(pub String);
 
 /// Take no tasks of the theme on any node: [`Admin::pause_theme`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,7 +201,9 @@ operations! {
     Read bulk_operations(ListBulkOperations) => |admin, list| admin.bulk_operations(list).await, Vec<BulkOperation>;
     Change cancel_bulk(CancelBulk) => |admin, CancelBulk(id)| admin.cancel_bulk(id).await, BulkOperation;
     Read node(GetNode) => |admin, GetNode(id)| admin.node(&id).await, NodeDetail;
+    Read methods(GetMethods) => |admin, get| admin.methods(get).await, Vec<MethodInfo>;
     Read themes(GetThemes) => |admin, GetThemes| admin.themes().await, Vec<ThemeInfo>;
+    Read theme(GetTheme) => |admin, GetTheme(theme)| admin.theme(&theme).await, ThemeInfo;
     Change run_job(RunJob) => |admin, run| admin.run_job(run).await, JobBegun;
     Change resize_node(ResizeNode) => |admin, resize| admin.resize_node(resize).await, ();
     Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();

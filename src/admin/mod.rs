@@ -3,6 +3,7 @@
 mod bulk;
 mod jobs;
 mod messages;
+mod methods;
 mod nodes;
 mod requests;
 mod themes;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 use actix::Addr;
 
-pub(crate) use bulk::{BulkActor, LookForBulk, StopBulk};
+pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
-    BulkTasks, CancelBulk, GetBulkOperation, GetHistory, GetNode, GetThemes, ListBulkOperations, PauseTheme,
-    PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, SearchTasks,
+    BulkTasks, CancelBulk, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTheme, GetThemes, ListBulkOperations,
+    PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, SearchTasks,
 };
+pub use methods::MethodInfo;
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{

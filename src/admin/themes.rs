@@ -86,6 +86,18 @@ impl Admin {
         Ok(known(stored, &self.nodes().await?))
     }
 
+    /// One theme, as [`themes`](Self::themes) lists it. A theme that the database does not know has no settings and no nodes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name that no theme can have, [`Error::Store`].
+    pub async fn theme(&self, theme: &str) -> Result<ThemeInfo, Error> {
+        let mut faults = Faults::default();
+        faults.take(check_theme(theme));
+        faults.into_result()?;
+        let found = self.themes().await?.into_iter().find(|info| info.theme == theme);
+        Ok(found.unwrap_or_else(|| ThemeInfo::of(theme.to_owned(), StoredTheme::default())))
+    }
+
     /// Stops every node from taking tasks of a theme, as [`Scheduler::pause`] does, and keeps who did it and why.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]

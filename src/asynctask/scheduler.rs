@@ -407,18 +407,6 @@ impl Scheduler {
         self.follow_settings().await
     }
 
-    /// Whether the theme is paused, and how many workers each node is to have (`None`: as many as its process says).
-    #[cfg(feature = "web")]
-    pub(crate) async fn settings(&self) -> Result<(bool, Option<usize>), Error> {
-        let theme = Arc::clone(&self.theme);
-        let settings = ask(
-            &self.store,
-            |store| async move { store.cluster().settings(&theme).await },
-        );
-        let settings = settings.await?;
-        Ok((settings.paused, settings.size.workers))
-    }
-
     /// Changes how many workers *every* process has for the theme: running processes follow within 5 seconds, processes that start
     /// later begin with this number. The database keeps it until the next call; `None` lets each process go back to its own
     /// [`worker_num`](crate::SchedulerOptions::worker_num). A later [`resize_workers`](Self::resize_workers) in one process

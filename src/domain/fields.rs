@@ -78,7 +78,10 @@ impl Fields {
     /// The fields that are left, as a JSON object. Their values keep their texts.
     #[cfg(feature = "web")]
     pub(crate) fn into_json(self) -> Result<String, serde_json::Error> {
-        let fields = self.0.iter().map(|(key, value)| Ok(format!("{}:{value}", serde_json::to_string(key)?)));
+        let fields = self
+            .0
+            .iter()
+            .map(|(key, value)| Ok(format!("{}:{value}", serde_json::to_string(key)?)));
         let fields: Result<Vec<String>, serde_json::Error> = fields.collect();
         Ok(format!("{{{}}}", fields?.join(",")))
     }

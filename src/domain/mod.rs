@@ -27,12 +27,12 @@ pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
+#[cfg(feature = "web")]
+pub(crate) use fields::Fields;
 pub use figures::HISTORY_BOUNDS_MS;
 pub(crate) use figures::{Figures, Histogram, Times};
 pub use history::{GetHistory, History, HistoryKind, HistoryPoint, HistoryTimes};
 pub(crate) use history::{HistoryRow, Points, SHORTEST_SPAN, Series, span_of};
-#[cfg(feature = "web")]
-pub(crate) use fields::Fields;
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url, without_user};
 pub(crate) use jobs::{

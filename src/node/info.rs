@@ -65,6 +65,15 @@ impl NodeInfo {
         rows.into_iter().map(|row| Self::of(row, now)).collect()
     }
 
+    /// Whether the node has workers for the theme; of no theme: always.
+    pub(crate) fn works_on(&self, theme: Option<&str>) -> bool {
+        theme.is_none_or(|theme| {
+            self.themes
+                .iter()
+                .any(|works| works.theme == theme && works.workers > 0)
+        })
+    }
+
     fn of(row: SeenNode, now: DateTime<Utc>) -> Self {
         // A text that is no such JSON counts as no themes.
         let themes: Vec<NodeTheme> = serde_json::from_str(&row.themes).unwrap_or_default();
@@ -96,11 +105,8 @@ pub(super) fn methods_column(mut methods: Vec<MethodName>) -> Option<String> {
 
 /// The methods that the living nodes among these, other than `me`, serve for a theme.
 pub(super) fn served_elsewhere(nodes: &[NodeInfo], me: &str, theme: &str) -> BTreeSet<MethodName> {
-    let works_on = |node: &&NodeInfo| {
-        node.themes
-            .iter()
-            .any(|works| works.theme == theme && works.workers > 0)
-    };
-    let others = nodes.iter().filter(|node| node.alive && node.id != me).filter(works_on);
+    let others = nodes
+        .iter()
+        .filter(|node| node.alive && node.id != me && node.works_on(Some(theme)));
     others.flat_map(|node| node.methods.iter().cloned()).collect()
 }

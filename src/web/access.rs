@@ -97,7 +97,11 @@ impl Caller {
         let kept = name.as_ref().chars().filter(|char| !char.is_control());
         let name: String = kept.take(MAX_CALLER_CHARS).collect();
         Self {
-            name: if name.trim().is_empty() { "unknown".to_owned() } else { name },
+            name: if name.trim().is_empty() {
+                "unknown".to_owned()
+            } else {
+                name
+            },
             permissions: BTreeSet::new(),
             themes: None,
         }
@@ -418,10 +422,24 @@ mod tests {
 
     #[test]
     fn hosts_of_this_machine() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080", "a.localhost"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:8080",
+            "a.localhost",
+        ] {
             assert!(is_name_of_this_machine(host), "{host}");
         }
-        for host in ["", "example.com", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "[2001:db8::1]:80"] {
+        for host in [
+            "",
+            "example.com",
+            "127.0.0.1.example.com",
+            "localhost.example.com",
+            "10.0.0.1",
+            "[2001:db8::1]:80",
+        ] {
             assert!(!is_name_of_this_machine(host), "{host}");
         }
     }

@@ -60,7 +60,9 @@ impl BodyRule {
         };
         let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
         let (essence, parameters) = value.split_once(';').unwrap_or((&value, ""));
-        let charset = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="));
+        let charset = parameters
+            .split(';')
+            .find_map(|parameter| parameter.trim().strip_prefix("charset="));
         let is_utf8 = charset.is_none_or(|charset| charset.trim_matches('"') == "utf-8");
         let found = match essence.trim() {
             "application/json" => BodyType::Json,
@@ -77,7 +79,10 @@ impl BodyRule {
     pub(super) async fn read(self, headers: &HeaderMap, mut payload: Payload) -> Result<Bytes, Problem> {
         let limit = self.limit();
         let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if said.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit) {
+        if said
+            .and_then(|length| length.parse::<usize>().ok())
+            .is_some_and(|length| length > limit)
+        {
             return Err(Problem::too_long(limit));
         }
         let mut body = BytesMut::new();
@@ -135,7 +140,8 @@ pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Unread> {
             _ => Unread::NoJson(format!("this is no JSON: {error}")),
         }
     })?;
-    json.end().map_err(|error| Unread::NoJson(format!("this is no JSON: {error}")))?;
+    json.end()
+        .map_err(|error| Unread::NoJson(format!("this is no JSON: {error}")))?;
     Ok(value)
 }
 

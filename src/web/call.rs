@@ -7,7 +7,9 @@ use actix_web::{
     dev::Payload,
     http::{
         Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        },
     },
     web::Bytes,
 };
@@ -135,6 +137,11 @@ impl Call {
         &self.shared.readiness
     }
 
+    /// The caller's name, as the author of a change.
+    pub(super) fn author(&self) -> Option<String> {
+        Some(self.caller.name().to_owned())
+    }
+
     /// How texts are shown to this caller.
     pub(super) fn eyes(&self) -> Eyes<'_> {
         Eyes::new(&self.caller, self.shared.options.redact.as_ref())
@@ -157,7 +164,9 @@ impl Call {
         let text = self.name("id")?;
         let digits = text.strip_prefix('-').unwrap_or(&text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Problem::bad_path(format!("{text:?} is no id of a {what}, expected a number")));
+            return Err(Problem::bad_path(format!(
+                "{text:?} is no id of a {what}, expected a number"
+            )));
         }
         text.parse().map_err(|_| Problem::not_found(what, &text))
     }

@@ -19,7 +19,11 @@ impl CursorOf {
     pub(super) fn new(list: &str, filter: &impl Serialize) -> Self {
         // A filter is plain data, whose JSON always can be written.
         let filter = serde_json::to_string(filter).unwrap_or_default();
-        let hash = Sha256::new().chain_update(list).chain_update([0]).chain_update(filter).finalize();
+        let hash = Sha256::new()
+            .chain_update(list)
+            .chain_update([0])
+            .chain_update(filter)
+            .finalize();
         let mut bytes = [0; HASH];
         bytes.copy_from_slice(&hash[..HASH]);
         Self(bytes)
@@ -40,7 +44,9 @@ impl CursorOf {
                 "the cursor is of another version of this API; begin with the first page",
             ));
         }
-        let position = rest.split_at_checked(HASH).map(|(hash, position)| (hash, position.try_into()));
+        let position = rest
+            .split_at_checked(HASH)
+            .map(|(hash, position)| (hash, position.try_into()));
         match position {
             Some((hash, Ok(position))) if hash == self.0 => Ok(i64::from_be_bytes(position)),
             Some((_, Ok(_))) => Err(Problem::bad_cursor(

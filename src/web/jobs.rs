@@ -1,17 +1,21 @@
 //! Cron jobs and their runs. Jobs belong to no theme, so callers who are limited to themes see none.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, http::StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     body::{self, Unread},
     call::{self, Call},
+    nodes::{LONGEST_WAIT, WAIT},
     problem::{Fault, Problem},
     query::Query,
     redact::HIDDEN,
 };
 use crate::{
+    admin::RunJob,
     config::nearest,
     domain::{ListJobs, NewJob, Page, PageRequest},
 };
@@ -20,6 +24,13 @@ const LISTED: u32 = 20;
 const MOST_LISTED: u32 = 200;
 /// The last page that can be asked for: a page is found by counting the rows before it.
 const LAST_PAGE: u32 = 1_000_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    #[serde(default)]
+    reason: Option<String>,
+}
 
 pub(super) fn page(query: &mut Query) -> PageRequest {
     PageRequest {
@@ -166,11 +177,19 @@ async fn toggle(mut call: Call, enabled: bool) -> Result<HttpResponse, Problem> 
     call::json(StatusCode::OK, &json!({ "id": id, "enabled": enabled }))
 }
 
+/// Answers once the run has begun, on this process or on another.
 pub(super) async fn run(mut call: Call) -> Result<HttpResponse, Problem> {
-    call.finish_without_body()?;
+    let wait = call.query.number("wait_ms", 1_000..=LONGEST_WAIT, WAIT);
+    call.query.finish()?;
+    let Why { reason } = call.typed()?;
     call.caller.needs_all_themes()?;
-    let run = call.gaia().jobs().execute_job_immediately(call.id("job")?).await?;
-    call::json(StatusCode::ACCEPTED, &call.eyes().job_record(run))
+    let run = RunJob {
+        by: call.author(),
+        reason,
+        timeout: Duration::from_millis(wait.into()),
+        ..RunJob::new(call.id("job")?)
+    };
+    call::json(StatusCode::ACCEPTED, &call.gaia().admin().run_job(run).await?)
 }
 
 pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {

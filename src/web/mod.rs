@@ -34,6 +34,7 @@ mod body;
 mod call;
 mod cursor;
 mod health;
+mod history;
 mod jobs;
 mod nodes;
 mod operations;

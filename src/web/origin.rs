@@ -45,7 +45,9 @@ fn is_origin_of(origin: &str, host: &str) -> bool {
     };
     let plain = |authority: &str| {
         let lower = authority.to_ascii_lowercase();
-        lower.strip_suffix(default_port).map_or_else(|| lower.clone(), str::to_owned)
+        lower
+            .strip_suffix(default_port)
+            .map_or_else(|| lower.clone(), str::to_owned)
     };
     plain(authority) == plain(host)
 }

@@ -14,11 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::access::Permission;
-use crate::{
-    domain::InvalidInput,
-    error::Error,
-    store::StoreError,
-};
+use crate::{domain::InvalidInput, error::Error, store::StoreError};
 
 /// When a client should try again, in seconds.
 const SOON: u32 = 2;
@@ -115,7 +111,11 @@ impl Problem {
     }
 
     pub(super) fn no_route(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "route_not_found", format!("there is nothing at {path:?}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "route_not_found",
+            format!("there is nothing at {path:?}"),
+        )
     }
 
     pub(super) fn other_method(method: &str, allowed: &[&str]) -> Self {
@@ -179,7 +179,11 @@ impl Problem {
     }
 
     pub(super) fn no_task(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "task_not_found", format!("there is no task {id}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "task_not_found",
+            format!("there is no task {id}"),
+        )
     }
 
     pub(super) fn not_found(what: &str, id: &str) -> Self {
@@ -194,7 +198,10 @@ impl Problem {
     /// An answer that cannot be written as JSON.
     pub(super) fn unwritable(error: &serde_json::Error) -> Self {
         let id = uuid::Uuid::now_v7().to_string();
-        say!(Error, "HTTP request {id}: the answer cannot be written as JSON: {error}");
+        say!(
+            Error,
+            "HTTP request {id}: the answer cannot be written as JSON: {error}"
+        );
         let detail = format!("the answer cannot be written as JSON; the log says more at request {id}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unwritable", detail).with("request_id", json!(id))
     }
@@ -220,10 +227,9 @@ impl Problem {
             true => StatusCode::INTERNAL_SERVER_ERROR,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let stored = match error {
-            StoreError::Disconnected(_) => "unknown",
-            _ => "no",
-        };
+        // A refusal, a conflict that was rolled back, and a statement that was never sent have changed nothing.
+        let is_undone = matches!(error, StoreError::Conflict(_)) || error.is_unreachable();
+        let stored = if is_refusal || is_undone { "no" } else { "unknown" };
         let detail = format!("{what}; the log says more at request {id}");
         Self {
             retry_after: (!is_refusal).then_some(SOON),
@@ -270,9 +276,10 @@ fn store_code(error: &StoreError) -> (&'static str, &'static str) {
         StoreError::SchemaMissing { .. } => ("schema_missing", "the tables are older than this program"),
         StoreError::SchemaTooNew { .. } => ("schema_too_new", "the tables are newer than this program"),
         StoreError::ReadOnly(_) => ("database_read_only", "the database takes no writes"),
-        StoreError::FileDeleted { .. } | StoreError::FileReplaced { .. } | StoreError::LogGone { .. } => {
-            ("database_file_gone", "the file of the database was moved away while it was open")
-        }
+        StoreError::FileDeleted { .. } | StoreError::FileReplaced { .. } | StoreError::LogGone { .. } => (
+            "database_file_gone",
+            "the file of the database was moved away while it was open",
+        ),
         StoreError::Url(_) | StoreError::Encoding { .. } | StoreError::Migration { .. } => {
             ("database_unusable", "the database cannot be used")
         }
@@ -287,7 +294,8 @@ fn status_of(error: &Error) -> StatusCode {
         Error::TaskNotFound { .. }
         | Error::BulkOperationNotFound { .. }
         | Error::JobNotFound { .. }
-        | Error::RunNotFound { .. } => StatusCode::NOT_FOUND,
+        | Error::RunNotFound { .. }
+        | Error::NodeNotFound { .. } => StatusCode::NOT_FOUND,
         Error::NotAllowed { .. }
         | Error::UniqueKeyTaken { .. }
         | Error::AlreadyScheduled { .. }
@@ -296,9 +304,13 @@ fn status_of(error: &Error) -> StatusCode {
         | Error::JobIsBad { .. }
         | Error::JobIsRunning { .. }
         | Error::JobIsLocked { .. }
+        | Error::NotScheduledThere { .. }
+        | Error::NotFollowed { .. }
         | Error::JobsNotRunHere
         | Error::JobsBanned { .. } => StatusCode::CONFLICT,
         Error::WaitTimedOut { .. } | Error::RunWaitTimedOut { .. } => StatusCode::ACCEPTED,
+        Error::NotTaken { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::NotAnswered { .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Start(_) | Error::Config(_) | Error::Registry(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -322,6 +334,11 @@ fn code_of(error: &Error) -> &'static str {
         Error::JobIsLocked { .. } => "job_is_locked",
         Error::RunNotFound { .. } => "run_not_found",
         Error::RunWaitTimedOut { .. } => "run_not_ended_yet",
+        Error::NotTaken { .. } => "not_taken",
+        Error::NotAnswered { .. } => "not_answered",
+        Error::NotFollowed { .. } => "not_followed",
+        Error::NodeNotFound { .. } => "node_not_found",
+        Error::NotScheduledThere { .. } => "not_scheduled_there",
         Error::JobsNotRunHere => "jobs_not_run_here",
         Error::JobsBanned { .. } => "jobs_banned",
         Error::Fenced => "fenced",
@@ -363,7 +380,7 @@ impl From<Error> for Problem {
                 faults: faults_of(fault),
                 ..plain
             },
-            Error::JobIsLocked { .. } | Error::Fenced | Error::Stopped => Self {
+            Error::JobIsLocked { .. } | Error::NotTaken { .. } | Error::Fenced | Error::Stopped => Self {
                 retry_after: Some(SOON),
                 ..plain
             },
@@ -371,6 +388,13 @@ impl From<Error> for Problem {
                 retry_after: Some(SOON),
                 ..Self::internal(code, "the actors of this process are gone", &error)
             },
+            Error::NotFollowed { ref node, .. } => {
+                let what = format!("node {node} could not follow the request");
+                Self {
+                    status: StatusCode::CONFLICT,
+                    ..Self::internal(code, &what, &error)
+                }
+            }
             Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
                 Self::internal(code, "this process is at fault", &error)
             }

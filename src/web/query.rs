@@ -34,7 +34,9 @@ impl Query {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             match (decoded(name), decoded(value)) {
                 (Some(name), Some(value)) => query.pairs.push((name, value)),
-                _ => query.faults.push(Fault::of(format!("{piece:?} is no UTF-8 after its escapes are decoded"))),
+                _ => query.faults.push(Fault::of(format!(
+                    "{piece:?} is no UTF-8 after its escapes are decoded"
+                ))),
             }
         }
         Ok(query)
@@ -43,7 +45,9 @@ impl Query {
     /// Every value of a parameter that may be repeated.
     fn all(&mut self, name: &'static str) -> Vec<String> {
         self.known.push(name);
-        let (found, rest) = std::mem::take(&mut self.pairs).into_iter().partition(|(key, _)| key == name);
+        let (found, rest) = std::mem::take(&mut self.pairs)
+            .into_iter()
+            .partition(|(key, _)| key == name);
         self.pairs = rest;
         let found: Vec<(String, String)> = found;
         found.into_iter().map(|(_, value)| value).collect()
@@ -132,7 +136,8 @@ impl Query {
                 None if self.known.is_empty() => "no parameter is known here".to_owned(),
                 None => format!("known are {}", self.known.join(", ")),
             };
-            self.faults.push(Fault::parameter(&name, format!("unknown parameter {name:?}; {hint}")));
+            self.faults
+                .push(Fault::parameter(&name, format!("unknown parameter {name:?}; {hint}")));
         }
         match self.faults.is_empty() {
             true => Ok(()),
@@ -153,7 +158,8 @@ mod tests {
 
     #[test]
     fn values_are_decoded() {
-        let mut query = Query::parse("name=50%25+off&theme=a%2Fb&theme=%E8%AE%A2%E5%8D%95&id=1,2&id=3").expect("is good");
+        let mut query =
+            Query::parse("name=50%25+off&theme=a%2Fb&theme=%E8%AE%A2%E5%8D%95&id=1,2&id=3").expect("is good");
         assert_eq!(query.text("name").as_deref(), Some("50% off"));
         assert_eq!(query.texts("theme"), ["a/b", "订单"]);
         assert_eq!(query.list::<i64>("id"), [1, 2, 3]);
@@ -167,7 +173,13 @@ mod tests {
         assert!(query.list::<i64>("id").is_empty());
         query.text("from");
         let problem = format!("{:?}", query.finish().expect_err("is bad"));
-        for part in ["the nearest known is limit", "expected 1 to 200", "id is \\\\\\\"x", "no UTF-8", "2 times"] {
+        for part in [
+            "the nearest known is limit",
+            "expected 1 to 200",
+            "id is \\\\\\\"x",
+            "no UTF-8",
+            "2 times",
+        ] {
             let part = part.replace("\\\\\\\"", "\\\"");
             assert!(problem.contains(&part), "{part}: {problem}");
         }

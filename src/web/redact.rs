@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::access::{Caller, Permission};
-use crate::domain::{ExecRecord, Excerpt, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
+use crate::domain::{Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
 
 /// Stands for the value of a hook's header. A definition with this value keeps the header that the job has.
 pub(super) const HIDDEN: &str = "(hidden)";

@@ -5,8 +5,8 @@ use futures_util::future::LocalBoxFuture;
 use actix_web::HttpResponse;
 
 use super::{
-    access::Permission, body::BodyRule, call::Call, health, jobs, nodes, operations, problem::Problem, schedules, tasks,
-    themes,
+    access::Permission, body::BodyRule, call::Call, health, history, jobs, nodes, operations, problem::Problem,
+    schedules, tasks, themes,
 };
 
 /// Who may use a route.
@@ -107,6 +107,11 @@ routes! {
     "GET" "/readyz" Anybody reads Empty health::readyz: "Tells whether the process can take work.";
     "GET" "/whoami" AnyCaller reads Empty nodes::whoami: "Tells who the caller is, and what the caller may do.";
     "GET" "/nodes" View reads Empty nodes::list: "Lists the processes that share the database.";
+    "GET" "/nodes/{node}" View reads Empty nodes::show: "Shows a process with its counters.";
+    "PUT" "/nodes/{node}/themes/{theme}/workers" Resize changes Small nodes::resize:
+        "Sets how many workers one process has for a theme, until it stops.";
+    "GET" "/methods" View reads Empty nodes::methods: "Lists the methods that living processes serve.";
+    "GET" "/history" View reads Empty history::of_all: "Tells what ended in the past, in steps of time, of tasks or of jobs.";
 
     "POST" "/tasks" Enqueue changes Task tasks::add: "Adds a task.";
     "GET" "/tasks" View reads Empty tasks::list: "Finds tasks, the newest first.";
@@ -124,7 +129,11 @@ routes! {
     "GET" "/operations/{id}" View reads Empty operations::show: "Shows a bulk operation.";
     "POST" "/operations/{id}/cancel" [Cancel Retry Delete] changes Small operations::cancel: "Ends a bulk operation.";
 
+    "GET" "/themes" View reads Empty themes::list: "Lists the themes that have settings, due or claimed tasks, or workers.";
     "GET" "/themes/{theme}" View reads Empty themes::show: "Shows a theme: its settings and its workers.";
+    "GET" "/themes/{theme}/history" View reads Empty history::of_theme: "Tells what ended in the past, in steps of time.";
+    "GET" "/themes/{theme}/methods" View reads Empty themes::methods:
+        "Lists the methods that processes serve for a theme, and those that its due tasks call.";
     "POST" "/themes/{theme}/pause" Pause changes Small themes::pause: "Stops all nodes from taking tasks of a theme.";
     "POST" "/themes/{theme}/resume" Pause changes Small themes::resume: "Lets all nodes take tasks of a theme again.";
     "PUT" "/themes/{theme}/workers" Resize changes Small themes::resize: "Sets how many workers each node has for a theme.";
@@ -137,7 +146,7 @@ routes! {
     "DELETE" "/jobs/{id}" EditJobs changes Small jobs::remove: "Deletes a job. Its records stay.";
     "POST" "/jobs/{id}/enable" EditJobs changes Small jobs::enable: "Lets a job fire.";
     "POST" "/jobs/{id}/disable" EditJobs changes Small jobs::disable: "Keeps a job from firing.";
-    "POST" "/jobs/{id}/run" RunJobs changes Small jobs::run: "Runs a job now, in the process that answers.";
+    "POST" "/jobs/{id}/run" RunJobs changes Small jobs::run: "Runs a job now, on a process that runs jobs.";
     "POST" "/jobs/{id}/cancel" RunJobs changes Small jobs::cancel: "Cancels the runs of a job on all nodes.";
     "GET" "/jobs/{id}/runs" View reads Empty jobs::runs: "Lists the runs of a job, the newest first.";
     "POST" "/schedules/explain" View reads Small schedules::explain:

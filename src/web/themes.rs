@@ -1,4 +1,4 @@
-//! Themes: their settings and their workers.
+//! Themes: their settings, their workers, what their nodes serve.
 
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,10 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    asynctask::{Scheduler, SchedulerStatus},
-    domain::Faults,
+    admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo},
+    asynctask::SchedulerStatus,
     error::Error,
 };
-
-const MAX_REASON_CHARS: usize = 500;
 
 /// What a node does for the theme.
 #[derive(Debug, Serialize)]
@@ -38,34 +36,44 @@ struct Size {
     /// Must be there: `null` lets each process go back to its own number.
     #[serde(deserialize_with = "Option::deserialize")]
     workers: Option<usize>,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
-fn scheduler(call: &Call) -> Result<Scheduler, Problem> {
+/// The theme of the path, if the caller may see it.
+pub(super) fn theme(call: &Call) -> Result<String, Problem> {
     let theme = call.name("theme")?;
     call.caller.needs_theme(&theme)?;
-    Ok(call.gaia().scheduler(&theme)?)
+    Ok(theme)
 }
 
-/// Counting finished tasks reads all of them, so it must be asked for.
+pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.query.finish()?;
+    let mut themes = call.gaia().admin().themes().await?;
+    themes.retain(|info| call.caller.sees_theme(&info.theme));
+    call::json(StatusCode::OK, &json!({ "themes": themes }))
+}
+
+/// Counting finished tasks reads all of them, so a caller must ask for the counts.
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
     let count = call.query.text("count");
     if let Some(other) = count.as_deref().filter(|count| !matches!(*count, "none" | "exact")) {
-        call.query.fault("count", format!("count is {other:?}, expected none or exact"));
+        call.query
+            .fault("count", format!("count is {other:?}, expected none or exact"));
     }
     call.query.finish()?;
-    let scheduler = scheduler(&call)?;
-    let (paused, workers) = scheduler.settings().await?;
-    let mut nodes = Vec::new();
+    let theme = theme(&call)?;
+    let info = call.gaia().admin().theme(&theme).await?;
+    let scheduler = call.gaia().scheduler(&theme)?;
+    let mut on_nodes = Vec::new();
     for node in call.gaia().nodes().await? {
-        for theme in node.themes {
-            if theme.theme == scheduler.theme() {
-                nodes.push(Workers {
-                    node: node.id.clone(),
-                    alive: node.alive,
-                    workers: theme.workers,
-                    running: theme.running,
-                });
-            }
+        for works in node.themes.iter().filter(|works| works.theme == theme) {
+            on_nodes.push(Workers {
+                node: node.id.clone(),
+                alive: node.alive,
+                workers: works.workers,
+                running: works.running,
+            });
         }
     }
     let here: Option<SchedulerStatus> = match scheduler.status().await {
@@ -73,54 +81,67 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
         Err(Error::NotScheduledHere { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let mut answer = json!({
-        "theme": scheduler.theme(),
-        "paused": paused,
-        "workers": workers,
-        "nodes": nodes,
-        "here": here,
-    });
+    let mut answer = json!({ "theme": info, "on_nodes": on_nodes, "here": here });
     if count.as_deref() == Some("exact") {
         answer["tasks"] = json!(scheduler.count_by_status().await?);
     }
     call::json(StatusCode::OK, &answer)
 }
 
-pub(super) async fn pause(call: Call) -> Result<HttpResponse, Problem> {
-    set_paused(call, true).await
-}
-
-pub(super) async fn resume(call: Call) -> Result<HttpResponse, Problem> {
-    set_paused(call, false).await
-}
-
-async fn set_paused(mut call: Call, paused: bool) -> Result<HttpResponse, Problem> {
+pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    let why: Why = call.typed()?;
-    let mut faults = Faults::default();
-    if let Some(reason) = &why.reason {
-        faults.label("reason", reason, MAX_REASON_CHARS);
-    }
-    faults.into_result()?;
-    let scheduler = scheduler(&call)?;
-    match paused {
-        true => scheduler.pause().await?,
-        false => scheduler.resume().await?,
-    }
-    let (name, theme) = (call.caller.name(), scheduler.theme());
-    let done = if paused { "paused" } else { "resumed" };
-    let reason = why.reason.as_deref().unwrap_or("no reason given");
-    say!(Info, "theme {theme}: {done} by {name}: {reason}");
-    call::json(StatusCode::OK, &json!({ "theme": theme, "paused": paused }))
+    let get = GetMethods {
+        theme: Some(theme(&call)?),
+    };
+    let methods = call.gaia().admin().methods(get).await?;
+    call::json(StatusCode::OK, &json!({ "methods": methods }))
+}
+
+pub(super) async fn pause(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.query.finish()?;
+    let Why { reason } = call.typed()?;
+    let (theme, by) = (theme(&call)?, call.author());
+    let admin = call.gaia().admin();
+    let pause = PauseTheme {
+        theme: theme.clone(),
+        by,
+        reason,
+    };
+    admin.pause_theme(pause).await?;
+    changed(&admin, &theme).await
+}
+
+pub(super) async fn resume(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.query.finish()?;
+    let Why { reason } = call.typed()?;
+    let (theme, by) = (theme(&call)?, call.author());
+    let admin = call.gaia().admin();
+    let resume = ResumeTheme {
+        theme: theme.clone(),
+        by,
+        reason,
+    };
+    admin.resume_theme(resume).await?;
+    changed(&admin, &theme).await
 }
 
 pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    let size: Size = call.typed()?;
-    let scheduler = scheduler(&call)?;
-    scheduler.resize_theme(size.workers).await?;
-    call::json(
-        StatusCode::OK,
-        &json!({ "theme": scheduler.theme(), "workers": size.workers }),
-    )
+    let Size { workers, reason } = call.typed()?;
+    let (theme, by) = (theme(&call)?, call.author());
+    let admin = call.gaia().admin();
+    let resize = ResizeTheme {
+        theme: theme.clone(),
+        workers,
+        by,
+        reason,
+    };
+    admin.resize_theme(resize).await?;
+    changed(&admin, &theme).await
+}
+
+/// The theme after a change.
+async fn changed(admin: &Admin, theme: &str) -> Result<HttpResponse, Problem> {
+    let info: ThemeInfo = admin.theme(theme).await?;
+    call::json(StatusCode::OK, &info)
 }

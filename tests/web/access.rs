@@ -30,7 +30,10 @@ async fn nobody_has_access_without_a_token() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
-    served.raw("GET", &format!("{API}/nothing"), &[], "").await.refused(401, "no_access");
+    served
+        .raw("GET", &format!("{API}/nothing"), &[], "")
+        .await
+        .refused(401, "no_access");
     served.get("/nothing").await.refused(404, "route_not_found");
     let answer = served.send("PATCH", "/tasks", "").await;
     answer.refused(405, "method_not_allowed");
@@ -41,12 +44,23 @@ async fn nobody_has_access_without_a_token() {
 #[actix_rt::test]
 async fn a_viewer_changes_nothing_by_any_route() {
     let served = Served::start().await;
-    served.send("POST", "/tasks", r#"{"theme":"later","service":"A","method":"B"}"#).await.with(201);
-    let job = r#"{"job_name":"report","job_type":"cron_job","cron_expr":"@yearly","service_name":"A","service_method":"B"}"#;
+    served
+        .send("POST", "/tasks", r#"{"theme":"later","service":"A","method":"B"}"#)
+        .await
+        .with(201);
+    let job =
+        r#"{"job_name":"report","job_type":"cron_job","cron_expr":"@yearly","service_name":"A","service_method":"B"}"#;
     served.send("POST", "/jobs", job).await.with(201);
     let state = async || {
         let mut state = Vec::new();
-        for path in ["/tasks", "/jobs", "/jobs/1", "/operations", "/themes/demo?count=exact", "/themes/later?count=exact"] {
+        for path in [
+            "/tasks",
+            "/jobs",
+            "/jobs/1",
+            "/operations",
+            "/themes/demo?count=exact",
+            "/themes/later?count=exact",
+        ] {
             let mut answer = served.get(path).await.with(200);
             // Counters of the scanner go on.
             answer["here"] = json!(null);
@@ -58,12 +72,17 @@ async fn a_viewer_changes_nothing_by_any_route() {
     let before = state().await;
     let (mut changes, mut looks) = (0, 0);
     for route in ROUTES {
-        let answer = served.send_as(VIEWER, route.method, path(route.path).trim_start_matches(API), "").await;
+        let answer = served
+            .send_as(VIEWER, route.method, path(route.path).trim_start_matches(API), "")
+            .await;
         if route.changes {
             answer.refused(403, "no_permission");
             changes += 1;
         } else {
-            assert!(![401, 403, 404, 405, 500].contains(&answer.status), "{route:?}: {answer:?}");
+            assert!(
+                ![401, 403, 404, 405, 500].contains(&answer.status),
+                "{route:?}: {answer:?}"
+            );
             looks += 1;
         }
         // The table says of every route but two that only read that it changes something.
@@ -116,30 +135,60 @@ async fn a_caller_who_is_limited_to_themes_sees_and_changes_no_other() {
     let limited = async |method: &str, path: &str, body: &str| served.send_as(LIMITED, method, path, body).await;
     let found = limited("GET", "/tasks", "").await.with(200);
     assert_eq!(found["tasks"].as_array().map(Vec::len), Some(1));
-    limited("GET", "/tasks?theme=secret", "").await.refused(403, "theme_not_allowed");
+    limited("GET", "/tasks?theme=secret", "")
+        .await
+        .refused(403, "theme_not_allowed");
     limited("GET", &format!("/tasks/{}", ids[0]), "").await.with(200);
-    for (method, path) in [("GET", ""), ("GET", "/records"), ("GET", "/wait"), ("POST", "/cancel"), ("POST", "/retry")] {
+    for (method, path) in [
+        ("GET", ""),
+        ("GET", "/records"),
+        ("GET", "/wait"),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+    ] {
         let path = format!("/tasks/{}{path}", ids[1]);
         limited(method, &path, "").await.refused(404, "task_not_found");
     }
     let secret = r#"{"theme":"secret","service":"A","method":"B"}"#;
-    limited("POST", "/tasks", secret).await.refused(403, "theme_not_allowed");
-    limited("POST", "/tasks/batch", &format!("[{secret}]")).await.refused(403, "theme_not_allowed");
+    limited("POST", "/tasks", secret)
+        .await
+        .refused(403, "theme_not_allowed");
+    limited("POST", "/tasks/batch", &format!("[{secret}]"))
+        .await
+        .refused(403, "theme_not_allowed");
     for (method, path) in [("GET", ""), ("POST", "/pause"), ("POST", "/resume")] {
-        limited(method, &format!("/themes/secret{path}"), "").await.refused(403, "theme_not_allowed");
+        limited(method, &format!("/themes/secret{path}"), "")
+            .await
+            .refused(403, "theme_not_allowed");
     }
-    limited("PUT", "/themes/secret/workers", r#"{"workers":1}"#).await.refused(403, "theme_not_allowed");
+    limited("PUT", "/themes/secret/workers", r#"{"workers":1}"#)
+        .await
+        .refused(403, "theme_not_allowed");
     limited("GET", "/jobs", "").await.refused(403, "theme_not_allowed");
     let bulk = r#"{"action":"cancel","filter":{"themes":["secret"]}}"#;
-    limited("POST", "/tasks/bulk", bulk).await.refused(403, "theme_not_allowed");
-    let all = served.send("POST", "/tasks/bulk", r#"{"action":"delete","all":true}"#).await.with(200);
-    limited("GET", &format!("/operations/{}", all["id"]), "").await.refused(404, "bulk_operation_not_found");
+    limited("POST", "/tasks/bulk", bulk)
+        .await
+        .refused(403, "theme_not_allowed");
+    let all = served
+        .send("POST", "/tasks/bulk", r#"{"action":"delete","all":true}"#)
+        .await
+        .with(200);
+    limited("GET", &format!("/operations/{}", all["id"]), "")
+        .await
+        .refused(404, "bulk_operation_not_found");
 
     // All tasks are those of the caller's themes.
-    limited("POST", "/tasks/bulk", r#"{"action":"cancel"}"#).await.refused(422, "invalid");
-    let done = limited("POST", "/tasks/bulk", r#"{"action":"cancel","all":true}"#).await.with(200);
+    limited("POST", "/tasks/bulk", r#"{"action":"cancel"}"#)
+        .await
+        .refused(422, "invalid");
+    let done = limited("POST", "/tasks/bulk", r#"{"action":"cancel","all":true}"#)
+        .await
+        .with(200);
     assert_eq!((&done["changed"], &done["author"]), (&json!(1), &json!("limited")));
-    assert_eq!(served.get(&format!("/tasks/{}", ids[1])).await.with(200)["status"], "Wait");
+    assert_eq!(
+        served.get(&format!("/tasks/{}", ids[1])).await.with(200)["status"],
+        "Wait"
+    );
     let listed = limited("GET", "/operations", "").await.with(200);
     assert_eq!(listed["operations"].as_array().map(Vec::len), Some(1));
     let nodes = limited("GET", "/nodes", "").await.with(200);
@@ -173,13 +222,23 @@ async fn a_change_that_another_site_asks_for_is_refused() {
         &[("sec-fetch-site", "none")],
         &[("origin", "https://localhost:8080"), ("host", "LOCALHOST:8080")],
         &[],
-        &[("sec-fetch-site", "cross-site"), ("authorization", "Bearer of a script")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("authorization", "Bearer of a script"),
+        ],
     ] {
         served.raw("POST", &pause, headers, "").await.with(200);
     }
     // Pages of other sites can send these types without asking.
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", "application/json; charset=utf-16"] {
-        let answer = served.raw("POST", &pause, &[("content-type", content_type)], "{}").await;
+    for content_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=a",
+        "application/json; charset=utf-16",
+    ] {
+        let answer = served
+            .raw("POST", &pause, &[("content-type", content_type)], "{}")
+            .await;
         answer.refused(415, "content_type");
     }
     served.raw("POST", &pause, &[], "{}").await.refused(415, "content_type");
@@ -202,7 +261,10 @@ async fn only_this_machine_has_access_by_loopback() {
         ("via", "1.1 proxy"),
         ("x-real-ip", "203.0.113.7"),
     ] {
-        served.raw("GET", &whoami, &[headers], "").await.refused(401, "no_access");
+        served
+            .raw("GET", &whoami, &[headers], "")
+            .await
+            .refused(401, "no_access");
     }
     served.stop().await;
 }
@@ -233,6 +295,9 @@ async fn who_may_not_see_arguments_sees_none() {
         assert!(!seen.body.contains("a secret"), "{path}: {}", seen.body);
         assert_eq!(seen.with(200).pointer(flag), Some(&json!(true)), "{path}");
     }
-    served.send_as(PRODUCER, "GET", "/tasks", "").await.refused(403, "no_permission");
+    served
+        .send_as(PRODUCER, "GET", "/tasks", "")
+        .await
+        .refused(403, "no_permission");
     served.stop().await;
 }

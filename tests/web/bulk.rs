@@ -8,7 +8,10 @@ use crate::client::Served;
 async fn many_tasks_are_counted_changed_and_the_operation_is_kept() {
     let served = Served::start().await;
     let tasks = vec![json!({"theme": "later", "service": "A", "method": "B", "args": "x"}); 20];
-    served.send("POST", "/tasks/batch", &json!(tasks).to_string()).await.with(201);
+    served
+        .send("POST", "/tasks/batch", &json!(tasks).to_string())
+        .await
+        .with(201);
     let cancel = r#"{"action":"cancel","filter":{"themes":["later"]},"reason":"no longer needed"}"#;
     let preview = served.send("POST", "/tasks/bulk/preview", cancel).await.with(200);
     assert_eq!((&preview["tasks"], &preview["more"]), (&json!(20), &json!(false)));
@@ -16,13 +19,22 @@ async fn many_tasks_are_counted_changed_and_the_operation_is_kept() {
 
     let answer = served.send("POST", "/tasks/bulk", cancel).await;
     let operation = answer.with(200);
-    assert_eq!((&operation["state"], &operation["changed"]), (&json!("done"), &json!(20)));
-    assert_eq!((&operation["author"], &operation["reason"]), (&json!("operator"), &json!("no longer needed")));
+    assert_eq!(
+        (&operation["state"], &operation["changed"]),
+        (&json!("done"), &json!(20))
+    );
+    assert_eq!(
+        (&operation["author"], &operation["reason"]),
+        (&json!("operator"), &json!("no longer needed"))
+    );
     let id = operation["id"].to_string();
     assert_eq!(answer.header("location"), Some(format!("../operations/{id}").as_str()));
     assert_eq!(served.get(&format!("/operations/{id}")).await.with(200), operation);
     // It has ended: nothing is left to be cancelled.
-    let cancelled = served.send("POST", &format!("/operations/{id}/cancel"), "").await.with(200);
+    let cancelled = served
+        .send("POST", &format!("/operations/{id}/cancel"), "")
+        .await
+        .with(200);
     assert_eq!(cancelled["state"], "done");
 
     for action in ["retry", "run_now", "delete"] {
@@ -32,8 +44,14 @@ async fn many_tasks_are_counted_changed_and_the_operation_is_kept() {
     let page = served.get("/operations?limit=3").await.with(200);
     assert_eq!(page["operations"].as_array().map(Vec::len), Some(3));
     let cursor = page["next_cursor"].as_str().expect("more pages");
-    let page = served.get(&format!("/operations?limit=3&cursor={cursor}")).await.with(200);
-    assert_eq!((page["operations"].as_array().map(Vec::len), &page["next_cursor"]), (Some(1), &json!(null)));
+    let page = served
+        .get(&format!("/operations?limit=3&cursor={cursor}"))
+        .await
+        .with(200);
+    assert_eq!(
+        (page["operations"].as_array().map(Vec::len), &page["next_cursor"]),
+        (Some(1), &json!(null))
+    );
     served.stop().await;
 }
 
@@ -53,9 +71,16 @@ async fn a_filter_without_a_condition_must_be_meant() {
             served.send("POST", path, bulk).await.refused(422, "invalid");
         }
     }
-    let problem = served.send("POST", "/tasks/bulk", r#"{"action":"cancel","filter":{"theme":["a"]}}"#).await;
+    let problem = served
+        .send("POST", "/tasks/bulk", r#"{"action":"cancel","filter":{"theme":["a"]}}"#)
+        .await;
     let problem = problem.refused(422, "invalid");
     assert_eq!(problem["faults"][0]["pointer"], "/filter/theme", "{problem}");
-    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("the nearest known is themes")), "{problem}");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("the nearest known is themes")),
+        "{problem}"
+    );
     served.stop().await;
 }

@@ -50,7 +50,9 @@ pub fn tokens() -> Access {
         token("operator", OPERATOR).permissions(Permission::ALL),
         token("viewer", VIEWER).permissions(Permission::VIEWER),
         token("producer", PRODUCER).permissions(Permission::PRODUCER),
-        token("limited", LIMITED).permissions(Permission::ALL).themes(["allowed"]),
+        token("limited", LIMITED)
+            .permissions(Permission::ALL)
+            .themes(["allowed"]),
     ])
 }
 
@@ -66,7 +68,11 @@ impl Served {
         let gaia = database
             .builder()
             .handler("Demo", "Echo", async_fn(async |_, value: Box<RawValue>| Ok(value)))
-            .handler("Demo", "Fail", async_fn(async |_, _: Value| Err::<(), _>(TaskError::discard("refused by a handler"))))
+            .handler(
+                "Demo",
+                "Fail",
+                async_fn(async |_, _: Value| Err::<(), _>(TaskError::discard("refused by a handler"))),
+            )
             .handler("Demo", "Gate", gate.handler())
             .scheduler(options())
             .jobs(JobsOptions::default())
@@ -145,11 +151,16 @@ impl Answer {
         let text = std::str::from_utf8(bytes).expect("is text");
         let (head, body) = text.split_once("\r\n\r\n").expect("has a head");
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("has a status");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .expect("has a status");
         let headers = lines.filter_map(|line| line.split_once(": "));
         let answer = Self {
             status: status.parse().expect("is a number"),
-            headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect(),
+            headers: headers
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                .collect(),
             body: body.to_owned(),
         };
         // Every answer has these, whatever it says.
@@ -184,7 +195,10 @@ impl Answer {
         assert_eq!(problem["code"], code, "{problem}");
         assert_eq!(problem["status"], status);
         assert_eq!(problem["type"], "about:blank");
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string(),
+            "{problem}"
+        );
         problem
     }
 }

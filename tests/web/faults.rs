@@ -30,18 +30,38 @@ async fn parameters_are_refused_by_name() {
         let problem = served.get(&format!("/tasks?{query}")).await.refused(400, "bad_query");
         let fault = &problem["faults"][0];
         assert_eq!(fault["parameter"], parameter, "{problem}");
-        assert!(fault["detail"].as_str().is_some_and(|detail| detail.contains(text)), "{query}: {problem}");
+        assert!(
+            fault["detail"].as_str().is_some_and(|detail| detail.contains(text)),
+            "{query}: {problem}"
+        );
     }
     let problem = served.get("/tasks?limit=0&a=1&id=x").await.refused(400, "bad_query");
     assert_eq!(problem["faults"].as_array().map(Vec::len), Some(3));
     served.get("/tasks?name=%FF").await.refused(400, "bad_query");
     served.get("/tasks?name=").await.refused(422, "invalid");
-    served.get("/tasks?node=a&without_node=true").await.refused(422, "invalid");
+    served
+        .get("/tasks?node=a&without_node=true")
+        .await
+        .refused(422, "invalid");
     // Routes without parameters, too.
-    for (method, path) in [("GET", "/whoami"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/nodes"), ("POST", "/themes/demo/pause")] {
-        served.send(method, &format!("{path}?a=1"), "").await.refused(400, "bad_query");
+    for (method, path) in [
+        ("GET", "/whoami"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/nodes"),
+        ("POST", "/themes/demo/pause"),
+    ] {
+        served
+            .send(method, &format!("{path}?a=1"), "")
+            .await
+            .refused(400, "bad_query");
     }
-    for path in ["/tasks/1/wait?wait_ms=60001", "/tasks/1/records?page=0", "/jobs?page_size=201", "/themes/demo?count=all"] {
+    for path in [
+        "/tasks/1/wait?wait_ms=60001",
+        "/tasks/1/records?page=0",
+        "/jobs?page_size=201",
+        "/themes/demo?count=all",
+    ] {
         served.get(path).await.refused(400, "bad_query");
     }
     served.stop().await;
@@ -54,30 +74,67 @@ async fn every_fault_of_a_body_is_listed() {
     let problem = served.send("POST", "/tasks", bad).await.refused(422, "invalid");
     assert_eq!(problem["faults"].as_array().map(Vec::len), Some(4), "{problem}");
     for (body, pointer, text) in [
-        (r#"{"theme":"demo","service":"A","method":"B","prioritty":1}"#, "/prioritty", "the nearest known is priority"),
+        (
+            r#"{"theme":"demo","service":"A","method":"B","prioritty":1}"#,
+            "/prioritty",
+            "the nearest known is priority",
+        ),
         (r#"{"theme":7,"service":"A","method":"B"}"#, "/theme", "theme"),
         (r#"{"service":"A","method":"B"}"#, "/theme", "theme is missing"),
-        (r#"{"theme":"demo","service":"A","method":"B","max_retry":"3"}"#, "/max_retry", "invalid type"),
+        (
+            r#"{"theme":"demo","service":"A","method":"B","max_retry":"3"}"#,
+            "/max_retry",
+            "invalid type",
+        ),
     ] {
         let problem = served.send("POST", "/tasks", body).await.refused(422, "invalid");
         let fault = &problem["faults"][0];
         assert_eq!(fault["pointer"], pointer, "{problem}");
-        assert!(fault["detail"].as_str().is_some_and(|detail| detail.contains(text)), "{problem}");
+        assert!(
+            fault["detail"].as_str().is_some_and(|detail| detail.contains(text)),
+            "{problem}"
+        );
     }
-    for body in ["{", "", "nonsense", r#"{"theme":"a","theme":"b","service":"A","method":"B"}"#, "[]", "7"] {
+    for body in [
+        "{",
+        "",
+        "nonsense",
+        r#"{"theme":"a","theme":"b","service":"A","method":"B"}"#,
+        "[]",
+        "7",
+    ] {
         let answer = served.send("POST", "/tasks", body).await;
         assert!(matches!(answer.status, 400 | 422), "{body}: {answer:?}");
     }
     // Too deep for whoever reads the arguments.
-    let deep = format!(r#"{{"theme":"demo","service":"A","method":"B","args":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let deep = format!(
+        r#"{{"theme":"demo","service":"A","method":"B","args":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     served.send("POST", "/tasks", &deep).await.refused(400, "bad_json");
     let deepest = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    served.send("POST", "/tasks/batch", &deepest).await.refused(400, "bad_json");
+    served
+        .send("POST", "/tasks/batch", &deepest)
+        .await
+        .refused(400, "bad_json");
     // What may be left out must not be filled with something else.
-    served.send("POST", "/tasks/1/cancel", r#"{"id":2}"#).await.refused(422, "invalid");
-    served.send("PUT", "/themes/demo/workers", "{}").await.refused(422, "invalid");
-    served.send("PUT", "/themes/demo/workers", r#"{"workers":-1}"#).await.refused(422, "invalid");
-    served.send("PUT", "/themes/demo/workers", r#"{"workers":100001}"#).await.refused(422, "invalid");
+    served
+        .send("POST", "/tasks/1/cancel", r#"{"id":2}"#)
+        .await
+        .refused(422, "invalid");
+    served
+        .send("PUT", "/themes/demo/workers", "{}")
+        .await
+        .refused(422, "invalid");
+    served
+        .send("PUT", "/themes/demo/workers", r#"{"workers":-1}"#)
+        .await
+        .refused(422, "invalid");
+    served
+        .send("PUT", "/themes/demo/workers", r#"{"workers":100001}"#)
+        .await
+        .refused(422, "invalid");
     served.stop().await;
 }
 
@@ -86,16 +143,41 @@ async fn bodies_that_are_too_long_are_refused() {
     let served = Served::start().await;
     let kib = 1 << 10;
     let small = format!("{{\"reason\":\"{}\"}}", "x".repeat(64 * kib));
-    let problem = served.send("POST", "/themes/demo/pause", &small).await.refused(413, "body_too_long");
+    let problem = served
+        .send("POST", "/themes/demo/pause", &small)
+        .await
+        .refused(413, "body_too_long");
     assert_eq!(problem["limit_bytes"], json!(64 * kib));
-    let long = |bytes: usize| format!(r#"{{"theme":"later","service":"A","method":"B","args":"{}"}}"#, "x".repeat(bytes));
+    let long = |bytes: usize| {
+        format!(
+            r#"{{"theme":"later","service":"A","method":"B","args":"{}"}}"#,
+            "x".repeat(bytes)
+        )
+    };
     served.send("POST", "/tasks", &long(8_192 * kib - 2)).await.with(201);
-    served.send("POST", "/tasks", &long(8_192 * kib - 1)).await.refused(422, "invalid");
-    let problem = served.send("POST", "/tasks", &long(8_256 * kib)).await.refused(413, "body_too_long");
+    served
+        .send("POST", "/tasks", &long(8_192 * kib - 1))
+        .await
+        .refused(422, "invalid");
+    let problem = served
+        .send("POST", "/tasks", &long(8_256 * kib))
+        .await
+        .refused(413, "body_too_long");
     assert_eq!(problem["limit_bytes"], json!(8_256 * kib));
     let bearer = format!("Bearer {OPERATOR}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("content-length", "70000000")];
-    let answer = served.raw("POST", &format!("{API}/tasks/batch"), &headers[..2], &" ".repeat((64 << 20) + 1)).await;
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("content-length", "70000000"),
+    ];
+    let answer = served
+        .raw(
+            "POST",
+            &format!("{API}/tasks/batch"),
+            &headers[..2],
+            &" ".repeat((64 << 20) + 1),
+        )
+        .await;
     answer.refused(413, "body_too_long");
     served.stop().await;
 }
@@ -104,7 +186,9 @@ async fn bodies_that_are_too_long_are_refused() {
 async fn the_words_of_the_database_stay_in_the_log() {
     let served = Served::start().await;
     served.get("/readyz").await.with(200);
-    served.database.execute("ALTER TABLE asynctasks RENAME TO hidden_by_a_test");
+    served
+        .database
+        .execute("ALTER TABLE asynctasks RENAME TO hidden_by_a_test");
     for (method, path, body) in [
         ("GET", "/tasks", ""),
         ("GET", "/tasks/1", ""),
@@ -118,7 +202,9 @@ async fn the_words_of_the_database_stay_in_the_log() {
             assert!(!answer.body.contains(word), "{}", answer.body);
         }
     }
-    served.database.execute("ALTER TABLE hidden_by_a_test RENAME TO asynctasks");
+    served
+        .database
+        .execute("ALTER TABLE hidden_by_a_test RENAME TO asynctasks");
     served.get("/tasks").await.with(200);
     served.stop().await;
 }
@@ -133,17 +219,27 @@ async fn a_database_that_is_away_is_answered_with_503() {
     }
     std::fs::remove_file(served.database.path()).expect("is there");
     let task = r#"{"theme":"later","service":"A","method":"B"}"#;
-    for (method, path, body) in [("POST", "/tasks", task), ("GET", "/nodes", ""), ("POST", "/themes/demo/pause", "{}")] {
+    for (method, path, body) in [
+        ("POST", "/tasks", task),
+        ("GET", "/nodes", ""),
+        ("POST", "/themes/demo/pause", "{}"),
+    ] {
         let headers = [("content-type", "application/json")];
         let answer = served.raw(method, &format!("{API}{path}"), &headers, body).await;
         let problem = answer.refused(503, "database_file_gone");
-        assert_eq!((answer.header("retry-after"), &problem["stored"]), (Some("2"), &json!("no")));
+        assert_eq!(
+            (answer.header("retry-after"), &problem["stored"]),
+            (Some("2"), &json!("no"))
+        );
         assert!(problem["request_id"].is_string());
         let path = served.database.path();
         assert!(!answer.body.contains(&*path.to_string_lossy()), "{}", answer.body);
     }
     let ready = served.raw("GET", &format!("{API}/readyz"), &[], "").await.with(503);
-    assert_eq!((&ready["ready"], &ready["checks"]["database"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&ready["ready"], &ready["checks"]["database"]),
+        (&json!(false), &json!(false))
+    );
     served.raw("GET", &format!("{API}/healthz"), &[], "").await.with(200);
 }
 
@@ -152,5 +248,8 @@ async fn a_runtime_that_has_stopped_says_so() {
     let served = Served::start().await;
     served.gaia.stop().await.expect("stops");
     let ready = served.get("/readyz").await.with(503);
-    assert_eq!((&ready["ready"], &ready["checks"]["takes_work"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&ready["ready"], &ready["checks"]["takes_work"]),
+        (&json!(false), &json!(false))
+    );
 }

@@ -21,7 +21,10 @@ async fn what_is_redacted_is_shown_nowhere_and_used_by_a_retry() {
     let id = added.with(201)["id"].to_string();
     let plain = r#"{"theme":"demo","service":"Demo","method":"Echo","args":"plain"}"#;
     let plain = served.send("POST", "/tasks?wait_ms=60000", plain).await.with(201);
-    assert_eq!((&plain["task"]["args"], plain["task"].get("redacted")), (&json!("plain"), None));
+    assert_eq!(
+        (&plain["task"]["args"], plain["task"].get("redacted")),
+        (&json!("plain"), None)
+    );
 
     let job = r#"{"job_name":"report","job_type":"cron_job","cron_expr":"@yearly","service_name":"Demo","service_method":"Echo",
         "args":"a secret"}"#;
@@ -45,25 +48,44 @@ async fn what_is_redacted_is_shown_nowhere_and_used_by_a_retry() {
         let answer = served.send(method, &path, body).await;
         answer.with(200);
         assert!(!answer.body.contains("secret"), "{path}: {}", answer.body);
-        assert!(answer.body.contains("(redacted)") && answer.body.contains("\"redacted\":true"), "{path}: {}", answer.body);
+        assert!(
+            answer.body.contains("(redacted)") && answer.body.contains("\"redacted\":true"),
+            "{path}: {}",
+            answer.body
+        );
     }
     // A view from which something is missing is no definition.
     let shown = served.get(&format!("/jobs/{job}")).await.body;
-    served.send("PUT", &format!("/jobs/{job}"), &shown).await.refused(422, "invalid");
+    served
+        .send("PUT", &format!("/jobs/{job}"), &shown)
+        .await
+        .refused(422, "invalid");
     served.stop().await;
 }
 
 #[actix_rt::test]
 async fn errors_are_redacted_in_lists_and_details() {
-    let options = AdminOptions::new(tokens()).redact(|text| (text.part == RedactedPart::Error).then(|| "(an error)".to_owned()));
+    let options =
+        AdminOptions::new(tokens()).redact(|text| (text.part == RedactedPart::Error).then(|| "(an error)".to_owned()));
     let served = Served::with(options).await;
     let fail = r#"{"theme":"demo","service":"Demo","method":"Fail","max_retry":0}"#;
     let added = served.send("POST", "/tasks?wait_ms=60000", fail).await.with(201);
-    assert_eq!((&added["task"]["status"], &added["task"]["last_error"]), (&json!("Failed"), &json!("(an error)")));
+    assert_eq!(
+        (&added["task"]["status"], &added["task"]["last_error"]),
+        (&json!("Failed"), &json!("(an error)"))
+    );
     let id = added["id"].to_string();
-    for path in ["/tasks".to_owned(), format!("/tasks/{id}"), format!("/tasks/{id}/records")] {
+    for path in [
+        "/tasks".to_owned(),
+        format!("/tasks/{id}"),
+        format!("/tasks/{id}/records"),
+    ] {
         let answer = served.get(&path).await;
-        assert!(!answer.body.contains("refused by a handler") && answer.body.contains("(an error)"), "{}", answer.body);
+        assert!(
+            !answer.body.contains("refused by a handler") && answer.body.contains("(an error)"),
+            "{}",
+            answer.body
+        );
     }
     served.stop().await;
 }

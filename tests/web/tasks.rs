@@ -18,11 +18,17 @@ async fn a_task_is_added_run_and_shown() {
 
     let ended = served.get(&format!("/tasks/{id}/wait?wait_ms=60000")).await.with(200);
     assert_eq!((&ended["status"], &ended["theme"]), (&json!("Success"), &json!("demo")));
-    assert_eq!((&ended["args"], &ended["last_result"]), (&json!({"n": 1}), &json!({"n": 1})));
+    assert_eq!(
+        (&ended["args"], &ended["last_result"]),
+        (&json!({"n": 1}), &json!({"n": 1}))
+    );
     assert_eq!(served.get(&format!("/tasks/{id}")).await.with(200), ended);
 
     let records = served.get(&format!("/tasks/{id}/records?page_size=5")).await.with(200);
-    assert_eq!((&records["total"], &records["items"][0]["result"]), (&json!(1), &json!({"n": 1})));
+    assert_eq!(
+        (&records["total"], &records["items"][0]["result"]),
+        (&json!(1), &json!({"n": 1}))
+    );
     served.stop().await;
 }
 
@@ -44,7 +50,10 @@ async fn the_answer_to_an_addition_may_wait_for_the_end() {
     // Who may only add tasks may not look at their ends.
     let refused = served.send_as(PRODUCER, "POST", "/tasks?wait_ms=1", echo).await;
     refused.refused(403, "no_permission");
-    served.send_as(PRODUCER, "POST", "/tasks?wake=false", echo).await.with(201);
+    served
+        .send_as(PRODUCER, "POST", "/tasks?wake=false", echo)
+        .await
+        .with(201);
     served.gate.let_pass(1);
     served.stop().await;
 }
@@ -57,7 +66,11 @@ async fn numbers_beyond_the_exact_ones_of_a_float_stay_what_they_are() {
     let added = served.send("POST", "/tasks?wait_ms=60000", &task).await;
     added.with(201);
     assert!(added.body.contains(&format!(r#""args":{args}"#)), "{}", added.body);
-    assert!(added.body.contains(&format!(r#""last_result":{args}"#)), "{}", added.body);
+    assert!(
+        added.body.contains(&format!(r#""last_result":{args}"#)),
+        "{}",
+        added.body
+    );
     let id = added.with(201)["id"].to_string();
     let shown = served.get(&format!("/tasks/{id}")).await;
     assert!(shown.body.contains(args), "{}", shown.body);
@@ -74,7 +87,10 @@ async fn batches_are_all_or_none() {
     assert_eq!(added["tasks"].as_array().map(Vec::len), Some(2));
 
     let bearer = format!("Bearer {OPERATOR}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/jsonl; charset=utf-8")];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/jsonl; charset=utf-8"),
+    ];
     let lines = "{\"service\":\"Demo\",\"method\":\"Echo\"}\n\n{\"service\":\"Demo\",\"method\":\"Fail\"}\n";
     let target = format!("{API}/tasks/batch?theme=later");
     let added = served.raw("POST", &target, &headers, lines).await.with(201);
@@ -88,10 +104,20 @@ async fn batches_are_all_or_none() {
     let faults = problem["faults"].as_array().expect("a list");
     let indexes: Vec<_> = faults.iter().map(|fault| fault["index"].as_u64()).collect();
     assert_eq!(indexes, [Some(1), Some(1), Some(2), Some(3)], "{problem}");
-    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("the nearest known is method")));
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("the nearest known is method"))
+    );
     served.send("POST", "/tasks/batch", "[]").await.refused(422, "invalid");
     served.send("POST", "/tasks/batch", "{}").await.refused(400, "bad_json");
-    let counts = served.gaia.scheduler("later").expect("a theme").count_by_status().await.expect("counts");
+    let counts = served
+        .gaia
+        .scheduler("later")
+        .expect("a theme")
+        .count_by_status()
+        .await
+        .expect("counts");
     assert_eq!(counts.values().sum::<i64>(), 4);
     served.stop().await;
 }
@@ -103,18 +129,30 @@ async fn tasks_are_found_page_by_page() {
         let task = format!(r#"{{"theme":"later","service":"Demo","method":"Echo","name":"order {n}"}}"#);
         served.send("POST", "/tasks", &task).await.with(201);
     }
-    served.send("POST", "/tasks", r#"{"theme":"other","service":"A","method":"B"}"#).await.with(201);
+    served
+        .send("POST", "/tasks", r#"{"theme":"other","service":"A","method":"B"}"#)
+        .await
+        .with(201);
     let mut path = "/tasks?theme=later&limit=2".to_owned();
     let mut names = Vec::new();
     loop {
         let page = served.get(&path).await.with(200);
-        names.extend(page["tasks"].as_array().expect("a list").iter().map(|task| task["name"].clone()));
+        names.extend(
+            page["tasks"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|task| task["name"].clone()),
+        );
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/tasks?theme=later&limit=2&cursor={cursor}"),
             None => break,
         }
     }
-    assert_eq!(json!(names), json!(["order 4", "order 3", "order 2", "order 1", "order 0"]));
+    assert_eq!(
+        json!(names),
+        json!(["order 4", "order 3", "order 2", "order 1", "order 0"])
+    );
     let page = served.get("/tasks?theme=later&limit=2").await.with(200);
     let cursor = page["next_cursor"].as_str().expect("more pages");
     let other = served.get(&format!("/tasks?theme=other&limit=2&cursor={cursor}")).await;
@@ -127,9 +165,15 @@ async fn tasks_are_found_page_by_page() {
         ("status=Wait,Retry&status=Failed", 6),
         ("status=Success", 0),
         ("theme=later&theme=other", 6),
-        ("created_from=2000-01-01T00:00:00Z&created_before=2001-01-01T00:00:00%2B08:00", 0),
+        (
+            "created_from=2000-01-01T00:00:00Z&created_before=2001-01-01T00:00:00%2B08:00",
+            0,
+        ),
         ("without_node=true&status=Running", 0),
-        ("unique_key=none&node=a&error=x&log_id=x-1&ended_from=2000-01-01T00:00:00Z", 0),
+        (
+            "unique_key=none&node=a&error=x&log_id=x-1&ended_from=2000-01-01T00:00:00Z",
+            0,
+        ),
     ] {
         let page = served.get(&format!("/tasks?{query}")).await.with(200);
         assert_eq!(page["tasks"].as_array().map(Vec::len), Some(found), "{query}: {page}");
@@ -141,22 +185,32 @@ async fn tasks_are_found_page_by_page() {
 async fn one_task_is_cancelled_and_queued_again() {
     let served = Served::start().await;
     let gated = r#"{"theme":"demo","service":"Demo","method":"Gate"}"#;
-    let id = served.send("POST", "/tasks", gated).await.with(201)["id"].as_i64().expect("an id");
+    let id = served.send("POST", "/tasks", gated).await.with(201)["id"]
+        .as_i64()
+        .expect("an id");
     served.gate.entered(1).await;
     let cancelled = served.send("POST", &format!("/tasks/{id}/cancel"), "").await.with(202);
     assert_eq!(cancelled, json!({"id": id, "cancel": "requested"}));
     let demo = served.gaia.scheduler(THEME).expect("a theme");
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Cancelled);
-    let problem = served.send("POST", &format!("/tasks/{id}/cancel"), "{}").await.refused(409, "not_allowed");
+    let problem = served
+        .send("POST", &format!("/tasks/{id}/cancel"), "{}")
+        .await
+        .refused(409, "not_allowed");
     assert_eq!(problem["allowed_from"], json!(["Wait", "Retry", "Running"]));
     assert_eq!(problem["task_status"], json!("Cancelled"));
     served.gate.let_pass(1);
     served.send("POST", &format!("/tasks/{id}/retry"), "").await.with(200);
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
-    served.send("POST", &format!("/tasks/{id}/retry"), "").await.refused(409, "not_allowed");
+    served
+        .send("POST", &format!("/tasks/{id}/retry"), "")
+        .await
+        .refused(409, "not_allowed");
 
     let waiting = r#"{"theme":"later","service":"Demo","method":"Echo"}"#;
-    let id = served.send("POST", "/tasks", waiting).await.with(201)["id"].as_i64().expect("an id");
+    let id = served.send("POST", "/tasks", waiting).await.with(201)["id"]
+        .as_i64()
+        .expect("an id");
     let cancelled = served.send("POST", &format!("/tasks/{id}/cancel"), "").await.with(200);
     assert_eq!(cancelled["cancel"], "cancelled");
     served.stop().await;
@@ -165,18 +219,42 @@ async fn one_task_is_cancelled_and_queued_again() {
 #[actix_rt::test]
 async fn ids_that_no_task_has() {
     let served = Served::start().await;
-    for id in ["0", "-1", "1", "9223372036854775807", "9223372036854775808", "99999999999999999999999999", "-9223372036854775809"] {
-        for path in [format!("/tasks/{id}"), format!("/tasks/{id}/records"), format!("/tasks/{id}/wait?wait_ms=1")] {
+    for id in [
+        "0",
+        "-1",
+        "1",
+        "9223372036854775807",
+        "9223372036854775808",
+        "99999999999999999999999999",
+        "-9223372036854775809",
+    ] {
+        for path in [
+            format!("/tasks/{id}"),
+            format!("/tasks/{id}/records"),
+            format!("/tasks/{id}/wait?wait_ms=1"),
+        ] {
             served.get(&path).await.refused(404, "task_not_found");
         }
-        served.send("POST", &format!("/tasks/{id}/retry"), "").await.refused(404, "task_not_found");
+        served
+            .send("POST", &format!("/tasks/{id}/retry"), "")
+            .await
+            .refused(404, "task_not_found");
         served.get(&format!("/jobs/{id}")).await.refused(404, "job_not_found");
-        served.get(&format!("/operations/{id}")).await.refused(404, "bulk_operation_not_found");
+        served
+            .get(&format!("/operations/{id}"))
+            .await
+            .refused(404, "bulk_operation_not_found");
     }
     for id in ["x", "1.0", "1e3", "%20", "+1", "0x1", "１"] {
-        served.get(&format!("/tasks/{}", id.replace('１', "%EF%BC%91"))).await.refused(400, "bad_path");
+        served
+            .get(&format!("/tasks/{}", id.replace('１', "%EF%BC%91")))
+            .await
+            .refused(400, "bad_path");
     }
-    served.get("/tasks?id=9223372036854775808").await.refused(400, "bad_query");
+    served
+        .get("/tasks?id=9223372036854775808")
+        .await
+        .refused(400, "bad_query");
     served.stop().await;
 }
 

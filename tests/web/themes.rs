@@ -11,17 +11,29 @@ async fn a_theme_is_paused_resumed_and_resized() {
     assert_eq!((&shown["paused"], &shown["workers"]), (&json!(false), &json!(null)));
     assert_eq!(shown["here"]["all_workers"], json!(4));
     assert!(shown.get("tasks").is_none());
-    let paused = served.send("POST", "/themes/demo/pause", r#"{"reason":"the supplier is closed"}"#).await.with(200);
+    let paused = served
+        .send("POST", "/themes/demo/pause", r#"{"reason":"the supplier is closed"}"#)
+        .await
+        .with(200);
     assert_eq!(paused, json!({"theme": "demo", "paused": true}));
     assert_eq!(served.get("/themes/demo").await.with(200)["paused"], json!(true));
-    served.send("POST", "/themes/demo/pause", r#"{"reasn":"typo"}"#).await.refused(422, "invalid");
+    served
+        .send("POST", "/themes/demo/pause", r#"{"reasn":"typo"}"#)
+        .await
+        .refused(422, "invalid");
     served.send("POST", "/themes/demo/resume", "").await.with(200);
-    served.send("PUT", "/themes/demo/workers", r#"{"workers":2}"#).await.with(200);
+    served
+        .send("PUT", "/themes/demo/workers", r#"{"workers":2}"#)
+        .await
+        .with(200);
     let shown = served.get("/themes/demo?count=exact").await.with(200);
     assert_eq!((&shown["paused"], &shown["workers"]), (&json!(false), &json!(2)));
     assert_eq!(shown["here"]["all_workers"], json!(2));
     assert!(shown["tasks"].is_object());
-    served.send("PUT", "/themes/demo/workers", r#"{"workers":null}"#).await.with(200);
+    served
+        .send("PUT", "/themes/demo/workers", r#"{"workers":null}"#)
+        .await
+        .with(200);
     assert_eq!(served.get("/themes/demo").await.with(200)["workers"], json!(null));
     // A theme without workers here.
     assert_eq!(served.get("/themes/elsewhere").await.with(200)["here"], json!(null));
@@ -36,7 +48,10 @@ async fn nodes_probes_and_the_caller() {
     assert_eq!(nodes["answered_by"], json!(served.gaia.node_id()));
     assert_eq!(served.get("/healthz").await.with(200), json!({"healthy": true}));
     let checks = json!({"database": true, "schema": true, "beats": true, "takes_work": true});
-    assert_eq!(served.get("/readyz").await.with(200), json!({"ready": true, "checks": checks}));
+    assert_eq!(
+        served.get("/readyz").await.with(200),
+        json!({"ready": true, "checks": checks})
+    );
     let me = served.get("/whoami").await.with(200);
     assert_eq!((&me["name"], &me["themes"]), (&json!("operator"), &json!(null)));
     assert_eq!(me["permissions"].as_array().map(Vec::len), Some(10));
@@ -48,14 +63,29 @@ async fn schedules_are_explained() {
     let served = Served::start().await;
     let ask = r#"{"cron_expr":"0 9 * * *","time_zone":"Asia/Shanghai","after":"2026-01-02T09:30:00Z","fires":2}"#;
     let explained = served.send("POST", "/schedules/explain", ask).await.with(200);
-    assert_eq!(explained["next_fires"], json!(["2026-01-03T01:00:00Z", "2026-01-04T01:00:00Z"]));
+    assert_eq!(
+        explained["next_fires"],
+        json!(["2026-01-03T01:00:00Z", "2026-01-04T01:00:00Z"])
+    );
     assert_eq!(explained["time_zone"], "Asia/Shanghai");
     for words in ["description", "description_zh"] {
-        assert!(explained[words].as_str().is_some_and(|words| words.contains("9:00")), "{explained}");
+        assert!(
+            explained[words].as_str().is_some_and(|words| words.contains("9:00")),
+            "{explained}"
+        );
     }
     let ask = r#"{"cron_expr":"60 * * * *","fires":0}"#;
-    let problem = served.send("POST", "/schedules/explain", ask).await.refused(422, "invalid");
-    assert_eq!((&problem["faults"][0]["pointer"], &problem["faults"][1]["pointer"]), (&json!("/fires"), &json!("/cron_expr")));
-    served.send("POST", "/schedules/explain", "").await.refused(422, "invalid");
+    let problem = served
+        .send("POST", "/schedules/explain", ask)
+        .await
+        .refused(422, "invalid");
+    assert_eq!(
+        (&problem["faults"][0]["pointer"], &problem["faults"][1]["pointer"]),
+        (&json!("/fires"), &json!("/cron_expr"))
+    );
+    served
+        .send("POST", "/schedules/explain", "")
+        .await
+        .refused(422, "invalid");
     served.stop().await;
 }

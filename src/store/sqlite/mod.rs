@@ -329,7 +329,11 @@ mod tests {
             store.cluster().nodes().await.expect("answers");
             store.cluster().settings("demo").await.expect("answers");
             store.tasks().orphan_claims("me", i64::MIN).await.expect("answers");
-            store.cluster().set_paused("demo", true, &Note::default()).await.expect("is written");
+            store
+                .cluster()
+                .set_paused("demo", true, &Note::default())
+                .await
+                .expect("is written");
             let claim = Claim {
                 theme: "demo".to_owned(),
                 node: "me".to_owned(),

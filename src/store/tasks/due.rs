@@ -61,6 +61,20 @@ impl TaskStore<'_> {
         Ok(found)
     }
 
+    /// The first methods with due tasks of a theme, and how many tasks of each are due.
+    pub(crate) async fn due_by_method(
+        &self,
+        theme: &str,
+        most: usize,
+    ) -> Result<Vec<(String, String, u64)>, StoreError> {
+        let mut counts = Vec::new();
+        for (service, method) in self.due_methods(theme, most).await? {
+            let due = self.count_due(theme, &service, &method).await?;
+            counts.push((service, method, due));
+        }
+        Ok(counts)
+    }
+
     /// Puts strays into segments, up to some thousand of them. On PostgreSQL triggers do that.
     async fn queue_strays(&self, theme: &str) -> Result<(), StoreError> {
         on_each!(&self.db, |db| db.queue_strays(theme.to_owned()).await)
