@@ -63,12 +63,18 @@ fn sums(history: &History) -> [u64; 3] {
     ]
 }
 
+fn options_of(theme: &str) -> SchedulerOptions {
+    SchedulerOptions::new(theme)
+        .worker_num(4)
+        .scan_interval(Duration::from_millis(200))
+        .retry(RetryPolicy::immediate())
+}
+
 #[actix_rt::test]
 async fn counts_are_those_of_the_ends_and_any_process_can_read_them() {
     let database = Database::fresh();
     for theme in ["one", "two"] {
-        let mut options = options();
-        theme.clone_into(&mut options.theme);
+        let options = options_of(theme);
         let gaia = with_handlers(database.builder()).scheduler(options).start().await;
         let gaia = gaia.expect("starts");
         let scheduler = gaia.scheduler(theme).expect("is a theme");
@@ -294,8 +300,7 @@ async fn folding_keeps_the_sums_and_old_hours_go() {
 }
 
 async fn start_other(database: &Database, clock: &Clock) -> Gaia {
-    let mut options = options();
-    "other".clone_into(&mut options.theme);
+    let options = options_of("other");
     let builder = with_handlers(database.builder()).clock(clock.clone());
     // Without a retention it folds, too.
     builder
