@@ -24,6 +24,7 @@ mod mixed;
 mod nodes;
 mod ours;
 mod pickup;
+#[path = "../common/place.rs"]
 mod place;
 #[path = "../common/report.rs"]
 mod report;
@@ -31,6 +32,8 @@ mod report;
 mod rows;
 mod scale;
 mod statements;
+#[path = "../common/timing.rs"]
+mod timing;
 mod urgent;
 
 use std::path::PathBuf;

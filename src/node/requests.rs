@@ -50,18 +50,24 @@ pub(super) async fn requests(
     Ok(requests)
 }
 
-/// Takes the requests to this node that are still open, and follows them.
+/// Takes the requests to this node that are still open, and follows them. An error of one keeps no other from being followed.
 pub(super) async fn follow(store: Store, themes: ThemeRuntimes, node: String, ids: Vec<i64>) -> Result<(), StoreError> {
+    let mut followed = Ok(());
     for id in ids {
-        let Some(TakenRequest { id, asked }) = store.cluster().take_request(id, &node).await? else {
-            continue;
-        };
-        let answer = match asked {
-            Asked::Resize { theme, workers } => resize(&themes, &theme, workers).await,
-            Asked::RunJob { .. } => Answer::Unknown,
-        };
-        store.cluster().answer(id, Some(&node), &answer).await?;
+        followed = follow_one(&store, &themes, &node, id).await.and(followed);
     }
+    followed
+}
+
+async fn follow_one(store: &Store, themes: &ThemeRuntimes, node: &str, id: i64) -> Result<(), StoreError> {
+    let Some(TakenRequest { id, asked }) = store.cluster().take_request(id, node).await? else {
+        return Ok(());
+    };
+    let answer = match asked {
+        Asked::Resize { theme, workers } => resize(themes, &theme, workers).await,
+        Asked::RunJob { .. } => Answer::Unknown,
+    };
+    store.cluster().answer(id, Some(node), &answer).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Requests of processes that run no jobs: to run a job now.
 
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::{CronActor, StartNow, Started};
 use crate::{
@@ -37,10 +37,10 @@ impl CronActor {
             cron: ctx.address(),
         };
         let follow = async move {
-            let requests = stream::iter(ids.into_iter().map(Ok::<_, StoreError>));
-            requests
-                .try_for_each_concurrent(AT_A_TIME, |id| follower.clone().take(id))
-                .await
+            let taken = stream::iter(ids).map(|id| follower.clone().take(id));
+            // Each comes to its end: an error of one must not leave another without its answer.
+            let all = taken.buffer_unordered(AT_A_TIME).collect::<Vec<_>>().await;
+            all.into_iter().collect::<Result<(), StoreError>>()
         };
         ctx.spawn(follow.into_actor(self).map(|followed, cron, _| {
             cron.taking_requests.end();

@@ -23,7 +23,7 @@ impl Place {
     /// All tables, and no rows.
     async fn make(database: &str) -> Result<Self> {
         let home = Home::new(database)?;
-        let name = name("throughput");
+        let name = name("bench");
         home.create(&name).await?;
         let url = home.url_of(&name)?;
         Store::connect(&url, Clock::system()).await?.migrate().await?;

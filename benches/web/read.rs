@@ -1,0 +1,61 @@
+//! Pages of tasks and single tasks beside many finished ones.
+
+use crate::{
+    Options,
+    database::Result,
+    figure,
+    place::{Place, on_fresh},
+    report::Report,
+    rows,
+    served::Served,
+    timing::{Aim, QUANTILES, Times},
+};
+
+/// The 95th percentile of every look, in milliseconds.
+const AIM: Aim = Aim::Below(100.0);
+/// Where the 95th percentile lies in [`QUANTILES`].
+const P95: usize = 1;
+
+pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) -> Result<()> {
+    on_fresh(database, async |place| measure(database, place, options, report).await).await
+}
+
+async fn measure(database: &str, place: &Place, options: &Options, report: &mut Report) -> Result<()> {
+    let mut plain = place.plain().await?;
+    rows::add_finished(&mut plain, place.kind, "'bench'", options.rows).await?;
+    drop(plain);
+    place.settle().await?;
+    let served = Served::start(&place.url).await?;
+    let rows = options.rows;
+    let random = || fastrand::usize(1..=rows.max(1));
+    let looks: [(&str, &dyn Fn() -> String); 7] = [
+        ("list, newest 50", &|| "/tasks?theme=bench".to_owned()),
+        ("list, all themes, 200", &|| "/tasks?limit=200".to_owned()),
+        ("list, failed", &|| "/tasks?theme=bench&status=Failed".to_owned()),
+        ("list, an error that no task has", &|| "/tasks?theme=bench&error=nothing".to_owned()),
+        ("list, unfinished, of which there are none", &|| "/tasks?status=Wait,Retry".to_owned()),
+        ("get", &|| format!("/tasks/{}", random())),
+        ("get, records", &|| format!("/tasks/{}/records", random())),
+    ];
+    for (what, path) in looks {
+        let mut times = Times::new()?;
+        // The first look opens connections.
+        served.get(&path()).await?;
+        // A search for something that is not there ends after half a second and says how far it has looked.
+        let count = if what.contains("no task") { options.reads.div_ceil(50) } else { options.reads };
+        for _ in 0..count.max(1) {
+            times.note(served.get(&path()).await?)?;
+        }
+        let quantiles = times.quantiles();
+        for (at, (name, _)) in QUANTILES.iter().enumerate() {
+            let case = format!("{what}, beside {rows} rows, {name}");
+            let mut figure = figure(&case, database, "http", "ms")?.of(&[quantiles[at]]);
+            figure.rounds = count;
+            if at == P95 && !what.contains("no task") {
+                figure = figure.note(AIM.verdict(quantiles[at], "ms"));
+            }
+            report.add(figure)?;
+        }
+    }
+    served.stop().await
+}

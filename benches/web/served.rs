@@ -1,0 +1,82 @@
+//! The API on the loopback address, and its client.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use awc::{Client, Connector};
+use gaia_actors::{
+    Gaia, async_fn,
+    web::{Access, AdminOptions, admin},
+};
+use serde_json::Value;
+
+use crate::database::Result;
+
+/// As many as callers of the crate's own calls beside them.
+pub(crate) const CONNECTIONS: usize = 100;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest answer: a page of summaries.
+const LONGEST: usize = 4 << 20;
+
+/// A node that runs nothing yet, and its API.
+pub(crate) struct Served {
+    pub(crate) gaia: Gaia,
+    server: ServerHandle,
+    client: Client,
+    api: String,
+}
+
+impl Served {
+    pub(crate) async fn start(url: &str) -> Result<Self> {
+        let gaia = Gaia::builder()
+            .database(url)
+            .handler("Bench", "Noop", async_fn(async |_, _: Value| Ok(())))
+            .start()
+            .await?;
+        let served = gaia.clone();
+        let options = AdminOptions::new(Access::loopback_only());
+        let server = HttpServer::new(move || App::new().service(admin(&served, options.clone())))
+            .workers(1)
+            .disable_signals()
+            .bind("127.0.0.1:0")?;
+        let address = server.addrs().first().copied().ok_or("the server has no address")?;
+        let server = server.run();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        let connector = Connector::new().limit(CONNECTIONS).timeout(PATIENCE);
+        let client = Client::builder().connector(connector).timeout(PATIENCE).finish();
+        Ok(Self {
+            gaia,
+            server: handle,
+            client,
+            api: format!("http://{address}/api/v1"),
+        })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Duration> {
+        let began = Instant::now();
+        let mut answer = self.client.get(format!("{}{path}", self.api)).send().await?;
+        let body = answer.body().limit(LONGEST).await?;
+        match answer.status().is_success() {
+            true => Ok(began.elapsed()),
+            false => Err(format!("{path}: {}: {}", answer.status(), String::from_utf8_lossy(&body)).into()),
+        }
+    }
+
+    pub(crate) async fn post(&self, path: &str, content_type: &str, body: String) -> Result<Duration> {
+        let began = Instant::now();
+        let request = self.client.post(format!("{}{path}", self.api));
+        let mut answer = request.insert_header(("content-type", content_type)).send_body(body).await?;
+        let body = answer.body().limit(LONGEST).await?;
+        match answer.status().is_success() {
+            true => Ok(began.elapsed()),
+            false => Err(format!("{path}: {}: {}", answer.status(), String::from_utf8_lossy(&body)).into()),
+        }
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.server.stop(false).await;
+        self.gaia.stop().await?;
+        Ok(())
+    }
+}
