@@ -1,12 +1,12 @@
 //! What the parts make of what they have measured.
 
+pub(crate) use crate::timing::{Aim, QUANTILES, Quantiles, Times, each, rate};
 use crate::{
     Options,
     database::{Kind, Result},
     place::{Place, on_fresh},
     report::{Figure, Report},
 };
-pub(crate) use crate::timing::{Aim, QUANTILES, Quantiles, Times, each, rate};
 
 pub(crate) const OURS: &str = "gaia-actors";
 pub(crate) const BARE: &str = "bare";

@@ -16,7 +16,8 @@ use crate::{
 };
 
 const BATCH: usize = 1_000;
-const SINGLE: &str = r#"{"theme": "bench", "service": "Bench", "method": "Noop", "args": {"item": "tea", "amount": 2}}"#;
+const SINGLE: &str =
+    r#"{"theme": "bench", "service": "Bench", "method": "Noop", "args": {"item": "tea", "amount": 2}}"#;
 
 /// The rate of a round, and how long its calls took.
 type Round = (f64, Quantiles);
@@ -54,7 +55,14 @@ pub(crate) async fn batches(database: &str, options: &Options, report: &mut Repo
         .await
     };
     let (http, calls) = turns(options, round).await?;
-    add_figures(database, report, "add, batches of 1000", Aim::AtLeast(0.8), &http, &calls)
+    add_figures(
+        database,
+        report,
+        "add, batches of 1000",
+        Aim::AtLeast(0.8),
+        &http,
+        &calls,
+    )
 }
 
 /// The two sides take turns, each on a new database.

@@ -25,7 +25,12 @@ const CANCELLED: &str = "cancelled";
 pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) -> Result<()> {
     let (mut cancels, mut alone, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        alone.push(on_fresh(database, async |place| drain(place, options, false).await.map(|both| both.0)).await?);
+        alone.push(
+            on_fresh(database, async |place| {
+                drain(place, options, false).await.map(|both| both.0)
+            })
+            .await?,
+        );
         let (drained, cancelled) = on_fresh(database, async |place| drain(place, options, true).await).await?;
         beside.push(drained);
         cancels.push(cancelled);

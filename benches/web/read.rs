@@ -32,8 +32,12 @@ async fn measure(database: &str, place: &Place, options: &Options, report: &mut 
         ("list, newest 50", &|| "/tasks?theme=bench".to_owned()),
         ("list, all themes, 200", &|| "/tasks?limit=200".to_owned()),
         ("list, failed", &|| "/tasks?theme=bench&status=Failed".to_owned()),
-        ("list, an error that no task has", &|| "/tasks?theme=bench&error=nothing".to_owned()),
-        ("list, unfinished, of which there are none", &|| "/tasks?status=Wait,Retry".to_owned()),
+        ("list, an error that no task has", &|| {
+            "/tasks?theme=bench&error=nothing".to_owned()
+        }),
+        ("list, unfinished, of which there are none", &|| {
+            "/tasks?status=Wait,Retry".to_owned()
+        }),
         ("get", &|| format!("/tasks/{}", random())),
         ("get, records", &|| format!("/tasks/{}/records", random())),
     ];
@@ -42,7 +46,11 @@ async fn measure(database: &str, place: &Place, options: &Options, report: &mut 
         // The first look opens connections.
         served.get(&path()).await?;
         // A search for something that is not there ends after half a second and says how far it has looked.
-        let count = if what.contains("no task") { options.reads.div_ceil(50) } else { options.reads };
+        let count = if what.contains("no task") {
+            options.reads.div_ceil(50)
+        } else {
+            options.reads
+        };
         for _ in 0..count.max(1) {
             times.note(served.get(&path()).await?)?;
         }

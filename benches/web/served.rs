@@ -66,7 +66,10 @@ impl Served {
     pub(crate) async fn post(&self, path: &str, content_type: &str, body: String) -> Result<Duration> {
         let began = Instant::now();
         let request = self.client.post(format!("{}{path}", self.api));
-        let mut answer = request.insert_header(("content-type", content_type)).send_body(body).await?;
+        let mut answer = request
+            .insert_header(("content-type", content_type))
+            .send_body(body)
+            .await?;
         let body = answer.body().limit(LONGEST).await?;
         match answer.status().is_success() {
             true => Ok(began.elapsed()),

@@ -14,7 +14,7 @@ use crate::{
     store::{StoredNote, StoredTheme},
 };
 
-/// A theme that the database knows: it has settings, due or claimed tasks, or a node that works on it.
+/// A theme that the database knows: it has settings, tasks that wait or run, or a node that works on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ThemeInfo {
@@ -76,8 +76,8 @@ impl ThemeInfo {
 }
 
 impl Admin {
-    /// The themes that the database knows, by name: those with settings, with due or claimed tasks, or with nodes that work on them. A theme
-    /// that has nothing but finished or scheduled tasks is not among them.
+    /// The themes that the database knows, by name: those with settings, with tasks that wait or run, or with nodes that work on them. A
+    /// theme that has nothing but finished tasks is not among them.
     ///
     /// # Errors
     /// [`Error::Store`].

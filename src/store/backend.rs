@@ -123,6 +123,28 @@ pub(super) trait Backend: Clone {
     }
 }
 
+/// A column whose values name themes, and tasks with an index that begins with this column.
+pub(super) struct ThemesOf {
+    pub(super) column: &'static str,
+    /// Stands before the theme.
+    pub(super) prefix: &'static str,
+    /// What follows FROM: `asynctasks WHERE run_at IS NOT NULL`.
+    pub(super) tasks: &'static str,
+}
+
+impl ThemesOf {
+    /// The values of the column, each once, at most `most`. It jumps from one value to the next in the index: it costs as much beside a million
+    /// tasks of a theme as beside one.
+    pub(super) fn query(&self, most: usize) -> String {
+        let Self { column, tasks, .. } = self;
+        format!(
+            "WITH RECURSIVE s (theme) AS (SELECT MIN({column}) FROM {tasks} \
+             UNION ALL SELECT (SELECT MIN({column}) FROM {tasks} AND {column} > s.theme) FROM s WHERE s.theme IS NOT NULL) \
+             SELECT theme FROM s WHERE theme IS NOT NULL LIMIT {most}"
+        )
+    }
+}
+
 /// The words in which the SQL of the databases differs. Each text is a part of a statement. The examples are SQLite's.
 pub(super) struct Dialect {
     /// Whether the database is a server. Then its clock may differ from that of this process, and other sessions lock single rows.
@@ -146,6 +168,8 @@ pub(super) struct Dialect {
     /// Tasks that wait or run, and that neither a segment nor a claim need hold: scheduled ones, and ones that plain SQL has changed. What
     /// follows FROM, with an index that has no other tasks.
     pub(super) unfinished: &'static [&'static str],
+    /// Where the themes of waiting tasks stand that no segment holds.
+    pub(super) unplaced_themes: &'static [ThemesOf],
     /// A join of the tasks `t` whose ids a row of this table (`gaia_claims` or `gaia_due`) holds, each by its key.
     /// `json_each(gaia_claims.ids) i CROSS JOIN asynctasks t ON t.id = i.value`.
     pub(super) tasks_of: fn(&str) -> String,

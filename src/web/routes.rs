@@ -129,7 +129,7 @@ routes! {
     "GET" "/operations/{id}" View reads Empty operations::show: "Shows a bulk operation.";
     "POST" "/operations/{id}/cancel" [Cancel Retry Delete] changes Small operations::cancel: "Ends a bulk operation.";
 
-    "GET" "/themes" View reads Empty themes::list: "Lists the themes that have settings, due or claimed tasks, or workers.";
+    "GET" "/themes" View reads Empty themes::list: "Lists the themes that have settings, unfinished tasks or workers.";
     "GET" "/themes/{theme}" View reads Empty themes::show: "Shows a theme: its settings and its workers.";
     "GET" "/themes/{theme}/history" View reads Empty history::of_theme: "Tells what ended in the past, in steps of time.";
     "GET" "/themes/{theme}/methods" View reads Empty themes::methods:

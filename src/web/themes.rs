@@ -1,5 +1,7 @@
 //! Themes: their settings, their workers, what their nodes serve.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo},
     asynctask::SchedulerStatus,
+    domain::TaskStatus,
     error::Error,
 };
 
@@ -21,6 +24,18 @@ struct Workers {
     alive: bool,
     workers: usize,
     running: usize,
+}
+
+/// A theme, as `GET /themes/{theme}` shows it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    info: ThemeInfo,
+    on_nodes: Vec<Workers>,
+    /// The counters of the process that answers; `null` if it does not run the theme.
+    here: Option<SchedulerStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<BTreeMap<TaskStatus, i64>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,11 +96,17 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
         Err(Error::NotScheduledHere { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let mut answer = json!({ "theme": info, "on_nodes": on_nodes, "here": here });
-    if count.as_deref() == Some("exact") {
-        answer["tasks"] = json!(scheduler.count_by_status().await?);
-    }
-    call::json(StatusCode::OK, &answer)
+    let tasks = match count.as_deref() {
+        Some("exact") => Some(scheduler.count_by_status().await?),
+        _ => None,
+    };
+    let shown = Shown {
+        info,
+        on_nodes,
+        here,
+        tasks,
+    };
+    call::json(StatusCode::OK, &shown)
 }
 
 pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {

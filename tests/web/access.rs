@@ -64,16 +64,22 @@ async fn a_viewer_changes_nothing_by_any_route() {
             let mut answer = served.get(path).await.with(200);
             // Counters of the scanner go on.
             answer["here"] = json!(null);
-            answer["nodes"] = json!(null);
+            answer["on_nodes"] = json!(null);
             state.push(answer);
         }
         state
     };
+    let node = served.gaia.node_id().to_owned();
     let before = state().await;
     let (mut changes, mut looks) = (0, 0);
     for route in ROUTES {
         let answer = served
-            .send_as(VIEWER, route.method, path(route.path).trim_start_matches(API), "")
+            .send_as(
+                VIEWER,
+                route.method,
+                path(&route.path.replace("{node}", &node)).trim_start_matches(API),
+                "",
+            )
             .await;
         if route.changes {
             answer.refused(403, "no_permission");
@@ -278,7 +284,7 @@ async fn who_may_not_see_arguments_sees_none() {
         "args":"a secret"}"#;
     let job = served.send("POST", "/jobs", job).await.with(201)["id"].to_string();
     let run = served.send("POST", &format!("/jobs/{job}/run"), "").await.with(202);
-    let run = run["id"].as_i64().expect("an id");
+    let run = run["run_id"].as_i64().expect("an id");
     let jobs = served.gaia.jobs();
     jobs.wait_for_run(run, crate::support::PATIENCE).await.expect("ends");
     for (path, flag) in [

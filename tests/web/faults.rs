@@ -195,8 +195,8 @@ async fn the_words_of_the_database_stay_in_the_log() {
         ("POST", "/tasks", r#"{"theme":"later","service":"A","method":"B"}"#),
     ] {
         let answer = served.send(method, path, body).await;
-        let problem = answer.with(500);
-        assert_eq!(problem["code"], "database_error", "{problem}");
+        // A table that is missing may come back.
+        let problem = answer.refused(503, "database_error");
         assert!(problem["request_id"].is_string());
         for word in ["asynctasks", "table", "hidden_by_a_test", "SELECT"] {
             assert!(!answer.body.contains(word), "{}", answer.body);
@@ -229,7 +229,7 @@ async fn a_database_that_is_away_is_answered_with_503() {
         let problem = answer.refused(503, "database_file_gone");
         assert_eq!(
             (answer.header("retry-after"), &problem["stored"]),
-            (Some("2"), &json!("no"))
+            (Some("2"), &json!("unknown"))
         );
         assert!(problem["request_id"].is_string());
         let path = served.database.path();

@@ -12,6 +12,7 @@ mod client;
 mod faults;
 mod jobs;
 mod names;
+mod operators;
 mod redact;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests use the rest")]

@@ -31,7 +31,7 @@ async fn what_is_redacted_is_shown_nowhere_and_used_by_a_retry() {
     let job = served.send("POST", "/jobs", job).await.with(201)["id"].to_string();
     let run = served.send("POST", &format!("/jobs/{job}/run"), "").await;
     assert!(!run.body.contains("secret"), "{}", run.body);
-    let run = run.with(202)["id"].as_i64().expect("an id");
+    let run = run.with(202)["run_id"].as_i64().expect("an id");
     let run = served.gaia.jobs().wait_for_run(run, PATIENCE).await.expect("ends");
     assert_eq!(run.run_result.as_deref(), Some("\"a secret\""));
     let preview = r#"{"action":"delete","filter":{"themes":["demo"]}}"#;

@@ -15,7 +15,11 @@ async fn a_theme_is_paused_resumed_and_resized() {
         .send("POST", "/themes/demo/pause", r#"{"reason":"the supplier is closed"}"#)
         .await
         .with(200);
-    assert_eq!(paused, json!({"theme": "demo", "paused": true}));
+    let note = &paused["pause"];
+    assert_eq!(
+        (&paused["paused"], &note["by"], &note["reason"]),
+        (&json!(true), &json!("operator"), &json!("the supplier is closed"))
+    );
     assert_eq!(served.get("/themes/demo").await.with(200)["paused"], json!(true));
     served
         .send("POST", "/themes/demo/pause", r#"{"reasn":"typo"}"#)

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     dsl::sql,
     prelude::*,
+    sql_query,
     sql_types::{Integer, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -106,6 +107,15 @@ impl From<ThemeRow> for (String, StoredTheme) {
     }
 }
 
+/// The most themes that are looked for among tasks that no segment holds.
+const MOST_UNPLACED: usize = 1_000;
+
+#[derive(QueryableByName)]
+struct Named {
+    #[diesel(sql_type = Nullable<Text>)]
+    theme: Option<AnyText>,
+}
+
 impl ClusterStore<'_> {
     /// The settings of these themes (themes without any are missing), and the ids of the requests to this node. One query has both, so that a
     /// node on which nothing happens makes no other.
@@ -175,7 +185,7 @@ impl ClusterStore<'_> {
         Ok(settings.unwrap_or_default())
     }
 
-    /// The themes that have settings, due tasks or claimed tasks, for an operator.
+    /// The themes that have settings, or tasks that wait or run, for an operator.
     pub(crate) async fn known_themes(&self) -> Result<BTreeMap<String, StoredTheme>, StoreError> {
         let mut conn = self.db.look().await?;
         let rows: Vec<ThemeRow> = on_backend!(conn, |conn| {
@@ -191,9 +201,15 @@ impl ClusterStore<'_> {
                 .load(conn)
                 .await
         })?;
+        let mut with_tasks: BTreeSet<String> = due.into_iter().chain(claimed).map(|theme| theme.0).collect();
+        for themes in self.db.dialect().unplaced_themes {
+            let query = themes.query(MOST_UNPLACED);
+            let found: Vec<Named> = on_backend!(conn, |conn| sql_query(&query).load(conn).await)?;
+            let names = found.into_iter().filter_map(|Named { theme }| text(theme));
+            with_tasks.extend(names.filter_map(|name| name.strip_prefix(themes.prefix).map(str::to_owned)));
+        }
         drop(conn);
         let mut themes: BTreeMap<String, StoredTheme> = rows.into_iter().map(Into::into).collect();
-        let with_tasks: BTreeSet<String> = due.into_iter().chain(claimed).map(|theme| theme.0).collect();
         for theme in with_tasks {
             themes.entry(theme).or_default();
         }

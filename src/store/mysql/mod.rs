@@ -18,7 +18,7 @@ use diesel_async::AsyncMysqlConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Backend, Dialect, RUNS_BY_CLAIM, hashed_schedules, sealed},
+    backend::{Backend, Dialect, RUNS_BY_CLAIM, ThemesOf, hashed_schedules, sealed},
     server::pool::{Connections, in_transaction, on_server},
     tasks::{
         claimed::ClaimId,
@@ -69,6 +69,18 @@ impl Backend for Mysql {
         unfinished: &[
             "asynctasks FORCE INDEX (gaia_tasks_scheduled) WHERE later_theme IS NOT NULL",
             "asynctasks FORCE INDEX (gaia_tasks_stray) WHERE stray IS NOT NULL",
+        ],
+        unplaced_themes: &[
+            ThemesOf {
+                column: "later_theme",
+                prefix: "",
+                tasks: "asynctasks FORCE INDEX (gaia_tasks_scheduled) WHERE later_theme IS NOT NULL",
+            },
+            ThemesOf {
+                column: "stray",
+                prefix: "due ",
+                tasks: "asynctasks FORCE INDEX (gaia_tasks_stray) WHERE stray LIKE 'due %'",
+            },
         ],
         tasks_of: |table| {
             format!(

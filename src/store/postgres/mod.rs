@@ -23,7 +23,7 @@ use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Announcement, Backend, Dialect, IS_OPEN, RUNS_BY_CLAIM, hashed_schedules, is_open_of, sealed},
+    backend::{Announcement, Backend, Dialect, IS_OPEN, RUNS_BY_CLAIM, ThemesOf, hashed_schedules, is_open_of, sealed},
     server::pool::{Connections, in_transaction, on_server},
     tasks::{
         claimed::ClaimId,
@@ -86,6 +86,11 @@ impl Backend for Postgres {
         id_in: "i.id",
         // Triggers put all others into segments and claims.
         unfinished: &["asynctasks WHERE run_at IS NOT NULL"],
+        unplaced_themes: &[ThemesOf {
+            column: "system_name",
+            prefix: "",
+            tasks: "asynctasks WHERE run_at IS NOT NULL",
+        }],
         tasks_of: |table| format!("unnest({table}.ids) i (id) JOIN asynctasks t ON t.id = i.id"),
         runs_by_claim: RUNS_BY_CLAIM,
         // Triggers see to it that each task that runs is in a claim.

@@ -11,7 +11,7 @@ use super::{
     finish::note_running,
     queue::{json, stray, unqueue},
 };
-use crate::store::{RunKey, statement::prepared::prepared};
+use crate::store::{RunKey, backend::ThemesOf, statement::prepared::prepared};
 
 /// The condition that a task is Running under a node and in no claim.
 macro_rules! unheld {
@@ -127,6 +127,19 @@ pub(in crate::store) const UNFINISHED: &[&str] = &[
     "asynctasks INDEXED BY gaia_tasks_scheduled WHERE task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL",
     concat!("asynctasks INDEXED BY gaia_tasks_stray WHERE ", stray!()),
     concat!("asynctasks INDEXED BY gaia_tasks_unheld WHERE ", unheld!()),
+];
+
+pub(in crate::store) const UNPLACED_THEMES: &[ThemesOf] = &[
+    ThemesOf {
+        column: "system_name",
+        prefix: "",
+        tasks: UNFINISHED[0],
+    },
+    ThemesOf {
+        column: "system_name",
+        prefix: "",
+        tasks: UNFINISHED[1],
+    },
 ];
 
 /// The last claim that names a task.

@@ -25,7 +25,7 @@ use std::{
 use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 
-use by_hand::{ANY_DUE, ANY_RUNS, UNFINISHED};
+use by_hand::{ANY_DUE, ANY_RUNS, UNFINISHED, UNPLACED_THEMES};
 pub(super) use connection::Conn;
 use connection::Shared;
 use file::OpenFiles;
@@ -131,6 +131,7 @@ impl Backend for Sqlite {
         ids_in: |table| format!("json_each({table}.ids) i"),
         id_in: "i.value",
         unfinished: UNFINISHED,
+        unplaced_themes: UNPLACED_THEMES,
         tasks_of: |table| format!("json_each({table}.ids) i CROSS JOIN asynctasks t ON t.id = i.value"),
         runs_by_claim: "(t.task_status = 'Running' AND t.lease_owner IS NOT NULL \
              AND (t.lease_owner = gaia_claims.node_id OR t.lease_token <= gaia_claims.id OR typeof(t.lease_token) <> 'integer') \

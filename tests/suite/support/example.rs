@@ -47,6 +47,8 @@ fn features() -> String {
         ("sqlite", cfg!(feature = "sqlite")),
         ("postgres", cfg!(feature = "postgres")),
         ("mysql", cfg!(feature = "mysql")),
+        ("hooks", cfg!(feature = "hooks")),
+        ("web", cfg!(feature = "web")),
     ];
     let on: Vec<_> = all.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     on.join(",")
