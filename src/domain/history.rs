@@ -240,7 +240,7 @@ pub struct HistoryTimes {
     #[serde(rename = "total_ms", serialize_with = "as_millis", deserialize_with = "millis")]
     pub total: Duration,
     /// Half of them were shorter, in whole milliseconds; `None`: there are none. Like the other two it is an estimate: the counts say only
-    /// between which two of [`HISTORY_BOUNDS_MS`](crate::admin::HISTORY_BOUNDS_MS) a time lies. Serialised as `p50_ms`.
+    /// between which two of [`HISTORY_BOUNDS_MS`](super::HISTORY_BOUNDS_MS) a time lies. Serialised as `p50_ms`.
     #[serde(rename = "p50_ms", serialize_with = "as_millis", deserialize_with = "from_millis")]
     pub p50: Option<Duration>,
     /// 95 % of them were shorter. Serialised as `p95_ms`.

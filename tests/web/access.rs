@@ -51,6 +51,8 @@ async fn a_viewer_changes_nothing_by_any_route() {
     let job =
         r#"{"job_name":"report","job_type":"cron_job","cron_expr":"@yearly","service_name":"A","service_method":"B"}"#;
     served.send("POST", "/jobs", job).await.with(201);
+    let nothing = r#"{"action":"retry","filter":{"themes":["nothing"]}}"#;
+    served.send("POST", "/tasks/bulk", nothing).await.with(200);
     let state = async || {
         let mut state = Vec::new();
         for path in [

@@ -24,9 +24,12 @@ async fn themes_are_listed_with_who_changed_them_and_why() {
         ),
         (&json!(3), &json!("operator"), &json!("the sale begins"))
     );
-    let list = served.get("/themes").await.with(200);
+    let list = eventually("the beat that tells of the theme", async || {
+        let list = served.get("/themes").await.with(200);
+        named(&list["themes"], "theme", "demo").is_some().then_some(list)
+    })
+    .await;
     assert_eq!(named(&list["themes"], "theme", "allowed"), Some(&resized));
-    assert!(named(&list["themes"], "theme", "demo").is_some(), "{list}");
     let seen = served.send_as(LIMITED, "GET", "/themes", "").await.with(200);
     assert_eq!(seen["themes"].as_array().map(Vec::len), Some(1), "{seen}");
     for reason in ["x".repeat(501), "a\\u0007b".to_owned()] {
@@ -87,7 +90,8 @@ async fn a_node_is_shown_with_its_counters_and_resized() {
     let path = format!("/nodes/{node}");
     let shown = eventually("the node to write its counters", async || {
         let shown = served.get(&path).await.with(200);
-        (!shown["status"].is_null()).then_some(shown)
+        let is_told = shown["status"]["themes"][0].is_object() && shown["node"]["themes"][0].is_object();
+        is_told.then_some(shown)
     })
     .await;
     assert_eq!(
