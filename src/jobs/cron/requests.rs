@@ -1,5 +1,7 @@
 //! Requests of processes that run no jobs: to run a job now.
 
+use std::time::Duration;
+
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
 use futures_util::{StreamExt, stream};
 
@@ -13,6 +15,10 @@ use crate::{
 
 /// How many requests a node follows at a time: a job that is locked holds up no other.
 const AT_A_TIME: usize = 8;
+
+/// How often, and about how long after one another, a node tries to start a job whose row is locked.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The parts of the cron actor that following a request needs.
 #[derive(Clone)]
@@ -69,6 +75,17 @@ impl Follower {
         Ok(())
     }
 
+    /// Starts a job. Another node that fires or starts the job has its row locked for a moment.
+    async fn start(&self, job_id: i64) -> Result<Started, Error> {
+        for _ in 1..TRIES {
+            match self.cron.send(StartNow(job_id)).await? {
+                Ok(Started::Locked) => tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await,
+                started => return started,
+            }
+        }
+        self.cron.send(StartNow(job_id)).await?
+    }
+
     /// `None`: this node may begin nothing any more, and has begun nothing.
     async fn run_job(&self, job_id: i64) -> Option<Answer> {
         let row = match self.store.jobs().get(job_id).await {
@@ -85,11 +102,7 @@ impl Follower {
                 faults: fault.faults().to_vec(),
             });
         }
-        let started = match self.cron.send(StartNow(job_id)).await {
-            Ok(started) => started,
-            Err(closed) => Err(closed.into()),
-        };
-        Some(match started {
+        Some(match self.start(job_id).await {
             Ok(Started::Run(run_id)) => Answer::Begun { run_id },
             Ok(Started::Skipped(reason)) => Answer::JobIsRunning { reason },
             Ok(Started::Locked) => Answer::JobIsLocked,
