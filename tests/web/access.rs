@@ -64,9 +64,10 @@ async fn a_viewer_changes_nothing_by_any_route() {
             "/themes/later?count=exact",
         ] {
             let mut answer = served.get(path).await.with(200);
-            // Counters of the scanner go on.
-            answer["here"] = json!(null);
-            answer["on_nodes"] = json!(null);
+            // Counters of the scanner go on, and the node's beat tells of its workers.
+            for key in ["here", "on_nodes", "nodes", "node_workers", "running"] {
+                answer[key] = json!(null);
+            }
             state.push(answer);
         }
         state
