@@ -10,6 +10,7 @@ use crate::{
 
 /// A run of a job that has begun: the answer of [`Admin::run_job`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct JobBegun {
     /// The id of the run, for [`Jobs::get_run`](crate::Jobs::get_run) and [`Jobs::wait_for_run`](crate::Jobs::wait_for_run).

@@ -17,6 +17,7 @@ const COUNTED: usize = 200;
 
 /// A method that a node serves, or that due tasks call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct MethodInfo {
     /// The service.

@@ -16,6 +16,7 @@ use crate::{
 
 /// A theme that the database knows: it has settings, tasks that wait or run, or a node that works on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct ThemeInfo {
     /// Its name.
@@ -38,6 +39,7 @@ pub struct ThemeInfo {
 
 /// Who changed a setting of a theme, when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct ThemeNote {
     /// Who, if they said so. [`Scheduler::pause`](crate::Scheduler::pause) and the like do not.

@@ -64,6 +64,7 @@ const MAX_TASKS_PER_CALL: usize = 100_000;
 /// What cancelling did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub enum CancelAnswer {
     /// The task waited; it is Cancelled now.

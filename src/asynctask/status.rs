@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 /// # }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct SchedulerStatus {
     /// The theme.
@@ -98,6 +99,7 @@ pub struct SchedulerStatus {
 
 /// A method that tasks call and that no handler of this node serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct UnservedMethod {
     /// The service that the tasks name.

@@ -87,6 +87,7 @@ text_enum! {
 /// Which tasks to change, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub struct BulkTasks {
     /// What to do with each task.
     pub action: BulkAction,
@@ -98,12 +99,15 @@ pub struct BulkTasks {
     pub all: bool,
     /// Change at most so many tasks, the newest first. `None`: all that meet the filter.
     #[serde(default)]
+    #[cfg_attr(feature = "web", schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64))]
     pub most: Option<u64>,
-    /// Who does it, at most 100 characters.
+    /// Who does it, at most 100 characters. The HTTP API names its caller here, and takes no name from the body.
     #[serde(default)]
+    #[cfg_attr(feature = "web", schema(ignore))]
     pub author: Option<String>,
     /// Why, at most 500 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 500))]
     pub reason: Option<String>,
 }
 
@@ -170,6 +174,7 @@ impl BulkTasks {
 
 /// A bulk operation as it stands in the database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct BulkOperation {
     /// Its id.

@@ -186,6 +186,7 @@ pub(crate) struct HistoryRow {
 
 /// The history of a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct History {
     /// What ended, in the order of time, then of themes and methods. A step in which nothing ended has no point.
@@ -200,6 +201,7 @@ pub struct History {
 /// A task counts with each attempt. Tasks that were given back to the queue without an attempt, and ends that were not recorded because the
 /// task was in other hands, do not count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct HistoryPoint {
     /// The beginning of the step.
@@ -232,22 +234,27 @@ pub struct HistoryPoint {
 
 /// How long something took in a step of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct HistoryTimes {
     /// How many times were measured.
     pub count: u64,
     /// Their sum. Serialised as `total_ms`.
     #[serde(rename = "total_ms", serialize_with = "as_millis", deserialize_with = "millis")]
+    #[cfg_attr(feature = "web", schema(value_type = u64))]
     pub total: Duration,
     /// Half of them were shorter, in whole milliseconds; `None`: there are none. Like the other two it is an estimate: the counts say only
     /// between which two of [`HISTORY_BOUNDS_MS`](super::HISTORY_BOUNDS_MS) a time lies. Serialised as `p50_ms`.
     #[serde(rename = "p50_ms", serialize_with = "as_millis", deserialize_with = "from_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>))]
     pub p50: Option<Duration>,
     /// 95 % of them were shorter. Serialised as `p95_ms`.
     #[serde(rename = "p95_ms", serialize_with = "as_millis", deserialize_with = "from_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>))]
     pub p95: Option<Duration>,
     /// 99 % of them were shorter. Serialised as `p99_ms`.
     #[serde(rename = "p99_ms", serialize_with = "as_millis", deserialize_with = "from_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>))]
     pub p99: Option<Duration>,
 }
 

@@ -84,6 +84,16 @@ impl HookMethod {
     }
 }
 
+#[cfg(feature = "web")]
+impl utoipa::PartialSchema for HookMethod {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        super::schema::texts(&Self::ALL.map(Self::as_str))
+    }
+}
+
+#[cfg(feature = "web")]
+impl utoipa::ToSchema for HookMethod {}
+
 impl fmt::Display for HookMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

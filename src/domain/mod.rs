@@ -16,6 +16,8 @@ mod new_task;
 mod plain;
 mod requests;
 mod retry;
+#[cfg(feature = "web")]
+pub(crate) mod schema;
 mod search;
 mod task;
 mod text;

@@ -38,12 +38,18 @@ use super::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[must_use = "a task does nothing until it is added"]
 pub struct NewTask {
+    /// The service that the task calls.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub(crate) service: String,
+    /// The method that the task calls.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub(crate) method: String,
-    /// `None`: the name is made from service and method.
+    /// The name that people see in lists. Without one the name is made from service and method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub(crate) name: Option<String>,
     #[serde(
         default = "no_args",
@@ -52,13 +58,20 @@ pub struct NewTask {
         deserialize_with = "read_args"
     )]
     /// `Ok`: the arguments as JSON. `Err`: why they could not be serialised, which `check` reports.
+    #[cfg_attr(feature = "web", schema(schema_with = super::schema::json))]
     pub(crate) arg: Result<String, String>,
+    /// How often the task is tried again, at most.
     #[serde(default = "default_max_retry")]
+    #[cfg_attr(feature = "web", schema(minimum = 0, maximum = 2_147_483_646, default = 3))]
     pub(crate) max_retry: i64,
+    /// Tasks with a higher priority run first.
     #[serde(default)]
+    #[cfg_attr(feature = "web", schema(default = 0))]
     pub(crate) priority: i32,
+    /// The task does not run before this time, in the years 1970 to 9999. Without one it is due immediately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run_at: Option<DateTime<Utc>>,
+    /// The longest one attempt may take. Without it: the timeout of the process that runs the task.
     #[serde(
         default,
         rename = "timeout_ms",
@@ -66,7 +79,9 @@ pub struct NewTask {
         serialize_with = "as_millis",
         deserialize_with = "from_millis"
     )]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_u64))]
     pub(crate) timeout: Option<Duration>,
+    /// The delay before the first retry; it doubles with each further retry.
     #[serde(
         default,
         rename = "retry_delay_ms",
@@ -74,8 +89,11 @@ pub struct NewTask {
         serialize_with = "as_millis",
         deserialize_with = "from_millis"
     )]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>, maximum = 9_223_372_036_854_775_807_u64))]
     pub(crate) retry_delay: Option<Duration>,
+    /// If an unfinished task of the same theme has this key, nothing is added, and the answer names that task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub(crate) unique_key: Option<String>,
 }
 

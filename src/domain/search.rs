@@ -34,29 +34,40 @@ const MAX_IDS: usize = 1_000;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub struct TaskFilter {
     /// Only these themes; empty: all. At most 100.
+    #[cfg_attr(feature = "web", schema(max_items = 100))]
     pub themes: Vec<String>,
     /// Only these statuses; empty: all.
+    #[cfg_attr(feature = "web", schema(max_items = 100))]
     pub statuses: Vec<TaskStatus>,
     /// Only this service.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub service: Option<String>,
     /// Only this method.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub method: Option<String>,
     /// Only names that contain this text (`%` and `_` stand for themselves).
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub name_contains: Option<String>,
     /// Only these ids; empty: all. At most 1,000.
+    #[cfg_attr(feature = "web", schema(max_items = 1000))]
     pub ids: Vec<i64>,
     /// Only this unique key, of unfinished and of finished tasks.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub unique_key: Option<String>,
     /// Only tasks that this node runs.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub node: Option<String>,
     /// Only tasks that no node runs. With the status Running: tasks whose end the database has refused, and tasks that another framework
     /// has left. A search for Running tasks finds these only with this condition, since nothing but their rows names them.
     pub without_node: bool,
     /// Only the task that has run under this log id, in its last attempt or in an earlier one.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub log_id: Option<String>,
     /// Only tasks whose last error contains this text.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub error_contains: Option<String>,
     /// Only tasks added at or after this time.
     pub created_from: Option<DateTime<Utc>>,
@@ -163,6 +174,7 @@ pub struct FoundTasks {
 
 /// How far back a search has looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct SearchedTo {
     /// The id of the oldest task that it has looked at.
@@ -173,6 +185,7 @@ pub struct SearchedTo {
 
 /// The beginning of a text that may be long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Excerpt {
     /// Its first 256 characters.
@@ -191,6 +204,7 @@ impl Excerpt {
 
 /// A task as lists show it: everything but its long texts, of which it has the beginnings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct TaskSummary {
     /// Its id.
@@ -233,6 +247,7 @@ pub struct TaskSummary {
         serialize_with = "as_millis",
         deserialize_with = "millis"
     )]
+    #[cfg_attr(feature = "web", schema(value_type = u64))]
     pub last_run_duration: Duration,
     /// Names the last run in every log line about it.
     pub log_id: Option<String>,

@@ -70,6 +70,7 @@ impl fmt::Display for ActionOnTask {
 
 /// The answer when a task is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub struct AddedTask {
     /// The task's id.
     pub id: i64,
@@ -89,6 +90,7 @@ impl AddedTask {
 
 /// A task as it stands in the database.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Task {
     /// Its id.
@@ -103,6 +105,7 @@ pub struct Task {
     pub name: String,
     /// Its arguments as JSON text. Serialised as the value `args`, or as the text `args_text` if they are no JSON.
     #[serde(flatten, serialize_with = "as_args")]
+    #[cfg_attr(feature = "web", schema(schema_with = super::schema::args))]
     pub arg: String,
     /// Its status.
     pub status: TaskStatus,
@@ -116,6 +119,7 @@ pub struct Task {
     pub run_at: Option<DateTime<Utc>>,
     /// The longest time that one attempt may take; `None`: the scheduler's timeout. Serialised as `timeout_ms`.
     #[serde(rename = "timeout_ms", serialize_with = "as_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>))]
     pub timeout: Option<Duration>,
     /// See [`NewTask::unique_key`](crate::NewTask::unique_key).
     pub unique_key: Option<String>,
@@ -133,10 +137,12 @@ pub struct Task {
     pub last_run_end_time: Option<DateTime<Utc>>,
     /// How long the last run took. Serialised in milliseconds, as in the guide's column.
     #[serde(serialize_with = "as_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = u64))]
     pub last_run_duration: Duration,
     /// JSON text of the last result. A result beyond 1 MiB is cut, and its end says so. Serialised as the value `last_result`, or as the
     /// text `last_result_text` if it is no JSON.
     #[serde(flatten, serialize_with = "as_last_result")]
+    #[cfg_attr(feature = "web", schema(schema_with = super::schema::last_result))]
     pub last_result: Option<String>,
     /// Error of the last run.
     pub last_error: Option<String>,
@@ -156,6 +162,7 @@ from_json!(Task {
 
 /// The record of one run of a task: a row of `asynctask_exec_row`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct ExecRecord {
     /// Its id.
@@ -172,6 +179,7 @@ pub struct ExecRecord {
     pub lease_token: Option<i64>,
     /// JSON text of the result. Serialised as the value `result`, or as the text `result_text` if it is no JSON.
     #[serde(flatten, serialize_with = "as_result")]
+    #[cfg_attr(feature = "web", schema(schema_with = super::schema::result))]
     pub result: Option<String>,
     /// The error.
     pub error: Option<String>,
@@ -181,6 +189,7 @@ pub struct ExecRecord {
     pub end_time: Option<DateTime<Utc>>,
     /// How long it took. Serialised as `duration_ms`.
     #[serde(rename = "duration_ms", serialize_with = "as_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = u64))]
     pub duration: Duration,
     /// Names the run in every log line about it.
     pub log_id: Option<String>,

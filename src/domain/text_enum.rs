@@ -1,6 +1,7 @@
 //! Values that are texts in the database.
 
-/// Makes an enum whose variants each stand for one text, with `as_str`, `Display`, `FromStr`, serde, and the list `ALL`.
+/// Makes an enum whose variants each stand for one text, with `as_str`, `Display`, `FromStr`, serde, the schema of its JSON, and the
+/// list `ALL`.
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
@@ -25,6 +26,16 @@ macro_rules! text_enum {
                 }
             }
         }
+
+        #[cfg(feature = "web")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::domain::schema::texts(&Self::ALL.map(Self::as_str))
+            }
+        }
+
+        #[cfg(feature = "web")]
+        impl utoipa::ToSchema for $name {}
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The counters of the jobs' actors in this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct JobsStatus {
     /// The environment in which jobs must not run, if this process is in it: nothing else is counted then.

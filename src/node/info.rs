@@ -17,6 +17,7 @@ const MAX_METHODS: usize = 1_000;
 
 /// One process on the database, as its last heartbeat left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct NodeInfo {
     /// Its id, as in [`Task::node`](crate::Task::node) and [`ExecRecord::node`](crate::ExecRecord::node).
@@ -42,6 +43,7 @@ pub struct NodeInfo {
     pub last_beat: DateTime<Utc>,
     /// How long it may go without a heartbeat. Serialised as `lease_ms`.
     #[serde(rename = "lease_ms", serialize_with = "as_millis", deserialize_with = "millis")]
+    #[cfg_attr(feature = "web", schema(value_type = u64))]
     pub lease: Duration,
     /// Whether it has written a heartbeat within its lease. If not, other nodes are about to declare it dead.
     pub alive: bool,
@@ -49,6 +51,7 @@ pub struct NodeInfo {
 
 /// What a node does for one theme.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct NodeTheme {
     /// The theme.

@@ -24,6 +24,7 @@ const MARGIN: usize = 4 << 10;
 /// The counters of one node, as it wrote them into the database last. A node writes them with its heartbeat if they have changed, and once a
 /// minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct NodeStatus {
     /// When the node wrote this, by the database's time. 1970, if the row holds no time.

@@ -34,6 +34,7 @@ use table::Table;
 
 /// A service and one of its methods.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub struct MethodName {
     /// The service.
     pub service: String,

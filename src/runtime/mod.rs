@@ -98,6 +98,7 @@ struct Inner {
 
 /// Whether a process can take work, and if not, why: [`Gaia::readiness`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Readiness {
     /// The database answers.

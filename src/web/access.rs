@@ -25,6 +25,14 @@ macro_rules! permissions {
             $($(#[$doc])* #[serde(rename = $text)] $variant),+
         }
 
+        impl utoipa::PartialSchema for Permission {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                crate::domain::schema::texts(&[$($text),+])
+            }
+        }
+
+        impl utoipa::ToSchema for Permission {}
+
         impl Permission {
             /// Every permission.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
@@ -81,12 +89,12 @@ impl Permission {
 ///     .themes(["order-task", "mail"]);
 /// assert!(!night_shift.may(Permission::Delete));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[must_use]
 pub struct Caller {
     name: String,
     permissions: BTreeSet<Permission>,
-    /// `None`: all.
+    /// The themes that the caller may see and change; `None`: all.
     themes: Option<BTreeSet<String>>,
 }
 

@@ -196,7 +196,7 @@ fn is_flat_enough(json: &str) -> bool {
 }
 
 /// A body that must say nothing: an object without keys, or no body at all.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, http::StatusCode};
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use super::{
     call::{self, Call},
@@ -34,9 +35,22 @@ impl Cached {
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+struct Health {
+    healthy: bool,
+}
+
+/// Whether the process can take work.
+#[derive(Debug, Serialize, ToSchema)]
+struct Ready {
+    /// Whether no check has failed.
+    ready: bool,
+    checks: Readiness,
+}
+
 pub(super) async fn healthz(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    call::json(StatusCode::OK, &json!({ "healthy": true }))
+    call::json(StatusCode::OK, &Health { healthy: true })
 }
 
 pub(super) async fn readyz(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -46,6 +60,24 @@ pub(super) async fn readyz(mut call: Call) -> Result<HttpResponse, Problem> {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let answer = json!({ "ready": readiness.is_ready(), "checks": readiness });
+    let answer = Ready {
+        ready: readiness.is_ready(),
+        checks: readiness,
+    };
     call::json(status, &answer)
+}
+
+pub(super) mod described {
+    use super::{Health, Ready};
+    use crate::web::openapi::Described;
+
+    pub(in crate::web) fn healthz() -> Described {
+        Described::new().answer::<Health>(200, "The process answers.")
+    }
+
+    pub(in crate::web) fn readyz() -> Described {
+        Described::new()
+            .answer::<Ready>(200, "The process can take work.")
+            .answer::<Ready>(503, "A check has failed.")
+    }
 }

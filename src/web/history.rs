@@ -13,6 +13,8 @@ use crate::domain::{GetHistory, HistoryKind};
 /// How far back an answer goes unless the caller says from when.
 const BACK: TimeDelta = TimeDelta::hours(1);
 const LONGEST_STEP: u32 = 604_800;
+const SHORTEST_STEP: u32 = 10;
+const STEP: u32 = 60;
 
 /// The history of every theme, or of all jobs.
 pub(super) async fn of_all(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -43,7 +45,7 @@ fn asked(call: &mut Call, kind: HistoryKind, theme: Option<String>) -> Result<Ge
         theme,
         service: call.query.text("service"),
         method: call.query.text("method"),
-        step: call.query.number("step", 10..=LONGEST_STEP, 60),
+        step: call.query.number("step", SHORTEST_STEP..=LONGEST_STEP, STEP),
         by_method: call.query.flag("by_method").unwrap_or(false),
     };
     call.query.finish()?;
@@ -52,4 +54,60 @@ fn asked(call: &mut Call, kind: HistoryKind, theme: Option<String>) -> Result<Ge
 
 async fn answer(call: &Call, get: GetHistory) -> Result<HttpResponse, Problem> {
     call::json(StatusCode::OK, &call.gaia().admin().history(get).await?)
+}
+
+pub(super) mod described {
+    use super::{LONGEST_STEP, SHORTEST_STEP, STEP};
+    use crate::{
+        domain::{History, HistoryKind, MAX_NAME_CHARS, MAX_THEME_CHARS},
+        web::openapi::{
+            Described,
+            schemas::{flag, number, reference, text, time},
+        },
+    };
+
+    fn of(described: Described) -> Described {
+        let mut step = number(&(SHORTEST_STEP..=LONGEST_STEP), STEP);
+        step.multiple_of = Some(SHORTEST_STEP.into());
+        described
+            .query(
+                "from",
+                time(),
+                "What ended at or after this time; an hour before `to`, unless told otherwise.",
+            )
+            .query("to", time(), "What ended before this time; now, unless told otherwise.")
+            .query("service", text(MAX_NAME_CHARS), "Only this service.")
+            .query("method", text(MAX_NAME_CHARS), "Only this method.")
+            .query(
+                "step",
+                step,
+                "How many seconds a point covers. An answer has at most 1,000 steps.",
+            )
+            .query(
+                "by_method",
+                flag(Some(false)),
+                "Whether each method has points of its own.",
+            )
+            .answer::<History>(200, "What ended.")
+    }
+
+    pub(in crate::web) fn of_all() -> Described {
+        let described = Described::new()
+            .with::<HistoryKind>()
+            .query(
+                "kind",
+                reference::<HistoryKind>(),
+                "Of tasks, unless told otherwise, or of jobs.",
+            )
+            .query(
+                "theme",
+                text(MAX_NAME_CHARS),
+                "Only this theme, or the job with this name.",
+            );
+        of(described)
+    }
+
+    pub(in crate::web) fn of_theme() -> Described {
+        of(Described::new().path("theme", text(MAX_THEME_CHARS), "The theme."))
+    }
 }

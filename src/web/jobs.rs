@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     body::{self, Unread},
@@ -13,6 +13,7 @@ use super::{
     problem::{Fault, Problem},
     query::Query,
     redact::HIDDEN,
+    themes::Why,
 };
 use crate::{
     admin::RunJob,
@@ -25,11 +26,23 @@ const MOST_LISTED: u32 = 200;
 /// The last page that can be asked for: a page is found by counting the rows before it.
 const LAST_PAGE: u32 = 1_000_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Why {
-    #[serde(default)]
-    reason: Option<String>,
+#[derive(Debug, Serialize, ToSchema)]
+struct JobId {
+    id: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobToggled)]
+struct Toggled {
+    id: i64,
+    enabled: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobCancelled)]
+struct CancelledRuns {
+    /// How many runs are asked to stop.
+    runs: usize,
 }
 
 pub(super) fn page(query: &mut Query) -> PageRequest {
@@ -114,7 +127,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     let job = definition(&call)?;
     no_hidden_values(&job)?;
     let id = call.gaia().jobs().add_job(job).await?;
-    call::created(&format!("jobs/{id}"), &json!({ "id": id }))
+    call::created(&format!("jobs/{id}"), &JobId { id })
 }
 
 pub(super) async fn ensure(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -131,7 +144,7 @@ pub(super) async fn ensure(mut call: Call) -> Result<HttpResponse, Problem> {
         return Err(Problem::invalid(vec![fault]));
     }
     let id = call.gaia().jobs().ensure_job(job.name(name)).await?;
-    call::json(StatusCode::OK, &json!({ "id": id }))
+    call::json(StatusCode::OK, &JobId { id })
 }
 
 /// A header whose value the caller has left hidden keeps the value that the job has.
@@ -151,7 +164,7 @@ pub(super) async fn update(mut call: Call) -> Result<HttpResponse, Problem> {
         no_hidden_values(&job)?;
     }
     jobs.update_job(id, job).await?;
-    call::json(StatusCode::OK, &json!({ "id": id }))
+    call::json(StatusCode::OK, &JobId { id })
 }
 
 pub(super) async fn remove(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -174,7 +187,7 @@ async fn toggle(mut call: Call, enabled: bool) -> Result<HttpResponse, Problem> 
     call.caller.needs_all_themes()?;
     let id = call.id("job")?;
     call.gaia().jobs().toggle_job(id, enabled).await?;
-    call::json(StatusCode::OK, &json!({ "id": id, "enabled": enabled }))
+    call::json(StatusCode::OK, &Toggled { id, enabled })
 }
 
 /// Answers once the run has begun, on this process or on another.
@@ -196,7 +209,7 @@ pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
     call.caller.needs_all_themes()?;
     let runs = call.gaia().jobs().cancel_job(call.id("job")?).await?;
-    call::json(StatusCode::OK, &json!({ "runs": runs }))
+    call::json(StatusCode::OK, &CancelledRuns { runs })
 }
 
 pub(super) async fn runs(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -206,4 +219,125 @@ pub(super) async fn runs(mut call: Call) -> Result<HttpResponse, Problem> {
     let records = call.gaia().jobs().get_job_records(call.id("job")?, page).await?;
     let eyes = call.eyes();
     call::json(StatusCode::OK, &page_of(records, |record| eyes.job_record(record)))
+}
+
+pub(super) mod described {
+    use super::{CancelledRuns, JobId, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_LISTED, Toggled, WAIT, Why};
+    use crate::{
+        admin::JobBegun,
+        domain::{Job, JobDetail, JobRecord, JobType, MAX_NAME_CHARS, NewJob, Page},
+        web::{
+            body::Nothing,
+            openapi::{
+                Described,
+                schemas::{flag, id, number, reference, text},
+            },
+            redact::Shown,
+        },
+    };
+
+    /// The parameters of a list whose pages have numbers.
+    pub(in crate::web) fn paged(described: Described) -> Described {
+        described
+            .query("page", number(&(1..=LAST_PAGE), 1), "Which page, from 1.")
+            .query(
+                "page_size",
+                number(&(1..=MOST_LISTED), LISTED),
+                "How many rows a page has.",
+            )
+    }
+
+    fn of_job() -> Described {
+        Described::new()
+            .path("id", id(), "The id of the job.")
+            .refuses(404, &["job_not_found"])
+    }
+
+    pub(in crate::web) fn list() -> Described {
+        paged(Described::new())
+            .with::<JobType>()
+            .query("type", reference::<JobType>(), "Only jobs of this type.")
+            .query("name", text(MAX_NAME_CHARS), "Only jobs whose names contain this text.")
+            .query("enabled", flag(None), "Only enabled jobs, or only disabled jobs.")
+            .answer::<Page<Shown<Job>>>(200, "A page of jobs.")
+    }
+
+    pub(in crate::web) fn show() -> Described {
+        of_job().answer::<Shown<JobDetail>>(200, "The job.")
+    }
+
+    pub(in crate::web) fn add() -> Described {
+        Described::new()
+            .body::<NewJob>()
+            .answer::<JobId>(201, "The job is stored.")
+            .with_location("The job.")
+            .refuses(409, &["job_name_taken"])
+    }
+
+    pub(in crate::web) fn ensure() -> Described {
+        Described::new()
+            .path("name", text(MAX_NAME_CHARS), "The name of the job.")
+            .body::<NewJob>()
+            .answer::<JobId>(200, "The job is as the body says.")
+            // Others may rename or delete the job meanwhile.
+            .refuses(404, &["job_not_found"])
+            .refuses(409, &["job_name_taken"])
+    }
+
+    pub(in crate::web) fn update() -> Described {
+        of_job()
+            .body::<NewJob>()
+            .answer::<JobId>(200, "The job is as the body says.")
+            .refuses(409, &["job_name_taken"])
+    }
+
+    pub(in crate::web) fn remove() -> Described {
+        of_job()
+            .optional_body::<Nothing>()
+            .empty_answer(204, "The job is deleted.")
+    }
+
+    pub(in crate::web) fn enable() -> Described {
+        of_job()
+            .optional_body::<Nothing>()
+            .answer::<Toggled>(200, "The job fires.")
+    }
+
+    pub(in crate::web) fn disable() -> Described {
+        of_job()
+            .optional_body::<Nothing>()
+            .answer::<Toggled>(200, "The job does not fire.")
+    }
+
+    pub(in crate::web) fn run() -> Described {
+        of_job()
+            .query(
+                "wait_ms",
+                number(&(1_000..=LONGEST_WAIT), WAIT),
+                "For how long to wait for another process.",
+            )
+            .optional_body::<Why>()
+            .answer::<JobBegun>(202, "The run has begun.")
+            .refuses(
+                409,
+                &[
+                    "job_is_bad",
+                    "job_is_running",
+                    "job_is_locked",
+                    "jobs_banned",
+                    "not_followed",
+                ],
+            )
+            .refuses(504, &["not_answered"])
+    }
+
+    pub(in crate::web) fn cancel() -> Described {
+        of_job()
+            .optional_body::<Nothing>()
+            .answer::<CancelledRuns>(200, "The runs are asked to stop.")
+    }
+
+    pub(in crate::web) fn runs() -> Described {
+        paged(of_job()).answer::<Page<Shown<JobRecord>>>(200, "A page of runs.")
+    }
 }

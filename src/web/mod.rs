@@ -37,6 +37,7 @@ mod health;
 mod history;
 mod jobs;
 mod nodes;
+mod openapi;
 mod operations;
 mod origin;
 mod problem;
@@ -53,6 +54,7 @@ use actix_web::{HttpRequest, dev::HttpServiceFactory, web};
 
 pub use self::{
     access::{Access, AccessRequest, AccessToken, Caller, Permission},
+    openapi::openapi,
     redact::{Redacted, RedactedPart},
     routes::{ROUTES, Route, RouteAccess},
 };

@@ -7,18 +7,42 @@ use actix_web::{
         header::{HeaderValue, LOCATION},
     },
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     access::{Caller, Permission},
     call::{self, Call},
     cursor::CursorOf,
     problem::{Fault, Problem},
+    redact::Shown,
 };
-use crate::domain::{BulkAction, BulkOperation, BulkState, BulkTasks, ListBulkOperations};
+use crate::domain::{BulkAction, BulkOperation, BulkState, BulkTasks, ListBulkOperations, TaskSummary};
 
 const LISTED: u32 = 50;
 const MOST_LISTED: u32 = 200;
+
+type ShownSummary = Shown<TaskSummary>;
+
+/// What a bulk operation would change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BulkPreview)]
+struct Preview {
+    /// How many tasks it would change, counted up to 10,000.
+    tasks: u64,
+    /// The count has ended early: there may be more tasks.
+    more: bool,
+    /// The first ten of them, the newest first.
+    samples: Vec<ShownSummary>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BulkOperations)]
+struct Listed {
+    operations: Vec<BulkOperation>,
+    /// The cursor of the next page; `null` if there is none.
+    next_cursor: Option<String>,
+}
 
 /// What a caller needs for an action.
 fn permission(action: BulkAction) -> Permission {
@@ -81,8 +105,11 @@ pub(super) async fn preview(mut call: Call) -> Result<HttpResponse, Problem> {
     let bulk = asked(&mut call)?;
     let preview = call.gaia().admin().preview_bulk(bulk).await?;
     let eyes = call.eyes();
-    let samples: Vec<_> = preview.samples.into_iter().map(|task| eyes.summary(task)).collect();
-    let answer = json!({ "tasks": preview.tasks, "more": preview.more, "samples": samples });
+    let answer = Preview {
+        tasks: preview.tasks,
+        more: preview.more,
+        samples: preview.samples.into_iter().map(|task| eyes.summary(task)).collect(),
+    };
     call::json(StatusCode::OK, &answer)
 }
 
@@ -101,7 +128,10 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
         .filter(|operation| is_seen_by(&call.caller, operation))
         .map(shown)
         .collect();
-    let answer = json!({ "operations": seen, "next_cursor": last.map(|last| place.write(last)) });
+    let answer = Listed {
+        operations: seen,
+        next_cursor: last.map(|last| place.write(last)),
+    };
     call::json(StatusCode::OK, &answer)
 }
 
@@ -127,4 +157,46 @@ pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
     call.caller.needs(permission(operation.action))?;
     let operation = call.gaia().admin().cancel_bulk(operation.id).await?;
     call::json(StatusCode::OK, &shown(operation))
+}
+
+pub(super) mod described {
+    use super::{BulkOperation, BulkTasks, LISTED, Listed, MOST_LISTED, Preview};
+    use crate::web::{
+        body::Nothing,
+        openapi::{
+            Described,
+            schemas::{id, number},
+        },
+    };
+
+    pub(in crate::web) fn bulk() -> Described {
+        Described::new()
+            .body::<BulkTasks>()
+            .answer::<BulkOperation>(200, "The operation has ended.")
+            .answer::<BulkOperation>(202, "The operation is under way.")
+            .with_location("The operation.")
+    }
+
+    pub(in crate::web) fn preview() -> Described {
+        Described::new()
+            .body::<BulkTasks>()
+            .answer::<Preview>(200, "What the operation would change.")
+    }
+
+    pub(in crate::web) fn list() -> Described {
+        Described::new()
+            .paged_by_cursor(number(&(1..=MOST_LISTED), LISTED))
+            .answer::<Listed>(200, "A page of operations.")
+    }
+
+    pub(in crate::web) fn show() -> Described {
+        Described::new()
+            .path("id", id(), "The id of the operation.")
+            .answer::<BulkOperation>(200, "The operation.")
+            .refuses(404, &["bulk_operation_not_found"])
+    }
+
+    pub(in crate::web) fn cancel() -> Described {
+        show().optional_body::<Nothing>()
+    }
 }

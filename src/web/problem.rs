@@ -12,15 +12,20 @@ use actix_web::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::access::Permission;
-use crate::{domain::InvalidInput, error::Error, store::StoreError};
+use crate::{
+    domain::{InvalidInput, TaskStatus},
+    error::Error,
+    store::StoreError,
+};
 
 /// When a client should try again, in seconds.
 const SOON: u32 = 2;
 
 /// One fault of a request.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub(super) struct Fault {
     /// What is wrong, in one sentence.
     pub(super) detail: String,
@@ -49,6 +54,47 @@ impl Fault {
             ..Self::of(detail)
         }
     }
+}
+
+/// A refusal as JSON, for the description of the API: [`Problem::into_response`] writes it.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct ProblemSchema {
+    /// `about:blank`: the code says more.
+    r#type: String,
+    /// The words of the status.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What is wrong, as a word that stays the same from version to version.
+    code: String,
+    /// What is wrong, in one sentence or more.
+    detail: String,
+    /// Every fault of the request.
+    #[schema(nullable = false)]
+    faults: Option<Vec<Fault>>,
+    /// Which permissions the request needs: one of them.
+    #[schema(nullable = false)]
+    needs: Option<Vec<Permission>>,
+    /// The longest body.
+    #[schema(nullable = false)]
+    limit_bytes: Option<usize>,
+    /// The status of the task, from which the change is not allowed.
+    #[schema(nullable = false)]
+    task_status: Option<TaskStatus>,
+    /// The statuses from which the change is allowed.
+    #[schema(nullable = false)]
+    allowed_from: Option<Vec<TaskStatus>>,
+    /// The id of the job that has the name.
+    #[schema(nullable = false)]
+    holder: Option<i64>,
+    /// The log says more at this id.
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+    /// What became of a change after an error of the database: `no` if it was not made, `unknown` if nobody knows.
+    #[schema(nullable = false)]
+    stored: Option<String>,
 }
 
 /// Why a request is refused, or cannot be answered.

@@ -1,10 +1,17 @@
 //! What answers show of texts that may hold secrets: arguments, results, errors, URLs and headers.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::Serialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema, Type},
+};
 
-use super::access::{Caller, Permission};
+use super::{
+    access::{Caller, Permission},
+    openapi::schemas::{Named, named, reference},
+};
 use crate::domain::{Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
 
 /// Stands for the value of a hook's header. A definition with this value keeps the header that the job has.
@@ -51,6 +58,32 @@ pub(super) struct Shown<T> {
     /// Something was replaced: who hands the row in again is refused because of this key.
     #[serde(skip_serializing_if = "is_false")]
     redacted: bool,
+}
+
+impl<T: ToSchema> PartialSchema for Shown<T> {
+    fn schema() -> RefOr<Schema> {
+        let flag = |what: &str| {
+            let flag = ObjectBuilder::new().schema_type(Type::Boolean).description(Some(what));
+            flag.default(Some(false.into()))
+        };
+        let flags = ObjectBuilder::new()
+            .property("args_hidden", flag("The caller may not see arguments and results."))
+            .property(
+                "redacted",
+                flag("Some texts were replaced. A row with this key is no definition of a job."),
+            );
+        Schema::from(AllOfBuilder::new().item(reference::<T>()).item(flags)).into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Shown<T> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("Shown{}", T::name()))
+    }
+
+    fn schemas(schemas: &mut Named) {
+        named::<T>(schemas);
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -5,7 +5,13 @@ use futures_util::future::LocalBoxFuture;
 use actix_web::HttpResponse;
 
 use super::{
-    access::Permission, body::BodyRule, call::Call, health, history, jobs, nodes, operations, problem::Problem,
+    access::Permission,
+    body::BodyRule,
+    call::Call,
+    health, history, jobs, nodes,
+    openapi::{self, Described},
+    operations,
+    problem::Problem,
     schedules, tasks, themes,
 };
 
@@ -47,6 +53,11 @@ pub struct Route {
     pub summary: &'static str,
     pub(super) body: BodyRule,
     pub(super) run: Run,
+    /// What it is called in the description of the API: `tasks_add` for `tasks::add`.
+    pub(super) name: &'static str,
+    /// Which part of the API it belongs to: `tasks` for `tasks::add`.
+    pub(super) part: &'static str,
+    pub(super) described: fn() -> Described,
 }
 
 /// Does what a route is for.
@@ -87,8 +98,10 @@ macro_rules! changes {
     };
 }
 
+/// A row is: the method, the path, who may use the route, whether it changes anything, its body, its handler, and what it does. Beside a
+/// handler `tasks::add` stands its description `tasks::described::add`: parameters, body, answers and refusals.
 macro_rules! routes {
-    ($($method:literal $path:literal $access:tt $changes:tt $body:ident $run:path: $summary:literal;)*) => {
+    ($($method:literal $path:literal $access:tt $changes:tt $body:ident $part:ident::$run:ident: $summary:literal;)*) => {
         /// Every route of the API: both what is mounted, and what a test or a document must know of it.
         pub const ROUTES: &[Route] = &[$(Route {
             method: $method,
@@ -97,7 +110,10 @@ macro_rules! routes {
             changes: changes!($changes),
             summary: $summary,
             body: BodyRule::$body,
-            run: |call| Box::pin($run(call)),
+            run: |call| Box::pin($part::$run(call)),
+            name: concat!(stringify!($part), "_", stringify!($run)),
+            part: stringify!($part),
+            described: $part::described::$run,
         }),*];
     };
 }
@@ -106,6 +122,7 @@ routes! {
     "GET" "/healthz" Anybody reads Empty health::healthz: "Tells that the process answers.";
     "GET" "/readyz" Anybody reads Empty health::readyz: "Tells whether the process can take work.";
     "GET" "/whoami" AnyCaller reads Empty nodes::whoami: "Tells who the caller is, and what the caller may do.";
+    "GET" "/openapi.json" AnyCaller reads Empty openapi::show: "Describes this API, as OpenAPI 3.1 has it.";
     "GET" "/nodes" View reads Empty nodes::list: "Lists the processes that share the database.";
     "GET" "/nodes/{node}" View reads Empty nodes::show: "Shows a process with its counters.";
     "PUT" "/nodes/{node}/themes/{theme}/workers" Resize changes Small nodes::resize:

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, http::StatusCode};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     call::{self, Call},
@@ -15,17 +15,33 @@ use crate::schedule::Language;
 const FIRES: usize = 5;
 const MOST_FIRES: usize = 50;
 
-#[derive(Debug, Deserialize)]
+/// Which expression to explain.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Explain {
     cron_expr: String,
+    /// The name of the time zone in which the expression is read. Without one: the zone of the process that answers.
     #[serde(default)]
     time_zone: Option<String>,
     /// The fires are those after this time; now, unless told otherwise.
     #[serde(default)]
     after: Option<DateTime<Utc>>,
+    /// How many fires to list; 5, unless told otherwise.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 50)]
     fires: Option<usize>,
+}
+
+/// A schedule in words.
+#[derive(Debug, Serialize, ToSchema)]
+struct Explained {
+    cron_expr: String,
+    time_zone: String,
+    /// In English.
+    description: String,
+    /// In Chinese.
+    description_zh: String,
+    next_fires: Vec<DateTime<Utc>>,
 }
 
 pub(super) async fn explain(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -54,12 +70,23 @@ pub(super) async fn explain(mut call: Call) -> Result<HttpResponse, Problem> {
     };
     let after = asked.after.unwrap_or_else(|| gaia.store().clock().now());
     let next_fires: Vec<DateTime<Utc>> = schedule.iter_after(after).take(fires).collect();
-    let answer = json!({
-        "cron_expr": asked.cron_expr,
-        "time_zone": schedule.zone().to_string(),
-        "description": schedule.describe(Language::English),
-        "description_zh": schedule.describe(Language::Chinese),
-        "next_fires": next_fires,
-    });
+    let answer = Explained {
+        cron_expr: asked.cron_expr,
+        time_zone: schedule.zone().to_string(),
+        description: schedule.describe(Language::English),
+        description_zh: schedule.describe(Language::Chinese),
+        next_fires,
+    };
     call::json(StatusCode::OK, &answer)
+}
+
+pub(super) mod described {
+    use super::{Explain, Explained};
+    use crate::web::openapi::Described;
+
+    pub(in crate::web) fn explain() -> Described {
+        Described::new()
+            .body::<Explain>()
+            .answer::<Explained>(200, "The schedule in words.")
+    }
 }

@@ -1,10 +1,13 @@
 //! Tasks: adding them, finding them, and changing one of them.
 
+pub(super) mod described;
+
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{
     access::Permission,
@@ -18,7 +21,7 @@ use super::{
 };
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
-    domain::{AddedTask, Fields, NewTask, SearchTasks, Task, TaskFilter, TaskSummary, check_theme},
+    domain::{AddedTask, Fields, NewTask, SearchTasks, SearchedTo, Task, TaskFilter, TaskSummary, check_theme},
     error::Error,
 };
 
@@ -32,14 +35,50 @@ const MOST_FAULTS: usize = 100;
 
 // ---- adding ----
 
+type ShownTask = Shown<Task>;
+type ShownSummary = Shown<TaskSummary>;
+
 /// The answer to an addition.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Added)]
 struct Added {
+    /// The id of the task, or of the unfinished task that has the same `unique_key`.
     id: i64,
+    /// Whether an unfinished task has the same `unique_key`: then nothing was added.
     duplicate: bool,
     /// With `wait_ms`: the task at its end, or `null` if it has not ended in time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<Option<Shown<Task>>>,
+    #[schema(value_type = Option<ShownTask>)]
+    task: Option<Option<ShownTask>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct AddedBatch {
+    /// One for each task of the list, in its order.
+    tasks: Vec<AddedTask>,
+}
+
+/// Tasks, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Found)]
+struct Found {
+    tasks: Vec<ShownSummary>,
+    /// The cursor of the next page; `null` if no further task meets the filter.
+    next_cursor: Option<String>,
+    /// The search has taken long and has ended early: it has looked back as far as this task. The next page goes on from there.
+    searched_from: Option<SearchedTo>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TaskCancelled)]
+struct CancelledTask {
+    id: i64,
+    cancel: CancelAnswer,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct TaskId {
+    id: i64,
 }
 
 /// A task and its theme, from the JSON of one object. Each fault is named.
@@ -154,7 +193,7 @@ pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
     check_theme(&theme)?;
     call.caller.needs_theme(&theme)?;
     let added = call.gaia().scheduler(&theme)?.add_tasks(tasks).await?;
-    call::json(StatusCode::CREATED, &json!({ "tasks": added }))
+    call::json(StatusCode::CREATED, &AddedBatch { tasks: added })
 }
 
 /// The text of each task of a list: of a JSON list, or of lines.
@@ -204,12 +243,12 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     let search = SearchTasks { filter, limit, before };
     let found = call.gaia().admin().search_tasks(search).await?;
     let eyes = call.eyes();
-    let tasks: Vec<Shown<TaskSummary>> = found.tasks.into_iter().map(|task| eyes.summary(task)).collect();
-    let answer = json!({
-        "tasks": tasks,
-        "next_cursor": found.next.map(|next| place.write(next)),
-        "searched_from": found.searched_back_to,
-    });
+    let tasks: Vec<ShownSummary> = found.tasks.into_iter().map(|task| eyes.summary(task)).collect();
+    let answer = Found {
+        tasks,
+        next_cursor: found.next.map(|next| place.write(next)),
+        searched_from: found.searched_back_to,
+    };
     call::json(StatusCode::OK, &answer)
 }
 
@@ -268,12 +307,12 @@ pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
         CancelAnswer::Cancelled => StatusCode::OK,
         CancelAnswer::Requested => StatusCode::ACCEPTED,
     };
-    call::json(status, &json!({ "id": id, "cancel": answer }))
+    call::json(status, &CancelledTask { id, cancel: answer })
 }
 
 pub(super) async fn retry(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
     let (scheduler, id) = find(&call).await?;
     scheduler.retry_task(id).await?;
-    call::json(StatusCode::OK, &json!({ "id": id }))
+    call::json(StatusCode::OK, &TaskId { id })
 }

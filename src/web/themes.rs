@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     call::{self, Call},
+    nodes::Methods,
     problem::Problem,
 };
 use crate::{
@@ -18,7 +19,8 @@ use crate::{
 };
 
 /// What a node does for the theme.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WorkersOnNode)]
 struct Workers {
     node: String,
     alive: bool,
@@ -26,32 +28,48 @@ struct Workers {
     running: usize,
 }
 
-/// A theme, as `GET /themes/{theme}` shows it.
-#[derive(Debug, Serialize)]
-struct Shown {
+/// A theme, its nodes and its tasks.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Theme)]
+struct ShownTheme {
     #[serde(flatten)]
     info: ThemeInfo,
     on_nodes: Vec<Workers>,
-    /// The counters of the process that answers; `null` if it does not run the theme.
+    /// The counters of the process that answers; `null` if it does not work on the theme.
     here: Option<SchedulerStatus>,
+    /// How many tasks have each status, if `count` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     tasks: Option<BTreeMap<TaskStatus, i64>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Why {
-    #[serde(default)]
-    reason: Option<String>,
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Themes)]
+struct Listed {
+    themes: Vec<ThemeInfo>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Reason)]
+pub(super) struct Why {
+    /// Why, for other operators.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 500)]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ThemeWorkers)]
 struct Size {
     /// Must be there: `null` lets each process go back to its own number.
     #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true, maximum = 100_000)]
     workers: Option<usize>,
+    /// Why, for other operators.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -66,7 +84,7 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     let mut themes = call.gaia().admin().themes().await?;
     themes.retain(|info| call.caller.sees_theme(&info.theme));
-    call::json(StatusCode::OK, &json!({ "themes": themes }))
+    call::json(StatusCode::OK, &Listed { themes })
 }
 
 /// Counting finished tasks reads all of them, so a caller must ask for the counts.
@@ -100,13 +118,13 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
         Some("exact") => Some(scheduler.count_by_status().await?),
         _ => None,
     };
-    let shown = Shown {
+    let answer = ShownTheme {
         info,
         on_nodes,
         here,
         tasks,
     };
-    call::json(StatusCode::OK, &shown)
+    call::json(StatusCode::OK, &answer)
 }
 
 pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -115,7 +133,7 @@ pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {
         theme: Some(theme(&call)?),
     };
     let methods = call.gaia().admin().methods(get).await?;
-    call::json(StatusCode::OK, &json!({ "methods": methods }))
+    call::json(StatusCode::OK, &Methods { methods })
 }
 
 pub(super) async fn pause(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -165,4 +183,52 @@ pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {
 async fn changed(admin: &Admin, theme: &str) -> Result<HttpResponse, Problem> {
     let info: ThemeInfo = admin.theme(theme).await?;
     call::json(StatusCode::OK, &info)
+}
+
+pub(super) mod described {
+    use super::{Listed, Methods, ShownTheme, Size, ThemeInfo, Why};
+    use crate::{
+        domain::MAX_THEME_CHARS,
+        web::openapi::{
+            Described,
+            schemas::{one_of, text},
+        },
+    };
+
+    pub(in crate::web) fn list() -> Described {
+        Described::new().answer::<Listed>(200, "The themes.")
+    }
+
+    fn of_theme() -> Described {
+        Described::new().path("theme", text(MAX_THEME_CHARS), "The theme.")
+    }
+
+    pub(in crate::web) fn show() -> Described {
+        let count = "`exact` counts the tasks of each status, which reads all tasks of the theme.";
+        of_theme()
+            .query("count", one_of(&["none", "exact"]), count)
+            .answer::<ShownTheme>(200, "The theme.")
+    }
+
+    pub(in crate::web) fn methods() -> Described {
+        of_theme().answer::<Methods>(200, "The methods.")
+    }
+
+    pub(in crate::web) fn pause() -> Described {
+        of_theme()
+            .optional_body::<Why>()
+            .answer::<ThemeInfo>(200, "The theme, which is paused.")
+    }
+
+    pub(in crate::web) fn resume() -> Described {
+        of_theme()
+            .optional_body::<Why>()
+            .answer::<ThemeInfo>(200, "The theme, which is not paused.")
+    }
+
+    pub(in crate::web) fn resize() -> Described {
+        of_theme()
+            .body::<Size>()
+            .answer::<ThemeInfo>(200, "The theme with its workers.")
+    }
 }

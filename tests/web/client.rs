@@ -14,7 +14,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Database, Gate, options};
+use crate::{
+    conformance,
+    support::{Database, Gate, options},
+};
 
 /// Where the API is mounted.
 pub const API: &str = "/a/b/api/v1";
@@ -137,7 +140,9 @@ impl Served {
             let _ = reader.read_to_end(&mut answer).await;
         };
         futures_util::future::join(write, read).await;
-        Answer::of(&answer)
+        let answer = Answer::of(&answer);
+        conformance::check(method, target, &answer);
+        answer
     }
 
     pub async fn stop(self) {

@@ -9,9 +9,11 @@
 mod access;
 mod bulk;
 mod client;
+mod conformance;
 mod faults;
 mod jobs;
 mod names;
+mod openapi;
 mod operators;
 mod redact;
 #[path = "../suite/support/mod.rs"]

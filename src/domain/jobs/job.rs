@@ -15,6 +15,7 @@ use crate::domain::{
 ///
 /// The texts are those of the row, since plain SQL may have written anything; [`error`](Self::error) names the faults.
 #[derive(Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Job {
     /// Its id.
@@ -33,6 +34,7 @@ pub struct Job {
     pub service_method: Option<String>,
     /// Arguments as JSON text. Serialised as the value `args`, or as the text `args_text` if they are no JSON.
     #[serde(flatten, serialize_with = "as_args")]
+    #[cfg_attr(feature = "web", schema(schema_with = crate::domain::schema::args))]
     pub args: Option<String>,
     /// The longest time that one attempt may take, in seconds.
     pub timeout: i32,
@@ -54,6 +56,7 @@ pub struct Job {
     pub max_retry: i32,
     /// The delay before the first retry. Serialised as `retry_delay_ms`.
     #[serde(rename = "retry_delay_ms", serialize_with = "as_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = u64))]
     pub retry_delay: Duration,
     /// The method of a hook's request.
     pub hook_method: String,
@@ -80,6 +83,7 @@ from_json!(Job {
 
 /// A job, its next fires, and its schedule in words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct JobDetail {
     /// The job.

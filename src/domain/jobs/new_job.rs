@@ -334,6 +334,89 @@ const READ_ONLY: [&str; 11] = [
     "description_zh",
 ];
 
+/// The JSON from which a [`NewJob`] is read, for the description of the HTTP API.
+#[cfg(feature = "web")]
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct NewJobKeys {
+    /// Its name, unique among jobs.
+    #[schema(min_length = 1, max_length = 255)]
+    job_name: String,
+    /// What it calls: a method of a service, or an HTTP endpoint.
+    job_type: JobType,
+    /// When it is due: a cron expression.
+    #[schema(min_length = 1, max_length = 100)]
+    cron_expr: String,
+    /// The URL that a `cron_hook` calls.
+    hook_url: Option<String>,
+    /// The service that a `cron_job` calls.
+    #[schema(max_length = 255)]
+    service_name: Option<String>,
+    /// The method that a `cron_job` calls.
+    #[schema(max_length = 255)]
+    service_method: Option<String>,
+    /// The arguments of the method, or the body of the request.
+    #[schema(schema_with = crate::domain::schema::json)]
+    args: (),
+    /// Stands for `args`, as JSON text.
+    args_text: Option<String>,
+    /// The longest time that one attempt may take, in whole seconds.
+    #[schema(minimum = 1, default = 300)]
+    timeout: i32,
+    /// Whether it fires by its schedule.
+    #[schema(default = true)]
+    enabled: bool,
+    /// The name of the time zone in which `cron_expr` is read. Without one: the zone of the process that runs jobs.
+    time_zone: Option<String>,
+    /// What a fire does while another run is under way.
+    overlap_policy: OverlapPolicy,
+    /// What becomes of fires that no node claimed in time.
+    misfire_policy: MisfirePolicy,
+    /// The greatest age, in whole seconds, at which a missed fire still runs late.
+    #[schema(minimum = 0, default = 3_600)]
+    misfire_grace: i32,
+    /// How often a failed run is tried again, at most.
+    #[schema(minimum = 0, maximum = 1_000, default = 0)]
+    max_retry: i32,
+    /// The delay before the first retry.
+    #[schema(minimum = 0, default = 1_000)]
+    retry_delay_ms: i64,
+    /// The method of a hook's request.
+    hook_method: HookMethod,
+    /// Headers of a hook's request. The value `(hidden)` keeps the value that the job has.
+    hook_headers: BTreeMap<String, String>,
+    /// Signs each request, as Standard Webhooks define it. `null` removes the secret, and without this key the job keeps the secret that it
+    /// has.
+    hook_secret: Option<String>,
+}
+
+#[cfg(feature = "web")]
+impl utoipa::PartialSchema for NewJob {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::{RefOr, Schema, schema::AdditionalProperties};
+        let mut schema = NewJobKeys::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            object.required = vec!["job_type".to_owned(), "cron_expr".to_owned()];
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            // What was read can be changed and handed in again.
+            for key in READ_ONLY {
+                let ignored = utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::SchemaType::AnyValue)
+                    .description(Some("Ignored: it belongs to the state of a job that was read."));
+                object.properties.insert(key.to_owned(), ignored.into());
+            }
+        }
+        schema
+    }
+}
+
+#[cfg(feature = "web")]
+impl utoipa::ToSchema for NewJob {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+        NewJobKeys::schemas(schemas);
+    }
+}
+
 impl<'de> Deserialize<'de> for NewJob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Fields::deserialize(deserializer)?;

@@ -15,6 +15,7 @@ use crate::domain::{
 ///
 /// Serialised with the names of the columns.
 #[derive(Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct JobRecord {
     /// The id of the run.
@@ -35,12 +36,14 @@ pub struct JobRecord {
     pub service_method: Option<String>,
     /// The arguments of the call. Serialised as the value `args`, or as the text `args_text` if they are no JSON.
     #[serde(flatten, serialize_with = "as_args")]
+    #[cfg_attr(feature = "web", schema(schema_with = crate::domain::schema::args))]
     pub args: Option<String>,
     /// `None` while the run is under way; else `success`, `failed`, `skipped` or `cancelled` (see [`RunFlag`](crate::RunFlag)).
     pub job_result_flag: Option<String>,
     /// The answer of the handler or the hook. An answer beyond 1 MiB is cut, and its end says so. Serialised as the value `run_result`, or
     /// as the text `run_result_text` if it is no JSON.
     #[serde(flatten, serialize_with = "as_run_result")]
+    #[cfg_attr(feature = "web", schema(schema_with = crate::domain::schema::run_result))]
     pub run_result: Option<String>,
     /// Why it failed, was skipped or was cancelled.
     pub run_err: Option<String>,
@@ -55,6 +58,7 @@ pub struct JobRecord {
     pub ended_at: Option<DateTime<Utc>>,
     /// How long it took. Serialised as `duration_ms`.
     #[serde(rename = "duration_ms", serialize_with = "as_millis")]
+    #[cfg_attr(feature = "web", schema(value_type = Option<u64>))]
     pub duration: Option<Duration>,
     /// How many attempts were made: 1, or more with `max_retry`.
     pub attempt: Option<i32>,

@@ -1,0 +1,189 @@
+//! The description of the routes of tasks.
+
+use std::borrow::Cow;
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, Content, ObjectBuilder, RefOr, Required, Schema, Type},
+};
+
+use super::{Added, AddedBatch, CancelledTask, FOUND, Found, LONGEST_WAIT, MOST_FOUND, ShownTask, TaskId, WAIT};
+use crate::{
+    domain::{ExecRecord, MAX_NAME_CHARS, MAX_THEME_CHARS, NewTask, Page, TaskStatus},
+    web::{
+        body::Nothing,
+        jobs::described::paged,
+        openapi::{
+            Described,
+            schemas::{Named, flag, id, list as several, number, reference, text, time},
+        },
+        redact::Shown,
+    },
+};
+
+/// The most themes and statuses, and the most ids, that a filter names.
+const MOST_NAMED: usize = 100;
+const MOST_IDS: usize = 1_000;
+
+/// A task and its theme, as a body has them.
+struct TaskWithTheme;
+
+/// The same in a list, where the query may name the theme.
+struct TaskOfBatch;
+
+fn with_theme() -> RefOr<Schema> {
+    let mut schema = NewTask::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        let mut theme = text(MAX_THEME_CHARS);
+        theme.description = Some("The theme, which is the queue that the task belongs to.".to_owned());
+        object.properties.insert("theme".to_owned(), theme.into());
+    }
+    schema
+}
+
+impl PartialSchema for TaskWithTheme {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = with_theme();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            object.required.push("theme".to_owned());
+        }
+        schema
+    }
+}
+
+impl PartialSchema for TaskOfBatch {
+    fn schema() -> RefOr<Schema> {
+        with_theme()
+    }
+}
+
+impl ToSchema for TaskWithTheme {
+    fn name() -> Cow<'static, str> {
+        "NewTask".into()
+    }
+
+    fn schemas(schemas: &mut Named) {
+        NewTask::schemas(schemas);
+    }
+}
+
+impl ToSchema for TaskOfBatch {
+    fn schemas(schemas: &mut Named) {
+        NewTask::schemas(schemas);
+    }
+}
+
+pub(in crate::web) fn add() -> Described {
+    let wait = "Wait for the end of the task for so many milliseconds. Needs the permission `view`, too.";
+    Described::new()
+        .query("wait_ms", number(&(0..=LONGEST_WAIT), 0), wait)
+        .query(
+            "wake",
+            flag(Some(true)),
+            "Whether workers are told, or find the task with their next scan.",
+        )
+        .body::<TaskWithTheme>()
+        .answer::<Added>(201, "The task is stored.")
+        .with_location("The task.")
+        .answer::<Added>(200, "An unfinished task has the same `unique_key`: nothing was added.")
+}
+
+pub(in crate::web) fn add_batch() -> Described {
+    let tasks = ArrayBuilder::new().items(reference::<TaskOfBatch>()).min_items(Some(1));
+    let lines = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("Lines of JSON, each of them a `TaskOfBatch`."))
+        .build();
+    let theme = "The theme of all tasks, which then need not name it.";
+    Described::new()
+        .query("theme", text(MAX_THEME_CHARS), theme)
+        .with::<TaskOfBatch>()
+        .body_content("application/json", Content::new(Some(tasks)), Required::True)
+        .body_content("application/jsonl", Content::new(Some(lines.clone())), Required::True)
+        .body_content("application/x-ndjson", Content::new(Some(lines)), Required::True)
+        .answer::<AddedBatch>(201, "All tasks are stored.")
+}
+
+pub(in crate::web) fn list() -> Described {
+    let name = || text(MAX_NAME_CHARS);
+    Described::new()
+        .with::<TaskStatus>()
+        .query(
+            "theme",
+            several(text(MAX_THEME_CHARS), MOST_NAMED),
+            "Only these themes.",
+        )
+        .query(
+            "status",
+            several(reference::<TaskStatus>(), MOST_NAMED),
+            "Only these statuses.",
+        )
+        .query("service", name(), "Only this service.")
+        .query("method", name(), "Only this method.")
+        .query("name", name(), "Only names that contain this text.")
+        .query("id", several(id(), MOST_IDS), "Only these ids.")
+        .query("unique_key", name(), "Only this unique key.")
+        .query("node", name(), "Only tasks that this node runs.")
+        .query("without_node", flag(Some(false)), "Only tasks that no node runs.")
+        .query("log_id", name(), "Only the task that has run under this log id.")
+        .query("error", name(), "Only tasks whose last error contains this text.")
+        .query(
+            "created_from",
+            time(),
+            "Only tasks that were added at or after this time.",
+        )
+        .query("created_before", time(), "Only tasks that were added before this time.")
+        .query(
+            "ended_from",
+            time(),
+            "Only tasks whose last run ended at or after this time.",
+        )
+        .query(
+            "ended_before",
+            time(),
+            "Only tasks whose last run ended before this time.",
+        )
+        .paged_by_cursor(number(&(1..=MOST_FOUND), FOUND))
+        .answer::<Found>(200, "A page of tasks.")
+}
+
+/// A route of one task.
+fn of_task() -> Described {
+    Described::new()
+        .path("id", id(), "The id of the task.")
+        .refuses(404, &["task_not_found"])
+}
+
+pub(in crate::web) fn show() -> Described {
+    of_task().answer::<ShownTask>(200, "The task.")
+}
+
+pub(in crate::web) fn records() -> Described {
+    paged(of_task()).answer::<Page<Shown<ExecRecord>>>(200, "A page of runs.")
+}
+
+pub(in crate::web) fn wait() -> Described {
+    of_task()
+        .query(
+            "wait_ms",
+            number(&(0..=LONGEST_WAIT), WAIT),
+            "The longest time to wait, in milliseconds.",
+        )
+        .answer::<ShownTask>(200, "The task has ended.")
+        .answer::<ShownTask>(202, "The task has not ended yet.")
+}
+
+pub(in crate::web) fn cancel() -> Described {
+    of_task()
+        .optional_body::<Nothing>()
+        .answer::<CancelledTask>(200, "The task is cancelled.")
+        .answer::<CancelledTask>(202, "The handler of the task is asked to stop.")
+        .refuses(409, &["not_allowed"])
+}
+
+pub(in crate::web) fn retry() -> Described {
+    of_task()
+        .optional_body::<Nothing>()
+        .answer::<TaskId>(200, "The task is queued.")
+        .refuses(409, &["not_allowed", "unique_key_taken"])
+}
