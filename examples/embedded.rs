@@ -1,13 +1,23 @@
-//! The actors inside an actix-web application: an order and the task that confirms it, in one transaction.
+//! The actors inside an actix-web application: an order and the task that confirms it, in one transaction. Under `/gaia` lies the HTTP API
+//! for operators and for programs in other languages.
 //!
 //! ```sh
-//! cargo run --example embedded
+//! cargo run --example embedded --features web
 //!
 //! curl -i -H 'content-type: application/json' -d '{"item": "tea", "amount": 2}' localhost:8080/orders
 //! curl -i localhost:8080/tasks/1
 //! curl -i localhost:8080/tasks/1/records
 //! curl -i -H 'content-type: application/json' -d '{"item": "tea", "amount": 0}' localhost:8080/orders
 //! curl -i -X POST localhost:8080/workers/8
+//!
+//! # The API, for this machine alone: operators look and act, producers add tasks.
+//! curl localhost:8080/gaia/api/v1/whoami
+//! curl localhost:8080/gaia/api/v1/themes/order-task
+//! curl 'localhost:8080/gaia/api/v1/tasks?theme=order-task&status=Success&limit=10'
+//! curl -H 'content-type: application/json' -H 'idempotency-key: confirm-1' 'localhost:8080/gaia/api/v1/tasks?wait_ms=5000' \
+//!   -d '{"theme": "order-task", "service": "OrderService", "method": "ConfirmOrder", "args": 1}'
+//! python3 examples/producers/python/producer.py
+//!
 //! sqlite3 -box embedded.db "SELECT * FROM orders; SELECT id, task_status, last_result FROM asynctasks"
 //! ```
 //!
@@ -25,7 +35,10 @@ use diesel::{prelude::*, sqlite::SqliteConnection};
 use diesel_async::{
     AsyncConnection, RunQueryDsl, SimpleAsyncConnection, sync_connection_wrapper::SyncConnectionWrapper,
 };
-use gaia_actors::prelude::*;
+use gaia_actors::{
+    prelude::*,
+    web::{Access, AdminOptions, admin},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -69,11 +82,13 @@ async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
     let options = gaia.scheduler_options("order-task");
     let scheduler = gaia.start_scheduler(options).await?;
 
-    Ok(server(database, scheduler)?.await?)
+    Ok(server(gaia.clone(), database, scheduler)?.await?)
 }
 
-fn server(database: Database, scheduler: Scheduler) -> Result<Server, String> {
+fn server(gaia: Gaia, database: Database, scheduler: Scheduler) -> Result<Server, String> {
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    // A program that other machines reach gives tokens: `Access::tokens`.
+    let api = AdminOptions::new(Access::loopback_only());
     let server = HttpServer::new(move || {
         App::new()
             .wrap(middleware::Logger::default())
@@ -83,6 +98,7 @@ fn server(database: Database, scheduler: Scheduler) -> Result<Server, String> {
             .service(show_task)
             .service(show_records)
             .service(resize)
+            .service(web::scope("/gaia").service(admin(&gaia, api.clone())))
     });
     let bound = server.bind(&listen);
     let bound = bound.map_err(|error| format!("cannot listen on {listen}: {error}"))?;

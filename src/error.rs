@@ -69,6 +69,24 @@ pub enum Error {
         /// The task.
         id: i64,
     },
+    /// The idempotency key belongs to other tasks, which the caller has added less than 24 hours ago.
+    #[error(
+        "the idempotency key was used less than 24 hours ago for other tasks of theme {theme:?}, and nothing was added; \
+         take a new key for new tasks"
+    )]
+    IdempotencyKeyReused {
+        /// The theme.
+        theme: String,
+    },
+    /// Another call with the same idempotency key has begun, and its transaction has not ended in time.
+    #[error(
+        "another call with the same idempotency key still adds its tasks to theme {theme:?}; try again, and the answer will be \
+         that call's"
+    )]
+    IdempotencyKeyBusy {
+        /// The theme.
+        theme: String,
+    },
     /// The caller's wait ended before the task did.
     #[error("task {id} has not come to an end within {waited:?}; it is {status}")]
     WaitTimedOut {

@@ -58,9 +58,10 @@ pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, 
 pub use clock::Clock;
 pub use config::{Config, MissingHandler};
 pub use domain::{
-    ActionOnTask, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord,
-    JobType, Json, MAX_ARG_BYTES, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy, NewJob, NewTask,
-    Outcome, OverlapPolicy, Page, PageRequest, RetryPolicy, RunFlag, RunStatus, Task, TaskError, TaskStatus,
+    ActionOnTask, AddedOnce, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail,
+    JobRecord, JobType, Json, MAX_ARG_BYTES, MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS,
+    MisfirePolicy, NewJob, NewTask, Outcome, OverlapPolicy, Page, PageRequest, RetryPolicy, RunFlag, RunStatus, Task,
+    TaskError, TaskStatus,
 };
 pub use error::Error;
 pub use events::Event;

@@ -32,8 +32,9 @@ pub use crate::{
         ListBulkOperations, PreviewBulk, ResizeNode, RunJob, SearchTasks,
     },
     asynctask::{
-        AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
-        PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+        AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,
+        GetTaskExecRecords, PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask,
+        TaskQuickQueue, WaitFor,
     },
     domain::{ListJobs, ListTasks},
     jobs::{

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CancelAnswer, Scheduler, SchedulerStatus};
 use crate::{
-    domain::{AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus, as_millis, millis},
+    domain::{
+        AddedOnce, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus, as_millis, millis,
+    },
     error::Error,
     operations::operations,
 };
@@ -23,6 +25,16 @@ pub struct AddTask(pub NewTask);
 /// Add many tasks in one transaction: [`Scheduler::add_tasks`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddTasks(pub Vec<NewTask>);
+
+/// Add many tasks in one transaction, and only once: [`Scheduler::add_tasks_once`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddTasksOnce {
+    /// By which a repeated call is known.
+    pub key: String,
+    /// The tasks.
+    pub tasks: Vec<NewTask>,
+}
 
 /// Add a task without waking any worker: [`Scheduler::receive_task`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,6 +106,8 @@ operations! {
     Scheduler:
     Change add_task(AddTask) => |scheduler, AddTask(task)| scheduler.add_task(task).await, AddedTask;
     Change add_tasks(AddTasks) => |scheduler, AddTasks(tasks)| scheduler.add_tasks(tasks).await, Vec<AddedTask>;
+    Change add_tasks_once(AddTasksOnce) => |scheduler, AddTasksOnce { key, tasks }|
+        scheduler.add_tasks_once(&key, tasks).await, AddedOnce;
     Change receive_task(ReceiveTask) => |scheduler, ReceiveTask(task)| scheduler.receive_task(task).await, AddedTask;
     Change task_quick_queue(TaskQuickQueue) => |scheduler, TaskQuickQueue(id)| { scheduler.task_quick_queue(id); Ok(()) }, ();
     Read list_tasks(ListTasks) => |scheduler, list| scheduler.list_tasks(list).await, Page<Task>;

@@ -35,8 +35,8 @@ mod wake;
 mod worker;
 
 pub use messages::{
-    AddTask, AddTasks, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, PauseTheme,
-    ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
+    PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub use options::SchedulerOptions;
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};

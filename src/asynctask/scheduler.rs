@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::{runtime::ThemeRuntimes, status::SchedulerStatus};
 use crate::{
     domain::{
-        ActionOnTask, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Note, Page, PageRequest, Task,
-        TaskStatus, check_theme, check_workers,
+        ActionOnTask, AddedOnce, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Note, OnceKey, Page,
+        PageRequest, Task, TaskStatus, check_theme, check_workers,
     },
     error::{Error, ask},
-    store::{CancelResult, EnqueueConnection, NewTaskRow, RetryResult, Store, TaskStore},
+    store::{CancelResult, EnqueueConnection, NewTaskRow, Once, RetryResult, Store, TaskStore},
 };
 
 /// Cloneable handle on one theme. A theme is a named queue of tasks, with workers in each process that runs it.
@@ -130,6 +130,71 @@ impl Scheduler {
         let added = ask(&self.store, |store| async move { store.tasks().add(rows).await }).await?;
         self.wake(added.len(), wakes);
         Ok(added)
+    }
+
+    /// Adds many tasks, at most 100,000, in one transaction, and only once: a caller who does not know whether a call was done repeats the
+    /// call with the same key and the same tasks. If the earlier call was done, the answer is that call's, and nothing is added.
+    ///
+    /// The transaction that adds the tasks stores the key, which is kept for 24 hours. A call that fails leaves the key free. A second
+    /// call with the same key waits while the transaction of the first is under way. The key belongs to this theme; keys of callers of the
+    /// HTTP API are separate. Unlike a [unique key](NewTask::unique_key), which counts while its task is unfinished, the key of a call
+    /// also counts when the tasks have ended.
+    ///
+    /// The tasks are the same if each of them is the same JSON: a [`run_at`](NewTask::run_at) that is made from the time of the call
+    /// differs from call to call. Choose the key by what causes the tasks, such as the id of an order or of a message.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::{Gaia, NewTask};
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let orders = gaia.scheduler("order-task")?;
+    /// let tasks = || vec![NewTask::new("OrderService", "AsyncCreateOrder").args(&17)];
+    ///
+    /// let first = orders.add_tasks_once("message-4711", tasks()).await?;
+    /// let again = orders.add_tasks_once("message-4711", tasks()).await?;
+    /// assert_eq!((first.replayed, again.replayed), (false, true));
+    /// assert_eq!(first.tasks, again.tasks);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_tasks`](Self::add_tasks), and [`Error::Invalid`] if the key is not 1 to 255 visible ASCII characters,
+    /// [`Error::IdempotencyKeyReused`] if the key was used for other tasks, [`Error::IdempotencyKeyBusy`] if another call with this key has
+    /// been under way for 5 s.
+    pub async fn add_tasks_once(&self, key: &str, tasks: Vec<NewTask>) -> Result<AddedOnce, Error> {
+        let key = OnceKey::of_tasks(&self.theme, key, &tasks);
+        // A fault of a task is named first, with the task's place.
+        let rows = self.rows(tasks)?;
+        self.add_rows_once(key?, rows, true).await
+    }
+
+    /// Adds tasks under a key that the caller has made.
+    #[cfg(feature = "web")]
+    pub(crate) async fn add_once(&self, key: OnceKey, tasks: Vec<NewTask>, wakes: bool) -> Result<AddedOnce, Error> {
+        let rows = self.rows(tasks)?;
+        self.add_rows_once(key, rows, wakes).await
+    }
+
+    async fn add_rows_once(&self, key: OnceKey, rows: Vec<NewTaskRow>, wakes: bool) -> Result<AddedOnce, Error> {
+        let wakes_here = self.wakes_local_workers(rows.iter());
+        let add = |store: Store| async move { store.tasks().add_once(key, rows).await };
+        let theme = || self.theme.to_string();
+        match ask(&self.store, add).await? {
+            Once::Added(tasks) => {
+                if wakes {
+                    self.wake(tasks.len(), wakes_here);
+                }
+                Ok(AddedOnce { tasks, replayed: false })
+            }
+            Once::Replayed(tasks) => Ok(AddedOnce { tasks, replayed: true }),
+            Once::OtherBody => Err(Error::IdempotencyKeyReused { theme: theme() }),
+            Once::Busy => Err(Error::IdempotencyKeyBusy { theme: theme() }),
+        }
     }
 
     /// Adds a task, like [`add_task`](Self::add_task), but wakes no worker: the next scan finds the task, or

@@ -13,6 +13,7 @@ mod jobs;
 mod json;
 mod list;
 mod new_task;
+mod once;
 mod plain;
 mod requests;
 mod retry;
@@ -47,12 +48,18 @@ pub use json::Json;
 pub(crate) use json::{JsonText, parsed};
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
+#[cfg(feature = "web")]
+pub(crate) use once::check_key;
+pub use once::{AddedOnce, MAX_IDEMPOTENCY_KEY_CHARS};
+pub(crate) use once::{KEY_LIFE, OnceKey};
 pub(crate) use plain::{Form, Texts, ascii};
 pub(crate) use requests::{Answer, Asked, Note, REQUEST_LIFE, check_node, check_wait, check_workers};
 pub use retry::RetryPolicy;
 pub(crate) use search::task_of_log_id;
 pub use search::{Excerpt, FoundTasks, SearchTasks, SearchedTo, TaskFilter, TaskSummary};
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
+#[cfg(feature = "web")]
+pub(crate) use text::hex;
 pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, millis, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Next, RetryState, next};

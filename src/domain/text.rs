@@ -1,4 +1,4 @@
-//! Makes results and error texts of any size and script storable; reads and writes durations as columns hold them.
+//! Makes results and error texts of any size and script storable; reads and writes durations as columns hold them; spells bytes.
 
 use std::time::Duration;
 
@@ -26,6 +26,18 @@ pub(crate) fn truncated(text: String, limit: usize) -> String {
     let note = format!("… [cut: {} bytes in all]", text.len());
     let kept = beginning(&text, limit.saturating_sub(note.len()));
     format!("{kept}{note}")
+}
+
+/// The bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Writes a duration as whole milliseconds.

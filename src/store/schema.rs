@@ -166,6 +166,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Additions that callers may repeat.
+    gaia_idempotency (key_hash) {
+        key_hash -> Text,
+        body_hash -> Text,
+        tasks -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     /// What ended in spans of time.
     gaia_history (width, at, number, node) {
         width -> Integer,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::domain::{Faults, InvalidInput, TaskFilter};
+use crate::domain::{Faults, InvalidInput, TaskFilter, hex};
 
 /// The longest name of a caller, in characters: it is noted as the author of bulk operations.
 const MAX_CALLER_CHARS: usize = 100;
@@ -238,13 +238,7 @@ impl AccessToken {
     /// The SHA-256 of a token, in hexadecimal digits.
     #[must_use]
     pub fn hash_of(token: &str) -> String {
-        use std::fmt::Write;
-        let hash = Sha256::digest(token.as_bytes());
-        hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a text cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&Sha256::digest(token.as_bytes()))
     }
 
     /// As [`Caller::permissions`].

@@ -26,7 +26,12 @@ use super::{
     redact::Eyes,
     routes::{Route, RouteAccess},
 };
-use crate::runtime::Gaia;
+use crate::{domain::check_key, runtime::Gaia};
+
+/// With this header a request to add tasks may be repeated.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// This header says that an earlier request has added the tasks.
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Headers of every answer.
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -171,6 +176,23 @@ impl Call {
         text.parse().map_err(|_| Problem::not_found(what, &text))
     }
 
+    /// The key by which a repeated addition is known: the header `Idempotency-Key`.
+    pub(super) fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
+        let mut keys = self.request.headers().get_all(IDEMPOTENCY_KEY);
+        let Some(key) = keys.next() else {
+            return Ok(None);
+        };
+        if keys.next().is_some() {
+            return Err(Problem::bad_idempotency_key(
+                "the header Idempotency-Key is there more than once",
+            ));
+        }
+        // A value that is no ASCII is refused like one that is empty.
+        let key = key.to_str().unwrap_or_default();
+        check_key(key).map_err(|fault| Problem::bad_idempotency_key(fault.to_string()))?;
+        Ok(Some(key))
+    }
+
     /// The body, as JSON of a known shape.
     pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         body::typed(&self.body)
@@ -190,6 +212,16 @@ pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Result<HttpRe
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, "application/json"));
     Ok(response.body(text))
+}
+
+/// The answer, which says so if it is the answer to an earlier request.
+pub(super) fn replayed(mut answer: HttpResponse, replayed: bool) -> HttpResponse {
+    if replayed {
+        answer
+            .headers_mut()
+            .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    answer
 }
 
 /// An answer as JSON, with the place of what was made: relative, since a proxy may have changed the path.

@@ -200,6 +200,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_json", detail)
     }
 
+    pub(super) fn bad_idempotency_key(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", detail)
+    }
+
     pub(super) fn body_lost() -> Self {
         let detail = "the body of the request did not arrive whole";
         Self::new(StatusCode::BAD_REQUEST, "body_lost", detail)
@@ -336,7 +340,7 @@ fn store_code(error: &StoreError) -> (&'static str, &'static str) {
 
 fn status_of(error: &Error) -> StatusCode {
     match error {
-        Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Invalid(_) | Error::IdempotencyKeyReused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::TaskNotFound { .. }
         | Error::BulkOperationNotFound { .. }
         | Error::JobNotFound { .. }
@@ -344,6 +348,7 @@ fn status_of(error: &Error) -> StatusCode {
         | Error::NodeNotFound { .. } => StatusCode::NOT_FOUND,
         Error::NotAllowed { .. }
         | Error::UniqueKeyTaken { .. }
+        | Error::IdempotencyKeyBusy { .. }
         | Error::AlreadyScheduled { .. }
         | Error::NotScheduledHere { .. }
         | Error::JobNameTaken { .. }
@@ -369,6 +374,8 @@ fn code_of(error: &Error) -> &'static str {
         Error::TaskNotFound { .. } => "task_not_found",
         Error::NotAllowed { .. } => "not_allowed",
         Error::UniqueKeyTaken { .. } => "unique_key_taken",
+        Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
+        Error::IdempotencyKeyBusy { .. } => "idempotency_key_busy",
         Error::WaitTimedOut { .. } => "not_ended_yet",
         Error::AlreadyScheduled { .. } => "already_scheduled",
         Error::NotScheduledHere { .. } => "not_scheduled_here",
@@ -426,7 +433,11 @@ impl From<Error> for Problem {
                 faults: faults_of(fault),
                 ..plain
             },
-            Error::JobIsLocked { .. } | Error::NotTaken { .. } | Error::Fenced | Error::Stopped => Self {
+            Error::JobIsLocked { .. }
+            | Error::IdempotencyKeyBusy { .. }
+            | Error::NotTaken { .. }
+            | Error::Fenced
+            | Error::Stopped => Self {
                 retry_after: Some(SOON),
                 ..plain
             },

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
-    domain::{AddedTask, Fields, NewTask, SearchTasks, SearchedTo, Task, TaskFilter, TaskSummary, check_theme},
+    domain::{AddedOnce, AddedTask, Fields, NewTask, OnceKey, SearchTasks, SearchedTo, Task, TaskFilter, TaskSummary, check_theme},
     error::Error,
 };
 
@@ -128,6 +128,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     let wait = call.query.number("wait_ms", 0..=LONGEST_WAIT, 0);
     let wakes = call.query.flag("wake").unwrap_or(true);
     call.query.finish()?;
+    call.idempotency_key()?;
     if wait > 0 {
         call.caller.needs(Permission::View)?;
     }
@@ -135,9 +136,16 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     let theme = theme.ok_or_else(|| Problem::invalid(vec![no_theme()]))?;
     call.caller.needs_theme(&theme)?;
     let scheduler = call.gaia().scheduler(&theme)?;
-    let AddedTask { id, duplicate } = match wakes {
-        true => scheduler.add_task(task).await?,
-        false => scheduler.receive_task(task).await?,
+    let (AddedTask { id, duplicate }, replayed) = match once(&call, &theme)? {
+        Some(key) => {
+            let AddedOnce { tasks, replayed } = scheduler.add_once(key, vec![task], wakes).await?;
+            let [added] = tasks[..] else {
+                return Err(Error::IdempotencyKeyReused { theme }.into());
+            };
+            (added, replayed)
+        }
+        None if wakes => (scheduler.add_task(task).await?, false),
+        None => (scheduler.receive_task(task).await?, false),
     };
     let mut added = Added {
         id,
@@ -149,15 +157,24 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
         let ended = scheduler.wait_for(id, Duration::from_millis(wait.into())).await;
         added.task = Some(ended.ok().map(|task| call.eyes().task(task)));
     }
-    match duplicate {
-        true => call::json(StatusCode::OK, &added),
-        false => call::created(&format!("tasks/{id}"), &added),
-    }
+    let answer = match duplicate {
+        true => call::json(StatusCode::OK, &added)?,
+        false => call::created(&format!("tasks/{id}"), &added)?,
+    };
+    Ok(call::replayed(answer, replayed))
+}
+
+/// By what the request is known again, if its caller wants to repeat it.
+fn once(call: &Call, theme: &str) -> Result<Option<OnceKey>, Problem> {
+    let key = call.idempotency_key()?;
+    let once = key.map(|key| OnceKey::of_request(call.caller.name(), theme, key, &call.body));
+    Ok(once.transpose()?)
 }
 
 pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
     let mut theme = call.query.text("theme");
     call.query.finish()?;
+    call.idempotency_key()?;
     let (mut tasks, mut faults) = (Vec::new(), Vec::new());
     let texts = texts_of_list(&call)?;
     if texts.is_empty() {
@@ -192,8 +209,16 @@ pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
     };
     check_theme(&theme)?;
     call.caller.needs_theme(&theme)?;
-    let added = call.gaia().scheduler(&theme)?.add_tasks(tasks).await?;
-    call::json(StatusCode::CREATED, &AddedBatch { tasks: added })
+    let scheduler = call.gaia().scheduler(&theme)?;
+    let (added, replayed) = match once(&call, &theme)? {
+        Some(key) => {
+            let AddedOnce { tasks, replayed } = scheduler.add_once(key, tasks, true).await?;
+            (tasks, replayed)
+        }
+        None => (scheduler.add_tasks(tasks).await?, false),
+    };
+    let answer = call::json(StatusCode::CREATED, &AddedBatch { tasks: added })?;
+    Ok(call::replayed(answer, replayed))
 }
 
 /// The text of each task of a list: of a JSON list, or of lines.

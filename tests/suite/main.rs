@@ -28,6 +28,7 @@ mod memory;
 mod missing_handlers;
 mod nodes;
 mod odd_values;
+mod once;
 mod operation_table;
 mod operations;
 mod outage;

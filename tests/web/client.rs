@@ -118,6 +118,17 @@ impl Served {
         self.raw(method, &format!("{API}{path}"), &headers, body).await
     }
 
+    /// A request with an idempotency key.
+    pub async fn send_once(&self, token: &str, path: &str, key: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        self.raw("POST", &format!("{API}{path}"), &headers, body).await
+    }
+
     /// A request with exactly these headers, besides `host` and those about the connection.
     pub async fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\n");

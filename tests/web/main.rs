@@ -15,6 +15,7 @@ mod jobs;
 mod names;
 mod openapi;
 mod operators;
+mod producers;
 mod redact;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests use the rest")]

@@ -1,4 +1,5 @@
-//! Folding the history: many rows of short spans become few rows of longer ones, and the oldest hours are deleted.
+//! Folding the history: many rows of short spans become few rows of longer ones, and the oldest hours are deleted. Idempotency keys that
+//! are free go at the same time.
 
 use std::{
     sync::Arc,
@@ -14,7 +15,7 @@ use crate::{
     store::{Folding, Store, StoreError},
 };
 
-/// How often a node looks for rows to fold.
+/// How often a node looks for rows to fold, and for keys that are free.
 const EVERY: Duration = Duration::from_secs(300);
 
 const MINUTE: i64 = 60;
@@ -29,12 +30,12 @@ const STEPS: [(i64, i64, TimeDelta); 2] = [
 /// How long hours are kept.
 const KEPT: TimeDelta = TimeDelta::days(90);
 
-/// Folds the history from time to time. The folders of many nodes may work at once: each takes rows that no other has locked, and puts what
+/// Folds the history from time to time, and deletes idempotency keys that are free. The folders of many nodes may work at once: each takes rows that no other has locked, and puts what
 /// it adds up into rows with the name of its node.
 pub(super) struct Folder {
     store: Store,
     node: Arc<str>,
-    failures: Repeats<()>,
+    failures: Repeats<&'static str>,
 }
 
 impl Folder {
@@ -53,17 +54,24 @@ impl Folder {
         loop {
             clock.sleep_until(next).await;
             let reading = clock.elapsed();
-            match self.fold().await {
-                Ok(()) => {
-                    self.failures.over(&());
-                }
-                Err(error) => {
-                    if let Some(said) = self.failures.say((), &error.to_string()) {
-                        say!(Error, "cannot fold the history, will try again: {said}");
-                    }
+            let folded = self.fold().await;
+            self.say("fold the history", folded);
+            let deleted = delete_keys(&self.store).await;
+            self.say("delete old idempotency keys", deleted);
+            next = reading.saturating_add(EVERY);
+        }
+    }
+
+    fn say(&mut self, work: &'static str, done: Result<(), StoreError>) {
+        match done {
+            Ok(()) => {
+                self.failures.over(&work);
+            }
+            Err(error) => {
+                if let Some(said) = self.failures.say(work, &error.to_string()) {
+                    say!(Error, "cannot {work}, will try again: {said}");
                 }
             }
-            next = reading.saturating_add(EVERY);
         }
     }
 
@@ -90,6 +98,17 @@ impl Folder {
             }
         }
         Ok(())
+    }
+}
+
+/// Deletes idempotency keys that are free. A wrong time does no further harm here: an addition judges its key by the same clock.
+async fn delete_keys(store: &Store) -> Result<(), StoreError> {
+    loop {
+        let began = Instant::now();
+        if store.tasks().delete_old_keys().await? == 0 {
+            return Ok(());
+        }
+        rest(began).await;
     }
 }
 

@@ -32,8 +32,8 @@ const PART: u32 = 20;
 const JOBS: &str = "";
 
 /// Deletes finished tasks with their records, and records of jobs, older than the retention. Every node has one, for the themes
-/// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way. It also folds `gaia_history`,
-/// whether there is a retention or not.
+/// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way. It also folds `gaia_history`
+/// and deletes old idempotency keys, whether there is a retention or not.
 pub(crate) struct PruneActor {
     folder: Option<Folder>,
     /// The pruner, until it begins.

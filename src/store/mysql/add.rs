@@ -20,6 +20,7 @@ use crate::{
         tasks::{
             claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
+            once::{NewOnce, Told, keep, take},
             queue::QUEUED_FROM,
         },
     },
@@ -95,6 +96,16 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
         }
     }
     Ok(added)
+}
+
+/// Inserts tasks under a key, unless the key is stored already.
+pub(super) async fn insert_once(conn: &mut AsyncMysqlConnection, once: &NewOnce) -> QueryResult<Told> {
+    if let Some(told) = Told::without_adding(take::mysql(conn, once).await?) {
+        return Ok(told);
+    }
+    let added = insert(conn, &once.rows).await?;
+    keep::mysql(conn, &once.kept(&added)?).await?;
+    Ok(Told::Added(added))
 }
 
 /// InnoDB gives the rows of one such statement consecutive ids in every mode, since it knows their number before it inserts them.

@@ -23,6 +23,7 @@ use super::{
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
+        once::{NewOnce, Told},
         writes::{Writes, Written},
     },
     url::ServerUrl,
@@ -210,6 +211,11 @@ impl Backend for Mysql {
             return Ok(on_server!(conn, |conn| add::insert(conn, &rows).await)?);
         }
         Ok(in_transaction!(conn, |conn| add::insert(conn, &rows).await)?)
+    }
+
+    async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(in_transaction!(conn, |conn| add::insert_once(conn, &once).await)?)
     }
 }
 

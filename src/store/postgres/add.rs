@@ -18,6 +18,7 @@ use crate::{
         tasks::{
             claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
+            once::{NewOnce, Told, keep, take},
         },
     },
 };
@@ -132,6 +133,16 @@ pub(super) async fn insert(conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Que
         }
     }
     Ok(added)
+}
+
+/// Inserts tasks under a key, unless the key is stored already.
+pub(super) async fn insert_once(conn: &mut AsyncPgConnection, once: &NewOnce) -> QueryResult<Told> {
+    if let Some(told) = Told::without_adding(take::postgres(conn, once).await?) {
+        return Ok(told);
+    }
+    let added = insert(conn, &once.rows).await?;
+    keep::postgres(conn, &once.kept(&added)?).await?;
+    Ok(Told::Added(added))
 }
 
 async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {

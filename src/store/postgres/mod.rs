@@ -28,6 +28,7 @@ use super::{
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
+        once::{NewOnce, Told},
         writes::{Writes, Written},
     },
     url::ServerUrl,
@@ -211,6 +212,11 @@ impl Backend for Postgres {
             return Ok(insert?);
         }
         Ok(in_transaction!(conn, |conn| add::insert(conn, &rows).await)?)
+    }
+
+    async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(in_transaction!(conn, |conn| add::insert_once(conn, &once).await)?)
     }
 
     fn hears_others(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::{
         tasks::{
             claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
+            once::{NewOnce, Told, keep, take},
             queue::QUEUED_FROM,
         },
     },
@@ -105,6 +106,16 @@ pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], may_queue
         }
     }
     Ok(added)
+}
+
+/// Inserts tasks under a key, unless the key is stored already.
+pub(super) fn insert_once(conn: &mut SqliteConnection, once: &NewOnce) -> QueryResult<Told> {
+    if let Some(told) = Told::without_adding(take::sqlite(conn, once)?) {
+        return Ok(told);
+    }
+    let added = insert(conn, &once.rows, true)?;
+    keep::sqlite(conn, &once.kept(&added)?)?;
+    Ok(Told::Added(added))
 }
 
 fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {

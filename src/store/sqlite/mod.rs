@@ -37,6 +37,7 @@ use super::{
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
+        once::{NewOnce, Told},
         writes::{Writes, Written},
     },
     url::SqliteUrl,
@@ -256,6 +257,11 @@ impl Backend for Sqlite {
 
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
         self.transaction(rows.len(), move |conn| add::insert(conn, &rows, true))
+            .await
+    }
+
+    async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
+        self.transaction(once.rows.len() + 1, move |conn| add::insert_once(conn, &once))
             .await
     }
 

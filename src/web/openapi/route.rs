@@ -67,7 +67,6 @@ impl Described {
     }
 
     /// A header, which a caller may leave out.
-    #[allow(dead_code, reason = "for routes with headers of their own")]
     pub(in crate::web) fn header(self, name: &str, schema: impl Into<RefOr<Schema>>, what: &str) -> Self {
         self.parameter(ParameterIn::Header, name, schema, what)
     }

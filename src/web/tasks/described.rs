@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::{Added, AddedBatch, CancelledTask, FOUND, Found, LONGEST_WAIT, MOST_FOUND, ShownTask, TaskId, WAIT};
 use crate::{
-    domain::{ExecRecord, MAX_NAME_CHARS, MAX_THEME_CHARS, NewTask, Page, TaskStatus},
+    domain::{ExecRecord, MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_THEME_CHARS, NewTask, Page, TaskStatus},
     web::{
         body::Nothing,
         jobs::described::paged,
@@ -73,9 +73,25 @@ impl ToSchema for TaskOfBatch {
     }
 }
 
+/// A route that a caller may repeat with the same key.
+fn once(described: Described) -> Described {
+    let mut key = text(MAX_IDEMPOTENCY_KEY_CHARS);
+    key.pattern = Some("^[!-~]+$".to_owned());
+    described
+        .header(
+            "Idempotency-Key",
+            key,
+            "Visible ASCII characters. Within 24 h the same request with the same key adds nothing, and gets the answer of the first one, with \
+             `Idempotency-Replayed: true`.",
+        )
+        .refuses(400, &["bad_idempotency_key"])
+        .refuses(409, &["idempotency_key_busy"])
+        .refuses(422, &["idempotency_key_reused"])
+}
+
 pub(in crate::web) fn add() -> Described {
     let wait = "Wait for the end of the task for so many milliseconds. Needs the permission `view`, too.";
-    Described::new()
+    once(Described::new())
         .query("wait_ms", number(&(0..=LONGEST_WAIT), 0), wait)
         .query(
             "wake",
@@ -95,7 +111,7 @@ pub(in crate::web) fn add_batch() -> Described {
         .description(Some("Lines of JSON, each of them a `TaskOfBatch`."))
         .build();
     let theme = "The theme of all tasks, which then need not name it.";
-    Described::new()
+    once(Described::new())
         .query("theme", text(MAX_THEME_CHARS), theme)
         .with::<TaskOfBatch>()
         .body_content("application/json", Content::new(Some(tasks)), Required::True)

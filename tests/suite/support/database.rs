@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 12,
+            Self::Mysql => 13,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 11,
+            Self::Sqlite => 12,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 11,
+            Self::Postgres => 12,
         };
         format!("lacks {migrations} of this version's migrations")
     }

@@ -1,0 +1,3 @@
+module example.org/producer
+
+go 1.19

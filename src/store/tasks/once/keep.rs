@@ -1,0 +1,22 @@
+//! Storing the ids under the key: the last part of the transaction.
+
+use diesel::{ExpressionMethods, QueryDsl};
+
+use crate::store::{schema::gaia_idempotency, statement::transaction::on_each_connection};
+
+/// The ids of tasks that were added, and the key of the addition.
+#[derive(Debug)]
+pub(in crate::store) struct Kept {
+    pub(super) key: String,
+    pub(super) tasks: String,
+}
+
+macro_rules! keep_ids {
+    ($conn:ident, $kept:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        diesel::update(gaia_idempotency::table.find(&$kept.key))
+            .set(gaia_idempotency::tasks.eq(&$kept.tasks))
+            .execute($conn)$($wait)*
+    }};
+}
+
+on_each_connection!(keep_ids, Kept, usize);

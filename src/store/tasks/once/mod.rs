@@ -1,0 +1,188 @@
+//! Additions that callers may repeat: the transaction that adds the tasks also stores their ids, under the caller's key.
+//!
+//! The key is inserted before the tasks. A second caller with the same key waits there until the transaction of the first has ended: the
+//! primary key of the table sees to that. Then the second caller finds the ids, or, if the first has failed, adds the tasks.
+
+pub(in crate::store) mod keep;
+pub(in crate::store) mod take;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+
+use super::new_row::NewTaskRow;
+use crate::{
+    domain::{AddedTask, KEY_LIFE, OnceKey},
+    store::{StoreError, TaskStore, backend::Backend, db::on_backend, db::on_each, schema::gaia_idempotency},
+};
+use keep::Kept;
+use take::Taken;
+
+/// How many keys one transaction deletes.
+const PIECE: i64 = 500;
+
+/// Tasks to add once, and their key.
+#[derive(Debug)]
+pub(in crate::store) struct NewOnce {
+    pub(in crate::store) key: OnceKey,
+    pub(in crate::store) rows: Vec<NewTaskRow>,
+    now: NaiveDateTime,
+    /// A key that was stored then, or before, is free.
+    expired: NaiveDateTime,
+}
+
+/// What became of an addition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Once {
+    /// The tasks were added.
+    Added(Vec<AddedTask>),
+    /// An earlier call has added these tasks.
+    Replayed(Vec<AddedTask>),
+    /// An earlier call has added other tasks under this key.
+    OtherBody,
+    /// The transaction of an earlier call with this key has not ended in time.
+    Busy,
+}
+
+/// What the transaction has done.
+#[derive(Debug)]
+pub(in crate::store) enum Told {
+    Added(Vec<AddedTask>),
+    /// What an earlier call has stored.
+    Stored {
+        body: String,
+        tasks: String,
+    },
+    Busy,
+}
+
+/// The ids of added tasks, as they are stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ids {
+    /// In the order in which the tasks were handed in.
+    ids: Vec<i64>,
+    /// Which of them, by their places from 0, were there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    duplicates: Vec<usize>,
+}
+
+impl Ids {
+    fn of(added: &[AddedTask]) -> Self {
+        let duplicates = added.iter().enumerate().filter(|(_, task)| task.duplicate);
+        Self {
+            ids: added.iter().map(|task| task.id).collect(),
+            duplicates: duplicates.map(|(at, _)| at).collect(),
+        }
+    }
+
+    fn into_tasks(self) -> Vec<AddedTask> {
+        let mut tasks: Vec<AddedTask> = self.ids.into_iter().map(AddedTask::new).collect();
+        for at in self.duplicates {
+            if let Some(task) = tasks.get_mut(at) {
+                task.duplicate = true;
+            }
+        }
+        tasks
+    }
+}
+
+impl NewOnce {
+    /// What is stored when these tasks were added.
+    pub(in crate::store) fn kept(&self, added: &[AddedTask]) -> QueryResult<Kept> {
+        let tasks = serde_json::to_string(&Ids::of(added));
+        Ok(Kept {
+            key: self.key.key.clone(),
+            tasks: tasks.map_err(|error| diesel::result::Error::SerializationError(error.into()))?,
+        })
+    }
+}
+
+impl Told {
+    /// `None`: the key is the caller's, who now adds the tasks.
+    pub(in crate::store) fn without_adding(taken: Taken) -> Option<Self> {
+        match taken {
+            Taken::Free => None,
+            Taken::Stored { body, tasks } => Some(Self::Stored { body, tasks }),
+            Taken::Busy => Some(Self::Busy),
+        }
+    }
+}
+
+/// When keys were stored that are free now.
+fn expired(now: DateTime<Utc>) -> NaiveDateTime {
+    let expired = now.checked_sub_signed(KEY_LIFE);
+    expired.unwrap_or(DateTime::<Utc>::MIN_UTC).naive_utc()
+}
+
+impl TaskStore<'_> {
+    /// Adds tasks of one theme and stores their ids under the key, in one transaction: all of it or nothing. If the key is stored already,
+    /// nothing is added.
+    pub(crate) async fn add_once(&self, key: OnceKey, rows: Vec<NewTaskRow>) -> Result<Once, StoreError> {
+        let now = self.clock().now();
+        let once = Arc::new(NewOnce {
+            key,
+            rows,
+            now: now.naive_utc(),
+            expired: expired(now),
+        });
+        let add = || async { on_each!(&self.db, |db| db.add_once(Arc::clone(&once)).await) };
+        Ok(match self.retrying(add).await? {
+            Told::Added(tasks) => Once::Added(tasks),
+            Told::Stored { body, .. } if body != once.key.body => Once::OtherBody,
+            Told::Stored { tasks, .. } => {
+                let ids: Result<Ids, serde_json::Error> = serde_json::from_str(&tasks);
+                let unreadable =
+                    |error| StoreError::Database(format!("gaia_idempotency has ids that cannot be read: {error}"));
+                Once::Replayed(ids.map_err(unreadable)?.into_tasks())
+            }
+            Told::Busy => Once::Busy,
+        })
+    }
+
+    /// Deletes some keys that are free by now; answers how many there were.
+    pub(crate) async fn delete_old_keys(&self) -> Result<usize, StoreError> {
+        let expired = expired(self.clock().now());
+        let mut conn = self.db.read().await?;
+        let mut keys: Vec<String> = on_backend!(conn, |conn| {
+            gaia_idempotency::table
+                .filter(gaia_idempotency::created_at.le(expired))
+                .limit(PIECE)
+                .select(gaia_idempotency::key_hash)
+                .load(conn)
+                .await
+        })?;
+        drop(conn);
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        // Rows are locked in the order of their keys.
+        keys.sort_unstable();
+        let delete = || async {
+            let mut conn = self.db.write().await?;
+            Ok(on_backend!(conn, |conn| {
+                let old = gaia_idempotency::table.filter(gaia_idempotency::created_at.le(expired));
+                diesel::delete(old.filter(gaia_idempotency::key_hash.eq_any(&keys)))
+                    .execute(conn)
+                    .await
+            })?)
+        };
+        self.retrying(delete).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_duplicates_are_read_as_they_were_stored() {
+        let added = [AddedTask::new(3), AddedTask::duplicate_of(1), AddedTask::new(4)];
+        let text = serde_json::to_string(&Ids::of(&added)).expect("is JSON");
+        assert_eq!(text, r#"{"ids":[3,1,4],"duplicates":[1]}"#);
+        let ids: Ids = serde_json::from_str(&text).expect("is read");
+        assert_eq!(ids.into_tasks(), added);
+    }
+}
