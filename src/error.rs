@@ -42,11 +42,11 @@ pub enum Error {
     /// The input was refused. The error names every fault; nothing was changed.
     #[error("invalid input: {0}")]
     Invalid(#[from] InvalidInput),
-    /// No task of this theme has the id.
-    #[error("theme {theme:?} has no task {id}")]
+    /// No task, or no task of this theme, has the id.
+    #[error("{}", no_task(.theme.as_deref(), *.id))]
     TaskNotFound {
-        /// The theme in which the task was looked for.
-        theme: String,
+        /// The theme in which the task was looked for. `None`: in all of them.
+        theme: Option<String>,
         /// The id.
         id: i64,
     },
@@ -249,6 +249,13 @@ pub enum Error {
 impl From<actix::MailboxError> for Error {
     fn from(_: actix::MailboxError) -> Self {
         Self::Stopped
+    }
+}
+
+fn no_task(theme: Option<&str>, id: i64) -> String {
+    match theme {
+        Some(theme) => format!("theme {theme:?} has no task {id}"),
+        None => format!("there is no task {id}"),
     }
 }
 

@@ -28,8 +28,9 @@
 
 pub use crate::{
     admin::{
-        BulkTasks, CancelBulk, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTheme, GetThemes,
-        ListBulkOperations, PreviewBulk, ResizeNode, RunJob, SearchTasks,
+        BulkTasks, CancelBulk, DeleteTask, EndAudit, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTask,
+        GetTheme, GetThemes, ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow,
+        SearchTasks,
     },
     asynctask::{
         AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,

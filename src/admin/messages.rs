@@ -5,10 +5,10 @@ use std::time::Duration;
 use actix::{Actor, Context};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, BulkOperation, BulkPreview, FoundTasks, History, JobBegun, MethodInfo, ThemeInfo};
-pub use crate::domain::{BulkTasks, GetHistory, ListBulkOperations, SearchTasks};
+use super::{Admin, AuditEntry, BulkOperation, BulkPreview, FoundTasks, History, JobBegun, MethodInfo, ThemeInfo};
+pub use crate::domain::{BulkTasks, EndAudit, GetHistory, ListAudit, ListBulkOperations, NewAudit, SearchTasks};
 use crate::{
-    domain::{as_millis, millis},
+    domain::{Task, as_millis, millis},
     error::Error,
     node::NodeDetail,
     operations::operations,
@@ -24,6 +24,18 @@ fn wait() -> Duration {
 impl Actor for Admin {
     type Context = Context<Self>;
 }
+
+/// A task of any theme: [`Admin::task`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetTask(pub i64);
+
+/// Have a task run now that waits for a later time: [`Admin::run_task_now`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTaskNow(pub i64);
+
+/// Delete a finished task: [`Admin::delete_task`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteTask(pub i64);
 
 /// What a bulk operation would change: [`Admin::preview_bulk`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -194,6 +206,9 @@ fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usiz
 operations! {
     Admin:
     Read search_tasks(SearchTasks) => |admin, search| admin.search_tasks(search).await, FoundTasks;
+    Read task(GetTask) => |admin, GetTask(id)| admin.task(id).await, Task;
+    Change run_task_now(RunTaskNow) => |admin, RunTaskNow(id)| admin.run_task_now(id).await, ();
+    Change delete_task(DeleteTask) => |admin, DeleteTask(id)| admin.delete_task(id).await, ();
     Read history(GetHistory) => |admin, get| admin.history(get).await, History;
     Change bulk_tasks(BulkTasks) => |admin, bulk| admin.bulk_tasks(bulk).await, BulkOperation;
     Read preview_bulk(PreviewBulk) => |admin, PreviewBulk(bulk)| admin.preview_bulk(bulk).await, BulkPreview;
@@ -209,4 +224,7 @@ operations! {
     Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();
     Change resume_theme(ResumeTheme) => |admin, resume| admin.resume_theme(resume).await, ();
     Change resize_theme(ResizeTheme) => |admin, resize| admin.resize_theme(resize).await, ();
+    Read audit(ListAudit) => |admin, list| admin.audit(list).await, Vec<AuditEntry>;
+    Change begin_audit(NewAudit) => |admin, audit| admin.begin_audit(audit).await, i64;
+    Change end_audit(EndAudit) => |admin, end| admin.end_audit(end).await, bool;
 }

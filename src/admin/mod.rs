@@ -1,11 +1,13 @@
 //! What operators see and change, across the themes and nodes of a database.
 
+mod audit;
 mod bulk;
 mod jobs;
 mod messages;
 mod methods;
 mod nodes;
 mod requests;
+mod tasks;
 mod themes;
 
 use std::sync::Arc;
@@ -15,15 +17,16 @@ use actix::Addr;
 pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
-    BulkTasks, CancelBulk, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTheme, GetThemes, ListBulkOperations,
-    PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, SearchTasks,
+    BulkTasks, CancelBulk, DeleteTask, EndAudit, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTask, GetTheme,
+    GetThemes, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
+    RunJob, RunTaskNow, SearchTasks,
 };
 pub use methods::MethodInfo;
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
-    BulkAction, BulkOperation, BulkPreview, BulkState, Excerpt, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind,
-    HistoryPoint, HistoryTimes, SearchedTo, SkipReason, TaskFilter, TaskSummary,
+    AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, Excerpt, FoundTasks, HISTORY_BOUNDS_MS, History,
+    HistoryKind, HistoryPoint, HistoryTimes, SearchedTo, SkipReason, TaskFilter, TaskSummary,
 };
 use crate::{
     asynctask::ThemeRuntimes,

@@ -537,7 +537,7 @@ impl Scheduler {
 
     fn not_found(&self, id: i64) -> Error {
         Error::TaskNotFound {
-            theme: self.theme.to_string(),
+            theme: Some(self.theme.to_string()),
             id,
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    TaskStatus, TaskSummary,
+    ActionOnTask, TaskStatus, TaskSummary,
     search::TaskFilter,
     text_enum::text_enum,
     validate::{Faults, InvalidInput},
@@ -51,12 +51,13 @@ impl BulkAction {
     /// The statuses from which the action is allowed.
     #[must_use]
     pub const fn allowed_from(self) -> &'static [TaskStatus] {
-        match self {
-            Self::Cancel => &[TaskStatus::Wait, TaskStatus::Retry, TaskStatus::Running],
-            Self::Retry => &[TaskStatus::Failed, TaskStatus::Cancelled],
-            Self::RunNow => &[TaskStatus::Wait, TaskStatus::Retry],
-            Self::Delete => &[TaskStatus::Success, TaskStatus::Failed, TaskStatus::Cancelled],
-        }
+        let action = match self {
+            Self::Cancel => ActionOnTask::Cancel,
+            Self::Retry => ActionOnTask::Retry,
+            Self::RunNow => ActionOnTask::RunNow,
+            Self::Delete => ActionOnTask::Delete,
+        };
+        action.allowed_from()
     }
 
     /// Why the action leaves this task as it is. `None`: the action may change it.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here uses a database, an actor or a clock.
 
+mod audit;
 mod batch;
 mod bulk;
 mod failure;
@@ -26,6 +27,11 @@ mod text_enum;
 mod transition;
 mod validate;
 
+#[cfg(feature = "web")]
+pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS};
+#[cfg(feature = "web")]
+pub(crate) use requests::{MAX_AUTHOR_CHARS, MAX_REASON_CHARS};
+pub use audit::{AuditEntry, EndAudit, ListAudit, NewAudit};
 pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
 pub(crate) use failure::PARAM_ERROR;

@@ -10,10 +10,10 @@ use super::validate::{Faults, MAX_WORKERS};
 pub(crate) const REQUEST_LIFE: Duration = Duration::from_secs(60);
 
 /// The most characters of a reason.
-const MAX_REASON_CHARS: usize = 500;
+pub(crate) const MAX_REASON_CHARS: usize = 500;
 
 /// The most characters of an author.
-const MAX_AUTHOR_CHARS: usize = 100;
+pub(crate) const MAX_AUTHOR_CHARS: usize = 100;
 
 /// The most characters of the id of a node: the width of its column.
 const MAX_NODE_CHARS: usize = 64;

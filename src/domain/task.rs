@@ -46,6 +46,10 @@ pub enum ActionOnTask {
     Retry,
     /// End the task.
     Cancel,
+    /// Have the task run now, although it waits for a later time.
+    RunNow,
+    /// Delete the task with its records.
+    Delete,
 }
 
 impl ActionOnTask {
@@ -55,6 +59,8 @@ impl ActionOnTask {
         match self {
             Self::Retry => &[TaskStatus::Failed, TaskStatus::Cancelled],
             Self::Cancel => &[TaskStatus::Wait, TaskStatus::Retry, TaskStatus::Running],
+            Self::RunNow => &[TaskStatus::Wait, TaskStatus::Retry],
+            Self::Delete => &[TaskStatus::Success, TaskStatus::Failed, TaskStatus::Cancelled],
         }
     }
 }
@@ -64,6 +70,8 @@ impl fmt::Display for ActionOnTask {
         f.write_str(match self {
             Self::Retry => "retry",
             Self::Cancel => "cancel",
+            Self::RunNow => "bring forward",
+            Self::Delete => "delete",
         })
     }
 }

@@ -74,6 +74,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What operators have changed.
+    gaia_audit (id) {
+        id -> BigInt,
+        token -> Text,
+        at -> Timestamp,
+        author -> Text,
+        action -> Text,
+        target -> Text,
+        theme -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        result -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     gaia_nodes (id) {
         id -> Text,
         host -> Text,

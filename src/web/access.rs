@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::problem::Problem;
 use crate::domain::{Faults, InvalidInput, TaskFilter, hex};
 
-/// The longest name of a caller, in characters: it is noted as the author of bulk operations.
+/// The longest name of a caller, in characters: it is noted as the author of changes.
 const MAX_CALLER_CHARS: usize = 100;
 
 macro_rules! permissions {
@@ -176,18 +176,24 @@ impl Caller {
     }
 
     /// The filter, limited to the caller's themes. A filter that names another theme is refused.
-    pub(super) fn limit(&self, mut filter: TaskFilter) -> Result<TaskFilter, Problem> {
-        for theme in &filter.themes {
+    pub(super) fn limit(&self, filter: TaskFilter) -> Result<TaskFilter, Problem> {
+        Ok(TaskFilter {
+            themes: self.limit_themes(filter.themes)?,
+            ..filter
+        })
+    }
+
+    /// The themes of a filter, in which none stands for all, limited to the caller's themes.
+    pub(super) fn limit_themes(&self, asked: Vec<String>) -> Result<Vec<String>, Problem> {
+        for theme in &asked {
             self.needs_theme(theme)?;
         }
-        if let (Some(themes), true) = (&self.themes, filter.themes.is_empty()) {
+        match &self.themes {
             // No theme in the filter would mean all themes.
-            if themes.is_empty() {
-                return Err(Problem::other_theme());
-            }
-            filter.themes = themes.iter().cloned().collect();
+            Some(own) if own.is_empty() => Err(Problem::other_theme()),
+            Some(own) if asked.is_empty() => Ok(own.iter().cloned().collect()),
+            _ => Ok(asked),
         }
-        Ok(filter)
     }
 }
 

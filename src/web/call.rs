@@ -8,7 +8,8 @@ use actix_web::{
     http::{
         Method, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+            CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
     web::Bytes,
@@ -19,6 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Shared,
     access::Caller,
+    audit,
     body::{self, BodyType, Nothing},
     health, origin,
     problem::Problem,
@@ -48,6 +50,8 @@ pub(super) struct Call {
     pub(super) query: Query,
     pub(super) body: Bytes,
     pub(super) body_type: BodyType,
+    /// Why a change is made. Of calls that the audit has.
+    pub(super) reason: Option<String>,
 }
 
 /// Answers a request to one of these routes, which share a path.
@@ -61,7 +65,10 @@ pub(super) async fn answer(
     let done = match done {
         Ok((call, route)) => {
             let name = call.caller.name().to_owned();
-            let done = (route.run)(call).await;
+            let done = match route.action {
+                Some(action) => audit::recorded(call, route, action).await,
+                None => (route.run)(call).await,
+            };
             if route.changes {
                 let status = done.as_ref().map_or_else(Problem::status, HttpResponse::status);
                 let (method, path) = (request.method(), request.uri().path());
@@ -129,6 +136,7 @@ async fn prepared(
         query,
         body,
         body_type: body_type.unwrap_or(BodyType::Json),
+        reason: None,
     };
     Ok((call, route))
 }
@@ -140,6 +148,10 @@ impl Call {
 
     pub(super) fn readiness(&self) -> &health::Cached {
         &self.shared.readiness
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.request.headers()
     }
 
     /// The caller's name, as the author of a change.
@@ -198,7 +210,7 @@ impl Call {
         body::typed(&self.body)
     }
 
-    /// Refuses a body that says something, and parameters.
+    /// Refuses a body that says more than the reason, and parameters.
     pub(super) fn finish_without_body(&mut self) -> Result<(), Problem> {
         self.query.finish()?;
         self.typed::<Nothing>().map(|_| ())

@@ -13,7 +13,6 @@ use super::{
     problem::{Fault, Problem},
     query::Query,
     redact::HIDDEN,
-    themes::Why,
 };
 use crate::{
     admin::RunJob,
@@ -193,12 +192,11 @@ async fn toggle(mut call: Call, enabled: bool) -> Result<HttpResponse, Problem> 
 /// Answers once the run has begun, on this process or on another.
 pub(super) async fn run(mut call: Call) -> Result<HttpResponse, Problem> {
     let wait = call.query.number("wait_ms", 1_000..=LONGEST_WAIT, WAIT);
-    call.query.finish()?;
-    let Why { reason } = call.typed()?;
+    call.finish_without_body()?;
     call.caller.needs_all_themes()?;
     let run = RunJob {
         by: call.author(),
-        reason,
+        reason: call.reason.take(),
         timeout: Duration::from_millis(wait.into()),
         ..RunJob::new(call.id("job")?)
     };
@@ -222,7 +220,7 @@ pub(super) async fn runs(mut call: Call) -> Result<HttpResponse, Problem> {
 }
 
 pub(super) mod described {
-    use super::{CancelledRuns, JobId, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_LISTED, Toggled, WAIT, Why};
+    use super::{CancelledRuns, JobId, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_LISTED, Toggled, WAIT};
     use crate::{
         admin::JobBegun,
         domain::{Job, JobDetail, JobRecord, JobType, MAX_NAME_CHARS, NewJob, Page},
@@ -316,7 +314,7 @@ pub(super) mod described {
                 number(&(1_000..=LONGEST_WAIT), WAIT),
                 "For how long to wait for another process.",
             )
-            .optional_body::<Why>()
+            .optional_body::<Nothing>()
             .answer::<JobBegun>(202, "The run has begun.")
             .refuses(
                 409,

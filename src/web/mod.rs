@@ -30,6 +30,7 @@
 //! `curl localhost:8080/gaia/api/v1/tasks` then lists tasks.
 
 mod access;
+mod audit;
 mod body;
 mod call;
 mod cursor;

@@ -27,10 +27,6 @@ struct Size {
     /// With 0 the node takes no work of the theme.
     #[schema(maximum = 100_000)]
     workers: usize,
-    /// Why.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,12 +89,12 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
 pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {
     let wait = call.query.number("wait_ms", 1_000..=LONGEST_WAIT, WAIT);
     call.query.finish()?;
-    let Size { workers, reason } = call.typed()?;
+    let Size { workers } = call.typed()?;
     let (node, theme) = (call.name("node")?, call.name("theme")?);
     call.caller.needs_theme(&theme)?;
     let resize = ResizeNode {
         by: call.author(),
-        reason,
+        reason: call.reason.take(),
         timeout: Duration::from_millis(wait.into()),
         ..ResizeNode::new(&node, &theme, workers)
     };

@@ -87,7 +87,8 @@ fn asked(call: &mut Call) -> Result<BulkTasks, Problem> {
 pub(super) async fn bulk(mut call: Call) -> Result<HttpResponse, Problem> {
     let mut bulk = asked(&mut call)?;
     call.caller.needs(permission(bulk.action))?;
-    bulk.author = Some(call.caller.name().to_owned());
+    bulk.author = call.author();
+    bulk.reason = call.reason.take();
     let operation = call.gaia().admin().bulk_tasks(bulk).await?;
     let status = match operation.state {
         BulkState::Running => StatusCode::ACCEPTED,

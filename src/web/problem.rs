@@ -260,6 +260,18 @@ impl Problem {
         self.status
     }
 
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The change that was asked for was not tried: whatever the database has done with other rows, it has not made the change.
+    pub(super) fn before_the_change(mut self) -> Self {
+        if let Some(stored) = self.more.get_mut("stored") {
+            *stored = json!("no");
+        }
+        self
+    }
+
     fn internal(code: &'static str, what: &str, error: &Error) -> Self {
         let id = uuid::Uuid::now_v7().to_string();
         say!(Error, "HTTP request {id}: {error}");

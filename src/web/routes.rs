@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 
 use super::{
     access::Permission,
+    audit,
     body::BodyRule,
     call::Call,
     health, history, jobs, nodes,
@@ -49,6 +50,9 @@ pub struct Route {
     pub access: RouteAccess,
     /// Whether it changes anything.
     pub changes: bool,
+    /// The action under which the audit has its calls, such as `task.cancel`. `None`: it has none of them. Only routes that change nothing,
+    /// and those that add tasks, are not in the audit.
+    pub action: Option<&'static str>,
     /// What it does, in one sentence.
     pub summary: &'static str,
     pub(super) body: BodyRule,
@@ -89,25 +93,42 @@ macro_rules! access {
     };
 }
 
+/// What a route does: it `reads`, it `adds` tasks, or it makes a change that the audit has under this action.
 macro_rules! changes {
     (reads) => {
         false
     };
-    (changes) => {
+    (adds) => {
         true
+    };
+    ($action:literal) => {
+        true
+    };
+}
+
+macro_rules! action {
+    (reads) => {
+        None
+    };
+    (adds) => {
+        None
+    };
+    ($action:literal) => {
+        Some($action)
     };
 }
 
 /// A row is: the method, the path, who may use the route, whether it changes anything, its body, its handler, and what it does. Beside a
 /// handler `tasks::add` stands its description `tasks::described::add`: parameters, body, answers and refusals.
 macro_rules! routes {
-    ($($method:literal $path:literal $access:tt $changes:tt $body:ident $part:ident::$run:ident: $summary:literal;)*) => {
+    ($($method:literal $path:literal $access:tt $does:tt $body:ident $part:ident::$run:ident: $summary:literal;)*) => {
         /// Every route of the API: both what is mounted, and what a test or a document must know of it.
         pub const ROUTES: &[Route] = &[$(Route {
             method: $method,
             path: $path,
             access: access!($access),
-            changes: changes!($changes),
+            changes: changes!($does),
+            action: action!($does),
             summary: $summary,
             body: BodyRule::$body,
             run: |call| Box::pin($part::$run(call)),
@@ -125,46 +146,50 @@ routes! {
     "GET" "/openapi.json" AnyCaller reads Empty openapi::show: "Describes this API, as OpenAPI 3.1 has it.";
     "GET" "/nodes" View reads Empty nodes::list: "Lists the processes that share the database.";
     "GET" "/nodes/{node}" View reads Empty nodes::show: "Shows a process with its counters.";
-    "PUT" "/nodes/{node}/themes/{theme}/workers" Resize changes Small nodes::resize:
+    "PUT" "/nodes/{node}/themes/{theme}/workers" Resize "node.resize" Small nodes::resize:
         "Sets how many workers one process has for a theme, until it stops.";
     "GET" "/methods" View reads Empty nodes::methods: "Lists the methods that living processes serve.";
     "GET" "/history" View reads Empty history::of_all: "Tells what ended in the past, in steps of time, of tasks or of jobs.";
 
-    "POST" "/tasks" Enqueue changes Task tasks::add: "Adds a task.";
+    "POST" "/tasks" Enqueue adds Task tasks::add: "Adds a task.";
     "GET" "/tasks" View reads Empty tasks::list: "Finds tasks, the newest first.";
-    "POST" "/tasks/batch" Enqueue changes Batch tasks::add_batch: "Adds many tasks of one theme, all or none.";
-    "POST" "/tasks/bulk" [Cancel Retry Delete] changes Small operations::bulk:
+    "POST" "/tasks/batch" Enqueue adds Batch tasks::add_batch: "Adds many tasks of one theme, all or none.";
+    "POST" "/tasks/bulk" [Cancel Retry Delete] "task.bulk" Small operations::bulk:
         "Cancels, retries, runs now or deletes all tasks that meet a filter.";
     "POST" "/tasks/bulk/preview" View reads Small operations::preview: "Counts what a bulk operation would change.";
     "GET" "/tasks/{id}" View reads Empty tasks::show: "Shows a task.";
     "GET" "/tasks/{id}/records" View reads Empty tasks::records: "Lists the runs of a task, the newest first.";
     "GET" "/tasks/{id}/wait" View reads Empty tasks::wait: "Answers when a task has ended.";
-    "POST" "/tasks/{id}/cancel" Cancel changes Small tasks::cancel: "Cancels a task.";
-    "POST" "/tasks/{id}/retry" Retry changes Small tasks::retry: "Queues a failed or cancelled task again.";
+    "POST" "/tasks/{id}/cancel" Cancel "task.cancel" Small tasks::cancel: "Cancels a task.";
+    "POST" "/tasks/{id}/retry" Retry "task.retry" Small tasks::retry: "Queues a failed or cancelled task again.";
+    "POST" "/tasks/{id}/run_now" Retry "task.run_now" Small tasks::run_now: "Has a task run now that waits for a later time.";
+    "DELETE" "/tasks/{id}" Delete "task.delete" Small tasks::remove: "Deletes a finished task with its records.";
 
     "GET" "/operations" View reads Empty operations::list: "Lists bulk operations, the newest first.";
     "GET" "/operations/{id}" View reads Empty operations::show: "Shows a bulk operation.";
-    "POST" "/operations/{id}/cancel" [Cancel Retry Delete] changes Small operations::cancel: "Ends a bulk operation.";
+    "POST" "/operations/{id}/cancel" [Cancel Retry Delete] "operation.cancel" Small operations::cancel: "Ends a bulk operation.";
 
     "GET" "/themes" View reads Empty themes::list: "Lists the themes that have settings, unfinished tasks or workers.";
     "GET" "/themes/{theme}" View reads Empty themes::show: "Shows a theme: its settings and its workers.";
     "GET" "/themes/{theme}/history" View reads Empty history::of_theme: "Tells what ended in the past, in steps of time.";
     "GET" "/themes/{theme}/methods" View reads Empty themes::methods:
         "Lists the methods that processes serve for a theme, and those that its due tasks call.";
-    "POST" "/themes/{theme}/pause" Pause changes Small themes::pause: "Stops all nodes from taking tasks of a theme.";
-    "POST" "/themes/{theme}/resume" Pause changes Small themes::resume: "Lets all nodes take tasks of a theme again.";
-    "PUT" "/themes/{theme}/workers" Resize changes Small themes::resize: "Sets how many workers each node has for a theme.";
+    "POST" "/themes/{theme}/pause" Pause "theme.pause" Small themes::pause: "Stops all nodes from taking tasks of a theme.";
+    "POST" "/themes/{theme}/resume" Pause "theme.resume" Small themes::resume: "Lets all nodes take tasks of a theme again.";
+    "PUT" "/themes/{theme}/workers" Resize "theme.resize" Small themes::resize: "Sets how many workers each node has for a theme.";
+
+    "GET" "/audit" View reads Empty audit::list: "Lists what operators have changed, the newest first.";
 
     "GET" "/jobs" View reads Empty jobs::list: "Lists jobs, the newest first.";
-    "POST" "/jobs" EditJobs changes Task jobs::add: "Adds a job.";
-    "PUT" "/jobs/by_name/{name}" EditJobs changes Task jobs::ensure: "Adds a job, or brings the job with this name up to date.";
+    "POST" "/jobs" EditJobs "job.add" Task jobs::add: "Adds a job.";
+    "PUT" "/jobs/by_name/{name}" EditJobs "job.ensure" Task jobs::ensure: "Adds a job, or brings the job with this name up to date.";
     "GET" "/jobs/{id}" View reads Empty jobs::show: "Shows a job and its next fires.";
-    "PUT" "/jobs/{id}" EditJobs changes Task jobs::update: "Replaces the definition of a job.";
-    "DELETE" "/jobs/{id}" EditJobs changes Small jobs::remove: "Deletes a job. Its records stay.";
-    "POST" "/jobs/{id}/enable" EditJobs changes Small jobs::enable: "Lets a job fire.";
-    "POST" "/jobs/{id}/disable" EditJobs changes Small jobs::disable: "Keeps a job from firing.";
-    "POST" "/jobs/{id}/run" RunJobs changes Small jobs::run: "Runs a job now, on a process that runs jobs.";
-    "POST" "/jobs/{id}/cancel" RunJobs changes Small jobs::cancel: "Cancels the runs of a job on all nodes.";
+    "PUT" "/jobs/{id}" EditJobs "job.update" Task jobs::update: "Replaces the definition of a job.";
+    "DELETE" "/jobs/{id}" EditJobs "job.delete" Small jobs::remove: "Deletes a job. Its records stay.";
+    "POST" "/jobs/{id}/enable" EditJobs "job.enable" Small jobs::enable: "Lets a job fire.";
+    "POST" "/jobs/{id}/disable" EditJobs "job.disable" Small jobs::disable: "Keeps a job from firing.";
+    "POST" "/jobs/{id}/run" RunJobs "job.run" Small jobs::run: "Runs a job now, on a process that runs jobs.";
+    "POST" "/jobs/{id}/cancel" RunJobs "job.cancel" Small jobs::cancel: "Cancels the runs of a job on all nodes.";
     "GET" "/jobs/{id}/runs" View reads Empty jobs::runs: "Lists the runs of a job, the newest first.";
     "POST" "/schedules/explain" View reads Small schedules::explain:
         "Says in words when a cron expression fires, or what is wrong with it.";

@@ -280,18 +280,11 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
 /// The handle on the theme of the path's task. A task of a theme that the caller may not see is not there.
 async fn find(call: &Call) -> Result<(Scheduler, i64), Problem> {
     let id = call.id("task")?;
-    let search = SearchTasks {
-        filter: TaskFilter {
-            ids: vec![id],
-            ..TaskFilter::default()
-        },
-        limit: 1,
-        before: None,
-    };
-    let found = call.gaia().admin().search_tasks(search).await?;
-    let task = found.tasks.into_iter().find(|task| call.caller.sees_theme(&task.theme));
-    let task = task.ok_or_else(|| Problem::no_task(&id.to_string()))?;
-    Ok((call.gaia().scheduler(&task.theme)?, id))
+    let theme = call.gaia().admin().theme_of_task(id).await?;
+    match call.caller.sees_theme(&theme) {
+        true => Ok((call.gaia().scheduler(&theme)?, id)),
+        false => Err(Problem::no_task(&id.to_string())),
+    }
 }
 
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -340,4 +333,18 @@ pub(super) async fn retry(mut call: Call) -> Result<HttpResponse, Problem> {
     let (scheduler, id) = find(&call).await?;
     scheduler.retry_task(id).await?;
     call::json(StatusCode::OK, &TaskId { id })
+}
+
+pub(super) async fn run_now(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.finish_without_body()?;
+    let (_, id) = find(&call).await?;
+    call.gaia().admin().run_task_now(id).await?;
+    call::json(StatusCode::OK, &TaskId { id })
+}
+
+pub(super) async fn remove(mut call: Call) -> Result<HttpResponse, Problem> {
+    call.finish_without_body()?;
+    let (_, id) = find(&call).await?;
+    call.gaia().admin().delete_task(id).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

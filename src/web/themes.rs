@@ -51,26 +51,12 @@ struct Listed {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Reason)]
-pub(super) struct Why {
-    /// Why, for other operators.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 500)]
-    pub(super) reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = ThemeWorkers)]
 struct Size {
     /// Must be there: `null` lets each process go back to its own number.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required = true, maximum = 100_000)]
     workers: Option<usize>,
-    /// Why, for other operators.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
 }
 
 /// The theme of the path, if the caller may see it.
@@ -137,28 +123,26 @@ pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {
 }
 
 pub(super) async fn pause(mut call: Call) -> Result<HttpResponse, Problem> {
-    call.query.finish()?;
-    let Why { reason } = call.typed()?;
+    call.finish_without_body()?;
     let (theme, by) = (theme(&call)?, call.author());
     let admin = call.gaia().admin();
     let pause = PauseTheme {
         theme: theme.clone(),
         by,
-        reason,
+        reason: call.reason.take(),
     };
     admin.pause_theme(pause).await?;
     changed(&admin, &theme).await
 }
 
 pub(super) async fn resume(mut call: Call) -> Result<HttpResponse, Problem> {
-    call.query.finish()?;
-    let Why { reason } = call.typed()?;
+    call.finish_without_body()?;
     let (theme, by) = (theme(&call)?, call.author());
     let admin = call.gaia().admin();
     let resume = ResumeTheme {
         theme: theme.clone(),
         by,
-        reason,
+        reason: call.reason.take(),
     };
     admin.resume_theme(resume).await?;
     changed(&admin, &theme).await
@@ -166,14 +150,14 @@ pub(super) async fn resume(mut call: Call) -> Result<HttpResponse, Problem> {
 
 pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    let Size { workers, reason } = call.typed()?;
+    let Size { workers } = call.typed()?;
     let (theme, by) = (theme(&call)?, call.author());
     let admin = call.gaia().admin();
     let resize = ResizeTheme {
         theme: theme.clone(),
         workers,
         by,
-        reason,
+        reason: call.reason.take(),
     };
     admin.resize_theme(resize).await?;
     changed(&admin, &theme).await
@@ -186,12 +170,15 @@ async fn changed(admin: &Admin, theme: &str) -> Result<HttpResponse, Problem> {
 }
 
 pub(super) mod described {
-    use super::{Listed, Methods, ShownTheme, Size, ThemeInfo, Why};
+    use super::{Listed, Methods, ShownTheme, Size, ThemeInfo};
     use crate::{
         domain::MAX_THEME_CHARS,
-        web::openapi::{
-            Described,
-            schemas::{one_of, text},
+        web::{
+            body::Nothing,
+            openapi::{
+                Described,
+                schemas::{one_of, text},
+            },
         },
     };
 
@@ -216,13 +203,13 @@ pub(super) mod described {
 
     pub(in crate::web) fn pause() -> Described {
         of_theme()
-            .optional_body::<Why>()
+            .optional_body::<Nothing>()
             .answer::<ThemeInfo>(200, "The theme, which is paused.")
     }
 
     pub(in crate::web) fn resume() -> Described {
         of_theme()
-            .optional_body::<Why>()
+            .optional_body::<Nothing>()
             .answer::<ThemeInfo>(200, "The theme, which is not paused.")
     }
 

@@ -48,7 +48,7 @@ fn each_table_names_each_operation_once() {
     for table in [&tasks, &jobs, &process, &admin] {
         assert_eq!(table.iter().collect::<BTreeSet<_>>().len(), table.len());
     }
-    assert_eq!((tasks.len(), jobs.len(), process.len(), admin.len()), (17, 13, 4, 16));
+    assert_eq!((tasks.len(), jobs.len(), process.len(), admin.len()), (17, 13, 4, 22));
     let reads: Vec<_> = Scheduler::OPERATIONS
         .iter()
         .filter(|operation| operation.kind == OperationKind::Read)

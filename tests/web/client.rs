@@ -33,7 +33,7 @@ pub const LIMITED: &str = "limited-0123456789";
 pub struct Served {
     pub gaia: Gaia,
     pub gate: Gate,
-    address: SocketAddr,
+    pub address: SocketAddr,
     server: ServerHandle,
     // Dropped last.
     pub database: Database,

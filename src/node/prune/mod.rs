@@ -1,5 +1,6 @@
 //! The actor that deletes rows that were finished long ago, and folds the history of ends.
 
+mod audit;
 mod certainty;
 mod fold;
 mod sweep;
@@ -16,6 +17,7 @@ use crate::{
     repeats::Repeats,
     store::{Expired, Store, StoreError},
 };
+use audit::delete_audit;
 use certainty::{Course, Doubt, Reading, Rules, Verdict, Went};
 use fold::{Folder, delete_hours};
 use sweep::{Deleted, History, said, sweep};
@@ -139,6 +141,7 @@ impl Pruner {
         let (now, mut scopes) = self.judge().await?;
         if judged > 0 && scopes.len() >= judged {
             delete_hours(&self.parts.store, now).await?;
+            delete_audit(&self.parts.store, now).await?;
         }
         let Some(before) = now.checked_sub_signed(self.rules.retention) else {
             return Ok(Deleted::default());

@@ -1,5 +1,6 @@
 //! The processes that share a database, and the settings that hold for all of them.
 
+mod audit;
 mod bulk;
 mod history;
 pub(super) mod nodes;

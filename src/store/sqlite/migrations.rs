@@ -10,7 +10,7 @@ use diesel::{
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     migration!("sqlite", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("sqlite", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("sqlite", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [Migration; 12] = [
     migration!("sqlite", "20261129000010", "2026-11-29-000010_bulk_operations"),
     migration!("sqlite", "20261129000011", "2026-11-29-000011_history"),
     migration!("sqlite", "20261129000012", "2026-11-29-000012_requests"),
+    migration!("sqlite", "20261129000013", "2026-11-29-000013_audit"),
     migration!("sqlite", "20261129000014", "2026-11-29-000014_idempotency"),
 ];
 

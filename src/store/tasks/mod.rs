@@ -23,6 +23,7 @@ pub(super) mod rows;
 pub(super) mod run_key;
 mod search;
 mod settle;
+mod single;
 pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
@@ -32,4 +33,5 @@ pub(crate) use new_row::NewTaskRow;
 pub(crate) use once::Once;
 pub(crate) use operations::{CancelResult, RetryResult};
 pub(crate) use run_key::RunKey;
+pub(crate) use single::ChangeResult;
 pub(crate) use writes::{Begin, Finish, Finished, Progress, Writes, Written};

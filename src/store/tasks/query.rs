@@ -96,6 +96,28 @@ impl TaskStore<'_> {
         Ok(row.map(|row| row.task(&claims)))
     }
 
+    /// The same of a task of any theme.
+    pub(crate) async fn find(&self, id: i64) -> Result<Option<Task>, StoreError> {
+        match self.theme_of(id).await? {
+            Some(theme) => self.get(&theme, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The theme to which a task belongs.
+    pub(crate) async fn theme_of(&self, id: i64) -> Result<Option<String>, StoreError> {
+        let mut conn = self.db.read_as(ReadKind::Detail).await?;
+        let theme: Option<AnyText> = on_backend!(conn, |conn| {
+            asynctasks::table
+                .find(id)
+                .select(asynctasks::system_name)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(text(theme))
+    }
+
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
         let mut conn = self.db.read_as(ReadKind::List).await?;
         let id_in_json_list = self.db.dialect().id_in_json_list;

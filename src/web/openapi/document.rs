@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::{
     AllOfBuilder, ComponentsBuilder, Content, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder, ObjectBuilder,
     OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Server, Type,
+    schema::SchemaType,
     path::{Operation, OperationBuilder, ParameterIn},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
@@ -14,6 +15,7 @@ use super::{
     Described,
     schemas::{Named, named, one_of, reference},
 };
+use crate::domain::MAX_REASON_CHARS;
 use crate::web::{ROUTES, Route, RouteAccess, access::Permission, body::BodyRule, problem::ProblemSchema};
 
 const ABOUT: &str = "Operators see and change tasks, themes and jobs; programs in other languages add tasks. Times are RFC 3339 in UTC, \
@@ -34,6 +36,40 @@ fn who(access: RouteAccess) -> Option<String> {
         RouteAccess::Permission(permission) => Some(format!("Needs the permission {}.", names(&[permission]))),
         RouteAccess::OneOf(permissions) => Some(format!("Needs the permission {}.", names(permissions))),
     }
+}
+
+/// Adds the reason that a call may give for a change of which the audit is told: in a header, and in a body that holds nothing else for the
+/// database.
+fn add_reason(route: &Route, described: Described) -> Described {
+    if route.action.is_none() {
+        return described;
+    }
+    let header = "Why, for other operators: percent-encoded UTF-8, at most 500 characters.";
+    let mut described = described.header("X-Reason", ObjectBuilder::new().schema_type(Type::String), header);
+    let bodies = described.body.iter().flat_map(|body| body.content.values());
+    let names: BTreeSet<String> = bodies
+        .filter_map(|content| match content {
+            RefOr::T(Content {
+                schema: Some(RefOr::Ref(schema)),
+                ..
+            }) => schema.ref_location.rsplit('/').next().map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    for (name, schema) in &mut described.schemas {
+        if let RefOr::T(Schema::Object(object)) = schema
+            && route.body == BodyRule::Small
+            && names.contains(name)
+        {
+            let reason = ObjectBuilder::new()
+                .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+                .min_length(Some(1))
+                .max_length(Some(MAX_REASON_CHARS))
+                .description(Some("Why, for other operators."));
+            object.properties.insert("reason".to_owned(), reason.build().into());
+        }
+    }
+    described
 }
 
 /// Adds the refusals that follow from the table.
@@ -127,7 +163,7 @@ impl Shared {
 }
 
 fn operation(route: &Route, shared: &mut Shared) -> Operation {
-    let mut described = add_refusals(route, (route.described)());
+    let mut described = add_refusals(route, add_reason(route, (route.described)()));
     shared.schemas.append(&mut described.schemas);
     let mut operation = OperationBuilder::new()
         .operation_id(Some(route.name))

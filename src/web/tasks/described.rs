@@ -197,6 +197,20 @@ pub(in crate::web) fn cancel() -> Described {
         .refuses(409, &["not_allowed"])
 }
 
+pub(in crate::web) fn run_now() -> Described {
+    of_task()
+        .optional_body::<Nothing>()
+        .answer::<TaskId>(200, "The task is due now.")
+        .refuses(409, &["not_allowed"])
+}
+
+pub(in crate::web) fn remove() -> Described {
+    of_task()
+        .optional_body::<Nothing>()
+        .empty_answer(204, "The task and its records are deleted.")
+        .refuses(409, &["not_allowed"])
+}
+
 pub(in crate::web) fn retry() -> Described {
     of_task()
         .optional_body::<Nothing>()

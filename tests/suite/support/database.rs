@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 13,
+            Self::Mysql => 14,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 12,
+            Self::Sqlite => 13,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 12,
+            Self::Postgres => 13,
         };
         format!("lacks {migrations} of this version's migrations")
     }
