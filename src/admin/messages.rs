@@ -1,18 +1,11 @@
-//! The operations of [`Admin`] as messages to its address.
+//! What callers ask of an [`Admin`](super::Admin): each of these is a message, too.
 
 use std::time::Duration;
 
-use actix::{Actor, Context};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, AuditEntry, BulkOperation, BulkPreview, FoundTasks, History, JobBegun, MethodInfo, ThemeInfo};
 pub use crate::domain::{BulkTasks, EndAudit, GetHistory, ListAudit, ListBulkOperations, NewAudit, SearchTasks};
-use crate::{
-    domain::{Task, as_millis, millis},
-    error::Error,
-    node::NodeDetail,
-    operations::operations,
-};
+use crate::domain::{as_millis, millis};
 
 /// For how long an operator waits for another process unless told otherwise.
 const WAIT: Duration = Duration::from_secs(10);
@@ -21,35 +14,31 @@ fn wait() -> Duration {
     WAIT
 }
 
-impl Actor for Admin {
-    type Context = Context<Self>;
-}
-
-/// A task of any theme: [`Admin::task`].
+/// A task of any theme: [`Admin::task`](super::Admin::task).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetTask(pub i64);
 
-/// Have a task run now that waits for a later time: [`Admin::run_task_now`].
+/// Have a task run now that waits for a later time: [`Admin::run_task_now`](super::Admin::run_task_now).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunTaskNow(pub i64);
 
-/// Delete a finished task: [`Admin::delete_task`].
+/// Delete a finished task: [`Admin::delete_task`](super::Admin::delete_task).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTask(pub i64);
 
-/// What a bulk operation would change: [`Admin::preview_bulk`].
+/// What a bulk operation would change: [`Admin::preview_bulk`](super::Admin::preview_bulk).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreviewBulk(pub BulkTasks);
 
-/// A bulk operation: [`Admin::bulk_operation`].
+/// A bulk operation: [`Admin::bulk_operation`](super::Admin::bulk_operation).
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct GetBulkOperation(pub i64);
 
-/// End a bulk operation that is under way: [`Admin::cancel_bulk`].
+/// End a bulk operation that is under way: [`Admin::cancel_bulk`](super::Admin::cancel_bulk).
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CancelBulk(pub i64);
 
-/// Run a job now, on this node or on another: [`Admin::run_job`].
+/// Run a job now, on this node or on another: [`Admin::run_job`](super::Admin::run_job).
 ///
 /// ```
 /// use gaia_actors::admin::RunJob;
@@ -92,7 +81,7 @@ impl RunJob {
     }
 }
 
-/// Have this many workers of a theme on one node: [`Admin::resize_node`].
+/// Have this many workers of a theme on one node: [`Admin::resize_node`](super::Admin::resize_node).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResizeNode {
@@ -133,11 +122,11 @@ impl ResizeNode {
     }
 }
 
-/// A node with its counters: [`Admin::node`].
+/// A node with its counters: [`Admin::node`](super::Admin::node).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetNode(pub String);
 
-/// The methods that nodes serve: [`Admin::methods`].
+/// The methods that nodes serve: [`Admin::methods`](super::Admin::methods).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GetMethods {
@@ -145,15 +134,15 @@ pub struct GetMethods {
     pub theme: Option<String>,
 }
 
-/// The themes of the database: [`Admin::themes`].
+/// The themes of the database: [`Admin::themes`](super::Admin::themes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetThemes;
 
-/// One theme: [`Admin::theme`].
+/// One theme: [`Admin::theme`](super::Admin::theme).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetTheme(pub String);
 
-/// Take no tasks of the theme on any node: [`Admin::pause_theme`].
+/// Take no tasks of the theme on any node: [`Admin::pause_theme`](super::Admin::pause_theme).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PauseTheme {
@@ -167,7 +156,7 @@ pub struct PauseTheme {
     pub reason: Option<String>,
 }
 
-/// Take tasks of the theme again: [`Admin::resume_theme`].
+/// Take tasks of the theme again: [`Admin::resume_theme`](super::Admin::resume_theme).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeTheme {
@@ -181,7 +170,7 @@ pub struct ResumeTheme {
     pub reason: Option<String>,
 }
 
-/// Have this many workers of a theme on every node: [`Admin::resize_theme`].
+/// Have this many workers of a theme on every node: [`Admin::resize_theme`](super::Admin::resize_theme).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResizeTheme {
@@ -201,30 +190,4 @@ pub struct ResizeTheme {
 /// A field that may be `null` and must not be missing: a message that forgets it must not resize anything.
 fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     Option::deserialize(deserializer)
-}
-
-operations! {
-    Admin:
-    Read search_tasks(SearchTasks) => |admin, search| admin.search_tasks(search).await, FoundTasks;
-    Read task(GetTask) => |admin, GetTask(id)| admin.task(id).await, Task;
-    Change run_task_now(RunTaskNow) => |admin, RunTaskNow(id)| admin.run_task_now(id).await, ();
-    Change delete_task(DeleteTask) => |admin, DeleteTask(id)| admin.delete_task(id).await, ();
-    Read history(GetHistory) => |admin, get| admin.history(get).await, History;
-    Change bulk_tasks(BulkTasks) => |admin, bulk| admin.bulk_tasks(bulk).await, BulkOperation;
-    Read preview_bulk(PreviewBulk) => |admin, PreviewBulk(bulk)| admin.preview_bulk(bulk).await, BulkPreview;
-    Read bulk_operation(GetBulkOperation) => |admin, GetBulkOperation(id)| admin.bulk_operation(id).await, BulkOperation;
-    Read bulk_operations(ListBulkOperations) => |admin, list| admin.bulk_operations(list).await, Vec<BulkOperation>;
-    Change cancel_bulk(CancelBulk) => |admin, CancelBulk(id)| admin.cancel_bulk(id).await, BulkOperation;
-    Read node(GetNode) => |admin, GetNode(id)| admin.node(&id).await, NodeDetail;
-    Read methods(GetMethods) => |admin, get| admin.methods(get).await, Vec<MethodInfo>;
-    Read themes(GetThemes) => |admin, GetThemes| admin.themes().await, Vec<ThemeInfo>;
-    Read theme(GetTheme) => |admin, GetTheme(theme)| admin.theme(&theme).await, ThemeInfo;
-    Change run_job(RunJob) => |admin, run| admin.run_job(run).await, JobBegun;
-    Change resize_node(ResizeNode) => |admin, resize| admin.resize_node(resize).await, ();
-    Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();
-    Change resume_theme(ResumeTheme) => |admin, resume| admin.resume_theme(resume).await, ();
-    Change resize_theme(ResizeTheme) => |admin, resize| admin.resize_theme(resize).await, ();
-    Read audit(ListAudit) => |admin, list| admin.audit(list).await, Vec<AuditEntry>;
-    Change begin_audit(NewAudit) => |admin, audit| admin.begin_audit(audit).await, i64;
-    Change end_audit(EndAudit) => |admin, end| admin.end_audit(end).await, bool;
 }

@@ -6,6 +6,7 @@ mod jobs;
 mod messages;
 mod methods;
 mod nodes;
+mod operations;
 mod requests;
 mod tasks;
 mod themes;

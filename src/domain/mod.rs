@@ -27,11 +27,9 @@ mod text_enum;
 mod transition;
 mod validate;
 
+pub use audit::{AuditEntry, EndAudit, ListAudit, NewAudit};
 #[cfg(feature = "web")]
 pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS};
-#[cfg(feature = "web")]
-pub(crate) use requests::{MAX_AUTHOR_CHARS, MAX_REASON_CHARS};
-pub use audit::{AuditEntry, EndAudit, ListAudit, NewAudit};
 pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
 pub(crate) use failure::PARAM_ERROR;
@@ -60,6 +58,8 @@ pub use once::{AddedOnce, MAX_IDEMPOTENCY_KEY_CHARS};
 pub(crate) use once::{KEY_LIFE, OnceKey};
 pub(crate) use plain::{Form, Texts, ascii};
 pub(crate) use requests::{Answer, Asked, Note, REQUEST_LIFE, check_node, check_wait, check_workers};
+#[cfg(feature = "web")]
+pub(crate) use requests::{MAX_AUTHOR_CHARS, MAX_REASON_CHARS};
 pub use retry::RetryPolicy;
 pub(crate) use search::task_of_log_id;
 pub use search::{Excerpt, FoundTasks, SearchTasks, SearchedTo, TaskFilter, TaskSummary};

@@ -34,6 +34,7 @@ mod audit;
 mod body;
 mod call;
 mod cursor;
+mod dispatch;
 mod health;
 mod history;
 mod jobs;
@@ -41,8 +42,11 @@ mod nodes;
 mod openapi;
 mod operations;
 mod origin;
+mod permission;
 mod problem;
 mod query;
+mod readiness;
+mod record;
 mod redact;
 mod routes;
 mod schedules;
@@ -54,8 +58,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use actix_web::{HttpRequest, dev::HttpServiceFactory, web};
 
 pub use self::{
-    access::{Access, AccessRequest, AccessToken, Caller, Permission},
+    access::{Access, AccessRequest, AccessToken, Caller},
     openapi::openapi,
+    permission::Permission,
     redact::{Redacted, RedactedPart},
     routes::{ROUTES, Route, RouteAccess},
 };
@@ -112,7 +117,7 @@ impl std::fmt::Debug for AdminOptions {
 struct Shared {
     gaia: Gaia,
     options: AdminOptions,
-    readiness: health::Cached,
+    readiness: readiness::Cached,
 }
 
 /// The API as a service of an actix-web application. Its routes lie under `/api/v1` below the path of the scope in which it is mounted.
@@ -146,7 +151,7 @@ pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + us
     let shared = Arc::new(Shared {
         gaia: gaia.clone(),
         options,
-        readiness: health::Cached::default(),
+        readiness: readiness::Cached::default(),
     });
     let mut patterns: BTreeMap<&'static str, Vec<&'static Route>> = BTreeMap::new();
     for route in ROUTES {
@@ -155,7 +160,7 @@ pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + us
     let answer = |shared: &Arc<Shared>, routes: Vec<&'static Route>| {
         let (shared, routes): (_, Arc<[_]>) = (Arc::clone(shared), routes.into());
         move |request: HttpRequest, body: web::Payload| {
-            call::answer(Arc::clone(&shared), Arc::clone(&routes), request, body.into_inner())
+            dispatch::answer(Arc::clone(&shared), Arc::clone(&routes), request, body.into_inner())
         }
     };
     // actix-web tries patterns in their order: those with words come before those that take any word in the same place.

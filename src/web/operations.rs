@@ -11,9 +11,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    access::{Caller, Permission},
+    access::Caller,
     call::{self, Call},
     cursor::CursorOf,
+    permission::Permission,
     problem::{Fault, Problem},
     redact::Shown,
 };

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::access::Permission;
+use super::permission::Permission;
 use crate::{
     domain::{InvalidInput, TaskStatus},
     error::Error,
@@ -106,7 +106,7 @@ pub(super) struct Problem {
     faults: Vec<Fault>,
     more: Map<String, Value>,
     retry_after: Option<u32>,
-    allow: Option<String>,
+    allow: Option<Box<str>>,
     wants_bearer: bool,
 }
 
@@ -167,7 +167,7 @@ impl Problem {
     pub(super) fn other_method(method: &str, allowed: &[&str]) -> Self {
         let allow = allowed.join(", ");
         Self {
-            allow: Some(allow.clone()),
+            allow: Some(allow.as_str().into()),
             ..Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -318,7 +318,7 @@ impl Problem {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
         if let Some(allow) = self.allow {
-            response.insert_header((ALLOW, allow));
+            response.insert_header((ALLOW, allow.into_string()));
         }
         if self.wants_bearer {
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));

@@ -9,8 +9,9 @@ use utoipa::{
 };
 
 use super::{
-    access::{Caller, Permission},
+    access::Caller,
     openapi::schemas::{Named, named, reference},
+    permission::Permission,
 };
 use crate::domain::{Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
 

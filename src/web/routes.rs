@@ -5,13 +5,13 @@ use futures_util::future::LocalBoxFuture;
 use actix_web::HttpResponse;
 
 use super::{
-    access::Permission,
     audit,
     body::BodyRule,
     call::Call,
     health, history, jobs, nodes,
     openapi::{self, Described},
     operations,
+    permission::Permission,
     problem::Problem,
     schedules, tasks, themes,
 };

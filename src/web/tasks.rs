@@ -10,18 +10,21 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    access::Permission,
     body::{self, BodyType, Unread},
     call::{self, Call},
     cursor::CursorOf,
     jobs::{page, page_of},
+    permission::Permission,
     problem::{Fault, Problem},
     query::Query,
     redact::Shown,
 };
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
-    domain::{AddedOnce, AddedTask, Fields, NewTask, OnceKey, SearchTasks, SearchedTo, Task, TaskFilter, TaskSummary, check_theme},
+    domain::{
+        AddedOnce, AddedTask, Fields, NewTask, OnceKey, SearchTasks, SearchedTo, Task, TaskFilter, TaskSummary,
+        check_theme,
+    },
     error::Error,
 };
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use utoipa::openapi::{
     AllOfBuilder, ComponentsBuilder, Content, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder, ObjectBuilder,
     OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Server, Type,
-    schema::SchemaType,
     path::{Operation, OperationBuilder, ParameterIn},
+    schema::SchemaType,
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 
@@ -16,7 +16,7 @@ use super::{
     schemas::{Named, named, one_of, reference},
 };
 use crate::domain::MAX_REASON_CHARS;
-use crate::web::{ROUTES, Route, RouteAccess, access::Permission, body::BodyRule, problem::ProblemSchema};
+use crate::web::{ROUTES, Route, RouteAccess, body::BodyRule, permission::Permission, problem::ProblemSchema};
 
 const ABOUT: &str = "Operators see and change tasks, themes and jobs; programs in other languages add tasks. Times are RFC 3339 in UTC, \
     durations are whole milliseconds in keys that end in `_ms`. Unknown keys and unknown parameters are refused.";

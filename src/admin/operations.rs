@@ -1,0 +1,41 @@
+//! The operations of [`Admin`] as messages to its address, and by their names.
+
+use actix::{Actor, Context};
+
+use super::{
+    Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, DeleteTask, EndAudit, FoundTasks,
+    GetBulkOperation, GetHistory, GetMethods, GetNode, GetTask, GetTheme, GetThemes, History, JobBegun, ListAudit,
+    ListBulkOperations, MethodInfo, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob,
+    RunTaskNow, SearchTasks, ThemeInfo,
+};
+use crate::{domain::Task, error::Error, node::NodeDetail, operations::operations};
+
+impl Actor for Admin {
+    type Context = Context<Self>;
+}
+
+operations! {
+    Admin:
+    Read search_tasks(SearchTasks) => |admin, search| admin.search_tasks(search).await, FoundTasks;
+    Read task(GetTask) => |admin, GetTask(id)| admin.task(id).await, Task;
+    Change run_task_now(RunTaskNow) => |admin, RunTaskNow(id)| admin.run_task_now(id).await, ();
+    Change delete_task(DeleteTask) => |admin, DeleteTask(id)| admin.delete_task(id).await, ();
+    Read history(GetHistory) => |admin, get| admin.history(get).await, History;
+    Change bulk_tasks(BulkTasks) => |admin, bulk| admin.bulk_tasks(bulk).await, BulkOperation;
+    Read preview_bulk(PreviewBulk) => |admin, PreviewBulk(bulk)| admin.preview_bulk(bulk).await, BulkPreview;
+    Read bulk_operation(GetBulkOperation) => |admin, GetBulkOperation(id)| admin.bulk_operation(id).await, BulkOperation;
+    Read bulk_operations(ListBulkOperations) => |admin, list| admin.bulk_operations(list).await, Vec<BulkOperation>;
+    Change cancel_bulk(CancelBulk) => |admin, CancelBulk(id)| admin.cancel_bulk(id).await, BulkOperation;
+    Read node(GetNode) => |admin, GetNode(id)| admin.node(&id).await, NodeDetail;
+    Read methods(GetMethods) => |admin, get| admin.methods(get).await, Vec<MethodInfo>;
+    Read themes(GetThemes) => |admin, GetThemes| admin.themes().await, Vec<ThemeInfo>;
+    Read theme(GetTheme) => |admin, GetTheme(theme)| admin.theme(&theme).await, ThemeInfo;
+    Change run_job(RunJob) => |admin, run| admin.run_job(run).await, JobBegun;
+    Change resize_node(ResizeNode) => |admin, resize| admin.resize_node(resize).await, ();
+    Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();
+    Change resume_theme(ResumeTheme) => |admin, resume| admin.resume_theme(resume).await, ();
+    Change resize_theme(ResizeTheme) => |admin, resize| admin.resize_theme(resize).await, ();
+    Read audit(ListAudit) => |admin, list| admin.audit(list).await, Vec<AuditEntry>;
+    Change begin_audit(NewAudit) => |admin, audit| admin.begin_audit(audit).await, i64;
+    Change end_audit(EndAudit) => |admin, end| admin.end_audit(end).await, bool;
+}
