@@ -39,7 +39,7 @@ use super::{
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
         new_row::NewTaskRow,
-        once::{NewOnce, Told},
+        once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
 };

@@ -20,7 +20,11 @@ use crate::{
         tasks::{
             claimed::ClaimId,
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
-            once::{NewOnce, Told, keep, take},
+            once::{
+                keep,
+                request::{NewOnce, Told},
+                take,
+            },
             queue::QUEUED_FROM,
         },
     },

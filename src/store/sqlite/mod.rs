@@ -37,7 +37,7 @@ use super::{
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
-        once::{NewOnce, Told},
+        once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
     url::SqliteUrl,

@@ -2,14 +2,8 @@
 
 use diesel::{ExpressionMethods, QueryDsl};
 
+use super::request::Kept;
 use crate::store::{schema::gaia_idempotency, statement::transaction::on_each_connection};
-
-/// The ids of tasks that were added, and the key of the addition.
-#[derive(Debug)]
-pub(in crate::store) struct Kept {
-    pub(super) key: String,
-    pub(super) tasks: String,
-}
 
 macro_rules! keep_ids {
     ($conn:ident, $kept:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{

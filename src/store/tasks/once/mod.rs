@@ -4,6 +4,7 @@
 //! primary key of the table sees to that. Then the second caller finds the ids, or, if the first has failed, adds the tasks.
 
 pub(in crate::store) mod keep;
+pub(in crate::store) mod request;
 pub(in crate::store) mod take;
 
 use std::sync::Arc;
@@ -11,28 +12,16 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde::{Deserialize, Serialize};
 
 use super::new_row::NewTaskRow;
 use crate::{
     domain::{AddedTask, KEY_LIFE, OnceKey},
     store::{StoreError, TaskStore, backend::Backend, db::on_backend, db::on_each, schema::gaia_idempotency},
 };
-use keep::Kept;
-use take::Taken;
+use request::{Ids, NewOnce, Told};
 
 /// How many keys one transaction deletes.
 const PIECE: i64 = 500;
-
-/// Tasks to add once, and their key.
-#[derive(Debug)]
-pub(in crate::store) struct NewOnce {
-    pub(in crate::store) key: OnceKey,
-    pub(in crate::store) rows: Vec<NewTaskRow>,
-    now: NaiveDateTime,
-    /// A key that was stored then, or before, is free.
-    expired: NaiveDateTime,
-}
 
 /// What became of an addition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,70 +34,6 @@ pub(crate) enum Once {
     OtherBody,
     /// The transaction of an earlier call with this key has not ended in time.
     Busy,
-}
-
-/// What the transaction has done.
-#[derive(Debug)]
-pub(in crate::store) enum Told {
-    Added(Vec<AddedTask>),
-    /// What an earlier call has stored.
-    Stored {
-        body: String,
-        tasks: String,
-    },
-    Busy,
-}
-
-/// The ids of added tasks, as they are stored.
-#[derive(Debug, Serialize, Deserialize)]
-struct Ids {
-    /// In the order in which the tasks were handed in.
-    ids: Vec<i64>,
-    /// Which of them, by their places from 0, were there before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    duplicates: Vec<usize>,
-}
-
-impl Ids {
-    fn of(added: &[AddedTask]) -> Self {
-        let duplicates = added.iter().enumerate().filter(|(_, task)| task.duplicate);
-        Self {
-            ids: added.iter().map(|task| task.id).collect(),
-            duplicates: duplicates.map(|(at, _)| at).collect(),
-        }
-    }
-
-    fn into_tasks(self) -> Vec<AddedTask> {
-        let mut tasks: Vec<AddedTask> = self.ids.into_iter().map(AddedTask::new).collect();
-        for at in self.duplicates {
-            if let Some(task) = tasks.get_mut(at) {
-                task.duplicate = true;
-            }
-        }
-        tasks
-    }
-}
-
-impl NewOnce {
-    /// What is stored when these tasks were added.
-    pub(in crate::store) fn kept(&self, added: &[AddedTask]) -> QueryResult<Kept> {
-        let tasks = serde_json::to_string(&Ids::of(added));
-        Ok(Kept {
-            key: self.key.key.clone(),
-            tasks: tasks.map_err(|error| diesel::result::Error::SerializationError(error.into()))?,
-        })
-    }
-}
-
-impl Told {
-    /// `None`: the key is the caller's, who now adds the tasks.
-    pub(in crate::store) fn without_adding(taken: Taken) -> Option<Self> {
-        match taken {
-            Taken::Free => None,
-            Taken::Stored { body, tasks } => Some(Self::Stored { body, tasks }),
-            Taken::Busy => Some(Self::Busy),
-        }
-    }
 }
 
 /// When keys were stored that are free now.
@@ -170,19 +95,5 @@ impl TaskStore<'_> {
             })?)
         };
         self.retrying(delete).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_and_duplicates_are_read_as_they_were_stored() {
-        let added = [AddedTask::new(3), AddedTask::duplicate_of(1), AddedTask::new(4)];
-        let text = serde_json::to_string(&Ids::of(&added)).expect("is JSON");
-        assert_eq!(text, r#"{"ids":[3,1,4],"duplicates":[1]}"#);
-        let ids: Ids = serde_json::from_str(&text).expect("is read");
-        assert_eq!(ids.into_tasks(), added);
     }
 }

@@ -2,22 +2,11 @@
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, result::Error as DieselError};
 
-use super::NewOnce;
+use super::request::{NewOnce, Taken};
 use crate::store::{error::is_lock_timeout, schema::gaia_idempotency, statement::transaction::on_each_connection};
 
 /// How often a key is tried again that another session deletes or takes between two statements.
 const TRIES: usize = 20;
-
-/// Whose the key is.
-#[derive(Debug)]
-pub(in crate::store) enum Taken {
-    /// The transaction has the key.
-    Free,
-    /// An earlier transaction has stored this.
-    Stored { body: String, tasks: String },
-    /// Another transaction has the key and does not end.
-    Busy,
-}
 
 /// Whether another session has kept a lock for longer than this session waits.
 fn is_busy(error: &DieselError) -> bool {
