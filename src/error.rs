@@ -124,6 +124,14 @@ pub enum Error {
         /// The id.
         id: i64,
     },
+    /// The definition of the job has changed since the caller read it.
+    #[error("the definition of job {id} has changed since version {version}; look at the job again, then change it")]
+    JobChanged {
+        /// The job.
+        id: i64,
+        /// The version that the caller has named.
+        version: i64,
+    },
     /// Another job has the name already.
     #[error("job {holder} has the name {name:?} already; choose another, or update that job")]
     JobNameTaken {

@@ -28,9 +28,9 @@
 
 pub use crate::{
     admin::{
-        BulkTasks, CancelBulk, DeleteTask, EndAudit, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTask,
-        GetTheme, GetThemes, ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow,
-        SearchTasks,
+        BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
+        GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, ListAudit,
+        ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow, SearchTasks,
     },
     asynctask::{
         AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,
@@ -39,8 +39,8 @@ pub use crate::{
     },
     domain::{ListJobs, ListTasks},
     jobs::{
-        AddJob, CancelJob, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,
-        GetRunningJobs, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
+        AddJob, CancelJob, ChangeJobIf, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus,
+        GetRunningJobs, JobChange, RemoveJob, ToggleJob, UpdateJob, WaitForRun,
     },
     runtime::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia},
 };

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, RunJob, requests::not_followed};
+use super::{Admin, FindJobs, FindRuns, FoundJobs, FoundRuns, RunJob, requests::not_followed};
 use crate::{
-    domain::{Answer, Asked, Faults, InvalidInput, Note, check_wait},
-    error::Error,
+    domain::{Answer, Asked, Faults, InvalidInput, JobRecord, Note, check_wait},
+    error::{Error, ask},
 };
 
 /// A run of a job that has begun: the answer of [`Admin::run_job`].
@@ -26,6 +26,53 @@ impl JobBegun {
 }
 
 impl Admin {
+    /// Finds jobs, newest first, a page at a time. A job that cannot fire says why.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a limit out of range, or a text that no name can contain; [`Error::Store`].
+    pub async fn find_jobs(&self, find: FindJobs) -> Result<FoundJobs, Error> {
+        find.check()?;
+        let limit = find.limit;
+        let rows = ask(&self.store, |store| async move { store.jobs().find(&find).await }).await?;
+        Ok(FoundJobs::new(self.jobs.listed(rows), limit))
+    }
+
+    /// Finds runs of all jobs or of one, newest first, a page at a time. A page costs as much beside a million runs as beside a hundred, however
+    /// far the caller has turned the pages.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::{Gaia, admin::{FindRuns, RunState}};
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let find = FindRuns { state: Some(RunState::Open), ..FindRuns::default() };
+    /// let found = gaia.admin().find_runs(find).await?;
+    /// assert!(found.runs.is_empty());
+    /// assert_eq!(found.next, None);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a limit out of range, [`Error::Store`].
+    pub async fn find_runs(&self, find: FindRuns) -> Result<FoundRuns, Error> {
+        find.check()?;
+        let limit = find.limit;
+        let runs = ask(&self.store, |store| async move { store.jobs().find_runs(&find).await });
+        Ok(FoundRuns::new(runs.await?, limit))
+    }
+
+    /// One run of a job, with its texts whole.
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`], [`Error::Store`].
+    pub async fn run(&self, id: i64) -> Result<JobRecord, Error> {
+        self.jobs.get_run(id).await
+    }
+
     /// Runs a job now, whether it is enabled or not, and answers once the run has begun. A process that runs jobs begins it itself, as
     /// [`Jobs::execute_job_immediately`](crate::Jobs::execute_job_immediately) does. Any other process leaves a request in the database, and a node that runs jobs takes it within
     /// 3 s (on PostgreSQL: at once). The overlap policy of the job holds.

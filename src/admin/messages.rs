@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::domain::{BulkTasks, EndAudit, GetHistory, ListAudit, ListBulkOperations, NewAudit, SearchTasks};
-use crate::domain::{as_millis, millis};
+pub use crate::domain::{
+    BulkTasks, EndAudit, FindJobs, FindRuns, GetErrors, GetHistory, ListAudit, ListBulkOperations, NewAudit,
+    SearchTasks,
+};
+use crate::domain::{TaskFilter, as_millis, millis};
 
 /// For how long an operator waits for another process unless told otherwise.
 const WAIT: Duration = Duration::from_secs(10);
@@ -26,6 +29,20 @@ pub struct RunTaskNow(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTask(pub i64);
 
+/// How many tasks meet a filter: [`Admin::count_tasks`](super::Admin::count_tasks).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CountTasks {
+    /// Which tasks.
+    pub filter: TaskFilter,
+    /// Count up to so many tasks; `None`: all.
+    pub up_to: Option<u64>,
+}
+
+/// A page of whole tasks: [`Admin::export_tasks`](super::Admin::export_tasks).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportTasks(pub SearchTasks);
+
 /// What a bulk operation would change: [`Admin::preview_bulk`](super::Admin::preview_bulk).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreviewBulk(pub BulkTasks);
@@ -37,6 +54,10 @@ pub struct GetBulkOperation(pub i64);
 /// End a bulk operation that is under way: [`Admin::cancel_bulk`](super::Admin::cancel_bulk).
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CancelBulk(pub i64);
+
+/// One run of a job: [`Admin::run`](super::Admin::run).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetRun(pub i64);
 
 /// Run a job now, on this node or on another: [`Admin::run_job`](super::Admin::run_job).
 ///

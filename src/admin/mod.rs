@@ -2,11 +2,15 @@
 
 mod audit;
 mod bulk;
+mod errors;
+mod find;
 mod jobs;
 mod messages;
 mod methods;
 mod nodes;
 mod operations;
+#[cfg(feature = "web")]
+mod overview;
 mod requests;
 mod tasks;
 mod themes;
@@ -18,16 +22,19 @@ use actix::Addr;
 pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
-    BulkTasks, CancelBulk, DeleteTask, EndAudit, GetBulkOperation, GetHistory, GetMethods, GetNode, GetTask, GetTheme,
-    GetThemes, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
-    RunJob, RunTaskNow, SearchTasks,
+    BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
+    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, ListAudit, ListBulkOperations,
+    NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, RunTaskNow, SearchTasks,
 };
 pub use methods::MethodInfo;
+#[cfg(feature = "web")]
+pub(crate) use overview::{Overview, ThemeState};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
-    AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, Excerpt, FoundTasks, HISTORY_BOUNDS_MS, History,
-    HistoryKind, HistoryPoint, HistoryTimes, SearchedTo, SkipReason, TaskFilter, TaskSummary,
+    AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorGroup, ErrorsSince, Excerpt, ExportedTasks,
+    FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint, HistoryTimes, RunState,
+    SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
 };
 use crate::{
     asynctask::ThemeRuntimes,
@@ -97,19 +104,6 @@ impl Admin {
             jobs: parts.jobs,
             node: parts.node,
         }
-    }
-
-    /// Finds tasks of all themes, newest first, a page at a time. A page costs as much beside ten million tasks as beside a hundred, however
-    /// far the caller has turned the pages.
-    ///
-    /// A search that has looked for half a second ends, and says how far back it has looked; the next page goes on from there. Searches by
-    /// ids, by log id, by node, or for unfinished statuses alone read only the tasks in question.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with every fault of the filter and the limit, [`Error::Store`].
-    pub async fn search_tasks(&self, search: SearchTasks) -> Result<FoundTasks, Error> {
-        search.check()?;
-        ask(&self.store, |store| async move { store.tasks().search(&search).await }).await
     }
 
     /// How many tasks or runs of jobs have ended in a time, and how long they waited and ran, in steps, for charts. It reads a table of

@@ -3,12 +3,18 @@
 use actix::{Actor, Context};
 
 use super::{
-    Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, DeleteTask, EndAudit, FoundTasks,
-    GetBulkOperation, GetHistory, GetMethods, GetNode, GetTask, GetTheme, GetThemes, History, JobBegun, ListAudit,
+    Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit,
+    ExportTasks, ExportedTasks, FindJobs, FindRuns, FoundJobs, FoundRuns, FoundTasks, GetBulkOperation, GetErrors,
+    GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, History, JobBegun, ListAudit,
     ListBulkOperations, MethodInfo, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob,
-    RunTaskNow, SearchTasks, ThemeInfo,
+    RunTaskNow, SearchTasks, TaskCount, TaskErrors, ThemeInfo,
 };
-use crate::{domain::Task, error::Error, node::NodeDetail, operations::operations};
+use crate::{
+    domain::{JobRecord, Task},
+    error::Error,
+    node::NodeDetail,
+    operations::operations,
+};
 
 impl Actor for Admin {
     type Context = Context<Self>;
@@ -17,6 +23,9 @@ impl Actor for Admin {
 operations! {
     Admin:
     Read search_tasks(SearchTasks) => |admin, search| admin.search_tasks(search).await, FoundTasks;
+    Read count_tasks(CountTasks) => |admin, count| admin.count_tasks(count.filter, count.up_to).await, TaskCount;
+    Read export_tasks(ExportTasks) => |admin, ExportTasks(search)| admin.export_tasks(search).await, ExportedTasks;
+    Read errors(GetErrors) => |admin, get| admin.errors(get).await, TaskErrors;
     Read task(GetTask) => |admin, GetTask(id)| admin.task(id).await, Task;
     Change run_task_now(RunTaskNow) => |admin, RunTaskNow(id)| admin.run_task_now(id).await, ();
     Change delete_task(DeleteTask) => |admin, DeleteTask(id)| admin.delete_task(id).await, ();
@@ -30,6 +39,9 @@ operations! {
     Read methods(GetMethods) => |admin, get| admin.methods(get).await, Vec<MethodInfo>;
     Read themes(GetThemes) => |admin, GetThemes| admin.themes().await, Vec<ThemeInfo>;
     Read theme(GetTheme) => |admin, GetTheme(theme)| admin.theme(&theme).await, ThemeInfo;
+    Read find_jobs(FindJobs) => |admin, find| admin.find_jobs(find).await, FoundJobs;
+    Read find_runs(FindRuns) => |admin, find| admin.find_runs(find).await, FoundRuns;
+    Read run(GetRun) => |admin, GetRun(id)| admin.run(id).await, JobRecord;
     Change run_job(RunJob) => |admin, run| admin.run_job(run).await, JobBegun;
     Change resize_node(ResizeNode) => |admin, resize| admin.resize_node(resize).await, ();
     Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();

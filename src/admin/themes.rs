@@ -164,7 +164,7 @@ impl Admin {
 }
 
 /// The themes that the tables and the nodes name, by name.
-fn known(mut stored: BTreeMap<String, StoredTheme>, nodes: &[NodeInfo]) -> Vec<ThemeInfo> {
+pub(super) fn known(mut stored: BTreeMap<String, StoredTheme>, nodes: &[NodeInfo]) -> Vec<ThemeInfo> {
     for theme in nodes.iter().flat_map(|node| &node.themes) {
         stored.entry(theme.theme.clone()).or_default();
     }

@@ -128,9 +128,9 @@ mod tests {
 
     fn histogram(times: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
-        times
-            .iter()
-            .for_each(|time| histogram.note(Duration::from_millis(*time)));
+        for time in times {
+            histogram.note(Duration::from_millis(*time));
+        }
         histogram
     }
 

@@ -5,6 +5,7 @@
 mod audit;
 mod batch;
 mod bulk;
+mod errors;
 mod failure;
 mod fields;
 mod figures;
@@ -21,6 +22,7 @@ mod retry;
 #[cfg(feature = "web")]
 pub(crate) mod schema;
 mod search;
+mod search_line;
 mod task;
 mod text;
 mod text_enum;
@@ -32,6 +34,8 @@ pub use audit::{AuditEntry, EndAudit, ListAudit, NewAudit};
 pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS};
 pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
+pub(crate) use errors::ErrorGroups;
+pub use errors::{ErrorGroup, ErrorsSince, GetErrors, TaskErrors};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 #[cfg(feature = "web")]
@@ -46,7 +50,8 @@ pub(crate) use jobs::{
     Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, decide, due, is_missed,
 };
 pub use jobs::{
-    Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob, OverlapPolicy, RunFlag, RunStatus,
+    FindJobs, FindRuns, FoundJobs, FoundRuns, Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob,
+    OverlapPolicy, RunFlag, RunState, RunStatus,
 };
 pub use json::Json;
 pub(crate) use json::{JsonText, parsed};
@@ -62,7 +67,7 @@ pub(crate) use requests::{Answer, Asked, Note, REQUEST_LIFE, check_node, check_w
 pub(crate) use requests::{MAX_AUTHOR_CHARS, MAX_REASON_CHARS};
 pub use retry::RetryPolicy;
 pub(crate) use search::task_of_log_id;
-pub use search::{Excerpt, FoundTasks, SearchTasks, SearchedTo, TaskFilter, TaskSummary};
+pub use search::{Excerpt, ExportedTasks, FoundTasks, SearchTasks, SearchedTo, TaskCount, TaskFilter, TaskSummary};
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
 #[cfg(feature = "web")]
 pub(crate) use text::hex;

@@ -117,12 +117,17 @@ impl TaskFilter {
         }
     }
 
-    /// Whether a task that a database query has found meets the conditions that its row alone does not decide: a claim may hold it.
-    pub(crate) fn is_met_by(&self, task: &TaskSummary) -> bool {
-        let is_any = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        (self.statuses.is_empty() || self.statuses.contains(&task.status))
-            && is_any(&self.node, &task.node)
-            && !(self.without_node && task.node.is_some())
+    /// Whether the row of a task alone says whether the task meets the filter. Otherwise a claim has a say: it may hold a task that waits by
+    /// its row.
+    pub(crate) fn is_decided_by_rows(&self) -> bool {
+        self.node.is_none() && !self.without_node && self.statuses.iter().all(|status| status.is_finished())
+    }
+
+    /// Whether a task that a database query has found meets the conditions that its row alone does not decide.
+    pub(crate) fn is_met_by(&self, status: TaskStatus, node: Option<&str>) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&status))
+            && (self.node.is_none() || self.node.as_deref() == node)
+            && !(self.without_node && node.is_some())
     }
 }
 
@@ -170,6 +175,29 @@ pub struct FoundTasks {
     /// The search has taken long and was ended before the page was full: it has looked at all tasks that were added since this task, which
     /// was added at this time. The next page goes on from there. `None`: the page is full, or the search has looked at all tasks.
     pub searched_back_to: Option<SearchedTo>,
+}
+
+/// Whole tasks that a search has found: a page of an export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExportedTasks {
+    /// The tasks, newest first, with their whole texts.
+    pub tasks: Vec<Task>,
+    /// [`SearchTasks::before`] of the next page; `None`: no further task meets the filter.
+    pub next: Option<i64>,
+    /// As [`FoundTasks::searched_back_to`].
+    pub searched_back_to: Option<SearchedTo>,
+}
+
+/// How many tasks meet a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
+#[non_exhaustive]
+pub struct TaskCount {
+    /// How many were counted.
+    pub tasks: u64,
+    /// The count has ended early, because it has come to its limit or has taken half a second: there may be more tasks.
+    pub more: bool,
 }
 
 /// How far back a search has looked.
@@ -264,6 +292,16 @@ pub struct TaskSummary {
 }
 
 impl TaskSummary {
+    /// How many bytes its long texts have in all.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        let texts = [Some(&self.args), self.last_result.as_ref(), self.last_error.as_ref()];
+        let bytes = texts
+            .into_iter()
+            .flatten()
+            .map(|text| u64::try_from(text.bytes).unwrap_or(0));
+        bytes.fold(0, u64::saturating_add)
+    }
+
     /// A task that was read with the beginnings of its texts, and the lengths of these: of arguments, result and error.
     pub(crate) fn of(task: Task, [args, result, error]: [Option<i64>; 3]) -> Self {
         let excerpt = |text: String, bytes: Option<i64>| Excerpt {

@@ -32,6 +32,11 @@ impl InvalidInput {
         Self { faults: vec![fault] }
     }
 
+    /// Input with these faults, of which there is one at least.
+    pub(crate) fn all(faults: Vec<String>) -> Self {
+        Self { faults }
+    }
+
     /// The same faults, each with `what` and a colon before it.
     pub(crate) fn of(self, what: &str) -> Self {
         let say = |fault| format!("{what}: {fault}");

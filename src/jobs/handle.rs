@@ -2,7 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{cron::Started, options::Settings, runtime::JobsSlot, status::JobsStatus};
+use super::{
+    change::{ChangeJobIf, JobChange},
+    cron::Started,
+    options::Settings,
+    runtime::JobsSlot,
+    status::JobsStatus,
+};
 use crate::{
     domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
     error::{Error, ask},
@@ -114,16 +120,17 @@ impl Jobs {
     /// [`Error::Invalid`] with every fault, [`Error::JobNotFound`], [`Error::JobNameTaken`], [`Error::Store`]. After an error nothing is
     /// changed.
     pub async fn update_job(&self, id: i64, job: NewJob) -> Result<u64, Error> {
+        self.update(id, job, None).await?;
+        Ok(1)
+    }
+
+    async fn update(&self, id: i64, job: NewJob, version: Option<i64>) -> Result<(), Error> {
         job.define(&self.rules)?;
         let name = job.job_name.clone();
-        match ask(&self.store, |store| async move { store.jobs().update(id, job).await }).await? {
-            store::UpdateJob::Updated => {
-                self.changed(id);
-                Ok(1)
-            }
-            store::UpdateJob::NotFound => Err(Error::JobNotFound { id }),
-            store::UpdateJob::NameTaken(holder) => Err(Error::JobNameTaken { name, holder }),
-        }
+        let edit = ask(&self.store, |store| async move {
+            store.jobs().update(id, job, version).await
+        });
+        self.edited(id, version, edit.await?, name)
     }
 
     /// For jobs that a program declares when it starts: adds the job, or updates the job with this name if its definition differs. An unchanged
@@ -150,11 +157,15 @@ impl Jobs {
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn remove_job(&self, id: i64) -> Result<(), Error> {
-        match ask(&self.store, |store| async move { store.jobs().remove(id).await }).await? {
-            true => self.changed(id),
-            false => return Err(Error::JobNotFound { id }),
-        }
-        Ok(())
+        self.remove(id, None).await
+    }
+
+    async fn remove(&self, id: i64, version: Option<i64>) -> Result<(), Error> {
+        let edit = ask(
+            &self.store,
+            |store| async move { store.jobs().remove(id, version).await },
+        );
+        self.edited(id, version, edit.await?, String::new())
     }
 
     /// Enables or disables a job. Fires that would have been due while it was disabled are not made up for; runs that are under way go on.
@@ -162,14 +173,66 @@ impl Jobs {
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn toggle_job(&self, id: i64, enabled: bool) -> Result<(), Error> {
-        let toggled = ask(&self.store, |store| async move {
-            store.jobs().set_enabled(id, enabled).await
+        self.toggle(id, enabled, None).await
+    }
+
+    async fn toggle(&self, id: i64, enabled: bool, version: Option<i64>) -> Result<(), Error> {
+        let edit = ask(&self.store, |store| async move {
+            store.jobs().set_enabled(id, enabled, version).await
         });
-        match toggled.await? {
-            true => self.changed(id),
-            false => return Err(Error::JobNotFound { id }),
+        self.edited(id, version, edit.await?, String::new())
+    }
+
+    /// Changes a job if its definition is of the version that the caller has read. Of two callers who have read the same version, one changes
+    /// the job, and the other gets [`Error::JobChanged`].
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::{Error, Gaia, NewJob, messages::{ChangeJobIf, JobChange}};
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let jobs = gaia.jobs();
+    /// let id = jobs.add_job(NewJob::cron_job("report", "@daily", "Report", "Daily")).await?;
+    /// let version = jobs.get_job_detail(id).await?.job.version;
+    ///
+    /// let disable = ChangeJobIf { id, version, change: JobChange::Disable };
+    /// jobs.change_job_if(disable.clone()).await?;
+    /// let late = ChangeJobIf { change: JobChange::Remove, ..disable };
+    /// assert!(matches!(jobs.change_job_if(late).await, Err(Error::JobChanged { .. })));
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::JobChanged`], and the errors of the change without a version. After an error nothing is changed.
+    pub async fn change_job_if(&self, change: ChangeJobIf) -> Result<(), Error> {
+        let ChangeJobIf { id, version, change } = change;
+        let version = Some(version);
+        match change {
+            JobChange::Update(job) => self.update(id, *job, version).await,
+            JobChange::Enable => self.toggle(id, true, version).await,
+            JobChange::Disable => self.toggle(id, false, version).await,
+            JobChange::Remove => self.remove(id, version).await,
         }
-        Ok(())
+    }
+
+    /// What the caller hears of an edit. `name`: the name that the caller wants the job to have.
+    fn edited(&self, id: i64, version: Option<i64>, edit: store::EditJob, name: String) -> Result<(), Error> {
+        match edit {
+            store::EditJob::Done => {
+                self.changed(id);
+                Ok(())
+            }
+            store::EditJob::NotFound => Err(Error::JobNotFound { id }),
+            store::EditJob::NameTaken(holder) => Err(Error::JobNameTaken { name, holder }),
+            store::EditJob::Changed => Err(Error::JobChanged {
+                id,
+                version: version.unwrap_or_default(),
+            }),
+        }
     }
 
     fn changed(&self, id: i64) {
@@ -272,13 +335,18 @@ impl Jobs {
     pub async fn list_jobs(&self, list: ListJobs) -> Result<Page<Job>, Error> {
         list.page.check()?;
         let page = ask(&self.store, |store| async move { store.jobs().list(&list).await }).await?;
-        let now = self.store.clock().now();
         Ok(Page {
-            items: page.items.into_iter().map(|row| row.listed(&self.rules, now)).collect(),
+            items: self.listed(page.items),
             total: page.total,
             page: page.page,
             page_size: page.page_size,
         })
+    }
+
+    /// Rows of a page, as jobs.
+    pub(crate) fn listed(&self, rows: Vec<JobRow>) -> Vec<Job> {
+        let now = self.store.clock().now();
+        rows.into_iter().map(|row| row.listed(&self.rules, now)).collect()
     }
 
     /// One job, its next five fires, and its schedule in words.

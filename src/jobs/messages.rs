@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::{Actor, Context};
 use serde::{Deserialize, Serialize};
 
-use super::{Jobs, JobsStatus};
+use super::{ChangeJobIf, Jobs, JobsStatus};
 use crate::{
     domain::{Job, JobDetail, JobRecord, ListJobs, NewJob, Page, PageRequest, as_millis, millis},
     error::Error,
@@ -97,6 +97,7 @@ operations! {
     Change update_job(UpdateJob) => |jobs, UpdateJob { id, job }| jobs.update_job(id, job).await, u64;
     Change remove_job(RemoveJob) => |jobs, RemoveJob(id)| jobs.remove_job(id).await, ();
     Change toggle_job(ToggleJob) => |jobs, ToggleJob { id, enabled }| jobs.toggle_job(id, enabled).await, ();
+    Change change_job_if(ChangeJobIf) => |jobs, change| jobs.change_job_if(change).await, ();
     Change execute_job_immediately(ExecuteJobImmediately) => |jobs, ExecuteJobImmediately(id)| jobs.execute_job_immediately(id).await, JobRecord;
     Change cancel_job(CancelJob) => |jobs, CancelJob(id)| jobs.cancel_job(id).await, usize;
     Read wait_for_run(WaitForRun) => |jobs, WaitForRun { run_id, timeout }| jobs.wait_for_run(run_id, timeout).await, JobRecord;

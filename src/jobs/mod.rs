@@ -3,6 +3,7 @@
 //! The [`CronActor`] knows when each enabled job is due, claims fires in the database, and starts a [`JobExecActor`] for each
 //! that it won. A run's end goes to the recorder, which writes many at a time. [`Jobs`] is the handle for people.
 
+mod change;
 mod cron;
 mod exec;
 mod execution;
@@ -14,6 +15,7 @@ mod run;
 mod runtime;
 mod status;
 
+pub use change::{ChangeJobIf, JobChange};
 pub use cron::CronActor;
 pub use exec::JobExecActor;
 pub use handle::Jobs;

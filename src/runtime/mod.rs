@@ -100,6 +100,7 @@ struct Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a check of its own")]
 pub struct Readiness {
     /// The database answers.
     pub database: bool,
@@ -312,6 +313,12 @@ impl Gaia {
             beats: !self.0.lease.has_expired(),
             takes_work: !self.0.draining.load(Ordering::SeqCst) && !self.0.stopping.load(Ordering::SeqCst),
         }
+    }
+
+    /// Whether this process stops, or has stopped.
+    #[cfg(feature = "web")]
+    pub(crate) fn stops(&self) -> bool {
+        self.0.stopping.load(Ordering::SeqCst)
     }
 
     /// The counters of every theme of this process, by theme.

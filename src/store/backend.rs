@@ -134,6 +134,8 @@ pub(super) struct ThemesOf {
     pub(super) prefix: &'static str,
     /// What follows FROM: `asynctasks WHERE run_at IS NOT NULL`.
     pub(super) tasks: &'static str,
+    /// Whether these tasks are due. If not, they wait for a later time.
+    pub(super) are_due: bool,
 }
 
 impl ThemesOf {
@@ -145,6 +147,15 @@ impl ThemesOf {
             "WITH RECURSIVE s (theme) AS (SELECT MIN({column}) FROM {tasks} \
              UNION ALL SELECT (SELECT MIN({column}) FROM {tasks} AND {column} > s.theme) FROM s WHERE s.theme IS NOT NULL) \
              SELECT theme FROM s WHERE theme IS NOT NULL LIMIT {most}"
+        )
+    }
+
+    /// How many of these tasks a theme has, counted up to `most`. The parameter is the theme with the prefix.
+    #[cfg(feature = "web")]
+    pub(super) fn count(&self, parameter: &str, most: u64) -> String {
+        let Self { column, tasks, .. } = self;
+        format!(
+            "SELECT COUNT(*) AS n FROM (SELECT {column} FROM {tasks} AND {column} = {parameter} LIMIT {most}) counted"
         )
     }
 }

@@ -242,6 +242,7 @@ diesel::table! {
         scheduled_from -> Nullable<Timestamp>,
         scheduled_by -> Nullable<Text>,
         unique_name -> Nullable<Text>,
+        version -> BigInt,
     }
 }
 

@@ -1,15 +1,21 @@
 //! Who may use the API, for what, and on which themes.
 
+mod basic;
+mod forwarded;
+
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest,
     http::header::{AUTHORIZATION, HOST, HeaderMap},
 };
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+pub use self::basic::BasicUser;
+use self::{basic::BasicUsers, forwarded::Forwarded};
 use super::{permission::Permission, problem::Problem};
 use crate::domain::{Faults, InvalidInput, TaskFilter, hex};
 
@@ -64,6 +70,15 @@ impl Caller {
         Self {
             themes: Some(themes.into_iter().map(Into::into).collect()),
             ..self
+        }
+    }
+
+    /// The same caller under another name.
+    fn named(self, name: &str) -> Self {
+        Self {
+            permissions: self.permissions,
+            themes: self.themes,
+            ..Self::new(name)
         }
     }
 
@@ -251,11 +266,24 @@ type Judge = dyn Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync;
 /// Says who a caller is. A request for which it has no answer is refused with 401.
 #[derive(Clone)]
 #[must_use]
-pub struct Access {
-    judge: Arc<Judge>,
-    /// Whether callers are asked for a bearer token.
-    wants_bearer: bool,
+pub struct Access(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Judge {
+        judge: Arc<Judge>,
+        /// Whether callers are asked for a bearer token.
+        wants_bearer: bool,
+        /// Whether a caller who tries often enough may be let in: a function of the application may check passwords.
+        can_be_guessed: bool,
+    },
+    Basic(Arc<BasicUsers>),
+    Any(Arc<[Access]>),
 }
+
+/// How callers without access are asked who they are: the values of `WWW-Authenticate`.
+const BEARER: &str = "Bearer";
+const BASIC: &str = "Basic realm=\"gaia\", charset=\"UTF-8\"";
 
 impl Access {
     /// Requests from this machine may do everything, others nothing.
@@ -302,7 +330,58 @@ impl Access {
         })
     }
 
+    /// Users with a name and a password, as `Authorization: Basic …`. Serve it over TLS alone: a browser sends the password with each request.
+    ///
+    /// Passwords are hashed off the threads that serve requests, two at a time. A password that was right is known for 60 s without its hash,
+    /// by a digest that no other process can compute; the password itself is not kept.
+    ///
+    /// Browsers send these credentials on their own, so the rule against changes that pages of other sites ask for holds.
+    pub fn basic(users: impl IntoIterator<Item = BasicUser>) -> Self {
+        Self(Kind::Basic(Arc::new(BasicUsers::new(users.into_iter().collect()))))
+    }
+
+    /// Users whom a proxy has checked: the proxy writes their names into a header. The header is believed only from these peers, IP addresses or
+    /// networks such as `10.0.0.0/8`. All users have the permissions and themes of `role`, and their own names.
+    ///
+    /// The proxy must remove the header from what clients send. A request whose header is there twice is refused.
+    ///
+    /// ```
+    /// use gaia_actors::web::{Access, Caller, Permission};
+    ///
+    /// let role = Caller::new("user").permissions(&[Permission::View, Permission::Retry]);
+    /// let access = Access::header("x-forwarded-user", ["10.0.0.0/8", "::1"], role)?;
+    /// # Ok::<(), gaia_actors::InvalidInput>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] with every fault: the header has no such name, a peer is no address and no network, or there is no peer.
+    pub fn header<'a>(
+        name: &str,
+        trusted_peers: impl IntoIterator<Item = &'a str>,
+        role: Caller,
+    ) -> Result<Self, InvalidInput> {
+        let forwarded = Forwarded::new(name, trusted_peers, role)?;
+        Ok(Self::of(false, move |request| forwarded.caller(request)))
+    }
+
+    /// Several kinds of access: the first that knows the caller says who it is.
+    ///
+    /// ```
+    /// use gaia_actors::web::{Access, AccessToken, Permission};
+    ///
+    /// let hash = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8";
+    /// let grafana = AccessToken::new("grafana", hash)?.permissions(Permission::VIEWER);
+    /// let access = Access::any([Access::tokens([grafana]), Access::loopback_only()]);
+    /// # Ok::<(), gaia_actors::InvalidInput>(())
+    /// ```
+    pub fn any(kinds: impl IntoIterator<Item = Access>) -> Self {
+        Self(Kind::Any(kinds.into_iter().collect()))
+    }
+
     /// A function says who the caller is. It runs in the thread that serves the request, so it must not block.
+    ///
+    /// An address from which more than 10 requests in a second (50 at once) were unknown is not asked again for a second: whoever guesses
+    /// passwords is slowed down. Callers behind one proxy share the proxy's address.
     ///
     /// ```
     /// use gaia_actors::web::{Access, Caller, Permission};
@@ -314,23 +393,76 @@ impl Access {
     /// });
     /// ```
     pub fn custom(judge: impl Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync + 'static) -> Self {
-        Self::of(false, judge)
+        Self(Kind::Judge {
+            judge: Arc::new(judge),
+            wants_bearer: false,
+            can_be_guessed: true,
+        })
     }
 
     fn of(wants_bearer: bool, judge: impl Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync + 'static) -> Self {
-        Self {
+        Self(Kind::Judge {
             judge: Arc::new(judge),
             wants_bearer,
+            can_be_guessed: false,
+        })
+    }
+
+    /// Whether a caller who tries often enough may be let in.
+    pub(super) fn can_be_guessed(&self) -> bool {
+        match &self.0 {
+            Kind::Judge { can_be_guessed, .. } => *can_be_guessed,
+            Kind::Basic(_) => true,
+            Kind::Any(kinds) => kinds.iter().any(Self::can_be_guessed),
         }
     }
 
     /// Who has sent the request; 401 if this is not known.
-    pub(super) fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
+    pub(super) async fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
         let seen = AccessRequest {
             peer: request.peer_addr().map(|peer| peer.ip()),
             headers: request.headers(),
         };
-        (self.judge)(&seen).ok_or_else(|| Problem::no_access(self.wants_bearer))
+        self.judged(&seen).await
+    }
+
+    /// Who the caller of a request with these properties is; 401 if this is not known.
+    pub(super) async fn judged(&self, seen: &AccessRequest<'_>) -> Result<Caller, Problem> {
+        let found = self.find(seen).await?;
+        found.ok_or_else(|| {
+            let mut wanted = Vec::new();
+            self.challenges(&mut wanted);
+            Problem::no_access(wanted)
+        })
+    }
+
+    fn find<'a>(&'a self, seen: &'a AccessRequest<'_>) -> LocalBoxFuture<'a, Result<Option<Caller>, Problem>> {
+        Box::pin(async move {
+            match &self.0 {
+                Kind::Judge { judge, .. } => Ok(judge(seen)),
+                Kind::Basic(users) => users.caller(seen.headers).await,
+                Kind::Any(kinds) => {
+                    for kind in kinds.iter() {
+                        if let Some(caller) = kind.find(seen).await? {
+                            return Ok(Some(caller));
+                        }
+                    }
+                    Ok(None)
+                }
+            }
+        })
+    }
+
+    fn challenges(&self, wanted: &mut Vec<&'static str>) {
+        let challenge = match &self.0 {
+            Kind::Judge { wants_bearer: true, .. } => BEARER,
+            Kind::Judge { .. } => return,
+            Kind::Basic(_) => BASIC,
+            Kind::Any(kinds) => return kinds.iter().for_each(|kind| kind.challenges(wanted)),
+        };
+        if !wanted.contains(&challenge) {
+            wanted.push(challenge);
+        }
     }
 }
 

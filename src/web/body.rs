@@ -1,5 +1,7 @@
 //! Bodies of requests: how long they may be, of which type, and what is wrong with them.
 
+use std::time::Duration;
+
 use actix_web::{
     dev::Payload,
     http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap},
@@ -15,6 +17,8 @@ use crate::{config::nearest, domain::MAX_ARG_BYTES};
 const SMALL: usize = 64 << 10;
 /// A list of tasks.
 const BATCH: usize = 64 << 20;
+/// How long the body may take to arrive.
+const IN_TIME: Duration = Duration::from_secs(30);
 /// How deeply arrays and objects may lie in each other: as deep as `serde_json` reads values.
 const DEPTH: usize = 127;
 
@@ -75,8 +79,13 @@ impl BodyRule {
         }
     }
 
-    /// Reads the whole body, if it is not too long.
-    pub(super) async fn read(self, headers: &HeaderMap, mut payload: Payload) -> Result<Bytes, Problem> {
+    /// Reads the whole body, if it is not too long and arrives in time.
+    pub(super) async fn read(self, headers: &HeaderMap, payload: Payload) -> Result<Bytes, Problem> {
+        let read = tokio::time::timeout(IN_TIME, self.read_all(headers, payload)).await;
+        read.unwrap_or_else(|_| Err(Problem::too_slow(IN_TIME)))
+    }
+
+    async fn read_all(self, headers: &HeaderMap, mut payload: Payload) -> Result<Bytes, Problem> {
         let limit = self.limit();
         let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         if said

@@ -1,12 +1,12 @@
 //! One call: who asks, with which parameters and which body; and its answer.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
-        StatusCode,
-        header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
+        Method, StatusCode,
+        header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION},
     },
     web::Bytes,
 };
@@ -15,8 +15,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Shared,
-    access::Caller,
+    access::{Access, Caller},
     body::{self, BodyType, Nothing},
+    limits::Turn,
     problem::Problem,
     query::Query,
     readiness,
@@ -28,6 +29,9 @@ use crate::{domain::check_key, runtime::Gaia};
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// This header says that an earlier request has added the tasks.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A version that nothing has.
+const NO_VERSION: i64 = -1;
 
 /// A call that may be done: its caller has the permission that the route names.
 pub(super) struct Call {
@@ -42,21 +46,45 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// The turn of a search, a count or another look over many rows. The handler holds it until the look has ended.
+    pub(super) async fn search(&self) -> Result<Turn, Problem> {
+        self.shared.options.limits.search().await
+    }
+
     pub(super) fn gaia(&self) -> &Gaia {
         &self.shared.gaia
+    }
+
+    /// What all calls share.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether the caller wants the head of the answer alone.
+    pub(super) fn is_head(&self) -> bool {
+        self.request.method() == Method::HEAD
     }
 
     pub(super) fn readiness(&self) -> &readiness::Cached {
         &self.shared.readiness
     }
 
+    pub(super) fn access(&self) -> &Access {
+        &self.shared.options.access
+    }
+
     pub(super) fn headers(&self) -> &HeaderMap {
         self.request.headers()
     }
 
+    /// The address of the other end of the connection.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.request.peer_addr().map(|peer| peer.ip())
+    }
+
     /// The caller's name, as the author of a change.
-    pub(super) fn author(&self) -> Option<String> {
-        Some(self.caller.name().to_owned())
+    pub(super) fn author(&self) -> String {
+        self.caller.name().to_owned()
     }
 
     /// How texts are shown to this caller.
@@ -105,6 +133,27 @@ impl Call {
         Ok(Some(key))
     }
 
+    /// The version in `If-Match`. `None`: there is no such header, or it says `*`.
+    ///
+    /// A tag that a proxy has marked as weak counts: it stands for a version, not for the bytes of an answer.
+    pub(super) fn if_match(&self) -> Result<Option<i64>, Problem> {
+        let mut values = self.request.headers().get_all(IF_MATCH);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        let tag = text.strip_prefix("W/").unwrap_or(text);
+        let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        match (tag, values.next()) {
+            (None, None) if text == "*" => Ok(None),
+            // No version has another tag than a number: the answer is that the row has changed.
+            (Some(tag), None) if !tag.contains('"') => Ok(Some(tag.parse().unwrap_or(NO_VERSION))),
+            _ => Err(Problem::bad_header(format!(
+                "If-Match is {text:?}, expected one entity tag, such as \"7\""
+            ))),
+        }
+    }
+
     /// The body, as JSON of a known shape.
     pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         body::typed(&self.body)
@@ -134,6 +183,15 @@ pub(super) fn replayed(mut answer: HttpResponse, replayed: bool) -> HttpResponse
             .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     answer
+}
+
+/// An answer as JSON, with the version of what it shows as its entity tag.
+pub(super) fn versioned(version: i64, answer: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let mut response = json(StatusCode::OK, answer)?;
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
 }
 
 /// An answer as JSON, with the place of what was made: relative, since a proxy may have changed the path.

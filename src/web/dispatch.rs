@@ -17,6 +17,7 @@ use super::{
     body::BodyType,
     call::Call,
     origin,
+    permission::Permission,
     problem::Problem,
     query::Query,
     record,
@@ -76,8 +77,12 @@ async fn prepared(
     let is_open = route.is_some_and(|route| route.access == RouteAccess::Anybody);
     let caller = match is_open {
         true => Caller::new("anybody"),
-        false => shared.options.access.caller(request)?,
+        false => known_caller(shared, request).await?,
     };
+    let is_enqueue = route.is_some_and(|route| route.access == RouteAccess::Permission(Permission::Enqueue));
+    if !is_open && !is_enqueue {
+        shared.options.limits.request(caller.name())?;
+    }
     let Some(route) = route else {
         let path = request.uri().path();
         return Err(match routes {
@@ -115,4 +120,17 @@ async fn prepared(
         reason: None,
     };
     Ok((call, route))
+}
+
+/// Who has sent the request. An address that fails too often is told to wait.
+async fn known_caller(shared: &Shared, request: &HttpRequest) -> Result<Caller, Problem> {
+    let (access, limits) = (&shared.options.access, &shared.options.limits);
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    if access.can_be_guessed() {
+        limits.may_try(peer)?;
+    }
+    access
+        .caller(request)
+        .await
+        .map_err(|problem| limits.failure(peer).err().unwrap_or(problem))
 }

@@ -23,6 +23,7 @@ struct Ready {
     checks: Readiness,
 }
 
+#[expect(clippy::unused_async, reason = "every handler is asynchronous")]
 pub(super) async fn healthz(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     call::json(StatusCode::OK, &Health { healthy: true })

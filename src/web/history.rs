@@ -53,6 +53,7 @@ fn asked(call: &mut Call, kind: HistoryKind, theme: Option<String>) -> Result<Ge
 }
 
 async fn answer(call: &Call, get: GetHistory) -> Result<HttpResponse, Problem> {
+    let _turn = call.search().await?;
     call::json(StatusCode::OK, &call.gaia().admin().history(get).await?)
 }
 
@@ -89,6 +90,7 @@ pub(super) mod described {
                 "Whether each method has points of its own.",
             )
             .answer::<History>(200, "What ended.")
+            .refuses(429, &["too_many_searches"])
     }
 
     pub(in crate::web) fn of_all() -> Described {

@@ -9,21 +9,31 @@ use utoipa::ToSchema;
 use super::{
     body::{self, Unread},
     call::{self, Call},
+    cursor::CursorOf,
     nodes::{LONGEST_WAIT, WAIT},
     problem::{Fault, Problem},
-    query::Query,
-    redact::HIDDEN,
+    redact::{HIDDEN, Shown},
 };
 use crate::{
     admin::RunJob,
     config::nearest,
-    domain::{ListJobs, NewJob, Page, PageRequest},
+    domain::{FindJobs, Job, NewJob},
+    jobs::{ChangeJobIf, JobChange},
 };
 
-const LISTED: u32 = 20;
-const MOST_LISTED: u32 = 200;
-/// The last page that can be asked for: a page is found by counting the rows before it.
-const LAST_PAGE: u32 = 1_000_000;
+const FOUND: u32 = 50;
+const MOST_FOUND: u32 = 200;
+
+type ShownJob = Shown<Job>;
+
+/// Jobs, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Jobs)]
+struct Listed {
+    jobs: Vec<ShownJob>,
+    /// The cursor of the next page; `null`: this is the last one.
+    next_cursor: Option<String>,
+}
 
 #[derive(Debug, Serialize, ToSchema)]
 struct JobId {
@@ -44,42 +54,38 @@ struct CancelledRuns {
     runs: usize,
 }
 
-pub(super) fn page(query: &mut Query) -> PageRequest {
-    PageRequest {
-        page: query.number("page", 1..=LAST_PAGE, 1),
-        page_size: query.number("page_size", 1..=MOST_LISTED, LISTED),
-    }
-}
-
-/// A page whose rows are shown in another way.
-pub(super) fn page_of<T, U: Serialize>(page: Page<T>, show: impl FnMut(T) -> U) -> Page<U> {
-    Page {
-        items: page.items.into_iter().map(show).collect(),
-        total: page.total,
-        page: page.page,
-        page_size: page.page_size,
-    }
-}
-
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
-    let list = ListJobs {
-        page: page(&mut call.query),
-        job_type: call.query.value("type"),
-        name_contains: call.query.text("name"),
-        enabled: call.query.flag("enabled"),
-    };
+    let limit = call.query.number("limit", 1..=MOST_FOUND, FOUND);
+    let cursor = call.query.text("cursor");
+    let (job_type, name, enabled) = (
+        call.query.value("type"),
+        call.query.text("name"),
+        call.query.flag("enabled"),
+    );
     call.query.finish()?;
     call.caller.needs_all_themes()?;
-    let jobs = call.gaia().jobs().list_jobs(list).await?;
+    let place = CursorOf::new("jobs", &(job_type, &name, enabled));
+    let find = FindJobs {
+        job_type,
+        name_contains: name,
+        enabled,
+        limit,
+        before: cursor.map(|cursor| place.read(&cursor)).transpose()?,
+    };
+    let found = call.gaia().admin().find_jobs(find).await?;
     let eyes = call.eyes();
-    call::json(StatusCode::OK, &page_of(jobs, |job| eyes.job(job)))
+    let answer = Listed {
+        jobs: found.jobs.into_iter().map(|job| eyes.job(job)).collect(),
+        next_cursor: found.next.map(|next| place.write(next)),
+    };
+    call::json(StatusCode::OK, &answer)
 }
 
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     call.caller.needs_all_themes()?;
     let job = call.gaia().jobs().get_job_detail(call.id("job")?).await?;
-    call::json(StatusCode::OK, &call.eyes().job_detail(job))
+    call::versioned(job.job.version, &call.eyes().job_detail(job))
 }
 
 /// The job in the body.
@@ -146,6 +152,19 @@ pub(super) async fn ensure(mut call: Call) -> Result<HttpResponse, Problem> {
     call::json(StatusCode::OK, &JobId { id })
 }
 
+/// Changes a job; with `If-Match`, only if its definition is of that version.
+async fn change(call: &Call, id: i64, change: JobChange) -> Result<(), Problem> {
+    let jobs = call.gaia().jobs();
+    match (call.if_match()?, change) {
+        (Some(version), change) => jobs.change_job_if(ChangeJobIf { id, version, change }).await?,
+        (None, JobChange::Update(job)) => jobs.update_job(id, *job).await.map(drop)?,
+        (None, JobChange::Enable) => jobs.toggle_job(id, true).await?,
+        (None, JobChange::Disable) => jobs.toggle_job(id, false).await?,
+        (None, JobChange::Remove) => jobs.remove_job(id).await?,
+    }
+    Ok(())
+}
+
 /// A header whose value the caller has left hidden keeps the value that the job has.
 pub(super) async fn update(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
@@ -162,14 +181,14 @@ pub(super) async fn update(mut call: Call) -> Result<HttpResponse, Problem> {
         }
         no_hidden_values(&job)?;
     }
-    jobs.update_job(id, job).await?;
+    change(&call, id, JobChange::Update(Box::new(job))).await?;
     call::json(StatusCode::OK, &JobId { id })
 }
 
 pub(super) async fn remove(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
     call.caller.needs_all_themes()?;
-    call.gaia().jobs().remove_job(call.id("job")?).await?;
+    change(&call, call.id("job")?, JobChange::Remove).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -185,7 +204,8 @@ async fn toggle(mut call: Call, enabled: bool) -> Result<HttpResponse, Problem> 
     call.finish_without_body()?;
     call.caller.needs_all_themes()?;
     let id = call.id("job")?;
-    call.gaia().jobs().toggle_job(id, enabled).await?;
+    let toggle = if enabled { JobChange::Enable } else { JobChange::Disable };
+    change(&call, id, toggle).await?;
     call::json(StatusCode::OK, &Toggled { id, enabled })
 }
 
@@ -195,7 +215,7 @@ pub(super) async fn run(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
     call.caller.needs_all_themes()?;
     let run = RunJob {
-        by: call.author(),
+        by: Some(call.author()),
         reason: call.reason.take(),
         timeout: Duration::from_millis(wait.into()),
         ..RunJob::new(call.id("job")?)
@@ -210,20 +230,13 @@ pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
     call::json(StatusCode::OK, &CancelledRuns { runs })
 }
 
-pub(super) async fn runs(mut call: Call) -> Result<HttpResponse, Problem> {
-    let page = page(&mut call.query);
-    call.query.finish()?;
-    call.caller.needs_all_themes()?;
-    let records = call.gaia().jobs().get_job_records(call.id("job")?, page).await?;
-    let eyes = call.eyes();
-    call::json(StatusCode::OK, &page_of(records, |record| eyes.job_record(record)))
-}
-
 pub(super) mod described {
-    use super::{CancelledRuns, JobId, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_LISTED, Toggled, WAIT};
+    use utoipa::openapi::{ObjectBuilder, Type};
+
+    use super::{CancelledRuns, FOUND, JobId, LONGEST_WAIT, Listed, MOST_FOUND, Toggled, WAIT};
     use crate::{
         admin::JobBegun,
-        domain::{Job, JobDetail, JobRecord, JobType, MAX_NAME_CHARS, NewJob, Page},
+        domain::{JobDetail, JobType, MAX_NAME_CHARS, NewJob},
         web::{
             body::Nothing,
             openapi::{
@@ -234,34 +247,42 @@ pub(super) mod described {
         },
     };
 
-    /// The parameters of a list whose pages have numbers.
-    pub(in crate::web) fn paged(described: Described) -> Described {
-        described
-            .query("page", number(&(1..=LAST_PAGE), 1), "Which page, from 1.")
-            .query(
-                "page_size",
-                number(&(1..=MOST_LISTED), LISTED),
-                "How many rows a page has.",
-            )
-    }
-
-    fn of_job() -> Described {
+    /// A route of one job.
+    pub(in crate::web) fn of_job() -> Described {
         Described::new()
             .path("id", id(), "The id of the job.")
             .refuses(404, &["job_not_found"])
     }
 
+    /// A route that changes the definition of a job.
+    fn changes_job() -> Described {
+        let tag = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r#"^(\*|(W/)?"[!#-~]*")$"#));
+        of_job()
+            .header(
+                "If-Match",
+                tag,
+                "The `ETag` with which `GET /jobs/{id}` has shown the job. If the definition has changed since, nothing is changed.",
+            )
+            .refuses(400, &["bad_header"])
+            .refuses(412, &["job_changed"])
+    }
+
     pub(in crate::web) fn list() -> Described {
-        paged(Described::new())
+        Described::new()
             .with::<JobType>()
             .query("type", reference::<JobType>(), "Only jobs of this type.")
             .query("name", text(MAX_NAME_CHARS), "Only jobs whose names contain this text.")
             .query("enabled", flag(None), "Only enabled jobs, or only disabled jobs.")
-            .answer::<Page<Shown<Job>>>(200, "A page of jobs.")
+            .paged_by_cursor(number(&(1..=MOST_FOUND), FOUND))
+            .answer::<Listed>(200, "A page of jobs.")
     }
 
     pub(in crate::web) fn show() -> Described {
-        of_job().answer::<Shown<JobDetail>>(200, "The job.")
+        of_job()
+            .answer::<Shown<JobDetail>>(200, "The job.")
+            .with_etag("The version of the definition, for `If-Match`.")
     }
 
     pub(in crate::web) fn add() -> Described {
@@ -283,26 +304,26 @@ pub(super) mod described {
     }
 
     pub(in crate::web) fn update() -> Described {
-        of_job()
+        changes_job()
             .body::<NewJob>()
             .answer::<JobId>(200, "The job is as the body says.")
             .refuses(409, &["job_name_taken"])
     }
 
     pub(in crate::web) fn remove() -> Described {
-        of_job()
+        changes_job()
             .optional_body::<Nothing>()
             .empty_answer(204, "The job is deleted.")
     }
 
     pub(in crate::web) fn enable() -> Described {
-        of_job()
+        changes_job()
             .optional_body::<Nothing>()
             .answer::<Toggled>(200, "The job fires.")
     }
 
     pub(in crate::web) fn disable() -> Described {
-        of_job()
+        changes_job()
             .optional_body::<Nothing>()
             .answer::<Toggled>(200, "The job does not fire.")
     }
@@ -333,9 +354,5 @@ pub(super) mod described {
         of_job()
             .optional_body::<Nothing>()
             .answer::<CancelledRuns>(200, "The runs are asked to stop.")
-    }
-
-    pub(in crate::web) fn runs() -> Described {
-        paged(of_job()).answer::<Page<Shown<JobRecord>>>(200, "A page of runs.")
     }
 }

@@ -35,9 +35,14 @@ mod body;
 mod call;
 mod cursor;
 mod dispatch;
+mod errors;
+mod events;
+mod export;
+mod filter;
 mod health;
 mod history;
 mod jobs;
+mod limits;
 mod nodes;
 mod openapi;
 mod operations;
@@ -49,6 +54,7 @@ mod readiness;
 mod record;
 mod redact;
 mod routes;
+mod runs;
 mod schedules;
 mod tasks;
 mod themes;
@@ -58,7 +64,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use actix_web::{HttpRequest, dev::HttpServiceFactory, web};
 
 pub use self::{
-    access::{Access, AccessRequest, AccessToken, Caller},
+    access::{Access, AccessRequest, AccessToken, BasicUser, Caller},
     openapi::openapi,
     permission::Permission,
     redact::{Redacted, RedactedPart},
@@ -85,12 +91,22 @@ const PREFIX: &str = "/api/v1";
 pub struct AdminOptions {
     access: Access,
     redact: Option<redact::Redact>,
+    hub: Arc<events::Hub>,
+    limits: Arc<limits::Limits>,
 }
+
+/// How many listeners `GET /events` has at most in one process, unless told otherwise.
+const LISTENERS: usize = 1_000;
 
 impl AdminOptions {
     /// Options with this access, and nothing hidden but what the access hides.
     pub fn new(access: Access) -> Self {
-        Self { access, redact: None }
+        Self {
+            access,
+            redact: None,
+            hub: Arc::new(events::Hub::new(LISTENERS)),
+            limits: Arc::default(),
+        }
     }
 
     /// A function that replaces texts before they leave the process: arguments, results, errors and the URLs of hooks. It answers with the
@@ -102,6 +118,31 @@ impl AdminOptions {
             ..self
         }
     }
+
+    /// How many clients may listen to `GET /events` at the same time, over all services that have clones of these options. Default 1,000. Others
+    /// are refused with 503.
+    pub fn events(self, listeners: usize) -> Self {
+        Self {
+            hub: Arc::new(events::Hub::new(listeners)),
+            ..self
+        }
+    }
+
+    /// How many searches, counts, previews, histories, groupings of errors and pages of exports run at the same time, and how many exports
+    /// besides; 8 unless told otherwise, and 1 at least. Further ones wait for up to 2 s, and are then refused with 429.
+    ///
+    /// The clones of these options share this limit and the others: so do all threads of a server.
+    pub fn searches(self, at_a_time: u32) -> Self {
+        let limits = Arc::new(self.limits.with_searches(at_a_time));
+        Self { limits, ..self }
+    }
+
+    /// How many requests a caller may send in a second; 200 unless told otherwise, and 1 at least. Twice as many may come at once. Further
+    /// ones are refused with 429. Probes and additions of tasks do not count.
+    pub fn requests_per_second(self, requests: u32) -> Self {
+        let limits = Arc::new(self.limits.with_requests(requests));
+        Self { limits, ..self }
+    }
 }
 
 impl std::fmt::Debug for AdminOptions {
@@ -109,7 +150,7 @@ impl std::fmt::Debug for AdminOptions {
         f.debug_struct("AdminOptions")
             .field("access", &self.access)
             .field("redacts", &self.redact.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,6 +188,7 @@ struct Shared {
 /// # Ok(())
 /// # }
 /// ```
+#[must_use]
 pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + use<> {
     let shared = Arc::new(Shared {
         gaia: gaia.clone(),

@@ -59,6 +59,7 @@ pub(super) struct Methods {
     pub(super) methods: Vec<MethodInfo>,
 }
 
+#[expect(clippy::unused_async, reason = "every handler is asynchronous")]
 pub(super) async fn whoami(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     call::json(StatusCode::OK, &call.caller)
@@ -93,7 +94,7 @@ pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {
     let (node, theme) = (call.name("node")?, call.name("theme")?);
     call.caller.needs_theme(&theme)?;
     let resize = ResizeNode {
-        by: call.author(),
+        by: Some(call.author()),
         reason: call.reason.take(),
         timeout: Duration::from_millis(wait.into()),
         ..ResizeNode::new(&node, &theme, workers)
@@ -111,7 +112,7 @@ pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {
 }
 
 /// A caller who is limited to themes sees only what the node does for these. The methods of a node do not say for which theme they are.
-fn as_seen_by(caller: &Caller, mut node: NodeInfo) -> NodeInfo {
+pub(super) fn as_seen_by(caller: &Caller, mut node: NodeInfo) -> NodeInfo {
     if !caller.sees_all_themes() {
         node.themes.retain(|theme| caller.sees_theme(&theme.theme));
         node.methods.clear();
@@ -161,7 +162,7 @@ pub(super) mod described {
             .body::<Size>()
             .answer::<Resized>(200, "The node has so many workers.")
             .refuses(404, &["node_not_found"])
-            .refuses(409, &["not_scheduled_there", "not_followed"])
+            .refuses(409, &["not_scheduled_here", "not_scheduled_there", "not_followed"])
             .refuses(504, &["not_answered"])
     }
 

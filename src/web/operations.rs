@@ -54,13 +54,13 @@ fn permission(action: BulkAction) -> Permission {
     }
 }
 
-fn is_seen_by(caller: &Caller, operation: &BulkOperation) -> bool {
+pub(super) fn is_seen_by(caller: &Caller, operation: &BulkOperation) -> bool {
     let themes = &operation.filter.themes;
     caller.sees_all_themes() || (!themes.is_empty() && themes.iter().all(|theme| caller.sees_theme(theme)))
 }
 
 /// The operation as callers see it: without the words of the database.
-fn shown(mut operation: BulkOperation) -> BulkOperation {
+pub(super) fn shown(mut operation: BulkOperation) -> BulkOperation {
     operation.error = operation.error.map(|_| {
         let node = operation.node.as_deref().unwrap_or("that node");
         format!("the database has refused a change; the log of {node} says more")
@@ -88,7 +88,7 @@ fn asked(call: &mut Call) -> Result<BulkTasks, Problem> {
 pub(super) async fn bulk(mut call: Call) -> Result<HttpResponse, Problem> {
     let mut bulk = asked(&mut call)?;
     call.caller.needs(permission(bulk.action))?;
-    bulk.author = call.author();
+    bulk.author = Some(call.author());
     bulk.reason = call.reason.take();
     let operation = call.gaia().admin().bulk_tasks(bulk).await?;
     let status = match operation.state {
@@ -105,6 +105,7 @@ pub(super) async fn bulk(mut call: Call) -> Result<HttpResponse, Problem> {
 
 pub(super) async fn preview(mut call: Call) -> Result<HttpResponse, Problem> {
     let bulk = asked(&mut call)?;
+    let _turn = call.search().await?;
     let preview = call.gaia().admin().preview_bulk(bulk).await?;
     let eyes = call.eyes();
     let answer = Preview {
@@ -183,6 +184,7 @@ pub(super) mod described {
         Described::new()
             .body::<BulkTasks>()
             .answer::<Preview>(200, "What the operation would change.")
+            .refuses(429, &["too_many_searches"])
     }
 
     pub(in crate::web) fn list() -> Described {

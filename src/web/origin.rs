@@ -10,7 +10,8 @@ use super::{access::bearer, problem::Problem};
 /// Refuses a change that a page of another site has asked for.
 ///
 /// Browsers say where a request comes from: by `Sec-Fetch-Site`, on hosts with HTTPS, and else by `Origin`. A request with neither comes from
-/// no browser. A bearer token is sent by a script that knows it, never by the browser itself.
+/// no browser. A bearer token is sent by a script that knows it, never by the browser itself. Browsers send passwords on their own,
+/// and a proxy adds its header to whatever passes: these are no reason to allow a change.
 pub(super) fn check(request: &HttpRequest) -> Result<(), Problem> {
     let headers = request.headers();
     if bearer(headers).is_some() || is_allowed(headers) {

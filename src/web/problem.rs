@@ -3,11 +3,13 @@
 //! Each has a `code` that stays the same from version to version. Texts of the database never leave the process: they go to the log, with
 //! the id that the client gets.
 
+use std::{fmt::Display, time::Duration};
+
 use actix_web::{
     HttpResponse,
     http::{
         StatusCode,
-        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
 use serde::Serialize;
@@ -22,7 +24,13 @@ use crate::{
 };
 
 /// When a client should try again, in seconds.
-const SOON: u32 = 2;
+const SOON: u64 = 2;
+const LATER: u64 = 30;
+
+/// A wait as callers are told of it.
+pub(super) fn whole_seconds(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(Duration::from_secs(1))
+}
 
 /// One fault of a request.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -105,9 +113,7 @@ pub(super) struct Problem {
     detail: String,
     faults: Vec<Fault>,
     more: Map<String, Value>,
-    retry_after: Option<u32>,
-    allow: Option<Box<str>>,
-    wants_bearer: bool,
+    headers: Vec<(HeaderName, String)>,
 }
 
 impl Problem {
@@ -118,10 +124,18 @@ impl Problem {
             detail: detail.into(),
             faults: Vec::new(),
             more: Map::new(),
-            retry_after: None,
-            allow: None,
-            wants_bearer: false,
+            headers: Vec::new(),
         }
+    }
+
+    fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The client should try again after so many seconds.
+    fn again_after(self, seconds: u64) -> Self {
+        self.header(RETRY_AFTER, seconds.to_string())
     }
 
     fn with(mut self, key: &str, value: Value) -> Self {
@@ -129,15 +143,27 @@ impl Problem {
         self
     }
 
-    pub(super) fn no_access(wants_bearer: bool) -> Self {
-        let hint = match wants_bearer {
-            true => "send a token that this API knows, as Authorization: Bearer …",
-            false => "this API does not know the caller",
+    /// `challenges`: how the caller may say who it is.
+    pub(super) fn no_access(challenges: Vec<&'static str>) -> Self {
+        let hint = match challenges.as_slice() {
+            [] => "this API does not know the caller",
+            ["Bearer"] => "send a token that this API knows, as Authorization: Bearer …",
+            _ => "this API does not know the caller; send Authorization, as WWW-Authenticate says",
         };
-        Self {
-            wants_bearer,
-            ..Self::new(StatusCode::UNAUTHORIZED, "no_access", hint)
-        }
+        let refusal = Self::new(StatusCode::UNAUTHORIZED, "no_access", hint);
+        challenges.into_iter().fold(refusal, |refusal, challenge| {
+            refusal.header(WWW_AUTHENTICATE, challenge)
+        })
+    }
+
+    pub(super) fn too_many_logins() -> Self {
+        let detail = "too many passwords wait to be checked; try again later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_logins", detail).again_after(SOON)
+    }
+
+    pub(super) fn too_many_listeners() -> Self {
+        let detail = "this process has as many listeners as may be; try again later, or ask another process";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", detail).again_after(LATER)
     }
 
     pub(super) fn no_permission(needed: &[Permission]) -> Self {
@@ -166,14 +192,8 @@ impl Problem {
 
     pub(super) fn other_method(method: &str, allowed: &[&str]) -> Self {
         let allow = allowed.join(", ");
-        Self {
-            allow: Some(allow.as_str().into()),
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                format!("{method} is not answered here, expected {allow}"),
-            )
-        }
+        let detail = format!("{method} is not answered here, expected {allow}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).header(ALLOW, allow)
     }
 
     pub(super) fn bad_path(detail: impl Into<String>) -> Self {
@@ -204,9 +224,18 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", detail)
     }
 
+    pub(super) fn bad_header(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_header", detail)
+    }
+
     pub(super) fn body_lost() -> Self {
         let detail = "the body of the request did not arrive whole";
         Self::new(StatusCode::BAD_REQUEST, "body_lost", detail)
+    }
+
+    pub(super) fn too_slow(limit: Duration) -> Self {
+        let detail = format!("the body has not arrived within {} s", limit.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
     }
 
     pub(super) fn too_long(limit: usize) -> Self {
@@ -240,20 +269,33 @@ impl Problem {
         let code = match what {
             "task" => return Self::no_task(id),
             "job" => "job_not_found",
+            "run" => "run_not_found",
             _ => "bulk_operation_not_found",
         };
         Self::new(StatusCode::NOT_FOUND, code, format!("there is no {what} {id}"))
     }
 
-    /// An answer that cannot be written as JSON.
-    pub(super) fn unwritable(error: &serde_json::Error) -> Self {
+    pub(super) fn too_many_searches() -> Self {
+        let detail = "too many searches, counts and exports run at the same time; try again";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_searches", detail).again_after(SOON)
+    }
+
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let seconds = whole_seconds(wait).as_secs();
+        let detail = format!("too many requests in a short time; try again in {seconds} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).again_after(seconds)
+    }
+
+    /// An answer that cannot be written in its form.
+    pub(super) fn unwritable(error: &dyn Display) -> Self {
         let id = uuid::Uuid::now_v7().to_string();
-        say!(
-            Error,
-            "HTTP request {id}: the answer cannot be written as JSON: {error}"
-        );
-        let detail = format!("the answer cannot be written as JSON; the log says more at request {id}");
+        say!(Error, "HTTP request {id}: the answer cannot be written: {error}");
+        let detail = format!("the answer cannot be written; the log says more at request {id}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unwritable", detail).with("request_id", json!(id))
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -293,12 +335,10 @@ impl Problem {
         let is_undone = matches!(error, StoreError::Conflict(_)) || error.is_unreachable();
         let stored = if is_refusal || is_undone { "no" } else { "unknown" };
         let detail = format!("{what}; the log says more at request {id}");
-        Self {
-            retry_after: (!is_refusal).then_some(SOON),
-            ..Self::new(status, code, detail)
-                .with("request_id", json!(id))
-                .with("stored", json!(stored))
-        }
+        let problem = Self::new(status, code, detail)
+            .with("request_id", json!(id))
+            .with("stored", json!(stored));
+        if is_refusal { problem } else { problem.again_after(SOON) }
     }
 
     pub(super) fn into_response(self) -> HttpResponse {
@@ -314,14 +354,8 @@ impl Problem {
         body.extend(self.more);
         let mut response = HttpResponse::build(self.status);
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
-        if let Some(seconds) = self.retry_after {
-            response.insert_header((RETRY_AFTER, seconds.to_string()));
-        }
-        if let Some(allow) = self.allow {
-            response.insert_header((ALLOW, allow.into_string()));
-        }
-        if self.wants_bearer {
-            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        for header in self.headers {
+            response.append_header(header);
         }
         response.body(Value::Object(body).to_string())
     }
@@ -371,16 +405,18 @@ fn status_of(error: &Error) -> StatusCode {
         | Error::NotFollowed { .. }
         | Error::JobsNotRunHere
         | Error::JobsBanned { .. } => StatusCode::CONFLICT,
+        Error::JobChanged { .. } => StatusCode::PRECONDITION_FAILED,
         Error::WaitTimedOut { .. } | Error::RunWaitTimedOut { .. } => StatusCode::ACCEPTED,
-        Error::NotTaken { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::NotAnswered { .. } => StatusCode::GATEWAY_TIMEOUT,
-        Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::NotTaken { .. } | Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::Start(_) | Error::Config(_) | Error::Registry(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 /// The code of each error. A new error does not compile without one.
-fn code_of(error: &Error) -> &'static str {
+pub(super) fn code_of(error: &Error) -> &'static str {
     match error {
         Error::Invalid(_) => "invalid",
         Error::TaskNotFound { .. } => "task_not_found",
@@ -396,6 +432,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::JobNameTaken { .. } => "job_name_taken",
         Error::JobIsBad { .. } => "job_is_bad",
         Error::JobIsRunning { .. } => "job_is_running",
+        Error::JobChanged { .. } => "job_changed",
         Error::JobIsLocked { .. } => "job_is_locked",
         Error::RunNotFound { .. } => "run_not_found",
         Error::RunWaitTimedOut { .. } => "run_not_ended_yet",
@@ -449,14 +486,10 @@ impl From<Error> for Problem {
             | Error::IdempotencyKeyBusy { .. }
             | Error::NotTaken { .. }
             | Error::Fenced
-            | Error::Stopped => Self {
-                retry_after: Some(SOON),
-                ..plain
-            },
-            Error::ActorsGone { .. } => Self {
-                retry_after: Some(SOON),
-                ..Self::internal(code, "the actors of this process are gone", &error)
-            },
+            | Error::Stopped => plain.again_after(SOON),
+            Error::ActorsGone { .. } => {
+                Self::internal(code, "the actors of this process are gone", &error).again_after(SOON)
+            }
             Error::NotFollowed { ref node, .. } => {
                 let what = format!("node {node} could not follow the request");
                 Self {

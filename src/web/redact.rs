@@ -13,7 +13,7 @@ use super::{
     openapi::schemas::{Named, named, reference},
     permission::Permission,
 };
-use crate::domain::{Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
+use crate::domain::{ErrorGroup, Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
 
 /// Stands for the value of a hook's header. A definition with this value keeps the header that the job has.
 pub(super) const HIDDEN: &str = "(hidden)";
@@ -87,6 +87,13 @@ impl<T: ToSchema> ToSchema for Shown<T> {
     }
 }
 
+impl<T> Shown<T> {
+    /// The row, and whether the caller may not see its arguments and results.
+    pub(super) fn into_parts(self) -> (T, bool) {
+        (self.row, self.args_hidden)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
@@ -122,6 +129,22 @@ impl<'a> Eyes<'a> {
         look.excerpt(RedactedPart::Result, task.last_result.as_mut());
         look.excerpt(RedactedPart::Error, task.last_error.as_mut());
         look.shown(task)
+    }
+
+    /// The errors of a group are alike: if one of its two texts is replaced, the other one is, too.
+    pub(super) fn error_group(&self, mut group: ErrorGroup) -> Shown<ErrorGroup> {
+        let mut look = self.look(format!("{}.{}", group.service, group.method));
+        let sample = group.sample.as_ref();
+        let of_sample = sample.and_then(|sample| look.replaced(RedactedPart::Error, &sample.text, sample.is_cut()));
+        let replaced = of_sample.or_else(|| look.replaced(RedactedPart::Error, &group.error, true));
+        if let Some(text) = replaced {
+            if let Some(sample) = &mut group.sample {
+                sample.bytes = i64::try_from(text.len()).unwrap_or(i64::MAX);
+                sample.text.clone_from(&text);
+            }
+            group.error = text;
+        }
+        look.shown(group)
     }
 
     pub(super) fn record(&self, mut record: ExecRecord) -> Shown<ExecRecord> {

@@ -8,12 +8,12 @@ use super::{
     audit,
     body::BodyRule,
     call::Call,
-    health, history, jobs, nodes,
+    errors, events, export, health, history, jobs, nodes,
     openapi::{self, Described},
     operations,
     permission::Permission,
     problem::Problem,
-    schedules, tasks, themes,
+    runs, schedules, tasks, themes,
 };
 
 /// Who may use a route.
@@ -149,10 +149,12 @@ routes! {
     "PUT" "/nodes/{node}/themes/{theme}/workers" Resize "node.resize" Small nodes::resize:
         "Sets how many workers one process has for a theme, until it stops.";
     "GET" "/methods" View reads Empty nodes::methods: "Lists the methods that living processes serve.";
+    "GET" "/events" View reads Empty events::events: "Streams themes, nodes and bulk operations as they change.";
     "GET" "/history" View reads Empty history::of_all: "Tells what ended in the past, in steps of time, of tasks or of jobs.";
 
     "POST" "/tasks" Enqueue adds Task tasks::add: "Adds a task.";
     "GET" "/tasks" View reads Empty tasks::list: "Finds tasks, the newest first.";
+    "GET" "/tasks/export" View reads Empty export::export: "Streams whole tasks as JSON lines or as CSV, the newest first.";
     "POST" "/tasks/batch" Enqueue adds Batch tasks::add_batch: "Adds many tasks of one theme, all or none.";
     "POST" "/tasks/bulk" [Cancel Retry Delete] "task.bulk" Small operations::bulk:
         "Cancels, retries, runs now or deletes all tasks that meet a filter.";
@@ -172,6 +174,8 @@ routes! {
     "GET" "/themes" View reads Empty themes::list: "Lists the themes that have settings, unfinished tasks or workers.";
     "GET" "/themes/{theme}" View reads Empty themes::show: "Shows a theme: its settings and its workers.";
     "GET" "/themes/{theme}/history" View reads Empty history::of_theme: "Tells what ended in the past, in steps of time.";
+    "GET" "/themes/{theme}/errors" View reads Empty errors::of_theme:
+        "Groups the errors of tasks that have failed or wait for another attempt.";
     "GET" "/themes/{theme}/methods" View reads Empty themes::methods:
         "Lists the methods that processes serve for a theme, and those that its due tasks call.";
     "POST" "/themes/{theme}/pause" Pause "theme.pause" Small themes::pause: "Stops all nodes from taking tasks of a theme.";
@@ -190,7 +194,9 @@ routes! {
     "POST" "/jobs/{id}/disable" EditJobs "job.disable" Small jobs::disable: "Keeps a job from firing.";
     "POST" "/jobs/{id}/run" RunJobs "job.run" Small jobs::run: "Runs a job now, on a process that runs jobs.";
     "POST" "/jobs/{id}/cancel" RunJobs "job.cancel" Small jobs::cancel: "Cancels the runs of a job on all nodes.";
-    "GET" "/jobs/{id}/runs" View reads Empty jobs::runs: "Lists the runs of a job, the newest first.";
+    "GET" "/jobs/{id}/runs" View reads Empty runs::of_job: "Lists the runs of a job, the newest first.";
+    "GET" "/runs" View reads Empty runs::of_all: "Lists the runs of all jobs, the newest first.";
+    "GET" "/runs/{id}" View reads Empty runs::show: "Shows a run of a job.";
     "POST" "/schedules/explain" View reads Small schedules::explain:
         "Says in words when a cron expression fires, or what is wrong with it.";
 }

@@ -44,6 +44,7 @@ struct Explained {
     next_fires: Vec<DateTime<Utc>>,
 }
 
+#[expect(clippy::unused_async, reason = "every handler is asynchronous")]
 pub(super) async fn explain(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     let asked: Explain = call.typed()?;

@@ -2,7 +2,7 @@
 
 pub(super) mod described;
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::{
     body::{self, BodyType, Unread},
     call::{self, Call},
     cursor::CursorOf,
-    jobs::{page, page_of},
+    filter::{self, Asked},
     permission::Permission,
     problem::{Fault, Problem},
     query::Query,
@@ -22,8 +22,8 @@ use super::{
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
     domain::{
-        AddedOnce, AddedTask, Fields, NewTask, OnceKey, SearchTasks, SearchedTo, Task, TaskFilter, TaskSummary,
-        check_theme,
+        AddedOnce, AddedTask, Fields, NewTask, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task, TaskCount,
+        TaskSummary, check_theme,
     },
     error::Error,
 };
@@ -33,8 +33,16 @@ const MOST_FOUND: u32 = 200;
 /// The longest wait, and the usual one of `/wait`, in milliseconds.
 const LONGEST_WAIT: u32 = 60_000;
 const WAIT: u32 = 30_000;
+/// How far a capped count goes.
+const CAPPED: u64 = 10_000;
 /// The most faults of a list that an answer names.
 const MOST_FAULTS: usize = 100;
+
+/// Records on a page.
+const LISTED: u32 = 20;
+const MOST_LISTED: u32 = 200;
+/// The last page that can be asked for: a page is found by counting the rows before it.
+const LAST_PAGE: u32 = 1_000_000;
 
 // ---- adding ----
 
@@ -52,6 +60,7 @@ struct Added {
     /// With `wait_ms`: the task at its end, or `null` if it has not ended in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ShownTask>)]
+    #[expect(clippy::option_option, reason = "the key is missing, or it is null")]
     task: Option<Option<ShownTask>>,
 }
 
@@ -70,6 +79,10 @@ struct Found {
     next_cursor: Option<String>,
     /// The search has taken long and has ended early: it has looked back as far as this task. The next page goes on from there.
     searched_from: Option<SearchedTo>,
+    /// How many tasks meet the filter, if `count` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    count: Option<TaskCount>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -206,9 +219,8 @@ pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
             break;
         }
     }
-    let theme = match (theme, faults.is_empty()) {
-        (Some(theme), true) => theme,
-        _ => return Err(Problem::invalid(faults)),
+    let (Some(theme), true) = (theme, faults.is_empty()) else {
+        return Err(Problem::invalid(faults));
     };
     check_theme(&theme)?;
     call.caller.needs_theme(&theme)?;
@@ -239,43 +251,69 @@ fn texts_of_list(call: &Call) -> Result<Vec<&str>, Problem> {
 
 // ---- looking ----
 
-/// The conditions of a search.
-fn filter(query: &mut Query) -> TaskFilter {
-    TaskFilter {
-        themes: query.texts("theme"),
-        statuses: query.list("status"),
-        service: query.text("service"),
-        method: query.text("method"),
-        name_contains: query.text("name"),
-        ids: query.list("id"),
-        unique_key: query.text("unique_key"),
-        node: query.text("node"),
-        without_node: query.flag("without_node").unwrap_or(false),
-        log_id: query.text("log_id"),
-        error_contains: query.text("error"),
-        created_from: query.time("created_from"),
-        created_before: query.time("created_before"),
-        ended_from: query.time("ended_from"),
-        ended_before: query.time("ended_before"),
+fn page(query: &mut Query) -> PageRequest {
+    PageRequest {
+        page: query.number("page", 1..=LAST_PAGE, 1),
+        page_size: query.number("page_size", 1..=MOST_LISTED, LISTED),
+    }
+}
+
+/// A page whose rows are shown in another way.
+fn page_of<T, U: Serialize>(page: Page<T>, show: impl FnMut(T) -> U) -> Page<U> {
+    Page {
+        items: page.items.into_iter().map(show).collect(),
+        total: page.total,
+        page: page.page,
+        page_size: page.page_size,
+    }
+}
+
+/// How a list counts the tasks of its filter.
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    None,
+    Capped,
+    Exact,
+}
+
+impl FromStr for Count {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "capped" => Ok(Self::Capped),
+            "exact" => Ok(Self::Exact),
+            _ => Err("expected none, capped or exact"),
+        }
     }
 }
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
-    let filter = filter(&mut call.query);
+    let asked = filter::read(&mut call);
     let limit = call.query.number("limit", 1..=MOST_FOUND, FOUND);
     let cursor = call.query.text("cursor");
+    let count = call.query.value("count").unwrap_or(Count::None);
     call.query.finish()?;
-    let filter = call.caller.limit(filter)?;
-    let place = CursorOf::new("tasks", &filter);
+    let Asked { filter, names } = asked.limited_to(&call.caller)?;
+    let place = CursorOf::new("tasks", &names);
     let before = cursor.map(|cursor| place.read(&cursor)).transpose()?;
+    let _turn = call.search().await?;
+    let admin = call.gaia().admin();
+    let count = match count {
+        Count::None => None,
+        Count::Capped => Some(admin.count_tasks(filter.clone(), Some(CAPPED)).await?),
+        Count::Exact => Some(admin.count_tasks(filter.clone(), None).await?),
+    };
     let search = SearchTasks { filter, limit, before };
-    let found = call.gaia().admin().search_tasks(search).await?;
+    let found = admin.search_tasks(search).await?;
     let eyes = call.eyes();
     let tasks: Vec<ShownSummary> = found.tasks.into_iter().map(|task| eyes.summary(task)).collect();
     let answer = Found {
         tasks,
         next_cursor: found.next.map(|next| place.write(next)),
         searched_from: found.searched_back_to,
+        count,
     };
     call::json(StatusCode::OK, &answer)
 }

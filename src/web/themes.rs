@@ -101,7 +101,10 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
         Err(error) => return Err(error.into()),
     };
     let tasks = match count.as_deref() {
-        Some("exact") => Some(scheduler.count_by_status().await?),
+        Some("exact") => {
+            let _turn = call.search().await?;
+            Some(scheduler.count_by_status().await?)
+        }
         _ => None,
     };
     let answer = ShownTheme {
@@ -124,7 +127,7 @@ pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {
 
 pub(super) async fn pause(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
-    let (theme, by) = (theme(&call)?, call.author());
+    let (theme, by) = (theme(&call)?, Some(call.author()));
     let admin = call.gaia().admin();
     let pause = PauseTheme {
         theme: theme.clone(),
@@ -137,7 +140,7 @@ pub(super) async fn pause(mut call: Call) -> Result<HttpResponse, Problem> {
 
 pub(super) async fn resume(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
-    let (theme, by) = (theme(&call)?, call.author());
+    let (theme, by) = (theme(&call)?, Some(call.author()));
     let admin = call.gaia().admin();
     let resume = ResumeTheme {
         theme: theme.clone(),
@@ -151,7 +154,7 @@ pub(super) async fn resume(mut call: Call) -> Result<HttpResponse, Problem> {
 pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     let Size { workers } = call.typed()?;
-    let (theme, by) = (theme(&call)?, call.author());
+    let (theme, by) = (theme(&call)?, Some(call.author()));
     let admin = call.gaia().admin();
     let resize = ResizeTheme {
         theme: theme.clone(),
@@ -195,6 +198,7 @@ pub(super) mod described {
         of_theme()
             .query("count", one_of(&["none", "exact"]), count)
             .answer::<ShownTheme>(200, "The theme.")
+            .refuses(429, &["too_many_searches"])
     }
 
     pub(in crate::web) fn methods() -> Described {

@@ -3,6 +3,7 @@
 use chrono::{TimeDelta, Utc};
 use gaia_actors::{
     Clock, Failure, Json, Outcome,
+    admin::{FindRuns, RunState},
     prelude::*,
     store::{Claim, Store},
 };
@@ -145,4 +146,52 @@ async fn settings_of_one_statement_are_not_those_of_the_next() {
     assert_eq!(seen(&format!("NOT ({is_kept}) AND NOT ({is_new})")), 0);
     assert_eq!(seen(&format!("status = 'Cancelled' AND {is_new}")), 10);
     assert_eq!(seen("op <> 'CLAIM' AND commits <> 'on'"), 0);
+}
+
+/// Beside many runs, a page of them costs as much as beside few.
+#[actix_rt::test]
+async fn runs_of_jobs_are_found_by_index() {
+    const RUNS: i64 = 200_000;
+    let database = Database::of_kind(Kind::Postgres);
+    let gaia = database.builder().start().await.expect("starts");
+    database.execute(&format!(
+        "ALTER TABLE job_record SET (autovacuum_enabled = false); \
+         INSERT INTO job_record (job_id, job_name, job_type, cron_expr, job_result_flag, node_id) \
+         SELECT 1 + n % 1000, 'x', 'cron_job', '@yearly', CASE WHEN n % 20000 <> 0 THEN 'success' END, 'a' \
+         FROM generate_series(1, {RUNS}) n; \
+         ANALYZE job_record"
+    ));
+    let scanned = "SELECT seq_tup_read::BIGINT AS number FROM pg_stat_user_tables WHERE relname = 'job_record'";
+    let read =
+        "SELECT (seq_tup_read + idx_tup_fetch)::BIGINT AS number FROM pg_stat_user_tables WHERE relname = 'job_record'";
+    let before = database.number(read);
+    let admin = gaia.admin();
+    let mut found = 0;
+    for state in [None, Some(RunState::Open), Some(RunState::Ended)] {
+        for job_id in [None, Some(1), Some(7)] {
+            for before in [None, Some(RUNS / 2)] {
+                let find = FindRuns {
+                    job_id,
+                    state,
+                    before,
+                    ..FindRuns::default()
+                };
+                found += admin.find_runs(find).await.expect("finds").runs.len();
+            }
+        }
+    }
+    // Open are ten runs, all of job 1, four of them before the middle.
+    assert_eq!(found, 12 * 50 + 14 + 14);
+    gaia.stop().await.expect("stops");
+    // A connection tells what it has read when it ends.
+    let rows = eventually("the server's counts", async || {
+        let rows = database.number(read) - before;
+        (rows > 0).then_some(rows)
+    })
+    .await;
+    assert!(
+        rows < 5_000,
+        "{rows} rows were read, {} by scans",
+        database.number(scanned)
+    );
 }

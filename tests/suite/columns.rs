@@ -168,6 +168,7 @@ pub const JOBS: Table = Table {
         ("scheduled_from", Time),
         ("scheduled_by", Text),
         ("unique_name", Text),
+        ("version", BigInt),
     ],
 };
 

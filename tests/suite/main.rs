@@ -12,6 +12,7 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod errors;
 mod events;
 mod exact_texts;
 mod execution;
@@ -40,6 +41,7 @@ mod refusals;
 mod registry;
 mod retention;
 mod search;
+mod search_line;
 mod simulation;
 #[cfg(feature = "sqlite")]
 mod sqlite;

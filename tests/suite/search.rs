@@ -59,14 +59,21 @@ impl Cluster {
         self.store.tasks().record(runs, policy).await.expect("writes");
     }
 
+    /// The tasks that a search finds, and that a count counts.
     async fn find(&self, filter: TaskFilter) -> Vec<i64> {
         let search = SearchTasks {
-            filter,
+            filter: filter.clone(),
             ..SearchTasks::default()
         };
         let found = self.admin().search_tasks(search).await.expect("finds");
         assert_eq!((found.next, found.searched_back_to), (None, None));
+        assert_eq!(self.count(filter, None).await, (found.tasks.len() as u64, false));
         ids(&found)
+    }
+
+    async fn count(&self, filter: TaskFilter, up_to: Option<u64>) -> (u64, bool) {
+        let count = self.admin().count_tasks(filter, up_to).await.expect("counts");
+        (count.tasks, count.more)
     }
 }
 
@@ -416,6 +423,78 @@ async fn a_page_shows_the_beginnings_of_long_texts() {
     assert_eq!(task.last_result, None);
     let json = serde_json::to_string(&found).expect("is written");
     assert_eq!(serde_json::from_str::<FoundTasks>(&json).expect("is read"), found);
+}
+
+#[actix_rt::test]
+async fn a_count_ends_at_its_limit() {
+    use TaskStatus::{Failed, Retry, Wait};
+    let cluster = Cluster::start().await;
+    let scheduler = cluster.gaia.scheduler(THEME).expect("is a theme");
+    let tasks = (0..300).map(|_| task("Run")).collect();
+    scheduler.add_tasks(tasks).await.expect("are added");
+    let of = |statuses: &[TaskStatus]| TaskFilter {
+        statuses: statuses.to_vec(),
+        ..TaskFilter::default()
+    };
+    // Rows alone decide, claims decide while all rows are read, and the queue names the tasks.
+    for filter in [of(&[]), of(&[Wait, Failed]), of(&[Wait, Retry])] {
+        for (up_to, expected) in [
+            (Some(0), (0, true)),
+            (Some(1), (1, true)),
+            (Some(299), (299, true)),
+            (Some(300), (300, false)),
+            (Some(u64::MAX), (300, false)),
+            (None, (300, false)),
+        ] {
+            assert_eq!(
+                cluster.count(filter.clone(), up_to).await,
+                expected,
+                "{filter:?} {up_to:?}"
+            );
+        }
+    }
+    assert_eq!(cluster.count(of(&[Failed]), Some(0)).await, (0, false));
+    let bad = TaskFilter {
+        ids: vec![1; 1_001],
+        ..of(&[])
+    };
+    assert!(refusal(cluster.admin().count_tasks(bad, None).await).contains("1001 ids"));
+}
+
+#[actix_rt::test]
+async fn an_export_has_whole_texts_in_pages_that_fit() {
+    use TaskStatus::{Failed, Running, Wait};
+    let cluster = Cluster::start().await;
+    let text = "字".repeat(500_000);
+    let mut added = Vec::new();
+    for _ in 0..5 {
+        added.push(cluster.add(THEME, task("Run").args(&json!({ "text": text }))).await);
+    }
+    let run = cluster.claim(vec![added[4]]).await.remove(0);
+    cluster.end(&run, failed("no")).await;
+    cluster.claim(vec![added[3]]).await;
+    let (mut tasks, mut pages, mut before) = (Vec::new(), Vec::new(), None);
+    loop {
+        let search = SearchTasks {
+            before,
+            ..SearchTasks::default()
+        };
+        let page = cluster.admin().export_tasks(search).await.expect("answers");
+        pages.push(page.tasks.len());
+        tasks.extend(page.tasks);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [2, 2, 1]);
+    added.reverse();
+    assert_eq!(tasks.iter().map(|task| task.id).collect::<Vec<_>>(), added);
+    assert!(tasks.iter().all(|task| task.arg.len() == 1_500_011));
+    let statuses: Vec<TaskStatus> = tasks.iter().map(|task| task.status).collect();
+    assert_eq!(statuses, [Failed, Running, Wait, Wait, Wait]);
+    assert_eq!(tasks[0].last_error.as_deref(), Some("no"));
+    assert_eq!(tasks[1].node.as_deref(), Some("a"));
 }
 
 #[actix_rt::test]

@@ -88,8 +88,10 @@ async fn a_viewer_changes_nothing_by_any_route() {
             answer.refused(403, "no_permission");
             changes += 1;
         } else {
+            // No job has run.
+            let is_missing = answer.status == 404 && route.path != "/runs/{id}";
             assert!(
-                ![401, 403, 404, 405, 500].contains(&answer.status),
+                !is_missing && ![401, 403, 405, 500].contains(&answer.status),
                 "{route:?}: {answer:?}"
             );
             looks += 1;
@@ -295,9 +297,11 @@ async fn who_may_not_see_arguments_sees_none() {
         ("/tasks".to_owned(), "/tasks/0/args_hidden"),
         (format!("/tasks/{id}/records"), "/items/0/args_hidden"),
         (format!("/tasks/{id}/wait"), "/args_hidden"),
-        ("/jobs".to_owned(), "/items/0/args_hidden"),
+        ("/jobs".to_owned(), "/jobs/0/args_hidden"),
         (format!("/jobs/{job}"), "/args_hidden"),
-        (format!("/jobs/{job}/runs"), "/items/0/args_hidden"),
+        (format!("/jobs/{job}/runs"), "/runs/0/args_hidden"),
+        ("/runs".to_owned(), "/runs/0/args_hidden"),
+        (format!("/runs/{run}"), "/args_hidden"),
     ] {
         assert!(served.get(&path).await.body.contains("a secret"), "{path}");
         let seen = served.send_as(VIEWER, "GET", &path, "").await;

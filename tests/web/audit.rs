@@ -10,7 +10,7 @@ use gaia_actors::web::ROUTES;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{API, Answer, LIMITED, OPERATOR, PRODUCER, Served, VIEWER},
+    client::{API, Answer, LIMITED, OPERATOR, PRODUCER, Served, VIEWER, escaped},
     support::{eventually, execute_around},
 };
 
@@ -405,7 +405,7 @@ async fn a_reason_is_kept_from_the_body_or_from_the_header() {
         .await
         .with(200);
     assert_eq!(
-        served.get("/themes/demo").await.with(200)["theme"]["pause"]["reason"],
+        served.get("/themes/demo").await.with(200)["pause"]["reason"],
         "by the header"
     );
     let bulk = r#"{"action":"cancel","filter":{"themes":["a"]},"reason":"by the body"}"#;
@@ -441,9 +441,8 @@ async fn a_bad_reason_keeps_the_change_from_being_made() {
             .send("POST", "/themes/demo/pause", &body)
             .await
             .refused(422, "invalid");
-        let escaped: String = reason.bytes().map(|byte| format!("%{byte:02X}")).collect();
         served
-            .send_because(&escaped, "POST", "/themes/demo/pause", "")
+            .send_because(&escaped(reason), "POST", "/themes/demo/pause", "")
             .await
             .refused(422, "invalid");
     }
@@ -461,7 +460,7 @@ async fn a_bad_reason_keeps_the_change_from_being_made() {
         .raw("POST", &format!("{API}/themes/demo/pause"), &twice, "")
         .await
         .refused(422, "invalid");
-    assert_eq!(served.get("/themes/demo").await.with(200)["theme"]["paused"], false);
+    assert_eq!(served.get("/themes/demo").await.with(200)["paused"], false);
     for entry in served.entries(OPERATOR, "limit=200").await {
         assert_eq!(
             (&entry["reason"], &entry["result"]),
@@ -598,7 +597,7 @@ async fn no_change_is_made_without_an_entry() {
     }
     served.database.allow("gaia_audit", "no_entry");
     assert_eq!(served.get(&format!("/tasks/{id}")).await.with(200)["status"], "Wait");
-    assert_eq!(served.get("/themes/demo").await.with(200)["theme"]["paused"], false);
+    assert_eq!(served.get("/themes/demo").await.with(200)["paused"], false);
     assert_eq!(served.count_entries().await, 0);
 
     // A result that cannot be written leaves an entry whose end is unknown, and the change stays.
@@ -609,7 +608,7 @@ async fn no_change_is_made_without_an_entry() {
         (&entry["action"], &entry["result"]),
         (&json!("theme.pause"), &json!(null))
     );
-    assert_eq!(served.get("/themes/demo").await.with(200)["theme"]["paused"], true);
+    assert_eq!(served.get("/themes/demo").await.with(200)["paused"], true);
     served.database.allow("gaia_audit", "no_result");
     served.stop().await;
 }
@@ -669,6 +668,6 @@ async fn a_client_that_hangs_up_leaves_no_entry_without_a_result() {
         (entry["action"] == "theme.pause" && entry["result"] == "done").then_some(())
     })
     .await;
-    assert_eq!(served.get("/themes/demo").await.with(200)["theme"]["paused"], true);
+    assert_eq!(served.get("/themes/demo").await.with(200)["paused"], true);
     served.stop().await;
 }

@@ -1,6 +1,9 @@
 //! A server on the loopback address, and a client that sends exactly the bytes of a test.
 
-use std::net::SocketAddr;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use gaia_actors::{
@@ -11,7 +14,7 @@ use gaia_actors::{
 use serde_json::{Value, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::{
@@ -29,6 +32,11 @@ pub const PRODUCER: &str = "producer-0123456789";
 /// May do everything with the theme "allowed" alone.
 pub const LIMITED: &str = "limited-0123456789";
 
+/// A part of a path, a value of a query, or a reason: every byte but letters and digits is escaped.
+pub fn escaped(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 /// A runtime with workers, and an HTTP server.
 pub struct Served {
     pub gaia: Gaia,
@@ -45,6 +53,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body has come to its end.
+    pub is_whole: bool,
 }
 
 pub fn tokens() -> Access {
@@ -129,17 +139,42 @@ impl Served {
         self.raw("POST", &format!("{API}{path}"), &headers, body).await
     }
 
-    /// A request with exactly these headers, besides `host` and those about the connection.
+    /// A request of the operator that names the version that was read.
+    pub async fn send_if(&self, tag: &str, method: &str, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {OPERATOR}");
+        let mut headers = vec![("authorization", bearer.as_str()), ("if-match", tag)];
+        if !body.is_empty() {
+            headers.push(("content-type", "application/json"));
+        }
+        self.raw(method, &format!("{API}{path}"), &headers, body).await
+    }
+
+    /// A request with exactly these headers, besides `host` and those about the connection. Each comes from another address, so that failures
+    /// to say who the caller is do not add up.
     pub async fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\n");
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let from = [127, 1, high, low.max(1)].into();
+        self.raw_from(from, method, target, headers, body).await
+    }
+
+    /// The same from this address.
+    pub async fn raw_from(
+        &self,
+        from: Ipv4Addr,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut lines = vec![format!("{method} {target} HTTP/1.1"), "connection: close".to_owned()];
         if !headers.iter().any(|(name, _)| *name == "host") {
-            head.push_str(&format!("host: {}\r\n", self.address));
+            lines.push(format!("host: {}", self.address));
         }
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-        let stream = TcpStream::connect(self.address).await.expect("connects");
+        lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.push(format!("content-length: {}", body.len()));
+        let head = lines.join("\r\n") + "\r\n\r\n";
+        let stream = self.connect_from(from).await;
         let (mut reader, mut writer) = stream.into_split();
         let mut answer = Vec::new();
         // A server that refuses a body answers before it has read all of it.
@@ -147,13 +182,44 @@ impl Served {
             let _ = writer.write_all(head.as_bytes()).await;
             let _ = writer.write_all(body.as_bytes()).await;
         };
+        // A stream of events has no end.
         let read = async {
-            let _ = reader.read_to_end(&mut answer).await;
+            let mut piece = vec![0; 64 << 10];
+            while let Ok(bytes @ 1..) = reader.read(&mut piece).await {
+                answer.extend_from_slice(&piece[..bytes]);
+                let text = String::from_utf8_lossy(&answer);
+                if text.contains("text/event-stream") && text.contains("\n\n") {
+                    break;
+                }
+            }
         };
         futures_util::future::join(write, read).await;
         let answer = Answer::of(&answer);
         conformance::check(method, target, &answer);
         answer
+    }
+
+    async fn connect_from(&self, from: Ipv4Addr) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("is made");
+        // Not every system has all addresses of the loopback network.
+        let _ = socket.bind((from, 0).into());
+        socket.connect(self.address).await.expect("connects")
+    }
+
+    /// A connection on which nothing was sent yet.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connects")
+    }
+
+    /// A connection on which the operator has begun this request. `headers`: more headers, each with its line break.
+    pub async fn begin(&self, method: &str, path: &str, headers: &str) -> TcpStream {
+        let mut stream = self.connect().await;
+        let head = format!(
+            "{method} {API}{path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {OPERATOR}\r\n{headers}\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).await.expect("is sent");
+        stream
     }
 
     pub async fn stop(self) {
@@ -163,22 +229,39 @@ impl Served {
 }
 
 impl Answer {
-    fn of(bytes: &[u8]) -> Self {
-        let text = std::str::from_utf8(bytes).expect("is text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("has a head");
+    pub fn of(bytes: &[u8]) -> Self {
+        let end = bytes
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("has a head");
+        let head = std::str::from_utf8(&bytes[..end]).expect("is text");
         let mut lines = head.split("\r\n");
         let status = lines
             .next()
             .and_then(|line| line.split(' ').nth(1))
             .expect("has a status");
         let headers = lines.filter_map(|line| line.split_once(": "));
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let (body, is_whole) = match is_chunked {
+            true => of_chunks(&bytes[end + 4..]),
+            false => (bytes[end + 4..].to_vec(), true),
+        };
+        let body = match is_whole {
+            true => String::from_utf8(body).expect("is text"),
+            false => String::from_utf8_lossy(&body).into_owned(),
+        };
         let answer = Self {
             status: status.parse().expect("is a number"),
             headers: headers
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect(),
-            body: body.to_owned(),
+            body,
+            is_whole,
         };
+        // The server itself answers heads that are no HTTP or never end.
+        if answer.header("content-type").is_none() {
+            return answer;
+        }
         // Every answer has these, whatever it says.
         for (name, value) in [
             ("cache-control", "no-store"),
@@ -217,4 +300,20 @@ impl Answer {
         );
         problem
     }
+}
+
+/// The content of a body that came in chunks, and whether the last chunk was there.
+fn of_chunks(mut bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {
+        let length = std::str::from_utf8(&bytes[..end]).expect("is text");
+        let length = usize::from_str_radix(length, 16).expect("is a length");
+        if length == 0 {
+            return (body, true);
+        }
+        let rest = &bytes[end + 2..];
+        body.extend_from_slice(&rest[..length.min(rest.len())]);
+        bytes = rest.get(length + 2..).unwrap_or_default();
+    }
+    (body, false)
 }

@@ -68,7 +68,9 @@ pub fn check(method: &str, target: &str, answer: &Answer) {
         assert_eq!(answer.body, "", "{what}");
         return;
     };
-    let content_type = answer.header("content-type").unwrap_or_default();
+    // Parameters of a type are not described.
+    let content_type = answer.header("content-type").and_then(|all| all.split(';').next());
+    let content_type = content_type.unwrap_or_default();
     assert!(
         contents.contains_key(content_type),
         "{what}: {content_type:?} is not described: {answer:?}"
@@ -86,27 +88,40 @@ pub fn check(method: &str, target: &str, answer: &Answer) {
     assert!(faults.is_empty(), "{what}: {faults:#?} {answer:?}");
 }
 
-type Validators = HashMap<(&'static str, &'static str, String), Validator>;
+/// Fails if the description does not have an event with these data.
+pub fn check_event(name: &str, data: &Value) {
+    let (first, rest) = name.split_at(1);
+    let schema = format!("#/components/schemas/{}{rest}Event", first.to_uppercase());
+    let faults = faults_by(("event", "", schema.clone()), || json!({ "$ref": schema }), data);
+    assert!(faults.is_empty(), "event {name}: {faults:#?} {data}");
+}
+
+/// The method and the path of a route, and a status.
+type Place = (&'static str, &'static str, String);
 
 fn faults(route: &'static Route, status: &str, content_type: &str, body: &Value) -> Vec<String> {
-    static VALIDATORS: LazyLock<Mutex<Validators>> = LazyLock::new(Mutex::default);
+    let schema = || response(route, status)["content"][content_type]["schema"].clone();
+    faults_by((route.method, route.path, status.to_owned()), schema, body)
+}
+
+/// The faults of a value by a schema, which is made once for a place.
+fn faults_by(place: Place, schema: impl FnOnce() -> Value, body: &Value) -> Vec<String> {
+    static VALIDATORS: LazyLock<Mutex<HashMap<Place, Validator>>> = LazyLock::new(Mutex::default);
     let mut validators = VALIDATORS.lock().expect("no test fails here");
-    let validator = validators
-        .entry((route.method, route.path, status.to_owned()))
-        .or_insert_with(|| {
-            let mut schema = response(route, status)["content"][content_type]["schema"].clone();
-            close(&mut schema);
-            let mut components = document()["components"]["schemas"].clone();
-            for schema in components.as_object_mut().expect("has schemas").values_mut() {
-                close_parts(schema);
-            }
-            let whole = json!({"allOf": [schema], "components": {"schemas": components}});
-            let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
-            options
-                .should_validate_formats(true)
-                .build(&whole)
-                .expect("is a schema")
-        });
+    let validator = validators.entry(place).or_insert_with(|| {
+        let mut schema = schema();
+        close(&mut schema);
+        let mut components = document()["components"]["schemas"].clone();
+        for schema in components.as_object_mut().expect("has schemas").values_mut() {
+            close_parts(schema);
+        }
+        let whole = json!({"allOf": [schema], "components": {"schemas": components}});
+        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+        options
+            .should_validate_formats(true)
+            .build(&whole)
+            .expect("is a schema")
+    });
     validator
         .iter_errors(body)
         .map(|error| format!("{} at {}", error, error.instance_path()))

@@ -2,12 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{API, OPERATOR, Served};
-
-/// A part of a path: every byte is escaped.
-fn escaped(name: &str) -> String {
-    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
+use crate::client::{API, OPERATOR, Served, escaped};
 
 const NAMES: [&str; 14] = [
     "a/b",

@@ -149,7 +149,7 @@ async fn the_described_keys_of_bodies_are_those_that_are_read() {
         assert_eq!(known, described, "{route:?}");
         compared += 1;
     }
-    assert!(compared >= 8, "{compared}");
+    assert!(compared >= 7, "{compared}");
     served.stop().await;
 }
 
@@ -206,6 +206,15 @@ async fn each_route_answers_as_described() {
     )
     .await;
     for path in [
+        "/tasks?q=status:failed%20newer:1h&count=capped",
+        "/tasks?theme=demo&count=exact",
+        "/tasks/export?q=theme:demo&max=2",
+        "/tasks/export?format=csv",
+        "/themes/demo/errors?since=1h&limit=1",
+    ] {
+        send("GET", path, "").await;
+    }
+    for path in [
         format!("/tasks/{id}"),
         format!("/tasks/{id}/records"),
         format!("/tasks/{failed}/records"),
@@ -258,7 +267,7 @@ async fn each_route_answers_as_described() {
         "service_method": "Echo", "args": {"n": 1}});
     let id = value("POST", "/jobs", &job.to_string()).await["id"].to_string();
     send("PUT", "/jobs/by_name/report", &job.to_string()).await;
-    send("GET", "/jobs", "").await;
+    send("GET", "/jobs?type=cron_job&limit=1", "").await;
     let shown = value("GET", &format!("/jobs/{id}"), "").await;
     send("PUT", &format!("/jobs/{id}"), &shown.to_string()).await;
     for word in ["disable", "enable"] {
@@ -268,7 +277,15 @@ async fn each_route_answers_as_described() {
         .as_i64()
         .expect("an id");
     served.gaia.jobs().wait_for_run(run, PATIENCE).await.expect("ends");
-    send("GET", &format!("/jobs/{id}/runs"), "").await;
+    for path in [
+        format!("/jobs/{id}/runs?state=ended&limit=1"),
+        "/runs?state=open".to_owned(),
+        "/runs?limit=1".to_owned(),
+        format!("/runs/{run}"),
+        "/events".to_owned(),
+    ] {
+        send("GET", &path, "").await;
+    }
     send("POST", &format!("/jobs/{id}/cancel"), "").await;
     send(
         "POST",

@@ -145,6 +145,7 @@ async fn a_producer_adds_and_does_nothing_else() {
     }
     let expected = [
         ("GET", "/healthz"),
+        ("GET", "/openapi.json"),
         ("GET", "/readyz"),
         ("GET", "/whoami"),
         ("POST", "/tasks"),

@@ -44,6 +44,7 @@ async fn what_is_redacted_is_shown_nowhere_and_used_by_a_retry() {
         ("GET", "/jobs".to_owned(), ""),
         ("GET", format!("/jobs/{job}"), ""),
         ("GET", format!("/jobs/{job}/runs"), ""),
+        ("GET", "/runs".to_owned(), ""),
     ] {
         let answer = served.send(method, &path, body).await;
         answer.with(200);

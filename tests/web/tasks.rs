@@ -241,6 +241,7 @@ async fn ids_that_no_task_has() {
             .await
             .refused(404, "task_not_found");
         served.get(&format!("/jobs/{id}")).await.refused(404, "job_not_found");
+        served.get(&format!("/runs/{id}")).await.refused(404, "run_not_found");
         served
             .get(&format!("/operations/{id}"))
             .await

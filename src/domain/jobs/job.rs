@@ -20,6 +20,9 @@ use crate::domain::{
 pub struct Job {
     /// Its id.
     pub id: i64,
+    /// Which version of its definition this is: every change of the definition by [`Jobs`](crate::Jobs) adds 1. Plain SQL that changes a
+    /// definition should add 1 to this column, too.
+    pub version: i64,
     /// Its name.
     pub job_name: String,
     /// `cron_job` or `cron_hook`: see [`JobType`](crate::JobType).
@@ -76,7 +79,7 @@ pub struct Job {
 }
 
 from_json!(Job {
-    id, job_name, job_type, cron_expr, hook_url, service_name, service_method, timeout, enabled, run_status,
+    id, version, job_name, job_type, cron_expr, hook_url, service_name, service_method, timeout, enabled, run_status,
     last_run_time, time_zone, overlap_policy, misfire_policy, misfire_grace, max_retry, hook_method, hook_headers,
     has_hook_secret, error, next_run_time, create_time, update_time,
 } millis { retry_delay: "retry_delay_ms" } texts { args: "args" });
@@ -114,6 +117,7 @@ impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
             .field("id", &self.id)
+            .field("version", &self.version)
             .field("job_name", &self.job_name)
             .field("job_type", &self.job_type)
             .field("cron_expr", &self.cron_expr)

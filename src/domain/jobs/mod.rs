@@ -2,6 +2,7 @@
 
 mod definition;
 mod due;
+mod find;
 mod fire;
 mod job;
 mod kinds;
@@ -11,6 +12,7 @@ mod record;
 
 pub(crate) use definition::{Definition, Hook, JobRules, Target};
 pub(crate) use due::{Due, Misfire, Missed, due, is_missed};
+pub use find::{FindJobs, FindRuns, FoundJobs, FoundRuns, RunState};
 pub(crate) use fire::{Decision, decide};
 pub use job::{Job, JobDetail};
 pub use kinds::{JobType, MisfirePolicy, OverlapPolicy, RunFlag, RunStatus};

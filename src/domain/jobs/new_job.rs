@@ -320,8 +320,9 @@ impl SecretChange {
 }
 
 /// The keys in the JSON of a job that name its state. An update does not change them.
-const READ_ONLY: [&str; 11] = [
+const READ_ONLY: [&str; 12] = [
     "id",
+    "version",
     "run_status",
     "last_run_time",
     "next_run_time",

@@ -160,6 +160,22 @@ impl ClusterStore<'_> {
         rows.into_iter().map(BulkRow::operation).collect()
     }
 
+    /// The operations that are under way or wait for a node, the oldest first.
+    #[cfg(feature = "web")]
+    pub(crate) async fn bulks_under_way(&self, most: i64) -> Result<Vec<BulkOperation>, StoreError> {
+        let mut conn = self.db.look().await?;
+        let rows: Vec<BulkRow> = on_backend!(conn, |conn| {
+            gaia_bulk::table
+                .filter(gaia_bulk::state.eq(BulkState::Running.as_str()))
+                .order(gaia_bulk::id)
+                .limit(most)
+                .select(BulkRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        rows.into_iter().map(BulkRow::operation).collect()
+    }
+
     /// Takes an operation that no other living node works on, the oldest first. `None`: there is none. The caller works on none: an operation
     /// of this node is one whose note was not answered.
     pub(crate) async fn take_bulk(&self, node: &str) -> Result<Option<BulkOperation>, StoreError> {

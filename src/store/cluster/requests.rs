@@ -154,13 +154,11 @@ impl ClusterStore<'_> {
                 .optional()
         })?;
         drop(conn);
-        match row.and_then(asked) {
-            Some(asked) => Ok(Some(TakenRequest { id, asked })),
-            None => {
-                self.answer(id, Some(node), &Answer::Unknown).await?;
-                Ok(None)
-            }
-        }
+        let Some(asked) = row.and_then(asked) else {
+            self.answer(id, Some(node), &Answer::Unknown).await?;
+            return Ok(None);
+        };
+        Ok(Some(TakenRequest { id, asked }))
     }
 
     /// Gives a request back that this node has taken and not begun.
@@ -198,15 +196,12 @@ impl ClusterStore<'_> {
                 let request = gaia_requests::table
                     .filter(gaia_requests::id.eq(id))
                     .filter(gaia_requests::done_at.is_null());
-                match node {
-                    Some(node) => {
-                        let taken = gaia_requests::taken_by.eq(node);
-                        diesel::update(request.filter(taken)).set(set()).execute(conn).await
-                    }
-                    None => {
-                        let free = gaia_requests::taken_by.is_null();
-                        diesel::update(request.filter(free)).set(set()).execute(conn).await
-                    }
+                if let Some(node) = node {
+                    let taken = gaia_requests::taken_by.eq(node);
+                    diesel::update(request.filter(taken)).set(set()).execute(conn).await
+                } else {
+                    let free = gaia_requests::taken_by.is_null();
+                    diesel::update(request.filter(free)).set(set()).execute(conn).await
                 }
             })?)
         };

@@ -1,7 +1,7 @@
 //! Changes of jobs by people. Each change is one guarded statement.
 
 use chrono::NaiveDateTime;
-use diesel::prelude::*;
+use diesel::{dsl::case_when, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use super::rows::DefinedRow;
@@ -20,11 +20,30 @@ pub(crate) enum AddJob {
 
 /// What changing a job did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UpdateJob {
-    Updated,
+pub(crate) enum EditJob {
+    Done,
     NotFound,
+    /// Its definition is of another version than the caller has read.
+    Changed,
     /// That job has the name.
     NameTaken(i64),
+}
+
+/// The condition that the definition is of this version; every version, if the caller names none.
+macro_rules! is_version {
+    ($version:expr) => {
+        $version
+            .is_none()
+            .into_sql::<Bool>()
+            .or(job_center::version.eq($version.unwrap_or_default()))
+    };
+}
+
+/// The next version of a definition. After the greatest number, and after something that plain SQL has written and is no number, it begins anew.
+macro_rules! next_version {
+    () => {
+        case_when(job_center::version.lt(i64::MAX), job_center::version + 1_i64).otherwise(0_i64)
+    };
 }
 
 impl JobStore<'_> {
@@ -61,29 +80,46 @@ impl JobStore<'_> {
         Ok(AddJob::Added(id))
     }
 
-    /// Replaces the definition of a job; the new schedule holds from now on.
-    pub(crate) async fn update(&self, id: i64, job: NewJob) -> Result<UpdateJob, StoreError> {
+    /// Replaces the definition of a job, if it is of this version; the new schedule holds from now on.
+    pub(crate) async fn update(&self, id: i64, job: NewJob, version: Option<i64>) -> Result<EditJob, StoreError> {
         let Some(known) = self.get(id).await? else {
-            return Ok(UpdateJob::NotFound);
+            return Ok(EditJob::NotFound);
         };
+        if version.is_some_and(|version| version != known.version()) {
+            return Ok(EditJob::Changed);
+        }
         let renamed = (known.job_name.0 != job.job_name).then(|| job.job_name.clone());
         if let Some(name) = &renamed
             && let Some(holder) = self.holder_of_name(name, Some(id)).await?
         {
-            return Ok(UpdateJob::NameTaken(holder));
+            return Ok(EditJob::NameTaken(holder));
         }
-        match (self.change_job(id, job, renamed.clone()).await, renamed) {
-            (Ok(0), _) => Ok(UpdateJob::NotFound),
-            (Ok(_), _) => Ok(UpdateJob::Updated),
+        match (self.change_job(id, job, renamed.clone(), version).await, renamed) {
+            (Ok(0), _) => self.missed(id).await,
+            (Ok(_), _) => Ok(EditJob::Done),
             (Err(StoreError::Duplicate(text)), Some(name)) => match self.holder_of_name(&name, Some(id)).await? {
-                Some(holder) => Ok(UpdateJob::NameTaken(holder)),
+                Some(holder) => Ok(EditJob::NameTaken(holder)),
                 None => Err(StoreError::Duplicate(text)),
             },
             (Err(error), _) => Err(error),
         }
     }
 
-    async fn change_job(&self, id: i64, job: NewJob, renamed: Option<String>) -> Result<usize, StoreError> {
+    /// Why a guarded statement has found no row.
+    async fn missed(&self, id: i64) -> Result<EditJob, StoreError> {
+        Ok(match self.get(id).await? {
+            Some(_) => EditJob::Changed,
+            None => EditJob::NotFound,
+        })
+    }
+
+    async fn change_job(
+        &self,
+        id: i64,
+        job: NewJob,
+        renamed: Option<String>,
+        version: Option<i64>,
+    ) -> Result<usize, StoreError> {
         let secret = match &job.hook_secret {
             SecretChange::Keep => None,
             SecretChange::Remove => Some(job_center::hook_secret.eq(None)),
@@ -94,33 +130,51 @@ impl JobStore<'_> {
         let mut conn = self.db.write().await?;
         Ok(on_backend!(conn, |conn| {
             diesel::update(job_center::table.filter(job_center::id.eq(id)))
-                .set((&row, secret.clone(), unique_name.clone()))
+                .filter(is_version!(version))
+                .set((
+                    &row,
+                    secret.clone(),
+                    unique_name.clone(),
+                    job_center::version.eq(next_version!()),
+                ))
                 .execute(conn)
                 .await
         })?)
     }
 
-    /// Deletes a job; answers whether it was there. Its records stay.
-    pub(crate) async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    /// Deletes a job, if its definition is of this version. Its records stay.
+    pub(crate) async fn remove(&self, id: i64, version: Option<i64>) -> Result<EditJob, StoreError> {
         let mut conn = self.db.write().await?;
         let removed = on_backend!(conn, |conn| {
             diesel::delete(job_center::table.filter(job_center::id.eq(id)))
+                .filter(is_version!(version))
                 .execute(conn)
                 .await
         })?;
-        Ok(removed > 0)
+        drop(conn);
+        match removed {
+            0 => self.missed(id).await,
+            _ => Ok(EditJob::Done),
+        }
     }
 
-    /// Enables or disables a job; answers whether it was there. Fires that would have been due while it was disabled do not count as missed.
-    /// A job that has this state already is not changed.
-    pub(crate) async fn set_enabled(&self, id: i64, enabled: bool) -> Result<bool, StoreError> {
+    /// Enables or disables a job, if its definition is of this version. Fires that would have been due while it was disabled do not count as
+    /// missed. A job that has this state already is not changed.
+    pub(crate) async fn set_enabled(
+        &self,
+        id: i64,
+        enabled: bool,
+        version: Option<i64>,
+    ) -> Result<EditJob, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.write().await?;
         let changed = on_backend!(conn, |conn| {
             let is_off = job_center::enabled.is_null().or(job_center::enabled.eq(0));
             let job = job_center::table.filter(job_center::id.eq(id));
             diesel::update(job.filter(is_off.eq(enabled)))
+                .filter(is_version!(version))
                 .set((
+                    job_center::version.eq(next_version!()),
                     job_center::enabled.eq(i32::from(enabled)),
                     job_center::scheduled_from.eq(enabled.then_some(now)),
                     job_center::update_time.eq(now),
@@ -129,7 +183,15 @@ impl JobStore<'_> {
                 .await
         })?;
         drop(conn);
-        Ok(changed > 0 || self.get(id).await?.is_some())
+        if changed > 0 {
+            return Ok(EditJob::Done);
+        }
+        Ok(match self.get(id).await? {
+            None => EditJob::NotFound,
+            Some(known) if version.is_some_and(|version| version != known.version()) => EditJob::Changed,
+            // The job has this state already.
+            Some(_) => EditJob::Done,
+        })
     }
 
     async fn insert(&self, row: &DefinedRow, secret: Option<String>, now: NaiveDateTime) -> Result<(), StoreError> {

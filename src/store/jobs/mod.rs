@@ -14,7 +14,7 @@ mod plan;
 mod read;
 mod rows;
 
-pub(crate) use edit::{AddJob, UpdateJob};
+pub(crate) use edit::{AddJob, EditJob};
 pub(crate) use finish::{JobRunKey, JobWrites, JobsWritten, RunEnd};
 pub(crate) use fires::{ClaimedRun, Fire, FireClaim, FireKind, Fired, REPLACED};
 pub(crate) use maintenance::{Fingerprint, OpenRun, OrphanRun};

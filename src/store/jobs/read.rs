@@ -1,11 +1,13 @@
 //! Reading jobs and their runs.
 
-use diesel::prelude::*;
+use std::cmp::Reverse;
+
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use super::rows::{JobRow, RunFacts, RunRow, ScheduleRow};
 use crate::{
-    domain::{JobRecord, ListJobs, Page, PageRequest},
+    domain::{FindJobs, FindRuns, JobRecord, ListJobs, Page, PageRequest, RunState},
     store::{
         JobStore, StoreError,
         backend::ReadKind,
@@ -58,6 +60,7 @@ macro_rules! job_columns {
             job_center::hook_headers,
             job_center::hook_secret,
             job_center::scheduled_from,
+            job_center::version,
         )
     };
 }
@@ -113,6 +116,80 @@ impl JobStore<'_> {
                 .await
         })?;
         Ok(list.page.of(rows, total))
+    }
+
+    /// A page of jobs, newest first.
+    pub(crate) async fn find(&self, find: &FindJobs) -> Result<Vec<JobRow>, StoreError> {
+        let before = find.before.unwrap_or(i64::MAX);
+        let cut = Cut::of(PageRequest::new(1, find.limit));
+        let mut conn = self.db.look().await?;
+        Ok(on_backend!(conn, |conn| {
+            listed!(find)
+                .filter(job_center::id.lt(before))
+                .order(job_center::id.desc())
+                .limit(i64::from(find.limit))
+                .select(job_columns!(cut))
+                .load(conn)
+                .await
+        })?)
+    }
+
+    /// A page of runs, newest first.
+    ///
+    /// Open runs are few, and an index has them: their ids are read, and sorted here. Other runs are read by their ids from the newest on, or
+    /// by the index over the runs of a job.
+    pub(crate) async fn find_runs(&self, find: &FindRuns) -> Result<Vec<JobRecord>, StoreError> {
+        let before = find.before.unwrap_or(i64::MAX);
+        let cut = Cut::of(PageRequest::new(1, find.limit));
+        let mut conn = self.db.look().await?;
+        if find.state == Some(RunState::Open) {
+            let dialect = self.db.dialect();
+            let open = match find.job_id {
+                Some(job_id) => (dialect.is_open_of)(job_id),
+                None => dialect.is_open.to_owned(),
+            };
+            let mut ids: Vec<i64> = on_backend!(conn, |conn| {
+                job_record::table
+                    .filter(sql::<Bool>(&open))
+                    .select(job_record::id)
+                    .load(conn)
+                    .await
+            })?;
+            ids.retain(|id| *id < before);
+            ids.sort_unstable_by_key(|id| Reverse(*id));
+            ids.truncate(usize::try_from(find.limit).unwrap_or(usize::MAX));
+            let rows: Vec<ListedRun> = on_backend!(conn, |conn| {
+                job_record::table
+                    .filter(job_record::id.eq_any(&ids))
+                    .order(job_record::id.desc())
+                    .select(run_columns!(cut))
+                    .load(conn)
+                    .await
+            })?;
+            return Ok(listed(rows));
+        }
+        let rows: Vec<ListedRun> = on_backend!(conn, |conn| {
+            let mut query = job_record::table.into_boxed();
+            if let Some(job_id) = find.job_id {
+                query = query.filter(job_record::job_id.eq(job_id));
+            }
+            if find.state.is_some() {
+                // By columns without an index: MariaDB would read all ended runs by the index over open ones.
+                query = query.filter(
+                    job_record::job_result_flag
+                        .is_not_null()
+                        .or(job_record::node_id.is_null()),
+                );
+            }
+            query
+                .filter(job_record::id.lt(before))
+                .order(job_record::id.desc())
+                .limit(i64::from(find.limit))
+                .select(run_columns!(cut))
+                .load(conn)
+                .await
+        })?;
+        Ok(listed(rows))
     }
 
     /// The schedules of enabled jobs whose ids come after `after`, in their order, at most `limit`.

@@ -45,9 +45,15 @@ pub(crate) struct JobRow {
     hook_headers: Option<AnyText>,
     hook_secret: Option<AnyText>,
     pub(super) scheduled_from: Option<AnyTime>,
+    pub(crate) version: AnyInt,
 }
 
 impl JobRow {
+    /// How often the definition has changed.
+    pub(crate) fn version(&self) -> i64 {
+        number(Some(self.version)).unwrap_or(0)
+    }
+
     pub(crate) fn is_enabled(&self) -> bool {
         is_set(self.enabled)
     }
@@ -138,6 +144,7 @@ impl JobRow {
         let or = |column, default: &str| text(column).unwrap_or_else(|| default.to_owned());
         Job {
             id: self.id,
+            version: self.version(),
             timeout: narrow(self.timeout).unwrap_or(NewJob::DEFAULT_TIMEOUT),
             enabled: self.is_enabled(),
             hook_headers: self.parsed_headers().unwrap_or_default(),

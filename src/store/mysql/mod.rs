@@ -76,11 +76,13 @@ impl Backend for Mysql {
                 column: "later_theme",
                 prefix: "",
                 tasks: "asynctasks FORCE INDEX (gaia_tasks_scheduled) WHERE later_theme IS NOT NULL",
+                are_due: false,
             },
             ThemesOf {
                 column: "stray",
                 prefix: "due ",
                 tasks: "asynctasks FORCE INDEX (gaia_tasks_stray) WHERE stray LIKE 'due %'",
+                are_due: true,
             },
         ],
         tasks_of: |table| {

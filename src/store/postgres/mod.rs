@@ -91,6 +91,7 @@ impl Backend for Postgres {
             column: "system_name",
             prefix: "",
             tasks: "asynctasks WHERE run_at IS NOT NULL",
+            are_due: false,
         }],
         tasks_of: |table| format!("unnest({table}.ids) i (id) JOIN asynctasks t ON t.id = i.id"),
         runs_by_claim: RUNS_BY_CLAIM,

@@ -134,11 +134,13 @@ pub(in crate::store) const UNPLACED_THEMES: &[ThemesOf] = &[
         column: "system_name",
         prefix: "",
         tasks: UNFINISHED[0],
+        are_due: false,
     },
     ThemesOf {
         column: "system_name",
         prefix: "",
         tasks: UNFINISHED[1],
+        are_due: true,
     },
 ];
 

@@ -24,6 +24,9 @@ pub(super) mod run_key;
 mod search;
 mod settle;
 mod single;
+#[cfg(feature = "web")]
+mod watched;
+mod whole;
 pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
@@ -33,5 +36,6 @@ pub(crate) use new_row::NewTaskRow;
 pub(crate) use once::Once;
 pub(crate) use operations::{CancelResult, RetryResult};
 pub(crate) use run_key::RunKey;
+pub(crate) use search::LOOK_FOR;
 pub(crate) use single::ChangeResult;
 pub(crate) use writes::{Begin, Finish, Finished, Progress, Writes, Written};

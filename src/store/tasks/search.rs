@@ -18,7 +18,7 @@ use super::{
     rows::TaskFacts,
 };
 use crate::{
-    domain::{FoundTasks, SearchTasks, SearchedTo, TaskFilter, TaskStatus, TaskSummary, task_of_log_id},
+    domain::{FoundTasks, SearchTasks, SearchedTo, TaskCount, TaskFilter, TaskStatus, TaskSummary, task_of_log_id},
     store::{
         StoreError, TaskStore,
         db::on_backend,
@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// How long a search looks for a full page.
-const TIME_LIMIT: Duration = Duration::from_millis(500);
+/// How long a search looks for a full page, and a count for further tasks.
+pub(crate) const LOOK_FOR: Duration = Duration::from_millis(500);
 
 /// How many ids the first window has, and the longest one.
 const FIRST_WINDOW: i64 = 5_000;
@@ -44,8 +44,12 @@ const PER_STATEMENT: usize = 500;
 /// How many characters of a long text a page shows.
 const EXCERPT: i32 = 256;
 
-/// How many ids of unfinished tasks are read in one statement, at least.
+/// How many ids of unfinished tasks are read in one statement, at least and at most.
 const IDS: usize = 1_000;
+const MOST_IDS: usize = 20_000;
+
+/// How many tasks a count reads in one statement, if it has to judge each by its claim.
+const JUDGED: usize = 2_000;
 
 /// A task, and the beginnings and lengths of its long texts.
 type FoundRow = (
@@ -151,40 +155,71 @@ enum Source {
     Walk,
 }
 
-/// A page while it is filled.
+/// Tasks that one statement reads.
+enum Ids<'a> {
+    These(&'a [i64]),
+    /// All from the first to the last.
+    Range(i64, i64),
+}
+
+/// A query, limited to these tasks.
+macro_rules! among {
+    ($query:expr, $ids:expr) => {
+        match $ids {
+            Ids::These(ids) => $query.filter(asynctasks::id.eq_any(*ids)),
+            Ids::Range(first, last) => $query
+                .filter(asynctasks::id.ge(*first))
+                .filter(asynctasks::id.le(*last)),
+        }
+    };
+}
+
+/// What a search gathers.
+enum Gathered {
+    Tasks(Vec<TaskSummary>),
+    Number(usize),
+}
+
+/// A page, or a count, while it is filled.
 struct Search<'a> {
     filter: &'a TaskFilter,
     /// The log id that the rows must have.
     log_id: Option<&'a str>,
     claims: Vec<HeldClaim>,
-    found: Vec<TaskSummary>,
-    /// One more than the page has, so that the search knows whether another page follows.
+    gathered: Gathered,
+    /// One more than the caller wants, so that the search knows whether there are more tasks.
     wanted: usize,
     /// All tasks with this id or a greater one were looked at.
     looked_to: i64,
+    began: Instant,
+    look_for: Duration,
 }
 
 impl TaskStore<'_> {
+    /// A page.
     pub(crate) async fn search(&self, search: &SearchTasks) -> Result<FoundTasks, StoreError> {
-        let began = Instant::now();
+        self.search_for(search, LOOK_FOR).await
+    }
+
+    /// A page, for which the search looks no longer than this.
+    pub(crate) async fn search_for(&self, search: &SearchTasks, look_for: Duration) -> Result<FoundTasks, StoreError> {
         let limit = search.limit as usize;
         let mut page = Search {
             filter: &search.filter,
             log_id: None,
-            claims: self.claims_for(&search.filter).await?,
-            found: Vec::new(),
+            claims: Vec::new(),
+            gathered: Gathered::Tasks(Vec::new()),
             wanted: limit + 1,
             looked_to: search.before.unwrap_or(i64::MAX),
+            began: Instant::now(),
+            look_for,
         };
-        let (source, log_id) = self.source(&search.filter, &page.claims).await?;
-        page.log_id = log_id;
-        let is_over = match source {
-            Source::Listed(ids) => self.search_listed(&mut page, ids).await?,
-            Source::Unfinished => self.search_unfinished(&mut page, began).await?,
-            Source::Walk => self.walk(&mut page, began).await?,
+        let is_over = self.gather(&mut page).await?;
+        let is_full = page.is_full();
+        let mut tasks = match page.gathered {
+            Gathered::Tasks(tasks) => tasks,
+            Gathered::Number(_) => Vec::new(),
         };
-        let mut tasks = page.found;
-        let is_full = tasks.len() > limit;
         tasks.truncate(limit);
         let last = tasks.last().map(|task| task.id);
         let searched_back_to = match is_over || is_full {
@@ -200,6 +235,39 @@ impl TaskStore<'_> {
             tasks,
             searched_back_to,
         })
+    }
+
+    /// How many tasks meet a filter: up to this number, and as many as can be counted in half a second.
+    pub(crate) async fn count(&self, filter: &TaskFilter, up_to: u64) -> Result<TaskCount, StoreError> {
+        let up_to = usize::try_from(up_to).unwrap_or(usize::MAX);
+        let mut page = Search {
+            filter,
+            log_id: None,
+            claims: Vec::new(),
+            gathered: Gathered::Number(0),
+            wanted: up_to.saturating_add(1),
+            looked_to: i64::MAX,
+            began: Instant::now(),
+            look_for: LOOK_FOR,
+        };
+        let is_over = self.gather(&mut page).await?;
+        let found = page.found();
+        Ok(TaskCount {
+            tasks: found.min(up_to) as u64,
+            more: !is_over || found > up_to,
+        })
+    }
+
+    /// Looks for tasks until there are enough. True: all tasks of the filter were looked at.
+    async fn gather(&self, page: &mut Search<'_>) -> Result<bool, StoreError> {
+        page.claims = self.claims_for(page.filter).await?;
+        let (source, log_id) = self.source(page.filter, &page.claims).await?;
+        page.log_id = log_id;
+        match source {
+            Source::Listed(ids) => self.search_listed(page, ids).await,
+            Source::Unfinished => self.search_unfinished(page).await,
+            Source::Walk => self.walk(page).await,
+        }
     }
 
     /// Where to look, and the log id that the rows of the tasks must have.
@@ -247,7 +315,7 @@ impl TaskStore<'_> {
 
     /// The claims that may hold tasks of the filter. Read before the rows, so that a task that ends in between does not look like a waiting
     /// one.
-    async fn claims_for(&self, filter: &TaskFilter) -> Result<Vec<HeldClaim>, StoreError> {
+    pub(super) async fn claims_for(&self, filter: &TaskFilter) -> Result<Vec<HeldClaim>, StoreError> {
         if !filter.statuses.is_empty() && filter.statuses.iter().all(|status| status.is_finished()) {
             return Ok(Vec::new());
         }
@@ -298,7 +366,7 @@ impl TaskStore<'_> {
     async fn search_listed(&self, page: &mut Search<'_>, ids: Vec<i64>) -> Result<bool, StoreError> {
         let ids: Vec<i64> = ids.into_iter().filter(|id| *id < page.looked_to).collect();
         for ids in ids.chunks(PER_STATEMENT) {
-            self.take_listed(page, ids).await?;
+            self.look_at(page, Ids::These(ids)).await?;
             if page.is_full() {
                 return Ok(false);
             }
@@ -306,30 +374,70 @@ impl TaskStore<'_> {
         Ok(true)
     }
 
-    async fn take_listed(&self, page: &mut Search<'_>, ids: &[i64]) -> Result<(), StoreError> {
+    /// Takes the tasks among these that meet the filter. If a statement with a limit could not read all of them: the id of the last one that
+    /// it has read.
+    async fn look_at(&self, page: &mut Search<'_>, ids: Ids<'_>) -> Result<Option<i64>, StoreError> {
         let (filter, log_id) = (page.filter, page.log_id);
+        let room = page.wanted.saturating_sub(page.found());
+        let most = match (&ids, &page.gathered) {
+            (Ids::These(ids), _) => ids.len(),
+            (Ids::Range(..), Gathered::Tasks(_)) => room,
+            (Ids::Range(..), Gathered::Number(_)) => room.min(JUDGED),
+        };
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let mut conn = self.db.look().await?;
-        let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
-            found!(filter, log_id)
-                .filter(asynctasks::id.eq_any(ids))
-                .order(asynctasks::id.desc())
-                .select(summary!())
-                .load(conn)
-                .await
-        })?;
-        page.take(rows);
-        Ok(())
+        let (read, last) = match &mut page.gathered {
+            Gathered::Number(found) if filter.is_decided_by_rows() => {
+                let number: i64 = on_backend!(conn, |conn| {
+                    among!(found!(filter, log_id), &ids).count().get_result(conn).await
+                })?;
+                *found = found.saturating_add(usize::try_from(number).unwrap_or(0));
+                return Ok(None);
+            }
+            Gathered::Number(found) => {
+                let rows: Vec<TaskFacts> = on_backend!(conn, |conn| {
+                    among!(found!(filter, log_id), &ids)
+                        .order(asynctasks::id.desc())
+                        .limit(limit)
+                        .select(TaskFacts::as_select())
+                        .load(conn)
+                        .await
+                })?;
+                let read = rows.len();
+                let tasks = rows
+                    .into_iter()
+                    .map(|facts| facts.seen(&page.claims).listed([None, None, None]));
+                let mut last = None;
+                for task in tasks {
+                    last = Some(task.id);
+                    *found += usize::from(filter.is_met_by(task.status, task.node.as_deref()));
+                }
+                (read, last)
+            }
+            Gathered::Tasks(_) => {
+                let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
+                    among!(found!(filter, log_id), &ids)
+                        .order(asynctasks::id.desc())
+                        .limit(limit)
+                        .select(summary!())
+                        .load(conn)
+                        .await
+                })?;
+                (rows.len(), page.take(rows))
+            }
+        };
+        Ok(last.filter(|_| read >= most))
     }
 
     /// Goes through the ids of the tasks that wait or run, in descending order.
-    async fn search_unfinished(&self, page: &mut Search<'_>, began: Instant) -> Result<bool, StoreError> {
+    async fn search_unfinished(&self, page: &mut Search<'_>) -> Result<bool, StoreError> {
         let themes = &page.filter.themes;
         let statuses = &page.filter.statuses;
         let waits = statuses.contains(&TaskStatus::Wait) || statuses.contains(&TaskStatus::Retry);
         // Each query goes through all of them: a long page makes few queries.
-        let most = IDS.max(page.wanted);
+        let most = page.wanted.clamp(IDS, MOST_IDS);
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        while began.elapsed() < TIME_LIMIT {
+        while page.may_go_on() {
             let (query, binds) = self.db.dialect().unfinished_ids(themes, waits, page.looked_to, limit);
             let mut conn = self.db.look().await?;
             let rows: Vec<TaskId> = on_backend!(conn, |conn| {
@@ -343,12 +451,14 @@ impl TaskStore<'_> {
             let mut ids: Vec<i64> = rows.into_iter().map(|row| row.id).collect();
             let is_last = ids.len() < most;
             ids.dedup();
-            for ids in ids.chunks(PER_STATEMENT) {
-                self.take_listed(page, ids).await?;
-                if page.is_full() {
+            let mut chunks = ids.chunks(PER_STATEMENT);
+            while let Some(ids) = chunks.next() {
+                self.look_at(page, Ids::These(ids)).await?;
+                page.looked_to = ids.last().copied().unwrap_or(page.looked_to);
+                let has_more = chunks.len() > 0;
+                if page.is_full() || (has_more && !page.may_go_on()) {
                     return Ok(false);
                 }
-                page.looked_to = ids.last().copied().unwrap_or(page.looked_to);
             }
             if is_last {
                 return Ok(true);
@@ -358,34 +468,16 @@ impl TaskStore<'_> {
     }
 
     /// Goes through all tasks, from the newest on, in windows of ids.
-    async fn walk(&self, page: &mut Search<'_>, began: Instant) -> Result<bool, StoreError> {
+    async fn walk(&self, page: &mut Search<'_>) -> Result<bool, StoreError> {
         let mut window = FIRST_WINDOW;
-        while began.elapsed() < TIME_LIMIT {
+        while page.may_go_on() {
             let before = Instant::now();
             let Some(newest) = self.newest_before(page.looked_to).await? else {
                 return Ok(true);
             };
             let from = newest.saturating_sub(window - 1);
-            let wanted = page.wanted - page.found.len();
-            let (filter, log_id, most) = (page.filter, page.log_id, i64::try_from(wanted).unwrap_or(i64::MAX));
-            let mut conn = self.db.look().await?;
-            let rows: Vec<FoundRow> = on_backend!(conn, |conn| {
-                found!(filter, log_id)
-                    .filter(asynctasks::id.le(newest))
-                    .filter(asynctasks::id.ge(from))
-                    .order(asynctasks::id.desc())
-                    .limit(most)
-                    .select(summary!())
-                    .load(conn)
-                    .await
-            })?;
-            drop(conn);
-            let is_whole = rows.len() < wanted;
-            let last = page.take(rows);
-            page.looked_to = match last {
-                Some(last) if !is_whole => last,
-                _ => from,
-            };
+            let last = self.look_at(page, Ids::Range(from, newest)).await?;
+            page.looked_to = last.unwrap_or(from);
             if page.is_full() {
                 return Ok(false);
             }
@@ -433,19 +525,35 @@ impl TaskStore<'_> {
 }
 
 impl Search<'_> {
+    fn found(&self) -> usize {
+        match &self.gathered {
+            Gathered::Tasks(tasks) => tasks.len(),
+            Gathered::Number(found) => *found,
+        }
+    }
+
     fn is_full(&self) -> bool {
-        self.found.len() >= self.wanted
+        self.found() >= self.wanted
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.began.elapsed() < self.look_for
     }
 
     /// Takes the rows that meet the filter by their claims, too. Answers with the id of the last row.
     fn take(&mut self, rows: Vec<FoundRow>) -> Option<i64> {
+        let Gathered::Tasks(found) = &mut self.gathered else {
+            return None;
+        };
         let mut last = None;
         for (facts, arg, arg_bytes, result, result_bytes, error, error_bytes) in rows {
             let task = facts.seen(&self.claims).listed([arg, result, error]);
             last = Some(task.id);
-            let task = TaskSummary::of(task, [arg_bytes, result_bytes, error_bytes].map(number));
-            if self.filter.is_met_by(&task) && !self.is_full() {
-                self.found.push(task);
+            if self.filter.is_met_by(task.status, task.node.as_deref()) && found.len() < self.wanted {
+                found.push(TaskSummary::of(
+                    task,
+                    [arg_bytes, result_bytes, error_bytes].map(number),
+                ));
             }
         }
         last

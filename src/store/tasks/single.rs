@@ -10,7 +10,7 @@ use crate::{
 const TRIES: u32 = 10;
 
 /// What a change of one task did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChangeResult {
     /// The task is as the caller wants it.
     Done,

@@ -85,7 +85,10 @@ fn add_refusals(route: &Route, described: Described) -> Described {
     let takes_body = route.body != BodyRule::Empty;
     let may_be_invalid = has_path || takes_body || described_has(ParameterIn::Query);
     let has_cursor = described.parameters.iter().any(|parameter| parameter.name == "cursor");
-    let mut described = described.refuses(400, &["bad_query"]).refuses(413, &["body_too_long"]);
+    let mut described = described
+        .refuses(400, &["bad_query"])
+        .refuses(408, &["body_too_slow"])
+        .refuses(413, &["body_too_long"]);
     if has_path {
         described = described.refuses(400, &["bad_path"]);
     }
@@ -101,7 +104,9 @@ fn add_refusals(route: &Route, described: Described) -> Described {
         described = described.refuses(422, &["invalid"]);
     }
     if route.access != RouteAccess::Anybody {
-        described = described.refuses(401, &["no_access"]);
+        described = described
+            .refuses(401, &["no_access"])
+            .refuses(429, &["too_many_requests"]);
     }
     if !is_open {
         described = described.refuses(403, &["no_permission", "theme_not_allowed"]);
@@ -125,9 +130,12 @@ fn refusal(status: u16, schema: impl Into<RefOr<Schema>>) -> Response {
     let response = match status {
         401 => response.header(
             "WWW-Authenticate",
-            header(Type::String, "`Bearer`, if the API knows callers by tokens."),
+            header(
+                Type::String,
+                "`Bearer`, if the API knows callers by tokens. `Basic`, if it knows callers by passwords.",
+            ),
         ),
-        503 => response.header(
+        429 | 503 => response.header(
             "Retry-After",
             header(Type::Integer, "After how many seconds to try again."),
         ),
@@ -149,12 +157,11 @@ impl Shared {
         let problem = reference::<ProblemSchema>;
         let codes: Vec<&str> = codes.iter().copied().collect();
         let name = [&[&*status.to_string()], codes.as_slice()].concat().join("_");
-        let schema = match codes.is_empty() {
-            true => problem(),
-            false => {
-                let code = ObjectBuilder::new().property("code", one_of(&codes));
-                Schema::from(AllOfBuilder::new().item(problem()).item(code)).into()
-            }
+        let schema = if codes.is_empty() {
+            problem()
+        } else {
+            let code = ObjectBuilder::new().property("code", one_of(&codes));
+            Schema::from(AllOfBuilder::new().item(problem()).item(code)).into()
         };
         let place = Ref::from_response_name(&name);
         self.responses.insert(name, refusal(status, schema));
@@ -213,10 +220,14 @@ fn made() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("For an API that knows callers by tokens."));
+    let basic = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("For an API that knows callers by passwords."));
     let components = ComponentsBuilder::new()
         .schemas_from_iter(shared.schemas)
         .responses_from_iter(shared.responses)
-        .security_scheme("token", SecurityScheme::Http(bearer.build()));
+        .security_scheme("token", SecurityScheme::Http(bearer.build()))
+        .security_scheme("password", SecurityScheme::Http(basic.build()));
     let license = LicenseBuilder::new()
         .name("MIT OR Apache-2.0")
         .identifier(Some("MIT OR Apache-2.0"));
@@ -234,6 +245,7 @@ fn made() -> OpenApi {
         .security(Some([
             SecurityRequirement::default(),
             SecurityRequirement::new::<_, [&str; 0], &str>("token", []),
+            SecurityRequirement::new::<_, [&str; 0], &str>("password", []),
         ]))
         .build()
 }

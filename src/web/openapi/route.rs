@@ -14,7 +14,7 @@ use utoipa::{
 use super::schemas::{Named, named, reference};
 
 /// The parameters of a route, its body, its answers, and the refusals that are its own. Refusals that any route may answer with are added
-/// where the document is made: 400, 401, 403, 413, 415, 422 with `invalid`, 500 and 503.
+/// where the document is made: 400, 401, 403, 408, 413, 415, 422 with `invalid`, 429 with `too_many_requests`, 500 and 503.
 ///
 /// A route without answers is a mistake, which a test finds.
 #[derive(Default)]
@@ -107,7 +107,7 @@ impl Described {
             .answer_content(status, "application/json", content, what)
     }
 
-    /// An answer of any type.
+    /// An answer of any type. A route may answer with several types under one status.
     pub(in crate::web) fn answer_content(
         mut self,
         status: u16,
@@ -115,7 +115,9 @@ impl Described {
         content: Content,
         what: &str,
     ) -> Self {
-        let answer = ResponseBuilder::new().description(what).content(content_type, content);
+        let answer = self.answers.remove(&status);
+        let answer = answer.map_or_else(ResponseBuilder::new, Into::into);
+        let answer = answer.description(what).content(content_type, content);
         self.answers.insert(status, answer.build());
         self
     }
@@ -128,11 +130,20 @@ impl Described {
     }
 
     /// The answers so far have `Location`.
-    pub(in crate::web) fn with_location(mut self, what: &str) -> Self {
-        let place = ObjectBuilder::new().schema_type(Type::String);
-        let header = HeaderBuilder::new().schema(Some(place)).description(Some(what)).build();
+    pub(in crate::web) fn with_location(self, what: &str) -> Self {
+        self.with_header("Location", what)
+    }
+
+    /// The answers so far have `ETag`.
+    pub(in crate::web) fn with_etag(self, what: &str) -> Self {
+        self.with_header("ETag", what)
+    }
+
+    fn with_header(mut self, name: &str, what: &str) -> Self {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let header = HeaderBuilder::new().schema(Some(text)).description(Some(what)).build();
         for answer in self.answers.values_mut() {
-            answer.headers.insert("Location".to_owned(), header.clone().into());
+            answer.headers.insert(name.to_owned(), header.clone().into());
         }
         self
     }

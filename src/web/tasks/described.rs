@@ -7,23 +7,22 @@ use utoipa::{
     openapi::{ArrayBuilder, Content, ObjectBuilder, RefOr, Required, Schema, Type},
 };
 
-use super::{Added, AddedBatch, CancelledTask, FOUND, Found, LONGEST_WAIT, MOST_FOUND, ShownTask, TaskId, WAIT};
+use super::{
+    Added, AddedBatch, CancelledTask, FOUND, Found, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_FOUND, MOST_LISTED,
+    ShownTask, TaskId, WAIT,
+};
 use crate::{
-    domain::{ExecRecord, MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_THEME_CHARS, NewTask, Page, TaskStatus},
+    domain::{ExecRecord, MAX_IDEMPOTENCY_KEY_CHARS, MAX_THEME_CHARS, NewTask, Page},
     web::{
         body::Nothing,
-        jobs::described::paged,
+        filter,
         openapi::{
             Described,
-            schemas::{Named, flag, id, list as several, number, reference, text, time},
+            schemas::{Named, flag, id, number, one_of, reference, text},
         },
         redact::Shown,
     },
 };
-
-/// The most themes and statuses, and the most ids, that a filter names.
-const MOST_NAMED: usize = 100;
-const MOST_IDS: usize = 1_000;
 
 /// A task and its theme, as a body has them.
 struct TaskWithTheme;
@@ -121,46 +120,13 @@ pub(in crate::web) fn add_batch() -> Described {
 }
 
 pub(in crate::web) fn list() -> Described {
-    let name = || text(MAX_NAME_CHARS);
-    Described::new()
-        .with::<TaskStatus>()
-        .query(
-            "theme",
-            several(text(MAX_THEME_CHARS), MOST_NAMED),
-            "Only these themes.",
-        )
-        .query(
-            "status",
-            several(reference::<TaskStatus>(), MOST_NAMED),
-            "Only these statuses.",
-        )
-        .query("service", name(), "Only this service.")
-        .query("method", name(), "Only this method.")
-        .query("name", name(), "Only names that contain this text.")
-        .query("id", several(id(), MOST_IDS), "Only these ids.")
-        .query("unique_key", name(), "Only this unique key.")
-        .query("node", name(), "Only tasks that this node runs.")
-        .query("without_node", flag(Some(false)), "Only tasks that no node runs.")
-        .query("log_id", name(), "Only the task that has run under this log id.")
-        .query("error", name(), "Only tasks whose last error contains this text.")
-        .query(
-            "created_from",
-            time(),
-            "Only tasks that were added at or after this time.",
-        )
-        .query("created_before", time(), "Only tasks that were added before this time.")
-        .query(
-            "ended_from",
-            time(),
-            "Only tasks whose last run ended at or after this time.",
-        )
-        .query(
-            "ended_before",
-            time(),
-            "Only tasks whose last run ended before this time.",
-        )
+    let count =
+        "How many tasks meet the filter: `capped` counts up to 10,000 tasks, `exact` counts for half a second at most.";
+    filter::described::asked(Described::new())
+        .query("count", one_of(&["none", "capped", "exact"]), count)
         .paged_by_cursor(number(&(1..=MOST_FOUND), FOUND))
         .answer::<Found>(200, "A page of tasks.")
+        .refuses(429, &["too_many_searches"])
 }
 
 /// A route of one task.
@@ -175,7 +141,14 @@ pub(in crate::web) fn show() -> Described {
 }
 
 pub(in crate::web) fn records() -> Described {
-    paged(of_task()).answer::<Page<Shown<ExecRecord>>>(200, "A page of runs.")
+    of_task()
+        .query("page", number(&(1..=LAST_PAGE), 1), "Which page, from 1.")
+        .query(
+            "page_size",
+            number(&(1..=MOST_LISTED), LISTED),
+            "How many rows a page has.",
+        )
+        .answer::<Page<Shown<ExecRecord>>>(200, "A page of runs.")
 }
 
 pub(in crate::web) fn wait() -> Described {

@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 14,
+            Self::Mysql => 15,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 13,
+            Self::Sqlite => 14,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 13,
+            Self::Postgres => 14,
         };
         format!("lacks {migrations} of this version's migrations")
     }

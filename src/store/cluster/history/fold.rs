@@ -26,6 +26,7 @@ pub(crate) struct Folding {
 
 #[cfg(feature = "sqlite")]
 impl Folding {
+    #[expect(clippy::unused_self, reason = "what a transaction may be asked")]
     pub(in crate::store) fn rows(&self) -> usize {
         usize::try_from(PIECE).unwrap_or(usize::MAX)
     }
