@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActionOnTask, TaskStatus, TaskSummary,
+    fields::object,
     search::TaskFilter,
     text_enum::text_enum,
     validate::{Faults, InvalidInput},
@@ -93,7 +94,7 @@ pub struct BulkTasks {
     /// What to do with each task.
     pub action: BulkAction,
     /// Which tasks. If it names neither ids nor statuses, it means the tasks from whose statuses the action is allowed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub filter: TaskFilter,
     /// Must be true if the filter has no condition: then the operation means all tasks of the database.
     #[serde(default)]

@@ -4,11 +4,11 @@
 //! a column is no JSON, because plain SQL has written it or because it was cut, it is a text under another key: `args_text` instead of
 //! `args`.
 
-use std::{fmt, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error, MapAccess, Visitor},
+    de::{DeserializeOwned, Error, MapAccess, Visitor, value::MapAccessDeserializer},
     ser::SerializeMap,
 };
 use serde_json::value::RawValue;
@@ -105,6 +105,38 @@ impl Fields {
     pub(crate) fn take_millis<E: Error>(&mut self, key: &str) -> Result<Option<Duration>, E> {
         Ok(self.take::<Option<u64>, E>(key)?.map(Duration::from_millis))
     }
+}
+
+/// A value that is an object in JSON. A structure that serde reads can be a list of its values, too, which nobody means: `[null, null]` would
+/// be an object whose keys are all `null`.
+#[cfg(feature = "web")]
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+#[cfg(feature = "web")]
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
+    }
+}
+
+/// Reads an object, and no list. For `deserialize_with` of a field that is a structure.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Keys<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Keys(PhantomData))
 }
 
 fn column<S: Serializer>(key: [&'static str; 2], text: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -39,7 +39,7 @@ pub use errors::{ErrorGroup, ErrorsSince, GetErrors, TaskErrors};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 #[cfg(feature = "web")]
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, Object};
 pub use figures::HISTORY_BOUNDS_MS;
 pub(crate) use figures::{Figures, Histogram, Times};
 pub use history::{GetHistory, History, HistoryKind, HistoryPoint, HistoryTimes};

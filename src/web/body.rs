@@ -11,7 +11,10 @@ use futures_util::StreamExt;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::problem::{Fault, Problem};
-use crate::{config::nearest, domain::MAX_ARG_BYTES};
+use crate::{
+    config::nearest,
+    domain::{MAX_ARG_BYTES, Object},
+};
 
 /// A body without long texts in it.
 const SMALL: usize = 64 << 10;
@@ -135,10 +138,11 @@ pub(super) enum Unread {
     Other(Fault),
 }
 
-/// Reads JSON of a known shape.
+/// Reads a JSON object of a known shape.
 pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Unread> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let read: Result<Object<T>, _> = serde_path_to_error::deserialize(&mut json);
+    let Object(value) = read.map_err(|error| {
         let pointer = pointer(error.path());
         let error = error.into_inner();
         match error.classify() {

@@ -67,6 +67,28 @@ async fn parameters_are_refused_by_name() {
     served.stop().await;
 }
 
+/// `serde` reads a structure from a list of its values, too: two `null`s would have reset the workers of a theme.
+#[actix_rt::test]
+async fn a_list_is_no_object() {
+    let served = Served::start().await;
+    served
+        .send("PUT", "/themes/demo/workers", r#"{"workers":2}"#)
+        .await
+        .with(200);
+    for (method, path, body) in [
+        ("PUT", "/themes/demo/workers", "[null,null]"),
+        ("POST", "/themes/demo/pause", "[null]"),
+        ("POST", "/tasks/bulk", r#"["cancel",{},true,null,null,null]"#),
+        ("POST", "/tasks/bulk", r#"{"action":"cancel","filter":[["demo"]]}"#),
+        ("POST", "/tasks/1/cancel", "[]"),
+        ("POST", "/schedules/explain", r#"["@daily",null,null,null]"#),
+    ] {
+        served.send(method, path, body).await.refused(422, "invalid");
+    }
+    assert_eq!(served.get("/themes/demo").await.with(200)["workers"], 2);
+    served.stop().await;
+}
+
 #[actix_rt::test]
 async fn every_fault_of_a_body_is_listed() {
     let served = Served::start().await;

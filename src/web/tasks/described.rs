@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ArrayBuilder, Content, ObjectBuilder, RefOr, Required, Schema, Type},
+    openapi::{ArrayBuilder, Content, ObjectBuilder, RefOr, Required, Schema, Type, schema::SchemaType},
 };
 
 use super::{
@@ -52,7 +52,14 @@ impl PartialSchema for TaskWithTheme {
 
 impl PartialSchema for TaskOfBatch {
     fn schema() -> RefOr<Schema> {
-        with_theme()
+        let mut schema = with_theme();
+        if let RefOr::T(Schema::Object(object)) = &mut schema
+            && let Some(RefOr::T(Schema::Object(theme))) = object.properties.get_mut("theme")
+        {
+            // `null` is the same as no theme, which the query or the first task of the list names.
+            theme.schema_type = SchemaType::from_iter([Type::String, Type::Null]);
+        }
+        schema
     }
 }
 
