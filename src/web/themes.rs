@@ -14,7 +14,7 @@ use super::{
 use crate::{
     admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo},
     asynctask::SchedulerStatus,
-    domain::TaskStatus,
+    domain::{TaskStatus, check_theme},
     error::Error,
 };
 
@@ -62,6 +62,7 @@ struct Size {
 /// The theme of the path, if the caller may see it.
 pub(super) fn theme(call: &Call) -> Result<String, Problem> {
     let theme = call.name("theme")?;
+    check_theme(&theme)?;
     call.caller.needs_theme(&theme)?;
     Ok(theme)
 }

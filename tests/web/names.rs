@@ -75,6 +75,10 @@ async fn paths_that_are_no_text_or_lead_out_are_refused() {
         .get(&format!("/themes/{}", "x".repeat(101)))
         .await
         .refused(422, "invalid");
+    served
+        .get(&format!("/themes/{}/history", "x".repeat(101)))
+        .await
+        .refused(422, "invalid");
     // As it stands a slash divides parts.
     served.get("/themes/a/b").await.refused(404, "route_not_found");
     let bearer = format!("Bearer {OPERATOR}");
