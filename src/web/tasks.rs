@@ -1,6 +1,7 @@
 //! Tasks: adding them, finding them, and changing one of them.
 
 pub(super) mod described;
+mod posted;
 
 use std::{str::FromStr, time::Duration};
 
@@ -9,8 +10,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use self::posted::Posted;
 use super::{
-    body::{self, BodyType, Unread},
+    body::{self, BodyType},
     call::{self, Call},
     cursor::CursorOf,
     filter::{self, Asked},
@@ -22,8 +24,8 @@ use super::{
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
     domain::{
-        AddedOnce, AddedTask, Fields, NewTask, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task, TaskCount,
-        TaskSummary, check_theme,
+        AddedOnce, AddedTask, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task, TaskCount, TaskSummary,
+        check_theme,
     },
     error::Error,
 };
@@ -97,42 +99,6 @@ struct TaskId {
     id: i64,
 }
 
-/// A task and its theme, from the JSON of one object. Each fault is named.
-fn read(text: &str) -> Result<(Option<String>, NewTask), Vec<Fault>> {
-    let unread = |error| match error {
-        Unread::NoJson(detail) => Fault::of(detail),
-        Unread::Other(fault) => fault,
-    };
-    let mut fields: Fields = body::parsed(text).map_err(|error| vec![unread(error)])?;
-    let mut faults = Vec::new();
-    let theme = fields.take::<Option<String>, serde_json::Error>("theme");
-    let theme = theme.map_err(|error| {
-        faults.push(Fault {
-            pointer: Some("/theme".to_owned()),
-            ..Fault::of(error.to_string())
-        });
-    });
-    let task = match fields.into_json() {
-        Ok(rest) => body::parsed::<NewTask>(&rest).map_err(unread),
-        Err(error) => Err(Fault::of(error.to_string())),
-    };
-    match task {
-        Ok(task) => {
-            if let Err(input) = task.check() {
-                faults.extend(input.faults().iter().map(Fault::of));
-            }
-            match theme {
-                Ok(theme) if faults.is_empty() => Ok((theme, task)),
-                _ => Err(faults),
-            }
-        }
-        Err(fault) => {
-            faults.push(fault);
-            Err(faults)
-        }
-    }
-}
-
 fn no_theme() -> Fault {
     Fault {
         pointer: Some("/theme".to_owned()),
@@ -148,7 +114,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     if wait > 0 {
         call.caller.needs(Permission::View)?;
     }
-    let (theme, task) = read(body::text(&call.body)?).map_err(Problem::invalid)?;
+    let Posted { theme, task } = Posted::read(body::text(&call.body)?).map_err(Problem::invalid)?;
     let theme = theme.ok_or_else(|| Problem::invalid(vec![no_theme()]))?;
     call.caller.needs_theme(&theme)?;
     let scheduler = call.gaia().scheduler(&theme)?;
@@ -201,8 +167,8 @@ pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
             index: Some(index),
             ..fault
         };
-        match read(text) {
-            Ok((own, task)) => {
+        match Posted::read(text) {
+            Ok(Posted { theme: own, task }) => {
                 match (&theme, own) {
                     (None, Some(own)) => theme = Some(own),
                     (None, None) => faults.push(of_task(no_theme())),

@@ -67,3 +67,36 @@ async fn the_method_that_blocks_a_thread_is_named_and_no_theme_that_is_innocent(
     demo.wait_for(id, PATIENCE).await.expect("ends");
     gaia.stop().await.expect("stops");
 }
+
+/// Every second worker of the most that a theme may have sits on the thread that is blocked.
+#[actix_rt::test]
+async fn a_blocked_thread_of_very_many_workers_is_replaced_in_seconds() {
+    const WORKERS: usize = 100_000;
+    let database = Database::fresh();
+    let (go, blocks) = blocking();
+    let gaia = database
+        .builder()
+        .arbiters(2)
+        .handler("Guilty", "Blocks", blocks)
+        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
+        .scheduler(options().worker_num(WORKERS))
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let workers = async |replaced: u64| {
+        eventually("all workers", async || {
+            let status = demo.status().await.expect("answers");
+            (status.all_workers == WORKERS && status.replaced_workers >= replaced).then_some(())
+        })
+        .await;
+    };
+    workers(0).await;
+    let blocked = demo.add_task(NewTask::new("Guilty", "Blocks")).await.expect("is added");
+    workers(10_000).await;
+    let other = demo.add_task(NewTask::new("Demo", "Noop")).await.expect("is added");
+    demo.wait_for(other.id, PATIENCE).await.expect("ends");
+    drop(go);
+    demo.wait_for(blocked.id, PATIENCE).await.expect("ends");
+    gaia.stop().await.expect("stops");
+}

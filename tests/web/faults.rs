@@ -101,7 +101,7 @@ async fn every_fault_of_a_body_is_listed() {
             "/prioritty",
             "the nearest known is priority",
         ),
-        (r#"{"theme":7,"service":"A","method":"B"}"#, "/theme", "theme"),
+        (r#"{"theme":7,"service":"A","method":"B"}"#, "/theme", "invalid type"),
         (r#"{"service":"A","method":"B"}"#, "/theme", "theme is missing"),
         (
             r#"{"theme":"demo","service":"A","method":"B","max_retry":"3"}"#,

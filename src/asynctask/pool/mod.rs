@@ -37,6 +37,11 @@ use crate::{
 /// How often the pool checks its workers, their threads and its buffer.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How many workers the pool starts at a time. Starting 100,000 takes seconds: between two times the control thread has room for heartbeats,
+/// and worker threads for signs of life, without which they would count as blocked.
+const STARTED_AT_A_TIME: usize = 500;
+const START_PAUSE: Duration = Duration::from_millis(10);
+
 /// If no worker has taken a task for this long, because all are busy with long runs, the whole buffer goes back to the database, where
 /// other nodes can take the tasks.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +63,8 @@ pub(super) struct WorkerPool {
     target: usize,
     workers: HashMap<u64, Worker>,
     idle: Vec<u64>,
+    /// More workers start after a pause.
+    starts_more: bool,
     /// How many idle workers are reserved for tasks that are about to be added.
     reserved: usize,
     next_id: u64,
@@ -118,6 +125,7 @@ impl WorkerPool {
             wake,
             workers: HashMap::new(),
             idle: Vec::new(),
+            starts_more: false,
             reserved: 0,
             next_id: 0,
             buffer: Buffer::default(),
@@ -138,22 +146,19 @@ impl WorkerPool {
 
     // ---- workers ----
 
-    /// Starts workers up to the target; ends idle ones beyond it. Busy workers beyond it end when they become idle.
+    /// Starts workers up to the target, many of them in several steps; ends idle ones beyond it. Busy workers beyond it end when they become
+    /// idle.
     fn fit_to_target(&mut self, ctx: &mut Context<Self>) {
-        while self.workers.len() < self.target {
-            let id = self.next_id;
-            self.next_id += 1;
-            let thread = self.threads.pick();
-            let pool = ctx.address().downgrade().recipient();
-            let worker = Worker {
-                addr: WorkerActor::spawn(id, &thread, Arc::clone(&self.theme), pool),
-                thread,
-                run: None,
-                since: Instant::now(),
-                note_requested: false,
-            };
-            self.workers.insert(id, worker);
-            self.idle.push(id);
+        let missing = self.target.saturating_sub(self.workers.len());
+        for _ in 0..missing.min(STARTED_AT_A_TIME) {
+            self.start_worker(ctx);
+        }
+        if missing > STARTED_AT_A_TIME && !self.starts_more {
+            self.starts_more = true;
+            ctx.run_later(START_PAUSE, |pool, ctx| {
+                pool.starts_more = false;
+                pool.fit_to_target(ctx);
+            });
         }
         while self.workers.len() > self.target
             && let Some(id) = self.idle.pop()
@@ -164,6 +169,22 @@ impl WorkerPool {
             self.hand_back(ctx);
         }
         self.feed(ctx);
+    }
+
+    fn start_worker(&mut self, ctx: &mut Context<Self>) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let thread = self.threads.pick();
+        let pool = ctx.address().downgrade().recipient();
+        let worker = Worker {
+            addr: WorkerActor::spawn(id, &thread, Arc::clone(&self.theme), pool),
+            thread,
+            run: None,
+            since: Instant::now(),
+            note_requested: false,
+        };
+        self.workers.insert(id, worker);
+        self.idle.push(id);
     }
 
     /// Gives buffered runs to idle workers, and rings the wake if the scanner waits for room and there is some.
@@ -221,13 +242,16 @@ impl WorkerPool {
     }
 
     fn check_workers(&mut self, ctx: &mut Context<Self>) {
-        let stuck: Vec<u64> = self
+        let stuck: Vec<Worker> = self
             .workers
-            .iter()
-            .filter_map(|(id, worker)| Self::withdraw_if_stuck(worker).then_some(*id))
+            .extract_if(|_, worker| Self::withdraw_if_stuck(worker))
+            .map(|(_, worker)| worker)
             .collect();
-        for id in stuck {
-            self.give_up_worker(id);
+        if !stuck.is_empty() {
+            self.idle.retain(|id| self.workers.contains_key(id));
+        }
+        for worker in stuck {
+            self.give_up(worker);
         }
         self.fit_to_target(ctx);
         self.note_runs();
@@ -268,13 +292,9 @@ impl WorkerPool {
         worker.thread.is_stalled() && worker.run.as_ref().is_none_or(movable)
     }
 
-    /// Removes a worker that is dead or blocked. If it had not begun its run, another worker gets the run. If it had, the pool records the
-    /// end of the run.
-    fn give_up_worker(&mut self, id: u64) {
-        let Some(worker) = self.workers.remove(&id) else {
-            return;
-        };
-        self.idle.retain(|idle| *idle != id);
+    /// Counts a worker that was dead or blocked, and was removed. If it had not begun its run, another worker gets the run. If it had, the
+    /// pool records the end of the run.
+    fn give_up(&mut self, worker: Worker) {
         self.counts.replaced += 1;
         let Some(run) = worker.run else { return };
         if run.withdraw() {
