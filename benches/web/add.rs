@@ -11,7 +11,7 @@ use crate::{
     figure,
     place::on_fresh,
     report::Report,
-    served::{CONNECTIONS, Served},
+    served::{CONNECTIONS, EMPTY, Served},
     timing::{Aim, QUANTILES, Quantiles, Times, each, rate},
 };
 
@@ -26,6 +26,8 @@ type Round = (f64, Quantiles);
 enum Side {
     Http,
     Call,
+    /// The same requests, to a handler that adds nothing: more requests than these no handler can answer here.
+    Empty,
 }
 
 pub(crate) async fn singles(database: &str, options: &Options, report: &mut Report) -> Result<()> {
@@ -39,8 +41,14 @@ pub(crate) async fn singles(database: &str, options: &Options, report: &mut Repo
         })
         .await
     };
-    let (http, calls) = turns(options, round).await?;
-    add_figures(database, report, "add, 100 callers", Aim::AtLeast(0.7), &http, &calls)
+    let case = "add, 100 callers";
+    let [http, calls, empty] = turns(options, [Side::Http, Side::Call, Side::Empty], round).await?;
+    add_figures(database, report, case, Aim::AtLeast(0.7), &http, &calls)?;
+    let mut of_http = figure(case, database, "http", "tasks/s")?.beside(&rates(&http), &rates(&empty));
+    of_http.note = "of http that adds nothing".to_owned();
+    report.add(of_http)?;
+    report.add(figure(case, database, "http, adds nothing", "requests/s")?.of(&rates(&empty)))?;
+    Ok(())
 }
 
 pub(crate) async fn batches(database: &str, options: &Options, report: &mut Report) -> Result<()> {
@@ -54,7 +62,7 @@ pub(crate) async fn batches(database: &str, options: &Options, report: &mut Repo
         })
         .await
     };
-    let (http, calls) = turns(options, round).await?;
+    let [http, calls] = turns(options, [Side::Http, Side::Call], round).await?;
     add_figures(
         database,
         report,
@@ -65,14 +73,23 @@ pub(crate) async fn batches(database: &str, options: &Options, report: &mut Repo
     )
 }
 
-/// The two sides take turns, each on a new database.
-async fn turns(options: &Options, round: impl AsyncFn(Side) -> Result<Round>) -> Result<(Vec<Round>, Vec<Round>)> {
-    let (mut http, mut calls) = (Vec::new(), Vec::new());
+/// The sides take turns, each on a new database.
+async fn turns<const SIDES: usize>(
+    options: &Options,
+    sides: [Side; SIDES],
+    round: impl AsyncFn(Side) -> Result<Round>,
+) -> Result<[Vec<Round>; SIDES]> {
+    let mut rounds = [const { Vec::new() }; SIDES];
     for _ in 0..options.rounds {
-        http.push(round(Side::Http).await?);
-        calls.push(round(Side::Call).await?);
+        for (rounds, side) in rounds.iter_mut().zip(sides) {
+            rounds.push(round(side).await?);
+        }
     }
-    Ok((http, calls))
+    Ok(rounds)
+}
+
+fn rates(rounds: &[Round]) -> Vec<f64> {
+    rounds.iter().map(|round| round.0).collect()
 }
 
 async fn single_round(served: &Served, each_caller: usize, side: Side) -> Result<Round> {
@@ -81,6 +98,7 @@ async fn single_round(served: &Served, each_caller: usize, side: Side) -> Result
         for _ in 0..each_caller {
             let took = match side {
                 Side::Http => served.post("/tasks", "application/json", SINGLE.to_owned()).await?,
+                Side::Empty => served.post_to(EMPTY, "application/json", SINGLE.to_owned()).await?,
                 Side::Call => {
                     let asked = Instant::now();
                     scheduler.add_task(task()).await?;
@@ -104,6 +122,7 @@ async fn batch_round(served: &Served, batches: usize, side: Side) -> Result<Roun
     for _ in 0..batches {
         let took = match side {
             Side::Http => served.post("/tasks/batch", "application/jsonl", lines.clone()).await?,
+            Side::Empty => served.post_to(EMPTY, "application/jsonl", lines.clone()).await?,
             Side::Call => {
                 let asked = Instant::now();
                 scheduler.add_tasks(vec![task(); BATCH]).await?;
@@ -127,7 +146,6 @@ fn add_figures(
     http: &[Round],
     calls: &[Round],
 ) -> Result<()> {
-    let rates = |rounds: &[Round]| rounds.iter().map(|round| round.0).collect::<Vec<_>>();
     let mut of_http = figure(case, database, "http", "tasks/s")?.beside(&rates(http), &rates(calls));
     of_http.note = aim.verdict(of_http.ratio.unwrap_or_default(), "of the call");
     report.add(of_http)?;

@@ -8,7 +8,7 @@ use gaia_actors::{
     async_fn,
     prelude::*,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Options, THEME,
@@ -16,7 +16,6 @@ use crate::{
     figure,
     place::{Place, on_fresh},
     report::Report,
-    rows::{self, Waiting},
     timing::{Aim, rate},
 };
 
@@ -52,21 +51,14 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
 
 /// The rates at which a node drains its theme, and at which the bulk operation cancels the tasks of another.
 async fn drain(place: &Place, options: &Options, with_bulk: bool) -> Result<(f64, f64)> {
-    let mut plain = place.plain().await?;
-    let waiting = |theme| Waiting {
-        theme,
-        priority: rows::TEN_PRIORITIES,
-        run_at: "NULL",
-    };
-    rows::add_waiting(&mut plain, place.kind, &waiting("'bench'"), options.drained).await?;
-    rows::add_waiting(&mut plain, place.kind, &waiting("'cancelled'"), options.cancelled).await?;
-    drop(plain);
-    place.settle().await?;
     let gaia = Gaia::builder()
         .database(&place.url)
         .handler("Bench", "Noop", async_fn(async |_, _: Value| Ok(())))
         .start()
         .await?;
+    add(&gaia, THEME, options.drained).await?;
+    add(&gaia, CANCELLED, options.cancelled).await?;
+    place.settle().await?;
     let operation = match with_bulk {
         true => Some(actix_rt::spawn(cancel(gaia.clone()))),
         false => None,
@@ -83,6 +75,18 @@ async fn drain(place: &Place, options: &Options, with_bulk: bool) -> Result<(f64
     };
     gaia.stop().await?;
     Ok((drained, cancelled))
+}
+
+/// Adds tasks as programs do that have many of them.
+async fn add(gaia: &Gaia, theme: &str, count: usize) -> Result<()> {
+    const CALL: usize = 1_000;
+    let scheduler = gaia.scheduler(theme)?;
+    for first in (0..count).step_by(CALL) {
+        let tasks = (first..count.min(first + CALL))
+            .map(|n| NewTask::new("Bench", "Noop").args(&json!({ "item": "tea", "amount": n })));
+        scheduler.add_tasks(tasks.collect()).await?;
+    }
+    Ok(())
 }
 
 async fn cancel(gaia: Gaia) -> std::result::Result<Duration, Error> {

@@ -6,7 +6,7 @@
 //!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000]
 //! ```
 //!
-//! `add`: `POST /tasks` on 100 connections beside `add_task` by 100 callers. `batch`: `POST /tasks/batch` of 1,000 tasks beside `add_tasks`.
+//! `add`: `POST /tasks` on 100 connections beside `add_task` by 100 callers, and beside requests that add nothing. `batch`: `POST /tasks/batch` of 1,000 tasks beside `add_tasks`.
 //! `read`: pages and single tasks beside many finished ones. `cancel`: a bulk operation that cancels waiting tasks, and a drain of another
 //! theme beside it.
 //!
@@ -25,6 +25,7 @@ mod read;
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod report;
 #[path = "../common/rows.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
 mod rows;
 mod served;
 #[path = "../common/timing.rs"]

@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    web::{self, Bytes},
+};
 use awc::{Client, Connector};
 use gaia_actors::{
     Gaia, async_fn,
@@ -12,6 +16,10 @@ use serde_json::Value;
 
 use crate::database::Result;
 
+/// The API.
+const API: &str = "/api/v1";
+/// A route beside the API that reads the body and answers; what it takes is the cost of actix-web and of the client.
+pub(crate) const EMPTY: &str = "/empty";
 /// As many as callers of the crate's own calls beside them.
 pub(crate) const CONNECTIONS: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +31,7 @@ pub(crate) struct Served {
     pub(crate) gaia: Gaia,
     server: ServerHandle,
     client: Client,
-    api: String,
+    root: String,
 }
 
 impl Served {
@@ -36,10 +44,15 @@ impl Served {
         let served = gaia.clone();
         // One caller sends as much as many would.
         let options = AdminOptions::new(Access::loopback_only()).requests_per_second(1_000_000);
-        let server = HttpServer::new(move || App::new().service(admin(&served, options.clone())))
-            .workers(1)
-            .disable_signals()
-            .bind("127.0.0.1:0")?;
+        let server = HttpServer::new(move || {
+            let empty = async |body: Bytes| {
+                drop(body);
+                HttpResponse::Created().body("{}")
+            };
+            let admin = admin(&served, options.clone());
+            App::new().route(EMPTY, web::post().to(empty)).service(admin)
+        });
+        let server = server.workers(1).disable_signals().bind("127.0.0.1:0")?;
         let address = server.addrs().first().copied().ok_or("the server has no address")?;
         let server = server.run();
         let handle = server.handle();
@@ -50,13 +63,14 @@ impl Served {
             gaia,
             server: handle,
             client,
-            api: format!("http://{address}/api/v1"),
+            root: format!("http://{address}"),
         })
     }
 
+    /// Asks for a path below the API's.
     pub(crate) async fn get(&self, path: &str) -> Result<Duration> {
         let began = Instant::now();
-        let mut answer = self.client.get(format!("{}{path}", self.api)).send().await?;
+        let mut answer = self.client.get(format!("{}{API}{path}", self.root)).send().await?;
         let body = answer.body().limit(LONGEST).await?;
         match answer.status().is_success() {
             true => Ok(began.elapsed()),
@@ -64,9 +78,14 @@ impl Served {
         }
     }
 
+    /// Sends a body to a path below the API's.
     pub(crate) async fn post(&self, path: &str, content_type: &str, body: String) -> Result<Duration> {
+        self.post_to(&format!("{API}{path}"), content_type, body).await
+    }
+
+    pub(crate) async fn post_to(&self, path: &str, content_type: &str, body: String) -> Result<Duration> {
         let began = Instant::now();
-        let request = self.client.post(format!("{}{path}", self.api));
+        let request = self.client.post(format!("{}{path}", self.root));
         let mut answer = request
             .insert_header(("content-type", content_type))
             .send_body(body)

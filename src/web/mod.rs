@@ -205,9 +205,10 @@ pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + us
             dispatch::answer(Arc::clone(&shared), Arc::clone(&routes), request, body.into_inner())
         }
     };
-    // actix-web tries patterns in their order: those with words come before those that take any word in the same place.
+    // actix-web tries patterns in their order: first those that it need only compare, then those with variables, of which a word comes before
+    // a variable in the same place.
     let mut patterns: Vec<_> = patterns.into_iter().collect();
-    patterns.sort_by_key(|(path, _)| path.replace('{', "\u{ffff}"));
+    patterns.sort_by_key(|(path, _)| (path.contains('{'), path.replace('{', "\u{ffff}")));
     let mut scope = web::scope(PREFIX);
     for (path, routes) in patterns {
         scope = scope.service(web::resource(path).to(answer(&shared, routes)));

@@ -7,7 +7,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::finish::note_running;
+use super::{finish::note_running, segments::may_hold};
 use crate::store::{RunKey, statement::prepared::prepared};
 
 /// Locks the task's row, before its segment is locked: plain SQL and its trigger lock them in this order, too.
@@ -20,7 +20,9 @@ macro_rules! unqueue {
         concat!(
             "WITH cut AS (UPDATE gaia_due SET ids = array_remove(ids, $2), n = cardinality(array_remove(ids, $2)) WHERE ",
             $of_theme,
-            " AND $2 BETWEEN min_id AND max_id AND ids @> ARRAY[$2] RETURNING id, n::bigint) SELECT id, n FROM cut"
+            " AND ",
+            may_hold!("$2", "$2"),
+            " AND ids @> ARRAY[$2] RETURNING id, n::bigint) SELECT id, n FROM cut"
         )
     };
 }
@@ -105,11 +107,21 @@ pub(super) async fn cancel_waiting(
 const LOCK_MANY: &str =
     "SELECT id FROM asynctasks WHERE id = ANY ($1) AND task_status IN ('Wait', 'Retry') ORDER BY id FOR UPDATE";
 
-/// Takes tasks out of their segments. Waits for claims that have locked the segments.
-const UNQUEUE_MANY: &str = "UPDATE gaia_due SET ids = ARRAY(SELECT u.id FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)), \
-      n = (SELECT count(*) FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)) \
-    WHERE min_id <= $3 AND max_id >= $2 AND EXISTS (SELECT 1 FROM unnest(ids) AS u (id) WHERE u.id = ANY ($1)) \
-    RETURNING id, n::bigint";
+/// Drops the segments that hold none but these tasks. Waits for claims that have locked the segments.
+const DROP_WHOLE: &str = concat!(
+    "DELETE FROM gaia_due WHERE ",
+    may_hold!("$2", "$3"),
+    " AND NOT EXISTS (SELECT 1 FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1))"
+);
+
+/// Takes tasks out of their segments. Waits for claims that have locked the segments, and may leave a segment without tasks.
+const UNQUEUE_MANY: &str = concat!(
+    "UPDATE gaia_due SET ids = ARRAY(SELECT u.id FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)), \
+       n = (SELECT count(*) FROM unnest(ids) AS u (id) WHERE u.id <> ALL ($1)) \
+     WHERE ",
+    may_hold!("$2", "$3"),
+    " AND EXISTS (SELECT 1 FROM unnest(ids) AS u (id) WHERE u.id = ANY ($1)) RETURNING id, n::bigint"
+);
 
 const DROP_EMPTY: &str = "DELETE FROM gaia_due WHERE id = ANY ($1) AND n = 0";
 
@@ -137,6 +149,12 @@ pub(super) async fn cancel_many(
         [one] => (one, one),
         [first, .., last] => (first, last),
     };
+    prepared(DROP_WHOLE)
+        .bind::<Array<BigInt>, _>(&waiting)
+        .bind::<BigInt, _>(first)
+        .bind::<BigInt, _>(last)
+        .execute(&mut conn)
+        .await?;
     let cut: Vec<(i64, i64)> = prepared(UNQUEUE_MANY)
         .bind::<Array<BigInt>, _>(&waiting)
         .bind::<BigInt, _>(first)

@@ -10,7 +10,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use super::by_key::SETTINGS;
+use super::{by_key::SETTINGS, segments::may_hold};
 use crate::store::{
     Claim, Wanted,
     lenient::{AnyTime, time},
@@ -154,8 +154,9 @@ macro_rules! claim_first_sql {
             may_claim!(),
             "), \
              s AS MATERIALIZED (SELECT d.id, d.ids FROM gaia_due d \
-               WHERE d.theme = $4 AND d.min_id <= (SELECT max_id FROM f) AND d.max_id >= (SELECT min_id FROM f) \
-                 AND d.ids && (SELECT ids FROM f) FOR UPDATE SKIP LOCKED), \
+               WHERE d.theme = $4 AND ",
+            may_hold!("(SELECT f.min_id FROM f)", "(SELECT f.max_id FROM f)"),
+            " AND d.ids && (SELECT ids FROM f) FOR UPDATE SKIP LOCKED), \
              i AS MATERIALIZED (SELECT s.id AS segment, i.id, i.at, i.id = ANY((SELECT ids FROM f)::bigint[]) AS is_mine \
                FROM s CROSS JOIN unnest(s.ids) WITH ORDINALITY AS i (id, at)), \
              o AS MATERIALIZED (SELECT segment, array_agg(id ORDER BY at) FILTER (WHERE NOT is_mine) AS ids \

@@ -12,6 +12,7 @@ mod finish;
 mod listen;
 mod migrations;
 mod pooler;
+mod segments;
 mod tls;
 
 use std::sync::{

@@ -67,7 +67,7 @@ impl Kind {
             #[cfg(feature = "sqlite")]
             Self::Sqlite => 14,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 14,
+            Self::Postgres => 15,
         };
         format!("lacks {migrations} of this version's migrations")
     }
