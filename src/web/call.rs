@@ -43,6 +43,8 @@ pub(super) struct Call {
     pub(super) body_type: BodyType,
     /// Why a change is made. Of calls that the audit has.
     pub(super) reason: Option<String>,
+    /// The version that a form was made from, which programs send as `If-Match`.
+    pub(super) version: Option<String>,
 }
 
 impl Call {
@@ -137,6 +139,9 @@ impl Call {
     ///
     /// A tag that a proxy has marked as weak counts: it stands for a version, not for the bytes of an answer.
     pub(super) fn if_match(&self) -> Result<Option<i64>, Problem> {
+        if let Some(version) = &self.version {
+            return Ok(Some(version.parse().unwrap_or(NO_VERSION)));
+        }
         let mut values = self.request.headers().get_all(IF_MATCH);
         let Some(value) = values.next() else {
             return Ok(None);

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Headers of every answer.
-const HEADERS: [(HeaderName, &str); 3] = [
+pub(super) const HEADERS: [(HeaderName, &str); 3] = [
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
@@ -38,21 +38,8 @@ pub(super) async fn answer(
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
-    let done = prepared(&shared, &routes, &request, payload).await;
-    let done = match done {
-        Ok((call, route)) => {
-            let name = call.caller.name().to_owned();
-            let done = match route.action {
-                Some(action) => record::recorded(call, route, action).await,
-                None => (route.run)(call).await,
-            };
-            if route.changes {
-                let status = done.as_ref().map_or_else(Problem::status, HttpResponse::status);
-                let (method, path) = (request.method(), request.uri().path());
-                say!(Info, "HTTP: {name}: {method} {path}: {}", status.as_u16());
-            }
-            done
-        }
+    let done = match prepared(&shared, &routes, &request, payload).await {
+        Ok((call, route)) => run(call, route).await,
         Err(problem) => Err(problem),
     };
     let mut response = done.unwrap_or_else(Problem::into_response);
@@ -60,6 +47,28 @@ pub(super) async fn answer(
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Does what a route is for. Changes are logged, and noted in the audit.
+pub(super) async fn run(call: Call, route: &'static Route) -> Result<HttpResponse, Problem> {
+    let (name, request) = (call.caller.name().to_owned(), call.request.clone());
+    let done = match route.action {
+        Some(action) => record::recorded(call, route, action).await,
+        None => (route.run)(call).await,
+    };
+    if route.changes {
+        let status = done.as_ref().map_or_else(Problem::status, HttpResponse::status);
+        let (method, path) = (request.method(), request.uri().path());
+        say!(Info, "HTTP: {name}: {method} {path}: {}", status.as_u16());
+    }
+    done
+}
+
+/// Who has sent the request, if the caller may use what has this access.
+pub(super) async fn admitted(shared: &Shared, request: &HttpRequest, access: &RouteAccess) -> Result<Caller, Problem> {
+    let caller = counted_caller(shared, request, Some(access)).await?;
+    permitted(&caller, access)?;
+    Ok(caller)
 }
 
 /// Makes every check that does not depend on what a route does. The body is read last, so that nobody without access can fill the memory.
@@ -74,15 +83,7 @@ async fn prepared(
         ref other => other.as_str(),
     };
     let route = routes.iter().copied().find(|route| route.method == method);
-    let is_open = route.is_some_and(|route| route.access == RouteAccess::Anybody);
-    let caller = match is_open {
-        true => Caller::new("anybody"),
-        false => known_caller(shared, request).await?,
-    };
-    let is_enqueue = route.is_some_and(|route| route.access == RouteAccess::Permission(Permission::Enqueue));
-    if !is_open && !is_enqueue {
-        shared.options.limits.request(caller.name())?;
-    }
+    let caller = counted_caller(shared, request, route.map(|route| &route.access)).await?;
     let Some(route) = route else {
         let path = request.uri().path();
         return Err(match routes {
@@ -96,14 +97,7 @@ async fn prepared(
     if route.method != "GET" {
         origin::check(request)?;
     }
-    let needed = match &route.access {
-        RouteAccess::Anybody | RouteAccess::AnyCaller => &[],
-        RouteAccess::Permission(permission) => std::slice::from_ref(permission),
-        RouteAccess::OneOf(permissions) => permissions,
-    };
-    if !needed.is_empty() && !needed.iter().any(|permission| caller.may(*permission)) {
-        return Err(Problem::no_permission(needed));
-    }
+    permitted(&caller, &route.access)?;
     let body_type = route.body.type_of(request.headers())?;
     let query = Query::parse(request.query_string())?;
     let body = route.body.read(request.headers(), payload).await?;
@@ -118,8 +112,37 @@ async fn prepared(
         body,
         body_type: body_type.unwrap_or(BodyType::Json),
         reason: None,
+        version: None,
     };
     Ok((call, route))
+}
+
+/// Who has sent the request, which counts as one of the caller's, unless it is a probe or adds tasks. `None`: there is no such route.
+async fn counted_caller(
+    shared: &Shared,
+    request: &HttpRequest,
+    access: Option<&RouteAccess>,
+) -> Result<Caller, Problem> {
+    if access == Some(&RouteAccess::Anybody) {
+        return Ok(Caller::new("anybody"));
+    }
+    let caller = known_caller(shared, request).await?;
+    if access != Some(&RouteAccess::Permission(Permission::Enqueue)) {
+        shared.options.limits.request(caller.name())?;
+    }
+    Ok(caller)
+}
+
+fn permitted(caller: &Caller, access: &RouteAccess) -> Result<(), Problem> {
+    let needed = match access {
+        RouteAccess::Anybody | RouteAccess::AnyCaller => &[],
+        RouteAccess::Permission(permission) => std::slice::from_ref(permission),
+        RouteAccess::OneOf(permissions) => *permissions,
+    };
+    match needed.is_empty() || needed.iter().any(|permission| caller.may(*permission)) {
+        true => Ok(()),
+        false => Err(Problem::no_permission(needed)),
+    }
 }
 
 /// Who has sent the request. An address that fails too often is told to wait.

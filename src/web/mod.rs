@@ -35,6 +35,7 @@ mod body;
 mod call;
 mod cursor;
 mod dispatch;
+mod environment;
 mod errors;
 mod events;
 mod export;
@@ -47,6 +48,7 @@ mod nodes;
 mod openapi;
 mod operations;
 mod origin;
+mod pages;
 mod permission;
 mod problem;
 mod query;
@@ -61,10 +63,16 @@ mod themes;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix_web::{HttpRequest, dev::HttpServiceFactory, web};
+use actix_web::{
+    HttpRequest, Scope,
+    dev::{AppService, HttpServiceFactory},
+    web,
+};
 
+use self::environment::Environment;
 pub use self::{
     access::{Access, AccessRequest, AccessToken, BasicUser, Caller},
+    environment::EnvironmentColour,
     openapi::openapi,
     permission::Permission,
     redact::{Redacted, RedactedPart},
@@ -93,6 +101,7 @@ pub struct AdminOptions {
     redact: Option<redact::Redact>,
     hub: Arc<events::Hub>,
     limits: Arc<limits::Limits>,
+    environment: Option<Environment>,
 }
 
 /// How many listeners `GET /events` has at most in one process, unless told otherwise.
@@ -106,6 +115,16 @@ impl AdminOptions {
             redact: None,
             hub: Arc::new(events::Hub::new(LISTENERS)),
             limits: Arc::default(),
+            environment: None,
+        }
+    }
+
+    /// The name of this environment and its colour, which every page shows in its head.
+    pub fn environment(self, name: impl Into<String>, colour: EnvironmentColour) -> Self {
+        let name = name.into();
+        Self {
+            environment: Some(Environment { name, colour }),
+            ..self
         }
     }
 
@@ -190,16 +209,29 @@ struct Shared {
 /// ```
 #[must_use]
 pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + use<> {
-    let shared = Arc::new(Shared {
+    Mounted(Arc::new(Shared {
         gaia: gaia.clone(),
         options,
         readiness: readiness::Cached::default(),
-    });
+    }))
+}
+
+/// The pages and the API, each path on its own: paths that they do not know are left to the application.
+struct Mounted(Arc<Shared>);
+
+impl HttpServiceFactory for Mounted {
+    fn register(self, config: &mut AppService) {
+        api(&self.0).register(config);
+        pages::register(&self.0, config);
+    }
+}
+
+fn api(shared: &Arc<Shared>) -> Scope {
     let mut patterns: BTreeMap<&'static str, Vec<&'static Route>> = BTreeMap::new();
     for route in ROUTES {
         patterns.entry(route.path).or_default().push(route);
     }
-    let answer = |shared: &Arc<Shared>, routes: Vec<&'static Route>| {
+    let answer = |routes: Vec<&'static Route>| {
         let (shared, routes): (_, Arc<[_]>) = (Arc::clone(shared), routes.into());
         move |request: HttpRequest, body: web::Payload| {
             dispatch::answer(Arc::clone(&shared), Arc::clone(&routes), request, body.into_inner())
@@ -211,7 +243,7 @@ pub fn admin(gaia: &Gaia, options: AdminOptions) -> impl HttpServiceFactory + us
     patterns.sort_by_key(|(path, _)| (path.contains('{'), path.replace('{', "\u{ffff}")));
     let mut scope = web::scope(PREFIX);
     for (path, routes) in patterns {
-        scope = scope.service(web::resource(path).to(answer(&shared, routes)));
+        scope = scope.service(web::resource(path).to(answer(routes)));
     }
-    scope.default_service(web::to(answer(&shared, Vec::new())))
+    scope.default_service(web::to(answer(Vec::new())))
 }

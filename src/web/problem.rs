@@ -298,6 +298,10 @@ impl Problem {
         &self.detail
     }
 
+    pub(super) fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

@@ -78,7 +78,8 @@ fn result_of(done: &Result<HttpResponse, Problem>) -> String {
 fn take_reason(call: &mut Call, rule: BodyRule) -> Result<Option<String>, Problem> {
     let in_body = match rule {
         BodyRule::Small => reason_in_body(call)?,
-        _ => None,
+        // That of a form.
+        _ => call.reason.take(),
     };
     let reason = match (in_body, reason_in_header(call)?) {
         (Some(_), Some(_)) => {

@@ -1,0 +1,205 @@
+//! Forms of the pages. A form becomes a call of the API: the same route, the same permissions, the same entry in the audit.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::Payload,
+    http::header::{CONTENT_TYPE, LOCATION},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    refusal,
+    view::{self, View},
+};
+use crate::web::{
+    Shared,
+    access::Caller,
+    body::{self, BodyRule, BodyType},
+    call::Call,
+    dispatch, origin,
+    problem::{Fault, Problem},
+    query::Query,
+    routes::{ROUTES, Route},
+};
+
+/// A form: where it is sent, below the root of the pages, and which route of the API does what it says.
+pub(super) struct Form {
+    pub(super) path: &'static str,
+    method: &'static str,
+    route: &'static str,
+    body: fn(&mut Query) -> Result<Value, Problem>,
+}
+
+const fn form(path: &'static str, route: &'static str, body: fn(&mut Query) -> Result<Value, Problem>) -> Form {
+    Form {
+        path,
+        method: "POST",
+        route,
+        body,
+    }
+}
+
+pub(super) const FORMS: &[Form] = &[
+    form("/tasks/bulk", "/tasks/bulk", bulk),
+    form("/tasks/{id}/cancel", "/tasks/{id}/cancel", nothing),
+    form("/tasks/{id}/retry", "/tasks/{id}/retry", nothing),
+    form("/tasks/{id}/run_now", "/tasks/{id}/run_now", nothing),
+    Form {
+        method: "DELETE",
+        ..form("/tasks/{id}/delete", "/tasks/{id}", nothing)
+    },
+    form("/operations/{id}/cancel", "/operations/{id}/cancel", nothing),
+    form("/themes/{theme}/pause", "/themes/{theme}/pause", nothing),
+    form("/themes/{theme}/resume", "/themes/{theme}/resume", nothing),
+    Form {
+        method: "PUT",
+        ..form("/themes/{theme}/workers", "/themes/{theme}/workers", workers_or_own)
+    },
+    Form {
+        method: "PUT",
+        ..form(
+            "/nodes/{node}/themes/{theme}/workers",
+            "/nodes/{node}/themes/{theme}/workers",
+            workers,
+        )
+    },
+    form("/jobs", "/jobs", super::jobs::definition),
+    Form {
+        method: "PUT",
+        ..form("/jobs/{id}/edit", "/jobs/{id}", super::jobs::definition)
+    },
+    Form {
+        method: "DELETE",
+        ..form("/jobs/{id}/delete", "/jobs/{id}", nothing)
+    },
+    form("/jobs/{id}/enable", "/jobs/{id}/enable", nothing),
+    form("/jobs/{id}/disable", "/jobs/{id}/disable", nothing),
+    form("/jobs/{id}/run", "/jobs/{id}/run", nothing),
+    form("/jobs/{id}/cancel", "/jobs/{id}/cancel", nothing),
+];
+
+/// The form that is sent to a page's own path.
+pub(super) fn of_path(path: &str) -> Option<&'static Form> {
+    FORMS.iter().find(|form| form.path == path)
+}
+
+impl Form {
+    fn route(&self) -> Option<&'static Route> {
+        ROUTES
+            .iter()
+            .find(|route| (route.method, route.path) == (self.method, self.route))
+    }
+}
+
+/// Does what the form says, and leads back to its page; or says why it was not done.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    form: &'static Form,
+    request: HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let environment = shared.options.environment.clone();
+    let mut known = Caller::new("unknown");
+    match act(shared, form, &request, payload, &mut known).await {
+        Ok(to) => HttpResponse::SeeOther().insert_header((LOCATION, to)).finish(),
+        Err(problem) => refusal(&View::new(&request, form.path, known, environment), problem),
+    }
+}
+
+async fn act(
+    shared: Arc<Shared>,
+    form: &'static Form,
+    request: &HttpRequest,
+    payload: Payload,
+    known: &mut Caller,
+) -> Result<String, Problem> {
+    let route = form.route().ok_or_else(|| Problem::no_route(form.path))?;
+    let caller = dispatch::admitted(&shared, request, &route.access).await?;
+    known.clone_from(&caller);
+    origin::check(request)?;
+    let mut fields = fields(route.body, request, payload).await?;
+    let back = fields
+        .text("back")
+        .filter(|back| view::is_place(back))
+        .unwrap_or_default();
+    let reason = fields.text("reason").filter(|reason| !reason.trim().is_empty());
+    let version = fields.text("version");
+    let mut body = (form.body)(&mut fields)?;
+    fields.finish()?;
+    if route.body == BodyRule::Small
+        && let (Value::Object(body), Some(reason)) = (&mut body, &reason)
+    {
+        body.insert("reason".to_owned(), json!(reason));
+    }
+    let call = Call {
+        shared,
+        request: request.clone(),
+        caller,
+        query: Query::default(),
+        body: body.to_string().into(),
+        body_type: BodyType::Json,
+        reason: reason.filter(|_| route.body != BodyRule::Small),
+        version,
+    };
+    let done = dispatch::run(call, route).await?;
+    let action = route.action.unwrap_or_default();
+    // What was made has a page of its own.
+    let made = done.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+    let to = made.map_or(back, |place| place.trim_start_matches("../").to_owned());
+    let up = "../".repeat(form.path.matches('/').count().saturating_sub(1));
+    let sign = if to.contains('?') { '&' } else { '?' };
+    Ok(format!("./{up}{to}{sign}done={action}"))
+}
+
+/// The fields of a form, which are read as strictly as a query.
+async fn fields(rule: BodyRule, request: &HttpRequest, payload: Payload) -> Result<Query, Problem> {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    if essence.trim() != "application/x-www-form-urlencoded" {
+        return Err(Problem::other_type("application/x-www-form-urlencoded"));
+    }
+    let body = rule.read(request.headers(), payload).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_json("the form is no UTF-8"))?;
+    Query::parse(text)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the type of all forms")]
+fn nothing(_: &mut Query) -> Result<Value, Problem> {
+    Ok(Value::Object(Map::new()))
+}
+
+/// A number, or blank: each node has its own.
+fn workers_or_own(fields: &mut Query) -> Result<Value, Problem> {
+    let workers = fields.text("workers").unwrap_or_default();
+    match workers.trim() {
+        "" => Ok(json!({ "workers": null })),
+        number => Ok(json!({ "workers": whole("workers", number)? })),
+    }
+}
+
+fn workers(fields: &mut Query) -> Result<Value, Problem> {
+    let workers = fields.text("workers").unwrap_or_default();
+    Ok(json!({ "workers": whole("workers", workers.trim())? }))
+}
+
+pub(super) fn whole(name: &str, text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| {
+        Problem::invalid(vec![Fault {
+            pointer: Some(format!("/{name}")),
+            ..Fault::of(format!("{name} is {text:?}, expected a whole number"))
+        }])
+    })
+}
+
+/// The operation that the question before has shown, as JSON.
+fn bulk(fields: &mut Query) -> Result<Value, Problem> {
+    let bulk = fields.text("bulk").unwrap_or_default();
+    body::parsed(&bulk).map_err(|_| Problem::bad_json("the form holds no bulk operation"))
+}

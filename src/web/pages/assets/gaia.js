@@ -1,0 +1,86 @@
+// Refreshes pages, shows times in the reader's zone, draws charts. Pages work without it.
+'use strict';
+(() => {
+  const main = () => document.getElementById('main');
+  const show = (id, is_shown) => { document.getElementById(id).hidden = !is_shown; };
+  let stopped = false;
+  let last = Date.now();
+
+  // ---- refresh ----
+
+  // Nothing moves while somebody selects rows or text, types, or has a menu or a question open.
+  const is_busy = () => {
+    const focus = document.activeElement;
+    const is_typing = focus && focus.matches('input:not([type=checkbox]), textarea, select') && main().contains(focus);
+    return is_typing || main().querySelector('input[type=checkbox]:checked, :popover-open, dialog[open]')
+      || !document.getSelection().isCollapsed;
+  };
+
+  const tick = () => {
+    const seconds = Number(main().dataset.refresh || 0);
+    if (!seconds || stopped || document.hidden || is_busy()) return;
+    // A tenth more or less, so that open pages do not ask all at once.
+    if (Date.now() - last < seconds * 1000 * (0.9 + Math.random() * 0.2)) return;
+    last = Date.now();
+    document.body.dispatchEvent(new CustomEvent('gaia:tick'));
+  };
+  setInterval(tick, 250);
+
+  document.addEventListener('htmx:before:swap', event => {
+    const status = event.detail.ctx?.response?.raw?.status ?? event.detail.ctx?.response?.status;
+    show('offline', status >= 500);
+    if (status === 401 || status === 403) { stopped = true; show('stopped', true); }
+    if (status >= 400) event.preventDefault();
+  });
+  document.addEventListener('htmx:error', () => show('offline', true));
+  document.addEventListener('htmx:after:swap', () => ready());
+
+  // ---- times ----
+
+  const exact = new Intl.DateTimeFormat(document.documentElement.lang,
+    { dateStyle: 'medium', timeStyle: 'medium', timeZone: undefined });
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+  // ---- charts ----
+
+  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const draw = chart => {
+    const { times, series, unit } = JSON.parse(chart.dataset.chart);
+    const text = colour('--faint');
+    const axis = { stroke: text, grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
+    const plot = new uPlot({
+      width: chart.clientWidth, height: 190, cursor: { drag: { x: false, y: false } }, legend: { live: true },
+      scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.05] } },
+      axes: [axis, { ...axis, size: 56 }],
+      series: [{}, ...series.map(one => ({
+        label: one.name, stroke: colour(one.colour), width: 1.5, fill: one.fill ? colour(one.fill) : undefined,
+        points: { show: false }, value: (_, value) => value == null ? '–' : `${value.toLocaleString()} ${unit}`,
+      }))],
+    }, [times, ...series.map(one => one.values)], chart);
+    chart.plot = plot;
+  };
+  addEventListener('resize', () => document.querySelectorAll('[data-chart]').forEach(chart =>
+    chart.plot?.setSize({ width: chart.clientWidth, height: 190 })));
+
+  const ready = () => {
+    for (const time of document.querySelectorAll('time[datetime]:not([data-local])')) {
+      time.dataset.local = '';
+      time.title = `${exact.format(new Date(time.dateTime))} (${zone})\n${time.dateTime}`;
+    }
+    for (const chart of document.querySelectorAll('[data-chart]')) {
+      if (chart.drawn === chart.dataset.chart) continue;
+      chart.plot?.destroy();
+      chart.drawn = chart.dataset.chart;
+      draw(chart);
+    }
+  };
+
+  // ---- selection ----
+
+  document.addEventListener('change', event => {
+    if (!event.target.matches('[data-select-all]')) return;
+    for (const box of event.target.closest('form').querySelectorAll('input[name=id]')) box.checked = event.target.checked;
+  });
+
+  ready();
+})();

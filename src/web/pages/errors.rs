@@ -1,0 +1,19 @@
+//! To be written.
+
+use maud::html;
+
+use super::{
+    layout::{Page, Place},
+    view::View,
+};
+use crate::web::{call::Call, problem::Problem};
+
+pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
+    call.query.finish()?;
+    Ok(Page {
+        title: view.words.errors.to_owned(),
+        place: Some(Place::Errors),
+        body: html! { h1 { (view.words.errors) } },
+        is_live: true,
+    })
+}

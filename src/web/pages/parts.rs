@@ -1,0 +1,178 @@
+//! Pieces that several pages have: times, numbers, statuses, questions, charts.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use maud::{Markup, html};
+
+use super::{
+    view::{View, encoded},
+    words::grouped,
+};
+use crate::domain::TaskStatus;
+
+/// A time as it lies from now, with the exact one beside it on hover.
+pub(super) fn time(view: &View, at: DateTime<Utc>) -> Markup {
+    let ago = view.now.signed_duration_since(at);
+    let text = match (ago.to_std(), (-ago).to_std()) {
+        (Ok(ago), _) if ago < Duration::from_secs(1) => view.words.just_now.to_owned(),
+        (Ok(ago), _) => (view.words.ago)(ago),
+        (_, Ok(ahead)) => (view.words.in_future)(ahead),
+        _ => view.words.just_now.to_owned(),
+    };
+    let exact = at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let title = format!("{} {}", at.format("%Y-%m-%d %H:%M:%S"), view.words.utc);
+    html! { time.nowrap datetime=(exact) title=(title) { (text) } }
+}
+
+pub(super) fn time_or_none(view: &View, at: Option<DateTime<Utc>>) -> Markup {
+    html! { @match at { Some(at) => (time(view, at)), None => span.faint { "–" } } }
+}
+
+pub(super) fn lasting(view: &View, duration: Duration) -> Markup {
+    html! { span.nowrap title=(format!("{} ms", grouped(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))) { ((view.words.lasting)(duration)) } }
+}
+
+pub(super) fn number(number: impl TryInto<u64>) -> Markup {
+    html! { (grouped(number.try_into().unwrap_or_default())) }
+}
+
+pub(super) fn status(view: &View, status: TaskStatus) -> Markup {
+    let words = view.words;
+    html! { span class={ "status " (status.as_str()) } title=((words.status_means)(status)) { ((words.statuses)(status)) } }
+}
+
+pub(super) fn theme_link(view: &View, theme: &str) -> Markup {
+    html! { a href=(view.to(&format!("themes/{}", encoded(theme)))) { (theme) } }
+}
+
+pub(super) fn task_link(view: &View, id: i64) -> Markup {
+    html! { a.mono href=(view.to(&format!("tasks/{id}"))) { (id) } }
+}
+
+pub(super) fn method_name(service: &str, method: &str) -> Markup {
+    html! { span.mono { (service) "." (method) } }
+}
+
+/// What is said where there is nothing to show, and what to do about it.
+pub(super) fn empty(what: &str, hint: &str) -> Markup {
+    html! { div.empty { strong { (what) } (hint) } }
+}
+
+/// A button that does something at once, or that asks before. Both work without a script.
+pub(super) struct Action<'a> {
+    /// The code of the action, as the audit has it.
+    pub(super) code: &'a str,
+    /// Where the form is sent: a path below the root of the pages.
+    pub(super) to: String,
+    pub(super) name: &'a str,
+    /// What the caller is asked; `None`: nothing, the action is harmless.
+    pub(super) question: Option<String>,
+    pub(super) is_dangerous: bool,
+    /// More fields of the form.
+    pub(super) fields: Markup,
+    /// Where the form leads back to; `None`: to this page.
+    pub(super) back: Option<&'a str>,
+}
+
+impl Action<'_> {
+    pub(super) fn button(&self, view: &View) -> Markup {
+        let id = format!("ask-{}-{}", self.code.replace('.', "-"), hash(&self.to));
+        let back = self.back.unwrap_or(&view.here);
+        html! {
+            @match &self.question {
+                None => {
+                    form method="post" action=(view.to(&self.to)) {
+                        input type="hidden" name="back" value=(back);
+                        (self.fields)
+                        button { (self.name) }
+                    }
+                }
+                Some(question) => {
+                    button.danger[self.is_dangerous] type="button" popovertarget=(id) { (self.name) "…" }
+                    div id=(id) popover {
+                        h2 { (self.name) }
+                        p { (question) }
+                        form method="post" action=(view.to(&self.to)) {
+                            input type="hidden" name="back" value=(back);
+                            (self.fields)
+                            (reason(view))
+                            div.actions {
+                                button.main.danger[self.is_dangerous] { (self.name) }
+                                button type="button" popovertarget=(id) popovertargetaction="hide" { (view.words.keep) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The field for the reason of a change.
+pub(super) fn reason(view: &View) -> Markup {
+    html! {
+        label { (view.words.reason) " – " (view.words.reason_hint)
+            input type="text" name="reason" maxlength="1000" autocomplete="off";
+        }
+    }
+}
+
+/// A short name for an id of HTML, which is the same at every refresh.
+fn hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{:08x}", hash >> 32)
+}
+
+/// What ended in one step of time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ended {
+    pub(super) good: u64,
+    pub(super) retried: u64,
+    pub(super) bad: u64,
+}
+
+/// Bars of what ended, one for each step of time.
+pub(super) fn spark(steps: &[Ended], what: &str) -> Markup {
+    const WIDTH: usize = 4;
+    const HEIGHT: u64 = 24;
+    let most = steps
+        .iter()
+        .map(|step| step.good + step.retried + step.bad)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let tall = |count: u64| (count * HEIGHT).div_ceil(most);
+    html! {
+        svg.spark width=(steps.len() * WIDTH) height=(HEIGHT) role="img" aria-label=(what) {
+            title { (what) }
+            @for (at, step) in steps.iter().enumerate() {
+                @let parts = [("ok", step.good), ("retry", step.retried), ("bad", step.bad)];
+                @let heights = parts.map(|(_, count)| tall(count));
+                @for (part, (class, count)) in parts.into_iter().enumerate() {
+                    @if count > 0 {
+                        @let below: u64 = heights[..part].iter().sum();
+                        rect class=(class) x=(at * WIDTH) y=(HEIGHT.saturating_sub(below + heights[part])) width=(WIDTH - 1) height=(heights[part]) {}
+                    }
+                }
+                @if step.good + step.retried + step.bad == 0 {
+                    rect.none x=(at * WIDTH) y=(HEIGHT - 1) width=(WIDTH - 1) height="1" {}
+                }
+            }
+        }
+    }
+}
+
+/// How much of something is used.
+pub(super) fn bar(part: usize, all: usize) -> Markup {
+    const WIDTH: usize = 64;
+    let filled = (part.min(all) * WIDTH).checked_div(all).unwrap_or(0);
+    html! {
+        svg.bar width=(WIDTH) height="6" aria-hidden="true" {
+            rect width=(WIDTH) height="6" rx="3" {}
+            rect.part width=(filled) height="6" rx="3" {}
+        }
+    }
+}

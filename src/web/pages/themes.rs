@@ -1,0 +1,19 @@
+//! To be written.
+
+use maud::html;
+
+use super::{
+    layout::{Page, Place},
+    view::View,
+};
+use crate::web::{call::Call, problem::Problem};
+
+pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
+    call.query.finish()?;
+    Ok(Page {
+        title: view.words.themes.to_owned(),
+        place: Some(Place::Overview),
+        body: html! { h1 { (view.words.themes) } },
+        is_live: true,
+    })
+}

@@ -1,0 +1,348 @@
+//! Every word of the pages, one table for each language: a word that a table lacks does not compile.
+
+mod en;
+mod zh;
+
+use std::time::Duration;
+
+use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
+
+use crate::domain::TaskStatus;
+
+/// A language of the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    pub(super) const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
+    /// As `lang` of HTML has it, and the cookie.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh-CN",
+        }
+    }
+
+    /// Its own name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::Chinese => "中文",
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static Words {
+        match self {
+            Self::English => &en::WORDS,
+            Self::Chinese => &zh::WORDS,
+        }
+    }
+
+    pub(super) fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.code() == code)
+    }
+
+    /// The first language of the browser's list that is known here.
+    pub(super) fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let accepted = headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
+        accepted.split([',', ';']).find_map(|range| {
+            let primary = range.trim().split('-').next().unwrap_or_default();
+            Self::ALL
+                .into_iter()
+                .find(|language| language.code().split('-').next() == Some(primary))
+        })
+    }
+}
+
+/// A count and what is counted.
+pub(super) type Counted = fn(u64) -> String;
+
+/// The words of one language.
+pub(super) struct Words {
+    // Places.
+    pub(super) overview: &'static str,
+    pub(super) tasks: &'static str,
+    pub(super) task: &'static str,
+    pub(super) errors: &'static str,
+    pub(super) methods: &'static str,
+    pub(super) jobs: &'static str,
+    pub(super) job: &'static str,
+    pub(super) nodes: &'static str,
+    pub(super) node: &'static str,
+    pub(super) audit: &'static str,
+    pub(super) theme: &'static str,
+    pub(super) themes: &'static str,
+    pub(super) operation: &'static str,
+    pub(super) operations: &'static str,
+
+    // The frame.
+    pub(super) skip_to_content: &'static str,
+    pub(super) menu: &'static str,
+    pub(super) language: &'static str,
+    pub(super) appearance: &'static str,
+    pub(super) light: &'static str,
+    pub(super) dark: &'static str,
+    pub(super) as_system: &'static str,
+    pub(super) refresh: &'static str,
+    pub(super) refresh_off: &'static str,
+    pub(super) every: fn(u32) -> String,
+    pub(super) apply: &'static str,
+    pub(super) signed_in_as: fn(&str) -> String,
+    pub(super) read_only: &'static str,
+    pub(super) updates_stopped: &'static str,
+    pub(super) offline: &'static str,
+    pub(super) back: &'static str,
+
+    // Times and numbers.
+    pub(super) ago: fn(Duration) -> String,
+    pub(super) in_future: fn(Duration) -> String,
+    pub(super) just_now: &'static str,
+    pub(super) lasting: fn(Duration) -> String,
+    pub(super) none: &'static str,
+    pub(super) never: &'static str,
+    pub(super) more_than: fn(u64) -> String,
+    pub(super) utc: &'static str,
+
+    // Tasks.
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    pub(super) service: &'static str,
+    pub(super) method: &'static str,
+    pub(super) status: &'static str,
+    pub(super) statuses: fn(TaskStatus) -> &'static str,
+    pub(super) status_means: fn(TaskStatus) -> &'static str,
+    pub(super) priority: &'static str,
+    pub(super) attempts: &'static str,
+    pub(super) attempt_of: fn(i64, i64) -> String,
+    pub(super) created: &'static str,
+    pub(super) updated: &'static str,
+    pub(super) started: &'static str,
+    pub(super) ended: &'static str,
+    pub(super) duration: &'static str,
+    pub(super) due_at: &'static str,
+    pub(super) timeout: &'static str,
+    pub(super) unique_key: &'static str,
+    pub(super) log_id: &'static str,
+    pub(super) progress: &'static str,
+    pub(super) args: &'static str,
+    pub(super) result: &'static str,
+    pub(super) error: &'static str,
+    pub(super) hidden: &'static str,
+    pub(super) cancel_requested: &'static str,
+    pub(super) life: &'static str,
+    pub(super) no_attempts: &'static str,
+    pub(super) search: &'static str,
+    pub(super) search_help: &'static str,
+    pub(super) examples: &'static str,
+    pub(super) newer: &'static str,
+    pub(super) older: &'static str,
+    pub(super) searched_back_to: fn(i64) -> String,
+    pub(super) search_on: &'static str,
+    pub(super) export: &'static str,
+    pub(super) no_tasks: &'static str,
+    pub(super) no_tasks_hint: &'static str,
+    pub(super) select: fn(i64) -> String,
+    pub(super) select_all: &'static str,
+    pub(super) with_selected: &'static str,
+    pub(super) with_all_found: &'static str,
+    pub(super) all_statuses: &'static str,
+    pub(super) all_themes: &'static str,
+
+    // Actions.
+    pub(super) cancel: &'static str,
+    pub(super) retry: &'static str,
+    pub(super) run_now: &'static str,
+    pub(super) delete: &'static str,
+    pub(super) pause: &'static str,
+    pub(super) resume: &'static str,
+    pub(super) resize: &'static str,
+    pub(super) enable: &'static str,
+    pub(super) disable: &'static str,
+    pub(super) edit: &'static str,
+    pub(super) save: &'static str,
+    pub(super) new_job: &'static str,
+    pub(super) confirm: &'static str,
+    pub(super) keep: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) reason_hint: &'static str,
+    pub(super) author: &'static str,
+    pub(super) action: &'static str,
+    pub(super) target: &'static str,
+    pub(super) done: fn(&str) -> Option<&'static str>,
+    pub(super) not_done: &'static str,
+    pub(super) really: fn(&str) -> &'static str,
+    pub(super) these_tasks: Counted,
+    pub(super) samples: &'static str,
+    pub(super) nothing_to_do: &'static str,
+
+    // Themes.
+    pub(super) due: &'static str,
+    pub(super) oldest_due: &'static str,
+    pub(super) running: &'static str,
+    pub(super) workers: &'static str,
+    pub(super) busy_of_all: &'static str,
+    pub(super) rate: &'static str,
+    pub(super) per_minute: fn(f64) -> String,
+    pub(super) failure_share: &'static str,
+    pub(super) last_hour: &'static str,
+    pub(super) paused: &'static str,
+    pub(super) paused_by: fn(Option<&str>, Option<&str>) -> String,
+    pub(super) resized_by: fn(Option<&str>, Option<&str>) -> String,
+    pub(super) nobody_serves: fn(u64) -> String,
+    pub(super) no_workers: &'static str,
+    pub(super) workers_of_each_node: &'static str,
+    pub(super) workers_own: &'static str,
+    pub(super) no_themes: &'static str,
+    pub(super) no_themes_hint: &'static str,
+    pub(super) all_well: &'static str,
+    pub(super) needs_attention: &'static str,
+
+    // History.
+    pub(super) succeeded: &'static str,
+    pub(super) failed: &'static str,
+    pub(super) retried: &'static str,
+    pub(super) snoozed: &'static str,
+    pub(super) cancelled: &'static str,
+    pub(super) lost: &'static str,
+    pub(super) runs: &'static str,
+    pub(super) waiting_time: &'static str,
+    pub(super) running_time: &'static str,
+    pub(super) ended_per_step: fn(&str) -> String,
+
+    // Errors.
+    pub(super) since: &'static str,
+    pub(super) hours: fn(u32) -> String,
+    pub(super) days: fn(u32) -> String,
+    pub(super) first_seen: &'static str,
+    pub(super) last_seen: &'static str,
+    pub(super) newest: &'static str,
+    pub(super) retrying: &'static str,
+    pub(super) no_errors: &'static str,
+    pub(super) retry_group: &'static str,
+
+    // Methods and nodes.
+    pub(super) served_by: &'static str,
+    pub(super) nobody: &'static str,
+    pub(super) no_methods: &'static str,
+    pub(super) host: &'static str,
+    pub(super) process: &'static str,
+    pub(super) version: &'static str,
+    pub(super) alive: &'static str,
+    pub(super) silent: &'static str,
+    pub(super) last_beat: &'static str,
+    pub(super) up_since: &'static str,
+    pub(super) no_nodes: &'static str,
+    pub(super) no_nodes_hint: &'static str,
+    pub(super) counters: &'static str,
+
+    // Jobs.
+    pub(super) schedule: &'static str,
+    pub(super) time_zone: &'static str,
+    pub(super) next_fires: &'static str,
+    pub(super) last_runs: &'static str,
+    pub(super) enabled: &'static str,
+    pub(super) disabled: &'static str,
+    pub(super) calls: &'static str,
+    pub(super) overlap: &'static str,
+    pub(super) misfire: &'static str,
+    pub(super) misfire_grace: &'static str,
+    pub(super) max_retry: &'static str,
+    pub(super) retry_delay: &'static str,
+    pub(super) job_type: &'static str,
+    pub(super) hook_url: &'static str,
+    pub(super) hook_method: &'static str,
+    pub(super) hook_headers: &'static str,
+    pub(super) no_jobs: &'static str,
+    pub(super) no_jobs_hint: &'static str,
+    pub(super) no_runs: &'static str,
+    pub(super) scheduled_for: &'static str,
+    pub(super) edit_conflict: &'static str,
+    pub(super) set_by_code: &'static str,
+
+    // Audit.
+    pub(super) at: &'static str,
+    pub(super) no_audit: &'static str,
+    pub(super) pending: &'static str,
+}
+
+/// The largest unit of a duration and the next smaller one: `1 h 5 min`.
+fn in_units(duration: Duration, units: [&str; 5], gap: &str) -> String {
+    let seconds = duration.as_secs();
+    let [ms, s, min, h, d] = units;
+    let two = |large: u64, of: &str, small: u64, than: &str| match small {
+        0 => format!("{large}{gap}{of}"),
+        _ => format!("{large}{gap}{of}{gap}{small}{gap}{than}"),
+    };
+    match seconds {
+        0 => format!("{}{gap}{ms}", duration.as_millis()),
+        1..60 => match duration.subsec_millis() / 100 {
+            tenths @ 1.. if seconds < 10 => format!("{seconds}.{tenths}{gap}{s}"),
+            _ => format!("{seconds}{gap}{s}"),
+        },
+        60..3_600 => two(seconds / 60, min, seconds % 60, s),
+        3_600..86_400 => two(seconds / 3_600, h, seconds % 3_600 / 60, min),
+        _ => two(seconds / 86_400, d, seconds % 86_400 / 3_600, h),
+    }
+}
+
+/// A number with a mark between its thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        let [en, zh] = Language::ALL.map(|language| language.words().lasting);
+        for (millis, english, chinese) in [
+            (0, "0 ms", "0 毫秒"),
+            (999, "999 ms", "999 毫秒"),
+            (1_500, "1.5 s", "1.5 秒"),
+            (59_999, "59 s", "59 秒"),
+            (60_000, "1 min", "1 分钟"),
+            (3_661_000, "1 h 1 min", "1 小时 1 分钟"),
+            (90_000_000, "1 d 1 h", "1 天 1 小时"),
+        ] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!((en(duration), zh(duration)), (english.to_owned(), chinese.to_owned()));
+        }
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn the_first_known_language_of_the_browser_counts() {
+        for (accepted, expected) in [
+            ("zh-CN,zh;q=0.9,en;q=0.8", Some(Language::Chinese)),
+            ("de-DE, en-GB;q=0.7", Some(Language::English)),
+            ("fr", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accepted));
+            assert_eq!(Language::accepted(&headers), expected, "{accepted}");
+        }
+    }
+}
