@@ -28,7 +28,7 @@ pub use messages::{
 };
 pub use methods::MethodInfo;
 #[cfg(feature = "web")]
-pub(crate) use overview::{Overview, ThemeState};
+pub(crate) use overview::{Overview, ThemeState, Unfinished};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
@@ -38,7 +38,7 @@ pub use crate::domain::{
 };
 use crate::{
     asynctask::ThemeRuntimes,
-    domain::InvalidInput,
+    domain::{Counted, InvalidInput, Points},
     error::{Error, ask},
     jobs::Jobs,
     store::{MOST_ROWS, Store},
@@ -117,13 +117,21 @@ impl Admin {
     /// [`Error::Invalid`] with every fault of the times, the step and the names, or if more than 100,000 rows of counts would have to be
     /// read; [`Error::Store`].
     pub async fn history(&self, get: GetHistory) -> Result<History, Error> {
-        get.check()?;
-        let history = ask(&self.store, |store| async move { store.cluster().history(&get).await }).await?;
-        Ok(history.ok_or_else(|| {
+        let counted = self.counted(&get).await?.ok_or_else(|| {
             InvalidInput::one(format!(
                 "this time has more than {MOST_ROWS} rows of counts, which is the most that one answer reads: take less time, or name a \
                  theme, a service or a method"
             ))
-        })?)
+        })?;
+        let mut points = Points::new(&get);
+        counted.into_iter().for_each(|counted| points.add(counted));
+        Ok(points.into_history())
+    }
+
+    /// What the history is made from. `None`: that are more rows than one answer reads.
+    pub(crate) async fn counted(&self, get: &GetHistory) -> Result<Option<Vec<Counted>>, Error> {
+        get.check()?;
+        let get = get.clone();
+        ask(&self.store, |store| async move { store.cluster().counted(&get).await }).await
     }
 }

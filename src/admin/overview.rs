@@ -42,6 +42,21 @@ pub(crate) struct Overview {
 }
 
 impl Admin {
+    /// How many tasks of one theme are unfinished.
+    pub(crate) async fn unfinished(&self, theme: &str) -> Result<Unfinished, Error> {
+        let theme = [theme.to_owned()];
+        let counts = ask(&self.store, |store| async move {
+            let due = store.tasks().due_by_theme().await?;
+            let unplaced = store.tasks().unplaced_by_theme(&theme).await?;
+            let [theme] = &theme;
+            Ok(Unfinished {
+                due: due.get(theme).unwrap_or(&0) + unplaced.get(theme).map_or(0, |unplaced| unplaced.due),
+                scheduled: unplaced.get(theme).map(|unplaced| unplaced.scheduled),
+            })
+        });
+        counts.await
+    }
+
     /// Reads tables whose size is that of the unfinished work, and no finished task.
     pub(crate) async fn overview(&self) -> Result<Overview, Error> {
         let nodes = self.nodes().await?;

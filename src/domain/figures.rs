@@ -28,6 +28,13 @@ impl Histogram {
         }
     }
 
+    /// How many times lie below each bound; the last place has those above all bounds.
+    #[cfg(feature = "web")]
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
+        let bounds = HISTORY_BOUNDS_MS.into_iter().map(Some).chain([None]);
+        bounds.zip(self.0)
+    }
+
     /// How many times there are.
     pub(crate) fn count(&self) -> u64 {
         self.0.iter().fold(0, |all, count| all.saturating_add(*count))

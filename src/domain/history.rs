@@ -184,6 +184,17 @@ pub(crate) struct HistoryRow {
     pub(crate) figures: Figures,
 }
 
+/// What ended in one span of time, of one method or job, as it was counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    /// The beginning of the span.
+    pub(crate) at: DateTime<Utc>,
+    /// How many seconds the span has.
+    pub(crate) width: u32,
+    pub(crate) series: Series,
+    pub(crate) figures: Figures,
+}
+
 /// The history of a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
@@ -292,12 +303,11 @@ impl<'a> Points<'a> {
         }
     }
 
-    /// Adds what ended in a span of so many seconds.
-    pub(crate) fn add(&mut self, at: DateTime<Utc>, width: u32, series: Series, figures: &Figures) {
-        self.resolution = self.resolution.max(width);
-        let series = self.get.by_method.then_some(series);
-        let figures_of_step = self.points.entry((self.get.step_of(at), series)).or_default();
-        figures_of_step.add(figures);
+    pub(crate) fn add(&mut self, counted: Counted) {
+        self.resolution = self.resolution.max(counted.width);
+        let series = self.get.by_method.then_some(counted.series);
+        let figures_of_step = self.points.entry((self.get.step_of(counted.at), series)).or_default();
+        figures_of_step.add(&counted.figures);
     }
 
     pub(crate) fn into_history(self) -> History {

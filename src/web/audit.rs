@@ -8,6 +8,7 @@ use super::{
     call::{self, Call},
     cursor::CursorOf,
     problem::Problem,
+    query::Query,
 };
 use crate::domain::{AuditEntry, ListAudit};
 
@@ -16,19 +17,47 @@ const MOST_LISTED: u32 = 200;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Audit)]
-struct Listed {
-    entries: Vec<AuditEntry>,
+pub(super) struct Listed {
+    pub(super) entries: Vec<AuditEntry>,
     /// The cursor of the next page; `null`: this is the last one.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// What a caller asks for.
+pub(super) struct Asked {
+    pub(super) limit: u32,
+    pub(super) themes: Vec<String>,
+    pub(super) author: Option<String>,
+    pub(super) action: Option<String>,
+    pub(super) cursor: Option<String>,
+}
+
+/// Reads what a caller asks for. Faults are noted with the query.
+pub(super) fn asked(query: &mut Query) -> Asked {
+    Asked {
+        limit: query.number("limit", 1..=MOST_LISTED, LISTED),
+        themes: query.texts("theme"),
+        author: query.text("author"),
+        action: query.text("action"),
+        cursor: query.text("cursor"),
+    }
 }
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
-    let limit = call.query.number("limit", 1..=MOST_LISTED, LISTED);
-    let themes = call.query.texts("theme");
-    let author = call.query.text("author");
-    let action = call.query.text("action");
-    let cursor = call.query.text("cursor");
+    let asked = asked(&mut call.query);
     call.query.finish()?;
+    call::json(StatusCode::OK, &found(&call, asked).await?)
+}
+
+/// A page of the entries that the caller may see.
+pub(super) async fn found(call: &Call, asked: Asked) -> Result<Listed, Problem> {
+    let Asked {
+        limit,
+        themes,
+        author,
+        action,
+        cursor,
+    } = asked;
     let themes = call.caller.limit_themes(themes)?;
     let place = CursorOf::new("audit", &(&themes, &author, &action));
     let list = ListAudit {
@@ -41,11 +70,10 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     let entries = call.gaia().admin().audit(list).await?;
     let is_full = u32::try_from(entries.len()).is_ok_and(|found| found >= limit);
     let last = entries.last().filter(|_| is_full).map(|last| last.id);
-    let answer = Listed {
+    Ok(Listed {
         entries,
         next_cursor: last.map(|last| place.write(last)),
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 /// The description of the route of the audit.

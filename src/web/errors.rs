@@ -12,23 +12,23 @@ use super::{
 };
 use crate::domain::{ErrorGroup, GetErrors, SearchedTo};
 
-const GROUPS: u32 = 50;
+pub(super) const GROUPS: u32 = 50;
 const MOST_GROUPS: u32 = 200;
 
-type ShownGroup = Shown<ErrorGroup>;
+pub(super) type ShownGroup = Shown<ErrorGroup>;
 
 /// The errors of a theme, in groups.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TaskErrors)]
-struct Grouped {
+pub(super) struct Grouped {
     /// Those with the most tasks come first.
-    groups: Vec<ShownGroup>,
+    pub(super) groups: Vec<ShownGroup>,
     /// How many tasks were read, in all groups and beyond the limit.
     tasks: u64,
     /// How many groups there are beyond the limit.
-    more_groups: u64,
+    pub(super) more_groups: u64,
     /// Reading has taken long and has ended early: it has looked back as far as this task.
-    searched_from: Option<SearchedTo>,
+    pub(super) searched_from: Option<SearchedTo>,
 }
 
 pub(super) async fn of_theme(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -36,17 +36,21 @@ pub(super) async fn of_theme(mut call: Call) -> Result<HttpResponse, Problem> {
     let limit = call.query.number("limit", 1..=MOST_GROUPS, GROUPS);
     call.query.finish()?;
     let theme = themes::theme(&call)?;
-    let get = GetErrors { theme, since, limit };
+    let answer = grouped(&call, GetErrors { theme, since, limit }).await?;
+    call::json(StatusCode::OK, &answer)
+}
+
+/// The errors of a theme that the caller may see.
+pub(super) async fn grouped(call: &Call, get: GetErrors) -> Result<Grouped, Problem> {
     let _turn = call.search().await?;
     let errors = call.gaia().admin().errors(get).await?;
     let eyes = call.eyes();
-    let answer = Grouped {
+    Ok(Grouped {
         groups: errors.groups.into_iter().map(|group| eyes.error_group(group)).collect(),
         tasks: errors.tasks,
         more_groups: errors.more_groups,
         searched_from: errors.searched_back_to,
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 pub(super) mod described {

@@ -40,10 +40,10 @@ struct Listed<'a> {
 /// A node with its counters.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Node)]
-struct ShownNode {
-    node: NodeInfo,
+pub(super) struct ShownNode {
+    pub(super) node: NodeInfo,
     /// `null` if the node has written none yet.
-    status: Option<NodeStatus>,
+    pub(super) status: Option<NodeStatus>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,24 +67,33 @@ pub(super) async fn whoami(mut call: Call) -> Result<HttpResponse, Problem> {
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    let nodes = call.gaia().nodes().await?;
-    let nodes: Vec<NodeInfo> = nodes.into_iter().map(|node| as_seen_by(&call.caller, node)).collect();
     let answer = Listed {
-        nodes,
+        nodes: seen(&call).await?,
         answered_by: call.gaia().node_id(),
     };
     call::json(StatusCode::OK, &answer)
 }
 
+/// The nodes, as the caller sees them.
+pub(super) async fn seen(call: &Call) -> Result<Vec<NodeInfo>, Problem> {
+    let nodes = call.gaia().nodes().await?;
+    Ok(nodes.into_iter().map(|node| as_seen_by(&call.caller, node)).collect())
+}
+
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
+    call::json(StatusCode::OK, &shown(&call).await?)
+}
+
+/// The node of the path, as the caller sees it.
+pub(super) async fn shown(call: &Call) -> Result<ShownNode, Problem> {
     let NodeDetail { node, mut status } = call.gaia().admin().node(&call.name("node")?).await?;
     if let Some(status) = status.as_mut().filter(|_| !call.caller.sees_all_themes()) {
         status.themes.retain(|theme| call.caller.sees_theme(&theme.theme));
         status.jobs = None;
     }
     let node = as_seen_by(&call.caller, node);
-    call::json(StatusCode::OK, &ShownNode { node, status })
+    Ok(ShownNode { node, status })
 }
 
 pub(super) async fn resize(mut call: Call) -> Result<HttpResponse, Problem> {

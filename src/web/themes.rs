@@ -10,6 +10,7 @@ use super::{
     call::{self, Call},
     nodes::Methods,
     problem::Problem,
+    query::Query,
 };
 use crate::{
     admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo},
@@ -21,26 +22,26 @@ use crate::{
 /// What a node does for the theme.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WorkersOnNode)]
-struct Workers {
-    node: String,
-    alive: bool,
-    workers: usize,
-    running: usize,
+pub(super) struct Workers {
+    pub(super) node: String,
+    pub(super) alive: bool,
+    pub(super) workers: usize,
+    pub(super) running: usize,
 }
 
 /// A theme, its nodes and its tasks.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Theme)]
-struct ShownTheme {
+pub(super) struct ShownTheme {
     #[serde(flatten)]
-    info: ThemeInfo,
-    on_nodes: Vec<Workers>,
+    pub(super) info: ThemeInfo,
+    pub(super) on_nodes: Vec<Workers>,
     /// The counters of the process that answers; `null` if it does not work on the theme.
     here: Option<SchedulerStatus>,
     /// How many tasks have each status, if `count` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    tasks: Option<BTreeMap<TaskStatus, i64>>,
+    pub(super) tasks: Option<BTreeMap<TaskStatus, i64>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,22 +70,37 @@ pub(super) fn theme(call: &Call) -> Result<String, Problem> {
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    let mut themes = call.gaia().admin().themes().await?;
-    themes.retain(|info| call.caller.sees_theme(&info.theme));
+    let themes = seen(&call).await?;
     call::json(StatusCode::OK, &Listed { themes })
 }
 
-/// Counting finished tasks reads all of them, so a caller must ask for the counts.
+/// The themes that the caller sees.
+pub(super) async fn seen(call: &Call) -> Result<Vec<ThemeInfo>, Problem> {
+    let mut themes = call.gaia().admin().themes().await?;
+    themes.retain(|info| call.caller.sees_theme(&info.theme));
+    Ok(themes)
+}
+
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
-    let count = call.query.text("count");
-    if let Some(other) = count.as_deref().filter(|count| !matches!(*count, "none" | "exact")) {
-        call.query
-            .fault("count", format!("count is {other:?}, expected none or exact"));
-    }
+    let is_counted = wants_counts(&mut call.query);
     call.query.finish()?;
     let theme = theme(&call)?;
-    let info = call.gaia().admin().theme(&theme).await?;
-    let scheduler = call.gaia().scheduler(&theme)?;
+    call::json(StatusCode::OK, &shown(&call, &theme, is_counted).await?)
+}
+
+/// Counting finished tasks reads all of them, so a caller must ask for the counts.
+pub(super) fn wants_counts(query: &mut Query) -> bool {
+    let count = query.text("count");
+    if let Some(other) = count.as_deref().filter(|count| !matches!(*count, "none" | "exact")) {
+        query.fault("count", format!("count is {other:?}, expected none or exact"));
+    }
+    count.as_deref() == Some("exact")
+}
+
+/// A theme that the caller may see.
+pub(super) async fn shown(call: &Call, theme: &str, is_counted: bool) -> Result<ShownTheme, Problem> {
+    let info = call.gaia().admin().theme(theme).await?;
+    let scheduler = call.gaia().scheduler(theme)?;
     let mut on_nodes = Vec::new();
     for node in call.gaia().nodes().await? {
         for works in node.themes.iter().filter(|works| works.theme == theme) {
@@ -101,20 +117,19 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
         Err(Error::NotScheduledHere { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let tasks = match count.as_deref() {
-        Some("exact") => {
+    let tasks = match is_counted {
+        true => {
             let _turn = call.search().await?;
             Some(scheduler.count_by_status().await?)
         }
-        _ => None,
+        false => None,
     };
-    let answer = ShownTheme {
+    Ok(ShownTheme {
         info,
         on_nodes,
         here,
         tasks,
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 pub(super) async fn methods(mut call: Call) -> Result<HttpResponse, Problem> {

@@ -1,19 +1,218 @@
-//! To be written.
+//! Who has changed what, when and why.
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
-    view::View,
+    parts::{empty, theme_link, time, with_query},
+    view::{View, encoded},
 };
-use crate::web::{call::Call, problem::Problem};
+use crate::{
+    domain::AuditEntry,
+    web::{
+        audit::{Asked, Listed, asked, found},
+        call::Call,
+        problem::Problem,
+        routes::ROUTES,
+        themes,
+    },
+};
+
+/// The conditions as the form has them.
+struct Conditions {
+    theme: String,
+    author: String,
+    action: String,
+}
+
+impl Conditions {
+    fn of(asked: &Asked) -> Self {
+        Self {
+            theme: asked.themes.first().cloned().unwrap_or_default(),
+            author: asked.author.clone().unwrap_or_default(),
+            action: asked.action.clone().unwrap_or_default(),
+        }
+    }
+
+    fn are_none(&self) -> bool {
+        self.theme.is_empty() && self.author.is_empty() && self.action.is_empty()
+    }
+}
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
+    let mut asked = asked(&mut call.query);
     call.query.finish()?;
+    // A form sends the fields that nobody has filled in, too.
+    asked.themes.retain(|theme| !theme.is_empty());
+    asked.author = asked.author.filter(|author| !author.is_empty());
+    asked.action = asked.action.filter(|action| !action.is_empty());
+    let conditions = Conditions::of(&asked);
+    let is_first_page = asked.cursor.is_none();
+    let known = themes::seen(&call).await?;
+    let known: Vec<String> = known.into_iter().map(|info| info.theme).collect();
+    let listed = found(&call, asked).await?;
+    let words = view.words;
+    let body = html! {
+        div.head { h1 { (words.audit) } }
+        (form(&view, &conditions, &known))
+        section.card.flush {
+            @match (listed.entries.is_empty(), conditions.are_none()) {
+                (true, true) => (empty(words.no_audit, words.no_audit_hint)),
+                (true, false) => (empty(words.no_audit_found, "")),
+                (false, _) => (table(&view, &listed.entries)),
+            }
+            (pager(&view, &conditions, &listed, is_first_page))
+        }
+    };
     Ok(Page {
-        title: view.words.audit.to_owned(),
+        title: words.audit.to_owned(),
         place: Some(Place::Audit),
-        body: html! { h1 { (view.words.audit) } },
-        is_live: true,
+        body,
+        // Others people read at their leisure, and the form holds what somebody types.
+        is_live: is_first_page && conditions.are_none(),
     })
+}
+
+/// Every action that the audit may have, each once.
+fn actions() -> Vec<&'static str> {
+    let mut actions: Vec<&str> = ROUTES.iter().filter_map(|route| route.action).collect();
+    actions.sort_unstable();
+    actions.dedup();
+    actions
+}
+
+fn form(view: &View, conditions: &Conditions, known: &[String]) -> Markup {
+    let words = view.words;
+    let actions = actions();
+    let is_unknown = !conditions.action.is_empty() && !actions.contains(&&*conditions.action);
+    html! {
+        form.search method="get" action=(view.to("audit")) {
+            label { (words.theme)
+                input type="text" name="theme" value=(conditions.theme) list="known-themes" autocomplete="off" placeholder=(words.all_themes);
+            }
+            datalist #known-themes { @for theme in known { option value=(theme) {} } }
+            label { (words.author)
+                input type="text" name="author" value=(conditions.author) autocomplete="off";
+            }
+            label { (words.action)
+                select name="action" {
+                    option value="" { (words.all_actions) }
+                    @if is_unknown { option value=(conditions.action) selected { (conditions.action) } }
+                    @for action in actions {
+                        option value=(action) selected[action == conditions.action] { (named(view, action)) }
+                    }
+                }
+            }
+            div.actions.bottom {
+                button.main { (words.search) }
+                @if !conditions.are_none() { a.button href=(view.to("audit")) { (words.clear_filter) } }
+            }
+        }
+    }
+}
+
+/// The name of an action. One that this version does not know keeps its code.
+fn named<'a>(view: &View, action: &'a str) -> &'a str {
+    (view.words.actions)(action).unwrap_or(action)
+}
+
+fn table(view: &View, entries: &[AuditEntry]) -> Markup {
+    let words = view.words;
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th scope="col" { (words.at) }
+                th scope="col" { (words.author) }
+                th scope="col" { (words.action) }
+                th scope="col" { (words.target) }
+                th scope="col" { (words.theme) }
+                th scope="col" { (words.reason) }
+                th scope="col" { (words.result) }
+            } }
+            tbody {
+                @for entry in entries {
+                    tr id={ "entry-" (entry.id) } {
+                        td { (time(view, entry.at)) }
+                        td.nowrap { a href=(view.to(&with_query("audit", &[("author", &entry.author)]))) { (entry.author) } }
+                        td.nowrap title=(entry.action) { (named(view, &entry.action)) }
+                        td.what { (target(view, entry)) }
+                        td { @if let Some(theme) = &entry.theme { (theme_link(view, theme)) } }
+                        td.what { @if let Some(reason) = &entry.reason { (reason) } }
+                        td { (result(view, entry.result.as_deref())) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// On what: a link where it has a page.
+fn target(view: &View, entry: &AuditEntry) -> Markup {
+    let is_id = entry.target.parse::<i64>().is_ok();
+    let kind = entry.action.split('.').next().unwrap_or_default();
+    let folder = match (kind, is_id) {
+        ("task", true) => Some("tasks"),
+        ("job", true) => Some("jobs"),
+        ("operation", true) => Some("operations"),
+        ("theme", _) => Some("themes"),
+        ("node", _) => Some("nodes"),
+        _ => None,
+    };
+    html! {
+        @match folder {
+            Some(folder) => a.mono href=(view.to(&format!("{folder}/{}", encoded(&entry.target)))) { (entry.target) },
+            None => span.mono { (entry.target) },
+        }
+    }
+}
+
+fn result(view: &View, result: Option<&str>) -> Markup {
+    let words = view.words;
+    let (result, code) = match result.map(|result| result.split_once(": ").unwrap_or((result, ""))) {
+        Some(parts) => parts,
+        None => return html! { span.status.Wait { (words.pending) } },
+    };
+    html! {
+        @match result {
+            "done" => span.status.good { (words.change_done) },
+            "refused" => span.status.off { (words.change_refused) },
+            "failed" => span.status.bad { (words.change_failed) },
+            other => (other),
+        }
+        @if !code.is_empty() { div.sub { code { (code) } } }
+    }
+}
+
+fn pager(view: &View, conditions: &Conditions, listed: &Listed, is_first_page: bool) -> Markup {
+    let words = view.words;
+    let url = |cursor: &str| {
+        let Conditions { theme, author, action } = conditions;
+        with_query(
+            "audit",
+            &[("theme", theme), ("author", author), ("action", action), ("cursor", cursor)],
+        )
+    };
+    html! {
+        @if !is_first_page || listed.next_cursor.is_some() {
+            nav.pager aria-label=(words.audit) {
+                @if !is_first_page { a.button href=(view.to(&url(""))) { (words.newer) } }
+                @if let Some(cursor) = &listed.next_cursor { a.button href=(view.to(&url(cursor))) { (words.older) } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::pages::words::Language;
+
+    #[test]
+    fn every_action_has_a_name_in_every_language() {
+        for language in Language::ALL {
+            for action in actions() {
+                assert!((language.words().actions)(action).is_some(), "{language:?}: {action}");
+            }
+        }
+    }
 }

@@ -1,19 +1,374 @@
-//! To be written.
+//! Methods: which nodes serve them, how often they fail, and how long they take.
 
-use maud::html;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
+    parts::{empty, method_link, node_link, number, task_link, theme_link, time_or_none, with_query},
+    past::{self, Past, bad, failure_share, method_of, quantile, quantiles, runs, theme_choice},
     view::View,
 };
-use crate::web::{call::Call, problem::Problem};
+use crate::{
+    admin::{GetMethods, MethodInfo, SearchTasks},
+    domain::{ErrorsSince, Figures, GetHistory, TaskFilter, TaskStatus, TaskSummary, Times, check_theme},
+    registry::MethodName,
+    web::{call::Call, problem::Problem, redact::Shown, themes},
+};
+
+/// For at most so many themes of a caller who is limited to themes the methods are read: each takes a query.
+const OWN_THEMES: usize = 20;
+
+/// At most so many rows have bars.
+const SPARKS: usize = 100;
+
+/// How many failed tasks of a method are shown.
+const FAILED: u32 = 10;
+
+/// What a page of methods was asked for.
+struct Asked {
+    theme: Option<String>,
+    service: Option<String>,
+    method: Option<String>,
+    since: ErrorsSince,
+}
+
+impl Asked {
+    fn history(&self, view: &View) -> GetHistory {
+        GetHistory {
+            theme: self.theme.clone(),
+            service: self.service.clone(),
+            method: self.method.clone(),
+            ..Past::of_all(view, self.since)
+        }
+    }
+
+    /// The page with this path, of another time.
+    fn url(&self, since: &str) -> String {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        with_query(
+            "methods",
+            &[
+                ("theme", &text(&self.theme)),
+                ("service", &text(&self.service)),
+                ("method", &text(&self.method)),
+                ("since", since),
+            ],
+        )
+    }
+
+    /// Whether a method meets the conditions.
+    fn has(&self, service: &str, method: &str) -> bool {
+        self.service.as_deref().is_none_or(|asked| asked == service)
+            && self.method.as_deref().is_none_or(|asked| asked == method)
+    }
+}
+
+/// A method, as a row of the table shows it.
+struct Row {
+    info: MethodInfo,
+    figures: Figures,
+}
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
+    let began = Instant::now();
+    let mut text = |name| call.query.text(name).filter(|text| !text.is_empty());
+    let (theme, service, method) = (text("theme"), text("service"), text("method"));
+    let since = call.query.value("since").unwrap_or(ErrorsSince::Hour);
     call.query.finish()?;
+    if let Some(theme) = &theme {
+        check_theme(theme)?;
+        call.caller.needs_theme(theme)?;
+    }
+    let asked = Asked {
+        theme,
+        service,
+        method,
+        since,
+    };
+    let known = themes::seen(&call).await?;
+    let known: Vec<String> = known.into_iter().map(|info| info.theme).collect();
+    let served = served(&call, asked.theme.as_deref(), &known).await?;
+    let past = Past::read(&call, &view, since, asked.history(&view)).await?;
+    let body = match (&asked.service, &asked.method) {
+        (Some(service), Some(method)) => one(&call, &view, &asked, (service, method), &served, &past).await?,
+        _ => all(&view, &asked, &known, served, &past),
+    };
     Ok(Page {
-        title: view.words.methods.to_owned(),
+        title: match (&asked.service, &asked.method) {
+            (Some(service), Some(method)) => format!("{service}.{method}"),
+            _ => view.words.methods.to_owned(),
+        },
         place: Some(Place::Methods),
-        body: html! { h1 { (view.words.methods) } },
-        is_live: true,
+        body,
+        is_live: past::is_cheap(began),
     })
+}
+
+/// The methods that living nodes serve, and of a theme those that its due tasks call. Methods do not say for which theme they are, so a caller
+/// who is limited to themes sees those of these themes.
+async fn served(call: &Call, theme: Option<&str>, known: &[String]) -> Result<Vec<MethodInfo>, Problem> {
+    let admin = call.gaia().admin();
+    let themes: Vec<&str> = match theme {
+        Some(theme) => vec![theme],
+        None if call.caller.sees_all_themes() => return Ok(admin.methods(GetMethods::default()).await?),
+        None => known.iter().map(String::as_str).take(OWN_THEMES).collect(),
+    };
+    let mut together: BTreeMap<MethodName, MethodInfo> = BTreeMap::new();
+    for theme in themes {
+        let theme = Some(theme.to_owned());
+        for info in admin.methods(GetMethods { theme }).await? {
+            let name = name_of(&info.service, &info.method);
+            let Some(known) = together.get_mut(&name) else {
+                together.insert(name, info);
+                continue;
+            };
+            let nodes: BTreeSet<String> = known.nodes.drain(..).chain(info.nodes).collect();
+            known.nodes = nodes.into_iter().collect();
+            known.due = known.due.zip(info.due).map(|(due, more)| due + more);
+        }
+    }
+    Ok(together.into_values().collect())
+}
+
+// ---- all methods ----
+
+fn all(view: &View, asked: &Asked, known: &[String], served: Vec<MethodInfo>, past: &Past) -> Markup {
+    let words = view.words;
+    let rows = rows(asked, served, past);
+    let has_due = rows.iter().any(|row| row.info.due.is_some());
+    html! {
+        div.head {
+            h1 { (words.methods) }
+            (past::tabs(view, asked.since, |since| asked.url(since)))
+            div.actions { (theme_choice(view, "methods", known, asked.theme.as_deref(), &[("since", asked.since.as_str())])) }
+        }
+        @if past.is_too_much { p.notice.warn { (words.too_many_counts) } }
+        section.card.flush {
+            @if rows.is_empty() {
+                (empty(words.no_methods, words.no_methods_hint))
+            } @else {
+                div.scroll { table {
+                    thead {
+                        tr {
+                            th scope="col" rowspan="2" { (words.method) }
+                            @if has_due { th.n scope="col" rowspan="2" { (words.due) } }
+                            th.n scope="col" rowspan="2" { (words.runs) }
+                            th.n scope="col" rowspan="2" { (words.failure_share) }
+                            th.n scope="col" rowspan="2" { (words.retried) }
+                            th.n scope="colgroup" colspan="3" { (words.running_time) }
+                            th.n scope="colgroup" colspan="3" { (words.waiting_time) }
+                            th scope="col" rowspan="2" { (words.ended) }
+                            th scope="col" rowspan="2" { (words.served_by) }
+                        }
+                        tr { @for _ in 0..2 { @for part in ["p50", "p95", "p99"] { th.n scope="col" { (part) } } } }
+                    }
+                    tbody {
+                        @for (at, row) in rows.iter().enumerate() {
+                            (table_row(view, asked, row, past, (has_due, at < SPARKS)))
+                        }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+/// The methods that are served and those that have run, those with the most failures first, then those with the most runs.
+fn rows(asked: &Asked, served: Vec<MethodInfo>, past: &Past) -> Vec<Row> {
+    let mut ran: BTreeMap<MethodName, Figures> = BTreeMap::new();
+    for counted in &past.counted {
+        if let Some((service, method)) = method_of(&counted.series) {
+            ran.entry(name_of(service, method)).or_default().add(&counted.figures);
+        }
+    }
+    // Due tasks are counted in every row, or in none.
+    let no_due = served.first().and_then(|info| info.due).map(|_| 0);
+    let mut rows: Vec<Row> = served
+        .into_iter()
+        .filter(|info| asked.has(&info.service, &info.method))
+        .map(|info| Row {
+            figures: ran.remove(&name_of(&info.service, &info.method)).unwrap_or_default(),
+            info,
+        })
+        .collect();
+    rows.extend(ran.into_iter().map(|(name, figures)| Row {
+        info: MethodInfo {
+            service: name.service,
+            method: name.method,
+            nodes: Vec::new(),
+            due: no_due,
+        },
+        figures,
+    }));
+    rows.sort_by_key(|row| std::cmp::Reverse((bad(&row.figures) + row.figures.retried, runs(&row.figures))));
+    rows
+}
+
+fn table_row(view: &View, asked: &Asked, row: &Row, past: &Past, (has_due, has_bars): (bool, bool)) -> Markup {
+    let Row { info, figures } = row;
+    let name = (info.service.as_str(), info.method.as_str());
+    let theme = asked.theme.as_deref().unwrap_or_default();
+    let tasks = with_query("tasks", &[("theme", theme), ("service", name.0), ("method", name.1)]);
+    html! {
+        tr id={ "method-" (super::parts::hash(&format!("{}\n{}", name.0, name.1))) } {
+            td {
+                (method_link(view, asked.theme.as_deref(), name.0, name.1))
+                div.sub { a href=(view.to(&tasks)) { (view.words.tasks) } }
+            }
+            @if has_due { td.n { (number(info.due.unwrap_or_default())) } }
+            td.n { (number(runs(figures))) }
+            td.n { (failure_share(figures)) }
+            td.n { (number(figures.retried)) }
+            (quantiles(view, &figures.ran))
+            (quantiles(view, &figures.waited))
+            td { @if has_bars { (past.spark(view, |counted| method_of(&counted.series) == Some(name))) } }
+            td { (served_by(view, info)) }
+        }
+    }
+}
+
+fn served_by(view: &View, info: &MethodInfo) -> Markup {
+    html! {
+        @match info.nodes.as_slice() {
+            [] if info.due > Some(0) => span.tag.bad { (view.words.nobody) },
+            [] => span.tag { (view.words.nobody) },
+            nodes => { @for node in nodes { div.nowrap { (node_link(view, node)) } } }
+        }
+    }
+}
+
+// ---- one method ----
+
+async fn one(
+    call: &Call,
+    view: &View,
+    asked: &Asked,
+    (service, method): (&str, &str),
+    served: &[MethodInfo],
+    past: &Past,
+) -> Result<Markup, Problem> {
+    let words = view.words;
+    let theme = asked.theme.as_deref();
+    let failed = failed(call, asked).await?;
+    let info = served.iter().find(|info| (&*info.service, &*info.method) == (service, method));
+    let tasks = [("theme", theme.unwrap_or_default()), ("service", service), ("method", method)];
+    Ok(html! {
+        div.head {
+            h1.mono { (service) "." (method) }
+            @if let Some(theme) = theme { span.tag { (words.theme) " " (theme_link(view, theme)) } }
+            (past::tabs(view, asked.since, |since| asked.url(since)))
+            div.actions { a.button href=(view.to(&with_query("tasks", &tasks))) { (words.tasks) } }
+        }
+        (figures(view, info, past))
+        section.card { h2 { (words.ends_in_time) } (past.ends_chart(view)) }
+        div.columns {
+            section.card { h2 { (words.times_in_time) } (past.times_chart(view, "ran-table", words.times_in_time, ran)) }
+            section.card { h2 { (words.waits_in_time) } (past.times_chart(view, "waited-table", words.waits_in_time, waited)) }
+        }
+        div.columns {
+            section.card { h2 { (words.spread) } (past::histogram(view, &past.sum(|_| true).ran)) }
+            section.card {
+                h2 { (words.served_by) }
+                @match info.map(|info| info.nodes.as_slice()) {
+                    None | Some([]) => {
+                        p.notice.bad { (words.nobody) }
+                        p.sub { (words.unserved_hint) }
+                    }
+                    Some(nodes) => { ul.list { @for node in nodes { li { (node_link(view, node)) } } } }
+                }
+            }
+        }
+        section.card.flush {
+            h2 { (words.latest_failed) }
+            (failed_table(view, failed))
+        }
+    })
+}
+
+fn ran(figures: &Figures) -> &Times {
+    &figures.ran
+}
+
+fn waited(figures: &Figures) -> &Times {
+    &figures.waited
+}
+
+fn figures(view: &View, info: Option<&MethodInfo>, past: &Past) -> Markup {
+    let words = view.words;
+    let figures = past.sum(|_| true);
+    html! {
+        dl.figures {
+            @if let Some(due) = info.and_then(|info| info.due) { div { dt { (words.due) } dd { (number(due)) } } }
+            div { dt { (words.runs) } dd { (number(runs(&figures))) } }
+            div { dt { (words.failure_share) } dd { (failure_share(&figures)) } }
+            div { dt { (words.failed) } dd { (number(bad(&figures))) } }
+            div { dt { (words.retried) } dd { (number(figures.retried)) } }
+            @for (name, times) in [(words.running_time, &figures.ran), (words.waiting_time, &figures.waited)] {
+                div {
+                    dt { (name) ", p50" }
+                    dd { (quantile(view, times, 0.5)) " " small { "p95 " (quantile(view, times, 0.95)) ", p99 " (quantile(view, times, 0.99)) } }
+                }
+            }
+        }
+    }
+}
+
+/// The newest tasks of the method that have failed, as the caller may see them.
+async fn failed(call: &Call, asked: &Asked) -> Result<Vec<Shown<TaskSummary>>, Problem> {
+    let filter = call.caller.limit(TaskFilter {
+        themes: asked.theme.clone().into_iter().collect(),
+        statuses: vec![TaskStatus::Failed],
+        service: asked.service.clone(),
+        method: asked.method.clone(),
+        ..TaskFilter::default()
+    })?;
+    let search = SearchTasks {
+        filter,
+        limit: FAILED,
+        before: None,
+    };
+    let _turn = call.search().await?;
+    let found = call.gaia().admin().search_tasks(search).await?;
+    let eyes = call.eyes();
+    Ok(found.tasks.into_iter().map(|task| eyes.summary(task)).collect())
+}
+
+fn failed_table(view: &View, tasks: Vec<Shown<TaskSummary>>) -> Markup {
+    let words = view.words;
+    html! {
+        @if tasks.is_empty() {
+            div.empty { (words.none_failed) }
+        } @else {
+            div.scroll { table {
+                thead { tr {
+                    th scope="col" { (words.task) }
+                    th scope="col" { (words.theme) }
+                    th scope="col" { (words.ended) }
+                    th scope="col" { (words.error) }
+                } }
+                tbody {
+                    @for (task, _) in tasks.into_iter().map(Shown::into_parts) {
+                        tr id={ "task-" (task.id) } {
+                            td { (task_link(view, task.id)) }
+                            td { (theme_link(view, &task.theme)) }
+                            td { (time_or_none(view, task.last_run_end_time)) }
+                            td.what { @if let Some(error) = &task.last_error { span.error { (error.text) @if error.is_cut() { "…" } } } }
+                        }
+                    }
+                }
+            } }
+        }
+    }
+}
+
+fn name_of(service: &str, method: &str) -> MethodName {
+    MethodName {
+        service: service.to_owned(),
+        method: method.to_owned(),
+    }
 }

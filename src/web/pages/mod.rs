@@ -14,6 +14,7 @@ mod nodes;
 mod operations;
 mod overview;
 mod parts;
+mod past;
 mod settings;
 mod task;
 mod tasks;

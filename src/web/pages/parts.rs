@@ -54,6 +54,33 @@ pub(super) fn method_name(service: &str, method: &str) -> Markup {
     html! { span.mono { (service) "." (method) } }
 }
 
+/// A path below the root of the pages with a query. Parameters without a value are left out.
+pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
+    let given = parameters.iter().filter(|(_, value)| !value.is_empty());
+    let query: Vec<String> = given
+        .map(|(name, value)| format!("{name}={}", encoded(value)))
+        .collect();
+    match query.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", query.join("&")),
+    }
+}
+
+/// The page of a method. Without a theme: of all themes.
+pub(super) fn method_link(view: &View, theme: Option<&str>, service: &str, method: &str) -> Markup {
+    let parameters = [
+        ("theme", theme.unwrap_or_default()),
+        ("service", service),
+        ("method", method),
+    ];
+    html! { a href=(view.to(&with_query("methods", &parameters))) { (method_name(service, method)) } }
+}
+
+/// The page of a node.
+pub(super) fn node_link(view: &View, node: &str) -> Markup {
+    html! { a.mono href=(view.to(&format!("nodes/{}", encoded(node)))) { (node) } }
+}
+
 /// What is said where there is nothing to show, and what to do about it.
 pub(super) fn empty(what: &str, hint: &str) -> Markup {
     html! { div.empty { strong { (what) } (hint) } }
@@ -119,7 +146,7 @@ pub(super) fn reason(view: &View) -> Markup {
 }
 
 /// A short name for an id of HTML, which is the same at every refresh.
-fn hash(text: &str) -> String {
+pub(super) fn hash(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 pub(crate) use self::fold::Folding;
 use self::insert::{NewRow, NewRows};
 use crate::{
-    domain::{Figures, GetHistory, Histogram, History, HistoryRow, Points, Series, Times},
+    domain::{Counted, Figures, GetHistory, Histogram, HistoryRow, Series, Times},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -71,6 +71,15 @@ impl StoredRow {
             waited: times(self.waited_ms, &self.waited),
             ran: times(self.ran_ms, &self.ran),
         }
+    }
+
+    fn into_counted(self) -> Option<Counted> {
+        Some(Counted {
+            at: self.at()?,
+            width: u32::try_from(count(self.width)).unwrap_or(u32::MAX),
+            figures: self.figures(),
+            series: self.into_series(),
+        })
     }
 
     fn into_series(self) -> Series {
@@ -149,8 +158,8 @@ impl ClusterStore<'_> {
         self.retrying(delete).await
     }
 
-    /// What ended in a time. `None`: that are too many rows.
-    pub(crate) async fn history(&self, get: &GetHistory) -> Result<Option<History>, StoreError> {
+    /// What ended in a time, as it was counted. `None`: that are too many rows.
+    pub(crate) async fn counted(&self, get: &GetHistory) -> Result<Option<Vec<Counted>>, StoreError> {
         let (from, to) = get.range();
         let most = i64::try_from(MOST_ROWS).unwrap_or(i64::MAX);
         let mut conn = self.db.look().await?;
@@ -180,14 +189,6 @@ impl ClusterStore<'_> {
         if rows.len() > MOST_ROWS {
             return Ok(None);
         }
-        let mut points = Points::new(get);
-        for row in rows {
-            if let Some(at) = row.at() {
-                let width = u32::try_from(count(row.width)).unwrap_or(u32::MAX);
-                let figures = row.figures();
-                points.add(at, width, row.into_series(), &figures);
-            }
-        }
-        Ok(Some(points.into_history()))
+        Ok(Some(rows.into_iter().filter_map(StoredRow::into_counted).collect()))
     }
 }
