@@ -1,9 +1,12 @@
 //! Which tasks a request means: a search line, single parameters, or both.
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use super::{access::Caller, call::Call, problem::Problem, query::Query};
 use crate::domain::TaskFilter;
 
 /// The conditions of a request.
+#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) filter: TaskFilter,
     /// What the caller has written. Unlike the filter, it stays the same from page to page if the line has a length of time, such as
@@ -94,6 +97,107 @@ fn one<T: Default + PartialEq>(query: &mut Query, name: &'static str, line: T, s
     if line == none { single } else { line }
 }
 
+/// The conditions as parameters, of which [`read`] makes the same conditions.
+pub(super) fn parameters(filter: &TaskFilter) -> Vec<(&'static str, String)> {
+    let mut parameters: Vec<(&'static str, String)> = Vec::new();
+    parameters.extend(filter.themes.iter().map(|theme| ("theme", theme.clone())));
+    parameters.extend(filter.statuses.iter().map(|status| ("status", status.to_string())));
+    parameters.extend(filter.ids.iter().map(|id| ("id", id.to_string())));
+    let texts = [
+        ("service", &filter.service),
+        ("method", &filter.method),
+        ("name", &filter.name_contains),
+        ("unique_key", &filter.unique_key),
+        ("node", &filter.node),
+        ("log_id", &filter.log_id),
+        ("error", &filter.error_contains),
+    ];
+    parameters.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
+    if filter.without_node {
+        parameters.push(("without_node", "true".to_owned()));
+    }
+    let times = [
+        ("created_from", filter.created_from),
+        ("created_before", filter.created_before),
+        ("ended_from", filter.ended_from),
+        ("ended_before", filter.ended_before),
+    ];
+    parameters.extend(
+        times
+            .into_iter()
+            .filter_map(|(name, time)| Some((name, written(time?)))),
+    );
+    parameters
+}
+
+fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// The conditions as a search line, for people to read. Names of services and methods that need quotes have no exact line.
+pub(super) fn line_of(filter: &TaskFilter) -> String {
+    let mut terms = Vec::new();
+    let lists = [
+        (
+            "status",
+            filter
+                .statuses
+                .iter()
+                .map(|status| status.as_str().to_ascii_lowercase())
+                .collect(),
+        ),
+        ("theme", filter.themes.iter().map(|theme| quoted(theme)).collect()),
+        ("id", filter.ids.iter().map(i64::to_string).collect::<Vec<String>>()),
+    ];
+    terms.extend(
+        lists
+            .into_iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| format!("{name}:{}", values.join(","))),
+    );
+    match (&filter.service, &filter.method) {
+        (None, None) => {}
+        (Some(service), Some(method)) => terms.push(format!("method:{}", quoted(&format!("{service}.{method}")))),
+        (Some(service), None) => terms.push(format!("method:{service}.*")),
+        (None, Some(method)) => terms.push(format!("method:*.{method}")),
+    }
+    let times = [
+        filter.created_from,
+        filter.created_before,
+        filter.ended_from,
+        filter.ended_before,
+    ];
+    let [created_from, created_before, ended_from, ended_before] = times.map(|time| time.map(written));
+    let texts = [
+        ("key", &filter.unique_key),
+        ("node", &filter.node),
+        ("log", &filter.log_id),
+        ("error", &filter.error_contains),
+        ("name", &filter.name_contains),
+        ("created-from", &created_from),
+        ("created-before", &created_before),
+        ("ended-from", &ended_from),
+        ("ended-before", &ended_before),
+    ];
+    let texts = texts
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text.as_deref()?)));
+    terms.extend(texts.map(|(name, text)| format!("{name}:{}", quoted(text))));
+    if filter.without_node {
+        terms.push("node:none".to_owned());
+    }
+    terms.join(" ")
+}
+
+/// A value of a search line, in quotes if it would mean something else without them.
+fn quoted(text: &str) -> String {
+    let is_plain = |char: char| !char.is_whitespace() && !matches!(char, ',' | '"' | '\\' | '*');
+    match !text.is_empty() && text != "none" && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
 /// The parameters that [`read`] takes.
 pub(super) mod described {
     use utoipa::openapi::{ObjectBuilder, Type};
@@ -157,5 +261,57 @@ pub(super) mod described {
                 time(),
                 "Only tasks whose last run ended before this time.",
             )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TaskStatus;
+
+    fn filter() -> TaskFilter {
+        let now = DateTime::from_timestamp_millis(1_769_860_800_123).unwrap();
+        TaskFilter {
+            themes: vec!["a,b".to_owned(), "订单".to_owned()],
+            statuses: vec![TaskStatus::Failed, TaskStatus::Wait],
+            service: Some("Order \"x\"".to_owned()),
+            method: Some("Create*".to_owned()),
+            name_contains: Some("C:\\ night".to_owned()),
+            ids: vec![3, -1],
+            unique_key: Some("order:17".to_owned()),
+            node: Some("none".to_owned()),
+            log_id: Some("0197f1-17".to_owned()),
+            error_contains: Some("a \"b\" c".to_owned()),
+            created_from: Some(now),
+            created_before: Some(now),
+            ended_from: Some(now),
+            ended_before: Some(now),
+            without_node: false,
+        }
+    }
+
+    #[test]
+    fn a_filter_as_a_line_is_read_back() {
+        let without_node = TaskFilter {
+            without_node: true,
+            ..TaskFilter::default()
+        };
+        let of_service = TaskFilter {
+            service: Some("Order".to_owned()),
+            ..TaskFilter::default()
+        };
+        for filter in [filter(), without_node, of_service, TaskFilter::default()] {
+            let line = line_of(&filter);
+            assert_eq!(TaskFilter::parse_line(&line, Utc::now()), Ok(filter), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_filter_as_parameters_names_every_condition() {
+        let named = parameters(&filter());
+        let all = serde_json::to_value(filter()).unwrap();
+        // Two themes, two statuses and two ids; `without_node` is not set.
+        assert_eq!(named.len(), all.as_object().unwrap().len() + 3 - 1);
+        assert_eq!(parameters(&TaskFilter::default()), []);
     }
 }

@@ -28,25 +28,25 @@ type ShownSummary = Shown<TaskSummary>;
 /// What a bulk operation would change.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BulkPreview)]
-struct Preview {
+pub(super) struct Preview {
     /// How many tasks it would change, counted up to 10,000.
-    tasks: u64,
+    pub(super) tasks: u64,
     /// The count has ended early: there may be more tasks.
-    more: bool,
+    pub(super) more: bool,
     /// The first ten of them, the newest first.
-    samples: Vec<ShownSummary>,
+    pub(super) samples: Vec<ShownSummary>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BulkOperations)]
-struct Listed {
-    operations: Vec<BulkOperation>,
+pub(super) struct Listed {
+    pub(super) operations: Vec<BulkOperation>,
     /// The cursor of the next page; `null` if there is none.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
 }
 
 /// What a caller needs for an action.
-fn permission(action: BulkAction) -> Permission {
+pub(super) fn permission(action: BulkAction) -> Permission {
     match action {
         BulkAction::Cancel => Permission::Cancel,
         BulkAction::Retry | BulkAction::RunNow => Permission::Retry,
@@ -71,7 +71,7 @@ pub(super) fn shown(mut operation: BulkOperation) -> BulkOperation {
 /// What the body asks for, limited to the caller's themes.
 fn asked(call: &mut Call) -> Result<BulkTasks, Problem> {
     call.query.finish()?;
-    let mut bulk: BulkTasks = call.typed()?;
+    let bulk: BulkTasks = call.typed()?;
     if bulk.author.is_some() {
         let fault = Fault {
             pointer: Some("/author".to_owned()),
@@ -79,6 +79,11 @@ fn asked(call: &mut Call) -> Result<BulkTasks, Problem> {
         };
         return Err(Problem::invalid(vec![fault]));
     }
+    limited(call, bulk)
+}
+
+/// The operation, limited to the caller's themes.
+fn limited(call: &Call, mut bulk: BulkTasks) -> Result<BulkTasks, Problem> {
     // Before the caller's themes make a condition of the filter.
     bulk.check()?;
     bulk.filter = call.caller.limit(bulk.filter)?;
@@ -105,18 +110,33 @@ pub(super) async fn bulk(mut call: Call) -> Result<HttpResponse, Problem> {
 
 pub(super) async fn preview(mut call: Call) -> Result<HttpResponse, Problem> {
     let bulk = asked(&mut call)?;
+    call::json(StatusCode::OK, &counted(&call, bulk).await?)
+}
+
+/// What an operation would change that is limited to the caller's themes.
+async fn counted(call: &Call, bulk: BulkTasks) -> Result<Preview, Problem> {
     let _turn = call.search().await?;
     let preview = call.gaia().admin().preview_bulk(bulk).await?;
     let eyes = call.eyes();
-    let answer = Preview {
+    Ok(Preview {
         tasks: preview.tasks,
         more: preview.more,
         samples: preview.samples.into_iter().map(|task| eyes.summary(task)).collect(),
-    };
-    call::json(StatusCode::OK, &answer)
+    })
+}
+
+/// What an operation of the caller would change.
+pub(super) async fn previewed(call: &Call, bulk: BulkTasks) -> Result<Preview, Problem> {
+    let bulk = limited(call, bulk)?;
+    counted(call, bulk).await
 }
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
+    call::json(StatusCode::OK, &listed(&mut call).await?)
+}
+
+/// A page of the operations that the caller may see. It may have fewer rows than its limit and not be the last one.
+pub(super) async fn listed(call: &mut Call) -> Result<Listed, Problem> {
     let limit = call.query.number("limit", 1..=MOST_LISTED, LISTED);
     let cursor = call.query.text("cursor");
     call.query.finish()?;
@@ -131,15 +151,14 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
         .filter(|operation| is_seen_by(&call.caller, operation))
         .map(shown)
         .collect();
-    let answer = Listed {
+    Ok(Listed {
         operations: seen,
         next_cursor: last.map(|last| place.write(last)),
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 /// The operation of the path, if the caller may see it.
-async fn find(call: &Call) -> Result<BulkOperation, Problem> {
+pub(super) async fn find(call: &Call) -> Result<BulkOperation, Problem> {
     let id = call.id("bulk operation")?;
     let operation = call.gaia().admin().bulk_operation(id).await?;
     match is_seen_by(&call.caller, &operation) {

@@ -13,7 +13,7 @@ use crate::config::nearest;
 const MOST: usize = 1_200;
 
 /// The parameters of a query, as they are taken one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Query {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
@@ -51,6 +51,16 @@ impl Query {
         self.pairs = rest;
         let found: Vec<(String, String)> = found;
         found.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Leaves out parameters without a value: the fields of a form that its reader has left blank.
+    pub(super) fn drop_blank(&mut self) {
+        self.pairs.retain(|(_, value)| !value.trim().is_empty());
+    }
+
+    /// Whether a parameter is there that was not taken yet.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
     }
 
     /// A parameter that may be there once.

@@ -88,6 +88,16 @@ impl<T: ToSchema> ToSchema for Shown<T> {
 }
 
 impl<T> Shown<T> {
+    /// Whether the row is as it is stored, apart from the values of headers: only then it may be changed and handed in again.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.args_hidden && !self.redacted
+    }
+
+    /// The row as the caller may see it.
+    pub(super) fn row(&self) -> &T {
+        &self.row
+    }
+
     /// The row, and whether the caller may not see its arguments and results.
     pub(super) fn into_parts(self) -> (T, bool) {
         (self.row, self.args_hidden)

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
     domain::{
-        AddedOnce, AddedTask, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task, TaskCount, TaskSummary,
-        check_theme,
+        AddedOnce, AddedTask, ExecRecord, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task, TaskCount,
+        TaskSummary, check_theme,
     },
     error::Error,
 };
@@ -75,16 +75,16 @@ struct AddedBatch {
 /// Tasks, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Found)]
-struct Found {
-    tasks: Vec<ShownSummary>,
+pub(super) struct Found {
+    pub(super) tasks: Vec<ShownSummary>,
     /// The cursor of the next page; `null` if no further task meets the filter.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
     /// The search has taken long and has ended early: it has looked back as far as this task. The next page goes on from there.
-    searched_from: Option<SearchedTo>,
+    pub(super) searched_from: Option<SearchedTo>,
     /// How many tasks meet the filter, if `count` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    count: Option<TaskCount>,
+    pub(super) count: Option<TaskCount>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -217,7 +217,7 @@ fn texts_of_list(call: &Call) -> Result<Vec<&str>, Problem> {
 
 // ---- looking ----
 
-fn page(query: &mut Query) -> PageRequest {
+pub(super) fn page(query: &mut Query) -> PageRequest {
     PageRequest {
         page: query.number("page", 1..=LAST_PAGE, 1),
         page_size: query.number("page_size", 1..=MOST_LISTED, LISTED),
@@ -236,7 +236,7 @@ fn page_of<T, U: Serialize>(page: Page<T>, show: impl FnMut(T) -> U) -> Page<U> 
 
 /// How a list counts the tasks of its filter.
 #[derive(Debug, Clone, Copy)]
-enum Count {
+pub(super) enum Count {
     None,
     Capped,
     Exact,
@@ -255,12 +255,40 @@ impl FromStr for Count {
     }
 }
 
+/// What a list asks for.
+pub(super) struct Wanted {
+    pub(super) asked: Asked,
+    limit: u32,
+    pub(super) cursor: Option<String>,
+    count: Count,
+}
+
+impl Wanted {
+    /// Reads the parameters. Faults are noted with the query.
+    pub(super) fn read(call: &mut Call) -> Self {
+        Self {
+            asked: filter::read(call),
+            limit: call.query.number("limit", 1..=MOST_FOUND, FOUND),
+            cursor: call.query.text("cursor"),
+            count: call.query.value("count").unwrap_or(Count::None),
+        }
+    }
+}
+
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
-    let asked = filter::read(&mut call);
-    let limit = call.query.number("limit", 1..=MOST_FOUND, FOUND);
-    let cursor = call.query.text("cursor");
-    let count = call.query.value("count").unwrap_or(Count::None);
+    let wanted = Wanted::read(&mut call);
     call.query.finish()?;
+    call::json(StatusCode::OK, &found(&call, wanted).await?)
+}
+
+/// The tasks that the caller has asked for, and may see.
+pub(super) async fn found(call: &Call, wanted: Wanted) -> Result<Found, Problem> {
+    let Wanted {
+        asked,
+        limit,
+        cursor,
+        count,
+    } = wanted;
     let Asked { filter, names } = asked.limited_to(&call.caller)?;
     let place = CursorOf::new("tasks", &names);
     let before = cursor.map(|cursor| place.read(&cursor)).transpose()?;
@@ -275,13 +303,12 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     let found = admin.search_tasks(search).await?;
     let eyes = call.eyes();
     let tasks: Vec<ShownSummary> = found.tasks.into_iter().map(|task| eyes.summary(task)).collect();
-    let answer = Found {
+    Ok(Found {
         tasks,
         next_cursor: found.next.map(|next| place.write(next)),
         searched_from: found.searched_back_to,
         count,
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 /// The handle on the theme of the path's task. A task of a theme that the caller may not see is not there.
@@ -296,18 +323,28 @@ async fn find(call: &Call) -> Result<(Scheduler, i64), Problem> {
 
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    let (scheduler, id) = find(&call).await?;
+    call::json(StatusCode::OK, &shown(&call).await?)
+}
+
+/// The task of the path.
+pub(super) async fn shown(call: &Call) -> Result<Shown<Task>, Problem> {
+    let (scheduler, id) = find(call).await?;
     let task = scheduler.get_task_detail(id).await?;
-    call::json(StatusCode::OK, &call.eyes().task(task))
+    Ok(call.eyes().task(task))
 }
 
 pub(super) async fn records(mut call: Call) -> Result<HttpResponse, Problem> {
     let page = page(&mut call.query);
     call.query.finish()?;
-    let (scheduler, id) = find(&call).await?;
+    call::json(StatusCode::OK, &recorded(&call, page).await?)
+}
+
+/// A page of the records of the path's task.
+pub(super) async fn recorded(call: &Call, page: PageRequest) -> Result<Page<Shown<ExecRecord>>, Problem> {
+    let (scheduler, id) = find(call).await?;
     let records = scheduler.get_task_exec_records(id, page).await?;
     let eyes = call.eyes();
-    call::json(StatusCode::OK, &page_of(records, |record| eyes.record(record)))
+    Ok(page_of(records, |record| eyes.record(record)))
 }
 
 pub(super) async fn wait(mut call: Call) -> Result<HttpResponse, Problem> {

@@ -1,29 +1,599 @@
-//! To be written.
+//! The list of tasks, the search, and the question before many tasks are changed.
 
-use maud::html;
+use std::{
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
-    view::View,
+    parts::{
+        empty, lasting, method_link, node_link, reason, status, task_link, theme_link, time, time_or_none, with_query,
+    },
+    past,
+    view::{self, View},
+    words::Words,
 };
-use crate::web::{call::Call, problem::Problem};
+use crate::{
+    domain::{BulkAction, BulkTasks, SearchedTo, TaskFilter, TaskStatus, TaskSummary},
+    web::{
+        call::Call,
+        filter, operations,
+        operations::Preview,
+        problem::{Fault, Problem},
+        redact::Shown,
+        tasks::{self, Found, Wanted},
+    },
+};
+
+/// How much of a last error a row shows, in characters.
+const ERROR_CHARS: usize = 80;
+
+/// How much of a condition of the filter is shown, in characters.
+const CONDITION_CHARS: usize = 60;
+
+/// The statuses in the order of a reader's interest.
+const STATUSES: [TaskStatus; 6] = [
+    TaskStatus::Running,
+    TaskStatus::Wait,
+    TaskStatus::Retry,
+    TaskStatus::Failed,
+    TaskStatus::Success,
+    TaskStatus::Cancelled,
+];
+
+// ---- the list ----
+
+/// What the reader has asked for, as links and forms of the page repeat it.
+struct Asking {
+    line: String,
+    single: TaskFilter,
+    /// Reads older tasks, not the newest ones.
+    is_later_page: bool,
+    /// The statuses that the line and the parameters name together.
+    statuses: Vec<TaskStatus>,
+    is_empty: bool,
+}
+
+impl Asking {
+    fn of(wanted: &Wanted) -> Self {
+        let (line, single) = wanted.asked.names.clone();
+        Self {
+            line: line.unwrap_or_default(),
+            single,
+            is_later_page: wanted.cursor.is_some(),
+            statuses: wanted.asked.filter.statuses.clone(),
+            is_empty: wanted.asked.filter.is_empty(),
+        }
+    }
+
+    /// Every condition, as parameters of a query.
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let line = Some(("q", self.line.clone())).filter(|(_, line)| !line.is_empty());
+        line.into_iter().chain(filter::parameters(&self.single)).collect()
+    }
+
+    /// The status that the field for it shows, if there is one.
+    fn status(&self) -> Option<TaskStatus> {
+        match self.single.statuses[..] {
+            [status] => Some(status),
+            _ => None,
+        }
+    }
+
+    fn theme(&self) -> Option<&str> {
+        match &self.single.themes[..] {
+            [theme] => Some(theme),
+            _ => None,
+        }
+    }
+
+    /// The conditions for which the form has no field: links of other pages have set them.
+    fn further(&self) -> Vec<(&'static str, String)> {
+        let has_field = |name: &str| match name {
+            "q" => true,
+            "status" => self.status().is_some(),
+            "theme" => self.theme().is_some(),
+            _ => false,
+        };
+        let mut further = self.parameters();
+        further.retain(|(name, _)| !has_field(name));
+        further
+    }
+
+    /// The list with its conditions, and with this one besides.
+    fn with(&self, view: &View, path: &str, more: &[(&'static str, String)]) -> String {
+        let parameters = [&self.parameters(), more].concat();
+        view.to(&query(path, &parameters))
+    }
+
+    /// The list with another status.
+    fn with_status(&self, view: &View, status: Option<TaskStatus>) -> String {
+        let mut parameters = self.parameters();
+        parameters.retain(|(name, _)| *name != "status");
+        parameters.extend(status.map(|status| ("status", status.to_string())));
+        view.to(&query("tasks", &parameters))
+    }
+
+    /// The list without one of its conditions.
+    fn without(&self, view: &View, condition: &(&'static str, String)) -> String {
+        let mut parameters = self.parameters();
+        parameters.retain(|one| one != condition);
+        view.to(&query("tasks", &parameters))
+    }
+
+    /// The actions that the caller may take on many tasks, and that the statuses of the filter allow.
+    fn actions(&self, view: &View) -> Vec<BulkAction> {
+        let is_possible = |action: &BulkAction| {
+            view.caller.may(operations::permission(*action))
+                && (self.statuses.is_empty() || allowed(*action, &self.statuses).next().is_some())
+        };
+        BulkAction::ALL.into_iter().filter(is_possible).collect()
+    }
+}
+
+/// A path with a query.
+pub(super) fn query(path: &str, parameters: &[(&'static str, String)]) -> String {
+    let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    with_query(path, &parameters)
+}
+
+/// The statuses among these from which the action is allowed.
+fn allowed(action: BulkAction, statuses: &[TaskStatus]) -> impl Iterator<Item = TaskStatus> {
+    statuses
+        .iter()
+        .copied()
+        .filter(move |status| action.allowed_from().contains(status))
+}
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
-    call.query.finish()?;
+    let began = Instant::now();
+    call.query.drop_blank();
+    let wanted = Wanted::read(&mut call);
+    let asking = Asking::of(&wanted);
+    let refused = call.query.finish().err();
+    let found = match &refused {
+        None => Some(tasks::found(&call, wanted).await?),
+        Some(_) => None,
+    };
+    let faults = refused.as_ref().map(Problem::faults).unwrap_or_default();
+    let themes = themes(&call).await?;
+    let body = html! {
+        (head(&view, &asking, found.as_ref()))
+        (search_form(&view, &asking, faults, &themes))
+        (tabs(&view, &asking))
+        @if let Some(found) = &found { (results(&view, &asking, found)) }
+    };
     Ok(Page {
         title: view.words.tasks.to_owned(),
         place: Some(Place::Tasks),
-        body: html! { h1 { (view.words.tasks) } },
-        is_live: true,
+        body,
+        is_live: found.is_some() && past::is_cheap(began),
     })
 }
 
+/// The themes that the caller may choose from.
+async fn themes(call: &Call) -> Result<Vec<String>, Problem> {
+    let themes = call.gaia().admin().themes().await?;
+    let names = themes.into_iter().map(|info| info.theme);
+    Ok(names.filter(|theme| call.caller.sees_theme(theme)).collect())
+}
+
+fn head(view: &View, asking: &Asking, found: Option<&Found>) -> Markup {
+    let words = view.words;
+    let export = |format: &str| asking.with(view, "api/v1/tasks/export", &[("format", format.to_owned())]);
+    html! {
+        div.head {
+            h1 { (words.tasks) }
+            @match found.map(|found| found.count) {
+                Some(Some(count)) => span.sub { ((words.tasks_or_more)(count.tasks, count.more)) },
+                Some(None) => a.sub href=(asking.with(view, "tasks", &[("count", "capped".to_owned())])) { (words.count_tasks) },
+                None => {}
+            }
+            div.actions {
+                a href=(view.to("operations")) { (words.operations) }
+                @if found.is_some() {
+                    span.faint { (words.export) ":" }
+                    @for format in ["jsonl", "csv"] { a href=(export(format)) download aria-label={ (words.export) " " (format) } { (format) } }
+                }
+            }
+        }
+    }
+}
+
+fn search_form(view: &View, asking: &Asking, faults: &[Fault], themes: &[String]) -> Markup {
+    let words = view.words;
+    let further = asking.further();
+    html! {
+        section.card aria-label=(words.search) {
+            form.search method="get" action=(view.to("tasks")) role="search" {
+                input #q type="search" name="q" value=(asking.line) aria-label=(words.search) placeholder="status:failed newer:2h"
+                    autocomplete="off" spellcheck="false" maxlength="4000" list="lines"
+                    aria-invalid=[(!faults.is_empty()).then_some("true")] aria-describedby=[(!faults.is_empty()).then_some("faults")];
+                datalist #lines { @for (line, _) in words.search_terms { option value=(line) {} } }
+                (status_select(view, asking))
+                (theme_select(view, asking, themes))
+                @for (name, value) in &further { input type="hidden" name=(name) value=(value); }
+                button.main { (words.search) }
+            }
+            @if !faults.is_empty() {
+                div #faults.fault role="alert" {
+                    (words.in_the_search)
+                    ul { @for fault in faults { li { (fault.detail) } } }
+                }
+            }
+            @if !further.is_empty() {
+                p.conditions { span.faint { (words.further_conditions) ":" }
+                    @for condition in &further { (removable(view, asking, condition)) }
+                }
+            }
+            details #search-help.fold {
+                summary { (words.how_to_search) }
+                p { (words.search_help) }
+                dl.facts {
+                    @for (line, finds) in words.search_terms {
+                        dt { a.mono href=(view.to(&with_query("tasks", &[("q", line)]))) { (line) } }
+                        dd { (finds) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A condition, and a link to the list without it.
+fn removable(view: &View, asking: &Asking, condition: &(&'static str, String)) -> Markup {
+    let text = beginning(&format!("{}: {}", condition.0, condition.1), CONDITION_CHARS);
+    html! {
+        " " span.tag {
+            (text) " "
+            a href=(asking.without(view, condition)) aria-label=((view.words.take_away)(&text)) { "×" }
+        }
+    }
+}
+
+fn status_select(view: &View, asking: &Asking) -> Markup {
+    let words = view.words;
+    html! {
+        select name="status" aria-label=(words.status) {
+            option value="" { (words.all_statuses) }
+            @for status in STATUSES {
+                option value=(status) selected[asking.status() == Some(status)] { ((words.statuses)(status)) }
+            }
+        }
+    }
+}
+
+fn theme_select(view: &View, asking: &Asking, themes: &[String]) -> Markup {
+    // A theme with finished tasks alone is not among those that the database knows.
+    let unknown = asking
+        .theme()
+        .filter(|theme| !themes.iter().any(|known| known == theme));
+    html! {
+        select name="theme" aria-label=(view.words.theme) {
+            option value="" { (view.words.all_themes) }
+            @for theme in themes.iter().map(String::as_str).chain(unknown) {
+                option value=(theme) selected[asking.theme() == Some(theme)] { (theme) }
+            }
+        }
+    }
+}
+
+fn tabs(view: &View, asking: &Asking) -> Markup {
+    let words = view.words;
+    let chosen = asking.single.statuses.as_slice();
+    html! {
+        nav.tabs aria-label=(words.status) {
+            a href=(asking.with_status(view, None)) aria-current=[chosen.is_empty().then_some("page")] { (words.all_statuses) }
+            @for status in STATUSES {
+                a href=(asking.with_status(view, Some(status))) aria-current=[(chosen == [status]).then_some("page")] { ((words.statuses)(status)) }
+            }
+        }
+    }
+}
+
+fn results(view: &View, asking: &Asking, found: &Found) -> Markup {
+    html! {
+        section.card.flush aria-label=(view.words.tasks) {
+            @if found.tasks.is_empty() {
+                (nothing_found(view, asking, found))
+            } @else {
+                (table_and_actions(view, asking, &found.tasks))
+            }
+            (pager(view, asking, found))
+        }
+    }
+}
+
+fn nothing_found(view: &View, asking: &Asking, found: &Found) -> Markup {
+    let words = view.words;
+    html! {
+        @if found.searched_from.is_some() {
+            (empty(words.none_found_yet, words.none_found_yet_hint))
+        } @else if asking.is_empty {
+            (empty(words.no_tasks_at_all, words.no_tasks_at_all_hint))
+        } @else {
+            (empty(words.no_tasks, words.no_tasks_hint))
+        }
+    }
+}
+
+fn pager(view: &View, asking: &Asking, found: &Found) -> Markup {
+    let words = view.words;
+    let next = found.next_cursor.as_ref();
+    let next = next.map(|cursor| asking.with(view, "tasks", &[("cursor", cursor.clone())]));
+    html! {
+        @if let Some(SearchedTo { id, create_time }) = &found.searched_from {
+            p.looked role="status" {
+                ((words.searched_back_to)(*id))
+                @if let Some(at) = create_time { " (" (time(view, *at)) ")" }
+            }
+        }
+        @if asking.is_later_page || next.is_some() {
+            nav.pager aria-label=(words.tasks) {
+                @if asking.is_later_page { a.button href=(asking.with(view, "tasks", &[])) { "« " (words.newer) } }
+                @if let Some(next) = &next {
+                    a.button href=(next) { @if found.searched_from.is_some() { (words.search_on) } @else { (words.older) } " »" }
+                }
+            }
+        }
+    }
+}
+
+/// The table in a form of its own: its buttons mean the ticked tasks. The buttons below mean what the filter finds.
+fn table_and_actions(view: &View, asking: &Asking, rows: &[Shown<TaskSummary>]) -> Markup {
+    let actions = asking.actions(view);
+    if actions.is_empty() {
+        return table(view, rows, false);
+    }
+    html! {
+        form #picked method="get" action=(view.to("tasks/bulk")) {
+            input type="hidden" name="back" value=(view.here);
+            (table(view, rows, true))
+            (action_buttons(view, view.words.with_selected, &actions))
+        }
+        form #found method="get" action=(view.to("tasks/bulk")) {
+            input type="hidden" name="back" value=(view.here);
+            input type="hidden" name="found" value="all";
+            @for (name, value) in asking.parameters() { input type="hidden" name=(name) value=(value); }
+            (action_buttons(view, view.words.with_all_found, &actions))
+        }
+    }
+}
+
+fn action_buttons(view: &View, of_which: &str, actions: &[BulkAction]) -> Markup {
+    html! {
+        div.chosen role="group" aria-label=(of_which) {
+            span { (of_which) ":" }
+            @for action in actions {
+                button.danger[*action == BulkAction::Delete] name="action" value=(action) { ((view.words.bulk_actions)(*action)) "…" }
+            }
+        }
+    }
+}
+
+fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) -> Markup {
+    let words = view.words;
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(words.tasks) { table {
+            thead { tr {
+                @if with_boxes {
+                    th scope="col" { input #select-all type="checkbox" data-select-all aria-label=(words.select_all); }
+                }
+                th.n scope="col" { (words.id) }
+                th scope="col" { (words.status) }
+                th scope="col" { (words.name) }
+                th scope="col" { (words.method) }
+                th scope="col" { (words.theme) }
+                th.n scope="col" { (words.retries_used) }
+                th.n scope="col" { (words.priority) }
+                th scope="col" { (words.node) }
+                th scope="col" { (words.created) }
+                th scope="col" { (words.due_at) }
+                th scope="col" { (words.ended) }
+                th.n scope="col" { (words.duration) }
+                th scope="col" { (words.error) }
+            } }
+            tbody { @for shown in rows { (row(view, shown.row(), with_boxes)) } }
+        } }
+    }
+}
+
+fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
+    let words = view.words;
+    html! {
+        tr id={ "task-" (task.id) } {
+            @if with_box {
+                td { input id={ "pick-" (task.id) } type="checkbox" name="id" value=(task.id) aria-label=((words.select)(task.id)); }
+            }
+            td.n { (task_link(view, task.id)) }
+            td {
+                (status(view, task.status))
+                @if let (TaskStatus::Running, Some(percent)) = (task.status, task.progress) { " " span.faint { (percent) " %" } }
+            }
+            td.named { a href=(view.to(&format!("tasks/{}", task.id))) { (named(words, &task.name)) } }
+            td.named { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
+            td { (theme_link(view, &task.theme)) }
+            td.n { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
+            td.n { (task.priority) }
+            td { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
+            td { (time_or_none(view, task.create_time)) }
+            td { (due(view, task.status, task.run_at)) }
+            td { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
+            td.n { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
+            td { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
+        }
+    }
+}
+
+/// A name that can be clicked, whatever it is.
+pub(super) fn named(words: &Words, name: &str) -> Markup {
+    html! { @match name.trim() { "" => { span.faint { (words.none) } } name => (name) } }
+}
+
+/// When the task runs next.
+pub(super) fn due(view: &View, status: TaskStatus, run_at: Option<DateTime<Utc>>) -> Markup {
+    html! {
+        @match (status, run_at) {
+            (TaskStatus::Wait | TaskStatus::Retry, Some(at)) => (time(view, at)),
+            (TaskStatus::Wait | TaskStatus::Retry, None) => (view.words.due_now),
+            _ => span.faint { "–" },
+        }
+    }
+}
+
+/// How long the last run took, or has taken by now.
+pub(super) fn duration(
+    view: &View,
+    status: TaskStatus,
+    began: Option<DateTime<Utc>>,
+    took: Option<Duration>,
+) -> Markup {
+    let so_far = began.and_then(|began| view.now.signed_duration_since(began).to_std().ok());
+    let shown = match status {
+        TaskStatus::Running => so_far,
+        _ => took,
+    };
+    html! { @match shown { Some(duration) => (lasting(view, duration)), None => span.faint { "–" } } }
+}
+
+/// The first line of an error, or the beginning of it.
+fn short_error(error: &str, is_cut: bool) -> Markup {
+    let line = error.trim().lines().next().unwrap_or_default();
+    let short = beginning(line, ERROR_CHARS);
+    let is_whole = short == error && !is_cut;
+    html! { span.error.short title=[(!is_whole).then_some(error)] { (short) } }
+}
+
+/// The text, or its first characters and a sign that there are more.
+pub(super) fn beginning(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+// ---- the question ----
+
 pub(super) async fn ask(mut call: Call, view: View) -> Result<Page, Problem> {
+    call.query.drop_blank();
+    let action: Option<BulkAction> = call.query.value("action");
+    let back = call.query.text("back").filter(|back| view::is_place(back));
+    let found_all = call.query.value::<FoundAll>("found").is_some();
+    let asked = filter::read(&mut call);
     call.query.finish()?;
+    let action = action.ok_or_else(|| Problem::bad_query(vec![Fault::parameter("action", "action is missing")]))?;
+    call.caller.needs(operations::permission(action))?;
+    let bulk = BulkTasks {
+        all: found_all && asked.filter.is_empty(),
+        ..BulkTasks::new(action, asked.filter)
+    };
+    let back = back.unwrap_or_else(|| "tasks".to_owned());
+    let is_nothing = bulk.filter.is_empty() && !bulk.all;
+    let statuses = &bulk.filter.statuses;
+    let is_impossible = !statuses.is_empty() && allowed(action, statuses).next().is_none();
+    let preview = match is_nothing || is_impossible {
+        true => None,
+        false => Some(operations::previewed(&call, bulk.clone()).await?),
+    };
+    let name = (view.words.bulk_actions)(action);
+    let body = html! {
+        div.head { h1 { @match &preview {
+            Some(preview) if preview.tasks > 0 => { ((view.words.bulk_this)(action, preview.tasks, preview.more)) "?" }
+            _ => (name),
+        } } }
+        @match &preview {
+            None if is_nothing => (nothing(&view, &back, view.words.nothing_selected, view.words.nothing_selected_hint)),
+            None => (nothing(&view, &back, view.words.nothing_to_do, &changes_only(&view, action))),
+            Some(preview) if preview.tasks == 0 && !preview.more => {
+                (nothing(&view, &back, view.words.nothing_to_do, &changes_only(&view, action)))
+            }
+            Some(preview) => (question(&view, &bulk, preview, &back)?),
+        }
+    };
     Ok(Page {
-        title: view.words.tasks.to_owned(),
+        title: name.to_owned(),
         place: Some(Place::Tasks),
-        body: html! { h1 { (view.words.tasks) } },
-        is_live: true,
+        body,
+        is_live: false,
     })
+}
+
+/// The parameter that says that a filter without a condition is meant.
+struct FoundAll;
+
+impl FromStr for FoundAll {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self),
+            _ => Err("expected all"),
+        }
+    }
+}
+
+fn nothing(view: &View, back: &str, what: &str, hint: &str) -> Markup {
+    html! {
+        section.card {
+            (empty(what, hint))
+            p.centred { a.button href=(view.to(back)) { (view.words.back_to_list) } }
+        }
+    }
+}
+
+fn changes_only(view: &View, action: BulkAction) -> String {
+    let statuses: Vec<&str> = action
+        .allowed_from()
+        .iter()
+        .map(|status| (view.words.statuses)(*status))
+        .collect();
+    (view.words.bulk_changes_only)(&statuses.join(view.words.comma))
+}
+
+fn question(view: &View, bulk: &BulkTasks, preview: &Preview, back: &str) -> Result<Markup, Problem> {
+    let words = view.words;
+    let is_of_ids = !bulk.filter.ids.is_empty();
+    let stored = serde_json::to_string(bulk).map_err(|error| Problem::unwritable(&error))?;
+    Ok(html! {
+        @if bulk.all {
+            p.notice.bad role="status" { strong {
+                @if view.caller.sees_all_themes() { (words.bulk_every) } @else { (words.bulk_every_seen) }
+            } }
+        }
+        section.card {
+            p { ((words.bulk_means)(bulk.action)) " " (changes_only(view, bulk.action)) }
+            dl.facts {
+                dt { (words.which_tasks) }
+                dd.mono { (told(words, &bulk.filter)) }
+                dt { (words.tasks) }
+                dd { ((words.tasks_or_more)(preview.tasks, preview.more)) }
+            }
+            @if !is_of_ids { p.sub { (words.bulk_when_it_runs) } }
+            form.question method="post" action=(view.to("tasks/bulk")) {
+                input type="hidden" name="bulk" value=(stored);
+                input type="hidden" name="back" value=(back);
+                (reason(view))
+                div.actions {
+                    button.main.danger[bulk.action == BulkAction::Delete] { ((words.bulk_this)(bulk.action, preview.tasks, preview.more)) }
+                    a.button href=(view.to(back)) { (words.back_to_list) }
+                }
+            }
+        }
+        section.card.flush {
+            h2 { (words.samples) }
+            (table(view, &preview.samples, false))
+        }
+    })
+}
+
+/// A filter as its readers would type it.
+pub(super) fn told(words: &Words, filter: &TaskFilter) -> String {
+    match filter.is_empty() {
+        true => words.every_task.to_owned(),
+        false => filter::line_of(filter),
+    }
 }
