@@ -65,6 +65,16 @@ impl Admin {
         Ok(FoundRuns::new(runs.await?, limit))
     }
 
+    /// The last runs of each of these jobs, newest first, without arguments, results and errors.
+    #[cfg(feature = "web")]
+    pub(crate) async fn last_runs(&self, jobs: Vec<i64>, each: u32) -> Result<Vec<JobRecord>, Error> {
+        ask(
+            &self.store,
+            |store| async move { store.jobs().last_runs(&jobs, each).await },
+        )
+        .await
+    }
+
     /// One run of a job, with its texts whole.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 const NO_VERSION: i64 = -1;
 
 /// A call that may be done: its caller has the permission that the route names.
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
     pub(super) request: HttpRequest,

@@ -17,7 +17,8 @@ use super::{
 use crate::{
     admin::RunJob,
     config::nearest,
-    domain::{FindJobs, Job, NewJob},
+    domain::{FindJobs, Job, JobDetail, JobType, NewJob},
+    error::Error,
     jobs::{ChangeJobIf, JobChange},
 };
 
@@ -29,10 +30,20 @@ type ShownJob = Shown<Job>;
 /// Jobs, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Jobs)]
-struct Listed {
-    jobs: Vec<ShownJob>,
+pub(super) struct Listed {
+    pub(super) jobs: Vec<ShownJob>,
     /// The cursor of the next page; `null`: this is the last one.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Which page of which jobs.
+#[derive(Default)]
+pub(super) struct Wanted {
+    pub(super) job_type: Option<JobType>,
+    pub(super) name: Option<String>,
+    pub(super) enabled: Option<bool>,
+    pub(super) limit: u32,
+    pub(super) cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,15 +66,27 @@ struct CancelledRuns {
 }
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
-    let limit = call.query.number("limit", 1..=MOST_FOUND, FOUND);
-    let cursor = call.query.text("cursor");
-    let (job_type, name, enabled) = (
-        call.query.value("type"),
-        call.query.text("name"),
-        call.query.flag("enabled"),
-    );
+    let wanted = Wanted {
+        limit: call.query.number("limit", 1..=MOST_FOUND, FOUND),
+        cursor: call.query.text("cursor"),
+        job_type: call.query.value("type"),
+        name: call.query.text("name"),
+        enabled: call.query.flag("enabled"),
+    };
     call.query.finish()?;
+    call::json(StatusCode::OK, &found(&call, wanted).await?)
+}
+
+/// A page of jobs, as the caller may see it.
+pub(super) async fn found(call: &Call, wanted: Wanted) -> Result<Listed, Problem> {
     call.caller.needs_all_themes()?;
+    let Wanted {
+        job_type,
+        name,
+        enabled,
+        limit,
+        cursor,
+    } = wanted;
     let place = CursorOf::new("jobs", &(job_type, &name, enabled));
     let find = FindJobs {
         job_type,
@@ -74,18 +97,23 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
     };
     let found = call.gaia().admin().find_jobs(find).await?;
     let eyes = call.eyes();
-    let answer = Listed {
+    Ok(Listed {
         jobs: found.jobs.into_iter().map(|job| eyes.job(job)).collect(),
         next_cursor: found.next.map(|next| place.write(next)),
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
+    let (version, job) = detail(&call).await?;
+    call::versioned(version, &job)
+}
+
+/// The version of the job in the path, and the job as the caller may see it.
+pub(super) async fn detail(call: &Call) -> Result<(i64, Shown<JobDetail>), Problem> {
     call.caller.needs_all_themes()?;
     let job = call.gaia().jobs().get_job_detail(call.id("job")?).await?;
-    call::versioned(job.job.version, &call.eyes().job_detail(job))
+    Ok((job.job.version, call.eyes().job_detail(job)))
 }
 
 /// The job in the body.
@@ -111,11 +139,52 @@ fn nearest_key(fault: &str) -> Option<String> {
     nearest(unknown, &keys).map(str::to_owned)
 }
 
+/// With which words a fault of a definition begins, and which key it is about.
+const FAULTS: [(&str, &str); 19] = [
+    ("job_name", "/job_name"),
+    ("unknown job_type", "/job_type"),
+    ("cron_expr", "/cron_expr"),
+    ("service_name", "/service_name"),
+    ("service_method", "/service_method"),
+    ("hook_url", "/hook_url"),
+    ("the hook's URL", "/hook_url"),
+    ("unknown hook method", "/hook_method"),
+    ("the hook has", "/hook_headers"),
+    ("the hook's header", "/hook_headers"),
+    ("the value of the hook's header", "/hook_headers"),
+    ("the hook's secret", "/hook_secret"),
+    ("the arguments", "/args"),
+    ("timeout", "/timeout"),
+    ("unknown overlap_policy", "/overlap_policy"),
+    ("unknown misfire_policy", "/misfire_policy"),
+    ("misfire_grace", "/misfire_grace"),
+    ("max_retry", "/max_retry"),
+    ("retry_delay_ms", "/retry_delay_ms"),
+];
+
+/// A refusal of a definition, each of whose faults says which key it is about.
+fn refused(error: Error) -> Problem {
+    let Error::Invalid(input) = error else {
+        return error.into();
+    };
+    let fault = |text: &String| Fault {
+        pointer: pointer(text).map(str::to_owned),
+        ..Fault::of(text)
+    };
+    Problem::invalid(input.faults().iter().map(fault).collect())
+}
+
+fn pointer(fault: &str) -> Option<&'static str> {
+    let known = FAULTS.iter().find(|(words, _)| fault.starts_with(words));
+    known.map(|(_, pointer)| *pointer)
+}
+
 fn no_hidden_values(job: &NewJob) -> Result<(), Problem> {
     let hidden = job.hook_headers.iter().filter(|(_, value)| *value == HIDDEN);
     let faults: Vec<Fault> = hidden
-        .map(|(name, _)| {
-            Fault::of(format!(
+        .map(|(name, _)| Fault {
+            pointer: Some("/hook_headers".to_owned()),
+            ..Fault::of(format!(
                 "header {name:?} has the value {HIDDEN}, which stands for a value that is not shown; write the real one"
             ))
         })
@@ -131,7 +200,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     call.caller.needs_all_themes()?;
     let job = definition(&call)?;
     no_hidden_values(&job)?;
-    let id = call.gaia().jobs().add_job(job).await?;
+    let id = call.gaia().jobs().add_job(job).await.map_err(refused)?;
     call::created(&format!("jobs/{id}"), &JobId { id })
 }
 
@@ -148,21 +217,21 @@ pub(super) async fn ensure(mut call: Call) -> Result<HttpResponse, Problem> {
         };
         return Err(Problem::invalid(vec![fault]));
     }
-    let id = call.gaia().jobs().ensure_job(job.name(name)).await?;
+    let id = call.gaia().jobs().ensure_job(job.name(name)).await.map_err(refused)?;
     call::json(StatusCode::OK, &JobId { id })
 }
 
 /// Changes a job; with `If-Match`, only if its definition is of that version.
 async fn change(call: &Call, id: i64, change: JobChange) -> Result<(), Problem> {
     let jobs = call.gaia().jobs();
-    match (call.if_match()?, change) {
-        (Some(version), change) => jobs.change_job_if(ChangeJobIf { id, version, change }).await?,
-        (None, JobChange::Update(job)) => jobs.update_job(id, *job).await.map(drop)?,
-        (None, JobChange::Enable) => jobs.toggle_job(id, true).await?,
-        (None, JobChange::Disable) => jobs.toggle_job(id, false).await?,
-        (None, JobChange::Remove) => jobs.remove_job(id).await?,
-    }
-    Ok(())
+    let changed = match (call.if_match()?, change) {
+        (Some(version), change) => jobs.change_job_if(ChangeJobIf { id, version, change }).await,
+        (None, JobChange::Update(job)) => jobs.update_job(id, *job).await.map(drop),
+        (None, JobChange::Enable) => jobs.toggle_job(id, true).await,
+        (None, JobChange::Disable) => jobs.toggle_job(id, false).await,
+        (None, JobChange::Remove) => jobs.remove_job(id).await,
+    };
+    changed.map_err(refused)
 }
 
 /// A header whose value the caller has left hidden keeps the value that the job has.

@@ -20,10 +20,18 @@ type ShownRun = Shown<JobRecord>;
 /// Runs, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Runs)]
-struct Listed {
-    runs: Vec<ShownRun>,
+pub(super) struct Listed {
+    pub(super) runs: Vec<ShownRun>,
     /// The cursor of the next page; `null`: this is the last one.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Which page of which runs.
+pub(super) struct Wanted {
+    pub(super) job_id: Option<i64>,
+    pub(super) state: Option<RunState>,
+    pub(super) limit: u32,
+    pub(super) cursor: Option<String>,
 }
 
 pub(super) async fn of_all(call: Call) -> Result<HttpResponse, Problem> {
@@ -37,11 +45,25 @@ pub(super) async fn of_job(call: Call) -> Result<HttpResponse, Problem> {
 }
 
 async fn list(mut call: Call, job_id: Option<i64>) -> Result<HttpResponse, Problem> {
-    let limit = call.query.number("limit", 1..=MOST_FOUND, FOUND);
-    let cursor = call.query.text("cursor");
-    let state: Option<RunState> = call.query.value("state");
+    let wanted = Wanted {
+        job_id,
+        limit: call.query.number("limit", 1..=MOST_FOUND, FOUND),
+        cursor: call.query.text("cursor"),
+        state: call.query.value("state"),
+    };
     call.query.finish()?;
+    call::json(StatusCode::OK, &found(&call, wanted).await?)
+}
+
+/// A page of runs, as the caller may see it.
+pub(super) async fn found(call: &Call, wanted: Wanted) -> Result<Listed, Problem> {
     call.caller.needs_all_themes()?;
+    let Wanted {
+        job_id,
+        state,
+        limit,
+        cursor,
+    } = wanted;
     let place = CursorOf::new("runs", &(job_id, state));
     let find = FindRuns {
         job_id,
@@ -51,11 +73,10 @@ async fn list(mut call: Call, job_id: Option<i64>) -> Result<HttpResponse, Probl
     };
     let found = call.gaia().admin().find_runs(find).await?;
     let eyes = call.eyes();
-    let answer = Listed {
+    Ok(Listed {
         runs: found.runs.into_iter().map(|run| eyes.job_record(run)).collect(),
         next_cursor: found.next.map(|next| place.write(next)),
-    };
-    call::json(StatusCode::OK, &answer)
+    })
 }
 
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {

@@ -18,6 +18,14 @@ use crate::{
     },
 };
 
+/// The id of a run, of a query in SQL.
+#[cfg(feature = "web")]
+#[derive(QueryableByName)]
+struct RunId {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    id: i64,
+}
+
 type ListedRun = (RunFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>);
 
 /// The columns of a listed run.
@@ -190,6 +198,34 @@ impl JobStore<'_> {
                 .await
         })?;
         Ok(listed(rows))
+    }
+
+    /// The last runs of each of these jobs, newest first, without their long texts. The index over the runs of a job has the ids.
+    #[cfg(feature = "web")]
+    pub(crate) async fn last_runs(&self, jobs: &[i64], each: u32) -> Result<Vec<JobRecord>, StoreError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        // SQLite takes an order in a part of a union only inside of another query.
+        let of_job = |job: &i64| {
+            format!("SELECT id FROM (SELECT id FROM job_record WHERE job_id = {job} ORDER BY id DESC LIMIT {each}) last_runs")
+        };
+        let query = jobs.iter().map(of_job).collect::<Vec<_>>().join(" UNION ALL ");
+        let mut conn = self.db.look().await?;
+        let found: Vec<RunId> = on_backend!(conn, |conn| diesel::sql_query(&query).load(conn).await)?;
+        let ids: Vec<i64> = found.into_iter().map(|run| run.id).collect();
+        let rows: Vec<RunFacts> = on_backend!(conn, |conn| {
+            job_record::table
+                .filter(job_record::id.eq_any(&ids))
+                .order(job_record::id.desc())
+                .select(RunFacts::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|facts| facts.listed([None, None, None]))
+            .collect())
     }
 
     /// The schedules of enabled jobs whose ids come after `after`, in their order, at most `limit`.

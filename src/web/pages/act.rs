@@ -5,11 +5,18 @@ use std::sync::Arc;
 use actix_web::{
     HttpRequest, HttpResponse,
     dev::Payload,
-    http::header::{CONTENT_TYPE, LOCATION},
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, LOCATION},
+    },
+    web::Bytes,
 };
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::{
+    html_answer, jobs,
+    layout::Page,
     refusal,
     view::{self, View},
 };
@@ -30,7 +37,15 @@ pub(super) struct Form {
     method: &'static str,
     route: &'static str,
     body: fn(&mut Query) -> Result<Value, Problem>,
+    /// Shows a form in which people have typed much once more. `None`: a refusal has a page of its own.
+    again: Option<Again>,
 }
+
+/// Shows a form with everything that was typed, which is the call's query: with what is wrong with it, or, for a preview, without.
+type Again = fn(Call, View, Option<Problem>) -> LocalBoxFuture<'static, Result<Page, Problem>>;
+
+/// The name of the button that shows a form again and does nothing.
+pub(super) const PREVIEW: &str = "preview";
 
 const fn form(path: &'static str, route: &'static str, body: fn(&mut Query) -> Result<Value, Problem>) -> Form {
     Form {
@@ -38,6 +53,7 @@ const fn form(path: &'static str, route: &'static str, body: fn(&mut Query) -> R
         method: "POST",
         route,
         body,
+        again: None,
     }
 }
 
@@ -65,10 +81,14 @@ pub(super) const FORMS: &[Form] = &[
             workers,
         )
     },
-    form("/jobs", "/jobs", super::jobs::definition),
+    Form {
+        again: Some(jobs::again),
+        ..form("/jobs", "/jobs", jobs::definition)
+    },
     Form {
         method: "PUT",
-        ..form("/jobs/{id}/edit", "/jobs/{id}", super::jobs::definition)
+        again: Some(jobs::again),
+        ..form("/jobs/{id}/edit", "/jobs/{id}", jobs::definition)
     },
     Form {
         method: "DELETE",
@@ -102,10 +122,8 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     let environment = shared.options.environment.clone();
     let mut known = Caller::new("unknown");
-    match act(shared, form, &request, payload, &mut known).await {
-        Ok(to) => HttpResponse::SeeOther().insert_header((LOCATION, to)).finish(),
-        Err(problem) => refusal(&View::new(&request, form.path, known, environment), problem),
-    }
+    let answered = act(shared, form, &request, payload, &mut known).await;
+    answered.unwrap_or_else(|problem| refusal(&View::new(&request, form.path, known, environment), problem))
 }
 
 async fn act(
@@ -114,35 +132,56 @@ async fn act(
     request: &HttpRequest,
     payload: Payload,
     known: &mut Caller,
-) -> Result<String, Problem> {
+) -> Result<HttpResponse, Problem> {
     let route = form.route().ok_or_else(|| Problem::no_route(form.path))?;
     let caller = dispatch::admitted(&shared, request, &route.access).await?;
     known.clone_from(&caller);
     origin::check(request)?;
-    let mut fields = fields(route.body, request, payload).await?;
+    let call = Call {
+        shared,
+        request: request.clone(),
+        caller,
+        query: fields(route.body, request, payload).await?,
+        body: Bytes::new(),
+        body_type: BodyType::Json,
+        reason: None,
+        version: None,
+    };
+    let Some(again) = form.again else {
+        return done(call, form, route).await;
+    };
+    let problem = match call.query.has(PREVIEW) {
+        true => None,
+        false => match done(call.clone(), form, route).await {
+            Ok(response) => return Ok(response),
+            Err(problem) => Some(problem),
+        },
+    };
+    let status = problem.as_ref().map_or(StatusCode::OK, Problem::status);
+    let environment = call.shared().options.environment.clone();
+    let view = View::new(request, form.path, call.caller.clone(), environment);
+    let page = again(call, view.clone(), problem).await?;
+    Ok(html_answer(status, &view, &page))
+}
+
+/// Does what the fields of a form say, and leads back to its page.
+async fn done(mut call: Call, form: &'static Form, route: &'static Route) -> Result<HttpResponse, Problem> {
+    let mut fields = std::mem::take(&mut call.query);
     let back = fields
         .text("back")
         .filter(|back| view::is_place(back))
         .unwrap_or_default();
     let reason = fields.text("reason").filter(|reason| !reason.trim().is_empty());
-    let version = fields.text("version");
+    call.version = fields.text("version");
     let mut body = (form.body)(&mut fields)?;
     fields.finish()?;
-    if route.body == BodyRule::Small
-        && let (Value::Object(body), Some(reason)) = (&mut body, &reason)
-    {
-        body.insert("reason".to_owned(), json!(reason));
+    match (&mut body, reason) {
+        (Value::Object(body), Some(reason)) if route.body == BodyRule::Small => {
+            body.insert("reason".to_owned(), json!(reason));
+        }
+        (_, reason) => call.reason = reason,
     }
-    let call = Call {
-        shared,
-        request: request.clone(),
-        caller,
-        query: Query::default(),
-        body: body.to_string().into(),
-        body_type: BodyType::Json,
-        reason: reason.filter(|_| route.body != BodyRule::Small),
-        version,
-    };
+    call.body = body.to_string().into();
     let done = dispatch::run(call, route).await?;
     let action = route.action.unwrap_or_default();
     // What was made has a page of its own.
@@ -150,7 +189,8 @@ async fn act(
     let to = made.map_or(back, |place| place.trim_start_matches("../").to_owned());
     let up = "../".repeat(form.path.matches('/').count().saturating_sub(1));
     let sign = if to.contains('?') { '&' } else { '?' };
-    Ok(format!("./{up}{to}{sign}done={action}"))
+    let place = format!("./{up}{to}{sign}done={action}");
+    Ok(HttpResponse::SeeOther().insert_header((LOCATION, place)).finish())
 }
 
 /// The fields of a form, which are read as strictly as a query.

@@ -1,0 +1,133 @@
+//! Runs of jobs: as marks in a row, and as a table.
+
+use maud::{Markup, html};
+
+use crate::{
+    domain::{JobRecord, RunFlag},
+    web::{
+        pages::{
+            parts::{empty, lasting, time, time_or_none},
+            view::{View, encoded},
+        },
+        redact::Shown,
+    },
+};
+
+/// How a run stands: the class of its colour and shape, and a word.
+fn standing<'a>(view: &'a View, run: &'a JobRecord) -> (&'static str, &'a str) {
+    let words = view.words;
+    let Some(text) = &run.job_result_flag else {
+        return match run.is_open() {
+            true => ("Running", words.running),
+            false => ("off", words.none),
+        };
+    };
+    let Ok(flag) = text.parse() else {
+        return ("off", text);
+    };
+    let class = match flag {
+        RunFlag::Success => "Success",
+        RunFlag::Failed => "Failed",
+        RunFlag::Skipped => "skipped",
+        RunFlag::Cancelled => "Cancelled",
+    };
+    (class, (words.run_flags)(flag))
+}
+
+/// A mark for each of the last runs, the newest last. Each leads to its run on the job's page.
+pub(super) fn strip<'a>(view: &View, newest_first: impl DoubleEndedIterator<Item = &'a JobRecord>) -> Markup {
+    let mark = |run: &JobRecord, job: i64| {
+        let (class, word) = standing(view, run);
+        let what = (view.words.run_so)(run.id, word);
+        html! {
+            a class={ "status " (class) } href=(view.to(&format!("jobs/{job}#run-{}", run.id))) title=(what) aria-label=(what) {}
+        }
+    };
+    let marks: Vec<Markup> = newest_first
+        .rev()
+        .filter_map(|run| Some(mark(run, run.job_id?)))
+        .collect();
+    html! {
+        @if marks.is_empty() { span.faint { "–" } }
+        @else { span.strip { @for mark in marks { (mark) } } }
+    }
+}
+
+/// The runs of a job.
+pub(super) fn table(view: &View, runs: Vec<Shown<JobRecord>>) -> Markup {
+    let words = view.words;
+    html! {
+        @if runs.is_empty() {
+            (empty(words.no_runs, ""))
+        } @else {
+            div.scroll { table {
+                thead { tr {
+                    th scope="col" { (words.status) }
+                    th scope="col" { (words.scheduled_for) }
+                    th scope="col" { (words.started) }
+                    th.n scope="col" { (words.duration) }
+                    th.n scope="col" { (words.attempts) }
+                    th scope="col" { (words.node) }
+                    th scope="col" { (words.log_id) }
+                    th scope="col" { (words.result) }
+                } }
+                tbody {
+                    @for run in runs {
+                        @let (run, is_hidden) = run.into_parts();
+                        (row(view, &run, is_hidden))
+                    }
+                }
+            } }
+        }
+    }
+}
+
+fn row(view: &View, run: &JobRecord, is_hidden: bool) -> Markup {
+    let words = view.words;
+    let (class, word) = standing(view, run);
+    html! {
+        tr id={ "run-" (run.id) } {
+            td {
+                span class={ "status " (class) } { (word) }
+                @if let Some(reason) = run.cancel_reason.as_ref().filter(|_| run.is_open()) {
+                    div.faint { (words.stop_requested) ": " (reason) }
+                }
+            }
+            td {
+                @match run.scheduled_at { Some(at) => (time(view, at)), None => span.faint { (words.by_hand) } }
+                @if let Some(at) = run.previous_at { div.faint { (words.missed_since) " " (time(view, at)) } }
+            }
+            td { (time_or_none(view, run.started_at)) }
+            td.n { @match run.duration { Some(duration) => (lasting(view, duration)), None => span.faint { "–" } } }
+            td.n { @match run.attempt { Some(attempt) => (attempt), None => span.faint { "–" } } }
+            td { @match &run.node_id {
+                Some(node) => a.mono href=(view.to(&format!("nodes/{}", encoded(node)))) { (node) },
+                None => span.faint { "–" },
+            } }
+            td.mono.nowrap { (run.log_id.as_deref().unwrap_or("–")) }
+            td {
+                @if let Some(error) = &run.run_err { (fold(run.id, "error", words.error, error)) }
+                @if let Some(result) = &run.run_result { (fold(run.id, "result", words.result, result)) }
+                @else if is_hidden && run.job_result_flag.as_deref() == Some(RunFlag::Success.as_str()) { span.faint { (words.hidden) } }
+            }
+        }
+    }
+}
+
+/// A long text, folded behind its beginning.
+fn fold(run: i64, what: &str, name: &str, text: &str) -> Markup {
+    const SHOWN: usize = 60;
+    let line = text.lines().next().unwrap_or_default();
+    let beginning: String = line.chars().take(SHOWN).collect();
+    let is_whole = beginning.len() == text.len();
+    html! {
+        @if is_whole {
+            div.error[what == "error"] { span.visually-hidden { (name) ": " } code { (beginning) } }
+        } @else {
+            details.fold id=(format!("{what}-of-run-{run}")) {
+                summary.error[what == "error"] { span.visually-hidden { (name) ": " } code { (beginning) "…" } }
+                pre { (text) }
+            }
+        }
+    }
+}
