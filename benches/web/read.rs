@@ -13,6 +13,8 @@ use crate::{
 
 /// The 95th percentile of every look, in milliseconds.
 const AIM: Aim = Aim::Below(100.0);
+/// About how many ids the single looks choose from.
+const KNOWN: usize = 1_000;
 /// Where the 95th percentile lies in [`QUANTILES`].
 const P95: usize = 1;
 
@@ -23,11 +25,15 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
 async fn measure(database: &str, place: &Place, options: &Options, report: &mut Report) -> Result<()> {
     let mut plain = place.plain().await?;
     rows::add_finished(&mut plain, place.kind, "'bench'", options.rows).await?;
+    // A server may leave ids out.
+    let apart = options.rows.div_ceil(KNOWN).max(1);
+    let some = format!("SELECT CONCAT('', id) AS line FROM asynctasks WHERE id % {apart} = 0");
+    let known = plain.lines(&some).await?;
     drop(plain);
     place.settle().await?;
     let served = Served::start(&place.url).await?;
     let rows = options.rows;
-    let random = || fastrand::usize(1..=rows.max(1));
+    let random = || fastrand::choice(&known).map_or("1", String::as_str);
     let looks: [(&str, &dyn Fn() -> String); 7] = [
         ("list, newest 50", &|| "/tasks?theme=bench".to_owned()),
         ("list, all themes, 200", &|| "/tasks?limit=200".to_owned()),

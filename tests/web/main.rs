@@ -28,3 +28,4 @@ mod redact;
 mod support;
 mod tasks;
 mod themes;
+mod traps;
