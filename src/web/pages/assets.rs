@@ -11,8 +11,12 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::hex;
 
-/// How htmx works here: it adds no style of its own, which a strict policy would refuse, and keeps no pages.
-pub(super) const HTMX_CONFIG: &str = r#"{"includeIndicatorCSS":false,"history":false,"defaultTimeout":20000}"#;
+/// How htmx works here: it adds no style of its own, which a strict policy would refuse, and keeps no pages. A refresh closes no fold that
+/// the reader has opened, and wipes out no chart that the script has drawn.
+pub(super) const HTMX_CONFIG: &str = concat!(
+    r#"{"includeIndicatorCSS":false,"history":false,"defaultTimeout":20000,"#,
+    r#""morphIgnore":["data-htmx-powered","open"],"morphSkipChildren":"[data-chart]"}"#
+);
 
 /// A file.
 pub(super) struct Asset {

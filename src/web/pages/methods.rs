@@ -311,7 +311,7 @@ fn figures(view: &View, info: Option<&MethodInfo>, past: &Past) -> Markup {
             @for (name, times) in [(words.running_time, &figures.ran), (words.waiting_time, &figures.waited)] {
                 div {
                     dt { (name) ", p50" }
-                    dd { (quantile(view, times, 0.5)) " " small { "p95 " (quantile(view, times, 0.95)) ", p99 " (quantile(view, times, 0.99)) } }
+                    dd { (quantile(view, times, 0.5)) br; small { "p95 " (quantile(view, times, 0.95)) ", p99 " (quantile(view, times, 0.99)) } }
                 }
             }
         }

@@ -129,6 +129,7 @@ impl Past {
             json!({ "name": name, "colour": colour, "fill": fill, "values": values })
         };
         let chart = chart(
+            view,
             &steps,
             &[
                 line(words.succeeded, "--good", Some("--good-fill"), |figures| figures.succeeded),
@@ -162,7 +163,7 @@ impl Past {
         };
         let lines = [(0.5, "p50", "--running"), (0.95, "p95", "--retry"), (0.99, "p99", "--off")].map(line);
         let table = self.table(view, id, &["p50", "p95", "p99"], &steps, |figures| quantiles(view, times(figures)));
-        html! { div data-chart=(chart(&steps, &lines, "ms")) role="img" aria-label=(what) {} (table) }
+        html! { div data-chart=(chart(view, &steps, &lines, "ms")) role="img" aria-label=(what) {} (table) }
     }
 
     /// What is said in place of a chart.
@@ -210,9 +211,9 @@ impl Past {
 }
 
 /// What `data-chart` holds.
-fn chart(steps: &[(DateTime<Utc>, Figures)], series: &[Value], unit: &str) -> String {
+fn chart(view: &View, steps: &[(DateTime<Utc>, Figures)], series: &[Value], unit: &str) -> String {
     let times: Vec<i64> = steps.iter().map(|(at, _)| at.timestamp()).collect();
-    json!({ "times": times, "series": series, "unit": unit }).to_string()
+    json!({ "time": view.words.at, "times": times, "series": series, "unit": unit }).to_string()
 }
 
 fn millis(time: Duration) -> u64 {

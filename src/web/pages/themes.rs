@@ -112,9 +112,10 @@ fn head(view: &View, info: &ThemeInfo, path: &str) -> Markup {
     html! {
         div.head {
             h1 { (info.theme) }
-            @match info.paused {
-                true => span.tag.warn { (words.paused) },
-                false => span.tag { (words.not_paused) },
+            @match (info.paused, info.node_workers) {
+                (true, _) => span.tag.warn { (words.paused) },
+                (false, 0) => span.tag { (words.no_workers) },
+                (false, _) => span.tag { (words.not_paused) },
             }
             div.actions {
                 @if view.caller.may(Permission::Pause) { (pause_or_resume(view, info, path).button(view)) }
@@ -312,7 +313,7 @@ fn by_status(view: &View, theme: &ShownTheme, path: &str, since: ErrorsSince) ->
     let name = theme.info.theme.as_str();
     let link = |status: &str| view.to(&with_query("tasks", &[("theme", name), ("status", status)]));
     html! {
-        ul.list {
+        ul.many {
             @for one in TaskStatus::ALL {
                 li {
                     a href=(link(one.as_str())) { (status(view, one)) }
@@ -369,7 +370,7 @@ fn method_row(view: &View, theme: &str, method: &MethodInfo, last_hour: &Past) -
             td.n { (number(runs(&figures))) }
             td.n { (failure_share(&figures)) }
             (quantiles(view, &figures.ran))
-            td {
+            td.nowrap {
                 @match method.nodes.as_slice() {
                     [] if method.due > Some(0) => span.tag.bad { (words.nobody) },
                     [] => span.faint { (words.nobody) },

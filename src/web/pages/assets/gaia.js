@@ -43,18 +43,36 @@
 
   // ---- charts ----
 
-  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A canvas knows no variables and no light-dark(): what an element makes of them, it knows.
+  const colour = name => {
+    const probe = document.createElement('i');
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  };
+  const ticks = {
+    short: new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
+    long: new Intl.DateTimeFormat(document.documentElement.lang, { month: 'numeric', day: 'numeric' }),
+  };
+  // A value between two gaps makes no line: it is shown as a point.
+  const alone = values => values.flatMap((value, i) =>
+    value != null && values[i - 1] == null && values[i + 1] == null ? [i] : []);
   const draw = chart => {
-    const { times, series, unit } = JSON.parse(chart.dataset.chart);
+    const { time, times, series, unit } = JSON.parse(chart.dataset.chart);
+    const tick = times.at(-1) - times[0] > 2 * 86400 ? ticks.long : ticks.short;
+    const at = seconds => new Date(seconds * 1000);
     const text = colour('--faint');
     const axis = { stroke: text, grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
     const plot = new uPlot({
       width: chart.clientWidth, height: 190, cursor: { drag: { x: false, y: false } }, legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.05] } },
-      axes: [axis, { ...axis, size: 56 }],
-      series: [{}, ...series.map(one => ({
+      axes: [{ ...axis, size: 32, values: (_, splits) => splits.map(split => tick.format(at(split))) }, { ...axis, size: 56 }],
+      series: [{ label: time, value: (_, value) => value == null ? '–' : exact.format(at(value)) }, ...series.map(one => ({
         label: one.name, stroke: colour(one.colour), width: 1.5, fill: one.fill ? colour(one.fill) : undefined,
-        points: { show: false }, value: (_, value) => value == null ? '–' : `${value.toLocaleString()} ${unit}`,
+        points: { show: true, size: 5, filter: (plot, index) => alone(plot.data[index]) },
+        value: (_, value) => value == null ? '–' : `${value.toLocaleString()} ${unit}`,
       }))],
     }, [times, ...series.map(one => one.values)], chart);
     chart.plot = plot;
@@ -68,7 +86,7 @@
       time.title = `${exact.format(new Date(time.dateTime))} (${zone})\n${time.dateTime}`;
     }
     for (const chart of document.querySelectorAll('[data-chart]')) {
-      if (chart.drawn === chart.dataset.chart) continue;
+      if (chart.drawn === chart.dataset.chart && chart.contains(chart.plot?.root)) continue;
       chart.plot?.destroy();
       chart.drawn = chart.dataset.chart;
       draw(chart);

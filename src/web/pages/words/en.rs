@@ -292,6 +292,7 @@ pub(super) const WORDS: Words = Words {
             plural(due, "task is", "tasks are")
         )
     },
+    nobody_works: |due| format!("{} due, and no node has workers for them", plural(due, "task is", "tasks are")),
     no_workers: "no workers",
     workers_of_each_node: "Workers of each node",
     workers_own: "As each node has it in its program",
@@ -465,6 +466,7 @@ pub(super) const WORDS: Words = Words {
     hook_secret_remove: "Remove the secret",
     headers_hint: "One a line, as name: value. A value that is (hidden) stays as it is.",
     args_hint: "JSON: the arguments of the method, or the body of the request. Blank: none.",
+    cron_expr: "Cron expression",
     cron_hint: "Five fields, six with the second first, or a macro: 30 2 * * *, */10 * * * * *, @daily, @every 5m.",
     time_zone_hint: |zone| format!("A name such as Asia/Shanghai. Blank: {zone}, as this process has it."),
     timeout_seconds: "Timeout of an attempt, in seconds",
