@@ -49,6 +49,7 @@ for (const [name, options] of Object.entries({
 })) {
   test(`every page is sound: ${name}`, async () => {
     const { context, page, faults } = await open(chrome, options);
+    const told = [];
     for (const path of paths) {
       const where = `${path} (${name})`;
       const answer = await page.goto(`${served.address}/gaia/${path}`);
@@ -56,9 +57,9 @@ for (const [name, options] of Object.entries({
       await sound(page, faults, where);
       await page.evaluate(AXE);
       const found = await page.evaluate(() => axe.run());
-      const told = found.violations.map(one => `${one.id}: ${one.nodes.map(node => node.target).join(' ')}`);
-      assert.deepEqual(told, [], where);
+      told.push(...found.violations.map(one => `${where}: ${one.id}: ${one.nodes.map(node => node.target).join(' ')}`));
     }
+    assert.deepEqual(told, []);
     await context.close();
   });
 }
@@ -84,11 +85,11 @@ test('every page works behind a proxy that takes a prefix away, and each link le
   await context.close();
 });
 
+// A proxy that takes a prefix away knows alone what the root is called outside.
 test('the root without its slash leads to the root', async () => {
-  for (const root of [`${served.address}/gaia`, stripped.address]) {
-    const answer = await fetch(root);
-    assert.ok(answer.ok && answer.url === `${root}/`, `${root}: ${answer.status} ${answer.url}`);
-  }
+  const root = `${served.address}/gaia`;
+  const answer = await fetch(root);
+  assert.ok(answer.ok && answer.url === `${root}/`, `${answer.status} ${answer.url}`);
 });
 
 test('every page works without scripts', async () => {

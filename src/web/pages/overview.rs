@@ -39,7 +39,8 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         .collect();
     let mut ended = ended_by_theme(&call, &view).await?;
     let mut worries = worries(&overview, &themes, &view);
-    for state in themes.iter().filter(|state| state.unfinished.due > 0).take(CHECKED) {
+    let worked_on = |state: &&&ThemeState| state.unfinished.due > 0 && state.info.node_workers > 0 && !state.info.paused;
+    for state in themes.iter().filter(worked_on).take(CHECKED) {
         let theme = Some(state.info.theme.clone());
         let methods = admin.methods(GetMethods { theme }).await?;
         let unserved: u64 = methods
@@ -107,7 +108,7 @@ fn worries(overview: &Overview, themes: &[&ThemeState], view: &View) -> Vec<Worr
         .filter(|state| state.unfinished.due > 0 && state.info.node_workers == 0 && !state.info.paused)
         .map(|state| Worry {
             is_bad: true,
-            text: html! { (theme_link(view, &state.info.theme)) ": " (number(state.unfinished.due)) " " (words.due) ", " (words.no_workers) },
+            text: html! { (theme_link(view, &state.info.theme)) ": " ((words.nobody_works)(state.unfinished.due)) },
         });
     let silent = overview.nodes.iter().filter(|node| !node.alive).map(|node| Worry {
         is_bad: false,
