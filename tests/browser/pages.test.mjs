@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { browser, open, proxy, start, until } from './served.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -82,6 +83,20 @@ test('every page works behind a proxy that takes a prefix away, and each link le
     assert.ok(answer.ok, `${link}: ${answer.status}`);
     await answer.body?.cancel();
   }
+  await context.close();
+});
+
+test('all files of a page together have less than 60 kB, compressed', async () => {
+  const { context, page } = await open(chrome);
+  const files = [];
+  page.on('response', answer => { if (answer.url().includes('/assets/')) files.push(answer); });
+  await page.goto(`${served.address}/gaia/themes/orders`, { waitUntil: 'networkidle' });
+  let bytes = 0;
+  for (const file of files) {
+    assert.match((await file.allHeaders())['cache-control'], /immutable/, file.url());
+    bytes += gzipSync(await file.body()).length;
+  }
+  assert.ok(files.length >= 5 && bytes < 60_000, `${files.length} files, ${bytes} bytes`);
   await context.close();
 });
 

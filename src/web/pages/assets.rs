@@ -95,3 +95,36 @@ pub(super) async fn show(request: HttpRequest, name: web::Path<String>) -> HttpR
         false => response.body(asset.content),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use sha2::Sha384;
+
+    use super::*;
+
+    const VENDOR: &str = include_str!("assets/VENDOR.md");
+
+    #[test]
+    fn files_of_others_are_those_that_the_list_names() {
+        let rows: Vec<&str> = VENDOR.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), 3);
+        for (asset, file) in [
+            (&HTMX, "htmx-4.0.1.min.js"),
+            (&UPLOT, "uplot-1.6.32.iife.min.js"),
+            (&UPLOT_CSS, "uplot-1.6.32.min.css"),
+        ] {
+            let integrity = format!("sha384-{}", BASE64_STANDARD.encode(Sha384::digest(asset.content)));
+            let row = rows.iter().find(|row| row.contains(&format!("`{file}`")));
+            assert!(row.is_some_and(|row| row.contains(&integrity)), "{file} is {integrity}");
+        }
+    }
+
+    #[test]
+    fn no_file_is_loaded_from_elsewhere() {
+        for asset in [&STYLE, &SCRIPT] {
+            let text = std::str::from_utf8(asset.content).expect("is text");
+            assert!(!text.contains("http:") && !text.contains("https:") && !text.contains("//cdn"), "{}", asset.path());
+        }
+    }
+}
