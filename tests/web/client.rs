@@ -25,6 +25,9 @@ use crate::{
 /// Where the API is mounted.
 pub const API: &str = "/a/b/api/v1";
 
+/// Where the pages lie.
+pub const PAGES: &str = "/a/b";
+
 /// The tokens of the servers that `Served::start` starts, and what their callers may do.
 pub const OPERATOR: &str = "operator-0123456789";
 pub const VIEWER: &str = "viewer-0123456789";
@@ -126,6 +129,27 @@ impl Served {
             headers.push(("content-type", "application/json"));
         }
         self.raw(method, &format!("{API}{path}"), &headers, body).await
+    }
+
+    /// A page as this caller sees it.
+    pub async fn page(&self, token: &str, path: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        self.raw("GET", &format!("{PAGES}{path}"), &headers, "").await
+    }
+
+    /// A form that this caller has sent.
+    pub async fn post(&self, token: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", escaped(value)))
+            .collect();
+        self.raw("POST", &format!("{PAGES}{path}"), &headers, &fields.join("&")).await
     }
 
     /// A request with an idempotency key.
@@ -282,6 +306,15 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// The page, which must have this status and the policy of pages.
+    pub fn html(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("text/html; charset=utf-8"));
+        let policy = self.header("content-security-policy").expect("has a policy");
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+        &self.body
+    }
+
     /// The answer, which must have this status.
     pub fn with(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -289,6 +322,12 @@ impl Answer {
             "" => Value::Null,
             body => serde_json::from_str(body).expect("is JSON"),
         }
+    }
+
+    /// Where the answer to a form leads to.
+    pub fn leads_to(&self) -> &str {
+        assert_eq!(self.status, 303, "{self:?}");
+        self.header("location").expect("has a location")
     }
 
     /// The refusal, which must have this status and this code.

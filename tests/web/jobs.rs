@@ -84,10 +84,20 @@ async fn faults_of_a_job_are_listed_and_nothing_is_stored() {
     let served = Served::start().await;
     let bad = r#"{"job_name":"","job_type":"cron_job","cron_expr":"60 * * * *","max_retry":-1}"#;
     let problem = served.send("POST", "/jobs", bad).await.refused(422, "invalid");
-    assert!(
-        problem["faults"].as_array().is_some_and(|faults| faults.len() >= 3),
-        "{problem}"
-    );
+    let pointers: Vec<&str> = problem["faults"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|fault| fault["pointer"].as_str())
+        .collect();
+    let expected = [
+        "/job_name",
+        "/cron_expr",
+        "/service_name",
+        "/service_method",
+        "/max_retry",
+    ];
+    assert_eq!(pointers, expected, "{problem}");
     let problem = served
         .send("POST", "/jobs", r#"{"cron_exp":"@daily"}"#)
         .await

@@ -21,6 +21,7 @@ mod logins;
 mod names;
 mod openapi;
 mod operators;
+mod pages_jobs;
 mod producers;
 mod redact;
 #[path = "../suite/support/mod.rs"]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::{action, buttons, in_words, is_hook, next_fires, schedule_of, state, target};
+use super::{action, buttons, folded, in_words, is_hook, next_fires, schedule_of, state, target};
 use crate::{
     domain::{Job, JobRecord, RunStatus},
     web::{
@@ -155,7 +155,7 @@ fn args(view: &View, args: Option<&str>, is_hidden: bool) -> Markup {
         @match args.filter(|args| !args.trim().is_empty()) {
             None if is_hidden => span.faint { (view.words.hidden) },
             None => span.faint { "–" },
-            Some(args) => details.fold #args { summary { (view.words.args) } pre { (args) } },
+            Some(args) => (folded("args", view.words.args, args, false)),
         }
     }
 }

@@ -215,7 +215,7 @@ impl Form<'_> {
             fieldset hx-get=(here) hx-trigger="input delay:300ms" hx-target="#explained" hx-select="#explained" hx-swap="outerMorph" {
                 legend.visually-hidden { (words.schedule) }
                 div.form {
-                    (self.field("cron_expr", words.schedule, Some(words.cron_hint), self.input("cron_expr", "text")))
+                    (self.text("cron_expr", words.cron_expr, Some(words.cron_hint)))
                     (self.text("time_zone", words.time_zone, Some(&(words.time_zone_hint)(zone.name()))))
                 }
             }
@@ -252,8 +252,8 @@ impl Form<'_> {
         html! {
             div.form {
                 div.wide { (self.select("job_type", words.job_type, &types)) }
-                div.of-service { (self.field("service_name", words.service, None, self.input_with("service_name", "services"))) }
-                div.of-service { (self.field("service_method", words.method, None, self.input_with("service_method", "methods"))) }
+                div.of-service { (self.field("service_name", words.service, None, self.input("service_name", Some("services")))) }
+                div.of-service { (self.field("service_method", words.method, None, self.input("service_method", Some("methods")))) }
                 div.of-hook { (self.text("hook_url", words.hook_url, None)) }
                 div.of-hook { (self.select("hook_method", words.hook_method, &http)) }
                 div.of-hook { (self.area("hook_headers", words.hook_headers, words.headers_hint)) }
@@ -328,23 +328,24 @@ impl Form<'_> {
         }
     }
 
-    fn input(&self, name: &str, kind: &str) -> Markup {
-        html! {
-            input id=(name) name=(name) type=(kind) value=(self.fields.get(name)) autocomplete="off" spellcheck="false"
-                aria-invalid=[self.invalid(name)] aria-describedby={ (name) "-help" };
+    /// What a reader is told of a field: its faults and its hint, and of an expression, what it says.
+    fn described_by(name: &str) -> String {
+        match name {
+            "cron_expr" => "cron_expr-help explained".to_owned(),
+            _ => format!("{name}-help"),
         }
     }
 
-    /// A field for which the browser suggests what is known.
-    fn input_with(&self, name: &str, list: &str) -> Markup {
+    /// A field for one line. `list`: the id of what the browser suggests.
+    fn input(&self, name: &str, list: Option<&str>) -> Markup {
         html! {
-            input id=(name) name=(name) type="text" list=(list) value=(self.fields.get(name)) autocomplete="off" spellcheck="false"
-                aria-invalid=[self.invalid(name)] aria-describedby={ (name) "-help" };
+            input id=(name) name=(name) type="text" list=[list] value=(self.fields.get(name)) autocomplete="off" spellcheck="false"
+                aria-invalid=[self.invalid(name)] aria-describedby=(Self::described_by(name));
         }
     }
 
     fn text(&self, name: &str, label: &str, hint: Option<&str>) -> Markup {
-        self.field(name, label, hint, self.input(name, "text"))
+        self.field(name, label, hint, self.input(name, None))
     }
 
     /// A field for a number. What is no number is answered by the server, and stays as it was typed.

@@ -12,8 +12,8 @@ use crate::{
         jobs::{Wanted, found},
         pages::{
             layout::{Page, Place},
-            parts::{empty, time_or_none},
-            view::{View, encoded},
+            parts::{empty, time_or_none, with_query},
+            view::View,
         },
         permission::Permission,
         problem::Problem,
@@ -53,9 +53,9 @@ impl Filter {
 
     /// The path of the page that begins here.
     fn path(&self, cursor: &str) -> String {
-        let name = encoded(self.name.as_deref().unwrap_or_default());
         let enabled = self.enabled.map(|enabled| enabled.to_string()).unwrap_or_default();
-        format!("jobs?name={name}&enabled={enabled}&cursor={cursor}")
+        let name = self.name.as_deref().unwrap_or_default();
+        with_query("jobs", &[("name", name), ("enabled", &enabled), ("cursor", cursor)])
     }
 }
 
@@ -165,8 +165,9 @@ fn row(call: &Call, view: &View, job: &Job, runs: &[JobRecord]) -> Markup {
             td {
                 code { (job.cron_expr) }
                 @if let Ok(schedule) = &schedule {
-                    div.narrow { (in_words(view, schedule)) }
-                    div.faint { (schedule.zone().name()) }
+                    @let (words, zone) = (in_words(view, schedule), schedule.zone());
+                    div.narrow { (words) }
+                    @if !words.contains(zone.name()) { div.faint { (zone.name()) } }
                 }
             }
             td { (time_or_none(view, job.next_run_time)) }

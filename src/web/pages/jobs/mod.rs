@@ -70,6 +70,22 @@ fn target(job: &Job) -> Markup {
     html! { span.mono title=(url) { (job.hook_method) " " (host.as_deref().unwrap_or(&url)) } }
 }
 
+/// A text; a long one is folded behind its beginning.
+fn folded(id: &str, name: &str, text: &str, is_error: bool) -> Markup {
+    const SHOWN: usize = 60;
+    let line = text.lines().next().unwrap_or_default();
+    let beginning: String = line.chars().take(SHOWN).collect();
+    html! {
+        @match beginning.len() == text.len() {
+            true => div.error[is_error] { span.visually-hidden { (name) ": " } code { (beginning) } },
+            false => details.fold id=(id) {
+                summary.error[is_error] { span.visually-hidden { (name) ": " } code { (beginning) "…" } }
+                pre { (text) }
+            },
+        }
+    }
+}
+
 /// The schedule of a job, or what is wrong with it.
 fn schedule_of(call: &Call, expr: &str, zone: Option<&str>) -> Result<Schedule, String> {
     let schedule = call.gaia().jobs().schedule(expr, zone);

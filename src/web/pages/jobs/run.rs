@@ -2,12 +2,13 @@
 
 use maud::{Markup, html};
 
+use super::folded;
 use crate::{
     domain::{JobRecord, RunFlag},
     web::{
         pages::{
-            parts::{empty, lasting, time, time_or_none},
-            view::{View, encoded},
+            parts::{empty, lasting, node_link, time, time_or_none},
+            view::View,
         },
         redact::Shown,
     },
@@ -101,32 +102,14 @@ fn row(view: &View, run: &JobRecord, is_hidden: bool) -> Markup {
             td.n { @match run.duration { Some(duration) => (lasting(view, duration)), None => span.faint { "–" } } }
             td.n { @match run.attempt { Some(attempt) => (attempt), None => span.faint { "–" } } }
             td { @match &run.node_id {
-                Some(node) => a.mono href=(view.to(&format!("nodes/{}", encoded(node)))) { (node) },
+                Some(node) => (node_link(view, node)),
                 None => span.faint { "–" },
             } }
             td.mono.nowrap { (run.log_id.as_deref().unwrap_or("–")) }
             td {
-                @if let Some(error) = &run.run_err { (fold(run.id, "error", words.error, error)) }
-                @if let Some(result) = &run.run_result { (fold(run.id, "result", words.result, result)) }
+                @if let Some(error) = &run.run_err { (folded(&format!("error-of-run-{}", run.id), words.error, error, true)) }
+                @if let Some(result) = &run.run_result { (folded(&format!("result-of-run-{}", run.id), words.result, result, false)) }
                 @else if is_hidden && run.job_result_flag.as_deref() == Some(RunFlag::Success.as_str()) { span.faint { (words.hidden) } }
-            }
-        }
-    }
-}
-
-/// A long text, folded behind its beginning.
-fn fold(run: i64, what: &str, name: &str, text: &str) -> Markup {
-    const SHOWN: usize = 60;
-    let line = text.lines().next().unwrap_or_default();
-    let beginning: String = line.chars().take(SHOWN).collect();
-    let is_whole = beginning.len() == text.len();
-    html! {
-        @if is_whole {
-            div.error[what == "error"] { span.visually-hidden { (name) ": " } code { (beginning) } }
-        } @else {
-            details.fold id=(format!("{what}-of-run-{run}")) {
-                summary.error[what == "error"] { span.visually-hidden { (name) ": " } code { (beginning) "…" } }
-                pre { (text) }
             }
         }
     }
