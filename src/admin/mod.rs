@@ -124,7 +124,9 @@ impl Admin {
             ))
         })?;
         let mut points = Points::new(&get);
-        counted.into_iter().for_each(|counted| points.add(counted));
+        for counted in counted {
+            points.add(counted);
+        }
         Ok(points.into_history())
     }
 

@@ -40,12 +40,9 @@ impl Conditions {
 }
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
-    let mut asked = asked(&mut call.query);
+    call.query.drop_blank();
+    let asked = asked(&mut call.query);
     call.query.finish()?;
-    // A form sends the fields that nobody has filled in, too.
-    asked.themes.retain(|theme| !theme.is_empty());
-    asked.author = asked.author.filter(|author| !author.is_empty());
-    asked.action = asked.action.filter(|action| !action.is_empty());
     let conditions = Conditions::of(&asked);
     let is_first_page = asked.cursor.is_none();
     let known = themes::seen(&call).await?;
@@ -168,10 +165,10 @@ fn target(view: &View, entry: &AuditEntry) -> Markup {
 
 fn result(view: &View, result: Option<&str>) -> Markup {
     let words = view.words;
-    let (result, code) = match result.map(|result| result.split_once(": ").unwrap_or((result, ""))) {
-        Some(parts) => parts,
-        None => return html! { span.status.Wait { (words.pending) } },
+    let Some(result) = result else {
+        return html! { span.status.Wait { (words.pending) } };
     };
+    let (result, code) = result.split_once(": ").unwrap_or((result, ""));
     html! {
         @match result {
             "done" => span.status.good { (words.change_done) },
@@ -189,7 +186,12 @@ fn pager(view: &View, conditions: &Conditions, listed: &Listed, is_first_page: b
         let Conditions { theme, author, action } = conditions;
         with_query(
             "audit",
-            &[("theme", theme), ("author", author), ("action", action), ("cursor", cursor)],
+            &[
+                ("theme", theme),
+                ("author", author),
+                ("action", action),
+                ("cursor", cursor),
+            ],
         )
     };
     html! {

@@ -46,7 +46,8 @@ struct Looked {
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let began = Instant::now();
-    let theme = call.query.text("theme").filter(|theme| !theme.is_empty());
+    call.query.drop_blank();
+    let theme = call.query.text("theme");
     let since: ErrorsSince = call.query.value("since").unwrap_or_default();
     call.query.finish()?;
     if let Some(theme) = &theme {
@@ -169,7 +170,13 @@ fn row(view: &View, theme: &str, group: ShownGroup, from: DateTime<Utc>) -> Mark
     let is_whole = group.is_whole();
     let (group, _) = group.into_parts();
     let told_by = told_by(&group.error).filter(|_| is_whole);
-    let id = format!("error-{}", hash(&format!("{theme}\n{}\n{}\n{}", group.service, group.method, group.error)));
+    let id = format!(
+        "error-{}",
+        hash(&format!(
+            "{theme}\n{}\n{}\n{}",
+            group.service, group.method, group.error
+        ))
+    );
     html! {
         tr id=(id) {
             td.what {
@@ -192,7 +199,7 @@ fn row(view: &View, theme: &str, group: ShownGroup, from: DateTime<Utc>) -> Mark
             td { @for id in &group.newest { (task_link(view, *id)) " " } }
             td {
                 @if let (true, true, Some(text)) = (view.caller.may(Permission::Retry), group.tasks > group.retrying, told_by) {
-                    a.button href=(view.to(&retry(theme, &group, text, from))) { (words.retry_group) "…" }
+                    a.button href=(view.to(&retry(view, theme, &group, text, from))) { (words.retry_group) "…" }
                 }
             }
         }
@@ -219,7 +226,7 @@ fn tasks_of(theme: &str, group: &ErrorGroup, told_by: Option<&str>, from: DateTi
 }
 
 /// The question whether to retry the tasks of a group.
-fn retry(theme: &str, group: &ErrorGroup, error: &str, from: DateTime<Utc>) -> String {
+fn retry(view: &View, theme: &str, group: &ErrorGroup, error: &str, from: DateTime<Utc>) -> String {
     with_query(
         "tasks/bulk",
         &[
@@ -230,6 +237,7 @@ fn retry(theme: &str, group: &ErrorGroup, error: &str, from: DateTime<Utc>) -> S
             ("method", &group.method),
             ("error", error),
             ("ended_from", &moment(from)),
+            ("back", &view.here),
         ],
     )
 }

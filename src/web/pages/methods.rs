@@ -76,24 +76,23 @@ struct Row {
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let began = Instant::now();
-    let mut text = |name| call.query.text(name).filter(|text| !text.is_empty());
-    let (theme, service, method) = (text("theme"), text("service"), text("method"));
-    let since = call.query.value("since").unwrap_or(ErrorsSince::Hour);
-    call.query.finish()?;
-    if let Some(theme) = &theme {
+    let query = &mut call.query;
+    query.drop_blank();
+    let asked = Asked {
+        theme: query.text("theme"),
+        service: query.text("service"),
+        method: query.text("method"),
+        since: query.value("since").unwrap_or(ErrorsSince::Hour),
+    };
+    query.finish()?;
+    if let Some(theme) = &asked.theme {
         check_theme(theme)?;
         call.caller.needs_theme(theme)?;
     }
-    let asked = Asked {
-        theme,
-        service,
-        method,
-        since,
-    };
     let known = themes::seen(&call).await?;
     let known: Vec<String> = known.into_iter().map(|info| info.theme).collect();
     let served = served(&call, asked.theme.as_deref(), &known).await?;
-    let past = Past::read(&call, &view, since, asked.history(&view)).await?;
+    let past = Past::read(&call, &view, asked.since, asked.history(&view)).await?;
     let body = match (&asked.service, &asked.method) {
         (Some(service), Some(method)) => one(&call, &view, &asked, (service, method), &served, &past).await?,
         _ => all(&view, &asked, &known, served, &past),
@@ -162,7 +161,7 @@ fn all(view: &View, asked: &Asked, known: &[String], served: Vec<MethodInfo>, pa
                             th.n scope="col" rowspan="2" { (words.retried) }
                             th.n scope="colgroup" colspan="3" { (words.running_time) }
                             th.n scope="colgroup" colspan="3" { (words.waiting_time) }
-                            th scope="col" rowspan="2" { (words.ended) }
+                            th scope="col" rowspan="2" { (words.ends_in_time) }
                             th scope="col" rowspan="2" { (words.served_by) }
                         }
                         tr { @for _ in 0..2 { @for part in ["p50", "p95", "p99"] { th.n scope="col" { (part) } } } }
@@ -255,8 +254,14 @@ async fn one(
     let words = view.words;
     let theme = asked.theme.as_deref();
     let failed = failed(call, asked).await?;
-    let info = served.iter().find(|info| (&*info.service, &*info.method) == (service, method));
-    let tasks = [("theme", theme.unwrap_or_default()), ("service", service), ("method", method)];
+    let info = served
+        .iter()
+        .find(|info| (&*info.service, &*info.method) == (service, method));
+    let tasks = [
+        ("theme", theme.unwrap_or_default()),
+        ("service", service),
+        ("method", method),
+    ];
     Ok(html! {
         div.head {
             h1.mono { (service) "." (method) }
@@ -311,7 +316,7 @@ fn figures(view: &View, info: Option<&MethodInfo>, past: &Past) -> Markup {
             @for (name, times) in [(words.running_time, &figures.ran), (words.waiting_time, &figures.waited)] {
                 div {
                     dt { (name) ", p50" }
-                    dd { (quantile(view, times, 0.5)) br; small { "p95 " (quantile(view, times, 0.95)) ", p99 " (quantile(view, times, 0.99)) } }
+                    dd { (quantile(view, times, 0.5)) small { "p95 " (quantile(view, times, 0.95)) ", p99 " (quantile(view, times, 0.99)) } }
                 }
             }
         }

@@ -140,7 +140,7 @@ impl Action<'_> {
 pub(super) fn reason(view: &View) -> Markup {
     html! {
         label { (view.words.reason) " – " (view.words.reason_hint)
-            input type="text" name="reason" maxlength="1000" autocomplete="off";
+            input type="text" name="reason" maxlength="500" autocomplete="off";
         }
     }
 }

@@ -34,12 +34,12 @@ const fn chart_step(since: ErrorsSince) -> u32 {
     }
 }
 
-/// How long the steps of a small chart are, in seconds: a row has room for some sixty of them.
+/// How long the steps of a small chart are, in seconds: a row has room for some thirty of them.
 const fn spark_step(since: ErrorsSince) -> u32 {
     match since {
-        ErrorsSince::Hour => 60,
-        ErrorsSince::Day => 1_800,
-        ErrorsSince::Week => 10_800,
+        ErrorsSince::Hour => 120,
+        ErrorsSince::Day => 3_600,
+        ErrorsSince::Week => 21_600,
     }
 }
 
@@ -56,7 +56,10 @@ pub(super) struct Past {
 impl Past {
     /// What the caller may see of it. `of`: which theme, service and method.
     pub(super) async fn read(call: &Call, view: &View, since: ErrorsSince, of: GetHistory) -> Result<Self, Problem> {
-        let get = GetHistory { step: chart_step(since), ..of };
+        let get = GetHistory {
+            step: chart_step(since),
+            ..of
+        };
         let (from, to) = get.range();
         let _turn = call.search().await?;
         let counted = call.gaia().admin().counted(&get).await?;
@@ -92,7 +95,9 @@ impl Past {
     fn steps(&self, seconds: u32, of: impl Fn(&Counted) -> bool) -> Vec<(DateTime<Utc>, Figures)> {
         let seconds = i64::from(seconds);
         let first = span_of(self.from, seconds);
-        let count = ((self.to - first).num_seconds() + seconds - 1).div_euclid(seconds).clamp(1, 1_000);
+        let count = ((self.to - first).num_seconds() + seconds - 1)
+            .div_euclid(seconds)
+            .clamp(1, 1_000);
         let mut steps: Vec<(DateTime<Utc>, Figures)> = (0..count)
             .map(|step| (first + TimeDelta::seconds(step * seconds), Figures::default()))
             .collect();
@@ -132,19 +137,27 @@ impl Past {
             view,
             &steps,
             &[
-                line(words.succeeded, "--good", Some("--good-fill"), |figures| figures.succeeded),
+                line(words.succeeded, "--good", Some("--good-fill"), |figures| {
+                    figures.succeeded
+                }),
                 line(words.retried, "--retry", None, |figures| figures.retried),
                 line(words.failed, "--bad", Some("--bad-fill"), bad),
             ],
             "",
         );
-        let table = self.table(view, "ends-table", &[words.succeeded, words.retried, words.failed], &steps, |figures| {
-            html! {
-                td.n { (number(figures.succeeded)) }
-                td.n { (number(figures.retried)) }
-                td.n { (number(bad(figures))) }
-            }
-        });
+        let table = self.table(
+            view,
+            "ends-table",
+            &[words.succeeded, words.retried, words.failed],
+            &steps,
+            |figures| {
+                html! {
+                    td.n { (number(figures.succeeded)) }
+                    td.n { (number(figures.retried)) }
+                    td.n { (number(bad(figures))) }
+                }
+            },
+        );
         html! { div data-chart=(chart) role="img" aria-label=(words.ends_in_time) {} (table) }
     }
 
@@ -161,8 +174,15 @@ impl Past {
                 .collect();
             json!({ "name": name, "colour": colour, "values": values })
         };
-        let lines = [(0.5, "p50", "--running"), (0.95, "p95", "--retry"), (0.99, "p99", "--off")].map(line);
-        let table = self.table(view, id, &["p50", "p95", "p99"], &steps, |figures| quantiles(view, times(figures)));
+        let lines = [
+            (0.5, "p50", "--running"),
+            (0.95, "p95", "--retry"),
+            (0.99, "p99", "--off"),
+        ]
+        .map(line);
+        let table = self.table(view, id, &["p50", "p95", "p99"], &steps, |figures| {
+            quantiles(view, times(figures))
+        });
         html! { div data-chart=(chart(view, &steps, &lines, "ms")) role="img" aria-label=(what) {} (table) }
     }
 
@@ -330,7 +350,13 @@ fn name_of(words: &Words, since: ErrorsSince) -> String {
 }
 
 /// A choice among the themes that the caller sees. `kept`: parameters that stay.
-pub(super) fn theme_choice(view: &View, path: &str, themes: &[String], chosen: Option<&str>, kept: &[(&str, &str)]) -> Markup {
+pub(super) fn theme_choice(
+    view: &View,
+    path: &str,
+    themes: &[String],
+    chosen: Option<&str>,
+    kept: &[(&str, &str)],
+) -> Markup {
     let words = view.words;
     let is_known = chosen.is_none_or(|chosen| themes.iter().any(|theme| theme == chosen));
     html! {

@@ -50,7 +50,11 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let seen = Seen {
         theme: themes::shown(&call, &name, is_counted).await?,
         unfinished: admin.unfinished(&name).await?,
-        methods: admin.methods(GetMethods { theme: Some(name.clone()) }).await?,
+        methods: admin
+            .methods(GetMethods {
+                theme: Some(name.clone()),
+            })
+            .await?,
         last_hour: Past::read(&call, &view, ErrorsSince::Hour, of_theme(ErrorsSince::Hour)).await?,
     };
     let longer = match since {
@@ -213,7 +217,6 @@ fn figures(view: &View, seen: &Seen) -> Markup {
                 dt { (words.workers) }
                 dd {
                     (number(info.running)) " / " (number(info.node_workers)) " " (bar(info.running, info.node_workers))
-                    br;
                     small {
                         @match info.workers {
                             Some(workers) => { (words.workers_of_each_node) ": " (number(workers)) }
