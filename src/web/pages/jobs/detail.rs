@@ -6,7 +6,8 @@ use maud::{Markup, html};
 
 use super::{action, buttons, folded, in_words, is_hook, next_fires, schedule_of, state, target};
 use crate::{
-    domain::{Job, JobRecord, RunStatus},
+    domain::{Job, RunStatus},
+    schedule::Schedule,
     web::{
         call::Call,
         jobs,
@@ -17,7 +18,6 @@ use crate::{
         },
         permission::Permission,
         problem::Problem,
-        redact::Shown,
         runs::{self, Wanted},
     },
 };
@@ -40,6 +40,8 @@ pub(in crate::web::pages) async fn show(mut call: Call, view: View) -> Result<Pa
     };
     let page = runs::found(&call, wanted).await?;
     let words = view.words;
+    let schedule = schedule_of(&call, &job.cron_expr, job.time_zone.as_deref());
+    let schedule = schedule.as_ref();
     let body = html! {
         div.head {
             h1 { (job.job_name) }
@@ -48,11 +50,15 @@ pub(in crate::web::pages) async fn show(mut call: Call, view: View) -> Result<Pa
         }
         @if let Some(error) = &job.error { p.notice.bad { (words.cannot_fire) ": " (error) } }
         div.columns {
-            (timing(&call, &view, &job))
+            (timing(&view, &job, schedule))
             section.card { h2 { (words.job) } (facts(&view, &job, is_hidden)) }
         }
         p.sub { (words.set_by_code) }
-        (runs_card(&view, job.id, page.runs, cursor.is_some(), page.next_cursor.as_deref()))
+        section #runs.card.flush {
+            h2 { (words.runs) }
+            (super::run::table(&view, schedule.ok(), page.runs))
+            (pager(&view, job.id, cursor.is_some(), page.next_cursor.as_deref()))
+        }
     };
     Ok(Page {
         title: job.job_name,
@@ -81,14 +87,13 @@ fn more_buttons(view: &View, job: &Job, is_whole: bool) -> Markup {
     }
 }
 
-fn timing(call: &Call, view: &View, job: &Job) -> Markup {
+fn timing(view: &View, job: &Job, schedule: Result<&Schedule, &String>) -> Markup {
     let words = view.words;
-    let schedule = schedule_of(call, &job.cron_expr, job.time_zone.as_deref());
     html! {
         section.card {
             h2 { (words.schedule) }
             p { code { (job.cron_expr) } }
-            @match &schedule {
+            @match schedule {
                 Ok(schedule) => {
                     p { strong { (in_words(view, schedule)) } }
                     @if !job.enabled { p.faint { (words.fires_if_enabled) } }
@@ -129,7 +134,8 @@ fn facts(view: &View, job: &Job, is_hidden: bool) -> Markup {
             dt { (words.timeout) } dd { (seconds(job.timeout)) }
             dt { (words.overlap) } dd { (policy(&job.overlap_policy, words.overlaps)) }
             dt { (words.misfire) } dd { (policy(&job.misfire_policy, words.misfires)) ", ≤ " (seconds(job.misfire_grace)) }
-            dt { (words.max_retry) } dd { (number(job.max_retry)) @if job.max_retry > 0 { ", " (lasting(view, job.retry_delay)) } }
+            dt { (words.max_retry) } dd { (number(job.max_retry)) }
+            dt { (words.retry_delay) } dd { (number(job.retry_delay.as_millis())) }
             dt { (words.created) } dd { (time_or_none(view, job.create_time)) }
             dt { (words.updated) } dd { (time_or_none(view, job.update_time)) }
         }
@@ -160,18 +166,14 @@ fn args(view: &View, args: Option<&str>, is_hidden: bool) -> Markup {
     }
 }
 
-fn runs_card(view: &View, job: i64, runs: Vec<Shown<JobRecord>>, is_later: bool, next: Option<&str>) -> Markup {
+fn pager(view: &View, job: i64, is_later: bool, next: Option<&str>) -> Markup {
     let words = view.words;
     let path = view.to(&format!("jobs/{job}"));
     html! {
-        section #runs.card.flush {
-            h2 { (words.runs) }
-            (super::run::table(view, runs))
-            @if is_later || next.is_some() {
-                nav.pager aria-label=(words.runs) {
-                    @if is_later { a href={ (path) "#runs" } { (words.newer) } }
-                    @if let Some(next) = next { a href={ (path) "?cursor=" (next) "#runs" } { (words.older) } }
-                }
+        @if is_later || next.is_some() {
+            nav.pager aria-label=(words.runs) {
+                @if is_later { a href={ (path) "#runs" } { (words.newer) } }
+                @if let Some(next) = next { a href={ (path) "?cursor=" (next) "#runs" } { (words.older) } }
             }
         }
     }

@@ -256,7 +256,7 @@ impl Form<'_> {
                 div.of-service { (self.field("service_method", words.method, None, self.input("service_method", Some("methods")))) }
                 div.of-hook { (self.text("hook_url", words.hook_url, None)) }
                 div.of-hook { (self.select("hook_method", words.hook_method, &http)) }
-                div.of-hook { (self.area("hook_headers", words.hook_headers, words.headers_hint)) }
+                div.of-hook.wide { (self.area("hook_headers", words.hook_headers, words.headers_hint)) }
                 div.of-hook { (self.secret()) }
                 div.wide { (self.area("args", words.args, words.args_hint)) }
             }

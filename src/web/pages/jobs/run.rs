@@ -1,10 +1,12 @@
 //! Runs of jobs: as marks in a row, and as a table.
 
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::folded;
 use crate::{
     domain::{JobRecord, RunFlag},
+    schedule::Schedule,
     web::{
         pages::{
             parts::{empty, lasting, node_link, time, time_or_none},
@@ -54,8 +56,15 @@ pub(super) fn strip<'a>(view: &View, newest_first: impl DoubleEndedIterator<Item
     }
 }
 
-/// The runs of a job.
-pub(super) fn table(view: &View, runs: Vec<Shown<JobRecord>>) -> Markup {
+/// Since when fires were missed for which a run stands. Of an expression that the job has no more, nothing is known.
+fn missed_since(run: &JobRecord, schedule: Option<&Schedule>) -> Option<DateTime<Utc>> {
+    let (schedule, at) = (schedule?, run.scheduled_at?);
+    let next = schedule.next_after(run.previous_at?)?;
+    (run.cron_expr == schedule.to_string() && next < at).then_some(next)
+}
+
+/// The runs of a job with this schedule.
+pub(super) fn table(view: &View, schedule: Option<&Schedule>, runs: Vec<Shown<JobRecord>>) -> Markup {
     let words = view.words;
     html! {
         @if runs.is_empty() {
@@ -75,7 +84,7 @@ pub(super) fn table(view: &View, runs: Vec<Shown<JobRecord>>) -> Markup {
                 tbody {
                     @for run in runs {
                         @let (run, is_hidden) = run.into_parts();
-                        (row(view, &run, is_hidden))
+                        (row(view, &run, missed_since(&run, schedule), is_hidden))
                     }
                 }
             } }
@@ -83,7 +92,7 @@ pub(super) fn table(view: &View, runs: Vec<Shown<JobRecord>>) -> Markup {
     }
 }
 
-fn row(view: &View, run: &JobRecord, is_hidden: bool) -> Markup {
+fn row(view: &View, run: &JobRecord, missed: Option<DateTime<Utc>>, is_hidden: bool) -> Markup {
     let words = view.words;
     let (class, word) = standing(view, run);
     html! {
@@ -96,7 +105,7 @@ fn row(view: &View, run: &JobRecord, is_hidden: bool) -> Markup {
             }
             td {
                 @match run.scheduled_at { Some(at) => (time(view, at)), None => span.faint { (words.by_hand) } }
-                @if let Some(at) = run.previous_at { div.faint { (words.missed_since) " " (time(view, at)) } }
+                @if let Some(at) = missed { div.faint { (words.missed_since) " " (time(view, at)) } }
             }
             td { (time_or_none(view, run.started_at)) }
             td.n { @match run.duration { Some(duration) => (lasting(view, duration)), None => span.faint { "–" } } }
@@ -111,6 +120,31 @@ fn row(view: &View, run: &JobRecord, is_hidden: bool) -> Markup {
                 @if let Some(result) = &run.run_result { (folded(&format!("result-of-run-{}", run.id), words.result, result, false)) }
                 @else if is_hidden && run.job_result_flag.as_deref() == Some(RunFlag::Success.as_str()) { span.faint { (words.hidden) } }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fires_were_missed_if_some_lie_between_the_claimed_ones() {
+        let schedule: Schedule = "@hourly".parse().expect("is good");
+        for (expr, previous, missed) in [
+            ("@hourly", "08:00:00", None),
+            ("@hourly", "08:30:00", None),
+            ("@hourly", "06:30:00", Some("07:00:00")),
+            ("@daily", "06:30:00", None),
+        ] {
+            let at = |time: &str| format!("2026-03-01T{time}Z");
+            let run = json!({"id": 1, "job_name": "a", "job_type": "cron_job", "cron_expr": expr,
+                "scheduled_at": at("09:00:00"), "previous_at": at(previous)});
+            let run: JobRecord = serde_json::from_value(run).expect("is a run");
+            let expected = missed.map(|time| at(time).parse().expect("is a time"));
+            assert_eq!(missed_since(&run, Some(&schedule)), expected, "{expr} {previous}");
         }
     }
 }

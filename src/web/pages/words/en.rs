@@ -458,7 +458,7 @@ pub(super) const WORDS: Words = Words {
     by_hand: "by hand",
     cannot_fire: "Cannot fire",
     cancel_runs: "Cancel runs",
-    missed_since: "It stands for all fires that were missed since",
+    missed_since: "It stands for missed fires, the first",
     stop_requested: "Asked to stop",
     hook_secret: "Secret of signatures",
     hook_secret_hint: "Signs each request, as Standard Webhooks define it. Blank: requests are not signed.",

@@ -444,7 +444,7 @@ pub(super) const WORDS: Words = Words {
     by_hand: "手动执行",
     cannot_fire: "无法触发",
     cancel_runs: "停止执行",
-    missed_since: "代表此后错过的全部触发：",
+    missed_since: "代表错过的触发，最早一次：",
     stop_requested: "已请求停止",
     hook_secret: "签名密钥",
     hook_secret_hint: "按 Standard Webhooks 规范为每个请求签名。留空则不签名。",
