@@ -210,7 +210,7 @@ impl Past {
         html! {
             details.fold id=(id) {
                 summary { (words.as_table) }
-                div.scroll { table {
+                div.scroll tabindex="0" role="region" aria-label=(words.as_table) { table {
                     caption.visually-hidden { ((words.ended_per_step)(&(words.lasting)(step))) }
                     thead { tr {
                         th scope="col" { (words.at) " (" (words.utc) ")" }

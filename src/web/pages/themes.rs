@@ -158,10 +158,12 @@ fn notices(view: &View, seen: &Seen) -> Markup {
     let (words, info) = (view.words, &seen.theme.info);
     let pause = info.pause.as_ref().filter(|_| info.paused);
     let resize = info.resize.as_ref().filter(|_| info.workers.is_some());
+    // Without a worker nobody serves anything, so the methods are not at fault.
+    let is_idle = info.node_workers == 0 && seen.unfinished.due > 0;
     let unserved: Vec<&MethodInfo> = seen
         .methods
         .iter()
-        .filter(|method| method.nodes.is_empty() && method.due > Some(0))
+        .filter(|method| !is_idle && method.nodes.is_empty() && method.due > Some(0))
         .collect();
     let due = unserved.iter().filter_map(|method| method.due).sum();
     html! {
@@ -177,6 +179,7 @@ fn notices(view: &View, seen: &Seen) -> Markup {
                 ((words.resized_by)(note.by.as_deref(), note.reason.as_deref())) " (" (time(view, note.at)) ")"
             }
         }
+        @if is_idle && !info.paused { p.notice.bad { ((words.nobody_works)(seen.unfinished.due)) } }
         @if !unserved.is_empty() {
             section.notice.bad aria-label=(words.unserved) {
                 strong { ((words.nobody_serves)(due)) }
