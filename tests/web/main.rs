@@ -22,6 +22,7 @@ mod names;
 mod openapi;
 mod operators;
 mod pages_jobs;
+mod pages_others;
 mod producers;
 mod redact;
 #[path = "../suite/support/mod.rs"]
