@@ -145,19 +145,25 @@ impl Past {
             ],
             "",
         );
-        let table = self.table(
-            view,
-            "ends-table",
-            &[words.succeeded, words.retried, words.failed],
-            &steps,
-            |figures| {
-                html! {
-                    td.n { (number(figures.succeeded)) }
-                    td.n { (number(figures.retried)) }
-                    td.n { (number(bad(figures))) }
-                }
-            },
-        );
+        let heads = [
+            words.succeeded,
+            words.retried,
+            words.failed,
+            words.lost,
+            words.snoozed,
+            words.cancelled,
+        ];
+        let table = self.table(view, "ends-table", &heads, &steps, |figures| {
+            let counts = [
+                figures.succeeded,
+                figures.retried,
+                figures.failed,
+                figures.lost,
+                figures.snoozed,
+                figures.cancelled,
+            ];
+            html! { @for count in counts { td.n { (number(count)) } } }
+        });
         html! { div data-chart=(chart) role="img" aria-label=(words.ends_in_time) {} (table) }
     }
 
