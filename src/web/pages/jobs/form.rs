@@ -6,7 +6,9 @@ use maud::{Markup, html};
 
 use super::{
     fields::{Fields, REMOVE_SECRET},
-    in_words, next_fires, schedule_of,
+    in_words,
+    inputs::Inputs,
+    next_fires, schedule_of,
 };
 use crate::{
     admin::{GetMethods, MethodInfo},
@@ -30,6 +32,9 @@ struct Edited {
     name: String,
     version: i64,
     has_secret: bool,
+    definition: NewJob,
+    /// The caller may see all of the definition.
+    is_whole: bool,
 }
 
 /// A form as it is shown.
@@ -41,9 +46,8 @@ struct Form<'a> {
     /// The version of the definition from which the fields were made.
     version: Option<String>,
     reason: String,
-    fields: Fields,
+    inputs: Inputs,
     problem: Option<&'a Problem>,
-    faults: Vec<Fault>,
     methods: Vec<MethodInfo>,
 }
 
@@ -55,37 +59,46 @@ pub(super) async fn show(mut call: Call, view: View, problem: Option<Problem>) -
     call.query.finish()?;
     call.caller.needs(Permission::EditJobs)?;
     call.caller.needs_all_themes()?;
-    let (edited, stored) = match call.request.match_info().get("id") {
-        None => (None, NewJob::default()),
-        Some(_) => {
-            let (version, shown) = jobs::detail(&call).await?;
-            let is_whole = shown.is_whole();
-            let job = shown.into_parts().0.job;
-            if !is_whole {
-                return Ok(not_here(&view, &job.job_name));
-            }
-            let edited = Edited {
-                id: job.id,
-                name: job.job_name.clone(),
-                version,
-                has_secret: job.has_hook_secret,
-            };
-            (Some(edited), job.into())
-        }
-    };
+    let edited = edited(&call).await?;
+    if let Some(job) = edited.as_ref().filter(|job| !job.is_whole) {
+        return Ok(not_here(&view, &job.name));
+    }
+    let stored = edited
+        .as_ref()
+        .map_or_else(NewJob::default, |job| job.definition.clone());
     let form = Form {
         call: &call,
         view: &view,
         version: version.or_else(|| edited.as_ref().map(|edited| edited.version.to_string())),
         edited,
         reason: reason.unwrap_or_default(),
-        fields: typed.or(Fields::of(stored)),
-        faults: problem.as_ref().map(faults).unwrap_or_default(),
+        inputs: Inputs {
+            fields: typed.or(Fields::of(stored)),
+            faults: problem.as_ref().map(faults).unwrap_or_default(),
+        },
         problem: problem.as_ref(),
         methods: call.gaia().admin().methods(GetMethods { theme: None }).await?,
     };
     let title = form.title();
     Ok(page(title, form.body()))
+}
+
+/// The job in the path. `None`: the page is that of a new job.
+async fn edited(call: &Call) -> Result<Option<Edited>, Problem> {
+    if call.request.match_info().get("id").is_none() {
+        return Ok(None);
+    }
+    let (version, shown) = jobs::detail(call).await?;
+    let is_whole = shown.is_whole();
+    let job = shown.into_parts().0.job;
+    Ok(Some(Edited {
+        id: job.id,
+        name: job.job_name.clone(),
+        version,
+        has_secret: job.has_hook_secret,
+        definition: job.into(),
+        is_whole,
+    }))
 }
 
 fn page(title: String, body: Markup) -> Page {
@@ -116,11 +129,6 @@ fn faults(problem: &Problem) -> Vec<Fault> {
         });
     }
     faults
-}
-
-/// Of which field a fault is.
-fn field_of(fault: &Fault) -> Option<&str> {
-    fault.pointer.as_deref()?.split('/').nth(1)
 }
 
 impl Form<'_> {
@@ -158,8 +166,8 @@ impl Form<'_> {
                 input type="hidden" name="back" value=(self.back());
                 @if let Some(version) = &self.version { input type="hidden" name="version" value=(version); }
                 section.card { div.form {
-                    (self.text("job_name", words.name, None))
-                    (self.select("enabled", words.status, &[("true", words.enabled), ("false", words.disabled)]))
+                    (self.inputs.text("job_name", words.name, None))
+                    (self.inputs.select("enabled", words.status, &[("true", words.enabled), ("false", words.disabled)]))
                 } }
                 section #schedule.card { h2 { (words.schedule) } (self.schedule(&action)) }
                 section.card { h2 { (words.calls) } (self.target()) }
@@ -185,10 +193,6 @@ impl Form<'_> {
         let Some(problem) = self.problem else {
             return html! {};
         };
-        let elsewhere = self
-            .faults
-            .iter()
-            .filter(|fault| field_of(fault).is_none_or(|name| !Fields::is_known(name)));
         html! {
             div.notice.bad role="alert" {
                 @match (&self.edited, problem.code()) {
@@ -197,10 +201,10 @@ impl Form<'_> {
                         a href=(self.view.to(&format!("jobs/{}", job.id))) { (words.present_state) } " · "
                         a href=(self.view.to(&format!("jobs/{}/edit", job.id))) { (words.edit_anew) }
                     }
-                    _ if self.faults.is_empty() => { (words.not_done) " " (problem.detail()) }
+                    _ if self.inputs.faults.is_empty() => { (words.not_done) " " (problem.detail()) }
                     _ => (words.not_saved),
                 }
-                @for fault in elsewhere { div { (fault.detail) } }
+                @for fault in self.inputs.faults_elsewhere() { div { (fault) } }
             }
         }
     }
@@ -215,8 +219,8 @@ impl Form<'_> {
             fieldset hx-get=(here) hx-trigger="input delay:300ms" hx-target="#explained" hx-select="#explained" hx-swap="outerMorph" {
                 legend.visually-hidden { (words.schedule) }
                 div.form {
-                    (self.text("cron_expr", words.cron_expr, Some(words.cron_hint)))
-                    (self.text("time_zone", words.time_zone, Some(&(words.time_zone_hint)(zone.name()))))
+                    (self.inputs.text("cron_expr", words.cron_expr, Some(words.cron_hint)))
+                    (self.inputs.text("time_zone", words.time_zone, Some(&(words.time_zone_hint)(zone.name()))))
                 }
             }
             (self.explained())
@@ -225,9 +229,9 @@ impl Form<'_> {
     }
 
     fn explained(&self) -> Markup {
-        let expr = self.fields.filled("cron_expr");
-        let schedule = expr.map(|expr| schedule_of(self.call, expr, self.fields.filled("time_zone")));
-        let faults: Vec<&str> = self.faults_of("cron_expr").collect();
+        let expr = self.inputs.fields.filled("cron_expr");
+        let schedule = expr.map(|expr| schedule_of(self.call, expr, self.inputs.fields.filled("time_zone")));
+        let faults: Vec<&str> = self.inputs.faults_of("cron_expr").collect();
         html! {
             div #explained aria-live="polite" {
                 @for fault in &faults { p.fault { (fault) } }
@@ -251,14 +255,14 @@ impl Form<'_> {
         let methods: BTreeSet<&str> = self.methods.iter().map(|known| known.method.as_str()).collect();
         html! {
             div.form {
-                div.wide { (self.select("job_type", words.job_type, &types)) }
-                div.of-service { (self.field("service_name", words.service, None, self.input("service_name", Some("services")))) }
-                div.of-service { (self.field("service_method", words.method, None, self.input("service_method", Some("methods")))) }
-                div.of-hook { (self.text("hook_url", words.hook_url, None)) }
-                div.of-hook { (self.select("hook_method", words.hook_method, &http)) }
-                div.of-hook.wide { (self.area("hook_headers", words.hook_headers, words.headers_hint)) }
+                div.wide { (self.inputs.select("job_type", words.job_type, &types)) }
+                div.of-service { (self.inputs.field("service_name", words.service, None, &self.inputs.input("service_name", Some("services")))) }
+                div.of-service { (self.inputs.field("service_method", words.method, None, &self.inputs.input("service_method", Some("methods")))) }
+                div.of-hook { (self.inputs.text("hook_url", words.hook_url, None)) }
+                div.of-hook { (self.inputs.select("hook_method", words.hook_method, &http)) }
+                div.of-hook.wide { (self.inputs.area("hook_headers", words.hook_headers, words.headers_hint)) }
                 div.of-hook { (self.secret()) }
-                div.wide { (self.area("args", words.args, words.args_hint)) }
+                div.wide { (self.inputs.area("args", words.args, words.args_hint)) }
             }
             datalist #services { @for service in services { option value=(service) {} } }
             datalist #methods { @for method in methods { option value=(method) {} } }
@@ -274,13 +278,13 @@ impl Form<'_> {
             words.hook_secret_hint
         };
         html! {
-            (self.field("hook_secret", words.hook_secret, Some(hint), html! {
-                input #hook_secret type="password" name="hook_secret" value=(self.fields.get("hook_secret")) autocomplete="new-password"
-                    aria-invalid=[self.invalid("hook_secret")] aria-describedby="hook_secret-help";
+            (self.inputs.field("hook_secret", words.hook_secret, Some(hint), &html! {
+                input #hook_secret type="password" name="hook_secret" value=(self.inputs.fields.get("hook_secret")) autocomplete="new-password"
+                    aria-invalid=[self.inputs.invalid("hook_secret")] aria-describedby="hook_secret-help";
             }))
             @if has_secret {
                 label.check {
-                    input type="checkbox" name=(REMOVE_SECRET) value="true" checked[self.fields.filled(REMOVE_SECRET).is_some()];
+                    input type="checkbox" name=(REMOVE_SECRET) value="true" checked[self.inputs.fields.filled(REMOVE_SECRET).is_some()];
                     (words.hook_secret_remove)
                 }
             }
@@ -293,88 +297,13 @@ impl Form<'_> {
         let misfires = MisfirePolicy::ALL.map(|policy| (policy.as_str(), (words.misfires)(policy)));
         html! {
             div.form {
-                (self.number("timeout", words.timeout_seconds))
-                (self.select("overlap_policy", words.overlap, &overlaps))
-                (self.select("misfire_policy", words.misfire, &misfires))
-                (self.number("misfire_grace", words.misfire_grace))
-                (self.number("max_retry", words.max_retry))
-                (self.number("retry_delay_ms", words.retry_delay))
+                (self.inputs.number("timeout", words.timeout_seconds))
+                (self.inputs.select("overlap_policy", words.overlap, &overlaps))
+                (self.inputs.select("misfire_policy", words.misfire, &misfires))
+                (self.inputs.number("misfire_grace", words.misfire_grace))
+                (self.inputs.number("max_retry", words.max_retry))
+                (self.inputs.number("retry_delay_ms", words.retry_delay))
             }
         }
-    }
-
-    // ---- single fields ----
-
-    fn faults_of(&self, name: &str) -> impl Iterator<Item = &str> {
-        let of_field = self.faults.iter().filter(move |fault| field_of(fault) == Some(name));
-        of_field.map(|fault| fault.detail.as_str())
-    }
-
-    fn invalid(&self, name: &str) -> Option<&'static str> {
-        self.faults_of(name).next().map(|_| "true")
-    }
-
-    /// A field with its label, its hint and its faults. The faults of an expression stand beside what it says.
-    fn field(&self, name: &str, label: &str, hint: Option<&str>, control: Markup) -> Markup {
-        html! {
-            div.field {
-                label for=(name) { (label) }
-                (control)
-                div.help id={ (name) "-help" } {
-                    @if name != "cron_expr" { @for fault in self.faults_of(name) { p.fault { (fault) } } }
-                    @if let Some(hint) = hint { p.hint { (hint) } }
-                }
-            }
-        }
-    }
-
-    /// What a reader is told of a field: its faults and its hint, and of an expression, what it says.
-    fn described_by(name: &str) -> String {
-        match name {
-            "cron_expr" => "cron_expr-help explained".to_owned(),
-            _ => format!("{name}-help"),
-        }
-    }
-
-    /// A field for one line. `list`: the id of what the browser suggests.
-    fn input(&self, name: &str, list: Option<&str>) -> Markup {
-        html! {
-            input id=(name) name=(name) type="text" list=[list] value=(self.fields.get(name)) autocomplete="off" spellcheck="false"
-                aria-invalid=[self.invalid(name)] aria-describedby=(Self::described_by(name));
-        }
-    }
-
-    fn text(&self, name: &str, label: &str, hint: Option<&str>) -> Markup {
-        self.field(name, label, hint, self.input(name, None))
-    }
-
-    /// A field for a number. What is no number is answered by the server, and stays as it was typed.
-    fn number(&self, name: &str, label: &str) -> Markup {
-        self.field(name, label, None, html! {
-            input id=(name) name=(name) type="text" inputmode="numeric" value=(self.fields.get(name)) autocomplete="off"
-                aria-invalid=[self.invalid(name)] aria-describedby={ (name) "-help" };
-        })
-    }
-
-    fn area(&self, name: &str, label: &str, hint: &str) -> Markup {
-        self.field(name, label, Some(hint), html! {
-            // A browser leaves out the first line break.
-            textarea id=(name) name=(name) rows="4" spellcheck="false" autocomplete="off"
-                aria-invalid=[self.invalid(name)] aria-describedby={ (name) "-help" } { "\n" (self.fields.get(name)) }
-        })
-    }
-
-    fn select(&self, name: &str, label: &str, options: &[(&str, &str)]) -> Markup {
-        let chosen = self.fields.get(name);
-        self.field(
-            name,
-            label,
-            None,
-            html! {
-                select id=(name) name=(name) aria-invalid=[self.invalid(name)] aria-describedby={ (name) "-help" } {
-                    @for (value, text) in options { option value=(value) selected[*value == chosen] { (text) } }
-                }
-            },
-        )
     }
 }

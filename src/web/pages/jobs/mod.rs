@@ -3,6 +3,7 @@
 mod detail;
 mod fields;
 mod form;
+mod inputs;
 mod list;
 mod run;
 
