@@ -44,9 +44,8 @@ pub(crate) async fn singles(database: &str, options: &Options, report: &mut Repo
     let case = "add, 100 callers";
     let [http, calls, empty] = turns(options, [Side::Http, Side::Call, Side::Empty], round).await?;
     add_figures(database, report, case, Aim::AtLeast(0.7), &http, &calls)?;
-    let mut of_http = figure(case, database, "http", "tasks/s")?.beside(&rates(&http), &rates(&empty));
-    of_http.note = "of http that adds nothing".to_owned();
-    report.add(of_http)?;
+    let of_http = figure(case, database, "http", "tasks/s")?.beside(&rates(&http), &rates(&empty));
+    report.add(of_http.note("of http that adds nothing"))?;
     report.add(figure(case, database, "http, adds nothing", "requests/s")?.of(&rates(&empty)))?;
     Ok(())
 }

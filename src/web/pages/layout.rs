@@ -7,7 +7,7 @@ use super::{
     view::{Scheme, View},
     words::Language,
 };
-use crate::web::permission::Permission;
+use crate::web::{environment::EnvironmentColour, permission::Permission};
 
 /// A page of the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(super) fn document(view: &View, page: &Page) -> Markup {
                 script src=(view.asset(&assets::UPLOT)) defer {}
                 script src=(view.asset(&assets::SCRIPT)) defer {}
             }
-            body data-environment=[colour.map(|colour| colour.code())] {
+            body data-environment=[colour.map(EnvironmentColour::code)] {
                 a.skip href="#main" { (words.skip_to_content) }
                 header.top {
                     a.brand href=(view.to("")) { span.mark aria-hidden="true" {} (application) }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How far back the bars go, in steps of a minute.
-pub(super) const MINUTES: usize = 60;
+const MINUTES: u32 = 60;
 
 /// For at most so many themes it is looked whether nobody serves what is due: each takes a query.
 const CHECKED: usize = 50;
@@ -178,7 +178,7 @@ pub(super) fn share(part: u64, all: u64) -> Markup {
 
 /// What has ended in each minute of the last hour, of each theme.
 async fn ended_by_theme(call: &Call, view: &View) -> Result<BTreeMap<String, Vec<Ended>>, Problem> {
-    let from = view.now - TimeDelta::minutes(MINUTES as i64 - 1);
+    let from = view.now - TimeDelta::minutes(i64::from(MINUTES) - 1);
     let get = GetHistory {
         by_method: true,
         ..GetHistory::between(from, view.now)
@@ -188,7 +188,7 @@ async fn ended_by_theme(call: &Call, view: &View) -> Result<BTreeMap<String, Vec
     let mut ended: BTreeMap<String, Vec<Ended>> = BTreeMap::new();
     for point in history.points {
         let Some(theme) = point.theme else { continue };
-        let steps = ended.entry(theme).or_insert_with(|| vec![Ended::default(); MINUTES]);
+        let steps = ended.entry(theme).or_insert_with(|| vec![Ended::default(); MINUTES as usize]);
         if let Some(step) = minute(from, point.at).and_then(|at| steps.get_mut(at)) {
             step.good += point.succeeded;
             step.retried += point.retried;

@@ -68,6 +68,7 @@ impl<'de> Deserialize<'de> for Posted {
 struct WithoutTheme<'a, A> {
     map: A,
     /// `None` until the key is met; its value may be `null`.
+    #[expect(clippy::option_option, reason = "the key is missing, or it is null")]
     theme: &'a mut Option<Option<String>>,
 }
 

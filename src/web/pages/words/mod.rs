@@ -96,7 +96,6 @@ pub(super) struct Words {
     pub(super) read_only: &'static str,
     pub(super) updates_stopped: &'static str,
     pub(super) offline: &'static str,
-    pub(super) back: &'static str,
 
     // Times and numbers.
     pub(super) ago: fn(Duration) -> String,
@@ -104,7 +103,6 @@ pub(super) struct Words {
     pub(super) just_now: &'static str,
     pub(super) lasting: fn(Duration) -> String,
     pub(super) none: &'static str,
-    pub(super) never: &'static str,
     pub(super) more_than: fn(u64) -> String,
     pub(super) utc: &'static str,
 
@@ -138,7 +136,6 @@ pub(super) struct Words {
     pub(super) no_attempts: &'static str,
     pub(super) search: &'static str,
     pub(super) search_help: &'static str,
-    pub(super) examples: &'static str,
     pub(super) newer: &'static str,
     pub(super) older: &'static str,
     pub(super) searched_back_to: fn(i64) -> String,
@@ -191,7 +188,6 @@ pub(super) struct Words {
     pub(super) edit: &'static str,
     pub(super) save: &'static str,
     pub(super) new_job: &'static str,
-    pub(super) confirm: &'static str,
     pub(super) keep: &'static str,
     pub(super) reason: &'static str,
     pub(super) reason_hint: &'static str,
@@ -227,7 +223,6 @@ pub(super) struct Words {
 
     // Themes.
     pub(super) due: &'static str,
-    pub(super) oldest_due: &'static str,
     pub(super) running: &'static str,
     pub(super) workers: &'static str,
     pub(super) busy_of_all: &'static str,
@@ -431,7 +426,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
