@@ -88,7 +88,7 @@ impl Inputs {
             name,
             label,
             None,
-            html! {
+            &html! {
                 select id=(name) name=(name) aria-invalid=[self.invalid(name)] aria-describedby={ (name) "-help" } {
                     @for (value, text) in options { option value=(value) selected[*value == chosen] { (text) } }
                 }
