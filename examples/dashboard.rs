@@ -69,7 +69,11 @@ async fn shop_node(url: &str) -> Result<Gaia, Error> {
         .handler("Order", "Confirm", async_fn(confirm))
         .handler("Order", "Pay", async_fn(pay))
         .handler("Mail", "Send", async_fn(send))
-        .handler("Shop", "Sweep", async_fn(async |_, _: Value| Ok(json!({ "swept": fastrand::u8(..50) }))))
+        .handler(
+            "Shop",
+            "Sweep",
+            async_fn(async |_, _: Value| Ok(json!({ "swept": fastrand::u8(..50) }))),
+        )
         .scheduler(SchedulerOptions::new("orders").worker_num(4))
         .scheduler(SchedulerOptions::new("mail").worker_num(2))
         .jobs(JobsOptions::default())
@@ -139,7 +143,9 @@ async fn add_jobs(gaia: &Gaia, prices: &str) -> Result<(), Error> {
 async fn load(gaia: Gaia) -> Result<(), Error> {
     let (orders, mail) = (gaia.scheduler("orders")?, gaia.scheduler("mail")?);
     let (reports, imports) = (gaia.scheduler("reports")?, gaia.scheduler("imports")?);
-    imports.add_task(NewTask::new("Import", "Catalogue").args(&"2026")).await?;
+    imports
+        .add_task(NewTask::new("Import", "Catalogue").args(&"2026"))
+        .await?;
     let pause = PauseTheme {
         theme: "newsletter".to_owned(),
         by: Some("the night shift".to_owned()),
@@ -148,16 +154,40 @@ async fn load(gaia: Gaia) -> Result<(), Error> {
     gaia.admin().pause_theme(pause).await?;
     let letters = gaia.scheduler("newsletter")?;
     for order in 1_u64.. {
-        orders.add_task(NewTask::new("Order", "Confirm").args(&order).name(format!("confirm order {order}"))).await?;
-        orders.add_task(NewTask::new("Order", "Pay").args(&order).name(format!("pay order {order}")).priority(5)).await?;
+        orders
+            .add_task(
+                NewTask::new("Order", "Confirm")
+                    .args(&order)
+                    .name(format!("confirm order {order}")),
+            )
+            .await?;
+        orders
+            .add_task(
+                NewTask::new("Order", "Pay")
+                    .args(&order)
+                    .name(format!("pay order {order}"))
+                    .priority(5),
+            )
+            .await?;
         let to = format!("customer-{}@shop.example", order % 97);
-        mail.add_task(NewTask::new("Mail", "Send").args(&to).unique_key(format!("mail-{order}"))).await?;
+        mail.add_task(
+            NewTask::new("Mail", "Send")
+                .args(&to)
+                .unique_key(format!("mail-{order}")),
+        )
+        .await?;
         if order % 5 == 0 {
             letters.add_task(NewTask::new("Mail", "Send").args(&to)).await?;
         }
         if order % 20 == 1 {
             let month = format!("2026-{:02}", order % 12 + 1);
-            reports.add_task(NewTask::new("Report", "Build").args(&month).name(format!("report of {month}"))).await?;
+            reports
+                .add_task(
+                    NewTask::new("Report", "Build")
+                        .args(&month)
+                        .name(format!("report of {month}")),
+                )
+                .await?;
         }
         actix_web::rt::time::sleep(ORDERS).await;
     }

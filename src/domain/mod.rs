@@ -42,8 +42,8 @@ pub use failure::{Failure, TaskError};
 pub(crate) use fields::{Fields, Object};
 pub use figures::HISTORY_BOUNDS_MS;
 pub(crate) use figures::{Figures, Histogram, Times};
-pub use history::{GetHistory, History, HistoryKind, HistoryPoint, HistoryTimes};
 pub(crate) use history::{Counted, HistoryRow, Points, SHORTEST_SPAN, Series, span_of};
+pub use history::{GetHistory, History, HistoryKind, HistoryPoint, HistoryTimes};
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url, without_user};
 pub(crate) use jobs::{

@@ -149,7 +149,8 @@ impl Served {
             .iter()
             .map(|(name, value)| format!("{name}={}", escaped(value)))
             .collect();
-        self.raw("POST", &format!("{PAGES}{path}"), &headers, &fields.join("&")).await
+        self.raw("POST", &format!("{PAGES}{path}"), &headers, &fields.join("&"))
+            .await
     }
 
     /// A request with an idempotency key.
@@ -311,7 +312,10 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), Some("text/html; charset=utf-8"));
         let policy = self.header("content-security-policy").expect("has a policy");
-        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none';") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         &self.body
     }
 

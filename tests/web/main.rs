@@ -23,6 +23,7 @@ mod openapi;
 mod operators;
 mod pages_jobs;
 mod pages_others;
+mod pages_tasks;
 mod producers;
 mod redact;
 #[path = "../suite/support/mod.rs"]

@@ -208,7 +208,9 @@ impl JobStore<'_> {
         }
         // SQLite takes an order in a part of a union only inside of another query.
         let of_job = |job: &i64| {
-            format!("SELECT id FROM (SELECT id FROM job_record WHERE job_id = {job} ORDER BY id DESC LIMIT {each}) last_runs")
+            format!(
+                "SELECT id FROM (SELECT id FROM job_record WHERE job_id = {job} ORDER BY id DESC LIMIT {each}) last_runs"
+            )
         };
         let query = jobs.iter().map(of_job).collect::<Vec<_>>().join(" UNION ALL ");
         let mut conn = self.db.look().await?;
@@ -222,10 +224,7 @@ impl JobStore<'_> {
                 .load(conn)
                 .await
         })?;
-        Ok(rows
-            .into_iter()
-            .map(|facts| facts.listed([None, None, None]))
-            .collect())
+        Ok(rows.into_iter().map(|facts| facts.listed([None, None, None])).collect())
     }
 
     /// The schedules of enabled jobs whose ids come after `after`, in their order, at most `limit`.

@@ -124,7 +124,11 @@ mod tests {
     fn no_file_is_loaded_from_elsewhere() {
         for asset in [&STYLE, &SCRIPT] {
             let text = std::str::from_utf8(asset.content).expect("is text");
-            assert!(!text.contains("http:") && !text.contains("https:") && !text.contains("//cdn"), "{}", asset.path());
+            assert!(
+                !text.contains("http:") && !text.contains("https:") && !text.contains("//cdn"),
+                "{}",
+                asset.path()
+            );
         }
     }
 }

@@ -170,7 +170,7 @@ fn facts(view: &View, operation: &BulkOperation) -> Markup {
     let filter = &operation.filter;
     let found = view.to(&query("tasks", &filter::parameters(filter)));
     html! {
-        dl.facts {
+        dl.facts.tight {
             dt { (words.action) } dd { ((words.bulk_actions)(operation.action)) ": " ((words.bulk_means)(operation.action)) }
             dt { (words.which_tasks) }
             dd.mono {

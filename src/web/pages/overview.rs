@@ -39,7 +39,8 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         .collect();
     let mut ended = ended_by_theme(&call, &view).await?;
     let mut worries = worries(&overview, &themes, &view);
-    let worked_on = |state: &&&ThemeState| state.unfinished.due > 0 && state.info.node_workers > 0 && !state.info.paused;
+    let worked_on =
+        |state: &&&ThemeState| state.unfinished.due > 0 && state.info.node_workers > 0 && !state.info.paused;
     for state in themes.iter().filter(worked_on).take(CHECKED) {
         let theme = Some(state.info.theme.clone());
         let methods = admin.methods(GetMethods { theme }).await?;
@@ -188,7 +189,9 @@ async fn ended_by_theme(call: &Call, view: &View) -> Result<BTreeMap<String, Vec
     let mut ended: BTreeMap<String, Vec<Ended>> = BTreeMap::new();
     for point in history.points {
         let Some(theme) = point.theme else { continue };
-        let steps = ended.entry(theme).or_insert_with(|| vec![Ended::default(); MINUTES as usize]);
+        let steps = ended
+            .entry(theme)
+            .or_insert_with(|| vec![Ended::default(); MINUTES as usize]);
         if let Some(step) = minute(from, point.at).and_then(|at| steps.get_mut(at)) {
             step.good += point.succeeded;
             step.retried += point.retried;

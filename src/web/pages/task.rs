@@ -193,7 +193,7 @@ fn facts(view: &View, task: &Task) -> Markup {
     let has_ended = task.last_run_end_time.is_some();
     let search = |name: &str, value: &str| view.to(&with_query("tasks", &[(name, value)]));
     html! {
-        dl.facts {
+        dl.facts.tight {
             dt { (words.id) } dd.mono { (task.id) }
             dt { (words.method) } dd { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
             dt { (words.theme) } dd { (theme_link(view, &task.theme)) }
@@ -260,7 +260,7 @@ fn args_and_result(view: &View, task: &Task, args_hidden: bool) -> Markup {
 fn folded(view: &View, id: &str, name: &str, content: &str, whole: &str) -> Markup {
     html! {
         details.fold id=(id) open[content.len() <= OPEN] {
-            summary { (name) ", " (number(content.len() as u64)) " B" }
+            summary { span.visually-hidden { (name) " " } (number(content.len() as u64)) " B" }
             (text(view, content, SHOWN, whole))
         }
     }
@@ -327,13 +327,12 @@ fn indented(json: &str) -> String {
             }
             '{' | '[' => {
                 lines.push(char);
-                while chars.next_if(|next| next.is_ascii_whitespace()).is_some() {}
-                match chars.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => lines.push(end),
-                    None => {
-                        depth += 1;
-                        new_line(&mut lines, depth);
-                    }
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
+                if let Some(end) = chars.next_if(|next| matches!(next, '}' | ']')) {
+                    lines.push(end);
+                } else {
+                    depth += 1;
+                    new_line(&mut lines, depth);
                 }
             }
             '}' | ']' => {
@@ -413,7 +412,7 @@ fn attempt(view: &View, task: &Task, shown: &Shown<ExecRecord>, page: u32) -> Ma
 fn pager(view: &View, task: &Task, records: &RecordPage<Shown<ExecRecord>>) -> Markup {
     let words = view.words;
     let size = i64::from(records.page_size.max(1));
-    let pages = u64::try_from(records.total.max(0).unsigned_abs().div_ceil(size.unsigned_abs())).unwrap_or(1);
+    let pages = records.total.max(0).unsigned_abs().div_ceil(size.unsigned_abs());
     let place = |page: u32| {
         let parameters = [("page", page.to_string()), ("page_size", records.page_size.to_string())];
         view.to(&query(&format!("tasks/{}", task.id), &parameters))

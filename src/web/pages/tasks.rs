@@ -190,7 +190,7 @@ fn head(view: &View, asking: &Asking, found: Option<&Found>) -> Markup {
             h1 { (words.tasks) }
             @match found.map(|found| found.count) {
                 Some(Some(count)) => span.sub { ((words.tasks_or_more)(count.tasks, count.more)) },
-                Some(None) => a.sub href=(asking.with(view, "tasks", &[("count", "capped".to_owned())])) { (words.count_tasks) },
+                Some(None) => a href=(asking.with(view, "tasks", &[("count", "capped".to_owned())])) { (words.count_tasks) },
                 None => {}
             }
             div.actions {
@@ -385,17 +385,16 @@ fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) -> Markup {
                 }
                 th.n scope="col" { (words.id) }
                 th scope="col" { (words.status) }
-                th scope="col" { (words.name) }
-                th scope="col" { (words.method) }
+                th scope="col" { (words.name) " / " (words.method) }
+                th scope="col" { (words.error) }
                 th scope="col" { (words.theme) }
                 th.n scope="col" { (words.retries_used) }
-                th.n scope="col" { (words.priority) }
-                th scope="col" { (words.node) }
                 th scope="col" { (words.created) }
                 th scope="col" { (words.due_at) }
                 th scope="col" { (words.ended) }
                 th.n scope="col" { (words.duration) }
-                th scope="col" { (words.error) }
+                th scope="col" { (words.node) }
+                th.n scope="col" { (words.priority) }
             } }
             tbody { @for shown in rows { (row(view, shown.row(), with_boxes)) } }
         } }
@@ -414,17 +413,19 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
                 (status(view, task.status))
                 @if let (TaskStatus::Running, Some(percent)) = (task.status, task.progress) { " " span.faint { (percent) " %" } }
             }
-            td.named { a href=(view.to(&format!("tasks/{}", task.id))) { (named(words, &task.name)) } }
-            td.named { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
+            td.named {
+                a href=(view.to(&format!("tasks/{}", task.id))) { (named(words, &task.name)) }
+                div.sub { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
+            }
+            td { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
             td { (theme_link(view, &task.theme)) }
             td.n { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
-            td.n { (task.priority) }
-            td { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
             td { (time_or_none(view, task.create_time)) }
             td { (due(view, task.status, task.run_at)) }
             td { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
             td.n { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
-            td { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
+            td { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
+            td.n { (task.priority) }
         }
     }
 }
@@ -502,7 +503,7 @@ pub(super) async fn ask(mut call: Call, view: View) -> Result<Page, Problem> {
     let name = (view.words.bulk_actions)(action);
     let body = html! {
         div.head { h1 { @match &preview {
-            Some(preview) if preview.tasks > 0 => { ((view.words.bulk_this)(action, preview.tasks, preview.more)) "?" }
+            Some(preview) if preview.tasks > 0 => ((view.words.bulk_this)(action, preview.tasks, preview.more)),
             _ => (name),
         } } }
         @match &preview {
@@ -556,7 +557,8 @@ fn changes_only(view: &View, action: BulkAction) -> String {
 
 fn question(view: &View, bulk: &BulkTasks, preview: &Preview, back: &str) -> Result<Markup, Problem> {
     let words = view.words;
-    let is_of_ids = !bulk.filter.ids.is_empty();
+    let (is_of_ids, statuses) = (!bulk.filter.ids.is_empty(), &bulk.filter.statuses);
+    let is_plain = !statuses.is_empty() && allowed(bulk.action, statuses).count() == statuses.len();
     let stored = serde_json::to_string(bulk).map_err(|error| Problem::unwritable(&error))?;
     Ok(html! {
         @if bulk.all {
@@ -565,7 +567,7 @@ fn question(view: &View, bulk: &BulkTasks, preview: &Preview, back: &str) -> Res
             } }
         }
         section.card {
-            p { ((words.bulk_means)(bulk.action)) " " (changes_only(view, bulk.action)) }
+            p { ((words.bulk_means)(bulk.action)) @if !is_plain { " " (changes_only(view, bulk.action)) } }
             dl.facts {
                 dt { (words.which_tasks) }
                 dd.mono { (told(words, &bulk.filter)) }

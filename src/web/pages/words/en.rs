@@ -127,14 +127,26 @@ pub(super) const WORDS: Words = Words {
     search_terms: &[
         ("status:failed,retry", "tasks with one of these statuses"),
         ("theme:orders,mail", "tasks of these themes"),
-        ("method:Order.Create", "calls of a method; Order.* of a whole service, *.Create of any service"),
+        (
+            "method:Order.Create",
+            "calls of a method; Order.* of a whole service, *.Create of any service",
+        ),
         ("error:\"connection refused\"", "last errors that contain a text"),
         ("newer:2h", "added in the last 2 hours; older:7d for longer ago"),
-        ("ended-from:2h", "last run ended in the last 2 hours; a date or a time will do"),
-        ("created-from:2026-01-31", "added at or after a time; created-before for the end"),
+        (
+            "ended-from:2h",
+            "last run ended in the last 2 hours; a date or a time will do",
+        ),
+        (
+            "created-from:2026-01-31",
+            "added at or after a time; created-before for the end",
+        ),
         ("id:17,18", "these tasks"),
         ("key:order-17", "the unique key"),
-        ("node:web-1", "tasks that a node runs; node:none for those without a node"),
+        (
+            "node:web-1",
+            "tasks that a node runs; node:none for those without a node",
+        ),
         ("log:0197f1-17", "the task that ran under a log id"),
         ("night run", "names that contain this text"),
     ],
@@ -207,7 +219,9 @@ pub(super) const WORDS: Words = Words {
         "theme.pause" => "Pause this theme? Runs that have begun end; no node begins others.",
         "theme.resize" => "How many workers is each node to have? With 0 no node begins a run.",
         "node.resize" => "How many workers is this node to have? It holds until the node stops.",
-        "node.drain" => "Set its workers to 0? Runs that have begun end; this node begins no others, until its workers are set again or it starts anew.",
+        "node.drain" => {
+            "Set its workers to 0? Runs that have begun end; this node begins no others, until its workers are set again or it starts anew."
+        }
         "job.delete" => "Delete this job? It fires no more. Its records stay.",
         "job.disable" => "Disable this job? It fires no more until somebody enables it.",
         "job.cancel" => "Ask all runs of this job to stop?",
@@ -287,7 +301,12 @@ pub(super) const WORDS: Words = Words {
             plural(due, "task is", "tasks are")
         )
     },
-    nobody_works: |due| format!("{} due, and no node has workers for them", plural(due, "task is", "tasks are")),
+    nobody_works: |due| {
+        format!(
+            "{} due, and no node has workers for them",
+            plural(due, "task is", "tasks are")
+        )
+    },
     no_workers: "no workers",
     workers_of_each_node: "Workers of each node",
     workers_own: "As each node has it in its program",

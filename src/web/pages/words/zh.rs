@@ -121,11 +121,17 @@ pub(super) const WORDS: Words = Words {
     search_terms: &[
         ("status:failed,retry", "状态是其中之一的任务"),
         ("theme:orders,mail", "这些主题的任务"),
-        ("method:Order.Create", "调用该方法的任务；Order.* 表示整个服务，*.Create 表示任意服务"),
+        (
+            "method:Order.Create",
+            "调用该方法的任务；Order.* 表示整个服务，*.Create 表示任意服务",
+        ),
         ("error:\"connection refused\"", "最近一次错误包含该文本"),
         ("newer:2h", "最近 2 小时内添加；older:7d 表示 7 天以前添加"),
         ("ended-from:2h", "最近一次执行在 2 小时内结束；也可以写日期或时间"),
-        ("created-from:2026-01-31", "在该时间或之后添加；created-before 表示截止时间"),
+        (
+            "created-from:2026-01-31",
+            "在该时间或之后添加；created-before 表示截止时间",
+        ),
         ("id:17,18", "指定编号的任务"),
         ("key:order-17", "唯一键"),
         ("node:web-1", "该节点正在执行的任务；node:none 表示不在任何节点上"),
@@ -198,7 +204,9 @@ pub(super) const WORDS: Words = Words {
         "theme.pause" => "确定暂停该主题？已开始的执行会继续完成，各节点不再开始新的执行。",
         "theme.resize" => "每个节点应有多少 Worker？为 0 时各节点不再开始新的执行。",
         "node.resize" => "该节点应有多少 Worker？节点停止前有效。",
-        "node.drain" => "将该节点的 Worker 数设为 0？已开始的执行会继续完成；重新设置或节点重启之前，该节点不再开始新的执行。",
+        "node.drain" => {
+            "将该节点的 Worker 数设为 0？已开始的执行会继续完成；重新设置或节点重启之前，该节点不再开始新的执行。"
+        }
         "job.delete" => "确定删除该定时任务？执行记录会保留。",
         "job.disable" => "确定停用该定时任务？启用之前不再触发。",
         "job.cancel" => "确定请求停止该定时任务的所有执行？",
