@@ -501,7 +501,7 @@ async fn pages_speak_both_languages() {
         ("en", ["Jobs", "At 01:00:00 every day"], ["Next fires", "Edit"]),
         (
             "zh-CN,zh;q=0.9",
-            ["定时作业", "每天 01:00:00"],
+            ["定时任务", "每天 01:00:00"],
             ["接下来的触发时间", "编辑"],
         ),
     ] {
