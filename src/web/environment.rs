@@ -1,4 +1,4 @@
-//! Which environment the pages show, so that nobody takes production for a test.
+//! Which environment the pages show, so that an operator does not take production for a test.
 
 /// A name and a colour in the head of every page.
 #[derive(Debug, Clone)]
@@ -11,11 +11,11 @@ pub(super) struct Environment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnvironmentColour {
-    /// For what must not be touched lightly, such as production.
+    /// For production.
     Red,
-    /// For what others rely on, such as staging.
+    /// For environments on which others rely, such as staging.
     Amber,
-    /// For what is harmless.
+    /// For harmless ones, such as a developer's machine.
     Green,
     /// For everything else.
     Blue,

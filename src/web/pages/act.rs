@@ -31,17 +31,17 @@ use crate::web::{
     routes::{ROUTES, Route},
 };
 
-/// A form: where it is sent, below the root of the pages, and which route of the API does what it says.
+/// A form: its path below the root of the pages, and the route of the API that it calls.
 pub(super) struct Form {
     pub(super) path: &'static str,
     method: &'static str,
     route: &'static str,
     body: fn(&mut Query) -> Result<Value, Problem>,
-    /// Shows a form in which people have typed much once more. `None`: a refusal has a page of its own.
+    /// Shows a form in which people have typed much once more. `None`: a refusal has a separate page.
     again: Option<Again>,
 }
 
-/// Shows a form with everything that was typed, which is the call's query: with what is wrong with it, or, for a preview, without.
+/// Shows a form with everything that was typed, which is the call's query: with its faults, or, for a preview, without.
 type Again = fn(Call, View, Option<Problem>) -> LocalBoxFuture<'static, Result<Page, Problem>>;
 
 /// The name of the button that shows a form again and does nothing.
@@ -184,7 +184,7 @@ async fn done(mut call: Call, form: &'static Form, route: &'static Route) -> Res
     call.body = body.to_string().into();
     let done = dispatch::run(call, route).await?;
     let action = route.action.unwrap_or_default();
-    // What was made has a page of its own.
+    // The new row has a page.
     let made = done.headers().get(LOCATION).and_then(|place| place.to_str().ok());
     let to = made.map_or(back, |place| place.trim_start_matches("../").to_owned());
     let up = "../".repeat(form.path.matches('/').count().saturating_sub(1));

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::hex;
 
-/// How htmx works here: it adds no style of its own, which a strict policy would refuse, and keeps no pages. A refresh closes no fold that
+/// How htmx works here: it adds no style, which a strict policy would refuse, and keeps no pages. A refresh closes no fold that
 /// the reader has opened, and wipes out no chart that the script has drawn.
 pub(super) const HTMX_CONFIG: &str = concat!(
     r#"{"includeIndicatorCSS":false,"history":false,"defaultTimeout":20000,"#,
@@ -76,7 +76,7 @@ impl Asset {
     }
 }
 
-/// Answers with a file. Files say nothing of the data, so everybody gets them.
+/// Answers with a file. Files say nothing of the data, so every client gets them.
 pub(super) async fn show(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
     let Some(asset) = ALL.iter().find(|asset| asset.path() == *name) else {
         return HttpResponse::NotFound().finish();

@@ -65,7 +65,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         title: words.audit.to_owned(),
         place: Some(Place::Audit),
         body,
-        // Others people read at their leisure, and the form holds what somebody types.
+        // Others people read at their leisure, and the form holds typed text.
         is_live: is_first_page && conditions.are_none(),
     })
 }
@@ -108,7 +108,7 @@ fn form(view: &View, conditions: &Conditions, known: &[String]) -> Markup {
     }
 }
 
-/// The name of an action. One that this version does not know keeps its code.
+/// The name of an action. An action that this version does not know keeps its code.
 fn named<'a>(view: &View, action: &'a str) -> &'a str {
     (view.words.actions)(action).unwrap_or(action)
 }

@@ -1,4 +1,4 @@
-//! What goes wrong: errors in groups, and a way to retry each group.
+//! Errors in groups, and a way to retry each group.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -210,7 +210,7 @@ fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The tasks of a group. Without a text that tells it from others: those of its method that have failed.
+/// The tasks of a group. Without a text that tells it from others: all failed tasks of its method.
 fn tasks_of(theme: &str, group: &ErrorGroup, told_by: Option<&str>, from: DateTime<Utc>) -> String {
     with_query(
         "tasks",

@@ -64,7 +64,7 @@ pub(super) struct Page {
     pub(super) title: String,
     pub(super) place: Option<Place>,
     pub(super) body: Markup,
-    /// The page is asked for again while somebody looks at it.
+    /// The browser asks for the page again while a reader looks at it.
     pub(super) is_live: bool,
 }
 

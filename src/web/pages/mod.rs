@@ -84,7 +84,7 @@ pages! {
     "/operations/{id}" View operations::show;
 }
 
-/// Mounts the pages, and nothing else: what they do not know is left to the application.
+/// Mounts the pages, and nothing else: other paths are left to the application.
 pub(super) fn register(shared: &Arc<Shared>, config: &mut AppService) {
     for row in PAGES {
         let page = {
@@ -177,7 +177,7 @@ fn with_headers(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// A page that says what went wrong.
+/// A page that tells the problem.
 fn refusal(view: &View, problem: Problem) -> HttpResponse {
     let status = problem.status();
     let page = Page {

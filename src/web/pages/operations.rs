@@ -1,4 +1,4 @@
-//! Bulk operations: what was done to many tasks, by whom, and how far it has come.
+//! Bulk operations: one action on many tasks, by whom, and how far it has come.
 
 use maud::{Markup, html};
 

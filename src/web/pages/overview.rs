@@ -19,10 +19,10 @@ use crate::{
 /// How far back the bars go, in steps of a minute.
 const MINUTES: u32 = 60;
 
-/// For at most so many themes it is looked whether nobody serves what is due: each takes a query.
+/// For at most so many themes the page looks whether a node serves the due tasks: each takes a query.
 const CHECKED: usize = 50;
 
-/// What is wrong, and where to look.
+/// A problem, and where to look.
 struct Worry {
     text: Markup,
     is_bad: bool,
@@ -177,7 +177,7 @@ pub(super) fn share(part: u64, all: u64) -> Markup {
     }
 }
 
-/// What has ended in each minute of the last hour, of each theme.
+/// The attempts that ended in each minute of the last hour, of each theme.
 async fn ended_by_theme(call: &Call, view: &View) -> Result<BTreeMap<String, Vec<Ended>>, Problem> {
     let from = view.now - TimeDelta::minutes(i64::from(MINUTES) - 1);
     let get = GetHistory {

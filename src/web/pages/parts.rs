@@ -81,7 +81,7 @@ pub(super) fn node_link(view: &View, node: &str) -> Markup {
     html! { a.mono href=(view.to(&format!("nodes/{}", encoded(node)))) { (node) } }
 }
 
-/// What is said where there is nothing to show, and what to do about it.
+/// The words where there is nothing to show: they say how to change that.
 pub(super) fn empty(what: &str, hint: &str) -> Markup {
     html! { div.empty { strong { (what) } (hint) } }
 }

@@ -1,4 +1,4 @@
-//! What has ended in the past, as several pages show it: sums, charts, and tables for those who see no charts.
+//! The past, as several pages show it: sums, charts, and tables for readers who see no charts.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! One task: its life, what it is, what it was given, and every attempt.
+//! One task: its life, its fields, its arguments, and every attempt.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -280,7 +280,7 @@ fn text(view: &View, text: &str, most: usize, whole: &str) -> Markup {
     }
 }
 
-/// JSON with its values in lines of their own. Only the blanks between values change: a number keeps its digits, whatever their count. A
+/// JSON with each value in a line. Only the blanks between values change: a number keeps its digits, whatever their count. A
 /// text that is no JSON stays as it is.
 fn in_lines(text: &str) -> Cow<'_, str> {
     let starts_a_list = text.trim_start().starts_with(['{', '[']);

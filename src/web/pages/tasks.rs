@@ -343,7 +343,7 @@ fn pager(view: &View, asking: &Asking, found: &Found) -> Markup {
     }
 }
 
-/// The table in a form of its own: its buttons mean the ticked tasks. The buttons below mean what the filter finds.
+/// The table in a form: its buttons mean the ticked tasks. The buttons below mean what the filter finds.
 fn table_and_actions(view: &View, asking: &Asking, rows: &[Shown<TaskSummary>]) -> Markup {
     let actions = asking.actions(view);
     if actions.is_empty() {

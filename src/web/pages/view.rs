@@ -58,7 +58,7 @@ pub(super) struct View {
     pub(super) now: DateTime<Utc>,
     /// This page below the root of the pages, with its query.
     pub(super) here: String,
-    /// What has just been done: the code of the action.
+    /// The code of the action that the reader has just done.
     pub(super) done: Option<String>,
     /// How many parts the path of the page has below the root, but one.
     depth: usize,

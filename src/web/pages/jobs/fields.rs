@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Fields whose texts are those of the definition.
+/// Fields with the texts of the definition.
 const TEXTS: [&str; 10] = [
     "job_name",
     "job_type",
@@ -27,7 +27,7 @@ const TEXTS: [&str; 10] = [
 ];
 /// Fields that hold whole numbers.
 const NUMBERS: [&str; 4] = ["timeout", "misfire_grace", "max_retry", "retry_delay_ms"];
-/// Fields with rules of their own.
+/// Fields with special rules.
 const OTHERS: [&str; 5] = ["enabled", "hook_headers", "hook_secret", REMOVE_SECRET, "args"];
 
 /// The box that takes the secret away: a blank field leaves the secret as it is.
@@ -81,7 +81,7 @@ impl Fields {
         Self(fields.into())
     }
 
-    /// These fields, and those of `base` that are missing here.
+    /// These fields, and the fields of `base` that are missing here.
     pub(super) fn or(self, base: Self) -> Self {
         let mut fields = base.0;
         fields.extend(self.0);
@@ -97,7 +97,7 @@ impl Fields {
         Some(self.get(name)).filter(|text| !text.trim().is_empty())
     }
 
-    /// What is blank is left out, and so has its default.
+    /// A blank field is left out, and so has its default.
     fn definition(&self) -> Result<Value, Problem> {
         let mut job = Map::new();
         let mut faults = Vec::new();
@@ -116,7 +116,7 @@ impl Fields {
         if let Some(enabled) = self.filled("enabled") {
             job.insert("enabled".to_owned(), json!(enabled == "true"));
         }
-        // As a text it reaches the database without being read as a value: numbers of any length stay what they are. Browsers send other
+        // As a text it reaches the database without being read as a value: numbers of any length keep their digits. Browsers send other
         // ends of lines than were shown to them.
         if let Some(args) = self.filled("args") {
             job.insert("args_text".to_owned(), json!(args.replace("\r\n", "\n")));

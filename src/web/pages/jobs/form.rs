@@ -51,7 +51,7 @@ struct Form<'a> {
     methods: Vec<MethodInfo>,
 }
 
-/// The page of the form. The query holds what was typed; what is missing there is as the job has it.
+/// The page of the form. The query holds the typed texts; the job has the others.
 pub(super) async fn show(mut call: Call, view: View, problem: Option<Problem>) -> Result<Page, Problem> {
     let typed = Fields::typed(&mut call.query);
     let (version, reason) = (call.query.text("version"), call.query.text("reason"));
@@ -83,7 +83,7 @@ pub(super) async fn show(mut call: Call, view: View, problem: Option<Problem>) -
     Ok(page(title, form.body()))
 }
 
-/// The job in the path. `None`: the page is that of a new job.
+/// The job in the path. `None`: the page is for a new job.
 async fn edited(call: &Call) -> Result<Option<Edited>, Problem> {
     if call.request.match_info().get("id").is_none() {
         return Ok(None);
@@ -209,7 +209,7 @@ impl Form<'_> {
         }
     }
 
-    /// The fields of a schedule, what they say, and when it fires. With a script this is asked for anew while somebody types: a `fieldset`
+    /// The fields of a schedule, their meaning, and when it fires. With a script this is asked for anew while the reader types: a `fieldset`
     /// sends the fields in it alone.
     fn schedule(&self, action: &str) -> Markup {
         let words = self.view.words;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::fields::Fields;
 use crate::web::problem::Fault;
 
-/// What stands in the fields of a form, and what is wrong with it.
+/// The texts in the fields of a form, and their faults.
 pub(super) struct Inputs {
     pub(super) fields: Fields,
     pub(super) faults: Vec<Fault>,
@@ -32,7 +32,7 @@ impl Inputs {
         self.faults_of(name).next().map(|_| "true")
     }
 
-    /// A field with its label, its hint and its faults. The faults of an expression stand beside what it says.
+    /// A field with its label, its hint and its faults. The faults of an expression stand beside its meaning.
     pub(super) fn field(&self, name: &str, label: &str, hint: Option<&str>, control: &Markup) -> Markup {
         html! {
             div.field {
@@ -46,7 +46,7 @@ impl Inputs {
         }
     }
 
-    /// What a reader is told of a field: its faults and its hint, and of an expression, what it says.
+    /// The notes below a field: its faults and its hint, and the meaning of an expression.
     fn described_by(name: &str) -> String {
         match name {
             "cron_expr" => "cron_expr-help explained".to_owned(),
@@ -66,7 +66,7 @@ impl Inputs {
         self.field(name, label, hint, &self.input(name, None))
     }
 
-    /// A field for a number. What is no number is answered by the server, and stays as it was typed.
+    /// A field for a number. The server answers a text that is no number, and stays as it was typed.
     pub(super) fn number(&self, name: &str, label: &str) -> Markup {
         self.field(name, label, None, &html! {
             input id=(name) name=(name) type="text" inputmode="numeric" value=(self.fields.get(name)) autocomplete="off"

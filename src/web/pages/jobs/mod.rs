@@ -35,7 +35,7 @@ pub(super) async fn edit(call: Call, view: View) -> Result<Page, Problem> {
     form::show(call, view, None).await
 }
 
-/// The form with everything that was typed: with what is wrong with it, or, for a preview, without.
+/// The form with everything that was typed: with its faults, or, for a preview, without.
 pub(super) fn again(
     call: Call,
     view: View,
@@ -87,7 +87,7 @@ fn folded(id: &str, name: &str, text: &str, is_error: bool) -> Markup {
     }
 }
 
-/// The schedule of a job, or what is wrong with it.
+/// The schedule of a job, or its fault.
 fn schedule_of(call: &Call, expr: &str, zone: Option<&str>) -> Result<Schedule, String> {
     let schedule = call.gaia().jobs().schedule(expr, zone);
     schedule.map_err(|error| error.to_string())
