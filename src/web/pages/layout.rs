@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{
     assets,
-    view::{Scheme, View},
+    view::{REFRESHES, Scheme, View},
     words::Language,
 };
 use crate::web::{environment::EnvironmentColour, permission::Permission};
@@ -67,9 +67,6 @@ pub(super) struct Page {
     /// The browser asks for the page again while a reader looks at it.
     pub(super) is_live: bool,
 }
-
-/// How often a page is asked for again, in seconds; 0: not at all.
-pub(super) const REFRESHES: [u32; 5] = [0, 2, 5, 15, 60];
 
 /// The whole document.
 pub(super) fn document(view: &View, page: &Page) -> Markup {

@@ -7,8 +7,7 @@ use actix_web::{
 };
 
 use super::{
-    layout::REFRESHES,
-    view::{self, Scheme},
+    view::{self, REFRESHES, Scheme},
     words::Language,
 };
 use crate::web::query::Query;

@@ -9,7 +9,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     assets::Asset,
-    layout::REFRESHES,
     words::{Language, Words},
 };
 use crate::web::{access::Caller, environment::Environment};
@@ -18,6 +17,9 @@ use crate::web::{access::Caller, environment::Environment};
 pub(super) const LANGUAGE: &str = "gaia_language";
 pub(super) const SCHEME: &str = "gaia_scheme";
 pub(super) const REFRESH: &str = "gaia_refresh";
+
+/// How often a page is asked for again, in seconds; 0: not at all.
+pub(super) const REFRESHES: [u32; 5] = [0, 2, 5, 15, 60];
 
 /// How often a page is asked for again unless its reader has chosen otherwise, in seconds.
 const USUAL_REFRESH: u32 = 5;
