@@ -182,16 +182,18 @@ async fn faults_of_the_search_line_stand_beside_it() {
 async fn hostile_texts_stay_texts() {
     let served = Served::start().await;
     let hostile = json!({
-        "theme": "demo", "service": IMAGE, "method": SCRIPT, "name": format!("{SCRIPT}{IMAGE}"), "unique_key": IMAGE,
+        "theme": "demo", "service": "Demo", "method": "Fail", "name": format!("{SCRIPT}{IMAGE}"), "unique_key": IMAGE,
         "args": {IMAGE: SCRIPT, "number": 12_345_678_901_234_567_890_u64}, "max_retry": 0,
     });
     let id = served.adds(hostile).await;
     served.send("GET", &format!("/tasks/{id}/wait"), "").await.with(200);
     served.database.execute(&format!(
-        "UPDATE asynctasks SET last_error = '{SCRIPT}\n{IMAGE}', last_result = '{{\"a\":\"{SCRIPT}\"}}', progress_note = '{IMAGE}' WHERE id = {id}"
+        "UPDATE asynctasks SET service_name = '{IMAGE}', method_name = '{SCRIPT}', last_err_msg = '{SCRIPT}\n{IMAGE}', \
+         last_result = '{{\"a\":\"{SCRIPT}\"}}', progress_note = '{IMAGE}', log_id = '{IMAGE}' WHERE id = {id}"
     ));
     served.database.execute(&format!(
-        "UPDATE asynctask_exec_row SET error = '{SCRIPT}{IMAGE}', result = '\"{SCRIPT}\"', log_id = '{IMAGE}', status = '{SCRIPT}' WHERE task_id = {id}"
+        "UPDATE asynctask_exec_row SET last_err_msg = '{SCRIPT}{IMAGE}', last_result = '\"{SCRIPT}\"', log_id = '{IMAGE}', \
+         node_id = '{IMAGE}' WHERE task_id = {id}"
     ));
     let bulk = json!({"action": "delete", "filter": {"name_contains": IMAGE, "themes": [SCRIPT]}, "reason": SCRIPT});
     let begun = served.send("POST", "/tasks/bulk", &bulk.to_string()).await;
