@@ -1,10 +1,14 @@
-//! The HTTP API: what operators see and do, and how programs in other languages add tasks.
+//! The HTTP API and the dashboard: what operators see and do, and how programs in other languages add tasks.
 //!
 //! [`admin`] is a service that any actix-web application can mount, at any path. It is a thin layer over [`Gaia`], [`Admin`](crate::Admin),
 //! [`Scheduler`](crate::Scheduler) and [`Jobs`](crate::Jobs): the same checks hold, and the same errors come back, as
 //! `application/problem+json`. [`ROUTES`] is the table of everything it answers.
 //!
-//! Nobody has access by default: [`AdminOptions`] cannot be made without an [`Access`].
+//! Beside the API lies the dashboard, pages for people, in English and Chinese. A page shows what the API answers with, and its forms call routes
+//! of the API: the same permissions hold, and the audit has the same entries. Pages work without scripts, below any path.
+//!
+//! Nobody has access by default: [`AdminOptions`] cannot be made without an [`Access`]. Browsers use [`Access::basic`], [`Access::header`] or
+//! [`Access::loopback_only`]; tokens are for programs.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```no_run")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -27,7 +31,7 @@
 //! }
 //! ```
 //!
-//! `curl localhost:8080/gaia/api/v1/tasks` then lists tasks.
+//! `http://localhost:8080/gaia/` is then the dashboard, and `curl localhost:8080/gaia/api/v1/tasks` lists tasks.
 
 mod access;
 mod audit;
@@ -180,7 +184,8 @@ struct Shared {
     readiness: readiness::Cached,
 }
 
-/// The API as a service of an actix-web application. Its routes lie under `/api/v1` below the path of the scope in which it is mounted.
+/// The dashboard and the API as a service of an actix-web application: pages below the path of the scope in which it is mounted, and the API
+/// under `/api/v1` there. Give it a scope that holds nothing else; paths that it does not know are left to the application.
 ///
 /// The factory of an [`HttpServer`](actix_web::HttpServer) calls this once for each of its threads, with clones of the same options.
 ///
