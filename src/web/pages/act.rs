@@ -19,6 +19,7 @@ use super::{
     layout::Page,
     refusal,
     view::{self, View},
+    with_headers,
 };
 use crate::web::{
     Shared,
@@ -190,7 +191,8 @@ async fn done(mut call: Call, form: &'static Form, route: &'static Route) -> Res
     let up = "../".repeat(form.path.matches('/').count().saturating_sub(1));
     let sign = if to.contains('?') { '&' } else { '?' };
     let place = format!("./{up}{to}{sign}done={action}");
-    Ok(HttpResponse::SeeOther().insert_header((LOCATION, place)).finish())
+    let leads_on = HttpResponse::SeeOther().insert_header((LOCATION, place)).finish();
+    Ok(with_headers(leads_on))
 }
 
 /// The fields of a form, which are read as strictly as a query.

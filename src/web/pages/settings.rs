@@ -8,6 +8,7 @@ use actix_web::{
 
 use super::{
     view::{self, REFRESHES, Scheme},
+    with_headers,
     words::Language,
 };
 use crate::web::query::Query;
@@ -39,5 +40,5 @@ pub(super) async fn set(request: HttpRequest) -> HttpResponse {
             response.cookie(cookie.finish());
         }
     }
-    response.finish()
+    with_headers(response.finish())
 }
