@@ -324,6 +324,7 @@ async fn errors_are_grouped_and_their_retry_finds_them() {
         served.ended_task("Fail", json!(1)).await;
     }
     served.add_task("quiet", "Echo", json!(1)).await;
+    served.is_told().await;
     for path in [
         "/errors",
         "/errors?theme=demo",
@@ -378,6 +379,7 @@ async fn a_text_in_place_of_an_error_is_shown_and_the_error_is_not() {
     let served =
         Served::with(options.redact(|redacted| redacted.text.contains("refused").then(|| "a secret".to_owned()))).await;
     served.ended_task("Fail", json!(1)).await;
+    served.is_told().await;
     for path in ["/errors", "/methods?service=Demo&method=Fail"] {
         let page = served.sees(path).await;
         has_all(&page, &["a secret"]);
