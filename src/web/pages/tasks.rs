@@ -297,7 +297,7 @@ fn tabs(view: &View, asking: &Asking) -> Markup {
 
 fn results(view: &View, asking: &Asking, found: &Found) -> Markup {
     html! {
-        section.card.flush aria-label=(view.words.tasks) {
+        section.card.flush {
             @if found.tasks.is_empty() {
                 (nothing_found(view, asking, found))
             } @else {
