@@ -10,9 +10,9 @@ import { chromium } from 'playwright-core';
 const PROGRAM = process.env.GAIA_DASHBOARD ?? path.resolve('../../target/debug/examples/dashboard');
 const CHROMIUM = process.env.CHROMIUM ?? execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
 
-/** Waits until the question has a true answer; fails after ten seconds. */
+/** Waits until the question has a true answer; fails after a minute. */
 export const until = async (what, ask) => {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   for (;;) {
     const answer = await ask().catch(error => { if (Date.now() > end) throw error; });
     if (answer) return answer;
@@ -21,12 +21,12 @@ export const until = async (what, ask) => {
   }
 };
 
-/** The example `dashboard` on a new database. */
+/** The example `dashboard` on a new SQLite file, or on the database of `GAIA_BROWSER_DATABASE`, which must be new, too. */
 export const start = async (environment = {}) => {
   if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: cargo build --features web --example dashboard`);
   const folder = mkdtempSync(path.join(os.tmpdir(), 'gaia-browser-'));
   const program = spawn(PROGRAM, [], {
-    env: { ...process.env, DATABASE_URL: `sqlite:${folder}/dashboard.db`, LISTEN: '127.0.0.1:0', ...environment },
+    env: { ...process.env, DATABASE_URL: process.env.GAIA_BROWSER_DATABASE ?? `sqlite:${folder}/dashboard.db`, LISTEN: '127.0.0.1:0', ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
