@@ -1,13 +1,13 @@
 //! The first page: what needs attention, and how each theme does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
-    parts::{Ended, bar, empty, number, spark, theme_link, time},
+    parts::{Ended, bar, empty, number, share, spark, theme_link, time},
     view::{View, encoded},
 };
 use crate::{
@@ -31,7 +31,7 @@ struct Worry {
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.finish()?;
     let admin = call.gaia().admin();
-    let overview = Arc::new(admin.overview().await?);
+    let overview = admin.overview().await?;
     let themes: Vec<&ThemeState> = overview
         .themes
         .iter()
@@ -65,13 +65,13 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
             } @else {
                 div.scroll { table {
                     thead { tr {
-                        th { (view.words.theme) }
-                        th.n { (view.words.due) }
-                        th.n { (view.words.running) }
-                        th { (view.words.busy_of_all) }
-                        th.n { (view.words.rate) }
-                        th.n { (view.words.failure_share) }
-                        th { (view.words.last_hour) }
+                        th scope="col" { (view.words.theme) }
+                        th.n scope="col" { (view.words.due) }
+                        th.n scope="col" { (view.words.running) }
+                        th scope="col" { (view.words.busy_of_all) }
+                        th.n scope="col" { (view.words.rate) }
+                        th.n scope="col" { (view.words.failure_share) }
+                        th scope="col" { (view.words.last_hour) }
                     } }
                     tbody {
                         @for state in &themes {
@@ -163,18 +163,6 @@ fn row(view: &View, state: &ThemeState, ended: &[Ended]) -> Markup {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn per_minute(count: u64, minutes: usize) -> f64 {
     count as f64 / minutes.max(1) as f64
-}
-
-/// Parts of a hundred.
-pub(super) fn share(part: u64, all: u64) -> Markup {
-    html! {
-        @match (part * 1_000).checked_div(all) {
-            None => span.faint { "–" },
-            Some(0) if part == 0 => "0 %",
-            Some(0) => "< 0.1 %",
-            Some(tenths) => span.error[tenths >= 50] { (tenths / 10) "." (tenths % 10) " %" },
-        }
-    }
 }
 
 /// The attempts that ended in each minute of the last hour, of each theme.

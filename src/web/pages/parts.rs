@@ -192,6 +192,18 @@ pub(super) fn spark(steps: &[Ended], what: &str) -> Markup {
     }
 }
 
+/// Parts of a hundred.
+pub(super) fn share(part: u64, all: u64) -> Markup {
+    html! {
+        @match (part * 1_000).checked_div(all) {
+            None => span.faint { "–" },
+            Some(0) if part == 0 => "0 %",
+            Some(0) => "< 0.1 %",
+            Some(tenths) => span.error[tenths >= 50] { (tenths / 10) "." (tenths % 10) " %" },
+        }
+    }
+}
+
 /// How much of something is used.
 pub(super) fn bar(part: usize, all: usize) -> Markup {
     const WIDTH: usize = 64;

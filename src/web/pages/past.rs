@@ -7,8 +7,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{
-    overview,
-    parts::{Ended, bar, empty, lasting, number},
+    parts::{Ended, bar, empty, lasting, number, share},
     view::View,
     words::Words,
 };
@@ -327,7 +326,7 @@ fn ended(figures: &Figures) -> Ended {
 /// How many of the attempts have failed, as a share.
 pub(super) fn failure_share(figures: &Figures) -> Markup {
     let failed = bad(figures) + figures.retried;
-    overview::share(failed, failed + figures.succeeded)
+    share(failed, failed + figures.succeeded)
 }
 
 /// The method of a series; `None`: what was lost is counted without one.
