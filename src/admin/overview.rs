@@ -1,5 +1,6 @@
 //! The state of everything at one moment, for people who watch it.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -7,12 +8,14 @@ use super::{Admin, BulkOperation, ThemeInfo, themes::known};
 use crate::{
     error::{Error, ask},
     node::NodeInfo,
+    registry::MethodName,
+    store::{Placed, Store, StoreError},
 };
 
 /// The most bulk operations of an overview.
 const OPERATIONS: i64 = 50;
 
-/// For at most so many themes the tasks with a later time are counted: each takes a query.
+/// For at most so many themes the oldest due task is looked for and the tasks with a later time are counted: each takes a query or two.
 const COUNTED_THEMES: usize = 100;
 
 /// A theme, and how many of its tasks are unfinished.
@@ -28,6 +31,10 @@ pub(crate) struct ThemeState {
 pub(crate) struct Unfinished {
     /// Tasks that wait and are due. Tasks that plain SQL has ended count until a claim passes over them.
     pub(crate) due: u64,
+    /// Since when the oldest of them is due. `None`: none is due, or there are too many themes to look.
+    pub(crate) oldest_due: Option<DateTime<Utc>>,
+    /// The due tasks that call methods for which no living node of the theme has a handler.
+    pub(crate) unserved: u64,
     /// Tasks that wait for a later time, counted up to 10,000. `None`: there are too many themes to count them.
     pub(crate) scheduled: Option<u64>,
 }
@@ -44,47 +51,67 @@ pub(crate) struct Overview {
 impl Admin {
     /// How many tasks of one theme are unfinished.
     pub(crate) async fn unfinished(&self, theme: &str) -> Result<Unfinished, Error> {
-        let theme = [theme.to_owned()];
-        let counts = ask(&self.store, |store| async move {
-            let due = store.tasks().due_by_theme().await?;
-            let unplaced = store.tasks().unplaced_by_theme(&theme).await?;
-            let [theme] = &theme;
-            Ok(Unfinished {
-                due: due.get(theme).unwrap_or(&0) + unplaced.get(theme).map_or(0, |unplaced| unplaced.due),
-                scheduled: unplaced.get(theme).map(|unplaced| unplaced.scheduled),
-            })
+        let nodes = self.nodes().await?;
+        let theme = theme.to_owned();
+        let unfinished = ask(&self.store, |store| async move {
+            let placed = store.tasks().placed(Some(&theme)).await?.remove(&theme);
+            Unfinished::read(&store, &theme, &placed.unwrap_or_default(), &nodes, true).await
         });
-        counts.await
+        unfinished.await
     }
 
     /// Reads tables whose size is that of the unfinished work, and no finished task.
     pub(crate) async fn overview(&self) -> Result<Overview, Error> {
         let nodes = self.nodes().await?;
         let stored = ask(&self.store, |store| async move { store.cluster().known_themes().await }).await?;
-        let themes = known(stored, &nodes);
-        let names: Vec<String> = themes.iter().map(|info| info.theme.clone()).collect();
-        let (due, unplaced, operations) = ask(&self.store, |store| async move {
-            let due = store.tasks().due_by_theme().await?;
-            let counted: &[String] = match names.len() {
-                0..=COUNTED_THEMES => &names,
-                _ => &[],
-            };
-            let unplaced = store.tasks().unplaced_by_theme(counted).await?;
+        let infos = known(stored, &nodes);
+        let read = |store: Store| async move {
+            let is_counted = infos.len() <= COUNTED_THEMES;
+            let mut placed = store.tasks().placed(None).await?;
+            let mut themes = Vec::with_capacity(infos.len());
+            for info in infos {
+                let placed = placed.remove(&info.theme).unwrap_or_default();
+                let unfinished = Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
+                themes.push(ThemeState { info, unfinished });
+            }
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
-            Ok((due, unplaced, operations))
-        })
-        .await?;
-        let state = |info: ThemeInfo| ThemeState {
-            unfinished: Unfinished {
-                due: due.get(&info.theme).unwrap_or(&0) + unplaced.get(&info.theme).map_or(0, |unplaced| unplaced.due),
-                scheduled: unplaced.get(&info.theme).map(|unplaced| unplaced.scheduled),
-            },
-            info,
+            Ok(Overview {
+                themes,
+                nodes,
+                operations,
+            })
         };
-        Ok(Overview {
-            themes: themes.into_iter().map(state).collect(),
-            nodes,
-            operations,
-        })
+        ask(&self.store, read).await
+    }
+}
+
+impl Unfinished {
+    /// `is_counted`: also what takes a query for each theme.
+    async fn read(
+        store: &Store,
+        theme: &str,
+        placed: &Placed,
+        nodes: &[NodeInfo],
+        is_counted: bool,
+    ) -> Result<Self, StoreError> {
+        let is_served = |(service, method): &(String, String)| {
+            let serves = |name: &MethodName| name.service == *service && name.method == *method;
+            let mut working = nodes.iter().filter(|node| node.alive && node.works_on(Some(theme)));
+            working.any(|node| node.methods.iter().any(serves))
+        };
+        let unserved = placed.by_method.iter().filter(|(method, _)| !is_served(method));
+        let mut unfinished = Self {
+            due: placed.by_method.values().sum(),
+            unserved: unserved.map(|(_, due)| due).sum(),
+            ..Self::default()
+        };
+        if is_counted {
+            let unplaced = store.tasks().unplaced(theme, store.clock().now()).await?;
+            let oldest = store.tasks().oldest_due(placed).await?;
+            unfinished.due += unplaced.due;
+            unfinished.oldest_due = oldest.into_iter().chain(unplaced.oldest_due).min();
+            unfinished.scheduled = Some(unplaced.scheduled);
+        }
+        Ok(unfinished)
     }
 }

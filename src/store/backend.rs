@@ -151,12 +151,20 @@ impl ThemesOf {
         )
     }
 
-    /// How many of these tasks a theme has, counted up to `most`. The parameter is the theme with the prefix.
+    /// How many of these tasks a theme has (`n`, counted up to `most`), how many of them have a time that has come (`came`), and the first of
+    /// their times (`oldest`). The parameters are the time now, and the theme with the prefix.
     #[cfg(feature = "web")]
-    pub(super) fn count(&self, parameter: &str, most: u64) -> String {
+    pub(super) fn tally(&self, parameter: fn(usize) -> String, most: u64) -> String {
         let Self { column, tasks, .. } = self;
+        let (now, theme) = (parameter(1), parameter(2));
+        // The index over tasks for a later time is in the order of their times.
+        let (since, order) = match self.are_due {
+            true => ("update_time", ""),
+            false => ("run_at", "ORDER BY run_at"),
+        };
         format!(
-            "SELECT COUNT(*) AS n FROM (SELECT {column} FROM {tasks} AND {column} = {parameter} LIMIT {most}) counted"
+            "SELECT COUNT(*) AS n, COUNT(CASE WHEN since <= {now} THEN 1 END) AS came, MIN(since) AS oldest \
+             FROM (SELECT {since} AS since FROM {tasks} AND {column} = {theme} {order} LIMIT {most}) counted"
         )
     }
 }

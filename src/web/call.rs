@@ -22,6 +22,7 @@ use super::{
     query::Query,
     readiness,
     redact::Eyes,
+    watch::Watch,
 };
 use crate::{domain::check_key, runtime::Gaia};
 
@@ -56,6 +57,11 @@ impl Call {
 
     pub(super) fn gaia(&self) -> &Gaia {
         &self.shared.gaia
+    }
+
+    /// What is read once for all who watch.
+    pub(super) fn watch(&self) -> Arc<Watch> {
+        self.shared.options.hub.watch(self.gaia())
     }
 
     /// What all calls share.

@@ -49,13 +49,18 @@ pub(super) async fn answer(
     response
 }
 
-/// Does what a route is for. Changes are logged, and noted in the audit.
+/// Does what a route is for. Changes are logged, and noted in the audit. An operator sees a change on the next page; those who only add tasks
+/// would have it read again for each of them.
 pub(super) async fn run(call: Call, route: &'static Route) -> Result<HttpResponse, Problem> {
     let (name, request) = (call.caller.name().to_owned(), call.request.clone());
+    let watch = (route.changes && route.access != RouteAccess::Permission(Permission::Enqueue)).then(|| call.watch());
     let done = match route.action {
         Some(action) => record::recorded(call, route, action).await,
         None => (route.run)(call).await,
     };
+    if let Some(watch) = watch {
+        watch.has_changed();
+    }
     if route.changes {
         let status = done.as_ref().map_or_else(Problem::status, HttpResponse::status);
         let (method, path) = (request.method(), request.uri().path());

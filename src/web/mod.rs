@@ -46,6 +46,7 @@ mod export;
 mod filter;
 mod health;
 mod history;
+mod hub;
 mod jobs;
 mod limits;
 mod nodes;
@@ -64,6 +65,7 @@ mod runs;
 mod schedules;
 mod tasks;
 mod themes;
+mod watch;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -103,7 +105,7 @@ const PREFIX: &str = "/api/v1";
 pub struct AdminOptions {
     access: Access,
     redact: Option<redact::Redact>,
-    hub: Arc<events::Hub>,
+    hub: Arc<hub::Hub>,
     limits: Arc<limits::Limits>,
     environment: Option<Environment>,
 }
@@ -117,7 +119,7 @@ impl AdminOptions {
         Self {
             access,
             redact: None,
-            hub: Arc::new(events::Hub::new(LISTENERS)),
+            hub: Arc::new(hub::Hub::new(LISTENERS)),
             limits: Arc::default(),
             environment: None,
         }
@@ -146,7 +148,7 @@ impl AdminOptions {
     /// are refused with 503.
     pub fn events(self, listeners: usize) -> Self {
         Self {
-            hub: Arc::new(events::Hub::new(listeners)),
+            hub: Arc::new(hub::Hub::new(listeners)),
             ..self
         }
     }

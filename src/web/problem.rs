@@ -106,7 +106,7 @@ pub(super) struct ProblemSchema {
 }
 
 /// Why a request is refused, or cannot be answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
@@ -420,7 +420,7 @@ fn status_of(error: &Error) -> StatusCode {
 }
 
 /// The code of each error. A new error does not compile without one.
-pub(super) fn code_of(error: &Error) -> &'static str {
+fn code_of(error: &Error) -> &'static str {
     match error {
         Error::Invalid(_) => "invalid",
         Error::TaskNotFound { .. } => "task_not_found",

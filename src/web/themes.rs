@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo},
+    admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo, Unfinished},
     asynctask::SchedulerStatus,
     domain::{TaskStatus, check_theme},
     error::Error,
@@ -35,6 +35,7 @@ pub(super) struct Workers {
 pub(super) struct ShownTheme {
     #[serde(flatten)]
     pub(super) info: ThemeInfo,
+    pub(super) unfinished: Unfinished,
     pub(super) on_nodes: Vec<Workers>,
     /// The counters of the process that answers; `null` if it does not work on the theme.
     here: Option<SchedulerStatus>,
@@ -99,7 +100,9 @@ pub(super) fn wants_counts(query: &mut Query) -> bool {
 
 /// A theme that the caller may see.
 pub(super) async fn shown(call: &Call, theme: &str, is_counted: bool) -> Result<ShownTheme, Problem> {
-    let info = call.gaia().admin().theme(theme).await?;
+    let admin = call.gaia().admin();
+    let info = admin.theme(theme).await?;
+    let unfinished = admin.unfinished(theme).await?;
     let scheduler = call.gaia().scheduler(theme)?;
     let mut on_nodes = Vec::new();
     for node in call.gaia().nodes().await? {
@@ -126,6 +129,7 @@ pub(super) async fn shown(call: &Call, theme: &str, is_counted: bool) -> Result<
     };
     Ok(ShownTheme {
         info,
+        unfinished,
         on_nodes,
         here,
         tasks,

@@ -230,6 +230,41 @@ async fn pages_of_themes_with_strange_names_work_and_escape_them() {
     served.stop().await;
 }
 
+/// Open pages share one look; an operator who changes something sees it on the next page.
+#[actix_rt::test]
+async fn the_overview_tells_what_waits_and_what_was_just_done() {
+    let served = Served::start().await;
+    served.add_task("mail", "Sned", json!({})).await;
+    let page = served.sees("/").await;
+    has_all(
+        &page,
+        &["Oldest due", "1 task is due, and no node has workers", "<time"],
+    );
+    for (change, tag) in [("pause", true), ("resume", false)] {
+        served
+            .send("POST", &format!("/themes/mail/{change}"), "{}")
+            .await
+            .with(200);
+        let page = served.sees("/").await;
+        assert_eq!(page.contains("Paused by operator"), tag, "{page}");
+    }
+    // Workers alone do not help: no handler has the name.
+    served
+        .send("PUT", "/themes/demo/workers", r#"{"workers":1}"#)
+        .await
+        .with(200);
+    served.add_task("demo", "Sned", json!({})).await;
+    eventually("the overview tells of the method", async || {
+        served
+            .sees("/")
+            .await
+            .contains("and no node that is alive serves them")
+            .then_some(())
+    })
+    .await;
+    served.stop().await;
+}
+
 #[actix_rt::test]
 async fn counts_by_status_are_made_when_asked_for() {
     let served = Served::start().await;

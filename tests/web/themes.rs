@@ -1,8 +1,9 @@
 //! Themes, nodes, schedules and probes.
 
-use serde_json::json;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
 
-use crate::client::Served;
+use crate::{client::Served, support::eventually};
 
 #[actix_rt::test]
 async fn a_theme_is_paused_resumed_and_resized() {
@@ -42,6 +43,46 @@ async fn a_theme_is_paused_resumed_and_resized() {
     // A theme without workers here.
     assert_eq!(served.get("/themes/elsewhere").await.with(200)["here"], json!(null));
     served.stop().await;
+}
+
+/// Urgent tasks, and tasks that came later, do not hide the oldest one; a task whose time has come is due, although no node has claimed it.
+#[actix_rt::test]
+async fn a_theme_tells_since_when_its_oldest_task_is_due() {
+    let served = Served::start().await;
+    let unfinished = async || served.get("/themes/mail").await.with(200)["unfinished"].clone();
+    assert_eq!(
+        unfinished().await,
+        json!({"due": 0, "oldest_due": null, "unserved": 0, "scheduled": 0})
+    );
+    let add = async |more: Value| {
+        let mut task = json!({"theme": "mail", "service": "A", "method": "B"});
+        task.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        served.send("POST", "/tasks", &task.to_string()).await.with(201)
+    };
+    add(json!({"run_at": "2999-01-01T00:00:00Z"})).await;
+    let old = add(json!({"priority": -5})).await;
+    add(json!({"run_at": Utc::now() + TimeDelta::seconds(1)})).await;
+    add(json!({"priority": 9})).await;
+    add(json!({"method": "C"})).await;
+    eventually("the task whose time has come is due", async || {
+        (unfinished().await["due"] == json!(4)).then_some(())
+    })
+    .await;
+    let seen = unfinished().await;
+    assert_eq!(
+        (&seen["unserved"], &seen["scheduled"]),
+        (&json!(3), &json!(1)),
+        "{seen}"
+    );
+    let old = served.get(&format!("/tasks/{}", old["id"])).await.with(200);
+    assert_eq!(time(&seen["oldest_due"]), time(&old["update_time"]));
+    served.stop().await;
+}
+
+fn time(text: &Value) -> DateTime<Utc> {
+    text.as_str().and_then(|text| text.parse().ok()).expect("a time")
 }
 
 #[actix_rt::test]

@@ -38,4 +38,6 @@ pub(crate) use operations::{CancelResult, RetryResult};
 pub(crate) use run_key::RunKey;
 pub(crate) use search::LOOK_FOR;
 pub(crate) use single::ChangeResult;
+#[cfg(feature = "web")]
+pub(crate) use watched::Placed;
 pub(crate) use writes::{Begin, Finish, Finished, Progress, Writes, Written};

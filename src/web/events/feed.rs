@@ -1,26 +1,18 @@
-//! Samples: what all listeners are told, and what one caller may see of it.
+//! What listeners are told, and what one caller may see of it.
 
 use std::{
     fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::{Duration, Instant},
 };
 
 use serde::Serialize;
-use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::{
     admin::{BulkOperation, Overview, ThemeState},
-    error::Error,
     node::NodeInfo,
-    runtime::Gaia,
-    web::{access::Caller, nodes, operations, problem},
+    web::{access::Caller, nodes, operations, watch::State},
 };
-
-/// How old a sample grows before the next one is taken.
-pub(super) const EVERY: Duration = Duration::from_secs(2);
 
 /// The names of the events, besides `problem`.
 const EVENTS: [&str; 3] = ["themes", "nodes", "operations"];
@@ -57,89 +49,31 @@ pub(super) struct Unknown {
     code: &'static str,
 }
 
-/// What is told of one Gaia.
-pub(super) struct Feed {
-    gaia: Gaia,
-    last: Mutex<Option<Arc<Sample>>>,
-}
-
-/// The state of everything at one moment, or why it is not known.
-pub(super) struct Sample {
-    pub(super) taken: Instant,
-    /// Milliseconds since 1970: it grows, also from process to process.
-    id: i64,
-    found: Result<Overview, &'static str>,
-    /// The data of each event for callers who see all themes.
-    of_all: Result<[String; 3], &'static str>,
-}
-
 /// Hashes of what one listener was told last, by event: what has not changed is not told again.
 #[derive(Default)]
 pub(super) struct Sent([Option<u64>; EVENTS.len()]);
 
-impl Feed {
-    pub(super) fn new(gaia: Gaia) -> Self {
-        Self {
-            gaia,
-            last: Mutex::new(None),
+/// Writes the events that this caller may see, and that say something else than the last ones. If the database cannot be asked, the event
+/// `problem` has the code of the error.
+pub(super) fn write(state: &State, caller: &Caller, sent: &mut Sent, piece: &mut String) {
+    let limited;
+    let texts = match &state.found {
+        Ok(all) if caller.sees_all_themes() => state.told.get_or_init(|| texts(all, None)),
+        Ok(all) => {
+            limited = texts(all, Some(caller));
+            &limited
         }
-    }
-
-    /// A sample that is younger than two seconds. `None`: this Gaia stops.
-    ///
-    /// The work is done beside the listener: a listener whose thread blocks holds up no other.
-    pub(super) async fn sample(self: &Arc<Self>) -> Option<Arc<Sample>> {
-        let feed = Arc::clone(self);
-        let sample = self.gaia.store().drive(|_| async move { feed.newest().await });
-        sample.await.flatten()
-    }
-
-    async fn newest(&self) -> Option<Arc<Sample>> {
-        if self.gaia.stops() {
-            return None;
+        Err(problem) => {
+            *sent = Sent::default();
+            let unknown = Unknown { code: problem.code() };
+            return event(piece, "problem", state.id, &text(&unknown));
         }
-        let mut last = self.last.lock().await;
-        if let Some(sample) = last.as_ref().filter(|sample| sample.taken.elapsed() < EVERY) {
-            return Some(Arc::clone(sample));
-        }
-        let found = match self.gaia.admin().overview().await {
-            Ok(overview) => Ok(overview),
-            Err(Error::Stopped) => return None,
-            Err(error) => Err(problem::code_of(&error)),
-        };
-        let sample = Arc::new(Sample {
-            taken: Instant::now(),
-            id: self.gaia.store().clock().now().timestamp_millis(),
-            of_all: found.as_ref().map(|all| texts(all, None)).map_err(|code| *code),
-            found,
-        });
-        *last = Some(Arc::clone(&sample));
-        Some(sample)
-    }
-}
-
-impl Sample {
-    /// Writes the events that this caller may see, and that say something else than the last ones. If the database cannot be asked, the event
-    /// `problem` has the code of the error.
-    pub(super) fn write(&self, caller: &Caller, sent: &mut Sent, piece: &mut String) {
-        let limited;
-        let texts = match (&self.found, &self.of_all) {
-            (Ok(_), Ok(texts)) if caller.sees_all_themes() => texts,
-            (Ok(all), _) => {
-                limited = texts(all, Some(caller));
-                &limited
-            }
-            (Err(code), _) => {
-                *sent = Sent::default();
-                return event(piece, "problem", self.id, &text(&Unknown { code }));
-            }
-        };
-        for ((name, text), sent) in EVENTS.iter().zip(texts).zip(&mut sent.0) {
-            let mut hash = DefaultHasher::new();
-            text.hash(&mut hash);
-            if sent.replace(hash.finish()) != Some(hash.finish()) {
-                event(piece, name, self.id, text);
-            }
+    };
+    for ((name, text), sent) in EVENTS.iter().zip(texts).zip(&mut sent.0) {
+        let mut hash = DefaultHasher::new();
+        text.hash(&mut hash);
+        if sent.replace(hash.finish()) != Some(hash.finish()) {
+            event(piece, name, state.id, text);
         }
     }
 }

@@ -1,10 +1,9 @@
 //! A stream of what changes, for pages that stay open: `text/event-stream`.
 //!
-//! One sample serves all listeners of a process: whichever listener finds the last sample to be old takes the next one, and the others wait
-//! for it. So nothing is asked while nobody listens, and a listener that hangs up leaves the rest to another.
+//! One state ([`Watch`]) serves all listeners of a process: whichever listener finds the last one to be old reads the next one, and the
+//! others wait for it. So nothing is asked while nobody listens, and a listener that hangs up leaves the rest to another.
 
 mod feed;
-mod hub;
 
 use std::{
     net::IpAddr,
@@ -22,17 +21,17 @@ use actix_web::{
 };
 use futures_util::stream;
 
-use self::feed::{EVERY, Feed, Sent};
-pub(super) use self::hub::Hub;
-use self::hub::Seat;
+use self::feed::Sent;
 use super::{
     access::{Access, AccessRequest},
     call::Call,
+    hub::Seat,
     permission::Permission,
     problem::Problem,
+    watch::{EVERY, Watch},
 };
 
-/// A stream without an event says that it lives, at least this often. Two samples lie in the fifteen seconds that are promised.
+/// A stream without an event says that it lives, at least this often. Two looks lie in the fifteen seconds that are promised.
 const SILENCE: Duration = Duration::from_secs(13);
 
 /// A listener that takes nothing for so long is let go. It comes back by itself if it lives.
@@ -43,7 +42,7 @@ const RETRY_MS: u32 = 5_000;
 
 /// What is kept of a request while its stream lasts.
 struct Listener {
-    feed: Arc<Feed>,
+    watch: Arc<Watch>,
     access: Access,
     peer: Option<IpAddr>,
     headers: HeaderMap,
@@ -51,8 +50,8 @@ struct Listener {
     sent_at: Instant,
     /// When the server took the last piece of the stream.
     taken_at: Option<Instant>,
-    /// When the last sample was taken. `None`: this listener has had none.
-    sampled_at: Option<Instant>,
+    /// When the last state that it was told was read. `None`: it was told none.
+    looked_at: Option<Instant>,
     _seat: Seat,
 }
 
@@ -61,14 +60,14 @@ pub(super) async fn events(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     let seat = call.shared.options.hub.seat().ok_or_else(Problem::too_many_listeners)?;
     let listener = Listener {
-        feed: call.shared.options.hub.feed(call.gaia()),
+        watch: call.watch(),
         access: call.access().clone(),
         peer: call.peer(),
         headers: call.headers().clone(),
         sent: Sent::default(),
         sent_at: Instant::now(),
         taken_at: None,
-        sampled_at: None,
+        looked_at: None,
         _seat: seat,
     };
     let pieces = stream::unfold(listener, |listener| async move {
@@ -91,11 +90,11 @@ impl Listener {
             return None;
         }
         loop {
-            if let Some(sampled) = self.sampled_at {
-                tokio::time::sleep(EVERY.saturating_sub(sampled.elapsed())).await;
+            if let Some(looked) = self.looked_at {
+                tokio::time::sleep(EVERY.saturating_sub(looked.elapsed())).await;
             }
-            let sample = self.feed.sample().await?;
-            let is_first = self.sampled_at.replace(sample.taken).is_none();
+            let state = self.watch.state().await?;
+            let is_first = self.looked_at.replace(state.taken).is_none();
             let seen = AccessRequest {
                 peer: self.peer,
                 headers: &self.headers,
@@ -108,7 +107,7 @@ impl Listener {
                 true => format!("retry: {RETRY_MS}\n\n"),
                 false => String::new(),
             };
-            sample.write(&caller, &mut self.sent, &mut piece);
+            feed::write(&state, &caller, &mut self.sent, &mut piece);
             if piece.is_empty() && self.sent_at.elapsed() >= SILENCE {
                 piece.push_str(":\n\n");
             }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Counted, ErrorsSince, Figures, GetHistory, Series, Times, span_of},
+    error::Error,
     web::{call::Call, problem::Problem},
 };
 
@@ -23,6 +24,9 @@ const LIVE: Duration = Duration::from_millis(250);
 pub(super) fn is_cheap(began: Instant) -> bool {
     began.elapsed() < LIVE
 }
+
+/// Over so many minutes a rate is measured.
+pub(super) const RATE_MINUTES: i64 = 5;
 
 /// How long the steps of a chart are, in seconds.
 const fn chart_step(since: ErrorsSince) -> u32 {
@@ -71,6 +75,21 @@ impl Past {
             to: to.max(view.now),
             counted,
             is_too_much,
+        })
+    }
+
+    /// The last hour of the themes that the caller may see, as all open pages share it: without methods, at most ten seconds old.
+    pub(super) async fn shared_hour(call: &Call, view: &View) -> Result<Self, Problem> {
+        let hour = call.watch().last_hour().await.ok_or(Error::Stopped)?;
+        let (from, to) = hour.get.range();
+        let found = hour.found.as_ref().map_err(Problem::clone)?;
+        let sees = |counted: &&Counted| call.caller.sees_theme(&counted.series.theme);
+        Ok(Self {
+            since: ErrorsSince::Hour,
+            from,
+            to: to.max(view.now),
+            counted: found.iter().flatten().filter(sees).cloned().collect(),
+            is_too_much: found.is_none(),
         })
     }
 
@@ -308,6 +327,12 @@ fn in_places(count: u64) -> usize {
 /// Every attempt that has ended, however it did.
 pub(super) fn runs(figures: &Figures) -> u64 {
     figures.succeeded + figures.retried + bad(figures) + figures.snoozed + figures.cancelled
+}
+
+/// The rate of what ended in the last minutes.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub(super) fn per_minute(count: u64) -> f64 {
+    count as f64 / RATE_MINUTES as f64
 }
 
 /// What has failed for good.

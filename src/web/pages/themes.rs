@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use super::{
     layout::{Page, Place},
     parts::{Action, bar, empty, method_link, node_link, number, status, time, with_query},
-    past::{self, Past, failure_share, method_of, quantiles, runs},
+    past::{self, Past, RATE_MINUTES, failure_share, method_of, per_minute, quantiles, runs},
     view::{View, encoded},
 };
 use crate::{
-    admin::{GetMethods, MethodInfo, ThemeInfo, Unfinished},
+    admin::{GetMethods, MethodInfo, ThemeInfo},
     domain::{ErrorsSince, Figures, GetHistory, TaskStatus},
     web::{
         call::Call,
@@ -25,13 +25,9 @@ use crate::{
 /// Tasks for a later time are counted up to this number.
 const COUNTED: u64 = 10_000;
 
-/// Over so many minutes the rate is measured.
-const RATE_MINUTES: u8 = 5;
-
 /// Everything that the page shows.
 struct Seen {
     theme: ShownTheme,
-    unfinished: Unfinished,
     methods: Vec<MethodInfo>,
     last_hour: Past,
 }
@@ -49,7 +45,6 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     };
     let seen = Seen {
         theme: themes::shown(&call, &name, is_counted).await?,
-        unfinished: admin.unfinished(&name).await?,
         methods: admin
             .methods(GetMethods {
                 theme: Some(name.clone()),
@@ -159,7 +154,7 @@ fn notices(view: &View, seen: &Seen) -> Markup {
     let pause = info.pause.as_ref().filter(|_| info.paused);
     let resize = info.resize.as_ref().filter(|_| info.workers.is_some());
     // Without a worker nobody serves anything, so the methods are not at fault.
-    let is_idle = info.node_workers == 0 && seen.unfinished.due > 0;
+    let is_idle = info.node_workers == 0 && seen.theme.unfinished.due > 0;
     let unserved: Vec<&MethodInfo> = seen
         .methods
         .iter()
@@ -179,7 +174,7 @@ fn notices(view: &View, seen: &Seen) -> Markup {
                 ((words.resized_by)(note.by.as_deref(), note.reason.as_deref())) " (" (time(view, note.at)) ")"
             }
         }
-        @if is_idle && !info.paused { p.notice.bad { ((words.nobody_works)(seen.unfinished.due)) } }
+        @if is_idle && !info.paused { p.notice.bad { ((words.nobody_works)(seen.theme.unfinished.due)) } }
         @if !unserved.is_empty() {
             section.notice.bad aria-label=(words.unserved) {
                 strong { ((words.nobody_serves)(due)) }
@@ -199,16 +194,24 @@ fn notices(view: &View, seen: &Seen) -> Markup {
 
 fn figures(view: &View, seen: &Seen) -> Markup {
     let (words, info) = (view.words, &seen.theme.info);
-    let lately = view.now - TimeDelta::minutes(RATE_MINUTES.into());
+    let lately = view.now - TimeDelta::minutes(RATE_MINUTES);
     let recent = runs(&seen.last_hour.sum(|counted| counted.at >= lately));
     let hour = seen.last_hour.sum(|_| true);
     html! {
         dl.figures {
-            div { dt { (words.due) } dd { (number(seen.unfinished.due)) } }
+            div {
+                dt { (words.due) }
+                dd {
+                    (number(seen.theme.unfinished.due))
+                    @if let Some(since) = seen.theme.unfinished.oldest_due {
+                        small { (words.oldest_due) ": " (time(view, since)) }
+                    }
+                }
+            }
             div {
                 dt { (words.scheduled) }
                 dd {
-                    @match seen.unfinished.scheduled {
+                    @match seen.theme.unfinished.scheduled {
                         None => span.faint { "–" },
                         Some(scheduled) if scheduled >= COUNTED => ((words.more_than)(COUNTED)),
                         Some(scheduled) => (number(scheduled)),
@@ -232,11 +235,6 @@ fn figures(view: &View, seen: &Seen) -> Markup {
             div { dt { (words.failure_share) ", " (words.last_hour) } dd { (failure_share(&hour)) } }
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn per_minute(count: u64) -> f64 {
-    count as f64 / f64::from(RATE_MINUTES)
 }
 
 fn workers(view: &View, theme: &str, on_nodes: &[Workers]) -> Markup {

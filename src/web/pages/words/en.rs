@@ -285,6 +285,7 @@ pub(super) const WORDS: Words = Words {
     no_operations_hint: "Search for tasks, then choose an action for all that were found. It is kept here.",
 
     due: "Due",
+    oldest_due: "Oldest due",
     running: "Running",
     workers: "Workers",
     busy_of_all: "busy / all",

@@ -223,6 +223,7 @@ pub(super) struct Words {
 
     // Themes.
     pub(super) due: &'static str,
+    pub(super) oldest_due: &'static str,
     pub(super) running: &'static str,
     pub(super) workers: &'static str,
     pub(super) busy_of_all: &'static str,

@@ -270,6 +270,7 @@ pub(super) const WORDS: Words = Words {
     no_operations_hint: "先搜索任务，再对搜索到的全部任务选择操作，记录会保留在这里。",
 
     due: "到期",
+    oldest_due: "最早到期",
     running: "运行中",
     workers: "Worker",
     busy_of_all: "忙碌 / 全部",

@@ -1,4 +1,4 @@
-//! Who listens in this process.
+//! Who listens and watches in this process.
 
 use std::{
     collections::HashMap,
@@ -8,26 +8,26 @@ use std::{
     },
 };
 
-use super::feed::Feed;
+use super::watch::Watch;
 use crate::runtime::Gaia;
 
-/// The listeners of all threads that serve the same options, and what they listen to.
-pub(in crate::web) struct Hub {
+/// The listeners of all threads that serve the same options, and what they and open pages watch.
+pub(super) struct Hub {
     most: usize,
     listeners: AtomicUsize,
     /// By the node's id: a process may serve several databases.
-    feeds: Mutex<HashMap<String, Arc<Feed>>>,
+    watches: Mutex<HashMap<String, Arc<Watch>>>,
 }
 
 /// The place of one listener. It is free again when this is dropped.
 pub(super) struct Seat(Arc<Hub>);
 
 impl Hub {
-    pub(in crate::web) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self {
             most,
             listeners: AtomicUsize::new(0),
-            feeds: Mutex::default(),
+            watches: Mutex::default(),
         }
     }
 
@@ -40,10 +40,16 @@ impl Hub {
         counted.ok().map(|_| Seat(Arc::clone(self)))
     }
 
-    pub(super) fn feed(&self, gaia: &Gaia) -> Arc<Feed> {
-        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        let feed = feeds.entry(gaia.node_id().to_owned());
-        Arc::clone(feed.or_insert_with(|| Arc::new(Feed::new(gaia.clone()))))
+    pub(super) fn watch(&self, gaia: &Gaia) -> Arc<Watch> {
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        match watches.get(gaia.node_id()) {
+            Some(watch) => Arc::clone(watch),
+            None => {
+                let watch = Arc::new(Watch::new(gaia.clone()));
+                watches.insert(gaia.node_id().to_owned(), Arc::clone(&watch));
+                watch
+            }
+        }
     }
 }
 
