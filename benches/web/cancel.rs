@@ -78,7 +78,7 @@ async fn drain(place: &Place, options: &Options, with_bulk: bool) -> Result<(f64
 }
 
 /// Adds tasks as programs do that have many of them.
-async fn add(gaia: &Gaia, theme: &str, count: usize) -> Result<()> {
+pub(crate) async fn add(gaia: &Gaia, theme: &str, count: usize) -> Result<()> {
     const CALL: usize = 1_000;
     let scheduler = gaia.scheduler(theme)?;
     for first in (0..count).step_by(CALL) {

@@ -1,14 +1,14 @@
 //! What the HTTP API costs beside the crate's own calls, and how fast a bulk operation is.
 //!
 //! ```sh
-//! cargo bench --all-features --bench web -- [--part add batch read cancel] [--rounds 5] [--json FILE]
+//! cargo bench --all-features --bench web -- [--part add batch read cancel tabs] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
 //!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000]
 //! ```
 //!
 //! `add`: `POST /tasks` on 100 connections beside `add_task` by 100 callers, and beside requests that add nothing. `batch`: `POST /tasks/batch` of 1,000 tasks beside `add_tasks`.
-//! `read`: pages and single tasks beside many finished ones. `cancel`: a bulk operation that cancels waiting tasks, and a drain of another
-//! theme beside it.
+//! `read`: lists, single tasks and pages beside many finished tasks. `cancel`: a bulk operation that cancels waiting tasks, and a drain of
+//! another theme beside it. `tabs`: a drain beside open pages of the dashboard.
 //!
 //! Server and client are this process: they share its processors. Without `--database` it is SQLite, and the servers of
 //! `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`; databases are made on them and dropped at the end.
@@ -28,6 +28,7 @@ mod report;
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod rows;
 mod served;
+mod tabs;
 #[path = "../common/timing.rs"]
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod timing;
@@ -43,7 +44,7 @@ const THEME: &str = "bench";
 #[derive(Parser)]
 struct Options {
     /// What to measure.
-    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Add, Part::Batch, Part::Read, Part::Cancel])]
+    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Add, Part::Batch, Part::Read, Part::Cancel, Part::Tabs])]
     part: Vec<Part>,
     /// `sqlite`, `sqlite:FOLDER`, or URLs of servers.
     #[arg(long, num_args = 1..)]
@@ -66,7 +67,7 @@ struct Options {
     /// cancel: waiting tasks that the bulk operation cancels.
     #[arg(long, default_value_t = 100_000)]
     cancelled: usize,
-    /// cancel: tasks that a node drains alone, and beside the bulk operation.
+    /// cancel, tabs: tasks that a node drains alone, and beside the bulk operation or open pages.
     #[arg(long, default_value_t = 100_000)]
     drained: usize,
     /// Figures as lines of JSON.
@@ -83,6 +84,7 @@ enum Part {
     Batch,
     Read,
     Cancel,
+    Tabs,
 }
 
 #[actix_rt::main]
@@ -100,6 +102,7 @@ async fn main() -> Result<()> {
                 Part::Batch => add::batches(database, &options, &mut report).await?,
                 Part::Read => read::run(database, &options, &mut report).await?,
                 Part::Cancel => cancel::run(database, &options, &mut report).await?,
+                Part::Tabs => tabs::run(database, &options, &mut report).await?,
             }
         }
     }

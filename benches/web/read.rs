@@ -1,4 +1,4 @@
-//! Pages of tasks and single tasks beside many finished ones.
+//! Lists, single tasks and the dashboard's pages beside many finished tasks.
 
 use crate::{
     Options,
@@ -7,7 +7,7 @@ use crate::{
     place::{Place, on_fresh},
     report::Report,
     rows,
-    served::Served,
+    served::{API, Served},
     timing::{Aim, QUANTILES, Times},
 };
 
@@ -34,18 +34,25 @@ async fn measure(database: &str, place: &Place, options: &Options, report: &mut 
     let served = Served::start(&place.url).await?;
     let rows = options.rows;
     let random = || fastrand::choice(&known).map_or("1", String::as_str);
-    let looks: [(&str, &dyn Fn() -> String); 7] = [
-        ("list, newest 50", &|| "/tasks?theme=bench".to_owned()),
-        ("list, all themes, 200", &|| "/tasks?limit=200".to_owned()),
-        ("list, failed", &|| "/tasks?theme=bench&status=Failed".to_owned()),
+    let of_api = |path: &str| format!("{API}{path}");
+    let looks: [(&str, &dyn Fn() -> String); 13] = [
+        ("list, newest 50", &|| of_api("/tasks?theme=bench")),
+        ("list, all themes, 200", &|| of_api("/tasks?limit=200")),
+        ("list, failed", &|| of_api("/tasks?theme=bench&status=Failed")),
         ("list, an error that no task has", &|| {
-            "/tasks?theme=bench&error=nothing".to_owned()
+            of_api("/tasks?theme=bench&error=nothing")
         }),
         ("list, unfinished, of which there are none", &|| {
-            "/tasks?status=Wait,Retry".to_owned()
+            of_api("/tasks?status=Wait,Retry")
         }),
-        ("get", &|| format!("/tasks/{}", random())),
-        ("get, records", &|| format!("/tasks/{}/records", random())),
+        ("get", &|| of_api(&format!("/tasks/{}", random()))),
+        ("get, records", &|| of_api(&format!("/tasks/{}/records", random()))),
+        ("page of everything", &|| "/".to_owned()),
+        ("page of tasks", &|| "/tasks?theme=bench".to_owned()),
+        ("page of failed tasks", &|| "/tasks?q=status:failed".to_owned()),
+        ("page of a task", &|| format!("/tasks/{}", random())),
+        ("page of a theme", &|| "/themes/bench".to_owned()),
+        ("page of errors", &|| "/errors?theme=bench".to_owned()),
     ];
     for (what, path) in looks {
         let mut times = Times::new()?;

@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use crate::database::Result;
 
-/// The API.
-const API: &str = "/api/v1";
+/// The API. The pages lie beside it.
+pub(crate) const API: &str = "/api/v1";
 /// A route beside the API that reads the body and answers; what it takes is the cost of actix-web and of the client.
 pub(crate) const EMPTY: &str = "/empty";
 /// As many as callers of the crate's own calls beside them.
@@ -67,10 +67,10 @@ impl Served {
         })
     }
 
-    /// Asks for a path below the API's.
+    /// Asks for a page, or for a path of the API.
     pub(crate) async fn get(&self, path: &str) -> Result<Duration> {
         let began = Instant::now();
-        let mut answer = self.client.get(format!("{}{API}{path}", self.root)).send().await?;
+        let mut answer = self.client.get(format!("{}{path}", self.root)).send().await?;
         let body = answer.body().limit(LONGEST).await?;
         match answer.status().is_success() {
             true => Ok(began.elapsed()),

@@ -33,7 +33,7 @@ pub(crate) struct Unfinished {
     pub(crate) due: u64,
     /// Since when the oldest of them is due. `None`: none is due, or there are too many themes to look.
     pub(crate) oldest_due: Option<DateTime<Utc>>,
-    /// The due tasks that call methods for which no living node of the theme has a handler.
+    /// The due tasks that call methods for which no living node with workers for the theme has a handler.
     pub(crate) unserved: u64,
     /// Tasks that wait for a later time, counted up to 10,000. `None`: there are too many themes to count them.
     pub(crate) scheduled: Option<u64>,
@@ -94,10 +94,13 @@ impl Unfinished {
         nodes: &[NodeInfo],
         is_counted: bool,
     ) -> Result<Self, StoreError> {
+        let working: Vec<&NodeInfo> = nodes
+            .iter()
+            .filter(|node| node.alive && node.works_on(Some(theme)))
+            .collect();
         let is_served = |(service, method): &(String, String)| {
             let serves = |name: &MethodName| name.service == *service && name.method == *method;
-            let mut working = nodes.iter().filter(|node| node.alive && node.works_on(Some(theme)));
-            working.any(|node| node.methods.iter().any(serves))
+            working.iter().any(|node| node.methods.iter().any(serves))
         };
         let unserved = placed.by_method.iter().filter(|(method, _)| !is_served(method));
         let mut unfinished = Self {
@@ -111,6 +114,10 @@ impl Unfinished {
             unfinished.due += unplaced.due;
             unfinished.oldest_due = oldest.into_iter().chain(unplaced.oldest_due).min();
             unfinished.scheduled = Some(unplaced.scheduled);
+        }
+        // A node that works on the theme would have put them into segments.
+        if working.is_empty() {
+            unfinished.unserved = unfinished.due;
         }
         Ok(unfinished)
     }

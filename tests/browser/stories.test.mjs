@@ -47,8 +47,10 @@ test('what fails, why, and since when', async () => {
   assert.match(await row.locator('time').first().getAttribute('datetime'), /Z$/);
 });
 
-test('how many wait, and what nobody works on', async () => {
-  assert.match(await page.locator('tr#theme-newsletter').innerText(), /newsletter/);
+test('how many wait, how long the oldest, and what nobody works on', async () => {
+  const waiting = page.locator('tr#theme-newsletter');
+  assert.match(await waiting.innerText(), /^newsletter\s+Paused[^]*\s[1-9]\d*\s+\d+ (second|minute)s? ago/);
+  assert.match(await waiting.locator('time').first().getAttribute('datetime'), /Z$/);
   const worries = await page.locator('main .list').innerText();
   assert.match(worries, /imports: .* no node has workers/);
   assert.match(worries, /newsletter: Paused by the night shift: the text has a mistake/);

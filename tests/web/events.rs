@@ -60,16 +60,19 @@ impl Listener {
 
     /// The next event of this name for which `is_it` holds.
     pub async fn next(&mut self, name: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        let (began, mut last) = (Instant::now(), String::new());
         loop {
             while let Some(end) = self.text.find("\n\n") {
                 let rest = self.text.split_off(end + 2);
                 let piece = std::mem::replace(&mut self.text, rest);
                 match event(&piece) {
                     Some(event) if event.name == name && is_it(&event) => return event,
+                    Some(event) if event.name == name => last = event.data.to_string(),
                     _ => {}
                 }
             }
             assert!(self.read().await, "the stream has ended before an event {name}");
+            assert!(began.elapsed() < PATIENCE, "waited in vain for an event {name}, the last one was {last}");
         }
     }
 
