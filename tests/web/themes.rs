@@ -73,7 +73,7 @@ async fn a_theme_tells_since_when_its_oldest_task_is_due() {
     let seen = unfinished().await;
     assert_eq!(
         (&seen["unserved"], &seen["scheduled"]),
-        (&json!(3), &json!(1)),
+        (&json!(4), &json!(1)),
         "{seen}"
     );
     let old = served.get(&format!("/tasks/{}", old["id"])).await.with(200);
