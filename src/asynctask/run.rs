@@ -166,7 +166,7 @@ impl RunContext {
     }
 
     pub(super) fn tell_claimed(&self, tasks: usize, took: Duration) {
-        self.events.tell_observers(|| Event::TasksClaimed {
+        self.events.tell(&Event::TasksClaimed {
             theme: Arc::clone(&self.theme),
             tasks,
             took,

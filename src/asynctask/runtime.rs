@@ -295,10 +295,26 @@ impl ThemeRuntime {
 }
 
 /// The themes this process works on, by name. Shared by the handles, the node and the runtime.
-#[derive(Clone, Default)]
-pub(crate) struct ThemeRuntimes(Arc<Mutex<BTreeMap<String, ThemeRuntime>>>);
+#[derive(Clone)]
+pub(crate) struct ThemeRuntimes {
+    table: Arc<Mutex<BTreeMap<String, ThemeRuntime>>>,
+    events: Events,
+}
 
 impl ThemeRuntimes {
+    pub(crate) fn new(events: Events) -> Self {
+        Self {
+            table: Arc::default(),
+            events,
+        }
+    }
+
+    /// Notes that this process has added tasks.
+    pub(crate) fn note_added(&self, theme: &Arc<str>, added: &[AddedTask]) {
+        let new = added.iter().filter(|task| !task.duplicate);
+        self.events.added(theme, new.count());
+    }
+
     pub(crate) fn add(&self, runtime: ThemeRuntime) {
         let theme = runtime.theme.name().to_string();
         self.table().insert(theme, runtime);
@@ -317,7 +333,7 @@ impl ThemeRuntimes {
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, ThemeRuntime>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

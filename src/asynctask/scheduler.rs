@@ -114,6 +114,7 @@ impl Scheduler {
             }
         };
         let (added, is_claimed) = ask(&self.store, add).await?;
+        self.themes.note_added(&self.theme, &[added]);
         if !is_claimed {
             self.wake(1, wakes);
         }
@@ -128,6 +129,7 @@ impl Scheduler {
         let rows = self.rows(tasks)?;
         let wakes = self.wakes_local_workers(rows.iter());
         let added = ask(&self.store, |store| async move { store.tasks().add(rows).await }).await?;
+        self.themes.note_added(&self.theme, &added);
         self.wake(added.len(), wakes);
         Ok(added)
     }
@@ -186,6 +188,7 @@ impl Scheduler {
         let theme = || self.theme.to_string();
         match ask(&self.store, add).await? {
             Once::Added(tasks) => {
+                self.themes.note_added(&self.theme, &tasks);
                 if wakes {
                     self.wake(tasks.len(), wakes_here);
                 }
@@ -204,7 +207,9 @@ impl Scheduler {
     /// As for [`add_task`](Self::add_task).
     pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
         let row = self.row(task)?;
-        ask(&self.store, |store| async move { store.add_one(row).await }).await
+        let added = ask(&self.store, |store| async move { store.add_one(row).await }).await?;
+        self.themes.note_added(&self.theme, &[added]);
+        Ok(added)
     }
 
     /// Has this process claim the task now, before others, if a worker is free. Does not wait. In a process without workers of this theme it

@@ -92,6 +92,18 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The name that it has in metrics and in JSON.
+    #[cfg(feature = "web")]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Discarded => "discarded",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
+            Self::Lost => "lost",
+        }
+    }
+
     /// Whether another attempt may help.
     #[must_use]
     pub const fn is_retryable(self) -> bool {

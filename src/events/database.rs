@@ -74,6 +74,29 @@ pub enum DatabaseWork {
 }
 
 impl DatabaseWork {
+    /// Its name in metrics, as in JSON.
+    #[cfg(feature = "web")]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaimTasks => "claim_tasks",
+            Self::WriteOutcomes => "write_outcomes",
+            Self::ClaimFires => "claim_fires",
+            Self::ReadSchedules => "read_schedules",
+            Self::LookForChanges => "look_for_changes",
+            Self::NoteSchedules => "note_schedules",
+            Self::LookForRequests => "look_for_requests",
+            Self::FollowRequests => "follow_requests",
+            Self::WriteStatus => "write_status",
+            Self::DropRequests => "drop_requests",
+            Self::Beat => "beat",
+            Self::Rescue => "rescue",
+            Self::EndLostRuns => "end_lost_runs",
+            Self::BringBack => "bring_back",
+            Self::CompareRuns => "compare_runs",
+            Self::WriteHistory => "write_history",
+        }
+    }
+
     /// What cannot be done.
     pub(super) fn fails(self) -> &'static str {
         match self {

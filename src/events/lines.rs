@@ -72,7 +72,7 @@ impl Lines {
                 say!(Error, "a worker thread has ended and is replaced; it was at: {runs}");
             }
             Event::OutcomeRefused { .. } => log_refused(event),
-            // These come with each task and fire: they go to observers alone.
+            // These come with each claim, run and fire: they are counted, and go to observers.
             Event::TasksClaimed { .. }
             | Event::TaskStarted(_)
             | Event::JobFired(_)

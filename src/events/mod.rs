@@ -2,6 +2,8 @@
 //! history, and calls the observers.
 
 mod database;
+#[cfg(feature = "web")]
+mod instruments;
 mod job;
 mod lines;
 mod tally;
@@ -16,8 +18,12 @@ use std::{
 use serde::Serialize;
 
 pub(crate) use self::database::Outages;
+#[cfg(feature = "web")]
+pub(crate) use self::instruments::{FailureSums, Instruments, Sums, ThemeSums};
 use self::lines::Lines;
 pub(crate) use self::tally::Tally;
+#[cfg(feature = "web")]
+pub(crate) use self::tally::{OTHER, Totals};
 pub use self::{
     database::{Component, DatabaseFailure, DatabaseRecovery, DatabaseWork},
     job::{JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted},
@@ -163,6 +169,8 @@ pub(crate) struct Events(Arc<Hub>);
 struct Hub {
     lines: Lines,
     tally: Tally,
+    #[cfg(feature = "web")]
+    instruments: Instruments,
     observers: Vec<Observer>,
     outages: Outages,
     /// Panics of observers that are logged, by the place of the observer.
@@ -182,6 +190,8 @@ impl Events {
     pub(crate) fn new(observers: Vec<Observer>, tally: Tally) -> Self {
         Self(Arc::new(Hub {
             lines: Lines::default(),
+            #[cfg(feature = "web")]
+            instruments: Instruments::new(tally.clock().clone()),
             tally,
             observers,
             outages: Outages::default(),
@@ -193,11 +203,31 @@ impl Events {
     pub(crate) fn tell(&self, event: &Event) {
         self.0.lines.log(event);
         self.0.tally.note(event);
+        #[cfg(feature = "web")]
+        self.0.instruments.note(event);
         self.call_observers(event);
     }
 
-    /// Gives an event of which the log has no line to the observers. It is made only if there are observers: such events come with each
-    /// task.
+    /// Counts tasks that this process has added.
+    #[cfg_attr(
+        not(feature = "web"),
+        expect(clippy::unused_self, reason = "the HTTP API tells metrics")
+    )]
+    pub(crate) fn added(&self, theme: &Arc<str>, tasks: usize) {
+        #[cfg(feature = "web")]
+        self.0.instruments.added(theme, tasks as u64);
+        #[cfg(not(feature = "web"))]
+        let _ = (theme, tasks);
+    }
+
+    /// All that was counted since this process began.
+    #[cfg(feature = "web")]
+    pub(crate) fn totals(&self) -> (Totals, Sums) {
+        (self.0.tally.totals(), self.0.instruments.read())
+    }
+
+    /// Gives an event that nothing counts and of which the log has no line to the observers. It is made only if there are observers: such
+    /// events come with each run.
     pub(crate) fn tell_observers(&self, event: impl FnOnce() -> Event) {
         if !self.0.observers.is_empty() {
             self.call_observers(&event());

@@ -316,7 +316,7 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let (themes, jobs_slot) = (ThemeRuntimes::default(), JobsSlot::default());
+        let (themes, jobs_slot) = (ThemeRuntimes::new(events.clone()), JobsSlot::default());
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),

@@ -315,6 +315,16 @@ impl Gaia {
         }
     }
 
+    #[cfg(feature = "web")]
+    pub(crate) fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    #[cfg(feature = "web")]
+    pub(crate) fn lease(&self) -> &NodeLease {
+        &self.0.lease
+    }
+
     /// Whether this process stops, or has stopped.
     #[cfg(feature = "web")]
     pub(crate) fn stops(&self) -> bool {

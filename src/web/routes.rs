@@ -8,7 +8,7 @@ use super::{
     audit,
     body::BodyRule,
     call::Call,
-    errors, events, export, health, history, jobs, nodes,
+    errors, events, export, health, history, jobs, metrics, nodes,
     openapi::{self, Described},
     operations,
     permission::Permission,
@@ -150,6 +150,7 @@ routes! {
         "Sets how many workers one process has for a theme, until it stops.";
     "GET" "/methods" View reads Empty nodes::methods: "Lists the methods that living processes serve.";
     "GET" "/events" View reads Empty events::events: "Streams themes, nodes and bulk operations as they change.";
+    "GET" "/metrics" View reads Empty metrics::metrics: "Tells Prometheus how this process and its database are.";
     "GET" "/history" View reads Empty history::of_all: "Tells what ended in the past, in steps of time, of tasks or of jobs.";
 
     "POST" "/tasks" Enqueue adds Task tasks::add: "Adds a task.";

@@ -41,8 +41,8 @@ pub(super) struct Watch {
 /// The state of everything at one moment, or why it is not known.
 pub(super) struct State {
     pub(super) taken: Instant,
-    /// Milliseconds since 1970: it grows, also from process to process.
-    pub(super) id: i64,
+    /// The id of its events is made from it: it grows, also from process to process.
+    pub(super) at: DateTime<Utc>,
     pub(super) found: Result<Overview, Problem>,
     /// The data of the events for callers who see all themes, once a listener has asked.
     pub(super) told: OnceLock<[String; 3]>,
@@ -106,7 +106,7 @@ impl Watch {
         let found = found(&self.gaia, async |admin| admin.overview().await).await?;
         Some(State {
             taken: Instant::now(),
-            id: self.gaia.store().clock().now().timestamp_millis(),
+            at: self.gaia.store().clock().now(),
             found,
             told: OnceLock::new(),
         })

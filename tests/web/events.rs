@@ -72,7 +72,10 @@ impl Listener {
                 }
             }
             assert!(self.read().await, "the stream has ended before an event {name}");
-            assert!(began.elapsed() < PATIENCE, "waited in vain for an event {name}, the last one was {last}");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited in vain for an event {name}, the last one was {last}"
+            );
         }
     }
 

@@ -5,6 +5,8 @@
 //! does no harm if the clock is set back, or if a last bucket is written before its time is over.
 
 mod names;
+#[cfg(feature = "web")]
+mod totals;
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -14,6 +16,9 @@ use std::{
 use chrono::DateTime;
 
 use self::names::Names;
+pub(crate) use self::names::OTHER;
+#[cfg(feature = "web")]
+pub(crate) use self::totals::Totals;
 use super::{
     Event,
     job::{JobEnded, JobRetried},
@@ -32,8 +37,8 @@ const BATCH: usize = 500;
 const MOST_WAITING: usize = 10_000;
 
 /// The methods and the jobs that a process counts by name in one hour; further ones count together.
-const MOST_METHODS: usize = 500;
-const MOST_JOBS: usize = 200;
+pub(super) const MOST_METHODS: usize = 500;
+pub(super) const MOST_JOBS: usize = 200;
 
 /// Counts what ended in this process. Cloning is cheap.
 #[derive(Clone)]
@@ -53,6 +58,9 @@ struct Counts {
     jobs: Names,
     /// The hour since 1970 to which the names belong.
     hour: i64,
+    /// What has left the buckets since this process began.
+    #[cfg(feature = "web")]
+    totals: Totals,
     /// Rows that are on their way to the database. If it is not known whether a write was done, the same rows are written again.
     batch: Option<Arc<Vec<HistoryRow>>>,
 }
@@ -73,6 +81,8 @@ impl Tally {
                 methods: Names::new(HistoryKind::Task, MOST_METHODS),
                 jobs: Names::new(HistoryKind::Job, MOST_JOBS),
                 hour: 0,
+                #[cfg(feature = "web")]
+                totals: Totals::default(),
                 batch: None,
             }),
         }))
@@ -175,6 +185,22 @@ impl Tally {
         counts.batch.take_if(|waiting| Arc::ptr_eq(waiting, batch));
     }
 
+    /// All that was counted since this process began, by method and by job.
+    #[cfg(feature = "web")]
+    pub(crate) fn totals(&self) -> Totals {
+        let counts = self.counts();
+        let mut totals = counts.totals.clone();
+        for (series, figures) in counts.buckets.values().flatten() {
+            totals.add(series, figures);
+        }
+        totals
+    }
+
+    #[cfg(feature = "web")]
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     fn now(&self) -> i64 {
         self.0.clock.now().timestamp()
     }
@@ -242,6 +268,8 @@ impl Counts {
                 let Some(figures) = bucket.remove(&series) else {
                     continue;
                 };
+                #[cfg(feature = "web")]
+                self.totals.add(&series, &figures);
                 rows.push(HistoryRow {
                     at: DateTime::from_timestamp(at, 0).unwrap_or_default(),
                     number: fastrand::i64(0..),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::domain::{HistoryKind, MAX_NAME_CHARS, Series};
 
 /// The name under which all count that have no name of their own any more.
-const OTHER: &str = "_other";
+pub(crate) const OTHER: &str = "_other";
 
 /// Theme (or job), service and method.
 type Known = HashMap<Box<str>, HashMap<Box<str>, HashMap<Box<str>, Arc<Series>>>>;
@@ -39,16 +39,9 @@ impl Names {
         if let Some(series) = known {
             return Arc::clone(series);
         }
-        let [theme, service, method] = match (self.count < self.most, self.kind) {
-            (true, _) => [theme, service, method],
-            (false, HistoryKind::Task) => [theme, OTHER, OTHER],
-            (false, HistoryKind::Job) => [OTHER, "", ""],
-        };
-        let series = Arc::new(Series {
-            kind: self.kind.as_str().to_owned(),
-            theme: fitting(theme),
-            service: fitting(service),
-            method: fitting(method),
+        let series = Arc::new(match self.count < self.most {
+            true => named(self.kind, [theme, service, method]),
+            false => other(self.kind, theme),
         });
         if self.count < self.most {
             self.count += 1;
@@ -57,6 +50,23 @@ impl Names {
             methods.insert(method.into(), Arc::clone(&series));
         }
         series
+    }
+}
+
+fn named(kind: HistoryKind, [theme, service, method]: [&str; 3]) -> Series {
+    Series {
+        kind: kind.as_str().to_owned(),
+        theme: fitting(theme),
+        service: fitting(service),
+        method: fitting(method),
+    }
+}
+
+/// What counts together.
+pub(super) fn other(kind: HistoryKind, theme: &str) -> Series {
+    match kind {
+        HistoryKind::Task => named(kind, [theme, OTHER, OTHER]),
+        HistoryKind::Job => named(kind, [OTHER, "", ""]),
     }
 }
 

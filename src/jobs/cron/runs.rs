@@ -101,23 +101,19 @@ impl CronActor {
     }
 
     fn tell_fired(&self, run: &Arc<JobRunInfo>) {
-        self.context.events.tell_observers(|| {
-            let late = |at: DateTime<Utc>| (self.now() - at).to_std().unwrap_or_default();
-            Event::JobFired(JobFired {
-                late: run.scheduled_at.map(late),
-                run: Arc::clone(run),
-            })
-        });
+        let late = |at: DateTime<Utc>| (self.now() - at).to_std().unwrap_or_default();
+        self.context.events.tell(&Event::JobFired(JobFired {
+            late: run.scheduled_at.map(late),
+            run: Arc::clone(run),
+        }));
     }
 
     fn tell_skipped(&self, fire: &Fire, reason: String) {
-        self.context.events.tell_observers(|| {
-            Event::JobSkipped(JobSkipped {
-                job_id: fire.job_id,
-                scheduled_at: fire.at(),
-                reason,
-            })
-        });
+        self.context.events.tell(&Event::JobSkipped(JobSkipped {
+            job_id: fire.job_id,
+            scheduled_at: fire.at(),
+            reason,
+        }));
     }
 
     pub(super) fn spawn(&mut self, run: Arc<JobRun>) {

@@ -195,7 +195,7 @@ impl<L: Ledger> Recorder<L> {
 
     pub(super) fn tell_written(&self, outcomes: usize, took: Duration) {
         if outcomes > 0 {
-            self.ledger.events().tell_observers(|| Event::OutcomesWritten {
+            self.ledger.events().tell(&Event::OutcomesWritten {
                 component: self.ledger.component().clone(),
                 outcomes,
                 took,

@@ -56,6 +56,7 @@ pub(super) struct Sent([Option<u64>; EVENTS.len()]);
 /// Writes the events that this caller may see, and that say something else than the last ones. If the database cannot be asked, the event
 /// `problem` has the code of the error.
 pub(super) fn write(state: &State, caller: &Caller, sent: &mut Sent, piece: &mut String) {
+    let id = state.at.timestamp_millis();
     let limited;
     let texts = match &state.found {
         Ok(all) if caller.sees_all_themes() => state.told.get_or_init(|| texts(all, None)),
@@ -66,14 +67,14 @@ pub(super) fn write(state: &State, caller: &Caller, sent: &mut Sent, piece: &mut
         Err(problem) => {
             *sent = Sent::default();
             let unknown = Unknown { code: problem.code() };
-            return event(piece, "problem", state.id, &text(&unknown));
+            return event(piece, "problem", id, &text(&unknown));
         }
     };
     for ((name, text), sent) in EVENTS.iter().zip(texts).zip(&mut sent.0) {
         let mut hash = DefaultHasher::new();
         text.hash(&mut hash);
         if sent.replace(hash.finish()) != Some(hash.finish()) {
-            event(piece, name, state.id, text);
+            event(piece, name, id, text);
         }
     }
 }
