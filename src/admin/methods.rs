@@ -76,7 +76,7 @@ impl Admin {
 }
 
 impl MethodInfo {
-    fn of(name: &MethodName) -> Self {
+    pub(super) fn of(name: &MethodName) -> Self {
         Self {
             service: name.service.clone(),
             method: name.method.clone(),
@@ -87,7 +87,7 @@ impl MethodInfo {
 }
 
 /// What the living nodes serve: all of it, or what they serve for a theme.
-fn served(nodes: &[NodeInfo], theme: Option<&str>) -> BTreeMap<MethodName, MethodInfo> {
+pub(super) fn served(nodes: &[NodeInfo], theme: Option<&str>) -> BTreeMap<MethodName, MethodInfo> {
     let mut methods = BTreeMap::new();
     for node in nodes.iter().filter(|node| node.alive && node.works_on(theme)) {
         for name in &node.methods {

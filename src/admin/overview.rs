@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Admin, BulkOperation, ThemeInfo, themes::known};
+use super::{Admin, BulkOperation, MethodInfo, ThemeInfo, methods::served, themes::known};
 use crate::{
     error::{Error, ask},
     node::NodeInfo,
@@ -39,6 +39,9 @@ pub(crate) struct Unfinished {
     pub(crate) scheduled: Option<u64>,
 }
 
+/// How many due tasks call a service and method; a method may come twice.
+type DueByMethod = Vec<((String, String), u64)>;
+
 /// What people see of everything.
 #[derive(Debug)]
 pub(crate) struct Overview {
@@ -49,15 +52,27 @@ pub(crate) struct Overview {
 }
 
 impl Admin {
-    /// How many tasks of one theme are unfinished.
-    pub(crate) async fn unfinished(&self, theme: &str) -> Result<Unfinished, Error> {
+    /// How many tasks of one theme are unfinished, and the methods that its nodes serve and its due tasks call. Unlike
+    /// [`methods`](Self::methods) this writes nothing, and counts tasks that plain SQL has ended until a node comes upon them.
+    pub(crate) async fn unfinished(&self, theme: &str) -> Result<(Unfinished, Vec<MethodInfo>), Error> {
         let nodes = self.nodes().await?;
+        let mut methods = served(&nodes, Some(theme));
         let theme = theme.to_owned();
-        let unfinished = ask(&self.store, |store| async move {
+        let read = ask(&self.store, |store| async move {
             let placed = store.tasks().placed(Some(&theme)).await?.remove(&theme);
-            Unfinished::read(&store, &theme, &placed.unwrap_or_default(), &nodes, true).await
+            let placed = placed.unwrap_or_default();
+            Unfinished::read(&store, &theme, &placed, &nodes, true).await
         });
-        unfinished.await
+        let (unfinished, by_method) = read.await?;
+        for info in methods.values_mut() {
+            info.due = Some(0);
+        }
+        for ((service, method), due) in by_method {
+            let name = MethodName { service, method };
+            let info = methods.entry(name).or_insert_with_key(MethodInfo::of);
+            info.due = Some(info.due.unwrap_or_default() + due);
+        }
+        Ok((unfinished, methods.into_values().collect()))
     }
 
     /// Reads tables whose size is that of the unfinished work, and no finished task.
@@ -71,7 +86,7 @@ impl Admin {
             let mut themes = Vec::with_capacity(infos.len());
             for info in infos {
                 let placed = placed.remove(&info.theme).unwrap_or_default();
-                let unfinished = Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
+                let (unfinished, _) = Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
                 themes.push(ThemeState { info, unfinished });
             }
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
@@ -86,14 +101,14 @@ impl Admin {
 }
 
 impl Unfinished {
-    /// `is_counted`: also what takes a query for each theme.
+    /// And the due tasks of each method. `is_counted`: also what takes a query for each theme.
     async fn read(
         store: &Store,
         theme: &str,
         placed: &Placed,
         nodes: &[NodeInfo],
         is_counted: bool,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, DueByMethod), StoreError> {
         let working: Vec<&NodeInfo> = nodes
             .iter()
             .filter(|node| node.alive && node.works_on(Some(theme)))
@@ -103,6 +118,11 @@ impl Unfinished {
             working.iter().any(|node| node.methods.iter().any(serves))
         };
         let unserved = placed.by_method.iter().filter(|(method, _)| !is_served(method));
+        let mut by_method: DueByMethod = placed
+            .by_method
+            .iter()
+            .map(|(name, due)| (name.clone(), *due))
+            .collect();
         let mut unfinished = Self {
             due: placed.by_method.values().sum(),
             unserved: unserved.map(|(_, due)| due).sum(),
@@ -114,11 +134,12 @@ impl Unfinished {
             unfinished.due += unplaced.due;
             unfinished.oldest_due = oldest.into_iter().chain(unplaced.oldest_due).min();
             unfinished.scheduled = Some(unplaced.scheduled);
+            by_method.extend(unplaced.by_method);
         }
         // A node that works on the theme would have put them into segments.
         if working.is_empty() {
             unfinished.unserved = unfinished.due;
         }
-        Ok(unfinished)
+        Ok((unfinished, by_method))
     }
 }

@@ -21,6 +21,21 @@ const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 /// The value of `node:` that means tasks without a node.
 const NO_NODE: &str = "none";
 
+/// Whether a status is meant: by its name, or by the words that the dashboard shows.
+fn is_called(status: TaskStatus, text: &str) -> bool {
+    let words: &[&str] = match status {
+        TaskStatus::Wait => &["waiting", "等待"],
+        TaskStatus::Running => &["运行中"],
+        TaskStatus::Retry => &["retrying", "待重试"],
+        TaskStatus::Success => &["succeeded", "成功"],
+        TaskStatus::Failed => &["失败"],
+        TaskStatus::Cancelled => &["已取消"],
+    };
+    std::iter::once(&status.as_str())
+        .chain(words)
+        .any(|word| word.eq_ignore_ascii_case(text))
+}
+
 const STATUSES: &str = "wait, running, success, failed, retry or cancelled, several with commas between them";
 const METHOD: &str = "Service.Method, Service.* or *.Method";
 const AGO: &str = "a length of time such as 30m, 2h, 7d or 1d 12h in quotes";
@@ -291,9 +306,7 @@ impl Reading {
 
     fn statuses(&mut self, term: &Term) {
         for Piece { text, .. } in &term.pieces {
-            let known = TaskStatus::ALL
-                .into_iter()
-                .find(|status| status.as_str().eq_ignore_ascii_case(text));
+            let known = TaskStatus::ALL.into_iter().find(|status| is_called(*status, text));
             match known {
                 Some(status) if self.filter.statuses.contains(&status) => {}
                 Some(status) => self.filter.statuses.push(status),

@@ -152,19 +152,23 @@ impl ThemesOf {
     }
 
     /// How many of these tasks a theme has (`n`, counted up to `most`), how many of them have a time that has come (`came`), and the first of
-    /// their times (`oldest`). The parameters are the time now, and the theme with the prefix.
+    /// their times (`oldest`); of due tasks by service and method. The parameters are the time now, and the theme with the prefix.
     #[cfg(feature = "web")]
     pub(super) fn tally(&self, parameter: fn(usize) -> String, most: u64) -> String {
         let Self { column, tasks, .. } = self;
         let (now, theme) = (parameter(1), parameter(2));
         // The index over tasks for a later time is in the order of their times.
-        let (since, order) = match self.are_due {
-            true => ("update_time", ""),
-            false => ("run_at", "ORDER BY run_at"),
+        let (columns, order) = match self.are_due {
+            true => (
+                "service_name AS service, method_name AS method, update_time AS since",
+                "",
+            ),
+            false => ("'' AS service, '' AS method, run_at AS since", "ORDER BY run_at"),
         };
         format!(
-            "SELECT COUNT(*) AS n, COUNT(CASE WHEN since <= {now} THEN 1 END) AS came, MIN(since) AS oldest \
-             FROM (SELECT {since} AS since FROM {tasks} AND {column} = {theme} {order} LIMIT {most}) counted"
+            "SELECT COUNT(*) AS n, COUNT(CASE WHEN since <= {now} THEN 1 END) AS came, MIN(since) AS oldest, service, method \
+             FROM (SELECT {columns} FROM {tasks} AND {column} = {theme} {order} LIMIT {most}) counted \
+             GROUP BY service, method"
         )
     }
 }

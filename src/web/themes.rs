@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    admin::{Admin, GetMethods, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo, Unfinished},
+    admin::{Admin, GetMethods, MethodInfo, PauseTheme, ResizeTheme, ResumeTheme, ThemeInfo, Unfinished},
     asynctask::SchedulerStatus,
     domain::{TaskStatus, check_theme},
     error::Error,
@@ -36,6 +36,10 @@ pub(super) struct ShownTheme {
     #[serde(flatten)]
     pub(super) info: ThemeInfo,
     pub(super) unfinished: Unfinished,
+    /// What its nodes serve and its due tasks call, for the page.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) methods: Vec<MethodInfo>,
     pub(super) on_nodes: Vec<Workers>,
     /// The counters of the process that answers; `null` if it does not work on the theme.
     here: Option<SchedulerStatus>,
@@ -59,6 +63,15 @@ struct Size {
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required = true, maximum = 100_000)]
     workers: Option<usize>,
+}
+
+impl ShownTheme {
+    /// Whether a node, an unfinished task or a setting names the theme.
+    pub(super) fn is_known(&self) -> bool {
+        let (info, tasks) = (&self.info, &self.unfinished);
+        let is_set = info.paused || info.workers.is_some() || info.pause.is_some() || info.resize.is_some();
+        is_set || !self.on_nodes.is_empty() || info.running > 0 || tasks.due > 0 || tasks.scheduled > Some(0)
+    }
 }
 
 /// The theme of the path, if the caller may see it.
@@ -102,7 +115,7 @@ pub(super) fn wants_counts(query: &mut Query) -> bool {
 pub(super) async fn shown(call: &Call, theme: &str, is_counted: bool) -> Result<ShownTheme, Problem> {
     let admin = call.gaia().admin();
     let info = admin.theme(theme).await?;
-    let unfinished = admin.unfinished(theme).await?;
+    let (unfinished, methods) = admin.unfinished(theme).await?;
     let scheduler = call.gaia().scheduler(theme)?;
     let mut on_nodes = Vec::new();
     for node in call.gaia().nodes().await? {
@@ -130,6 +143,7 @@ pub(super) async fn shown(call: &Call, theme: &str, is_counted: bool) -> Result<
     Ok(ShownTheme {
         info,
         unfinished,
+        methods,
         on_nodes,
         here,
         tasks,

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::problem::Problem;
 use crate::{
     admin::{Admin, Overview},
-    domain::{Counted, Figures, GetHistory, Series, span_of},
+    domain::{Counted, Figures, GetHistory, Series},
     error::Error,
     runtime::Gaia,
 };
@@ -25,9 +25,6 @@ pub(super) const EVERY: Duration = Duration::from_secs(2);
 
 /// The same of the last hour, whose counts come every 15 s.
 const HOUR_EVERY: Duration = Duration::from_secs(10);
-
-/// The steps of the last hour, in seconds.
-const STEP: u32 = 60;
 
 /// What is read of one Gaia.
 pub(super) struct Watch {
@@ -51,7 +48,7 @@ pub(super) struct State {
 /// What ended in the last hour, or why it is not known.
 pub(super) struct LastHour {
     pub(super) get: GetHistory,
-    /// By theme and minute. `None`: there are more counts than one look reads.
+    /// By theme and span. `None`: there are more counts than one look reads.
     pub(super) found: Result<Option<Vec<Counted>>, Problem>,
 }
 
@@ -114,9 +111,9 @@ impl Watch {
 
     async fn read_last_hour(&self) -> Option<LastHour> {
         let now = self.gaia.store().clock().now();
-        let from = now - TimeDelta::hours(1) + TimeDelta::seconds(STEP.into());
+        let from = now - TimeDelta::hours(1) + TimeDelta::minutes(1);
         let get = GetHistory {
-            step: STEP,
+            step: 60,
             ..GetHistory::between(from, now + TimeDelta::seconds(1))
         };
         let counted = found(&self.gaia, async |admin| admin.counted(&get).await).await?;
@@ -160,14 +157,14 @@ async fn found<T>(gaia: &Gaia, read: impl AsyncFnOnce(&Admin) -> Result<T, Error
     }
 }
 
-/// The sums over all methods, by theme and minute.
+/// The sums over all methods and nodes, by theme and the spans of the history.
 fn by_theme(counted: Vec<Counted>) -> Vec<Counted> {
     let mut sums: BTreeMap<(String, DateTime<Utc>), Counted> = BTreeMap::new();
     for one in counted {
-        let at = span_of(one.at, STEP.into());
+        let at = one.at;
         let sum = sums.entry((one.series.theme.clone(), at)).or_insert_with(|| Counted {
             at,
-            width: STEP,
+            width: one.width,
             series: Series {
                 service: String::new(),
                 method: String::new(),

@@ -176,6 +176,7 @@ async fn each_route_answers_as_described() {
         "/whoami",
         "/openapi.json",
         "/methods",
+        "/metrics",
         "/history",
         "/history?kind=job&by_method=true",
     ] {

@@ -258,7 +258,7 @@ async fn the_overview_tells_what_waits_and_what_was_just_done() {
         served
             .sees("/")
             .await
-            .contains("and no node that is alive serves them")
+            .contains("and no node that is alive serves it")
             .then_some(())
     })
     .await;

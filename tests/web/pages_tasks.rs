@@ -615,7 +615,7 @@ async fn pages_speak_two_languages() {
     for (path, word) in [
         ("/tasks".to_owned(), "任务"),
         (format!("/tasks/{id}"), "执行次数"),
-        (format!("/tasks/bulk?action=retry&id={id}"), "重试1 个任务"),
+        (format!("/tasks/bulk?action=retry&id={id}"), "重试 1 个任务"),
         ("/operations".to_owned(), "批量操作"),
     ] {
         let answer = served.raw("GET", &format!("{PAGES}{path}"), &headers, "").await;

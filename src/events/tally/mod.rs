@@ -336,6 +336,34 @@ mod tests {
         assert_ne!(number(&first), number(&open));
     }
 
+    #[cfg(feature = "web")]
+    #[test]
+    fn totals_are_the_same_before_and_after_a_write_and_their_names_are_limited() {
+        let (clock, tally) = tally();
+        let totals = |tally: &Tally| {
+            let totals = tally.totals();
+            let lost: Vec<u64> = totals.of(HistoryKind::Task).map(|(_, figures)| figures.lost).collect();
+            (lost.len(), lost.iter().sum::<u64>())
+        };
+        lose(&tally, "a");
+        assert_eq!(totals(&tally), (1, 1));
+        let batch = tally.next_batch(true).expect("has a row");
+        assert_eq!(totals(&tally), (1, 1));
+        tally.written(&batch);
+        lose(&tally, "a");
+        assert_eq!(totals(&tally), (1, 2));
+        for hour in 0..3 {
+            for theme in 0..400 {
+                lose(&tally, &format!("{hour} {theme}"));
+            }
+            clock.advance(Duration::from_secs(3_600));
+        }
+        while let Some(batch) = tally.next_batch(true) {
+            tally.written(&batch);
+        }
+        assert_eq!(totals(&tally), (2 * MOST_METHODS + 1, 1_202));
+    }
+
     #[test]
     fn counts_that_wait_are_limited_and_none_is_lost() {
         let (clock, tally) = tally();

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{MOST_JOBS, MOST_METHODS, names::other};
+use super::{MOST_JOBS, MOST_METHODS, OTHER, names::other};
 use crate::domain::{Figures, HistoryKind, Series};
 
 /// Sums by method and by job. The names are limited here, too: they are kept for as long as the process lives, not for an hour.
+/// Further methods count together by theme, and those of further themes together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Totals {
     methods: BTreeMap<Arc<Series>, Figures>,
@@ -29,9 +30,10 @@ impl Totals {
         if let Some(sum) = sums.get_mut(series) {
             return sum.add(figures);
         }
-        let series = match sums.len() < most {
-            true => Arc::clone(series),
-            false => Arc::new(other(kind, &series.theme)),
+        let series = match sums.len() {
+            count if count < most => Arc::clone(series),
+            count if count < 2 * most => Arc::new(other(kind, &series.theme)),
+            _ => Arc::new(other(kind, OTHER)),
         };
         sums.entry(series).or_default().add(figures);
     }

@@ -40,6 +40,8 @@ pub(crate) struct Placed {
 pub(crate) struct Unplaced {
     /// Tasks that are due, and that no claim has come upon since.
     pub(crate) due: u64,
+    /// How many of them call each service and method. Tasks whose time has come are not among these.
+    pub(crate) by_method: BTreeMap<(String, String), u64>,
     /// Since when the oldest of these is due.
     pub(crate) oldest_due: Option<DateTime<Utc>>,
     /// Tasks that wait for a later time.
@@ -55,6 +57,10 @@ struct Tally {
     came: i64,
     #[diesel(sql_type = Timestamp)]
     oldest: AnyTime,
+    #[diesel(sql_type = Text)]
+    service: AnyText,
+    #[diesel(sql_type = Text)]
+    method: AnyText,
 }
 
 #[derive(QueryableByName)]
@@ -70,6 +76,24 @@ impl Placed {
         if place < LOOKED_INTO {
             self.first.insert(place, id);
             self.first.truncate(LOOKED_INTO);
+        }
+    }
+}
+
+impl Unplaced {
+    fn add(&mut self, tally: Tally, are_due: bool) {
+        let all = u64::try_from(tally.n).unwrap_or(0);
+        let due = match are_due {
+            true => all,
+            false => u64::try_from(tally.came).unwrap_or(0),
+        };
+        self.due += due;
+        self.scheduled += all - due;
+        if due > 0 {
+            self.oldest_due = self.oldest_due.into_iter().chain(time(tally.oldest)).min();
+        }
+        if are_due {
+            *self.by_method.entry((tally.service.0, tally.method.0)).or_default() += due;
         }
     }
 }
@@ -125,18 +149,15 @@ impl TaskStore<'_> {
             let query = tasks.tally(dialect.parameter, COUNTED);
             let bound = format!("{}{theme}", tasks.prefix);
             let mut conn = self.db.look().await?;
-            let tally: Tally = on_backend!(conn, |conn| {
+            let tallies: Vec<Tally> = on_backend!(conn, |conn| {
                 diesel::sql_query(&query)
                     .bind::<Timestamp, _>(now.naive_utc())
                     .bind::<Text, _>(&bound)
-                    .get_result(conn)
+                    .load(conn)
                     .await
             })?;
-            let due = if tasks.are_due { tally.n } else { tally.came };
-            unplaced.due += u64::try_from(due).unwrap_or(0);
-            unplaced.scheduled += u64::try_from(tally.n - due).unwrap_or(0);
-            if due > 0 {
-                unplaced.oldest_due = unplaced.oldest_due.into_iter().chain(time(tally.oldest)).min();
+            for tally in tallies {
+                unplaced.add(tally, tasks.are_due);
             }
         }
         Ok(unplaced)

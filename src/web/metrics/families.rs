@@ -93,9 +93,11 @@ impl Family<'_> {
         let mut buckets = Vec::new();
         for (bound, count) in times.spread.places() {
             below += count;
+            // The text has a last bucket without a bound by itself.
+            let Some(bound) = bound else { continue };
             let mut bucket = Bucket::default();
             bucket.set_cumulative_count(below);
-            bucket.set_upper_bound(bound.map_or(f64::INFINITY, |bound| bound as f64 / 1_000.0));
+            bucket.set_upper_bound(bound as f64 / 1_000.0);
             buckets.push(bucket);
         }
         histogram.set_bucket(buckets);

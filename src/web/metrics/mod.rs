@@ -440,13 +440,12 @@ fn number(count: usize) -> u64 {
 pub(super) mod described {
     use utoipa::openapi::{Content, ObjectBuilder, Type};
 
-    use super::TEXT;
     use crate::web::openapi::Described;
 
     pub(in crate::web) fn metrics() -> Described {
         let text = ObjectBuilder::new().schema_type(Type::String).description(Some(
             "The text format of Prometheus. docs/monitoring.md names each metric.",
         ));
-        Described::new().answer_content(200, TEXT, Content::new(Some(text)), "The metrics.")
+        Described::new().answer_content(200, "text/plain", Content::new(Some(text)), "The metrics.")
     }
 }

@@ -186,7 +186,7 @@ fn refusal(view: &View, problem: Problem) -> HttpResponse {
         is_live: false,
         body: html! {
             div.card {
-                h1 { (status.as_u16()) " " (status.canonical_reason().unwrap_or_default()) }
+                h1 { (status.as_u16()) " " ((view.words.refused)(status.as_u16()).or(status.canonical_reason()).unwrap_or_default()) }
                 p.error { (problem.detail()) }
                 ul {
                     @for fault in problem.faults() {

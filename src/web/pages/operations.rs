@@ -139,10 +139,12 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
 }
 
 fn cancel(view: &View, operation: &BulkOperation) -> Markup {
+    let about = format!("#{}", operation.id);
     let action = Action {
         code: "operation.cancel",
         to: format!("operations/{}/cancel", operation.id),
         name: view.words.cancel,
+        about: &about,
         question: Some((view.words.really)("operation.cancel").to_owned()),
         is_dangerous: false,
         fields: html! {},

@@ -81,16 +81,16 @@ fn worries(overview: &Overview, themes: &[&ThemeState], view: &View) -> Vec<Worr
     });
     let idle = themes
         .iter()
-        .filter(|state| state.unfinished.due > 0 && state.info.node_workers == 0 && !state.info.paused)
+        .filter(|state| state.unfinished.due > 0 && state.info.node_workers == 0)
         .map(|state| Worry {
-            is_bad: true,
+            is_bad: !state.info.paused,
             text: html! { (theme_link(view, &state.info.theme)) ": " ((words.nobody_works)(state.unfinished.due)) },
         });
     let unserved = themes
         .iter()
-        .filter(|state| state.unfinished.unserved > 0 && state.info.node_workers > 0 && !state.info.paused)
+        .filter(|state| state.unfinished.unserved > 0 && state.info.node_workers > 0)
         .map(|state| Worry {
-            is_bad: true,
+            is_bad: !state.info.paused,
             text: html! { (theme_link(view, &state.info.theme)) ": " ((words.nobody_serves)(state.unfinished.unserved)) },
         });
     let silent = overview.nodes.iter().filter(|node| !node.alive).map(|node| Worry {

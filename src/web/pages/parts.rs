@@ -93,6 +93,8 @@ pub(super) struct Action<'a> {
     /// Where the form is sent: a path below the root of the pages.
     pub(super) to: String,
     pub(super) name: &'a str,
+    /// What it is done to, as the question names it.
+    pub(super) about: &'a str,
     /// What the caller is asked; `None`: nothing, the action is harmless.
     pub(super) question: Option<String>,
     pub(super) is_dangerous: bool,
@@ -119,6 +121,7 @@ impl Action<'_> {
                     button.danger[self.is_dangerous] type="button" popovertarget=(id) { (self.name) "…" }
                     div id=(id) popover {
                         h2 { (self.name) }
+                        p.about { (self.about) }
                         p { (question) }
                         form method="post" action=(view.to(&self.to)) {
                             input type="hidden" name="back" value=(back);
@@ -140,7 +143,7 @@ impl Action<'_> {
 pub(super) fn reason(view: &View) -> Markup {
     html! {
         label { (view.words.reason) " – " (view.words.reason_hint)
-            input type="text" name="reason" maxlength="500" autocomplete="off";
+            input type="text" name="reason" maxlength="500" autocomplete="off" autofocus;
         }
     }
 }

@@ -128,6 +128,17 @@ impl Past {
         steps
     }
 
+    /// The steps of a chart: without the one that is under way, which would look like a fall.
+    fn chart_steps(&self) -> Vec<(DateTime<Utc>, Figures)> {
+        let seconds = chart_step(self.since);
+        let mut steps = self.steps(seconds, |_| true);
+        let is_under_way = |at: DateTime<Utc>| at + TimeDelta::seconds(seconds.into()) > self.to;
+        if steps.len() > 1 && steps.last().is_some_and(|(at, _)| is_under_way(*at)) {
+            steps.pop();
+        }
+        steps
+    }
+
     /// The bars of those that meet a condition.
     pub(super) fn spark(&self, view: &View, of: impl Fn(&Counted) -> bool) -> Markup {
         let seconds = spark_step(self.since);
@@ -146,7 +157,7 @@ impl Past {
             return why_not;
         }
         let words = view.words;
-        let steps = self.steps(chart_step(self.since), |_| true);
+        let steps = self.chart_steps();
         let line = |name: &str, colour: &str, fill: Option<&str>, of: fn(&Figures) -> u64| {
             let values: Vec<u64> = steps.iter().map(|(_, figures)| of(figures)).collect();
             json!({ "name": name, "colour": colour, "fill": fill, "values": values })
@@ -190,7 +201,7 @@ impl Past {
         if let Some(why_not) = self.why_not(view) {
             return why_not;
         }
-        let steps = self.steps(chart_step(self.since), |_| true);
+        let steps = self.chart_steps();
         let line = |(part, name, colour): (f64, &str, &str)| {
             let values: Vec<Value> = steps
                 .iter()

@@ -77,12 +77,14 @@ fn actions(view: &View, task: &Task) -> Markup {
     let is_possible = |action: ActionOnTask, permission: Permission| {
         view.caller.may(permission) && action.allowed_from().contains(&task.status)
     };
+    let about = format!("#{} {}.{}", task.id, task.service, task.method);
     let button = |code: &str, path: &str, name: &str, back: Option<&str>| {
         let asks = matches!(path, "cancel" | "delete");
         let action = Action {
             code,
             to: format!("tasks/{}/{path}", task.id),
             name,
+            about: &about,
             question: asks.then(|| (words.really)(code).to_owned()),
             is_dangerous: path == "delete",
             fields: html! {},
@@ -198,9 +200,15 @@ fn facts(view: &View, task: &Task) -> Markup {
             dt { (words.method) } dd { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
             dt { (words.theme) } dd { (theme_link(view, &task.theme)) }
             dt { (words.priority) } dd { (task.priority) }
-            dt { (words.retries_used) } dd { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
+            dt { (words.retries_used) }
+            dd {
+                ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into()))
+                @if task.status == TaskStatus::Failed && task.retry_time < task.max_retry_time {
+                    " – " span.sub { (words.not_retried) }
+                }
+            }
             dt { (words.created) } dd { (time_or_none(view, task.create_time)) }
-            dt { (words.due_at) } dd { (due(view, task.status, task.run_at)) }
+            dt { (words.due_at) } dd { (due(view, task.status, task.run_at, task.update_time)) }
             dt { (words.started) } dd { (time_or_none(view, task.last_run_time)) }
             dt { (words.ended) } dd { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
             dt { (words.duration) }

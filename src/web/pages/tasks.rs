@@ -421,7 +421,7 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
             td { (theme_link(view, &task.theme)) }
             td.n { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
             td { (time_or_none(view, task.create_time)) }
-            td { (due(view, task.status, task.run_at)) }
+            td { (due(view, task.status, task.run_at, task.update_time)) }
             td { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
             td.n { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
             td { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
@@ -435,10 +435,15 @@ pub(super) fn named(words: &Words, name: &str) -> Markup {
     html! { @match name.trim() { "" => { span.faint { (words.none) } } name => (name) } }
 }
 
-/// When the task runs next.
-pub(super) fn due(view: &View, status: TaskStatus, run_at: Option<DateTime<Utc>>) -> Markup {
+/// When the task runs next, or since when it could run: that is when its row was last changed.
+pub(super) fn due(
+    view: &View,
+    status: TaskStatus,
+    run_at: Option<DateTime<Utc>>,
+    changed: Option<DateTime<Utc>>,
+) -> Markup {
     html! {
-        @match (status, run_at) {
+        @match (status, run_at.or(changed)) {
             (TaskStatus::Wait | TaskStatus::Retry, Some(at)) => (time(view, at)),
             (TaskStatus::Wait | TaskStatus::Retry, None) => (view.words.due_now),
             _ => span.faint { "–" },

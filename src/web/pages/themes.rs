@@ -12,7 +12,7 @@ use super::{
     view::{View, encoded},
 };
 use crate::{
-    admin::{GetMethods, MethodInfo, ThemeInfo},
+    admin::{MethodInfo, ThemeInfo},
     domain::{ErrorsSince, Figures, GetHistory, TaskStatus},
     web::{
         call::Call,
@@ -28,7 +28,8 @@ const COUNTED: u64 = 10_000;
 /// Everything that the page shows.
 struct Seen {
     theme: ShownTheme,
-    methods: Vec<MethodInfo>,
+    /// A node, a task or a setting names the theme.
+    is_known: bool,
     last_hour: Past,
 }
 
@@ -38,18 +39,14 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let since = call.query.value("since").unwrap_or(ErrorsSince::Hour);
     call.query.finish()?;
     let name = themes::theme(&call)?;
-    let admin = call.gaia().admin();
     let of_theme = |since| GetHistory {
         theme: Some(name.clone()),
         ..Past::of_all(&view, since)
     };
+    let theme = themes::shown(&call, &name, is_counted).await?;
     let seen = Seen {
-        theme: themes::shown(&call, &name, is_counted).await?,
-        methods: admin
-            .methods(GetMethods {
-                theme: Some(name.clone()),
-            })
-            .await?,
+        is_known: theme.is_known(),
+        theme,
         last_hour: Past::read(&call, &view, ErrorsSince::Hour, of_theme(ErrorsSince::Hour)).await?,
     };
     let longer = match since {
@@ -99,6 +96,7 @@ fn head(view: &View, info: &ThemeInfo, path: &str) -> Markup {
         code: "theme.resize",
         to: format!("{path}/workers"),
         name: words.resize,
+        about: &info.theme,
         question: Some((words.really)("theme.resize").to_owned()),
         is_dangerous: false,
         fields: html! {
@@ -124,13 +122,14 @@ fn head(view: &View, info: &ThemeInfo, path: &str) -> Markup {
     }
 }
 
-fn pause_or_resume<'a>(view: &View, info: &ThemeInfo, path: &str) -> Action<'a> {
+fn pause_or_resume<'a>(view: &View, info: &'a ThemeInfo, path: &str) -> Action<'a> {
     let words = view.words;
     match info.paused {
         true => Action {
             code: "theme.resume",
             to: format!("{path}/resume"),
             name: words.resume,
+            about: &info.theme,
             question: None,
             is_dangerous: false,
             fields: html! {},
@@ -140,6 +139,7 @@ fn pause_or_resume<'a>(view: &View, info: &ThemeInfo, path: &str) -> Action<'a> 
             code: "theme.pause",
             to: format!("{path}/pause"),
             name: words.pause,
+            about: &info.theme,
             question: Some((words.really)("theme.pause").to_owned()),
             is_dangerous: true,
             fields: html! {},
@@ -156,6 +156,7 @@ fn notices(view: &View, seen: &Seen) -> Markup {
     // Without a worker nobody serves anything, so the methods are not at fault.
     let is_idle = info.node_workers == 0 && seen.theme.unfinished.due > 0;
     let unserved: Vec<&MethodInfo> = seen
+        .theme
         .methods
         .iter()
         .filter(|method| !is_idle && method.nodes.is_empty() && method.due > Some(0))
@@ -174,7 +175,13 @@ fn notices(view: &View, seen: &Seen) -> Markup {
                 ((words.resized_by)(note.by.as_deref(), note.reason.as_deref())) " (" (time(view, note.at)) ")"
             }
         }
-        @if is_idle && !info.paused { p.notice.bad { ((words.nobody_works)(seen.theme.unfinished.due)) } }
+        @if is_idle {
+            p.notice.bad[!info.paused].warn[info.paused] {
+                ((words.nobody_works)(seen.theme.unfinished.due)) ". "
+                a href=(view.to(&with_query("audit", &[("theme", &info.theme)]))) { (words.changes_of_it) }
+            }
+        }
+        @if !seen.is_known { p.notice.warn { (words.no_such_theme) } }
         @if !unserved.is_empty() {
             section.notice.bad aria-label=(words.unserved) {
                 strong { ((words.nobody_serves)(due)) }
@@ -226,6 +233,7 @@ fn figures(view: &View, seen: &Seen) -> Markup {
                     small {
                         @match info.workers {
                             Some(workers) => { (words.workers_of_each_node) ": " (number(workers)) }
+                            None if info.node_workers == 0 => {}
                             None => (words.workers_own),
                         }
                     }
@@ -279,10 +287,12 @@ pub(super) fn alive(view: &View, is_alive: bool) -> Markup {
 pub(super) fn resize_node(view: &View, node: &str, theme: &str, workers: usize) -> Markup {
     let words = view.words;
     let to = format!("nodes/{}/themes/{}/workers", encoded(node), encoded(theme));
+    let about = format!("{theme} – {node}");
     let resize = Action {
         code: "node.resize",
         to: to.clone(),
         name: words.resize,
+        about: &about,
         question: Some((words.really)("node.resize").to_owned()),
         is_dangerous: false,
         fields: html! {
@@ -297,6 +307,7 @@ pub(super) fn resize_node(view: &View, node: &str, theme: &str, workers: usize) 
         code: "node.drain",
         to,
         name: words.drain,
+        about: &about,
         question: Some((words.really)("node.drain").to_owned()),
         is_dangerous: true,
         fields: html! { input type="hidden" name="workers" value="0"; },
@@ -341,7 +352,7 @@ fn by_status(view: &View, theme: &ShownTheme, path: &str, since: ErrorsSince) ->
 fn methods(view: &View, theme: &str, seen: &Seen) -> Markup {
     let words = view.words;
     html! {
-        @if seen.methods.is_empty() {
+        @if seen.theme.methods.is_empty() {
             (empty(words.no_methods, words.no_methods_hint))
         } @else {
             div.scroll { table {
@@ -354,7 +365,7 @@ fn methods(view: &View, theme: &str, seen: &Seen) -> Markup {
                     th scope="col" { (words.served_by) }
                 } }
                 tbody {
-                    @for method in &seen.methods {
+                    @for method in &seen.theme.methods {
                         (method_row(view, theme, method, &seen.last_hour))
                     }
                 }

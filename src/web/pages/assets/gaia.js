@@ -68,7 +68,7 @@
     const plot = new uPlot({
       width: chart.clientWidth, height: 190, cursor: { drag: { x: false, y: false } }, legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.05] } },
-      axes: [{ ...axis, size: 32, values: (_, splits) => splits.map(split => tick.format(at(split))) }, { ...axis, size: 56 }],
+      axes: [{ ...axis, size: 32, values: (_, splits) => splits.map(split => tick.format(at(split))) }, { ...axis, size: 56, values: (_, splits) => splits.map(split => `${split.toLocaleString()}${unit && ` ${unit}`}`) }],
       series: [{ label: time, value: (_, value) => value == null ? '–' : exact.format(at(value)) }, ...series.map(one => ({
         label: one.name, stroke: colour(one.colour), width: 1.5, fill: one.fill ? colour(one.fill) : undefined,
         points: { show: true, size: 5, filter: (plot, index) => alone(plot.data[index]) },
@@ -99,6 +99,14 @@
     if (!event.target.matches('[data-select-all]')) return;
     for (const box of event.target.closest('form').querySelectorAll('input[name=id]')) box.checked = event.target.checked;
   });
+
+  // What was just done is told once: not again when the page is loaded anew.
+  const here = new URL(location.href);
+  if (here.searchParams.has('done')) {
+    here.searchParams.delete('done');
+    history.replaceState(history.state, '', here);
+  }
+  document.querySelector('.top nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
 
   ready();
 })();

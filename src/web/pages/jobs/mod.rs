@@ -119,11 +119,12 @@ fn next_fires(view: &View, schedule: &Schedule) -> Markup {
     }
 }
 
-fn action<'a>(view: &'a View, job: &Job, verb: &str, code: &'a str, name: &'a str) -> Action<'a> {
+fn action<'a>(view: &'a View, job: &'a Job, verb: &str, code: &'a str, name: &'a str) -> Action<'a> {
     Action {
         code,
         to: format!("jobs/{}/{verb}", job.id),
         name,
+        about: &job.job_name,
         question: Some((view.words.really)(code).to_owned()),
         is_dangerous: false,
         fields: html! {},

@@ -76,7 +76,7 @@ pub(super) const WORDS: Words = Words {
         TaskStatus::Retry => "Its last attempt failed; it waits for the next one.",
         TaskStatus::Success => "Its last attempt succeeded.",
         TaskStatus::Failed => {
-            "No attempt is left. It stays until somebody retries or deletes it, or the node prunes it."
+            "It is not tried again. It stays until somebody retries or deletes it, or a node prunes it."
         }
         TaskStatus::Cancelled => "Somebody cancelled it.",
     },
@@ -116,6 +116,7 @@ pub(super) const WORDS: Words = Words {
     all_statuses: "All statuses",
     all_themes: "All themes",
     retries_used: "Retries",
+    not_retried: "not tried again: the handler said that it is no use, or its arguments did not fit",
     tasks_or_more: |count, more| match more {
         true => format!("{}+ tasks", grouped(count)),
         false => plural(count, "task", "tasks"),
@@ -147,7 +148,7 @@ pub(super) const WORDS: Words = Words {
             "node:web-1",
             "tasks that a node runs; node:none for those without a node",
         ),
-        ("log:0197f1-17", "the task that ran under a log id"),
+        ("log:0197f1-17", "the task whose last run had this log id"),
         ("night run", "names that contain this text"),
     ],
     further_conditions: "Further conditions",
@@ -212,6 +213,7 @@ pub(super) const WORDS: Words = Words {
         })
     },
     not_done: "This was not done.",
+    refused: |_| None,
     really: |code| match code {
         "task.cancel" => "Cancel this task? A run that has begun is asked to stop.",
         "task.delete" => "Delete this task and its records? They cannot be brought back.",
@@ -288,24 +290,28 @@ pub(super) const WORDS: Words = Words {
     oldest_due: "Oldest due",
     running: "Running",
     workers: "Workers",
-    busy_of_all: "busy / all",
-    rate: "Ended",
+    busy_of_all: "Busy / all",
+    rate: "Ended, last 5 min",
+    no_such_theme: "No node, no unfinished task and no setting knows this theme. Is its name right?",
+    changes_of_it: "What operators have changed",
     per_minute: |rate| format!("{rate:.1} / min"),
-    failure_share: "Failures",
-    last_hour: "last hour",
+    failure_share: "Failed attempts",
+    last_hour: "Last hour",
     paused: "Paused",
     paused_by: |by, reason| by_and_why("Paused", by, reason),
     resized_by: |by, reason| by_and_why("Workers set", by, reason),
     nobody_serves: |due| {
         format!(
-            "{} due, and no node that is alive serves them",
-            plural(due, "task is", "tasks are")
+            "{} due, and no node that is alive serves {}",
+            plural(due, "task is", "tasks are"),
+            if due == 1 { "it" } else { "them" }
         )
     },
     nobody_works: |due| {
         format!(
-            "{} due, and no node has workers for them",
-            plural(due, "task is", "tasks are")
+            "{} due, and no node has workers for {}",
+            plural(due, "task is", "tasks are"),
+            if due == 1 { "it" } else { "them" }
         )
     },
     no_workers: "no workers",
@@ -358,7 +364,7 @@ pub(super) const WORDS: Words = Words {
     retrying: "Still retried",
     no_errors: "No task has failed in this time.",
     retry_group: "Retry those that failed",
-    no_errors_hint: "Take a longer time, or look at another theme.",
+    no_errors_hint: "Take a longer time, or look at another theme. Tasks that succeeded with a later attempt are not here: the page of a method counts failed attempts, the page of a task shows the error of each.",
     no_error_text: "(no error text)",
     sample: "An error of this group",
     more_groups: |count| format!("{} besides these.", plural(count, "rarer error", "rarer errors")),

@@ -71,7 +71,7 @@ pub(super) const WORDS: Words = Words {
         TaskStatus::Running => "Worker 正在执行。",
         TaskStatus::Retry => "上一次执行失败，等待下一次重试。",
         TaskStatus::Success => "最近一次执行成功。",
-        TaskStatus::Failed => "重试次数已用完。任务会保留，直到有人重试、删除，或被节点按保留策略清理。",
+        TaskStatus::Failed => "不再重试。任务会保留，直到有人重试、删除，或被节点按保留策略清理。",
         TaskStatus::Cancelled => "任务已被取消。",
     },
     priority: "优先级",
@@ -110,6 +110,7 @@ pub(super) const WORDS: Words = Words {
     all_statuses: "全部状态",
     all_themes: "全部主题",
     retries_used: "已重试",
+    not_retried: "不再重试：处理函数声明重试无意义，或参数不匹配",
     tasks_or_more: |count, more| match more {
         true => format!("超过 {} 个任务", grouped(count)),
         false => format!("{} 个任务", grouped(count)),
@@ -135,7 +136,7 @@ pub(super) const WORDS: Words = Words {
         ("id:17,18", "指定编号的任务"),
         ("key:order-17", "唯一键"),
         ("node:web-1", "该节点正在执行的任务；node:none 表示不在任何节点上"),
-        ("log:0197f1-17", "使用该日志编号执行过的任务"),
+        ("log:0197f1-17", "最近一次执行使用该日志编号的任务"),
         ("night run", "名称包含该文本的任务"),
     ],
     further_conditions: "其他条件",
@@ -197,6 +198,18 @@ pub(super) const WORDS: Words = Words {
         })
     },
     not_done: "操作未执行。",
+    refused: |status| match status {
+        400 => Some("请求有误"),
+        401 => Some("需要登录"),
+        403 => Some("没有权限"),
+        404 => Some("没有找到"),
+        409 => Some("状态冲突"),
+        412 => Some("内容已被他人修改"),
+        422 => Some("输入有误"),
+        429 => Some("请求过于频繁"),
+        503 => Some("暂时不可用"),
+        _ => None,
+    },
     really: |code| match code {
         "task.cancel" => "确定取消该任务？已开始的执行会收到停止请求。",
         "task.delete" => "确定删除该任务及其执行记录？删除后无法恢复。",
@@ -231,7 +244,7 @@ pub(super) const WORDS: Words = Words {
     bulk_this: |action, count, more| {
         let tasks = match more {
             true => format!("超过 {} 个任务", grouped(count)),
-            false => format!("{} 个任务", grouped(count)),
+            false => format!(" {} 个任务", grouped(count)),
         };
         match action {
             BulkAction::Cancel => format!("取消{tasks}"),
@@ -274,9 +287,11 @@ pub(super) const WORDS: Words = Words {
     running: "运行中",
     workers: "Worker",
     busy_of_all: "忙碌 / 全部",
-    rate: "完成",
+    rate: "近 5 分钟完成",
+    no_such_theme: "没有任何节点、未完成的任务或设置使用这个主题，请确认名称是否正确。",
+    changes_of_it: "查看操作记录",
     per_minute: |rate| format!("{rate:.1} / 分钟"),
-    failure_share: "失败率",
+    failure_share: "执行失败率",
     last_hour: "最近 1 小时",
     paused: "已暂停",
     paused_by: |by, reason| by_and_why("已暂停", by, reason),
@@ -333,7 +348,7 @@ pub(super) const WORDS: Words = Words {
     retrying: "仍在重试",
     no_errors: "这段时间内没有任务失败。",
     retry_group: "重试其中失败的任务",
-    no_errors_hint: "可以扩大时间范围，或查看其他主题。",
+    no_errors_hint: "可以扩大时间范围，或查看其他主题。重试后成功的任务不在此列：方法页统计失败的执行，任务页列出每次执行的错误。",
     no_error_text: "（没有错误信息）",
     sample: "该组的一条错误",
     more_groups: |count| format!("另有 {} 种较少出现的错误。", grouped(count)),
