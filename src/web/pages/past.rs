@@ -129,10 +129,10 @@ impl Past {
     }
 
     /// The steps of a chart: without the one that is under way, which would look like a fall.
-    fn chart_steps(&self) -> Vec<(DateTime<Utc>, Figures)> {
+    fn chart_steps(&self, view: &View) -> Vec<(DateTime<Utc>, Figures)> {
         let seconds = chart_step(self.since);
         let mut steps = self.steps(seconds, |_| true);
-        let is_under_way = |at: DateTime<Utc>| at + TimeDelta::seconds(seconds.into()) > self.to;
+        let is_under_way = |at: DateTime<Utc>| at + TimeDelta::seconds(seconds.into()) > view.now;
         if steps.len() > 1 && steps.last().is_some_and(|(at, _)| is_under_way(*at)) {
             steps.pop();
         }
@@ -157,7 +157,7 @@ impl Past {
             return why_not;
         }
         let words = view.words;
-        let steps = self.chart_steps();
+        let steps = self.chart_steps(view);
         let line = |name: &str, colour: &str, fill: Option<&str>, of: fn(&Figures) -> u64| {
             let values: Vec<u64> = steps.iter().map(|(_, figures)| of(figures)).collect();
             json!({ "name": name, "colour": colour, "fill": fill, "values": values })
@@ -201,7 +201,7 @@ impl Past {
         if let Some(why_not) = self.why_not(view) {
             return why_not;
         }
-        let steps = self.chart_steps();
+        let steps = self.chart_steps(view);
         let line = |(part, name, colour): (f64, &str, &str)| {
             let values: Vec<Value> = steps
                 .iter()

@@ -177,7 +177,7 @@ fn notices(view: &View, seen: &Seen) -> Markup {
         }
         @if is_idle {
             p.notice.bad[!info.paused].warn[info.paused] {
-                ((words.nobody_works)(seen.theme.unfinished.due)) ". "
+                ((words.nobody_works)(seen.theme.unfinished.due)) " – "
                 a href=(view.to(&with_query("audit", &[("theme", &info.theme)]))) { (words.changes_of_it) }
             }
         }
@@ -240,7 +240,7 @@ fn figures(view: &View, seen: &Seen) -> Markup {
                 }
             }
             div { dt { (words.rate) } dd { ((words.per_minute)(per_minute(recent))) } }
-            div { dt { (words.failure_share) ", " (words.last_hour) } dd { (failure_share(&hour)) } }
+            div { dt { (words.failure_share) " – " (words.last_hour) } dd { (failure_share(&hour)) } }
         }
     }
 }
