@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo bench --all-features --bench web -- [--part add batch read cancel tabs] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
-//!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000]
+//!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000] [--refresh 5]
 //! ```
 //!
 //! `add`: `POST /tasks` on 100 connections beside `add_task` by 100 callers, and beside requests that add nothing. `batch`: `POST /tasks/batch` of 1,000 tasks beside `add_tasks`.
@@ -70,6 +70,9 @@ struct Options {
     /// cancel, tabs: tasks that a node drains alone, and beside the bulk operation or open pages.
     #[arg(long, default_value_t = 100_000)]
     drained: usize,
+    /// tabs: how often an open page asks again, in seconds. 5 is what pages do by themselves, 2 the least that a reader can choose.
+    #[arg(long, default_value_t = 5)]
+    refresh: u64,
     /// Figures as lines of JSON.
     #[arg(long)]
     json: Option<PathBuf>,

@@ -19,11 +19,10 @@ use crate::{
     timing::{Aim, rate},
 };
 
-/// How often each of them asks again: the shortest time that a reader can choose.
-const REFRESH: Duration = Duration::from_secs(2);
+const COUNT: u32 = 10;
 
 /// What the open pages show.
-const TABS: [&str; 10] = [
+const TABS: [&str; COUNT as usize] = [
     "/",
     "/",
     "/",
@@ -48,7 +47,11 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
             }
         }
     }
-    let case = format!("drain, beside {} open pages", TABS.len());
+    let case = format!(
+        "drain, beside {} open pages, each anew every {} s",
+        TABS.len(),
+        options.refresh
+    );
     let mut drains = figure(&case, database, "drain", "tasks/s")?.beside(&beside, &alone);
     drains.note = Aim::AtLeast(0.98).verdict(drains.ratio.unwrap_or_default(), "of the drain alone");
     report.add(drains)?;
@@ -62,17 +65,18 @@ async fn drain(place: &Place, options: &Options, are_open: bool) -> Result<f64> 
     place.settle().await?;
     let served = Rc::new(served);
     let is_over = Rc::new(Cell::new(false));
+    let refresh = Duration::from_secs(options.refresh);
     let tabs: Vec<_> = TABS
         .into_iter()
-        .enumerate()
+        .zip(0..)
         .filter(|_| are_open)
-        .map(|(place, path)| {
+        .map(|(path, nth)| {
             let (served, is_over) = (Rc::clone(&served), Rc::clone(&is_over));
             actix_rt::spawn(async move {
-                actix_rt::time::sleep(REFRESH.mul_f64(place as f64 / TABS.len() as f64)).await;
+                actix_rt::time::sleep(refresh * nth / COUNT).await;
                 while !is_over.get() {
                     served.get(path).await.map_err(|error| error.to_string())?;
-                    actix_rt::time::sleep(REFRESH).await;
+                    actix_rt::time::sleep(refresh).await;
                 }
                 Ok::<(), String>(())
             })

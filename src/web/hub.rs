@@ -42,14 +42,8 @@ impl Hub {
 
     pub(super) fn watch(&self, gaia: &Gaia) -> Arc<Watch> {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        match watches.get(gaia.node_id()) {
-            Some(watch) => Arc::clone(watch),
-            None => {
-                let watch = Arc::new(Watch::new(gaia.clone()));
-                watches.insert(gaia.node_id().to_owned(), Arc::clone(&watch));
-                watch
-            }
-        }
+        let watch = watches.entry(gaia.node_id().to_owned());
+        Arc::clone(watch.or_insert_with(|| Arc::new(Watch::new(gaia.clone()))))
     }
 }
 

@@ -88,7 +88,7 @@ fn everything(families: &mut Families, state: &State) {
         "Due tasks that no living node serves: none has workers for the theme, or none of those has a handler for the method.",
     );
     each_theme(overview, |theme, state| {
-        unserved.count(theme, state.unfinished.unserved)
+        unserved.count(theme, state.unfinished.unserved);
     });
     let mut oldest = families.gauge(
         "gaia_task_oldest_due_seconds",
@@ -104,7 +104,7 @@ fn everything(families: &mut Families, state: &State) {
     each_theme(overview, |theme, state| paused.count(theme, state.info.paused.into()));
     let mut workers = families.gauge("gaia_theme_workers", "The workers for a theme on all living nodes.");
     each_theme(overview, |theme, state| {
-        workers.count(theme, number(state.info.node_workers))
+        workers.count(theme, number(state.info.node_workers));
     });
     let mut nodes = families.gauge(
         "gaia_nodes",
