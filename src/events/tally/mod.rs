@@ -16,6 +16,7 @@ use std::{
 use chrono::DateTime;
 
 use self::names::Names;
+#[cfg(feature = "web")]
 pub(crate) use self::names::OTHER;
 #[cfg(feature = "web")]
 pub(crate) use self::totals::Totals;
