@@ -119,6 +119,35 @@ async fn metrics_tell_what_happened_and_what_waits() {
 }
 
 #[actix_rt::test]
+async fn metrics_are_told_while_the_database_cannot_be_read() {
+    let served = Served::start().await;
+    served
+        .database
+        .execute("ALTER TABLE gaia_due RENAME TO hidden_by_a_test");
+    let metrics = has(
+        &served,
+        &[
+            ("gaia_database_up", 0.0),
+            (r#"gaia_workers{theme="demo",state="idle"}"#, 4.0),
+        ],
+    )
+    .await;
+    assert!(!metrics.contains("gaia_task_oldest_due_seconds"), "{metrics}");
+    served
+        .database
+        .execute("ALTER TABLE hidden_by_a_test RENAME TO gaia_due");
+    has(
+        &served,
+        &[
+            ("gaia_database_up", 1.0),
+            (r#"gaia_tasks{theme="demo",status="due"}"#, 0.0),
+        ],
+    )
+    .await;
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn hostile_names_stay_within_their_label() {
     let served = Served::start().await;
     let hostile = "a\"} 1 \\";

@@ -8,6 +8,7 @@ use actix_web::{
     HttpResponse,
     http::{StatusCode, header::CONTENT_TYPE},
 };
+use tokio::time::timeout;
 
 use self::families::{Families, Label, TEXT};
 use super::{call::Call, problem::Problem, watch::State};
@@ -20,17 +21,24 @@ use crate::{
     jobs::JobsStatus,
 };
 
+/// How long an answer waits for the state of the database. Prometheus itself waits for 10 s unless it is told otherwise.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 pub(super) async fn metrics(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     call.caller.needs_all_themes()?;
     let gaia = call.gaia();
     let themes = gaia.all_scheduler_status().await?;
     let jobs = gaia.jobs().status().await?;
-    let state = call.watch().state().await.ok_or(Error::Stopped)?;
+    let watch = call.watch();
+    let state = match timeout(PATIENCE, watch.state()).await {
+        Ok(state) => Some(state.ok_or(Error::Stopped)?),
+        Err(_) => None,
+    };
     let (totals, sums) = gaia.events().totals();
     let mut families = Families::default();
     this_process(&mut families, &call);
-    everything(&mut families, &state);
+    everything(&mut families, state.as_deref());
     workers(&mut families, &themes);
     schedules(&mut families, &jobs);
     tasks(&mut families, &totals, &sums);
@@ -62,14 +70,21 @@ fn this_process(families: &mut Families, call: &Call) {
 }
 
 /// The same on every process of a database.
-fn everything(families: &mut Families, state: &State) {
+fn everything(families: &mut Families, state: Option<&State>) {
     families
         .gauge(
             "gaia_database_up",
             "Whether the database could be read, at most 2 s ago.",
         )
-        .count(&[], state.found.is_ok().into());
-    let Ok(overview) = &state.found else { return };
+        .count(&[], state.is_some_and(|state| state.found.is_ok()).into());
+    let Some(State {
+        found: Ok(overview),
+        at: now,
+        ..
+    }) = state
+    else {
+        return;
+    };
     let mut tasks = families.gauge(
         "gaia_tasks",
         "Unfinished tasks. Status due: they wait for a worker; scheduled: they wait for a later time, counted up to 10,000 of each theme; \
@@ -94,10 +109,9 @@ fn everything(families: &mut Families, state: &State) {
         "gaia_task_oldest_due_seconds",
         "How long the oldest due task of a theme has been due; 0 if none is due. Every process of a database tells the same.",
     );
-    let now = state.at;
     each_theme(overview, |theme, state| {
         let since = state.unfinished.oldest_due;
-        let age = since.and_then(|since| (now - since).to_std().ok()).unwrap_or_default();
+        let age = since.and_then(|since| (*now - since).to_std().ok()).unwrap_or_default();
         oldest.value(theme, age.as_secs_f64());
     });
     let mut paused = families.gauge("gaia_theme_paused", "1 if a theme is paused.");
