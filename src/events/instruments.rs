@@ -164,8 +164,11 @@ impl Instruments {
 }
 
 impl Sums {
+    /// A producer may name any number of themes: beyond as many as methods they count together.
     fn theme(&mut self, theme: &Arc<str>) -> &mut ThemeSums {
-        self.themes.entry(Arc::clone(theme)).or_default()
+        let is_known = self.themes.len() < MOST_METHODS || self.themes.contains_key(theme);
+        let theme = if is_known { Arc::clone(theme) } else { OTHER.into() };
+        self.themes.entry(theme).or_default()
     }
 
     fn writes_of(&mut self, component: &Component) -> &mut WriteSums {
