@@ -2,16 +2,24 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     requests::{MAX_AUTHOR_CHARS, MAX_REASON_CHARS},
-    validate::{Faults, InvalidInput, MAX_THEME_CHARS},
+    validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS},
 };
 
 /// The longest action, target and result of an entry, in characters: the widths of their columns on MySQL.
 pub(crate) const MAX_ACTION_CHARS: usize = 64;
 pub(crate) const MAX_TARGET_CHARS: usize = 300;
 const MAX_RESULT_CHARS: usize = 100;
+
+/// The longest name of a target, in characters: that of a job's name.
+const MAX_TARGET_NAME_CHARS: usize = MAX_NAME_CHARS;
+
+/// The most changes of an entry, and their longest text as JSON, in bytes.
+const MAX_CHANGES: usize = 50;
+const MAX_CHANGES_BYTES: usize = 16_384;
 
 /// The most entries on a page of a list, and the most themes that a list names.
 const MAX_LISTED: u32 = 200;
@@ -43,10 +51,52 @@ pub struct NewAudit {
     /// Why, at most 500 characters. JSON may leave it out.
     #[serde(default)]
     pub reason: Option<String>,
+    /// What the target is called, if its name is not the target itself: the name of the job, at most 255 characters. JSON may leave it out.
+    #[serde(default)]
+    pub target_name: Option<String>,
+    /// What the change sets, at most 50 fields and 16 KiB as JSON. It must hold no secret. JSON may leave it out.
+    #[serde(default)]
+    pub changes: Vec<AuditChange>,
+}
+
+/// What a change sets: a field with its earlier and its new value, such as `workers` from 8 to 16.
+///
+/// ```
+/// use gaia_actors::admin::{AuditChange, NewAudit};
+///
+/// let resize = NewAudit {
+///     changes: vec![AuditChange::new("workers", Some(8.into()), Some(16.into()))],
+///     ..NewAudit::new("night shift", "theme.resize", "mail")
+/// };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AuditChange {
+    /// The field, such as `workers` or `cron_expr`, at most 64 characters.
+    pub field: String,
+    /// Its value before the change. `None`: it had none, or the value is not written down.
+    #[serde(default)]
+    pub from: Option<Value>,
+    /// Its value after the change, if the change succeeds. `None`: it has none, or the value is not written down.
+    #[serde(default)]
+    pub to: Option<Value>,
+}
+
+impl AuditChange {
+    /// `None` stands for no value, or for a value that must not be written down.
+    #[must_use]
+    pub fn new(field: impl Into<String>, from: Option<Value>, to: Option<Value>) -> Self {
+        Self {
+            field: field.into(),
+            from,
+            to,
+        }
+    }
 }
 
 impl NewAudit {
-    /// Without a theme and a reason.
+    /// Without a theme, a reason, a name and changes.
     #[must_use]
     pub fn new(author: impl Into<String>, action: impl Into<String>, target: impl Into<String>) -> Self {
         Self {
@@ -55,6 +105,8 @@ impl NewAudit {
             target: target.into(),
             theme: None,
             reason: None,
+            target_name: None,
+            changes: Vec::new(),
         }
     }
 
@@ -69,7 +121,33 @@ impl NewAudit {
         if let Some(reason) = &self.reason {
             faults.name("reason", reason, MAX_REASON_CHARS);
         }
+        if let Some(name) = &self.target_name {
+            faults.label("target_name", name, MAX_TARGET_NAME_CHARS);
+        }
+        check_changes(&mut faults, &self.changes);
         faults.into_result()
+    }
+}
+
+fn check_changes(faults: &mut Faults, changes: &[AuditChange]) {
+    let count = changes.len();
+    faults.require(count <= MAX_CHANGES, || {
+        format!("{count} changes, at most {MAX_CHANGES} are allowed")
+    });
+    for change in changes.iter().take(MAX_CHANGES) {
+        faults.name("the field of a change", &change.field, MAX_ACTION_CHARS);
+    }
+    let bytes = changes_text(changes).map_or(0, |text| text.len());
+    faults.require(bytes <= MAX_CHANGES_BYTES, || {
+        format!("the changes have {bytes} bytes as JSON, at most {MAX_CHANGES_BYTES} are allowed")
+    });
+}
+
+/// The changes as their column has them. `None`: there are none.
+pub(crate) fn changes_text(changes: &[AuditChange]) -> Option<String> {
+    match changes {
+        [] => None,
+        changes => serde_json::to_string(changes).ok(),
     }
 }
 
@@ -113,6 +191,10 @@ pub struct AuditEntry {
     /// What came of the change: `done`, `refused: code` or `failed: code`, if the HTTP API has written it. `None`: the change has begun, and
     /// its end is unknown. Either it is under way, or its process has died, or the result could not be written.
     pub result: Option<String>,
+    /// What the target is called, if its name is not the target itself: the name of the job at that time.
+    pub target_name: Option<String>,
+    /// What the change sets. An entry that was refused or has failed has changed nothing.
+    pub changes: Vec<AuditChange>,
 }
 
 /// Which entries of the audit to list, the newest first: the first 50 of all unless told otherwise.

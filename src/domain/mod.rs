@@ -29,9 +29,9 @@ mod text_enum;
 mod transition;
 mod validate;
 
-pub use audit::{AuditEntry, EndAudit, ListAudit, NewAudit};
+pub use audit::{AuditChange, AuditEntry, EndAudit, ListAudit, NewAudit};
 #[cfg(feature = "web")]
-pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS};
+pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS, changes_text};
 pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
 pub(crate) use errors::ErrorGroups;

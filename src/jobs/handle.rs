@@ -411,6 +411,21 @@ impl Jobs {
         }
     }
 
+    /// The job with this name.
+    #[cfg(feature = "web")]
+    pub(crate) async fn find_named(&self, name: &str) -> Result<Option<Job>, Error> {
+        let name = name.to_owned();
+        let id = ask(&self.store, |store| async move { store.jobs().named(&name).await }).await?;
+        let Some(id) = id else {
+            return Ok(None);
+        };
+        match self.row(id).await {
+            Ok(row) => Ok(Some(row.job(&self.rules, self.store.clock().now()))),
+            Err(Error::JobNotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn row(&self, id: i64) -> Result<JobRow, Error> {
         let row = ask(&self.store, |store| async move { store.jobs().get(id).await }).await?;
         row.ok_or(Error::JobNotFound { id })

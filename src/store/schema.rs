@@ -85,6 +85,8 @@ diesel::table! {
         theme -> Nullable<Text>,
         reason -> Nullable<Text>,
         result -> Nullable<Text>,
+        target_name -> Nullable<Text>,
+        changes -> Nullable<Text>,
     }
 }
 

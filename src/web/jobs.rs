@@ -242,16 +242,20 @@ pub(super) async fn update(mut call: Call) -> Result<HttpResponse, Problem> {
     let mut job = definition(&call)?;
     let jobs = call.gaia().jobs();
     if job.hook_headers.values().any(|value| value == HIDDEN) {
-        let stored = jobs.get_job_detail(id).await?.job.hook_headers;
-        for (name, value) in &mut job.hook_headers {
-            if let (HIDDEN, Some(stored)) = (value.as_str(), stored.get(name)) {
-                value.clone_from(stored);
-            }
-        }
+        keep_hidden(&mut job, &jobs.get_job_detail(id).await?.job);
         no_hidden_values(&job)?;
     }
     change(&call, id, JobChange::Update(Box::new(job))).await?;
     call::json(StatusCode::OK, &JobId { id })
+}
+
+/// Headers whose values are hidden get the values that the job has.
+pub(super) fn keep_hidden(job: &mut NewJob, stored: &Job) {
+    for (name, value) in &mut job.hook_headers {
+        if let (HIDDEN, Some(stored)) = (value.as_str(), stored.hook_headers.get(name)) {
+            value.clone_from(stored);
+        }
+    }
 }
 
 pub(super) async fn remove(mut call: Call) -> Result<HttpResponse, Problem> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use gaia_actors::{
     Error, TaskStatus,
-    admin::{Admin, AuditEntry, EndAudit, ListAudit, NewAudit},
+    admin::{Admin, AuditChange, AuditEntry, EndAudit, ListAudit, NewAudit},
     async_fn,
     prelude::*,
 };
@@ -30,6 +30,8 @@ const AUDIT: Table = Table {
         ("theme", Holds::Text),
         ("reason", Holds::Text),
         ("result", Holds::Text),
+        ("target_name", Holds::Text),
+        ("changes", Holds::Text),
     ],
 };
 
@@ -122,12 +124,21 @@ async fn an_entry_is_there_before_its_result_and_gets_one_result() {
     let admin = test.admin();
     let pause = NewAudit {
         reason: Some("the mail server is away".to_owned()),
+        target_name: Some("日报/🎉".to_owned()),
+        changes: vec![
+            AuditChange::new("workers", Some(8.into()), Some(16.into())),
+            AuditChange::new("args", None, None),
+        ],
         ..entry("night shift", "theme.pause", Some("mail"))
     };
-    let id = admin.begin_audit(pause).await.expect("is noted");
+    let id = admin.begin_audit(pause.clone()).await.expect("is noted");
     let begun = list(&admin, ListAudit::default()).await;
     assert_eq!((begun[0].result.as_deref(), begun[0].at), (None, test.now()));
     assert_eq!(begun[0].reason.as_deref(), Some("the mail server is away"));
+    assert_eq!(
+        (&begun[0].target_name, &begun[0].changes),
+        (&pause.target_name, &pause.changes)
+    );
     let end = |id: i64, result: &str| {
         let (admin, result) = (admin.clone(), result.to_owned());
         async move { admin.end_audit(EndAudit { id, result }).await.expect("answers") }
@@ -150,6 +161,8 @@ async fn texts_that_do_not_fit_are_refused_with_every_fault() {
     let bad = NewAudit {
         theme: Some("x".repeat(101)),
         reason: Some("é".repeat(501)),
+        target_name: Some(" ".to_owned()),
+        changes: vec![AuditChange::new("", None, Some("x".repeat(20_000).into())); 51],
         ..NewAudit::new("a\nb", "x".repeat(65), "")
     };
     let error = refusal(admin.begin_audit(bad).await);
@@ -159,6 +172,10 @@ async fn texts_that_do_not_fit_are_refused_with_every_fault() {
         "target is empty",
         "theme has 101",
         "reason has 501",
+        "target_name is empty",
+        "51 changes",
+        "the field of a change is empty",
+        "bytes as JSON, at most 16384",
     ] {
         assert!(error.contains(fault), "{error}");
     }

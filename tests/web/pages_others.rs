@@ -156,6 +156,7 @@ async fn workers_are_set_on_all_nodes_and_on_one() {
         2,
         "set and drain: {page}"
     );
+    let own = workers().await;
     assert_eq!(
         resize(&path, "0").await.leads_to(),
         "./../../../../nodes?done=node.resize"
@@ -167,6 +168,19 @@ async fn workers_are_set_on_all_nodes_and_on_one() {
         (page.matches(&format!("action=\"..{path}\"")).count() == 1).then_some(())
     })
     .await;
+    for page in ["/themes/demo".to_owned(), format!("/nodes/{node}")] {
+        has_all(
+            &served.sees(&page).await,
+            &[&format!("Set from {own} by operator: the sale")],
+        );
+    }
+    has_all(
+        &served.sees("/audit").await,
+        &[&format!("<code>workers</code>: {own} → 0")],
+    );
+    // A resize of all nodes is the last one then.
+    resize("/themes/demo/workers", "0").await.leads_to();
+    has_none(&served.sees("/themes/demo").await, &["Set from"]);
     for bad in ["", "many", "-1", "100001", "1.5"] {
         let page = resize(&path, bad).await;
         has_all(page.html(422), &["workers"]);

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    domain::{AuditEntry, ListAudit, NewAudit},
+    domain::{AuditEntry, ListAudit, NewAudit, changes_text},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -28,6 +28,8 @@ struct AuditRow {
     theme: Option<AnyText>,
     reason: Option<AnyText>,
     result: Option<AnyText>,
+    target_name: Option<AnyText>,
+    changes: Option<AnyText>,
 }
 
 impl From<AuditRow> for AuditEntry {
@@ -41,6 +43,11 @@ impl From<AuditRow> for AuditEntry {
             theme: text(row.theme),
             reason: text(row.reason),
             result: text(row.result),
+            target_name: text(row.target_name),
+            // Plain SQL may have written anything.
+            changes: text(row.changes)
+                .and_then(|changes| serde_json::from_str(&changes).ok())
+                .unwrap_or_default(),
         }
     }
 }
@@ -48,6 +55,7 @@ impl From<AuditRow> for AuditEntry {
 impl ClusterStore<'_> {
     /// Adds an entry without a result; answers with its id.
     pub(crate) async fn begin_audit(&self, audit: &NewAudit) -> Result<i64, StoreError> {
+        let changes = changes_text(&audit.changes);
         let (now, token) = (self.clock().now().naive_utc(), uuid::Uuid::now_v7().to_string());
         let insert = || async {
             let mut conn = self.db.write().await?;
@@ -61,6 +69,8 @@ impl ClusterStore<'_> {
                         gaia_audit::target.eq(&audit.target),
                         gaia_audit::theme.eq(&audit.theme),
                         gaia_audit::reason.eq(&audit.reason),
+                        gaia_audit::target_name.eq(&audit.target_name),
+                        gaia_audit::changes.eq(&changes),
                     ))
                     .execute(conn)
                     .await

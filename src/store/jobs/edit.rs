@@ -210,6 +210,21 @@ impl JobStore<'_> {
         Ok(())
     }
 
+    /// The id of the job with this name.
+    #[cfg(feature = "web")]
+    pub(crate) async fn named(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let mut conn = self.db.look().await?;
+        let id: Option<i64> = on_backend!(conn, |conn| {
+            job_center::table
+                .filter(job_center::job_name.eq(name))
+                .select(job_center::id)
+                .first(conn)
+                .await
+                .optional()
+        })?;
+        Ok(id)
+    }
+
     /// The job that has this name, other than `except`. Before that, frees the name if plain SQL has renamed the job that had it.
     async fn holder_of_name(&self, name: &str, except: Option<i64>) -> Result<Option<i64>, StoreError> {
         let except = except.unwrap_or(0);

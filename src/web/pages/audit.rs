@@ -1,6 +1,7 @@
 //! Who has changed what, when and why.
 
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::{
     layout::{Page, Place},
@@ -8,7 +9,7 @@ use super::{
     view::{View, encoded},
 };
 use crate::{
-    domain::AuditEntry,
+    domain::{AuditChange, AuditEntry},
     web::{
         audit::{Asked, Listed, asked, found},
         call::Call,
@@ -159,6 +160,26 @@ fn target(view: &View, entry: &AuditEntry) -> Markup {
         @match folder {
             Some(folder) => a.mono href=(view.to(&format!("{folder}/{}", encoded(&entry.target)))) { (entry.target) },
             None => span.mono { (entry.target) },
+        }
+        @if let Some(name) = &entry.target_name { " " (name) }
+        @for change in &entry.changes {
+            div.sub { code { (change.field) } ": " (values(view, change)) }
+        }
+    }
+}
+
+/// The earlier and the new value. Where neither is written down, the field has changed.
+fn values(view: &View, change: &AuditChange) -> Markup {
+    let shown = |value: &Option<Value>| match value {
+        None => "–".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    html! {
+        @match (&change.from, &change.to) {
+            (from, to) if from == to => (view.words.value_not_told),
+            (None, to) => (shown(to)),
+            (from, to) => { (shown(from)) " → " (shown(to)) },
         }
     }
 }

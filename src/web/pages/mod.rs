@@ -15,6 +15,7 @@ mod operations;
 mod overview;
 mod parts;
 mod past;
+mod resizes;
 mod settings;
 mod task;
 mod tasks;

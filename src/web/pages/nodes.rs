@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::{
     layout::{Page, Place},
     parts::{bar, empty, hash, method_link, node_link, number, theme_link, time, with_query},
+    resizes::Resizes,
     themes::{alive, resize_node},
     view::View,
 };
@@ -92,6 +93,8 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let shown = shown(&call).await?;
     let (words, node) = (view.words, &shown.node);
     let is_me = node.id == call.gaia().node_id();
+    let on = node.themes.iter().map(|works| works.theme.clone()).collect();
+    let resizes = Resizes::of(&call, on).await?;
     let body = html! {
         div.head {
             h1.mono { (node.id) }
@@ -104,7 +107,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         (facts(&view, node))
         section.card.flush {
             h2 { (words.themes) }
-            (themes(&view, node))
+            (themes(&view, node, &resizes))
         }
         @match &shown.status {
             Some(status) => (counters(&view, status)),
@@ -144,7 +147,7 @@ fn facts(view: &View, node: &NodeInfo) -> Markup {
     }
 }
 
-fn themes(view: &View, node: &NodeInfo) -> Markup {
+fn themes(view: &View, node: &NodeInfo, resizes: &Resizes) -> Markup {
     let words = view.words;
     html! {
         @if node.themes.is_empty() {
@@ -160,7 +163,10 @@ fn themes(view: &View, node: &NodeInfo) -> Markup {
                     @for NodeTheme { theme, workers, running } in &node.themes {
                         tr id={ "theme-" (hash(theme)) } {
                             td { (theme_link(view, theme)) }
-                            td.nowrap { (load(*running, *workers)) }
+                            td {
+                                span.nowrap { (load(*running, *workers)) }
+                                (resizes.note(view, &node.id, theme, *workers, None))
+                            }
                             td { @if node.alive { (resize_node(view, &node.id, theme, *workers)) } }
                         }
                     }

@@ -9,6 +9,7 @@ use super::{
     layout::{Page, Place},
     parts::{Action, bar, empty, method_link, node_link, number, status, time, with_query},
     past::{self, Past, RATE_MINUTES, failure_share, method_of, per_minute, quantiles, runs},
+    resizes::Resizes,
     view::{View, encoded},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         call::Call,
         permission::Permission,
         problem::Problem,
-        themes::{self, ShownTheme, Workers},
+        themes::{self, ShownTheme},
     },
 };
 
@@ -30,6 +31,7 @@ struct Seen {
     theme: ShownTheme,
     /// A node, a task or a setting names the theme.
     is_known: bool,
+    resizes: Resizes,
     last_hour: Past,
 }
 
@@ -46,6 +48,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let theme = themes::shown(&call, &name, is_counted).await?;
     let seen = Seen {
         is_known: theme.is_known(),
+        resizes: Resizes::of(&call, vec![name.clone()]).await?,
         theme,
         last_hour: Past::read(&call, &view, ErrorsSince::Hour, of_theme(ErrorsSince::Hour)).await?,
     };
@@ -69,7 +72,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         div.columns {
             section.card.flush {
                 h2 { (words.workers_on_nodes) }
-                (workers(&view, &name, &seen.theme.on_nodes))
+                (workers(&view, &seen))
             }
             section.card {
                 h2 { (words.tasks_by_status) }
@@ -245,8 +248,10 @@ fn figures(view: &View, seen: &Seen) -> Markup {
     }
 }
 
-fn workers(view: &View, theme: &str, on_nodes: &[Workers]) -> Markup {
+fn workers(view: &View, seen: &Seen) -> Markup {
     let words = view.words;
+    let (theme, on_nodes) = (&seen.theme.info.theme, &seen.theme.on_nodes);
+    let all = seen.theme.info.resize.as_ref().map(|note| note.at);
     html! {
         @if on_nodes.is_empty() {
             (empty(words.no_node_works, words.no_node_works_hint))
@@ -263,7 +268,10 @@ fn workers(view: &View, theme: &str, on_nodes: &[Workers]) -> Markup {
                         tr id={ "node-" (encoded(&works.node)) } {
                             td { (node_link(view, &works.node)) }
                             td { (alive(view, works.alive)) }
-                            td.nowrap { (bar(works.running, works.workers)) " " (number(works.running)) " / " (number(works.workers)) }
+                            td {
+                                span.nowrap { (bar(works.running, works.workers)) " " (number(works.running)) " / " (number(works.workers)) }
+                                (seen.resizes.note(view, &works.node, theme, works.workers, all))
+                            }
                             td { @if works.alive { (resize_node(view, &works.node, theme, works.workers)) } }
                         }
                     }

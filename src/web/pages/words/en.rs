@@ -294,12 +294,17 @@ pub(super) const WORDS: Words = Words {
     rate: "Ended, last 5 min",
     no_such_theme: "No node, no unfinished task and no setting knows this theme. Is its name right?",
     changes_of_it: "What operators have changed",
+    value_not_told: "changed; the value is not shown",
     per_minute: |rate| format!("{rate:.1} / min"),
     failure_share: "Failed attempts",
     last_hour: "Last hour",
     paused: "Paused",
     paused_by: |by, reason| by_and_why("Paused", by, reason),
     resized_by: |by, reason| by_and_why("Workers set", by, reason),
+    set_on_node: |from, by, reason| {
+        let from = from.map(|from| format!(" from {}", grouped(from))).unwrap_or_default();
+        by_and_why(&format!("Set{from}"), Some(by), reason)
+    },
     nobody_serves: |due| {
         format!(
             "{} due, and no node that is alive serves {}",

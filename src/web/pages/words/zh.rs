@@ -290,12 +290,17 @@ pub(super) const WORDS: Words = Words {
     rate: "近 5 分钟完成",
     no_such_theme: "没有任何节点、未完成的任务或设置使用这个主题，请确认名称是否正确。",
     changes_of_it: "查看操作记录",
+    value_not_told: "已修改，不显示内容",
     per_minute: |rate| format!("{rate:.1} / 分钟"),
     failure_share: "执行失败率",
     last_hour: "最近 1 小时",
     paused: "已暂停",
     paused_by: |by, reason| by_and_why("已暂停", by, reason),
     resized_by: |by, reason| by_and_why("Worker 数已设置", by, reason),
+    set_on_node: |from, by, reason| {
+        let from = from.map(|from| format!("由 {} 调整而来", grouped(from)));
+        by_and_why(from.as_deref().unwrap_or("已单独设置"), Some(by), reason)
+    },
     nobody_serves: |due| format!("{} 个任务已到期，但没有存活的节点提供对应方法", grouped(due)),
     nobody_works: |due| format!("{} 个任务已到期，但没有节点为该主题运行 Worker", grouped(due)),
     no_workers: "没有 Worker",
