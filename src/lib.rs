@@ -37,6 +37,7 @@ mod held_runs;
 mod hook;
 mod jobs;
 mod lease;
+pub mod logs;
 pub mod messages;
 mod node;
 pub mod operations;

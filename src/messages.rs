@@ -29,8 +29,8 @@
 pub use crate::{
     admin::{
         BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-        GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, ListAudit,
-        ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow, SearchTasks,
+        GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes,
+        ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow, SearchTasks,
     },
     asynctask::{
         AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,

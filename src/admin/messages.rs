@@ -59,6 +59,21 @@ pub struct CancelBulk(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetRun(pub i64);
 
+/// What the handler of a task has logged: [`Admin::task_log`](super::Admin::task_log).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetTaskLog {
+    /// The id of the task.
+    pub id: i64,
+    /// In which of its runs: the `log_id` of a record. `None`, as if JSON leaves it out: in the last one.
+    #[serde(default)]
+    pub log_id: Option<String>,
+}
+
+/// What the handler of a job has logged in one run: [`Admin::run_log`](super::Admin::run_log).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetRunLog(pub i64);
+
 /// Run a job now, on this node or on another: [`Admin::run_job`](super::Admin::run_job).
 ///
 /// ```

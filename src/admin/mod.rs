@@ -5,6 +5,7 @@ mod bulk;
 mod errors;
 mod find;
 mod jobs;
+mod logs;
 mod messages;
 mod methods;
 mod nodes;
@@ -23,8 +24,9 @@ pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
     BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, ListAudit, ListBulkOperations,
-    NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, RunTaskNow, SearchTasks,
+    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, ListAudit,
+    ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, RunTaskNow,
+    SearchTasks,
 };
 pub use methods::MethodInfo;
 #[cfg(feature = "web")]

@@ -5,13 +5,14 @@ use actix::{Actor, Context};
 use super::{
     Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit,
     ExportTasks, ExportedTasks, FindJobs, FindRuns, FoundJobs, FoundRuns, FoundTasks, GetBulkOperation, GetErrors,
-    GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, History, JobBegun, ListAudit,
-    ListBulkOperations, MethodInfo, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob,
-    RunTaskNow, SearchTasks, TaskCount, TaskErrors, ThemeInfo,
+    GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, History, JobBegun,
+    ListAudit, ListBulkOperations, MethodInfo, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
+    RunJob, RunTaskNow, SearchTasks, TaskCount, TaskErrors, ThemeInfo,
 };
 use crate::{
     domain::{JobRecord, Task},
     error::Error,
+    logs::RunLog,
     node::NodeDetail,
     operations::operations,
 };
@@ -42,6 +43,8 @@ operations! {
     Read find_jobs(FindJobs) => |admin, find| admin.find_jobs(find).await, FoundJobs;
     Read find_runs(FindRuns) => |admin, find| admin.find_runs(find).await, FoundRuns;
     Read run(GetRun) => |admin, GetRun(id)| admin.run(id).await, JobRecord;
+    Read task_log(GetTaskLog) => |admin, get| admin.task_log(get).await, RunLog;
+    Read run_log(GetRunLog) => |admin, GetRunLog(id)| admin.run_log(id).await, RunLog;
     Change run_job(RunJob) => |admin, run| admin.run_job(run).await, JobBegun;
     Change resize_node(ResizeNode) => |admin, resize| admin.resize_node(resize).await, ();
     Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();

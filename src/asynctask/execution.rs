@@ -26,7 +26,7 @@ pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Outc
         run.ctx.set_deadline(theme.clock(), timeout);
     }
     run.tell_started();
-    match attempt(run, &run.ctx, answer(theme, run, args)).await {
+    match attempt(run, &run.ctx, run.ctx.log_scope(answer(theme, run, args))).await {
         Attempt::Answered(answer) => judged(theme, answer),
         Attempt::AnsweredAfterStop(answer, why) => told_to_stop(why, judged(theme, answer)),
         Attempt::CutOff(why) => cut_off(why),

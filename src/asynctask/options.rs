@@ -8,6 +8,7 @@ use crate::{
     config::MissingHandler,
     domain::{Faults, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError},
     events::TaskEnded,
+    logs::KeepLogs,
     registry::TaskContext,
 };
 
@@ -43,6 +44,7 @@ pub struct SchedulerOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancel_grace: Duration,
     pub(crate) missing_handler: MissingHandler,
+    pub(crate) keep_logs: Option<KeepLogs>,
     pub(crate) pre_handler: Option<Arc<PreHandler>>,
     pub(crate) post_handler: Option<Arc<PostHandler>>,
 }
@@ -60,6 +62,7 @@ impl std::fmt::Debug for SchedulerOptions {
             .field("timeout", &self.timeout)
             .field("cancel_grace", &self.cancel_grace)
             .field("missing_handler", &self.missing_handler)
+            .field("keep_logs", &self.keep_logs)
             .finish_non_exhaustive()
     }
 }
@@ -78,6 +81,7 @@ impl SchedulerOptions {
             timeout: None,
             cancel_grace: Duration::from_secs(5),
             missing_handler: MissingHandler::Wait,
+            keep_logs: None,
             pre_handler: None,
             post_handler: None,
         }
@@ -143,6 +147,14 @@ impl SchedulerOptions {
     pub fn missing_handler(self, missing_handler: MissingHandler) -> Self {
         Self {
             missing_handler,
+            ..self
+        }
+    }
+
+    /// Keeps what handlers and the pre-handler log, with each run: see [`logs`](crate::logs). Default: lines are not kept.
+    pub fn keep_logs(self, keep: KeepLogs) -> Self {
+        Self {
+            keep_logs: Some(keep),
             ..self
         }
     }
@@ -216,5 +228,8 @@ impl SchedulerOptions {
         faults.require(self.timeout.is_none_or(|timeout| !timeout.is_zero()), || {
             format!("theme {theme:?}: timeout is 0; leave it out for no limit")
         });
+        if let Some(keep) = self.keep_logs {
+            keep.check(&format!("theme {theme:?}"), faults);
+        }
     }
 }

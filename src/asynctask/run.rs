@@ -16,6 +16,7 @@ use crate::{
     events::{Component, Event, Events, TaskEnded, TaskRunInfo, TaskStarted},
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
+    logs::{KeepLogs, LogWriter, RunLines},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ArgsMemory, ClaimedTask, Progress},
@@ -44,6 +45,8 @@ pub(super) struct RunContext {
     pub(super) events: Events,
     recorder: Recipient<Record<Entry>>,
     backlog: Arc<Semaphore>,
+    /// Which lines of handlers are kept, and who writes them. `None`: none.
+    logs: Option<(KeepLogs, LogWriter)>,
 }
 
 /// What a run hands to the recorder of its theme.
@@ -140,6 +143,7 @@ impl RunContext {
         held: HeldRuns,
         events: Events,
         recorder: Recipient<Record<Entry>>,
+        logs: LogWriter,
     ) -> Self {
         let theme: Arc<str> = options.theme.as_str().into();
         Self {
@@ -153,6 +157,7 @@ impl RunContext {
             events,
             recorder,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
+            logs: options.keep_logs.map(|keep| (keep, logs)),
         }
     }
 
@@ -171,6 +176,12 @@ impl RunContext {
             tasks,
             took,
         });
+    }
+
+    fn lines(&self, log_id: &Arc<str>) -> Option<Arc<RunLines>> {
+        let (keep, writer) = self.logs.as_ref()?;
+        let (theme, clock) = (Arc::clone(&self.theme), self.clock.clone());
+        Some(RunLines::new(theme, Arc::clone(log_id), *keep, clock, writer.clone()))
     }
 
     fn enter(&self, entry: Entry) {
@@ -198,6 +209,7 @@ impl Run {
             log_id: Arc::clone(&info.log_id),
             scheduled_at: None,
             hold: context.lease.hold(term),
+            lines: context.lines(&info.log_id),
         };
         context.held.add_run(&task.log_id, task.token);
         let args = match task.left_out {
@@ -363,6 +375,9 @@ impl Run {
             .and_then(|duration| ended_at.checked_sub_signed(duration))
             .unwrap_or(ended_at)
             .trunc_subsecs(6);
+        if let Some(lines) = self.ctx.lines() {
+            lines.end(ended_at, outcome.has_record());
+        }
         Some(Ended {
             waited: began.map(|_| self.waited(started_at)),
             run: Arc::clone(self),

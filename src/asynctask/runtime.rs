@@ -29,6 +29,7 @@ use crate::{
     events::Events,
     held_runs::HeldRuns,
     lease::NodeLease,
+    logs::LogWriter,
     registry::{MethodName, Registry},
     run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
@@ -47,6 +48,7 @@ pub(crate) struct ThemeRuntimeConfig {
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) settings: ThemeSettings,
+    pub(crate) logs: LogWriter,
 }
 
 /// The running actors of one theme.
@@ -91,6 +93,7 @@ impl ThemeRuntime {
             parts.held,
             parts.events,
             recorder.clone().recipient(),
+            parts.logs,
         ));
         let theme = Arc::new(ThemeContext::new(
             parts.options,

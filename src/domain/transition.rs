@@ -66,6 +66,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether a run with this outcome has a record, unless its task is in other hands. That of a run that is handed back may be missing.
+    pub(crate) fn has_record(&self) -> bool {
+        !matches!(self, Self::HandedBack { .. } | Self::NotServed | Self::Postponed { .. })
+    }
+
     /// The number of bytes of the result or the error text.
     pub(crate) fn bytes(&self) -> usize {
         match self {

@@ -63,7 +63,7 @@ async fn next_attempt(run: &JobRun, generation: u32) -> Option<TaskContext> {
 /// Calls the target, within the timeout, until the run is asked to stop. If the handler answers within the grace after a stop, a result
 /// counts; an error counts as the handler's way to stop.
 async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
-    match attempt(run, ctx, answer(run, ctx)).await {
+    match attempt(run, ctx, ctx.log_scope(answer(run, ctx))).await {
         Attempt::AnsweredAfterStop(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
         Attempt::Answered(verdict) | Attempt::AnsweredAfterStop(verdict, _) => verdict,
         Attempt::TimedOut => Verdict::TimedOut,

@@ -1,11 +1,14 @@
 //! How a process runs jobs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use log::LevelFilter;
 
 use crate::{
     config::JobsConfig,
     domain::{Faults, JobRules},
     hook::HookOptions,
+    logs::KeepLogs,
     schedule::{ScheduleForm, Zone, parse_zone},
 };
 
@@ -37,6 +40,23 @@ pub struct JobsOptions {
     cancel_grace: Option<Duration>,
     environment: Option<String>,
     banned: Option<Vec<String>>,
+    logs: KeptLogs,
+}
+
+/// Of which jobs the lines are kept.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeptLogs {
+    all: Option<KeepLogs>,
+    /// By name.
+    some: BTreeMap<String, KeepLogs>,
+}
+
+impl KeptLogs {
+    /// Which lines of this job are kept. `None`: none.
+    pub(super) fn of(&self, job: &str) -> Option<KeepLogs> {
+        let keep = self.some.get(job).copied().or(self.all);
+        keep.filter(|keep| keep.level > LevelFilter::Off)
+    }
 }
 
 /// Options that have passed their check.
@@ -48,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) cancel_grace: Duration,
     /// The environment of this process, if jobs must not run in it.
     pub(crate) banned: Option<String>,
+    pub(crate) logs: KeptLogs,
 }
 
 impl JobsOptions {
@@ -106,6 +127,20 @@ impl JobsOptions {
         }
     }
 
+    /// Keeps what the handlers of all jobs log, with each run: see [`logs`](crate::logs). All attempts of a run are one log. Default: lines
+    /// are not kept.
+    pub fn keep_logs(mut self, keep: KeepLogs) -> Self {
+        self.logs.all = Some(keep);
+        self
+    }
+
+    /// Keeps what the handlers of the job with this name log, instead of what [`keep_logs`](Self::keep_logs) says of all jobs;
+    /// [`LevelFilter::Off`] keeps nothing of it.
+    pub fn keep_logs_of(mut self, job: impl Into<String>, keep: KeepLogs) -> Self {
+        self.logs.some.insert(job.into(), keep);
+        self
+    }
+
     /// With the configuration's word where these say nothing.
     pub(crate) fn settings(self, config: &JobsConfig, faults: &mut Faults) -> Settings {
         let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
@@ -117,6 +152,12 @@ impl JobsOptions {
         faults.require((1..=MOST_RUNS).contains(&max_running), || {
             format!("max_running is {max_running}, expected 1 to {MOST_RUNS}")
         });
+        if let Some(keep) = self.logs.all {
+            keep.check("jobs", faults);
+        }
+        for (job, keep) in &self.logs.some {
+            keep.check(&format!("job {job:?}"), faults);
+        }
         let environment = self
             .environment
             .or_else(|| Some(config.environment.clone()).filter(|name| !name.is_empty()))
@@ -131,6 +172,7 @@ impl JobsOptions {
             max_running,
             cancel_grace: self.cancel_grace.unwrap_or(Duration::from_secs(5)),
             banned: environment.filter(|name| is_listed(banned, name)),
+            logs: self.logs,
         }
     }
 }

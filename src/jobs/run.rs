@@ -9,12 +9,14 @@ use actix::Recipient;
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::options::KeptLogs;
 use crate::{
     clock::Clock,
     domain::{Failure, OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
     events::{Event, Events, JobRetried, JobRunInfo, JobStarted},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
+    logs::{JOBS, LogWriter, RunLines},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
@@ -37,6 +39,8 @@ pub(super) struct JobsContext {
     pub(super) cancel_grace: Duration,
     pub(super) events: Events,
     pub(super) recorder: Recipient<Record<Ended>>,
+    /// Which lines of handlers are kept, and who writes them.
+    pub(super) logs: (KeptLogs, LogWriter),
 }
 
 /// The end of a run, for the recorder.
@@ -68,6 +72,8 @@ pub(super) struct JobRun {
     pub(super) overlap: OverlapPolicy,
     pub(super) context: Arc<JobsContext>,
     hold: Hold,
+    /// What its handler logs, in all attempts, if that is kept.
+    lines: Option<Arc<RunLines>>,
     stop: CancellationToken,
     state: Mutex<State>,
 }
@@ -129,6 +135,15 @@ pub(super) enum Verdict {
     Withdrawn,
 }
 
+impl JobsContext {
+    fn lines(&self, run: &JobRunInfo) -> Option<Arc<RunLines>> {
+        let (kept, writer) = &self.logs;
+        let keep = kept.of(run.job_name.as_deref()?)?;
+        let (log_id, clock) = (Arc::clone(&run.log_id), self.clock.clone());
+        Some(RunLines::new(JOBS.into(), log_id, keep, clock, writer.clone()))
+    }
+}
+
 impl JobRun {
     pub(super) fn new(
         claimed: &ClaimedRun,
@@ -142,6 +157,7 @@ impl JobRun {
             job_id: claimed.job.id,
             job_name: claimed.job.job_name.0.as_str().into(),
             log_id: Arc::clone(&info.log_id),
+            lines: context.lines(&info),
             info,
             scheduled_at: claimed.scheduled_at,
             spec,
@@ -244,6 +260,7 @@ impl JobRun {
             log_id: Arc::clone(&self.log_id),
             scheduled_at: self.scheduled_at,
             hold: self.hold.clone(),
+            lines: self.lines.clone(),
         };
         let ctx = TaskContext::new(facts, None);
         ctx.set_deadline(&self.context.clock, self.spec.timeout);
@@ -376,6 +393,7 @@ impl JobRun {
             overlap: self.overlap,
             context: Arc::clone(&self.context),
             hold: self.context.lease.hold(term),
+            lines: self.context.lines(&self.info),
             stop: CancellationToken::new(),
             state: Mutex::default(),
         })
@@ -412,6 +430,9 @@ impl JobRun {
             started_at: started_at.map(|at| at.trunc_subsecs(6)),
             ended_at: self.context.clock.now(),
         };
+        if let Some(lines) = &self.lines {
+            lines.end(end.ended_at, true);
+        }
         let run = Arc::clone(&self.info);
         self.context.recorder.do_send(Record(Ended { run, end, failure }));
         // A stop that sees no run any more asks the recorder next: this end must be there before.

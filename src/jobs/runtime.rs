@@ -20,6 +20,7 @@ use crate::{
     events::Events,
     hook::HookClient,
     lease::NodeLease,
+    logs::LogWriter,
     registry::Registry,
     run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::Store,
@@ -36,6 +37,7 @@ pub(crate) struct JobsRuntimeConfig {
     pub(crate) lease: NodeLease,
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
+    pub(crate) logs: LogWriter,
 }
 
 /// The running actors of the jobs.
@@ -72,6 +74,7 @@ impl JobsRuntime {
             lease,
             control,
             threads,
+            logs,
         } = parts;
         let mut faults = Faults::default();
         let hooks = faults.take(HookClient::new(&settings.hooks));
@@ -94,6 +97,7 @@ impl JobsRuntime {
                 cancel_grace: settings.cancel_grace,
                 events,
                 recorder: recorder.clone().recipient(),
+                logs: (settings.logs.clone(), logs),
             };
             // The caller of `start` waits for it.
             let _ = tx.send(recorder);

@@ -8,7 +8,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::SetOnce;
 
-use crate::{clock::Clock, domain::NOTE_LIMIT, domain::truncated, lease::Hold};
+use crate::{
+    clock::Clock,
+    domain::{NOTE_LIMIT, truncated},
+    lease::Hold,
+    logs::{RunLines, within},
+};
 
 /// The context of a run, for its handler. Cloning is cheap; a clone belongs to the same run.
 ///
@@ -58,6 +63,8 @@ struct Inner {
     progress: Option<Weak<dyn ProgressSink>>,
     /// A direct call has none.
     hold: Option<Hold>,
+    /// What its handler logs, if that is kept.
+    lines: Option<Arc<RunLines>>,
 }
 
 /// Why a run is asked to stop.
@@ -86,6 +93,8 @@ pub(crate) struct RunFacts {
     /// The second at which the job was due.
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
     pub(crate) hold: Hold,
+    /// What its handler logs, if that is kept.
+    pub(crate) lines: Option<Arc<RunLines>>,
 }
 
 impl std::fmt::Debug for TaskContext {
@@ -112,6 +121,7 @@ impl TaskContext {
             deadline: OnceLock::new(),
             progress,
             hold: Some(facts.hold),
+            lines: facts.lines,
         }))
     }
 
@@ -128,6 +138,7 @@ impl TaskContext {
             deadline: OnceLock::new(),
             progress: None,
             hold: None,
+            lines: None,
         }))
     }
 
@@ -196,6 +207,26 @@ impl TaskContext {
         if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {
             sink.report(percent.min(100), truncated(note.into(), NOTE_LIMIT));
         }
+    }
+
+    /// The future, whose log lines are kept with this run, if lines of the run are [kept](crate::logs) at all. The future of an async function
+    /// and the thread of a blocking function are within this scope already: it is for what a handler spawns, and for actors.
+    ///
+    /// ```
+    /// use gaia_actors::{TaskContext, TaskError, async_fn};
+    ///
+    /// let handler = async_fn(async |ctx: TaskContext, pages: u32| {
+    ///     let fetch = async move { log::info!("fetches {pages} pages") };
+    ///     actix_rt::spawn(ctx.log_scope(fetch)).await?;
+    ///     Ok::<_, TaskError>(pages)
+    /// });
+    /// ```
+    pub fn log_scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        within(self.lines(), future)
+    }
+
+    pub(crate) fn lines(&self) -> Option<Arc<RunLines>> {
+        self.0.lines.clone()
     }
 
     pub(crate) fn set_deadline(&self, clock: &Clock, timeout: Duration) {

@@ -9,6 +9,7 @@ use super::{CallError, Invoke, RegistryError, TaskContext};
 use crate::{
     blocking::{Unfinished, blocking},
     domain::{Json, TaskError},
+    logs::within_sync,
     panic_text::panic_text,
 };
 
@@ -110,7 +111,7 @@ impl Endpoint {
                 let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
                     (false, _) => Err(InvokeError::Withdrawn),
                     (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),
-                    (true, false) => handler(ctx, &args).map_err(InvokeError::Handler),
+                    (true, false) => within_sync(ctx.lines(), || handler(ctx, &args)).map_err(InvokeError::Handler),
                 };
                 match blocking(call).await {
                     Ok(answer) => answer,

@@ -23,6 +23,7 @@ use crate::{
     held_runs::HeldRuns,
     jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
+    logs::{LogActor, LogWriter},
     node::{NodeActor, NodeParts, PruneActor, PruneParts, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
@@ -338,6 +339,9 @@ impl GaiaBuilder {
             foreign: plan.foreign,
         });
         let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
+        let logs = LogWriter::default();
+        let log_actor = LogActor::new(logs.clone(), store.clone());
+        let log_actor = LogActor::start_in_arbiter(&control.handle(), |_| log_actor);
         let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
         let pruner = PruneActor::start_in_arbiter(&control.handle(), |_| pruner);
         say!(Info, "node {node_id} works on {}", store.url());
@@ -355,6 +359,8 @@ impl GaiaBuilder {
             held,
             pruner,
             bulk,
+            logs,
+            log_actor,
             tally,
             threads,
             control,

@@ -32,6 +32,7 @@ use crate::{
     held_runs::HeldRuns,
     jobs::{self, Jobs, JobsSlot},
     lease::NodeLease,
+    logs::{LogActor, LogWriter},
     node::{HasBegun, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
     store::{Store, StoreError},
@@ -86,6 +87,8 @@ struct Inner {
     held: HeldRuns,
     pruner: Addr<PruneActor>,
     bulk: Addr<BulkActor>,
+    logs: LogWriter,
+    log_actor: Addr<LogActor>,
     tally: Tally,
     threads: Threads,
     control: Arc<Control>,
@@ -183,6 +186,7 @@ impl Gaia {
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
             settings,
+            logs: self.0.logs.clone(),
         })?;
         self.0.themes.add(runtime.clone());
         if is_ending() {
@@ -242,6 +246,7 @@ impl Gaia {
             lease: self.0.lease.clone(),
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
+            logs: self.0.logs.clone(),
         })?;
         self.0.jobs_slot.set(runtime);
         self.prune_more();

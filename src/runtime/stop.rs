@@ -13,6 +13,7 @@ use crate::{
     admin::StopBulk,
     asynctask::ThemeRuntime,
     error::Error,
+    logs::StopLogs,
     node::{Retire, StopPruning, write_history},
 };
 
@@ -165,6 +166,15 @@ impl Gaia {
         }
         self.0.pruner.send(StopPruning).await?;
         self.0.bulk.send(StopBulk).await?;
+        if tokio::time::timeout(LEAVE, self.0.log_actor.send(StopLogs))
+            .await
+            .is_err()
+        {
+            say!(
+                Warn,
+                "the last lines of runs are lost: the database has not answered in {LEAVE:?}"
+            );
+        }
         let cluster = self.0.store.cluster();
         let retired = tokio::time::timeout(LEAVE, cluster.retire_node(&self.0.node_id));
         let counted = write_history(&self.0.store, &self.0.tally, &self.0.node_id, true);

@@ -130,6 +130,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    gaia_run_logs (id) {
+        id -> Text,
+        scope -> Text,
+        log_id -> Text,
+        first_at -> Timestamp,
+        last_at -> Timestamp,
+        content -> Text,
+    }
+}
+
+diesel::table! {
     gaia_themes (theme) {
         theme -> Text,
         paused -> Integer,

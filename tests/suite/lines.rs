@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, Once};
 
+use gaia_actors::logs::LogCapture;
 use log::Level;
 
 static LINES: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
@@ -27,8 +28,10 @@ impl log::Log for Lines {
 pub fn listen() {
     static LISTENS: Once = Once::new();
     LISTENS.call_once(|| {
-        log::set_logger(&Lines).expect("no other logger is set");
-        log::set_max_level(log::LevelFilter::Debug);
+        let capture = LogCapture::around(Lines);
+        capture
+            .install(log::LevelFilter::Debug)
+            .expect("no other logger is set");
     });
 }
 

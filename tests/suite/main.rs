@@ -40,6 +40,7 @@ mod quiet_log;
 mod refusals;
 mod registry;
 mod retention;
+mod run_logs;
 mod search;
 mod search_line;
 mod simulation;

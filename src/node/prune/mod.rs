@@ -3,6 +3,7 @@
 mod audit;
 mod certainty;
 mod fold;
+mod logs;
 mod sweep;
 
 use std::{sync::Arc, time::Duration};
@@ -14,12 +15,14 @@ use tokio::sync::Notify;
 use crate::{
     asynctask::ThemeRuntimes,
     jobs::JobsSlot,
+    logs::JOBS,
     repeats::Repeats,
     store::{Expired, Store, StoreError},
 };
 use audit::delete_audit;
 use certainty::{Course, Doubt, Reading, Rules, Verdict, Went};
 use fold::{Folder, delete_hours};
+use logs::delete_logs;
 use sweep::{Deleted, History, said, sweep};
 
 /// How often the pruner looks for old rows: ten times per retention, within these limits.
@@ -29,9 +32,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// The pruner spends at most one part in so many of its time with reading pages on which there is nothing to delete. Old rows are deleted as
 /// fast as they come.
 const PART: u32 = 20;
-
-/// The scope of the records of jobs, in the table that keeps the lines. No theme has this name.
-const JOBS: &str = "";
 
 /// Deletes finished tasks with their records, and records of jobs, older than the retention. Every node has one, for the themes
 /// that it runs, and for the jobs if it runs them; the pruners of many nodes do not get in each other's way. It also folds `gaia_history`
@@ -146,6 +146,7 @@ impl Pruner {
         let Some(before) = now.checked_sub_signed(self.rules.retention) else {
             return Ok(Deleted::default());
         };
+        delete_logs(&self.parts.store, &scopes, before).await?;
         let with_jobs = scopes.extract_if(.., |scope| scope == JOBS).next().is_some();
         sweep(&self.parts.store, &self.expired(before, scopes), with_jobs).await
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod bulk;
 mod history;
+mod logs;
 pub(super) mod nodes;
 mod notify;
 mod prune;

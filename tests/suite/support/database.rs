@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 16,
+            Self::Mysql => 17,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 15,
+            Self::Sqlite => 16,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 16,
+            Self::Postgres => 17,
         };
         format!("lacks {migrations} of this version's migrations")
     }

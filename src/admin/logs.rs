@@ -1,0 +1,93 @@
+//! What handlers have logged while they served a run.
+
+use super::{Admin, GetTaskLog};
+use crate::{
+    domain::Faults,
+    error::{Error, ask},
+    logs::{JOBS, LogLine, RunLog, read},
+};
+
+/// The longest log id, in characters: the width of its column.
+const MAX_LOG_ID_CHARS: usize = 100;
+
+impl Admin {
+    /// What the handler of a task has logged in one run, if its scheduler [keeps logs](crate::SchedulerOptions::keep_logs). Lines of a run
+    /// that goes on are there within a second and a half.
+    ///
+    /// Lines are kept as long as the records of their theme. Those of a task that was deleted by hand are not deleted with it.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::{admin::GetTaskLog, logs::KeepLogs, prelude::*};
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // The application has installed a `gaia_actors::logs::LogCapture`.
+    /// let gaia = Gaia::builder()
+    ///     .database("sqlite::memory:")
+    ///     .scheduler(SchedulerOptions::new("orders").keep_logs(KeepLogs::default()))
+    ///     .start()
+    ///     .await?;
+    /// # let orders = gaia.scheduler("orders")?;
+    /// # let id = orders.add_task(NewTask::new("Order", "Pay")).await?.id;
+    /// let log = gaia.admin().task_log(GetTaskLog { id, log_id: None }).await?;
+    /// for line in log.lines {
+    ///     println!("{} {} {}", line.at, line.level, line.message);
+    /// }
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`], [`Error::Invalid`] for a log id that no run can have, [`Error::Store`].
+    pub async fn task_log(&self, get: GetTaskLog) -> Result<RunLog, Error> {
+        let mut faults = Faults::default();
+        if let Some(log_id) = &get.log_id {
+            faults.label("log_id", log_id, MAX_LOG_ID_CHARS);
+        }
+        faults.into_result()?;
+        let task = self.task(get.id).await?;
+        let Some(log_id) = get.log_id.or(task.log_id.clone()) else {
+            // No run has begun.
+            return Ok(RunLog::of(String::new(), false, Vec::new()));
+        };
+        let (id, theme) = (get.id, task.theme.clone());
+        let name = log_id.clone();
+        let read = ask(&self.store, |store| async move {
+            let ended_at = store.cluster().end_of_run(id, &name).await?;
+            let texts = store.cluster().logs_of(&theme, &name, ended_at).await?;
+            Ok((ended_at, texts))
+        });
+        let (ended_at, texts) = read.await?;
+        // A run without a record is under way, or has been lost.
+        let is_current = task.log_id.as_deref() == Some(&*log_id) && !task.status.is_finished();
+        Ok(RunLog::of(log_id, ended_at.is_some() || !is_current, texts))
+    }
+
+    /// What the handler of a job has logged in one run, in all its attempts, if its runner [keeps logs](crate::JobsOptions::keep_logs): as
+    /// [`task_log`](Self::task_log).
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`], [`Error::Store`].
+    pub async fn run_log(&self, run_id: i64) -> Result<RunLog, Error> {
+        let run = self.run(run_id).await?;
+        let Some(log_id) = run.log_id.clone() else {
+            return Ok(RunLog::of(String::new(), true, Vec::new()));
+        };
+        let (name, ended_at) = (log_id.clone(), run.ended_at);
+        let texts = ask(&self.store, |store| async move {
+            store.cluster().logs_of(JOBS, &name, ended_at).await
+        });
+        Ok(RunLog::of(log_id, ended_at.is_some(), texts.await?))
+    }
+}
+
+impl RunLog {
+    fn of(log_id: String, is_over: bool, texts: Vec<String>) -> Self {
+        let mut lines: Vec<LogLine> = texts.iter().flat_map(|text| read(&log_id, text)).collect();
+        // The row that ends a run may have been made before the last one that was written while it ran.
+        lines.sort_by_key(|line| line.at);
+        Self { log_id, is_over, lines }
+    }
+}

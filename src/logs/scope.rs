@@ -1,0 +1,39 @@
+//! Which run the code on this thread serves.
+
+use std::{fmt::Arguments, sync::Arc};
+
+use futures_util::future::Either;
+use log::Level;
+
+use super::RunLines;
+
+tokio::task_local! {
+    static LINES: Arc<RunLines>;
+}
+
+/// The future, whose lines are those of a run wherever the future is polled. `None`: no lines are kept.
+pub(crate) fn within<F: Future>(lines: Option<Arc<RunLines>>, future: F) -> impl Future<Output = F::Output> {
+    match lines {
+        Some(lines) => Either::Left(LINES.scope(lines, future)),
+        None => Either::Right(future),
+    }
+}
+
+/// Calls a function, whose lines are those of a run.
+pub(crate) fn within_sync<T>(lines: Option<Arc<RunLines>>, call: impl FnOnce() -> T) -> T {
+    match lines {
+        Some(lines) => LINES.sync_scope(lines, call),
+        None => call(),
+    }
+}
+
+/// Whether the run that this code serves keeps lines of this level.
+pub(super) fn keeps(level: Level) -> bool {
+    LINES.try_with(|lines| lines.keeps(level)).unwrap_or(false)
+}
+
+/// Keeps a line with the run that this code serves, if there is one.
+pub(super) fn note(level: Level, target: &str, message: Arguments<'_>) {
+    // Outside of every run there is nothing to do.
+    let _ = LINES.try_with(|lines| lines.note(level, target, message));
+}

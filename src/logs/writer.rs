@@ -1,0 +1,312 @@
+//! Writes the lines of runs: those of runs that have ended in packs of many runs, those of runs that go on as rows of their own.
+//!
+//! A pack is found by the time when its runs ended, which their records have: so hundreds of runs cost one row, and no index grows with
+//! each run. Nothing is written while no run logs anything.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem::take,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use chrono::{DateTime, Utc};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use super::RunLines;
+use crate::{
+    backoff::Backoff,
+    repeats::Repeats,
+    store::{Store, StoreError},
+};
+
+/// How long lines wait for others to be written with.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A run that has lines and goes on for so long gets rows of its own.
+const LIVE_AFTER: Duration = Duration::from_secs(1);
+
+/// A pack is closed once it has so many bytes.
+const PACK: usize = 256 << 10;
+
+/// One statement writes so many rows or bytes at most.
+const ROWS: usize = 200;
+const BYTES: usize = 2 << 20;
+
+/// The most bytes that wait while the database is away. The oldest are dropped beyond that.
+const MOST_WAITING: usize = 64 << 20;
+
+/// A row of `gaia_run_logs`.
+#[derive(Debug, Clone)]
+pub(crate) struct LogRow {
+    /// Ids of one process rise.
+    pub(crate) id: String,
+    /// The theme, or empty for jobs.
+    pub(crate) scope: Arc<str>,
+    /// `None`: a pack of runs that ended between `first_at` and `last_at`.
+    pub(crate) log_id: Option<Arc<str>>,
+    pub(crate) first_at: DateTime<Utc>,
+    pub(crate) last_at: DateTime<Utc>,
+    pub(crate) content: String,
+}
+
+/// The way from runs to the [`LogActor`] of their process. Cloning is cheap.
+#[derive(Clone, Default)]
+pub(crate) struct LogWriter(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Something waits, and nothing did before.
+    wake: Notify,
+    /// Held by the write that is under way.
+    writing: AsyncMutex<()>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The open pack of each scope.
+    packs: BTreeMap<Arc<str>, LogRow>,
+    /// Closed packs, and rows of single runs.
+    rows: VecDeque<LogRow>,
+    /// Runs with lines that go on, in the order in which they were listed.
+    live: VecDeque<(Instant, Arc<RunLines>)>,
+    bytes: usize,
+    /// How many rows were dropped, because too much waited.
+    dropped: usize,
+    /// The actor knows that something waits.
+    is_told: bool,
+}
+
+impl LogWriter {
+    /// A run has its first line since its last look.
+    pub(super) fn list(&self, run: Arc<RunLines>) {
+        self.add(|waiting| waiting.live.push_back((Instant::now(), run)));
+    }
+
+    /// The lines that were left when a run ended. Without a record that says when it ended, they are a row of their own.
+    pub(super) fn ended(&self, run: &RunLines, ended_at: DateTime<Utc>, text: &str, is_recorded: bool) {
+        self.add(|waiting| match is_recorded {
+            true => waiting.pack(run.scope(), ended_at, text),
+            false => waiting.push(row_of(run, ended_at, text.to_owned())),
+        });
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.waiting();
+        add(&mut waiting);
+        let is_first = !std::mem::replace(&mut waiting.is_told, true);
+        drop(waiting);
+        if is_first {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// What can be written now. `all`: also the lines of runs that go on for a short time only.
+    fn take(&self, all: bool) -> Vec<LogRow> {
+        let due = self.waiting().take_live(all);
+        // Outside the lock: each run has a lock of its own.
+        let live = due
+            .iter()
+            .filter_map(|run| Some(row_of(run, run.now(), run.take_first()?)));
+        let mut rows: Vec<LogRow> = live.collect();
+        let mut waiting = self.waiting();
+        rows.extend(take(&mut waiting.rows));
+        rows.extend(take(&mut waiting.packs).into_values());
+        waiting.bytes = 0;
+        waiting.is_told = !waiting.live.is_empty();
+        rows
+    }
+
+    fn has_work(&self) -> bool {
+        self.waiting().is_told
+    }
+
+    /// Rows that could not be written wait before the others.
+    fn put_back(&self, rows: Vec<LogRow>) {
+        let mut waiting = self.waiting();
+        waiting.bytes += rows.iter().map(|row| row.content.len()).sum::<usize>();
+        for row in rows.into_iter().rev() {
+            waiting.rows.push_front(row);
+        }
+        waiting.is_told = true;
+        waiting.drop_oldest();
+    }
+
+    fn take_dropped(&self) -> usize {
+        take(&mut self.waiting().dropped)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// The runs that have been listed for long enough.
+    fn take_live(&mut self, all: bool) -> Vec<Arc<RunLines>> {
+        let now = Instant::now();
+        let is_due = |(since, _): &(Instant, _)| all || now.saturating_duration_since(*since) >= LIVE_AFTER;
+        let due = self.live.iter().take_while(|listed| is_due(listed)).count();
+        self.live.drain(..due).map(|(_, run)| run).collect()
+    }
+
+    fn pack(&mut self, scope: &Arc<str>, at: DateTime<Utc>, text: &str) {
+        let pack = self.packs.entry(Arc::clone(scope)).or_insert_with(|| LogRow {
+            id: new_id(),
+            scope: Arc::clone(scope),
+            log_id: None,
+            first_at: at,
+            last_at: at,
+            content: String::new(),
+        });
+        pack.first_at = pack.first_at.min(at);
+        pack.last_at = pack.last_at.max(at);
+        pack.content.push_str(text);
+        self.bytes += text.len();
+        if pack.content.len() >= PACK {
+            let full = self.packs.remove(scope);
+            self.rows.extend(full);
+        }
+        self.drop_oldest();
+    }
+
+    fn push(&mut self, row: LogRow) {
+        self.bytes += row.content.len();
+        self.rows.push_back(row);
+        self.drop_oldest();
+    }
+
+    fn drop_oldest(&mut self) {
+        while self.bytes > MOST_WAITING {
+            let Some(row) = self.rows.pop_front() else {
+                return;
+            };
+            self.bytes -= row.content.len();
+            self.dropped += 1;
+        }
+    }
+}
+
+fn row_of(run: &RunLines, at: DateTime<Utc>, content: String) -> LogRow {
+    LogRow {
+        id: new_id(),
+        scope: Arc::clone(run.scope()),
+        log_id: Some(Arc::clone(run.log_id())),
+        first_at: at,
+        last_at: at,
+        content,
+    }
+}
+
+fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+// ---- the actor ----
+
+/// Writes what waits in a [`LogWriter`].
+pub(crate) struct LogActor {
+    writer: LogWriter,
+    store: Store,
+}
+
+/// Write what waits, also of runs that go on. Answers when everything is written, or the database has refused it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopLogs;
+
+impl LogActor {
+    pub(crate) fn new(writer: LogWriter, store: Store) -> Self {
+        Self { writer, store }
+    }
+}
+
+impl Actor for LogActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let work = work(self.writer.clone(), self.store.clone());
+        ctx.spawn(work.into_actor(self));
+    }
+}
+
+impl Handler<StopLogs> for LogActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: StopLogs, _: &mut Context<Self>) -> Self::Result {
+        let (writer, store) = (self.writer.clone(), self.store.clone());
+        Box::pin(async move {
+            if let Err(error) = flush(&writer, &store, true).await {
+                say!(Warn, "the last lines of runs are lost: {error}");
+            }
+        })
+    }
+}
+
+async fn work(writer: LogWriter, store: Store) {
+    let (mut backoff, mut said) = (Backoff::default(), Repeats::default());
+    loop {
+        if !writer.has_work() {
+            writer.0.wake.notified().await;
+        }
+        actix_rt::time::sleep(PAUSE).await;
+        match flush(&writer, &store, false).await {
+            Ok(()) => {
+                backoff.succeeded();
+                if let Some(failures) = said.over(&()) {
+                    let dropped = writer.take_dropped();
+                    say!(
+                        Info,
+                        "lines of runs are written again, after {failures} failures; {dropped} batches of lines are lost"
+                    );
+                }
+            }
+            Err(error) => {
+                if let Some(said) = said.say((), &error.to_string()) {
+                    say!(
+                        Error,
+                        "cannot write the lines of runs, will try again and again: {said}"
+                    );
+                }
+                actix_rt::time::sleep(backoff.failed()).await;
+            }
+        }
+    }
+}
+
+async fn flush(writer: &LogWriter, store: &Store, all: bool) -> Result<(), StoreError> {
+    let _writing = writer.0.writing.lock().await;
+    let mut rows = writer.take(all);
+    while !rows.is_empty() {
+        let rest = rows.split_off(batch(&rows));
+        match store.cluster().add_logs(&rows).await {
+            Ok(()) => {}
+            Err(error) if error.is_refusal() => {
+                let runs = rows.len();
+                say!(
+                    Warn,
+                    "the database refuses {runs} batches of lines of runs, which are lost: {error}"
+                );
+            }
+            Err(error) => {
+                rows.extend(rest);
+                writer.put_back(rows);
+                return Err(error);
+            }
+        }
+        rows = rest;
+    }
+    Ok(())
+}
+
+/// How many of these rows one statement writes: one at least.
+fn batch(rows: &[LogRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&LogRow| {
+        bytes += row.content.len();
+        bytes <= BYTES
+    };
+    rows.iter().take(ROWS).take_while(fits).count().max(1)
+}
