@@ -1,11 +1,16 @@
 //! What handlers have logged while they served a run.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::{Admin, GetTaskLog};
 use crate::{
     domain::Faults,
     error::{Error, ask},
     logs::{JOBS, LogLine, RunLog, read},
 };
+
+/// The lines of a run are written so long after its end at the latest, unless the database is away.
+const SETTLED: TimeDelta = TimeDelta::seconds(2);
 
 /// The longest log id, in characters: the width of its column.
 const MAX_LOG_ID_CHARS: usize = 100;
@@ -60,9 +65,12 @@ impl Admin {
             Ok((ended_at, texts))
         });
         let (ended_at, texts) = read.await?;
-        // A run without a record is under way, or has been lost.
-        let is_current = task.log_id.as_deref() == Some(&*log_id) && !task.status.is_finished();
-        Ok(RunLog::of(log_id, ended_at.is_some() || !is_current, texts))
+        let is_over = match ended_at {
+            Some(ended_at) => self.is_settled(ended_at),
+            // A run without a record is under way, or has been lost.
+            None => task.log_id.as_deref() != Some(&*log_id) || task.status.is_finished(),
+        };
+        Ok(RunLog::of(log_id, is_over, texts))
     }
 
     /// What the handler of a job has logged in one run, in all its attempts, if its runner [keeps logs](crate::JobsOptions::keep_logs): as
@@ -79,7 +87,12 @@ impl Admin {
         let texts = ask(&self.store, |store| async move {
             store.cluster().logs_of(JOBS, &name, ended_at).await
         });
-        Ok(RunLog::of(log_id, ended_at.is_some(), texts.await?))
+        let is_over = ended_at.is_some_and(|ended_at| self.is_settled(ended_at));
+        Ok(RunLog::of(log_id, is_over, texts.await?))
+    }
+
+    fn is_settled(&self, ended_at: DateTime<Utc>) -> bool {
+        self.store.clock().now() - ended_at >= SETTLED
     }
 }
 

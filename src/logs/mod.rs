@@ -39,7 +39,7 @@ const LINES: usize = 1_000;
 const BYTES: usize = 64 << 10;
 
 /// The most that may be asked for: a run's lines are in memory until they are written.
-const MOST_LINES: usize = 100_000;
+pub(crate) const MOST_LINES: usize = 100_000;
 const MOST_BYTES: usize = 4 << 20;
 
 /// Which lines of each run are kept, and how many.
@@ -107,7 +107,7 @@ impl KeepLogs {
 pub struct RunLog {
     /// Names the run, as in its record.
     pub log_id: String,
-    /// Whether the run has ended. If not, more lines may come.
+    /// Whether the run has ended, and its lines are written. If not, more lines may come.
     pub is_over: bool,
     /// The lines. Empty: the handler has logged nothing, or its lines are not kept.
     pub lines: Vec<LogLine>,

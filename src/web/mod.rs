@@ -49,6 +49,7 @@ mod history;
 mod hub;
 mod jobs;
 mod limits;
+mod logs;
 mod metrics;
 mod nodes;
 mod openapi;

@@ -13,7 +13,11 @@ use super::{
     openapi::schemas::{Named, named, reference},
     permission::Permission,
 };
-use crate::domain::{ErrorGroup, Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user};
+
+use crate::{
+    domain::{ErrorGroup, Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user},
+    logs::RunLog,
+};
 
 /// Stands for the value of a hook's header. A definition with this value keeps the header that the job has.
 pub(super) const HIDDEN: &str = "(hidden)";
@@ -30,6 +34,8 @@ pub enum RedactedPart {
     Error,
     /// The URL of a hook.
     HookUrl,
+    /// A line that its handler has logged.
+    LogLine,
 }
 
 /// A text that is about to leave the process.
@@ -38,7 +44,7 @@ pub enum RedactedPart {
 pub struct Redacted<'a> {
     /// Which text.
     pub part: RedactedPart,
-    /// What it belongs to: the task's `service.method`, or the name of the job. Empty for the record of a task's run.
+    /// What it belongs to: the task's `service.method`, or the name of the job. Empty for the record of a task's run, and for log lines.
     pub of: &'a str,
     /// The text. Arguments and results are JSON, unless plain SQL has written something else.
     pub text: &'a str,
@@ -162,6 +168,17 @@ impl<'a> Eyes<'a> {
         look.hide_or_redact(RedactedPart::Result, &mut record.result);
         look.redact(RedactedPart::Error, &mut record.error);
         look.shown(record)
+    }
+
+    /// Only callers who see arguments may ask for lines.
+    pub(super) fn log(&self, mut log: RunLog) -> RunLog {
+        let mut look = self.look(String::new());
+        for line in &mut log.lines {
+            if let Some(text) = look.replaced(RedactedPart::LogLine, &line.message, false) {
+                line.message = text;
+            }
+        }
+        log
     }
 
     pub(super) fn job(&self, mut job: Job) -> Shown<Job> {

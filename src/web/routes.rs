@@ -8,7 +8,7 @@ use super::{
     audit,
     body::BodyRule,
     call::Call,
-    errors, events, export, health, history, jobs, metrics, nodes,
+    errors, events, export, health, history, jobs, logs, metrics, nodes,
     openapi::{self, Described},
     operations,
     permission::Permission,
@@ -162,6 +162,7 @@ routes! {
     "POST" "/tasks/bulk/preview" View reads Small operations::preview: "Counts what a bulk operation would change.";
     "GET" "/tasks/{id}" View reads Empty tasks::show: "Shows a task.";
     "GET" "/tasks/{id}/records" View reads Empty tasks::records: "Lists the runs of a task, the newest first.";
+    "GET" "/tasks/{id}/log" ViewArgs reads Empty logs::of_task: "Lists what the handler has logged in one run of a task.";
     "GET" "/tasks/{id}/wait" View reads Empty tasks::wait: "Answers when a task has ended.";
     "POST" "/tasks/{id}/cancel" Cancel "task.cancel" Small tasks::cancel: "Cancels a task.";
     "POST" "/tasks/{id}/retry" Retry "task.retry" Small tasks::retry: "Queues a failed or cancelled task again.";
@@ -198,6 +199,7 @@ routes! {
     "GET" "/jobs/{id}/runs" View reads Empty runs::of_job: "Lists the runs of a job, the newest first.";
     "GET" "/runs" View reads Empty runs::of_all: "Lists the runs of all jobs, the newest first.";
     "GET" "/runs/{id}" View reads Empty runs::show: "Shows a run of a job.";
+    "GET" "/runs/{id}/log" ViewArgs reads Empty logs::of_run: "Lists what the handler has logged in a run of a job.";
     "POST" "/schedules/explain" View reads Small schedules::explain:
         "Says in words when a cron expression fires, or what is wrong with it.";
 }

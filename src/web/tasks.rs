@@ -312,7 +312,7 @@ pub(super) async fn found(call: &Call, wanted: Wanted) -> Result<Found, Problem>
 }
 
 /// The handle on the theme of the path's task. A task of a theme that the caller may not see is not there.
-async fn find(call: &Call) -> Result<(Scheduler, i64), Problem> {
+pub(super) async fn find(call: &Call) -> Result<(Scheduler, i64), Problem> {
     let id = call.id("task")?;
     let theme = call.gaia().admin().theme_of_task(id).await?;
     match call.caller.sees_theme(&theme) {

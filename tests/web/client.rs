@@ -8,6 +8,7 @@ use std::{
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use gaia_actors::{
     async_fn,
+    logs::KeepLogs,
     prelude::*,
     web::{Access, AccessToken, AdminOptions, Permission, admin},
 };
@@ -91,7 +92,7 @@ impl Served {
             )
             .handler("Demo", "Gate", gate.handler())
             .scheduler(options())
-            .jobs(JobsOptions::default())
+            .jobs(JobsOptions::default().keep_logs(KeepLogs::default()))
             .start()
             .await
             .expect("starts");

@@ -18,6 +18,7 @@ mod hostile;
 mod jobs;
 mod limits;
 mod logins;
+mod logs;
 mod metrics;
 mod names;
 mod openapi;

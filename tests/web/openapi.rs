@@ -219,6 +219,7 @@ async fn each_route_answers_as_described() {
         format!("/tasks/{id}"),
         format!("/tasks/{id}/records"),
         format!("/tasks/{failed}/records"),
+        format!("/tasks/{failed}/log"),
     ] {
         send("GET", &path, "").await;
     }
@@ -283,6 +284,7 @@ async fn each_route_answers_as_described() {
         "/runs?state=open".to_owned(),
         "/runs?limit=1".to_owned(),
         format!("/runs/{run}"),
+        format!("/runs/{run}/log"),
         "/events".to_owned(),
     ] {
         send("GET", &path, "").await;

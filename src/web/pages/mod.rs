@@ -9,6 +9,7 @@ mod audit;
 mod errors;
 mod jobs;
 mod layout;
+mod log;
 mod methods;
 mod nodes;
 mod operations;
@@ -78,6 +79,8 @@ pages! {
     "/audit" View audit::show;
     "/operations" View operations::list;
     "/tasks/{id}" View task::show;
+    "/tasks/{id}/log" ViewArgs log::of_task;
+    "/runs/{id}/log" ViewArgs log::of_run;
     "/themes/{theme}" View themes::show;
     "/jobs/{id}" View jobs::show;
     "/jobs/{id}/edit" View jobs::edit;

@@ -137,7 +137,7 @@ pub(in crate::web) fn list() -> Described {
 }
 
 /// A route of one task.
-fn of_task() -> Described {
+pub(in crate::web) fn of_task() -> Described {
     Described::new()
         .path("id", id(), "The id of the task.")
         .refuses(404, &["task_not_found"])
