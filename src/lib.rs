@@ -20,6 +20,9 @@ mod documents {
 
     #[doc = include_str!("../docs/configuration.md")]
     struct Configuration;
+
+    #[doc = include_str!("../docs/monitoring.md")]
+    struct Monitoring;
 }
 
 #[macro_use]

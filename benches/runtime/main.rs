@@ -1,13 +1,15 @@
-//! What the runtime itself costs: a call of a handler, a node that has nothing to do, a change of the number of workers.
+//! What the runtime itself costs: a call of a handler, a node that has nothing to do, a change of the number of workers, lines of handlers
+//! that are kept.
 //!
 //! ```sh
-//! cargo bench --all-features --bench runtime -- [--part registry idle resize] [--rounds 5] [--json FILE]
+//! cargo bench --all-features --bench runtime -- [--part registry idle resize logs] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
 //!     [--calls 200000] [--themes 1 100] [--seconds 15] [--tasks 200000] [--workers 1000]
 //! ```
 //!
 //! `registry`: calls a second and heap allocations of a call, without a database. `idle`: processor time and queries of a node
-//! without work. `resize`: from the message until the workers are there, or gone, while a backlog is worked off.
+//! without work. `resize`: from the message until the workers are there, or gone, while a backlog is worked off. `logs`: a drain whose
+//! handlers log ten lines a task, which are kept or not.
 //!
 //! Without `--database` it is SQLite, and the servers of `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`; databases are
 //! made on them and dropped at the end.
@@ -16,11 +18,18 @@
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod database;
 mod idle;
+mod logs;
+#[path = "../common/place.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
+mod place;
 mod registry;
 #[path = "../common/report.rs"]
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod report;
 mod resize;
+#[path = "../common/timing.rs"]
+#[allow(dead_code, reason = "other benchmarks need the rest")]
+mod timing;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -33,7 +42,7 @@ const US: &str = "gaia-actors";
 #[derive(Parser)]
 struct Options {
     /// What to measure.
-    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Registry, Part::Idle, Part::Resize])]
+    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Registry, Part::Idle, Part::Resize, Part::Logs])]
     part: Vec<Part>,
     /// `sqlite`, `sqlite:FOLDER`, or URLs of servers.
     #[arg(long, num_args = 1..)]
@@ -50,7 +59,7 @@ struct Options {
     /// idle: how long one round is.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// resize: tasks of the backlog.
+    /// resize, logs: tasks of the backlog.
     #[arg(long, default_value_t = 200_000)]
     tasks: usize,
     /// resize: from one worker to so many, and back.
@@ -72,6 +81,7 @@ enum Part {
     Registry,
     Idle,
     Resize,
+    Logs,
 }
 
 #[actix_rt::main]
@@ -94,6 +104,9 @@ async fn main() -> Result<()> {
         }
         if options.part.contains(&Part::Resize) {
             resize::run(database, &options, &mut report).await?;
+        }
+        if options.part.contains(&Part::Logs) {
+            logs::run(database, &options, &mut report).await?;
         }
     }
     report.print();

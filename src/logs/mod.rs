@@ -28,7 +28,7 @@ pub use self::tracing::CaptureLayer;
 pub(crate) use self::{
     lines::{RunLines, read},
     scope::{within, within_sync},
-    writer::{LogActor, LogRow, LogWriter, StopLogs},
+    writer::{LogRow, LogWriter},
 };
 use crate::domain::Faults;
 

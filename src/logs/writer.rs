@@ -1,7 +1,7 @@
-//! Writes the lines of runs: those of runs that have ended in packs of many runs, those of runs that go on as rows of their own.
+//! Lines that wait to be written: those of runs that have ended in packs of many runs, those of runs that go on as rows of their own.
 //!
 //! A pack is found by the time when its runs ended, which their records have: so hundreds of runs cost one row, and no index grows with
-//! each run. Nothing is written while no run logs anything.
+//! each run. The actor that writes them is the node's.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,29 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use chrono::{DateTime, Utc};
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::Notify;
 
 use super::RunLines;
-use crate::{
-    backoff::Backoff,
-    repeats::Repeats,
-    store::{Store, StoreError},
-};
-
-/// How long lines wait for others to be written with.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// A run that has lines and goes on for so long gets rows of its own.
 const LIVE_AFTER: Duration = Duration::from_secs(1);
 
 /// A pack is closed once it has so many bytes.
 const PACK: usize = 256 << 10;
-
-/// One statement writes so many rows or bytes at most.
-const ROWS: usize = 200;
-const BYTES: usize = 2 << 20;
 
 /// The most bytes that wait while the database is away. The oldest are dropped beyond that.
 const MOST_WAITING: usize = 64 << 20;
@@ -51,7 +38,7 @@ pub(crate) struct LogRow {
     pub(crate) content: String,
 }
 
-/// The way from runs to the [`LogActor`] of their process. Cloning is cheap.
+/// The way from runs to the actor that writes the lines of their process. Cloning is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct LogWriter(Arc<Shared>);
 
@@ -60,8 +47,6 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// Something waits, and nothing did before.
     wake: Notify,
-    /// Held by the write that is under way.
-    writing: AsyncMutex<()>,
 }
 
 #[derive(Default)]
@@ -104,7 +89,7 @@ impl LogWriter {
     }
 
     /// What can be written now. `all`: also the lines of runs that go on for a short time only.
-    fn take(&self, all: bool) -> Vec<LogRow> {
+    pub(crate) fn take(&self, all: bool) -> Vec<LogRow> {
         let due = self.waiting().take_live(all);
         // Outside the lock: each run has a lock of its own.
         let live = due
@@ -119,12 +104,15 @@ impl LogWriter {
         rows
     }
 
-    fn has_work(&self) -> bool {
-        self.waiting().is_told
+    /// Completes when something waits.
+    pub(crate) async fn has_work(&self) {
+        if !self.waiting().is_told {
+            self.0.wake.notified().await;
+        }
     }
 
     /// Rows that could not be written wait before the others.
-    fn put_back(&self, rows: Vec<LogRow>) {
+    pub(crate) fn put_back(&self, rows: Vec<LogRow>) {
         let mut waiting = self.waiting();
         waiting.bytes += rows.iter().map(|row| row.content.len()).sum::<usize>();
         for row in rows.into_iter().rev() {
@@ -134,7 +122,8 @@ impl LogWriter {
         waiting.drop_oldest();
     }
 
-    fn take_dropped(&self) -> usize {
+    /// How many rows were dropped since the last call.
+    pub(crate) fn take_dropped(&self) -> usize {
         take(&mut self.waiting().dropped)
     }
 
@@ -202,111 +191,4 @@ fn row_of(run: &RunLines, at: DateTime<Utc>, content: String) -> LogRow {
 
 fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
-}
-
-// ---- the actor ----
-
-/// Writes what waits in a [`LogWriter`].
-pub(crate) struct LogActor {
-    writer: LogWriter,
-    store: Store,
-}
-
-/// Write what waits, also of runs that go on. Answers when everything is written, or the database has refused it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct StopLogs;
-
-impl LogActor {
-    pub(crate) fn new(writer: LogWriter, store: Store) -> Self {
-        Self { writer, store }
-    }
-}
-
-impl Actor for LogActor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let work = work(self.writer.clone(), self.store.clone());
-        ctx.spawn(work.into_actor(self));
-    }
-}
-
-impl Handler<StopLogs> for LogActor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: StopLogs, _: &mut Context<Self>) -> Self::Result {
-        let (writer, store) = (self.writer.clone(), self.store.clone());
-        Box::pin(async move {
-            if let Err(error) = flush(&writer, &store, true).await {
-                say!(Warn, "the last lines of runs are lost: {error}");
-            }
-        })
-    }
-}
-
-async fn work(writer: LogWriter, store: Store) {
-    let (mut backoff, mut said) = (Backoff::default(), Repeats::default());
-    loop {
-        if !writer.has_work() {
-            writer.0.wake.notified().await;
-        }
-        actix_rt::time::sleep(PAUSE).await;
-        match flush(&writer, &store, false).await {
-            Ok(()) => {
-                backoff.succeeded();
-                if let Some(failures) = said.over(&()) {
-                    let dropped = writer.take_dropped();
-                    say!(
-                        Info,
-                        "lines of runs are written again, after {failures} failures; {dropped} batches of lines are lost"
-                    );
-                }
-            }
-            Err(error) => {
-                if let Some(said) = said.say((), &error.to_string()) {
-                    say!(
-                        Error,
-                        "cannot write the lines of runs, will try again and again: {said}"
-                    );
-                }
-                actix_rt::time::sleep(backoff.failed()).await;
-            }
-        }
-    }
-}
-
-async fn flush(writer: &LogWriter, store: &Store, all: bool) -> Result<(), StoreError> {
-    let _writing = writer.0.writing.lock().await;
-    let mut rows = writer.take(all);
-    while !rows.is_empty() {
-        let rest = rows.split_off(batch(&rows));
-        match store.cluster().add_logs(&rows).await {
-            Ok(()) => {}
-            Err(error) if error.is_refusal() => {
-                let runs = rows.len();
-                say!(
-                    Warn,
-                    "the database refuses {runs} batches of lines of runs, which are lost: {error}"
-                );
-            }
-            Err(error) => {
-                rows.extend(rest);
-                writer.put_back(rows);
-                return Err(error);
-            }
-        }
-        rows = rest;
-    }
-    Ok(())
-}
-
-/// How many of these rows one statement writes: one at least.
-fn batch(rows: &[LogRow]) -> usize {
-    let mut bytes = 0;
-    let fits = |row: &&LogRow| {
-        bytes += row.content.len();
-        bytes <= BYTES
-    };
-    rows.iter().take(ROWS).take_while(fits).count().max(1)
 }

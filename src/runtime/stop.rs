@@ -13,8 +13,7 @@ use crate::{
     admin::StopBulk,
     asynctask::ThemeRuntime,
     error::Error,
-    logs::StopLogs,
-    node::{Retire, StopPruning, write_history},
+    node::{Retire, StopLogs, StopPruning, write_history},
 };
 
 /// The least and the most time that the last outcomes have to get into the database once nothing runs any more: they get the time that the

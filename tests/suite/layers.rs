@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 12] = [
         "schedule",
     ],
     &["domain"],
-    &["events", "threads"],
+    &["events", "logs", "threads"],
     &["store"],
     &["registry", "hook"],
     &["error", "operations"],
