@@ -141,7 +141,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     }
     let answer = match duplicate {
         true => call::json(StatusCode::OK, &added)?,
-        false => call::created(&format!("tasks/{id}"), &added)?,
+        false => call::placed(StatusCode::CREATED, &format!("tasks/{id}"), &added)?,
     };
     Ok(call::replayed(answer, replayed))
 }

@@ -21,11 +21,11 @@ before(async () => {
   const { body: { id: job_id } } = await served.ask('POST', '/jobs', { ...job, job_type: 'cron_job' });
   // Something of every kind is there: attempts that failed, runs of jobs, counters of nodes.
   await until('failures', async () => (await served.ask('GET', '/tasks?status=Failed&theme=orders')).body.tasks.length > 0);
-  await until('runs', async () => (await served.ask('GET', '/runs')).body.runs?.length > 0);
+  const { id: run } = await until('runs', async () => (await served.ask('GET', '/runs')).body.runs?.[0]);
   const nodes = (await served.ask('GET', '/nodes')).body.nodes;
   paths = ['', 'tasks', `tasks/${id}`, 'tasks?q=status:failed', 'tasks/bulk?action=retry&status=Failed&theme=orders', 'errors',
     'errors?theme=orders&since=24h', 'methods', 'themes/orders', 'themes/newsletter', 'themes/a%2Fb', 'jobs', `jobs/${job_id}`,
-    `jobs/${job_id}/edit`, 'jobs/new', 'nodes', `nodes/${nodes[0].id}`, 'audit', 'operations'];
+    `jobs/${job_id}/edit`, `runs/${run}`, 'jobs/new', 'nodes', `nodes/${nodes[0].id}`, 'audit', 'operations'];
 });
 
 after(async () => {

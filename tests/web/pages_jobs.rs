@@ -144,12 +144,22 @@ async fn a_job_is_added_shown_edited_run_disabled_and_deleted() {
 
     let back = [("back", back), ("reason", "to see it")];
     let answer = served.post(OPERATOR, &format!("{path}/run"), &back).await;
-    assert!(answer.leads_to().ends_with("?done=job.run"), "{answer:?}");
     let runs = served.get(&format!("{path}/runs")).await.with(200);
     let run = runs["runs"][0]["id"].as_i64().expect("is there");
+    let place = format!("/runs/{run}?done=job.run");
+    assert_eq!(answer.leads_to(), format!("./../..{place}"));
+    let begun = served.page(OPERATOR, &place).await;
+    for text in [
+        &format!("<h1>Run {run}</h1>"),
+        "The job was started.",
+        &format!("href=\"..{path}\">report</a>"),
+        "12345678901234567890123",
+    ] {
+        assert!(begun.html(200).contains(text), "{text}: {begun:?}");
+    }
     served.gaia.jobs().wait_for_run(run, PATIENCE).await.expect("ends");
     let list = served.page(OPERATOR, "/jobs").await;
-    let mark = format!("href=\"{}#run-{run}\"", path.trim_start_matches('/'));
+    let mark = format!("href=\"runs/{run}\"");
     assert!(list.html(200).contains(&mark), "{list:?}");
     let shown = served.page(OPERATOR, &path).await;
     let row = between(shown.html(200), &format!("id=\"run-{run}\""), "</tr>");
@@ -174,6 +184,13 @@ async fn a_job_is_added_shown_edited_run_disabled_and_deleted() {
         .await;
     assert_eq!(answer.leads_to(), "./../../jobs?done=job.delete");
     served.page(OPERATOR, &path).await.html(404);
+    // A run outlives its job, and is hidden from callers who are limited to themes.
+    let ended = served.page(OPERATOR, &format!("/runs/{run}")).await;
+    assert!(ended.html(200).contains("Succeeded") && !ended.body.contains(&format!("..{path}")), "{ended:?}");
+    let unseen = served.page(VIEWER, &format!("/runs/{run}")).await;
+    assert!(!unseen.html(200).contains("12345678901234567890123"), "{unseen:?}");
+    served.page(LIMITED, &format!("/runs/{run}")).await.html(403);
+    served.page(OPERATOR, "/runs/999999").await.html(404);
     assert_eq!(served.jobs().await, json!([]));
 
     let entries = served.get("/audit?limit=200").await.with(200)["entries"].clone();

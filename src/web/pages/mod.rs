@@ -80,6 +80,7 @@ pages! {
     "/themes/{theme}" View themes::show;
     "/jobs/{id}" View jobs::show;
     "/jobs/{id}/edit" View jobs::edit;
+    "/runs/{id}" View jobs::run;
     "/nodes/{node}" View nodes::show;
     "/operations/{id}" View operations::show;
 }

@@ -25,6 +25,7 @@ pub(super) const WORDS: Words = Words {
     methods: "Methods",
     jobs: "Jobs",
     job: "Job",
+    run: "Run",
     nodes: "Nodes",
     node: "Node",
     audit: "Audit",
@@ -207,7 +208,7 @@ pub(super) const WORDS: Words = Words {
             "job.delete" => "The job is deleted. Its records stay.",
             "job.enable" => "The job fires again.",
             "job.disable" => "The job fires no more.",
-            "job.run" => "The job runs.",
+            "job.run" => "The job was started. This is its run.",
             "job.cancel" => "The runs of the job were asked to stop.",
             _ => return None,
         })

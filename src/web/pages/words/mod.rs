@@ -72,6 +72,7 @@ pub(super) struct Words {
     pub(super) methods: &'static str,
     pub(super) jobs: &'static str,
     pub(super) job: &'static str,
+    pub(super) run: &'static str,
     pub(super) nodes: &'static str,
     pub(super) node: &'static str,
     pub(super) audit: &'static str,

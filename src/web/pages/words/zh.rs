@@ -21,6 +21,7 @@ pub(super) const WORDS: Words = Words {
     methods: "方法",
     jobs: "定时任务",
     job: "定时任务",
+    run: "执行",
     nodes: "节点",
     node: "节点",
     audit: "操作审计",
@@ -192,7 +193,7 @@ pub(super) const WORDS: Words = Words {
             "job.delete" => "定时任务已删除，执行记录保留。",
             "job.enable" => "定时任务已启用。",
             "job.disable" => "定时任务已停用。",
-            "job.run" => "定时任务已开始执行。",
+            "job.run" => "定时任务已开始执行，本页即为这次执行。",
             "job.cancel" => "已请求停止该定时任务的执行。",
             _ => return None,
         })
