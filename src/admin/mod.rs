@@ -32,9 +32,9 @@ pub(crate) use overview::{Overview, ThemeState, Unfinished};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
-    AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorGroup, ErrorsSince, Excerpt, ExportedTasks,
-    FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint, HistoryTimes, RunState,
-    SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
+    AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorAttempts, ErrorGroup, ErrorsSince, Excerpt,
+    ExportedTasks, FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint,
+    HistoryTimes, RunState, SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
 };
 use crate::{
     asynctask::ThemeRuntimes,

@@ -274,6 +274,7 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(asynctasks, asynctask_exec_row);
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_bulk, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);

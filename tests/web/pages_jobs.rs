@@ -186,7 +186,10 @@ async fn a_job_is_added_shown_edited_run_disabled_and_deleted() {
     served.page(OPERATOR, &path).await.html(404);
     // A run outlives its job, and is hidden from callers who are limited to themes.
     let ended = served.page(OPERATOR, &format!("/runs/{run}")).await;
-    assert!(ended.html(200).contains("Succeeded") && !ended.body.contains(&format!("..{path}")), "{ended:?}");
+    assert!(
+        ended.html(200).contains("Succeeded") && !ended.body.contains(&format!("..{path}")),
+        "{ended:?}"
+    );
     let unseen = served.page(VIEWER, &format!("/runs/{run}")).await;
     assert!(!unseen.html(200).contains("12345678901234567890123"), "{unseen:?}");
     served.page(LIMITED, &format!("/runs/{run}")).await.html(403);
@@ -588,11 +591,11 @@ async fn each_job_has_its_own_last_runs_and_turns_their_pages() {
         served.gaia.jobs().wait_for_run(last, PATIENCE).await.expect("ends");
     }
     let list = served.page(OPERATOR, "/jobs").await;
-    let mark = |path: &str| format!("{}#run-", path.trim_start_matches('/'));
-    assert_eq!(
-        (count(list.html(200), &mark(&busy)), count(&list.body, &mark(&quiet))),
-        (12, 1)
-    );
+    let marks = |path: &str| {
+        let row = format!("id=\"job-{}\"", path.trim_start_matches("/jobs/"));
+        count(between(list.html(200), &row, "</tr>"), "href=\"runs/")
+    };
+    assert_eq!((marks(&busy), marks(&quiet)), (12, 1));
     assert!(
         list.body.contains(&format!("Run {last}: Succeeded")) && list.body.contains(": Failed"),
         "{list:?}"

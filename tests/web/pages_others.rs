@@ -215,6 +215,9 @@ async fn pages_of_themes_with_strange_names_work_and_escape_them() {
     }
     let overview = served.sees("/").await;
     has_all(&overview, &["订单 &lt;b&gt;"]);
+    // Browsers take even an escaped `..` for a folder.
+    has_all(&overview, &["href=\"tasks?theme=%2E%2E\"", "href=\"tasks?theme=%2E\""]);
+    has_none(&overview, &["themes/%2E", "themes/."]);
     has_none(&overview, &["<script>alert", "<b>"]);
     for bad in [
         "/themes/%FF",
@@ -355,8 +358,9 @@ async fn what_ended_is_a_chart_and_a_table() {
 #[actix_rt::test]
 async fn errors_are_grouped_and_their_retry_finds_them() {
     let served = Served::start().await;
+    let mut last = 0;
     for _ in 0..3 {
-        served.ended_task("Fail", json!(1)).await;
+        last = served.ended_task("Fail", json!(1)).await;
     }
     served.add_task("quiet", "Echo", json!(1)).await;
     served.is_told().await;
@@ -403,6 +407,34 @@ async fn errors_are_grouped_and_their_retry_finds_them() {
     let viewer = served.page(VIEWER, "/errors").await;
     has_all(viewer.html(200), &["refused by a handler"]);
     has_none(viewer.html(200), &["tasks/bulk"]);
+    // An attempt that a later one made good is among all attempts alone.
+    served.database.execute(&format!(
+        "UPDATE asynctasks SET task_status = 'Success', last_err_msg = NULL WHERE id = {last}"
+    ));
+    has_all(
+        &served.sees("/errors?theme=demo").await,
+        &[
+            "errors?theme=demo&amp;since=24h&amp;attempts=all\">All failed attempts",
+            "tasks/bulk?",
+        ],
+    );
+    let page = served.sees("/errors?theme=demo&attempts=all").await;
+    let counts = "<td class=\"n\">3</td><td class=\"n\">3</td><td class=\"n\">1</td><td class=\"n\">0</td>";
+    has_all(
+        &page,
+        &[
+            "refused by a handler",
+            "Succeeded since",
+            counts,
+            &format!("href=\"tasks/{last}\""),
+        ],
+    );
+    has_none(&page, &["tasks/bulk?"]);
+    has_all(
+        &served.sees("/errors?theme=quiet&attempts=all").await,
+        &["No attempt has failed in this time."],
+    );
+    served.page(OPERATOR, "/errors?attempts=some").await.html(400);
     served.page(OPERATOR, "/errors?since=2h").await.html(400);
     served.page(OPERATOR, "/errors?theme=%00").await.html(422);
     served.stop().await;

@@ -221,7 +221,7 @@ fn table_row(view: &View, asked: &Asked, row: &Row, past: &Past, (has_due, has_b
             }
             @if has_due { td.n { (number(info.due.unwrap_or_default())) } }
             td.n { (number(runs(figures))) }
-            td.n { (failure_share(figures)) }
+            td.n { (failure_share(view, figures, theme, asked.since)) }
             td.n { (number(figures.retried)) }
             (quantiles(view, &figures.ran))
             (quantiles(view, &figures.waited))
@@ -269,7 +269,7 @@ async fn one(
             (past::tabs(view, asked.since, |since| asked.url(since)))
             div.actions { a.button href=(view.to(&with_query("tasks", &tasks))) { (words.tasks) } }
         }
-        (figures(view, info, past))
+        (figures(view, asked, info, past))
         section.card { h2 { (words.ends_in_time) } (past.ends_chart(view)) }
         div.columns {
             section.card { h2 { (words.times_in_time) } (past.times_chart(view, "ran-table", words.times_in_time, ran)) }
@@ -303,14 +303,14 @@ fn waited(figures: &Figures) -> &Times {
     &figures.waited
 }
 
-fn figures(view: &View, info: Option<&MethodInfo>, past: &Past) -> Markup {
+fn figures(view: &View, asked: &Asked, info: Option<&MethodInfo>, past: &Past) -> Markup {
     let words = view.words;
     let figures = past.sum(|_| true);
     html! {
         dl.figures {
             @if let Some(due) = info.and_then(|info| info.due) { div { dt { (words.due) } dd { (number(due)) } } }
             div { dt { (words.runs) } dd { (number(runs(&figures))) } }
-            div { dt { (words.failure_share) } dd { (failure_share(&figures)) } }
+            div { dt { (words.failure_share) } dd { (failure_share(view, &figures, asked.theme.as_deref().unwrap_or_default(), asked.since)) } }
             div { dt { (words.failed) } dd { (number(bad(&figures))) } }
             div { dt { (words.retried) } dd { (number(figures.retried)) } }
             @for (name, times) in [(words.running_time, &figures.ran), (words.waiting_time, &figures.waited)] {

@@ -6,6 +6,7 @@
 mod act;
 mod assets;
 mod audit;
+mod bulk;
 mod errors;
 mod jobs;
 mod layout;
@@ -68,7 +69,7 @@ macro_rules! pages {
 pages! {
     "/" View overview::show;
     "/tasks" View tasks::show;
-    "/tasks/bulk" View tasks::ask;
+    "/tasks/bulk" View bulk::ask;
     "/errors" View errors::show;
     "/methods" View methods::show;
     "/jobs" View jobs::list;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     admin::{Overview, ThemeState},
-    domain::Counted,
+    domain::{Counted, ErrorsSince},
     error::Error,
     web::{call::Call, problem::Problem},
 };
@@ -137,7 +137,7 @@ fn row(view: &View, state: &ThemeState, last_hour: &Past) -> Markup {
             td.n { (number(info.running as u64)) }
             td.nowrap { (bar(info.running, info.node_workers)) " " (number(info.running as u64)) " / " (number(info.node_workers as u64)) }
             td.n { ((words.per_minute)(per_minute(recent))) }
-            td.n { (failure_share(&last_hour.sum(is_of_theme))) }
+            td.n { (failure_share(view, &last_hour.sum(is_of_theme), &info.theme, ErrorsSince::Hour)) }
             td { (last_hour.spark(view, is_of_theme)) }
         }
     }

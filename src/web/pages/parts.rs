@@ -9,7 +9,10 @@ use super::{
     view::{View, encoded},
     words::grouped,
 };
-use crate::domain::TaskStatus;
+use crate::{
+    domain::{TaskFilter, TaskStatus},
+    web::filter,
+};
 
 /// A time as it lies from now, with the exact one beside it on hover.
 pub(super) fn time(view: &View, at: DateTime<Utc>) -> Markup {
@@ -42,8 +45,14 @@ pub(super) fn status(view: &View, status: TaskStatus) -> Markup {
     html! { span class={ "status " (status.as_str()) } title=((words.status_means)(status)) { ((words.statuses)(status)) } }
 }
 
+/// The page of a theme. No browser opens it if the name stands for a folder in paths: then the tasks of the theme.
 pub(super) fn theme_link(view: &View, theme: &str) -> Markup {
-    html! { a href=(view.to(&format!("themes/{}", encoded(theme)))) { (theme) } }
+    html! {
+        @match theme {
+            "." | ".." => a href=(view.to(&with_query("tasks", &[("theme", theme)]))) title=(view.words.theme_without_page) { (theme) },
+            _ => a href=(view.to(&format!("themes/{}", encoded(theme)))) { (theme) },
+        }
+    }
 }
 
 pub(super) fn task_link(view: &View, id: i64) -> Markup {
@@ -79,6 +88,15 @@ pub(super) fn method_link(view: &View, theme: Option<&str>, service: &str, metho
 /// The page of a node.
 pub(super) fn node_link(view: &View, node: &str) -> Markup {
     html! { a.mono href=(view.to(&format!("nodes/{}", encoded(node)))) { (node) } }
+}
+
+/// A log id, which leads to the task that has run under it.
+pub(super) fn log_link(view: &View, log_id: &str) -> Markup {
+    let line = filter::line_of(&TaskFilter {
+        log_id: Some(log_id.to_owned()),
+        ..TaskFilter::default()
+    });
+    html! { a.mono href=(view.to(&with_query("tasks", &[("q", &line)]))) { (log_id) } }
 }
 
 /// The words where there is nothing to show: they say how to change that.

@@ -240,7 +240,7 @@ fn figures(view: &View, seen: &Seen) -> Markup {
                 }
             }
             div { dt { (words.rate) } dd { ((words.per_minute)(per_minute(recent))) } }
-            div { dt { (words.failure_share) " – " (words.last_hour) } dd { (failure_share(&hour)) } }
+            div { dt { (words.failure_share) " – " (words.last_hour) } dd { (failure_share(view, &hour, &info.theme, ErrorsSince::Hour)) } }
         }
     }
 }
@@ -383,7 +383,7 @@ fn method_row(view: &View, theme: &str, method: &MethodInfo, last_hour: &Past) -
             td { (method_link(view, Some(theme), name.0, name.1)) }
             td.n { (number(method.due.unwrap_or_default())) }
             td.n { (number(runs(&figures))) }
-            td.n { (failure_share(&figures)) }
+            td.n { (failure_share(view, &figures, theme, ErrorsSince::Hour)) }
             (quantiles(view, &figures.ran))
             td.nowrap {
                 @match method.nodes.as_slice() {

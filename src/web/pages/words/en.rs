@@ -3,7 +3,9 @@
 use chrono::Weekday;
 
 use super::{Words, grouped, in_units};
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::domain::{
+    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+};
 
 fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
@@ -100,6 +102,7 @@ pub(super) const WORDS: Words = Words {
     hidden: "You may not see this.",
     cancel_requested: "Cancellation was requested; the worker has not ended yet.",
     life: "Life of the task",
+    last_attempt: "last attempt",
     no_attempts: "No attempt has ended yet.",
     search: "Search",
     search_help: "Words are looked for in names. Terms narrow the search:",
@@ -149,7 +152,10 @@ pub(super) const WORDS: Words = Words {
             "node:web-1",
             "tasks that a node runs; node:none for those without a node",
         ),
-        ("log:0197f1-17", "the task whose last run had this log id"),
+        (
+            "log:0197f1-17",
+            "the task of which an attempt, the last or an earlier one, had this log id",
+        ),
         ("night run", "names that contain this text"),
     ],
     further_conditions: "Further conditions",
@@ -293,6 +299,7 @@ pub(super) const WORDS: Words = Words {
     workers: "Workers",
     busy_of_all: "Busy / all",
     rate: "Ended, last 5 min",
+    theme_without_page: "Browsers take this name for a folder and cannot open the page of the theme. These are its tasks; the API can pause it.",
     no_such_theme: "No node, no unfinished task and no setting knows this theme. Is its name right?",
     changes_of_it: "What operators have changed",
     per_minute: |rate| format!("{rate:.1} / min"),
@@ -365,7 +372,14 @@ pub(super) const WORDS: Words = Words {
     retrying: "Still retried",
     no_errors: "No task has failed in this time.",
     retry_group: "Retry those that failed",
-    no_errors_hint: "Take a longer time, or look at another theme. Tasks that succeeded with a later attempt are not here: the page of a method counts failed attempts, the page of a task shows the error of each.",
+    no_errors_hint: "Take a longer time, another theme, or all failed attempts: those that a retry made good are there alone.",
+    error_attempts: |attempts| match attempts {
+        ErrorAttempts::Last => "Failed and retrying tasks",
+        ErrorAttempts::All => "All failed attempts",
+    },
+    no_failed_attempts: "No attempt has failed in this time.",
+    no_failed_attempts_hint: "Take a longer time, or look at another theme.",
+    succeeded_since: "Succeeded since",
     no_error_text: "(no error text)",
     sample: "An error of this group",
     more_groups: |count| format!("{} besides these.", plural(count, "rarer error", "rarer errors")),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
 use chrono::Weekday;
 
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::domain::{
+    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+};
 
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,7 @@ pub(super) struct Words {
     pub(super) hidden: &'static str,
     pub(super) cancel_requested: &'static str,
     pub(super) life: &'static str,
+    pub(super) last_attempt: &'static str,
     pub(super) no_attempts: &'static str,
     pub(super) search: &'static str,
     pub(super) search_help: &'static str,
@@ -233,6 +236,7 @@ pub(super) struct Words {
     pub(super) busy_of_all: &'static str,
     pub(super) rate: &'static str,
     pub(super) no_such_theme: &'static str,
+    pub(super) theme_without_page: &'static str,
     pub(super) changes_of_it: &'static str,
     pub(super) per_minute: fn(f64) -> String,
     pub(super) failure_share: &'static str,
@@ -295,6 +299,10 @@ pub(super) struct Words {
     pub(super) no_errors: &'static str,
     pub(super) retry_group: &'static str,
     pub(super) no_errors_hint: &'static str,
+    pub(super) error_attempts: fn(ErrorAttempts) -> &'static str,
+    pub(super) no_failed_attempts: &'static str,
+    pub(super) no_failed_attempts_hint: &'static str,
+    pub(super) succeeded_since: &'static str,
     pub(super) no_error_text: &'static str,
     pub(super) sample: &'static str,
     pub(super) more_groups: Counted,

@@ -3,7 +3,9 @@
 use chrono::Weekday;
 
 use super::{Words, grouped, in_units};
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::domain::{
+    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+};
 
 fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
     let by = by.map(|by| format!("（{by}）")).unwrap_or_default();
@@ -94,6 +96,7 @@ pub(super) const WORDS: Words = Words {
     hidden: "没有查看权限。",
     cancel_requested: "已请求取消，Worker 尚未结束。",
     life: "任务状态流转",
+    last_attempt: "最近一次执行",
     no_attempts: "还没有已结束的执行记录。",
     search: "搜索",
     search_help: "普通词语按任务名称查找；也可以使用条件：",
@@ -137,7 +140,7 @@ pub(super) const WORDS: Words = Words {
         ("id:17,18", "指定编号的任务"),
         ("key:order-17", "唯一键"),
         ("node:web-1", "该节点正在执行的任务；node:none 表示不在任何节点上"),
-        ("log:0197f1-17", "最近一次执行使用该日志编号的任务"),
+        ("log:0197f1-17", "某次执行（最近一次或更早）使用该日志编号的任务"),
         ("night run", "名称包含该文本的任务"),
     ],
     further_conditions: "其他条件",
@@ -289,6 +292,7 @@ pub(super) const WORDS: Words = Words {
     workers: "Worker",
     busy_of_all: "忙碌 / 全部",
     rate: "近 5 分钟完成",
+    theme_without_page: "浏览器会把该名称当作目录，无法打开主题页面，这里链接到它的任务；可以通过 API 暂停该主题。",
     no_such_theme: "没有任何节点、未完成的任务或设置使用这个主题，请确认名称是否正确。",
     changes_of_it: "查看操作记录",
     per_minute: |rate| format!("{rate:.1} / 分钟"),
@@ -349,7 +353,14 @@ pub(super) const WORDS: Words = Words {
     retrying: "仍在重试",
     no_errors: "这段时间内没有任务失败。",
     retry_group: "重试其中失败的任务",
-    no_errors_hint: "可以扩大时间范围，或查看其他主题。重试后成功的任务不在此列：方法页统计失败的执行，任务页列出每次执行的错误。",
+    no_errors_hint: "可以扩大时间范围、查看其他主题，或查看全部失败的执行：重试后成功的错误只在那里。",
+    error_attempts: |attempts| match attempts {
+        ErrorAttempts::Last => "失败与待重试的任务",
+        ErrorAttempts::All => "全部失败的执行",
+    },
+    no_failed_attempts: "这段时间内没有执行失败。",
+    no_failed_attempts_hint: "可以扩大时间范围，或查看其他主题。",
+    succeeded_since: "之后成功",
     no_error_text: "（没有错误信息）",
     sample: "该组的一条错误",
     more_groups: |count| format!("另有 {} 种较少出现的错误。", grouped(count)),
