@@ -130,6 +130,18 @@ impl Admin {
         Ok(points.into_history())
     }
 
+    /// What tasks have ended since then, by node and theme: since at most two hours. `None`: that are more rows than one look reads.
+    #[cfg(feature = "web")]
+    pub(crate) async fn ended_by_node(
+        &self,
+        since: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Option<Vec<crate::store::OnNode>>, Error> {
+        ask(&self.store, |store| async move {
+            store.cluster().ended_by_node(since).await
+        })
+        .await
+    }
+
     /// What the history is made from. `None`: that are more rows than one answer reads.
     pub(crate) async fn counted(&self, get: &GetHistory) -> Result<Option<Vec<Counted>>, Error> {
         get.check()?;

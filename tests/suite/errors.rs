@@ -122,16 +122,12 @@ async fn attempts_that_a_retry_made_good_are_found_if_all_are_asked_for() {
     };
     let refused = |n: u32| format!("refused {n} times");
     let (one, two) = (refused(1), refused(2));
-    let made_good = ran(
-        THEME,
-        "Success",
-        &[
-            ("Retry", Some(&one), 300),
-            ("Retry", Some(&two), 200),
-            ("Success", None, 100),
-        ],
-    );
-    let made_good = made_good.await;
+    let attempts = [
+        ("Retry", Some(one.as_str()), 300),
+        ("Retry", Some(two.as_str()), 200),
+        ("Success", None, 100),
+    ];
+    let made_good = ran(THEME, "Success", &attempts).await;
     let retrying = ran(THEME, "Retry", &[("Retry", None, 90), ("Retry", Some(&one), 80)]).await;
     let failed = ran(
         THEME,

@@ -169,7 +169,7 @@ async fn workers_are_set_on_all_nodes_and_on_one() {
     .await;
     for bad in ["", "many", "-1", "100001", "1.5"] {
         let page = resize(&path, bad).await;
-        has_all(page.html(422), &["workers"]);
+        has_all(&page.html(422).to_lowercase(), &["workers"]);
     }
     resize("/nodes/nobody/themes/demo/workers", "1").await.html(404);
     served.stop().await;

@@ -41,7 +41,15 @@ use self::{
     layout::{Page, document},
     view::View,
 };
-use super::{Shared, body::BodyType, call::Call, dispatch, problem::Problem, query::Query, routes::RouteAccess};
+use super::{
+    Shared,
+    body::BodyType,
+    call::Call,
+    dispatch,
+    problem::{Fault, Problem},
+    query::Query,
+    routes::RouteAccess,
+};
 use crate::web::permission::Permission;
 
 /// What pages may load: their own files. Nothing runs, and nothing looks, as data say.
@@ -164,6 +172,16 @@ async fn answer(shared: Arc<Shared>, row: &'static Row, request: HttpRequest) ->
     }
 }
 
+/// A fault in the reader's language, with the label of its field.
+fn told(view: &View, fault: &Fault) -> String {
+    let text = view.words.fault(&fault.detail);
+    let name = fault.pointer.as_deref().and_then(|pointer| pointer.strip_prefix('/'));
+    match name.and_then(view.words.field) {
+        Some(label) if !text.contains(label) => format!("{label}{}{text}", view.words.colon),
+        _ => text,
+    }
+}
+
 fn html_answer(status: StatusCode, view: &View, page: &Page) -> HttpResponse {
     let text = document(view, page).into_string();
     with_headers(HttpResponse::build(status).body(text))
@@ -189,11 +207,9 @@ fn refusal(view: &View, problem: Problem) -> HttpResponse {
         body: html! {
             div.card {
                 h1 { (status.as_u16()) " " ((view.words.refused)(status.as_u16()).or(status.canonical_reason()).unwrap_or_default()) }
-                p.error { (problem.detail()) }
-                ul {
-                    @for fault in problem.faults() {
-                        li { @if let Some(pointer) = &fault.pointer { code { (pointer) } " " } (fault.detail) }
-                    }
+                @match problem.is_its_faults() {
+                    true => ul { @for fault in problem.faults() { li.error { (told(view, fault)) } } },
+                    false => p.error { (view.words.fault(problem.detail())) },
                 }
                 p.faint { code { (problem.code()) } }
                 p { a.button href=(view.to("")) { (view.words.overview) } }

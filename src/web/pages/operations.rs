@@ -123,7 +123,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
                 }
             }
         }
-        @if let Some(error) = &operation.error { p.notice.bad role="status" { (error) } }
+        @if let Some(error) = &operation.error { p.notice.bad role="status" { (words.fault(error)) } }
         (figures(&view, &operation))
         section.card { (facts(&view, &operation)) }
     };

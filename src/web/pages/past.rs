@@ -360,12 +360,17 @@ fn ended(figures: &Figures) -> Ended {
     }
 }
 
-/// How many of the attempts have failed, as a share that leads to their errors. `theme`: blank for all.
-pub(super) fn failure_share(view: &View, figures: &Figures, theme: &str, since: ErrorsSince) -> Markup {
+/// How many of the attempts have failed, as a share.
+pub(super) fn attempts_failed(figures: &Figures) -> Markup {
     let failed = bad(figures) + figures.retried;
-    let share = share(failed, failed + figures.succeeded);
+    share(failed, failed + figures.succeeded)
+}
+
+/// The same, which leads to their errors. `theme`: blank for all.
+pub(super) fn failure_share(view: &View, figures: &Figures, theme: &str, since: ErrorsSince) -> Markup {
+    let share = attempts_failed(figures);
     html! {
-        @match failed {
+        @match bad(figures) + figures.retried {
             0 => (share),
             _ => a href=(view.to(&of_attempts(theme, since))) { (share) },
         }

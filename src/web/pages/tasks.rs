@@ -209,7 +209,7 @@ fn search_form(view: &View, asking: &Asking, faults: &[Fault], themes: &[String]
             @if !faults.is_empty() {
                 div #faults.fault role="alert" {
                     (words.in_the_search)
-                    ul { @for fault in faults { li { (fault.detail) } } }
+                    ul { @for fault in faults { li { (words.fault(&fault.detail)) } } }
                 }
             }
             @if !further.is_empty() {

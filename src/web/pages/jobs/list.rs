@@ -160,7 +160,7 @@ fn row(call: &Call, view: &View, job: &Job, runs: &[JobRecord]) -> Markup {
             td.name { a href=(view.to(&format!("jobs/{}", job.id))) { (job.job_name) } }
             td {
                 (state(view, job))
-                @if let Some(error) = &job.error { div.error.narrow { (error) } }
+                @if let Some(error) = &job.error { div.error.narrow { (words.fault(error)) } }
             }
             td {
                 code { (job.cron_expr) }

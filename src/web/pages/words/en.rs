@@ -2,7 +2,7 @@
 
 use chrono::Weekday;
 
-use super::{Words, grouped, in_units};
+use super::{Words, faults::Row, grouped, in_units};
 use crate::domain::{
     BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
 };
@@ -19,7 +19,44 @@ fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
 
 const UNITS: [&str; 5] = ["ms", "s", "min", "h", "d"];
 
+/// Only the names of fields differ: faults are made in English.
+const FAULTS: &[Row] = &[
+    ("invalid input: {}", "invalid input: {0:fault}"),
+    ("{} (which a cron_job needs) {}", "“{0:label}” {1}"),
+    ("{}: {}", "“{0:label}”: {1}"),
+    ("{} {}", "“{0:label}” {1}"),
+];
+
 pub(super) const WORDS: Words = Words {
+    field: |name| {
+        Some(match name {
+            "job_name" => WORDS.name,
+            "job_type" => WORDS.job_type,
+            "cron_expr" => WORDS.cron_expr,
+            "time_zone" => WORDS.time_zone,
+            "service_name" => WORDS.service,
+            "service_method" => WORDS.method,
+            "hook_url" => WORDS.hook_url,
+            "hook_method" => WORDS.hook_method,
+            "hook_headers" => WORDS.hook_headers,
+            "hook_secret" => WORDS.hook_secret,
+            "overlap_policy" => WORDS.overlap,
+            "misfire_policy" => WORDS.misfire,
+            "timeout" => WORDS.timeout_seconds,
+            "misfire_grace" => WORDS.misfire_grace,
+            "max_retry" => WORDS.max_retry,
+            "retry_delay_ms" => WORDS.retry_delay,
+            "args" => WORDS.args,
+            "workers" => WORDS.workers,
+            "reason" => WORDS.reason,
+            "theme" | "a theme of the filter" => WORDS.theme,
+            _ => return None,
+        })
+    },
+    fault_table: FAULTS,
+    semicolon: "; ",
+    colon: ": ",
+
     overview: "Overview",
     tasks: "Tasks",
     task: "Task",
@@ -307,6 +344,7 @@ pub(super) const WORDS: Words = Words {
     last_hour: "Last hour",
     paused: "Paused",
     paused_by: |by, reason| by_and_why("Paused", by, reason),
+    first_paused_by: |by, reason| by_and_why("First paused", by, reason),
     resized_by: |by, reason| by_and_why("Workers set", by, reason),
     nobody_serves: |due| {
         format!(
@@ -332,6 +370,7 @@ pub(super) const WORDS: Words = Words {
     scheduled: "Scheduled for later",
     not_paused: "Takes tasks",
     unserved: "Due work that nobody serves",
+    unserved_due: "unserved:",
     unserved_hint: "No node that is alive and has workers for the theme has a handler for these. A name may be misspelt, or a process may be missing.",
     workers_on_nodes: "Workers on each node",
     no_node_works: "No node works on this theme.",
@@ -408,6 +447,7 @@ pub(super) const WORDS: Words = Words {
     themes_left_out: |count| format!("{} left out.", plural(count, "more theme is", "more themes are")),
     no_themes_here: "It works on no theme. A process that only adds tasks has none.",
     tasks_of_node: "Tasks that it runs",
+    ended_lately: |time| format!("Attempts, last {time}"),
     fenced: "takes no work: its heartbeat failed",
     draining: "takes no work: it is about to stop",
     unserved_here: "Due here, and this node has no handler",
@@ -465,6 +505,7 @@ pub(super) const WORDS: Words = Words {
     scheduled_for: "Scheduled for",
     edit_conflict: "Somebody else has changed this job since you opened it. Look at its present state and edit again.",
     set_by_code: "A program that calls ensure_job at its start sets the definition again at its next start.",
+    job_unserved: "No node that is alive serves this method. A run of the job fails, unless a node serves it by then. A name may be misspelt, or a process may be missing:",
     all_jobs: "All jobs",
     no_jobs_found: "No job meets this filter.",
     no_jobs_found_hint: "Take the name or the state away.",

@@ -1,7 +1,9 @@
 //! Every word of the pages, one table for each language: a word that a table lacks does not compile.
 
 mod en;
+mod faults;
 mod zh;
+mod zh_faults;
 
 use std::time::Duration;
 
@@ -66,6 +68,14 @@ pub(super) type Counted = fn(u64) -> String;
 
 /// The words of one language.
 pub(super) struct Words {
+    // Faults.
+    /// The label of a field of a form.
+    pub(super) field: fn(&str) -> Option<&'static str>,
+    /// The first row that fits counts.
+    fault_table: &'static [faults::Row],
+    semicolon: &'static str,
+    pub(super) colon: &'static str,
+
     // Places.
     pub(super) overview: &'static str,
     pub(super) tasks: &'static str,
@@ -243,6 +253,7 @@ pub(super) struct Words {
     pub(super) last_hour: &'static str,
     pub(super) paused: &'static str,
     pub(super) paused_by: fn(Option<&str>, Option<&str>) -> String,
+    pub(super) first_paused_by: fn(Option<&str>, Option<&str>) -> String,
     pub(super) resized_by: fn(Option<&str>, Option<&str>) -> String,
     pub(super) nobody_serves: fn(u64) -> String,
     pub(super) nobody_works: Counted,
@@ -257,6 +268,7 @@ pub(super) struct Words {
     pub(super) not_paused: &'static str,
     pub(super) unserved: &'static str,
     pub(super) unserved_hint: &'static str,
+    pub(super) unserved_due: &'static str,
     pub(super) workers_on_nodes: &'static str,
     pub(super) no_node_works: &'static str,
     pub(super) no_node_works_hint: &'static str,
@@ -332,6 +344,7 @@ pub(super) struct Words {
     pub(super) themes_left_out: Counted,
     pub(super) no_themes_here: &'static str,
     pub(super) tasks_of_node: &'static str,
+    pub(super) ended_lately: fn(&str) -> String,
     pub(super) fenced: &'static str,
     pub(super) draining: &'static str,
     pub(super) unserved_here: &'static str,
@@ -363,6 +376,7 @@ pub(super) struct Words {
     pub(super) scheduled_for: &'static str,
     pub(super) edit_conflict: &'static str,
     pub(super) set_by_code: &'static str,
+    pub(super) job_unserved: &'static str,
     pub(super) all_jobs: &'static str,
     pub(super) no_jobs_found: &'static str,
     pub(super) no_jobs_found_hint: &'static str,

@@ -2,7 +2,7 @@
 
 use chrono::Weekday;
 
-use super::{Words, grouped, in_units};
+use super::{Words, grouped, in_units, zh_faults::FAULTS};
 use crate::domain::{
     BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
 };
@@ -16,6 +16,35 @@ fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
 const UNITS: [&str; 5] = ["毫秒", "秒", "分钟", "小时", "天"];
 
 pub(super) const WORDS: Words = Words {
+    field: |name| {
+        Some(match name {
+            "job_name" => WORDS.name,
+            "job_type" => WORDS.job_type,
+            "cron_expr" => WORDS.cron_expr,
+            "time_zone" => WORDS.time_zone,
+            "service_name" => WORDS.service,
+            "service_method" => WORDS.method,
+            "hook_url" => WORDS.hook_url,
+            "hook_method" => WORDS.hook_method,
+            "hook_headers" => WORDS.hook_headers,
+            "hook_secret" => WORDS.hook_secret,
+            "overlap_policy" => WORDS.overlap,
+            "misfire_policy" => WORDS.misfire,
+            "timeout" => WORDS.timeout_seconds,
+            "misfire_grace" => WORDS.misfire_grace,
+            "max_retry" => WORDS.max_retry,
+            "retry_delay_ms" => WORDS.retry_delay,
+            "args" => WORDS.args,
+            "workers" => WORDS.workers,
+            "reason" => WORDS.reason,
+            "theme" | "a theme of the filter" => WORDS.theme,
+            _ => return None,
+        })
+    },
+    fault_table: FAULTS,
+    semicolon: "；",
+    colon: "：",
+
     overview: "总览",
     tasks: "任务",
     task: "任务",
@@ -300,6 +329,7 @@ pub(super) const WORDS: Words = Words {
     last_hour: "最近 1 小时",
     paused: "已暂停",
     paused_by: |by, reason| by_and_why("已暂停", by, reason),
+    first_paused_by: |by, reason| by_and_why("最初暂停", by, reason),
     resized_by: |by, reason| by_and_why("Worker 数已设置", by, reason),
     nobody_serves: |due| format!("{} 个任务已到期，但没有存活的节点提供对应方法", grouped(due)),
     nobody_works: |due| format!("{} 个任务已到期，但没有节点为该主题运行 Worker", grouped(due)),
@@ -313,6 +343,7 @@ pub(super) const WORDS: Words = Words {
     scheduled: "未到时间",
     not_paused: "正常取任务",
     unserved: "已到期但没有节点提供的方法",
+    unserved_due: "无节点提供：",
     unserved_hint: "没有存活且有 Worker 的节点提供这些方法：可能名称有误，或缺少相应的进程。",
     workers_on_nodes: "各节点的 Worker",
     no_node_works: "没有节点处理该主题。",
@@ -389,6 +420,7 @@ pub(super) const WORDS: Words = Words {
     themes_left_out: |count| format!("另有 {} 个主题未列出。", grouped(count)),
     no_themes_here: "该节点不处理任何主题。只添加任务的进程没有主题。",
     tasks_of_node: "正在执行的任务",
+    ended_lately: |time| format!("最近 {time}的执行"),
     fenced: "心跳失败，已停止取任务",
     draining: "即将停止，不再取任务",
     unserved_here: "已到期，但该节点没有对应的处理函数",
@@ -446,6 +478,7 @@ pub(super) const WORDS: Words = Words {
     scheduled_for: "计划时间",
     edit_conflict: "打开页面后，其他人修改了该定时任务。请查看最新内容后重新编辑。",
     set_by_code: "启动时调用 ensure_job 的程序，会在下次启动时重新写入定时任务定义。",
+    job_unserved: "没有存活的节点提供该方法。届时若仍没有节点提供，执行会失败。可能名称有误，或缺少相应的进程：",
     all_jobs: "全部定时任务",
     no_jobs_found: "没有符合条件的定时任务。",
     no_jobs_found_hint: "请去掉名称或状态条件。",
