@@ -24,11 +24,10 @@ fn english(page: &str) -> Option<String> {
     })
 }
 
-fn is_chinese(what: &str, answer: &Answer) {
+/// What is English on a page, with what was asked for.
+fn english_of(what: &str, answer: &Answer) -> Option<String> {
     let page = answer.html(answer.status);
-    if let Some(line) = english(page) {
-        panic!("{what}: {} {line}", answer.status);
-    }
+    english(page).map(|line| format!("{what}: {} {line}", answer.status))
 }
 
 impl Served {
@@ -54,6 +53,7 @@ impl Served {
 #[actix_rt::test]
 async fn faults_of_the_search_line_are_chinese() {
     let served = Served::start().await;
+    let mut found = Vec::new();
     let long = format!("name:{}", "x".repeat(256));
     for line in [
         "stauts:failed",
@@ -84,7 +84,7 @@ async fn faults_of_the_search_line_are_chinese() {
             .asks_in_chinese(OPERATOR, &format!("/tasks?q={}", escaped(line)))
             .await;
         assert!(answer.html(200).contains("搜索条件有误"), "{line}: {answer:?}");
-        is_chinese(line, &answer);
+        found.extend(english_of(line, &answer));
     }
     for query in [
         "q=status:failed&status=Wait",
@@ -98,9 +98,10 @@ async fn faults_of_the_search_line_are_chinese() {
     ] {
         let answer = served.asks_in_chinese(OPERATOR, &format!("/tasks?{query}")).await;
         assert!(answer.html(200).contains("搜索条件有误"), "{query}: {answer:?}");
-        is_chinese(query, &answer);
+        found.extend(english_of(query, &answer));
     }
     served.stop().await;
+    assert_eq!(found, Vec::<String>::new());
 }
 
 /// A job that is right.
@@ -116,6 +117,7 @@ const JOB: [(&str, &str); 6] = [
 #[actix_rt::test]
 async fn faults_of_the_form_of_a_job_are_chinese() {
     let served = Served::start().await;
+    let mut found = Vec::new();
     let (long, longest) = ("x".repeat(256), "x".repeat(501));
     let many_headers: String = (0..200).map(|number| format!("x-{number}: a\n")).collect();
     let long_expr = format!("{} * * * *", "1,".repeat(60));
@@ -211,17 +213,20 @@ async fn faults_of_the_form_of_a_job_are_chinese() {
             answer.status >= 400 && (page.contains("未保存") || page.contains("操作未执行")),
             "{bad:?}: {answer:?}"
         );
-        is_chinese(&format!("{bad:?}"), &answer);
+        found.extend(english_of(&format!("{bad:?}"), &answer));
     }
     // A name that is taken, and a preview.
     assert_eq!(served.posts_in_chinese(OPERATOR, "/jobs", &JOB).await.status, 303);
-    is_chinese("taken", &served.posts_in_chinese(OPERATOR, "/jobs", &JOB).await);
+    found.extend(english_of(
+        "taken",
+        &served.posts_in_chinese(OPERATOR, "/jobs", &JOB).await,
+    ));
     let preview = served.asks_in_chinese(OPERATOR, "/jobs/new?cron_expr=61+*+*+*+*").await;
     assert!(
         preview.html(200).contains("61 超出范围 0-59；整点是第 0 分"),
         "{preview:?}"
     );
-    is_chinese("preview", &preview);
+    found.extend(english_of("preview", &preview));
     // What another program has written into the row of a job is named in Chinese, too.
     served
         .database
@@ -229,15 +234,20 @@ async fn faults_of_the_form_of_a_job_are_chinese() {
     for path in ["/jobs", "/jobs/1"] {
         let answer = served.asks_in_chinese(OPERATOR, path).await;
         assert!(answer.html(200).contains("61 超出范围"), "{answer:?}");
-        is_chinese(path, &answer);
+        found.extend(english_of(path, &answer));
     }
-    is_chinese("run", &served.posts_in_chinese(OPERATOR, "/jobs/1/run", &[]).await);
+    found.extend(english_of(
+        "run",
+        &served.posts_in_chinese(OPERATOR, "/jobs/1/run", &[]).await,
+    ));
     served.stop().await;
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[actix_rt::test]
 async fn refusals_are_chinese() {
     let served = Served::start().await;
+    let mut found = Vec::new();
     let task = json!({"theme": "demo", "service": "Demo", "method": "Echo", "args": 1});
     let added = served.send("POST", "/tasks?wait_ms=60000", &task.to_string()).await;
     let id = added.with(201)["id"].to_string();
@@ -267,7 +277,7 @@ async fn refusals_are_chinese() {
     ] {
         let answer = served.posts_in_chinese(OPERATOR, path, fields).await;
         assert!(answer.status >= 400, "{path}: {answer:?}");
-        is_chinese(&format!("{path} {fields:?}"), &answer);
+        found.extend(english_of(&format!("{path} {fields:?}"), &answer));
     }
     for path in [
         "/tasks?cursor=x",
@@ -293,18 +303,25 @@ async fn refusals_are_chinese() {
     ] {
         let answer = served.asks_in_chinese(OPERATOR, path).await;
         assert!(answer.status >= 400, "{path}: {answer:?}");
-        is_chinese(path, &answer);
+        found.extend(english_of(path, &answer));
     }
-    is_chinese(
+    found.extend(english_of(
         "a viewer",
         &served
             .posts_in_chinese(VIEWER, &format!("/tasks/{id}/delete"), &[])
             .await,
-    );
-    is_chinese("a theme", &served.asks_in_chinese(LIMITED, "/themes/demo").await);
-    is_chinese("jobs", &served.asks_in_chinese(LIMITED, "/jobs").await);
-    is_chinese("nobody", &served.raw("GET", &format!("{PAGES}/"), &[CHINESE], "").await);
+    ));
+    found.extend(english_of(
+        "a theme",
+        &served.asks_in_chinese(LIMITED, "/themes/demo").await,
+    ));
+    found.extend(english_of("jobs", &served.asks_in_chinese(LIMITED, "/jobs").await));
+    found.extend(english_of(
+        "nobody",
+        &served.raw("GET", &format!("{PAGES}/"), &[CHINESE], "").await,
+    ));
     served.stop().await;
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Answer, LIMITED, OPERATOR, PAGES, Served, VIEWER},
-    support::PATIENCE,
+    support::{PATIENCE, eventually},
 };
 
 /// What a browser sends of the form of a job.
@@ -571,6 +571,29 @@ async fn jobs_are_found_by_name_and_state_page_by_page() {
     );
     served.page(OPERATOR, "/jobs?enabled=perhaps").await.html(400);
     served.page(OPERATOR, "/jobs?cursor=x").await.html(400);
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_job_says_that_nobody_serves_its_method() {
+    let served = Served::start().await;
+    let (good, bad) = (
+        served.added(&[]).await,
+        served
+            .added(&[("job_name", "misspelt"), ("service_method", "Ecco")])
+            .await,
+    );
+    eventually("the node to tell its methods", async || {
+        let page = served.page(OPERATOR, &good).await;
+        (!page.html(200).contains("No node that is alive serves")).then_some(())
+    })
+    .await;
+    let page = served.page(OPERATOR, &format!("{bad}?done=job.add")).await;
+    let notice = between(page.html(200), "No node that is alive serves this method.", "</p>");
+    assert!(
+        notice.contains(">Demo.Ecco<") && notice.contains("href=\"../methods\""),
+        "{notice}"
+    );
     served.stop().await;
 }
 

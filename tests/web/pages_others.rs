@@ -117,6 +117,31 @@ async fn a_theme_is_paused_by_a_form_and_everybody_sees_by_whom_and_why() {
 }
 
 #[actix_rt::test]
+async fn a_further_reason_does_not_hide_who_has_paused_a_theme() {
+    let served = Served::start().await;
+    let pause = async |token: &str, reason: &str| {
+        let fields = [("back", "themes/allowed"), ("reason", reason)];
+        served.post(token, "/themes/allowed/pause", &fields).await.leads_to();
+    };
+    pause(OPERATOR, "long ago").await;
+    served.post(OPERATOR, "/themes/allowed/resume", &[]).await.leads_to();
+    pause(LIMITED, "the supplier is closed").await;
+    has_none(&served.sees("/themes/allowed").await, &["First paused"]);
+    pause(OPERATOR, "the supplier moves").await;
+    pause(OPERATOR, "the supplier has moved").await;
+    has_all(
+        &served.sees("/themes/allowed").await,
+        &[
+            "Paused by operator: the supplier has moved",
+            "First paused by limited: the supplier is closed",
+        ],
+    );
+    served.post(OPERATOR, "/themes/allowed/resume", &[]).await.leads_to();
+    has_none(&served.sees("/themes/allowed").await, &["First paused", "Paused by"]);
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn workers_are_set_on_all_nodes_and_on_one() {
     let served = Served::start().await;
     served.is_told().await;
@@ -307,6 +332,25 @@ async fn due_work_that_nobody_serves_is_shown_with_its_methods() {
     );
     let all = served.sees("/methods").await;
     has_all(&all, &["Echo", served.gaia.node_id()]);
+    // Of all themes together: what nobody serves, and what no node of its theme serves.
+    let row = |method: &str| {
+        let row = all
+            .split("<tr id=\"method-")
+            .find(|row| row.contains(&format!(">Demo.{method}<")));
+        row.expect("is listed").to_owned()
+    };
+    has_all(
+        &row("Misspelt"),
+        &["<td class=\"n\">1</td>", "<span class=\"tag bad\">nobody</span>"],
+    );
+    has_all(
+        &row("Echo"),
+        &["<td class=\"n\">1</td>", "unserved: 1", served.gaia.node_id()],
+    );
+    has_all(&row("Fail"), &["<td class=\"n\">0</td>"]);
+    has_none(&row("Fail"), &["unserved"]);
+    let limited = served.page(LIMITED, "/methods").await;
+    has_none(limited.html(200), &["Misspelt", "Echo"]);
     let method = served.sees("/methods?theme=demo&service=Demo&method=Misspelt").await;
     has_all(&method, &["nobody", "A name may be misspelt"]);
     let unknown = served.sees("/methods?service=No&method=Such").await;
@@ -329,6 +373,22 @@ async fn what_ended_is_a_chart_and_a_table() {
         (ended.sum::<u64>() == 3).then_some(())
     })
     .await;
+    let node = served.gaia.node_id();
+    has_all(
+        &served.sees("/nodes").await,
+        &[
+            "data-label=\"Attempts, last 10 min\">3<",
+            "data-label=\"Failed attempts\"><span class=\"error\">33.3 %",
+        ],
+    );
+    has_all(
+        &served.sees(&format!("/nodes/{node}")).await,
+        &["<dt>Attempts, last 10 min</dt><dd>3</dd>", "33.3 %"],
+    );
+    let limited = served.page(LIMITED, &format!("/nodes/{node}")).await;
+    has_all(limited.html(200), &["<dt>Attempts, last 10 min</dt><dd>0</dd>"]);
+    let errors = "errors?theme=demo&amp;since=1h&amp;attempts=all\"><span class=\"error\">33.3 %";
+    has_all(&served.sees("/").await, &[errors]);
     for since in ["1h", "24h", "7d"] {
         let page = served.sees(&format!("/themes/demo?since={since}")).await;
         has_all(&page, &["data-chart=\"{&quot;", "id=\"ends-table\"", "33.3 %"]);
@@ -419,7 +479,7 @@ async fn errors_are_grouped_and_their_retry_finds_them() {
         ],
     );
     let page = served.sees("/errors?theme=demo&attempts=all").await;
-    let counts = "<td class=\"n\">3</td><td class=\"n\">3</td><td class=\"n\">1</td><td class=\"n\">0</td>";
+    let counts = "data-label=\"Attempts\">3</td><td class=\"n\" data-label=\"Tasks\">3</td><td class=\"n\" data-label=\"Succeeded since\">1<";
     has_all(
         &page,
         &[

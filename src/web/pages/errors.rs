@@ -188,7 +188,7 @@ fn of_theme(view: &View, theme: &str, errors: Grouped, asked: Asked) -> Markup {
             @if errors.groups.is_empty() {
                 (nothing(view, asked.attempts))
             } @else {
-                div.scroll { table {
+                div.scroll { table.cards {
                     thead { tr {
                         th scope="col" { (words.error) }
                         th scope="col" { (words.method) }
@@ -244,18 +244,18 @@ fn row(view: &View, theme: &str, group: ShownGroup, from: DateTime<Utc>, are_all
                     }
                 }
             }
-            td { (method_link(view, Some(theme), &group.service, &group.method)) }
+            td data-label=(words.method) { (method_link(view, Some(theme), &group.service, &group.method)) }
             @if are_all {
-                td.n { (number(group.attempts)) }
-                td.n { (number(group.tasks)) }
-                td.n { (number(group.succeeded)) }
+                td.n data-label=(words.attempts) { (number(group.attempts)) }
+                td.n data-label=(words.tasks) { (number(group.tasks)) }
+                td.n data-label=(words.succeeded_since) { (number(group.succeeded)) }
             } @else {
-                td.n { a href=(view.to(&tasks_of(theme, &group, told_by, from))) { (number(group.tasks)) } }
+                td.n data-label=(words.tasks) { a href=(view.to(&tasks_of(theme, &group, told_by, from))) { (number(group.tasks)) } }
             }
-            td.n { (number(group.retrying)) }
-            td { (time_or_none(view, group.first)) }
-            td { (time_or_none(view, group.last)) }
-            td { @for id in &group.newest { (task_link(view, *id)) " " } }
+            td.n data-label=(words.retrying) { (number(group.retrying)) }
+            td data-label=(words.first_seen) { (time_or_none(view, group.first)) }
+            td data-label=(words.last_seen) { (time_or_none(view, group.last)) }
+            td data-label=(words.newest) { @for id in &group.newest { (task_link(view, *id)) " " } }
             @if !are_all {
                 td {
                     @if let (true, true, Some(text)) = (view.caller.may(Permission::Retry), group.tasks > group.retrying, told_by) {

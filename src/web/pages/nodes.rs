@@ -58,7 +58,7 @@ pub(super) async fn list(mut call: Call, view: View) -> Result<Page, Problem> {
             @if nodes.is_empty() {
                 (empty(words.no_nodes, words.no_nodes_hint))
             } @else {
-                div.scroll { table {
+                div.scroll { table.cards {
                     thead {
                         tr {
                             th scope="col" rowspan="2" { (words.node) }
@@ -67,10 +67,10 @@ pub(super) async fn list(mut call: Call, view: View) -> Result<Page, Problem> {
                             th scope="col" rowspan="2" { (words.load) ", " (words.busy_of_all) }
                             th.n scope="colgroup" colspan="4" { (ended_lately(&view)) }
                             th scope="col" rowspan="2" { (words.themes) }
-                            th scope="col" rowspan="2" { (words.up_since) }
+                            th.wide-only scope="col" rowspan="2" { (words.up_since) }
                             th scope="col" rowspan="2" { (words.host) }
-                            th.n scope="col" rowspan="2" { (words.process) }
-                            th scope="col" rowspan="2" { (words.version) }
+                            th.n.wide-only scope="col" rowspan="2" { (words.process) }
+                            th.wide-only scope="col" rowspan="2" { (words.version) }
                         }
                         tr { @for name in [words.runs, words.failure_share, "p50", "p95"] { th.n scope="col" { (name) } } }
                     }
@@ -88,25 +88,26 @@ pub(super) async fn list(mut call: Call, view: View) -> Result<Page, Problem> {
 }
 
 fn row(view: &View, node: &NodeInfo, is_me: bool, lately: Option<&BTreeMap<String, Figures>>) -> Markup {
+    let words = view.words;
     let figures = lately
         .and_then(|lately| lately.get(&node.id))
         .copied()
         .unwrap_or_default();
     html! {
         tr id={ "node-" (hash(&node.id)) } {
-            td { (node_link(view, &node.id)) @if is_me { " " span.tag { (view.words.answered_by) } } }
-            td { (alive(view, node.alive)) }
-            td { (stored_time(view, node.last_beat)) }
-            td.nowrap { (load(node.running, node.workers)) }
-            td.n { (number(runs(&figures))) }
-            td.n { (attempts_failed(&figures)) }
-            td.n { (quantile(view, &figures.ran, 0.5)) }
-            td.n { (quantile(view, &figures.ran, 0.95)) }
-            td { @for works in &node.themes { div.nowrap { (theme_link(view, &works.theme)) " " span.faint { (number(works.running)) " / " (number(works.workers)) } } } }
-            td { (stored_time(view, node.started_at)) }
-            td { (node.host) }
-            td.n { (node.pid) }
-            td { (node.version) }
+            td.lead { (node_link(view, &node.id)) @if is_me { " " span.tag { (words.answered_by) } } }
+            td.lead { (alive(view, node.alive)) }
+            td data-label=(words.last_beat) { (stored_time(view, node.last_beat)) }
+            td.nowrap data-label=(words.load) { (load(node.running, node.workers)) }
+            td.n data-label=(ended_lately(view)) { (number(runs(&figures))) }
+            td.n data-label=(words.failure_share) { (attempts_failed(&figures)) }
+            td.n data-label="p50" { (quantile(view, &figures.ran, 0.5)) }
+            td.n data-label="p95" { (quantile(view, &figures.ran, 0.95)) }
+            td data-label=(words.themes) { @for works in &node.themes { div.nowrap { (theme_link(view, &works.theme)) " " span.faint { (number(works.running)) " / " (number(works.workers)) } } } }
+            td.wide-only { (stored_time(view, node.started_at)) }
+            td data-label=(words.host) { (node.host) }
+            td.n.wide-only { (node.pid) }
+            td.wide-only { (node.version) }
         }
     }
 }

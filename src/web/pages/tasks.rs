@@ -365,10 +365,12 @@ fn action_buttons(view: &View, of_which: &str, actions: &[BulkAction]) -> Markup
 pub(super) fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) -> Markup {
     let words = view.words;
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(words.tasks) { table {
+        div.scroll tabindex="0" role="region" aria-label=(words.tasks) { table.cards {
             thead { tr {
                 @if with_boxes {
-                    th scope="col" { input #select-all type="checkbox" data-select-all aria-label=(words.select_all); }
+                    th.pick scope="col" data-label=(words.select_all) {
+                        input #select-all type="checkbox" data-select-all aria-label=(words.select_all);
+                    }
                 }
                 th.n scope="col" { (words.id) }
                 th scope="col" { (words.status) }
@@ -376,12 +378,12 @@ pub(super) fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) 
                 th scope="col" { (words.error) }
                 th scope="col" { (words.theme) }
                 th.n scope="col" { (words.retries_used) }
-                th scope="col" { (words.created) }
                 th scope="col" { (words.due_at) }
                 th scope="col" { (words.ended) }
                 th.n scope="col" { (words.duration) }
-                th scope="col" { (words.node) }
-                th.n scope="col" { (words.priority) }
+                th.wide-only scope="col" { (words.created) }
+                th.wide-only scope="col" { (words.node) }
+                th.n.wide-only scope="col" { (words.priority) }
             } }
             tbody { @for shown in rows { (row(view, shown.row(), with_boxes)) } }
         } }
@@ -393,10 +395,10 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
     html! {
         tr id={ "task-" (task.id) } {
             @if with_box {
-                td { input id={ "pick-" (task.id) } type="checkbox" name="id" value=(task.id) aria-label=((words.select)(task.id)); }
+                td.lead { input id={ "pick-" (task.id) } type="checkbox" name="id" value=(task.id) aria-label=((words.select)(task.id)); }
             }
-            td.n { (task_link(view, task.id)) }
-            td {
+            td.n.lead { (task_link(view, task.id)) }
+            td.lead {
                 (status(view, task.status))
                 @if let (TaskStatus::Running, Some(percent)) = (task.status, task.progress) { " " span.faint { (percent) " %" } }
             }
@@ -404,15 +406,15 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
                 a href=(view.to(&format!("tasks/{}", task.id))) { (named(words, &task.name)) }
                 div.sub { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
             }
-            td { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
-            td { (theme_link(view, &task.theme)) }
-            td.n { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
-            td { (time_or_none(view, task.create_time)) }
-            td { (due(view, task.status, task.run_at, task.update_time)) }
-            td { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
-            td.n { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
-            td { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
-            td.n { (task.priority) }
+            td data-label=(words.error) { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
+            td data-label=(words.theme) { (theme_link(view, &task.theme)) }
+            td.n data-label=(words.retries_used) { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
+            td data-label=(words.due_at) { (due(view, task.status, task.run_at, task.update_time)) }
+            td data-label=(words.ended) { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
+            td.n data-label=(words.duration) { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
+            td.wide-only { (time_or_none(view, task.create_time)) }
+            td.wide-only { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
+            td.n.wide-only { (task.priority) }
         }
     }
 }

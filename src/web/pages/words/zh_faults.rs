@@ -558,6 +558,7 @@ pub(super) const FAULTS: &[Row] = &[
     ("{} is {}, expected {}", "{0} 为 {1}，应为{2:fault}"),
     ("expected none, capped or exact", "应为 none、capped 或 exact"),
     ("expected all", "应为 all"),
+    ("none or exact", " none 或 exact"),
     (
         "unknown bulk action {}, expected one of {}",
         "未知的操作 {0}，应为 {1} 之一",
