@@ -12,7 +12,7 @@ use super::{
     view::{View, encoded},
 };
 use crate::{
-    admin::{AuditEntry, ListAudit, MethodInfo, ThemeInfo},
+    admin::{MethodInfo, ThemeInfo},
     domain::{ErrorsSince, Figures, GetHistory, TaskStatus},
     web::{
         call::Call,
@@ -25,14 +25,9 @@ use crate::{
 /// Tasks for a later time are counted up to this number.
 const COUNTED: u64 = 10_000;
 
-/// At most so many changes are looked through for the one that paused a theme.
-const PAUSES: u32 = 200;
-
 /// Everything that the page shows.
 struct Seen {
     theme: ShownTheme,
-    /// The change that paused it, if others have given a further reason since.
-    first_pause: Option<AuditEntry>,
     /// A node, a task or a setting names the theme.
     is_known: bool,
     last_hour: Past,
@@ -51,10 +46,6 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let theme = themes::shown(&call, &name, is_counted).await?;
     let seen = Seen {
         is_known: theme.is_known(),
-        first_pause: match theme.info.paused {
-            true => first_pause(&call, &name).await?,
-            false => None,
-        },
         theme,
         last_hour: Past::read(&call, &view, ErrorsSince::Hour, of_theme(ErrorsSince::Hour)).await?,
     };
@@ -96,23 +87,6 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         body,
         is_live: !is_counted && past::is_cheap(began),
     })
-}
-
-/// The change that paused a theme, if it was paused again since. It is known by the audit: the theme itself keeps the last reason alone.
-async fn first_pause(call: &Call, theme: &str) -> Result<Option<AuditEntry>, Problem> {
-    let newest = |action: &str, limit| ListAudit {
-        themes: vec![theme.to_owned()],
-        action: Some(action.to_owned()),
-        limit,
-        ..ListAudit::default()
-    };
-    let is_done = |entry: &AuditEntry| entry.result.as_deref() == Some("done");
-    let admin = call.gaia().admin();
-    let resumes = admin.audit(newest("theme.resume", PAUSES)).await?;
-    let resumed = resumes.iter().find(|entry| is_done(entry)).map_or(0, |entry| entry.id);
-    let pauses = admin.audit(newest("theme.pause", PAUSES)).await?;
-    let since = pauses.into_iter().filter(|entry| is_done(entry) && entry.id > resumed);
-    Ok(since.skip(1).last())
 }
 
 fn head(view: &View, info: &ThemeInfo, path: &str) -> Markup {
@@ -194,9 +168,9 @@ fn notices(view: &View, seen: &Seen) -> Markup {
             p.notice.warn {
                 ((words.paused_by)(by, reason))
                 @if let Some(note) = pause { " (" (time(view, note.at)) ")" }
-                @if let Some(first) = &seen.first_pause {
+                @if let Some(first) = &info.first_pause {
                     br;
-                    ((words.first_paused_by)(Some(&first.author), first.reason.as_deref())) " (" (time(view, first.at)) ")"
+                    ((words.first_paused_by)(first.by.as_deref(), first.reason.as_deref())) " (" (time(view, first.at)) ")"
                 }
             }
         }
