@@ -177,7 +177,7 @@ pub(super) const WORDS: Words = Words {
         ("newer:2h", "added in the last 2 hours; older:7d for longer ago"),
         (
             "ended-from:2h",
-            "last run ended in the last 2 hours; a date or a time will do",
+            "last run ended in the last 2 hours; a date will do, or a full time such as 2026-01-31T17:08:00Z",
         ),
         (
             "created-from:2026-01-31",

@@ -161,7 +161,10 @@ pub(super) const WORDS: Words = Words {
         ),
         ("error:\"connection refused\"", "最近一次错误包含该文本"),
         ("newer:2h", "最近 2 小时内添加；older:7d 表示 7 天以前添加"),
-        ("ended-from:2h", "最近一次执行在 2 小时内结束；也可以写日期或时间"),
+        (
+            "ended-from:2h",
+            "最近一次执行在 2 小时内结束；也可以写日期，或完整的时间，例如 2026-01-31T17:08:00Z",
+        ),
         (
             "created-from:2026-01-31",
             "在该时间或之后添加；created-before 表示截止时间",
