@@ -13,9 +13,11 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use gaia_actors::{
     admin::PauseTheme,
     async_fn,
+    logs::{KeepLogs, LogCapture},
     prelude::*,
     web::{Access, AdminOptions, EnvironmentColour, admin},
 };
+use log::LevelFilter;
 use serde_json::{Value, json};
 
 /// How often orders come.
@@ -23,7 +25,10 @@ const ORDERS: Duration = Duration::from_millis(700);
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let logger =
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("gaia_actors=warn")).build();
+    let most = logger.filter().max(LevelFilter::Info);
+    LogCapture::around(logger).install(most)?;
     let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:dashboard.db".to_owned());
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
 
@@ -72,11 +77,19 @@ async fn shop_node(url: &str) -> Result<Gaia, Error> {
         .handler(
             "Shop",
             "Sweep",
-            async_fn(async |_, _: Value| Ok(json!({ "swept": fastrand::u8(..50) }))),
+            async_fn(async |_, _: Value| {
+                let swept = fastrand::u8(..50);
+                log::info!("swept {swept} baskets that nobody has paid");
+                Ok(json!({ "swept": swept }))
+            }),
         )
-        .scheduler(SchedulerOptions::new("orders").worker_num(4))
+        .scheduler(
+            SchedulerOptions::new("orders")
+                .worker_num(4)
+                .keep_logs(KeepLogs::default()),
+        )
         .scheduler(SchedulerOptions::new("mail").worker_num(2))
-        .jobs(JobsOptions::default())
+        .jobs(JobsOptions::default().keep_logs(KeepLogs::default()))
         .start()
         .await
 }
@@ -86,7 +99,11 @@ async fn reports_node(url: &str) -> Result<Gaia, Error> {
     Gaia::builder()
         .database(url)
         .handler("Report", "Build", async_fn(build))
-        .scheduler(SchedulerOptions::new("reports").worker_num(2))
+        .scheduler(
+            SchedulerOptions::new("reports")
+                .worker_num(2)
+                .keep_logs(KeepLogs::default()),
+        )
         .start()
         .await
 }
@@ -97,10 +114,15 @@ async fn work(least: u64, most: u64) {
 
 async fn confirm(_: TaskContext, order: u64) -> Result<Value, TaskError> {
     work(20, 200).await;
+    log::info!("order {order} is confirmed");
     Ok(json!({ "order": order, "confirmed": true }))
 }
 
-async fn pay(_: TaskContext, order: u64) -> Result<Value, TaskError> {
+async fn pay(context: TaskContext, order: u64) -> Result<Value, TaskError> {
+    log::info!(
+        "asks the bank for the money of order {order}, attempt {}",
+        context.attempt()
+    );
     work(100, 900).await;
     match fastrand::u8(..10) {
         0 | 1 => Err(TaskError::failed("the bank answers 502: upstream timed out")),
@@ -120,6 +142,7 @@ async fn send(_: TaskContext, to: String) -> Result<(), TaskError> {
 async fn build(context: TaskContext, month: String) -> Result<Value, TaskError> {
     for percent in (0..100_u8).step_by(10) {
         context.progress(percent, format!("reads the orders of {month}"));
+        log::info!("{percent} % of {month}: {} orders read", fastrand::u16(..5_000));
         work(400, 1_500).await;
     }
     Ok(json!({ "pages": fastrand::u8(3..40) }))

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Admin, GetErrors, SearchTasks, TaskErrors};
 use crate::{
-    domain::ErrorGroups,
+    domain::{ErrorAttempts, ErrorGroups},
     error::{Error, ask},
     store::{LOOK_FOR, Store, StoreError},
 };
@@ -17,7 +17,7 @@ impl Admin {
     /// one method that differ in numbers, ids and quoted parts alone.
     ///
     /// The tasks are read from the newest on, for half a second; the answer says how far that has come. Only the last error of each task
-    /// counts.
+    /// counts, unless [`GetErrors::attempts`] asks for the errors of all attempts that have failed.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -57,6 +57,21 @@ impl Admin {
 }
 
 async fn read(store: &Store, get: &GetErrors) -> Result<TaskErrors, StoreError> {
+    match get.attempts {
+        ErrorAttempts::Last => read_last(store, get).await,
+        ErrorAttempts::All => read_all(store, get).await,
+    }
+}
+
+async fn read_all(store: &Store, get: &GetErrors) -> Result<TaskErrors, StoreError> {
+    let mut groups = ErrorGroups::default();
+    let from = get.from(store.clock().now());
+    let take = |attempt| groups.take(attempt);
+    let searched_back_to = store.tasks().failed_attempts(&get.theme, from, take).await?;
+    Ok(groups.into_errors(get.limit, searched_back_to))
+}
+
+async fn read_last(store: &Store, get: &GetErrors) -> Result<TaskErrors, StoreError> {
     let began = Instant::now();
     let mut groups = ErrorGroups::default();
     let mut search = SearchTasks {
@@ -67,7 +82,7 @@ async fn read(store: &Store, get: &GetErrors) -> Result<TaskErrors, StoreError> 
     loop {
         let look_for = LOOK_FOR.saturating_sub(began.elapsed());
         let found = store.tasks().search_for(&search, look_for).await?;
-        found.tasks.into_iter().for_each(|task| groups.take(task));
+        found.tasks.into_iter().for_each(|task| groups.take(task.into()));
         let (Some(next), None) = (found.next, found.searched_back_to) else {
             return Ok(groups.into_errors(get.limit, found.searched_back_to));
         };

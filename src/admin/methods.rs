@@ -76,7 +76,7 @@ impl Admin {
 }
 
 impl MethodInfo {
-    pub(super) fn of(name: &MethodName) -> Self {
+    pub(crate) fn of(name: &MethodName) -> Self {
         Self {
             service: name.service.clone(),
             method: name.method.clone(),

@@ -34,8 +34,8 @@ pub(crate) use overview::{Overview, ThemeState, Unfinished};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
-    AuditChange, AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorGroup, ErrorsSince, Excerpt,
-    ExportedTasks, FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint,
+    AuditChange, AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorAttempts, ErrorGroup, ErrorsSince,
+    Excerpt, ExportedTasks, FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint,
     HistoryTimes, RunState, SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
 };
 use crate::{
@@ -130,6 +130,18 @@ impl Admin {
             points.add(counted);
         }
         Ok(points.into_history())
+    }
+
+    /// What tasks have ended since then, by node and theme: since at most two hours. `None`: that are more rows than one look reads.
+    #[cfg(feature = "web")]
+    pub(crate) async fn ended_by_node(
+        &self,
+        since: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Option<Vec<crate::store::OnNode>>, Error> {
+        ask(&self.store, |store| async move {
+            store.cluster().ended_by_node(since).await
+        })
+        .await
     }
 
     /// What the history is made from. `None`: that are more rows than one answer reads.

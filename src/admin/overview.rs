@@ -1,5 +1,7 @@
 //! The state of everything at one moment, for people who watch it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -49,6 +51,35 @@ pub(crate) struct Overview {
     pub(crate) nodes: Vec<NodeInfo>,
     /// The bulk operations that are under way, the oldest first.
     pub(crate) operations: Vec<BulkOperation>,
+    /// The methods that due tasks call.
+    pub(crate) due: Vec<DueMethod>,
+}
+
+/// A method that due tasks of a theme call.
+#[derive(Debug)]
+pub(crate) struct DueMethod {
+    pub(crate) theme: String,
+    pub(crate) name: MethodName,
+    pub(crate) due: u64,
+    /// A living node that works on the theme serves it.
+    pub(crate) is_served: bool,
+}
+
+impl Overview {
+    /// The methods that living nodes serve. `themes`: by nodes that work on one of these; `None`: by any.
+    pub(crate) fn methods(&self, themes: Option<&[&str]>) -> BTreeMap<MethodName, MethodInfo> {
+        let Some(themes) = themes else {
+            return served(&self.nodes, None);
+        };
+        let mut together: BTreeMap<MethodName, MethodInfo> = BTreeMap::new();
+        for (name, info) in themes.iter().flat_map(|theme| served(&self.nodes, Some(theme))) {
+            let known = &mut together.entry(name).or_insert_with_key(MethodInfo::of).nodes;
+            known.extend(info.nodes);
+            known.sort_unstable();
+            known.dedup();
+        }
+        together
+    }
 }
 
 impl Admin {
@@ -83,10 +114,12 @@ impl Admin {
         let read = |store: Store| async move {
             let is_counted = infos.len() <= COUNTED_THEMES;
             let mut placed = store.tasks().placed(None).await?;
-            let mut themes = Vec::with_capacity(infos.len());
+            let (mut themes, mut due) = (Vec::with_capacity(infos.len()), Vec::new());
             for info in infos {
                 let placed = placed.remove(&info.theme).unwrap_or_default();
-                let (unfinished, _) = Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
+                let (unfinished, by_method) =
+                    Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
+                due.extend(due_methods(&info.theme, by_method, &nodes));
                 themes.push(ThemeState { info, unfinished });
             }
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
@@ -94,10 +127,25 @@ impl Admin {
                 themes,
                 nodes,
                 operations,
+                due,
             })
         };
         ask(&self.store, read).await
     }
+}
+
+fn due_methods(theme: &str, due: DueByMethod, nodes: &[NodeInfo]) -> Vec<DueMethod> {
+    let served = served(nodes, Some(theme));
+    let method = |((service, method), due)| {
+        let name = MethodName { service, method };
+        DueMethod {
+            theme: theme.to_owned(),
+            is_served: served.contains_key(&name),
+            name,
+            due,
+        }
+    };
+    due.into_iter().map(method).collect()
 }
 
 impl Unfinished {

@@ -25,6 +25,8 @@ pub struct ThemeInfo {
     pub paused: bool,
     /// Who paused it last, or resumed it last if it is not paused. `None`: it was never paused.
     pub pause: Option<ThemeNote>,
+    /// Who paused it first, if it was paused again since, for another reason perhaps. `None`: it is not paused, or was paused once.
+    pub first_pause: Option<ThemeNote>,
     /// How many workers every node is to have. `None`: as many as each process says for itself.
     pub workers: Option<usize>,
     /// Who resized it last on all nodes. `None`: it was never resized.
@@ -68,6 +70,7 @@ impl ThemeInfo {
             theme,
             paused: stored.settings.paused,
             pause: ThemeNote::of(stored.paused),
+            first_pause: ThemeNote::of(stored.first_paused).filter(|_| stored.settings.paused),
             workers: stored.settings.size.workers,
             resize: ThemeNote::of(stored.resized),
             nodes: 0,

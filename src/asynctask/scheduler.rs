@@ -332,13 +332,22 @@ impl Scheduler {
     /// # Errors
     /// [`Error::TaskNotFound`], [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
     pub async fn get_task_exec_records(&self, id: i64, page: PageRequest) -> Result<Page<ExecRecord>, Error> {
+        self.task_with_records(id, page).await.map(|(_, records)| records)
+    }
+
+    /// A task as it stands, and a page of the records of its runs.
+    pub(crate) async fn task_with_records(
+        &self,
+        id: i64,
+        page: PageRequest,
+    ) -> Result<(Task, Page<ExecRecord>), Error> {
         page.check()?;
-        self.get_task_detail(id).await?;
-        ask(
+        let task = self.get_task_detail(id).await?;
+        let records = ask(
             &self.store,
             |store| async move { store.tasks().records(id, page).await },
-        )
-        .await
+        );
+        Ok((task, records.await?))
     }
 
     /// How many tasks of the theme have each status.

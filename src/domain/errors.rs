@@ -56,15 +56,31 @@ impl ErrorsSince {
     }
 }
 
-/// Which errors to group: those of the tasks of a theme that have failed, or wait for another attempt.
+text_enum! {
+    /// The errors of which attempts are grouped.
+    #[derive(Default)]
+    ErrorAttempts, "attempts" {
+        /// The last attempt of each task that has failed, or waits for another attempt.
+        #[default]
+        Last = "last",
+        /// Each attempt that has failed, also of tasks that have succeeded since.
+        All = "all",
+    }
+}
+
+/// Which errors to group: those of the tasks of a theme that have failed, or wait for another attempt; or those of all attempts that have
+/// failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GetErrors {
     /// The theme.
     pub theme: String,
-    /// Only tasks whose last run has ended since then. JSON may leave it out: then the last 24 hours.
+    /// Only runs that have ended since then. JSON may leave it out: then the last 24 hours.
     #[serde(default)]
     pub since: ErrorsSince,
+    /// Which attempts count. JSON may leave it out: then the last one of each task.
+    #[serde(default)]
+    pub attempts: ErrorAttempts,
     /// The most groups of the answer, 1 to 200. JSON may leave it out: then 50.
     #[serde(default = "groups")]
     pub limit: u32,
@@ -81,6 +97,7 @@ impl GetErrors {
         Self {
             theme: theme.into(),
             since: ErrorsSince::default(),
+            attempts: ErrorAttempts::default(),
             limit: groups(),
         }
     }
@@ -94,11 +111,16 @@ impl GetErrors {
         faults.into_result()
     }
 
+    /// Only runs that have ended at or after this time. `None`: before all times.
+    pub(crate) fn from(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        now.checked_sub_signed(self.since.length())
+    }
+
     pub(crate) fn filter(&self, now: DateTime<Utc>) -> TaskFilter {
         TaskFilter {
             themes: vec![self.theme.clone()],
             statuses: vec![TaskStatus::Failed, TaskStatus::Retry],
-            ended_from: now.checked_sub_signed(self.since.length()),
+            ended_from: self.from(now),
             ..TaskFilter::default()
         }
     }
@@ -108,7 +130,7 @@ impl GetErrors {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskErrors {
-    /// The groups, those with the most tasks first.
+    /// The groups, those with the most attempts first.
     pub groups: Vec<ErrorGroup>,
     /// How many tasks were read, in all groups and beyond the limit.
     pub tasks: u64,
@@ -130,8 +152,12 @@ pub struct ErrorGroup {
     pub method: String,
     /// The beginning of the error, in which `…` stands for numbers, ids and quoted parts. Empty: the tasks have no error text.
     pub error: String,
-    /// How many tasks have it as their last error.
+    /// How many attempts have failed with it. If only the last attempt of each task counts, these are as many as the tasks.
+    pub attempts: u64,
+    /// How many tasks have it, as their last error or as that of an attempt that counts.
     pub tasks: u64,
+    /// How many of these have succeeded since, with a later attempt.
+    pub succeeded: u64,
     /// How many of these wait for another attempt.
     pub retrying: u64,
     /// When the earliest of these runs ended.
@@ -145,49 +171,92 @@ pub struct ErrorGroup {
     pub sample: Option<Excerpt>,
 }
 
-/// Groups while tasks are read, the newest first.
+/// An attempt that has failed.
+#[derive(Debug)]
+pub(crate) struct FailedAttempt {
+    pub(crate) task: i64,
+    pub(crate) service: String,
+    pub(crate) method: String,
+    /// The status that its task has now.
+    pub(crate) status: TaskStatus,
+    pub(crate) ended: Option<DateTime<Utc>>,
+    pub(crate) error: Option<Excerpt>,
+}
+
+/// The last one.
+impl From<TaskSummary> for FailedAttempt {
+    fn from(task: TaskSummary) -> Self {
+        Self {
+            task: task.id,
+            service: task.service,
+            method: task.method,
+            status: task.status,
+            ended: task.last_run_end_time,
+            error: task.last_error,
+        }
+    }
+}
+
+/// Groups while attempts are read: those of the newest task first, and those of a task together.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorGroups {
-    groups: BTreeMap<(String, String, String), ErrorGroup>,
+    groups: BTreeMap<(String, String, String), Group>,
     tasks: u64,
+    /// The task of the attempt that was read last.
+    last_task: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Group {
+    group: ErrorGroup,
+    last_task: Option<i64>,
 }
 
 impl ErrorGroups {
-    pub(crate) fn take(&mut self, task: TaskSummary) {
-        self.tasks += 1;
-        let error = task.last_error.as_ref().map(shape).unwrap_or_default();
-        let key = (task.service, task.method, error);
+    pub(crate) fn take(&mut self, attempt: FailedAttempt) {
+        self.tasks += u64::from(self.last_task.replace(attempt.task) != Some(attempt.task));
+        let error = attempt.error.as_ref().map(shape).unwrap_or_default();
+        let key = (attempt.service, attempt.method, error);
         if !self.groups.contains_key(&key) && self.groups.len() >= MAX_KEPT {
             return;
         }
-        let group = self
+        let Group { group, last_task } = self
             .groups
             .entry(key)
-            .or_insert_with_key(|(service, method, error)| ErrorGroup {
-                service: service.clone(),
-                method: method.clone(),
-                error: error.clone(),
-                tasks: 0,
-                retrying: 0,
-                first: None,
-                last: None,
-                newest: Vec::with_capacity(NEWEST),
-                sample: task.last_error,
+            .or_insert_with_key(|(service, method, error)| Group {
+                group: ErrorGroup {
+                    service: service.clone(),
+                    method: method.clone(),
+                    error: error.clone(),
+                    attempts: 0,
+                    tasks: 0,
+                    succeeded: 0,
+                    retrying: 0,
+                    first: None,
+                    last: None,
+                    newest: Vec::with_capacity(NEWEST),
+                    sample: attempt.error,
+                },
+                last_task: None,
             });
-        group.tasks += 1;
-        group.retrying += u64::from(task.status == TaskStatus::Retry);
-        if group.newest.len() < NEWEST {
-            group.newest.push(task.id);
-        }
-        let ended = task.last_run_end_time;
+        group.attempts += 1;
         // No time is less than any time.
-        group.first = group.first.into_iter().chain(ended).min();
-        group.last = group.last.max(ended);
+        group.first = group.first.into_iter().chain(attempt.ended).min();
+        group.last = group.last.max(attempt.ended);
+        if last_task.replace(attempt.task) == Some(attempt.task) {
+            return;
+        }
+        group.tasks += 1;
+        group.succeeded += u64::from(attempt.status == TaskStatus::Success);
+        group.retrying += u64::from(attempt.status == TaskStatus::Retry);
+        if group.newest.len() < NEWEST {
+            group.newest.push(attempt.task);
+        }
     }
 
     pub(crate) fn into_errors(self, limit: u32, searched_back_to: Option<SearchedTo>) -> TaskErrors {
-        let mut groups: Vec<ErrorGroup> = self.groups.into_values().collect();
-        groups.sort_by_key(|group| std::cmp::Reverse((group.tasks, group.last)));
+        let mut groups: Vec<ErrorGroup> = self.groups.into_values().map(|group| group.group).collect();
+        groups.sort_by_key(|group| std::cmp::Reverse((group.attempts, group.last)));
         let all = groups.len();
         groups.truncate(limit as usize);
         TaskErrors {

@@ -34,8 +34,8 @@ pub use audit::{AuditChange, AuditEntry, EndAudit, ListAudit, NewAudit};
 pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS, changes_text};
 pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
-pub(crate) use errors::ErrorGroups;
-pub use errors::{ErrorGroup, ErrorsSince, GetErrors, TaskErrors};
+pub use errors::{ErrorAttempts, ErrorGroup, ErrorsSince, GetErrors, TaskErrors};
+pub(crate) use errors::{ErrorGroups, FailedAttempt};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 #[cfg(feature = "web")]
@@ -68,6 +68,8 @@ pub(crate) use requests::{MAX_AUTHOR_CHARS, MAX_REASON_CHARS};
 pub use retry::RetryPolicy;
 pub(crate) use search::task_of_log_id;
 pub use search::{Excerpt, ExportedTasks, FoundTasks, SearchTasks, SearchedTo, TaskCount, TaskFilter, TaskSummary};
+#[cfg(feature = "web")]
+pub(crate) use search_line::without;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
 #[cfg(feature = "web")]
 pub(crate) use text::hex;

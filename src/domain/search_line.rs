@@ -71,7 +71,7 @@ impl TaskFilter {
     /// | `id:17,18` | these tasks |
     /// | `key:order-17` | the unique key |
     /// | `node:web-1`, `node:none` | tasks that a node runs, that no node runs |
-    /// | `log:0197f1-17` | the task that has run under a log id |
+    /// | `log:0197f1-17` | the task that has run under a log id, in its last attempt or in an earlier one |
     /// | `error:"connection refused"` | errors that contain a text |
     /// | `name:night`, or just `night run` | names that contain a text; several words are one text, in their order |
     /// | `older:2h`, `newer:7d` | tasks that were added longer ago, or not so long ago |
@@ -114,10 +114,24 @@ impl TaskFilter {
     }
 }
 
+/// The line without its parts of this qualifier.
+#[cfg(feature = "web")]
+pub(crate) fn without(line: &str, qualifier: &str) -> String {
+    let kept = terms(line)
+        .into_iter()
+        .filter(|term| term.qualifier.as_deref() != Some(qualifier));
+    let texts: Vec<String> = kept
+        .map(|term| line.chars().skip(term.at - 1).take(term.chars).collect())
+        .collect();
+    texts.join(" ")
+}
+
 /// A part of a line: everything between two blanks that stand outside of quotes.
 struct Term {
     /// The number of its first character.
     at: usize,
+    /// How many characters it has.
+    chars: usize,
     /// The text before its first colon, if that text looks like a qualifier.
     qualifier: Option<String>,
     /// The rest, divided at the commas outside of quotes.
@@ -166,11 +180,14 @@ fn terms(line: &str) -> Vec<Term> {
 
 fn term(at: usize, chars: &mut Peekable<impl Iterator<Item = (char, usize)>>) -> Term {
     let (mut qualifier, mut pieces, mut piece, mut open_quote) = (None, Vec::new(), Piece::default(), None);
+    let mut last = at;
     while let Some((char, place)) = chars.next_if(|(char, _)| open_quote.is_some() || !char.is_whitespace()) {
         let is_outside = open_quote.is_none();
+        last = place;
         match char {
             '\\' => {
                 let escaped = chars.next_if(|(next, _)| matches!(next, '"' | '\\'));
+                last = escaped.map_or(place, |(_, place)| place);
                 piece.text.push(escaped.map_or(char, |(next, _)| next));
             }
             '"' => {
@@ -187,6 +204,7 @@ fn term(at: usize, chars: &mut Peekable<impl Iterator<Item = (char, usize)>>) ->
     pieces.push(piece);
     Term {
         at,
+        chars: last + 1 - at,
         qualifier,
         pieces,
         open_quote,
@@ -423,6 +441,28 @@ impl Reading {
         match self.faults.is_empty() {
             true => Ok(self.filter),
             false => Err(InvalidInput::all(self.faults)),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "web"))]
+mod tests {
+    use super::without;
+
+    #[test]
+    fn a_line_without_a_qualifier_keeps_its_other_parts() {
+        for (line, rest) in [
+            ("status:failed", ""),
+            ("  status:failed,retry   newer:2h status:wait ", "newer:2h"),
+            (
+                r#"error:"a status:x \\" \"b status:"failed" 夜 run"#,
+                r#"error:"a status:x \\" \"b 夜 run"#,
+            ),
+            (r#"night status:\"#, "night"),
+            ("status night", "status night"),
+            (r#"status:failed "open status:x"#, r#""open status:x"#),
+        ] {
+            assert_eq!(without(line, "status"), rest, "{line}");
         }
     }
 }

@@ -150,6 +150,9 @@ diesel::table! {
         paused_by -> Nullable<Text>,
         paused_reason -> Nullable<Text>,
         paused_at -> Nullable<Timestamp>,
+        first_paused_by -> Nullable<Text>,
+        first_paused_reason -> Nullable<Text>,
+        first_paused_at -> Nullable<Timestamp>,
         resized_by -> Nullable<Text>,
         resized_reason -> Nullable<Text>,
         resized_at -> Nullable<Timestamp>,
@@ -287,6 +290,7 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(asynctasks, asynctask_exec_row);
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_bulk, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);

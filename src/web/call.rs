@@ -207,8 +207,8 @@ pub(super) fn versioned(version: i64, answer: &impl Serialize) -> Result<HttpRes
 }
 
 /// An answer as JSON, with the place of what was made: relative, since a proxy may have changed the path.
-pub(super) fn created(place: &str, answer: &impl Serialize) -> Result<HttpResponse, Problem> {
-    let mut response = json(StatusCode::CREATED, answer)?;
+pub(super) fn placed(status: StatusCode, place: &str, answer: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let mut response = json(status, answer)?;
     if let Ok(place) = HeaderValue::from_str(place) {
         response.headers_mut().insert(LOCATION, place);
     }

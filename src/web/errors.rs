@@ -21,7 +21,7 @@ pub(super) type ShownGroup = Shown<ErrorGroup>;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TaskErrors)]
 pub(super) struct Grouped {
-    /// Those with the most tasks come first.
+    /// Those with the most attempts come first.
     pub(super) groups: Vec<ShownGroup>,
     /// How many tasks were read, in all groups and beyond the limit.
     tasks: u64,
@@ -33,10 +33,20 @@ pub(super) struct Grouped {
 
 pub(super) async fn of_theme(mut call: Call) -> Result<HttpResponse, Problem> {
     let since = call.query.value("since").unwrap_or_default();
+    let attempts = call.query.value("attempts").unwrap_or_default();
     let limit = call.query.number("limit", 1..=MOST_GROUPS, GROUPS);
     call.query.finish()?;
     let theme = themes::theme(&call)?;
-    let answer = grouped(&call, GetErrors { theme, since, limit }).await?;
+    let answer = grouped(
+        &call,
+        GetErrors {
+            theme,
+            since,
+            attempts,
+            limit,
+        },
+    )
+    .await?;
     call::json(StatusCode::OK, &answer)
 }
 
@@ -56,7 +66,7 @@ pub(super) async fn grouped(call: &Call, get: GetErrors) -> Result<Grouped, Prob
 pub(super) mod described {
     use super::{GROUPS, Grouped, MOST_GROUPS};
     use crate::{
-        domain::{ErrorsSince, MAX_THEME_CHARS},
+        domain::{ErrorAttempts, ErrorsSince, MAX_THEME_CHARS},
         web::openapi::{
             Described,
             schemas::{number, reference, text},
@@ -70,7 +80,14 @@ pub(super) mod described {
             .query(
                 "since",
                 reference::<ErrorsSince>(),
-                "Only tasks whose last run ended in this time before now; `24h`, unless told otherwise.",
+                "Only runs that ended in this time before now; `24h`, unless told otherwise.",
+            )
+            .with::<ErrorAttempts>()
+            .query(
+                "attempts",
+                reference::<ErrorAttempts>(),
+                "`last`: the last error of each task that has failed or waits for another attempt, unless told otherwise. `all`: the errors of \
+                 all attempts that have failed, also of tasks that have succeeded since.",
             )
             .query(
                 "limit",

@@ -243,7 +243,7 @@ pub(super) mod described {
             .query("unique_key", name(), "Only this unique key.")
             .query("node", name(), "Only tasks that this node runs.")
             .query("without_node", flag(Some(false)), "Only tasks that no node runs.")
-            .query("log_id", name(), "Only the task that has run under this log id.")
+            .query("log_id", name(), "Only the task that has run under this log id, in its last attempt or in an earlier one.")
             .query("error", name(), "Only tasks whose last error contains this text.")
             .query(
                 "created_from",

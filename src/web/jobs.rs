@@ -201,7 +201,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     let job = definition(&call)?;
     no_hidden_values(&job)?;
     let id = call.gaia().jobs().add_job(job).await.map_err(refused)?;
-    call::created(&format!("jobs/{id}"), &JobId { id })
+    call::placed(StatusCode::CREATED, &format!("jobs/{id}"), &JobId { id })
 }
 
 pub(super) async fn ensure(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -293,7 +293,8 @@ pub(super) async fn run(mut call: Call) -> Result<HttpResponse, Problem> {
         timeout: Duration::from_millis(wait.into()),
         ..RunJob::new(call.id("job")?)
     };
-    call::json(StatusCode::ACCEPTED, &call.gaia().admin().run_job(run).await?)
+    let begun = call.gaia().admin().run_job(run).await?;
+    call::placed(StatusCode::ACCEPTED, &format!("../../runs/{}", begun.run_id), &begun)
 }
 
 pub(super) async fn cancel(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -410,6 +411,7 @@ pub(super) mod described {
             )
             .optional_body::<Nothing>()
             .answer::<JobBegun>(202, "The run has begun.")
+            .with_location("The run.")
             .refuses(
                 409,
                 &[

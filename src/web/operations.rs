@@ -1,12 +1,6 @@
 //! Bulk operations: the same change of many tasks.
 
-use actix_web::{
-    HttpResponse,
-    http::{
-        StatusCode,
-        header::{HeaderValue, LOCATION},
-    },
-};
+use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,11 +95,7 @@ pub(super) async fn bulk(mut call: Call) -> Result<HttpResponse, Problem> {
         _ => StatusCode::OK,
     };
     let place = format!("../operations/{}", operation.id);
-    let mut response = call::json(status, &shown(operation))?;
-    if let Ok(place) = HeaderValue::from_str(&place) {
-        response.headers_mut().insert(LOCATION, place);
-    }
-    Ok(response)
+    call::placed(status, &place, &shown(operation))
 }
 
 pub(super) async fn preview(mut call: Call) -> Result<HttpResponse, Problem> {

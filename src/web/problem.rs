@@ -302,6 +302,11 @@ impl Problem {
         &self.faults
     }
 
+    /// Whether the detail says no more than the faults.
+    pub(super) fn is_its_faults(&self) -> bool {
+        matches!(self.code, "invalid" | "bad_query" | "bad_cursor") && !self.faults.is_empty()
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

@@ -15,7 +15,7 @@ use crate::domain::{FindRuns, JobRecord, RunState};
 const FOUND: u32 = 50;
 const MOST_FOUND: u32 = 200;
 
-type ShownRun = Shown<JobRecord>;
+pub(super) type ShownRun = Shown<JobRecord>;
 
 /// Runs, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,9 +81,14 @@ pub(super) async fn found(call: &Call, wanted: Wanted) -> Result<Listed, Problem
 
 pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
+    call::json(StatusCode::OK, &shown(&call).await?)
+}
+
+/// The run of the path, as the caller may see it.
+pub(super) async fn shown(call: &Call) -> Result<ShownRun, Problem> {
     call.caller.needs_all_themes()?;
     let run = call.gaia().admin().run(call.id("run")?).await?;
-    call::json(StatusCode::OK, &call.eyes().job_record(run))
+    Ok(call.eyes().job_record(run))
 }
 
 pub(super) mod described {

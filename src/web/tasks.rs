@@ -141,7 +141,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     }
     let answer = match duplicate {
         true => call::json(StatusCode::OK, &added)?,
-        false => call::created(&format!("tasks/{id}"), &added)?,
+        false => call::placed(StatusCode::CREATED, &format!("tasks/{id}"), &added)?,
     };
     Ok(call::replayed(answer, replayed))
 }
@@ -327,24 +327,33 @@ pub(super) async fn show(mut call: Call) -> Result<HttpResponse, Problem> {
 }
 
 /// The task of the path.
-pub(super) async fn shown(call: &Call) -> Result<Shown<Task>, Problem> {
+async fn shown(call: &Call) -> Result<ShownTask, Problem> {
     let (scheduler, id) = find(call).await?;
     let task = scheduler.get_task_detail(id).await?;
     Ok(call.eyes().task(task))
 }
 
+/// The task of the path, and a page of its records.
+pub(super) async fn shown_with_records(
+    call: &Call,
+    page: PageRequest,
+) -> Result<(ShownTask, Page<Shown<ExecRecord>>), Problem> {
+    let (scheduler, id) = find(call).await?;
+    let (task, records) = scheduler.task_with_records(id, page).await?;
+    Ok((call.eyes().task(task), shown_records(call, records)))
+}
+
 pub(super) async fn records(mut call: Call) -> Result<HttpResponse, Problem> {
     let page = page(&mut call.query);
     call.query.finish()?;
-    call::json(StatusCode::OK, &recorded(&call, page).await?)
+    let (scheduler, id) = find(&call).await?;
+    let records = scheduler.get_task_exec_records(id, page).await?;
+    call::json(StatusCode::OK, &shown_records(&call, records))
 }
 
-/// A page of the records of the path's task.
-pub(super) async fn recorded(call: &Call, page: PageRequest) -> Result<Page<Shown<ExecRecord>>, Problem> {
-    let (scheduler, id) = find(call).await?;
-    let records = scheduler.get_task_exec_records(id, page).await?;
+fn shown_records(call: &Call, records: Page<ExecRecord>) -> Page<Shown<ExecRecord>> {
     let eyes = call.eyes();
-    Ok(page_of(records, |record| eyes.record(record)))
+    page_of(records, |record| eyes.record(record))
 }
 
 pub(super) async fn wait(mut call: Call) -> Result<HttpResponse, Problem> {

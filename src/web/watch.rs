@@ -18,12 +18,13 @@ use crate::{
     domain::{Counted, Figures, GetHistory, Series},
     error::Error,
     runtime::Gaia,
+    store::OnNode,
 };
 
 /// How old the state of everything grows before it is read again.
 pub(super) const EVERY: Duration = Duration::from_secs(2);
 
-/// The same of the last hour, whose counts come every 15 s.
+/// The same of what ended, whose counts come every 15 s.
 const HOUR_EVERY: Duration = Duration::from_secs(10);
 
 /// What is read of one Gaia.
@@ -33,6 +34,7 @@ pub(super) struct Watch {
     changes: AtomicU64,
     state: Kept<State>,
     last_hour: Kept<LastHour>,
+    on_nodes: Kept<OnNodes>,
 }
 
 /// The state of everything at one moment, or why it is not known.
@@ -52,6 +54,15 @@ pub(super) struct LastHour {
     pub(super) found: Result<Option<Vec<Counted>>, Problem>,
 }
 
+/// Over so many minutes what ended on each node is summed.
+pub(super) const NODE_MINUTES: i64 = 10;
+
+/// What ended on each node in the last minutes, or why it is not known.
+pub(super) struct OnNodes {
+    /// By node and theme. `None`: there are more counts than one look reads.
+    pub(super) found: Result<Option<Vec<OnNode>>, Problem>,
+}
+
 /// What was read last.
 struct Kept<T>(Mutex<Option<Look<T>>>);
 
@@ -69,6 +80,7 @@ impl Watch {
             changes: AtomicU64::new(0),
             state: Kept(Mutex::default()),
             last_hour: Kept(Mutex::default()),
+            on_nodes: Kept(Mutex::default()),
         }
     }
 
@@ -97,6 +109,22 @@ impl Watch {
             .store()
             .drive(|_| async move { watch.last_hour.newest(HOUR_EVERY, 0, || watch.read_last_hour()).await });
         hour.await.flatten()
+    }
+
+    /// What ended on each node in the last minutes, at most ten seconds old. `None`: this Gaia stops.
+    pub(super) async fn on_nodes(self: &Arc<Self>) -> Option<Arc<OnNodes>> {
+        let watch = Arc::clone(self);
+        let found = self
+            .gaia
+            .store()
+            .drive(|_| async move { watch.on_nodes.newest(HOUR_EVERY, 0, || watch.read_on_nodes()).await });
+        found.await.flatten()
+    }
+
+    async fn read_on_nodes(&self) -> Option<OnNodes> {
+        let since = self.gaia.store().clock().now() - TimeDelta::minutes(NODE_MINUTES);
+        let found = found(&self.gaia, async |admin| admin.ended_by_node(since).await).await?;
+        Some(OnNodes { found })
     }
 
     async fn read_state(&self) -> Option<State> {

@@ -21,11 +21,11 @@ before(async () => {
   const { body: { id: job_id } } = await served.ask('POST', '/jobs', { ...job, job_type: 'cron_job' });
   // Something of every kind is there: attempts that failed, runs of jobs, counters of nodes.
   await until('failures', async () => (await served.ask('GET', '/tasks?status=Failed&theme=orders')).body.tasks.length > 0);
-  await until('runs', async () => (await served.ask('GET', '/runs')).body.runs?.length > 0);
+  const { id: run } = await until('runs', async () => (await served.ask('GET', '/runs')).body.runs?.[0]);
   const nodes = (await served.ask('GET', '/nodes')).body.nodes;
   paths = ['', 'tasks', `tasks/${id}`, 'tasks?q=status:failed', 'tasks/bulk?action=retry&status=Failed&theme=orders', 'errors',
-    'errors?theme=orders&since=24h', 'methods', 'themes/orders', 'themes/newsletter', 'themes/a%2Fb', 'jobs', `jobs/${job_id}`,
-    `jobs/${job_id}/edit`, 'jobs/new', 'nodes', `nodes/${nodes[0].id}`, 'audit', 'operations'];
+    'errors?theme=orders&since=24h', 'errors?attempts=all', 'methods', 'themes/orders', 'themes/newsletter', 'themes/a%2Fb', 'jobs', `jobs/${job_id}`,
+    `jobs/${job_id}/edit`, `runs/${run}`, `tasks/${id}/log`, `runs/${run}/log`, 'jobs/new', 'nodes', `nodes/${nodes[0].id}`, 'audit', 'operations'];
 });
 
 after(async () => {
@@ -114,6 +114,53 @@ test('every page works without scripts', async () => {
     assert.equal(answer.status(), 200, path);
     assert.ok(await page.locator('main h1').isVisible(), path);
   }
+  await context.close();
+});
+
+test('without scripts the figures of a chart are there as an open table', async () => {
+  const { context, page } = await open(chrome, { javaScriptEnabled: false });
+  await until('what has ended', async () => {
+    await page.goto(`${served.address}/gaia/themes/orders`);
+    return page.locator('#ends-table tbody tr').count();
+  });
+  assert.ok(await page.locator('#ends-table tbody td').first().isVisible());
+  assert.equal(await page.locator('[data-chart]').first().isVisible(), false);
+  await context.close();
+});
+
+test('on a phone each row shows what it is about without being moved sideways', async () => {
+  const { context, page } = await open(chrome, { viewport: { width: 375, height: 800 } });
+  for (const path of ['', 'tasks?q=status:failed', 'errors', 'jobs', 'nodes']) {
+    await page.goto(`${served.address}/gaia/${path}`);
+    await page.locator('.cards tbody tr').first().waitFor();
+    const hidden = await page.$$eval('.cards tbody td, .cards tbody button, .cards tbody a', parts => parts
+      .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML.slice(0, 200)));
+    assert.deepEqual(hidden, [], path);
+    const moved = await page.$$eval('.scroll:has(.cards)', parts => parts.filter(part => part.scrollWidth > part.clientWidth).length);
+    assert.equal(moved, 0, path);
+  }
+  await page.goto(`${served.address}/gaia/tasks?q=status:failed`);
+  const row = page.locator('.cards tbody tr').first();
+  assert.ok(await row.locator('.status').isVisible() && await row.locator('.error').isVisible());
+  await page.locator('#select-all').check();
+  assert.ok(await row.locator('input[name=id]').isChecked());
+  await context.close();
+});
+
+test('Tab stays inside of a question until it is closed', async () => {
+  const { context, page } = await open(chrome);
+  await page.goto(`${served.address}/gaia/themes/orders`);
+  await page.getByRole('button', { name: 'Pause' }).first().click();
+  const inside = () => page.evaluate(() => !!document.activeElement.closest('[popover]:popover-open'));
+  const reached = new Set();
+  for (const key of ['Tab', 'Tab', 'Tab', 'Tab', 'Tab', 'Shift+Tab', 'Shift+Tab', 'Shift+Tab', 'Shift+Tab', 'Shift+Tab']) {
+    await page.keyboard.press(key);
+    assert.ok(await inside(), key);
+    reached.add(await page.evaluate(() => document.activeElement.name || document.activeElement.innerText));
+  }
+  assert.equal(reached.size, 3, [...reached].join());
+  await page.keyboard.press('Escape');
+  assert.equal(await page.locator('[popover]:popover-open').count(), 0);
   await context.close();
 });
 

@@ -125,7 +125,9 @@ test('a job runs now', async () => {
   await menu('Jobs');
   await page.getByRole('link', { name: 'monthly report' }).click();
   await confirm(page.getByRole('button', { name: 'Run now' }).first(), 'the board meets today');
-  await until('a run', async () => (await served.ask('GET', '/runs')).body.runs.some(run => run.job_name === 'monthly report'));
+  await page.waitForURL(/runs\/[0-9]+/);
+  const run = (await served.ask('GET', '/runs')).body.runs.find(run => run.job_name === 'monthly report');
+  assert.match(await page.locator('main').innerText(), new RegExp(`Run ${run.id}[^]*monthly report`));
 });
 
 test('what happened to one task, attempt by attempt', async () => {

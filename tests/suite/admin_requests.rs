@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use gaia_actors::{
     Admin, Error, GaiaBuilder, NodeDetail, OverlapPolicy,
-    admin::{JobBegun, PauseTheme, ResizeNode, ResizeTheme, ResumeTheme, RunJob, ThemeInfo},
+    admin::{JobBegun, PauseTheme, ResizeNode, ResizeTheme, ResumeTheme, RunJob, ThemeInfo, ThemeNote},
     async_fn,
     prelude::*,
 };
@@ -572,4 +572,44 @@ fn number_of(column: &str) -> usize {
         .position(|(name, _)| *name == column)
         .unwrap_or(0)
         + 10
+}
+
+#[actix_rt::test]
+async fn a_further_pause_keeps_who_has_paused_first() {
+    let database = Database::fresh();
+    let gaia = database.builder().start().await.expect("starts");
+    let admin = gaia.admin();
+    let pause = async |by: Option<&str>, reason: &str| {
+        let pause = PauseTheme {
+            theme: THEME.to_owned(),
+            by: by.map(str::to_owned),
+            reason: Some(reason.to_owned()),
+        };
+        admin.pause_theme(pause).await.expect("pauses");
+        let info = theme_of(&admin, THEME).await;
+        let note = |note: Option<ThemeNote>| note.map(|note| (note.by, note.reason));
+        (note(info.pause), note(info.first_pause))
+    };
+    let told = |by: Option<&str>, reason: &str| Some((by.map(str::to_owned), Some(reason.to_owned())));
+    let (early, late) = (Some("早班"), Some("late shift"));
+    assert_eq!(pause(None, "at the start").await, (told(None, "at the start"), None));
+    let since = theme_of(&admin, THEME).await.pause.expect("is there").at;
+    assert_eq!(
+        pause(early, "没有货").await,
+        (told(early, "没有货"), told(None, "at the start"))
+    );
+    assert_eq!(
+        pause(late, "still none").await,
+        (told(late, "still none"), told(None, "at the start"))
+    );
+    let first = theme_of(&admin, THEME).await.first_pause.expect("is there");
+    assert_eq!(first.at, since);
+    let resume = ResumeTheme {
+        theme: THEME.to_owned(),
+        ..ResumeTheme::default()
+    };
+    admin.resume_theme(resume).await.expect("resumes");
+    assert_eq!(theme_of(&admin, THEME).await.first_pause, None);
+    assert_eq!(pause(late, "once more").await, (told(late, "once more"), None));
+    gaia.stop().await.expect("stops");
 }

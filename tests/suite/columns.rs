@@ -106,6 +106,9 @@ pub const THEMES: Table = Table {
         ("resized_by", Text),
         ("resized_reason", Text),
         ("resized_at", Time),
+        ("first_paused_by", Text),
+        ("first_paused_reason", Text),
+        ("first_paused_at", Time),
     ],
 };
 

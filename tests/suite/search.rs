@@ -131,6 +131,10 @@ async fn each_condition_finds_its_tasks() {
     // Another framework has run it.
     let sql = format!("UPDATE asynctasks SET log_id = 'go-20261129' WHERE id = {plain}");
     cluster.database.execute(&sql);
+    let sql = format!(
+        "INSERT INTO asynctask_exec_row (task_id, task_status, log_id) VALUES ({named}, 'Retry', 'go-earlier')"
+    );
+    cluster.database.execute(&sql);
     let any = TaskFilter::default;
     let some = |text: &str| Some(text.to_owned());
     let cases = [
@@ -254,6 +258,13 @@ async fn each_condition_finds_its_tasks() {
                 ..any()
             },
             vec![plain],
+        ),
+        (
+            TaskFilter {
+                log_id: some("go-earlier"),
+                ..any()
+            },
+            vec![named],
         ),
         (
             TaskFilter {

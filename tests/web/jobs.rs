@@ -56,7 +56,10 @@ async fn a_job_is_added_changed_run_and_deleted() {
     );
     served.get("/jobs?type=cron").await.refused(400, "bad_query");
 
-    let run = served.send("POST", &format!("/jobs/{id}/run"), "").await.with(202);
+    let begun = served.send("POST", &format!("/jobs/{id}/run"), "").await;
+    let run = begun.with(202);
+    let place = format!("../../runs/{}", run["run_id"]);
+    assert_eq!(begun.header("location"), Some(place.as_str()));
     let run = run["run_id"].as_i64().expect("an id");
     served.gaia.jobs().wait_for_run(run, PATIENCE).await.expect("ends");
     let runs = served.get(&format!("/jobs/{id}/runs")).await.with(200);

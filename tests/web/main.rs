@@ -23,6 +23,7 @@ mod metrics;
 mod names;
 mod openapi;
 mod operators;
+mod pages_chinese;
 mod pages_jobs;
 mod pages_others;
 mod pages_tasks;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Answer, LIMITED, OPERATOR, PAGES, Served, VIEWER},
-    support::PATIENCE,
+    support::{PATIENCE, eventually},
 };
 
 /// What a browser sends of the form of a job.
@@ -144,12 +144,22 @@ async fn a_job_is_added_shown_edited_run_disabled_and_deleted() {
 
     let back = [("back", back), ("reason", "to see it")];
     let answer = served.post(OPERATOR, &format!("{path}/run"), &back).await;
-    assert!(answer.leads_to().ends_with("?done=job.run"), "{answer:?}");
     let runs = served.get(&format!("{path}/runs")).await.with(200);
     let run = runs["runs"][0]["id"].as_i64().expect("is there");
+    let place = format!("/runs/{run}?done=job.run");
+    assert_eq!(answer.leads_to(), format!("./../..{place}"));
+    let begun = served.page(OPERATOR, &place).await;
+    for text in [
+        &format!("<h1>Run {run}</h1>"),
+        "The job was started.",
+        &format!("href=\"..{path}\">report</a>"),
+        "12345678901234567890123",
+    ] {
+        assert!(begun.html(200).contains(text), "{text}: {begun:?}");
+    }
     served.gaia.jobs().wait_for_run(run, PATIENCE).await.expect("ends");
     let list = served.page(OPERATOR, "/jobs").await;
-    let mark = format!("href=\"{}#run-{run}\"", path.trim_start_matches('/'));
+    let mark = format!("href=\"runs/{run}\"");
     assert!(list.html(200).contains(&mark), "{list:?}");
     let shown = served.page(OPERATOR, &path).await;
     let row = between(shown.html(200), &format!("id=\"run-{run}\""), "</tr>");
@@ -174,6 +184,16 @@ async fn a_job_is_added_shown_edited_run_disabled_and_deleted() {
         .await;
     assert_eq!(answer.leads_to(), "./../../jobs?done=job.delete");
     served.page(OPERATOR, &path).await.html(404);
+    // A run outlives its job, and is hidden from callers who are limited to themes.
+    let ended = served.page(OPERATOR, &format!("/runs/{run}")).await;
+    assert!(
+        ended.html(200).contains("Succeeded") && !ended.body.contains(&format!("..{path}")),
+        "{ended:?}"
+    );
+    let unseen = served.page(VIEWER, &format!("/runs/{run}")).await;
+    assert!(!unseen.html(200).contains("12345678901234567890123"), "{unseen:?}");
+    served.page(LIMITED, &format!("/runs/{run}")).await.html(403);
+    served.page(OPERATOR, "/runs/999999").await.html(404);
     assert_eq!(served.jobs().await, json!([]));
 
     let entries = served.get("/audit?limit=200").await.with(200)["entries"].clone();
@@ -555,6 +575,29 @@ async fn jobs_are_found_by_name_and_state_page_by_page() {
 }
 
 #[actix_rt::test]
+async fn a_job_says_that_nobody_serves_its_method() {
+    let served = Served::start().await;
+    let (good, bad) = (
+        served.added(&[]).await,
+        served
+            .added(&[("job_name", "misspelt"), ("service_method", "Ecco")])
+            .await,
+    );
+    eventually("the node to tell its methods", async || {
+        let page = served.page(OPERATOR, &good).await;
+        (!page.html(200).contains("No node that is alive serves")).then_some(())
+    })
+    .await;
+    let page = served.page(OPERATOR, &format!("{bad}?done=job.add")).await;
+    let notice = between(page.html(200), "No node that is alive serves this method.", "</p>");
+    assert!(
+        notice.contains(">Demo.Ecco<") && notice.contains("href=\"../methods\""),
+        "{notice}"
+    );
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn each_job_has_its_own_last_runs_and_turns_their_pages() {
     let served = Served::start().await;
     let (busy, quiet) = (
@@ -571,11 +614,11 @@ async fn each_job_has_its_own_last_runs_and_turns_their_pages() {
         served.gaia.jobs().wait_for_run(last, PATIENCE).await.expect("ends");
     }
     let list = served.page(OPERATOR, "/jobs").await;
-    let mark = |path: &str| format!("{}#run-", path.trim_start_matches('/'));
-    assert_eq!(
-        (count(list.html(200), &mark(&busy)), count(&list.body, &mark(&quiet))),
-        (12, 1)
-    );
+    let marks = |path: &str| {
+        let row = format!("id=\"job-{}\"", path.trim_start_matches("/jobs/"));
+        count(between(list.html(200), &row, "</tr>"), "href=\"runs/")
+    };
+    assert_eq!((marks(&busy), marks(&quiet)), (12, 1));
     assert!(
         list.body.contains(&format!("Run {last}: Succeeded")) && list.body.contains(": Failed"),
         "{list:?}"

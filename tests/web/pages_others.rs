@@ -117,6 +117,31 @@ async fn a_theme_is_paused_by_a_form_and_everybody_sees_by_whom_and_why() {
 }
 
 #[actix_rt::test]
+async fn a_further_reason_does_not_hide_who_has_paused_a_theme() {
+    let served = Served::start().await;
+    let pause = async |token: &str, reason: &str| {
+        let fields = [("back", "themes/allowed"), ("reason", reason)];
+        served.post(token, "/themes/allowed/pause", &fields).await.leads_to();
+    };
+    pause(OPERATOR, "long ago").await;
+    served.post(OPERATOR, "/themes/allowed/resume", &[]).await.leads_to();
+    pause(LIMITED, "the supplier is closed").await;
+    has_none(&served.sees("/themes/allowed").await, &["First paused"]);
+    pause(OPERATOR, "the supplier moves").await;
+    pause(OPERATOR, "the supplier has moved").await;
+    has_all(
+        &served.sees("/themes/allowed").await,
+        &[
+            "Paused by operator: the supplier has moved",
+            "First paused by limited: the supplier is closed",
+        ],
+    );
+    served.post(OPERATOR, "/themes/allowed/resume", &[]).await.leads_to();
+    has_none(&served.sees("/themes/allowed").await, &["First paused", "Paused by"]);
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn workers_are_set_on_all_nodes_and_on_one() {
     let served = Served::start().await;
     served.is_told().await;
@@ -183,7 +208,7 @@ async fn workers_are_set_on_all_nodes_and_on_one() {
     has_none(&served.sees("/themes/demo").await, &["Set from"]);
     for bad in ["", "many", "-1", "100001", "1.5"] {
         let page = resize(&path, bad).await;
-        has_all(page.html(422), &["workers"]);
+        has_all(&page.html(422).to_lowercase(), &["workers"]);
     }
     resize("/nodes/nobody/themes/demo/workers", "1").await.html(404);
     served.stop().await;
@@ -229,6 +254,9 @@ async fn pages_of_themes_with_strange_names_work_and_escape_them() {
     }
     let overview = served.sees("/").await;
     has_all(&overview, &["订单 &lt;b&gt;"]);
+    // Browsers take even an escaped `..` for a folder.
+    has_all(&overview, &["href=\"tasks?theme=%2E%2E\"", "href=\"tasks?theme=%2E\""]);
+    has_none(&overview, &["themes/%2E", "themes/."]);
     has_none(&overview, &["<script>alert", "<b>"]);
     for bad in [
         "/themes/%FF",
@@ -318,6 +346,25 @@ async fn due_work_that_nobody_serves_is_shown_with_its_methods() {
     );
     let all = served.sees("/methods").await;
     has_all(&all, &["Echo", served.gaia.node_id()]);
+    // Of all themes together: what nobody serves, and what no node of its theme serves.
+    let row = |method: &str| {
+        let row = all
+            .split("<tr id=\"method-")
+            .find(|row| row.contains(&format!(">Demo.{method}<")));
+        row.expect("is listed").to_owned()
+    };
+    has_all(
+        &row("Misspelt"),
+        &["<td class=\"n\">1</td>", "<span class=\"tag bad\">nobody</span>"],
+    );
+    has_all(
+        &row("Echo"),
+        &["<td class=\"n\">1</td>", "unserved: 1", served.gaia.node_id()],
+    );
+    has_all(&row("Fail"), &["<td class=\"n\">0</td>"]);
+    has_none(&row("Fail"), &["unserved"]);
+    let limited = served.page(LIMITED, "/methods").await;
+    has_none(limited.html(200), &["Misspelt", "Echo"]);
     let method = served.sees("/methods?theme=demo&service=Demo&method=Misspelt").await;
     has_all(&method, &["nobody", "A name may be misspelt"]);
     let unknown = served.sees("/methods?service=No&method=Such").await;
@@ -340,6 +387,22 @@ async fn what_ended_is_a_chart_and_a_table() {
         (ended.sum::<u64>() == 3).then_some(())
     })
     .await;
+    let node = served.gaia.node_id();
+    has_all(
+        &served.sees("/nodes").await,
+        &[
+            "data-label=\"Attempts, last 10 min\">3<",
+            "data-label=\"Failed attempts\"><span class=\"error\">33.3 %",
+        ],
+    );
+    has_all(
+        &served.sees(&format!("/nodes/{node}")).await,
+        &["<dt>Attempts, last 10 min</dt><dd>3</dd>", "33.3 %"],
+    );
+    let limited = served.page(LIMITED, &format!("/nodes/{node}")).await;
+    has_all(limited.html(200), &["<dt>Attempts, last 10 min</dt><dd>0</dd>"]);
+    let errors = "errors?theme=demo&amp;since=1h&amp;attempts=all\"><span class=\"error\">33.3 %";
+    has_all(&served.sees("/").await, &[errors]);
     for since in ["1h", "24h", "7d"] {
         let page = served.sees(&format!("/themes/demo?since={since}")).await;
         has_all(&page, &["data-chart=\"{&quot;", "id=\"ends-table\"", "33.3 %"]);
@@ -369,8 +432,9 @@ async fn what_ended_is_a_chart_and_a_table() {
 #[actix_rt::test]
 async fn errors_are_grouped_and_their_retry_finds_them() {
     let served = Served::start().await;
+    let mut last = 0;
     for _ in 0..3 {
-        served.ended_task("Fail", json!(1)).await;
+        last = served.ended_task("Fail", json!(1)).await;
     }
     served.add_task("quiet", "Echo", json!(1)).await;
     served.is_told().await;
@@ -417,6 +481,34 @@ async fn errors_are_grouped_and_their_retry_finds_them() {
     let viewer = served.page(VIEWER, "/errors").await;
     has_all(viewer.html(200), &["refused by a handler"]);
     has_none(viewer.html(200), &["tasks/bulk"]);
+    // An attempt that a later one made good is among all attempts alone.
+    served.database.execute(&format!(
+        "UPDATE asynctasks SET task_status = 'Success', last_err_msg = NULL WHERE id = {last}"
+    ));
+    has_all(
+        &served.sees("/errors?theme=demo").await,
+        &[
+            "errors?theme=demo&amp;since=24h&amp;attempts=all\">All failed attempts",
+            "tasks/bulk?",
+        ],
+    );
+    let page = served.sees("/errors?theme=demo&attempts=all").await;
+    let counts = "data-label=\"Attempts\">3</td><td class=\"n\" data-label=\"Tasks\">3</td><td class=\"n\" data-label=\"Succeeded since\">1<";
+    has_all(
+        &page,
+        &[
+            "refused by a handler",
+            "Succeeded since",
+            counts,
+            &format!("href=\"tasks/{last}\""),
+        ],
+    );
+    has_none(&page, &["tasks/bulk?"]);
+    has_all(
+        &served.sees("/errors?theme=quiet&attempts=all").await,
+        &["No attempt has failed in this time."],
+    );
+    served.page(OPERATOR, "/errors?attempts=some").await.html(400);
     served.page(OPERATOR, "/errors?since=2h").await.html(400);
     served.page(OPERATOR, "/errors?theme=%00").await.html(422);
     served.stop().await;

@@ -267,6 +267,57 @@ async fn a_task_is_shown_with_its_life_and_its_attempts() {
 }
 
 #[actix_rt::test]
+async fn each_log_id_leads_to_its_task() {
+    let served = Served::start().await;
+    let id = served.fails("night run").await;
+    served.send("POST", &format!("/tasks/{id}/retry"), "").await.with(200);
+    served.send("GET", &format!("/tasks/{id}/wait"), "").await.with(200);
+    let other = served.fails("morning run").await;
+    let records = served.get(&format!("/tasks/{id}/records")).await.with(200)["items"].clone();
+    let logs: Vec<&str> = records
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .filter_map(|record| record["log_id"].as_str())
+        .collect();
+    assert!(logs.len() == 2 && logs[0] != logs[1], "{logs:?}");
+    let html = served.shows(OPERATOR, &format!("/tasks/{id}")).await;
+    for log in logs {
+        let link = format!("tasks?q=log%3A{log}");
+        assert!(html.contains(&format!("href=\"../{link}\"")), "{link}: {html}");
+        let found = served.shows(OPERATOR, &format!("/{link}")).await;
+        let rows = [id, other].map(|id| found.contains(&format!("<tr id=\"task-{id}\">")));
+        assert_eq!(rows, [true, false], "{found}");
+    }
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_tab_takes_the_place_of_the_status_in_the_line() {
+    let served = Served::start().await;
+    let failed = served.fails("night run").await;
+    let waiting = served.adds(later("morning run")).await;
+    let html = served
+        .shows(OPERATOR, "/tasks?q=status:failed,retry+name:run&theme=demo")
+        .await;
+    for tab in [
+        "tasks?q=name%3Arun&amp;theme=demo\"",
+        "tasks?q=name%3Arun&amp;theme=demo&amp;status=Wait\"",
+    ] {
+        assert!(html.contains(&format!("href=\"{tab}")), "{tab}: {html}");
+    }
+    let html = served.shows(OPERATOR, "/tasks?q=status:failed").await;
+    assert!(
+        html.contains("href=\"tasks?status=Failed\" aria-current=\"page\""),
+        "{html}"
+    );
+    let html = served.shows(OPERATOR, "/tasks?status=Wait").await;
+    let rows = [failed, waiting].map(|id| html.contains(&format!("<tr id=\"task-{id}\">")));
+    assert_eq!(rows, [false, true], "{html}");
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn hundreds_of_attempts_come_in_pages() {
     let served = Served::start().await;
     let task = json!({"theme": "demo", "service": "Demo", "method": "Fail", "max_retry": 0});

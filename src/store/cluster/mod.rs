@@ -10,6 +10,8 @@ mod prune;
 pub(super) mod requests;
 mod themes;
 
+#[cfg(feature = "web")]
+pub(crate) use history::OnNode;
 pub(crate) use history::{Folding, MOST_ROWS};
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::sql,
+    dsl::{case_when, sql},
     prelude::*,
     sql_query,
     sql_types::{Integer, Nullable, Text},
@@ -64,6 +64,9 @@ struct ThemeRow {
     paused_by: Option<AnyText>,
     paused_reason: Option<AnyText>,
     paused_at: Option<AnyTime>,
+    first_paused_by: Option<AnyText>,
+    first_paused_reason: Option<AnyText>,
+    first_paused_at: Option<AnyTime>,
     resized_by: Option<AnyText>,
     resized_reason: Option<AnyText>,
     resized_at: Option<AnyTime>,
@@ -75,6 +78,8 @@ pub(crate) struct StoredTheme {
     pub(crate) settings: ThemeSettings,
     /// Who paused or resumed it last.
     pub(crate) paused: StoredNote,
+    /// Who paused it first, if it was paused again since.
+    pub(crate) first_paused: StoredNote,
     /// Who resized it last on all nodes.
     pub(crate) resized: StoredNote,
 }
@@ -101,6 +106,7 @@ impl From<ThemeRow> for (String, StoredTheme) {
         let theme = StoredTheme {
             settings: ThemeSettings::of(row.paused, row.workers, row.size_order),
             paused: StoredNote::of(row.paused_by, row.paused_reason, row.paused_at),
+            first_paused: StoredNote::of(row.first_paused_by, row.first_paused_reason, row.first_paused_at),
             resized: StoredNote::of(row.resized_by, row.resized_reason, row.resized_at),
         };
         (row.theme.0, theme)
@@ -216,13 +222,32 @@ impl ClusterStore<'_> {
         Ok(themes)
     }
 
+    /// Pauses or resumes a theme. The note of a theme that is paused already is kept beside the new one.
     pub(crate) async fn set_paused(&self, theme: &str, paused: bool, note: &Note) -> Result<(), StoreError> {
         self.add_theme(theme).await?;
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
+            let is_kept = || {
+                let pauses = i32::from(paused).into_sql::<Integer>();
+                gaia_themes::paused.ne(0).and(pauses.ne(0))
+            };
+            let is_first = || gaia_themes::first_paused_at.is_null();
             diesel::update(gaia_themes::table.filter(gaia_themes::theme.eq(theme)))
+                // MySQL sets the columns in this order, and reads what it has set.
                 .set((
+                    gaia_themes::first_paused_by.eq(case_when(
+                        is_kept(),
+                        case_when(is_first(), gaia_themes::paused_by).otherwise(gaia_themes::first_paused_by),
+                    )),
+                    gaia_themes::first_paused_reason.eq(case_when(
+                        is_kept(),
+                        case_when(is_first(), gaia_themes::paused_reason).otherwise(gaia_themes::first_paused_reason),
+                    )),
+                    gaia_themes::first_paused_at.eq(case_when(
+                        is_kept(),
+                        case_when(is_first(), gaia_themes::paused_at).otherwise(gaia_themes::first_paused_at),
+                    )),
                     gaia_themes::paused.eq(i32::from(paused)),
                     gaia_themes::paused_by.eq(&note.by),
                     gaia_themes::paused_reason.eq(&note.reason),

@@ -9,6 +9,7 @@ pub(super) mod claimed;
 mod claims;
 mod delete;
 mod due;
+mod failures;
 pub(super) mod held_claim;
 mod let_go;
 pub(super) mod long_args;

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) const LOOK_FOR: Duration = Duration::from_millis(500);
 
 /// How many ids the first window has, and the longest one.
-const FIRST_WINDOW: i64 = 5_000;
+pub(super) const FIRST_WINDOW: i64 = 5_000;
 const LONGEST_WINDOW: i64 = 500_000;
 
 /// A window that took less is followed by one of twice its length; a window that took four times as long, by one of half its length.
@@ -42,7 +42,7 @@ const QUICK: Duration = Duration::from_millis(40);
 const PER_STATEMENT: usize = 500;
 
 /// How many characters of a long text a page shows.
-const EXCERPT: i32 = 256;
+pub(super) const EXCERPT: i32 = 256;
 
 /// How many ids of unfinished tasks are read in one statement, at least and at most.
 const IDS: usize = 1_000;
@@ -112,7 +112,11 @@ macro_rules! found {
             query = query.filter(asynctasks::unique_key.eq(key));
         }
         if let Some(log_id) = $log_id {
-            query = query.filter(asynctasks::log_id.eq(log_id));
+            let earlier = asynctask_exec_row::table
+                .filter(asynctask_exec_row::task_id.eq(asynctasks::id))
+                .filter(asynctask_exec_row::log_id.eq(log_id));
+            let last = asynctasks::log_id.eq(log_id).assume_not_null();
+            query = query.filter(last.or(diesel::dsl::exists(earlier)));
         }
         if let Some(from) = filter.created_from {
             query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
@@ -183,7 +187,7 @@ enum Gathered {
 /// A page, or a count, while it is filled.
 struct Search<'a> {
     filter: &'a TaskFilter,
-    /// The log id that the rows must have.
+    /// The log id that the rows, or the records of their runs, must have.
     log_id: Option<&'a str>,
     claims: Vec<HeldClaim>,
     gathered: Gathered,
@@ -270,7 +274,7 @@ impl TaskStore<'_> {
         }
     }
 
-    /// Where to look, and the log id that the rows of the tasks must have.
+    /// Where to look, and the log id that the rows of the tasks, or the records of their runs, must have.
     async fn source<'f>(
         &self,
         filter: &'f TaskFilter,
@@ -288,7 +292,7 @@ impl TaskStore<'_> {
             let tasks = if is_named { vec![task] } else { Vec::new() };
             return Ok((Source::Listed(tasks), None));
         }
-        // No run of this crate has it: only a row can.
+        // It does not name its task: a run that began when its task was added has such a log id, and so have those of another framework.
         let log_id = filter.log_id.as_deref();
         if !filter.ids.is_empty() {
             return Ok((listed(filter.ids.clone()), log_id));
@@ -481,12 +485,7 @@ impl TaskStore<'_> {
             if page.is_full() {
                 return Ok(false);
             }
-            let took = before.elapsed();
-            window = match () {
-                () if took < QUICK => (window * 2).min(LONGEST_WINDOW),
-                () if took > QUICK * 4 => (window / 2).max(FIRST_WINDOW),
-                () => window,
-            };
+            window = next_window(window, before.elapsed());
         }
         Ok(false)
     }
@@ -505,7 +504,7 @@ impl TaskStore<'_> {
         })?)
     }
 
-    async fn searched_to(&self, id: i64) -> Result<SearchedTo, StoreError> {
+    pub(super) async fn searched_to(&self, id: i64) -> Result<SearchedTo, StoreError> {
         let mut conn = self.db.look().await?;
         let oldest: Option<(i64, Option<AnyTime>)> = on_backend!(conn, |conn| {
             asynctasks::table
@@ -521,6 +520,15 @@ impl TaskStore<'_> {
             id,
             create_time: time(create_time),
         })
+    }
+}
+
+/// How long the window is that follows one of this length, which took so long.
+pub(super) fn next_window(length: i64, took: Duration) -> i64 {
+    match () {
+        () if took < QUICK => (length * 2).min(LONGEST_WINDOW),
+        () if took > QUICK * 4 => (length / 2).max(FIRST_WINDOW),
+        () => length,
     }
 }
 

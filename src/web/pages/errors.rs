@@ -15,7 +15,7 @@ use super::{
     view::View,
 };
 use crate::{
-    domain::{ErrorGroup, ErrorsSince, GetErrors, check_theme},
+    domain::{ErrorAttempts, ErrorGroup, ErrorsSince, GetErrors, check_theme},
     web::{
         call::Call,
         errors::{GROUPS, Grouped, ShownGroup, grouped},
@@ -37,6 +37,28 @@ const TOLD_BY: usize = 4;
 /// Stands in a group for the parts that differ.
 const GAP: char = '…';
 
+/// Which errors are looked for. The theme may be any.
+#[derive(Clone, Copy)]
+struct Asked {
+    since: ErrorsSince,
+    attempts: ErrorAttempts,
+}
+
+impl Asked {
+    fn url(self, theme: &str) -> String {
+        url(theme, self.since.as_str(), self.attempts.as_str())
+    }
+}
+
+fn url(theme: &str, since: &str, attempts: &str) -> String {
+    with_query("errors", &[("theme", theme), ("since", since), ("attempts", attempts)])
+}
+
+/// The page of all attempts of a theme that have failed; of all themes, if it is blank.
+pub(super) fn of_attempts(theme: &str, since: ErrorsSince) -> String {
+    url(theme, since.as_str(), ErrorAttempts::All.as_str())
+}
+
 /// The errors of the themes that were looked at, and the themes that were not.
 #[derive(Default)]
 struct Looked {
@@ -49,6 +71,8 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.drop_blank();
     let theme = call.query.text("theme");
     let since: ErrorsSince = call.query.value("since").unwrap_or_default();
+    let attempts: ErrorAttempts = call.query.value("attempts").unwrap_or_default();
+    let wanted = Asked { since, attempts };
     call.query.finish()?;
     if let Some(theme) = &theme {
         check_theme(theme)?;
@@ -60,27 +84,30 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         Some(theme) => vec![theme.clone()],
         None => worst_first(&call, &view, since, &known).await?,
     };
-    let looked = look(&call, asked, since, began).await?;
+    let looked = look(&call, asked, wanted, began).await?;
     let words = view.words;
     let chosen = theme.as_deref().unwrap_or_default();
     let body = html! {
         div.head {
             h1 { (words.errors) }
-            (past::tabs(&view, since, |since| with_query("errors", &[("theme", chosen), ("since", since)])))
-            div.actions { (theme_choice(&view, "errors", &known, theme.as_deref(), &[("since", since.as_str())])) }
+            (past::tabs(&view, since, |since| url(chosen, since, attempts.as_str())))
+            div.actions {
+                (theme_choice(&view, "errors", &known, theme.as_deref(), &[("since", since.as_str()), ("attempts", attempts.as_str())]))
+            }
         }
+        (choice(&view, chosen, wanted))
         @if looked.found.is_empty() && looked.left.is_empty() {
-            section.card { (empty(words.no_errors, words.no_errors_hint)) }
+            section.card { (nothing(&view, attempts)) }
         }
         @for (theme, errors) in looked.found {
-            (of_theme(&view, &theme, errors, since))
+            (of_theme(&view, &theme, errors, wanted))
         }
         @if !looked.left.is_empty() {
             section.notice.warn {
                 p { (words.not_looked_at) }
                 ul.list {
                     @for theme in &looked.left {
-                        li { a href=(view.to(&with_query("errors", &[("theme", theme), ("since", since.as_str())]))) { (theme) } }
+                        li { a href=(view.to(&wanted.url(theme))) { (theme) } }
                     }
                 }
             }
@@ -109,7 +136,7 @@ async fn worst_first(call: &Call, view: &View, since: ErrorsSince, known: &[Stri
     Ok(named.filter(|theme| check_theme(theme).is_ok()).collect())
 }
 
-async fn look(call: &Call, themes: Vec<String>, since: ErrorsSince, began: Instant) -> Result<Looked, Problem> {
+async fn look(call: &Call, themes: Vec<String>, asked: Asked, began: Instant) -> Result<Looked, Problem> {
     let mut looked = Looked::default();
     for theme in themes {
         if looked.found.len() >= THEMES || began.elapsed() > LOOK_FOR {
@@ -118,7 +145,8 @@ async fn look(call: &Call, themes: Vec<String>, since: ErrorsSince, began: Insta
         }
         let get = GetErrors {
             theme: theme.clone(),
-            since,
+            since: asked.since,
+            attempts: asked.attempts,
             limit: GROUPS,
         };
         let errors = grouped(call, get).await?;
@@ -129,27 +157,51 @@ async fn look(call: &Call, themes: Vec<String>, since: ErrorsSince, began: Insta
     Ok(looked)
 }
 
-fn of_theme(view: &View, theme: &str, errors: Grouped, since: ErrorsSince) -> Markup {
+/// Whether the last attempts of tasks are shown, or all that have failed.
+fn choice(view: &View, theme: &str, chosen: Asked) -> Markup {
+    html! {
+        nav.tabs aria-label=(view.words.attempts) {
+            @for attempts in ErrorAttempts::ALL {
+                a href=(view.to(&Asked { attempts, ..chosen }.url(theme))) aria-current=[(attempts == chosen.attempts).then_some("true")] {
+                    ((view.words.error_attempts)(attempts))
+                }
+            }
+        }
+    }
+}
+
+fn nothing(view: &View, attempts: ErrorAttempts) -> Markup {
     let words = view.words;
-    let from = view.now.checked_sub_signed(since.length()).unwrap_or(view.now);
+    match attempts {
+        ErrorAttempts::All => empty(words.no_failed_attempts, words.no_failed_attempts_hint),
+        ErrorAttempts::Last => empty(words.no_errors, words.no_errors_hint),
+    }
+}
+
+fn of_theme(view: &View, theme: &str, errors: Grouped, asked: Asked) -> Markup {
+    let words = view.words;
+    let from = view.now.checked_sub_signed(asked.since.length()).unwrap_or(view.now);
+    let are_all = asked.attempts == ErrorAttempts::All;
     html! {
         section.card.flush id={ "errors-" (hash(theme)) } {
             h2 { (theme_link(view, theme)) }
             @if errors.groups.is_empty() {
-                (empty(words.no_errors, words.no_errors_hint))
+                (nothing(view, asked.attempts))
             } @else {
-                div.scroll { table {
+                div.scroll { table.cards {
                     thead { tr {
                         th scope="col" { (words.error) }
                         th scope="col" { (words.method) }
+                        @if are_all { th.n scope="col" { (words.attempts) } }
                         th.n scope="col" { (words.tasks) }
+                        @if are_all { th.n scope="col" { (words.succeeded_since) } }
                         th.n scope="col" { (words.retrying) }
                         th scope="col" { (words.first_seen) }
                         th scope="col" { (words.last_seen) }
                         th scope="col" { (words.newest) }
-                        th scope="col" { span.visually-hidden { (words.action) } }
+                        @if !are_all { th scope="col" { span.visually-hidden { (words.action) } } }
                     } }
-                    tbody { @for group in errors.groups { (row(view, theme, group, from)) } }
+                    tbody { @for group in errors.groups { (row(view, theme, group, from, are_all)) } }
                 } }
             }
             @if errors.more_groups > 0 || errors.searched_from.is_some() {
@@ -164,7 +216,8 @@ fn of_theme(view: &View, theme: &str, errors: Grouped, since: ErrorsSince) -> Ma
     }
 }
 
-fn row(view: &View, theme: &str, group: ShownGroup, from: DateTime<Utc>) -> Markup {
+/// `are_all`: the group counts all attempts. The last errors of tasks, by which tasks are found, are not among them if a task has succeeded.
+fn row(view: &View, theme: &str, group: ShownGroup, from: DateTime<Utc>, are_all: bool) -> Markup {
     let words = view.words;
     // A text that is shown in place of the error finds nothing, and the error itself must not be shown.
     let is_whole = group.is_whole();
@@ -191,15 +244,23 @@ fn row(view: &View, theme: &str, group: ShownGroup, from: DateTime<Utc>) -> Mark
                     }
                 }
             }
-            td { (method_link(view, Some(theme), &group.service, &group.method)) }
-            td.n { a href=(view.to(&tasks_of(theme, &group, told_by, from))) { (number(group.tasks)) } }
-            td.n { (number(group.retrying)) }
-            td { (time_or_none(view, group.first)) }
-            td { (time_or_none(view, group.last)) }
-            td { @for id in &group.newest { (task_link(view, *id)) " " } }
-            td {
-                @if let (true, true, Some(text)) = (view.caller.may(Permission::Retry), group.tasks > group.retrying, told_by) {
-                    a.button href=(view.to(&retry(view, theme, &group, text, from))) { (words.retry_group) "…" }
+            td data-label=(words.method) { (method_link(view, Some(theme), &group.service, &group.method)) }
+            @if are_all {
+                td.n data-label=(words.attempts) { (number(group.attempts)) }
+                td.n data-label=(words.tasks) { (number(group.tasks)) }
+                td.n data-label=(words.succeeded_since) { (number(group.succeeded)) }
+            } @else {
+                td.n data-label=(words.tasks) { a href=(view.to(&tasks_of(theme, &group, told_by, from))) { (number(group.tasks)) } }
+            }
+            td.n data-label=(words.retrying) { (number(group.retrying)) }
+            td data-label=(words.first_seen) { (time_or_none(view, group.first)) }
+            td data-label=(words.last_seen) { (time_or_none(view, group.last)) }
+            td data-label=(words.newest) { @for id in &group.newest { (task_link(view, *id)) " " } }
+            @if !are_all {
+                td {
+                    @if let (true, true, Some(text)) = (view.caller.may(Permission::Retry), group.tasks > group.retrying, told_by) {
+                        a.button href=(view.to(&retry(view, theme, &group, text, from))) { (words.retry_group) "…" }
+                    }
                 }
             }
         }

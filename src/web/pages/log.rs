@@ -30,14 +30,9 @@ pub(super) async fn of_task(mut call: Call, view: View) -> Result<Page, Problem>
 pub(super) async fn of_run(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.finish()?;
     let id = call.id("run")?;
-    let run = call.gaia().admin().run(id).await?;
     let log = of_job_run(&call).await?;
-    let back = html! {
-        @match run.job_id {
-            Some(job) => a href=(view.to(&format!("jobs/{job}"))) { (run.job_name) },
-            None => (run.job_name),
-        }
-    };
+    let run = call.gaia().admin().run(id).await?;
+    let back = html! { a href=(view.to(&format!("runs/{id}"))) { (run.job_name) " – " (id) } };
     Ok(page(&view, &log, Place::Jobs, back, view.words.keep_job_logs_hint))
 }
 

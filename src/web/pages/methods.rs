@@ -1,9 +1,6 @@
 //! Methods: which nodes serve them, how often they fail, and how long they take.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use maud::{Markup, html};
 
@@ -16,12 +13,10 @@ use super::{
 use crate::{
     admin::{GetMethods, MethodInfo, SearchTasks},
     domain::{ErrorsSince, Figures, GetHistory, TaskFilter, TaskStatus, TaskSummary, Times, check_theme},
+    error::Error,
     registry::MethodName,
     web::{call::Call, problem::Problem, redact::Shown, themes},
 };
-
-/// For at most so many themes of a caller who is limited to themes the methods are read: each takes a query.
-const OWN_THEMES: usize = 20;
 
 /// At most so many rows have bars.
 const SPARKS: usize = 100;
@@ -68,9 +63,16 @@ impl Asked {
     }
 }
 
+/// A method, and how many of its due tasks no node serves.
+struct Served {
+    info: MethodInfo,
+    unserved: u64,
+}
+
 /// A method, as a row of the table shows it.
 struct Row {
     info: MethodInfo,
+    unserved: u64,
     figures: Figures,
 }
 
@@ -91,7 +93,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     }
     let known = themes::seen(&call).await?;
     let known: Vec<String> = known.into_iter().map(|info| info.theme).collect();
-    let served = served(&call, asked.theme.as_deref(), &known).await?;
+    let served = served(&call, asked.theme.as_deref()).await?;
     let past = Past::read(&call, &view, asked.since, asked.history(&view)).await?;
     let body = match (&asked.service, &asked.method) {
         (Some(service), Some(method)) => one(&call, &view, &asked, (service, method), &served, &past).await?,
@@ -108,38 +110,49 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     })
 }
 
-/// The methods that living nodes serve, and of a theme those that its due tasks call. Methods do not say for which theme they are, so a caller
-/// who is limited to themes sees those of these themes.
-async fn served(call: &Call, theme: Option<&str>, known: &[String]) -> Result<Vec<MethodInfo>, Problem> {
-    let admin = call.gaia().admin();
-    let themes: Vec<&str> = match theme {
-        Some(theme) => vec![theme],
-        None if call.caller.sees_all_themes() => return Ok(admin.methods(GetMethods::default()).await?),
-        None => known.iter().map(String::as_str).take(OWN_THEMES).collect(),
+/// The methods that living nodes serve, and those that due tasks call.
+async fn served(call: &Call, theme: Option<&str>) -> Result<Vec<Served>, Problem> {
+    let Some(theme) = theme else {
+        return of_all_themes(call).await;
     };
-    let mut together: BTreeMap<MethodName, MethodInfo> = BTreeMap::new();
-    for theme in themes {
-        let theme = Some(theme.to_owned());
-        for info in admin.methods(GetMethods { theme }).await? {
-            let name = name_of(&info.service, &info.method);
-            let Some(known) = together.get_mut(&name) else {
-                together.insert(name, info);
-                continue;
-            };
-            let nodes: BTreeSet<String> = known.nodes.drain(..).chain(info.nodes).collect();
-            known.nodes = nodes.into_iter().collect();
-            known.due = known.due.zip(info.due).map(|(due, more)| due + more);
-        }
+    let theme = Some(theme.to_owned());
+    let methods = call.gaia().admin().methods(GetMethods { theme }).await?;
+    let served = methods.into_iter().map(|info| Served {
+        unserved: info.due.filter(|_| info.nodes.is_empty()).unwrap_or_default(),
+        info,
+    });
+    Ok(served.collect())
+}
+
+/// Methods do not say for which theme they are, so a caller who is limited to themes sees those of the nodes that work on these themes.
+async fn of_all_themes(call: &Call) -> Result<Vec<Served>, Problem> {
+    let state = call.watch().state().await.ok_or(Error::Stopped)?;
+    let overview = state.found.as_ref().map_err(Problem::clone)?;
+    let themes = overview.themes.iter().map(|state| state.info.theme.as_str());
+    let themes: Vec<&str> = themes.filter(|theme| call.caller.sees_theme(theme)).collect();
+    let limited = (!call.caller.sees_all_themes()).then_some(themes.as_slice());
+    let served = |info| Served { info, unserved: 0 };
+    let mut methods: BTreeMap<MethodName, Served> = overview
+        .methods(limited)
+        .into_iter()
+        .map(|(name, info)| (name, served(info)))
+        .collect();
+    for one in overview.due.iter().filter(|one| call.caller.sees_theme(&one.theme)) {
+        let method = methods
+            .entry(one.name.clone())
+            .or_insert_with_key(|name| served(MethodInfo::of(name)));
+        let due = method.info.due.unwrap_or_default();
+        method.info.due = Some(due + one.due);
+        method.unserved += if one.is_served { 0 } else { one.due };
     }
-    Ok(together.into_values().collect())
+    Ok(methods.into_values().collect())
 }
 
 // ---- all methods ----
 
-fn all(view: &View, asked: &Asked, known: &[String], served: Vec<MethodInfo>, past: &Past) -> Markup {
+fn all(view: &View, asked: &Asked, known: &[String], served: Vec<Served>, past: &Past) -> Markup {
     let words = view.words;
     let rows = rows(asked, served, past);
-    let has_due = rows.iter().any(|row| row.info.due.is_some());
     html! {
         div.head {
             h1 { (words.methods) }
@@ -155,7 +168,7 @@ fn all(view: &View, asked: &Asked, known: &[String], served: Vec<MethodInfo>, pa
                     thead {
                         tr {
                             th scope="col" rowspan="2" { (words.method) }
-                            @if has_due { th.n scope="col" rowspan="2" { (words.due) } }
+                            th.n scope="col" rowspan="2" { (words.due) }
                             th.n scope="col" rowspan="2" { (words.runs) }
                             th.n scope="col" rowspan="2" { (words.failure_share) }
                             th.n scope="col" rowspan="2" { (words.retried) }
@@ -168,7 +181,7 @@ fn all(view: &View, asked: &Asked, known: &[String], served: Vec<MethodInfo>, pa
                     }
                     tbody {
                         @for (at, row) in rows.iter().enumerate() {
-                            (table_row(view, asked, row, past, (has_due, at < SPARKS)))
+                            (table_row(view, asked, row, past, at < SPARKS))
                         }
                     }
                 } }
@@ -177,39 +190,36 @@ fn all(view: &View, asked: &Asked, known: &[String], served: Vec<MethodInfo>, pa
     }
 }
 
-/// The methods that are served and those that have run, those with the most failures first, then those with the most runs.
-fn rows(asked: &Asked, served: Vec<MethodInfo>, past: &Past) -> Vec<Row> {
+/// The methods that are served, due or have run: those with due tasks that nobody serves first, then those with the most failures, then those
+/// with the most runs.
+fn rows(asked: &Asked, served: Vec<Served>, past: &Past) -> Vec<Row> {
     let mut ran: BTreeMap<MethodName, Figures> = BTreeMap::new();
     for counted in &past.counted {
         if let Some((service, method)) = method_of(&counted.series) {
             ran.entry(name_of(service, method)).or_default().add(&counted.figures);
         }
     }
-    // Due tasks are counted in every row, or in none.
-    let no_due = served.first().and_then(|info| info.due).map(|_| 0);
     let mut rows: Vec<Row> = served
         .into_iter()
-        .filter(|info| asked.has(&info.service, &info.method))
-        .map(|info| Row {
+        .filter(|Served { info, .. }| asked.has(&info.service, &info.method))
+        .map(|Served { info, unserved }| Row {
             figures: ran.remove(&name_of(&info.service, &info.method)).unwrap_or_default(),
             info,
+            unserved,
         })
         .collect();
     rows.extend(ran.into_iter().map(|(name, figures)| Row {
-        info: MethodInfo {
-            service: name.service,
-            method: name.method,
-            nodes: Vec::new(),
-            due: no_due,
-        },
+        info: MethodInfo::of(&name),
+        unserved: 0,
         figures,
     }));
-    rows.sort_by_key(|row| std::cmp::Reverse((bad(&row.figures) + row.figures.retried, runs(&row.figures))));
+    let failed = |row: &Row| bad(&row.figures) + row.figures.retried;
+    rows.sort_by_key(|row| std::cmp::Reverse((row.unserved > 0, failed(row), runs(&row.figures))));
     rows
 }
 
-fn table_row(view: &View, asked: &Asked, row: &Row, past: &Past, (has_due, has_bars): (bool, bool)) -> Markup {
-    let Row { info, figures } = row;
+fn table_row(view: &View, asked: &Asked, row: &Row, past: &Past, has_bars: bool) -> Markup {
+    let Row { info, figures, .. } = row;
     let name = (info.service.as_str(), info.method.as_str());
     let theme = asked.theme.as_deref().unwrap_or_default();
     let tasks = with_query("tasks", &[("theme", theme), ("service", name.0), ("method", name.1)]);
@@ -219,24 +229,29 @@ fn table_row(view: &View, asked: &Asked, row: &Row, past: &Past, (has_due, has_b
                 (method_link(view, asked.theme.as_deref(), name.0, name.1))
                 div.sub { a href=(view.to(&tasks)) { (view.words.tasks) } }
             }
-            @if has_due { td.n { (number(info.due.unwrap_or_default())) } }
+            td.n { (number(info.due.unwrap_or_default())) }
             td.n { (number(runs(figures))) }
-            td.n { (failure_share(figures)) }
+            td.n { (failure_share(view, figures, theme, asked.since)) }
             td.n { (number(figures.retried)) }
             (quantiles(view, &figures.ran))
             (quantiles(view, &figures.waited))
             td { @if has_bars { (past.spark(view, |counted| method_of(&counted.series) == Some(name))) } }
-            td { (served_by(view, info)) }
+            td { (served_by(view, row)) }
         }
     }
 }
 
-fn served_by(view: &View, info: &MethodInfo) -> Markup {
+fn served_by(view: &View, row: &Row) -> Markup {
+    let words = view.words;
     html! {
-        @match info.nodes.as_slice() {
-            [] if info.due > Some(0) => span.tag.bad { (view.words.nobody) },
-            [] => span.tag { (view.words.nobody) },
-            nodes => { @for node in nodes { div.nowrap { (node_link(view, node)) } } }
+        @match row.info.nodes.as_slice() {
+            [] if row.unserved > 0 => span.tag.bad { (words.nobody) },
+            [] => span.tag { (words.nobody) },
+            nodes => {
+                @for node in nodes { div.nowrap { (node_link(view, node)) } }
+                // Its node does not work on the theme of these tasks.
+                @if row.unserved > 0 { span.tag.bad { (words.unserved_due) " " (number(row.unserved)) } }
+            }
         }
     }
 }
@@ -248,7 +263,7 @@ async fn one(
     view: &View,
     asked: &Asked,
     (service, method): (&str, &str),
-    served: &[MethodInfo],
+    served: &[Served],
     past: &Past,
 ) -> Result<Markup, Problem> {
     let words = view.words;
@@ -256,6 +271,7 @@ async fn one(
     let failed = failed(call, asked).await?;
     let info = served
         .iter()
+        .map(|served| &served.info)
         .find(|info| (&*info.service, &*info.method) == (service, method));
     let tasks = [
         ("theme", theme.unwrap_or_default()),
@@ -269,7 +285,7 @@ async fn one(
             (past::tabs(view, asked.since, |since| asked.url(since)))
             div.actions { a.button href=(view.to(&with_query("tasks", &tasks))) { (words.tasks) } }
         }
-        (figures(view, info, past))
+        (figures(view, asked, info, past))
         section.card { h2 { (words.ends_in_time) } (past.ends_chart(view)) }
         div.columns {
             section.card { h2 { (words.times_in_time) } (past.times_chart(view, "ran-table", words.times_in_time, ran)) }
@@ -303,14 +319,14 @@ fn waited(figures: &Figures) -> &Times {
     &figures.waited
 }
 
-fn figures(view: &View, info: Option<&MethodInfo>, past: &Past) -> Markup {
+fn figures(view: &View, asked: &Asked, info: Option<&MethodInfo>, past: &Past) -> Markup {
     let words = view.words;
     let figures = past.sum(|_| true);
     html! {
         dl.figures {
             @if let Some(due) = info.and_then(|info| info.due) { div { dt { (words.due) } dd { (number(due)) } } }
             div { dt { (words.runs) } dd { (number(runs(&figures))) } }
-            div { dt { (words.failure_share) } dd { (failure_share(&figures)) } }
+            div { dt { (words.failure_share) } dd { (failure_share(view, &figures, asked.theme.as_deref().unwrap_or_default(), asked.since)) } }
             div { dt { (words.failed) } dd { (number(bad(&figures))) } }
             div { dt { (words.retried) } dd { (number(figures.retried)) } }
             @for (name, times) in [(words.running_time, &figures.ran), (words.waiting_time, &figures.waited)] {

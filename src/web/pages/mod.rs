@@ -6,6 +6,7 @@
 mod act;
 mod assets;
 mod audit;
+mod bulk;
 mod errors;
 mod jobs;
 mod layout;
@@ -42,7 +43,15 @@ use self::{
     layout::{Page, document},
     view::View,
 };
-use super::{Shared, body::BodyType, call::Call, dispatch, problem::Problem, query::Query, routes::RouteAccess};
+use super::{
+    Shared,
+    body::BodyType,
+    call::Call,
+    dispatch,
+    problem::{Fault, Problem},
+    query::Query,
+    routes::RouteAccess,
+};
 use crate::web::permission::Permission;
 
 /// What pages may load: their own files. Nothing runs, and nothing looks, as data say.
@@ -70,7 +79,7 @@ macro_rules! pages {
 pages! {
     "/" View overview::show;
     "/tasks" View tasks::show;
-    "/tasks/bulk" View tasks::ask;
+    "/tasks/bulk" View bulk::ask;
     "/errors" View errors::show;
     "/methods" View methods::show;
     "/jobs" View jobs::list;
@@ -84,6 +93,7 @@ pages! {
     "/themes/{theme}" View themes::show;
     "/jobs/{id}" View jobs::show;
     "/jobs/{id}/edit" View jobs::edit;
+    "/runs/{id}" View jobs::run;
     "/nodes/{node}" View nodes::show;
     "/operations/{id}" View operations::show;
 }
@@ -166,6 +176,16 @@ async fn answer(shared: Arc<Shared>, row: &'static Row, request: HttpRequest) ->
     }
 }
 
+/// A fault in the reader's language, with the label of its field.
+fn told(view: &View, fault: &Fault) -> String {
+    let text = view.words.fault(&fault.detail);
+    let name = fault.pointer.as_deref().and_then(|pointer| pointer.strip_prefix('/'));
+    match name.and_then(view.words.field) {
+        Some(label) if !text.contains(label) => format!("{label}{}{text}", view.words.colon),
+        _ => text,
+    }
+}
+
 fn html_answer(status: StatusCode, view: &View, page: &Page) -> HttpResponse {
     let text = document(view, page).into_string();
     with_headers(HttpResponse::build(status).body(text))
@@ -191,11 +211,9 @@ fn refusal(view: &View, problem: Problem) -> HttpResponse {
         body: html! {
             div.card {
                 h1 { (status.as_u16()) " " ((view.words.refused)(status.as_u16()).or(status.canonical_reason()).unwrap_or_default()) }
-                p.error { (problem.detail()) }
-                ul {
-                    @for fault in problem.faults() {
-                        li { @if let Some(pointer) = &fault.pointer { code { (pointer) } " " } (fault.detail) }
-                    }
+                @match problem.is_its_faults() {
+                    true => ul { @for fault in problem.faults() { li.error { (told(view, fault)) } } },
+                    false => p.error { (view.words.fault(problem.detail())) },
                 }
                 p.faint { code { (problem.code()) } }
                 p { a.button href=(view.to("")) { (view.words.overview) } }

@@ -1,49 +1,81 @@
 //! Nodes: which processes work, on what, and how much they have done.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
     parts::{bar, empty, hash, method_link, node_link, number, theme_link, time, with_query},
+    past::{attempts_failed, quantile, runs},
     resizes::Resizes,
     themes::{alive, resize_node},
     view::View,
 };
 use crate::{
     asynctask::{SchedulerStatus, UnservedMethod},
+    domain::Figures,
+    error::Error,
     jobs::JobsStatus,
     node::{NodeInfo, NodeStatus, NodeTheme},
     web::{
         call::Call,
         nodes::{seen, shown},
         problem::Problem,
+        watch::NODE_MINUTES,
     },
 };
+
+/// What ended on each node in the last minutes, of the themes that the caller sees. `None`: there is more than one look reads.
+type Lately = Option<BTreeMap<String, Figures>>;
+
+async fn lately(call: &Call) -> Result<Lately, Problem> {
+    let on_nodes = call.watch().on_nodes().await.ok_or(Error::Stopped)?;
+    let Some(found) = on_nodes.found.as_ref().map_err(Problem::clone)? else {
+        return Ok(None);
+    };
+    let mut by_node: BTreeMap<String, Figures> = BTreeMap::new();
+    for one in found.iter().filter(|one| call.caller.sees_theme(&one.theme)) {
+        by_node.entry(one.node.clone()).or_default().add(&one.figures);
+    }
+    Ok(Some(by_node))
+}
+
+fn ended_lately(view: &View) -> String {
+    let time = Duration::from_secs(NODE_MINUTES.unsigned_abs() * 60);
+    (view.words.ended_lately)(&(view.words.lasting)(time))
+}
 
 pub(super) async fn list(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.finish()?;
     let nodes = seen(&call).await?;
+    let lately = lately(&call).await?;
     let (words, me) = (view.words, call.gaia().node_id());
     let body = html! {
         div.head { h1 { (words.nodes) } }
+        @if lately.is_none() { p.notice.warn { (words.too_many_counts) } }
         section.card.flush {
             @if nodes.is_empty() {
                 (empty(words.no_nodes, words.no_nodes_hint))
             } @else {
-                div.scroll { table {
-                    thead { tr {
-                        th scope="col" { (words.node) }
-                        th scope="col" { (words.status) }
-                        th scope="col" { (words.last_beat) }
-                        th scope="col" { (words.up_since) }
-                        th scope="col" { (words.load) ", " (words.busy_of_all) }
-                        th scope="col" { (words.themes) }
-                        th scope="col" { (words.host) }
-                        th.n scope="col" { (words.process) }
-                        th scope="col" { (words.version) }
-                    } }
-                    tbody { @for node in &nodes { (row(&view, node, node.id == me)) } }
+                div.scroll { table.cards {
+                    thead {
+                        tr {
+                            th scope="col" rowspan="2" { (words.node) }
+                            th scope="col" rowspan="2" { (words.status) }
+                            th scope="col" rowspan="2" { (words.last_beat) }
+                            th scope="col" rowspan="2" { (words.load) ", " (words.busy_of_all) }
+                            th.n scope="colgroup" colspan="4" { (ended_lately(&view)) }
+                            th scope="col" rowspan="2" { (words.themes) }
+                            th.wide-only scope="col" rowspan="2" { (words.up_since) }
+                            th scope="col" rowspan="2" { (words.host) }
+                            th.n.wide-only scope="col" rowspan="2" { (words.process) }
+                            th.wide-only scope="col" rowspan="2" { (words.version) }
+                        }
+                        tr { @for name in [words.runs, words.failure_share, "p50", "p95"] { th.n scope="col" { (name) } } }
+                    }
+                    tbody { @for node in &nodes { (row(&view, node, node.id == me, lately.as_ref())) } }
                 } }
             }
         }
@@ -56,18 +88,27 @@ pub(super) async fn list(mut call: Call, view: View) -> Result<Page, Problem> {
     })
 }
 
-fn row(view: &View, node: &NodeInfo, is_me: bool) -> Markup {
+fn row(view: &View, node: &NodeInfo, is_me: bool, lately: Option<&BTreeMap<String, Figures>>) -> Markup {
+    let words = view.words;
+    let figures = lately
+        .and_then(|lately| lately.get(&node.id))
+        .copied()
+        .unwrap_or_default();
     html! {
         tr id={ "node-" (hash(&node.id)) } {
-            td { (node_link(view, &node.id)) @if is_me { " " span.tag { (view.words.answered_by) } } }
-            td { (alive(view, node.alive)) }
-            td { (stored_time(view, node.last_beat)) }
-            td { (stored_time(view, node.started_at)) }
-            td.nowrap { (load(node.running, node.workers)) }
-            td { @for works in &node.themes { div.nowrap { (theme_link(view, &works.theme)) " " span.faint { (number(works.running)) " / " (number(works.workers)) } } } }
-            td { (node.host) }
-            td.n { (node.pid) }
-            td { (node.version) }
+            td.lead { (node_link(view, &node.id)) @if is_me { " " span.tag { (words.answered_by) } } }
+            td.lead { (alive(view, node.alive)) }
+            td data-label=(words.last_beat) { (stored_time(view, node.last_beat)) }
+            td.nowrap data-label=(words.load) { (load(node.running, node.workers)) }
+            td.n data-label=(ended_lately(view)) { (number(runs(&figures))) }
+            td.n data-label=(words.failure_share) { (attempts_failed(&figures)) }
+            td.n data-label="p50" { (quantile(view, &figures.ran, 0.5)) }
+            td.n data-label="p95" { (quantile(view, &figures.ran, 0.95)) }
+            td data-label=(words.themes) { @for works in &node.themes { div.nowrap { (theme_link(view, &works.theme)) " " span.faint { (number(works.running)) " / " (number(works.workers)) } } } }
+            td.wide-only { (stored_time(view, node.started_at)) }
+            td data-label=(words.host) { (node.host) }
+            td.n.wide-only { (node.pid) }
+            td.wide-only { (node.version) }
         }
     }
 }
@@ -91,6 +132,8 @@ fn stored_time(view: &View, at: DateTime<Utc>) -> Markup {
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.finish()?;
     let shown = shown(&call).await?;
+    let lately = lately(&call).await?;
+    let figures = lately.as_ref().and_then(|lately| lately.get(&shown.node.id)).copied();
     let (words, node) = (view.words, &shown.node);
     let is_me = node.id == call.gaia().node_id();
     let on = node.themes.iter().map(|works| works.theme.clone()).collect();
@@ -104,6 +147,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
                 a.button href=(view.to(&with_query("tasks", &[("node", &node.id)]))) { (words.tasks_of_node) }
             }
         }
+        (lately_figures(&view, &figures.unwrap_or_default(), lately.is_none()))
         (facts(&view, node))
         section.card.flush {
             h2 { (words.themes) }
@@ -128,6 +172,24 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         body,
         is_live: true,
     })
+}
+
+/// How many attempts have ended on the node in the last minutes, and how long they ran.
+fn lately_figures(view: &View, figures: &Figures, is_too_much: bool) -> Markup {
+    let words = view.words;
+    html! {
+        @if is_too_much { p.notice.warn { (words.too_many_counts) } }
+        @else {
+            dl.figures {
+                div { dt { (ended_lately(view)) } dd { (number(runs(figures))) } }
+                div { dt { (words.failure_share) } dd { (attempts_failed(figures)) } }
+                div {
+                    dt { (words.running_time) ", p50" }
+                    dd { (quantile(view, &figures.ran, 0.5)) small { "p95 " (quantile(view, &figures.ran, 0.95)) } }
+                }
+            }
+        }
+    }
 }
 
 fn facts(view: &View, node: &NodeInfo) -> Markup {

@@ -3,18 +3,15 @@
 use maud::{Markup, html};
 
 use super::{
+    bulk::{told, which},
     layout::{Page, Place},
     parts::{Action, empty, node_link, number, time, time_or_none, with_query},
-    tasks::{query, told},
     view::View,
 };
 use crate::{
     domain::{BulkOperation, BulkState},
-    web::{call::Call, filter, operations, problem::Problem},
+    web::{call::Call, operations, problem::Problem},
 };
-
-/// A filter with more ids has no link: the address would be too long.
-const LINKED_IDS: usize = 200;
 
 pub(super) async fn list(mut call: Call, view: View) -> Result<Page, Problem> {
     let words = view.words;
@@ -72,7 +69,7 @@ fn row(view: &View, operation: &BulkOperation) -> Markup {
             td.n { (link(view, operation)) }
             td { ((words.bulk_actions)(operation.action)) }
             td { (state(view, operation.state)) }
-            td.mono { div.one-line title=(told(words, &operation.filter)) { (told(words, &operation.filter)) } }
+            td.mono { div.one-line title=(told(words, &operation.filter)) { (which(view, &operation.filter)) } }
             td.n { (number(operation.changed)) }
             td { (skipped(view, operation)) }
             td { (operation.author.as_deref().unwrap_or("–")) }
@@ -126,7 +123,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
                 }
             }
         }
-        @if let Some(error) = &operation.error { p.notice.bad role="status" { (error) } }
+        @if let Some(error) = &operation.error { p.notice.bad role="status" { (words.fault(error)) } }
         (figures(&view, &operation))
         section.card { (facts(&view, &operation)) }
     };
@@ -169,15 +166,11 @@ fn figures(view: &View, operation: &BulkOperation) -> Markup {
 
 fn facts(view: &View, operation: &BulkOperation) -> Markup {
     let words = view.words;
-    let filter = &operation.filter;
-    let found = view.to(&query("tasks", &filter::parameters(filter)));
     html! {
         dl.facts.tight {
             dt { (words.action) } dd { ((words.bulk_actions)(operation.action)) ": " ((words.bulk_means)(operation.action)) }
             dt { (words.which_tasks) }
-            dd.mono {
-                @if filter.ids.len() <= LINKED_IDS { a href=(found) { (told(words, filter)) } } @else { (told(words, filter)) }
-            }
+            dd.mono { (which(view, &operation.filter)) }
             @if let Some(most) = operation.most { dt { (words.at_most) } dd { (number(most)) } }
             dt { (words.left_as_they_were) } dd { (skipped(view, operation)) }
             dt { (words.author) } dd { (operation.author.as_deref().unwrap_or("–")) }

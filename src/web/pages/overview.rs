@@ -5,13 +5,13 @@ use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
-    parts::{bar, empty, number, theme_link, time},
+    parts::{bar, empty, node_link, number, theme_link, time},
     past::{Past, RATE_MINUTES, failure_share, per_minute, runs},
     view::{View, encoded},
 };
 use crate::{
     admin::{Overview, ThemeState},
-    domain::Counted,
+    domain::{Counted, ErrorsSince},
     error::Error,
     web::{call::Call, problem::Problem},
 };
@@ -37,12 +37,12 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
             @if themes.is_empty() {
                 (empty(view.words.no_themes, view.words.no_themes_hint))
             } @else {
-                div.scroll { table {
+                div.scroll { table.cards {
                     thead { tr {
                         th scope="col" { (view.words.theme) }
                         th.n scope="col" { (view.words.due) }
                         th scope="col" { (view.words.oldest_due) }
-                        th.n scope="col" { (view.words.running) }
+                        th.n.wide-only scope="col" { (view.words.running) }
                         th scope="col" { (view.words.busy_of_all) }
                         th.n scope="col" { (view.words.rate) }
                         th.n scope="col" { (view.words.failure_share) }
@@ -96,7 +96,7 @@ fn worries(overview: &Overview, themes: &[&ThemeState], view: &View) -> Vec<Worr
     let silent = overview.nodes.iter().filter(|node| !node.alive).map(|node| Worry {
         is_bad: false,
         text: html! {
-            a.mono href=(view.to(&format!("nodes/{}", encoded(&node.id)))) { (node.id) } ": " (words.silent) ", "
+            (node_link(view, &node.id)) ": " (words.silent) ", "
             (words.last_beat) " " (time(view, node.last_beat))
         },
     });
@@ -122,23 +122,23 @@ fn row(view: &View, state: &ThemeState, last_hour: &Past) -> Markup {
     let recent = runs(&last_hour.sum(|counted| is_of_theme(counted) && counted.at >= lately));
     html! {
         tr id={ "theme-" (encoded(&info.theme)) } {
-            td {
+            td.lead {
                 (theme_link(view, &info.theme))
                 @if info.paused { " " span.tag.warn { (words.paused) } }
                 @if info.node_workers == 0 { " " span.tag { (words.no_workers) } }
             }
-            td.n { (number(state.unfinished.due)) }
-            td.nowrap {
+            td.n data-label=(words.due) { (number(state.unfinished.due)) }
+            td.nowrap data-label=(words.oldest_due) {
                 @match state.unfinished.oldest_due {
                     Some(since) => (time(view, since)),
                     None => span.faint { "–" },
                 }
             }
-            td.n { (number(info.running as u64)) }
-            td.nowrap { (bar(info.running, info.node_workers)) " " (number(info.running as u64)) " / " (number(info.node_workers as u64)) }
-            td.n { ((words.per_minute)(per_minute(recent))) }
-            td.n { (failure_share(&last_hour.sum(is_of_theme))) }
-            td { (last_hour.spark(view, is_of_theme)) }
+            td.n.wide-only { (number(info.running as u64)) }
+            td.nowrap data-label=(words.busy_of_all) { (bar(info.running, info.node_workers)) " " (number(info.running as u64)) " / " (number(info.node_workers as u64)) }
+            td.n data-label=(words.rate) { ((words.per_minute)(per_minute(recent))) }
+            td.n data-label=(words.failure_share) { (failure_share(view, &last_hour.sum(is_of_theme), &info.theme, ErrorsSince::Hour)) }
+            td data-label=(words.last_hour) { (last_hour.spark(view, is_of_theme)) }
         }
     }
 }

@@ -9,7 +9,10 @@ use super::{
     view::{View, encoded},
     words::grouped,
 };
-use crate::domain::TaskStatus;
+use crate::{
+    domain::{TaskFilter, TaskStatus},
+    web::{filter, permission::Permission},
+};
 
 /// A time as it lies from now, with the exact one beside it on hover.
 pub(super) fn time(view: &View, at: DateTime<Utc>) -> Markup {
@@ -42,8 +45,14 @@ pub(super) fn status(view: &View, status: TaskStatus) -> Markup {
     html! { span class={ "status " (status.as_str()) } title=((words.status_means)(status)) { ((words.statuses)(status)) } }
 }
 
+/// The page of a theme. No browser opens it if the name stands for a folder in paths: then the tasks of the theme.
 pub(super) fn theme_link(view: &View, theme: &str) -> Markup {
-    html! { a href=(view.to(&format!("themes/{}", encoded(theme)))) { (theme) } }
+    html! {
+        @match theme {
+            "." | ".." => a href=(view.to(&with_query("tasks", &[("theme", theme)]))) title=(view.words.theme_without_page) { (theme) },
+            _ => a href=(view.to(&format!("themes/{}", encoded(theme)))) { (theme) },
+        }
+    }
 }
 
 pub(super) fn task_link(view: &View, id: i64) -> Markup {
@@ -76,9 +85,41 @@ pub(super) fn method_link(view: &View, theme: Option<&str>, service: &str, metho
     html! { a href=(view.to(&with_query("methods", &parameters))) { (method_name(service, method)) } }
 }
 
-/// The page of a node.
+/// The page of a node. A long id is shortened: its page has it whole.
 pub(super) fn node_link(view: &View, node: &str) -> Markup {
-    html! { a.mono href=(view.to(&format!("nodes/{}", encoded(node)))) { (node) } }
+    let place = view.to(&format!("nodes/{}", encoded(node)));
+    html! {
+        @match shortened(node) {
+            Some(short) => a.mono href=(place) title=(node) { (short) },
+            None => a.mono href=(place) { (node) },
+        }
+    }
+}
+
+/// The beginning of a long id, which says when it was made, and its end, which tells it from others. `None`: the id is short.
+fn shortened(id: &str) -> Option<String> {
+    const LONG: usize = 24;
+    const KEPT: usize = 6;
+    let chars: Vec<char> = id.chars().collect();
+    let (begin, end) = (chars.first_chunk::<KEPT>()?, chars.last_chunk::<KEPT>()?);
+    let short = || begin.iter().chain(&['…']).chain(end).collect();
+    (chars.len() > LONG).then(short)
+}
+
+/// A log id, which leads to the task that has run under it.
+pub(super) fn log_link(view: &View, log_id: &str) -> Markup {
+    let line = filter::line_of(&TaskFilter {
+        log_id: Some(log_id.to_owned()),
+        ..TaskFilter::default()
+    });
+    html! { a.mono href=(view.to(&with_query("tasks", &[("q", &line)]))) { (log_id) } }
+}
+
+/// A link to what the handler has logged in a run, for callers who may see it.
+pub(super) fn lines_link(view: &View, path: &str) -> Markup {
+    html! {
+        @if view.caller.may(Permission::ViewArgs) { " " a.nowrap href=(view.to(path)) { (view.words.log) } }
+    }
 }
 
 /// The words where there is nothing to show: they say how to change that.
@@ -119,8 +160,8 @@ impl Action<'_> {
                 }
                 Some(question) => {
                     button.danger[self.is_dangerous] type="button" popovertarget=(id) { (self.name) "…" }
-                    div id=(id) popover {
-                        h2 { (self.name) }
+                    div id=(id) popover role="dialog" aria-modal="true" aria-labelledby={ (id) "-name" } {
+                        h2 id={ (id) "-name" } { (self.name) }
                         p.about { (self.about) }
                         p { (question) }
                         form method="post" action=(view.to(&self.to)) {
@@ -215,6 +256,26 @@ pub(super) fn bar(part: usize, all: usize) -> Markup {
         svg.bar width=(WIDTH) height="6" aria-hidden="true" {
             rect width=(WIDTH) height="6" rx="3" {}
             rect.part width=(filled) height="6" rx="3" {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn long_ids_are_shortened() {
+        for (id, short) in [
+            ("", None),
+            ("web-1", None),
+            ("0197f1aa-2b3c-7d4e-8f90-a1b2c3d4e5f6", Some("0197f1…d4e5f6")),
+            (
+                "订单处理服务节点一二三四五六七八九十一二三四五六七八",
+                Some("订单处理服务…三四五六七八"),
+            ),
+        ] {
+            assert_eq!(shortened(id).as_deref(), short, "{id}");
         }
     }
 }

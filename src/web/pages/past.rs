@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{
+    errors::of_attempts,
     parts::{Ended, bar, empty, lasting, number, share},
     view::View,
     words::Words,
@@ -243,7 +244,7 @@ impl Past {
         let words = view.words;
         let step = Duration::from_secs(chart_step(self.since).into());
         html! {
-            details.fold id=(id) {
+            details.fold.chart-table id=(id) {
                 summary { (words.as_table) }
                 div.scroll tabindex="0" role="region" aria-label=(words.as_table) { table {
                     caption.visually-hidden { ((words.ended_per_step)(&(words.lasting)(step))) }
@@ -360,9 +361,20 @@ fn ended(figures: &Figures) -> Ended {
 }
 
 /// How many of the attempts have failed, as a share.
-pub(super) fn failure_share(figures: &Figures) -> Markup {
+pub(super) fn attempts_failed(figures: &Figures) -> Markup {
     let failed = bad(figures) + figures.retried;
     share(failed, failed + figures.succeeded)
+}
+
+/// The same, which leads to their errors. `theme`: blank for all.
+pub(super) fn failure_share(view: &View, figures: &Figures, theme: &str, since: ErrorsSince) -> Markup {
+    let share = attempts_failed(figures);
+    html! {
+        @match bad(figures) + figures.retried {
+            0 => (share),
+            _ => a href=(view.to(&of_attempts(theme, since))) { (share) },
+        }
+    }
 }
 
 /// The method of a series; `None`: what was lost is counted without one.

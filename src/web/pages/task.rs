@@ -9,7 +9,8 @@ use serde::de::IgnoredAny;
 use super::{
     layout::{Page, Place},
     parts::{
-        Action, empty, lasting, method_link, node_link, number, status, theme_link, time, time_or_none, with_query,
+        Action, empty, lasting, lines_link, log_link, method_link, node_link, number, status, theme_link, time,
+        time_or_none, with_query,
     },
     tasks::{beginning, due, duration, named, query},
     view::View,
@@ -33,8 +34,8 @@ const DEPTH: usize = 32;
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let page = tasks::page(&mut call.query);
     call.query.finish()?;
-    let (task, args_hidden) = tasks::shown(&call).await?.into_parts();
-    let records = tasks::recorded(&call, page).await?;
+    let (task, records) = tasks::shown_with_records(&call, page).await?;
+    let (task, args_hidden) = task.into_parts();
     let body = html! {
         (head(&view, &task))
         @if task.cancel_requested && !task.status.is_finished() {
@@ -127,6 +128,7 @@ fn life(view: &View, task: &Task) -> Markup {
         false => Step::Next,
     };
     let is_over = task.status.is_finished();
+    let has_ended_before = is_retried && task.status != TaskStatus::Running;
     let began = task.last_run_time.filter(|_| task.status != TaskStatus::Wait);
     let next = task.run_at.filter(|_| task.status == TaskStatus::Wait);
     let next_attempt = task.run_at.filter(|_| task.status == TaskStatus::Retry);
@@ -134,7 +136,10 @@ fn life(view: &View, task: &Task) -> Markup {
         ol.life {
             li.past { span.status { (words.created) } (at(view, task.create_time)) }
             (stage(view, TaskStatus::Wait, step(TaskStatus::Wait, true), &at(view, next)))
-            (stage(view, TaskStatus::Running, step(TaskStatus::Running, has_run && task.status != TaskStatus::Wait), &at(view, began)))
+            (stage(view, TaskStatus::Running, step(TaskStatus::Running, has_run && task.status != TaskStatus::Wait), &html! {
+                @if began.is_some() && has_ended_before { small { (words.last_attempt) ":" } }
+                (at(view, began))
+            }))
             @if is_retried {
                 (stage(view, TaskStatus::Retry, step(TaskStatus::Retry, task.status != TaskStatus::Wait), &html! {
                     small { ((words.times_retried)(task.retry_time.into())) }
@@ -193,7 +198,7 @@ fn facts(view: &View, task: &Task) -> Markup {
     let words = view.words;
     let nothing = || html! { span.faint { "–" } };
     let has_ended = task.last_run_end_time.is_some();
-    let search = |name: &str, value: &str| view.to(&with_query("tasks", &[(name, value)]));
+    let same_key = |key: &str| view.to(&with_query("tasks", &[("unique_key", key)]));
     html! {
         dl.facts.tight {
             dt { (words.id) } dd.mono { (task.id) }
@@ -217,9 +222,14 @@ fn facts(view: &View, task: &Task) -> Markup {
             dd { @match task.timeout { Some(timeout) => (lasting(view, timeout)), None => span.faint { (words.own_timeout) } } }
             dt { (words.node) } dd { @match &task.node { Some(node) => (node_link(view, node)), None => (nothing()) } }
             dt { (words.unique_key) }
-            dd { @match &task.unique_key { Some(key) => a.mono href=(search("unique_key", key)) { (key) }, None => (nothing()) } }
+            dd { @match &task.unique_key { Some(key) => a.mono href=(same_key(key)) { (key) }, None => (nothing()) } }
             dt { (words.log_id) }
-            dd { @match &task.log_id { Some(log) => a.mono href=(search("log_id", log)) { (log) }, None => (nothing()) } }
+            dd {
+                @match &task.log_id {
+                    Some(log) => { (log_link(view, log)) (lines_link(view, &format!("tasks/{}/log", task.id))) }
+                    None => (nothing()),
+                }
+            }
             dt { (words.updated) } dd { (time_or_none(view, task.update_time)) }
         }
     }
@@ -398,7 +408,12 @@ fn attempt(view: &View, task: &Task, shown: &Shown<ExecRecord>, page: u32) -> Ma
             td { (time_or_none(view, record.run_time)) }
             td.n { (lasting(view, record.duration)) }
             td { @match &record.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
-            td { @match &record.log_id { Some(log) => span.mono { (log) }, None => span.faint { "–" } } }
+            td {
+                @match &record.log_id {
+                    Some(log) => { (log_link(view, log)) (lines_link(view, &with_query(&format!("tasks/{}/log", task.id), &[("log_id", log)]))) }
+                    None => span.faint { "–" },
+                }
+            }
             td.wide {
                 @if let Some(error) = &record.error {
                     details.fold id={ "error-" (record.id) } {

@@ -1,28 +1,23 @@
-//! The list of tasks, the search, and the question before many tasks are changed.
+//! The list of tasks, and the search.
 
-use std::{
-    str::FromStr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::{
+    bulk::allowed,
     layout::{Page, Place},
-    parts::{
-        empty, lasting, method_link, node_link, reason, status, task_link, theme_link, time, time_or_none, with_query,
-    },
+    parts::{empty, lasting, method_link, node_link, status, task_link, theme_link, time, time_or_none, with_query},
     past,
-    view::{self, View},
+    view::View,
     words::Words,
 };
 use crate::{
-    domain::{BulkAction, BulkTasks, SearchedTo, TaskFilter, TaskStatus, TaskSummary},
+    domain::{BulkAction, SearchedTo, TaskFilter, TaskStatus, TaskSummary, without},
     web::{
         call::Call,
         filter, operations,
-        operations::Preview,
         problem::{Fault, Problem},
         redact::Shown,
         tasks::{self, Found, Wanted},
@@ -45,9 +40,8 @@ const STATUSES: [TaskStatus; 6] = [
     TaskStatus::Cancelled,
 ];
 
-// ---- the list ----
-
 /// What the reader has asked for, as links and forms of the page repeat it.
+#[derive(Clone)]
 struct Asking {
     line: String,
     single: TaskFilter,
@@ -110,9 +104,10 @@ impl Asking {
         view.to(&query(path, &parameters))
     }
 
-    /// The list with another status.
+    /// The list with another status, also in place of one that the line names.
     fn with_status(&self, view: &View, status: Option<TaskStatus>) -> String {
-        let mut parameters = self.parameters();
+        let line = without(&self.line, "status");
+        let mut parameters = Self { line, ..self.clone() }.parameters();
         parameters.retain(|(name, _)| *name != "status");
         parameters.extend(status.map(|status| ("status", status.to_string())));
         view.to(&query("tasks", &parameters))
@@ -139,14 +134,6 @@ impl Asking {
 pub(super) fn query(path: &str, parameters: &[(&'static str, String)]) -> String {
     let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
     with_query(path, &parameters)
-}
-
-/// The statuses among these from which the action is allowed.
-fn allowed(action: BulkAction, statuses: &[TaskStatus]) -> impl Iterator<Item = TaskStatus> {
-    statuses
-        .iter()
-        .copied()
-        .filter(move |status| action.allowed_from().contains(status))
 }
 
 pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
@@ -222,7 +209,7 @@ fn search_form(view: &View, asking: &Asking, faults: &[Fault], themes: &[String]
             @if !faults.is_empty() {
                 div #faults.fault role="alert" {
                     (words.in_the_search)
-                    ul { @for fault in faults { li { (fault.detail) } } }
+                    ul { @for fault in faults { li { (words.fault(&fault.detail)) } } }
                 }
             }
             @if !further.is_empty() {
@@ -284,7 +271,7 @@ fn theme_select(view: &View, asking: &Asking, themes: &[String]) -> Markup {
 
 fn tabs(view: &View, asking: &Asking) -> Markup {
     let words = view.words;
-    let chosen = asking.single.statuses.as_slice();
+    let chosen = asking.statuses.as_slice();
     html! {
         nav.tabs aria-label=(words.status) {
             a href=(asking.with_status(view, None)) aria-current=[chosen.is_empty().then_some("page")] { (words.all_statuses) }
@@ -375,13 +362,15 @@ fn action_buttons(view: &View, of_which: &str, actions: &[BulkAction]) -> Markup
     }
 }
 
-fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) -> Markup {
+pub(super) fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) -> Markup {
     let words = view.words;
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(words.tasks) { table {
+        div.scroll tabindex="0" role="region" aria-label=(words.tasks) { table.cards {
             thead { tr {
                 @if with_boxes {
-                    th scope="col" { input #select-all type="checkbox" data-select-all aria-label=(words.select_all); }
+                    th.pick scope="col" data-label=(words.select_all) {
+                        input #select-all type="checkbox" data-select-all aria-label=(words.select_all);
+                    }
                 }
                 th.n scope="col" { (words.id) }
                 th scope="col" { (words.status) }
@@ -389,12 +378,12 @@ fn table(view: &View, rows: &[Shown<TaskSummary>], with_boxes: bool) -> Markup {
                 th scope="col" { (words.error) }
                 th scope="col" { (words.theme) }
                 th.n scope="col" { (words.retries_used) }
-                th scope="col" { (words.created) }
                 th scope="col" { (words.due_at) }
                 th scope="col" { (words.ended) }
                 th.n scope="col" { (words.duration) }
-                th scope="col" { (words.node) }
-                th.n scope="col" { (words.priority) }
+                th.wide-only scope="col" { (words.created) }
+                th.wide-only scope="col" { (words.node) }
+                th.n.wide-only scope="col" { (words.priority) }
             } }
             tbody { @for shown in rows { (row(view, shown.row(), with_boxes)) } }
         } }
@@ -406,10 +395,10 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
     html! {
         tr id={ "task-" (task.id) } {
             @if with_box {
-                td { input id={ "pick-" (task.id) } type="checkbox" name="id" value=(task.id) aria-label=((words.select)(task.id)); }
+                td.lead { input id={ "pick-" (task.id) } type="checkbox" name="id" value=(task.id) aria-label=((words.select)(task.id)); }
             }
-            td.n { (task_link(view, task.id)) }
-            td {
+            td.n.lead { (task_link(view, task.id)) }
+            td.lead {
                 (status(view, task.status))
                 @if let (TaskStatus::Running, Some(percent)) = (task.status, task.progress) { " " span.faint { (percent) " %" } }
             }
@@ -417,15 +406,15 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
                 a href=(view.to(&format!("tasks/{}", task.id))) { (named(words, &task.name)) }
                 div.sub { (method_link(view, Some(&task.theme), &task.service, &task.method)) }
             }
-            td { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
-            td { (theme_link(view, &task.theme)) }
-            td.n { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
-            td { (time_or_none(view, task.create_time)) }
-            td { (due(view, task.status, task.run_at, task.update_time)) }
-            td { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
-            td.n { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
-            td { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
-            td.n { (task.priority) }
+            td data-label=(words.error) { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
+            td data-label=(words.theme) { (theme_link(view, &task.theme)) }
+            td.n data-label=(words.retries_used) { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
+            td data-label=(words.due_at) { (due(view, task.status, task.run_at, task.update_time)) }
+            td data-label=(words.ended) { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
+            td.n data-label=(words.duration) { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
+            td.wide-only { (time_or_none(view, task.create_time)) }
+            td.wide-only { @match &task.node { Some(node) => (node_link(view, node)), None => span.faint { "–" } } }
+            td.n.wide-only { (task.priority) }
         }
     }
 }
@@ -479,128 +468,5 @@ pub(super) fn beginning(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
-// ---- the question ----
-
-pub(super) async fn ask(mut call: Call, view: View) -> Result<Page, Problem> {
-    call.query.drop_blank();
-    let action: Option<BulkAction> = call.query.value("action");
-    let back = call.query.text("back").filter(|back| view::is_place(back));
-    let found_all = call.query.value::<FoundAll>("found").is_some();
-    let asked = filter::read(&mut call);
-    call.query.finish()?;
-    let action = action.ok_or_else(|| Problem::bad_query(vec![Fault::parameter("action", "action is missing")]))?;
-    call.caller.needs(operations::permission(action))?;
-    let bulk = BulkTasks {
-        all: found_all && asked.filter.is_empty(),
-        ..BulkTasks::new(action, asked.filter)
-    };
-    let back = back.unwrap_or_else(|| "tasks".to_owned());
-    let is_nothing = bulk.filter.is_empty() && !bulk.all;
-    let statuses = &bulk.filter.statuses;
-    let is_impossible = !statuses.is_empty() && allowed(action, statuses).next().is_none();
-    let preview = match is_nothing || is_impossible {
-        true => None,
-        false => Some(operations::previewed(&call, bulk.clone()).await?),
-    };
-    let name = (view.words.bulk_actions)(action);
-    let body = html! {
-        div.head { h1 { @match &preview {
-            Some(preview) if preview.tasks > 0 => ((view.words.bulk_this)(action, preview.tasks, preview.more)),
-            _ => (name),
-        } } }
-        @match &preview {
-            None if is_nothing => (nothing(&view, &back, view.words.nothing_selected, view.words.nothing_selected_hint)),
-            None => (nothing(&view, &back, view.words.nothing_to_do, &changes_only(&view, action))),
-            Some(preview) if preview.tasks == 0 && !preview.more => {
-                (nothing(&view, &back, view.words.nothing_to_do, &changes_only(&view, action)))
-            }
-            Some(preview) => (question(&view, &bulk, preview, &back)?),
-        }
-    };
-    Ok(Page {
-        title: name.to_owned(),
-        place: Some(Place::Tasks),
-        body,
-        is_live: false,
-    })
-}
-
-/// The parameter that says that a filter without a condition is meant.
-struct FoundAll;
-
-impl FromStr for FoundAll {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "all" => Ok(Self),
-            _ => Err("expected all"),
-        }
-    }
-}
-
-fn nothing(view: &View, back: &str, what: &str, hint: &str) -> Markup {
-    html! {
-        section.card {
-            (empty(what, hint))
-            p.centred { a.button href=(view.to(back)) { (view.words.back_to_list) } }
-        }
-    }
-}
-
-fn changes_only(view: &View, action: BulkAction) -> String {
-    let statuses: Vec<&str> = action
-        .allowed_from()
-        .iter()
-        .map(|status| (view.words.statuses)(*status))
-        .collect();
-    (view.words.bulk_changes_only)(&statuses.join(view.words.comma))
-}
-
-fn question(view: &View, bulk: &BulkTasks, preview: &Preview, back: &str) -> Result<Markup, Problem> {
-    let words = view.words;
-    let (is_of_ids, statuses) = (!bulk.filter.ids.is_empty(), &bulk.filter.statuses);
-    let is_plain = !statuses.is_empty() && allowed(bulk.action, statuses).count() == statuses.len();
-    let stored = serde_json::to_string(bulk).map_err(|error| Problem::unwritable(&error))?;
-    Ok(html! {
-        @if bulk.all {
-            p.notice.bad role="status" { strong {
-                @if view.caller.sees_all_themes() { (words.bulk_every) } @else { (words.bulk_every_seen) }
-            } }
-        }
-        section.card {
-            p { ((words.bulk_means)(bulk.action)) @if !is_plain { " " (changes_only(view, bulk.action)) } }
-            dl.facts {
-                dt { (words.which_tasks) }
-                dd.mono { (told(words, &bulk.filter)) }
-                dt { (words.tasks) }
-                dd { ((words.tasks_or_more)(preview.tasks, preview.more)) }
-            }
-            @if !is_of_ids { p.sub { (words.bulk_when_it_runs) } }
-            form.question method="post" action=(view.to("tasks/bulk")) {
-                input type="hidden" name="bulk" value=(stored);
-                input type="hidden" name="back" value=(back);
-                (reason(view))
-                div.actions {
-                    button.main.danger[bulk.action == BulkAction::Delete] { ((words.bulk_this)(bulk.action, preview.tasks, preview.more)) }
-                    a.button href=(view.to(back)) { (words.back_to_list) }
-                }
-            }
-        }
-        section.card.flush {
-            h2 { (words.samples) }
-            (table(view, &preview.samples, false))
-        }
-    })
-}
-
-/// A filter as its readers would type it.
-pub(super) fn told(words: &Words, filter: &TaskFilter) -> String {
-    match filter.is_empty() {
-        true => words.every_task.to_owned(),
-        false => filter::line_of(filter),
     }
 }

@@ -171,6 +171,10 @@ fn notices(view: &View, seen: &Seen) -> Markup {
             p.notice.warn {
                 ((words.paused_by)(by, reason))
                 @if let Some(note) = pause { " (" (time(view, note.at)) ")" }
+                @if let Some(first) = &info.first_pause {
+                    br;
+                    ((words.first_paused_by)(first.by.as_deref(), first.reason.as_deref())) " (" (time(view, first.at)) ")"
+                }
             }
         }
         @if let Some(note) = resize {
@@ -243,7 +247,7 @@ fn figures(view: &View, seen: &Seen) -> Markup {
                 }
             }
             div { dt { (words.rate) } dd { ((words.per_minute)(per_minute(recent))) } }
-            div { dt { (words.failure_share) " – " (words.last_hour) } dd { (failure_share(&hour)) } }
+            div { dt { (words.failure_share) " – " (words.last_hour) } dd { (failure_share(view, &hour, &info.theme, ErrorsSince::Hour)) } }
         }
     }
 }
@@ -391,7 +395,7 @@ fn method_row(view: &View, theme: &str, method: &MethodInfo, last_hour: &Past) -
             td { (method_link(view, Some(theme), name.0, name.1)) }
             td.n { (number(method.due.unwrap_or_default())) }
             td.n { (number(runs(&figures))) }
-            td.n { (failure_share(&figures)) }
+            td.n { (failure_share(view, &figures, theme, ErrorsSince::Hour)) }
             (quantiles(view, &figures.ran))
             td.nowrap {
                 @match method.nodes.as_slice() {

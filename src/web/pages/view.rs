@@ -72,7 +72,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// A name as a part of a path or of a query.
 pub(super) fn encoded(name: &str) -> String {
     match name {
-        // A browser would take these for the folder itself and the one above.
+        // Programs send these as they stand here. Browsers take them for the folder itself and the one above, even so.
         "." => "%2E".to_owned(),
         ".." => "%2E%2E".to_owned(),
         _ => utf8_percent_encode(name, SEGMENT).to_string(),

@@ -3,6 +3,8 @@
 mod fold;
 mod insert;
 
+#[cfg(feature = "web")]
+use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -12,7 +14,7 @@ use diesel_async::RunQueryDsl;
 pub(crate) use self::fold::Folding;
 use self::insert::{NewRow, NewRows};
 use crate::{
-    domain::{Counted, Figures, GetHistory, Histogram, HistoryRow, Series, Times},
+    domain::{Counted, Figures, GetHistory, Histogram, HistoryKind, HistoryRow, Series, Times},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -103,6 +105,15 @@ fn times(total: AnyInt, spread: &AnyText) -> Times {
     }
 }
 
+/// What tasks of a theme ended on a node.
+#[cfg(feature = "web")]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OnNode {
+    pub(crate) node: String,
+    pub(crate) theme: String,
+    pub(crate) figures: Figures,
+}
+
 impl ClusterStore<'_> {
     /// Adds the rows of a node, all or none. Rows that are there already, since an earlier write of them was done after all, are no error.
     pub(crate) async fn write_history(&self, node: &str, rows: &[HistoryRow]) -> Result<(), StoreError> {
@@ -156,6 +167,35 @@ impl ClusterStore<'_> {
             })?)
         };
         self.retrying(delete).await
+    }
+
+    /// What tasks have ended since then, by node and theme. Rows of the shortest spans alone name the node on which they ended, so this must be
+    /// less than two hours ago. `None`: that are too many rows.
+    #[cfg(feature = "web")]
+    pub(crate) async fn ended_by_node(&self, since: DateTime<Utc>) -> Result<Option<Vec<OnNode>>, StoreError> {
+        let most = i64::try_from(MOST_ROWS).unwrap_or(i64::MAX);
+        let mut conn = self.db.look().await?;
+        let rows: Vec<(AnyText, StoredRow)> = on_backend!(conn, |conn| {
+            gaia_history::table
+                .filter(gaia_history::width.eq(WIDTHS[0]))
+                .filter(gaia_history::at.ge(since.naive_utc()))
+                .filter(gaia_history::kind.eq(HistoryKind::Task.as_str()))
+                .limit(most.saturating_add(1))
+                .select((gaia_history::node, StoredRow::as_select()))
+                .load(conn)
+                .await
+        })?;
+        drop(conn);
+        if rows.len() > MOST_ROWS {
+            return Ok(None);
+        }
+        let mut sums: BTreeMap<(String, String), Figures> = BTreeMap::new();
+        for (node, row) in rows {
+            let figures = row.figures();
+            sums.entry((node.0, row.theme.0)).or_default().add(&figures);
+        }
+        let on_node = |((node, theme), figures)| OnNode { node, theme, figures };
+        Ok(Some(sums.into_iter().map(on_node).collect()))
     }
 
     /// What ended in a time, as it was counted. `None`: that are too many rows.

@@ -100,6 +100,19 @@
     for (const box of event.target.closest('form').querySelectorAll('input[name=id]')) box.checked = event.target.checked;
   });
 
+  // ---- questions ----
+
+  // Tab stays inside of a question while it is open.
+  document.addEventListener('keydown', event => {
+    const open = event.key === 'Tab' && document.querySelector('[popover]:popover-open');
+    if (!open) return;
+    const stops = [...open.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href]')];
+    const [from, to] = event.shiftKey ? [stops[0], stops.at(-1)] : [stops.at(-1), stops[0]];
+    if (document.activeElement !== from && open.contains(document.activeElement)) return;
+    event.preventDefault();
+    to.focus();
+  });
+
   // What was just done is told once: not again when the page is loaded anew.
   const here = new URL(location.href);
   if (here.searchParams.has('done')) {

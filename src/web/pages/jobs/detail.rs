@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::{action, buttons, folded, in_words, is_hook, next_fires, schedule_of, state, target};
 use crate::{
+    admin::GetMethods,
     domain::{Job, RunStatus},
     schedule::Schedule,
     web::{
@@ -13,7 +14,7 @@ use crate::{
         jobs,
         pages::{
             layout::{Page, Place},
-            parts::{Action, lasting, number, time_or_none},
+            parts::{Action, lasting, method_link, number, time_or_none},
             view::View,
         },
         permission::Permission,
@@ -40,6 +41,7 @@ pub(in crate::web::pages) async fn show(mut call: Call, view: View) -> Result<Pa
     };
     let page = runs::found(&call, wanted).await?;
     let words = view.words;
+    let is_unserved = is_unserved(&call, &job).await?;
     let schedule = schedule_of(&call, &job.cron_expr, job.time_zone.as_deref());
     let schedule = schedule.as_ref();
     let body = html! {
@@ -48,7 +50,8 @@ pub(in crate::web::pages) async fn show(mut call: Call, view: View) -> Result<Pa
             (state(&view, &job))
             div.actions { (buttons(&view, &job)) (more_buttons(&view, &job, is_whole)) }
         }
-        @if let Some(error) = &job.error { p.notice.bad { (words.cannot_fire) ": " (error) } }
+        @if is_unserved { (unserved(&view, &job)) }
+        @if let Some(error) = &job.error { p.notice.bad { (words.cannot_fire) ": " (words.fault(error)) } }
         div.columns {
             (timing(&view, &job, schedule))
             section.card { h2 { (words.job) } (facts(&view, &job, is_hidden)) }
@@ -66,6 +69,29 @@ pub(in crate::web::pages) async fn show(mut call: Call, view: View) -> Result<Pa
         body,
         is_live: true,
     })
+}
+
+/// Whether the job calls a method that no living node serves.
+async fn is_unserved(call: &Call, job: &Job) -> Result<bool, Problem> {
+    if is_hook(job) || job.error.is_some() {
+        return Ok(false);
+    }
+    let methods = call.gaia().admin().methods(GetMethods::default()).await?;
+    let called = (job.service_name.as_deref(), job.service_method.as_deref());
+    Ok(!methods
+        .iter()
+        .any(|known| (Some(known.service.as_str()), Some(known.method.as_str())) == called))
+}
+
+fn unserved(view: &View, job: &Job) -> Markup {
+    let name = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (service, method) = (name(&job.service_name), name(&job.service_method));
+    html! {
+        p.notice.warn role="status" {
+            (view.words.job_unserved) " " (method_link(view, None, &service, &method)) " – "
+            a href=(view.to("methods")) { (view.words.methods) }
+        }
+    }
 }
 
 /// The buttons that only a job's own page has.
@@ -99,7 +125,7 @@ fn timing(view: &View, job: &Job, schedule: Result<&Schedule, &String>) -> Marku
                     @if !job.enabled { p.faint { (words.fires_if_enabled) } }
                     (next_fires(view, schedule))
                 }
-                Err(fault) => p.error { (fault) },
+                Err(fault) => p.error { (words.fault(fault)) },
             }
         }
     }

@@ -74,7 +74,10 @@ pub(super) async fn show(mut call: Call, view: View, problem: Option<Problem>) -
         reason: reason.unwrap_or_default(),
         inputs: Inputs {
             fields: typed.or(Fields::of(stored)),
-            faults: problem.as_ref().map(faults).unwrap_or_default(),
+            faults: problem
+                .as_ref()
+                .map(|problem| faults(&view, problem))
+                .unwrap_or_default(),
         },
         problem: problem.as_ref(),
         methods: call.gaia().admin().methods(GetMethods { theme: None }).await?,
@@ -119,14 +122,17 @@ fn not_here(view: &View, name: &str) -> Page {
     page(name.to_owned(), body)
 }
 
-/// Every fault. That a name is taken is said of its field.
-fn faults(problem: &Problem) -> Vec<Fault> {
+/// Every fault, in the reader's language. That a name is taken is said of its field.
+fn faults(view: &View, problem: &Problem) -> Vec<Fault> {
     let mut faults = problem.faults().to_vec();
     if problem.code() == "job_name_taken" {
         faults.push(Fault {
             pointer: Some("/job_name".to_owned()),
             ..Fault::of(problem.detail())
         });
+    }
+    for fault in &mut faults {
+        fault.detail = view.words.fault(&fault.detail);
     }
     faults
 }
@@ -201,7 +207,7 @@ impl Form<'_> {
                         a href=(self.view.to(&format!("jobs/{}", job.id))) { (words.present_state) } " · "
                         a href=(self.view.to(&format!("jobs/{}/edit", job.id))) { (words.edit_anew) }
                     }
-                    _ if self.inputs.faults.is_empty() => { (words.not_done) " " (problem.detail()) }
+                    _ if self.inputs.faults.is_empty() => { (words.not_done) " " (words.fault(problem.detail())) }
                     _ => (words.not_saved),
                 }
                 @for fault in self.inputs.faults_elsewhere() { div { (fault) } }
@@ -240,7 +246,7 @@ impl Form<'_> {
                         p { strong { (in_words(self.view, &schedule)) } }
                         (next_fires(self.view, &schedule))
                     }
-                    Some(Err(fault)) if faults.is_empty() => p.fault { (fault) },
+                    Some(Err(fault)) if faults.is_empty() => p.fault { (self.view.words.fault(&fault)) },
                     _ => {}
                 }
             }

@@ -84,7 +84,7 @@ pub(in crate::web::pages) async fn list(mut call: Call, view: View) -> Result<Pa
             @if jobs.is_empty() {
                 (nothing(&view, &filter))
             } @else {
-                div.scroll { table {
+                div.scroll { table.cards {
                     thead { tr {
                         th scope="col" { (words.name) }
                         th scope="col" { (words.status) }
@@ -157,12 +157,12 @@ fn row(call: &Call, view: &View, job: &Job, runs: &[JobRecord]) -> Markup {
     let schedule = schedule_of(call, &job.cron_expr, job.time_zone.as_deref());
     html! {
         tr id={ "job-" (job.id) } {
-            td.name { a href=(view.to(&format!("jobs/{}", job.id))) { (job.job_name) } }
-            td {
+            td.name.lead { a href=(view.to(&format!("jobs/{}", job.id))) { (job.job_name) } }
+            td.lead {
                 (state(view, job))
-                @if let Some(error) = &job.error { div.error.narrow { (error) } }
+                @if let Some(error) = &job.error { div.error.narrow { (words.fault(error)) } }
             }
-            td {
+            td data-label=(words.schedule) {
                 code { (job.cron_expr) }
                 @if let Ok(schedule) = &schedule {
                     @let (words, zone) = (in_words(view, schedule), schedule.zone());
@@ -170,9 +170,9 @@ fn row(call: &Call, view: &View, job: &Job, runs: &[JobRecord]) -> Markup {
                     @if !words.contains(zone.name()) { div.faint { (zone.name()) } }
                 }
             }
-            td { (time_or_none(view, job.next_run_time)) }
-            td { (target(job)) }
-            td { (super::run::strip(view, runs.iter())) }
+            td data-label=(words.next_fire) { (time_or_none(view, job.next_run_time)) }
+            td data-label=(words.calls) { (target(job)) }
+            td data-label=(words.last_runs) { (super::run::strip(view, runs.iter())) }
             td { div.actions.end aria-label=(words.action) role="group" { (buttons(view, job)) } }
         }
     }

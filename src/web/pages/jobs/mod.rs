@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
 use maud::{Markup, html};
 
-pub(super) use self::{detail::show, fields::definition, list::list};
+pub(super) use self::{detail::show, fields::definition, list::list, run::show as run};
 use super::{
     layout::Page,
     parts::{Action, method_name, time},

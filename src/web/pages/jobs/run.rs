@@ -1,18 +1,23 @@
-//! Runs of jobs: as marks in a row, and as a table.
+//! Runs of jobs: as marks in a row, as a table, and each on its own page.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::folded;
+use super::{folded, schedule_of};
 use crate::{
-    domain::{JobRecord, RunFlag},
+    domain::{Job, JobRecord, RunFlag},
+    error::Error,
     schedule::Schedule,
     web::{
+        call::Call,
         pages::{
-            parts::{empty, lasting, node_link, time, time_or_none},
+            layout::{Page, Place},
+            parts::{empty, lasting, lines_link, method_name, node_link, time, time_or_none},
             view::View,
         },
+        problem::Problem,
         redact::Shown,
+        runs,
     },
 };
 
@@ -37,19 +42,20 @@ fn standing<'a>(view: &'a View, run: &'a JobRecord) -> (&'static str, &'a str) {
     (class, (words.run_flags)(flag))
 }
 
-/// A mark for each of the last runs, the newest last. Each leads to its run on the job's page.
+fn path(run: &JobRecord) -> String {
+    format!("runs/{}", run.id)
+}
+
+/// A mark for each of the last runs, the newest last. Each leads to its run.
 pub(super) fn strip<'a>(view: &View, newest_first: impl DoubleEndedIterator<Item = &'a JobRecord>) -> Markup {
-    let mark = |run: &JobRecord, job: i64| {
+    let mark = |run: &JobRecord| {
         let (class, word) = standing(view, run);
         let what = (view.words.run_so)(run.id, word);
         html! {
-            a class={ "status " (class) } href=(view.to(&format!("jobs/{job}#run-{}", run.id))) title=(what) aria-label=(what) {}
+            a class={ "status " (class) } href=(view.to(&path(run))) title=(what) aria-label=(what) {}
         }
     };
-    let marks: Vec<Markup> = newest_first
-        .rev()
-        .filter_map(|run| Some(mark(run, run.job_id?)))
-        .collect();
+    let marks: Vec<Markup> = newest_first.rev().map(mark).collect();
     html! {
         @if marks.is_empty() { span.faint { "–" } }
         @else { span.strip { @for mark in marks { (mark) } } }
@@ -72,6 +78,7 @@ pub(super) fn table(view: &View, schedule: Option<&Schedule>, runs: Vec<Shown<Jo
         } @else {
             div.scroll { table {
                 thead { tr {
+                    th.n scope="col" { (words.id) }
                     th scope="col" { (words.status) }
                     th scope="col" { (words.scheduled_for) }
                     th scope="col" { (words.started) }
@@ -97,16 +104,12 @@ fn row(view: &View, run: &JobRecord, missed: Option<DateTime<Utc>>, is_hidden: b
     let (class, word) = standing(view, run);
     html! {
         tr id={ "run-" (run.id) } {
+            td.n { a.mono href=(view.to(&path(run))) { (run.id) } }
             td {
                 span class={ "status " (class) } { (word) }
-                @if let Some(reason) = run.cancel_reason.as_ref().filter(|_| run.is_open()) {
-                    div.faint { (words.stop_requested) ": " (reason) }
-                }
+                @if let Some(reason) = stop_reason(run) { div.faint { (words.stop_requested) ": " (reason) } }
             }
-            td {
-                @match run.scheduled_at { Some(at) => (time(view, at)), None => span.faint { (words.by_hand) } }
-                @if let Some(at) = missed { div.faint { (words.missed_since) " " (time(view, at)) } }
-            }
+            td { (fire(view, run, missed)) }
             td { (time_or_none(view, run.started_at)) }
             td.n { @match run.duration { Some(duration) => (lasting(view, duration)), None => span.faint { "–" } } }
             td.n { @match run.attempt { Some(attempt) => (attempt), None => span.faint { "–" } } }
@@ -114,12 +117,120 @@ fn row(view: &View, run: &JobRecord, missed: Option<DateTime<Utc>>, is_hidden: b
                 Some(node) => (node_link(view, node)),
                 None => span.faint { "–" },
             } }
-            td.mono.nowrap { (run.log_id.as_deref().unwrap_or("–")) }
+            td { (log_id(view, run)) }
             td {
                 @if let Some(error) = &run.run_err { (folded(&format!("error-of-run-{}", run.id), words.error, error, true)) }
                 @if let Some(result) = &run.run_result { (folded(&format!("result-of-run-{}", run.id), words.result, result, false)) }
                 @else if is_hidden && run.job_result_flag.as_deref() == Some(RunFlag::Success.as_str()) { span.faint { (words.hidden) } }
             }
+        }
+    }
+}
+
+/// Why a run that is under way shall stop.
+fn stop_reason(run: &JobRecord) -> Option<&str> {
+    run.cancel_reason.as_deref().filter(|_| run.is_open())
+}
+
+/// The fire for which a run stands.
+fn fire(view: &View, run: &JobRecord, missed: Option<DateTime<Utc>>) -> Markup {
+    html! {
+        @match run.scheduled_at { Some(at) => (time(view, at)), None => span.faint { (view.words.by_hand) } }
+        @if let Some(at) = missed { div.faint { (view.words.missed_since) " " (time(view, at)) } }
+    }
+}
+
+// ---- one run ----
+
+pub(in crate::web::pages) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
+    call.query.finish()?;
+    let (run, is_hidden) = runs::shown(&call).await?.into_parts();
+    let job = job_of(&call, &run).await?;
+    let schedule = job
+        .as_ref()
+        .and_then(|job| schedule_of(&call, &job.cron_expr, job.time_zone.as_deref()).ok());
+    let (class, word) = standing(&view, &run);
+    let title = format!("{} {}", view.words.run, run.id);
+    let body = html! {
+        div.head {
+            h1 { (title) }
+            @match &job {
+                Some(job) => a href=(view.to(&format!("jobs/{}", job.id))) { (run.job_name) },
+                None => span.sub { (run.job_name) },
+            }
+            span class={ "status " (class) } { (word) }
+        }
+        @if let Some(reason) = stop_reason(&run) { p.notice.warn role="status" { (view.words.stop_requested) ": " (reason) } }
+        @if let Some(error) = &run.run_err { section.card { h2 { (view.words.error) } pre tabindex="0" { (error) } } }
+        div.columns {
+            section.card { h2 { (view.words.facts) } (facts(&view, &run, missed_since(&run, schedule.as_ref()))) }
+            section.card.texts {
+                h2 { (view.words.args) }
+                (text(&view, run.args.as_deref(), is_hidden))
+                h2 { (view.words.result) }
+                (text(&view, run.run_result.as_deref(), is_hidden))
+            }
+        }
+    };
+    Ok(Page {
+        title: format!("{title} · {}", run.job_name),
+        place: Some(Place::Jobs),
+        body,
+        is_live: run.is_open(),
+    })
+}
+
+/// The job of a run; `None`: it is deleted.
+async fn job_of(call: &Call, run: &JobRecord) -> Result<Option<Job>, Problem> {
+    let Some(id) = run.job_id else {
+        return Ok(None);
+    };
+    match call.gaia().jobs().get_job_detail(id).await {
+        Ok(detail) => Ok(Some(detail.job)),
+        Err(Error::JobNotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Its log id, and the way to its lines.
+fn log_id(view: &View, run: &JobRecord) -> Markup {
+    html! {
+        @match &run.log_id {
+            Some(log) => { span.mono.nowrap { (log) } (lines_link(view, &format!("runs/{}/log", run.id))) }
+            None => span.faint { "–" },
+        }
+    }
+}
+
+fn facts(view: &View, run: &JobRecord, missed: Option<DateTime<Utc>>) -> Markup {
+    let words = view.words;
+    let nothing = || html! { span.faint { "–" } };
+    let name = |text: &Option<String>| text.clone().unwrap_or_default();
+    html! {
+        dl.facts.tight {
+            dt { (words.calls) }
+            dd { @match &run.hook_url {
+                Some(url) => span.mono { (url) },
+                None => (method_name(&name(&run.service_name), &name(&run.service_method))),
+            } }
+            dt { (words.schedule) } dd { code { (run.cron_expr) } }
+            dt { (words.scheduled_for) } dd { (fire(view, run, missed)) }
+            dt { (words.started) } dd { (time_or_none(view, run.started_at)) }
+            dt { (words.ended) } dd { (time_or_none(view, run.ended_at)) }
+            dt { (words.duration) } dd { @match run.duration { Some(duration) => (lasting(view, duration)), None => (nothing()) } }
+            dt { (words.attempts) } dd { @match run.attempt { Some(attempt) => (attempt), None => (nothing()) } }
+            dt { (words.node) } dd { @match &run.node_id { Some(node) => (node_link(view, node)), None => (nothing()) } }
+            dt { (words.log_id) } dd { (log_id(view, run)) }
+        }
+    }
+}
+
+fn text(view: &View, text: Option<&str>, is_hidden: bool) -> Markup {
+    html! {
+        @match text.filter(|text| !text.trim().is_empty()) {
+            None if is_hidden => p.faint { (view.words.hidden) },
+            None => p.faint { (view.words.none) },
+            Some(text) => pre tabindex="0" { (text) },
         }
     }
 }

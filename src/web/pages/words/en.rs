@@ -2,8 +2,10 @@
 
 use chrono::Weekday;
 
-use super::{Words, grouped, in_units};
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use super::{Words, faults::Row, grouped, in_units};
+use crate::domain::{
+    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+};
 
 fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
@@ -17,7 +19,44 @@ fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
 
 const UNITS: [&str; 5] = ["ms", "s", "min", "h", "d"];
 
+/// Only the names of fields differ: faults are made in English.
+const FAULTS: &[Row] = &[
+    ("invalid input: {}", "invalid input: {0:fault}"),
+    ("{} (which a cron_job needs) {}", "“{0:label}” {1}"),
+    ("{}: {}", "“{0:label}”: {1}"),
+    ("{} {}", "“{0:label}” {1}"),
+];
+
 pub(super) const WORDS: Words = Words {
+    field: |name| {
+        Some(match name {
+            "job_name" => WORDS.name,
+            "job_type" => WORDS.job_type,
+            "cron_expr" => WORDS.cron_expr,
+            "time_zone" => WORDS.time_zone,
+            "service_name" => WORDS.service,
+            "service_method" => WORDS.method,
+            "hook_url" => WORDS.hook_url,
+            "hook_method" => WORDS.hook_method,
+            "hook_headers" => WORDS.hook_headers,
+            "hook_secret" => WORDS.hook_secret,
+            "overlap_policy" => WORDS.overlap,
+            "misfire_policy" => WORDS.misfire,
+            "timeout" => WORDS.timeout_seconds,
+            "misfire_grace" => WORDS.misfire_grace,
+            "max_retry" => WORDS.max_retry,
+            "retry_delay_ms" => WORDS.retry_delay,
+            "args" => WORDS.args,
+            "workers" => WORDS.workers,
+            "reason" => WORDS.reason,
+            "theme" | "a theme of the filter" => WORDS.theme,
+            _ => return None,
+        })
+    },
+    fault_table: FAULTS,
+    semicolon: "; ",
+    colon: ": ",
+
     overview: "Overview",
     tasks: "Tasks",
     task: "Task",
@@ -25,6 +64,7 @@ pub(super) const WORDS: Words = Words {
     methods: "Methods",
     jobs: "Jobs",
     job: "Job",
+    run: "Run",
     nodes: "Nodes",
     node: "Node",
     audit: "Audit",
@@ -99,6 +139,7 @@ pub(super) const WORDS: Words = Words {
     hidden: "You may not see this.",
     cancel_requested: "Cancellation was requested; the worker has not ended yet.",
     life: "Life of the task",
+    last_attempt: "last attempt",
     no_attempts: "No attempt has ended yet.",
     search: "Search",
     search_help: "Words are looked for in names. Terms narrow the search:",
@@ -136,7 +177,7 @@ pub(super) const WORDS: Words = Words {
         ("newer:2h", "added in the last 2 hours; older:7d for longer ago"),
         (
             "ended-from:2h",
-            "last run ended in the last 2 hours; a date or a time will do",
+            "last run ended in the last 2 hours; a date will do, or a full time such as 2026-01-31T17:08:00Z",
         ),
         (
             "created-from:2026-01-31",
@@ -148,7 +189,10 @@ pub(super) const WORDS: Words = Words {
             "node:web-1",
             "tasks that a node runs; node:none for those without a node",
         ),
-        ("log:0197f1-17", "the task whose last run had this log id"),
+        (
+            "log:0197f1-17",
+            "the task of which an attempt, the last or an earlier one, had this log id",
+        ),
         ("night run", "names that contain this text"),
     ],
     further_conditions: "Further conditions",
@@ -207,7 +251,7 @@ pub(super) const WORDS: Words = Words {
             "job.delete" => "The job is deleted. Its records stay.",
             "job.enable" => "The job fires again.",
             "job.disable" => "The job fires no more.",
-            "job.run" => "The job runs.",
+            "job.run" => "The job was started. This is its run.",
             "job.cancel" => "The runs of the job were asked to stop.",
             _ => return None,
         })
@@ -292,6 +336,7 @@ pub(super) const WORDS: Words = Words {
     workers: "Workers",
     busy_of_all: "Busy / all",
     rate: "Ended, last 5 min",
+    theme_without_page: "Browsers take this name for a folder and cannot open the page of the theme. These are its tasks; the API can pause it.",
     no_such_theme: "No node, no unfinished task and no setting knows this theme. Is its name right?",
     changes_of_it: "What operators have changed",
     value_not_told: "changed; the value is not shown",
@@ -309,6 +354,7 @@ pub(super) const WORDS: Words = Words {
     last_hour: "Last hour",
     paused: "Paused",
     paused_by: |by, reason| by_and_why("Paused", by, reason),
+    first_paused_by: |by, reason| by_and_why("First paused", by, reason),
     resized_by: |by, reason| by_and_why("Workers set", by, reason),
     set_on_node: |from, by, reason| {
         let from = from.map(|from| format!(" from {}", grouped(from))).unwrap_or_default();
@@ -338,6 +384,7 @@ pub(super) const WORDS: Words = Words {
     scheduled: "Scheduled for later",
     not_paused: "Takes tasks",
     unserved: "Due work that nobody serves",
+    unserved_due: "unserved:",
     unserved_hint: "No node that is alive and has workers for the theme has a handler for these. A name may be misspelt, or a process may be missing.",
     workers_on_nodes: "Workers on each node",
     no_node_works: "No node works on this theme.",
@@ -378,7 +425,14 @@ pub(super) const WORDS: Words = Words {
     retrying: "Still retried",
     no_errors: "No task has failed in this time.",
     retry_group: "Retry those that failed",
-    no_errors_hint: "Take a longer time, or look at another theme. Tasks that succeeded with a later attempt are not here: the page of a method counts failed attempts, the page of a task shows the error of each.",
+    no_errors_hint: "Take a longer time, another theme, or all failed attempts: those that a retry made good are there alone.",
+    error_attempts: |attempts| match attempts {
+        ErrorAttempts::Last => "Failed and retrying tasks",
+        ErrorAttempts::All => "All failed attempts",
+    },
+    no_failed_attempts: "No attempt has failed in this time.",
+    no_failed_attempts_hint: "Take a longer time, or look at another theme.",
+    succeeded_since: "Succeeded since",
     no_error_text: "(no error text)",
     sample: "An error of this group",
     more_groups: |count| format!("{} besides these.", plural(count, "rarer error", "rarer errors")),
@@ -407,6 +461,7 @@ pub(super) const WORDS: Words = Words {
     themes_left_out: |count| format!("{} left out.", plural(count, "more theme is", "more themes are")),
     no_themes_here: "It works on no theme. A process that only adds tasks has none.",
     tasks_of_node: "Tasks that it runs",
+    ended_lately: |time| format!("Attempts, last {time}"),
     fenced: "takes no work: its heartbeat failed",
     draining: "takes no work: it is about to stop",
     unserved_here: "Due here, and this node has no handler",
@@ -464,6 +519,7 @@ pub(super) const WORDS: Words = Words {
     scheduled_for: "Scheduled for",
     edit_conflict: "Somebody else has changed this job since you opened it. Look at its present state and edit again.",
     set_by_code: "A program that calls ensure_job at its start sets the definition again at its next start.",
+    job_unserved: "No node that is alive serves this method. A run of the job fails, unless a node serves it by then. A name may be misspelt, or a process may be missing:",
     all_jobs: "All jobs",
     no_jobs_found: "No job meets this filter.",
     no_jobs_found_hint: "Take the name or the state away.",

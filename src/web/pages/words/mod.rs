@@ -1,14 +1,18 @@
 //! Every word of the pages, one table for each language: a word that a table lacks does not compile.
 
 mod en;
+mod faults;
 mod zh;
+mod zh_faults;
 
 use std::time::Duration;
 
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
 use chrono::Weekday;
 
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::domain::{
+    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+};
 
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,14 @@ pub(super) type Counted = fn(u64) -> String;
 
 /// The words of one language.
 pub(super) struct Words {
+    // Faults.
+    /// The label of a field of a form.
+    pub(super) field: fn(&str) -> Option<&'static str>,
+    /// The first row that fits counts.
+    fault_table: &'static [faults::Row],
+    semicolon: &'static str,
+    pub(super) colon: &'static str,
+
     // Places.
     pub(super) overview: &'static str,
     pub(super) tasks: &'static str,
@@ -72,6 +84,7 @@ pub(super) struct Words {
     pub(super) methods: &'static str,
     pub(super) jobs: &'static str,
     pub(super) job: &'static str,
+    pub(super) run: &'static str,
     pub(super) nodes: &'static str,
     pub(super) node: &'static str,
     pub(super) audit: &'static str,
@@ -133,6 +146,7 @@ pub(super) struct Words {
     pub(super) hidden: &'static str,
     pub(super) cancel_requested: &'static str,
     pub(super) life: &'static str,
+    pub(super) last_attempt: &'static str,
     pub(super) no_attempts: &'static str,
     pub(super) search: &'static str,
     pub(super) search_help: &'static str,
@@ -232,6 +246,7 @@ pub(super) struct Words {
     pub(super) busy_of_all: &'static str,
     pub(super) rate: &'static str,
     pub(super) no_such_theme: &'static str,
+    pub(super) theme_without_page: &'static str,
     pub(super) changes_of_it: &'static str,
     pub(super) value_not_told: &'static str,
     pub(super) log: &'static str,
@@ -248,6 +263,7 @@ pub(super) struct Words {
     pub(super) last_hour: &'static str,
     pub(super) paused: &'static str,
     pub(super) paused_by: fn(Option<&str>, Option<&str>) -> String,
+    pub(super) first_paused_by: fn(Option<&str>, Option<&str>) -> String,
     pub(super) resized_by: fn(Option<&str>, Option<&str>) -> String,
     /// From which number, by whom, why.
     pub(super) set_on_node: fn(Option<u64>, &str, Option<&str>) -> String,
@@ -264,6 +280,7 @@ pub(super) struct Words {
     pub(super) not_paused: &'static str,
     pub(super) unserved: &'static str,
     pub(super) unserved_hint: &'static str,
+    pub(super) unserved_due: &'static str,
     pub(super) workers_on_nodes: &'static str,
     pub(super) no_node_works: &'static str,
     pub(super) no_node_works_hint: &'static str,
@@ -306,6 +323,10 @@ pub(super) struct Words {
     pub(super) no_errors: &'static str,
     pub(super) retry_group: &'static str,
     pub(super) no_errors_hint: &'static str,
+    pub(super) error_attempts: fn(ErrorAttempts) -> &'static str,
+    pub(super) no_failed_attempts: &'static str,
+    pub(super) no_failed_attempts_hint: &'static str,
+    pub(super) succeeded_since: &'static str,
     pub(super) no_error_text: &'static str,
     pub(super) sample: &'static str,
     pub(super) more_groups: Counted,
@@ -335,6 +356,7 @@ pub(super) struct Words {
     pub(super) themes_left_out: Counted,
     pub(super) no_themes_here: &'static str,
     pub(super) tasks_of_node: &'static str,
+    pub(super) ended_lately: fn(&str) -> String,
     pub(super) fenced: &'static str,
     pub(super) draining: &'static str,
     pub(super) unserved_here: &'static str,
@@ -366,6 +388,7 @@ pub(super) struct Words {
     pub(super) scheduled_for: &'static str,
     pub(super) edit_conflict: &'static str,
     pub(super) set_by_code: &'static str,
+    pub(super) job_unserved: &'static str,
     pub(super) all_jobs: &'static str,
     pub(super) no_jobs_found: &'static str,
     pub(super) no_jobs_found_hint: &'static str,

@@ -2,8 +2,10 @@
 
 use chrono::Weekday;
 
-use super::{Words, grouped, in_units};
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use super::{Words, grouped, in_units, zh_faults::FAULTS};
+use crate::domain::{
+    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+};
 
 fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
     let by = by.map(|by| format!("（{by}）")).unwrap_or_default();
@@ -14,6 +16,35 @@ fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
 const UNITS: [&str; 5] = ["毫秒", "秒", "分钟", "小时", "天"];
 
 pub(super) const WORDS: Words = Words {
+    field: |name| {
+        Some(match name {
+            "job_name" => WORDS.name,
+            "job_type" => WORDS.job_type,
+            "cron_expr" => WORDS.cron_expr,
+            "time_zone" => WORDS.time_zone,
+            "service_name" => WORDS.service,
+            "service_method" => WORDS.method,
+            "hook_url" => WORDS.hook_url,
+            "hook_method" => WORDS.hook_method,
+            "hook_headers" => WORDS.hook_headers,
+            "hook_secret" => WORDS.hook_secret,
+            "overlap_policy" => WORDS.overlap,
+            "misfire_policy" => WORDS.misfire,
+            "timeout" => WORDS.timeout_seconds,
+            "misfire_grace" => WORDS.misfire_grace,
+            "max_retry" => WORDS.max_retry,
+            "retry_delay_ms" => WORDS.retry_delay,
+            "args" => WORDS.args,
+            "workers" => WORDS.workers,
+            "reason" => WORDS.reason,
+            "theme" | "a theme of the filter" => WORDS.theme,
+            _ => return None,
+        })
+    },
+    fault_table: FAULTS,
+    semicolon: "；",
+    colon: "：",
+
     overview: "总览",
     tasks: "任务",
     task: "任务",
@@ -21,6 +52,7 @@ pub(super) const WORDS: Words = Words {
     methods: "方法",
     jobs: "定时任务",
     job: "定时任务",
+    run: "执行",
     nodes: "节点",
     node: "节点",
     audit: "操作审计",
@@ -93,6 +125,7 @@ pub(super) const WORDS: Words = Words {
     hidden: "没有查看权限。",
     cancel_requested: "已请求取消，Worker 尚未结束。",
     life: "任务状态流转",
+    last_attempt: "最近一次执行",
     no_attempts: "还没有已结束的执行记录。",
     search: "搜索",
     search_help: "普通词语按任务名称查找；也可以使用条件：",
@@ -128,7 +161,10 @@ pub(super) const WORDS: Words = Words {
         ),
         ("error:\"connection refused\"", "最近一次错误包含该文本"),
         ("newer:2h", "最近 2 小时内添加；older:7d 表示 7 天以前添加"),
-        ("ended-from:2h", "最近一次执行在 2 小时内结束；也可以写日期或时间"),
+        (
+            "ended-from:2h",
+            "最近一次执行在 2 小时内结束；也可以写日期，或完整的时间，例如 2026-01-31T17:08:00Z",
+        ),
         (
             "created-from:2026-01-31",
             "在该时间或之后添加；created-before 表示截止时间",
@@ -136,7 +172,7 @@ pub(super) const WORDS: Words = Words {
         ("id:17,18", "指定编号的任务"),
         ("key:order-17", "唯一键"),
         ("node:web-1", "该节点正在执行的任务；node:none 表示不在任何节点上"),
-        ("log:0197f1-17", "最近一次执行使用该日志编号的任务"),
+        ("log:0197f1-17", "某次执行（最近一次或更早）使用该日志编号的任务"),
         ("night run", "名称包含该文本的任务"),
     ],
     further_conditions: "其他条件",
@@ -192,7 +228,7 @@ pub(super) const WORDS: Words = Words {
             "job.delete" => "定时任务已删除，执行记录保留。",
             "job.enable" => "定时任务已启用。",
             "job.disable" => "定时任务已停用。",
-            "job.run" => "定时任务已开始执行。",
+            "job.run" => "定时任务已开始执行，本页即为这次执行。",
             "job.cancel" => "已请求停止该定时任务的执行。",
             _ => return None,
         })
@@ -288,6 +324,7 @@ pub(super) const WORDS: Words = Words {
     workers: "Worker",
     busy_of_all: "忙碌 / 全部",
     rate: "近 5 分钟完成",
+    theme_without_page: "浏览器会把该名称当作目录，无法打开主题页面，这里链接到它的任务；可以通过 API 暂停该主题。",
     no_such_theme: "没有任何节点、未完成的任务或设置使用这个主题，请确认名称是否正确。",
     changes_of_it: "查看操作记录",
     value_not_told: "已修改，不显示内容",
@@ -305,6 +342,7 @@ pub(super) const WORDS: Words = Words {
     last_hour: "最近 1 小时",
     paused: "已暂停",
     paused_by: |by, reason| by_and_why("已暂停", by, reason),
+    first_paused_by: |by, reason| by_and_why("最初暂停", by, reason),
     resized_by: |by, reason| by_and_why("Worker 数已设置", by, reason),
     set_on_node: |from, by, reason| {
         let from = from.map(|from| format!("由 {} 调整而来", grouped(from)));
@@ -322,6 +360,7 @@ pub(super) const WORDS: Words = Words {
     scheduled: "未到时间",
     not_paused: "正常取任务",
     unserved: "已到期但没有节点提供的方法",
+    unserved_due: "无节点提供：",
     unserved_hint: "没有存活且有 Worker 的节点提供这些方法：可能名称有误，或缺少相应的进程。",
     workers_on_nodes: "各节点的 Worker",
     no_node_works: "没有节点处理该主题。",
@@ -362,7 +401,14 @@ pub(super) const WORDS: Words = Words {
     retrying: "仍在重试",
     no_errors: "这段时间内没有任务失败。",
     retry_group: "重试其中失败的任务",
-    no_errors_hint: "可以扩大时间范围，或查看其他主题。重试后成功的任务不在此列：方法页统计失败的执行，任务页列出每次执行的错误。",
+    no_errors_hint: "可以扩大时间范围、查看其他主题，或查看全部失败的执行：重试后成功的错误只在那里。",
+    error_attempts: |attempts| match attempts {
+        ErrorAttempts::Last => "失败与待重试的任务",
+        ErrorAttempts::All => "全部失败的执行",
+    },
+    no_failed_attempts: "这段时间内没有执行失败。",
+    no_failed_attempts_hint: "可以扩大时间范围，或查看其他主题。",
+    succeeded_since: "之后成功",
     no_error_text: "（没有错误信息）",
     sample: "该组的一条错误",
     more_groups: |count| format!("另有 {} 种较少出现的错误。", grouped(count)),
@@ -391,6 +437,7 @@ pub(super) const WORDS: Words = Words {
     themes_left_out: |count| format!("另有 {} 个主题未列出。", grouped(count)),
     no_themes_here: "该节点不处理任何主题。只添加任务的进程没有主题。",
     tasks_of_node: "正在执行的任务",
+    ended_lately: |time| format!("最近 {time}的执行"),
     fenced: "心跳失败，已停止取任务",
     draining: "即将停止，不再取任务",
     unserved_here: "已到期，但该节点没有对应的处理函数",
@@ -448,6 +495,7 @@ pub(super) const WORDS: Words = Words {
     scheduled_for: "计划时间",
     edit_conflict: "打开页面后，其他人修改了该定时任务。请查看最新内容后重新编辑。",
     set_by_code: "启动时调用 ensure_job 的程序，会在下次启动时重新写入定时任务定义。",
+    job_unserved: "没有存活的节点提供该方法。届时若仍没有节点提供，执行会失败。可能名称有误，或缺少相应的进程：",
     all_jobs: "全部定时任务",
     no_jobs_found: "没有符合条件的定时任务。",
     no_jobs_found_hint: "请去掉名称或状态条件。",
