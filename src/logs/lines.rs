@@ -143,7 +143,7 @@ impl RunLines {
     }
 
     fn whole(&self, lines: &str) -> String {
-        // A log id is one of this crate's: hexadecimal digits.
+        // A log id is one of this crate's: digits and hyphens, which JSON need not escape.
         format!("{{\"run\":\"{}\",\"lines\":[{lines}]}}\n", self.log_id)
     }
 

@@ -41,6 +41,7 @@ fn page(view: &View, log: &RunLog, place: Place, back: Markup, hint: &str) -> Pa
     let body = html! {
         div.head {
             h1 { (words.log) }
+            @if !log.lines.is_empty() { span.sub { (number(log.lines.len())) " " (words.lines) } }
             @if !log.is_over { span.status.Running { (words.running) } }
         }
         p { (back) " · " (words.log_id) " " span.mono { (log.log_id) } }
@@ -71,21 +72,22 @@ fn table(view: &View, lines: &[LogLine]) -> Markup {
                 th scope="col" { (words.at) }
                 th scope="col" { (words.level) }
                 th scope="col" { (words.message) }
+                th scope="col" { (words.log_target) }
             } }
             tbody {
                 @for (place, line) in lines.iter().enumerate() {
                     @if line.left_out > 0 {
-                        tr id={ "gap-" (place) } { td colspan="3" { span.faint { ((words.lines_left_out)(line.left_out)) } } }
+                        tr id={ "gap-" (place) } { td colspan="4" { span.faint { ((words.lines_left_out)(line.left_out)) } } }
                     }
                     tr id={ "line-" (place) } {
                         td.mono.nowrap { (exact(view, line)) }
                         td { (level(line.level)) }
-                        td.what { span.line { (line.message) } div.sub.mono { (line.target) } }
+                        td.line { (line.message) }
+                        td.sub.mono { (line.target) }
                     }
                 }
             }
         } }
-        p.sub.inset { (number(lines.len())) " " (words.lines) }
     }
 }
 

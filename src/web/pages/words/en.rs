@@ -343,6 +343,7 @@ pub(super) const WORDS: Words = Words {
     log: "Log",
     level: "Level",
     message: "Message",
+    log_target: "From",
     lines: "lines",
     lines_left_out: |lines| format!("{} left out", plural(lines, "line was", "lines were")),
     no_lines: "This run has no lines.",

@@ -252,6 +252,7 @@ pub(super) struct Words {
     pub(super) log: &'static str,
     pub(super) level: &'static str,
     pub(super) message: &'static str,
+    pub(super) log_target: &'static str,
     pub(super) lines: &'static str,
     pub(super) lines_left_out: Counted,
     pub(super) no_lines: &'static str,

@@ -331,6 +331,7 @@ pub(super) const WORDS: Words = Words {
     log: "日志",
     level: "级别",
     message: "内容",
+    log_target: "来源",
     lines: "行",
     lines_left_out: |lines| format!("中间省略了 {} 行", grouped(lines)),
     no_lines: "本次执行没有日志。",
