@@ -1,5 +1,6 @@
 //! The processes that share a database, and the settings that hold for all of them.
 
+mod alerts;
 mod audit;
 mod bulk;
 mod history;
@@ -9,6 +10,7 @@ mod prune;
 pub(super) mod requests;
 mod themes;
 
+pub(crate) use alerts::{StoredAlert, hashed};
 pub(crate) use history::{Folding, MOST_ROWS};
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};

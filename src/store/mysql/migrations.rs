@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 16] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -26,6 +26,7 @@ const MIGRATIONS: [Migration; 15] = [
     migration!("mysql", "20261129000013", "2026-11-29-000013_audit"),
     migration!("mysql", "20261129000014", "2026-11-29-000014_idempotency"),
     migration!("mysql", "20261129000015", "2026-11-29-000015_job_version"),
+    migration!("mysql", "20261129000017", "2026-11-29-000017_alerts"),
 ];
 
 /// Held by the process that migrates this database. Its end is the end of the connection, if nothing else.

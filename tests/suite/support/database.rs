@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 15,
+            Self::Mysql => 16,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 14,
+            Self::Sqlite => 15,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 15,
+            Self::Postgres => 16,
         };
         format!("lacks {migrations} of this version's migrations")
     }
