@@ -1,5 +1,6 @@
 //! What operators see and change, across the themes and nodes of a database.
 
+mod alerts;
 mod audit;
 mod bulk;
 mod errors;
@@ -9,7 +10,6 @@ mod messages;
 mod methods;
 mod nodes;
 mod operations;
-#[cfg(feature = "web")]
 mod overview;
 mod requests;
 mod tasks;
@@ -23,18 +23,18 @@ pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
     BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, ListAudit, ListBulkOperations,
-    NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, RunTaskNow, SearchTasks,
+    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetTask, GetTheme, GetThemes, ListAlerts, ListAudit,
+    ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, RunTaskNow,
+    SearchTasks,
 };
 pub use methods::MethodInfo;
-#[cfg(feature = "web")]
 pub(crate) use overview::{Overview, ThemeState, Unfinished};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
     AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorGroup, ErrorsSince, Excerpt, ExportedTasks,
-    FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint, HistoryTimes, RunState,
-    SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
+    FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint, HistoryTimes, OpenAlert,
+    RunState, SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
 };
 use crate::{
     asynctask::ThemeRuntimes,

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{Admin, BulkOperation, MethodInfo, ThemeInfo, methods::served, themes::known};
 use crate::{
@@ -19,7 +18,8 @@ const OPERATIONS: i64 = 50;
 const COUNTED_THEMES: usize = 100;
 
 /// A theme, and how many of its tasks are unfinished.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub(crate) struct ThemeState {
     #[serde(flatten)]
     pub(crate) info: ThemeInfo,
@@ -27,7 +27,8 @@ pub(crate) struct ThemeState {
 }
 
 /// How many tasks of a theme are unfinished. The tasks that run are [`ThemeInfo::running`].
-#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub(crate) struct Unfinished {
     /// Tasks that wait and are due. Tasks that plain SQL has ended count until a claim passes over them.
     pub(crate) due: u64,

@@ -76,7 +76,8 @@ impl Config {
             ("Node.Grace", Some(self.node.grace)),
             ("Node.Retention", Some(self.node.retention)),
         ];
-        for (key, value) in seconds {
+        let alerts = self.alerts.seconds().map(|(key, value)| (key, Some(value)));
+        for (key, value) in seconds.into_iter().chain(alerts) {
             // No sensible setting is longer than a century, and a `Duration` can hold far more.
             if let Some(value) = value
                 && !(0.0..=3_155_760_000.0).contains(&value)

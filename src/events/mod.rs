@@ -172,6 +172,8 @@ struct Hub {
     #[cfg(feature = "web")]
     instruments: Instruments,
     observers: Vec<Observer>,
+    /// Hears each event that is told, for alerts, and nothing that only observers hear.
+    alerts: Option<Observer>,
     outages: Outages,
     /// Panics of observers that are logged, by the place of the observer.
     panics: Mutex<Repeats<usize>>,
@@ -187,13 +189,14 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(crate) fn new(observers: Vec<Observer>, tally: Tally) -> Self {
+    pub(crate) fn new(observers: Vec<Observer>, tally: Tally, alerts: Option<Observer>) -> Self {
         Self(Arc::new(Hub {
             lines: Lines::default(),
             #[cfg(feature = "web")]
             instruments: Instruments::new(tally.clock().clone()),
             tally,
             observers,
+            alerts,
             outages: Outages::default(),
             panics: Mutex::default(),
         }))
@@ -205,6 +208,9 @@ impl Events {
         self.0.tally.note(event);
         #[cfg(feature = "web")]
         self.0.instruments.note(event);
+        if let Some(alerts) = &self.0.alerts {
+            alerts(event);
+        }
         self.call_observers(event);
     }
 
@@ -276,7 +282,7 @@ mod tests {
     use crate::clock::Clock;
 
     fn events(observers: Vec<Observer>) -> Events {
-        Events::new(observers, Tally::new(Clock::system()))
+        Events::new(observers, Tally::new(Clock::system()), None)
     }
 
     #[test]

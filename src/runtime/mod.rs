@@ -25,6 +25,7 @@ pub use stop::StopReport;
 
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
+    alerts::RunningAlerts,
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
@@ -86,6 +87,8 @@ struct Inner {
     held: HeldRuns,
     pruner: Addr<PruneActor>,
     bulk: Addr<BulkActor>,
+    /// `None`: nobody is told of alerts.
+    alerts: Option<RunningAlerts>,
     tally: Tally,
     threads: Threads,
     control: Arc<Control>,

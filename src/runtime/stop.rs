@@ -165,6 +165,9 @@ impl Gaia {
         }
         self.0.pruner.send(StopPruning).await?;
         self.0.bulk.send(StopBulk).await?;
+        if let Some(alerts) = &self.0.alerts {
+            alerts.stop().await;
+        }
         let cluster = self.0.store.cluster();
         let retired = tokio::time::timeout(LEAVE, cluster.retire_node(&self.0.node_id));
         let counted = write_history(&self.0.store, &self.0.tally, &self.0.node_id, true);

@@ -5,6 +5,7 @@
 mod adding;
 mod admin_requests;
 mod adoption;
+mod alerts;
 mod audit;
 mod blocked_threads;
 mod bulk;
