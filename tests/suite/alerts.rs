@@ -35,9 +35,12 @@ struct Told {
 impl Told {
     /// The builder of a process that tells its alerts here.
     fn of(&self, database: &Database, clock: &Clock) -> GaiaBuilder {
+        self.on(database.builder(), clock)
+    }
+
+    fn on(&self, builder: GaiaBuilder, clock: &Clock) -> GaiaBuilder {
         let (alerts, failures) = (Arc::clone(&self.alerts), Arc::clone(&self.failures));
-        database
-            .builder()
+        builder
             .clock(clock.clone())
             .on_alert(move |alert| alerts.lock().expect("is not poisoned").push(alert.clone()))
             .observe(move |event| {
@@ -48,7 +51,11 @@ impl Told {
                 };
                 failures.fetch_add(usize::from(failed), Ordering::SeqCst);
             })
-            .handler("Demo", "Fail", async_fn(async |_, error: String| Err::<(), _>(TaskError::discard(error))))
+            .handler(
+                "Demo",
+                "Fail",
+                async_fn(async |_, error: String| Err::<(), _>(TaskError::discard(error))),
+            )
             .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
     }
 
@@ -58,7 +65,10 @@ impl Told {
 
     fn states(&self, kind: AlertKind) -> Vec<AlertState> {
         let all = self.all();
-        all.iter().filter(|alert| alert.kind == kind).map(|alert| alert.state).collect()
+        all.iter()
+            .filter(|alert| alert.kind == kind)
+            .map(|alert| alert.state)
+            .collect()
     }
 
     /// Lets time pass, a look at a time, until a message of this kind and state is there.
@@ -66,10 +76,17 @@ impl Told {
         let began = Instant::now();
         loop {
             let all = self.all();
-            if let Some(alert) = all.iter().rev().find(|alert| (alert.kind, alert.state) == (kind, state)) {
+            if let Some(alert) = all
+                .iter()
+                .rev()
+                .find(|alert| (alert.kind, alert.state) == (kind, state))
+            {
                 return alert.clone();
             }
-            assert!(began.elapsed() < PATIENCE, "waited in vain for {kind} {state}: {all:#?}");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited in vain for {kind} {state}: {all:#?}"
+            );
             clock.advance(LOOK);
             actix_rt::time::sleep(Duration::from_millis(50)).await;
         }
@@ -77,7 +94,10 @@ impl Told {
 
     /// Waits until so many tasks have failed for good, or runs of jobs have ended.
     async fn failed(&self, count: usize) {
-        eventually("failures", async || (self.failures.load(Ordering::SeqCst) >= count).then_some(())).await;
+        eventually("failures", async || {
+            (self.failures.load(Ordering::SeqCst) >= count).then_some(())
+        })
+        .await;
     }
 }
 
@@ -118,7 +138,9 @@ fn minutes(minutes: u64) -> Duration {
 #[actix_rt::test]
 async fn failures_are_told_at_once_then_summed_and_over_after_a_quiet_time() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
-    let builder = told.of(&database, &clock).alerts(AlertOptions::default().link("https://ops.example/gaia/"));
+    let builder = told
+        .of(&database, &clock)
+        .alerts(AlertOptions::default().link("https://ops.example/gaia/"));
     let gaia = builder.scheduler(options()).start().await.expect("starts");
 
     fail(&gaia, &told, 1, "no route\nto <host>").await;
@@ -126,21 +148,33 @@ async fn failures_are_told_at_once_then_summed_and_over_after_a_quiet_time() {
     assert_eq!(raised.key, "task_failed:demo Demo.Fail");
     assert_eq!(raised.theme.as_deref(), Some(THEME));
     assert_eq!((raised.times, raised.held_back), (1, 0));
-    assert_eq!(raised.text_en, "theme demo: task 1 (Demo.Fail) failed for good: no route");
+    assert_eq!(
+        raised.text_en,
+        "theme demo: task 1 (Demo.Fail) failed for good: no route"
+    );
     assert_eq!(raised.link.as_deref(), Some("https://ops.example/gaia/tasks/1"));
     assert_eq!(raised.node, gaia.node_id());
 
     fail(&gaia, &told, 25, "no route").await;
     open_is(&gaia, &clock, "failures that are held back", |open| {
-        open.iter().any(|one| one.kind == AlertKind::TaskFailed && (one.times, one.held_back) == (26, 25))
+        open.iter()
+            .any(|one| one.kind == AlertKind::TaskFailed && (one.times, one.held_back) == (26, 25))
     })
     .await;
     assert_eq!(told.states(AlertKind::TaskFailed), [AlertState::Raised]);
 
     clock.advance(minutes(10));
     let reminded = told.wait(&clock, AlertKind::TaskFailed, AlertState::Reminded).await;
-    assert_eq!((reminded.times, reminded.held_back, reminded.since), (26, 24, raised.since));
-    assert!(reminded.text_en.starts_with("theme demo: 25 tasks of Demo.Fail failed for good"), "{reminded:?}");
+    assert_eq!(
+        (reminded.times, reminded.held_back, reminded.since),
+        (26, 24, raised.since)
+    );
+    assert!(
+        reminded
+            .text_en
+            .starts_with("theme demo: 25 tasks of Demo.Fail failed for good"),
+        "{reminded:?}"
+    );
 
     clock.advance(minutes(6));
     let over = told.wait(&clock, AlertKind::TaskFailed, AlertState::Recovered).await;
@@ -153,10 +187,18 @@ async fn failures_are_told_at_once_then_summed_and_over_after_a_quiet_time() {
 #[actix_rt::test]
 async fn a_method_whose_tasks_fail_too_often_is_told_until_they_do_not() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
-    let gaia = told.of(&database, &clock).scheduler(options()).start().await.expect("starts");
+    let gaia = told
+        .of(&database, &clock)
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
     fail(&gaia, &told, 6, "no").await;
     let raised = told.wait(&clock, AlertKind::FailureShare, AlertState::Raised).await;
-    assert_eq!(raised.text_en, "theme demo: 6 of 6 tasks of Demo.Fail failed for good within 5 minutes (100 %)");
+    assert_eq!(
+        raised.text_en,
+        "theme demo: 6 of 6 tasks of Demo.Fail failed for good within 5 minutes (100 %)"
+    );
     clock.advance(minutes(6));
     told.wait(&clock, AlertKind::FailureShare, AlertState::Recovered).await;
     gaia.stop().await.expect("stops");
@@ -169,12 +211,18 @@ async fn tasks_that_nobody_runs_are_told_until_a_node_does_and_not_while_the_the
     let demo = gaia.scheduler(THEME).expect("is a theme");
     demo.add_task(task("Noop")).await.expect("is added");
     let unserved = told.wait(&clock, AlertKind::Unserved, AlertState::Raised).await;
-    assert_eq!(unserved.text_en, "theme demo: 1 tasks are due, and no living node serves their methods");
+    assert_eq!(
+        unserved.text_en,
+        "theme demo: 1 tasks are due, and no living node serves their methods"
+    );
     assert_eq!(unserved.severity, gaia_actors::AlertSeverity::Page);
     assert_eq!(told.states(AlertKind::OldestDue), []);
     clock.advance(minutes(11));
     let waits = told.wait(&clock, AlertKind::OldestDue, AlertState::Raised).await;
-    assert!(waits.text_en.contains("the oldest due task has waited for 1"), "{waits:?}");
+    assert!(
+        waits.text_en.contains("the oldest due task has waited for 1"),
+        "{waits:?}"
+    );
 
     let pause = PauseTheme {
         theme: THEME.to_owned(),
@@ -207,18 +255,38 @@ async fn a_job_that_cannot_be_scheduled_or_that_nobody_fires_is_told() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
     let gaia = told.of(&database, &clock).start().await.expect("starts");
     let jobs = gaia.jobs();
-    let bad = jobs.add_job(NewJob::cron_job("bad", "0 0 0 1 1 *", "Demo", "Noop")).await.expect("is added");
-    jobs.add_job(NewJob::cron_job("each minute", "0 * * * * *", "Demo", "Noop")).await.expect("is added");
+    let bad = jobs
+        .add_job(NewJob::cron_job("bad", "0 0 0 1 1 *", "Demo", "Noop"))
+        .await
+        .expect("is added");
+    jobs.add_job(NewJob::cron_job("each minute", "0 * * * * *", "Demo", "Noop"))
+        .await
+        .expect("is added");
     database.execute(&format!("UPDATE job_center SET cron_expr = 'never' WHERE id = {bad}"));
     let raised = told.wait(&clock, AlertKind::JobBad, AlertState::Raised).await;
-    assert!(raised.text_en.starts_with("job bad: its schedule cannot be read, so it never fires: "), "{raised:?}");
+    assert!(
+        raised
+            .text_en
+            .starts_with("job bad: its schedule cannot be read, so it never fires: "),
+        "{raised:?}"
+    );
     let overdue = told.wait(&clock, AlertKind::JobOverdue, AlertState::Raised).await;
-    assert!(overdue.text_en.starts_with("job each minute: it was due at 2026-01-01T00:01:00Z, "), "{overdue:?}");
+    assert!(
+        overdue
+            .text_en
+            .starts_with("job each minute: it was due at 2026-01-01T00:01:00Z, "),
+        "{overdue:?}"
+    );
     assert_eq!(overdue.key, "job_overdue:each minute");
 
-    jobs.disable_job(bad).await.expect("is disabled");
+    jobs.toggle_job(bad, false).await.expect("is disabled");
     told.wait(&clock, AlertKind::JobBad, AlertState::Recovered).await;
-    let runner = told.of(&database, &clock).jobs(JobsOptions::default()).start().await.expect("starts");
+    let runner = told
+        .of(&database, &clock)
+        .jobs(JobsOptions::default())
+        .start()
+        .await
+        .expect("starts");
     told.wait(&clock, AlertKind::JobOverdue, AlertState::Recovered).await;
     runner.stop().await.expect("stops");
     gaia.stop().await.expect("stops");
@@ -283,15 +351,23 @@ async fn outcomes_that_cannot_be_written_are_told_until_they_are() {
     gate.entered(1).await;
     database.execute("ALTER TABLE asynctasks RENAME TO asynctasks_away");
     gate.let_pass(1);
-    let raised = told.wait(&clock, AlertKind::OutcomesUnwritten, AlertState::Raised).await;
-    assert!(raised.text_en.contains("theme demo: ends of runs could not be written for 3"), "{raised:?}");
+    let raised = told
+        .wait(&clock, AlertKind::OutcomesUnwritten, AlertState::Raised)
+        .await;
+    assert!(
+        raised
+            .text_en
+            .contains("theme demo: ends of runs could not be written for 3"),
+        "{raised:?}"
+    );
     // The copy of the alert is there for all who look.
     open_is(&gaia, &clock, "the alert", |open| {
         open.iter().any(|one| one.kind == AlertKind::OutcomesUnwritten)
     })
     .await;
     database.execute("ALTER TABLE asynctasks_away RENAME TO asynctasks");
-    told.wait(&clock, AlertKind::OutcomesUnwritten, AlertState::Recovered).await;
+    told.wait(&clock, AlertKind::OutcomesUnwritten, AlertState::Recovered)
+        .await;
     assert_eq!(crate::support::ended(&demo, id).await.status, TaskStatus::Success);
     open_is(&gaia, &clock, "nothing", <[OpenAlert]>::is_empty).await;
     gaia.stop().await.expect("stops");
@@ -300,14 +376,24 @@ async fn outcomes_that_cannot_be_written_are_told_until_they_are() {
 #[actix_rt::test]
 async fn an_outcome_that_the_database_refuses_is_told() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
-    let gaia = told.of(&database, &clock).scheduler(options()).start().await.expect("starts");
+    let gaia = told
+        .of(&database, &clock)
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
     let (poison, cure) = poison(database.kind());
     database.execute(poison);
     let demo = gaia.scheduler(THEME).expect("is a theme");
     demo.add_task(task("Noop").name("poison")).await.expect("is added");
     let raised = told.wait(&clock, AlertKind::OutcomeRefused, AlertState::Raised).await;
     assert_eq!(raised.theme.as_deref(), Some(THEME));
-    assert!(raised.text_en.contains("the database refuses the end of 1 in every form: "), "{raised:?}");
+    assert!(
+        raised
+            .text_en
+            .contains("the database refuses the end of 1 in every form: "),
+        "{raised:?}"
+    );
     database.execute(cure);
     gaia.stop().await.expect("stops");
 }
@@ -340,14 +426,11 @@ async fn of_two_nodes_one_tells() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
     let mut nodes = Vec::new();
     for theme in [THEME, "other"] {
-        let options = SchedulerOptions {
-            theme: theme.to_owned(),
-            ..options()
-        };
+        let options = SchedulerOptions::new(theme).worker_num(2);
         let node = told.of(&database, &clock).scheduler(options).start().await;
         nodes.push(node.expect("starts"));
     }
-    // Both nodes see that nobody works on this theme, and both hear of failures.
+    // Both nodes see that nobody works on this theme.
     let nobody = nodes[0].scheduler("nobody").expect("is a theme");
     nobody.add_task(task("Noop")).await.expect("is added");
     fail(&nodes[0], &told, 3, "no").await;
@@ -356,7 +439,8 @@ async fn of_two_nodes_one_tells() {
     // A state that lasts is refreshed each minute, by either node.
     let first = told.all()[0].time;
     open_is(&nodes[1], &clock, "a fresh row", |open| {
-        open.iter().any(|one| one.kind == AlertKind::Unserved && one.last_time - first > chrono::TimeDelta::minutes(3))
+        open.iter()
+            .any(|one| one.kind == AlertKind::Unserved && one.last_time - first > chrono::TimeDelta::minutes(3))
     })
     .await;
     assert_eq!(told.states(AlertKind::Unserved), [AlertState::Raised]);
@@ -375,14 +459,54 @@ async fn of_two_nodes_one_tells() {
         node.stop().await.expect("stops");
     }
     let states = told.states(AlertKind::Unserved);
-    assert_eq!(states, [AlertState::Raised, AlertState::Reminded, AlertState::Recovered]);
-    assert_eq!(told.states(AlertKind::TaskFailed), [AlertState::Raised, AlertState::Recovered]);
+    assert_eq!(
+        states,
+        [AlertState::Raised, AlertState::Reminded, AlertState::Recovered]
+    );
+    assert_eq!(
+        told.states(AlertKind::TaskFailed),
+        [AlertState::Raised, AlertState::Recovered]
+    );
+}
+
+#[actix_rt::test]
+async fn what_happens_on_two_nodes_is_one_alert() {
+    let (database, clock, told) = (Database::fresh(), clock(), Told::default());
+    let start = async || {
+        told.of(&database, &clock)
+            .jobs(JobsOptions::default())
+            .start()
+            .await
+            .expect("starts")
+    };
+    let nodes = [start().await, start().await];
+    let job = NewJob::cron_job("nightly", "0 0 1 * * *", "Demo", "Fail").args(&"no");
+    let id = nodes[0].jobs().add_job(job).await.expect("is added");
+    for (run, node) in [0, 1, 1, 0, 1].into_iter().enumerate() {
+        nodes[node].jobs().execute_job_immediately(id).await.expect("begins");
+        told.failed(run + 1).await;
+        clock.advance(LOOK);
+    }
+    open_is(&nodes[0], &clock, "all five", |open| {
+        open.iter().any(|one| one.times == 5)
+    })
+    .await;
+    assert_eq!(told.states(AlertKind::JobFailed), [AlertState::Raised]);
+    for node in &nodes {
+        node.stop().await.expect("stops");
+    }
 }
 
 #[actix_rt::test]
 async fn a_restart_neither_repeats_nor_forgets() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
-    let start = async || told.of(&database, &clock).scheduler(options()).start().await.expect("starts");
+    let start = async || {
+        told.of(&database, &clock)
+            .scheduler(options())
+            .start()
+            .await
+            .expect("starts")
+    };
     let first = start().await;
     // The stop tells what no look has seen.
     fail(&first, &told, 1, "no").await;
@@ -402,7 +526,10 @@ async fn a_restart_neither_repeats_nor_forgets() {
     let third = start().await;
     let over = told.wait(&clock, AlertKind::TaskFailed, AlertState::Recovered).await;
     assert_eq!((over.times, over.held_back), (3, 2));
-    assert!(over.text_en.contains("it had happened 2 times since the last message"), "{over:?}");
+    assert!(
+        over.text_en.contains("it had happened 2 times since the last message"),
+        "{over:?}"
+    );
     third.stop().await.expect("stops");
     assert_eq!(told.states(AlertKind::TaskFailed).len(), 2);
 }
@@ -428,11 +555,11 @@ async fn alerts_of_nodes_that_are_gone_are_over() {
 #[actix_rt::test]
 async fn only_the_kinds_that_are_wanted_are_told_and_a_panic_of_a_function_harms_nobody() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
-    let builder = database.builder().on_alert(|_| panic!("on purpose: functions are called on"));
-    drop(builder);
+    let panics = database
+        .builder()
+        .on_alert(|_| panic!("on purpose: functions are called on"));
     let builder = told
-        .of(&database, &clock)
-        .on_alert(|_| panic!("on purpose: functions are called on"))
+        .on(panics, &clock)
         .alerts(AlertOptions::default().kinds([AlertKind::FailureShare]));
     let gaia = builder.scheduler(options()).start().await.expect("starts");
     fail(&gaia, &told, 6, "no").await;
@@ -447,7 +574,12 @@ async fn only_the_kinds_that_are_wanted_are_told_and_a_panic_of_a_function_harms
 #[actix_rt::test]
 async fn without_a_function_nothing_is_raised() {
     let (database, clock, told) = (Database::fresh(), clock(), Told::default());
-    let gaia = told.of(&database, &clock).scheduler(options()).start().await.expect("starts");
+    let gaia = told
+        .of(&database, &clock)
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
     fail(&gaia, &told, 1, "no").await;
     told.wait(&clock, AlertKind::TaskFailed, AlertState::Raised).await;
     gaia.stop().await.expect("stops");

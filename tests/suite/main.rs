@@ -62,3 +62,5 @@ mod unreadable_owners;
 mod unseen;
 mod upgrade;
 mod urgent;
+#[cfg(feature = "hooks")]
+mod webhooks;
