@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Admin, BulkOperation, MethodInfo, ThemeInfo, methods::served, themes::known};
+use super::{Admin, BulkOperation, ListAlerts, MethodInfo, OpenAlert, ThemeInfo, methods::served, themes::known};
 use crate::{
     error::{Error, ask},
     node::NodeInfo,
@@ -50,6 +50,8 @@ pub(crate) struct Overview {
     pub(crate) nodes: Vec<NodeInfo>,
     /// The bulk operations that are under way, the oldest first.
     pub(crate) operations: Vec<BulkOperation>,
+    /// The alerts whose causes go on.
+    pub(crate) alerts: Vec<OpenAlert>,
 }
 
 impl Admin {
@@ -91,10 +93,12 @@ impl Admin {
                 themes.push(ThemeState { info, unfinished });
             }
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
+            let alerts = store.cluster().alerts(&ListAlerts::default()).await?;
             Ok(Overview {
                 themes,
                 nodes,
                 operations,
+                alerts: alerts.into_iter().map(|stored| stored.alert).collect(),
             })
         };
         ask(&self.store, read).await

@@ -370,8 +370,14 @@ pub(super) fn key(kind: AlertKind, subject: &str) -> String {
     format!("{kind}:{subject}")
 }
 
+/// A few words in each language.
+pub(crate) struct Titles {
+    pub(crate) en: &'static str,
+    pub(crate) zh: &'static str,
+}
+
 /// A few words for a kind.
-pub(super) fn title(kind: AlertKind) -> Texts {
+pub(crate) const fn title(kind: AlertKind) -> Titles {
     let (en, zh) = match kind {
         AlertKind::TaskFailed => ("Task failed for good", "任务最终失败"),
         AlertKind::FailureShare => ("Many tasks of a method fail", "方法失败率过高"),
@@ -386,10 +392,7 @@ pub(super) fn title(kind: AlertKind) -> Texts {
         AlertKind::OutcomeRefused => ("Outcome is refused", "执行结果被拒绝"),
         AlertKind::DatabaseAway => ("Database is away", "数据库无法访问"),
     };
-    Texts {
-        en: en.to_owned(),
-        zh: zh.to_owned(),
-    }
+    Titles { en, zh }
 }
 
 /// The sentences of the message that the cause is over. `held_back`: how often it has happened since the last message.

@@ -23,6 +23,8 @@ use std::{io, sync::Arc};
 use actix::{Actor, Addr};
 
 pub(crate) use actor::{AlertActor, StopAlerts};
+#[cfg(feature = "web")]
+pub(crate) use cause::title;
 pub(crate) use delivery::Listener;
 pub(crate) use options::AlertSettings;
 pub use options::{AlertOptions, Webhook};

@@ -4,6 +4,7 @@
 //! zone and draws charts. All URLs are relative, so the pages work below any path and behind any proxy.
 
 mod act;
+mod alerts;
 mod assets;
 mod audit;
 mod errors;
@@ -75,6 +76,7 @@ pages! {
     "/jobs/new" View jobs::new;
     "/nodes" View nodes::list;
     "/audit" View audit::show;
+    "/alerts" View alerts::show;
     "/operations" View operations::list;
     "/tasks/{id}" View task::show;
     "/themes/{theme}" View themes::show;

@@ -3,7 +3,12 @@
 use chrono::Weekday;
 
 use super::{Words, grouped, in_units};
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::{
+    alerts::title,
+    domain::{
+        AlertSeverity, BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+    },
+};
 
 fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
@@ -511,6 +516,22 @@ pub(super) const WORDS: Words = Words {
     without_saving: "Back without saving",
     yes: "yes",
     no: "no",
+
+    alerts: "Alerts",
+    alert: "Alert",
+    subject: "About",
+    alert_since: "Since",
+    last_seen: "Last seen",
+    times: "Times",
+    last_text: "What was seen last",
+    no_alerts: "No alert is open.",
+    no_alerts_hint: "Processes look for alerts that have a webhook or a function to tell them to.",
+    open_alerts: |count| plural(count, "alert is open", "alerts are open"),
+    alert_kinds: |kind| title(kind).en,
+    severities: |severity| match severity {
+        AlertSeverity::Page => "Somebody should act now.",
+        AlertSeverity::Ticket => "Somebody should look on the next working day.",
+    },
 
     at: "When",
     no_audit: "Nobody has changed anything yet.",

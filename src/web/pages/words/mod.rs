@@ -8,7 +8,10 @@ use std::time::Duration;
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
 use chrono::Weekday;
 
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::domain::{
+    AlertKind, AlertSeverity, BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason,
+    TaskStatus,
+};
 
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -392,6 +395,20 @@ pub(super) struct Words {
     pub(super) without_saving: &'static str,
     pub(super) yes: &'static str,
     pub(super) no: &'static str,
+
+    // Alerts.
+    pub(super) alerts: &'static str,
+    pub(super) alert: &'static str,
+    pub(super) subject: &'static str,
+    pub(super) last_seen: &'static str,
+    pub(super) times: &'static str,
+    pub(super) last_text: &'static str,
+    pub(super) no_alerts: &'static str,
+    pub(super) no_alerts_hint: &'static str,
+    pub(super) alert_since: &'static str,
+    pub(super) open_alerts: Counted,
+    pub(super) alert_kinds: fn(AlertKind) -> &'static str,
+    pub(super) severities: fn(AlertSeverity) -> &'static str,
 
     // Audit.
     pub(super) at: &'static str,

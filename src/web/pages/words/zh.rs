@@ -3,7 +3,12 @@
 use chrono::Weekday;
 
 use super::{Words, grouped, in_units};
-use crate::domain::{BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus};
+use crate::{
+    alerts::title,
+    domain::{
+        AlertSeverity, BulkAction, BulkState, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+    },
+};
 
 fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
     let by = by.map(|by| format!("（{by}）")).unwrap_or_default();
@@ -495,6 +500,22 @@ pub(super) const WORDS: Words = Words {
     without_saving: "不保存，返回",
     yes: "是",
     no: "否",
+
+    alerts: "告警",
+    alert: "告警",
+    subject: "对象",
+    alert_since: "开始时间",
+    last_seen: "最近一次",
+    times: "次数",
+    last_text: "最近内容",
+    no_alerts: "当前没有告警。",
+    no_alerts_hint: "只有配置了 Webhook 或回调函数的进程才会检查告警。",
+    open_alerts: |count| format!("有 {} 条告警未恢复", grouped(count)),
+    alert_kinds: |kind| title(kind).zh,
+    severities: |severity| match severity {
+        AlertSeverity::Page => "需要立即处理。",
+        AlertSeverity::Ticket => "请在下一个工作日查看。",
+    },
 
     at: "时间",
     no_audit: "还没有操作记录。",
