@@ -11,10 +11,12 @@ use super::{
 };
 use crate::domain::{ListAlerts, OpenAlert};
 
+pub(super) type ShownAlert = Shown<OpenAlert>;
+
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Alerts)]
 struct Listed {
-    alerts: Vec<Shown<OpenAlert>>,
+    alerts: Vec<ShownAlert>,
 }
 
 pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
@@ -25,7 +27,7 @@ pub(super) async fn list(mut call: Call) -> Result<HttpResponse, Problem> {
 }
 
 /// The alerts that the caller may see.
-pub(super) async fn found(call: &Call, themes: Vec<String>) -> Result<Vec<Shown<OpenAlert>>, Problem> {
+pub(super) async fn found(call: &Call, themes: Vec<String>) -> Result<Vec<ShownAlert>, Problem> {
     let themes = call.caller.limit_themes(themes)?;
     let alerts = call.gaia().admin().alerts(ListAlerts { themes }).await?;
     let eyes = call.eyes();

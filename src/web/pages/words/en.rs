@@ -521,7 +521,6 @@ pub(super) const WORDS: Words = Words {
     alert: "Alert",
     subject: "About",
     alert_since: "Since",
-    last_seen: "Last seen",
     times: "Times",
     last_text: "What was seen last",
     no_alerts: "No alert is open.",

@@ -400,7 +400,6 @@ pub(super) struct Words {
     pub(super) alerts: &'static str,
     pub(super) alert: &'static str,
     pub(super) subject: &'static str,
-    pub(super) last_seen: &'static str,
     pub(super) times: &'static str,
     pub(super) last_text: &'static str,
     pub(super) no_alerts: &'static str,

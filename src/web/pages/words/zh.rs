@@ -505,7 +505,6 @@ pub(super) const WORDS: Words = Words {
     alert: "告警",
     subject: "对象",
     alert_since: "开始时间",
-    last_seen: "最近一次",
     times: "次数",
     last_text: "最近内容",
     no_alerts: "当前没有告警。",
