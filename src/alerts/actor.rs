@@ -1,7 +1,6 @@
 //! The actor that looks, decides and has messages sent.
 //!
-//! It has a thread of its own, on which functions of the application are called. What it asks of the database is one future at a time, a
-//! round. While a round waits for the database, the actor still judges its own process.
+//! The actor has a separate thread, on which functions of the application are called. It works at the database in rounds, one at a time. While a round waits for the database, the actor still judges its own process.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{clock::Clock, domain::AlertKind, error::Error, events::Tally, repeats::Repeats, store::Store};
 
-/// How often the actor takes what has happened.
+/// How often the actor takes the sums of the collector.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// How often it looks for states at the database.
@@ -41,7 +40,7 @@ pub(crate) struct AlertActor {
     stop: Option<mpsc::Sender<oneshot::Sender<()>>>,
 }
 
-/// Tell what has happened until now, and end. Waits at most two seconds.
+/// Send the messages about the time until now, and end. Waits at most two seconds.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopAlerts;
@@ -157,7 +156,7 @@ impl Watching {
                 }
                 done = finished(&mut self.round) => self.done(done),
                 () = clock.sleep_until(next) => {
-                    // Counted from before the look: a test may move its clock meanwhile.
+                    // Counted from before the look: a test may have moved its clock since.
                     next = clock.elapsed().saturating_add(LOOK);
                     self.look();
                 }
@@ -165,7 +164,7 @@ impl Watching {
         }
     }
 
-    /// A last look, without states: what has happened until now is told.
+    /// A last look, without states: the messages about the time until now are sent.
     async fn end(mut self) {
         let end = async {
             if let Some(round) = self.round.take() {
@@ -293,7 +292,7 @@ async fn finished(round: &mut Option<LocalBoxFuture<'static, Done>>) -> Done {
     }
 }
 
-/// Looks for states, if it is time to, and writes what has come.
+/// Looks for states, if it is time to, and writes rows.
 async fn work(store: Store, mut input: Input, look: Option<Look>, fires: Fires, mut seen: Seen) -> Done {
     let (mut fires, mut blind) = (fires, None);
     if let Some(Look {

@@ -23,7 +23,7 @@ const MAX_WECOM_BYTES: usize = 4_096;
 const MAX_SLACK_TITLE: usize = 150;
 const MAX_SLACK_TEXT: usize = 3_000;
 
-/// What is sent.
+/// A request to a webhook.
 pub(super) struct Request {
     pub(super) url: String,
     pub(super) body: String,

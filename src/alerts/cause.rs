@@ -1,4 +1,4 @@
-//! What may be amiss, with its figures, and the sentences about it in both languages.
+//! Causes of alerts, with their figures, and the sentences about them in both languages.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -12,13 +12,13 @@ use crate::{
 /// The most characters of the first line of an error.
 const MAX_ERROR_CHARS: usize = 500;
 
-/// The most bytes of a subject: names that plain SQL writes may be longer than those of this crate.
+/// The most bytes of a subject: names that plain SQL writes may be longer than this crate allows.
 const MAX_SUBJECT_BYTES: usize = 1_000;
 
 /// The most characters of the theme in a row.
 const MAX_THEME_CHARS: usize = 100;
 
-/// What is amiss. The texts are those of users and of the database.
+/// A cause of an alert. Users and the database have written the texts.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cause {
     TaskFailed {
@@ -98,7 +98,7 @@ pub(super) struct Job {
     pub(super) name: String,
 }
 
-/// A process among those of the database.
+/// A process, as messages name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) node: Arc<str>,
@@ -144,7 +144,7 @@ impl Cause {
         }
     }
 
-    /// What it is about: together with the kind it tells one alert from another.
+    /// The subject: together with the kind it tells one alert from another.
     pub(super) fn subject(&self) -> String {
         let subject = match self {
             Self::TaskFailed { method, .. } | Self::FailureShare { method, .. } => {
@@ -365,7 +365,7 @@ impl Cause {
     }
 }
 
-/// The kind and the subject: what tells one alert from another.
+/// The kind and the subject tell one alert from another.
 pub(super) fn key(kind: AlertKind, subject: &str) -> String {
     format!("{kind}:{subject}")
 }

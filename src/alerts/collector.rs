@@ -1,4 +1,4 @@
-//! What happens in this process, summed until the actor looks. A run that ends well costs a comparison here, and no lock.
+//! The events of this process, summed until the actor looks. A run that ends well costs a comparison here, and no lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use crate::{
     events::{Component, DatabaseFailure, DatabaseRecovery, DatabaseWork, Event, JobEnded, TaskEnded},
 };
 
-/// Hears each event that is told. Cloning is cheap.
+/// Hears events. Cloning is cheap.
 #[derive(Clone)]
 pub(super) struct Collector(Arc<Shared>);
 
@@ -31,12 +31,12 @@ struct Shared {
     notes_successes: AtomicBool,
 }
 
-/// What has come since the last look, and what goes on.
+/// The events since the last look, and the failures that go on.
 #[derive(Default)]
 struct Sums {
     happened: BTreeMap<String, Happened>,
     succeeded: BTreeSet<String>,
-    /// What this process cannot do at the database at present.
+    /// The work at the database that fails at present.
     failing: HashMap<(Component, DatabaseWork), Failing>,
     lease_lost: Option<Duration>,
 }
@@ -58,7 +58,7 @@ pub(super) struct Failing {
     pub(super) error: String,
 }
 
-/// What the actor takes at a look.
+/// The sums that the actor takes at a look.
 pub(super) struct Taken {
     pub(super) happened: Vec<Happened>,
     /// The names of jobs that have run well.
@@ -100,7 +100,7 @@ impl Collector {
         }
     }
 
-    /// Takes what has come since the last look.
+    /// Takes the sums since the last look.
     pub(super) fn take(&self) -> Taken {
         let mut sums = self.sums();
         Taken {
@@ -111,7 +111,7 @@ impl Collector {
         }
     }
 
-    /// Gives back what could not be written: the next look takes it, with what has come since.
+    /// Gives back sums that could not be written: the next look takes them, with later events.
     pub(super) fn give_back(&self, happened: Vec<Happened>, succeeded: BTreeSet<String>) {
         let mut sums = self.sums();
         sums.succeeded.extend(succeeded);

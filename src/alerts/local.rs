@@ -18,7 +18,7 @@ use crate::{
     store::StoredAlert,
 };
 
-/// For how long the database must fail before that is told.
+/// For how long the database must fail before an alert is raised.
 const LASTING: Duration = Duration::from_secs(30);
 
 /// The open alerts of this process.
@@ -55,7 +55,7 @@ impl Local {
         }
     }
 
-    /// Judges this process; answers with what people must be told.
+    /// Judges this process; answers with the messages to send.
     pub(super) fn look(
         &mut self,
         taken: &Taken,
@@ -141,7 +141,7 @@ impl Local {
         causes
     }
 
-    /// The loss of the lease is told even if it is over by now.
+    /// The loss of the lease raises an alert even if the node beats again by now.
     fn fenced(&mut self, lost: Option<Duration>) -> Option<Cause> {
         self.silent = match lost {
             Some(silent) => Some(silent),

@@ -1,7 +1,7 @@
-//! Alerts of the crate itself: people hear when something is amiss, once for a cluster, and when it is over.
+//! Alerts: a cluster sends one message when something is amiss, and one when that is over.
 //!
-//! [`Collector`](collector::Collector) sums what happens in this process, [`AlertActor`] looks every two seconds, [`round`](round::round)
-//! turns what it finds into rows of `gaia_alerts`, and [`Delivery`](delivery::Delivery) sends the messages. Nothing of it runs in a process that has neither
+//! [`Collector`](collector::Collector) sums the events of this process, [`AlertActor`] looks every two seconds, [`round`](round::round)
+//! turns the findings into rows of `gaia_alerts`, and [`Delivery`](delivery::Delivery) sends the messages. Nothing of it runs in a process that has neither
 //! a function nor a webhook.
 
 mod actor;
@@ -65,7 +65,7 @@ pub(crate) struct AlertParts {
 }
 
 impl Alerts {
-    /// `None`: nobody is to be told.
+    /// `None`: there is neither a function nor a webhook.
     pub(crate) fn new(
         node: Arc<str>,
         clock: Clock,
@@ -89,13 +89,13 @@ impl Alerts {
         }))
     }
 
-    /// The function that must hear each event that is told.
+    /// The function that `Events` gives each event to.
     pub(crate) fn ear(&self) -> Observer {
         let collector = self.collector.clone();
         Box::new(move |event| collector.note(event))
     }
 
-    /// Starts the actor, on a thread of its own.
+    /// Starts the actor, on a separate thread.
     pub(crate) async fn start(self, control: &Control, parts: AlertParts) -> io::Result<RunningAlerts> {
         let Self {
             process,
@@ -132,7 +132,7 @@ impl Alerts {
 }
 
 impl RunningAlerts {
-    /// Tells what has happened until now, and ends. Waits for at most a few seconds, even if a function of the application blocks.
+    /// Sends the messages about the time until now, and ends. Waits for at most a few seconds, even if a function of the application blocks.
     pub(crate) async fn stop(&self) {
         let _ = tokio::time::timeout(actor::LONGEST_STOP, self.actor.send(StopAlerts)).await;
     }

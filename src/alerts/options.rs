@@ -100,8 +100,8 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// Which alerts there are, when they are raised, and where they are sent. What is not set here is as the configuration's section `Alerts`
-/// has it.
+/// Which alerts there are, when they are raised, and where they are sent. For options that are not set, the configuration's section
+/// `Alerts` holds.
 ///
 /// All nodes of a database should have the same options: one of them sends the message for all.
 ///
@@ -137,7 +137,7 @@ pub struct AlertOptions {
 }
 
 impl AlertOptions {
-    /// Sends messages there, too. Needs the feature `hooks`. The first webhook here replaces those of the configuration.
+    /// Sends messages there, too. Needs the feature `hooks`. The first webhook here replaces the webhooks of the configuration.
     pub fn webhook(mut self, webhook: Webhook) -> Self {
         self.webhooks.push(webhook);
         self
@@ -233,7 +233,7 @@ impl AlertOptions {
         Self { hooks, ..self }
     }
 
-    /// What holds, with what the configuration says where these options say nothing.
+    /// The settings that hold: these options, completed by the configuration.
     pub(crate) fn settings(self, config: &AlertsConfig, faults: &mut Faults) -> AlertSettings {
         let webhooks = match self.webhooks.is_empty() {
             true => config.webhooks.iter().map(Webhook::of).collect(),

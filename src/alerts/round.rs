@@ -1,5 +1,5 @@
-//! One round at the database: what has happened and what is seen becomes rows, and of each write that succeeds a message is made. Of many
-//! nodes one succeeds, so people get one message.
+//! One round at the database: events and states become rows, and each write that succeeds makes a message. Of many nodes one succeeds, so
+//! people get one message.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,14 +29,14 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// When the failure share of a method counts as low again: each process judges its own runs, and those that see it high refresh the row.
 const SHARE_IS_LOW: TimeDelta = TimeDelta::seconds(180);
 
-/// What a round works on.
+/// The input of a round.
 pub(super) struct Input {
     pub(super) node: Arc<str>,
     pub(super) settings: Arc<AlertSettings>,
     pub(super) happened: Vec<Happened>,
     /// The names of jobs that have run well.
     pub(super) succeeded: BTreeSet<String>,
-    /// `None`: nobody has looked.
+    /// `None`: this round has no look at states.
     pub(super) seen: Option<SeenStates>,
     /// The rows that tell of this process.
     pub(super) own: Vec<StoredAlert>,
@@ -45,16 +45,16 @@ pub(super) struct Input {
 /// The states of a look.
 pub(super) struct SeenStates {
     pub(super) states: States,
-    /// The keys of those that have lasted long enough to be told.
+    /// The keys of the states that have lasted long enough for an alert.
     pub(super) lasting: BTreeSet<String>,
 }
 
-/// What a round has done.
+/// The results of a round.
 #[derive(Default)]
 pub(super) struct Output {
     /// To be sent, even after an error.
     pub(super) messages: Vec<Message>,
-    /// What could not be written.
+    /// Events that could not be written.
     pub(super) unwritten: Vec<Happened>,
     /// Whether an alert of a failed job is open.
     pub(super) any_job_failed: bool,
@@ -144,7 +144,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// The row of an alert about this cause, as it would be if it were new. If there are too many alerts, those of a kind share one.
+    /// The row of an alert about this cause, as it would be if it were new. If there are too many alerts, further alerts of a kind share one row.
     fn new_row(&self, cause: &Cause, times: u64) -> StoredAlert {
         let row = stored(opened(cause, times, (self.now, self.node)));
         match self.rows.contains_key(&row.hash) || self.rows.len() < MOST_ALERTS {
@@ -265,7 +265,7 @@ impl Round<'_> {
             AlertKind::JobFailed if succeeded.contains(&alert.subject) => true,
             _ if kind.is_event() => self.has_passed(alert.last_time, self.settings.quiet),
             AlertKind::FailureShare => self.has_passed(alert.last_time, SHARE_IS_LOW),
-            // This process has told the end of its alerts. Those of nodes that are gone are over.
+            // This process has told the end of its alerts. Alerts of nodes that are gone are over.
             _ if kind.is_of_one_process() => {
                 is_mine || states.is_some_and(|states| !states.nodes.contains(&alert.node))
             }
@@ -308,7 +308,7 @@ impl Round<'_> {
     }
 }
 
-/// A row with what is known by now.
+/// A row with newer figures.
 fn refreshed(mut row: StoredAlert, new: OpenAlert) -> StoredAlert {
     row.alert = OpenAlert {
         since: row.alert.since,

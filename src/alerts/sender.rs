@@ -1,4 +1,4 @@
-//! A webhook with its queue. Each has a task of its own, so that one that does not answer delays no other.
+//! A webhook with its queue. Each webhook has a separate task, so that a service that does not answer delays no other.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -88,7 +88,7 @@ impl Sender {
         self.0.come.notify_one();
     }
 
-    /// Sends what is queued. Never ends.
+    /// Sends the queued messages. Never ends.
     pub(super) async fn run(self) {
         loop {
             let next = {

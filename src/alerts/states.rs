@@ -1,4 +1,4 @@
-//! What is amiss at the database and in this process, as states that last.
+//! States of the database and of this process that last, as causes of alerts.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -24,13 +24,13 @@ use crate::{
 /// In which time the failures of a method are counted.
 const WINDOW: Duration = Duration::from_secs(300);
 
-/// How long a state must last before it is told that may be over in a moment: a theme was just resumed, a machine has just woken.
+/// How long a state must last that may be over in a moment: a theme was just resumed, a machine has just woken.
 const LASTING: TimeDelta = TimeDelta::seconds(30);
 
 /// How many schedules are read at a time.
 const PAGE: i64 = 2_000;
 
-/// What is amiss by the last look.
+/// The findings of a look.
 #[derive(Debug, Default)]
 pub(super) struct States {
     pub(super) causes: Vec<Cause>,
@@ -50,7 +50,7 @@ pub(super) struct Looker {
 }
 
 impl Looker {
-    /// What is amiss now. `fires`: the next fires that are known from the look before.
+    /// The causes at present. `fires`: the next fires that are known from the look before.
     pub(super) async fn look(self, mut fires: Fires) -> Result<(States, Fires), Error> {
         let mut states = States::default();
         let overview = self.admin.overview().await?;
@@ -139,7 +139,7 @@ async fn schedules(store: &Store) -> Result<Vec<ScheduleRow>, StoreError> {
     }
 }
 
-/// The next fire of each enabled job after the last one that was claimed, as far as its row has not changed: to read thousands of
+/// The next fire of each enabled job after its last claimed fire, as far as its row has not changed: to read thousands of
 /// expressions at each look would cost too much.
 #[derive(Debug, Default)]
 pub(super) struct Fires(HashMap<i64, (Known, Next)>);
@@ -182,7 +182,7 @@ fn next((expr, zone, from): &Known, jobs: &Jobs) -> Next {
 pub(super) struct Seen(HashMap<String, Duration>);
 
 impl Seen {
-    /// Notes the states of a look; answers which of them have lasted long enough to be told.
+    /// Notes the states of a look; answers which of them have lasted long enough for an alert.
     pub(super) fn lasting(&mut self, causes: &[Cause], now: Duration, settings: &AlertSettings) -> BTreeSet<String> {
         let seen: HashMap<String, &Cause> = causes.iter().map(|cause| (cause.key(), cause)).collect();
         self.0.retain(|key, _| seen.contains_key(key));

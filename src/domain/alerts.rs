@@ -1,4 +1,4 @@
-//! Alerts: what is amiss, as people are told of it.
+//! Alerts, and messages about them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::schedule::Language;
 pub(crate) const MOST_ALERTS: usize = 500;
 
 text_enum! {
-    /// What an alert tells.
+    /// The kind of an alert.
     AlertKind, "kind of alert" {
         /// A task has failed for good: it has no attempt left.
         TaskFailed = "task_failed",
@@ -44,7 +44,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What a message about an alert says.
+    /// The state of an alert, as a message has it.
     AlertState, "state of an alert" {
         /// The cause is new.
         Raised = "raised",
@@ -58,9 +58,9 @@ text_enum! {
 text_enum! {
     /// How urgent an alert is.
     AlertSeverity, "severity" {
-        /// Somebody should act now.
+        /// An operator should act now.
         Page = "page",
-        /// Somebody should look on the next working day.
+        /// An operator should look on the next working day.
         Ticket = "ticket",
     }
 }
@@ -101,11 +101,11 @@ impl AlertKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
-    /// What it tells.
+    /// The kind.
     pub kind: AlertKind,
-    /// The kind and what it is about, the same in each message about one cause: such as `task_failed:orders Mail.Send`.
+    /// The kind and the subject, the same in each message about one cause: such as `task_failed:orders Mail.Send`.
     pub key: String,
-    /// What it is about, for people: a theme, a theme and a method, a job, a node.
+    /// The subject: a theme, a theme and a method, a job, a node.
     pub subject: String,
     /// The theme to which the subject belongs. `None`: it belongs to none.
     pub theme: Option<String>,
@@ -121,7 +121,7 @@ pub struct Alert {
     pub node: String,
     /// How often it has happened since the alert was raised. A state that lasts has happened once.
     pub times: u64,
-    /// How often it has happened since the last message, without a message of its own.
+    /// How often it has happened since the last message, without a separate message.
     pub held_back: u64,
     /// One sentence in English.
     pub text_en: String,
@@ -147,11 +147,11 @@ impl Alert {
 #[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct OpenAlert {
-    /// What it tells.
+    /// The kind.
     pub kind: AlertKind,
     /// How urgent it is.
     pub severity: AlertSeverity,
-    /// What it is about, for people: a theme, a theme and a method, a job, a node.
+    /// The subject: a theme, a theme and a method, a job, a node.
     pub subject: String,
     /// The theme to which the subject belongs. `None`: it belongs to none.
     pub theme: Option<String>,

@@ -172,7 +172,7 @@ struct Hub {
     #[cfg(feature = "web")]
     instruments: Instruments,
     observers: Vec<Observer>,
-    /// Hears each event that is told, for alerts, and nothing that only observers hear.
+    /// Hears events for alerts, except events that only observers hear.
     alerts: Option<Observer>,
     outages: Outages,
     /// Panics of observers that are logged, by the place of the observer.

@@ -278,7 +278,7 @@ impl GaiaBuilder {
     /// failed, the database is away. Of all nodes of a database one sends each message, so give all of them the same function and the same
     /// [options](Self::alerts). Several functions are called one after the other.
     ///
-    /// A function is called on a thread of its own, which also sends to webhooks: it should not wait for long. A panic of the function is
+    /// A function is called on a separate thread, which also sends to webhooks: it should not wait for long. A panic of the function is
     /// caught and logged; later messages still reach it.
     ///
     /// ```
@@ -296,7 +296,7 @@ impl GaiaBuilder {
     }
 
     /// Which alerts there are, and the webhooks to which their messages are sent. Without a webhook and without
-    /// [`on_alert`](Self::on_alert) nobody is told, and nothing is looked for.
+    /// [`on_alert`](Self::on_alert) the process sends no messages and looks for nothing.
     pub fn alerts(self, options: AlertOptions) -> Self {
         Self {
             alerts: options,

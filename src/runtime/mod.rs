@@ -87,7 +87,7 @@ struct Inner {
     held: HeldRuns,
     pruner: Addr<PruneActor>,
     bulk: Addr<BulkActor>,
-    /// `None`: nobody is told of alerts.
+    /// `None`: this process sends no messages about alerts.
     alerts: Option<RunningAlerts>,
     tally: Tally,
     threads: Threads,

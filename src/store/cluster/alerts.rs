@@ -1,4 +1,4 @@
-//! Open alerts: a row for each cause that goes on. Every write names the version that it has read, so that of many nodes one succeeds, and
+//! Open alerts: a row for each cause that goes on. Every write names the version that it has read: of many nodes one succeeds, and
 //! that one sends the message.
 
 use diesel::prelude::*;
@@ -138,7 +138,7 @@ impl ClusterStore<'_> {
         }
     }
 
-    /// Changes the row of an alert, if nobody has changed it since it was read; answers whether it was changed.
+    /// Changes the row of an alert, if no other node has changed it since it was read; answers whether it was changed.
     pub(crate) async fn change_alert(&self, stored: &StoredAlert) -> Result<bool, StoreError> {
         let change = || async {
             let mut conn = self.db.write().await?;
@@ -153,7 +153,7 @@ impl ClusterStore<'_> {
         Ok(self.retrying(change).await? > 0)
     }
 
-    /// Deletes the row of an alert, if nobody has changed it since it was read; answers whether it was deleted.
+    /// Deletes the row of an alert, if no other node has changed it since it was read; answers whether it was deleted.
     pub(crate) async fn end_alert(&self, stored: &StoredAlert) -> Result<bool, StoreError> {
         let delete = || async {
             let mut conn = self.db.write().await?;

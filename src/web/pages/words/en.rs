@@ -522,14 +522,14 @@ pub(super) const WORDS: Words = Words {
     subject: "About",
     alert_since: "Since",
     times: "Times",
-    last_text: "What was seen last",
+    last_text: "Last text",
     no_alerts: "No alert is open.",
     no_alerts_hint: "Processes look for alerts that have a webhook or a function to tell them to.",
     open_alerts: |count| plural(count, "alert is open", "alerts are open"),
     alert_kinds: |kind| title(kind).en,
     severities: |severity| match severity {
-        AlertSeverity::Page => "Somebody should act now.",
-        AlertSeverity::Ticket => "Somebody should look on the next working day.",
+        AlertSeverity::Page => "An operator should act now.",
+        AlertSeverity::Ticket => "An operator should look on the next working day.",
     },
 
     at: "When",
