@@ -1,5 +1,5 @@
 //! Open alerts: a row for each cause that goes on. Every write names the version that it has read: of many nodes one succeeds, and
-//! that one sends the message.
+//! this node sends the message.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
