@@ -69,7 +69,7 @@ async fn open_alerts_are_listed_to_those_who_may_see_their_themes() {
     served
         .send_as(LIMITED, "GET", "/alerts?theme=covert", "")
         .await
-        .refused(403, "other_theme");
+        .refused(403, "theme_not_allowed");
     served
         .send_as(PRODUCER, "GET", "/alerts", "")
         .await
