@@ -4,7 +4,7 @@ use super::{Admin, ListAlerts, OpenAlert};
 use crate::error::{Error, ask};
 
 impl Admin {
-    /// The alerts whose causes go on, the newest first, at most 500. Processes with a function or a webhook write them
+    /// The alerts whose causes go on, the newest first, at most 1,000. Processes with a function or a webhook write them
     /// ([`GaiaBuilder::on_alert`](crate::GaiaBuilder::on_alert), [`GaiaBuilder::alerts`](crate::GaiaBuilder::alerts)); any process can read
     /// them.
     ///

@@ -19,13 +19,23 @@ use super::{
     round::{Input, Output, SeenStates, round},
     states::{Fires, Looker, Seen, Shares},
 };
-use crate::{clock::Clock, domain::AlertKind, error::Error, events::Tally, repeats::Repeats, store::Store};
+use crate::{
+    clock::Clock,
+    domain::AlertKind,
+    error::Error,
+    events::Tally,
+    repeats::Repeats,
+    store::{Store, StoreError},
+};
 
 /// How often the actor takes the sums of the collector.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// How often it looks for states at the database.
 const LOOK_AT_STATES: Duration = Duration::from_secs(10);
+
+/// How long one round may take.
+const LONGEST_ROUND: Duration = Duration::from_secs(60);
 
 /// How long a stop waits for the last round, and for messages under way.
 const STOP: Duration = Duration::from_secs(2);
@@ -167,15 +177,14 @@ impl Watching {
     /// A last look, without states: the messages about the time until now are sent.
     async fn end(mut self) {
         let end = async {
-            if let Some(round) = self.round.take() {
-                let done = round.await;
-                self.done(done);
-            }
             self.next_states = Duration::MAX;
-            self.look();
-            if let Some(round) = self.round.take() {
-                let done = round.await;
-                self.done(done);
+            // If a round is under way, only the second look can begin another one.
+            for _ in 0..2 {
+                self.look();
+                if let Some(round) = self.round.take() {
+                    let done = round.await;
+                    self.done(done);
+                }
             }
             self.parts.delivery.sent().await;
         };
@@ -240,7 +249,7 @@ impl Watching {
         });
         let (fires, seen) = (std::mem::take(&mut self.fires), std::mem::take(&mut self.seen));
         self.round_begun = elapsed;
-        self.round = Some(Box::pin(work(parts.store.clone(), input, look, fires, seen)));
+        self.round = Some(Box::pin(work_in_time(parts.store.clone(), input, look, (fires, seen))));
     }
 
     fn done(&mut self, done: Done) {
@@ -292,9 +301,25 @@ async fn finished(round: &mut Option<LocalBoxFuture<'static, Done>>) -> Done {
     }
 }
 
+/// A round with a time limit: an answer that is lost must not keep the actor from the database for ever.
+async fn work_in_time(store: Store, input: Input, look: Option<Look>, known: (Fires, Seen)) -> Done {
+    let unwritten = input.happened.clone();
+    let in_time = tokio::time::timeout(LONGEST_ROUND, work(store, input, look, known));
+    in_time.await.unwrap_or_else(|_| Done {
+        output: Output {
+            unwritten,
+            error: Some(StoreError::Disconnected(format!("no answer within {LONGEST_ROUND:?}"))),
+            ..Output::default()
+        },
+        fires: Fires::default(),
+        seen: Seen::default(),
+        blind: None,
+    })
+}
+
 /// Looks for states, if it is time to, and writes rows.
-async fn work(store: Store, mut input: Input, look: Option<Look>, fires: Fires, mut seen: Seen) -> Done {
-    let (mut fires, mut blind) = (fires, None);
+async fn work(store: Store, mut input: Input, look: Option<Look>, known: (Fires, Seen)) -> Done {
+    let ((mut fires, mut seen), mut blind) = (known, None);
     if let Some(Look {
         looker,
         shares,

@@ -235,8 +235,9 @@ impl Cause {
             }
             Self::OldestDue { theme, waited, due } => (
                 format!(
-                    "theme {theme}: the oldest due task has waited for {}; {due} tasks are due",
-                    span(*waited)
+                    "theme {theme}: the oldest due task has waited for {}; {}",
+                    span(*waited),
+                    are_due(*due)
                 ),
                 format!(
                     "主题 {theme}：最早到期的任务已等待 {}，共有 {due} 个任务到期",
@@ -244,7 +245,10 @@ impl Cause {
                 ),
             ),
             Self::Unserved { theme, due } => (
-                format!("theme {theme}: {due} tasks are due, and no living node serves their methods"),
+                format!(
+                    "theme {theme}: {}, and no living node serves their methods",
+                    are_due(*due)
+                ),
                 format!("主题 {theme}：{due} 个任务已到期，但没有存活的节点提供对应方法"),
             ),
             Self::NodeDead { node } => (
@@ -362,6 +366,13 @@ impl Cause {
             en: one_line(&en),
             zh: one_line(&zh),
         }
+    }
+}
+
+fn are_due(tasks: u64) -> String {
+    match tasks {
+        1 => "1 task is due".to_owned(),
+        tasks => format!("{tasks} tasks are due"),
     }
 }
 

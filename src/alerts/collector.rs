@@ -82,6 +82,21 @@ impl Collector {
     pub(super) fn note(&self, event: &Event) {
         match event {
             Event::TaskEnded(ended) if ended.status == Some(TaskStatus::Failed) => self.task_failed(ended),
+            Event::TaskLost {
+                theme,
+                task_id,
+                service,
+                method,
+                error,
+            } => self.happened(Cause::TaskFailed {
+                method: Method {
+                    theme: theme.to_string(),
+                    service: service.clone(),
+                    method: method.clone(),
+                },
+                task: *task_id,
+                error: error.clone(),
+            }),
             Event::JobEnded(ended) => self.job_ended(ended),
             Event::NodeLost { node } => self.happened(Cause::NodeDead { node: node.clone() }),
             Event::LeaseLost { silent, .. } => self.sums().lease_lost = Some(*silent),

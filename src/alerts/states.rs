@@ -56,7 +56,9 @@ impl Looker {
         let overview = self.admin.overview().await?;
         states.nodes = overview.nodes.iter().map(|node| node.id.clone()).collect();
         self.judge_themes(&overview, &mut states);
-        if self.tells(AlertKind::JobBad) || self.tells(AlertKind::JobOverdue) {
+        // Where jobs must not run, no fire is claimed on purpose.
+        let tells_jobs = self.tells(AlertKind::JobBad) || self.tells(AlertKind::JobOverdue);
+        if tells_jobs && !self.jobs.are_banned() {
             self.judge_jobs(&mut fires, &mut states).await?;
         }
         states.causes.retain(|cause| self.tells(cause.kind()));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::schedule::Language;
 
-/// The most open alerts, and so the most rows of a list.
+/// The most open alerts. Further ones of a kind share one.
 pub(crate) const MOST_ALERTS: usize = 500;
 
 text_enum! {

@@ -78,6 +78,20 @@ pub enum Event {
         /// How many tasks.
         tasks: u64,
     },
+    /// A task of a dead node has failed for good: its last attempt had begun there.
+    #[non_exhaustive]
+    TaskLost {
+        /// The theme of the task.
+        theme: Arc<str>,
+        /// The task's id.
+        task_id: i64,
+        /// The service that the task calls.
+        service: String,
+        /// The method that the task calls.
+        method: String,
+        /// Why the task has failed, as the record has it.
+        error: String,
+    },
     /// This node has claimed a run of a job: a fire was due, or a caller asked for the run.
     JobFired(JobFired),
     /// This node has recorded a fire as skipped.

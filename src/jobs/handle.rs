@@ -86,6 +86,11 @@ impl Jobs {
         self.rules.zone.renewed()
     }
 
+    /// Whether jobs must not run in the environment of this process.
+    pub(crate) fn are_banned(&self) -> bool {
+        self.banned.is_some()
+    }
+
     /// The schedule of a job with this expression, in this zone or, without one, in the default one.
     pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
         self.rules.schedule(expr, zone)

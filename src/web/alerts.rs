@@ -49,6 +49,6 @@ pub(super) mod described {
         let themes = several(text(MAX_THEME_CHARS), MAX_LISTED_THEMES);
         Described::new()
             .query("theme", themes, "Only alerts of these themes.")
-            .answer::<Listed>(200, "The open alerts, the newest first, at most 500.")
+            .answer::<Listed>(200, "The open alerts, the newest first, at most 1,000.")
     }
 }

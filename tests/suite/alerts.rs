@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     outage::poison,
-    support::{Database, Gate, PATIENCE, THEME, eventually, options, task},
+    support::{Database, Gate, NodeProcess, PATIENCE, THEME, eventually, options, task},
 };
 
 /// How often alerts are looked at.
@@ -213,7 +213,7 @@ async fn tasks_that_nobody_runs_are_told_until_a_node_does_and_not_while_the_the
     let unserved = told.wait(&clock, AlertKind::Unserved, AlertState::Raised).await;
     assert_eq!(
         unserved.text_en,
-        "theme demo: 1 tasks are due, and no living node serves their methods"
+        "theme demo: 1 task is due, and no living node serves their methods"
     );
     assert_eq!(unserved.severity, gaia_actors::AlertSeverity::Page);
     assert_eq!(told.states(AlertKind::OldestDue), []);
@@ -338,6 +338,21 @@ async fn a_node_that_dies_and_a_node_that_is_declared_dead_are_told() {
     clock.advance(minutes(16));
     told.wait(&clock, AlertKind::NodeDead, AlertState::Recovered).await;
     open_is(&gaia, &clock, "nothing", <[OpenAlert]>::is_empty).await;
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_task_whose_last_attempt_dies_with_its_node_has_failed_for_good() {
+    let (database, clock, told) = (Database::fresh(), clock(), Told::default());
+    let builder = told.of(&database, &clock).lease(Duration::from_secs(1));
+    let gaia = builder.start().await.expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    demo.add_task(task("Abort").max_retry(0)).await.expect("is added");
+    let _dies = NodeProcess::spawn(&database, &[("GAIA__NODE__LEASE", "1")]);
+    let raised = told.wait(&clock, AlertKind::TaskFailed, AlertState::Raised).await;
+    assert_eq!(raised.key, "task_failed:demo Demo.Abort");
+    assert!(raised.text_en.ends_with(" died while it ran"), "{raised:?}");
+    told.wait(&clock, AlertKind::NodeDead, AlertState::Raised).await;
     gaia.stop().await.expect("stops");
 }
 

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{AlertKind, ListAlerts, MOST_ALERTS, OpenAlert, hex},
+    domain::{AlertKind, ListAlerts, OpenAlert, hex},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -14,6 +14,9 @@ use crate::{
         schema::gaia_alerts,
     },
 };
+
+/// The most rows that are read. Nodes that raise alerts at the same time may go somewhat beyond the most alerts, 500.
+const MOST_ROWS: i64 = 1_000;
 
 /// An open alert with what its row is found and changed by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +111,7 @@ impl ClusterStore<'_> {
             }
             query
                 .order((gaia_alerts::since.desc(), gaia_alerts::alert_key))
-                .limit(i64::try_from(MOST_ALERTS).unwrap_or(i64::MAX))
+                .limit(MOST_ROWS)
                 .load(conn)
                 .await
         })?;
