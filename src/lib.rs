@@ -28,6 +28,7 @@ mod documents {
 #[macro_use]
 mod line;
 pub mod admin;
+mod alerts;
 mod asynctask;
 mod backoff;
 mod blocking;
@@ -58,14 +59,15 @@ mod uptime;
 pub mod web;
 
 pub use admin::Admin;
+pub use alerts::{AlertOptions, Webhook};
 pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, UnservedMethod};
 pub use clock::Clock;
-pub use config::{Config, MissingHandler};
+pub use config::{Config, MissingHandler, WebhookFormat};
 pub use domain::{
-    ActionOnTask, AddedOnce, AddedTask, ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail,
-    JobRecord, JobType, Json, MAX_ARG_BYTES, MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS,
-    MisfirePolicy, NewJob, NewTask, Outcome, OverlapPolicy, Page, PageRequest, RetryPolicy, RunFlag, RunStatus, Task,
-    TaskError, TaskStatus,
+    ActionOnTask, AddedOnce, AddedTask, Alert, AlertKind, AlertSeverity, AlertState, ExecRecord, Failure, HookMethod,
+    HookSecret, InvalidInput, Job, JobDetail, JobRecord, JobType, Json, MAX_ARG_BYTES, MAX_IDEMPOTENCY_KEY_CHARS,
+    MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy, NewJob, NewTask, Outcome, OverlapPolicy, Page,
+    PageRequest, RetryPolicy, RunFlag, RunStatus, Task, TaskError, TaskStatus,
 };
 pub use error::Error;
 pub use events::Event;

@@ -165,6 +165,11 @@ impl Thread {
         }))
     }
 
+    /// Starts a thread in the system of `control` that is no worker thread.
+    pub(crate) async fn beside(control: &Control) -> io::Result<Arc<Self>> {
+        control.run(async { Self::start() }).await?
+    }
+
     pub(crate) fn handle(&self) -> ArbiterHandle {
         self.arbiter.handle()
     }

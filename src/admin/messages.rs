@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::domain::{
-    BulkTasks, EndAudit, FindJobs, FindRuns, GetErrors, GetHistory, ListAudit, ListBulkOperations, NewAudit,
-    SearchTasks,
+    BulkTasks, EndAudit, FindJobs, FindRuns, GetErrors, GetHistory, ListAlerts, ListAudit, ListBulkOperations,
+    NewAudit, SearchTasks,
 };
 use crate::domain::{TaskFilter, as_millis, millis};
 

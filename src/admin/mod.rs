@@ -1,5 +1,6 @@
 //! What operators see and change, across the themes and nodes of a database.
 
+mod alerts;
 mod audit;
 mod bulk;
 mod errors;
@@ -10,7 +11,6 @@ mod messages;
 mod methods;
 mod nodes;
 mod operations;
-#[cfg(feature = "web")]
 mod overview;
 mod requests;
 mod tasks;
@@ -24,19 +24,18 @@ pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
     BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, ListAudit,
-    ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme, RunJob, RunTaskNow,
-    SearchTasks,
+    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes,
+    ListAlerts, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
+    RunJob, RunTaskNow, SearchTasks,
 };
 pub use methods::MethodInfo;
-#[cfg(feature = "web")]
 pub(crate) use overview::{Overview, ThemeState, Unfinished};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{
     AuditChange, AuditEntry, BulkAction, BulkOperation, BulkPreview, BulkState, ErrorAttempts, ErrorGroup, ErrorsSince,
     Excerpt, ExportedTasks, FoundJobs, FoundRuns, FoundTasks, HISTORY_BOUNDS_MS, History, HistoryKind, HistoryPoint,
-    HistoryTimes, RunState, SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
+    HistoryTimes, OpenAlert, RunState, SearchedTo, SkipReason, TaskCount, TaskErrors, TaskFilter, TaskSummary,
 };
 use crate::{
     asynctask::ThemeRuntimes,

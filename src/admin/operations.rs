@@ -6,8 +6,8 @@ use super::{
     Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit,
     ExportTasks, ExportedTasks, FindJobs, FindRuns, FoundJobs, FoundRuns, FoundTasks, GetBulkOperation, GetErrors,
     GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, History, JobBegun,
-    ListAudit, ListBulkOperations, MethodInfo, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
-    RunJob, RunTaskNow, SearchTasks, TaskCount, TaskErrors, ThemeInfo,
+    ListAlerts, ListAudit, ListBulkOperations, MethodInfo, NewAudit, OpenAlert, PauseTheme, PreviewBulk, ResizeNode,
+    ResizeTheme, ResumeTheme, RunJob, RunTaskNow, SearchTasks, TaskCount, TaskErrors, ThemeInfo,
 };
 use crate::{
     domain::{JobRecord, Task},
@@ -50,6 +50,7 @@ operations! {
     Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();
     Change resume_theme(ResumeTheme) => |admin, resume| admin.resume_theme(resume).await, ();
     Change resize_theme(ResizeTheme) => |admin, resize| admin.resize_theme(resize).await, ();
+    Read alerts(ListAlerts) => |admin, list| admin.alerts(list).await, Vec<OpenAlert>;
     Read audit(ListAudit) => |admin, list| admin.audit(list).await, Vec<AuditEntry>;
     Change begin_audit(NewAudit) => |admin, audit| admin.begin_audit(audit).await, i64;
     Change end_audit(EndAudit) => |admin, end| admin.end_audit(end).await, bool;

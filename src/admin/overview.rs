@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::{Admin, BulkOperation, MethodInfo, ThemeInfo, methods::served, themes::known};
+use super::{Admin, BulkOperation, ListAlerts, MethodInfo, OpenAlert, ThemeInfo, methods::served, themes::known};
 use crate::{
     error::{Error, ask},
     node::NodeInfo,
@@ -21,7 +20,8 @@ const OPERATIONS: i64 = 50;
 const COUNTED_THEMES: usize = 100;
 
 /// A theme, and how many of its tasks are unfinished.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub(crate) struct ThemeState {
     #[serde(flatten)]
     pub(crate) info: ThemeInfo,
@@ -29,7 +29,8 @@ pub(crate) struct ThemeState {
 }
 
 /// How many tasks of a theme are unfinished. The tasks that run are [`ThemeInfo::running`].
-#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 pub(crate) struct Unfinished {
     /// Tasks that wait and are due. Tasks that plain SQL has ended count until a claim passes over them.
     pub(crate) due: u64,
@@ -53,6 +54,8 @@ pub(crate) struct Overview {
     pub(crate) operations: Vec<BulkOperation>,
     /// The methods that due tasks call.
     pub(crate) due: Vec<DueMethod>,
+    /// The alerts whose causes go on.
+    pub(crate) alerts: Vec<OpenAlert>,
 }
 
 /// A method that due tasks of a theme call.
@@ -123,11 +126,13 @@ impl Admin {
                 themes.push(ThemeState { info, unfinished });
             }
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
+            let alerts = store.cluster().alerts(&ListAlerts::default()).await?;
             Ok(Overview {
                 themes,
                 nodes,
                 operations,
                 due,
+                alerts: alerts.into_iter().map(|stored| stored.alert).collect(),
             })
         };
         ask(&self.store, read).await

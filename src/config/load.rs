@@ -76,7 +76,8 @@ impl Config {
             ("Node.Grace", Some(self.node.grace)),
             ("Node.Retention", Some(self.node.retention)),
         ];
-        for (key, value) in seconds {
+        let alerts = self.alerts.seconds().map(|(key, value)| (key, Some(value)));
+        for (key, value) in seconds.into_iter().chain(alerts) {
             // No sensible setting is longer than a century, and a `Duration` can hold far more.
             if let Some(value) = value
                 && !(0.0..=3_155_760_000.0).contains(&value)
@@ -307,6 +308,13 @@ mod tests {
             r#"{"AsyncTask": {"URL": 1}}"#,
             r#"{"Jobs": {"BanEnvList": {"URL": 1}}}"#,
             r#"{"Node": {"Migrate": "URL"}}"#,
+            r#"{"Alerts": {"Webhooks": "URL"}}"#,
+            r#"{"Alerts": {"Webhooks": ["URL"]}}"#,
+            r#"{"Alerts": {"Webhooks": [{"Format": "Slack", "Url": ["URL"]}]}}"#,
+            r#"{"Alerts": {"Webhooks": [{"Format": "URL", "Url": "x"}]}}"#,
+            r#"{"Alerts": {"Webhooks": [{"Format": "Slack", "Url": "x", "URL": 1}]}}"#,
+            r#"{"Alerts": {"OldestDue": "URL"}}"#,
+            r#"{"Alerts": {"Language": {"URL": 1}}}"#,
             r#"{"URL": 1}"#,
         ] {
             let text = refusal(&json.replace("URL", URL), &[]);
@@ -327,6 +335,50 @@ mod tests {
             let text = read.expect_err("is no configuration").to_string();
             assert!(!text.contains("s3cret"), "{text}");
         }
+    }
+
+    #[test]
+    fn alerts_and_their_webhooks_are_settings_like_others() {
+        let json = r#"{"Alerts": {"Webhooks": [{"Format": "Feishu", "Url": "https://a/T0KEN", "Secret": "s3cret"}], "Kinds": ["TaskFailed"]}}"#;
+        let config = with(
+            json,
+            &[
+                ("GAIA__ALERTS__OLDESTDUE", "90"),
+                ("GAIA__ALERTS__KINDS", "JobBad, NodeDead"),
+            ],
+        )
+        .expect("is good");
+        assert_eq!(config.alerts.kinds, ["JobBad", "NodeDead"]);
+        assert!((config.alerts.oldest_due - 90.0).abs() < f64::EPSILON);
+        let shown = format!("{config:?}");
+        assert!(
+            shown.contains("Feishu") && !shown.contains("T0KEN") && !shown.contains("s3cret"),
+            "{shown}"
+        );
+        let webhooks = r#"[{"Format": "Slack", "Url": "https://b/"}]"#;
+        let config = with(json, &[("GAIA__ALERTS__WEBHOOKS", webhooks)]).expect("is good");
+        assert_eq!(config.alerts.webhooks[0].url, "https://b/");
+
+        let text = refusal(r#"{"Alerts": {"OldstDue": 1}}"#, &[]);
+        assert!(
+            text.contains("Alerts.OldstDue, the nearest known key is \"OldestDue\""),
+            "{text}"
+        );
+        let text = refusal(
+            r#"{"Alerts": {"Webhooks": [{"Format": "Slack", "Url": "x", "Secrt": "s3cret"}]}}"#,
+            &[],
+        );
+        assert!(
+            text.contains("Alerts.Webhooks[0]") && text.contains("`Secret`") && !text.contains("s3cret"),
+            "{text}"
+        );
+        let text = refusal(r#"{"Alerts": {"Webhooks": [{"Format": "Teams", "Url": "x"}]}}"#, &[]);
+        assert!(
+            text.contains("Alerts.Webhooks[0].Format") && text.contains("`Feishu`"),
+            "{text}"
+        );
+        let text = refusal(r#"{"Alerts": {"Quiet": -1}}"#, &[]);
+        assert!(text.contains("Alerts.Quiet is -1, expected 0"), "{text}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Settings from the integration guide's `config.json`, and from the environment.
 
+mod alerts;
 mod load;
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use alerts::{AlertsConfig, WebhookConfig, WebhookFormat};
 pub use load::ConfigError;
 pub(crate) use load::nearest;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// This process.
     pub node: NodeConfig,
+    /// Alerts, and where they are sent.
+    pub alerts: AlertsConfig,
 }
 
 /// Section `AsyncTask`: the database, and the options of schedulers that are started with
@@ -141,6 +145,7 @@ impl Default for Config {
             framework: FrameworkConfig::default(),
             jobs: JobsConfig::default(),
             node: NodeConfig::default(),
+            alerts: AlertsConfig::default(),
         }
     }
 }
@@ -191,6 +196,7 @@ impl fmt::Debug for Config {
             .field("framework", &self.framework)
             .field("jobs", &self.jobs)
             .field("node", &self.node)
+            .field("alerts", &self.alerts)
             .finish()
     }
 }

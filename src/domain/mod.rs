@@ -2,6 +2,7 @@
 //!
 //! Nothing here uses a database, an actor or a clock.
 
+mod alerts;
 mod audit;
 mod batch;
 mod bulk;
@@ -29,6 +30,8 @@ mod text_enum;
 mod transition;
 mod validate;
 
+pub(crate) use alerts::MOST_ALERTS;
+pub use alerts::{Alert, AlertKind, AlertSeverity, AlertState, ListAlerts, OpenAlert};
 pub use audit::{AuditChange, AuditEntry, EndAudit, ListAudit, NewAudit};
 #[cfg(feature = "web")]
 pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS, changes_text};
@@ -71,9 +74,7 @@ pub use search::{Excerpt, ExportedTasks, FoundTasks, SearchTasks, SearchedTo, Ta
 #[cfg(feature = "web")]
 pub(crate) use search_line::without;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
-#[cfg(feature = "web")]
-pub(crate) use text::hex;
-pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, millis, truncated};
+pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, hex, millis, truncated};
 pub use transition::Outcome;
 pub(crate) use transition::{Next, RetryState, next};
 pub(crate) use validate::{Faults, MAX_WORKERS, check_json, check_theme};

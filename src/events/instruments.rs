@@ -123,6 +123,7 @@ impl Instruments {
             // The tally counts these, or nothing is to be counted.
             Event::TaskStarted(_)
             | Event::TasksRescued { .. }
+            | Event::TaskLost { .. }
             | Event::JobStarted(_)
             | Event::JobRunsLost { .. }
             | Event::DatabaseRecovered(_) => {}

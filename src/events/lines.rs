@@ -74,6 +74,7 @@ impl Lines {
             Event::OutcomeRefused { .. } => log_refused(event),
             // These come with each claim, run and fire: they are counted, and go to observers.
             Event::TasksClaimed { .. }
+            | Event::TaskLost { .. }
             | Event::TaskStarted(_)
             | Event::JobFired(_)
             | Event::JobSkipped(_)

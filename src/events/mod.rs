@@ -78,6 +78,20 @@ pub enum Event {
         /// How many tasks.
         tasks: u64,
     },
+    /// A task of a dead node has failed for good: its last attempt had begun there.
+    #[non_exhaustive]
+    TaskLost {
+        /// The theme of the task.
+        theme: Arc<str>,
+        /// The task's id.
+        task_id: i64,
+        /// The service that the task calls.
+        service: String,
+        /// The method that the task calls.
+        method: String,
+        /// Why the task has failed, as the record has it.
+        error: String,
+    },
     /// This node has claimed a run of a job: a fire was due, or a caller asked for the run.
     JobFired(JobFired),
     /// This node has recorded a fire as skipped.
@@ -172,6 +186,8 @@ struct Hub {
     #[cfg(feature = "web")]
     instruments: Instruments,
     observers: Vec<Observer>,
+    /// Hears events for alerts, except events that only observers hear.
+    alerts: Option<Observer>,
     outages: Outages,
     /// Panics of observers that are logged, by the place of the observer.
     panics: Mutex<Repeats<usize>>,
@@ -187,13 +203,14 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(crate) fn new(observers: Vec<Observer>, tally: Tally) -> Self {
+    pub(crate) fn new(observers: Vec<Observer>, tally: Tally, alerts: Option<Observer>) -> Self {
         Self(Arc::new(Hub {
             lines: Lines::default(),
             #[cfg(feature = "web")]
             instruments: Instruments::new(tally.clock().clone()),
             tally,
             observers,
+            alerts,
             outages: Outages::default(),
             panics: Mutex::default(),
         }))
@@ -205,6 +222,9 @@ impl Events {
         self.0.tally.note(event);
         #[cfg(feature = "web")]
         self.0.instruments.note(event);
+        if let Some(alerts) = &self.0.alerts {
+            alerts(event);
+        }
         self.call_observers(event);
     }
 
@@ -276,7 +296,7 @@ mod tests {
     use crate::clock::Clock;
 
     fn events(observers: Vec<Observer>) -> Events {
-        Events::new(observers, Tally::new(Clock::system()))
+        Events::new(observers, Tally::new(Clock::system()), None)
     }
 
     #[test]

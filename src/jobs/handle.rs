@@ -12,12 +12,9 @@ use super::{
 use crate::{
     domain::{Job, JobDetail, JobRecord, JobRules, ListJobs, NewJob, Page, PageRequest},
     error::{Error, ask},
-    schedule::{Language, Zone},
+    schedule::{Language, Schedule, ScheduleError, Zone},
     store::{self, JobRow, Store},
 };
-
-#[cfg(feature = "web")]
-use crate::schedule::{Schedule, ScheduleError};
 
 /// How many next fires a detail lists.
 const NEXT_FIRES: usize = 5;
@@ -89,8 +86,12 @@ impl Jobs {
         self.rules.zone.renewed()
     }
 
+    /// Whether jobs must not run in the environment of this process.
+    pub(crate) fn are_banned(&self) -> bool {
+        self.banned.is_some()
+    }
+
     /// The schedule of a job with this expression, in this zone or, without one, in the default one.
-    #[cfg(feature = "web")]
     pub(crate) fn schedule(&self, expr: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
         self.rules.schedule(expr, zone)
     }

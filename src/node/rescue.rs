@@ -15,11 +15,11 @@ use super::{
     said::{About, Said},
 };
 use crate::{
-    domain::{Failure, Form, Outcome, RetryPolicy, RunFlag},
+    domain::{Failure, Form, Outcome, RetryPolicy, RunFlag, TaskStatus},
     events::{DatabaseWork, Event},
     store::{
-        Finish, Finished, HeldClaim, JobRunKey, JobWrites, JobsWritten, Orphan, OrphanRun, Rows, RunEnd, Store,
-        StoreError, Writes,
+        ClaimedTask, Finish, Finished, HeldClaim, JobRunKey, JobWrites, JobsWritten, Orphan, OrphanRun, Rows, RunEnd,
+        Store, StoreError, Writes,
     },
 };
 
@@ -95,14 +95,33 @@ pub(super) async fn rescue(
             let finished = write(store, finishes.collect(), DIED, said).await?;
             let written = orphans.iter().zip(finished);
             // Stale: another node was quicker, or the database refuses the end.
-            for (orphan, _) in written.filter(|(_, finished)| *finished != Finished::Stale) {
+            for (orphan, finished) in written.filter(|(_, finished)| *finished != Finished::Stale) {
                 *rescued.entry(orphan.theme.clone()).or_default() += 1;
+                if finished == Finished::Written(TaskStatus::Failed) {
+                    said.events.tell(&task_lost(orphan));
+                }
             }
         }
         drop_settled(store, &claims, &others).await?;
     }
     locked.say(said, "running tasks of dead nodes");
     Ok(rescued)
+}
+
+/// The error of a lost attempt.
+fn died(task: &ClaimedTask) -> String {
+    format!("its node {} died while it ran", task.owner)
+}
+
+fn task_lost(orphan: &Orphan) -> Event {
+    let task = &orphan.task;
+    Event::TaskLost {
+        theme: orphan.theme.as_str().into(),
+        task_id: task.id,
+        service: task.service.clone(),
+        method: task.method.clone(),
+        error: died(task),
+    }
 }
 
 /// Removes claims that hold no running task any more. A claim that must stay although none of its tasks is among `others` (tasks that run
@@ -308,7 +327,7 @@ fn lost(store: &Store, Orphan { task, began, .. }: &Orphan, policy: RetryPolicy)
         Outcome::HandedBack { started: false }
     } else {
         Outcome::Failed {
-            error: format!("its node {} died while it ran", task.owner),
+            error: died(task),
             failure: Failure::Lost,
         }
     };

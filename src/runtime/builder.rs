@@ -13,11 +13,12 @@ use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner};
 use crate::{
-    admin::BulkActor,
+    admin::{Admin, AdminParts, BulkActor},
+    alerts::{AlertOptions, AlertParts, AlertSettings, Alerts, Listener},
     asynctask::{SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
-    domain::Faults,
+    domain::{Alert, Faults},
     error::Error,
     events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
@@ -81,10 +82,21 @@ pub struct GaiaBuilder {
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
     observers: Observers,
+    alerts: AlertOptions,
+    listeners: Listeners,
 }
 
 #[derive(Default)]
 struct Observers(Vec<Observer>);
+
+#[derive(Default)]
+struct Listeners(Vec<Listener>);
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Listeners").field(&self.0.len()).finish()
+    }
+}
 
 impl std::fmt::Debug for Observers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -263,6 +275,36 @@ impl GaiaBuilder {
         self
     }
 
+    /// Calls this function for each message about an [`Alert`]: a task has failed for good, tasks wait too long, a node has died, a job has
+    /// failed, the database is away. Of all nodes of a database one sends each message, so give all of them the same function and the same
+    /// [options](Self::alerts). Several functions are called one after the other.
+    ///
+    /// A function is called on a separate thread, which also sends to webhooks: it should not wait for long. A panic of the function is
+    /// caught and logged; later messages still reach it.
+    ///
+    /// ```
+    /// use gaia_actors::{Alert, AlertState, Gaia};
+    ///
+    /// let builder = Gaia::builder().on_alert(|alert: &Alert| match alert.state {
+    ///     AlertState::Recovered => println!("over: {}", alert.text_en),
+    ///     _ => println!("{}: {}", alert.severity, alert.text_en),
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn on_alert(mut self, listener: impl Fn(&Alert) + Send + 'static) -> Self {
+        self.listeners.0.push(Box::new(listener));
+        self
+    }
+
+    /// Which alerts there are, and the webhooks to which their messages are sent. Without a webhook and without
+    /// [`on_alert`](Self::on_alert) the process sends no messages and looks for nothing.
+    pub fn alerts(self, options: AlertOptions) -> Self {
+        Self {
+            alerts: options,
+            ..self
+        }
+    }
+
     /// Starts workers for a theme with the options of the configuration's section `AsyncTask`.
     pub fn theme(mut self, theme: impl Into<String>) -> Self {
         self.themes.push(theme.into());
@@ -303,7 +345,10 @@ impl GaiaBuilder {
         let plan = self.plan()?;
         let control = Control::start()?;
         let tally = Tally::new(self.clock.clone());
-        let events = Events::new(self.observers.0, tally.clone());
+        let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
+        let alerts = Alerts::new(Arc::clone(&node_id), self.clock.clone(), plan.alerts, self.listeners.0)?;
+        let ear = alerts.as_ref().map(Alerts::ear);
+        let events = Events::new(self.observers.0, tally.clone(), ear);
         let threads = Threads::start(&control, plan.arbiters, events.clone()).await?;
         // The store works on the control thread, so that it does not depend on the threads of callers.
         let store = control
@@ -311,7 +356,6 @@ impl GaiaBuilder {
             .await??;
         let registry = registry(&control, &threads, self.handlers).await?;
 
-        let node_id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let row = describe(&node_id, plan.lease, &registry);
         let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
         let new = row.clone();
@@ -344,6 +388,27 @@ impl GaiaBuilder {
         let log_actor = LogActor::start_in_arbiter(&control.handle(), |_| log_actor);
         let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
         let pruner = PruneActor::start_in_arbiter(&control.handle(), |_| pruner);
+        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone());
+        let alerts = match alerts {
+            Some(alerts) => {
+                let admin = AdminParts {
+                    store: store.clone(),
+                    bulk: bulk.clone(),
+                    themes: themes.clone(),
+                    jobs: jobs.clone(),
+                    node: Arc::clone(&node_id),
+                };
+                let parts = AlertParts {
+                    store: store.clone(),
+                    tally: tally.clone(),
+                    admin: Admin::new(admin),
+                    jobs: jobs.clone(),
+                    lease: lease.clone(),
+                };
+                Some(alerts.start(&control, parts).await?)
+            }
+            None => None,
+        };
         say!(Info, "node {node_id} works on {}", store.url());
 
         let gaia = Gaia(Arc::new(Inner {
@@ -351,7 +416,7 @@ impl GaiaBuilder {
             events,
             registry,
             themes,
-            jobs: Jobs::new(store, &plan.jobs, jobs_slot.clone()),
+            jobs,
             jobs_slot,
             node_id,
             node,
@@ -361,6 +426,7 @@ impl GaiaBuilder {
             bulk,
             logs,
             log_actor,
+            alerts,
             tally,
             threads,
             control,
@@ -396,7 +462,7 @@ impl GaiaBuilder {
         let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
         let foreign = self.prune_foreign_history.unwrap_or(node.prune_foreign_history);
         let runs_jobs = self.jobs.is_some();
-        let jobs = self.check(arbiters, lease)?;
+        let (jobs, alerts) = self.check(arbiters, lease)?;
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Plan {
             url: self.url(runs_jobs)?,
@@ -410,6 +476,7 @@ impl GaiaBuilder {
             schedulers: std::mem::take(&mut self.schedulers),
             jobs,
             runs_jobs,
+            alerts,
         })
     }
 
@@ -433,7 +500,7 @@ impl GaiaBuilder {
         }
     }
 
-    fn check(&mut self, arbiters: usize, lease: Duration) -> Result<JobSettings, Error> {
+    fn check(&mut self, arbiters: usize, lease: Duration) -> Result<(JobSettings, AlertSettings), Error> {
         let mut faults = Faults::default();
         faults.require(arbiters <= MAX_ARBITERS, || {
             format!("{arbiters} arbiters, expected at most {MAX_ARBITERS}")
@@ -452,8 +519,9 @@ impl GaiaBuilder {
             .take()
             .unwrap_or_default()
             .settings(&self.config.jobs, &mut faults);
+        let alerts = std::mem::take(&mut self.alerts).settings(&self.config.alerts, &mut faults);
         faults.into_result()?;
-        Ok(settings)
+        Ok((settings, alerts))
     }
 }
 
@@ -473,6 +541,7 @@ struct Plan {
     schedulers: Vec<SchedulerOptions>,
     jobs: JobSettings,
     runs_jobs: bool,
+    alerts: AlertSettings,
 }
 
 /// The registry, with its handlers, before any worker starts.

@@ -25,6 +25,7 @@ pub use stop::StopReport;
 
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
+    alerts::RunningAlerts,
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
     domain::Faults,
     error::{Error, ask},
@@ -89,6 +90,8 @@ struct Inner {
     bulk: Addr<BulkActor>,
     logs: LogWriter,
     log_actor: Addr<LogActor>,
+    /// `None`: this process sends no messages about alerts.
+    alerts: Option<RunningAlerts>,
     tally: Tally,
     threads: Threads,
     control: Arc<Control>,

@@ -174,6 +174,9 @@ impl Gaia {
                 "the last lines of runs are lost: the database has not answered in {LEAVE:?}"
             );
         }
+        if let Some(alerts) = &self.0.alerts {
+            alerts.stop().await;
+        }
         let cluster = self.0.store.cluster();
         let retired = tokio::time::timeout(LEAVE, cluster.retire_node(&self.0.node_id));
         let counted = write_history(&self.0.store, &self.0.tally, &self.0.node_id, true);

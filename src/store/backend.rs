@@ -153,7 +153,6 @@ impl ThemesOf {
 
     /// How many of these tasks a theme has (`n`, counted up to `most`), how many of them have a time that has come (`came`), and the first of
     /// their times (`oldest`); of due tasks by service and method. The parameters are the time now, and the theme with the prefix.
-    #[cfg(feature = "web")]
     pub(super) fn tally(&self, parameter: fn(usize) -> String, most: u64) -> String {
         let Self { column, tasks, .. } = self;
         let (now, theme) = (parameter(1), parameter(2));

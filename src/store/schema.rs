@@ -91,6 +91,26 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The open alerts.
+    gaia_alerts (alert_key) {
+        alert_key -> Text,
+        kind -> Text,
+        subject -> Text,
+        theme -> Nullable<Text>,
+        node -> Text,
+        since -> Timestamp,
+        last_time -> Timestamp,
+        last_sent -> Timestamp,
+        times -> BigInt,
+        held_back -> BigInt,
+        version -> BigInt,
+        place -> Text,
+        text_en -> Text,
+        text_zh -> Text,
+    }
+}
+
+diesel::table! {
     gaia_nodes (id) {
         id -> Text,
         host -> Text,

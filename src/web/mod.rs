@@ -34,6 +34,7 @@
 //! `http://localhost:8080/gaia/` is then the dashboard, and `curl localhost:8080/gaia/api/v1/tasks` lists tasks.
 
 mod access;
+mod alerts;
 mod audit;
 mod body;
 mod call;

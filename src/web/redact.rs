@@ -15,7 +15,7 @@ use super::{
 };
 
 use crate::{
-    domain::{ErrorGroup, Excerpt, ExecRecord, Job, JobDetail, JobRecord, Task, TaskSummary, without_user},
+    domain::{ErrorGroup, Excerpt, ExecRecord, Job, JobDetail, JobRecord, OpenAlert, Task, TaskSummary, without_user},
     logs::RunLog,
 };
 
@@ -200,6 +200,16 @@ impl<'a> Eyes<'a> {
         look.redact(RedactedPart::Error, &mut record.run_err);
         look.url(&mut record.hook_url);
         look.shown(record)
+    }
+
+    /// The text of an alert ends with an error, or has none.
+    pub(super) fn alert(&self, mut alert: OpenAlert) -> Shown<OpenAlert> {
+        let mut look = self.look(alert.subject.clone());
+        for text in [&mut alert.text_en, &mut alert.text_zh] {
+            let replaced = look.replaced(RedactedPart::Error, text, false);
+            *text = replaced.unwrap_or_else(|| std::mem::take(text));
+        }
+        look.shown(alert)
     }
 
     fn look(&self, of: String) -> Look<'_> {

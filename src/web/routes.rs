@@ -5,7 +5,7 @@ use futures_util::future::LocalBoxFuture;
 use actix_web::HttpResponse;
 
 use super::{
-    audit,
+    alerts, audit,
     body::BodyRule,
     call::Call,
     errors, events, export, health, history, jobs, logs, metrics, nodes,
@@ -184,6 +184,7 @@ routes! {
     "POST" "/themes/{theme}/resume" Pause "theme.resume" Small themes::resume: "Lets all nodes take tasks of a theme again.";
     "PUT" "/themes/{theme}/workers" Resize "theme.resize" Small themes::resize: "Sets how many workers each node has for a theme.";
 
+    "GET" "/alerts" View reads Empty alerts::list: "Lists the alerts whose causes go on, the newest first.";
     "GET" "/audit" View reads Empty audit::list: "Lists what operators have changed, the newest first.";
 
     "GET" "/jobs" View reads Empty jobs::list: "Lists jobs, the newest first.";

@@ -25,7 +25,7 @@ before(async () => {
   const nodes = (await served.ask('GET', '/nodes')).body.nodes;
   paths = ['', 'tasks', `tasks/${id}`, 'tasks?q=status:failed', 'tasks/bulk?action=retry&status=Failed&theme=orders', 'errors',
     'errors?theme=orders&since=24h', 'errors?attempts=all', 'methods', 'themes/orders', 'themes/newsletter', 'themes/a%2Fb', 'jobs', `jobs/${job_id}`,
-    `jobs/${job_id}/edit`, `runs/${run}`, `tasks/${id}/log`, `runs/${run}/log`, 'jobs/new', 'nodes', `nodes/${nodes[0].id}`, 'audit', 'operations'];
+    `jobs/${job_id}/edit`, `runs/${run}`, `tasks/${id}/log`, `runs/${run}/log`, 'jobs/new', 'nodes', `nodes/${nodes[0].id}`, 'audit', 'alerts', 'operations'];
 });
 
 after(async () => {

@@ -5,6 +5,8 @@
 
 mod access;
 mod adding;
+#[cfg(feature = "postgres")]
+mod alerts;
 mod changed_tables;
 mod clock;
 mod conflicts;

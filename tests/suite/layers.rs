@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &[
         "clock",
         "uptime",
@@ -27,6 +27,7 @@ const LAYERS: [&[&str]; 12] = [
     &["error", "operations"],
     &["run"],
     &["admin", "asynctask", "jobs", "node"],
+    &["alerts"],
     &["runtime"],
     &["web"],
     &["messages"],

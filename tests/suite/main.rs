@@ -5,6 +5,7 @@
 mod adding;
 mod admin_requests;
 mod adoption;
+mod alerts;
 mod audit;
 mod blocked_threads;
 mod bulk;
@@ -62,3 +63,5 @@ mod unreadable_owners;
 mod unseen;
 mod upgrade;
 mod urgent;
+#[cfg(feature = "hooks")]
+mod webhooks;

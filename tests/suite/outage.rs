@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{Database, Gate, Kind, THEME, ended, eventually, options, task};
 
 /// Plain SQL that makes the database refuse an outcome, and that takes it back.
-fn poison(kind: Kind) -> (&'static str, &'static str) {
+pub fn poison(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         #[cfg(feature = "sqlite")]
         Kind::Sqlite => (

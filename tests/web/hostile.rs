@@ -281,7 +281,7 @@ async fn every_route_refuses_unknown_doubled_and_impossible_parameters() {
             // Parameters that hold lists.
             let is_list = match route.path {
                 "/tasks" | "/tasks/export" => ["theme", "status", "id"].contains(&parameter.as_str()),
-                "/audit" => parameter == "theme",
+                "/audit" | "/alerts" => parameter == "theme",
                 _ => false,
             };
             if !is_list {

@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod access;
+mod alerts;
 mod audit;
 mod bulk;
 mod client;

@@ -244,6 +244,7 @@ async fn each_route_answers_as_described() {
 
     send("POST", "/themes/demo/pause", r#"{"reason":"the supplier is closed"}"#).await;
     send("PUT", "/themes/demo/workers", r#"{"workers":3,"reason":"more orders"}"#).await;
+    send("GET", "/alerts", "").await;
     send("GET", "/audit?author=operator&limit=1", "").await;
     for path in [
         "/themes",

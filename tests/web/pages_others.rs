@@ -638,6 +638,7 @@ async fn a_viewer_sees_every_page_and_no_form_that_changes_anything() {
         "/nodes",
         &format!("/nodes/{node}"),
         "/audit",
+        "/alerts",
     ] {
         let answer = served.page(VIEWER, path).await;
         has_none(answer.html(200), &["method=\"post\"", "popover", "tasks/bulk"]);
@@ -690,6 +691,7 @@ async fn a_caller_who_is_limited_to_themes_sees_no_other_theme() {
         "/nodes",
         &format!("/nodes/{node}"),
         "/audit",
+        "/alerts",
     ] {
         let answer = served.page(LIMITED, path).await;
         let page = answer.html(200);

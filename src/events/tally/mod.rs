@@ -5,7 +5,6 @@
 //! does no harm if the clock is set back, or if a last bucket is written before its time is over.
 
 mod names;
-#[cfg(feature = "web")]
 mod totals;
 
 use std::{
@@ -16,9 +15,7 @@ use std::{
 use chrono::DateTime;
 
 use self::names::Names;
-#[cfg(feature = "web")]
 pub(crate) use self::names::OTHER;
-#[cfg(feature = "web")]
 pub(crate) use self::totals::Totals;
 use super::{
     Event,
@@ -60,7 +57,6 @@ struct Counts {
     /// The hour since 1970 to which the names belong.
     hour: i64,
     /// What has left the buckets since this process began.
-    #[cfg(feature = "web")]
     totals: Totals,
     /// Rows that are on their way to the database. If it is not known whether a write was done, the same rows are written again.
     batch: Option<Arc<Vec<HistoryRow>>>,
@@ -82,7 +78,6 @@ impl Tally {
                 methods: Names::new(HistoryKind::Task, MOST_METHODS),
                 jobs: Names::new(HistoryKind::Job, MOST_JOBS),
                 hour: 0,
-                #[cfg(feature = "web")]
                 totals: Totals::default(),
                 batch: None,
             }),
@@ -187,7 +182,6 @@ impl Tally {
     }
 
     /// All that was counted since this process began, by method and by job.
-    #[cfg(feature = "web")]
     pub(crate) fn totals(&self) -> Totals {
         let counts = self.counts();
         let mut totals = counts.totals.clone();
@@ -269,7 +263,6 @@ impl Counts {
                 let Some(figures) = bucket.remove(&series) else {
                     continue;
                 };
-                #[cfg(feature = "web")]
                 self.totals.add(&series, &figures);
                 rows.push(HistoryRow {
                     at: DateTime::from_timestamp(at, 0).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! The processes that share a database, and the settings that hold for all of them.
 
+mod alerts;
 mod audit;
 mod bulk;
 mod history;
@@ -10,6 +11,7 @@ mod prune;
 pub(super) mod requests;
 mod themes;
 
+pub(crate) use alerts::{StoredAlert, hashed};
 #[cfg(feature = "web")]
 pub(crate) use history::OnNode;
 pub(crate) use history::{Folding, MOST_ROWS};

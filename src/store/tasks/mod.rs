@@ -25,7 +25,6 @@ pub(super) mod run_key;
 mod search;
 mod settle;
 mod single;
-#[cfg(feature = "web")]
 mod watched;
 mod whole;
 pub(super) mod writes;
@@ -39,6 +38,5 @@ pub(crate) use operations::{CancelResult, RetryResult};
 pub(crate) use run_key::RunKey;
 pub(crate) use search::LOOK_FOR;
 pub(crate) use single::ChangeResult;
-#[cfg(feature = "web")]
 pub(crate) use watched::Placed;
 pub(crate) use writes::{Begin, Finish, Finished, Progress, Writes, Written};

@@ -4,6 +4,7 @@
 //! zone and draws charts. All URLs are relative, so the pages work below any path and behind any proxy.
 
 mod act;
+mod alerts;
 mod assets;
 mod audit;
 mod bulk;
@@ -86,6 +87,7 @@ pages! {
     "/jobs/new" View jobs::new;
     "/nodes" View nodes::list;
     "/audit" View audit::show;
+    "/alerts" View alerts::show;
     "/operations" View operations::list;
     "/tasks/{id}" View task::show;
     "/tasks/{id}/log" ViewArgs log::of_task;

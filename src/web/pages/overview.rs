@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     admin::{Overview, ThemeState},
-    domain::{Counted, ErrorsSince},
+    domain::{AlertSeverity, Counted, ErrorsSince, OpenAlert},
     error::Error,
     web::{call::Call, problem::Problem},
 };
@@ -29,9 +29,13 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let last_hour = Past::shared_hour(&call, &view).await?;
     let sees = |state: &&ThemeState| call.caller.sees_theme(&state.info.theme);
     let themes: Vec<&ThemeState> = overview.themes.iter().filter(sees).collect();
-    let worries = worries(overview, &themes, &view);
+    let mut worries = worries(overview, &themes, &view);
+    worries.extend(open_alerts(&call, overview, &view));
     let body = html! {
-        div.head { h1 { (view.words.overview) } }
+        div.head {
+            h1 { (view.words.overview) }
+            div.actions { a.button href=(view.to("alerts")) { (view.words.alerts) } }
+        }
         (attention(&view, &worries))
         section.card.flush {
             @if themes.is_empty() {
@@ -62,6 +66,20 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         place: Some(Place::Overview),
         body,
         is_live: true,
+    })
+}
+
+/// How many alerts are open that the caller may see.
+fn open_alerts(call: &Call, overview: &Overview, view: &View) -> Option<Worry> {
+    let sees = |alert: &&OpenAlert| match &alert.theme {
+        Some(theme) => call.caller.sees_theme(theme),
+        None => call.caller.sees_all_themes(),
+    };
+    let seen: Vec<&OpenAlert> = overview.alerts.iter().filter(sees).collect();
+    let is_bad = seen.iter().any(|alert| alert.severity == AlertSeverity::Page);
+    (!seen.is_empty()).then(|| Worry {
+        text: html! { a href=(view.to("alerts")) { ((view.words.open_alerts)(seen.len() as u64)) } },
+        is_bad,
     })
 }
 

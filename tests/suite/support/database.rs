@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 18,
+            Self::Mysql => 19,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 17,
+            Self::Sqlite => 18,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 18,
+            Self::Postgres => 19,
         };
         format!("lacks {migrations} of this version's migrations")
     }

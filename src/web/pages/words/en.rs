@@ -3,8 +3,12 @@
 use chrono::Weekday;
 
 use super::{Words, faults::Row, grouped, in_units};
-use crate::domain::{
-    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+use crate::{
+    alerts::title,
+    domain::{
+        AlertSeverity, BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag,
+        SkipReason, TaskStatus,
+    },
 };
 
 fn plural(count: u64, one: &str, many: &str) -> String {
@@ -582,6 +586,21 @@ pub(super) const WORDS: Words = Words {
     without_saving: "Back without saving",
     yes: "yes",
     no: "no",
+
+    alerts: "Alerts",
+    alert: "Alert",
+    subject: "About",
+    alert_since: "Since",
+    times: "Times",
+    last_text: "Last text",
+    no_alerts: "No alert is open.",
+    no_alerts_hint: "Processes look for alerts that have a webhook or a function to tell them to.",
+    open_alerts: |count| plural(count, "alert is open", "alerts are open"),
+    alert_kinds: |kind| title(kind).en,
+    severities: |severity| match severity {
+        AlertSeverity::Page => "An operator should act now.",
+        AlertSeverity::Ticket => "An operator should look on the next working day.",
+    },
 
     at: "When",
     no_audit: "Nobody has changed anything yet.",

@@ -11,7 +11,8 @@ use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
 use chrono::Weekday;
 
 use crate::domain::{
-    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+    AlertKind, AlertSeverity, BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag,
+    SkipReason, TaskStatus,
 };
 
 /// A language of the pages.
@@ -428,6 +429,19 @@ pub(super) struct Words {
     pub(super) without_saving: &'static str,
     pub(super) yes: &'static str,
     pub(super) no: &'static str,
+
+    // Alerts.
+    pub(super) alerts: &'static str,
+    pub(super) alert: &'static str,
+    pub(super) subject: &'static str,
+    pub(super) times: &'static str,
+    pub(super) last_text: &'static str,
+    pub(super) no_alerts: &'static str,
+    pub(super) no_alerts_hint: &'static str,
+    pub(super) alert_since: &'static str,
+    pub(super) open_alerts: Counted,
+    pub(super) alert_kinds: fn(AlertKind) -> &'static str,
+    pub(super) severities: fn(AlertSeverity) -> &'static str,
 
     // Audit.
     pub(super) at: &'static str,

@@ -3,8 +3,12 @@
 use chrono::Weekday;
 
 use super::{Words, grouped, in_units, zh_faults::FAULTS};
-use crate::domain::{
-    BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag, SkipReason, TaskStatus,
+use crate::{
+    alerts::title,
+    domain::{
+        AlertSeverity, BulkAction, BulkState, ErrorAttempts, JobType, MisfirePolicy, OverlapPolicy, RunFlag,
+        SkipReason, TaskStatus,
+    },
 };
 
 fn by_and_why(what: &str, by: Option<&str>, reason: Option<&str>) -> String {
@@ -558,6 +562,21 @@ pub(super) const WORDS: Words = Words {
     without_saving: "不保存，返回",
     yes: "是",
     no: "否",
+
+    alerts: "告警",
+    alert: "告警",
+    subject: "对象",
+    alert_since: "开始时间",
+    times: "次数",
+    last_text: "最近内容",
+    no_alerts: "当前没有告警。",
+    no_alerts_hint: "只有配置了 Webhook 或回调函数的进程才会检查告警。",
+    open_alerts: |count| format!("有 {} 条告警未恢复", grouped(count)),
+    alert_kinds: |kind| title(kind).zh,
+    severities: |severity| match severity {
+        AlertSeverity::Page => "需要立即处理。",
+        AlertSeverity::Ticket => "请在下一个工作日查看。",
+    },
 
     at: "时间",
     no_audit: "还没有操作记录。",

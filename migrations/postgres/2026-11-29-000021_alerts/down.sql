@@ -1,0 +1,3 @@
+-- Back to the version before, by hand: with all nodes stopped. Open alerts are forgotten: a newer version raises those anew whose causes go on.
+DROP TABLE gaia_alerts;
+DELETE FROM gaia_migrations WHERE version = '20261129000021';
