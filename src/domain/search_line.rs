@@ -458,7 +458,7 @@ mod tests {
                 r#"error:"a status:x \\" \"b status:"failed" 夜 run"#,
                 r#"error:"a status:x \\" \"b 夜 run"#,
             ),
-            (r#"night status:\"#, "night"),
+            (r"night status:\", "night"),
             ("status night", "status night"),
             (r#"status:failed "open status:x"#, r#""open status:x"#),
         ] {
