@@ -117,12 +117,16 @@ impl TaskFilter {
 /// The line without its parts of this qualifier.
 #[cfg(feature = "web")]
 pub(crate) fn without(line: &str, qualifier: &str) -> String {
-    let kept = terms(line)
-        .into_iter()
-        .filter(|term| term.qualifier.as_deref() != Some(qualifier));
+    let (terms, chars) = (terms(line), line.chars().count());
+    let ends = terms.iter().skip(1).map(|next| next.at).chain([chars + 1]);
+    let kept = terms
+        .iter()
+        .zip(ends)
+        .filter(|(term, _)| term.qualifier.as_deref() != Some(qualifier));
     let texts: Vec<String> = kept
-        .map(|term| line.chars().skip(term.at - 1).take(term.chars).collect())
+        .map(|(term, end)| line.chars().skip(term.at - 1).take(end - term.at).collect())
         .collect();
+    let texts: Vec<&str> = texts.iter().map(|text| text.trim_end()).collect();
     texts.join(" ")
 }
 
@@ -130,8 +134,6 @@ pub(crate) fn without(line: &str, qualifier: &str) -> String {
 struct Term {
     /// The number of its first character.
     at: usize,
-    /// How many characters it has.
-    chars: usize,
     /// The text before its first colon, if that text looks like a qualifier.
     qualifier: Option<String>,
     /// The rest, divided at the commas outside of quotes.
@@ -180,14 +182,11 @@ fn terms(line: &str) -> Vec<Term> {
 
 fn term(at: usize, chars: &mut Peekable<impl Iterator<Item = (char, usize)>>) -> Term {
     let (mut qualifier, mut pieces, mut piece, mut open_quote) = (None, Vec::new(), Piece::default(), None);
-    let mut last = at;
     while let Some((char, place)) = chars.next_if(|(char, _)| open_quote.is_some() || !char.is_whitespace()) {
         let is_outside = open_quote.is_none();
-        last = place;
         match char {
             '\\' => {
                 let escaped = chars.next_if(|(next, _)| matches!(next, '"' | '\\'));
-                last = escaped.map_or(place, |(_, place)| place);
                 piece.text.push(escaped.map_or(char, |(next, _)| next));
             }
             '"' => {
@@ -204,7 +203,6 @@ fn term(at: usize, chars: &mut Peekable<impl Iterator<Item = (char, usize)>>) ->
     pieces.push(piece);
     Term {
         at,
-        chars: last + 1 - at,
         qualifier,
         pieces,
         open_quote,
@@ -458,7 +456,7 @@ mod tests {
                 r#"error:"a status:x \\" \"b status:"failed" 夜 run"#,
                 r#"error:"a status:x \\" \"b 夜 run"#,
             ),
-            (r#"night status:\"#, "night"),
+            (r"night status:\", "night"),
             ("status night", "status night"),
             (r#"status:failed "open status:x"#, r#""open status:x"#),
         ] {

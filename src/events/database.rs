@@ -75,7 +75,7 @@ pub enum DatabaseWork {
 
 impl DatabaseWork {
     /// Its name in metrics, as in JSON.
-    #[cfg(feature = "web")]
+    #[cfg(any(feature = "web", feature = "metrics"))]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::ClaimTasks => "claim_tasks",

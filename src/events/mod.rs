@@ -2,6 +2,8 @@
 //! history, and calls the observers.
 
 mod database;
+#[cfg(feature = "metrics")]
+mod facade;
 #[cfg(feature = "web")]
 mod instruments;
 mod job;
@@ -18,6 +20,8 @@ use std::{
 use serde::Serialize;
 
 pub(crate) use self::database::Outages;
+#[cfg(feature = "metrics")]
+pub use self::facade::to_metrics;
 #[cfg(feature = "web")]
 pub(crate) use self::instruments::{FailureSums, Instruments, Sums, ThemeSums};
 use self::lines::Lines;

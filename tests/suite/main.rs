@@ -17,6 +17,8 @@ mod errors;
 mod events;
 mod exact_texts;
 mod execution;
+#[cfg(feature = "metrics")]
+mod facade;
 mod figures;
 mod fuzz;
 mod history;

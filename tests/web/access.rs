@@ -87,6 +87,8 @@ async fn a_viewer_changes_nothing_by_any_route() {
         if route.changes {
             answer.refused(403, "no_permission");
             changes += 1;
+        } else if route.access == RouteAccess::Permission(Permission::ViewArgs) {
+            answer.refused(403, "no_permission");
         } else {
             // No job has run.
             let is_missing = answer.status == 404 && route.path != "/runs/{id}";

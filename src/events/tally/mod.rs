@@ -14,7 +14,7 @@ use std::{
 
 use chrono::DateTime;
 
-use self::names::Names;
+pub(super) use self::names::Names;
 pub(crate) use self::names::OTHER;
 pub(crate) use self::totals::Totals;
 use super::{

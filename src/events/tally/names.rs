@@ -11,7 +11,7 @@ pub(crate) const OTHER: &str = "_other";
 type Known = HashMap<Box<str>, HashMap<Box<str>, HashMap<Box<str>, Arc<Series>>>>;
 
 /// Up to so many methods or jobs. Methods beyond that count as one method of their theme, jobs as one job.
-pub(super) struct Names {
+pub(in crate::events) struct Names {
     kind: HistoryKind,
     most: usize,
     count: usize,
@@ -19,7 +19,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(kind: HistoryKind, most: usize) -> Self {
+    pub(in crate::events) fn new(kind: HistoryKind, most: usize) -> Self {
         Self {
             kind,
             most,
@@ -33,7 +33,7 @@ impl Names {
         self.known.clear();
     }
 
-    pub(super) fn get(&mut self, [theme, service, method]: [&str; 3]) -> Arc<Series> {
+    pub(in crate::events) fn get(&mut self, [theme, service, method]: [&str; 3]) -> Arc<Series> {
         let of_theme = self.known.get(theme);
         let known = of_theme.and_then(|services| services.get(service)?.get(method));
         if let Some(series) = known {

@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 pub(crate) use self::fold::Folding;
 use self::insert::{NewRow, NewRows};
 use crate::{
-    domain::{Counted, Figures, GetHistory, Histogram, HistoryKind, HistoryRow, Series, Times},
+    domain::{Counted, Figures, GetHistory, Histogram, HistoryRow, Series, Times},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -179,7 +179,7 @@ impl ClusterStore<'_> {
             gaia_history::table
                 .filter(gaia_history::width.eq(WIDTHS[0]))
                 .filter(gaia_history::at.ge(since.naive_utc()))
-                .filter(gaia_history::kind.eq(HistoryKind::Task.as_str()))
+                .filter(gaia_history::kind.eq(crate::domain::HistoryKind::Task.as_str()))
                 .limit(most.saturating_add(1))
                 .select((gaia_history::node, StoredRow::as_select()))
                 .load(conn)

@@ -26,9 +26,9 @@ const UNITS: [&str; 5] = ["ms", "s", "min", "h", "d"];
 /// Only the names of fields differ: faults are made in English.
 const FAULTS: &[Row] = &[
     ("invalid input: {}", "invalid input: {0:fault}"),
-    ("{} (which a cron_job needs) {}", "“{0:label}” {1}"),
-    ("{}: {}", "“{0:label}”: {1}"),
-    ("{} {}", "“{0:label}” {1}"),
+    ("{} (which a cron_job needs) {}", "“{0:label}” {1:any}"),
+    ("{}: {}", "“{0:label}”: {1:any}"),
+    ("{} {}", "“{0:label}” {1:any}"),
 ];
 
 pub(super) const WORDS: Words = Words {

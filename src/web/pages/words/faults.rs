@@ -4,7 +4,8 @@
 use super::Words;
 
 /// An English text with `{}` for each part that differs, and its words in another language: `{0}` is the first part as it stands, `{0:label}`
-/// the label of the field that it names, `{0:fault}` its own words by the table. A row whose part has no label or no words does not count.
+/// the label of the field that it names, `{0:fault}` its own words by the table, `{0:any}` any text. A row whose part has no label or no words
+/// does not count.
 pub(super) type Row = (&'static str, &'static str);
 
 impl Words {
@@ -42,6 +43,7 @@ impl Words {
             match kind {
                 "label" => text.push_str((self.field)(part)?),
                 "fault" => text.push_str(&self.all(part)?),
+                "any" => text.push_str(part),
                 // A longer text that is no quotation is not the part that is meant.
                 _ if !part.starts_with('"') && [": ", "; "].iter().any(|mark| part.contains(mark)) => return None,
                 _ => text.push_str(part),
@@ -100,7 +102,7 @@ mod tests {
                 let used = in_words.split('{').skip(1).map(|piece| {
                     let hole = piece.split('}').next().unwrap_or_default();
                     let (at, kind) = hole.split_once(':').unwrap_or((hole, ""));
-                    assert!(matches!(kind, "" | "label" | "fault"), "{in_words}");
+                    assert!(matches!(kind, "" | "label" | "fault" | "any"), "{in_words}");
                     at.parse::<usize>().expect("is a number")
                 });
                 for at in used {
