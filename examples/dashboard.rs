@@ -77,6 +77,7 @@ async fn shop_node(url: &str) -> Result<Gaia, Error> {
         .scheduler(SchedulerOptions::new("orders").worker_num(4))
         .scheduler(SchedulerOptions::new("mail").worker_num(2))
         .jobs(JobsOptions::default())
+        .on_alert(|alert| eprintln!("{}: {}", alert.state, alert.text_en))
         .start()
         .await
 }
