@@ -90,6 +90,7 @@ async fn shop_node(url: &str) -> Result<Gaia, Error> {
         )
         .scheduler(SchedulerOptions::new("mail").worker_num(2))
         .jobs(JobsOptions::default().keep_logs(KeepLogs::default()))
+        .on_alert(|alert| eprintln!("{}: {}", alert.state, alert.text_en))
         .start()
         .await
 }

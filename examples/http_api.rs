@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Only this machine has access. `LISTEN` (default `127.0.0.1:8080`) says where to listen, `DATABASE_URL` (default: a database in memory)
-//! where the data are. `scripts/fuzz-http-api` attacks this program.
+//! where the data are. All settings of [`Config::from_env`] apply. `scripts/fuzz-http-api` attacks this program, `scripts/check-alerts` harms it.
 
 use actix_web::{App, HttpServer, web};
 use gaia_actors::{
@@ -25,6 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let gaia = Gaia::builder()
+        .config(Config::from_env()?)
         .database(&url)
         .handler("Demo", "Echo", async_fn(async |_, value: Box<RawValue>| Ok(value)))
         .handler(

@@ -205,34 +205,9 @@ impl Cause {
 
     /// The sentences, if it has happened so often since the last message.
     pub(super) fn texts(&self, times: u64) -> Texts {
-        let many = times > 1;
         let (en, zh) = match self {
-            Self::TaskFailed { method, task, error } => {
-                let (theme, name, error) = (&method.theme, method.name(), first_line(error));
-                match many {
-                    false => (
-                        format!("theme {theme}: task {task} ({name}) failed for good: {error}"),
-                        format!("主题 {theme}：任务 {task}（{name}）最终失败：{error}"),
-                    ),
-                    true => (
-                        format!(
-                            "theme {theme}: {times} tasks of {name} failed for good, the last one was task {task}: {error}"
-                        ),
-                        format!("主题 {theme}：{name} 有 {times} 个任务最终失败，最近一个是任务 {task}：{error}"),
-                    ),
-                }
-            }
-            Self::FailureShare { method, failed, ended } => {
-                let (theme, name, percent) = (&method.theme, method.name(), failed * 100 / (*ended).max(1));
-                (
-                    format!(
-                        "theme {theme}: {failed} of {ended} tasks of {name} failed for good within 5 minutes ({percent} %)"
-                    ),
-                    format!(
-                        "主题 {theme}：{name} 在 5 分钟内结束的 {ended} 个任务中有 {failed} 个最终失败（{percent}%）"
-                    ),
-                )
-            }
+            Self::TaskFailed { method, task, error } => task_failed(method, *task, &first_line(error), times),
+            Self::FailureShare { method, failed, ended } => failure_share(method, *failed, *ended),
             Self::OldestDue { theme, waited, due } => (
                 format!(
                     "theme {theme}: the oldest due task has waited for {}; {}",
@@ -255,108 +230,29 @@ impl Cause {
                 format!("node {node} is dead: it has not beaten for its lease, and other nodes take its work over"),
                 format!("节点 {node} 已失联：超过租约时长没有心跳，其他节点正在接管它的工作"),
             ),
-            Self::NodeFenced { process, silent } => (
-                format!(
-                    "node {process} has lost its lease after {} without a heartbeat: it has cancelled its runs and claims nothing",
-                    span(*silent)
-                ),
-                format!(
-                    "节点 {process} 在 {} 没有心跳后失去租约：已取消正在执行的任务，不再领取新任务",
-                    span_zh(*silent)
-                ),
-            ),
-            Self::JobBad { job, error } => {
-                let (name, error) = (&job.name, first_line(error));
-                (
-                    format!("job {name}: its schedule cannot be read, so it never fires: {error}"),
-                    format!("定时任务 {name}：无法解析其调度表达式，不会触发：{error}"),
-                )
-            }
-            Self::JobOverdue { job, due_at, late } => {
-                let (name, at) = (&job.name, due_at.to_rfc3339_opts(SecondsFormat::Secs, true));
-                (
-                    format!(
-                        "job {name}: it was due at {at}, {} ago, and no node has claimed the fire",
-                        span(*late)
-                    ),
-                    format!("定时任务 {name}：应在 {at} 触发，已过 {}，没有节点领取", span_zh(*late)),
-                )
-            }
+            Self::NodeFenced { process, silent } => node_fenced(process, *silent),
+            Self::JobBad { job, error } => job_bad(job, &first_line(error)),
+            Self::JobOverdue { job, due_at, late } => job_overdue(job, *due_at, *late),
             Self::JobFailed {
                 job,
                 run,
                 timed_out,
                 error,
-            } => {
-                let (name, error) = (&job.name, first_line(error));
-                let (what, what_zh) = match timed_out {
-                    true => ("was out of time", "超时"),
-                    false => ("failed", "失败"),
-                };
-                match many {
-                    false => (
-                        format!("job {name}: run {run} {what}: {error}"),
-                        format!("定时任务 {name}：第 {run} 号执行{what_zh}：{error}"),
-                    ),
-                    true => (
-                        format!("job {name}: {times} runs failed, the last one, run {run}, {what}: {error}"),
-                        format!("定时任务 {name}：{times} 次执行失败，最近一次为第 {run} 号执行，{what_zh}：{error}"),
-                    ),
-                }
-            }
+            } => job_failed(job, *run, *timed_out, &first_line(error), times),
             Self::OutcomesUnwritten {
                 process,
                 component,
                 lasted,
                 error,
-            } => {
-                let error = first_line(error);
-                (
-                    format!(
-                        "node {process}, {component}: ends of runs could not be written for {}, and are lost if the process dies: {error}",
-                        span(*lasted)
-                    ),
-                    format!(
-                        "节点 {process}，{component}：执行结果已有 {} 无法写入，进程若退出将会丢失：{error}",
-                        span_zh(*lasted)
-                    ),
-                )
-            }
+            } => outcomes_unwritten(process, component, *lasted, &first_line(error)),
             Self::OutcomeRefused {
                 process,
                 component,
                 id,
                 error,
                 ..
-            } => {
-                let error = first_line(error);
-                match many {
-                    false => (
-                        format!(
-                            "node {process}, {component}: the database refuses the end of {id} in every form: {error}"
-                        ),
-                        format!("节点 {process}，{component}：数据库拒绝写入 {id} 的执行结果：{error}"),
-                    ),
-                    true => (
-                        format!(
-                            "node {process}, {component}: the database refused {times} ends of runs in every form, the last one of {id}: {error}"
-                        ),
-                        format!(
-                            "节点 {process}，{component}：数据库拒绝写入 {times} 个执行结果，最近一个是 {id}：{error}"
-                        ),
-                    ),
-                }
-            }
-            Self::DatabaseAway { process, lasted, error } => {
-                let error = first_line(error);
-                (
-                    format!(
-                        "node {process} has not reached the database for {}: {error}",
-                        span(*lasted)
-                    ),
-                    format!("节点 {process} 已有 {} 无法访问数据库：{error}", span_zh(*lasted)),
-                )
-            }
+            } => outcome_refused(process, component, *id, &first_line(error), times),
+            Self::DatabaseAway { process, lasted, error } => database_away(process, *lasted, &first_line(error)),
             Self::Others(kind) => (
                 format!("{}: there are more of them than this list holds", title(*kind).en),
                 format!("{}：数量超出告警列表的上限", title(*kind).zh),
@@ -367,6 +263,110 @@ impl Cause {
             zh: one_line(&zh),
         }
     }
+}
+
+fn task_failed(method: &Method, task: i64, error: &str, times: u64) -> (String, String) {
+    let (theme, name) = (&method.theme, method.name());
+    match times {
+        0 | 1 => (
+            format!("theme {theme}: task {task} ({name}) failed for good: {error}"),
+            format!("主题 {theme}：任务 {task}（{name}）最终失败：{error}"),
+        ),
+        times => (
+            format!("theme {theme}: {times} tasks of {name} failed for good, the last one was task {task}: {error}"),
+            format!("主题 {theme}：{name} 有 {times} 个任务最终失败，最近一个是任务 {task}：{error}"),
+        ),
+    }
+}
+
+fn failure_share(method: &Method, failed: u64, ended: u64) -> (String, String) {
+    let (theme, name, percent) = (&method.theme, method.name(), failed * 100 / ended.max(1));
+    (
+        format!("theme {theme}: {failed} of {ended} tasks of {name} failed for good within 5 minutes ({percent} %)"),
+        format!("主题 {theme}：{name} 在 5 分钟内结束的 {ended} 个任务中有 {failed} 个最终失败（{percent}%）"),
+    )
+}
+
+fn node_fenced(process: &Process, silent: TimeDelta) -> (String, String) {
+    let (silent, silent_zh) = (span(silent), span_zh(silent));
+    (
+        format!(
+            "node {process} has lost its lease after {silent} without a heartbeat: it has cancelled its runs and claims nothing"
+        ),
+        format!("节点 {process} 在 {silent_zh} 没有心跳后失去租约：已取消正在执行的任务，不再领取新任务"),
+    )
+}
+
+fn job_bad(job: &Job, error: &str) -> (String, String) {
+    let name = &job.name;
+    (
+        format!("job {name}: its schedule cannot be read, so it never fires: {error}"),
+        format!("定时任务 {name}：无法解析其调度表达式，不会触发：{error}"),
+    )
+}
+
+fn job_overdue(job: &Job, due_at: DateTime<Utc>, late: TimeDelta) -> (String, String) {
+    let (name, at) = (&job.name, due_at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    (
+        format!(
+            "job {name}: it was due at {at}, {} ago, and no node has claimed the fire",
+            span(late)
+        ),
+        format!("定时任务 {name}：应在 {at} 触发，已过 {}，没有节点领取", span_zh(late)),
+    )
+}
+
+fn job_failed(job: &Job, run: i64, timed_out: bool, error: &str, times: u64) -> (String, String) {
+    let name = &job.name;
+    let (what, what_zh) = match timed_out {
+        true => ("was out of time", "超时"),
+        false => ("failed", "失败"),
+    };
+    match times {
+        0 | 1 => (
+            format!("job {name}: run {run} {what}: {error}"),
+            format!("定时任务 {name}：第 {run} 号执行{what_zh}：{error}"),
+        ),
+        times => (
+            format!("job {name}: {times} runs failed, the last one, run {run}, {what}: {error}"),
+            format!("定时任务 {name}：{times} 次执行失败，最近一次为第 {run} 号执行，{what_zh}：{error}"),
+        ),
+    }
+}
+
+fn outcomes_unwritten(process: &Process, component: &str, lasted: TimeDelta, error: &str) -> (String, String) {
+    let (lasted, lasted_zh) = (span(lasted), span_zh(lasted));
+    (
+        format!(
+            "node {process}, {component}: ends of runs could not be written for {lasted}, and are lost if the process dies: {error}"
+        ),
+        format!("节点 {process}，{component}：执行结果已有 {lasted_zh} 无法写入，进程若退出将会丢失：{error}"),
+    )
+}
+
+fn outcome_refused(process: &Process, component: &str, id: i64, error: &str, times: u64) -> (String, String) {
+    match times {
+        0 | 1 => (
+            format!("node {process}, {component}: the database refuses the end of {id} in every form: {error}"),
+            format!("节点 {process}，{component}：数据库拒绝写入 {id} 的执行结果：{error}"),
+        ),
+        times => (
+            format!(
+                "node {process}, {component}: the database refused {times} ends of runs in every form, the last one of {id}: {error}"
+            ),
+            format!("节点 {process}，{component}：数据库拒绝写入 {times} 个执行结果，最近一个是 {id}：{error}"),
+        ),
+    }
+}
+
+fn database_away(process: &Process, lasted: TimeDelta, error: &str) -> (String, String) {
+    (
+        format!(
+            "node {process} has not reached the database for {}: {error}",
+            span(lasted)
+        ),
+        format!("节点 {process} 已有 {} 无法访问数据库：{error}", span_zh(lasted)),
+    )
 }
 
 fn are_due(tasks: u64) -> String {

@@ -247,7 +247,7 @@ mod tests {
         Collector::new(clock, process, AlertKind::ALL.into())
     }
 
-    fn lost(collector: &Collector, node: impl ToString) {
+    fn lost(collector: &Collector, node: impl std::fmt::Display) {
         collector.note(&Event::NodeLost { node: node.to_string() });
     }
 

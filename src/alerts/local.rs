@@ -101,9 +101,11 @@ impl Local {
     }
 
     fn recover(&mut self, causes: &BTreeMap<String, Cause>, now: DateTime<Utc>) -> Vec<Message> {
-        let ended = self.held.extract_if(.., |key, _| !causes.contains_key(key));
-        let ended: Vec<Held> = ended.map(|(_, held)| held).collect();
-        let told = ended.into_iter().map(|held| {
+        let held = std::mem::take(&mut self.held);
+        let (lasting, ended) = held.into_iter().partition(|(key, _)| causes.contains_key(key));
+        self.held = lasting;
+        let ended: BTreeMap<String, Held> = ended;
+        let told = ended.into_values().map(|held| {
             let (kind, mut open) = (held.cause.kind(), self.open(&held, now));
             let texts = over(kind, &open.subject, now - held.since, 0);
             (open.text_en, open.text_zh) = (texts.en, texts.zh);

@@ -108,12 +108,16 @@ impl Round<'_> {
         own: Vec<StoredAlert>,
     ) -> Result<(), StoreError> {
         self.read().await?;
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut refused) = (BTreeSet::new(), None);
         while let Some(happened) = waiting.as_slice().first() {
-            let hash = self.happened(happened).await?;
             // A job that has failed and then has run well is well.
             let is_well = matches!(&happened.cause, Cause::JobFailed { job, .. } if succeeded.contains(&job.name));
-            touched.extend((!is_well).then_some(hash));
+            match self.happened(happened).await {
+                Ok(hash) => touched.extend((!is_well).then_some(hash)),
+                // An event that the database never takes must not hold up the others.
+                Err(error) if error.is_refusal() => refused = Some(error),
+                Err(error) => return Err(error),
+            }
             waiting.next();
         }
         for row in &own {
@@ -135,7 +139,7 @@ impl Round<'_> {
             self.rest(row, succeeded, seen.as_ref().map(|seen| &seen.states))
                 .await?;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     async fn read(&mut self) -> Result<(), StoreError> {
@@ -321,5 +325,7 @@ fn refreshed(mut row: StoredAlert, new: OpenAlert) -> StoredAlert {
 }
 
 fn overtaken() -> StoreError {
-    StoreError::Conflict(format!("other nodes have changed the alert {TRIES} times meanwhile"))
+    StoreError::Conflict(format!(
+        "other nodes have changed the alert {TRIES} times since it was read"
+    ))
 }

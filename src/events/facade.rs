@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use metrics::{Counter, Histogram, Label, counter, gauge, histogram};
@@ -80,6 +80,7 @@ impl Facade {
                     seconds(&histogram!("gaia_job_fire_delay_seconds", labels), late);
                 }
             }
+            Event::HookCalled(called) => counter!("gaia_hook_responses_total", "class" => called.class()).increment(1),
             Event::JobSkipped(_) => counter!("gaia_job_fires_skipped_total").increment(1),
             Event::JobRunsLost { runs } => counter!("gaia_job_runs_lost_total").increment(count(*runs)),
             Event::TasksClaimed { theme, tasks, took } => {
@@ -158,10 +159,16 @@ impl Facade {
         let mut known = self.known();
         let series = known.job(ended.run.job_name.as_deref());
         series.end(outcome);
+        let (now, labels) = (
+            UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64(),
+            series.labels.clone(),
+        );
         match ended.flag {
-            RunFlag::Failed => series.fail(ended.failure),
-            RunFlag::Success => gauge!("gaia_job_last_success_timestamp_seconds", series.labels.clone())
-                .set(std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64()),
+            RunFlag::Failed => {
+                series.fail(ended.failure);
+                gauge!("gaia_job_last_failure_timestamp_seconds", labels).set(now);
+            }
+            RunFlag::Success => gauge!("gaia_job_last_success_timestamp_seconds", labels).set(now),
             RunFlag::Cancelled | RunFlag::Skipped => {}
         }
         if let Some(ran) = ended.ran {

@@ -33,6 +33,10 @@ pub(crate) struct Sums {
     pub(crate) jobs: BTreeMap<Arc<str>, JobSums>,
     pub(crate) writes: HashMap<Component, WriteSums>,
     pub(crate) database_errors: HashMap<(Component, DatabaseWork), u64>,
+    /// Answers of hooks by class.
+    pub(crate) hook_answers: BTreeMap<&'static str, u64>,
+    /// Changes that callers of the API have asked for, by action and result.
+    pub(crate) admin_actions: BTreeMap<[&'static str; 2], u64>,
     pub(crate) fires_skipped: u64,
     pub(crate) job_ends_stale: u64,
     pub(crate) nodes_lost: u64,
@@ -54,6 +58,7 @@ pub(crate) struct JobSums {
     pub(crate) late: Times,
     pub(crate) failures: FailureSums,
     pub(crate) last_success: Option<DateTime<Utc>>,
+    pub(crate) last_failure: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -82,6 +87,11 @@ impl Instruments {
         self.sums().theme(theme).added += tasks;
     }
 
+    /// A caller of the API has asked for a change.
+    pub(super) fn admin_action(&self, action: &'static str, result: &'static str) {
+        *self.sums().admin_actions.entry([action, result]).or_default() += 1;
+    }
+
     pub(super) fn note(&self, event: &Event) {
         match event {
             Event::TasksClaimed { theme, tasks, took } => {
@@ -96,6 +106,7 @@ impl Instruments {
                     self.sums().job(fired.run.job_name.as_ref()).late.note(late);
                 }
             }
+            Event::HookCalled(called) => *self.sums().hook_answers.entry(called.class()).or_default() += 1,
             Event::JobSkipped(_) => self.sums().fires_skipped += 1,
             Event::JobEnded(ended) => self.note_job(ended),
             Event::JobRetried(retried) => {
@@ -144,17 +155,19 @@ impl Instruments {
     }
 
     fn note_job(&self, ended: &JobEnded) {
+        let now = self.clock.now();
         let mut sums = self.sums();
         if !ended.recorded {
             sums.job_ends_stale += 1;
             return;
         }
         match ended.flag {
-            RunFlag::Success => {
-                let now = self.clock.now();
-                sums.job(ended.run.job_name.as_ref()).last_success = Some(now);
+            RunFlag::Success => sums.job(ended.run.job_name.as_ref()).last_success = Some(now),
+            RunFlag::Failed => {
+                let job = sums.job(ended.run.job_name.as_ref());
+                job.last_failure = Some(now);
+                fail(&mut job.failures, ended.failure);
             }
-            RunFlag::Failed => fail(&mut sums.job(ended.run.job_name.as_ref()).failures, ended.failure),
             RunFlag::Cancelled | RunFlag::Skipped => {}
         }
     }

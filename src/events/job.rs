@@ -62,6 +62,34 @@ pub struct JobStarted {
     pub attempt: u32,
 }
 
+/// The hook of a job was called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HookCalled {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Arc<JobRunInfo>,
+    /// The status of the answer. `None`: there was no answer, because the host could not be reached, may not be called, or is silent.
+    pub status: Option<u16>,
+    /// From the call until the answer, or until the call failed.
+    #[serde(rename = "took_ms", serialize_with = "as_millis")]
+    pub took: Duration,
+}
+
+impl HookCalled {
+    /// The class of the answer: `2xx`, `3xx`, `4xx`, `5xx`, or `none`.
+    #[cfg(any(feature = "web", feature = "metrics"))]
+    pub(crate) fn class(&self) -> &'static str {
+        match self.status {
+            Some(200..300) => "2xx",
+            Some(300..400) => "3xx",
+            Some(400..500) => "4xx",
+            Some(_) => "5xx",
+            None => "none",
+        }
+    }
+}
+
 /// An attempt of a job's run has failed, and another one follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -79,6 +79,7 @@ impl Lines {
             | Event::JobFired(_)
             | Event::JobSkipped(_)
             | Event::JobStarted(_)
+            | Event::HookCalled(_)
             | Event::OutcomesWritten { .. } => {}
         }
     }

@@ -23,14 +23,14 @@ pub(crate) use self::database::Outages;
 #[cfg(feature = "metrics")]
 pub use self::facade::to_metrics;
 #[cfg(feature = "web")]
-pub(crate) use self::instruments::{FailureSums, Instruments, Sums, ThemeSums};
+pub(crate) use self::instruments::{FailureSums, Instruments, JobSums, Sums, ThemeSums};
 use self::lines::Lines;
 pub(crate) use self::tally::Tally;
 #[cfg(feature = "web")]
 pub(crate) use self::tally::{OTHER, Totals};
 pub use self::{
     database::{Component, DatabaseFailure, DatabaseRecovery, DatabaseWork},
-    job::{JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted},
+    job::{HookCalled, JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted},
     task::{TaskEnded, TaskOutcome, TaskRunInfo, TaskStarted},
 };
 use crate::{domain::as_millis, panic_text::panic_text, repeats::Repeats};
@@ -104,6 +104,8 @@ pub enum Event {
     JobStarted(JobStarted),
     /// An attempt of a job's run has failed, and another one follows.
     JobRetried(JobRetried),
+    /// The hook of a job was called. A call that is cut off, because its time is over or its run is to stop, is no event.
+    HookCalled(HookCalled),
     /// A run of a job has ended, and the database knows.
     JobEnded(JobEnded),
     /// This node has ended runs of jobs whose nodes are dead.
@@ -242,6 +244,12 @@ impl Events {
         self.0.instruments.added(theme, tasks as u64);
         #[cfg(not(feature = "web"))]
         let _ = (theme, tasks);
+    }
+
+    /// Counts a change that a caller of the API has asked for.
+    #[cfg(feature = "web")]
+    pub(crate) fn admin_action(&self, action: &'static str, result: &'static str) {
+        self.0.instruments.admin_action(action, result);
     }
 
     /// All that was counted since this process began.

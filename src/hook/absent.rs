@@ -27,6 +27,13 @@ pub(crate) enum HookError {
     NoThread,
 }
 
+impl HookError {
+    #[expect(clippy::unused_self, reason = "as the client's error has it")]
+    pub(crate) fn status(&self) -> Option<u16> {
+        None
+    }
+}
+
 impl HookClient {
     #[expect(clippy::unnecessary_wraps, reason = "as the client has it")]
     pub(crate) fn new(_: &HookOptions) -> Result<Self, InvalidInput> {

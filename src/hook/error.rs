@@ -99,6 +99,16 @@ pub(crate) enum HookError {
     },
 }
 
+impl HookError {
+    /// The status of the answer, if there was one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } | Self::CutOff { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
 fn listed(addresses: &[Refused]) -> String {
     let each: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     each.join("; ")

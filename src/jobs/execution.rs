@@ -82,12 +82,24 @@ async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
                 Err(error) => judged(error),
             }
         }
-        Target::Hook(hook) => match run.context.hooks.call(call(hook, run)).await {
-            Ok(answer) => Verdict::Succeeded(answer.body),
-            Err(HookError::Withdrawn) => Verdict::Withdrawn,
-            Err(HookError::NoThread) => Verdict::NoThread,
-            Err(error) => failed(error.to_string()),
-        },
+        Target::Hook(hook) => of_hook(run, hook).await,
+    }
+}
+
+async fn of_hook(run: &JobRun, hook: &Hook) -> Verdict {
+    let began = run.context.clock.elapsed();
+    let tell = |status| run.tell_hook(status, run.context.clock.elapsed().saturating_sub(began));
+    match run.context.hooks.call(call(hook, run)).await {
+        Ok(answer) => {
+            tell(Some(answer.status));
+            Verdict::Succeeded(answer.body)
+        }
+        Err(HookError::Withdrawn) => Verdict::Withdrawn,
+        Err(HookError::NoThread) => Verdict::NoThread,
+        Err(error) => {
+            tell(error.status());
+            failed(error.to_string())
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::options::KeptLogs;
 use crate::{
     clock::Clock,
     domain::{Failure, OverlapPolicy, RetryPolicy, RunFlag, TEXT_LIMIT, Target, truncated},
-    events::{Event, Events, JobRetried, JobRunInfo, JobStarted},
+    events::{Event, Events, HookCalled, JobRetried, JobRunInfo, JobStarted},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     logs::{JOBS, LogWriter, RunLines},
@@ -317,6 +317,15 @@ impl JobRun {
                 Event::JobStarted(JobStarted { run, attempt })
             });
         }
+    }
+
+    /// Tells that its hook was called, and with which status it has answered.
+    pub(super) fn tell_hook(&self, status: Option<u16>, took: Duration) {
+        self.context.events.tell(&Event::HookCalled(HookCalled {
+            run: Arc::clone(&self.info),
+            status,
+            took,
+        }));
     }
 
     /// Tells that an attempt has failed and another one follows.

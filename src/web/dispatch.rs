@@ -54,8 +54,13 @@ pub(super) async fn answer(
 pub(super) async fn run(call: Call, route: &'static Route) -> Result<HttpResponse, Problem> {
     let (name, request) = (call.caller.name().to_owned(), call.request.clone());
     let watch = (route.changes && route.access != RouteAccess::Permission(Permission::Enqueue)).then(|| call.watch());
+    let events = call.gaia().events().clone();
     let done = match route.action {
-        Some(action) => record::recorded(call, route, action).await,
+        Some(action) => {
+            let done = record::recorded(call, route, action).await;
+            events.admin_action(action, record::kind_of(&done));
+            done
+        }
         None => (route.run)(call).await,
     };
     if let Some(watch) = watch {

@@ -74,10 +74,19 @@ async fn record(mut call: Call, route: &'static Route, action: &'static str) -> 
 }
 
 fn result_of(done: &Result<HttpResponse, Problem>) -> String {
+    let kind = kind_of(done);
     match done {
-        Ok(_) => "done".to_owned(),
-        Err(problem) if problem.status().is_server_error() => format!("failed: {}", problem.code()),
-        Err(problem) => format!("refused: {}", problem.code()),
+        Ok(_) => kind.to_owned(),
+        Err(problem) => format!("{kind}: {}", problem.code()),
+    }
+}
+
+/// Whether a change was made, refused, or has failed.
+pub(super) fn kind_of(done: &Result<HttpResponse, Problem>) -> &'static str {
+    match done {
+        Ok(_) => "done",
+        Err(problem) if problem.status().is_server_error() => "failed",
+        Err(_) => "refused",
     }
 }
 

@@ -22,6 +22,7 @@ before(async () => {
   // Something of every kind is there: attempts that failed, runs of jobs, counters of nodes.
   await until('failures', async () => (await served.ask('GET', '/tasks?status=Failed&theme=orders')).body.tasks.length > 0);
   const { id: run } = await until('runs', async () => (await served.ask('GET', '/runs')).body.runs?.[0]);
+  await until('alerts', async () => (await served.ask('GET', '/alerts')).body.alerts?.length > 0);
   const nodes = (await served.ask('GET', '/nodes')).body.nodes;
   paths = ['', 'tasks', `tasks/${id}`, 'tasks?q=status:failed', 'tasks/bulk?action=retry&status=Failed&theme=orders', 'errors',
     'errors?theme=orders&since=24h', 'errors?attempts=all', 'methods', 'themes/orders', 'themes/newsletter', 'themes/a%2Fb', 'jobs', `jobs/${job_id}`,

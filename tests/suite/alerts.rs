@@ -585,6 +585,22 @@ async fn only_the_kinds_that_are_wanted_are_told_and_a_panic_of_a_function_harms
     gaia.stop().await.expect("stops");
 }
 
+#[actix_rt::test]
+async fn an_alert_that_the_database_refuses_holds_up_no_other() {
+    let (database, clock, told) = (Database::fresh(), clock(), Told::default());
+    let gaia = told
+        .of(&database, &clock)
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    database.refuse("gaia_alerts", "no_task", "@kind = 'task_failed'");
+    fail(&gaia, &told, 6, "no").await;
+    told.wait(&clock, AlertKind::FailureShare, AlertState::Raised).await;
+    assert_eq!(told.states(AlertKind::TaskFailed), []);
+    gaia.stop().await.expect("stops");
+}
+
 /// A process that nobody wants to hear of costs nothing, and leaves the alerts of others alone.
 #[actix_rt::test]
 async fn without_a_function_nothing_is_raised() {

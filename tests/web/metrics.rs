@@ -67,9 +67,26 @@ async fn metrics_tell_what_happened_and_what_waits() {
         .send("POST", &format!("/jobs/{}/run", job["id"]), "{}")
         .await
         .with(202);
+    for (name, path) in [("well", "healthz"), ("refused", "whoami")] {
+        let url = format!("http://{}{API}/{path}", served.address);
+        let hook = json!({"job_name": name, "job_type": "cron_hook", "cron_expr": "@yearly", "hook_url": url, "hook_method": "GET"});
+        let hook = served.send("POST", "/jobs", &hook.to_string()).await.with(201);
+        served
+            .send("POST", &format!("/jobs/{}/run", hook["id"]), "{}")
+            .await
+            .with(202);
+    }
+    served
+        .send("DELETE", "/jobs/999999", "")
+        .await
+        .refused(404, "job_not_found");
     let metrics = has(
         &served,
         &[
+            (r#"gaia_hook_responses_total{class="2xx"}"#, 1.0),
+            (r#"gaia_hook_responses_total{class="4xx"}"#, 1.0),
+            (r#"gaia_admin_actions_total{action="job.run",result="done"}"#, 3.0),
+            (r#"gaia_admin_actions_total{action="job.delete",result="refused"}"#, 1.0),
             (
                 r#"gaia_task_runs_total{theme="demo",method="Demo.Echo",outcome="succeeded"}"#,
                 2.0,
@@ -101,7 +118,7 @@ async fn metrics_tell_what_happened_and_what_waits() {
             (r#"gaia_theme_paused{theme="mail"}"#, 1.0),
             (r#"gaia_theme_paused{theme="demo"}"#, 0.0),
             (r#"gaia_nodes{state="alive"}"#, 1.0),
-            (r#"gaia_jobs{state="scheduled"}"#, 1.0),
+            (r#"gaia_jobs{state="scheduled"}"#, 3.0),
             ("gaia_database_up", 1.0),
             ("gaia_fenced", 0.0),
         ],
@@ -110,6 +127,11 @@ async fn metrics_tell_what_happened_and_what_waits() {
     let age = value(&metrics, r#"gaia_task_oldest_due_seconds{theme="mail"}"#);
     assert!(age.is_some_and(|age| age > 0.0 && age < 600.0), "{age:?}");
     assert!(value(&metrics, r#"gaia_job_last_success_timestamp_seconds{job="report"}"#) > Some(1.7e9));
+    assert!(value(&metrics, r#"gaia_job_last_failure_timestamp_seconds{job="refused"}"#) > Some(1.7e9));
+    assert_eq!(
+        value(&metrics, r#"gaia_job_last_failure_timestamp_seconds{job="well"}"#),
+        None
+    );
     served.get("/metrics?x=1").await.refused(400, "bad_query");
     served
         .send_as(LIMITED, "GET", "/metrics", "")

@@ -8,6 +8,7 @@ use actix_web::{
     HttpResponse,
     http::{StatusCode, header::CONTENT_TYPE},
 };
+use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
 use self::families::{Families, Label, TEXT};
@@ -17,7 +18,7 @@ use crate::{
     asynctask::SchedulerStatus,
     domain::{Figures, HistoryKind, Series},
     error::Error,
-    events::{Component, FailureSums, OTHER, Sums, ThemeSums, Totals},
+    events::{Component, FailureSums, JobSums, OTHER, Sums, ThemeSums, Totals},
     jobs::JobsStatus,
 };
 
@@ -305,15 +306,31 @@ fn runs_of_jobs(families: &mut Families, totals: &Totals, sums: &Sums) {
     for (name, sums) in &sums.jobs {
         late.times(&[("job", name)], &sums.late);
     }
-    let mut success = families.gauge(
+    let mut last = |name: &str, help: &str, of: fn(&JobSums) -> Option<DateTime<Utc>>| {
+        let mut gauge = families.gauge(name, help);
+        for (name, sums) in &sums.jobs {
+            if let Some(at) = of(sums) {
+                let seconds = Duration::from_millis(u64::try_from(at.timestamp_millis()).unwrap_or(0)).as_secs_f64();
+                gauge.value(&[("job", name)], seconds);
+            }
+        }
+    };
+    last(
         "gaia_job_last_success_timestamp_seconds",
         "When the last run of a job ended well in this process, in seconds since 1970.",
+        |sums| sums.last_success,
     );
-    for (name, sums) in &sums.jobs {
-        if let Some(at) = sums.last_success {
-            let seconds = Duration::from_millis(u64::try_from(at.timestamp_millis()).unwrap_or(0)).as_secs_f64();
-            success.value(&[("job", name)], seconds);
-        }
+    last(
+        "gaia_job_last_failure_timestamp_seconds",
+        "When the last run of a job failed in this process, in seconds since 1970.",
+        |sums| sums.last_failure,
+    );
+    let mut answers = families.counter(
+        "gaia_hook_responses_total",
+        "Calls of hooks by this process, by the class of the answer; none: there was no answer.",
+    );
+    for (class, count) in &sums.hook_answers {
+        answers.count(&[("class", class)], *count);
     }
     let lost = totals.of(HistoryKind::Job).map(|(_, figures)| figures.lost).sum();
     for (name, help, count) in [
@@ -352,6 +369,13 @@ fn database(families: &mut Families, sums: &Sums, themes: &BTreeMap<String, Sche
         .map(|(component, sums)| (labels(component), sums))
         .collect();
     writes.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut actions = families.counter(
+        "gaia_admin_actions_total",
+        "Changes that callers of the API and the dashboard have asked of this process, by action and result.",
+    );
+    for ([action, result], count) in &sums.admin_actions {
+        actions.count(&[("action", action), ("result", result)], *count);
+    }
     let mut written = families.counter(
         "gaia_outcomes_written_total",
         "Ends of runs that this process has written.",
