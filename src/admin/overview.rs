@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Admin, BulkOperation, ListAlerts, MethodInfo, OpenAlert, ThemeInfo, methods::served, themes::known};
+use super::{Admin, ThemeInfo, themes::known};
+#[cfg(feature = "web")]
+use super::{BulkOperation, ListAlerts, MethodInfo, OpenAlert, methods::served};
 use crate::{
     error::{Error, ask},
     node::NodeInfo,
@@ -12,6 +14,7 @@ use crate::{
 };
 
 /// The most bulk operations of an overview.
+#[cfg(feature = "web")]
 const OPERATIONS: i64 = 50;
 
 /// For at most so many themes the oldest due task is looked for and the tasks with a later time are counted: each takes a query or two.
@@ -49,14 +52,17 @@ pub(crate) struct Overview {
     pub(crate) themes: Vec<ThemeState>,
     pub(crate) nodes: Vec<NodeInfo>,
     /// The bulk operations that are under way, the oldest first.
+    #[cfg(feature = "web")]
     pub(crate) operations: Vec<BulkOperation>,
     /// The alerts whose causes go on.
+    #[cfg(feature = "web")]
     pub(crate) alerts: Vec<OpenAlert>,
 }
 
 impl Admin {
     /// How many tasks of one theme are unfinished, and the methods that its nodes serve and its due tasks call. Unlike
     /// [`methods`](Self::methods) this writes nothing, and counts tasks that plain SQL has ended until a node comes upon them.
+    #[cfg(feature = "web")]
     pub(crate) async fn unfinished(&self, theme: &str) -> Result<(Unfinished, Vec<MethodInfo>), Error> {
         let nodes = self.nodes().await?;
         let mut methods = served(&nodes, Some(theme));
@@ -92,12 +98,16 @@ impl Admin {
                 let (unfinished, _) = Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
                 themes.push(ThemeState { info, unfinished });
             }
+            #[cfg(feature = "web")]
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
+            #[cfg(feature = "web")]
             let alerts = store.cluster().alerts(&ListAlerts::default()).await?;
             Ok(Overview {
                 themes,
                 nodes,
+                #[cfg(feature = "web")]
                 operations,
+                #[cfg(feature = "web")]
                 alerts: alerts.into_iter().map(|stored| stored.alert).collect(),
             })
         };
