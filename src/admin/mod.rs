@@ -29,7 +29,9 @@ pub use messages::{
     RunJob, RunTaskNow, SearchTasks,
 };
 pub use methods::MethodInfo;
-pub(crate) use overview::{Overview, ThemeState, Unfinished};
+#[cfg(feature = "web")]
+pub(crate) use overview::Unfinished;
+pub(crate) use overview::{Overview, ThemeState};
 pub use themes::{ThemeInfo, ThemeNote};
 
 pub use crate::domain::{

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Admin, BulkOperation, ListAlerts, MethodInfo, OpenAlert, ThemeInfo, methods::served, themes::known};
+use super::{Admin, ThemeInfo, themes::known};
+#[cfg(feature = "web")]
+use super::{BulkOperation, ListAlerts, MethodInfo, OpenAlert, methods::served};
 use crate::{
     error::{Error, ask},
     node::NodeInfo,
@@ -14,6 +16,7 @@ use crate::{
 };
 
 /// The most bulk operations of an overview.
+#[cfg(feature = "web")]
 const OPERATIONS: i64 = 50;
 
 /// For at most so many themes the oldest due task is looked for and the tasks with a later time are counted: each takes a query or two.
@@ -51,14 +54,18 @@ pub(crate) struct Overview {
     pub(crate) themes: Vec<ThemeState>,
     pub(crate) nodes: Vec<NodeInfo>,
     /// The bulk operations that are under way, the oldest first.
+    #[cfg(feature = "web")]
     pub(crate) operations: Vec<BulkOperation>,
     /// The methods that due tasks call.
+    #[cfg(feature = "web")]
     pub(crate) due: Vec<DueMethod>,
     /// The alerts whose causes go on.
+    #[cfg(feature = "web")]
     pub(crate) alerts: Vec<OpenAlert>,
 }
 
 /// A method that due tasks of a theme call.
+#[cfg(feature = "web")]
 #[derive(Debug)]
 pub(crate) struct DueMethod {
     pub(crate) theme: String,
@@ -68,6 +75,7 @@ pub(crate) struct DueMethod {
     pub(crate) is_served: bool,
 }
 
+#[cfg(feature = "web")]
 impl Overview {
     /// The methods that living nodes serve. `themes`: by nodes that work on one of these; `None`: by any.
     pub(crate) fn methods(&self, themes: Option<&[&str]>) -> BTreeMap<MethodName, MethodInfo> {
@@ -88,6 +96,7 @@ impl Overview {
 impl Admin {
     /// How many tasks of one theme are unfinished, and the methods that its nodes serve and its due tasks call. Unlike
     /// [`methods`](Self::methods) this writes nothing, and counts tasks that plain SQL has ended until a node comes upon them.
+    #[cfg(feature = "web")]
     pub(crate) async fn unfinished(&self, theme: &str) -> Result<(Unfinished, Vec<MethodInfo>), Error> {
         let nodes = self.nodes().await?;
         let mut methods = served(&nodes, Some(theme));
@@ -117,21 +126,32 @@ impl Admin {
         let read = |store: Store| async move {
             let is_counted = infos.len() <= COUNTED_THEMES;
             let mut placed = store.tasks().placed(None).await?;
-            let (mut themes, mut due) = (Vec::with_capacity(infos.len()), Vec::new());
+            let mut themes = Vec::with_capacity(infos.len());
+            #[cfg(feature = "web")]
+            let mut due = Vec::new();
             for info in infos {
                 let placed = placed.remove(&info.theme).unwrap_or_default();
-                let (unfinished, by_method) =
-                    Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
+                let read = Unfinished::read(&store, &info.theme, &placed, &nodes, is_counted).await?;
+                #[cfg(feature = "web")]
+                let (unfinished, by_method) = read;
+                #[cfg(not(feature = "web"))]
+                let (unfinished, _) = read;
+                #[cfg(feature = "web")]
                 due.extend(due_methods(&info.theme, by_method, &nodes));
                 themes.push(ThemeState { info, unfinished });
             }
+            #[cfg(feature = "web")]
             let operations = store.cluster().bulks_under_way(OPERATIONS).await?;
+            #[cfg(feature = "web")]
             let alerts = store.cluster().alerts(&ListAlerts::default()).await?;
             Ok(Overview {
                 themes,
                 nodes,
+                #[cfg(feature = "web")]
                 operations,
+                #[cfg(feature = "web")]
                 due,
+                #[cfg(feature = "web")]
                 alerts: alerts.into_iter().map(|stored| stored.alert).collect(),
             })
         };
@@ -139,6 +159,7 @@ impl Admin {
     }
 }
 
+#[cfg(feature = "web")]
 fn due_methods(theme: &str, due: DueByMethod, nodes: &[NodeInfo]) -> Vec<DueMethod> {
     let served = served(nodes, Some(theme));
     let method = |((service, method), due)| {

@@ -135,7 +135,6 @@ pub(super) struct ThemesOf {
     /// What follows FROM: `asynctasks WHERE run_at IS NOT NULL`.
     pub(super) tasks: &'static str,
     /// Whether these tasks are due. If not, they wait for a later time.
-    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "the HTTP API tells people"))]
     pub(super) are_due: bool,
 }
 

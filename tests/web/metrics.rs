@@ -6,7 +6,7 @@ use gaia_actors::{NewTask, SchedulerOptions};
 use serde_json::json;
 
 use crate::{
-    client::{LIMITED, Served},
+    client::{API, LIMITED, Served},
     support::{PATIENCE, eventually},
 };
 

@@ -161,6 +161,7 @@ impl ClusterStore<'_> {
     }
 
     /// The operations that are under way or wait for a node, the oldest first.
+    #[cfg(feature = "web")]
     pub(crate) async fn bulks_under_way(&self, most: i64) -> Result<Vec<BulkOperation>, StoreError> {
         let mut conn = self.db.look().await?;
         let rows: Vec<BulkRow> = on_backend!(conn, |conn| {
