@@ -26,6 +26,7 @@ mod search_line;
 mod task;
 mod text;
 mod text_enum;
+mod traceparent;
 mod transition;
 mod validate;
 
@@ -72,6 +73,9 @@ pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
 #[cfg(feature = "web")]
 pub(crate) use text::hex;
 pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, millis, truncated};
+pub(crate) use traceparent::is_traceparent;
+#[cfg(feature = "web")]
+pub(crate) use traceparent::of_header as traceparent_of_header;
 pub use transition::Outcome;
 pub(crate) use transition::{Next, RetryState, next};
 pub(crate) use validate::{Faults, MAX_WORKERS, check_json, check_theme};

@@ -10,7 +10,7 @@ use diesel::{
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 16] = [
+const MIGRATIONS: [Migration; 17] = [
     migration!("sqlite", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("sqlite", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("sqlite", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [Migration; 16] = [
     migration!("sqlite", "20261129000015", "2026-11-29-000015_job_version"),
     migration!("sqlite", "20261129000017", "2026-11-29-000017_audit_changes"),
     migration!("sqlite", "20261129000018", "2026-11-29-000018_run_logs"),
+    migration!("sqlite", "20261129000020", "2026-11-29-000020_traceparent"),
 ];
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\

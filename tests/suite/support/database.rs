@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 17,
+            Self::Mysql => 18,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 16,
+            Self::Sqlite => 17,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 17,
+            Self::Postgres => 18,
         };
         format!("lacks {migrations} of this version's migrations")
     }
