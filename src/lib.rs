@@ -50,6 +50,7 @@ pub mod schedule;
 pub mod store;
 pub mod testing;
 mod threads;
+mod traces;
 mod uptime;
 #[cfg(feature = "web")]
 pub mod web;
@@ -77,6 +78,8 @@ pub use registry::{
 pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
 pub use store::{EnqueueConnection, StoreError};
+#[cfg(feature = "tracing")]
+pub use traces::Propagation;
 
 /// Documentation only: a page for each part of the crate.
 ///

@@ -100,7 +100,10 @@ pub struct NewTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "web",
-        schema(pattern = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        schema(
+            pattern = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+            example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        )
     )]
     pub(crate) traceparent: Option<String>,
 }
@@ -217,6 +220,14 @@ impl NewTask {
     pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
         Self {
             traceparent: Some(traceparent.into()),
+            ..self
+        }
+    }
+
+    /// The task, with this trace if it has none of its own.
+    pub(crate) fn or_traceparent(self, traceparent: impl FnOnce() -> Option<String>) -> Self {
+        Self {
+            traceparent: self.traceparent.or_else(traceparent),
             ..self
         }
     }

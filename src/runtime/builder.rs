@@ -28,6 +28,7 @@ use crate::{
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
     threads::{Control, Threads},
+    traces::Traces,
 };
 
 /// With a shorter lease a node would lose its lease whenever the disk is busy.
@@ -81,6 +82,7 @@ pub struct GaiaBuilder {
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
     observers: Observers,
+    traces: Traces,
 }
 
 #[derive(Default)]
@@ -263,6 +265,17 @@ impl GaiaBuilder {
         self
     }
 
+    /// Traces go on through tasks: a task that is added within a span belongs to the trace of that span, and so do the spans of its attempts,
+    /// the tasks that its handler adds, and the requests of hooks, which get the header `traceparent`. Without this call the spans of runs
+    /// are there, too, but each begins a trace of its own, unless a task has a [`traceparent`](crate::NewTask::traceparent) of its own.
+    #[cfg(feature = "tracing")]
+    pub fn tracing(self, propagation: crate::Propagation) -> Self {
+        Self {
+            traces: Traces::linked(propagation),
+            ..self
+        }
+    }
+
     /// Starts workers for a theme with the options of the configuration's section `AsyncTask`.
     pub fn theme(mut self, theme: impl Into<String>) -> Self {
         self.themes.push(theme.into());
@@ -317,7 +330,10 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let (themes, jobs_slot) = (ThemeRuntimes::new(events.clone()), JobsSlot::default());
+        let (themes, jobs_slot) = (
+            ThemeRuntimes::new(events.clone(), self.traces.clone()),
+            JobsSlot::default(),
+        );
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
@@ -351,7 +367,7 @@ impl GaiaBuilder {
             events,
             registry,
             themes,
-            jobs: Jobs::new(store, &plan.jobs, jobs_slot.clone()),
+            jobs: Jobs::new(store, &plan.jobs, jobs_slot.clone(), self.traces),
             jobs_slot,
             node_id,
             node,

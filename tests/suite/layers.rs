@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 12] = [
         "schedule",
     ],
     &["domain"],
-    &["events", "threads"],
+    &["events", "threads", "traces"],
     &["store"],
     &["registry", "hook"],
     &["error", "operations"],

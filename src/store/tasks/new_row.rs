@@ -55,7 +55,8 @@ pub(in crate::store) use adding;
 
 /// The columns that only some tasks need, as far as inserts of many tasks write them.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(in crate::store) const EXTRA_COLUMNS: [&str; 5] = ["priority", "run_at", "timeout_ms", "retry_delay_ms", "traceparent"];
+pub(in crate::store) const EXTRA_COLUMNS: [&str; 5] =
+    ["priority", "run_at", "timeout_ms", "retry_delay_ms", "traceparent"];
 
 /// Binds the values of [`EXTRA_COLUMNS`], in their order.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
@@ -105,7 +106,10 @@ impl NewTaskRow {
 
     /// Whether all columns that only some tasks need have their defaults.
     pub(in crate::store) fn has_defaults_only(&self) -> bool {
-        let (numbers, texts) = ([self.timeout_ms, self.retry_delay_ms], [&self.unique_key, &self.traceparent]);
+        let (numbers, texts) = (
+            [self.timeout_ms, self.retry_delay_ms],
+            [&self.unique_key, &self.traceparent],
+        );
         self.priority == 0 && self.run_at.is_none() && numbers == [None; 2] && texts == [&None; 2]
     }
 }
