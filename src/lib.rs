@@ -20,6 +20,10 @@ mod documents {
 
     #[doc = include_str!("../docs/configuration.md")]
     struct Configuration;
+
+    #[cfg(feature = "tracing")]
+    #[doc = include_str!("../docs/monitoring.md")]
+    struct Monitoring;
 }
 
 #[macro_use]

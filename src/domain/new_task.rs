@@ -224,7 +224,7 @@ impl NewTask {
         }
     }
 
-    /// The task, with this trace if it has none of its own.
+    /// The task, with this trace unless the task names one.
     pub(crate) fn or_traceparent(self, traceparent: impl FnOnce() -> Option<String>) -> Self {
         Self {
             traceparent: self.traceparent.or_else(traceparent),

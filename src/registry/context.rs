@@ -265,7 +265,7 @@ impl TaskContext {
         }
     }
 
-    /// An attempt begins: what it calls is within this span.
+    /// An attempt begins: its calls are within this span.
     pub(crate) fn enter(&self, span: Span) {
         *self.span() = span;
     }

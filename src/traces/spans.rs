@@ -72,7 +72,7 @@ impl Traces {
         current.flatten().filter(|text| is_traceparent(text))
     }
 
-    /// Around the addition of tasks. Outside of every span it is a child of what has caused the first task.
+    /// Around the addition of tasks. Outside of every span it is a child of the span that has caused the first task.
     pub(crate) fn of_addition(&self, theme: &str, tasks: &[NewTask]) -> Span {
         let outside = tracing::Span::current().is_none();
         let span = info_span!(

@@ -63,7 +63,7 @@ impl Call {
         &self.shared.gaia
     }
 
-    /// What is read once for all who watch.
+    /// The figures that are read once for all watchers.
     pub(super) fn watch(&self) -> Arc<Watch> {
         self.shared.options.hub.watch(self.gaia())
     }
@@ -146,7 +146,7 @@ impl Call {
         Ok(Some(key))
     }
 
-    /// The trace to which the request belongs: the header `traceparent`. One that is no `traceparent` is ignored, as the W3C says.
+    /// The trace to which the request belongs: the header `traceparent`. Another text is ignored, as the W3C says.
     pub(super) fn traceparent(&self) -> Option<String> {
         let mut values = self.request.headers().get_all(TRACEPARENT);
         let (value, None) = (values.next()?, values.next()) else {

@@ -33,12 +33,12 @@ async fn the_trace_of_a_task_reaches_each_attempt() {
     // As many as are put into segments, in statements of several sizes.
     added.extend(demo.add_tasks((3..50).map(traced).collect()).await.expect("are added"));
     let once = demo
-        .add_tasks_once("a call", vec![traced(50), task("Echo")])
+        .add_tasks_once("a-call", vec![traced(50), task("Echo")])
         .await
         .expect("are added");
     // The same call from another trace.
     let again = demo
-        .add_tasks_once("a call", vec![traced(51), traced(52)])
+        .add_tasks_once("a-call", vec![traced(51), traced(52)])
         .await
         .expect("is repeated");
     assert_eq!((again.replayed, &again.tasks), (true, &once.tasks));

@@ -117,7 +117,7 @@ async fn one_trace_goes_from_a_request_over_a_task_with_a_retry_to_a_hook() {
     let never = "0 0 0 1 1 *";
     let plain = NewJob::cron_hook("plain", never, &url);
     let (_, _, other) = somewhere();
-    let with_own = NewJob::cron_hook("with its own", never, &url).hook_header("TraceParent", &other);
+    let with_own = NewJob::cron_hook("with its own", never, &url).header("TraceParent", &other);
     let jobs = served.gaia.jobs();
     let ids = [
         jobs.add_job(plain).await.expect("is added"),

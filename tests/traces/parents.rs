@@ -90,11 +90,11 @@ async fn what_is_added_within_a_span_belongs_to_its_trace() {
     let many = demo.add_tasks(vec![task("Echo"), task("Echo").unique_key("a key")]);
     let many = many.instrument(info_span!("checkout")).await.expect("are added");
     let once = |key: &'static str| demo.add_tasks_once(key, vec![task("Echo")]);
-    let first = once("a call")
+    let first = once("a-call")
         .instrument(info_span!("first try"))
         .await
         .expect("is added");
-    let again = once("a call")
+    let again = once("a-call")
         .instrument(info_span!("second try"))
         .await
         .expect("is added");
