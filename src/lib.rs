@@ -21,6 +21,7 @@ mod documents {
     #[doc = include_str!("../docs/configuration.md")]
     struct Configuration;
 
+    #[cfg(feature = "tracing")]
     #[doc = include_str!("../docs/monitoring.md")]
     struct Monitoring;
 }
@@ -54,6 +55,7 @@ pub mod schedule;
 pub mod store;
 pub mod testing;
 mod threads;
+mod traces;
 mod uptime;
 #[cfg(feature = "web")]
 pub mod web;
@@ -82,6 +84,8 @@ pub use registry::{
 pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
 pub use store::{EnqueueConnection, StoreError};
+#[cfg(feature = "tracing")]
+pub use traces::Propagation;
 
 /// Documentation only: a page for each part of the crate.
 ///

@@ -26,12 +26,15 @@ pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Outc
         run.ctx.set_deadline(theme.clock(), timeout);
     }
     run.tell_started();
-    match attempt(run, &run.ctx, run.ctx.log_scope(answer(theme, run, args))).await {
+    run.ctx.enter(theme.traces.of_task(&run.info, run.ctx.traceparent()));
+    let outcome = match attempt(run, &run.ctx, run.ctx.log_scope(answer(theme, run, args))).await {
         Attempt::Answered(answer) => judged(theme, answer),
         Attempt::AnsweredAfterStop(answer, why) => told_to_stop(why, judged(theme, answer)),
         Attempt::CutOff(why) => cut_off(why),
         Attempt::TimedOut => timed_out(run.timeout()),
-    }
+    };
+    run.ctx.leave().task_ended(&outcome);
+    outcome
 }
 
 /// What to record for a run that was asked to stop and did not end by itself.

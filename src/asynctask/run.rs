@@ -210,6 +210,7 @@ impl Run {
             scheduled_at: None,
             hold: context.lease.hold(term),
             lines: context.lines(&info.log_id),
+            traceparent: task.traceparent.take(),
         };
         context.held.add_run(&task.log_id, task.token);
         let args = match task.left_out {

@@ -34,6 +34,7 @@ use crate::{
     run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
     threads::{Control, Threads},
+    traces::Traces,
 };
 
 /// What a [`ThemeRuntime`] is built from.
@@ -49,6 +50,7 @@ pub(crate) struct ThemeRuntimeConfig {
     pub(crate) threads: Threads,
     pub(crate) settings: ThemeSettings,
     pub(crate) logs: LogWriter,
+    pub(crate) traces: Traces,
 }
 
 /// The running actors of one theme.
@@ -100,6 +102,7 @@ impl ThemeRuntime {
             runs,
             parts.registry,
             parts.store.clone(),
+            parts.traces,
         ));
         let workers = size.workers.unwrap_or(own_size);
         let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
@@ -302,14 +305,20 @@ impl ThemeRuntime {
 pub(crate) struct ThemeRuntimes {
     table: Arc<Mutex<BTreeMap<String, ThemeRuntime>>>,
     events: Events,
+    traces: Traces,
 }
 
 impl ThemeRuntimes {
-    pub(crate) fn new(events: Events) -> Self {
+    pub(crate) fn new(events: Events, traces: Traces) -> Self {
         Self {
             table: Arc::default(),
             events,
+            traces,
         }
+    }
+
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Notes that this process has added tasks.

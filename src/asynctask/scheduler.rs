@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    slice,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +17,7 @@ use crate::{
     },
     error::{Error, ask},
     store::{CancelResult, EnqueueConnection, NewTaskRow, Once, RetryResult, Store, TaskStore},
+    traces::Span,
 };
 
 /// Cloneable handle on one theme. A theme is a named queue of tasks, with workers in each process that runs it.
@@ -103,6 +105,11 @@ impl Scheduler {
     /// [`StoreError::Disconnected`](crate::StoreError::Disconnected) the caller cannot know. If the caller adds the task again, a
     /// [unique key](NewTask::unique_key) prevents a second task while the first is not finished.
     pub async fn add_task(&self, task: NewTask) -> Result<AddedTask, Error> {
+        let span = self.span_of(slice::from_ref(&task));
+        traced(span, self.add(task)).await
+    }
+
+    async fn add(&self, task: NewTask) -> Result<AddedTask, Error> {
         let row = self.row(task)?;
         let wakes = self.wakes_local_workers(std::iter::once(&row));
         let runtime = self.themes.get(&self.theme);
@@ -126,12 +133,15 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task); the faults name the task by its position in the list.
     pub async fn add_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
-        let rows = self.rows(tasks)?;
-        let wakes = self.wakes_local_workers(rows.iter());
-        let added = ask(&self.store, |store| async move { store.tasks().add(rows).await }).await?;
-        self.themes.note_added(&self.theme, &added);
-        self.wake(added.len(), wakes);
-        Ok(added)
+        traced(self.span_of(&tasks), async {
+            let rows = self.rows(tasks)?;
+            let wakes = self.wakes_local_workers(rows.iter());
+            let added = ask(&self.store, |store| async move { store.tasks().add(rows).await }).await?;
+            self.themes.note_added(&self.theme, &added);
+            self.wake(added.len(), wakes);
+            Ok(added)
+        })
+        .await
     }
 
     /// Adds many tasks, at most 100,000, in one transaction, and only once: a caller who does not know whether a call was done repeats the
@@ -170,16 +180,22 @@ impl Scheduler {
     /// been under way for 5 s.
     pub async fn add_tasks_once(&self, key: &str, tasks: Vec<NewTask>) -> Result<AddedOnce, Error> {
         let key = OnceKey::of_tasks(&self.theme, key, &tasks);
-        // A fault of a task is named first, with the task's place.
-        let rows = self.rows(tasks)?;
-        self.add_rows_once(key?, rows, true).await
+        traced(self.span_of(&tasks), async {
+            // A fault of a task is named first, with the task's place.
+            let rows = self.rows(tasks)?;
+            self.add_rows_once(key?, rows, true).await
+        })
+        .await
     }
 
     /// Adds tasks under a key that the caller has made.
     #[cfg(feature = "web")]
     pub(crate) async fn add_once(&self, key: OnceKey, tasks: Vec<NewTask>, wakes: bool) -> Result<AddedOnce, Error> {
-        let rows = self.rows(tasks)?;
-        self.add_rows_once(key, rows, wakes).await
+        traced(self.span_of(&tasks), async {
+            let rows = self.rows(tasks)?;
+            self.add_rows_once(key, rows, wakes).await
+        })
+        .await
     }
 
     async fn add_rows_once(&self, key: OnceKey, rows: Vec<NewTaskRow>, wakes: bool) -> Result<AddedOnce, Error> {
@@ -206,10 +222,13 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task).
     pub async fn receive_task(&self, task: NewTask) -> Result<AddedTask, Error> {
-        let row = self.row(task)?;
-        let added = ask(&self.store, |store| async move { store.add_one(row).await }).await?;
-        self.themes.note_added(&self.theme, &[added]);
-        Ok(added)
+        traced(self.span_of(slice::from_ref(&task)), async {
+            let row = self.row(task)?;
+            let added = ask(&self.store, |store| async move { store.add_one(row).await }).await?;
+            self.themes.note_added(&self.theme, &[added]);
+            Ok(added)
+        })
+        .await
     }
 
     /// Has this process claim the task now, before others, if a worker is free. Does not wait. In a process without workers of this theme it
@@ -254,11 +273,20 @@ impl Scheduler {
     /// # Errors
     /// As for [`add_task`](Self::add_task).
     pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
-        let added = TaskStore::add_on(conn, vec![self.row(task)?]).await?;
-        Ok(added[0])
+        traced(self.span_of(slice::from_ref(&task)), async {
+            let added = TaskStore::add_on(conn, vec![self.row(task)?]).await?;
+            Ok(added[0])
+        })
+        .await
+    }
+
+    /// The span around the addition of these tasks.
+    fn span_of(&self, tasks: &[NewTask]) -> Span {
+        self.themes.traces().of_addition(&self.theme, tasks)
     }
 
     fn row(&self, task: NewTask) -> Result<NewTaskRow, InvalidInput> {
+        let task = task.or_traceparent(|| self.themes.traces().current());
         task.check()?;
         Ok(NewTaskRow::new(&self.theme, task, self.store.clock().now()))
     }
@@ -271,10 +299,12 @@ impl Scheduler {
         });
         faults.into_result()?;
         let now = self.store.clock().now();
+        let traceparent = self.themes.traces().current();
         tasks
             .into_iter()
             .enumerate()
             .map(|(at, task)| {
+                let task = task.or_traceparent(|| traceparent.clone());
                 task.check()
                     .map_err(|error| error.of(&format!("task {at} of the list")))?;
                 Ok(NewTaskRow::new(&self.theme, task, now))
@@ -555,6 +585,15 @@ impl Scheduler {
             id,
         }
     }
+}
+
+/// The addition within its span.
+async fn traced<T>(span: Span, addition: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let added = span.clone().around(addition).await;
+    if let Err(error) = &added {
+        span.failed(&error.to_string());
+    }
+    added
 }
 
 fn check_size(workers: usize) -> Result<(), InvalidInput> {

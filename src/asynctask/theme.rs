@@ -12,6 +12,7 @@ use crate::{
     lease::NodeLease,
     registry::{InvokeError, MethodName, Registry, RegistryError, Route},
     store::{ClaimedTask, Store},
+    traces::Traces,
 };
 
 /// How long a task waits if there was no memory for its arguments, or they could not be read: longer each time.
@@ -29,16 +30,24 @@ pub(super) struct ThemeContext {
     pub(super) registry: Registry,
     pub(super) store: Store,
     pub(super) unserved: Unserved,
+    pub(super) traces: Traces,
 }
 
 impl ThemeContext {
-    pub(super) fn new(options: SchedulerOptions, runs: Arc<RunContext>, registry: Registry, store: Store) -> Self {
+    pub(super) fn new(
+        options: SchedulerOptions,
+        runs: Arc<RunContext>,
+        registry: Registry,
+        store: Store,
+        traces: Traces,
+    ) -> Self {
         Self {
             options,
             runs,
             registry,
             store,
             unserved: Unserved::default(),
+            traces,
         }
     }
 

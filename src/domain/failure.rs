@@ -92,8 +92,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The name that it has in metrics and in JSON.
-    #[cfg(feature = "web")]
+    /// The name that it has in metrics, in spans and in JSON.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",

@@ -27,6 +27,7 @@ mod search_line;
 mod task;
 mod text;
 mod text_enum;
+mod traceparent;
 mod transition;
 mod validate;
 
@@ -75,6 +76,9 @@ pub use search::{Excerpt, ExportedTasks, FoundTasks, SearchTasks, SearchedTo, Ta
 pub(crate) use search_line::without;
 pub use task::{ActionOnTask, AddedTask, ExecRecord, Task, TaskStatus};
 pub(crate) use text::{LIMIT as TEXT_LIMIT, NOTE_LIMIT, as_millis, hex, millis, truncated};
+pub(crate) use traceparent::is_traceparent;
+#[cfg(feature = "web")]
+pub(crate) use traceparent::of_header as traceparent_of_header;
 pub use transition::Outcome;
 pub(crate) use transition::{Next, RetryState, next};
 pub(crate) use validate::{Faults, MAX_WORKERS, check_json, check_theme};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fields::{json_args, read_args},
     text::{as_millis, from_millis},
+    traceparent::check_traceparent,
     validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json},
 };
 
@@ -95,6 +96,16 @@ pub struct NewTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub(crate) unique_key: Option<String>,
+    /// The trace to which the task belongs, and the span that has caused it, as the W3C's Trace Context writes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "web",
+        schema(
+            pattern = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+            example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        )
+    )]
+    pub(crate) traceparent: Option<String>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the type of the field")]
@@ -121,6 +132,7 @@ impl NewTask {
             timeout: None,
             retry_delay: None,
             unique_key: None,
+            traceparent: None,
         }
     }
 
@@ -194,6 +206,32 @@ impl NewTask {
         }
     }
 
+    /// The trace to which the task belongs, and the span that has caused it: the header `traceparent` of the W3C's
+    /// [Trace Context](https://www.w3.org/TR/trace-context/), version 00. Another text is refused when the task is added. The handler
+    /// reads it as [`TaskContext::traceparent`](crate::TaskContext::traceparent), in each attempt; with the feature `tracing` the spans of
+    /// the attempts are its children. Default: none, or the present span if [`GaiaBuilder::tracing`](crate::GaiaBuilder) was called.
+    ///
+    /// ```
+    /// use gaia_actors::NewTask;
+    ///
+    /// let task = NewTask::new("OrderService", "AsyncCreateOrder")
+    ///     .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    /// ```
+    pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
+        Self {
+            traceparent: Some(traceparent.into()),
+            ..self
+        }
+    }
+
+    /// The task, with this trace unless the task names one.
+    pub(crate) fn or_traceparent(self, traceparent: impl FnOnce() -> Option<String>) -> Self {
+        Self {
+            traceparent: self.traceparent.or_else(traceparent),
+            ..self
+        }
+    }
+
     /// Takes the given name; without one, `service.method`, shortened so that it fits the column.
     pub(crate) fn take_name(&mut self) -> String {
         let derived = || shortened(format!("{}.{}", self.service, self.method));
@@ -209,6 +247,9 @@ impl NewTask {
         }
         if let Some(key) = &self.unique_key {
             faults.name("unique key", key, MAX_NAME_CHARS);
+        }
+        if let Some(traceparent) = &self.traceparent {
+            check_traceparent(&mut faults, traceparent);
         }
         match &self.arg {
             Ok(arg) => check_json(&mut faults, arg),

@@ -1,5 +1,7 @@
 //! Additions that are done once: a caller repeats an addition whose answer was lost, and no task is added a second time.
 
+use std::borrow::Cow;
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -47,7 +49,7 @@ impl OnceKey {
     pub(crate) fn of_tasks(theme: &str, key: &str, tasks: &[NewTask]) -> Result<Self, InvalidInput> {
         let mut body = Parts::default();
         for task in tasks {
-            let text = serde_json::to_vec(task).map_err(|error| InvalidInput::one(error.to_string()))?;
+            let text = serde_json::to_vec(&untraced(task)).map_err(|error| InvalidInput::one(error.to_string()))?;
             body = body.and(&text);
         }
         Self::new("", theme, key, body)
@@ -60,6 +62,17 @@ impl OnceKey {
             key: parts.into_iter().fold(Parts::default(), Parts::and).hash(),
             body: body.hash(),
         })
+    }
+}
+
+/// The task without its trace: a caller who repeats a call may do so in another span.
+fn untraced(task: &NewTask) -> Cow<'_, NewTask> {
+    match task.traceparent {
+        None => Cow::Borrowed(task),
+        Some(_) => Cow::Owned(NewTask {
+            traceparent: None,
+            ..task.clone()
+        }),
     }
 }
 
@@ -131,5 +144,7 @@ mod tests {
         assert_eq!(body(&[task()]), body(&[task()]));
         assert_ne!(body(&[task()]), body(&[task(), task()]));
         assert_ne!(body(&[task()]), body(&[task().priority(1)]));
+        let traced = task().traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        assert_eq!(body(&[task()]), body(&[traced]));
     }
 }

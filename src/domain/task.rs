@@ -156,6 +156,8 @@ pub struct Task {
     pub last_error: Option<String>,
     /// Names the last run in every log line about it.
     pub log_id: Option<String>,
+    /// See [`NewTask::traceparent`](crate::NewTask::traceparent).
+    pub traceparent: Option<String>,
     /// When it was added.
     pub create_time: Option<DateTime<Utc>>,
     /// When its row last changed.
@@ -164,8 +166,8 @@ pub struct Task {
 
 from_json!(Task {
     id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, unique_key, node,
-    cancel_requested, progress, progress_note, last_run_time, last_run_end_time, last_error, log_id, create_time,
-    update_time,
+    cancel_requested, progress, progress_note, last_run_time, last_run_end_time, last_error, log_id, traceparent,
+    create_time, update_time,
 } millis { timeout: "timeout_ms", last_run_duration: "last_run_duration" } texts { arg: "args", last_result: "last_result" });
 
 /// The record of one run of a task: a row of `asynctask_exec_row`.

@@ -2,7 +2,7 @@
 //! says so.
 
 use super::{HookAnswer, HookCall};
-use crate::domain::InvalidInput;
+use crate::{domain::InvalidInput, traces::Traces};
 
 /// Without the feature `hooks` there are no options.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,10 @@ impl HookClient {
     #[expect(clippy::unnecessary_wraps, reason = "as the client has it")]
     pub(crate) fn new(_: &HookOptions) -> Result<Self, InvalidInput> {
         Ok(Self)
+    }
+
+    pub(crate) fn traced(self, _: Traces) -> Self {
+        self
     }
 
     #[expect(clippy::unused_async, reason = "as the client has it")]

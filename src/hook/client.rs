@@ -17,7 +17,10 @@ use super::{
     signature::signature,
     wire::Wire,
 };
-use crate::domain::{HookMethod, InvalidInput, check_hook_headers, check_hook_url};
+use crate::{
+    domain::{HookMethod, InvalidInput, check_hook_headers, check_hook_url},
+    traces::{Span, Traces},
+};
 
 const USER_AGENT: &str = concat!("gaia-actors/", env!("CARGO_PKG_VERSION"));
 
@@ -35,6 +38,7 @@ impl HookCall {
 pub(crate) struct HookClient {
     connector: Connector,
     response_limit: usize,
+    traces: Traces,
 }
 
 impl HookClient {
@@ -58,21 +62,49 @@ impl HookClient {
                 lookup,
             },
             response_limit: options.response_limit,
+            traces: Traces::default(),
         })
+    }
+
+    /// A client whose requests name the traces of their spans.
+    pub(crate) fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Sends the request and reads the answer. Only a 2xx is a success.
     pub(crate) async fn call(&self, call: HookCall) -> Result<HookAnswer, HookError> {
         let url = call.checked()?;
+        let span = Span::of_hook(call.method.as_str(), url.host_str().unwrap_or_default());
+        let answer = span.clone().around(self.exchange(&url, call)).await;
+        match &answer {
+            Ok(answer) => span.answered(answer.status),
+            Err(error) => error.tell(&span),
+        }
+        answer
+    }
+
+    async fn exchange(&self, url: &Url, call: HookCall) -> Result<HookAnswer, HookError> {
         // Each call makes a fresh connection: the name is looked up and its addresses are judged anew, and no call meets a pooled
         // connection that the service is just closing.
-        let (wire, seen) = Wire::new(self.connector.connect(&url).await?);
+        let (wire, seen) = Wire::new(self.connector.connect(url).await?);
         if call.hold.as_ref().is_some_and(|hold| !hold.is_valid()) {
             return Err(HookError::Withdrawn);
         }
-        let answered = send(over(wire).request(method(call.method), target(&url)?), &url, call).await;
-        let response = answered.map_err(|error| no_answer(&url, &error))?;
+        let request = self.traced_request(headed(
+            over(wire).request(method(call.method), target(url)?),
+            url,
+            &call,
+        ));
+        let response = send(request, call).await.map_err(|error| no_answer(url, &error))?;
         answer::read(response, &seen, self.response_limit).await
+    }
+
+    /// The request, with the trace of the present span unless the job gives one.
+    fn traced_request(&self, request: ClientRequest) -> ClientRequest {
+        match self.traces.current() {
+            Some(traceparent) => request.insert_header_if_none(("traceparent", traceparent)),
+            None => request,
+        }
     }
 }
 
@@ -98,10 +130,9 @@ pub(super) fn target(url: &Url) -> Result<Uri, HookError> {
         .map_err(|error| HookError::Invalid(format!("the hook's URL cannot be sent: {error}")))
 }
 
-async fn send(request: ClientRequest, url: &Url, call: HookCall) -> Result<ClientResponse, SendRequestError> {
-    let has_body = call.method.has_body();
-    let request = signed(headed(request, url, &call), &call);
-    match has_body {
+async fn send(request: ClientRequest, call: HookCall) -> Result<ClientResponse, SendRequestError> {
+    let request = signed(request, &call);
+    match call.method.has_body() {
         true => request.send_body(call.body).await,
         false => request.send_body(awc::body::None::new()).await,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use awc::http::StatusCode;
 
 use super::address::Refused;
+use crate::traces::Span;
 
 /// Why a call failed. No message shows a secret, a signature or the value of a header that was sent.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,26 @@ impl HookError {
             Self::Status { status, .. } | Self::CutOff { status, .. } => Some(*status),
             _ => None,
         }
+    }
+
+    /// Tells the span of the call how the call failed, without any text of the service: that may name an address, or hold a secret.
+    pub(super) fn tell(&self, span: &Span) {
+        if let Self::Status { status, .. } | Self::CutOff { status, .. } = self {
+            span.answered(*status);
+        }
+        span.failed(match self {
+            Self::Invalid(_) => "the URL or a header cannot be sent",
+            Self::Lookup { .. } => "the host's name has no address",
+            Self::Refused { .. } => "the host may not be called",
+            Self::Connect { .. } => "no connection",
+            Self::ConnectTimeout { .. } => "no connection in time",
+            Self::Tls { .. } => "no TLS",
+            Self::Withdrawn => "withdrawn before it was sent",
+            Self::NoThread => "no thread for looking up the host's name",
+            Self::NoAnswer { .. } => "no answer",
+            Self::CutOff { .. } => "the answer was cut off",
+            Self::Status { .. } => "expected the status 2xx",
+        });
     }
 }
 

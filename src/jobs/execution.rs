@@ -10,6 +10,7 @@ use crate::{
     hook::{HookCall, HookError},
     registry::{InvokeError, TaskContext},
     run::{Attempt, StoppableRun, attempt},
+    traces::Span,
 };
 
 /// The pause after an attempt that could not begin.
@@ -63,11 +64,25 @@ async fn next_attempt(run: &JobRun, generation: u32) -> Option<TaskContext> {
 /// Calls the target, within the timeout, until the run is asked to stop. If the handler answers within the grace after a stop, a result
 /// counts; an error counts as the handler's way to stop.
 async fn verdict_of(run: &JobRun, ctx: &TaskContext) -> Verdict {
-    match attempt(run, ctx, ctx.log_scope(answer(run, ctx))).await {
+    ctx.enter(run.context.traces.of_job(&run.info, ctx.attempt(), ctx.traceparent()));
+    let verdict = match attempt(run, ctx, ctx.log_scope(answer(run, ctx))).await {
         Attempt::AnsweredAfterStop(Verdict::Failed { .. }, why) | Attempt::CutOff(why) => Verdict::Stopped(why),
         Attempt::Answered(verdict) | Attempt::AnsweredAfterStop(verdict, _) => verdict,
         Attempt::TimedOut => Verdict::TimedOut,
+    };
+    tell_end(&ctx.leave(), &verdict, &run.spec.target);
+    verdict
+}
+
+/// Tells the span of an attempt how the attempt has ended. The error of a hook may hold a part of its answer, and an address with a secret.
+fn tell_end(span: &Span, verdict: &Verdict, target: &Target) {
+    if matches!(verdict, Verdict::Failed { .. } | Verdict::TimedOut) {
+        span.failed(match target {
+            Target::Service { .. } => verdict.error(),
+            Target::Hook(_) => "the hook failed",
+        });
     }
+    span.ended(verdict.name());
 }
 
 async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
@@ -155,7 +170,18 @@ impl Verdict {
         }
     }
 
-    /// Why an attempt failed that is tried again.
+    /// The name that it has in spans.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Succeeded(_) => "succeeded",
+            Self::Failed { failure, .. } => failure.as_str(),
+            Self::TimedOut => Failure::TimedOut.as_str(),
+            Self::Stopped(Stop::Cancelled(_)) => "cancelled",
+            Self::Stopped(Stop::Node) | Self::NoThread | Self::Withdrawn => "handed_back",
+        }
+    }
+
+    /// Why an attempt failed.
     fn error(&self) -> &str {
         match self {
             Self::Failed { error, .. } => error,

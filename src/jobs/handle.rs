@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     change::{ChangeJobIf, JobChange},
-    cron::Started,
+    cron::{StartNow, Started},
     options::Settings,
     runtime::JobsSlot,
     status::JobsStatus,
@@ -14,6 +14,7 @@ use crate::{
     error::{Error, ask},
     schedule::{Language, Schedule, ScheduleError, Zone},
     store::{self, JobRow, Store},
+    traces::Traces,
 };
 
 /// How many next fires a detail lists.
@@ -59,6 +60,7 @@ pub struct Jobs {
     /// The environment of this process, if jobs must not run in it.
     banned: Option<String>,
     jobs_slot: JobsSlot,
+    traces: Traces,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -71,12 +73,13 @@ impl std::fmt::Debug for Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(store: Store, settings: &Settings, jobs_slot: JobsSlot) -> Self {
+    pub(crate) fn new(store: Store, settings: &Settings, jobs_slot: JobsSlot, traces: Traces) -> Self {
         Self {
             store,
             rules: settings.rules.clone(),
             banned: settings.banned.clone(),
             jobs_slot,
+            traces,
         }
     }
 
@@ -251,7 +254,8 @@ impl Jobs {
     }
 
     /// Runs a job now, in this process, whether it is enabled or not; answers with the run as it begins. Its overlap policy
-    /// holds. A process without jobs asks another one: [`Admin::run_job`](crate::Admin::run_job).
+    /// holds. A process without jobs asks another one: [`Admin::run_job`](crate::Admin::run_job). The run belongs to the trace of the caller's
+    /// span, if the application says what that is (`GaiaBuilder::tracing`).
     ///
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if its overlap policy forbids another run,
@@ -269,7 +273,11 @@ impl Jobs {
         if let Err(fault) = self.row(id).await?.define(&self.rules) {
             return Err(Error::JobIsBad { id, fault });
         }
-        match runtime.start_now(id).await? {
+        let start = StartNow {
+            job_id: id,
+            traceparent: self.traces.current().map(Into::into),
+        };
+        match runtime.start_now(start).await? {
             Started::Run(run_id) => self.get_run(run_id).await,
             Started::Skipped(reason) => Err(Error::JobIsRunning { id, reason }),
             Started::Locked => Err(Error::JobIsLocked { id }),

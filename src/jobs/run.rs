@@ -20,6 +20,7 @@ use crate::{
     registry::{CancelReason, Registry, RunFacts, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
+    traces::Traces,
 };
 
 /// The error of a run that never began for lack of a thread.
@@ -41,6 +42,7 @@ pub(super) struct JobsContext {
     pub(super) recorder: Recipient<Record<Ended>>,
     /// Which lines of handlers are kept, and who writes them.
     pub(super) logs: (KeptLogs, LogWriter),
+    pub(super) traces: Traces,
 }
 
 /// The end of a run, for the recorder.
@@ -74,6 +76,8 @@ pub(super) struct JobRun {
     hold: Hold,
     /// What its handler logs, in all attempts, if that is kept.
     lines: Option<Arc<RunLines>>,
+    /// The span of the caller who asked for the run, and its trace.
+    traceparent: Option<Arc<str>>,
     stop: CancellationToken,
     state: Mutex<State>,
 }
@@ -150,6 +154,7 @@ impl JobRun {
         info: Arc<JobRunInfo>,
         spec: RunSpec,
         term: Term,
+        traceparent: Option<Arc<str>>,
         context: Arc<JobsContext>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -158,6 +163,7 @@ impl JobRun {
             job_name: claimed.job.job_name.0.as_str().into(),
             log_id: Arc::clone(&info.log_id),
             lines: context.lines(&info),
+            traceparent,
             info,
             scheduled_at: claimed.scheduled_at,
             spec,
@@ -261,6 +267,7 @@ impl JobRun {
             scheduled_at: self.scheduled_at,
             hold: self.hold.clone(),
             lines: self.lines.clone(),
+            traceparent: self.traceparent.clone(),
         };
         let ctx = TaskContext::new(facts, None);
         ctx.set_deadline(&self.context.clock, self.spec.timeout);
@@ -403,6 +410,7 @@ impl JobRun {
             context: Arc::clone(&self.context),
             hold: self.context.lease.hold(term),
             lines: self.context.lines(&self.info),
+            traceparent: self.traceparent.clone(),
             stop: CancellationToken::new(),
             state: Mutex::default(),
         })

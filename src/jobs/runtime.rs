@@ -25,6 +25,7 @@ use crate::{
     run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::Store,
     threads::{Control, Threads},
+    traces::Traces,
 };
 
 /// What a [`JobsRuntime`] is built from.
@@ -38,6 +39,7 @@ pub(crate) struct JobsRuntimeConfig {
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) logs: LogWriter,
+    pub(crate) traces: Traces,
 }
 
 /// The running actors of the jobs.
@@ -75,12 +77,13 @@ impl JobsRuntime {
             control,
             threads,
             logs,
+            traces,
         } = parts;
         let mut faults = Faults::default();
-        let hooks = faults.take(HookClient::new(&settings.hooks));
-        let Some(hooks) = hooks else {
+        let Some(hooks) = faults.take(HookClient::new(&settings.hooks)) else {
             return Err(faults.into_error().into());
         };
+        let hooks = hooks.traced(traces.clone());
         let on = control.handle();
         let (tx, rx) = mpsc::channel();
         let clock = store.clock().clone();
@@ -98,6 +101,7 @@ impl JobsRuntime {
                 events,
                 recorder: recorder.clone().recipient(),
                 logs: (settings.logs.clone(), logs),
+                traces,
             };
             // The caller of `start` waits for it.
             let _ = tx.send(recorder);
@@ -126,8 +130,8 @@ impl JobsRuntime {
         self.cron.do_send(DeclaredDead);
     }
 
-    pub(super) async fn start_now(&self, job_id: i64) -> Result<Started, Error> {
-        self.cron.send(StartNow(job_id)).await?
+    pub(super) async fn start_now(&self, start: StartNow) -> Result<Started, Error> {
+        self.cron.send(start).await?
     }
 
     /// Claims nothing more; runs go on.

@@ -11,7 +11,7 @@ tokio::task_local! {
     static LINES: Arc<RunLines>;
 }
 
-/// The future, whose lines are those of a run wherever the future is polled. `None`: no lines are kept.
+/// The future, whose lines belong to a run wherever the future is polled. `None`: no lines are kept.
 pub(crate) fn within<F: Future>(lines: Option<Arc<RunLines>>, future: F) -> impl Future<Output = F::Output> {
     match lines {
         Some(lines) => Either::Left(LINES.scope(lines, future)),
@@ -19,7 +19,7 @@ pub(crate) fn within<F: Future>(lines: Option<Arc<RunLines>>, future: F) -> impl
     }
 }
 
-/// Calls a function, whose lines are those of a run.
+/// Calls a function, whose lines belong to a run.
 pub(crate) fn within_sync<T>(lines: Option<Arc<RunLines>>, call: impl FnOnce() -> T) -> T {
     match lines {
         Some(lines) => LINES.sync_scope(lines, call),

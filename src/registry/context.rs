@@ -1,18 +1,21 @@
 //! The context of a run: what its handler knows about the run, and by which it reports progress.
 
 use std::{
-    sync::{Arc, OnceLock, Weak},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use tokio::sync::SetOnce;
 
+use super::scope::Scope;
 use crate::{
     clock::Clock,
     domain::{NOTE_LIMIT, truncated},
     lease::Hold,
-    logs::{RunLines, within},
+    logs::RunLines,
+    traces::Span,
 };
 
 /// The context of a run, for its handler. Cloning is cheap; a clone belongs to the same run.
@@ -65,6 +68,9 @@ struct Inner {
     hold: Option<Hold>,
     /// What its handler logs, if that is kept.
     lines: Option<Arc<RunLines>>,
+    traceparent: Option<Arc<str>>,
+    /// While an attempt is made.
+    span: Mutex<Span>,
 }
 
 /// Why a run is asked to stop.
@@ -95,6 +101,8 @@ pub(crate) struct RunFacts {
     pub(crate) hold: Hold,
     /// What its handler logs, if that is kept.
     pub(crate) lines: Option<Arc<RunLines>>,
+    /// The trace to which it belongs, and the span that has caused it.
+    pub(crate) traceparent: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for TaskContext {
@@ -122,6 +130,8 @@ impl TaskContext {
             progress,
             hold: Some(facts.hold),
             lines: facts.lines,
+            traceparent: facts.traceparent,
+            span: Mutex::default(),
         }))
     }
 
@@ -139,6 +149,8 @@ impl TaskContext {
             progress: None,
             hold: None,
             lines: None,
+            traceparent: None,
+            span: Mutex::default(),
         }))
     }
 
@@ -181,6 +193,26 @@ impl TaskContext {
         self.0.scheduled_at
     }
 
+    /// The trace to which the run belongs, and the span that has caused it, as the W3C's
+    /// [Trace Context](https://www.w3.org/TR/trace-context/) writes them: what the task was added with (see
+    /// [`NewTask::traceparent`](crate::NewTask::traceparent)), or the span that ran the job by hand. A handler gives it to the services that
+    /// it calls, as the header `traceparent`, unless its own spans do.
+    ///
+    /// ```
+    /// use gaia_actors::{TaskContext, TaskError, async_fn};
+    ///
+    /// let handler = async_fn(async |ctx: TaskContext, order: u64| {
+    ///     let header = ctx.traceparent().map(|value| ("traceparent", value.to_owned()));
+    ///     // … a request about the order, with this header
+    /// #   let _ = (order, header);
+    ///     Ok::<_, TaskError>(())
+    /// });
+    /// ```
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.0.traceparent.as_deref()
+    }
+
     /// Whether the run should end: the task was cancelled, the run is out of time, or its node stops or has lost its lease.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -209,8 +241,9 @@ impl TaskContext {
         }
     }
 
-    /// The future, whose log lines are kept with this run, if lines of the run are [kept](crate::logs) at all. The future of an async function
-    /// and the thread of a blocking function are within this scope already: it is for what a handler spawns, and for actors.
+    /// The future, whose log lines are kept with this run, if lines of the run are [kept](crate::logs) at all. With the feature `tracing` it
+    /// is also within the span of the run. The future of an async function and the thread of a blocking function are within this scope
+    /// already: it is for what a handler spawns, and for actors.
     ///
     /// ```
     /// use gaia_actors::{TaskContext, TaskError, async_fn};
@@ -222,7 +255,28 @@ impl TaskContext {
     /// });
     /// ```
     pub fn log_scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        within(self.lines(), future)
+        self.scope().around(future)
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        Scope {
+            lines: self.lines(),
+            span: self.span().clone(),
+        }
+    }
+
+    /// An attempt begins: its calls are within this span.
+    pub(crate) fn enter(&self, span: Span) {
+        *self.span() = span;
+    }
+
+    /// The attempt is over: nothing that begins later is within its span.
+    pub(crate) fn leave(&self) -> Span {
+        mem::take(&mut self.span())
+    }
+
+    fn span(&self) -> MutexGuard<'_, Span> {
+        self.0.span.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lines(&self) -> Option<Arc<RunLines>> {

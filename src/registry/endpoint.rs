@@ -9,7 +9,6 @@ use super::{CallError, Invoke, RegistryError, TaskContext};
 use crate::{
     blocking::{Unfinished, blocking},
     domain::{Json, TaskError},
-    logs::within_sync,
     panic_text::panic_text,
 };
 
@@ -106,12 +105,12 @@ impl Endpoint {
                 }
             }
             Kind::Blocking(handler) => {
-                let (handler, args) = (Arc::clone(handler), args.into_owned());
+                let (handler, args, scope) = (Arc::clone(handler), args.into_owned(), ctx.scope());
                 // The pool of threads may be full: a call must not begin if its run was stopped while it waited for a thread.
                 let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
                     (false, _) => Err(InvokeError::Withdrawn),
                     (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),
-                    (true, false) => within_sync(ctx.lines(), || handler(ctx, &args)).map_err(InvokeError::Handler),
+                    (true, false) => scope.call(|| handler(ctx, &args)).map_err(InvokeError::Handler),
                 };
                 match blocking(call).await {
                     Ok(answer) => answer,

@@ -11,6 +11,7 @@ mod error;
 mod function;
 mod invoke;
 mod route;
+mod scope;
 mod table;
 
 use std::collections::BTreeMap;

@@ -29,6 +29,7 @@ use crate::{
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
     threads::{Control, Threads},
+    traces::Traces,
 };
 
 /// With a shorter lease a node would lose its lease whenever the disk is busy.
@@ -84,6 +85,7 @@ pub struct GaiaBuilder {
     observers: Observers,
     alerts: AlertOptions,
     listeners: Listeners,
+    traces: Traces,
 }
 
 #[derive(Default)]
@@ -305,6 +307,17 @@ impl GaiaBuilder {
         }
     }
 
+    /// Traces go on through tasks: a task that is added within a span belongs to the trace of that span, and so do the spans of its attempts,
+    /// the tasks that its handler adds, and the requests of hooks, which get the header `traceparent`. Without this call the spans of runs
+    /// are there, too, but each begins a trace of its own, unless a task has a [`traceparent`](crate::NewTask::traceparent) of its own.
+    #[cfg(feature = "tracing")]
+    pub fn tracing(self, propagation: crate::Propagation) -> Self {
+        Self {
+            traces: Traces::linked(propagation),
+            ..self
+        }
+    }
+
     /// Starts workers for a theme with the options of the configuration's section `AsyncTask`.
     pub fn theme(mut self, theme: impl Into<String>) -> Self {
         self.themes.push(theme.into());
@@ -361,7 +374,10 @@ impl GaiaBuilder {
         let new = row.clone();
         let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
         registered.await.ok_or(Error::Stopped)??;
-        let (themes, jobs_slot) = (ThemeRuntimes::new(events.clone()), JobsSlot::default());
+        let (themes, jobs_slot) = (
+            ThemeRuntimes::new(events.clone(), self.traces.clone()),
+            JobsSlot::default(),
+        );
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
@@ -388,7 +404,7 @@ impl GaiaBuilder {
         let log_actor = LogActor::start_in_arbiter(&control.handle(), |_| log_actor);
         let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
         let pruner = PruneActor::start_in_arbiter(&control.handle(), |_| pruner);
-        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone());
+        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces);
         let alerts = match alerts {
             Some(alerts) => {
                 let admin = AdminParts {

@@ -190,6 +190,7 @@ impl Gaia {
             threads: self.0.threads.clone(),
             settings,
             logs: self.0.logs.clone(),
+            traces: self.0.themes.traces().clone(),
         })?;
         self.0.themes.add(runtime.clone());
         if is_ending() {
@@ -250,6 +251,7 @@ impl Gaia {
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
             logs: self.0.logs.clone(),
+            traces: self.0.themes.traces().clone(),
         })?;
         self.0.jobs_slot.set(runtime);
         self.prune_more();

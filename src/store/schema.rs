@@ -32,6 +32,7 @@ diesel::table! {
         progress_note -> Nullable<Text>,
         finished_at -> Nullable<Timestamp>,
         queued -> Integer,
+        traceparent -> Nullable<Text>,
     }
 }
 

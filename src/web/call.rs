@@ -24,10 +24,14 @@ use super::{
     redact::Eyes,
     watch::Watch,
 };
-use crate::{domain::check_key, runtime::Gaia};
+use crate::{
+    domain::{check_key, traceparent_of_header},
+    runtime::Gaia,
+};
 
 /// With this header a request to add tasks may be repeated.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const TRACEPARENT: &str = "traceparent";
 /// This header says that an earlier request has added the tasks.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -59,7 +63,7 @@ impl Call {
         &self.shared.gaia
     }
 
-    /// What is read once for all who watch.
+    /// The figures that are read once for all watchers.
     pub(super) fn watch(&self) -> Arc<Watch> {
         self.shared.options.hub.watch(self.gaia())
     }
@@ -140,6 +144,15 @@ impl Call {
         let key = key.to_str().unwrap_or_default();
         check_key(key).map_err(|fault| Problem::bad_idempotency_key(fault.to_string()))?;
         Ok(Some(key))
+    }
+
+    /// The trace to which the request belongs: the header `traceparent`. Another text is ignored, as the W3C says.
+    pub(super) fn traceparent(&self) -> Option<String> {
+        let mut values = self.request.headers().get_all(TRACEPARENT);
+        let (value, None) = (values.next()?, values.next()) else {
+            return None;
+        };
+        traceparent_of_header(value.to_str().ok()?)
     }
 
     /// The version in `If-Match`. `None`: there is no such header, or it says `*`.

@@ -117,6 +117,7 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     let Posted { theme, task } = Posted::read(body::text(&call.body)?).map_err(Problem::invalid)?;
     let theme = theme.ok_or_else(|| Problem::invalid(vec![no_theme()]))?;
     call.caller.needs_theme(&theme)?;
+    let task = task.or_traceparent(|| call.traceparent());
     let scheduler = call.gaia().scheduler(&theme)?;
     let (AddedTask { id, duplicate }, replayed) = match once(&call, &theme)? {
         Some(key) => {
@@ -190,6 +191,11 @@ pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
     };
     check_theme(&theme)?;
     call.caller.needs_theme(&theme)?;
+    let traceparent = call.traceparent();
+    let tasks = tasks
+        .into_iter()
+        .map(|task| task.or_traceparent(|| traceparent.clone()))
+        .collect();
     let scheduler = call.gaia().scheduler(&theme)?;
     let (added, replayed) = match once(&call, &theme)? {
         Some(key) => {

@@ -53,6 +53,7 @@ pub const TASKS: Table = Table {
         ("progress", Int),
         ("progress_note", Text),
         ("finished_at", Time),
+        ("traceparent", Text),
     ],
 };
 

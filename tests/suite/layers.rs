@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 13] = [
         "schedule",
     ],
     &["domain"],
-    &["events", "logs", "threads"],
+    &["events", "logs", "threads", "traces"],
     &["store"],
     &["registry", "hook"],
     &["error", "operations"],

@@ -58,6 +58,7 @@ mod support;
 mod suspension;
 #[cfg(target_os = "linux")]
 mod threads;
+mod traceparent;
 mod transaction;
 mod unknown_runs;
 #[cfg(feature = "sqlite")]

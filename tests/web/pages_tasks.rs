@@ -245,8 +245,12 @@ async fn a_task_is_shown_with_its_life_and_its_attempts() {
             "{action}: {html}"
         );
     }
-    let waiting = served.adds(later("later")).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let mut traced = later("later");
+    traced["traceparent"] = json!(format!("00-{trace}-b7ad6b7169203331-01"));
+    let waiting = served.adds(traced).await;
     let html = served.shows(OPERATOR, &format!("/tasks/{waiting}")).await;
+    assert!(html.contains(&format!(">{trace}<")), "{html}");
     assert!(
         html.contains("hx-get") && html.contains("No attempt has ended yet."),
         "{html}"

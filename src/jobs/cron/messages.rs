@@ -1,6 +1,9 @@
 //! The messages of the cron actor.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture,
@@ -34,7 +37,11 @@ pub(in crate::jobs) struct DeclaredDead;
 /// Run a job now.
 #[derive(Message)]
 #[rtype(result = "Result<Started, Error>")]
-pub(in crate::jobs) struct StartNow(pub(in crate::jobs) i64);
+pub(in crate::jobs) struct StartNow {
+    pub(in crate::jobs) job_id: i64,
+    /// The span of the caller, and its trace.
+    pub(in crate::jobs) traceparent: Option<Arc<str>>,
+}
 
 /// The answer to [`StartNow`].
 pub(in crate::jobs) enum Started {
@@ -108,7 +115,7 @@ impl Handler<DeclaredDead> for CronActor {
 impl Handler<StartNow> for CronActor {
     type Result = ResponseActFuture<Self, Result<Started, Error>>;
 
-    fn handle(&mut self, StartNow(job_id): StartNow, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, StartNow { job_id, traceparent }: StartNow, _: &mut Context<Self>) -> Self::Result {
         let refusal = match (self.gate.is_closed_for_good(), self.is_fenced()) {
             (true, _) => Some(Error::Stopped),
             (_, true) => Some(Error::Fenced),
@@ -125,7 +132,7 @@ impl Handler<StartNow> for CronActor {
             let fired = claimed?.ok_or(Error::Fenced)?;
             Ok(match fired {
                 Fired::Run(claimed) => {
-                    cron.start(&claimed, term);
+                    cron.start(&claimed, term, traceparent);
                     Started::Run(claimed.id)
                 }
                 Fired::Skipped(why) => Started::Skipped(why),

@@ -77,13 +77,17 @@ impl Follower {
 
     /// Starts a job. Another node that fires or starts the job has its row locked for a moment.
     async fn start(&self, job_id: i64) -> Result<Started, Error> {
+        let start = || StartNow {
+            job_id,
+            traceparent: None,
+        };
         for _ in 1..TRIES {
-            match self.cron.send(StartNow(job_id)).await? {
+            match self.cron.send(start()).await? {
                 Ok(Started::Locked) => tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await,
                 started => return started,
             }
         }
-        self.cron.send(StartNow(job_id)).await?
+        self.cron.send(start()).await?
     }
 
     /// `None`: this node may begin nothing any more, and has begun nothing.

@@ -55,7 +55,7 @@ impl CronActor {
             Fired::Locked => self.locked.push(fire),
             Fired::Run(claimed) => {
                 self.said.over(&fire.job_id);
-                self.start(&claimed, term);
+                self.start(&claimed, term, None);
             }
             Fired::Skipped(reason) => {
                 self.counts.skipped += 1;
@@ -67,7 +67,7 @@ impl CronActor {
         }
     }
 
-    pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term) {
+    pub(super) fn start(&mut self, claimed: &ClaimedRun, term: Term, traceparent: Option<Arc<str>>) {
         // The run is known: its claim was made twice, because the answer to the first one was lost, or because an earlier fire of its job was
         // put back.
         let is_known = self.running.contains_key(&claimed.id) || self.released.contains(claimed.id);
@@ -81,7 +81,14 @@ impl CronActor {
         self.tell_fired(&info);
         match runnable {
             Ok(definition) => {
-                let run = JobRun::new(claimed, info, definition.into(), term, Arc::clone(&self.context));
+                let run = JobRun::new(
+                    claimed,
+                    info,
+                    definition.into(),
+                    term,
+                    traceparent,
+                    Arc::clone(&self.context),
+                );
                 // The lease expired before the claim was answered.
                 if !self.cut_off && !run.is_ours() {
                     self.released.insert(run);

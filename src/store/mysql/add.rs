@@ -32,15 +32,15 @@ use crate::{
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
-    VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?)";
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key, traceparent) \
+    VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Inserts a task as Running under the node, unless the node may not claim. It makes no row in `gaia_claims`, which would take a
 /// transaction: a node makes claims later for the few of these tasks that run long enough.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
-       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
-    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, IF(may, 'Running', 'Wait'), IF(may, ?, NULL), may, IF(may, ?, NULL), \
+       retry_delay_ms, traceparent, update_time, task_status, lease_owner, lease_token, last_run_time, log_id) \
+    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, IF(may, 'Running', 'Wait'), IF(may, ?, NULL), may, IF(may, ?, NULL), \
       IF(may, ?, NULL) \
     FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ? AND paused <> 0) AS may) AS node";
@@ -69,6 +69,7 @@ pub(super) async fn insert_claimed(
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.traceparent)
         .bind::<Timestamp, _>(claim_id.now)
         .bind::<Text, _>(&*claim_id.node)
         .bind::<Timestamp, _>(claim_id.now)
@@ -159,6 +160,7 @@ async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) 
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
+        .bind::<Nullable<Text>, _>(&row.traceparent)
         .execute(conn)
         .await?;
     let (id, _) = first_id(conn).await?;

@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 19] = [
+const MIGRATIONS: [Migration; 20] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [Migration; 19] = [
     migration!("mysql", "20261129000017", "2026-11-29-000017_audit_changes"),
     migration!("mysql", "20261129000018", "2026-11-29-000018_run_logs"),
     migration!("mysql", "20261129000019", "2026-11-29-000019_first_pause"),
+    migration!("mysql", "20261129000020", "2026-11-29-000020_traceparent"),
     migration!("mysql", "20261129000021", "2026-11-29-000021_alerts"),
 ];
 

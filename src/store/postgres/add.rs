@@ -58,8 +58,8 @@ macro_rules! insert_sql {
 const INSERT_PLAIN: &str = insert_sql!("", "", "1", "0", "");
 
 const INSERT_MANY: &str = insert_sql!(
-    ", priority, run_at, timeout_ms, retry_delay_ms",
-    ", $8, $9, $10, $11",
+    ", priority, run_at, timeout_ms, retry_delay_ms, traceparent",
+    ", $8, $9, $10, $11, $12",
     "CASE WHEN run_at IS NULL THEN 1 ELSE 0 END",
     "priority",
     "WHERE run_at IS NULL"
@@ -67,8 +67,8 @@ const INSERT_MANY: &str = insert_sql!(
 
 const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
         (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, \
-         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key, live_key) \
-      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', CASE WHEN $9 IS NULL THEN 1 ELSE 0 END, $7, $7, $8, $9, $10, $11, $12, $12) \
+         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key, live_key, traceparent) \
+      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', CASE WHEN $9 IS NULL THEN 1 ELSE 0 END, $7, $7, $8, $9, $10, $11, $12, $12, $13) \
       ON CONFLICT DO NOTHING RETURNING id, run_at), \
     queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
       SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM added WHERE run_at IS NULL) \
@@ -77,18 +77,18 @@ const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
 /// Inserts a task as Running under the node, and the row of its claim, unless the node may not claim. Unlike the commit of other claims,
 /// this commit waits for the disk, since the caller's task must be durable.
 const INSERT_CLAIMED: &str = "WITH node AS MATERIALIZED ( \
-      SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $12) \
+      SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = $13) \
         AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = $1 AND paused <> 0) AS may), \
     claim AS MATERIALIZED ( \
       SELECT may, CASE WHEN may THEN nextval('gaia_claims_id_seq') ELSE 0 END AS token FROM node), \
     task AS (INSERT INTO asynctasks \
         (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
-         retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
-      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
-        CASE WHEN may THEN $12 END, token, CASE WHEN may THEN $11 END, CASE WHEN may THEN $13 END, CASE WHEN may THEN 2 ELSE 1 END \
+         retry_delay_ms, traceparent, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
+      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE WHEN may THEN 'Running' ELSE 'Wait' END, \
+        CASE WHEN may THEN $13 END, token, CASE WHEN may THEN $12 END, CASE WHEN may THEN $14 END, CASE WHEN may THEN 2 ELSE 1 END \
       FROM claim RETURNING id, lease_token), \
     noted AS (INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids) \
-      SELECT lease_token, $1, $12, $13, $11, ARRAY[id] FROM task WHERE lease_token <> 0), \
+      SELECT lease_token, $1, $13, $14, $12, ARRAY[id] FROM task WHERE lease_token <> 0), \
     queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
       SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM task WHERE lease_token = 0) \
     SELECT id, lease_token FROM task";
@@ -112,6 +112,7 @@ pub(super) async fn insert_claimed(
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.traceparent)
         .bind::<Timestamp, _>(claim_id.now)
         .bind::<Text, _>(&*claim_id.node)
         .bind::<Text, _>(&*claim_id.mark)
@@ -170,6 +171,7 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
             .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+            .bind::<Array<Nullable<Text>>, _>(all(rows, |row| row.traceparent.as_deref()))
             .columns::<BigInt>()
             .load(&mut conn)
             .await?
@@ -191,6 +193,7 @@ async fn insert_one(mut conn: &AsyncPgConnection, row: &NewTaskRow) -> QueryResu
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .bind::<Nullable<Text>, _>(&row.traceparent)
             .columns::<BigInt>()
             .load(&mut conn)
             .await?;

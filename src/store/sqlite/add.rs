@@ -30,8 +30,8 @@ use crate::{
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12) \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key, traceparent) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
     ON CONFLICT DO NOTHING RETURNING id";
 
 const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
@@ -43,11 +43,11 @@ const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks \
 /// that is safe, since there is one writer at a time.
 const INSERT_CLAIMED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, create_time, priority, timeout_ms, \
-       retry_delay_ms, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(may, 'Running', 'Wait'), iif(may, ?12, NULL), \
+       retry_delay_ms, traceparent, update_time, task_status, lease_owner, lease_token, last_run_time, log_id, queued) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, iif(may, 'Running', 'Wait'), iif(may, ?13, NULL), \
       iif(may, (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'gaia_claims'), 0), \
-      iif(may, ?11, NULL), iif(may, ?13, NULL), iif(may, 2, 0) \
-    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?12) \
+      iif(may, ?12, NULL), iif(may, ?14, NULL), iif(may, 2, 0) \
+    FROM (SELECT EXISTS (SELECT 1 FROM gaia_nodes WHERE id = ?13) \
       AND NOT EXISTS (SELECT 1 FROM gaia_themes WHERE theme = ?1 AND paused <> 0) AS may) \
     RETURNING id, lease_token";
 
@@ -61,6 +61,7 @@ pub(super) fn insert_claimed(
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
+        .bind::<Nullable<Text>, _>(&row.traceparent)
         .bind::<Timestamp, _>(claim_id.now)
         .bind::<Text, _>(&*claim_id.node)
         .bind::<Text, _>(&*claim_id.mark)
@@ -155,6 +156,7 @@ fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryRe
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
+        .bind::<Nullable<Text>, _>(&row.traceparent)
         .columns::<BigInt>()
         .get_result(conn)
         .optional()

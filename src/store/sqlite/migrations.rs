@@ -10,7 +10,7 @@ use diesel::{
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 18] = [
+const MIGRATIONS: [Migration; 19] = [
     migration!("sqlite", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("sqlite", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("sqlite", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 18] = [
     migration!("sqlite", "20261129000017", "2026-11-29-000017_audit_changes"),
     migration!("sqlite", "20261129000018", "2026-11-29-000018_run_logs"),
     migration!("sqlite", "20261129000019", "2026-11-29-000019_first_pause"),
+    migration!("sqlite", "20261129000020", "2026-11-29-000020_traceparent"),
     migration!("sqlite", "20261129000021", "2026-11-29-000021_alerts"),
 ];
 

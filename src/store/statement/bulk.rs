@@ -143,13 +143,15 @@ where
         + HasSqlType<Integer>
         + HasSqlType<Timestamp>
         + HasSqlType<Nullable<Timestamp>>
-        + HasSqlType<Nullable<BigInt>>,
+        + HasSqlType<Nullable<BigInt>>
+        + HasSqlType<Nullable<Text>>,
     str: ToSql<Text, DB>,
     String: ToSql<Text, DB>,
     i32: ToSql<Integer, DB>,
     chrono::NaiveDateTime: ToSql<Timestamp, DB>,
     Option<chrono::NaiveDateTime>: ToSql<Nullable<Timestamp>, DB>,
     Option<i64>: ToSql<Nullable<BigInt>, DB>,
+    Option<String>: ToSql<Nullable<Text>, DB>,
 {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
         let has_defaults_only = self.has_defaults_only();
@@ -208,7 +210,7 @@ mod tests {
             bulk.sql().matches('?').count()
         };
         assert_eq!(parameters(&plain, Parameters::Positional), 90);
-        assert_eq!(parameters(&full, Parameters::Positional), 130);
+        assert_eq!(parameters(&full, Parameters::Positional), 140);
         assert_eq!(parameters(&plain, Parameters::Numbered), 90);
     }
 }

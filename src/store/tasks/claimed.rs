@@ -11,7 +11,7 @@ use diesel::{
 
 use super::{new_row::NewTaskRow, run_key::RunKey};
 use crate::{
-    domain::{Json, RetryState},
+    domain::{Json, RetryState, is_traceparent},
     store::{
         lenient::{AnyInt, AnyText, AnyTime, key, millis, narrow, number, text, time},
         schema::asynctasks,
@@ -119,13 +119,14 @@ pub(in crate::store) struct HeldRow {
     timeout_ms: Option<AnyInt>,
     retry_delay_ms: Option<AnyInt>,
     update_time: Option<AnyTime>,
+    traceparent: Option<AnyText>,
     lease_token: AnyInt,
 }
 
 /// The columns of [`HeldRow`] between its id and its lease token, for statements that are written as text.
 macro_rules! held_columns {
     () => {
-        "service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, update_time"
+        "service_name, method_name, retry_time, max_retry_time, priority, timeout_ms, retry_delay_ms, update_time, traceparent"
     };
 }
 pub(in crate::store) use held_columns;
@@ -185,6 +186,7 @@ impl ClaimId {
                 timeout_ms: row.timeout_ms.map(Into::into),
                 retry_delay_ms: row.retry_delay_ms.map(Into::into),
                 update_time: None,
+                traceparent: row.traceparent.clone().map(AnyText),
                 lease_token: token.into(),
             },
             arg: Some(AnyText(row.arg.clone())),
@@ -199,6 +201,11 @@ impl ClaimId {
         let log_id = format!("{}-{}", self.mark, row.id());
         row.into_task(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
     }
+}
+
+/// The text of the column. Other programs may have written anything: what is no `traceparent` counts as none.
+pub(in crate::store) fn traceparent(column: Option<AnyText>) -> Option<String> {
+    text(column).filter(|text| is_traceparent(text))
 }
 
 impl HeldRow {
@@ -227,6 +234,7 @@ impl HeldRow {
             priority: narrow(self.priority).unwrap_or(0),
             timeout: millis(self.timeout_ms).filter(|timeout| !timeout.is_zero()),
             retry_delay: millis(self.retry_delay_ms),
+            traceparent: traceparent(self.traceparent).map(Into::into),
             owner,
             token: key(self.lease_token),
             log_id,
@@ -294,6 +302,8 @@ pub struct ClaimedTask {
     pub timeout: Option<Duration>,
     /// The task's own first delay before a retry.
     pub retry_delay: Option<Duration>,
+    /// The trace to which it belongs, and the span that has caused it.
+    pub traceparent: Option<Arc<str>>,
     /// The node that holds it.
     pub owner: Arc<str>,
     /// The lease token: the id of its claim in `gaia_claims`, greater than the ids of all claims before. A task that MySQL has claimed by its

@@ -34,6 +34,7 @@ pub(crate) struct NewTaskRow {
     pub(in crate::store) timeout_ms: Option<i64>,
     pub(in crate::store) retry_delay_ms: Option<i64>,
     pub(in crate::store) unique_key: Option<String>,
+    pub(in crate::store) traceparent: Option<String>,
 }
 
 /// A statement that adds one task, with the parameters that all such statements begin with.
@@ -54,17 +55,19 @@ pub(in crate::store) use adding;
 
 /// The columns that only some tasks need, as far as inserts of many tasks write them.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(in crate::store) const EXTRA_COLUMNS: [&str; 4] = ["priority", "run_at", "timeout_ms", "retry_delay_ms"];
+pub(in crate::store) const EXTRA_COLUMNS: [&str; 5] =
+    ["priority", "run_at", "timeout_ms", "retry_delay_ms", "traceparent"];
 
 /// Binds the values of [`EXTRA_COLUMNS`], in their order.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 macro_rules! push_extras {
     ($out:expr, $row:expr) => {{
-        use diesel::sql_types::{BigInt, Integer, Nullable, Timestamp};
+        use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamp};
         $out.push_bind_param_value_only::<Integer, _>(&$row.priority)?;
         $out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&$row.run_at)?;
         $out.push_bind_param_value_only::<Nullable<BigInt>, _>(&$row.timeout_ms)?;
         $out.push_bind_param_value_only::<Nullable<BigInt>, _>(&$row.retry_delay_ms)?;
+        $out.push_bind_param_value_only::<Nullable<Text>, _>(&$row.traceparent)?;
     }};
 }
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
@@ -87,6 +90,7 @@ impl NewTaskRow {
             timeout_ms: task.timeout.map(as_millis),
             retry_delay_ms: task.retry_delay.map(as_millis),
             unique_key: task.unique_key,
+            traceparent: task.traceparent,
         }
     }
 
@@ -102,8 +106,11 @@ impl NewTaskRow {
 
     /// Whether all columns that only some tasks need have their defaults.
     pub(in crate::store) fn has_defaults_only(&self) -> bool {
-        let extras = [self.timeout_ms, self.retry_delay_ms];
-        self.priority == 0 && self.run_at.is_none() && extras == [None, None] && self.unique_key.is_none()
+        let (numbers, texts) = (
+            [self.timeout_ms, self.retry_delay_ms],
+            [&self.unique_key, &self.traceparent],
+        );
+        self.priority == 0 && self.run_at.is_none() && numbers == [None; 2] && texts == [&None; 2]
     }
 }
 

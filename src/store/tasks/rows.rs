@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{
-    claimed::DEFAULT_MAX_RETRY,
+    claimed::{DEFAULT_MAX_RETRY, traceparent},
     held_claim::{HeldClaim, unseen_run},
 };
 use crate::{
@@ -52,6 +52,7 @@ pub(in crate::store) struct TaskFacts {
     update_time: Option<AnyTime>,
     lease_token: AnyInt,
     queued: AnyInt,
+    traceparent: Option<AnyText>,
 }
 
 impl TaskRow {
@@ -123,6 +124,7 @@ impl TaskFacts {
             last_result,
             last_error,
             log_id: text(self.log_id),
+            traceparent: traceparent(self.traceparent),
             create_time: time(self.create_time),
             update_time: time(self.update_time),
         }

@@ -223,6 +223,8 @@ fn facts(view: &View, task: &Task) -> Markup {
             dt { (words.node) } dd { @match &task.node { Some(node) => (node_link(view, node)), None => (nothing()) } }
             dt { (words.unique_key) }
             dd { @match &task.unique_key { Some(key) => a.mono href=(same_key(key)) { (key) }, None => (nothing()) } }
+            dt { (words.trace) }
+            dd { @match trace_of(task) { Some(trace) => span.mono { (trace) }, None => (nothing()) } }
             dt { (words.log_id) }
             dd {
                 @match &task.log_id {
@@ -233,6 +235,11 @@ fn facts(view: &View, task: &Task) -> Markup {
             dt { (words.updated) } dd { (time_or_none(view, task.update_time)) }
         }
     }
+}
+
+/// The id of its trace, by which tracing programs find the trace.
+fn trace_of(task: &Task) -> Option<&str> {
+    task.traceparent.as_deref()?.split('-').nth(1)
 }
 
 // ---- its texts ----

@@ -95,9 +95,21 @@ fn once(described: Described) -> Described {
         .refuses(422, &["idempotency_key_reused"])
 }
 
+/// The length of a `traceparent` of the version 00.
+const TRACEPARENT_CHARS: usize = 55;
+
+/// A route whose tasks belong to the trace of the request.
+fn traced(described: Described) -> Described {
+    described.header(
+        "traceparent",
+        text(TRACEPARENT_CHARS),
+        "The trace of the request, by the W3C's Trace Context: that of the tasks which name none. Another text is ignored.",
+    )
+}
+
 pub(in crate::web) fn add() -> Described {
     let wait = "Wait for the end of the task for so many milliseconds. Needs the permission `view`, too.";
-    once(Described::new())
+    traced(once(Described::new()))
         .query("wait_ms", number(&(0..=LONGEST_WAIT), 0), wait)
         .query(
             "wake",
@@ -117,7 +129,7 @@ pub(in crate::web) fn add_batch() -> Described {
         .description(Some("Lines of JSON, each of them a `TaskOfBatch`."))
         .build();
     let theme = "The theme of all tasks, which then need not name it.";
-    once(Described::new())
+    traced(once(Described::new()))
         .query("theme", text(MAX_THEME_CHARS), theme)
         .with::<TaskOfBatch>()
         .body_content("application/json", Content::new(Some(tasks)), Required::True)

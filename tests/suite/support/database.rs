@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 19,
+            Self::Mysql => 20,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 18,
+            Self::Sqlite => 19,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 19,
+            Self::Postgres => 20,
         };
         format!("lacks {migrations} of this version's migrations")
     }

@@ -135,6 +135,7 @@ pub(super) const WORDS: Words = Words {
     due_at: "Due",
     timeout: "Timeout",
     unique_key: "Unique key",
+    trace: "Trace",
     log_id: "Log id",
     progress: "Progress",
     args: "Arguments",

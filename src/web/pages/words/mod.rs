@@ -139,6 +139,7 @@ pub(super) struct Words {
     pub(super) due_at: &'static str,
     pub(super) timeout: &'static str,
     pub(super) unique_key: &'static str,
+    pub(super) trace: &'static str,
     pub(super) log_id: &'static str,
     pub(super) progress: &'static str,
     pub(super) args: &'static str,

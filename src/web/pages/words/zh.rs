@@ -121,6 +121,7 @@ pub(super) const WORDS: Words = Words {
     due_at: "计划执行",
     timeout: "超时",
     unique_key: "唯一键",
+    trace: "Trace ID",
     log_id: "日志编号",
     progress: "进度",
     args: "参数",
