@@ -1,4 +1,4 @@
-//! Writes the lines of runs: those of runs that have ended in packs of many runs, those of runs that go on as rows of their own.
+//! Writes the lines of runs: of runs that have ended in packs of many runs, of runs that go on as separate rows.
 //!
 //! A pack is found by the time when its runs ended, which their records have: so hundreds of runs cost one row, and no index grows with
 //! each run. Nothing is written while no run logs anything.
