@@ -2,7 +2,11 @@
 
 mod families;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
     HttpResponse,
@@ -20,10 +24,14 @@ use crate::{
     error::Error,
     events::{Component, FailureSums, JobSums, OTHER, Sums, ThemeSums, Totals},
     jobs::JobsStatus,
+    registry::MethodName,
 };
 
 /// How long an answer waits for the state of the database. Prometheus itself waits for 10 s unless it is told otherwise.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The most methods of themes that are told before anything of them has ended.
+const MOST_AWAITED: usize = 500;
 
 pub(super) async fn metrics(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
@@ -42,7 +50,7 @@ pub(super) async fn metrics(mut call: Call) -> Result<HttpResponse, Problem> {
     everything(&mut families, state.as_deref());
     workers(&mut families, &themes);
     schedules(&mut families, &jobs);
-    tasks(&mut families, &totals, &sums);
+    tasks(&mut families, &totals, &sums, &themes, &gaia.registry().served());
     runs_of_jobs(&mut families, &totals, &sums);
     database(&mut families, &sums, &themes, &jobs);
     let text = families.text().map_err(|error| Problem::unwritable(&error))?;
@@ -184,7 +192,13 @@ fn schedules(families: &mut Families, status: &JobsStatus) {
         .count(&[], number(status.running));
 }
 
-fn tasks(families: &mut Families, totals: &Totals, sums: &Sums) {
+fn tasks(
+    families: &mut Families,
+    totals: &Totals,
+    sums: &Sums,
+    themes: &BTreeMap<String, SchedulerStatus>,
+    served: &[MethodName],
+) {
     let mut of_theme = |name, help, of: fn(&ThemeSums) -> u64| {
         let mut family = families.counter(name, help);
         for (theme, sums) in &sums.themes {
@@ -227,8 +241,8 @@ fn tasks(families: &mut Families, totals: &Totals, sums: &Sums) {
         "gaia_tasks_rescued_total",
         "Tasks of dead nodes that this process has put back, or has ended because it was their last attempt.",
     );
-    for (series, figures) in totals.of(HistoryKind::Task).filter(|(_, figures)| figures.lost > 0) {
-        rescued.count(&[("theme", &series.theme)], figures.lost);
+    for (theme, count) in rescues(totals, &sums.themes, themes) {
+        rescued.count(&[("theme", theme)], count);
     }
     let mut runs = families.counter(
         "gaia_task_runs_total",
@@ -241,6 +255,16 @@ fn tasks(families: &mut Families, totals: &Totals, sums: &Sums) {
                 count,
             );
         });
+    }
+    // Prometheus sees no increase of a series that begins with its first failures, so each series is there before.
+    let known: BTreeSet<_> = named().map(|(series, _)| (&*series.theme, method(series))).collect();
+    let awaited = themes
+        .keys()
+        .flat_map(|theme| served.iter().map(move |method| (&**theme, method.to_string())));
+    for (theme, method) in awaited.filter(|series| !known.contains(series)).take(MOST_AWAITED) {
+        for outcome in ["succeeded", "failed"] {
+            runs.count(&[("theme", theme), ("method", &method), ("outcome", outcome)], 0);
+        }
     }
     let mut failures = families.counter(
         "gaia_task_failures_total",
@@ -266,6 +290,23 @@ fn tasks(families: &mut Families, totals: &Totals, sums: &Sums) {
     for (series, figures) in named() {
         ran.times(&[theme(series), ("method", &method(series))], &figures.ran);
     }
+}
+
+/// How many tasks of dead nodes each theme has got, also the themes of this process that have got none.
+fn rescues<'a>(
+    totals: &'a Totals,
+    sums: &'a BTreeMap<Arc<str>, ThemeSums>,
+    themes: &'a BTreeMap<String, SchedulerStatus>,
+) -> BTreeMap<&'a str, u64> {
+    let known = themes
+        .keys()
+        .map(String::as_str)
+        .chain(sums.keys().map(|theme| &**theme));
+    let mut rescues: BTreeMap<&str, u64> = known.map(|theme| (theme, 0)).collect();
+    for (series, figures) in totals.of(HistoryKind::Task) {
+        *rescues.entry(&series.theme).or_default() += figures.lost;
+    }
+    rescues
 }
 
 fn runs_of_jobs(families: &mut Families, totals: &Totals, sums: &Sums) {
