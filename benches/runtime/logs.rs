@@ -121,7 +121,7 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
 
 async fn drain(place: &Place, options: &Options, mode: Mode) -> Result<f64> {
     CAPTURES.store(mode != Mode::Plain, Ordering::Relaxed);
-    let handler = async_fn(async |ctx: TaskContext, _: ()| {
+    let handler = async_fn(async |ctx: TaskContext, (): ()| {
         for line in 0..LINES {
             log::info!(
                 "order {} has passed step {line}: reserved, paid, packed and sent",

@@ -55,7 +55,7 @@ impl Admin {
         let task = self.task(get.id).await?;
         let Some(log_id) = get.log_id.or(task.log_id.clone()) else {
             // No run has begun.
-            return Ok(RunLog::of(String::new(), false, Vec::new()));
+            return Ok(RunLog::of(String::new(), false, &[]));
         };
         let (id, theme) = (get.id, task.theme.clone());
         let name = log_id.clone();
@@ -70,7 +70,7 @@ impl Admin {
             // A run without a record is under way, or has been lost.
             None => task.log_id.as_deref() != Some(&*log_id) || task.status.is_finished(),
         };
-        Ok(RunLog::of(log_id, is_over, texts))
+        Ok(RunLog::of(log_id, is_over, &texts))
     }
 
     /// What the handler of a job has logged in one run, in all its attempts, if its runner [keeps logs](crate::JobsOptions::keep_logs): as
@@ -81,14 +81,14 @@ impl Admin {
     pub async fn run_log(&self, run_id: i64) -> Result<RunLog, Error> {
         let run = self.run(run_id).await?;
         let Some(log_id) = run.log_id.clone() else {
-            return Ok(RunLog::of(String::new(), true, Vec::new()));
+            return Ok(RunLog::of(String::new(), true, &[]));
         };
         let (name, ended_at) = (log_id.clone(), run.ended_at);
         let texts = ask(&self.store, |store| async move {
             store.cluster().logs_of(JOBS, &name, ended_at).await
         });
         let is_over = ended_at.is_some_and(|ended_at| self.is_settled(ended_at));
-        Ok(RunLog::of(log_id, is_over, texts.await?))
+        Ok(RunLog::of(log_id, is_over, &texts.await?))
     }
 
     fn is_settled(&self, ended_at: DateTime<Utc>) -> bool {
@@ -97,7 +97,7 @@ impl Admin {
 }
 
 impl RunLog {
-    fn of(log_id: String, is_over: bool, texts: Vec<String>) -> Self {
+    fn of(log_id: String, is_over: bool, texts: &[String]) -> Self {
         let mut lines: Vec<LogLine> = texts.iter().flat_map(|text| read(&log_id, text)).collect();
         // The row that ends a run may have been made before the last one that was written while it ran.
         lines.sort_by_key(|line| line.at);

@@ -33,9 +33,10 @@ mod validate;
 
 pub(crate) use alerts::MOST_ALERTS;
 pub use alerts::{Alert, AlertKind, AlertSeverity, AlertState, ListAlerts, OpenAlert};
+pub(crate) use audit::changes_text;
 pub use audit::{AuditChange, AuditEntry, EndAudit, ListAudit, NewAudit};
 #[cfg(feature = "web")]
-pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS, changes_text};
+pub(crate) use audit::{MAX_ACTION_CHARS, MAX_LISTED_THEMES, MAX_TARGET_CHARS};
 pub(crate) use batch::fitting;
 pub use bulk::{BulkAction, BulkOperation, BulkPreview, BulkState, BulkTasks, ListBulkOperations, SkipReason};
 pub use errors::{ErrorAttempts, ErrorGroup, ErrorsSince, GetErrors, TaskErrors};

@@ -127,7 +127,7 @@ impl RunLines {
             if place == 0 && left_out > 0 {
                 // The line ends with a bracket.
                 line.truncate(line.len() - 1);
-                line.push_str(&format!(",{left_out}]"));
+                line.extend([",", &left_out.to_string(), "]"]);
             }
             add(&mut lines, &line);
         }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
@@ -399,9 +399,7 @@ impl GaiaBuilder {
             foreign: plan.foreign,
         });
         let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
-        let logs = LogWriter::default();
-        let log_actor = LogActor::new(logs.clone(), store.clone());
-        let log_actor = LogActor::start_in_arbiter(&control.handle(), |_| log_actor);
+        let (logs, log_actor) = logs(&control, &store);
         let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
         let pruner = PruneActor::start_in_arbiter(&control.handle(), |_| pruner);
         let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces);
@@ -574,6 +572,13 @@ async fn registry(
         registry.register(service, method, handler).await?;
     }
     Ok(registry)
+}
+
+/// The way from runs to the actor that writes what their handlers log, and that actor.
+fn logs(control: &Control, store: &Store) -> (LogWriter, Addr<LogActor>) {
+    let writer = LogWriter::default();
+    let actor = LogActor::new(writer.clone(), store.clone());
+    (writer, LogActor::start_in_arbiter(&control.handle(), |_| actor))
 }
 
 async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreError> {

@@ -24,7 +24,7 @@ pub(super) async fn of_task(mut call: Call, view: View) -> Result<Page, Problem>
     let id = call.id("task")?;
     let log = of_task_run(&call, log_id).await?;
     let back = html! { a href=(view.to(&format!("tasks/{id}"))) { (view.words.task) " " (id) } };
-    Ok(page(&view, &log, Place::Tasks, back, view.words.keep_logs_hint))
+    Ok(page(&view, &log, Place::Tasks, &back, view.words.keep_logs_hint))
 }
 
 pub(super) async fn of_run(mut call: Call, view: View) -> Result<Page, Problem> {
@@ -33,10 +33,10 @@ pub(super) async fn of_run(mut call: Call, view: View) -> Result<Page, Problem> 
     let log = of_job_run(&call).await?;
     let run = call.gaia().admin().run(id).await?;
     let back = html! { a href=(view.to(&format!("runs/{id}"))) { (run.job_name) " – " (id) } };
-    Ok(page(&view, &log, Place::Jobs, back, view.words.keep_job_logs_hint))
+    Ok(page(&view, &log, Place::Jobs, &back, view.words.keep_job_logs_hint))
 }
 
-fn page(view: &View, log: &RunLog, place: Place, back: Markup, hint: &str) -> Page {
+fn page(view: &View, log: &RunLog, place: Place, back: &Markup, hint: &str) -> Page {
     let words = view.words;
     let body = html! {
         div.head {
