@@ -19,7 +19,7 @@ impl Admin {
     /// What the handler of a task has logged in one run, if its scheduler [keeps logs](crate::SchedulerOptions::keep_logs). Lines of a run
     /// that goes on are there within a second and a half.
     ///
-    /// Lines are kept as long as the records of their theme. Those of a task that was deleted by hand are not deleted with it.
+    /// Lines are kept as long as the records of their theme. A task that was deleted by hand leaves its lines.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

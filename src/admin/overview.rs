@@ -1,5 +1,6 @@
 //! The state of everything at one moment, for people who watch it.
 
+#[cfg(feature = "web")]
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};

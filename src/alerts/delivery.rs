@@ -25,6 +25,10 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    #[cfg_attr(
+        not(feature = "hooks"),
+        expect(clippy::unnecessary_wraps, reason = "there are no webhooks")
+    )]
     pub(super) fn new(listeners: Vec<Listener>, settings: &AlertSettings) -> Result<Self, InvalidInput> {
         Ok(Self {
             listeners,
@@ -36,6 +40,10 @@ impl Delivery {
     }
 
     /// Starts the tasks that send to webhooks, on this thread.
+    #[cfg_attr(
+        not(feature = "hooks"),
+        expect(clippy::unused_self, reason = "there are no webhooks")
+    )]
     pub(super) fn begin(&self) {
         #[cfg(feature = "hooks")]
         for sender in &self.senders {
@@ -56,6 +64,10 @@ impl Delivery {
     }
 
     /// Completes when no message waits for a webhook or is under way.
+    #[cfg_attr(
+        not(feature = "hooks"),
+        expect(clippy::unused_async, reason = "there are no webhooks")
+    )]
     pub(super) async fn sent(&self) {
         #[cfg(feature = "hooks")]
         for sender in &self.senders {

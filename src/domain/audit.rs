@@ -14,7 +14,7 @@ pub(crate) const MAX_ACTION_CHARS: usize = 64;
 pub(crate) const MAX_TARGET_CHARS: usize = 300;
 const MAX_RESULT_CHARS: usize = 100;
 
-/// The longest name of a target, in characters: that of a job's name.
+/// The longest name of a target, in characters, which is the limit of names of jobs.
 const MAX_TARGET_NAME_CHARS: usize = MAX_NAME_CHARS;
 
 /// The most changes of an entry, and their longest text as JSON, in bytes.

@@ -118,7 +118,7 @@ impl RunLines {
         }
     }
 
-    /// Ends the run, and takes what is left.
+    /// Ends the run, and takes the lines that are left.
     fn take_last(&self) -> Option<String> {
         let mut state = self.state();
         state.has_ended = true;
@@ -135,7 +135,7 @@ impl RunLines {
         (!lines.is_empty()).then(|| self.whole(&lines))
     }
 
-    /// The run has ended: hands what is left to the writer. `is_recorded`: a record of the run says when it ended.
+    /// The run has ended: hands the lines that are left to the writer. `is_recorded`: a record of the run says when it ended.
     pub(crate) fn end(&self, ended_at: DateTime<Utc>, is_recorded: bool) {
         if let Some(text) = self.take_last() {
             self.writer.ended(self, ended_at, &text, is_recorded);
@@ -153,7 +153,7 @@ impl RunLines {
 }
 
 impl State {
-    /// The first half of what may be kept goes to the head. Of the rest the last half stays.
+    /// The first half of the limits is for the head. Of the rest the last half stays.
     fn add(&mut self, line: String, keep: KeepLogs) {
         let (lines, bytes) = (keep.lines / 2, keep.bytes / 2);
         if self.head_lines < keep.lines - lines && self.head_bytes + line.len() <= bytes && self.tail.is_empty() {
@@ -214,7 +214,7 @@ struct StoredRun {
 #[derive(Deserialize)]
 struct StoredLine(i64, u8, String, String, #[serde(default)] u64);
 
-/// The lines of one run in a stored text, which may hold those of many.
+/// The lines of one run in a stored text, which may hold the lines of many runs.
 pub(crate) fn read(log_id: &str, text: &str) -> Vec<LogLine> {
     let of_run = |line: &&str| {
         line.strip_prefix("{\"run\":\"")

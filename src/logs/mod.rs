@@ -1,6 +1,6 @@
 //! The lines that handlers log while they serve a run, kept with the run.
 //!
-//! An application keeps them with three steps: its logger goes into a [`LogCapture`], a scheduler or the runner of jobs is told to
+//! An application keeps them with three steps: its logger goes into a [`LogCapture`], a scheduler or the runner of jobs gets the option to
 //! [keep logs](crate::SchedulerOptions::keep_logs), and operators read them by [`Admin::task_log`](crate::Admin::task_log), the HTTP API and
 //! the dashboard, also while the run goes on.
 //!
@@ -126,7 +126,7 @@ pub struct LogLine {
     pub level: Level,
     /// Where it comes from: mostly the path of a module.
     pub target: String,
-    /// What it says. A longer text than 8 KiB is cut, and ends with `…`.
+    /// Its text. A longer text than 8 KiB is cut, and ends with `…`.
     pub message: String,
     /// How many lines before this one were left out.
     pub left_out: u64,

@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer, layer::Context};
 use super::{capture::is_ours, scope};
 
 /// A layer for the application's subscriber, for handlers that log by `tracing`: what [`LogCapture`](super::LogCapture) is for `log`. The
-/// message of a line is that of its event, then the other fields as `name=value`.
+/// message of a line is the message of its event, then the other fields as `name=value`.
 ///
 /// ```
 /// use gaia_actors::logs::CaptureLayer;

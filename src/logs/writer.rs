@@ -1,4 +1,4 @@
-//! Lines that wait to be written: those of runs that have ended in packs of many runs, those of runs that go on as rows of their own.
+//! Lines that wait to be written: of runs that have ended in packs of many runs, of runs that go on as separate rows.
 //!
 //! A pack is found by the time when its runs ended, which their records have: so hundreds of runs cost one row, and no index grows with
 //! each run. The actor that writes them is the node's.
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::RunLines;
 
-/// A run that has lines and goes on for so long gets rows of its own.
+/// A run that has lines and goes on for so long gets separate rows.
 const LIVE_AFTER: Duration = Duration::from_secs(1);
 
 /// A pack is closed once it has so many bytes.
@@ -70,7 +70,7 @@ impl LogWriter {
         self.add(|waiting| waiting.live.push_back((Instant::now(), run)));
     }
 
-    /// The lines that were left when a run ended. Without a record that says when it ended, they are a row of their own.
+    /// The lines that were left when a run ended. Without a record that says when it ended, they are a separate row.
     pub(super) fn ended(&self, run: &RunLines, ended_at: DateTime<Utc>, text: &str, is_recorded: bool) {
         self.add(|waiting| match is_recorded {
             true => waiting.pack(run.scope(), ended_at, text),
@@ -88,10 +88,10 @@ impl LogWriter {
         }
     }
 
-    /// What can be written now. `all`: also the lines of runs that go on for a short time only.
+    /// The rows that can be written now. `all`: also the lines of runs that go on for a short time only.
     pub(crate) fn take(&self, all: bool) -> Vec<LogRow> {
         let due = self.waiting().take_live(all);
-        // Outside the lock: each run has a lock of its own.
+        // Outside this lock: each run has its lock.
         let live = due
             .iter()
             .filter_map(|run| Some(row_of(run, run.now(), run.take_first()?)));

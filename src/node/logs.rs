@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 const ROWS: usize = 200;
 const BYTES: usize = 2 << 20;
 
-/// Writes what waits in a [`LogWriter`].
+/// Writes the lines that wait in a [`LogWriter`].
 pub(crate) struct LogActor {
     writer: LogWriter,
     store: Store,
@@ -27,7 +27,7 @@ pub(crate) struct LogActor {
     writing: Arc<Mutex<()>>,
 }
 
-/// Write what waits, also of runs that go on. Answers when everything is written, or the database has refused it.
+/// Write all lines that wait, also of runs that go on. Answers when everything is written, or the database has refused it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopLogs;

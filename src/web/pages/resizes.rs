@@ -20,7 +20,7 @@ const LOOKED_AT: u32 = 200;
 pub(super) struct Resizes(Vec<AuditEntry>);
 
 impl Resizes {
-    /// Those of these themes.
+    /// Of these themes.
     pub(super) async fn of(call: &Call, mut themes: Vec<String>) -> Result<Self, Problem> {
         themes.truncate(MAX_LISTED_THEMES);
         if themes.is_empty() {

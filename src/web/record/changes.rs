@@ -209,7 +209,7 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-/// A URL without what may be secret in it: user, password, path and query. Many services have their secret in the path.
+/// A URL without the parts that may be secret: user, password, path and query. Many services have their secret in the path.
 fn without_secrets(url: &Value) -> Value {
     let told = url.as_str().and_then(|url| Url::parse(url).ok()).map(|url| {
         let origin = url.origin().ascii_serialization();
