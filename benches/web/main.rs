@@ -1,14 +1,15 @@
 //! What the HTTP API costs beside the crate's own calls, and how fast a bulk operation is.
 //!
 //! ```sh
-//! cargo bench --all-features --bench web -- [--part add batch read cancel tabs] [--rounds 5] [--json FILE]
+//! cargo bench --all-features --bench web -- [--part add batch read cancel tabs watched] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
 //!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000] [--refresh 5]
 //! ```
 //!
 //! `add`: `POST /tasks` on 100 connections beside `add_task` by 100 callers, and beside requests that add nothing. `batch`: `POST /tasks/batch` of 1,000 tasks beside `add_tasks`.
 //! `read`: lists, single tasks and pages beside many finished tasks. `cancel`: a bulk operation that cancels waiting tasks, and a drain of
-//! another theme beside it. `tabs`: a drain beside open pages of the dashboard.
+//! another theme beside it. `tabs`: a drain beside open pages of the dashboard. `watched`: a drain whose metrics are read and that looks for alerts,
+//! beside one that nobody watches.
 //!
 //! Server and client are this process: they share its processors. Without `--database` it is SQLite, and the servers of
 //! `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`; databases are made on them and dropped at the end.
@@ -32,6 +33,7 @@ mod tabs;
 #[path = "../common/timing.rs"]
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod timing;
+mod watched;
 
 use std::path::PathBuf;
 
@@ -44,7 +46,7 @@ const THEME: &str = "bench";
 #[derive(Parser)]
 struct Options {
     /// What to measure.
-    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Add, Part::Batch, Part::Read, Part::Cancel, Part::Tabs])]
+    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Add, Part::Batch, Part::Read, Part::Cancel, Part::Tabs, Part::Watched])]
     part: Vec<Part>,
     /// `sqlite`, `sqlite:FOLDER`, or URLs of servers.
     #[arg(long, num_args = 1..)]
@@ -67,7 +69,7 @@ struct Options {
     /// cancel: waiting tasks that the bulk operation cancels.
     #[arg(long, default_value_t = 100_000)]
     cancelled: usize,
-    /// cancel, tabs: tasks that a node drains alone, and beside the bulk operation or open pages.
+    /// cancel, tabs, watched: tasks that a node drains alone, and beside the bulk operation, open pages or scrapes.
     #[arg(long, default_value_t = 100_000)]
     drained: usize,
     /// tabs: how often an open page asks again, in seconds. 5 is what pages do by themselves, 2 the least that a reader can choose.
@@ -88,6 +90,7 @@ enum Part {
     Read,
     Cancel,
     Tabs,
+    Watched,
 }
 
 #[actix_rt::main]
@@ -106,6 +109,7 @@ async fn main() -> Result<()> {
                 Part::Read => read::run(database, &options, &mut report).await?,
                 Part::Cancel => cancel::run(database, &options, &mut report).await?,
                 Part::Tabs => tabs::run(database, &options, &mut report).await?,
+                Part::Watched => watched::run(database, &options, &mut report).await?,
             }
         }
     }

@@ -41,6 +41,11 @@ impl Served {
             .handler("Bench", "Noop", async_fn(async |_, _: Value| Ok(())))
             .start()
             .await?;
+        Self::of(gaia)
+    }
+
+    /// The API of this node.
+    pub(crate) fn of(gaia: Gaia) -> Result<Self> {
         let served = gaia.clone();
         // One caller sends as much as many would.
         let options = AdminOptions::new(Access::loopback_only()).requests_per_second(1_000_000);
