@@ -81,7 +81,9 @@ impl Facade {
                 }
             }
             Event::HookCalled(called) => counter!("gaia_hook_responses_total", "class" => called.class()).increment(1),
-            Event::JobSkipped(_) => counter!("gaia_job_fires_skipped_total").increment(1),
+            Event::JobSkipped(skipped) => {
+                counter!("gaia_job_fires_skipped_total", "policy" => skipped.policy.as_str()).increment(1);
+            }
             Event::JobRunsLost { runs } => counter!("gaia_job_runs_lost_total").increment(count(*runs)),
             Event::TasksClaimed { theme, tasks, took } => {
                 let theme = theme.to_string();

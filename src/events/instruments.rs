@@ -37,7 +37,8 @@ pub(crate) struct Sums {
     pub(crate) hook_answers: BTreeMap<&'static str, u64>,
     /// Changes that callers of the API have asked for, by action and result.
     pub(crate) admin_actions: BTreeMap<[&'static str; 2], u64>,
-    pub(crate) fires_skipped: u64,
+    /// Fires that were skipped, by policy.
+    pub(crate) fires_skipped: BTreeMap<&'static str, u64>,
     pub(crate) job_ends_stale: u64,
     pub(crate) nodes_lost: u64,
     pub(crate) leases_lost: u64,
@@ -107,7 +108,9 @@ impl Instruments {
                 }
             }
             Event::HookCalled(called) => *self.sums().hook_answers.entry(called.class()).or_default() += 1,
-            Event::JobSkipped(_) => self.sums().fires_skipped += 1,
+            Event::JobSkipped(skipped) => {
+                *self.sums().fires_skipped.entry(skipped.policy.as_str()).or_default() += 1;
+            }
             Event::JobEnded(ended) => self.note_job(ended),
             Event::JobRetried(retried) => {
                 let mut sums = self.sums();

@@ -47,8 +47,32 @@ pub struct JobSkipped {
     pub job_id: i64,
     /// The second for which the job was due.
     pub scheduled_at: Option<DateTime<Utc>>,
+    /// The policy that forbids the run.
+    pub policy: SkipPolicy,
     /// Why, as the record has it.
     pub reason: String,
+}
+
+/// The policy of a job that forbids a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SkipPolicy {
+    /// The [overlap policy](crate::OverlapPolicy): another run is under way, or a newer fire was claimed with it.
+    Overlap,
+    /// The [misfire policy](crate::MisfirePolicy): no node claimed the fire in time.
+    Misfire,
+}
+
+impl SkipPolicy {
+    /// Its name in metrics, as in JSON.
+    #[cfg(any(feature = "web", feature = "metrics"))]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Misfire => "misfire",
+        }
+    }
 }
 
 /// An attempt of a job's run begins.

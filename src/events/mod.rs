@@ -30,7 +30,7 @@ pub(crate) use self::tally::Tally;
 pub(crate) use self::tally::{OTHER, Totals};
 pub use self::{
     database::{Component, DatabaseFailure, DatabaseRecovery, DatabaseWork},
-    job::{HookCalled, JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted},
+    job::{HookCalled, JobEnded, JobFired, JobRetried, JobRunInfo, JobSkipped, JobStarted, SkipPolicy},
     task::{TaskEnded, TaskOutcome, TaskRunInfo, TaskStarted},
 };
 use crate::{domain::as_millis, panic_text::panic_text, repeats::Repeats};

@@ -14,7 +14,10 @@ use chrono::{DateTime, Utc};
 use log::Level;
 use serde::Deserialize;
 
-use super::{KeepLogs, LogLine, LogWriter};
+use super::{
+    KeepLogs, LogLine,
+    writer::{LogWriter, LoggedRun},
+};
 use crate::clock::Clock;
 
 /// A longer message is cut.
@@ -72,18 +75,6 @@ impl RunLines {
         })
     }
 
-    pub(super) fn scope(&self) -> &Arc<str> {
-        &self.scope
-    }
-
-    pub(super) fn log_id(&self) -> &Arc<str> {
-        &self.log_id
-    }
-
-    pub(super) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
-    }
-
     pub(super) fn keeps(&self, level: Level) -> bool {
         level <= self.keep.level
     }
@@ -104,17 +95,7 @@ impl RunLines {
         let is_new = !std::mem::replace(&mut state.is_listed, true);
         drop(state);
         if is_new {
-            self.writer.list(Arc::clone(self));
-        }
-    }
-
-    /// The lines that can be written while the run goes on. `None`: there are none, or the run has ended.
-    pub(super) fn take_first(&self) -> Option<String> {
-        let mut state = self.state();
-        state.is_listed = false;
-        match state.has_ended || state.head.is_empty() {
-            true => None,
-            false => Some(self.whole(&take(&mut state.head))),
+            self.writer.list(Arc::clone(self) as _);
         }
     }
 
@@ -149,6 +130,29 @@ impl RunLines {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LoggedRun for RunLines {
+    fn scope(&self) -> &Arc<str> {
+        &self.scope
+    }
+
+    fn log_id(&self) -> &Arc<str> {
+        &self.log_id
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn take_first(&self) -> Option<String> {
+        let mut state = self.state();
+        state.is_listed = false;
+        match state.has_ended || state.head.is_empty() {
+            true => None,
+            false => Some(self.whole(&take(&mut state.head))),
+        }
     }
 }
 

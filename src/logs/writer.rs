@@ -13,8 +13,6 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::RunLines;
-
 /// A run that has lines and goes on for so long gets separate rows.
 const LIVE_AFTER: Duration = Duration::from_secs(1);
 
@@ -23,6 +21,20 @@ const PACK: usize = 256 << 10;
 
 /// The most bytes that wait while the database is away. The oldest are dropped beyond that.
 const MOST_WAITING: usize = 64 << 20;
+
+/// A run whose lines are kept.
+pub(super) trait LoggedRun: Send + Sync {
+    /// The theme, or empty for a job.
+    fn scope(&self) -> &Arc<str>;
+
+    fn log_id(&self) -> &Arc<str>;
+
+    /// The time by the clock of the run.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Takes the lines that can be written while the run goes on. `None`: there are none, or the run has ended.
+    fn take_first(&self) -> Option<String>;
+}
 
 /// A row of `gaia_run_logs`.
 #[derive(Debug, Clone)]
@@ -56,7 +68,7 @@ struct Waiting {
     /// Closed packs, and rows of single runs.
     rows: VecDeque<LogRow>,
     /// Runs with lines that go on, in the order in which they were listed.
-    live: VecDeque<(Instant, Arc<RunLines>)>,
+    live: VecDeque<(Instant, Arc<dyn LoggedRun>)>,
     bytes: usize,
     /// How many rows were dropped, because too much waited.
     dropped: usize,
@@ -66,12 +78,12 @@ struct Waiting {
 
 impl LogWriter {
     /// A run has its first line since its last look.
-    pub(super) fn list(&self, run: Arc<RunLines>) {
+    pub(super) fn list(&self, run: Arc<dyn LoggedRun>) {
         self.add(|waiting| waiting.live.push_back((Instant::now(), run)));
     }
 
     /// The lines that were left when a run ended. Without a record that says when it ended, they are a separate row.
-    pub(super) fn ended(&self, run: &RunLines, ended_at: DateTime<Utc>, text: &str, is_recorded: bool) {
+    pub(super) fn ended(&self, run: &dyn LoggedRun, ended_at: DateTime<Utc>, text: &str, is_recorded: bool) {
         self.add(|waiting| match is_recorded {
             true => waiting.pack(run.scope(), ended_at, text),
             false => waiting.push(row_of(run, ended_at, text.to_owned())),
@@ -94,7 +106,7 @@ impl LogWriter {
         // Outside this lock: each run has its lock.
         let live = due
             .iter()
-            .filter_map(|run| Some(row_of(run, run.now(), run.take_first()?)));
+            .filter_map(|run| Some(row_of(&**run, run.now(), run.take_first()?)));
         let mut rows: Vec<LogRow> = live.collect();
         let mut waiting = self.waiting();
         rows.extend(take(&mut waiting.rows));
@@ -134,7 +146,7 @@ impl LogWriter {
 
 impl Waiting {
     /// The runs that have been listed for long enough.
-    fn take_live(&mut self, all: bool) -> Vec<Arc<RunLines>> {
+    fn take_live(&mut self, all: bool) -> Vec<Arc<dyn LoggedRun>> {
         let now = Instant::now();
         let is_due = |(since, _): &(Instant, _)| all || now.saturating_duration_since(*since) >= LIVE_AFTER;
         let due = self.live.iter().take_while(|listed| is_due(listed)).count();
@@ -178,7 +190,7 @@ impl Waiting {
     }
 }
 
-fn row_of(run: &RunLines, at: DateTime<Utc>, content: String) -> LogRow {
+fn row_of(run: &dyn LoggedRun, at: DateTime<Utc>, content: String) -> LogRow {
     LogRow {
         id: new_id(),
         scope: Arc::clone(run.scope()),

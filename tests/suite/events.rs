@@ -7,7 +7,7 @@ use std::{
 
 use gaia_actors::{
     Event, Failure, RunFlag, async_fn,
-    events::{Component, DatabaseWork, TaskOutcome},
+    events::{Component, DatabaseWork, SkipPolicy, TaskOutcome},
     prelude::*,
 };
 use serde_json::{Value, json};
@@ -229,7 +229,7 @@ async fn observers_hear_of_a_fire_that_is_skipped() {
         _ => None,
     });
     let skipped = skipped.await.remove(0);
-    assert_eq!(skipped.job_id, job);
+    assert_eq!((skipped.job_id, skipped.policy), (job, SkipPolicy::Overlap));
     assert_eq!(skipped.scheduled_at, Some(first + Duration::from_secs(1)));
     assert!(
         skipped.reason.contains("overlap policy is forbid"),

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::CronActor;
 use crate::{
     domain::{Definition, OverlapPolicy, RunFlag, Target},
-    events::{Event, JobFired, JobRunInfo, JobSkipped},
+    events::{Event, JobFired, JobRunInfo, JobSkipped, SkipPolicy},
     jobs::{
         exec::JobExecActor,
         run::{JobRun, RunSpec, Stop, Verdict},
@@ -119,6 +119,10 @@ impl CronActor {
         self.context.events.tell(&Event::JobSkipped(JobSkipped {
             job_id: fire.job_id,
             scheduled_at: fire.at(),
+            policy: match fire.is_not_made_up_for() {
+                true => SkipPolicy::Misfire,
+                false => SkipPolicy::Overlap,
+            },
             reason,
         }));
     }

@@ -68,6 +68,11 @@ pub(crate) enum Fired {
 }
 
 impl Fire {
+    /// Whether the fire was missed, and the job's misfire policy has it skipped.
+    pub(crate) fn is_not_made_up_for(&self) -> bool {
+        matches!(self.kind, FireKind::Scheduled { skip: Some(_), .. })
+    }
+
     /// Its second. `None`: a caller asked for it.
     pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
         match &self.kind {

@@ -22,7 +22,7 @@ use crate::{
     asynctask::SchedulerStatus,
     domain::{Figures, HistoryKind, Series},
     error::Error,
-    events::{Component, FailureSums, JobSums, OTHER, Sums, ThemeSums, Totals},
+    events::{Component, FailureSums, JobSums, OTHER, SkipPolicy, Sums, ThemeSums, Totals},
     jobs::JobsStatus,
     registry::MethodName,
 };
@@ -373,13 +373,16 @@ fn runs_of_jobs(families: &mut Families, totals: &Totals, sums: &Sums) {
     for (class, count) in &sums.hook_answers {
         answers.count(&[("class", class)], *count);
     }
+    let mut skipped = families.counter(
+        "gaia_job_fires_skipped_total",
+        "Fires that this process has recorded as skipped, by the policy of the job that forbids the run: overlap or misfire.",
+    );
+    for policy in [SkipPolicy::Overlap, SkipPolicy::Misfire].map(SkipPolicy::as_str) {
+        let count = sums.fires_skipped.get(policy).copied().unwrap_or_default();
+        skipped.count(&[("policy", policy)], count);
+    }
     let lost = totals.of(HistoryKind::Job).map(|(_, figures)| figures.lost).sum();
     for (name, help, count) in [
-        (
-            "gaia_job_fires_skipped_total",
-            "Fires that this process has recorded as skipped, by the overlap or the misfire policy of the job.",
-            sums.fires_skipped,
-        ),
         (
             "gaia_job_runs_lost_total",
             "Runs of dead nodes that this process has ended.",

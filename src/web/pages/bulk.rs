@@ -7,12 +7,12 @@ use maud::{Markup, html};
 use super::{
     layout::{Page, Place},
     parts::{empty, reason},
-    tasks::{query, table},
+    tasks::{allowed, query, table},
     view::{self, View},
     words::Words,
 };
 use crate::{
-    domain::{BulkAction, BulkTasks, TaskFilter, TaskStatus},
+    domain::{BulkAction, BulkTasks, TaskFilter},
     web::{
         call::Call,
         filter,
@@ -23,14 +23,6 @@ use crate::{
 
 /// A filter with more ids has no link: the address would be too long.
 const LINKED_IDS: usize = 200;
-
-/// The statuses among these from which the action is allowed.
-pub(super) fn allowed(action: BulkAction, statuses: &[TaskStatus]) -> impl Iterator<Item = TaskStatus> {
-    statuses
-        .iter()
-        .copied()
-        .filter(move |status| action.allowed_from().contains(status))
-}
 
 pub(super) async fn ask(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.drop_blank();

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
-    parts::{empty, hash, method_link, number, task_link, theme_link, time_or_none, with_query},
+    parts::{empty, errors_path, hash, method_link, number, task_link, theme_link, time_or_none, with_query},
     past::{self, Past, bad, theme_choice},
     view::View,
 };
@@ -46,17 +46,8 @@ struct Asked {
 
 impl Asked {
     fn url(self, theme: &str) -> String {
-        url(theme, self.since.as_str(), self.attempts.as_str())
+        errors_path(theme, self.since.as_str(), self.attempts.as_str())
     }
-}
-
-fn url(theme: &str, since: &str, attempts: &str) -> String {
-    with_query("errors", &[("theme", theme), ("since", since), ("attempts", attempts)])
-}
-
-/// The page of all attempts of a theme that have failed; of all themes, if it is blank.
-pub(super) fn of_attempts(theme: &str, since: ErrorsSince) -> String {
-    url(theme, since.as_str(), ErrorAttempts::All.as_str())
 }
 
 /// The errors of the themes that were looked at, and the themes that were not.
@@ -90,7 +81,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let body = html! {
         div.head {
             h1 { (words.errors) }
-            (past::tabs(&view, since, |since| url(chosen, since, attempts.as_str())))
+            (past::tabs(&view, since, |since| errors_path(chosen, since, attempts.as_str())))
             div.actions {
                 (theme_choice(&view, "errors", &known, theme.as_deref(), &[("since", since.as_str()), ("attempts", attempts.as_str())]))
             }

@@ -115,6 +115,11 @@ pub(super) fn log_link(view: &View, log_id: &str) -> Markup {
     html! { a.mono href=(view.to(&with_query("tasks", &[("q", &line)]))) { (log_id) } }
 }
 
+/// The page of errors. A blank theme: of all themes.
+pub(super) fn errors_path(theme: &str, since: &str, attempts: &str) -> String {
+    with_query("errors", &[("theme", theme), ("since", since), ("attempts", attempts)])
+}
+
 /// A link to what the handler has logged in a run, for callers who may see it.
 pub(super) fn lines_link(view: &View, path: &str) -> Markup {
     html! {

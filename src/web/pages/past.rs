@@ -7,13 +7,12 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{
-    errors::of_attempts,
-    parts::{Ended, bar, empty, lasting, number, share},
+    parts::{Ended, bar, empty, errors_path, lasting, number, share},
     view::View,
     words::Words,
 };
 use crate::{
-    domain::{Counted, ErrorsSince, Figures, GetHistory, Series, Times, span_of},
+    domain::{Counted, ErrorAttempts, ErrorsSince, Figures, GetHistory, Series, Times, span_of},
     error::Error,
     web::{call::Call, problem::Problem},
 };
@@ -372,7 +371,7 @@ pub(super) fn failure_share(view: &View, figures: &Figures, theme: &str, since: 
     html! {
         @match bad(figures) + figures.retried {
             0 => (share),
-            _ => a href=(view.to(&of_attempts(theme, since))) { (share) },
+            _ => a href=(view.to(&errors_path(theme, since.as_str(), ErrorAttempts::All.as_str()))) { (share) },
         }
     }
 }

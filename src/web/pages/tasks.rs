@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::{
-    bulk::allowed,
     layout::{Page, Place},
     parts::{empty, lasting, method_link, node_link, status, task_link, theme_link, time, time_or_none, with_query},
     past,
@@ -128,6 +127,14 @@ impl Asking {
         };
         BulkAction::ALL.into_iter().filter(is_possible).collect()
     }
+}
+
+/// The statuses among these from which the action is allowed.
+pub(super) fn allowed(action: BulkAction, statuses: &[TaskStatus]) -> impl Iterator<Item = TaskStatus> {
+    statuses
+        .iter()
+        .copied()
+        .filter(move |status| action.allowed_from().contains(status))
 }
 
 /// A path with a query.
