@@ -196,7 +196,7 @@ async fn job_of(call: &Call, run: &JobRecord) -> Result<Option<Job>, Problem> {
 fn log_id(view: &View, run: &JobRecord) -> Markup {
     html! {
         @match &run.log_id {
-            Some(log) => { span.mono.nowrap { (log) } (lines_link(view, &format!("runs/{}/log", run.id))) }
+            Some(log) => { span.mono { (log) } (lines_link(view, &format!("runs/{}/log", run.id))) }
             None => span.faint { "–" },
         }
     }
