@@ -15,7 +15,8 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 EXAMPLES, RULES = sys.argv[1:]
-SCALE = 20
+# By how much the times of the rules are divided: those over which they look back, and those for which an alert must last.
+SCALE, SCALE_OF_FOR = 20, 10
 # The share of failures is one of five minutes, and over after three more: the short form has a limit that is not reached.
 LONG = os.environ.get("LONG") == "1"
 PATIENCE = 600 if LONG else 150
@@ -80,11 +81,11 @@ def scaled(rules):
     """The rules with their times divided."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-    def shorter(found):
-        return f"{max(1, int(found[1]) * units[found[2]] // SCALE)}s"
+    def shorter(found, scale):
+        return f"{max(1, int(found[1]) * units[found[2]] // scale)}s"
 
-    rules = re.sub(r"(?<=\[)(\d+)([smhd])(?=\])", lambda found: shorter(found), rules)
-    return re.sub(r"(?<=for: )(\d+)([smhd])", lambda found: shorter(found), rules)
+    rules = re.sub(r"(?<=\[)(\d+)([smhd])(?=\])", lambda found: shorter(found, SCALE), rules)
+    return re.sub(r"(?<=for: )(\d+)([smhd])", lambda found: shorter(found, SCALE_OF_FOR), rules)
 
 
 firing, fired = set(), set()
