@@ -36,11 +36,24 @@ const ROUNDING: TimeDelta = TimeDelta::milliseconds(1);
 const PIECE: i64 = 200;
 
 impl ClusterStore<'_> {
-    /// Adds rows, all or none. Rows that are there already stay as they are: an answer was lost.
+    /// Adds rows. Rows that are there already stay as they are: the answer to an earlier write of them was lost. Others may have come to
+    /// them since, so then each row is added alone.
     pub(crate) async fn add_logs(&self, rows: &[LogRow]) -> Result<(), StoreError> {
+        if self.add_new_logs(rows).await? {
+            return Ok(());
+        }
+        for row in rows {
+            self.add_new_logs(std::slice::from_ref(row)).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds rows, all or none. False: one of them is there already.
+    async fn add_new_logs(&self, rows: &[LogRow]) -> Result<bool, StoreError> {
         let rows = Arc::new(NewRows(rows.iter().map(NewRow::of).collect()));
         match self.retrying(|| self.insert_logs(&rows)).await {
-            Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(StoreError::Duplicate(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
