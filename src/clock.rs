@@ -1,11 +1,14 @@
 //! Where the time comes from: the machine, or a test that moves it by hand.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use crate::uptime::Uptime;
@@ -43,13 +46,18 @@ enum Source {
     Manual(Arc<Manual>),
 }
 
+/// The time is read for each run and for each line that a handler logs: without a lock.
 #[derive(Debug)]
 struct System {
     began: Instant,
-    /// How far the machine's clock is made to be wrong, in tests.
-    skew: Mutex<TimeDelta>,
+    /// How far the machine's clock is made to be wrong, in tests: microseconds.
+    skew: AtomicI64,
+    /// What the followed clock is ahead of [`Clock::uptime`]: microseconds, or [`NOT_FOLLOWED`].
+    ahead: AtomicI64,
     followed: Mutex<Option<Reading>>,
 }
+
+const NOT_FOLLOWED: i64 = i64::MIN;
 
 /// The time that another clock has said.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +97,8 @@ impl Clock {
     pub fn skewed(skew: TimeDelta) -> Self {
         Self::of(Source::System(Arc::new(System {
             began: Instant::now(),
-            skew: Mutex::new(skew),
+            skew: AtomicI64::new(micros(skew)),
+            ahead: AtomicI64::new(NOT_FOLLOWED),
             followed: Mutex::default(),
         })))
     }
@@ -124,6 +133,7 @@ impl Clock {
             let mut followed = lock(&system.followed);
             if followed.is_none_or(|old| reading.is_better_than(old)) {
                 *followed = Some(reading);
+                system.ahead.store(reading.ahead(), Ordering::Relaxed);
             }
         }
     }
@@ -143,8 +153,7 @@ impl Clock {
     pub fn jump(&self, by: TimeDelta) {
         match &self.source {
             Source::System(system) => {
-                let mut skew = lock(&system.skew);
-                *skew = skew.checked_add(&by).unwrap_or(*skew);
+                system.skew.fetch_add(micros(by), Ordering::Relaxed);
             }
             Source::Manual(manual) => {
                 let mut began = lock(&manual.began);
@@ -158,7 +167,7 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         match &self.source {
             // Databases keep microseconds: so a time that is written there is read unchanged.
-            Source::System(system) => system.now(&self.uptime).trunc_subsecs(6),
+            Source::System(system) => DateTime::from_timestamp_micros(system.now(&self.uptime)).unwrap_or_default(),
             Source::Manual(manual) => TimeDelta::from_std(self.elapsed() + self.uptime.slept())
                 .ok()
                 .and_then(|elapsed| lock(&manual.began).checked_add_signed(elapsed))
@@ -220,18 +229,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Microseconds. What is longer than 290,000 years counts as none.
+fn micros(delta: TimeDelta) -> i64 {
+    delta.num_microseconds().unwrap_or_default()
+}
+
+fn micros_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 impl System {
-    fn now(&self, uptime: &Uptime) -> DateTime<Utc> {
-        let made_up = TimeDelta::from_std(uptime.slept()).unwrap_or_default();
-        let followed = *lock(&self.followed);
-        followed
-            .and_then(|reading| reading.time_at(uptime.read()))
-            .or_else(|| Utc::now().checked_add_signed(*lock(&self.skew) + made_up))
-            .unwrap_or_default()
+    /// Microseconds since 1970.
+    fn now(&self, uptime: &Uptime) -> i64 {
+        match self.ahead.load(Ordering::Relaxed) {
+            NOT_FOLLOWED => {
+                let now = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+                    Ok(since) => micros_of(since),
+                    Err(before) => -micros_of(before.duration()),
+                };
+                now.saturating_add(self.skew.load(Ordering::Relaxed))
+                    .saturating_add(micros_of(uptime.slept()))
+            }
+            ahead => ahead.saturating_add(micros_of(uptime.read())),
+        }
     }
 }
 
 impl Reading {
+    /// What the other clock is ahead of [`Clock::uptime`], in microseconds.
+    fn ahead(&self) -> i64 {
+        self.said.timestamp_micros().saturating_sub(micros_of(self.at))
+    }
+
     /// What the other clock says at another moment, if it goes on steadily.
     fn time_at(&self, at: Duration) -> Option<DateTime<Utc>> {
         let since = TimeDelta::from_std(at.saturating_sub(self.at)).ok()?;

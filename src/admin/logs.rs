@@ -61,16 +61,16 @@ impl Admin {
         let name = log_id.clone();
         let read = ask(&self.store, |store| async move {
             let ended_at = store.cluster().end_of_run(id, &name).await?;
-            let texts = store.cluster().logs_of(&theme, &name, ended_at).await?;
-            Ok((ended_at, texts))
+            let contents = store.cluster().logs_of(&theme, &name, ended_at).await?;
+            Ok((ended_at, contents))
         });
-        let (ended_at, texts) = read.await?;
+        let (ended_at, contents) = read.await?;
         let is_over = match ended_at {
             Some(ended_at) => self.is_settled(ended_at),
             // A run without a record is under way, or has been lost.
             None => task.log_id.as_deref() != Some(&*log_id) || task.status.is_finished(),
         };
-        Ok(RunLog::of(log_id, is_over, &texts))
+        Ok(RunLog::of(log_id, is_over, &contents))
     }
 
     /// What the handler of a job has logged in one run, in all its attempts, if its runner [keeps logs](crate::JobsOptions::keep_logs): as
@@ -84,11 +84,11 @@ impl Admin {
             return Ok(RunLog::of(String::new(), true, &[]));
         };
         let (name, ended_at) = (log_id.clone(), run.ended_at);
-        let texts = ask(&self.store, |store| async move {
+        let contents = ask(&self.store, |store| async move {
             store.cluster().logs_of(JOBS, &name, ended_at).await
         });
         let is_over = ended_at.is_some_and(|ended_at| self.is_settled(ended_at));
-        Ok(RunLog::of(log_id, is_over, &texts.await?))
+        Ok(RunLog::of(log_id, is_over, &contents.await?))
     }
 
     fn is_settled(&self, ended_at: DateTime<Utc>) -> bool {
@@ -97,8 +97,8 @@ impl Admin {
 }
 
 impl RunLog {
-    fn of(log_id: String, is_over: bool, texts: &[String]) -> Self {
-        let mut lines: Vec<LogLine> = texts.iter().flat_map(|text| read(&log_id, text)).collect();
+    fn of(log_id: String, is_over: bool, contents: &[Vec<u8>]) -> Self {
+        let mut lines: Vec<LogLine> = contents.iter().flat_map(|content| read(&log_id, content)).collect();
         // The row that ends a run may have been made before the last one that was written while it ran.
         lines.sort_by_key(|line| line.at);
         Self { log_id, is_over, lines }

@@ -1,22 +1,20 @@
-//! The lines of one run: in memory until they are written, and as they are stored.
-//!
-//! A run is stored as one line of JSON: `{"run": log id, "lines": [[microseconds, level, target, message, left out], …]}`. Levels are
-//! 1 (error) to 5 (trace). "Left out" is missing where nothing was.
+//! The lines of one run, in memory until they are written.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
-    fmt::{self, Arguments},
+    fmt::{self, Arguments, Write},
     mem::take,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 use log::Level;
-use serde::Deserialize;
 
 use super::{
-    KeepLogs, LogLine,
-    writer::{LogWriter, LoggedRun},
+    KeepLogs,
+    stored::Lines,
+    writer::{LogWriter, LoggedRun, Place},
 };
 use crate::clock::Clock;
 
@@ -25,6 +23,11 @@ const MESSAGE: usize = 8 << 10;
 
 /// A longer target is cut.
 const TARGET: usize = 256;
+
+thread_local! {
+    /// Where messages are made: a handler that logs takes no new memory for each line.
+    static DRAFT: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// The lines of a run that is under way.
 pub(crate) struct RunLines {
@@ -37,22 +40,29 @@ pub(crate) struct RunLines {
     state: Mutex<State>,
 }
 
-/// Lines are kept as JSON, with a comma before each but the first of `head`.
 #[derive(Default)]
 struct State {
     /// The first lines that are not written yet.
-    head: String,
+    head: Lines,
     /// How many lines, and how many bytes, went to `head` so far.
     head_lines: usize,
     head_bytes: usize,
     /// The last lines, once `head` is full.
-    tail: VecDeque<String>,
+    tail: VecDeque<Line>,
     tail_bytes: usize,
     /// How many lines between `head` and `tail` were dropped.
     left_out: u64,
-    /// The writer has the run on its list.
-    is_listed: bool,
+    /// Where the run stands in the list of the writer, if it has lines there.
+    place: Option<Place>,
     has_ended: bool,
+}
+
+/// A line that may be dropped yet.
+struct Line {
+    micros: i64,
+    level: Level,
+    target: String,
+    message: String,
 }
 
 impl fmt::Debug for RunLines {
@@ -79,53 +89,58 @@ impl RunLines {
         level <= self.keep.level
     }
 
-    /// Keeps a line. A run that has ended keeps no more.
+    /// Keeps a line. A run that has ended keeps no more, and a message whose `Display` fails makes no line.
     pub(super) fn note(self: &Arc<Self>, level: Level, target: &str, message: Arguments<'_>) {
         if !self.keeps(level) {
             return;
         }
-        let Some(line) = stored(self.now().timestamp_micros(), level, target, message) else {
-            return;
-        };
+        // What is displayed may log itself: it finds no draft then, and begins one. So this comes before the lock, too.
+        let mut draft = DRAFT.take();
+        draft.clear();
+        if draft.write_fmt(message).is_ok() {
+            shorten(&mut draft);
+            self.keep(level, cut(target, TARGET), &draft);
+        }
+        if draft.capacity() <= 2 * MESSAGE {
+            DRAFT.set(draft);
+        }
+    }
+
+    fn keep(self: &Arc<Self>, level: Level, target: &str, message: &str) {
+        let micros = self.now().timestamp_micros();
         let mut state = self.state();
         if state.has_ended {
             return;
         }
-        state.add(line, self.keep);
-        let is_new = !std::mem::replace(&mut state.is_listed, true);
-        drop(state);
-        if is_new {
-            self.writer.list(Arc::clone(self) as _);
+        state.add(micros, level, target, message, self.keep);
+        if state.place.is_none() {
+            // The writer never takes the lock of a run while it holds its lock.
+            state.place = Some(self.writer.list(Arc::clone(self) as _));
         }
     }
 
     /// Ends the run, and takes the lines that are left.
-    fn take_last(&self) -> Option<String> {
+    fn take_last(&self) -> (Lines, Option<Place>) {
         let mut state = self.state();
         state.has_ended = true;
-        let (mut lines, left_out) = (take(&mut state.head), state.left_out);
-        for (place, mut line) in take(&mut state.tail).into_iter().enumerate() {
-            if place == 0 && left_out > 0 {
-                // The line ends with a bracket.
-                line.truncate(line.len() - 1);
-                line.extend([",", &left_out.to_string(), "]"]);
-            }
-            add(&mut lines, &line);
+        let mut lines = take(&mut state.head);
+        let mut left_out = take(&mut state.left_out);
+        for line in take(&mut state.tail) {
+            lines.add(
+                line.micros,
+                line.level,
+                &line.target,
+                &line.message,
+                take(&mut left_out),
+            );
         }
-        drop(state);
-        (!lines.is_empty()).then(|| self.whole(&lines))
+        (lines, state.place.take())
     }
 
     /// The run has ended: hands the lines that are left to the writer. `is_recorded`: a record of the run says when it ended.
     pub(crate) fn end(&self, ended_at: DateTime<Utc>, is_recorded: bool) {
-        if let Some(text) = self.take_last() {
-            self.writer.ended(self, ended_at, &text, is_recorded);
-        }
-    }
-
-    fn whole(&self, lines: &str) -> String {
-        // A log id is one of this crate's: digits and hyphens, which JSON need not escape.
-        format!("{{\"run\":\"{}\",\"lines\":[{lines}]}}\n", self.log_id)
+        let (lines, place) = self.take_last();
+        self.writer.ended(self, place, ended_at, &lines, is_recorded);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,98 +161,63 @@ impl LoggedRun for RunLines {
         self.clock.now()
     }
 
-    fn take_first(&self) -> Option<String> {
+    fn take_first(&self) -> Lines {
         let mut state = self.state();
-        state.is_listed = false;
-        match state.has_ended || state.head.is_empty() {
-            true => None,
-            false => Some(self.whole(&take(&mut state.head))),
+        match state.has_ended {
+            // The end takes all that is left.
+            true => Lines::default(),
+            false => {
+                state.place = None;
+                take(&mut state.head)
+            }
         }
     }
 }
 
 impl State {
     /// The first half of the limits is for the head. Of the rest the last half stays.
-    fn add(&mut self, line: String, keep: KeepLogs) {
+    fn add(&mut self, micros: i64, level: Level, target: &str, message: &str, keep: KeepLogs) {
         let (lines, bytes) = (keep.lines / 2, keep.bytes / 2);
-        if self.head_lines < keep.lines - lines && self.head_bytes + line.len() <= bytes && self.tail.is_empty() {
+        let more = size(target, message);
+        if self.head_lines < keep.lines - lines && self.head_bytes + more <= bytes && self.tail.is_empty() {
             self.head_lines += 1;
-            self.head_bytes += line.len();
-            add(&mut self.head, &line);
+            self.head_bytes += more;
+            self.head.add(micros, level, target, message, 0);
             return;
         }
-        self.tail_bytes += line.len();
-        self.tail.push_back(line);
+        self.tail_bytes += more;
+        self.tail.push_back(Line {
+            micros,
+            level,
+            target: target.to_owned(),
+            message: message.to_owned(),
+        });
         while self.tail.len() > lines || (self.tail_bytes > bytes && self.tail.len() > 1) {
             let Some(dropped) = self.tail.pop_front() else {
                 return;
             };
-            self.tail_bytes -= dropped.len();
+            self.tail_bytes -= size(&dropped.target, &dropped.message);
             self.left_out += 1;
         }
     }
 }
 
-fn add(lines: &mut String, line: &str) {
-    if !lines.is_empty() {
-        lines.push(',');
-    }
-    lines.push_str(line);
+/// What a line counts for. Its time, its level and the lengths of its texts take a few bytes.
+fn size(target: &str, message: &str) -> usize {
+    const FIXED: usize = 12;
+    FIXED + target.len() + message.len()
 }
 
-/// A line as JSON. A message whose `Display` fails makes no line.
-fn stored(at: i64, level: Level, target: &str, message: Arguments<'_>) -> Option<String> {
-    let (level, target) = (level as u8, cut(target, TARGET));
-    let line = serde_json::to_string(&(at, level, target, message)).ok()?;
-    // JSON is no shorter than the text.
-    if line.len() <= MESSAGE {
-        return Some(line);
+/// Cuts a message that is too long.
+fn shorten(message: &mut String) {
+    let end = cut(message, MESSAGE).len();
+    if end < message.len() {
+        message.truncate(end);
+        message.push('…');
     }
-    let whole = message.to_string();
-    let shown = cut(&whole, MESSAGE);
-    if shown.len() == whole.len() {
-        return Some(line);
-    }
-    serde_json::to_string(&(at, level, target, format!("{shown}…"))).ok()
 }
 
 /// The beginning of a text, at most so many bytes.
 fn cut(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or_default()]
-}
-
-// ---- reading ----
-
-#[derive(Deserialize)]
-struct StoredRun {
-    run: String,
-    lines: Vec<StoredLine>,
-}
-
-#[derive(Deserialize)]
-struct StoredLine(i64, u8, String, String, #[serde(default)] u64);
-
-/// The lines of one run in a stored text, which may hold the lines of many runs.
-pub(crate) fn read(log_id: &str, text: &str) -> Vec<LogLine> {
-    let of_run = |line: &&str| {
-        line.strip_prefix("{\"run\":\"")
-            .is_some_and(|rest| rest.starts_with(log_id))
-    };
-    let runs = text.lines().filter(of_run);
-    let runs = runs.filter_map(|line| serde_json::from_str::<StoredRun>(line).ok());
-    runs.filter(|run| run.run == log_id)
-        .flat_map(|run| run.lines)
-        .filter_map(shown)
-        .collect()
-}
-
-fn shown(StoredLine(at, level, target, message, left_out): StoredLine) -> Option<LogLine> {
-    Some(LogLine {
-        at: DateTime::from_timestamp_micros(at)?,
-        level: Level::iter().nth(usize::from(level).checked_sub(1)?)?,
-        target,
-        message,
-        left_out,
-    })
+    &text[..text.floor_char_boundary(most)]
 }

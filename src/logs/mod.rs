@@ -14,6 +14,7 @@
 mod capture;
 mod lines;
 mod scope;
+mod stored;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod writer;
@@ -26,8 +27,9 @@ pub use self::capture::LogCapture;
 #[cfg(feature = "tracing")]
 pub use self::tracing::CaptureLayer;
 pub(crate) use self::{
-    lines::{RunLines, read},
+    lines::RunLines,
     scope::{within, within_sync},
+    stored::read,
     writer::{LogRow, LogWriter},
 };
 use crate::domain::Faults;
@@ -83,7 +85,8 @@ impl KeepLogs {
         Self { lines, ..self }
     }
 
-    /// At most this many bytes of each run as they are stored, 1 KiB to 4 MiB. Default 64 KiB. A line that is longer than 8 KiB is cut.
+    /// At most this many bytes of each run, 1 KiB to 4 MiB. Default 64 KiB. A line counts for its message, its target and 12 bytes; it is
+    /// cut if it is longer than 8 KiB. Stored lines are compressed.
     #[must_use]
     pub fn bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }

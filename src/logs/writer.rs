@@ -13,13 +13,15 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
+use super::stored::{Lines, compressed};
+
 /// A run that has lines and goes on for so long gets separate rows.
 const LIVE_AFTER: Duration = Duration::from_secs(1);
 
-/// A pack is closed once it has so many bytes.
-const PACK: usize = 256 << 10;
+/// A pack is closed once it has so many bytes. LZ4 finds no likeness over longer distances.
+const PACK: usize = 60 << 10;
 
-/// The most bytes that wait while the database is away. The oldest are dropped beyond that.
+/// The most bytes of rows that wait while the database is away. The oldest are dropped beyond that.
 const MOST_WAITING: usize = 64 << 20;
 
 /// A run whose lines are kept.
@@ -32,9 +34,13 @@ pub(super) trait LoggedRun: Send + Sync {
     /// The time by the clock of the run.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Takes the lines that can be written while the run goes on. `None`: there are none, or the run has ended.
-    fn take_first(&self) -> Option<String>;
+    /// Takes the lines that can be written while the run goes on. There are none if the run has ended.
+    fn take_first(&self) -> Lines;
 }
+
+/// Where a run stands in the list of runs that go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
 
 /// A row of `gaia_run_logs`.
 #[derive(Debug, Clone)]
@@ -47,7 +53,17 @@ pub(crate) struct LogRow {
     pub(crate) log_id: Option<Arc<str>>,
     pub(crate) first_at: DateTime<Utc>,
     pub(crate) last_at: DateTime<Utc>,
-    pub(crate) content: String,
+    /// Compressed.
+    pub(crate) content: Vec<u8>,
+}
+
+/// A row to which runs are added.
+struct OpenRow {
+    scope: Arc<str>,
+    log_id: Option<Arc<str>>,
+    first_at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
+    content: Vec<u8>,
 }
 
 /// The way from runs to the actor that writes the lines of their process. Cloning is cheap.
@@ -64,11 +80,13 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     /// The open pack of each scope.
-    packs: BTreeMap<Arc<str>, LogRow>,
+    packs: BTreeMap<Arc<str>, OpenRow>,
     /// Closed packs, and rows of single runs.
     rows: VecDeque<LogRow>,
     /// Runs with lines that go on, in the order in which they were listed.
-    live: VecDeque<(Instant, Arc<dyn LoggedRun>)>,
+    live: BTreeMap<Place, (Instant, Arc<dyn LoggedRun>)>,
+    places: u64,
+    /// Of the rows.
     bytes: usize,
     /// How many rows were dropped, because too much waited.
     dropped: usize,
@@ -77,43 +95,64 @@ struct Waiting {
 }
 
 impl LogWriter {
-    /// A run has its first line since its last look.
-    pub(super) fn list(&self, run: Arc<dyn LoggedRun>) {
-        self.add(|waiting| waiting.live.push_back((Instant::now(), run)));
+    /// A run has its first line since its lines were taken.
+    pub(super) fn list(&self, run: Arc<dyn LoggedRun>) -> Place {
+        self.add(|waiting| waiting.list(run))
     }
 
-    /// The lines that were left when a run ended. Without a record that says when it ended, they are a separate row.
-    pub(super) fn ended(&self, run: &dyn LoggedRun, ended_at: DateTime<Utc>, text: &str, is_recorded: bool) {
-        self.add(|waiting| match is_recorded {
-            true => waiting.pack(run.scope(), ended_at, text),
-            false => waiting.push(row_of(run, ended_at, text.to_owned())),
+    /// A run has ended, and has these lines left. Without a record that says when it ended, they are a separate row.
+    pub(super) fn ended(
+        &self,
+        run: &dyn LoggedRun,
+        place: Option<Place>,
+        ended_at: DateTime<Utc>,
+        lines: &Lines,
+        is_recorded: bool,
+    ) {
+        if place.is_none() && lines.is_empty() {
+            return;
+        }
+        let full = self.add(|waiting| {
+            place.and_then(|place| waiting.live.remove(&place));
+            match is_recorded {
+                _ if lines.is_empty() => None,
+                true => waiting.pack(run, ended_at, lines),
+                false => Some(OpenRow::of_run(run, ended_at, lines)),
+            }
         });
+        // Outside the lock: this takes some time.
+        if let Some(row) = full.map(OpenRow::close) {
+            self.add(|waiting| waiting.push(row));
+        }
     }
 
-    fn add(&self, add: impl FnOnce(&mut Waiting)) {
+    fn add<T>(&self, add: impl FnOnce(&mut Waiting) -> T) -> T {
         let mut waiting = self.waiting();
-        add(&mut waiting);
+        let added = add(&mut waiting);
         let is_first = !std::mem::replace(&mut waiting.is_told, true);
         drop(waiting);
         if is_first {
             self.0.wake.notify_one();
         }
+        added
     }
 
     /// The rows that can be written now. `all`: also the lines of runs that go on for a short time only.
     pub(crate) fn take(&self, all: bool) -> Vec<LogRow> {
         let due = self.waiting().take_live(all);
         // Outside this lock: each run has its lock.
-        let live = due
-            .iter()
-            .filter_map(|run| Some(row_of(&**run, run.now(), run.take_first()?)));
-        let mut rows: Vec<LogRow> = live.collect();
+        let live = due.into_iter().filter_map(|run| {
+            let lines = run.take_first();
+            (!lines.is_empty()).then(|| OpenRow::of_run(&*run, run.now(), &lines))
+        });
+        let mut open: Vec<OpenRow> = live.collect();
         let mut waiting = self.waiting();
-        rows.extend(take(&mut waiting.rows));
-        rows.extend(take(&mut waiting.packs).into_values());
+        let closed = take(&mut waiting.rows);
+        open.extend(take(&mut waiting.packs).into_values());
         waiting.bytes = 0;
         waiting.is_told = !waiting.live.is_empty();
-        rows
+        drop(waiting);
+        closed.into_iter().chain(open.into_iter().map(OpenRow::close)).collect()
     }
 
     /// Completes when something waits.
@@ -145,32 +184,35 @@ impl LogWriter {
 }
 
 impl Waiting {
+    fn list(&mut self, run: Arc<dyn LoggedRun>) -> Place {
+        let place = Place(self.places);
+        self.places += 1;
+        self.live.insert(place, (Instant::now(), run));
+        place
+    }
+
     /// The runs that have been listed for long enough.
     fn take_live(&mut self, all: bool) -> Vec<Arc<dyn LoggedRun>> {
         let now = Instant::now();
-        let is_due = |(since, _): &(Instant, _)| all || now.saturating_duration_since(*since) >= LIVE_AFTER;
-        let due = self.live.iter().take_while(|listed| is_due(listed)).count();
-        self.live.drain(..due).map(|(_, run)| run).collect()
+        let is_due = |since: Instant| all || now.saturating_duration_since(since) >= LIVE_AFTER;
+        let mut due = Vec::new();
+        while let Some(first) = self.live.first_entry().filter(|first| is_due(first.get().0)) {
+            due.push(first.remove().1);
+        }
+        due
     }
 
-    fn pack(&mut self, scope: &Arc<str>, at: DateTime<Utc>, text: &str) {
-        let pack = self.packs.entry(Arc::clone(scope)).or_insert_with(|| LogRow {
-            id: new_id(),
-            scope: Arc::clone(scope),
-            log_id: None,
-            first_at: at,
-            last_at: at,
-            content: String::new(),
-        });
-        pack.first_at = pack.first_at.min(at);
-        pack.last_at = pack.last_at.max(at);
-        pack.content.push_str(text);
-        self.bytes += text.len();
-        if pack.content.len() >= PACK {
-            let full = self.packs.remove(scope);
-            self.rows.extend(full);
+    /// Adds a run to the pack of its scope; answers with the pack if it is full.
+    fn pack(&mut self, run: &dyn LoggedRun, ended_at: DateTime<Utc>, lines: &Lines) -> Option<OpenRow> {
+        let pack = self
+            .packs
+            .entry(Arc::clone(run.scope()))
+            .or_insert_with(|| OpenRow::new(run, None, ended_at));
+        pack.add(run, ended_at, lines);
+        match pack.content.len() >= PACK {
+            true => self.packs.remove(run.scope()),
+            false => None,
         }
-        self.drop_oldest();
     }
 
     fn push(&mut self, row: LogRow) {
@@ -190,17 +232,38 @@ impl Waiting {
     }
 }
 
-fn row_of(run: &dyn LoggedRun, at: DateTime<Utc>, content: String) -> LogRow {
-    LogRow {
-        id: new_id(),
-        scope: Arc::clone(run.scope()),
-        log_id: Some(Arc::clone(run.log_id())),
-        first_at: at,
-        last_at: at,
-        content,
+impl OpenRow {
+    fn new(run: &dyn LoggedRun, log_id: Option<Arc<str>>, at: DateTime<Utc>) -> Self {
+        Self {
+            scope: Arc::clone(run.scope()),
+            log_id,
+            first_at: at,
+            last_at: at,
+            content: Vec::new(),
+        }
     }
-}
 
-fn new_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    /// A row of one run alone.
+    fn of_run(run: &dyn LoggedRun, at: DateTime<Utc>, lines: &Lines) -> Self {
+        let mut row = Self::new(run, Some(Arc::clone(run.log_id())), at);
+        row.add(run, at, lines);
+        row
+    }
+
+    fn add(&mut self, run: &dyn LoggedRun, at: DateTime<Utc>, lines: &Lines) {
+        self.first_at = self.first_at.min(at);
+        self.last_at = self.last_at.max(at);
+        lines.append_to(&mut self.content, run.log_id());
+    }
+
+    fn close(self) -> LogRow {
+        LogRow {
+            id: uuid::Uuid::now_v7().simple().to_string(),
+            scope: self.scope,
+            log_id: self.log_id,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            content: compressed(&self.content),
+        }
+    }
 }

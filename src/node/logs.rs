@@ -1,6 +1,6 @@
 //! The actor that writes the lines of runs. Nothing is written while no run logs anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use tokio::sync::Mutex;
@@ -102,22 +102,32 @@ async fn flush(writer: &LogWriter, store: &Store, all: bool) -> Result<(), Store
     let mut rows = writer.take(all);
     while !rows.is_empty() {
         let rest = rows.split_off(batch(&rows));
-        match store.cluster().add_logs(&rows).await {
-            Ok(()) => {}
-            Err(error) if error.is_refusal() => {
-                let runs = rows.len();
-                say!(
-                    Warn,
-                    "the database refuses {runs} batches of lines of runs, which are lost: {error}"
-                );
-            }
-            Err(error) => {
-                rows.extend(rest);
-                writer.put_back(rows);
-                return Err(error);
-            }
+        if let Err(error) = write(store, &rows).await {
+            rows.extend(rest);
+            writer.put_back(rows);
+            return Err(error);
         }
         rows = rest;
+    }
+    Ok(())
+}
+
+/// Writes rows together, or each alone if the database refuses one of them: only that one is lost.
+async fn write(store: &Store, rows: &[LogRow]) -> Result<(), StoreError> {
+    match store.cluster().add_logs(rows).await {
+        Err(error) if error.is_refusal() => {}
+        done => return done,
+    }
+    for row in rows {
+        match store.cluster().add_logs(slice::from_ref(row)).await {
+            Err(error) if error.is_refusal() => {
+                say!(
+                    Warn,
+                    "the database refuses a batch of lines of runs, which is lost: {error}"
+                );
+            }
+            done => done?,
+        }
     }
     Ok(())
 }

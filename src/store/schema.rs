@@ -157,7 +157,7 @@ diesel::table! {
         log_id -> Text,
         first_at -> Timestamp,
         last_at -> Timestamp,
-        content -> Text,
+        content -> Binary,
     }
 }
 

@@ -4,18 +4,19 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
 
-use gaia_actors::{async_fn, prelude::*};
+use gaia_actors::{admin::GetTaskLog, async_fn, logs::KeepLogs, prelude::*};
 use serde_json::Value;
 
 use crate::support::{Database, Kind, PATIENCE, THEME, options};
 #[cfg(feature = "postgres")]
 use crate::{
+    lines::listen,
     proxy,
     support::{Gate, eventually},
 };
@@ -232,4 +233,85 @@ async fn tasks_of_a_claim_whose_answer_cannot_be_read_are_run() {
     assert!(demo.status().await.expect("answers").database_errors >= 2);
     gaia.stop().await.expect("stops");
     client.stop().await.expect("stops");
+}
+
+#[cfg(feature = "postgres")]
+const LINE: &str = "astray among lines";
+
+/// What becomes of the lines of runs on their way to the server.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    Pass,
+    /// The answer to the `COMMIT` of the next ones is lost.
+    LoseTheAnswer,
+    /// Connections that send some end.
+    Stop,
+}
+
+/// What is sent is compressed, but a text that comes for the first time is in it as it is.
+#[cfg(feature = "postgres")]
+fn through_the_proxy(
+    lines: Arc<Mutex<Lines>>,
+) -> (
+    impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) {
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let (deaf, mut has_sent) = (Arc::clone(&is_deaf), false);
+    let ask = move |ask: &[u8]| {
+        let mut lines = lines.lock().expect("is not poisoned");
+        has_sent |= holds(ask, LINE);
+        match *lines {
+            Lines::Stop if holds(ask, LINE) => return None,
+            Lines::LoseTheAnswer if has_sent && holds(ask, "COMMIT") => {
+                is_deaf.store(true, Ordering::SeqCst);
+                *lines = Lines::Stop;
+            }
+            _ => {}
+        }
+        Some(ask.to_vec())
+    };
+    (ask, move |answer: &[u8]| {
+        (!deaf.load(Ordering::SeqCst)).then(|| answer.to_vec())
+    })
+}
+
+/// The lines are there once, and so are those that have come to them while the node did not know it.
+#[cfg(feature = "postgres")]
+#[actix_rt::test]
+async fn lines_whose_write_was_not_answered_are_kept_once_with_those_that_came_since() {
+    listen();
+    let database = Database::of_kind(Kind::Postgres);
+    let lines = Arc::new(Mutex::new(Lines::LoseTheAnswer));
+    let of_proxy = Arc::clone(&lines);
+    let proxy = proxy::Proxy::between(&database.url(), move || through_the_proxy(Arc::clone(&of_proxy)));
+    let talk = async_fn(async |ctx: TaskContext, _: Value| {
+        log::info!("{LINE} of task {}", ctx.id());
+        Ok(())
+    });
+    let gaia = Gaia::builder()
+        .database(format!("{}?sslmode=disable", proxy.url))
+        .handler("Demo", "Talk", talk)
+        .scheduler(options().keep_logs(KeepLogs::default()))
+        .start()
+        .await
+        .expect("starts");
+    let (demo, admin) = (gaia.scheduler(THEME).expect("is a theme"), gaia.admin());
+    let rows = || database.number("SELECT COUNT(*) FROM gaia_run_logs");
+    let now = || *lines.lock().expect("is not poisoned");
+
+    let first = demo.add_task(NewTask::new("Demo", "Talk")).await.expect("is added").id;
+    eventually("the lost answer", async || (now() == Lines::Stop).then_some(())).await;
+    let second = demo.add_task(NewTask::new("Demo", "Talk")).await.expect("is added").id;
+    demo.wait_for(second, PATIENCE).await.expect("comes to an end");
+    assert_eq!(rows(), 1);
+    *lines.lock().expect("is not poisoned") = Lines::Pass;
+    eventually("both rows", async || (rows() == 2).then_some(())).await;
+    for id in [first, second] {
+        let log = admin.task_log(GetTaskLog { id, log_id: None }).await.expect("answers");
+        let messages: Vec<&str> = log.lines.iter().map(|line| line.message.as_str()).collect();
+        assert_eq!(messages, [format!("{LINE} of task {id}")]);
+    }
+    gaia.stop().await.expect("stops");
 }

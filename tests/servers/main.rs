@@ -16,6 +16,10 @@ mod cut_off;
 #[cfg(feature = "mysql")]
 mod guide;
 mod jobs;
+#[cfg(feature = "postgres")]
+#[path = "../suite/lines.rs"]
+#[allow(dead_code, reason = "the suite uses all of it")]
+mod lines;
 mod locked_rows;
 mod lost_answers;
 #[cfg(feature = "postgres")]

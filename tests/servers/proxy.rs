@@ -24,6 +24,19 @@ impl Proxy {
     where
         A: FnMut(&[u8]) -> Vec<u8> + Send + 'static,
     {
+        Self::between(url, move || {
+            let mut answer = answers();
+            (|ask: &[u8]| Some(ask.to_vec()), move |sent: &[u8]| Some(answer(sent)))
+        })
+    }
+
+    /// Of each connection the first function makes what the server gets of what the client sends, and the second one what the client
+    /// gets of what the server sends. `None` ends the connection.
+    pub fn between<Q, A>(url: &str, both_ways: impl Fn() -> (Q, A) + Send + 'static) -> Self
+    where
+        Q: FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+        A: FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    {
         let (head, rest) = url.rsplit_once('@').expect("names a user");
         let (server, path) = rest.split_once('/').expect("names a database");
         let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
@@ -37,10 +50,10 @@ impl Proxy {
                     continue;
                 };
                 let (asks, replies) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
-                let (born, now, answer) = (now.load(Ordering::SeqCst), Arc::clone(&now), answers());
+                let (born, now, (ask, answer)) = (now.load(Ordering::SeqCst), Arc::clone(&now), both_ways());
                 let is_forgotten = move || now.load(Ordering::SeqCst) > born;
                 let forgets = is_forgotten.clone();
-                thread::spawn(move || pass(asks, server, <[u8]>::to_vec, forgets));
+                thread::spawn(move || pass(asks, server, ask, forgets));
                 thread::spawn(move || pass(replies, client, answer, is_forgotten));
             }
         });
@@ -61,13 +74,13 @@ impl Proxy {
 fn pass(
     mut from: TcpStream,
     mut to: TcpStream,
-    mut made_of: impl FnMut(&[u8]) -> Vec<u8>,
+    mut made_of: impl FnMut(&[u8]) -> Option<Vec<u8>>,
     is_forgotten: impl Fn() -> bool,
 ) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count) = from.read(&mut buffer)
         && count > 0
-        && (is_forgotten() || to.write_all(&made_of(&buffer[..count])).is_ok())
+        && (is_forgotten() || made_of(&buffer[..count]).is_some_and(|made| to.write_all(&made).is_ok()))
     {}
     if is_forgotten() {
         std::mem::forget((from, to));

@@ -43,7 +43,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     };
     Ok(Page {
         title: words.alerts.to_owned(),
-        place: Some(Place::Overview),
+        place: Some(Place::Alerts),
         body,
         is_live: true,
     })

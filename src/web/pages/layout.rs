@@ -18,17 +18,19 @@ pub(super) enum Place {
     Methods,
     Jobs,
     Nodes,
+    Alerts,
     Audit,
 }
 
 impl Place {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Overview,
         Self::Tasks,
         Self::Errors,
         Self::Methods,
         Self::Jobs,
         Self::Nodes,
+        Self::Alerts,
         Self::Audit,
     ];
 
@@ -41,6 +43,7 @@ impl Place {
             Self::Methods => "methods",
             Self::Jobs => "jobs",
             Self::Nodes => "nodes",
+            Self::Alerts => "alerts",
             Self::Audit => "audit",
         }
     }
@@ -54,6 +57,7 @@ impl Place {
             Self::Methods => words.methods,
             Self::Jobs => words.jobs,
             Self::Nodes => words.nodes,
+            Self::Alerts => words.alerts,
             Self::Audit => words.audit,
         }
     }

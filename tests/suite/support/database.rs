@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 20,
+            Self::Mysql => 21,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 19,
+            Self::Sqlite => 20,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 20,
+            Self::Postgres => 21,
         };
         format!("lacks {migrations} of this version's migrations")
     }

@@ -17,7 +17,7 @@ pub(super) struct NewRow {
     log_id: String,
     first_at: NaiveDateTime,
     last_at: NaiveDateTime,
-    content: String,
+    content: Vec<u8>,
 }
 
 /// Rows that are added together, or not at all.

@@ -14,7 +14,7 @@ use crate::{
     store::{
         ClusterStore, StoreError,
         db::on_backend,
-        lenient::{AnyText, AnyTime, time},
+        lenient::{AnyTime, time},
         schema::{asynctask_exec_row, gaia_run_logs},
         statement::transaction::transact,
     },
@@ -62,16 +62,16 @@ impl ClusterStore<'_> {
         transact!(&self.db, insert, rows)
     }
 
-    /// The texts that may hold lines of a run, the oldest first: those that were written while it ran, then the pack that was written when it
+    /// The contents of rows that may hold lines of a run, the oldest first: those that were written while it ran, then the pack that was written when it
     /// ended.
     pub(crate) async fn logs_of(
         &self,
         scope: &str,
         log_id: &str,
         ended_at: Option<DateTime<Utc>>,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut conn = self.db.look().await?;
-        let mut texts: Vec<AnyText> = on_backend!(conn, |conn| {
+        let mut contents: Vec<Vec<u8>> = on_backend!(conn, |conn| {
             gaia_run_logs::table
                 // The second condition lets partial indexes serve, and keeps packs out.
                 .filter(gaia_run_logs::log_id.eq(log_id).and(gaia_run_logs::log_id.ne("")))
@@ -84,7 +84,7 @@ impl ClusterStore<'_> {
         if let Some(ended_at) = ended_at {
             let [from, to, latest] = [-ROUNDING, ROUNDING, LONGEST_PACK]
                 .map(|by| ended_at.checked_add_signed(by).unwrap_or(ended_at).naive_utc());
-            let packs: Vec<AnyText> = on_backend!(conn, |conn| {
+            let packs: Vec<Vec<u8>> = on_backend!(conn, |conn| {
                 gaia_run_logs::table
                     .filter(gaia_run_logs::scope.eq(scope))
                     .filter(gaia_run_logs::last_at.between(from, latest))
@@ -96,9 +96,9 @@ impl ClusterStore<'_> {
                     .load(conn)
                     .await
             })?;
-            texts.extend(packs);
+            contents.extend(packs);
         }
-        Ok(texts.into_iter().map(|text| text.0).collect())
+        Ok(contents)
     }
 
     /// When this run of a task ended. `None`: no record says so.
