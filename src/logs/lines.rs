@@ -107,7 +107,7 @@ impl RunLines {
     }
 
     fn keep(self: &Arc<Self>, level: Level, target: &str, message: &str) {
-        let micros = self.now().timestamp_micros();
+        let micros = self.clock.now_micros();
         let mut state = self.state();
         if state.has_ended {
             return;
