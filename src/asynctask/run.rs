@@ -16,7 +16,7 @@ use crate::{
     events::{Component, Event, Events, TaskEnded, TaskRunInfo, TaskStarted},
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
-    logs::{KeepLogs, LogWriter, RunLines},
+    logs::{KeepLogs, LogScope, LogWriter, RunLines},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ArgsMemory, ClaimedTask, Progress},
@@ -46,7 +46,7 @@ pub(super) struct RunContext {
     recorder: Recipient<Record<Entry>>,
     backlog: Arc<Semaphore>,
     /// Which lines of handlers are kept, and who writes them. `None`: none.
-    logs: Option<(KeepLogs, LogWriter)>,
+    logs: Option<(KeepLogs, Arc<LogScope>)>,
 }
 
 /// What a run hands to the recorder of its theme.
@@ -146,6 +146,7 @@ impl RunContext {
         logs: LogWriter,
     ) -> Self {
         let theme: Arc<str> = options.theme.as_str().into();
+        let scope = LogScope::new(Arc::clone(&theme), clock.clone(), logs);
         Self {
             component: Component::Theme(Arc::clone(&theme)),
             theme,
@@ -157,7 +158,7 @@ impl RunContext {
             events,
             recorder,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
-            logs: options.keep_logs.map(|keep| (keep, logs)),
+            logs: options.keep_logs.map(|keep| (keep, scope)),
         }
     }
 
@@ -179,9 +180,8 @@ impl RunContext {
     }
 
     fn lines(&self, log_id: &Arc<str>) -> Option<Arc<RunLines>> {
-        let (keep, writer) = self.logs.as_ref()?;
-        let (theme, clock) = (Arc::clone(&self.theme), self.clock.clone());
-        Some(RunLines::new(theme, Arc::clone(log_id), *keep, clock, writer.clone()))
+        let (keep, scope) = self.logs.as_ref()?;
+        Some(scope.begin(Arc::clone(log_id), *keep))
     }
 
     fn enter(&self, entry: Entry) {

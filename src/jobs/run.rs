@@ -16,7 +16,7 @@ use crate::{
     events::{Event, Events, HookCalled, JobRetried, JobRunInfo, JobStarted},
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
-    logs::{JOBS, LogWriter, RunLines},
+    logs::{LogScope, RunLines},
     registry::{CancelReason, Registry, RunFacts, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
@@ -41,7 +41,7 @@ pub(super) struct JobsContext {
     pub(super) events: Events,
     pub(super) recorder: Recipient<Record<Ended>>,
     /// Which lines of handlers are kept, and who writes them.
-    pub(super) logs: (KeptLogs, LogWriter),
+    pub(super) logs: (KeptLogs, Arc<LogScope>),
     pub(super) traces: Traces,
 }
 
@@ -141,10 +141,9 @@ pub(super) enum Verdict {
 
 impl JobsContext {
     fn lines(&self, run: &JobRunInfo) -> Option<Arc<RunLines>> {
-        let (kept, writer) = &self.logs;
+        let (kept, scope) = &self.logs;
         let keep = kept.of(run.job_name.as_deref()?)?;
-        let (log_id, clock) = (Arc::clone(&run.log_id), self.clock.clone());
-        Some(RunLines::new(JOBS.into(), log_id, keep, clock, writer.clone()))
+        Some(scope.begin(Arc::clone(&run.log_id), keep))
     }
 }
 

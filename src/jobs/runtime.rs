@@ -20,7 +20,7 @@ use crate::{
     events::Events,
     hook::HookClient,
     lease::NodeLease,
-    logs::LogWriter,
+    logs::{JOBS, LogScope, LogWriter},
     registry::Registry,
     run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::Store,
@@ -91,6 +91,7 @@ impl JobsRuntime {
         let cron = CronActor::start_in_arbiter(&on, move |ctx| {
             let ledger = JobLedger::new(recorder_store, events.clone(), ctx.address().downgrade().recipient());
             let recorder = Recorder::new(ledger).start();
+            let scope = LogScope::new(JOBS.into(), clock.clone(), logs);
             let context = JobsContext {
                 node,
                 clock,
@@ -100,7 +101,7 @@ impl JobsRuntime {
                 cancel_grace: settings.cancel_grace,
                 events,
                 recorder: recorder.clone().recipient(),
-                logs: (settings.logs.clone(), logs),
+                logs: (settings.logs.clone(), scope),
                 traces,
             };
             // The caller of `start` waits for it.

@@ -29,14 +29,19 @@ thread_local! {
     static DRAFT: Cell<String> = const { Cell::new(String::new()) };
 }
 
-/// The lines of a run that is under way.
-pub(crate) struct RunLines {
-    /// The theme, or empty for a job.
-    scope: Arc<str>,
-    log_id: Arc<str>,
-    keep: KeepLogs,
+/// What the runs of a theme, or of all jobs, have in common.
+pub(crate) struct LogScope {
+    /// The theme, or empty for jobs.
+    name: Arc<str>,
     clock: Clock,
     writer: LogWriter,
+}
+
+/// The lines of a run that is under way.
+pub(crate) struct RunLines {
+    scope: Arc<LogScope>,
+    log_id: Arc<str>,
+    keep: KeepLogs,
     state: Mutex<State>,
 }
 
@@ -73,18 +78,23 @@ impl fmt::Debug for RunLines {
     }
 }
 
-impl RunLines {
-    pub(crate) fn new(scope: Arc<str>, log_id: Arc<str>, keep: KeepLogs, clock: Clock, writer: LogWriter) -> Arc<Self> {
-        Arc::new(Self {
-            scope,
+impl LogScope {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, writer: LogWriter) -> Arc<Self> {
+        Arc::new(Self { name, clock, writer })
+    }
+
+    /// The lines of a new run.
+    pub(crate) fn begin(self: &Arc<Self>, log_id: Arc<str>, keep: KeepLogs) -> Arc<RunLines> {
+        Arc::new(RunLines {
+            scope: Arc::clone(self),
             log_id,
             keep,
-            clock,
-            writer,
             state: Mutex::default(),
         })
     }
+}
 
+impl RunLines {
     pub(super) fn keeps(&self, level: Level) -> bool {
         level <= self.keep.level
     }
@@ -107,7 +117,7 @@ impl RunLines {
     }
 
     fn keep(self: &Arc<Self>, level: Level, target: &str, message: &str) {
-        let micros = self.clock.now_micros();
+        let micros = self.scope.clock.now_micros();
         let mut state = self.state();
         if state.has_ended {
             return;
@@ -115,7 +125,7 @@ impl RunLines {
         state.add(micros, level, target, message, self.keep);
         if state.place.is_none() {
             // The writer never takes the lock of a run while it holds its lock.
-            state.place = Some(self.writer.list(Arc::clone(self) as _));
+            state.place = Some(self.scope.writer.list(Arc::clone(self) as _));
         }
     }
 
@@ -140,7 +150,7 @@ impl RunLines {
     /// The run has ended: hands the lines that are left to the writer. `is_recorded`: a record of the run says when it ended.
     pub(crate) fn end(&self, ended_at: DateTime<Utc>, is_recorded: bool) {
         let (lines, place) = self.take_last();
-        self.writer.ended(self, place, ended_at, &lines, is_recorded);
+        self.scope.writer.ended(self, place, ended_at, &lines, is_recorded);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,7 +160,7 @@ impl RunLines {
 
 impl LoggedRun for RunLines {
     fn scope(&self) -> &Arc<str> {
-        &self.scope
+        &self.scope.name
     }
 
     fn log_id(&self) -> &Arc<str> {
@@ -158,7 +168,7 @@ impl LoggedRun for RunLines {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.scope.clock.now()
     }
 
     fn take_first(&self) -> Lines {

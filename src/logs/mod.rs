@@ -27,10 +27,10 @@ pub use self::capture::LogCapture;
 #[cfg(feature = "tracing")]
 pub use self::tracing::CaptureLayer;
 pub(crate) use self::{
-    lines::RunLines,
+    lines::{LogScope, RunLines},
     scope::{within, within_sync},
     stored::read,
-    writer::{LogRow, LogWriter},
+    writer::{LogRow, LogWriter, PACK_SPAN},
 };
 use crate::domain::Faults;
 

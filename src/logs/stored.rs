@@ -13,8 +13,8 @@ use super::LogLine;
 /// No row is longer than this before it is compressed. What claims to be longer was not written by this crate.
 const LONGEST_ROW: usize = 64 << 20;
 
-/// What the lines of a run take at first, in bytes: some lines.
-const FIRST_BYTES: usize = 512;
+/// What the lines of a run take at first, in bytes: about ten short lines.
+const FIRST_BYTES: usize = 768;
 
 /// One run of a row. As many bytes with its lines follow.
 #[derive(Serialize, Deserialize)]

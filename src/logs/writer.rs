@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
 use super::stored::{Lines, compressed};
@@ -20,6 +20,9 @@ const LIVE_AFTER: Duration = Duration::from_secs(1);
 
 /// A pack is closed once it has so many bytes. LZ4 finds no likeness over longer distances.
 const PACK: usize = 60 << 10;
+
+/// The runs of a pack ended within this time, whichever way the clock went.
+pub(crate) const PACK_SPAN: TimeDelta = TimeDelta::seconds(1);
 
 /// The most bytes of rows that wait while the database is away. The oldest are dropped beyond that.
 const MOST_WAITING: usize = 64 << 20;
@@ -202,17 +205,15 @@ impl Waiting {
         due
     }
 
-    /// Adds a run to the pack of its scope; answers with the pack if it is full.
+    /// Adds a run to the pack of its scope. If that one is full, it is the answer, and a new one begins.
     fn pack(&mut self, run: &dyn LoggedRun, ended_at: DateTime<Utc>, lines: &Lines) -> Option<OpenRow> {
-        let pack = self
-            .packs
-            .entry(Arc::clone(run.scope()))
-            .or_insert_with(|| OpenRow::new(run, None, ended_at));
-        pack.add(run, ended_at, lines);
-        match pack.content.len() >= PACK {
-            true => self.packs.remove(run.scope()),
-            false => None,
+        if let Some(pack) = self.packs.get_mut(&**run.scope()).filter(|pack| pack.takes(ended_at)) {
+            pack.add(run, ended_at, lines);
+            return None;
         }
+        let mut pack = OpenRow::new(run, None, ended_at);
+        pack.add(run, ended_at, lines);
+        self.packs.insert(Arc::clone(run.scope()), pack)
     }
 
     fn push(&mut self, row: LogRow) {
@@ -248,6 +249,11 @@ impl OpenRow {
         let mut row = Self::new(run, Some(Arc::clone(run.log_id())), at);
         row.add(run, at, lines);
         row
+    }
+
+    fn takes(&self, at: DateTime<Utc>) -> bool {
+        let span = self.last_at.max(at) - self.first_at.min(at);
+        self.content.len() < PACK && span <= PACK_SPAN
     }
 
     fn add(&mut self, run: &dyn LoggedRun, at: DateTime<Utc>, lines: &Lines) {

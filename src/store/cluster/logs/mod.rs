@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 
 use self::insert::{NewRow, NewRows};
 use crate::{
-    logs::LogRow,
+    logs::{LogRow, PACK_SPAN},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -25,9 +25,6 @@ const MOST_ROWS: i64 = 2_000;
 
 /// The most packs that can hold a run: each node closes several in a second, and a run is in one of them.
 const MOST_PACKS: i64 = 200;
-
-/// A pack is closed long before it is so old.
-const LONGEST_PACK: TimeDelta = TimeDelta::seconds(60);
 
 /// Times in the database are rounded or cut.
 const ROUNDING: TimeDelta = TimeDelta::milliseconds(1);
@@ -82,7 +79,7 @@ impl ClusterStore<'_> {
                 .await
         })?;
         if let Some(ended_at) = ended_at {
-            let [from, to, latest] = [-ROUNDING, ROUNDING, LONGEST_PACK]
+            let [from, to, latest] = [-ROUNDING, ROUNDING, PACK_SPAN + ROUNDING]
                 .map(|by| ended_at.checked_add_signed(by).unwrap_or(ended_at).naive_utc());
             let packs: Vec<Vec<u8>> = on_backend!(conn, |conn| {
                 gaia_run_logs::table
