@@ -135,6 +135,23 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn lines_of_one_handler_take_a_small_part_of_their_text() {
+        let (mut row, mut text) = (Vec::new(), 0);
+        for run in 0..90 {
+            let mut lines = Lines::default();
+            for line in 0..10 {
+                let message = format!("order {run} has passed step {line}: reserved, paid, packed and sent");
+                let micros = 1_764_000_000_000_000 + run * 37 + line * 3;
+                lines.add(micros, Level::Info, "shop::orders", &message, 0);
+                text += message.len();
+            }
+            lines.append_to(&mut row, &format!("0192f3a4b5c6d7e8f90a1b2c3d4e5{run:03}"));
+        }
+        let stored = compressed(&row).len();
+        assert!(stored * 6 < text, "{stored} bytes of {text}");
+    }
+
     proptest! {
         /// What goes in comes out, whatever stands beside it; each run is found alone.
         #[test]

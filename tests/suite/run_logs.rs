@@ -419,18 +419,23 @@ async fn a_database_that_refuses_lines_still_gets_the_outcomes() {
         .builder()
         .handler("Demo", "Talk", talk)
         .scheduler(keeping())
+        .scheduler(SchedulerOptions::new("other").keep_logs(KeepLogs::default()))
         .start()
         .await
         .expect("starts");
     let (demo, admin) = (gaia.scheduler(THEME).expect("is a theme"), gaia.admin());
     database.refuse("gaia_run_logs", "no_lines", &format!("@scope = '{THEME}'"));
+    let other = gaia.scheduler("other").expect("is a theme");
+    let beside = other.add_task(task("Talk")).await.expect("is added").id;
     let lost = demo.add_task(task("Talk")).await.expect("is added").id;
     let lost = ended(&demo, lost).await;
     assert_eq!(lost.status, TaskStatus::Success);
     eventually("the warning", async || {
-        (!lines(&["the database refuses", "batches of lines of runs"]).is_empty()).then_some(())
+        (!lines(&["the database refuses", "a batch of lines of runs, which is lost"]).is_empty()).then_some(())
     })
     .await;
+    // Those that wait with the refused ones are written.
+    with_lines(&admin, beside, 1).await;
     database.allow("gaia_run_logs", "no_lines");
     let kept = demo.add_task(task("Talk")).await.expect("is added").id;
     let kept = ended(&demo, kept).await;
