@@ -131,7 +131,7 @@ test('without scripts the figures of a chart are there as an open table', async 
 
 test('on a phone each row shows what it is about without being moved sideways', async () => {
   const { context, page } = await open(chrome, { viewport: { width: 375, height: 800 } });
-  for (const path of ['', 'tasks?q=status:failed', 'errors', 'jobs', 'nodes']) {
+  for (const path of ['', 'tasks?q=status:failed', 'errors', 'jobs', 'nodes', 'alerts']) {
     await page.goto(`${served.address}/gaia/${path}`);
     await page.locator('.cards tbody tr').first().waitFor();
     const hidden = await page.$$eval('.cards tbody td, .cards tbody button, .cards tbody a', parts => parts

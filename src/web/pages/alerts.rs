@@ -26,7 +26,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
             @if alerts.is_empty() {
                 (empty(words.no_alerts, words.no_alerts_hint))
             } @else {
-                div.scroll { table {
+                div.scroll { table.cards {
                     thead { tr {
                         th scope="col" { (words.alert) }
                         th scope="col" { (words.subject) }
@@ -61,18 +61,18 @@ fn row(view: &View, alert: &OpenAlert) -> Markup {
     };
     html! {
         tr id={ "alert-" (hash(&format!("{}:{}", alert.kind, alert.subject))) } {
-            td.nowrap { span class=(colour) title=((words.severities)(alert.severity)) { ((words.alert_kinds)(alert.kind)) } }
-            td.what {
+            td.lead.nowrap { span class=(colour) title=((words.severities)(alert.severity)) { ((words.alert_kinds)(alert.kind)) } }
+            td.lead.what {
                 @match leads_to_page(&alert.place) {
                     true => a href=(view.to(&alert.place)) { (alert.subject) },
                     false => (alert.subject),
                 }
             }
-            td { (time(view, alert.since)) }
-            td { (time(view, alert.last_time)) }
-            td.n { (number(alert.times)) }
-            td.what { (text) }
-            td { (node_link(view, &alert.node)) }
+            td data-label=(words.alert_since) { (time(view, alert.since)) }
+            td data-label=(words.last_seen) { (time(view, alert.last_time)) }
+            td.n data-label=(words.times) { (number(alert.times)) }
+            td.what data-label=(words.last_text) { (text) }
+            td data-label=(words.node) { (node_link(view, &alert.node)) }
         }
     }
 }

@@ -32,10 +32,7 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let mut worries = worries(overview, &themes, &view);
     worries.extend(open_alerts(&call, overview, &view));
     let body = html! {
-        div.head {
-            h1 { (view.words.overview) }
-            div.actions { a.button href=(view.to("alerts")) { (view.words.alerts) } }
-        }
+        div.head { h1 { (view.words.overview) } }
         (attention(&view, &worries))
         section.card.flush {
             @if themes.is_empty() {
