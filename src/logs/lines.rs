@@ -173,14 +173,12 @@ impl LoggedRun for RunLines {
 
     fn take_first(&self) -> Lines {
         let mut state = self.state();
-        match state.has_ended {
+        if state.has_ended {
             // The end takes all that is left.
-            true => Lines::default(),
-            false => {
-                state.place = None;
-                take(&mut state.head)
-            }
+            return Lines::default();
         }
+        state.place = None;
+        take(&mut state.head)
     }
 }
 
@@ -229,5 +227,6 @@ fn shorten(message: &mut String) {
 
 /// The beginning of a text, at most so many bytes.
 fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or_default()]
 }

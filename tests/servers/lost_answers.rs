@@ -251,12 +251,7 @@ enum Lines {
 
 /// What is sent is compressed, but a text that comes for the first time is in it as it is.
 #[cfg(feature = "postgres")]
-fn through_the_proxy(
-    lines: Arc<Mutex<Lines>>,
-) -> (
-    impl FnMut(&[u8]) -> Option<Vec<u8>>,
-    impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) {
+fn through_the_proxy(lines: Arc<Mutex<Lines>>) -> (impl proxy::Tap, impl proxy::Tap) {
     let is_deaf = Arc::new(AtomicBool::new(false));
     let (deaf, mut has_sent) = (Arc::clone(&is_deaf), false);
     let ask = move |ask: &[u8]| {

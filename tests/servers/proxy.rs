@@ -10,6 +10,11 @@ use std::{
     thread,
 };
 
+/// Makes what is passed on, of what comes. `None` ends the connection.
+pub trait Tap: FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static {}
+
+impl<F: FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static> Tap for F {}
+
 /// Passes connections on, until the process of the tests ends.
 pub struct Proxy {
     /// Leads through the proxy.
@@ -31,12 +36,8 @@ impl Proxy {
     }
 
     /// Of each connection the first function makes what the server gets of what the client sends, and the second one what the client
-    /// gets of what the server sends. `None` ends the connection.
-    pub fn between<Q, A>(url: &str, both_ways: impl Fn() -> (Q, A) + Send + 'static) -> Self
-    where
-        Q: FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
-        A: FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
-    {
+    /// gets of what the server sends.
+    pub fn between<Q: Tap, A: Tap>(url: &str, both_ways: impl Fn() -> (Q, A) + Send + 'static) -> Self {
         let (head, rest) = url.rsplit_once('@').expect("names a user");
         let (server, path) = rest.split_once('/').expect("names a database");
         let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
@@ -71,12 +72,7 @@ impl Proxy {
 }
 
 /// Copies until one side ends.
-fn pass(
-    mut from: TcpStream,
-    mut to: TcpStream,
-    mut made_of: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-    is_forgotten: impl Fn() -> bool,
-) {
+fn pass(mut from: TcpStream, mut to: TcpStream, mut made_of: impl Tap, is_forgotten: impl Fn() -> bool) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count) = from.read(&mut buffer)
         && count > 0
