@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use gaia_actors::{
     Error, Gaia, StoreError,
@@ -32,7 +33,7 @@ impl Local {
         let gaia = Gaia::builder().database(url).migrate(false).arbiters(1).start().await;
         let gaia = gaia.map_err(|error| unopened(&error))?;
         let opened_at = Utc::now();
-        match serve(&gaia).await {
+        match serve(&gaia) {
             Ok((server, url, token)) => Ok(Self {
                 gaia,
                 server,
@@ -64,7 +65,7 @@ async fn leave(gaia: &Gaia) {
     let _ = gaia.stop_within(Duration::ZERO).await;
 }
 
-async fn serve(gaia: &Gaia) -> Result<(ServerHandle, String, String)> {
+fn serve(gaia: &Gaia) -> Result<(ServerHandle, String, String)> {
     let token = random_token()?;
     let hash = AccessToken::hash_of(&token);
     let caller = AccessToken::new(&caller_name(), &hash).map_err(|error| Failure::failed(error.to_string()))?;
@@ -89,7 +90,7 @@ fn random_token() -> Result<String> {
     let mut bytes = [0_u8; 32];
     let filled = ring::default_provider().secure_random.fill(&mut bytes);
     filled.map_err(|_| Failure::failed("the system gives no random numbers for a token"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// The name in the audit.

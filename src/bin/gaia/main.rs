@@ -48,10 +48,7 @@ fn refused(error: &clap::Error) -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Exit {
-    let session = match Session::new(cli.globals) {
-        Ok(session) => session,
-        Err(failure) => return told(&failure),
-    };
+    let session = Session::new(cli.globals);
     let done = tokio::select! {
         done = commands::run(&session, cli.command) => done,
         exit = interrupted() => Err(Failure::new(exit, "")),

@@ -83,10 +83,7 @@ fn ids_of_input(input: impl BufRead + IsTerminal) -> Result<Selection> {
             })?);
         }
     }
-    match ids.is_empty() {
-        true => Err(Failure::usage("the standard input has no id, so no task is meant")),
-        false => Ok(Selection::Ids(each_once(ids.into_iter()))),
-    }
+    Ok(Selection::Ids(each_once(ids.into_iter())))
 }
 
 /// The words as one search line. A shell takes the quotes away: `error:"connection refused"` comes as one word with a blank in it, and

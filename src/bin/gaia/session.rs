@@ -13,13 +13,13 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(globals: Globals) -> Result<Self> {
-        Ok(Self {
+    pub fn new(globals: Globals) -> Self {
+        Self {
             out: Out::new(globals.output),
             globals,
             api: OnceCell::new(),
             local: OnceCell::new(),
-        })
+        }
     }
 
     /// The API. The first call opens the database, if there is no server to ask.
@@ -36,7 +36,7 @@ impl Session {
             } => Api::of_server(&url, token_file.as_deref(), ca_file.as_deref()),
             Target::Database(url) => {
                 let local = self.local.get_or_try_init(async || Local::open(&url).await).await?;
-                Api::of_local(local)
+                Ok(Api::of_local(local))
             }
         }
     }

@@ -62,14 +62,9 @@ impl Api {
     }
 
     /// The API that this process serves itself.
-    pub fn of_local(local: &Local) -> Result<Self> {
+    pub fn of_local(local: &Local) -> Self {
         let base = format!("{}{PREFIX}", local.url);
-        Ok(Self::new(
-            base,
-            Some(local.token.clone()),
-            None,
-            Some(local.node().to_owned()),
-        ))
+        Self::new(base, Some(local.token.clone()), None, Some(local.node().to_owned()))
     }
 
     fn new(base: String, token: Option<String>, tls: Option<tls::Config>, own_node: Option<String>) -> Self {

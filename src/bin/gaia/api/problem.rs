@@ -46,7 +46,7 @@ impl Problem {
         match self.code.as_str() {
             "no_access" => words.push_str("; give --token-file FILE with a token that this server knows"),
             "route_not_found" => {
-                words = format!("the server at {base} is older than this program, or another one: {words}")
+                words = format!("the server at {base} is older than this program, or another one: {words}");
             }
             "schema_missing" => words.push_str("; run `gaia migrate`"),
             _ => {}

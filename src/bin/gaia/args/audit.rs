@@ -2,6 +2,11 @@ use clap::Subcommand;
 
 use super::{Paging, Watch};
 
+pub const EXAMPLES: &str = "\
+Examples:
+  gaia audit list --action theme.pause
+  gaia audit list --theme demo -o wide";
+
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Lists changes, the newest first

@@ -2,7 +2,18 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Paging, Reason, Watch, parse};
+use super::{
+    Paging, Reason, Watch,
+    parse::{self, Patience},
+};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  gaia job add nightly --cron '0 2 * * *' --zone Asia/Shanghai --call Demo.Echo --args '{\"kind\": \"full\"}'
+  gaia job apply -f jobs.yaml
+  gaia job edit report --cron '0 3 * * *' --overlap replace
+  gaia job run report --wait
+  gaia job runs report --state ended";
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -43,9 +54,9 @@ pub enum JobCommand {
     Run {
         #[command(flatten)]
         job: JobRef,
-        /// Waits for the end of the run, at most so many seconds if a number is given
-        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
-        wait: Option<Option<u64>>,
+        /// Waits for the end of the run, no longer than a duration if one is given (seconds, or such as 5m)
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "forever", value_parser = parse::patience)]
+        wait: Option<Patience>,
         #[command(flatten)]
         reason: Reason,
     },

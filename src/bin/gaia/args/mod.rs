@@ -22,6 +22,7 @@ pub use self::{
     node::NodeCommand,
     operation::OperationCommand,
     others::{CheckArgs, CompletionArgs, ManArgs, MethodCommand, MigrateArgs, TopArgs},
+    parse::Patience,
     schedule::{Explain, Language, ScheduleCommand},
     task::{AddTask, ChangeTasks, ExportFormat, ExportTasks, FindTasks, TaskCommand},
     theme::{ErrorsArgs, HistoryArgs, ThemeCommand},
@@ -108,10 +109,10 @@ pub enum Command {
     #[command(subcommand)]
     Task(TaskCommand),
     /// Themes, the queues of tasks: see, pause, resume, resize
-    #[command(subcommand)]
+    #[command(subcommand, after_help = theme::EXAMPLES)]
     Theme(ThemeCommand),
     /// Cron jobs and their runs
-    #[command(subcommand)]
+    #[command(subcommand, after_help = job::EXAMPLES)]
     Job(JobCommand),
     /// Nodes, the processes that share the database
     #[command(subcommand)]
@@ -126,7 +127,7 @@ pub enum Command {
     #[command(subcommand)]
     Alert(AlertCommand),
     /// What operators have changed
-    #[command(subcommand)]
+    #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(AuditCommand),
     /// Says why a task does not run, why a job is late, and what else is wrong
     Check(CheckArgs),

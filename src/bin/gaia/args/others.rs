@@ -14,7 +14,15 @@ pub enum MethodCommand {
     },
 }
 
+const CHECK: &str = "\
+Each finding says what was found, what was expected, and which command helps. Exit code 0 if nothing is wrong.
+
+Examples:
+  gaia check demo
+  gaia check --job report";
+
 #[derive(Debug, Args)]
+#[command(after_help = CHECK)]
 pub struct CheckArgs {
     /// A theme, or the id of a task; without either the whole installation
     #[arg(value_name = "THEME|TASK")]
@@ -25,6 +33,7 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  gaia top --once")]
 pub struct TopArgs {
     /// Looks again every so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -35,6 +44,7 @@ pub struct TopArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  gaia migrate --dry-run\n  gaia migrate")]
 pub struct MigrateArgs {
     /// Only says which migrations are missing
     #[arg(long)]
@@ -42,12 +52,14 @@ pub struct MigrateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  gaia completion bash >gaia.bash")]
 pub struct CompletionArgs {
     /// The shell
     pub shell: Shell,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  gaia man pages")]
 pub struct ManArgs {
     /// The folder for one page of each command; without one the page of the program goes to the standard output
     pub folder: Option<PathBuf>,

@@ -15,6 +15,31 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| format!("it is negative; {expected}"))
 }
 
+/// For how long to wait for an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    Forever,
+    For(Duration),
+}
+
+impl Patience {
+    /// The longest wait; none if there is no limit.
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::For(limit) => Some(limit),
+        }
+    }
+}
+
+/// A duration, or `forever`.
+pub fn patience(text: &str) -> Result<Patience, String> {
+    match text {
+        "forever" => Ok(Patience::Forever),
+        text => duration(text).map(Patience::For),
+    }
+}
+
 pub fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let parsed = DateTime::parse_from_rfc3339(text);
     let parsed = parsed.map_err(|error| format!("{error}; expected RFC 3339, such as 2026-01-31T08:00:00Z"))?;

@@ -15,7 +15,14 @@ pub enum Language {
     Zh,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  gaia schedule explain '0 30 2 * * mon-fri' --zone Europe/Paris --next 3
+  gaia schedule explain '0 9 * * 1-5' --zone Asia/Shanghai --lang zh
+  printf '*/5 * * * *\\t\\t2026-01-01T00:00:00Z\\t2\\n' | gaia schedule explain -";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Explain {
     /// The expression, such as "0 30 2 * * mon-fri", or - to read many from the standard input
     pub expression: String,

@@ -3,20 +3,45 @@ use std::{path::PathBuf, time::Duration};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Paging, Reason, Watch, parse};
+use super::{
+    Paging, Reason, Watch,
+    parse::{self, Patience},
+};
 
 const SEARCH: &str = "\
 A search line has parts with blanks between them, all of which must be met:
   status:failed,retry   theme:mail   method:Order.Create   method:Order.*   id:17,18
   key:order-17   node:web-1   node:none   log:0197f1-17   error:\"connection refused\"
-  older:2h   newer:7d   created-from:2026-01-31   ended-before:2h   words of the name";
+  older:2h   newer:7d   created-from:2026-01-31   ended-before:2h   words of the name
+
+Examples:
+  gaia task list status:failed newer:2h
+  gaia task list error:\"connection refused\" -o name
+  gaia task list theme:demo method:'Demo.*' --count";
 
 const SELECTION: &str = "\
 SELECTION is one of:
-  17 18 19               ids
-  -                      ids from the standard input: gaia task list status:failed -o name | gaia task retry -
-  status:failed newer:2h a search line, as for `gaia task list`
-One id is changed at once. More tasks are counted and shown first, and the program asks.";
+  17 18 19                ids
+  -                       ids from the standard input
+  status:failed newer:2h  a search line, as for `gaia task list`
+One id is changed at once. More tasks are counted and shown first, and the program asks.
+
+Examples:
+  gaia task retry status:failed newer:2h --yes --reason 'the supplier is back'
+  gaia task list status:failed -o name | gaia task retry - --yes
+  gaia task cancel --all --dry-run";
+
+const ADD: &str = "\
+Examples:
+  gaia task add demo Demo Echo '{\"order\": 17}'
+  echo '{\"order\": 17}' | gaia task add demo Demo Echo - --wait
+  gaia task add demo Demo Echo --in 1h --unique-key order-17
+  gaia task add demo --batch tasks.jsonl";
+
+const EXPORT: &str = "\
+Examples:
+  gaia task export status:failed newer:7d --format csv >failed.csv
+  gaia task export --all >tasks.jsonl";
 
 #[derive(Debug, Subcommand)]
 pub enum TaskCommand {
@@ -89,6 +114,7 @@ pub struct TaskLog {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ADD)]
 pub struct AddTask {
     /// The theme, the queue that the task belongs to
     pub theme: String,
@@ -131,13 +157,14 @@ pub struct AddTask {
     /// A repeated call with this key adds nothing for 24 hours
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// Waits for the end of the task, at most so many seconds if a number is given
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
-    pub wait: Option<Option<u64>>,
+    /// Waits for the end of the task, no longer than a duration if one is given (seconds, or such as 5m)
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "forever", value_parser = parse::patience)]
+    pub wait: Option<Patience>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = SELECTION)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct ChangeTasks {
     /// Which tasks: ids, -, or a search line
     pub selection: Vec<String>,
@@ -167,7 +194,7 @@ pub enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = SEARCH)]
+#[command(after_help = EXPORT)]
 pub struct ExportTasks {
     /// A search line; without one every task is meant, and needs --all
     pub search: Vec<String>,

@@ -2,6 +2,16 @@ use clap::{Args, Subcommand};
 
 use super::{Reason, Watch};
 
+pub const EXAMPLES: &str = "\
+Examples:
+  gaia theme list
+  gaia theme pause demo --reason 'the supplier is closed'
+  gaia theme resume demo
+  gaia theme resize demo 8
+  gaia theme resize demo default
+  gaia theme errors demo --since 1h --all-attempts
+  gaia theme history demo --by-method";
+
 #[derive(Debug, Subcommand)]
 pub enum ThemeCommand {
     /// Lists the themes that have settings, unfinished tasks or workers

@@ -244,7 +244,7 @@ async fn errors(session: &Session, api: &Api, args: &ErrorsArgs) -> Result {
         let errors = request.send().await?.fields()?;
         out.list(&ERRORS, &errors.list("groups"), &out.view(api))?;
         if let Some(more) = errors.int("more_groups").filter(|more| *more > 0) {
-            say(&format!("There are {} more groups; --limit shows more of them.", more));
+            say(&format!("There are {more} more groups; --limit shows more of them."));
         }
         if let Some(id) = errors.object("searched_from").and_then(|task| task.int("id")) {
             say(&format!(

@@ -7,7 +7,7 @@ mod plain;
 mod table;
 pub mod words;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 
 use clap::ValueEnum;
 use serde_json::value::RawValue;
@@ -47,6 +47,7 @@ pub struct Out {
     /// How many columns the terminal has; none if there is no terminal.
     pub width: Option<u16>,
     has_colour: bool,
+    stdout: Stdout,
 }
 
 /// Says something to the person who has called the program, on the error output.
@@ -71,6 +72,7 @@ impl Out {
             format,
             width: size.map(|(columns, _)| columns).filter(|columns| *columns > 0),
             has_colour: is_terminal && !wants_none,
+            stdout: io::stdout(),
         }
     }
 
@@ -188,7 +190,7 @@ impl Out {
 
     /// The text holds nothing that others have written, or holds it in a form that is safe.
     pub fn write(&self, text: &str) -> Result<()> {
-        let mut stdout = io::stdout().lock();
+        let mut stdout = self.stdout.lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         written.map_err(|error| Failure::of_output(&error))
     }

@@ -95,14 +95,13 @@ impl Finding {
         };
         let plain = |text: &str| session.out.coloured(&Cell::new(text));
         let word = session.out.coloured(&Cell::new(format!("{word:5}")).toned(tone));
-        let mut text = format!("{word}  {}\n", plain(&self.found));
-        if let Some(expected) = &self.expected {
-            text.push_str(&format!("       expected: {}\n", plain(expected)));
-        }
-        for command in &self.commands {
-            text.push_str(&format!("       do: {}\n", plain(command)));
-        }
-        text
+        let expected = self
+            .expected
+            .iter()
+            .map(|text| format!("       expected: {}\n", plain(text)));
+        let commands = self.commands.iter().map(|text| format!("       do: {}\n", plain(text)));
+        let more: String = expected.chain(commands).collect();
+        format!("{word}  {}\n{more}", plain(&self.found))
     }
 }
 

@@ -109,8 +109,14 @@ fn set(job: &mut Fields, fields: &JobFields) -> Result<()> {
         ("timeout", some(fields.timeout.map(seconds).transpose()?)),
         ("max_retry", some(fields.max_retry.map(|count| json!(count)))),
         ("retry_delay_ms", some(fields.retry_delay.map(millis))),
-        ("overlap_policy", some(fields.overlap.map(|policy| json!(name(policy))))),
-        ("misfire_policy", some(fields.misfire.map(|policy| json!(name(policy))))),
+        (
+            "overlap_policy",
+            some(fields.overlap.map(|policy| json!(name(&policy)))),
+        ),
+        (
+            "misfire_policy",
+            some(fields.misfire.map(|policy| json!(name(&policy)))),
+        ),
         ("misfire_grace", some(fields.misfire_grace.map(seconds).transpose()?)),
     ];
     each(job, options.into_iter().filter(|(_, value)| !value.is_null()))
@@ -155,7 +161,7 @@ fn millis(duration: Duration) -> Value {
     json!(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn name(policy: impl clap::ValueEnum) -> String {
+fn name(policy: &impl clap::ValueEnum) -> String {
     policy
         .to_possible_value()
         .map(|value| value.get_name().to_owned())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{id_of, show::calls};
 use crate::{
     api::{Api, Fields},
-    args::{JobRef, Reason, RunList},
+    args::{JobRef, Patience, Reason, RunList},
     commands::paging,
     exit::{Exit, Result},
     output::{Cell, Column, Details, Sheet, View, say, words},
@@ -116,7 +116,7 @@ fn details(run: &Fields, view: &View) -> Details {
 }
 
 /// Has a job run now.
-pub async fn begin(session: &Session, api: &Api, job: &JobRef, wait: Option<Option<u64>>, reason: &Reason) -> Result {
+pub async fn begin(session: &Session, api: &Api, job: &JobRef, wait: Option<Patience>, reason: &Reason) -> Result {
     let id = id_of(api, &job.job).await?;
     let begun = api
         .post(&["jobs", &id, "run"])
@@ -128,7 +128,7 @@ pub async fn begin(session: &Session, api: &Api, job: &JobRef, wait: Option<Opti
     say(&format!("The run {run} has begun on the node {}.", begun.text("node")));
     match wait {
         None => session.out.changed(&run.to_string(), &begun),
-        Some(seconds) => ended(session, api, run, seconds.map(Duration::from_secs)).await,
+        Some(patience) => ended(session, api, run, patience.limit()).await,
     }
 }
 

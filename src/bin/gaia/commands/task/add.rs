@@ -78,10 +78,10 @@ async fn one(session: &Session, api: &Api, add: &AddTask, service: &str, method:
         true => format!("Nothing was added: the unfinished task {id} has this unique key."),
         false => format!("The task {id} is added to the theme {}.", add.theme),
     });
-    let Some(seconds) = add.wait else {
+    let Some(patience) = add.wait else {
         return session.out.changed(&id.to_string(), &added);
     };
-    let (task, exit) = wait::ended(api, id, seconds.map(Duration::from_secs)).await?;
+    let (task, exit) = wait::ended(api, id, patience.limit()).await?;
     let view = session.out.view(api);
     session.out.item(&SHEET, &task, || details(&task, &view))?;
     Ok(exit)

@@ -58,6 +58,10 @@ pub async fn run(session: &Session, change: Change, args: ChangeTasks) -> Result
     let selection = Selection::read(&args.selection, args.all)?;
     let api = session.api().await?;
     match selection {
+        Selection::Ids(ids) if ids.is_empty() => {
+            say("The standard input has no id, so no task is meant; nothing was done.");
+            Ok(Exit::Done)
+        }
         Selection::Ids(ids) if ids.len() == 1 && !args.dry_run && args.expect.is_none_or(|count| count == 1) => {
             one(session, api, change, ids[0], &args).await
         }
@@ -86,7 +90,7 @@ async fn one(session: &Session, api: &Api, change: Change, id: i64, args: &Chang
 }
 
 async fn many(session: &Session, api: &Api, change: Change, selection: Selection, args: &ChangeTasks) -> Result {
-    let all = selection == Selection::All;
+    let (all, are_named) = (selection == Selection::All, matches!(selection, Selection::Ids(_)));
     let mut bulk = BulkTasks {
         all,
         ..BulkTasks::new(change.action, filter(api, selection).await?)
@@ -103,12 +107,21 @@ async fn many(session: &Session, api: &Api, change: Change, selection: Selection
     if args.dry_run {
         return dry_run(session, api, change, &preview);
     }
-    if count == 0 && !more {
-        say("No task meets the selection and allows the change; nothing was done.");
-        return Ok(Exit::Done);
+    match (count, are_named) {
+        (0, true) => {
+            return Err(Failure::new(
+                Exit::NotAllowed,
+                "none of these tasks is there and has a status that allows the change; nothing was done",
+            ));
+        }
+        (0, false) if !more => {
+            say("No task meets the selection and allows the change; nothing was done.");
+            return Ok(Exit::Done);
+        }
+        _ => {}
     }
     if !args.yes {
-        show_samples(session, api, &preview)?;
+        show_samples(session, api, &preview);
         let question = format!("{} {}?", change.verb, how_many(count, more));
         if !confirm(&question)? {
             say("Nothing was done.");
@@ -188,7 +201,7 @@ fn dry_run(session: &Session, api: &Api, change: Change, preview: &Fields) -> Re
 }
 
 /// Before a question the samples go where the question goes.
-fn show_samples(session: &Session, api: &Api, preview: &Fields) -> Result<()> {
+fn show_samples(session: &Session, api: &Api, preview: &Fields) {
     let (samples, view) = (preview.list("samples"), session.out.view(api));
     let table = session.out.table_for_words(&SHEET, &samples, &view);
     say(table.trim_end());
@@ -196,5 +209,4 @@ fn show_samples(session: &Session, api: &Api, preview: &Fields) -> Result<()> {
     if preview.get::<u64>("tasks").is_some_and(|count| count > shown) || preview.flag("more") {
         say("…");
     }
-    Ok(())
 }

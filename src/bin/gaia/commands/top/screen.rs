@@ -1,6 +1,6 @@
 //! The whole terminal, as long as `top` lasts.
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Stdout, Write, stdout};
 
 use crossterm::{
     cursor::{Hide, MoveTo, Show},
@@ -10,18 +10,19 @@ use crossterm::{
 };
 
 /// The second screen of the terminal; the first comes back when this is dropped.
-pub struct Screen;
+pub struct Screen(Stdout);
 
 impl Screen {
     pub fn enter() -> io::Result<Self> {
-        execute!(stdout(), EnterAlternateScreen, Hide)?;
-        Ok(Self)
+        let mut out = stdout();
+        execute!(out, EnterAlternateScreen, Hide)?;
+        Ok(Self(out))
     }
 
     /// Draws as many lines as the terminal has. A line that was longer before is cleared behind its new end.
     pub fn draw(&self, text: &str) -> io::Result<()> {
         let rows = size().map_or(usize::MAX, |(_, rows)| rows.into());
-        let mut out = stdout().lock();
+        let mut out = self.0.lock();
         for (row, line) in text.lines().take(rows).enumerate() {
             let row = u16::try_from(row).unwrap_or(u16::MAX);
             queue!(out, MoveTo(0, row), Print(line), Clear(ClearType::UntilNewLine))?;
@@ -36,6 +37,6 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // The terminal may be gone.
-        let _ = execute!(stdout(), Show, LeaveAlternateScreen);
+        let _ = execute!(self.0, Show, LeaveAlternateScreen);
     }
 }

@@ -171,19 +171,17 @@ impl State {
             sum("running"),
             sum("node_workers"),
         );
-        let mut text = format!("{}\n", out.coloured(&Cell::new(head)));
-        if let Some(problem) = &self.problem {
+        let problem = self.problem.iter().map(|problem| {
             let words = format!("The server cannot ask its database now: {problem}. What follows is older.");
-            text.push_str(&format!("{}\n", out.coloured(&Cell::new(words).toned(Tone::Bad))));
-        }
-        for (sheet, rows) in [(&THEMES, &themes), (&node::SHEET, &nodes)] {
-            text.push('\n');
-            text.push_str(&match rows.is_empty() {
-                true => format!("{}\n", sheet.empty),
-                false => out.table(sheet, rows, &view),
-            });
-        }
-        text
+            out.coloured(&Cell::new(words).toned(Tone::Bad))
+        });
+        let tables = [(&THEMES, &themes), (&node::SHEET, &nodes)].map(|(sheet, rows)| match rows.is_empty() {
+            true => format!("\n{}", sheet.empty),
+            false => format!("\n{}", out.table(sheet, rows, &view).trim_end()),
+        });
+        let head = out.coloured(&Cell::new(head));
+        let parts: Vec<String> = std::iter::once(head).chain(problem).chain(tables).collect();
+        format!("{}\n", parts.join("\n"))
     }
 
     /// Writes the state once.
