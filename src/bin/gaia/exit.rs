@@ -28,7 +28,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command did not do what it was asked for: what happened, what was expected, what to do.
+/// Why a command has failed: the event, the expected value, the way out.
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
@@ -59,7 +59,7 @@ impl Failure {
         Self::new(Exit::Away, text)
     }
 
-    /// Whoever read the output has seen enough: nothing is said, and nothing has failed.
+    /// A reader of the output who has gone has seen enough: nothing is said, and nothing has failed.
     pub fn of_output(error: &std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ""),

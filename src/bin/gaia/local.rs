@@ -54,7 +54,7 @@ impl Local {
     }
 
     pub async fn close(self) {
-        // Nobody but this process asks, and it has done so.
+        // Only this process asks, and it has done so.
         self.server.stop(false).await;
         leave(&self.gaia).await;
     }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 /// Help and version are answers; everything else is bad usage.
 fn refused(error: &clap::Error) -> ExitCode {
-    // Whoever reads the help may have gone.
+    // The reader of the help may have gone.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),

@@ -25,7 +25,7 @@ struct Fault {
 /// How much of an answer that is no refusal of the API is shown, in characters.
 const SHOWN: usize = 200;
 
-/// Why the API did not do what it was asked for.
+/// The refusal of a request, or another answer in its place.
 pub fn failure(base: &str, status: u16, body: &str) -> Failure {
     match serde_json::from_str::<Problem>(body) {
         Ok(problem) => Failure::new(exit(status, &problem.code), problem.words(base)),

@@ -201,7 +201,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What is to be said of a change whose answer is missing.
+    /// The end of an error about a change whose answer is missing.
     fn unknown(&self) -> &'static str {
         match self.method {
             Method::GET => "",

@@ -16,7 +16,7 @@ pub fn read(path: &Path) -> Result<String> {
         ))
     })?;
     let token = text.trim();
-    // What is not visible ASCII cannot stand in a header. The token is not repeated.
+    // A header holds visible ASCII alone. The token is not repeated.
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Failure::usage(format!(
             "the token file {shown} holds no token; expected one line of visible ASCII characters without blanks"

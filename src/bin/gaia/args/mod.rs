@@ -67,6 +67,7 @@ pub struct Globals {
         global = true,
         value_name = "FILE",
         env = "GAIA_TOKEN_FILE",
+        hide_env_values = true,
         help_heading = "Where"
     )]
     pub token_file: Option<PathBuf>,
@@ -76,6 +77,7 @@ pub struct Globals {
         global = true,
         value_name = "FILE",
         env = "GAIA_CA_FILE",
+        hide_env_values = true,
         help_heading = "Where"
     )]
     pub ca_file: Option<PathBuf>,

@@ -19,7 +19,7 @@ pub enum OperationCommand {
         #[arg(long)]
         wait: bool,
     },
-    /// Ends a bulk operation; what it has changed stays changed
+    /// Ends a bulk operation; its changes so far stay
     Cancel {
         /// The id of the operation
         id: i64,

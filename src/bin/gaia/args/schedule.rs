@@ -5,7 +5,7 @@ pub enum ScheduleCommand {
     /// Says what a cron expression means, and when it fires next; needs no database
     ///
     /// With - as the expression, each line of the standard input is EXPRESSION<TAB>ZONE<TAB>FROM<TAB>COUNT and gets one line of instants, or
-    /// `error: …`; what is left empty has its default.
+    /// `error: …`; an empty field has its default.
     Explain(Explain),
 }
 

@@ -125,7 +125,7 @@ pub struct AddTask {
     #[arg(required_unless_present = "batch")]
     pub method: Option<String>,
     /// The arguments as JSON, or - to read them from the standard input
-    #[arg(value_name = "ARGS")]
+    #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     pub args: Option<String>,
     /// Adds the tasks of a file, all or none: one JSON object in each line, as for POST /tasks/batch; - for the standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "method", "args", "name", "unique_key", "priority", "max_retry", "retry_delay", "timeout", "run_at", "delay", "wait"])]

@@ -99,7 +99,7 @@ pub struct HistoryArgs {
     /// How many seconds a row covers, in tens
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=604_800))]
     pub step: u32,
-    /// Each method has rows of its own
+    /// A row for each method
     #[arg(long)]
     pub by_method: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Cron expressions in words: what they mean, and when they fire next.
+//! Cron expressions in words, and their next fires.
 
 use std::io::{BufRead, BufReader, BufWriter, Read, Write, stdin, stdout};
 
@@ -84,7 +84,7 @@ fn answer_lines(mut input: BufReader<impl Read>, mut out: impl Write, asked: &Ex
     out.flush()
 }
 
-/// What a line leaves empty is as on the command line.
+/// An empty field is as on the command line.
 fn answer(line: &str, asked: &Explain) -> std::result::Result<String, String> {
     let mut fields = line.split('\t');
     let mut field = |default: &str| match fields.next().map(str::trim) {

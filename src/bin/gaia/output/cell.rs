@@ -1,4 +1,4 @@
-//! One text of a table, and what it means to its reader.
+//! One text of a table, and its meaning for the reader.
 
 use chrono::{DateTime, Utc};
 use crossterm::style::{Color, Stylize};

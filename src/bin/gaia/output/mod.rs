@@ -140,7 +140,7 @@ impl Out {
         self.text(&yaml)
     }
 
-    /// Writes a line, without what could command a terminal.
+    /// Writes a line, without commands for a terminal.
     pub fn line(&self, text: &str) -> Result<()> {
         self.write(&format!("{}\n", plain(text)))
     }
@@ -195,7 +195,7 @@ impl Out {
         written.map_err(|error| Failure::of_output(&error))
     }
 
-    /// Writes the id or the name of what was changed; other formats get the whole answer.
+    /// Writes the id or the name after a change; other formats get the whole answer.
     pub fn changed(&self, name: &str, answer: &Fields) -> Result<Exit> {
         match self.format {
             Format::Table | Format::Wide | Format::Name => self.line(name)?,

@@ -10,7 +10,7 @@ use crate::api::Fields;
 /// How a list is shown.
 pub struct Sheet {
     pub columns: &'static [Column],
-    /// What is said of a list without rows.
+    /// The words for a list without rows.
     pub empty: &'static str,
     /// The id or name of an item, as commands take it.
     pub name: fn(&Fields) -> String,

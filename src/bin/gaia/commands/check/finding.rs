@@ -54,7 +54,7 @@ impl Findings {
         });
     }
 
-    /// Takes over what is wrong among these.
+    /// Takes over the faults among these.
     pub fn take_wrong(&mut self, others: Self) {
         self.0
             .extend(others.0.into_iter().filter(|finding| finding.state == State::Wrong));
@@ -65,7 +65,7 @@ impl Findings {
         self.0.iter().all(|finding| finding.state != State::Wrong)
     }
 
-    /// Writes what was found. Exit code 1 if something is wrong.
+    /// Writes all findings. Exit code 1 if something is wrong.
     pub fn written(&self, session: &Session) -> Result {
         let out = &session.out;
         match out.format {

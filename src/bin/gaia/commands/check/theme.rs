@@ -47,7 +47,7 @@ pub async fn look(api: &Api, findings: &mut Findings, name: &str) -> Result<()> 
     errors(api, findings, name).await
 }
 
-/// Only what is wrong, and one line if nothing is.
+/// The faults alone, or one line if there are none.
 pub async fn look_briefly(api: &Api, findings: &mut Findings, name: &str) -> Result<()> {
     let theme = Theme::read(api, name).await?;
     let mut own = Findings::default();

@@ -31,7 +31,7 @@ pub async fn add(session: &Session, api: &Api, add: AddJob) -> Result {
     session.out.changed(&added.text_of_id(), &added)
 }
 
-/// Reads the job, sets the fields, and hands the job in, unless somebody else has changed it meanwhile.
+/// Reads the job, sets the fields, and hands the job in, unless another change came first.
 pub async fn edit(session: &Session, api: &Api, edit: EditJob) -> Result {
     let id = id_of(api, &edit.job.job).await?;
     let answer = api.get(&["jobs", &id]).send().await?;

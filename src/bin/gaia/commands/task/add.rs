@@ -15,7 +15,7 @@ use crate::{
     session::Session,
 };
 
-/// The body of `POST /tasks`. What is left out has the API's default.
+/// The body of `POST /tasks`. A missing key has the API's default.
 #[derive(Serialize)]
 struct NewTask {
     theme: String,

@@ -188,7 +188,7 @@ fn how_many(count: u64, more: bool) -> String {
     }
 }
 
-/// The count and the samples are what was asked for, so they go to the standard output.
+/// The caller has asked for the samples, so they go to the standard output.
 fn dry_run(session: &Session, api: &Api, change: Change, preview: &Fields) -> Result {
     let out = &session.out;
     match out.format {

@@ -12,7 +12,7 @@ const LONGEST: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
 pub struct Feed {
-    /// What has come of an event that is not whole yet.
+    /// The beginning of an event whose end is to come.
     begun: Vec<u8>,
     events: VecDeque<(String, String)>,
 }

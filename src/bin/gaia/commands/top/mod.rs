@@ -16,7 +16,7 @@ use crate::{
     session::Session,
 };
 
-/// How often the rates are read: nodes write what they have done every 10 s.
+/// How often the rates are read: nodes write their counts every 10 s.
 const RATES: Duration = Duration::from_secs(10);
 
 pub async fn run(session: &Session, args: TopArgs) -> Result {

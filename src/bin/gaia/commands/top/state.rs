@@ -17,7 +17,7 @@ use crate::{
 const SPAN: i64 = 60;
 const STEP: u32 = 10;
 
-/// What has ended in a theme in the last minute.
+/// The attempts of a theme that have ended in the last minute.
 #[derive(Default, Clone, Copy)]
 struct Rate {
     ended: i64,
@@ -100,7 +100,7 @@ impl State {
         (self.themes.is_some() && self.nodes.is_some()) || self.problem.is_some()
     }
 
-    /// Reads what has ended in the last minute.
+    /// Reads the history of the last minute.
     pub async fn read_rates(&mut self, api: &Api) -> Result<()> {
         let from = api
             .now()
