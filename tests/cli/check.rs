@@ -193,7 +193,7 @@ async fn workers_that_are_missing_or_busy_are_told() {
         has(
             &check(&way, 0, &["demo"]).await,
             &[
-                "note   all 1 workers of the theme demo are busy",
+                "note   1 worker of the theme demo, all of them busy, and ",
                 "do: gaia theme resize demo 2",
             ],
         );

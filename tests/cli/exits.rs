@@ -96,6 +96,8 @@ async fn no_right_is_five() {
     let served = Served::start().await;
     let viewer = served.with_token(VIEWER);
     viewer.ends(0, &["task", "list"]).await;
+    let add = ["task", "add", "demo", "Demo", "Fail", "1", "--wait"];
+    served.local().ends(1, &add).await;
     for words in [
         &["task", "add", "demo", "Demo", "Echo"][..],
         &["theme", "pause", "demo"],

@@ -72,7 +72,7 @@ async fn texts_of_others_command_no_terminal() {
     let job = served.gaia.jobs().add_job(job).await.expect("is added");
     let sql = HOSTILE.replace('\'', "''");
     served.database.execute(&format!(
-        "UPDATE asynctasks SET name = '{sql}', last_err_msg = '{sql}', unique_key = '{sql}' WHERE id = {failed}; \
+        "UPDATE asynctasks SET task_name = '{sql}', last_err_msg = '{sql}', unique_key = '{sql}' WHERE id = {failed}; \
          UPDATE asynctask_exec_row SET last_err_msg = '{sql}' WHERE task_id = {failed}; \
          UPDATE job_center SET job_name = '{sql}' WHERE id = {job}"
     ));

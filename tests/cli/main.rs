@@ -23,4 +23,5 @@ mod tables;
 mod targets;
 mod tasks;
 mod themes;
+mod tls;
 mod top;

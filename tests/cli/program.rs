@@ -82,7 +82,7 @@ impl Way {
 
     /// The same as JSON.
     pub async fn json(&self, words: &[&str]) -> Value {
-        let text = self.out(&[words, &["-o", "json"]].concat()).await;
+        let text = self.out(&[&["-o", "json"], words].concat()).await;
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text}"))
     }
 
@@ -111,6 +111,14 @@ impl Way {
         script.envs(self.environment.clone()).env("TERM", "xterm-256color");
         ended(script, input.to_owned()).await
     }
+}
+
+/// The value of a line of details.
+pub fn value<'a>(details: &'a str, name: &str) -> Option<&'a str> {
+    let line = details
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix("  "));
+    line.map(str::trim_start)
 }
 
 /// A word of a shell's line.

@@ -1,6 +1,6 @@
 //! A runtime with workers, and the two ways on which the program comes to its tasks: the database, and a server.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use gaia_actors::{
@@ -13,11 +13,14 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     program::Way,
-    support::{Database, Gate, Kind, THEME, options},
+    support::{Database, Gate, Kind, THEME, eventually, options},
 };
 
 pub const OPERATOR: &str = "operator-0123456789";
 pub const VIEWER: &str = "viewer-0123456789";
+
+/// Short, so that the first beat comes soon; long enough for a machine that is busy with other things.
+const LEASE: Duration = Duration::from_secs(8);
 
 pub struct Served {
     pub gaia: Gaia,
@@ -49,6 +52,7 @@ impl Served {
         let gate = Gate::closed();
         let gaia = database
             .builder()
+            .lease(LEASE)
             .handler("Demo", "Echo", async_fn(async |_, value: Box<RawValue>| Ok(value)))
             .handler(
                 "Demo",
@@ -69,6 +73,12 @@ impl Served {
             .start()
             .await
             .expect("starts");
+        // Its row names its themes from its first beat on.
+        eventually("a node with workers", async || {
+            let nodes = gaia.nodes().await.expect("are told");
+            nodes.iter().any(|node| node.workers > 0).then_some(())
+        })
+        .await;
         let (server, url) = serve(&gaia);
         Self {
             gaia,

@@ -36,7 +36,7 @@ impl Session {
             } => Api::of_server(&url, token_file.as_deref(), ca_file.as_deref()),
             Target::Database(url) => {
                 let local = self.local.get_or_try_init(async || Local::open(&url).await).await?;
-                Ok(Api::of_local(local))
+                Api::of_local(local)
             }
         }
     }

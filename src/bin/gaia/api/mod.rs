@@ -5,12 +5,13 @@ mod problem;
 mod request;
 mod tls;
 mod token;
+mod wire;
 
 use std::{cell::Cell, path::Path, rc::Rc, time::Duration};
 
 use awc::{Client, Connector, http::Method};
 use chrono::{DateTime, TimeDelta, Utc};
-use url::Url;
+use url::{Position, Url};
 
 pub use self::{
     fields::{Fields, Pairs},
@@ -31,8 +32,11 @@ const LEAST_SKEW: TimeDelta = TimeDelta::seconds(2);
 /// The API of one server.
 pub struct Api {
     client: Client,
-    /// Up to `/api/v1`, without a slash at its end.
+    /// The URL up to `/api/v1`, without a slash at its end: for people, and for awc.
+    shown: String,
     base: String,
+    /// The host with the port, if the URL names one.
+    host: String,
     token: Option<String>,
     /// The server's clock minus this machine's, as the last answer has shown it.
     skew: Rc<Cell<TimeDelta>>,
@@ -51,36 +55,39 @@ impl Api {
                 url.host_str().unwrap_or_default()
             ));
         }
-        let path = url.path().trim_end_matches('/');
-        let path = path.strip_suffix(PREFIX).unwrap_or(path);
-        let base = format!("{}{path}{PREFIX}", url.origin().ascii_serialization());
         let tls = match url.scheme() {
             "https" => Some(tls::config(ca_file)?),
             _ => None,
         };
-        Ok(Self::new(base, token, tls, None))
+        Ok(Self::new(&url, token, tls, None))
     }
 
     /// The API that this process serves itself.
-    pub fn of_local(local: &Local) -> Self {
-        let base = format!("{}{PREFIX}", local.url);
-        Self::new(base, Some(local.token.clone()), None, Some(local.node().to_owned()))
+    pub fn of_local(local: &Local) -> Result<Self> {
+        let url = checked(&local.url)?;
+        Ok(Self::new(
+            &url,
+            Some(local.token.clone()),
+            None,
+            Some(local.node().to_owned()),
+        ))
     }
 
-    fn new(base: String, token: Option<String>, tls: Option<tls::Config>, own_node: Option<String>) -> Self {
-        let connector = Connector::new().timeout(CONNECT);
-        let connector = match tls {
-            Some(config) => connector.rustls_0_23(config),
-            None => connector,
-        };
+    fn new(url: &Url, token: Option<String>, tls: Option<tls::Config>, own_node: Option<String>) -> Self {
+        let path = url.path().trim_end_matches('/');
+        let path = format!("{}{PREFIX}", path.strip_suffix(PREFIX).unwrap_or(path));
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
         let client = Client::builder()
-            .connector(connector)
+            .connector(Connector::new().connector(wire::connector(url, tls)).timeout(CONNECT))
             .disable_timeout()
             .disable_redirects()
             .add_default_header(("user-agent", concat!("gaia/", env!("CARGO_PKG_VERSION"))));
         Self {
             client: client.finish(),
-            base,
+            shown: format!("{}://{authority}{path}", url.scheme()),
+            // For awc the scheme is always `http`: TLS is done below it, and the scheme is not sent.
+            base: format!("http://{authority}{path}"),
+            host: authority.to_owned(),
             token,
             skew: Rc::default(),
             own_node,

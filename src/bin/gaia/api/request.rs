@@ -109,7 +109,7 @@ impl<'a> Request<'a> {
 
     /// Sends the request and reads the whole answer. A refusal is a failure.
     pub async fn send(self) -> Result<Answer> {
-        let base = self.api.base.clone();
+        let base = self.api.shown.clone();
         let answer = self.exchanged().await?;
         match answer.status {
             200..=299 => Ok(answer),
@@ -119,7 +119,7 @@ impl<'a> Request<'a> {
 
     /// Sends the request and reads the whole answer, whatever its status.
     pub async fn exchanged(self) -> Result<Answer> {
-        let (base, patience) = (&self.api.base, PATIENCE + self.waits);
+        let (base, patience) = (&self.api.shown, PATIENCE + self.waits);
         let exchange = async {
             let mut response = self.sent().await?;
             let body = response.body().limit(LONGEST).await;
@@ -137,7 +137,7 @@ impl<'a> Request<'a> {
 
     /// Sends the request and answers with the parts of the body as they come.
     pub async fn stream(self) -> Result<impl Stream<Item = Result<Bytes>>> {
-        let base = self.api.base.clone();
+        let base = self.api.shown.clone();
         let sent = timeout(PATIENCE, self.sent()).await;
         let mut response = sent.unwrap_or_else(|_| Err(self.silence(PATIENCE)))?;
         if !response.status().is_success() {
@@ -157,7 +157,9 @@ impl<'a> Request<'a> {
         let query = Some(query.finish()).filter(|query| !query.is_empty());
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         let url = format!("{}{}{query}", self.api.base, self.path);
-        let mut request = self.api.client.request(self.method.clone(), url);
+        let request = self.api.client.request(self.method.clone(), url);
+        // awc would leave out the port 80 of an https URL.
+        let mut request = request.insert_header((header::HOST, self.api.host.as_str()));
         if let Some(token) = &self.api.token {
             request = request.bearer_auth(token);
         }
@@ -180,14 +182,14 @@ impl<'a> Request<'a> {
     fn silence(&self, patience: Duration) -> Failure {
         Failure::away(format!(
             "{} has not answered within {} s{}",
-            self.api.base,
+            self.api.shown,
             patience.as_secs(),
             self.unknown()
         ))
     }
 
     fn unsent(&self, error: &SendRequestError) -> Failure {
-        let base = &self.api.base;
+        let base = &self.api.shown;
         match error {
             SendRequestError::Connect(ConnectError::Timeout) => Failure::away(format!(
                 "the server at {base} took no connection within {} s",

@@ -23,11 +23,7 @@ pub async fn run(session: &Session, args: MigrateArgs) -> Result {
         .map_err(|error| of_store(&error))?;
     let pending = store.pending_migrations().await.map_err(|error| of_store(&error))?;
     pending.iter().try_for_each(|name| session.out.line(name))?;
-    let count = words::counted(
-        i64::try_from(pending.len()).unwrap_or(i64::MAX),
-        "migration",
-        "migrations",
-    );
+    let count = words::counted(pending.len(), "migration", "migrations");
     if pending.is_empty() {
         say("The tables are of this program's version; nothing is to be done.");
     } else if args.dry_run {

@@ -89,7 +89,7 @@ pub async fn run(session: &Session, command: NodeCommand) -> Result {
                 .put(&["nodes", &node, "themes", &theme, "workers"])
                 .json(&json!({ "workers": workers }))?;
             let resized = request.reason(reason.reason.as_deref()).send().await?.fields()?;
-            let count = words::counted(workers.into(), "worker", "workers");
+            let count = words::counted(workers, "worker", "workers");
             say(&format!(
                 "The node {node} has {count} for the theme {theme}, until it stops."
             ));

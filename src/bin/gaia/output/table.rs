@@ -35,6 +35,9 @@ enum Fit {
 /// A column that may be cut keeps so much.
 const LEAST: u16 = 8;
 
+/// Columns of the terminal between two columns of the table.
+const GAP: u16 = 2;
+
 impl Column {
     /// A column that is cut if the table is too wide.
     pub const fn new(head: &'static str, cell: fn(&Fields, &View) -> Cell) -> Self {
@@ -113,7 +116,7 @@ fn laid_out(
     }
     for (at, column) in columns.iter().enumerate() {
         if let Some(laid) = table.column_mut(at) {
-            laid.set_padding((0, 2));
+            laid.set_padding((0, if at + 1 == columns.len() { 0 } else { GAP }));
             if column.is_number {
                 laid.set_cell_alignment(CellAlignment::Right);
             }
@@ -132,7 +135,7 @@ fn constrain(table: &mut Table, columns: &[&Column], width: Option<u16>) {
         match column.fit {
             Fit::Whole => laid.set_constraint(ColumnConstraint::ContentWidth),
             Fit::Least(least) if width.is_some() => {
-                laid.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least.min(content) + 2)))
+                laid.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least.min(content) + GAP)))
             }
             Fit::Least(_) => continue,
         };

@@ -1,5 +1,7 @@
 //! Times and durations in words.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::cell::View;
@@ -66,10 +68,10 @@ pub fn both(time: DateTime<Utc>, view: &View) -> String {
 }
 
 /// A number with its noun.
-pub fn counted(count: i64, one: &str, many: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
+pub fn counted<N: Display + From<u8> + PartialEq>(count: N, one: &str, many: &str) -> String {
+    match count == N::from(1) {
+        true => format!("1 {one}"),
+        false => format!("{count} {many}"),
     }
 }
 

@@ -73,10 +73,7 @@ impl Runners {
                 "a process that was started with jobs on this database",
                 &["gaia node list"],
             ),
-            count => findings.ok(format!(
-                "{} jobs",
-                words::counted(i64::try_from(count).unwrap_or(i64::MAX), "node runs", "nodes run")
-            )),
+            count => findings.ok(format!("{} jobs", words::counted(count, "node runs", "nodes run"))),
         }
     }
 }
@@ -103,7 +100,7 @@ pub async fn look_at_all(api: &Api, findings: &mut Findings, nodes: &[Fields]) -
     match own.all_well() {
         true => findings.ok(format!(
             "{} enabled, none of them bad or late",
-            words::counted(i64::try_from(enabled.len()).unwrap_or(i64::MAX), "job is", "jobs are")
+            words::counted(enabled.len(), "job is", "jobs are")
         )),
         false => findings.take_wrong(own),
     }

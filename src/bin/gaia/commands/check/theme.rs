@@ -135,7 +135,8 @@ pub fn has_workers(findings: &mut Findings, theme: &Theme) {
         ),
         (_, workers) if busy >= workers && theme.due() > 0 => findings.note(
             format!(
-                "all {workers} workers of the theme {name} are busy, and {} more",
+                "{} of the theme {name}, all of them busy, and {}",
+                words::counted(workers, "worker", "workers"),
                 words::counted(theme.due(), "task waits", "tasks wait")
             ),
             &[

@@ -130,7 +130,7 @@ fn of_nodes(api: &Api, findings: &mut Findings, nodes: &[Fields]) {
         ),
         (all, working) => findings.ok(format!(
             "{} alive, {working} of them with workers",
-            words::counted(i64::try_from(all).unwrap_or(i64::MAX), "node is", "nodes are")
+            words::counted(all, "node is", "nodes are")
         )),
     }
     let mut versions: Vec<String> = alive.iter().map(|node| node.text("version")).collect();

@@ -105,7 +105,7 @@ async fn batch(session: &Session, api: &Api, add: &AddTask, file: &Path) -> Resu
     let (duplicates, count) = (added.iter().filter(|task| task.flag("duplicate")).count(), added.len());
     let of_theme = format!(
         "of {} are added to the theme {}",
-        words::counted(as_i64(count), "task", "tasks"),
+        words::counted(count, "task", "tasks"),
         add.theme
     );
     say(&match duplicates {
@@ -120,8 +120,4 @@ async fn batch(session: &Session, api: &Api, add: &AddTask, file: &Path) -> Resu
         false => session.out.list(&SHEET, &added, &session.out.view(api))?,
     }
     Ok(Exit::Done)
-}
-
-fn as_i64(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -181,7 +181,6 @@ fn expected(expected: Option<u64>, count: u64, more: bool) -> Result<()> {
 }
 
 fn how_many(count: u64, more: bool) -> String {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
     match more {
         true => format!("more than {count} tasks"),
         false => words::counted(count, "task", "tasks"),

@@ -161,15 +161,16 @@ impl State {
         let alive = nodes.iter().filter(|node| node.flag("alive")).count();
         let silent = nodes.len() - alive;
         let head = format!(
-            "{}  {alive} nodes alive{}, {} of {} workers busy",
+            "{}  {} alive{}, {} of {} busy",
             words::written(view.now),
+            words::counted(alive, "node", "nodes"),
             if silent > 0 {
                 format!(", {silent} silent")
             } else {
                 String::new()
             },
             sum("running"),
-            sum("node_workers"),
+            words::counted(sum("node_workers"), "worker", "workers"),
         );
         let problem = self.problem.iter().map(|problem| {
             let words = format!("The server cannot ask its database now: {problem}. What follows is older.");
