@@ -64,8 +64,8 @@ pub(super) trait Backend: Clone {
     /// Brings the tables to this version. Many processes may do it at once.
     async fn migrate(&self) -> Result<(), StoreError>;
 
-    /// Checks that the tables have the schema of this version.
-    async fn check_schema(&self) -> Result<(), StoreError>;
+    /// The names of the migrations that the tables lack, in their order.
+    async fn pending_migrations(&self) -> Result<Vec<&'static str>, StoreError>;
 
     /// Waits until this process has the connections that a node needs, and the database could give one more.
     async fn reserve_connections(&self) -> Result<(), StoreError> {

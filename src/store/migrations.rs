@@ -11,6 +11,8 @@ use super::{StoreError, error::is_read_only, lenient::AnyText};
 
 /// One step from one version of the tables to the next.
 pub(super) struct Migration {
+    /// The name of its folder.
+    pub(super) name: &'static str,
     pub(super) version: &'static str,
     pub(super) sql: &'static str,
 }
@@ -19,6 +21,7 @@ pub(super) struct Migration {
 macro_rules! migration {
     ($database:literal, $version:literal, $name:literal) => {
         $crate::store::migrations::Migration {
+            name: $name,
             version: $version,
             sql: include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
@@ -78,7 +81,6 @@ impl Upgrade {
 /// Why the tables do not have the schema of this version.
 #[derive(Debug)]
 pub(super) enum SchemaError {
-    Missing(usize),
     TooNew(String),
     /// The database's encoding, which is not UTF8.
     #[cfg(feature = "postgres")]
@@ -90,7 +92,6 @@ impl SchemaError {
     /// The same, said of the database with this URL.
     pub(super) fn of(self, url: String) -> StoreError {
         match self {
-            Self::Missing(missing) => StoreError::SchemaMissing { url, missing },
             Self::TooNew(unknown) => StoreError::SchemaTooNew { url, unknown },
             #[cfg(feature = "postgres")]
             Self::Encoding(found) => StoreError::Encoding { url, found },
@@ -130,10 +131,8 @@ pub(super) fn pending<'a>(all: &'a [Migration], applied: &[Applied]) -> Result<V
     Ok(all.iter().filter(|migration| !is_applied(migration)).collect())
 }
 
-/// An error unless the database has all of them.
-pub(super) fn check(all: &[Migration], applied: &[Applied]) -> Result<(), SchemaError> {
-    match pending(all, applied)?.len() {
-        0 => Ok(()),
-        missing => Err(SchemaError::Missing(missing)),
-    }
+/// The names of the migrations that the database lacks, in their order.
+pub(super) fn names(all: &[Migration], applied: &[Applied]) -> Result<Vec<&'static str>, SchemaError> {
+    let pending = pending(all, applied)?;
+    Ok(pending.into_iter().map(|migration| migration.name).collect())
 }

@@ -151,8 +151,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaMissing`] or [`StoreError::SchemaTooNew`].
     pub async fn check_schema(&self) -> Result<(), StoreError> {
-        let checked: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.check_schema().await) });
-        checked.await
+        match self.pending_migrations().await?.len() {
+            0 => Ok(()),
+            missing => Err(StoreError::SchemaMissing {
+                url: self.url(),
+                missing,
+            }),
+        }
+    }
+
+    /// The names of the migrations that the tables lack, in the order in which [`migrate`](Self::migrate) runs them. Changes nothing.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::{Clock, store::Store};
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), gaia_actors::StoreError> {
+    /// let store = Store::connect("sqlite::memory:", Clock::system()).await?;
+    /// assert_eq!(store.pending_migrations().await?[0], "2026-11-22-000001_guide_tables");
+    /// store.migrate().await?;
+    /// assert!(store.pending_migrations().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`] if the tables were made by a newer version, and other errors of the database.
+    pub async fn pending_migrations(&self) -> Result<Vec<&'static str>, StoreError> {
+        let pending: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.pending_migrations().await) });
+        pending.await
     }
 
     /// An error if the files of the database that this process has open are not at their paths any more (SQLite).

@@ -6,12 +6,9 @@
 mod bad;
 mod clocks;
 mod days;
-#[path = "../suite/support/example.rs"]
-mod example;
 mod oracle;
 mod peers;
 mod phrases;
-mod program;
 mod properties;
 mod tables;
 mod words;

@@ -150,9 +150,9 @@ async fn make_room(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Whether the tables have the schema of this version.
-pub(super) async fn check(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
-    crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
+/// The names of the migrations that the tables lack, in their order.
+pub(super) async fn names(conn: &mut AsyncMysqlConnection) -> Result<Vec<&'static str>, SchemaError> {
+    crate::store::migrations::names(&MIGRATIONS, &applied(conn).await?)
 }
 
 async fn exact_collation(conn: &mut AsyncMysqlConnection) -> Result<String, SchemaError> {

@@ -66,10 +66,10 @@ pub(super) async fn run(conn: &mut AsyncPgConnection) -> Result<(), SchemaError>
     Ok(())
 }
 
-/// Whether the tables have the schema of this version.
-pub(super) async fn check(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
+/// The names of the migrations that the tables lack, in their order.
+pub(super) async fn names(conn: &mut AsyncPgConnection) -> Result<Vec<&'static str>, SchemaError> {
     expect_utf8(conn).await?;
-    crate::store::migrations::check(&MIGRATIONS, &applied(conn).await?)
+    crate::store::migrations::names(&MIGRATIONS, &applied(conn).await?)
 }
 
 /// What a handler says may hold any character. LATIN1 refuses most of them, and `SQL_ASCII` takes bytes for characters.

@@ -120,9 +120,9 @@ impl Backend for Postgres {
         migrations::run(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
-    async fn check_schema(&self) -> Result<(), StoreError> {
+    async fn pending_migrations(&self) -> Result<Vec<&'static str>, StoreError> {
         let mut conn = self.single().await?;
-        migrations::check(&mut conn).await.map_err(|error| error.of(self.url()))
+        migrations::names(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
     async fn reserve_connections(&self) -> Result<(), StoreError> {

@@ -63,9 +63,9 @@ pub(super) fn run(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Whether the tables have the schema of this version.
-pub(super) fn check(conn: &mut SqliteConnection) -> Result<(), SchemaError> {
-    crate::store::migrations::check(&MIGRATIONS, &applied(conn)?)
+/// The names of the migrations that the tables lack, in their order.
+pub(super) fn names(conn: &mut SqliteConnection) -> Result<Vec<&'static str>, SchemaError> {
+    crate::store::migrations::names(&MIGRATIONS, &applied(conn)?)
 }
 
 fn applied(conn: &mut SqliteConnection) -> QueryResult<Vec<Applied>> {

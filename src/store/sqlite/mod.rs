@@ -166,10 +166,10 @@ impl Backend for Sqlite {
         migrated.await?.map_err(|error| error.of(self.url()))
     }
 
-    async fn check_schema(&self) -> Result<(), StoreError> {
+    async fn pending_migrations(&self) -> Result<Vec<&'static str>, StoreError> {
         let mut conn = self.write().await?;
-        let checked = conn.spawn_blocking(|conn| Ok(migrations::check(conn)));
-        checked.await?.map_err(|error| error.of(self.url()))
+        let pending = conn.spawn_blocking(|conn| Ok(migrations::names(conn)));
+        pending.await?.map_err(|error| error.of(self.url()))
     }
 
     /// Looks first: an idle theme takes no lock.

@@ -1,14 +1,16 @@
-//! The program that explains expressions: `examples/schedule.rs`.
+//! `gaia schedule explain`.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Command, Output, Stdio},
 };
 
-use crate::example::example;
+use crate::program::command;
 
 fn program() -> Command {
-    Command::new(example("schedule"))
+    let mut program = command();
+    program.args(["schedule", "explain"]);
+    program
 }
 
 fn run(args: &[&str]) -> Output {
@@ -29,14 +31,14 @@ fn it_describes_and_lists() {
         "Europe/London",
         "--from",
         "2026-03-28T12:00:00Z",
-        "--count",
+        "--next",
         "2",
     ];
     assert_eq!(
         stdout(&args),
         "At 02:30:00 every day (Europe/London time)\n2026-03-29T02:30:00+01:00\n2026-03-30T02:30:00+01:00\n"
     );
-    assert_eq!(stdout(&["0 9 * * *", "--chinese", "--count", "0"]), "每天 09:00\n");
+    assert_eq!(stdout(&["0 9 * * *", "--lang", "zh", "--next", "0"]), "每天 09:00\n");
     assert_eq!(stdout(&["0 9 * * *", "--quiet"]).lines().count(), 5);
     // What the expression names wins over the option.
     let args = [
@@ -44,7 +46,7 @@ fn it_describes_and_lists() {
         "--zone",
         "UTC",
         "--quiet",
-        "--count",
+        "--next",
         "1",
         "--from",
         "2026-01-01T00:00:00Z",
@@ -56,7 +58,7 @@ fn it_describes_and_lists() {
 #[test]
 fn offsets_with_seconds_are_written_with_them() {
     let fires =
-        |zone: &str, from: &str| stdout(&["0 9 * * *", "--zone", zone, "--from", from, "--quiet", "--count", "1"]);
+        |zone: &str, from: &str| stdout(&["0 9 * * *", "--zone", zone, "--from", from, "--quiet", "--next", "1"]);
     assert_eq!(
         fires("Asia/Shanghai", "1900-01-01T12:00:00Z"),
         "1900-01-02T09:00:00+08:05:43\n"
@@ -86,7 +88,7 @@ fn a_folder_of_zones_that_the_environment_names_is_used() {
             "--from",
             "2026-01-01T00:00:01Z",
             "--quiet",
-            "--count",
+            "--next",
             "1",
         ];
         let output = program().args(args).env("TZDIR", folder.path()).output().expect("runs");
@@ -104,7 +106,7 @@ fn bad_input_is_an_error() {
         &["61 * * * *"],
         &["0 0 * * *", "--zone", "Mars/Base"],
         &["0 0 * * *", "--from", "yesterday"],
-        &["0 0 * * *", "--count", "many"],
+        &["0 0 * * *", "--next", "many"],
         &[],
     ] {
         let output = run(args);
@@ -156,7 +158,7 @@ fn each_line_gets_one_at_once() {
 #[test]
 fn a_reader_that_leaves_is_no_fault() {
     let mut child = program()
-        .args(["* * * * * *", "--quiet", "--count", "1000000"])
+        .args(["* * * * * *", "--quiet", "--next", "1000000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
