@@ -41,7 +41,7 @@ Examples:
 const EXPORT: &str = "\
 Examples:
   gaia task export status:failed newer:7d --format csv >failed.csv
-  gaia task export --all >tasks.jsonl";
+  gaia task export --all >all.jsonl";
 
 #[derive(Debug, Subcommand)]
 pub enum TaskCommand {

@@ -4,6 +4,8 @@ use comfy_table::{
     Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets::NOTHING,
 };
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::{Cell, View};
 use crate::api::Fields;
 
@@ -22,6 +24,8 @@ pub struct Column {
     fit: Fit,
     is_number: bool,
     is_for_wide: bool,
+    /// Is left out if the terminal is too narrow.
+    is_minor: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -47,6 +51,7 @@ impl Column {
             fit: Fit::Least(LEAST),
             is_number: false,
             is_for_wide: false,
+            is_minor: false,
         }
     }
 
@@ -66,6 +71,11 @@ impl Column {
         }
     }
 
+    /// The same column, which a narrow terminal does not get.
+    pub const fn minor(self) -> Self {
+        Self { is_minor: true, ..self }
+    }
+
     /// The same column, in wide tables alone.
     pub const fn for_wide(self) -> Self {
         Self {
@@ -76,31 +86,57 @@ impl Column {
 }
 
 impl Sheet {
-    /// `width`: of the terminal. Without one nothing is cut.
+    /// `width`: of the terminal. Without one nothing is cut, and no column is left out.
     pub(super) fn table(&self, rows: &[Fields], view: &View, width: Option<u16>, has_colour: bool) -> String {
-        let shown: Vec<&Column> = self
-            .columns
+        let width = width.filter(|_| !view.is_wide);
+        let columns = self.columns.iter().filter(|column| view.is_wide || !column.is_for_wide);
+        let mut shown: Vec<Shown> = columns.map(|column| Shown::of(column, rows, view)).collect();
+        while let Some(last) = shown
             .iter()
-            .filter(|column| view.is_wide || !column.is_for_wide)
-            .collect();
-        let cells = rows
-            .iter()
-            .map(|row| shown.iter().map(|column| (column.cell)(row, view)).collect());
-        laid_out(&shown, cells, width.filter(|_| !view.is_wide), has_colour)
+            .rposition(|shown| shown.column.is_minor)
+            .filter(|_| is_too_wide(&shown, width))
+        {
+            shown.remove(last);
+        }
+        laid_out(&shown, rows.len(), width, has_colour)
     }
 }
 
-fn laid_out(
-    columns: &[&Column],
-    rows: impl Iterator<Item = Vec<Cell>>,
-    width: Option<u16>,
-    has_colour: bool,
-) -> String {
+/// A column with its cells, one for each row.
+struct Shown {
+    column: &'static Column,
+    cells: Vec<Cell>,
+}
+
+impl Shown {
+    fn of(column: &'static Column, rows: &[Fields], view: &View) -> Self {
+        let cells = rows.iter().map(|row| (column.cell)(row, view)).collect();
+        Self { column, cells }
+    }
+
+    /// How wide the column is at least.
+    fn least(&self) -> usize {
+        let widest = self.cells.iter().map(|cell| cell.text.width()).max().unwrap_or(0);
+        let widest = widest.max(self.column.head.width());
+        match self.column.fit {
+            Fit::Whole => widest,
+            Fit::Least(least) => widest.min(least.into()),
+        }
+    }
+}
+
+fn is_too_wide(columns: &[Shown], width: Option<u16>) -> bool {
+    let gaps = usize::from(GAP) * columns.len().saturating_sub(1);
+    let least = gaps + columns.iter().map(Shown::least).sum::<usize>();
+    width.is_some_and(|width| least > usize::from(width))
+}
+
+fn laid_out(columns: &[Shown], rows: usize, width: Option<u16>, has_colour: bool) -> String {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_truncation_indicator("…")
-        .set_header(head(columns));
+        .set_header(columns.iter().map(|shown| shown.column.head));
     match has_colour {
         true => table.enforce_styling(),
         false => table.force_no_tty(),
@@ -111,10 +147,10 @@ fn laid_out(
             .set_width(width),
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
-    for cells in rows {
-        table.add_row(row(columns, cells));
+    for at in 0..rows {
+        table.add_row(row(columns.iter().filter_map(|shown| shown.cells.get(at))));
     }
-    for (at, column) in columns.iter().enumerate() {
+    for (at, Shown { column, .. }) in columns.iter().enumerate() {
         if let Some(laid) = table.column_mut(at) {
             laid.set_padding((0, if at + 1 == columns.len() { 0 } else { GAP }));
             if column.is_number {
@@ -128,9 +164,9 @@ fn laid_out(
 }
 
 /// Columns that are too wide together share what the whole ones leave, each at least its least width.
-fn constrain(table: &mut Table, columns: &[&Column], width: Option<u16>) {
+fn constrain(table: &mut Table, columns: &[Shown], width: Option<u16>) {
     let widths = table.column_max_content_widths();
-    for ((at, column), content) in columns.iter().enumerate().zip(widths) {
+    for ((at, Shown { column, .. }), content) in columns.iter().enumerate().zip(widths) {
         let Some(laid) = table.column_mut(at) else { continue };
         match column.fit {
             Fit::Whole => laid.set_constraint(ColumnConstraint::ContentWidth),
@@ -142,19 +178,11 @@ fn constrain(table: &mut Table, columns: &[&Column], width: Option<u16>) {
     }
 }
 
-fn head(columns: &[&Column]) -> Row {
-    let mut head = Row::new();
-    for column in columns {
-        head.add_cell(TableCell::new(column.head));
-    }
-    head
-}
-
-fn row(columns: &[&Column], cells: Vec<Cell>) -> Row {
+fn row<'a>(cells: impl Iterator<Item = &'a Cell>) -> Row {
     let mut row = Row::new();
     row.max_height(1);
-    for (_, cell) in columns.iter().zip(cells) {
-        let laid = TableCell::new_owned(cell.text);
+    for cell in cells {
+        let laid = TableCell::new(&cell.text);
         row.add_cell(match cell.tone.colour() {
             Some(colour) => laid.fg(colour_of(colour)),
             None => laid,

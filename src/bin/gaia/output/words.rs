@@ -12,8 +12,8 @@ pub fn lasting(duration: TimeDelta) -> String {
     let (seconds, minutes, hours, days) = (millis / 1_000, millis / 60_000, millis / 3_600_000, millis / 86_400_000);
     match millis {
         0..1_000 => format!("{millis} ms"),
-        1_000..10_000 => format!("{seconds}.{} s", millis % 1_000 / 100),
-        10_000..60_000 => format!("{seconds} s"),
+        1_000..10_000 if millis % 1_000 >= 100 => format!("{seconds}.{} s", millis % 1_000 / 100),
+        1_000..60_000 => format!("{seconds} s"),
         60_000..3_600_000 => two(minutes, "min", seconds % 60, "s"),
         3_600_000..86_400_000 => two(hours, "h", minutes % 60, "min"),
         _ => two(days, "d", hours % 24, "h"),
@@ -68,7 +68,7 @@ pub fn both(time: DateTime<Utc>, view: &View) -> String {
 }
 
 /// A number with its noun.
-pub fn counted<N: Display + From<u8> + PartialEq>(count: N, one: &str, many: &str) -> String {
+pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, one: &str, many: &str) -> String {
     match count == N::from(1) {
         true => format!("1 {one}"),
         false => format!("{count} {many}"),
@@ -85,6 +85,7 @@ mod tests {
             (0, "0 ms"),
             (-5, "0 ms"),
             (999, "999 ms"),
+            (1_050, "1 s"),
             (1_250, "1.2 s"),
             (59_999, "59 s"),
             (60_000, "1 min"),

@@ -24,7 +24,7 @@ pub const RUNS: Sheet = Sheet {
         Column::whole("BEGAN", |run, view| {
             Cell::new(words::in_table(run.time("started_at"), view))
         }),
-        Column::whole("LATE", |run, _| Cell::new(late(run))),
+        Column::whole("LATE", |run, _| Cell::new(late(run))).minor(),
         Column::whole("TOOK", |run, _| {
             Cell::new(run.int("duration_ms").map(words::millis).unwrap_or_default())
         }),

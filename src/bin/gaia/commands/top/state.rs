@@ -53,7 +53,7 @@ const THEMES: Sheet = Sheet {
             let oldest = theme.object("unfinished").and_then(|tasks| tasks.time("oldest_due"));
             Cell::new(words::in_table(oldest, view))
         }),
-        Column::number("LATER", |theme, _| unfinished(theme, "scheduled")),
+        Column::number("LATER", |theme, _| unfinished(theme, "scheduled")).minor(),
         Column::number("NO NODE", |theme, _| {
             let cell = unfinished(theme, "unserved");
             let count = theme.object("unfinished").and_then(|tasks| tasks.int("unserved"));
@@ -63,7 +63,7 @@ const THEMES: Sheet = Sheet {
                 cell
             }
         }),
-        Column::new("NOTE", |theme, view| Cell::new(note(theme, "pause", view))),
+        Column::new("NOTE", |theme, view| Cell::new(note(theme, "pause", view))).minor(),
     ],
     empty: "No theme has settings, unfinished tasks or workers.",
     name: |theme| theme.text("theme"),
