@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::Config;
+use super::{
+    Config,
+    shape::{check_keys, put, shape},
+};
 
 /// Why a configuration was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +21,8 @@ impl ConfigError {
     }
 }
 
-/// Prefix and separator of environment variables that replace one key.
-const PREFIX: &str = "GAIA__";
-const SEPARATOR: &str = "__";
+/// Prefix of environment variables that replace one key.
+pub(super) const PREFIX: &str = "GAIA__";
 
 /// How alike a mistyped name and a suggested one must be, from 0 to 1: a suggestion that is less alike is no help.
 const LEAST_LIKENESS: f64 = 0.6;
@@ -77,7 +80,9 @@ impl Config {
             ("Node.Retention", Some(self.node.retention)),
         ];
         let alerts = self.alerts.seconds().map(|(key, value)| (key, Some(value)));
-        for (key, value) in seconds.into_iter().chain(alerts) {
+        let named = seconds.into_iter().chain(alerts);
+        let named = named.map(|(key, value)| (key.to_owned(), value));
+        for (key, value) in named.chain(self.themes_seconds()) {
             // No sensible setting is longer than a century, and a `Duration` can hold far more.
             if let Some(value) = value
                 && !(0.0..=3_155_760_000.0).contains(&value)
@@ -87,13 +92,13 @@ impl Config {
                 )));
             }
         }
+        self.http.check()?;
         self.async_task_url().map(drop)
     }
 }
 
 fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
-    // The default configuration has every known key.
-    let shape = to_value(&Config::default())?;
+    let shape = shape()?;
     let mut url = None;
     // Sorted, so that the same environment always gives the same answer.
     for (name, text) in variables.collect::<BTreeMap<_, _>>() {
@@ -119,58 +124,8 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
     Ok(config)
 }
 
-fn to_value(config: &Config) -> Result<Value, ConfigError> {
-    serde_json::to_value(config).map_err(|error| ConfigError(error.to_string()))
-}
-
-/// Sets the key that an environment variable names.
-fn put(value: &mut Value, shape: &Value, variable: &str, text: &str) -> Result<(), ConfigError> {
-    let (mut value, mut shape, mut place) = (value, shape, String::new());
-    for part in variable[PREFIX.len()..].split(SEPARATOR) {
-        let known = keys(shape);
-        let free = place == "Databases";
-        let key = known
-            .iter()
-            .find(|known| known.eq_ignore_ascii_case(part))
-            .map(|key| (*key).to_owned())
-            .or_else(|| free.then(|| part.to_ascii_lowercase()))
-            .ok_or_else(|| unknown(&format!("{part:?} of the variable {variable}"), part, &known))?;
-        shape = shape.get(&key).unwrap_or(&Value::Null);
-        if !value.is_object() {
-            *value = Value::Object(Map::new());
-        }
-        value = &mut value[key.as_str()];
-        place = joined(&place, &key);
-    }
-    // A value that is JSON (a number, a truth value, a list) is read as JSON; any other value is a text.
-    *value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-    Ok(())
-}
-
-fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigError> {
-    let (Value::Object(entries), Value::Object(known)) = (value, shape) else {
-        return Ok(());
-    };
-    if place == "Databases" {
-        return Ok(());
-    }
-    for (key, value) in entries {
-        let here = joined(place, key);
-        let Some(shape) = known.get(key) else {
-            return Err(unknown(&here, key, &keys(shape)));
-        };
-        check_keys(value, shape, &here)?;
-    }
-    Ok(())
-}
-
-fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
-    let hint = match nearest(key, known) {
-        Some(near) => format!("the nearest known key is {near:?}"),
-        None => format!("known here are {}", known.join(", ")),
-    };
-    let place = name(place);
-    ConfigError(format!("unknown key {place}, {hint}"))
+pub(super) fn to_value(value: &impl Serialize) -> Result<Value, ConfigError> {
+    serde_json::to_value(value).map_err(|error| ConfigError(error.to_string()))
 }
 
 /// The kind of value that serde expected. The rest of serde's message repeats the value, which may be a URL in the wrong place.
@@ -188,19 +143,6 @@ pub(super) fn name(text: &str) -> &str {
         "(not shown)"
     } else {
         text
-    }
-}
-
-fn keys(shape: &Value) -> Vec<&str> {
-    let keys = shape.as_object().into_iter().flat_map(Map::keys);
-    keys.map(String::as_str).collect()
-}
-
-fn joined(place: &str, key: &str) -> String {
-    if place.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{place}.{key}")
     }
 }
 
@@ -379,6 +321,60 @@ mod tests {
         );
         let text = refusal(r#"{"Alerts": {"Quiet": -1}}"#, &[]);
         assert!(text.contains("Alerts.Quiet is -1, expected 0"), "{text}");
+    }
+
+    #[test]
+    fn themes_and_users_have_names_that_operators_choose() {
+        let json = r#"{"Themes": {"order-task": {"WorkerNum": 2}, "mail": {}},
+            "Http": {"Access": {"Tokens": {"grafana": {"Hash": "h4sh", "Permissions": "view, retry"}}}}}"#;
+        let config = with(
+            json,
+            &[
+                ("GAIA__THEMES__ORDER-TASK__WORKERNUM", "7"),
+                ("GAIA__THEMES__IMPORTS__KEEPLOGS", "Debug"),
+                ("GAIA__HTTP__ACCESS__BASIC__OPS__HASH", "$argon2id$h4sh"),
+            ],
+        )
+        .expect("is good");
+        assert_eq!(config.themes["order-task"].worker_num, Some(7));
+        assert_eq!(
+            config.themes["imports"].keep_logs,
+            Some(crate::config::KeepLogsLevel::Debug)
+        );
+        assert_eq!(config.http.access.tokens["grafana"].permissions, ["view", "retry"]);
+        assert_eq!(config.http.access.basic["ops"].permissions, ["view"]);
+        let shown = format!("{config:?}");
+        assert!(shown.contains("grafana") && !shown.contains("h4sh"), "{shown}");
+
+        for (json, nearest) in [
+            (
+                r#"{"Themes": {"mail": {"WorkrNum": 1}}}"#,
+                "Themes.mail.WorkrNum, the nearest known key is \"WorkerNum\"",
+            ),
+            (
+                r#"{"Http": {"Access": {"Tokens": {"a": {"Hsah": ""}}}}}"#,
+                "Http.Access.Tokens.a.Hsah, the nearest known key is \"Hash\"",
+            ),
+            (
+                r#"{"Themes": {"mail": {"Timeout": -1}}}"#,
+                "Themes.mail.Timeout is -1, expected 0",
+            ),
+            (
+                r#"{"Themes": {"mail": {"KeepLogs": "Loud"}}}"#,
+                "Themes.mail.KeepLogs: expected one of `Error`",
+            ),
+            (r#"{"Http": {"Path": "gaia"}}"#, "Http.Path must begin with /"),
+        ] {
+            let text = refusal(json, &[]);
+            assert!(text.contains(nearest), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_declared_job_shows_its_name_alone() {
+        let json = r#"{"Jobs": {"Declared": [{"job_name": "sync", "hook_secret": "s3cret"}]}}"#;
+        let shown = format!("{:?}", with(json, &[]).expect("is good"));
+        assert!(shown.contains("sync") && !shown.contains("s3cret"), "{shown}");
     }
 
     #[test]

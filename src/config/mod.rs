@@ -1,15 +1,24 @@
 //! Settings from the integration guide's `config.json`, and from the environment.
 
 mod alerts;
+mod http;
+mod jobs;
 mod load;
+mod shape;
+mod themes;
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use alerts::{AlertsConfig, WebhookConfig, WebhookFormat};
+pub use http::{
+    AccessConfig, AccessHeaderConfig, AccessUserConfig, EnvironmentColourConfig, EnvironmentConfig, HttpConfig,
+};
+pub use jobs::{DeclaredJob, JobsConfig};
 pub use load::ConfigError;
 pub(crate) use load::nearest;
+pub use themes::{KeepLogsLevel, ThemeConfig};
 
 /// The settings of one process.
 ///
@@ -55,6 +64,10 @@ pub struct Config {
     pub node: NodeConfig,
     /// Alerts, and where they are sent.
     pub alerts: AlertsConfig,
+    /// Themes that [`GaiaBuilder::configured`](crate::GaiaBuilder::configured) starts, by name. Default: none.
+    pub themes: BTreeMap<String, ThemeConfig>,
+    /// The dashboard and the HTTP API of `gaia serve`.
+    pub http: HttpConfig,
 }
 
 /// Section `AsyncTask`: the database, and the options of schedulers that are started with
@@ -102,20 +115,6 @@ pub struct FrameworkConfig {
     pub mysql: String,
 }
 
-/// Section `Jobs`: settings that hold unless [`JobsOptions`](crate::JobsOptions) set them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[non_exhaustive]
-pub struct JobsConfig {
-    /// Deployment environments in which jobs must not run: a list, or one text with commas. Default: none.
-    #[serde(deserialize_with = "list_or_commas")]
-    pub ban_env_list: Vec<String>,
-    /// The deployment environment of this process. Default: the environment variable `DeployEnvironment`.
-    pub environment: String,
-    /// Name of the time zone for expressions that name no zone. Default: UTC.
-    pub time_zone: String,
-}
-
 /// Section `Node`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -146,6 +145,8 @@ impl Default for Config {
             jobs: JobsConfig::default(),
             node: NodeConfig::default(),
             alerts: AlertsConfig::default(),
+            themes: BTreeMap::new(),
+            http: HttpConfig::default(),
         }
     }
 }
@@ -197,6 +198,8 @@ impl fmt::Debug for Config {
             .field("jobs", &self.jobs)
             .field("node", &self.node)
             .field("alerts", &self.alerts)
+            .field("themes", &self.themes)
+            .field("http", &self.http)
             .finish()
     }
 }

@@ -11,14 +11,14 @@ use actix::{Actor, Addr};
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::{Gaia, Inner};
+use super::{Gaia, Inner, configured};
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::{AlertOptions, AlertParts, AlertSettings, Alerts, Listener},
     asynctask::{SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
-    domain::{Alert, Faults},
+    domain::{Alert, Faults, NewJob},
     error::Error,
     events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
@@ -82,6 +82,7 @@ pub struct GaiaBuilder {
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
+    configured: bool,
     observers: Observers,
     alerts: AlertOptions,
     listeners: Listeners,
@@ -341,6 +342,43 @@ impl GaiaBuilder {
         }
     }
 
+    /// Starts what the configuration names: workers for each theme of the section `Themes`, and cron jobs unless `Jobs.Run` is false. Jobs of
+    /// `Jobs.Declared` are added, or updated if they differ, before the start ends. Themes and jobs that this builder has
+    /// been given, too, run with the options that it was given.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::{Config, Gaia};
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = Config::from_json(
+    ///     r#"{"Databases": {"default": "sqlite::memory:"},
+    ///         "Themes": {"mail": {"WorkerNum": 4}},
+    ///         "Jobs": {"Declared": [{"job_name": "sync", "job_type": "cron_hook", "cron_expr": "@hourly",
+    ///                                "hook_url": "http://localhost:8080/api/sync"}]}}"#,
+    /// )?;
+    /// let gaia = Gaia::builder().config(config).configured().start().await?;
+    /// assert_eq!(gaia.scheduler("mail")?.status().await?.worker_num, 4);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn configured(self) -> Self {
+        Self {
+            configured: true,
+            ..self
+        }
+    }
+
+    /// Checks every setting as [`start`](Self::start) does, and starts nothing. The database's URL is not among them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Invalid`], as of `start`.
+    pub fn check(mut self) -> Result<(), Error> {
+        self.plan().map(drop)
+    }
+
     /// Opens the database, registers this node and starts the actors, on separate threads and in a separate actix system: the actors run
     /// until [`Gaia::stop`], whatever becomes of the caller's system.
     ///
@@ -450,7 +488,11 @@ impl GaiaBuilder {
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
-        if let Err(error) = gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs).await {
+        let started = match gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs).await {
+            Ok(()) => gaia.declare(plan.declared).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
             // Nothing half-started is left behind.
             gaia.stop().await?;
             return Err(error);
@@ -461,13 +503,16 @@ impl GaiaBuilder {
     /// Checks every setting, and takes from the configuration what the caller has not set.
     fn plan(&mut self) -> Result<Plan, Error> {
         self.config.check()?;
-        let defaults = defaults(&self.config);
+        let defaults = configured::scheduler("", &self.config.async_task);
         let of_theme = |theme| SchedulerOptions {
             theme,
             ..defaults.clone()
         };
         let themes = std::mem::take(&mut self.themes);
         self.schedulers.extend(themes.into_iter().map(of_theme));
+        if self.configured {
+            self.add_configured();
+        }
         let node = &self.config.node;
         let arbiters = self.arbiters.unwrap_or(node.arbiters);
         let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
@@ -476,7 +521,7 @@ impl GaiaBuilder {
         let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
         let foreign = self.prune_foreign_history.unwrap_or(node.prune_foreign_history);
         let runs_jobs = self.jobs.is_some();
-        let (jobs, alerts) = self.check(arbiters, lease)?;
+        let (jobs, alerts, declared) = self.checked(arbiters, lease)?;
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Plan {
             url: self.url(runs_jobs)?,
@@ -489,9 +534,19 @@ impl GaiaBuilder {
             defaults,
             schedulers: std::mem::take(&mut self.schedulers),
             jobs,
+            declared,
             runs_jobs,
             alerts,
         })
+    }
+
+    /// Adds themes and jobs that the configuration names, but for those that the caller has named.
+    fn add_configured(&mut self) {
+        let named = |theme: &str| self.schedulers.iter().any(|options| options.theme == theme);
+        let mut further = configured::schedulers(&self.config);
+        further.retain(|options| !named(&options.theme));
+        self.schedulers.extend(further);
+        self.jobs = self.jobs.take().or_else(|| configured::jobs(&self.config));
     }
 
     /// The URL of the database. A Gaia works on one database.
@@ -514,7 +569,11 @@ impl GaiaBuilder {
         }
     }
 
-    fn check(&mut self, arbiters: usize, lease: Duration) -> Result<(JobSettings, AlertSettings), Error> {
+    fn checked(
+        &mut self,
+        arbiters: usize,
+        lease: Duration,
+    ) -> Result<(JobSettings, AlertSettings, Vec<NewJob>), Error> {
         let mut faults = Faults::default();
         faults.require(arbiters <= MAX_ARBITERS, || {
             format!("{arbiters} arbiters, expected at most {MAX_ARBITERS}")
@@ -534,8 +593,12 @@ impl GaiaBuilder {
             .unwrap_or_default()
             .settings(&self.config.jobs, &mut faults);
         let alerts = std::mem::take(&mut self.alerts).settings(&self.config.alerts, &mut faults);
+        let declared = match self.configured {
+            true => configured::declared(&self.config, &settings, &mut faults),
+            false => Vec::new(),
+        };
         faults.into_result()?;
-        Ok((settings, alerts))
+        Ok((settings, alerts, declared))
     }
 }
 
@@ -554,6 +617,8 @@ struct Plan {
     defaults: SchedulerOptions,
     schedulers: Vec<SchedulerOptions>,
     jobs: JobSettings,
+    /// The jobs of `Jobs.Declared`.
+    declared: Vec<NewJob>,
     runs_jobs: bool,
     alerts: AlertSettings,
 }
@@ -590,20 +655,4 @@ async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreEr
     }
     store.reserve_connections().await?;
     Ok(store)
-}
-
-/// The configuration's defaults for schedulers.
-fn defaults(config: &Config) -> SchedulerOptions {
-    let tasks = &config.async_task;
-    let options = SchedulerOptions::new("")
-        .worker_num(tasks.worker_num)
-        .scan_interval(Duration::from_secs_f64(tasks.scan_task_interval))
-        .shortest_scan_interval(Duration::from_secs_f64(tasks.shortest_scan_interval))
-        .task_id_chan_length(tasks.task_id_chan_length)
-        .scan_task_num(tasks.scan_task_num)
-        .missing_handler(tasks.missing_handler);
-    match tasks.timeout {
-        Some(timeout) => options.timeout(Duration::from_secs_f64(timeout)),
-        None => options,
-    }
 }

@@ -1,6 +1,7 @@
 //! Puts all parts together: the only module that names every actor.
 
 mod builder;
+mod configured;
 mod gone;
 mod messages;
 mod signal;

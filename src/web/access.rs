@@ -1,9 +1,13 @@
 //! Who may use the API, for what, and on which themes.
 
 mod basic;
+mod configured;
 mod forwarded;
+mod replaceable;
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
 
 use actix_web::{
     HttpRequest,
@@ -14,7 +18,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-pub use self::basic::BasicUser;
+pub use self::{basic::BasicUser, replaceable::ReplaceableAccess};
 use self::{basic::BasicUsers, forwarded::Forwarded};
 use super::{permission::Permission, problem::Problem};
 use crate::domain::{Faults, InvalidInput, TaskFilter, hex};
@@ -71,6 +75,12 @@ impl Caller {
             themes: Some(themes.into_iter().map(Into::into).collect()),
             ..self
         }
+    }
+
+    /// The same caller with these permissions at most.
+    fn at_most(mut self, permissions: &[Permission]) -> Self {
+        self.permissions.retain(|permission| permissions.contains(permission));
+        self
     }
 
     /// The same caller under another name.
@@ -279,6 +289,8 @@ enum Kind {
     },
     Basic(Arc<BasicUsers>),
     Any(Arc<[Access]>),
+    AtMost(Arc<Access>, &'static [Permission]),
+    Replaceable(Arc<ArcSwap<Access>>),
 }
 
 /// How callers without access are asked who they are: the values of `WWW-Authenticate`.
@@ -400,6 +412,17 @@ impl Access {
         })
     }
 
+    /// The same callers, with these permissions at most.
+    ///
+    /// ```
+    /// use gaia_actors::web::{Access, Permission};
+    ///
+    /// let read_only = Access::loopback_only().at_most(&[Permission::View, Permission::ViewArgs]);
+    /// ```
+    pub fn at_most(self, permissions: &'static [Permission]) -> Self {
+        Self(Kind::AtMost(Arc::new(self), permissions))
+    }
+
     fn of(wants_bearer: bool, judge: impl Fn(&AccessRequest<'_>) -> Option<Caller> + Send + Sync + 'static) -> Self {
         Self(Kind::Judge {
             judge: Arc::new(judge),
@@ -414,6 +437,8 @@ impl Access {
             Kind::Judge { can_be_guessed, .. } => *can_be_guessed,
             Kind::Basic(_) => true,
             Kind::Any(kinds) => kinds.iter().any(Self::can_be_guessed),
+            Kind::AtMost(access, _) => access.can_be_guessed(),
+            Kind::Replaceable(access) => access.load().can_be_guessed(),
         }
     }
 
@@ -449,12 +474,22 @@ impl Access {
                     }
                     Ok(None)
                 }
+                Kind::AtMost(access, permissions) => {
+                    let found = access.find(seen).await?;
+                    Ok(found.map(|caller| caller.at_most(permissions)))
+                }
+                Kind::Replaceable(access) => {
+                    let access = access.load_full();
+                    access.find(seen).await
+                }
             }
         })
     }
 
     fn challenges(&self, wanted: &mut Vec<&'static str>) {
         let challenge = match &self.0 {
+            Kind::AtMost(access, _) => return access.challenges(wanted),
+            Kind::Replaceable(access) => return access.load().challenges(wanted),
             Kind::Judge { wants_bearer: true, .. } => BEARER,
             Kind::Judge { .. } => return,
             Kind::Basic(_) => BASIC,

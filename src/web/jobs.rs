@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     admin::RunJob,
-    config::nearest,
     domain::{FindJobs, Job, JobDetail, JobType, NewJob},
     error::Error,
     jobs::{ChangeJobIf, JobChange},
@@ -121,22 +120,8 @@ fn definition(call: &Call) -> Result<NewJob, Problem> {
     let text = body::text(&call.body)?;
     body::parsed(text).map_err(|error| match error {
         Unread::NoJson(detail) => Problem::bad_json(detail),
-        Unread::Other(mut fault) => {
-            if let Some(known) = nearest_key(&fault.detail) {
-                fault.detail = format!("{}; the nearest known is {known}", fault.detail);
-            }
-            Problem::invalid(vec![fault])
-        }
+        Unread::Other(fault) => Problem::invalid(vec![fault]),
     })
-}
-
-/// The known key that is most like the unknown key of a fault.
-fn nearest_key(fault: &str) -> Option<String> {
-    let unknown = fault.strip_prefix("unknown key \"")?.split('"').next()?;
-    let keys = serde_json::to_value(NewJob::default().args(&())).ok()?;
-    let mut keys: Vec<&str> = keys.as_object()?.keys().map(String::as_str).collect();
-    keys.push("hook_secret");
-    nearest(unknown, &keys).map(str::to_owned)
 }
 
 /// With which words a fault of a definition begins, and which key it is about.

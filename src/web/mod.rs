@@ -80,7 +80,7 @@ use actix_web::{
 
 use self::environment::Environment;
 pub use self::{
-    access::{Access, AccessRequest, AccessToken, BasicUser, Caller},
+    access::{Access, AccessRequest, AccessToken, BasicUser, Caller, ReplaceableAccess},
     environment::EnvironmentColour,
     openapi::openapi,
     permission::Permission,

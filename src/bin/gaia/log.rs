@@ -2,11 +2,12 @@
 
 use env_logger::Env;
 
-/// Errors alone, unless the caller asks for more by `-v` or by `RUST_LOG`.
-pub fn start(verbose: u8) {
-    let filter = match verbose {
-        0 => "gaia_actors=error",
-        1 => "gaia_actors=info",
+/// Errors alone, and of a node that stays warnings, too, unless the caller asks for more by `-v` or by `RUST_LOG`.
+pub fn start(verbose: u8, stays: bool) {
+    let filter = match (verbose, stays) {
+        (0, false) => "gaia_actors=error",
+        (0, true) => "gaia_actors=warn",
+        (1, _) => "gaia_actors=info",
         _ => "debug",
     };
     env_logger::Builder::from_env(Env::default().default_filter_or(filter)).init();

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    log::start(cli.globals.verbose);
+    log::start(cli.globals.verbose, cli.command.stays());
     let exit = actix_rt::System::new().block_on(run(cli));
     exit.into()
 }
@@ -49,9 +49,15 @@ fn refused(error: &clap::Error) -> ExitCode {
 
 async fn run(cli: Cli) -> Exit {
     let session = Session::new(cli.globals);
-    let done = tokio::select! {
-        done = commands::run(&session, cli.command) => done,
-        exit = interrupted() => Err(Failure::new(exit, "")),
+    let stays = cli.command.stays();
+    let run = commands::run(&session, cli.command);
+    let done = match stays {
+        // It stops by itself at a signal.
+        true => run.await,
+        false => tokio::select! {
+            done = run => done,
+            exit = interrupted() => Err(Failure::new(exit, "")),
+        },
     };
     session.close().await;
     match done {

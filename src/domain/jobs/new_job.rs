@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{Job, JobType, MisfirePolicy, OverlapPolicy};
-use crate::domain::{
-    HookMethod, HookSecret,
-    fields::{Fields, as_new_args},
+use crate::{
+    config::nearest,
+    domain::{
+        HookMethod, HookSecret,
+        fields::{Fields, as_new_args},
+    },
 };
 
 /// A job to be added, or the new state of a job.
@@ -448,11 +451,23 @@ impl<'de> Deserialize<'de> for NewJob {
             hook_secret: fields.take_secret_or("hook_secret", "a text or null", default.hook_secret)?,
         };
         match fields.keys().next() {
-            Some(key) => Err(D::Error::custom(format!(
-                "unknown key {key:?}; a job has the columns of job_center"
-            ))),
+            Some(key) => Err(D::Error::custom(unknown_key(key))),
             None => Ok(job),
         }
+    }
+}
+
+fn unknown_key(key: &str) -> String {
+    let fault = format!("unknown key {key:?}; a job has the columns of job_center");
+    let all = serde_json::to_value(NewJob::default().args(&())).unwrap_or_default();
+    let known = all
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.keys().map(String::as_str));
+    let known: Vec<&str> = known.chain(["hook_secret"]).collect();
+    match nearest(key, &known) {
+        Some(known) => format!("{fault}; the nearest known is {known}"),
+        None => fault,
     }
 }
 

@@ -8,6 +8,7 @@ mod operation;
 mod others;
 mod parse;
 mod schedule;
+mod serve;
 mod task;
 mod theme;
 
@@ -24,6 +25,7 @@ pub use self::{
     others::{CheckArgs, CompletionArgs, ManArgs, MethodCommand, MigrateArgs, TopArgs},
     parse::Patience,
     schedule::{Explain, Language, ScheduleCommand},
+    serve::ServeArgs,
     task::{AddTask, ChangeTasks, ExportFormat, ExportTasks, FindTasks, TaskCommand},
     theme::{ErrorsArgs, HistoryArgs, ThemeCommand},
 };
@@ -137,6 +139,8 @@ pub enum Command {
     Top(TopArgs),
     /// Prints the metrics for Prometheus
     Metrics,
+    /// Serves the dashboard and the HTTP API, runs jobs and works on themes
+    Serve(ServeArgs),
     /// Brings the tables of a database to the version of this program
     Migrate(MigrateArgs),
     /// Cron expressions in words
@@ -146,6 +150,13 @@ pub enum Command {
     Completion(CompletionArgs),
     /// Writes the manual pages of this program
     Man(ManArgs),
+}
+
+impl Command {
+    /// Whether the command is a node that stays until a signal stops it.
+    pub const fn stays(&self) -> bool {
+        matches!(self, Self::Serve(_))
+    }
 }
 
 /// Shows a list again and again.

@@ -14,6 +14,7 @@ mod operation;
 mod paging;
 mod run_log;
 mod schedule;
+mod serve;
 mod task;
 mod theme;
 mod top;
@@ -33,6 +34,7 @@ pub async fn run(session: &Session, command: Command) -> Result {
         Command::Check(args) => check::run(session, args).await,
         Command::Top(args) => top::run(session, args).await,
         Command::Metrics => metrics::run(session).await,
+        Command::Serve(args) => serve::run(session, &args).await,
         Command::Migrate(args) => migrate::run(session, args).await,
         Command::Schedule(command) => schedule::run(session, command),
         Command::Completion(args) => completion::completion(session, &args),

@@ -1,0 +1,25 @@
+use clap::Args;
+
+const EXAMPLES: &str = "\
+SIGTERM or ctrl-c stops gracefully, a second one cuts the grace period short. SIGHUP reads the configuration again.
+
+As a service:
+  gaia serve --config config.json
+  gaia serve --database sqlite:gaia.db --listen 127.0.0.1:9000 --read-only
+
+Examples:
+  gaia serve --check";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// The address and port to listen on, instead of Http.Listen
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Runs nothing, and lets nobody change anything
+    #[arg(long)]
+    pub read_only: bool,
+    /// Only reads and checks the configuration
+    #[arg(long)]
+    pub check: bool,
+}

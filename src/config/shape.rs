@@ -1,0 +1,86 @@
+//! Which keys a configuration may have.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    AccessUserConfig, Config, ConfigError, ThemeConfig,
+    load::{PREFIX, name, nearest, to_value},
+};
+
+const SEPARATOR: &str = "__";
+
+/// Stands for each name that an operator may choose.
+const ANY: &str = "*";
+
+/// Every known key.
+pub(super) fn shape() -> Result<Value, ConfigError> {
+    let mut shape = to_value(&Config::default())?;
+    shape["Databases"][ANY] = Value::Null;
+    shape["Themes"] = json!({ ANY: to_value(&ThemeConfig::default())? });
+    let user = to_value(&AccessUserConfig::default())?;
+    for users in ["Tokens", "Basic"] {
+        shape["Http"]["Access"][users] = json!({ ANY: user });
+    }
+    Ok(shape)
+}
+
+/// Sets the key that an environment variable names.
+pub(super) fn put(value: &mut Value, shape: &Value, variable: &str, text: &str) -> Result<(), ConfigError> {
+    let (mut value, mut shape) = (value, shape);
+    for part in variable[PREFIX.len()..].split(SEPARATOR) {
+        let known = keys(shape);
+        let any = shape.get(ANY);
+        let chosen = any.map(|_| keys(value)).unwrap_or_default();
+        let key = known
+            .iter()
+            .chain(&chosen)
+            .find(|known| known.eq_ignore_ascii_case(part))
+            .map(|key| (*key).to_owned())
+            .or_else(|| any.map(|_| part.to_ascii_lowercase()))
+            .ok_or_else(|| unknown(&format!("{part:?} of the variable {variable}"), part, &known))?;
+        shape = shape.get(&key).or(any).unwrap_or(&Value::Null);
+        if !value.is_object() {
+            *value = Value::Object(Map::new());
+        }
+        value = &mut value[key.as_str()];
+    }
+    // A value that is JSON (a number, a truth value, a list) is read as JSON; any other value is a text.
+    *value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    Ok(())
+}
+
+pub(super) fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigError> {
+    let (Value::Object(entries), Value::Object(known)) = (value, shape) else {
+        return Ok(());
+    };
+    for (key, value) in entries {
+        let here = joined(place, key);
+        let Some(shape) = known.get(key).or_else(|| known.get(ANY)) else {
+            return Err(unknown(&here, key, &keys(shape)));
+        };
+        check_keys(value, shape, &here)?;
+    }
+    Ok(())
+}
+
+fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {
+    let hint = match nearest(key, known) {
+        Some(near) => format!("the nearest known key is {near:?}"),
+        None => format!("known here are {}", known.join(", ")),
+    };
+    let place = name(place);
+    ConfigError::new(format!("unknown key {place}, {hint}"))
+}
+
+fn keys(shape: &Value) -> Vec<&str> {
+    let keys = shape.as_object().into_iter().flat_map(Map::keys);
+    keys.map(String::as_str).filter(|key| *key != ANY).collect()
+}
+
+fn joined(place: &str, key: &str) -> String {
+    if place.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{place}.{key}")
+    }
+}

@@ -1,0 +1,149 @@
+//! What a configuration names: themes, and jobs that are declared.
+
+use std::time::Duration;
+
+use super::Gaia;
+use crate::{
+    asynctask::SchedulerOptions,
+    config::{AsyncTaskConfig, Config, DeclaredJob, KeepLogsLevel},
+    domain::{Faults, NewJob},
+    error::Error,
+    jobs::{JobsOptions, Settings},
+    logs::KeepLogs,
+};
+
+fn keep(level: KeepLogsLevel) -> KeepLogs {
+    log::LevelFilter::from(level).into()
+}
+
+/// The options of a scheduler with these settings.
+pub(super) fn scheduler(theme: &str, tasks: &AsyncTaskConfig) -> SchedulerOptions {
+    let options = SchedulerOptions::new(theme)
+        .worker_num(tasks.worker_num)
+        .scan_interval(Duration::from_secs_f64(tasks.scan_task_interval))
+        .shortest_scan_interval(Duration::from_secs_f64(tasks.shortest_scan_interval))
+        .task_id_chan_length(tasks.task_id_chan_length)
+        .scan_task_num(tasks.scan_task_num)
+        .missing_handler(tasks.missing_handler);
+    match tasks.timeout {
+        Some(timeout) => options.timeout(Duration::from_secs_f64(timeout)),
+        None => options,
+    }
+}
+
+/// The options of each theme of the section `Themes`.
+pub(super) fn schedulers(config: &Config) -> Vec<SchedulerOptions> {
+    let themes = config.themes.iter().map(|(theme, own)| {
+        let options = scheduler(theme, &own.over(&config.async_task));
+        match own.keep_logs {
+            Some(level) => options.keep_logs(keep(level)),
+            None => options,
+        }
+    });
+    themes.collect()
+}
+
+/// How the section `Jobs` has jobs run.
+pub(super) fn jobs(config: &Config) -> Option<JobsOptions> {
+    let options = match config.jobs.keep_logs {
+        Some(level) => JobsOptions::default().keep_logs(keep(level)),
+        None => JobsOptions::default(),
+    };
+    config.jobs.run.then_some(options)
+}
+
+/// The jobs of `Jobs.Declared`. Faults name the job and the key.
+pub(super) fn declared(config: &Config, settings: &Settings, faults: &mut Faults) -> Vec<NewJob> {
+    let all = &config.jobs.declared;
+    let jobs = all.iter().enumerate().filter_map(|(at, declared)| {
+        let name = declared.name();
+        let place = format!("Jobs.Declared[{at}] ({name:?})");
+        let twice = all[..at].iter().any(|other| other.name() == name);
+        faults.require(!twice, || format!("{place}: an earlier job has this job_name, too"));
+        let job = faults.take(read(declared).map_err(|fault| format!("{place}: {fault}")))?;
+        let checked = job.define(&settings.rules).map_err(|input| {
+            let faults = input.faults().iter().map(|fault| format!("{place}: {fault}"));
+            faults.collect::<Vec<_>>().join("; ")
+        });
+        faults.take(checked).map(|_| job)
+    });
+    jobs.collect()
+}
+
+fn read(DeclaredJob(keys): &DeclaredJob) -> Result<NewJob, String> {
+    let read = serde_path_to_error::deserialize(serde_json::Value::Object(keys.clone()));
+    read.map_err(|error| {
+        let (path, fault) = (error.path().to_string(), error.inner());
+        match path.as_str() {
+            "." => fault.to_string(),
+            path => format!("{path}: {fault}"),
+        }
+    })
+}
+
+impl Gaia {
+    /// Takes over the changes of a configuration that can be made while the process runs: starts themes that are new in `Themes`, changes
+    /// how many workers this process has for the themes whose number has changed (until the theme is
+    /// [resized](crate::Scheduler::resize_theme)), and adds or updates the jobs of `Jobs.Declared`. `before` is the configuration with which
+    /// the process was started, or the last one that was taken over. Other changes need a new start of the process.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use gaia_actors::{Config, Gaia};
+    ///
+    /// let before = Config::from_json(r#"{"Databases": {"default": "sqlite::memory:"}, "Themes": {"mail": {"WorkerNum": 2}}}"#)?;
+    /// let gaia = Gaia::builder().config(before.clone()).configured().start().await?;
+    ///
+    /// let after = Config::from_json(r#"{"Databases": {"default": "sqlite::memory:"}, "Themes": {"mail": {"WorkerNum": 5}}}"#)?;
+    /// gaia.reconfigure(&before, &after).await?;
+    /// assert_eq!(gaia.scheduler("mail")?.status().await?.worker_num, 5);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Invalid`] with every fault of the new configuration: nothing is changed. [`Error::Store`] if the
+    /// database is away, and [`Error::Stopped`]: a part may be changed, and another call makes the rest.
+    pub async fn reconfigure(&self, before: &Config, after: &Config) -> Result<(), Error> {
+        after.check()?;
+        let mut faults = Faults::default();
+        let schedulers = schedulers(after);
+        for options in &schedulers {
+            options.check(&mut faults);
+        }
+        let settings = JobsOptions::default().settings(&after.jobs, &mut faults);
+        let declared = declared(after, &settings, &mut faults);
+        faults.into_result()?;
+        for options in schedulers {
+            self.take_over(before, options).await?;
+        }
+        self.declare(declared).await
+    }
+
+    async fn take_over(&self, before: &Config, options: SchedulerOptions) -> Result<(), Error> {
+        match before.themes.get(&options.theme) {
+            None => match self.start_scheduler(options.clone()).await {
+                // An earlier call has started it.
+                Err(Error::AlreadyScheduled { theme }) => {
+                    self.scheduler(&theme)?.resize_workers(options.worker_num).await
+                }
+                started => started.map(drop),
+            },
+            Some(own) if own.over(&before.async_task).worker_num != options.worker_num => {
+                self.scheduler(&options.theme)?.resize_workers(options.worker_num).await
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Adds these jobs, or updates those that differ.
+    pub(super) async fn declare(&self, jobs: Vec<NewJob>) -> Result<(), Error> {
+        for job in jobs {
+            self.jobs().ensure_job(job).await?;
+        }
+        Ok(())
+    }
+}
