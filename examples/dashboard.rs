@@ -5,23 +5,16 @@
 //! ```
 //!
 //! Then open the address that it prints. Only this machine has access. The data are in the file `dashboard.db`, or in the database that
-//! `DATABASE_URL` names; `LISTEN` (default `127.0.0.1:8080`) says where to listen. Ctrl-C ends it.
+//! `DATABASE_URL` names; `LISTEN` (default `127.0.0.1:8080`) says where to listen. Ctrl-C ends it. `gaia demo` does the same.
 
-use std::time::Duration;
+mod shop;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
-use gaia_actors::{
-    admin::PauseTheme,
-    async_fn,
-    logs::{KeepLogs, LogCapture},
-    prelude::*,
-    web::{Access, AdminOptions, EnvironmentColour, admin},
-};
+use std::net::TcpListener;
+
+use gaia_actors::logs::LogCapture;
 use log::LevelFilter;
-use serde_json::{Value, json};
 
-/// How often orders come.
-const ORDERS: Duration = Duration::from_millis(700);
+use self::shop::Shop;
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,188 +25,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:dashboard.db".to_owned());
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
 
-    let shop = shop_node(&url).await?;
-    let reports = reports_node(&url).await?;
-    let served = shop.clone();
-    let options = AdminOptions::new(Access::loopback_only()).environment("a shop", EnvironmentColour::Green);
-    let server = HttpServer::new(move || {
-        App::new()
-            .route("/", web::get().to(to_pages))
-            .route("/prices", web::post().to(prices))
-            .service(web::scope("/gaia").service(admin(&served, options.clone())))
-    });
-    let server = server.workers(1).bind(&listen)?;
-    let address = server.addrs()[0];
+    let listener = TcpListener::bind(listen)?;
+    let address = listener.local_addr()?;
+    let shop = Shop::open(&url, listener).await?;
     println!("The dashboard: http://{address}/gaia/");
-    add_jobs(&shop, &format!("http://{address}/prices")).await?;
-    let load = actix_web::rt::spawn(load(shop.clone()));
-
-    server.run().await?;
-    load.abort();
-    reports.stop().await?;
-    shop.stop().await?;
-    Ok(())
-}
-
-async fn to_pages() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header(("location", "gaia/")).finish()
-}
-
-/// What a hook calls: it fails now and then.
-async fn prices() -> HttpResponse {
-    match fastrand::u8(..6) {
-        0 => HttpResponse::ServiceUnavailable().body("the supplier does not answer"),
-        _ => HttpResponse::Ok().json(json!({ "changed": fastrand::u8(..20) })),
-    }
-}
-
-/// Works on orders and mails, and runs jobs.
-async fn shop_node(url: &str) -> Result<Gaia, Error> {
-    Gaia::builder()
-        .database(url)
-        .handler("Order", "Confirm", async_fn(confirm))
-        .handler("Order", "Pay", async_fn(pay))
-        .handler("Mail", "Send", async_fn(send))
-        .handler(
-            "Shop",
-            "Sweep",
-            async_fn(async |_, _: Value| {
-                let swept = fastrand::u8(..50);
-                log::info!("swept {swept} baskets that nobody has paid");
-                Ok(json!({ "swept": swept }))
-            }),
-        )
-        .scheduler(
-            SchedulerOptions::new("orders")
-                .worker_num(4)
-                .keep_logs(KeepLogs::default()),
-        )
-        .scheduler(SchedulerOptions::new("mail").worker_num(2))
-        .jobs(JobsOptions::default().keep_logs(KeepLogs::default()))
-        .on_alert(|alert| eprintln!("{}: {}", alert.state, alert.text_en))
-        .start()
-        .await
-}
-
-/// Works on reports, which take long.
-async fn reports_node(url: &str) -> Result<Gaia, Error> {
-    Gaia::builder()
-        .database(url)
-        .handler("Report", "Build", async_fn(build))
-        .scheduler(
-            SchedulerOptions::new("reports")
-                .worker_num(2)
-                .keep_logs(KeepLogs::default()),
-        )
-        .start()
-        .await
-}
-
-async fn work(least: u64, most: u64) {
-    actix_web::rt::time::sleep(Duration::from_millis(fastrand::u64(least..most))).await;
-}
-
-async fn confirm(_: TaskContext, order: u64) -> Result<Value, TaskError> {
-    work(20, 200).await;
-    log::info!("order {order} is confirmed");
-    Ok(json!({ "order": order, "confirmed": true }))
-}
-
-async fn pay(context: TaskContext, order: u64) -> Result<Value, TaskError> {
-    log::info!(
-        "asks the bank for the money of order {order}, attempt {}",
-        context.attempt()
-    );
-    work(100, 900).await;
-    match fastrand::u8(..10) {
-        0 | 1 => Err(TaskError::failed("the bank answers 502: upstream timed out")),
-        2 => Err(TaskError::discard(format!("the card of order {order} is expired"))),
-        _ => Ok(json!({ "order": order, "receipt": format!("R-{order:06}") })),
-    }
-}
-
-async fn send(_: TaskContext, to: String) -> Result<(), TaskError> {
-    work(50, 400).await;
-    match fastrand::u8(..12) {
-        0 => Err(TaskError::failed(format!("550 mailbox of {to} is full"))),
-        _ => Ok(()),
-    }
-}
-
-async fn build(context: TaskContext, month: String) -> Result<Value, TaskError> {
-    for percent in (0..100_u8).step_by(10) {
-        context.progress(percent, format!("reads the orders of {month}"));
-        log::info!("{percent} % of {month}: {} orders read", fastrand::u16(..5_000));
-        work(400, 1_500).await;
-    }
-    Ok(json!({ "pages": fastrand::u8(3..40) }))
-}
-
-/// Two jobs of this program, one that calls a hook, and one that is not enabled.
-async fn add_jobs(gaia: &Gaia, prices: &str) -> Result<(), Error> {
-    let jobs = gaia.jobs();
-    jobs.ensure_job(NewJob::cron_job("sweep the shop", "*/10 * * * * *", "Shop", "Sweep"))
-        .await?;
-    jobs.ensure_job(NewJob::cron_job("monthly report", "0 0 6 1 * *", "Report", "Build").time_zone("Europe/Paris"))
-        .await?;
-    jobs.ensure_job(NewJob::cron_hook("prices of the supplier", "*/15 * * * * *", prices).max_retry(2))
-        .await?;
-    jobs.ensure_job(NewJob::cron_job("old import", "@hourly", "Shop", "Import").enabled(false))
-        .await?;
-    Ok(())
-}
-
-/// Orders come as long as the program runs.
-async fn load(gaia: Gaia) -> Result<(), Error> {
-    let (orders, mail) = (gaia.scheduler("orders")?, gaia.scheduler("mail")?);
-    let (reports, imports) = (gaia.scheduler("reports")?, gaia.scheduler("imports")?);
-    imports
-        .add_task(NewTask::new("Import", "Catalogue").args(&"2026"))
-        .await?;
-    let pause = PauseTheme {
-        theme: "newsletter".to_owned(),
-        by: Some("the night shift".to_owned()),
-        reason: Some("the text has a mistake".to_owned()),
-    };
-    gaia.admin().pause_theme(pause).await?;
-    let letters = gaia.scheduler("newsletter")?;
-    for order in 1_u64.. {
-        orders
-            .add_task(
-                NewTask::new("Order", "Confirm")
-                    .args(&order)
-                    .name(format!("confirm order {order}")),
-            )
-            .await?;
-        orders
-            .add_task(
-                NewTask::new("Order", "Pay")
-                    .args(&order)
-                    .name(format!("pay order {order}"))
-                    .priority(5),
-            )
-            .await?;
-        let to = format!("customer-{}@shop.example", order % 97);
-        mail.add_task(
-            NewTask::new("Mail", "Send")
-                .args(&to)
-                .unique_key(format!("mail-{order}")),
-        )
-        .await?;
-        if order % 5 == 0 {
-            letters.add_task(NewTask::new("Mail", "Send").args(&to)).await?;
-        }
-        if order % 20 == 1 {
-            let month = format!("2026-{:02}", order % 12 + 1);
-            reports
-                .add_task(
-                    NewTask::new("Report", "Build")
-                        .args(&month)
-                        .name(format!("report of {month}")),
-                )
-                .await?;
-        }
-        actix_web::rt::time::sleep(ORDERS).await;
-    }
+    shop.run_until_signal().await?;
     Ok(())
 }

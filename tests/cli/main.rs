@@ -8,6 +8,7 @@
 
 mod bulk;
 mod check;
+mod deploy;
 mod exits;
 mod help;
 mod hostile;
@@ -15,6 +16,7 @@ mod jobs;
 mod migrate;
 mod program;
 mod schedule;
+mod serve;
 mod served;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests use the rest")]

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod confirm;
 mod exit;
+mod listen;
 mod local;
 mod log;
 mod output;

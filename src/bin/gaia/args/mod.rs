@@ -25,7 +25,7 @@ pub use self::{
     others::{CheckArgs, CompletionArgs, ManArgs, MethodCommand, MigrateArgs, TopArgs},
     parse::Patience,
     schedule::{Explain, Language, ScheduleCommand},
-    serve::ServeArgs,
+    serve::{DemoArgs, ServeArgs},
     task::{AddTask, ChangeTasks, ExportFormat, ExportTasks, FindTasks, TaskCommand},
     theme::{ErrorsArgs, HistoryArgs, ThemeCommand},
 };
@@ -141,6 +141,8 @@ pub enum Command {
     Metrics,
     /// Serves the dashboard and the HTTP API, runs jobs and works on themes
     Serve(ServeArgs),
+    /// Opens a shop with something to look at, on the file gaia-demo.db
+    Demo(DemoArgs),
     /// Brings the tables of a database to the version of this program
     Migrate(MigrateArgs),
     /// Cron expressions in words
@@ -155,7 +157,7 @@ pub enum Command {
 impl Command {
     /// Whether the command is a node that stays until a signal stops it.
     pub const fn stays(&self) -> bool {
-        matches!(self, Self::Serve(_))
+        matches!(self, Self::Serve(_) | Self::Demo(_))
     }
 }
 

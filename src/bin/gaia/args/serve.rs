@@ -16,10 +16,17 @@ pub struct ServeArgs {
     /// The address and port to listen on, instead of Http.Listen
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Runs nothing, and lets nobody change anything
+    /// Works on no theme, runs no job, and lets nobody change anything
     #[arg(long)]
     pub read_only: bool,
     /// Only reads and checks the configuration
     #[arg(long)]
     pub check: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The address and port to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: String,
 }

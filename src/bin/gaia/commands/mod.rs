@@ -4,6 +4,7 @@ mod alert;
 mod audit;
 mod check;
 mod completion;
+mod demo;
 mod input;
 mod job;
 mod method;
@@ -35,6 +36,7 @@ pub async fn run(session: &Session, command: Command) -> Result {
         Command::Top(args) => top::run(session, args).await,
         Command::Metrics => metrics::run(session).await,
         Command::Serve(args) => serve::run(session, &args).await,
+        Command::Demo(args) => demo::run(session, &args).await,
         Command::Migrate(args) => migrate::run(session, args).await,
         Command::Schedule(command) => schedule::run(session, command),
         Command::Completion(args) => completion::completion(session, &args),

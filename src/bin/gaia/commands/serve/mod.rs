@@ -62,7 +62,7 @@ async fn start(settings: &Settings) -> Result<Gaia> {
     builder.start().await.map_err(|error| unopened(&error))
 }
 
-/// A client of the database: it makes no tables, runs nothing and sends no alerts.
+/// A client of the database: it makes no tables, runs no task and no job, and sends no alerts.
 fn client(builder: GaiaBuilder, settings: &Settings) -> Result<GaiaBuilder> {
     let mut config = settings.config.clone();
     must_exist(
@@ -83,7 +83,7 @@ fn announce(gaia: &Gaia, settings: &Settings, server: &Server) {
     });
     let themes: Vec<String> = themes.collect();
     match (settings.is_read_only, themes.is_empty()) {
-        (true, _) => say("gaia: read-only; this process runs nothing"),
+        (true, _) => say("gaia: read-only; this process runs no task and no job"),
         (false, true) => say("gaia: no themes; the section Themes of the configuration names them"),
         (false, false) => say(&format!("gaia: themes {}", themes.join(", "))),
     }

@@ -1,9 +1,6 @@
 //! What the configuration, the environment and the command line say, checked.
 
-use std::{
-    io::ErrorKind,
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
-};
+use std::net::{SocketAddr, TcpListener};
 
 use gaia_actors::{
     Config, Gaia,
@@ -13,6 +10,7 @@ use gaia_actors::{
 use crate::{
     args::{Globals, ServeArgs},
     exit::{Failure, Result},
+    listen,
 };
 
 pub struct Settings {
@@ -51,14 +49,7 @@ impl Settings {
     }
 
     pub fn listener(&self) -> Result<TcpListener> {
-        let listen = &self.config.http.listen;
-        let what_to_do = "choose another address by --listen or Http.Listen";
-        TcpListener::bind(self.addresses.as_slice()).map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => Failure::failed(format!(
-                "another program listens on {listen}; end that program, or {what_to_do}"
-            )),
-            _ => Failure::failed(format!("cannot listen on {listen}: {error}; {what_to_do}")),
-        })
+        listen::bind(&self.config.http.listen, &self.addresses)
     }
 }
 
@@ -88,11 +79,8 @@ fn config(globals: &Globals, args: &ServeArgs) -> Result<Config> {
 /// The addresses of `Http.Listen`. Others than this machine must not reach a server that lets only this machine in.
 fn addresses(config: &Config) -> std::result::Result<Vec<SocketAddr>, String> {
     let listen = &config.http.listen;
-    let found = listen.to_socket_addrs().map_err(|error| {
-        format!("cannot listen on {listen:?}: {error}; expected an address and a port, such as 127.0.0.1:8080")
-    })?;
-    let found: Vec<SocketAddr> = found.collect();
-    match config.http.access.has_users() || found.iter().all(|address| address.ip().is_loopback()) {
+    let found = listen::addresses(listen)?;
+    match config.http.access.has_users() || listen::are_of_this_machine(&found) {
         true => Ok(found),
         false => Err(format!(
             "{listen} can be reached by other machines, and Http.Access lets in only this one; name users in Http.Access (Tokens, Basic or \

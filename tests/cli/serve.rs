@@ -1,0 +1,523 @@
+//! `gaia serve`: a job server from a configuration.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use actix_web::{App, HttpResponse, HttpServer, http::Method, web};
+use gaia_actors::web::{AccessToken, ROUTES};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::{
+    program::{Way, command},
+    served::{Served, kinds},
+    support::{Database, Kind, eventually},
+};
+
+/// Longer than any step takes, also on a machine with much to do.
+const PATIENCE: Duration = Duration::from_secs(90);
+const TOKEN: &str = "operator-0123456789";
+
+/// A server that runs.
+struct Serving {
+    child: Child,
+    lines: UnboundedReceiver<String>,
+    /// Where the dashboard is.
+    url: String,
+}
+
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+impl Serving {
+    /// Starts it with these words, and waits until it says that it is ready.
+    async fn start(words: &[&str]) -> Self {
+        Self::of(&[&["serve"], words].concat()).await
+    }
+
+    async fn of(words: &[&str]) -> Self {
+        let mut child = command().args(words).stderr(Stdio::piped()).spawn().expect("starts");
+        let (sender, lines) = unbounded_channel();
+        let stderr = child.stderr.take().expect("is piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // The test may have ended.
+                let _ = sender.send(line);
+            }
+        });
+        let mut serving = Self {
+            child,
+            lines,
+            url: String::new(),
+        };
+        let address = serving.says("gaia: dashboard ").await;
+        address
+            .trim_start_matches("gaia: dashboard ")
+            .clone_into(&mut serving.url);
+        serving.says("gaia: ready").await;
+        serving
+    }
+
+    /// The next line with this text.
+    async fn says(&mut self, text: &str) -> String {
+        let mut before = Vec::new();
+        let found = async {
+            while let Some(line) = self.lines.recv().await {
+                if line.contains(text) {
+                    return Some(line);
+                }
+                before.push(line);
+            }
+            None
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| panic!("nobody says {text:?}: {before:?}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.expect("starts").success());
+    }
+
+    async fn ends(mut self, code: i32) {
+        let ended = actix_rt::task::spawn_blocking(move || self.child.wait());
+        let status = tokio::time::timeout(PATIENCE, ended).await.expect("ends in time");
+        let status = status.expect("does not panic").expect("ends");
+        assert_eq!(status.code(), Some(code), "{status:?}");
+    }
+
+    async fn stop(mut self) {
+        self.signal("TERM");
+        self.says("gaia: stopped").await;
+        self.ends(0).await;
+    }
+
+    async fn send(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).expect("is a method");
+        let mut request = awc::Client::default()
+            .request(method, format!("{}{path}", self.url))
+            .timeout(PATIENCE);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let mut answer = request.send().await.expect("answers");
+        let body = match answer.headers().get("content-type") {
+            // A stream does not end.
+            Some(kind) if kind == "text/event-stream" => Vec::new(),
+            _ => answer.body().limit(1 << 24).await.expect("has a body").to_vec(),
+        };
+        Answer {
+            status: answer.status().as_u16(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None).await
+    }
+
+    /// Waits until this process has so many workers for a theme.
+    async fn has_workers(&self, theme: &str, expected: u64) {
+        eventually(theme, async || (self.workers(theme).await == expected).then_some(())).await;
+    }
+
+    /// How many workers this process has for a theme, as Prometheus is told.
+    async fn workers(&self, theme: &str) -> u64 {
+        let metrics = self.send("GET", "api/v1/metrics", Some(TOKEN)).await.body;
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("gaia_workers{") && line.contains(&format!("theme=\"{theme}\"")));
+        let numbers = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        numbers.sum()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It has ended, unless the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes a configuration for the database, on a free port.
+fn configured(database: &Database, mut config: Value) -> String {
+    config["Databases"] = json!({ "default": database.url() });
+    if config["Http"]["Listen"].is_null() {
+        config["Http"]["Listen"] = json!("127.0.0.1:0");
+    }
+    written(&database.file("config.json"), &config)
+}
+
+fn written(file: &PathBuf, config: &Value) -> String {
+    std::fs::write(file, config.to_string()).expect("is written");
+    file.display().to_string()
+}
+
+/// An endpoint that says when it is called. It answers, unless it is to hang.
+fn endpoint(hangs: bool) -> (String, UnboundedReceiver<String>) {
+    async fn called(body: String, seen: web::Data<(UnboundedSender<String>, bool)>) -> HttpResponse {
+        // The test may have ended.
+        let _ = seen.0.send(body);
+        match seen.1 {
+            true => std::future::pending().await,
+            false => HttpResponse::Ok().finish(),
+        }
+    }
+    let (sender, calls) = unbounded_channel();
+    let seen = web::Data::new((sender, hangs));
+    let server = HttpServer::new(move || App::new().app_data(seen.clone()).default_service(web::to(called)));
+    let server = server.workers(1).disable_signals().bind("127.0.0.1:0").expect("binds");
+    let url = format!("http://{}/sync", server.addrs()[0]);
+    actix_rt::spawn(server.run());
+    (url, calls)
+}
+
+fn hook(url: &str) -> Value {
+    json!({ "job_name": "sync", "job_type": "cron_hook", "cron_expr": "* * * * * *", "hook_url": url, "args": {"full": true} })
+}
+
+#[actix_rt::test]
+async fn it_serves_a_new_file_and_stops_gracefully() {
+    for (path, signal) in [("/", "TERM"), ("/a/b", "INT")] {
+        let database = Database::of_kind(Kind::Sqlite);
+        let config = configured(
+            &database,
+            json!({"Themes": {"mail": {"WorkerNum": 3}}, "Http": {"Path": path, "Environment": {"Name": "a test site", "Colour": "Red"}}}),
+        );
+        let mut serving = Serving::start(&["--config", &config]).await;
+        assert!(
+            serving.url.ends_with(&format!("{}/", path.trim_end_matches('/'))),
+            "{}",
+            serving.url
+        );
+        for path in ["api/v1/healthz", "api/v1/readyz"] {
+            assert_eq!(serving.get(path).await.status, 200, "{path}");
+        }
+        let page = serving.get("").await;
+        assert!(page.status == 200 && page.body.contains("a test site"), "{}", page.body);
+        assert!(serving.get("api/v1/metrics").await.body.contains("gaia_build_info"));
+        serving.has_workers("mail", 3).await;
+        // It has no handlers: a task waits for another node.
+        let way = Way::database(&database.url());
+        let id = way.out(&["task", "add", "mail", "Demo", "Echo"]).await;
+        assert_eq!(way.json(&["task", "get", id.trim()]).await["status"], "Wait");
+        serving.signal(signal);
+        serving.says("gaia: stopped").await;
+        serving.ends(0).await;
+        assert_eq!(database.number("SELECT COUNT(*) AS number FROM gaia_nodes"), 0);
+    }
+}
+
+#[actix_rt::test]
+async fn declared_jobs_fire_and_a_second_signal_ends_what_runs() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let (url, mut calls) = endpoint(true);
+    let config = configured(
+        &database,
+        json!({"Jobs": {"Declared": [hook(&url)], "KeepLogs": "Info"}, "Node": {"Grace": 600}}),
+    );
+    let serving = Serving::start(&["--config", &config]).await;
+    let body = tokio::time::timeout(PATIENCE, calls.recv()).await.expect("is called");
+    assert_eq!(body.as_deref(), Some(r#"{"full":true}"#));
+    serving.signal("TERM");
+    eventually("it takes no work any more", async || {
+        (serving.get("api/v1/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    // The endpoint never answers: without this signal the grace would go on for ten minutes.
+    serving.signal("TERM");
+    serving.ends(0).await;
+}
+
+#[actix_rt::test]
+async fn a_hangup_takes_over_what_can_change() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let (url, mut calls) = endpoint(false);
+    let config = |workers: u64, token: &str, lease: f64, jobs: Value| {
+        let user = json!({ "Hash": AccessToken::hash_of(token), "Permissions": ["all"] });
+        json!({
+            "Databases": { "default": database.url() },
+            "Themes": { "mail": { "WorkerNum": workers }, "orders": {} },
+            "AsyncTask": { "WorkerNum": 2 },
+            "Http": { "Listen": "127.0.0.1:0", "Access": { "Tokens": { "ops": user } } },
+            "Jobs": { "Declared": jobs },
+            "Node": { "Lease": lease },
+        })
+    };
+    let file = database.file("config.json");
+    let path = written(&file, &config(3, TOKEN, 20.0, json!([])));
+    let mut serving = Serving::start(&["--config", &path]).await;
+    serving.has_workers("mail", 3).await;
+    serving.has_workers("orders", 2).await;
+
+    // A faulty file changes nothing.
+    let mut faulty = config(7, "another-0123456789", 20.0, json!([hook(&url)]));
+    faulty["Themes"]["mail"]["WorkrNum"] = json!(1);
+    written(&file, &faulty);
+    serving.signal("HUP");
+    let said = serving.says("nothing is changed").await;
+    assert!(said.contains("WorkrNum") && said.contains("WorkerNum"), "{said}");
+    let bad_job =
+        json!([{ "job_name": "sync", "job_type": "cron_hook", "cron_expr": "61 * * * * *", "hook_url": url }]);
+    written(&file, &config(7, "another-0123456789", 20.0, bad_job));
+    serving.signal("HUP");
+    let said = serving.says("nothing is changed").await;
+    assert!(said.contains("Jobs.Declared[0] (\"sync\"): cron_expr"), "{said}");
+    assert_eq!(serving.workers("mail").await, 3);
+
+    let mut good = config(7, TOKEN, 30.0, json!([hook(&url)]));
+    good["Themes"]["imports"] = json!({ "WorkerNum": 4 });
+    good["AsyncTask"]["WorkerNum"] = json!(5);
+    written(&file, &good);
+    serving.signal("HUP");
+    let said = serving.says("is taken over").await;
+    assert!(said.ends_with("warning: Node.Lease needs a restart"), "{said}");
+    for (theme, workers) in [("mail", 7), ("orders", 5), ("imports", 4)] {
+        serving.has_workers(theme, workers).await;
+    }
+    tokio::time::timeout(PATIENCE, calls.recv())
+        .await
+        .expect("the new job fires");
+
+    // A token that is revoked opens nothing any more.
+    written(&file, &config(7, "another-0123456789", 20.0, json!([])));
+    serving.signal("HUP");
+    let said = serving.says("is taken over").await;
+    assert!(said.ends_with("is taken over"), "{said}");
+    assert_eq!(serving.send("GET", "api/v1/whoami", Some(TOKEN)).await.status, 401);
+    assert_eq!(
+        serving
+            .send("GET", "api/v1/whoami", Some("another-0123456789"))
+            .await
+            .status,
+        200
+    );
+    serving.stop().await;
+}
+
+#[actix_rt::test]
+async fn read_only_changes_nothing_by_any_route() {
+    let served = Served::start().await;
+    let id = served
+        .local()
+        .out(&["task", "add", "later", "Demo", "Echo", "1", "--in", "1h"])
+        .await;
+    served
+        .local()
+        .ends(
+            0,
+            &["job", "add", "report", "--cron", "0 0 1 1 *", "--call", "Demo.Echo"],
+        )
+        .await;
+    let all = json!({ "ops": { "Hash": AccessToken::hash_of(TOKEN), "Permissions": ["all"] } });
+    let config = configured(
+        &served.database,
+        json!({
+            "Http": { "Access": { "Tokens": all, "Loopback": true } },
+            "Themes": { "demo": {} },
+            "Jobs": { "Declared": [hook("http://127.0.0.1:1/")] },
+        }),
+    );
+    let state = || {
+        let count = |table: &str| {
+            served
+                .database
+                .number(&format!("SELECT COUNT(*) AS number FROM {table}"))
+        };
+        ["asynctasks", "job_center", "gaia_audit", "gaia_bulk"].map(count)
+    };
+    let before = state();
+    let serving = Serving::start(&["--config", &config, "--read-only"]).await;
+    let mut refused = 0;
+    for route in ROUTES {
+        let path = format!("api/v1{}", route.path)
+            .replace("{theme}", "later")
+            .replace("{name}", "report")
+            .replace("{node}", served.gaia.node_id())
+            .replace(
+                "{id}",
+                if route.path.starts_with("/tasks") {
+                    id.trim()
+                } else {
+                    "1"
+                },
+            );
+        for token in [None, Some(TOKEN)] {
+            let answer = serving.send(route.method, &path, token).await;
+            let is_refused = answer.status == 403 && answer.body.contains("no_permission");
+            assert_eq!(
+                is_refused, route.changes,
+                "{route:?}: {} {}",
+                answer.status, answer.body
+            );
+            refused += usize::from(is_refused);
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    assert_eq!(state(), before);
+    // Arguments may be seen, and nothing runs here.
+    assert!(
+        serving
+            .get("api/v1/whoami")
+            .await
+            .body
+            .contains(r#""permissions":["view","view_args"]"#)
+    );
+    assert_eq!(serving.workers("demo").await, 0);
+    serving.stop().await;
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn bad_configurations_are_refused_before_anything_starts() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let hash = AccessToken::hash_of(TOKEN);
+    for (config, said) in [
+        (json!({"Themse": {}}), &["unknown key Themse", "\"Themes\""][..]),
+        (
+            json!({"Themes": {"mail": {"WorkerNumber": 1}}}),
+            &["Themes.mail.WorkerNumber", "\"WorkerNum\""],
+        ),
+        (
+            json!({"Themes": {"mail": {"ScanTaskNum": 0}}}),
+            &["theme \"mail\"", "scan_task_num is 0"],
+        ),
+        (
+            json!({"Jobs": {"Declared": [hook("http://127.0.0.1/"), {"job_name": "b", "job_type": "cron_hook", "cron_exp": "@daily"}]}}),
+            &["Jobs.Declared[1] (\"b\")", "cron_exp", "cron_expr"],
+        ),
+        (
+            json!({"Jobs": {"Declared": [hook("no url"), hook("http://127.0.0.1/")]}}),
+            &["Jobs.Declared[0] (\"sync\")", "URL", "an earlier job has this job_name"],
+        ),
+        (
+            json!({"Http": {"Listen": "0.0.0.0:0"}}),
+            &["0.0.0.0:0 can be reached by other machines", "Http.Access", "127.0.0.1"],
+        ),
+        (json!({"Http": {"Listen": "8080"}}), &["\"8080\"", "127.0.0.1:8080"]),
+        (json!({"Http": {"Path": "gaia"}}), &["Http.Path must begin with /"]),
+        (
+            json!({"Http": {"Access": {"Tokens": {"a": {"Hash": "s3cret"}, "b": {"Hash": hash, "Permissions": ["veiw"]}}}}}),
+            &["Http.Access.Tokens.a", "Http.Access.Tokens.b.Permissions", "\"view\""],
+        ),
+        (
+            json!({"Http": {"Access": {"Basic": {"ops": {"Hash": "s3cret"}}, "Header": {"Name": "x-user"}}}}),
+            &[
+                "Http.Access.Basic.ops",
+                "Argon2",
+                "Http.Access.Header: no peer is trusted",
+            ],
+        ),
+        (
+            json!({"Alerts": {"Webhooks": [{"Format": "Slack", "Url": "s3cret"}]}}),
+            &["webhook 1 of the alerts"],
+        ),
+    ] {
+        let file = configured(&database, config);
+        for more in [&[][..], &["--check"]] {
+            let refused = Way::default()
+                .ends(2, &[&["serve", "--config", &file], more].concat())
+                .await;
+            for text in said {
+                assert!(refused.stderr.contains(text), "{text}: {refused:?}");
+            }
+            assert!(
+                !refused.stderr.contains("s3cret") && refused.stdout.is_empty(),
+                "{refused:?}"
+            );
+        }
+    }
+    assert!(!database.path().exists(), "nothing was started");
+    let good = configured(&database, json!({}));
+    Way::default().ends(0, &["serve", "--config", &good, "--check"]).await;
+    Way::default().ends(2, &["serve", "--config", "no such file"]).await;
+    Way::default()
+        .ends(2, &["serve", "--server", "http://127.0.0.1:1"])
+        .await;
+    assert!(!database.path().exists(), "a check starts nothing");
+
+    let missing = Way::default()
+        .ends(8, &["serve", "--config", &good, "--read-only"])
+        .await;
+    assert!(missing.stderr.contains("gaia migrate"), "{missing:?}");
+    let url = "postgres://me:s3cret@127.0.0.1:1/none";
+    let away = Way::default()
+        .ends(8, &["serve", "--listen", "127.0.0.1:0", "--database", url])
+        .await;
+    assert!(!away.stderr.contains("s3cret"), "{away:?}");
+    let holder = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let taken = holder.local_addr().expect("has one").to_string();
+    let refused = Way::default()
+        .ends(1, &["serve", "--config", &good, "--listen", &taken])
+        .await;
+    assert!(
+        refused.stderr.contains("another program listens on") && refused.stderr.contains("--listen"),
+        "{refused:?}"
+    );
+    assert!(!database.path().exists(), "the port comes first");
+}
+
+#[actix_rt::test]
+async fn the_demo_is_a_shop_that_works() {
+    let database = Database::of_kind(Kind::Sqlite);
+    let serving = Serving::of(&["demo", "--listen", "127.0.0.1:0", "--database", &database.url()]).await;
+    assert_eq!(serving.get("").await.status, 200);
+    let way = Way::database(&database.url());
+    eventually("an order is confirmed, and its handler's line is kept", async || {
+        let found = way
+            .out(&["task", "list", "status:success", "method:Order.Confirm", "-o", "name"])
+            .await;
+        let log = way.out(&["task", "log", found.lines().next()?]).await;
+        log.contains("is confirmed").then_some(())
+    })
+    .await;
+    serving.stop().await;
+    for words in [
+        &["demo", "--listen", "0.0.0.0:0"][..],
+        &["demo", "--server", "http://127.0.0.1:1"],
+    ] {
+        Way::default().ends(2, words).await;
+    }
+}
+
+/// On each database server that can be had here.
+#[actix_rt::test]
+async fn two_on_a_server_are_a_cluster() {
+    for kind in kinds().into_iter().filter(|kind| *kind != Kind::Sqlite) {
+        let database = Database::of_kind(kind);
+        let (url, mut calls) = endpoint(false);
+        let config = configured(
+            &database,
+            json!({"Jobs": {"Declared": [hook(&url)]}, "Themes": {"mail": {}}}),
+        );
+        let words = ["--config", config.as_str()];
+        let (first, second) = tokio::join!(Serving::start(&words), Serving::start(&words));
+        let nodes = async |serving: &Serving| {
+            let answer: Value = serde_json::from_str(&serving.get("api/v1/nodes").await.body).expect("is JSON");
+            answer["nodes"].as_array().map(Vec::len).unwrap_or_default()
+        };
+        assert_eq!((nodes(&first).await, nodes(&second).await), (2, 2));
+        assert_eq!(database.number("SELECT COUNT(*) AS number FROM job_center"), 1);
+        tokio::time::timeout(PATIENCE, calls.recv()).await.expect("is called");
+        first.stop().await;
+        assert_eq!(nodes(&second).await, 1);
+        // The other goes on with the job.
+        while calls.try_recv().is_ok() {}
+        tokio::time::timeout(PATIENCE, calls.recv())
+            .await
+            .expect("is called again");
+        second.stop().await;
+    }
+}
