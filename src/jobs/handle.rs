@@ -89,6 +89,10 @@ impl Jobs {
         self.rules.zone.renewed()
     }
 
+    pub(crate) fn rules(&self) -> &JobRules {
+        &self.rules
+    }
+
     /// Whether jobs must not run in the environment of this process.
     pub(crate) fn are_banned(&self) -> bool {
         self.banned.is_some()

@@ -488,11 +488,8 @@ impl GaiaBuilder {
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
-        let started = match gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs).await {
-            Ok(()) => gaia.declare(plan.declared).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = started {
+        let started = gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs, plan.declared);
+        if let Err(error) = started.await {
             // Nothing half-started is left behind.
             gaia.stop().await?;
             return Err(error);
@@ -594,7 +591,7 @@ impl GaiaBuilder {
             .settings(&self.config.jobs, &mut faults);
         let alerts = std::mem::take(&mut self.alerts).settings(&self.config.alerts, &mut faults);
         let declared = match self.configured {
-            true => configured::declared(&self.config, &settings, &mut faults),
+            true => configured::declared(&self.config, &settings.rules, &mut faults),
             false => Vec::new(),
         };
         faults.into_result()?;

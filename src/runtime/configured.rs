@@ -6,9 +6,9 @@ use super::Gaia;
 use crate::{
     asynctask::SchedulerOptions,
     config::{AsyncTaskConfig, Config, DeclaredJob, KeepLogsLevel},
-    domain::{Faults, NewJob},
+    domain::{Faults, JobRules, NewJob},
     error::Error,
-    jobs::{JobsOptions, Settings},
+    jobs::JobsOptions,
     logs::KeepLogs,
 };
 
@@ -53,7 +53,7 @@ pub(super) fn jobs(config: &Config) -> Option<JobsOptions> {
 }
 
 /// The jobs of `Jobs.Declared`. Faults name the job and the key.
-pub(super) fn declared(config: &Config, settings: &Settings, faults: &mut Faults) -> Vec<NewJob> {
+pub(super) fn declared(config: &Config, rules: &JobRules, faults: &mut Faults) -> Vec<NewJob> {
     let all = &config.jobs.declared;
     let jobs = all.iter().enumerate().filter_map(|(at, declared)| {
         let name = declared.name();
@@ -61,7 +61,7 @@ pub(super) fn declared(config: &Config, settings: &Settings, faults: &mut Faults
         let twice = all[..at].iter().any(|other| other.name() == name);
         faults.require(!twice, || format!("{place}: an earlier job has this job_name, too"));
         let job = faults.take(read(declared).map_err(|fault| format!("{place}: {fault}")))?;
-        let checked = job.define(&settings.rules).map_err(|input| {
+        let checked = job.define(rules).map_err(|input| {
             let faults = input.faults().iter().map(|fault| format!("{place}: {fault}"));
             faults.collect::<Vec<_>>().join("; ")
         });
@@ -114,8 +114,8 @@ impl Gaia {
         for options in &schedulers {
             options.check(&mut faults);
         }
-        let settings = JobsOptions::default().settings(&after.jobs, &mut faults);
-        let declared = declared(after, &settings, &mut faults);
+        JobsOptions::default().settings(&after.jobs, &mut faults);
+        let declared = declared(after, self.0.jobs.rules(), &mut faults);
         faults.into_result()?;
         for options in schedulers {
             self.take_over(before, options).await?;

@@ -28,7 +28,7 @@ use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::RunningAlerts,
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
-    domain::Faults,
+    domain::{Faults, NewJob},
     error::{Error, ask},
     events::{Events, Tally},
     held_runs::HeldRuns,
@@ -224,6 +224,7 @@ impl Gaia {
         schedulers: Vec<SchedulerOptions>,
         settings: jobs::Settings,
         runs_jobs: bool,
+        declared: Vec<NewJob>,
     ) -> Result<(), Error> {
         for options in schedulers {
             self.start_scheduler(options).await?;
@@ -238,7 +239,7 @@ impl Gaia {
             None if runs_jobs => self.start_jobs(settings)?,
             _ => {}
         }
-        Ok(())
+        self.declare(declared).await
     }
 
     fn start_jobs(&self, settings: jobs::Settings) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod program;
 mod schedule;
 mod serve;
 mod served;
+mod serving;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests use the rest")]
 mod support;
