@@ -52,13 +52,10 @@ async fn run(cli: Cli) -> Exit {
     let session = Session::new(cli.globals);
     let stays = cli.command.stays();
     let run = commands::run(&session, cli.command);
-    let done = match stays {
-        // It stops by itself at a signal.
-        true => run.await,
-        false => tokio::select! {
-            done = run => done,
-            exit = interrupted() => Err(Failure::new(exit, "")),
-        },
+    let done = tokio::select! {
+        done = run => done,
+        // A command that stays stops by itself at a signal.
+        exit = interrupted(), if !stays => Err(Failure::new(exit, "")),
     };
     session.close().await;
     match done {

@@ -1,3 +1,5 @@
+//! The words of `gaia alert`.
+
 use clap::Subcommand;
 
 use super::Watch;

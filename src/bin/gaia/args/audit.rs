@@ -1,3 +1,5 @@
+//! The words of `gaia audit`.
+
 use clap::Subcommand;
 
 use super::{Paging, Watch};

@@ -1,3 +1,5 @@
+//! The words of `gaia job`.
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};

@@ -1,3 +1,5 @@
+//! The words of `gaia node`.
+
 use clap::Subcommand;
 
 use super::{Reason, Watch};

@@ -1,3 +1,5 @@
+//! The words of `gaia operation`.
+
 use clap::Subcommand;
 
 use super::{Paging, Reason, Watch};

@@ -1,3 +1,5 @@
+//! The words of commands that have few of them.
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};

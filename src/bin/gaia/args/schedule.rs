@@ -1,3 +1,5 @@
+//! The words of `gaia schedule`.
+
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]

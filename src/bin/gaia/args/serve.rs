@@ -1,3 +1,5 @@
+//! The words of `gaia serve` and `gaia demo`.
+
 use clap::Args;
 
 const EXAMPLES: &str = "\

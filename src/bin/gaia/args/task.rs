@@ -1,3 +1,5 @@
+//! The words of `gaia task`.
+
 use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};

@@ -1,3 +1,5 @@
+//! The words of `gaia theme`.
+
 use clap::{Args, Subcommand};
 
 use super::{Reason, Watch};

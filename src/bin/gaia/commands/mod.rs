@@ -35,7 +35,8 @@ pub async fn run(session: &Session, command: Command) -> Result {
         Command::Check(args) => check::run(session, args).await,
         Command::Top(args) => top::run(session, args).await,
         Command::Metrics => metrics::run(session).await,
-        Command::Serve(args) => serve::run(session, &args).await,
+        // Boxed: its future is large.
+        Command::Serve(args) => Box::pin(serve::run(session, &args)).await,
         Command::Demo(args) => demo::run(session, &args).await,
         Command::Migrate(args) => migrate::run(session, args).await,
         Command::Schedule(command) => schedule::run(session, command),

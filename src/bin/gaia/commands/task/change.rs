@@ -140,6 +140,11 @@ async fn many(session: &Session, api: &Api, change: Change, selection: Selection
         return session.out.changed(&id.to_string(), &begun);
     }
     let most = Some(count).filter(|count| *count > AT_ONCE && !more);
+    if begun.text("state") == "running" {
+        say(&format!(
+            "The operation {id} has begun; it goes on if this program is ended."
+        ));
+    }
     let ended = operation::followed(api, id, most).await?;
     say(&operation::told(&ended));
     session.out.changed(&id.to_string(), &ended)?;
