@@ -155,7 +155,11 @@ async fn a_task_that_runs_says_where() {
         let id = way.out(&["task", "add", "demo", "Demo", "Gate", "1"]).await;
         served.gate.entered(1).await;
         // Its row says Running a quarter of a second after its begin.
-        way.ends(6, &["task", "wait", id.trim(), "--timeout", "1s"]).await;
+        crate::support::eventually("a row that says Running", async || {
+            let task = way.json(&["task", "get", id.trim()]).await;
+            (task["status"] == "Running").then_some(())
+        })
+        .await;
         has(
             &check(&way, 0, &[id.trim()]).await,
             &[served.gaia.node_id(), &format!("gaia task log {} --follow", id.trim())],
