@@ -359,7 +359,7 @@ impl GaiaBuilder {
     ///                                "hook_url": "http://localhost:8080/api/sync"}]}}"#,
     /// )?;
     /// let gaia = Gaia::builder().config(config).configured().start().await?;
-    /// assert_eq!(gaia.scheduler("mail")?.status().await?.worker_num, 4);
+    /// assert_eq!(gaia.scheduler("mail")?.status().await?.all_workers, 4);
     /// # gaia.stop().await?;
     /// # Ok(())
     /// # }

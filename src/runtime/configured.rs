@@ -98,7 +98,7 @@ impl Gaia {
     ///
     /// let after = Config::from_json(r#"{"Databases": {"default": "sqlite::memory:"}, "Themes": {"mail": {"WorkerNum": 5}}}"#)?;
     /// gaia.reconfigure(&before, &after).await?;
-    /// assert_eq!(gaia.scheduler("mail")?.status().await?.worker_num, 5);
+    /// assert_eq!(gaia.scheduler("mail")?.status().await?.all_workers, 5);
     /// # gaia.stop().await?;
     /// # Ok(())
     /// # }
