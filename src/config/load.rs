@@ -2,30 +2,13 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Config,
-    shape::{check_keys, put, shape},
+    Config, ConfigError,
+    error::name,
+    shape::{PREFIX, check_keys, put, shape, to_value},
 };
-
-/// Why a configuration was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("configuration: {0}")]
-pub struct ConfigError(String);
-
-impl ConfigError {
-    pub(crate) fn new(fault: String) -> Self {
-        Self(fault)
-    }
-}
-
-/// Prefix of environment variables that replace one key.
-pub(super) const PREFIX: &str = "GAIA__";
-
-/// How alike a mistyped name and a suggested one must be, from 0 to 1: a suggestion that is less alike is no help.
-const LEAST_LIKENESS: f64 = 0.6;
 
 impl Config {
     /// Reads a JSON file, and not the environment.
@@ -35,7 +18,7 @@ impl Config {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read {}: {error}", name(&path.to_string_lossy()))))?;
+            .map_err(|error| ConfigError::new(format!("cannot read {}: {error}", name(&path.to_string_lossy()))))?;
         Self::from_json(&text)
     }
 
@@ -44,7 +27,7 @@ impl Config {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let value = serde_json::from_str(text).map_err(|error| ConfigError(format!("it is not JSON: {error}")))?;
+        let value = serde_json::from_str(text).map_err(|error| ConfigError::new(format!("it is not JSON: {error}")))?;
         build(value, std::iter::empty())
     }
 
@@ -87,7 +70,7 @@ impl Config {
             if let Some(value) = value
                 && !(0.0..=3_155_760_000.0).contains(&value)
             {
-                return Err(ConfigError(format!(
+                return Err(ConfigError::new(format!(
                     "{key} is {value}, expected 0 to 3155760000 seconds"
                 )));
             }
@@ -110,7 +93,7 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
     }
     check_keys(&value, &shape, "")?;
     let mut config: Config = serde_path_to_error::deserialize(value).map_err(|error| {
-        ConfigError(format!(
+        ConfigError::new(format!(
             "{}: {}",
             name(&error.path().to_string()),
             expected(error.inner())
@@ -124,10 +107,6 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
     Ok(config)
 }
 
-pub(super) fn to_value(value: &impl Serialize) -> Result<Value, ConfigError> {
-    serde_json::to_value(value).map_err(|error| ConfigError(error.to_string()))
-}
-
 /// The kind of value that serde expected. The rest of serde's message repeats the value, which may be a URL in the wrong place.
 fn expected(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -135,24 +114,6 @@ fn expected(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("expected {expected}"),
         None => "the value does not fit".to_owned(),
     }
-}
-
-/// A name from a configuration, unless it may be a URL, which may hold a password.
-pub(super) fn name(text: &str) -> &str {
-    if text.contains(['@', ':', ';', '=']) {
-        "(not shown)"
-    } else {
-        text
-    }
-}
-
-/// The known name most like `key`; `None` if none is like it.
-pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let key = key.to_ascii_lowercase();
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&key, &name.to_ascii_lowercase());
-    let known = known.iter().map(|name| (*name, likeness(name)));
-    let (name, likeness) = known.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (likeness >= LEAST_LIKENESS).then_some(name)
 }
 
 #[cfg(test)]

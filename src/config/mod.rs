@@ -1,6 +1,7 @@
 //! Settings from the integration guide's `config.json`, and from the environment.
 
 mod alerts;
+mod error;
 mod http;
 mod jobs;
 mod load;
@@ -12,12 +13,12 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use alerts::{AlertsConfig, WebhookConfig, WebhookFormat};
+pub use error::ConfigError;
+pub(crate) use error::nearest;
 pub use http::{
     AccessConfig, AccessHeaderConfig, AccessUserConfig, EnvironmentColourConfig, EnvironmentConfig, HttpConfig,
 };
 pub use jobs::{DeclaredJob, JobsConfig};
-pub use load::ConfigError;
-pub(crate) use load::nearest;
 pub use themes::{KeepLogsLevel, ThemeConfig};
 
 /// The settings of one process.
@@ -190,7 +191,7 @@ impl Default for NodeConfig {
 /// Shows the names of the databases, but no URL, which may hold a password, and no name that may be a URL.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.databases.keys().map(|text| load::name(text)).collect();
+        let names: Vec<&str> = self.databases.keys().map(|text| error::name(text)).collect();
         f.debug_struct("Config")
             .field("databases", &names)
             .field("async_task", &self.async_task)
@@ -207,7 +208,7 @@ impl fmt::Debug for Config {
 impl fmt::Debug for AsyncTaskConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncTaskConfig")
-            .field("mysql", &load::name(&self.mysql))
+            .field("mysql", &error::name(&self.mysql))
             .field("worker_num", &self.worker_num)
             .field("scan_task_interval", &self.scan_task_interval)
             .field("shortest_scan_interval", &self.shortest_scan_interval)
@@ -222,7 +223,7 @@ impl fmt::Debug for AsyncTaskConfig {
 impl fmt::Debug for FrameworkConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameworkConfig")
-            .field("mysql", &load::name(&self.mysql))
+            .field("mysql", &error::name(&self.mysql))
             .finish()
     }
 }
@@ -245,7 +246,7 @@ impl Config {
     }
 
     fn url_of(&self, key: &str, name: &str) -> Result<&str, ConfigError> {
-        let shown = |text: &str| load::name(text).to_owned();
+        let shown = |text: &str| error::name(text).to_owned();
         let names: Vec<_> = self.databases.keys().map(|name| shown(name)).collect();
         match self.databases.get(name) {
             Some(url) => Ok(url),

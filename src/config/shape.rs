@@ -1,12 +1,15 @@
 //! Which keys a configuration may have.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     AccessUserConfig, Config, ConfigError, ThemeConfig,
-    load::{PREFIX, name, nearest, to_value},
+    error::{name, nearest},
 };
 
+/// Prefix of environment variables that replace one key.
+pub(super) const PREFIX: &str = "GAIA__";
 const SEPARATOR: &str = "__";
 
 /// Stands for each name that an operator may choose.
@@ -22,6 +25,10 @@ pub(super) fn shape() -> Result<Value, ConfigError> {
         shape["Http"]["Access"][users] = json!({ ANY: user });
     }
     Ok(shape)
+}
+
+pub(super) fn to_value(value: &impl Serialize) -> Result<Value, ConfigError> {
+    serde_json::to_value(value).map_err(|error| ConfigError::new(error.to_string()))
 }
 
 /// Sets the key that an environment variable names.

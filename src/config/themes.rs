@@ -3,7 +3,7 @@
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
-use super::{AsyncTaskConfig, Config, MissingHandler};
+use super::{AsyncTaskConfig, Config, MissingHandler, error::name};
 
 /// A theme of the section `Themes`: the options that differ from those of the section `AsyncTask`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Config {
     /// The settings of themes that are seconds, with their keys.
     pub(super) fn themes_seconds(&self) -> impl Iterator<Item = (String, Option<f64>)> + '_ {
         self.themes.iter().flat_map(|(theme, options)| {
-            let theme = super::load::name(theme);
+            let theme = name(theme);
             [
                 (format!("Themes.{theme}.ScanTaskInterval"), options.scan_task_interval),
                 (
