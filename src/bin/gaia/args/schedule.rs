@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum ScheduleCommand {
     /// Says what a cron expression means, and when it fires next; needs no database
     ///
-    /// With - as the expression, each line of the standard input is EXPRESSION<TAB>ZONE<TAB>FROM<TAB>COUNT and gets one line of instants, or
-    /// `error: …`; an empty field has its default.
+    /// With - as the expression, each line of the standard input is EXPRESSION, ZONE, FROM and COUNT with tabs between them, and gets one
+    /// line of instants, or `error: …`; an empty field has its default.
     Explain(Explain),
 }
 
