@@ -153,7 +153,9 @@ impl Clock {
     pub fn jump(&self, by: TimeDelta) {
         match &self.source {
             Source::System(system) => {
-                system.skew.fetch_add(micros(by), Ordering::Relaxed);
+                let add = |skew: i64| Some(skew.saturating_add(micros(by)));
+                // It always answers with a new value.
+                let _ = system.skew.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
             }
             Source::Manual(manual) => {
                 let mut began = lock(&manual.began);

@@ -6,7 +6,7 @@ use super::{Admin, GetTaskLog};
 use crate::{
     domain::Faults,
     error::{Error, ask},
-    logs::{JOBS, LogLine, RunLog, read},
+    logs::{JOBS, LogLine, MOST_LINES, RunLog, read},
 };
 
 /// The lines of a run are written so long after its end at the latest, unless the database is away.
@@ -98,7 +98,8 @@ impl Admin {
 
 impl RunLog {
     fn of(log_id: String, is_over: bool, contents: &[Vec<u8>]) -> Self {
-        let mut lines: Vec<LogLine> = contents.iter().flat_map(|content| read(&log_id, content)).collect();
+        let lines = contents.iter().flat_map(|content| read(&log_id, content));
+        let mut lines: Vec<LogLine> = lines.take(MOST_LINES).collect();
         // The row that ends a run may have been made before the last one that was written while it ran.
         lines.sort_by_key(|line| line.at);
         Self { log_id, is_over, lines }

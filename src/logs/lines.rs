@@ -12,21 +12,22 @@ use chrono::{DateTime, Utc};
 use log::Level;
 
 use super::{
-    KeepLogs,
+    KeepLogs, MESSAGE, TARGET,
     stored::Lines,
     writer::{LogWriter, LoggedRun, Place},
 };
 use crate::clock::Clock;
 
-/// A longer message is cut.
-const MESSAGE: usize = 8 << 10;
-
-/// A longer target is cut.
-const TARGET: usize = 256;
-
 thread_local! {
     /// Where messages are made: a handler that logs takes no new memory for each line.
-    static DRAFT: Cell<String> = const { Cell::new(String::new()) };
+    static DRAFT: Cell<Draft> = const { Cell::new(Draft { text: String::new(), is_cut: false }) };
+}
+
+/// The beginning of a message.
+#[derive(Default)]
+struct Draft {
+    text: String,
+    is_cut: bool,
 }
 
 /// What the runs of a theme, or of all jobs, have in common.
@@ -106,14 +107,15 @@ impl RunLines {
         }
         // What is displayed may log itself: it finds no draft then, and begins one. So this comes before the lock, too.
         let mut draft = DRAFT.take();
-        draft.clear();
+        draft.text.clear();
+        draft.is_cut = false;
         if draft.write_fmt(message).is_ok() {
-            shorten(&mut draft);
-            self.keep(level, cut(target, TARGET), &draft);
+            if draft.is_cut {
+                draft.text.push('…');
+            }
+            self.keep(level, cut(target, TARGET), &draft.text);
         }
-        if draft.capacity() <= 2 * MESSAGE {
-            DRAFT.set(draft);
-        }
+        DRAFT.set(draft);
     }
 
     fn keep(self: &Arc<Self>, level: Level, target: &str, message: &str) {
@@ -210,18 +212,21 @@ impl State {
     }
 }
 
-/// What a line counts for. Its time, its level and the lengths of its texts take a few bytes.
+/// What a line counts for. Its time, its level and the lengths of its texts take a few bytes where it is stored.
 fn size(target: &str, message: &str) -> usize {
     const FIXED: usize = 12;
     FIXED + target.len() + message.len()
 }
 
-/// Cuts a message that is too long.
-fn shorten(message: &mut String) {
-    let end = cut(message, MESSAGE).len();
-    if end < message.len() {
-        message.truncate(end);
-        message.push('…');
+impl Write for Draft {
+    /// Takes what there is room for: a message of a gigabyte is never made.
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if !self.is_cut {
+            let kept = cut(more, MESSAGE - self.text.len());
+            self.text.push_str(kept);
+            self.is_cut = kept.len() < more.len();
+        }
+        Ok(())
     }
 }
 

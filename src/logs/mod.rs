@@ -29,7 +29,7 @@ pub use self::tracing::CaptureLayer;
 pub(crate) use self::{
     lines::{LogScope, RunLines},
     scope::{within, within_sync},
-    stored::read,
+    stored::{LONGEST_ROW, read},
     writer::{LogRow, LogWriter, PACK_SPAN},
 };
 use crate::domain::Faults;
@@ -43,6 +43,12 @@ const BYTES: usize = 64 << 10;
 /// The most that may be asked for: a run's lines are in memory until they are written.
 pub(crate) const MOST_LINES: usize = 100_000;
 const MOST_BYTES: usize = 4 << 20;
+
+/// A longer message is cut.
+const MESSAGE: usize = 8 << 10;
+
+/// A longer target is cut.
+const TARGET: usize = 256;
 
 /// Which lines of each run are kept, and how many.
 ///

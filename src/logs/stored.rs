@@ -8,10 +8,10 @@ use log::Level;
 use lz4_flex::block::{compress_prepend_size, decompress, uncompressed_size};
 use serde::{Deserialize, Serialize};
 
-use super::LogLine;
+use super::{LogLine, MESSAGE, MOST_LINES, TARGET};
 
-/// No row is longer than this before it is compressed. What claims to be longer was not written by this crate.
-const LONGEST_ROW: usize = 64 << 20;
+/// No row is longer than this, compressed or not. What claims to be longer was not written by this crate.
+pub(crate) const LONGEST_ROW: u32 = 8 << 20;
 
 /// What the lines of a run take at first, in bytes: about ten short lines.
 const FIRST_BYTES: usize = 768;
@@ -92,7 +92,7 @@ pub(super) fn compressed(row: &[u8]) -> Vec<u8> {
 /// The lines of one run in the content of a row, which may hold many runs. A damaged row has none, or those before the damage.
 pub(crate) fn read(log_id: &str, content: &[u8]) -> Vec<LogLine> {
     let (length, block) = uncompressed_size(content).unwrap_or_default();
-    let row = match length <= LONGEST_ROW {
+    let row = match length <= LONGEST_ROW as usize {
         true => decompress(block, length).unwrap_or_default(),
         false => Vec::new(),
     };
@@ -115,6 +115,10 @@ fn shown(mut rest: &[u8]) -> Vec<LogLine> {
         target = line.target.unwrap_or(target);
         let place = usize::from(line.level).checked_sub(1);
         let level = place.and_then(|place| Level::iter().nth(place));
+        // A short text may stand for a long one in each of very many lines, if this crate has not written them.
+        if line.message.len() > MESSAGE + '…'.len_utf8() || target.len() > TARGET || lines.len() >= MOST_LINES {
+            break;
+        }
         let (Some(at), Some(level)) = (DateTime::from_timestamp_micros(micros), level) else {
             continue;
         };
@@ -150,6 +154,25 @@ mod tests {
         }
         let stored = compressed(&row).len();
         assert!(stored * 6 < text, "{stored} bytes of {text}");
+    }
+
+    /// A row that this crate did not write takes no more memory than one that it did.
+    #[test]
+    fn no_row_becomes_more_than_a_run_may_have() {
+        let read_back = |target: &str, count: usize| {
+            let mut lines = Lines::default();
+            for _ in 0..count {
+                lines.add(0, Level::Info, target, "", 0);
+            }
+            let mut row = Vec::new();
+            lines.append_to(&mut row, "1234");
+            read("1234", &compressed(&row)).len()
+        };
+        assert_eq!(read_back(&"t".repeat(TARGET), 3), 3);
+        assert_eq!(read_back(&"t".repeat(TARGET + 1), 3), 0);
+        assert_eq!(read_back("t", MOST_LINES + 1), MOST_LINES);
+        // Ten megabytes of lines.
+        assert_eq!(read_back("t", 2_000_000), 0);
     }
 
     proptest! {

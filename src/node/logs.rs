@@ -27,7 +27,7 @@ pub(crate) struct LogActor {
     writing: Arc<Mutex<()>>,
 }
 
-/// Write all lines that wait, also of runs that go on. Answers when everything is written, or the database has refused it.
+/// Write all lines that wait, of runs that go on their first ones. Answers when everything is written, or the database has refused it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopLogs;

@@ -85,7 +85,8 @@ impl Gaia {
     /// Takes over the changes of a configuration that can be made while the process runs: starts themes that are new in `Themes`, changes
     /// how many workers this process has for the themes whose number has changed (until the theme is
     /// [resized](crate::Scheduler::resize_theme)), and adds or updates the jobs of `Jobs.Declared`. `before` is the configuration with which
-    /// the process was started, or the last one that was taken over. Other changes need a new start of the process.
+    /// the process was started, or the last one that was taken over. Other changes need a new start of the process. A theme whose options were
+    /// given in code, and that the configuration names, too, is resized like the others.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -108,16 +109,11 @@ impl Gaia {
     /// [`Error::Config`] and [`Error::Invalid`] with every fault of the new configuration: nothing is changed. [`Error::Store`] if the
     /// database is away, and [`Error::Stopped`]: a part may be changed, and another call makes the rest.
     pub async fn reconfigure(&self, before: &Config, after: &Config) -> Result<(), Error> {
-        after.check()?;
+        Self::builder().config(after.clone()).configured().check()?;
         let mut faults = Faults::default();
-        let schedulers = schedulers(after);
-        for options in &schedulers {
-            options.check(&mut faults);
-        }
-        JobsOptions::default().settings(&after.jobs, &mut faults);
         let declared = declared(after, self.0.jobs.rules(), &mut faults);
         faults.into_result()?;
-        for options in schedulers {
+        for options in schedulers(after) {
             self.take_over(before, options).await?;
         }
         self.declare(declared).await

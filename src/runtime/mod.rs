@@ -226,6 +226,8 @@ impl Gaia {
         runs_jobs: bool,
         declared: Vec<NewJob>,
     ) -> Result<(), Error> {
+        // The database may refuse them: before anything runs.
+        self.declare(declared).await?;
         for options in schedulers {
             self.start_scheduler(options).await?;
         }
@@ -239,7 +241,7 @@ impl Gaia {
             None if runs_jobs => self.start_jobs(settings)?,
             _ => {}
         }
-        self.declare(declared).await
+        Ok(())
     }
 
     fn start_jobs(&self, settings: jobs::Settings) -> Result<(), Error> {

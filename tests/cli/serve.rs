@@ -155,10 +155,16 @@ async fn a_hangup_takes_over_what_can_change() {
         .expect("the new job fires");
 
     // A token that is revoked opens nothing any more.
-    written(&file, &config(7, "another-0123456789", 20.0, json!([])));
+    let mut revoked = config(7, "another-0123456789", 20.0, json!([]));
+    revoked["Themes"]["imports"] = json!({ "WorkerNum": 4, "Timeout": 9 });
+    written(&file, &revoked);
     serving.signal("HUP");
     let said = serving.says("is taken over").await;
-    assert!(said.ends_with("is taken over"), "{said}");
+    // The theme runs with the options that it had when the file named it first.
+    assert!(
+        said.ends_with("warning: Themes.imports.Timeout needs a restart"),
+        "{said}"
+    );
     assert_eq!(serving.send("GET", "api/v1/whoami", Some(TOKEN)).await.status, 401);
     assert_eq!(
         serving

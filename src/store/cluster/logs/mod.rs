@@ -5,12 +5,12 @@ mod insert;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Binary};
 use diesel_async::RunQueryDsl;
 
 use self::insert::{NewRow, NewRows};
 use crate::{
-    logs::{LogRow, PACK_SPAN},
+    logs::{LONGEST_ROW, LogRow, PACK_SPAN},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
@@ -23,8 +23,16 @@ use crate::{
 /// The most rows of one run: a run has about one in a second while it logs, until it has logged all that may be kept.
 const MOST_ROWS: i64 = 2_000;
 
-/// The most packs that can hold a run: each node closes several in a second, and a run is in one of them.
+/// The most packs that may hold a run: of each node those that were open when it ended, which are few.
 const MOST_PACKS: i64 = 200;
+
+/// What is longer is no row of this crate, and is not loaded.
+const MOST_BYTES: i32 = LONGEST_ROW.cast_signed();
+
+diesel::define_sql_function! {
+    /// The bytes of a column.
+    fn length(column: Binary) -> Integer;
+}
 
 /// Times in the database are rounded or cut.
 const ROUNDING: TimeDelta = TimeDelta::milliseconds(1);
@@ -72,6 +80,7 @@ impl ClusterStore<'_> {
             gaia_run_logs::table
                 // The second condition lets partial indexes serve, and keeps packs out.
                 .filter(gaia_run_logs::log_id.eq(log_id).and(gaia_run_logs::log_id.ne("")))
+                .filter(length(gaia_run_logs::content).le(MOST_BYTES))
                 .order(gaia_run_logs::id)
                 .limit(MOST_ROWS)
                 .select(gaia_run_logs::content)
@@ -87,6 +96,7 @@ impl ClusterStore<'_> {
                     .filter(gaia_run_logs::last_at.between(from, latest))
                     .filter(gaia_run_logs::first_at.le(to))
                     .filter(gaia_run_logs::log_id.eq(""))
+                    .filter(length(gaia_run_logs::content).le(MOST_BYTES))
                     .order(gaia_run_logs::last_at)
                     .limit(MOST_PACKS)
                     .select(gaia_run_logs::content)

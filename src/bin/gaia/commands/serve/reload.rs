@@ -46,17 +46,24 @@ impl Reload {
         access: &ReplaceableAccess,
         read: impl Fn() -> Result<Settings>,
     ) {
-        let mut taken = started.config.clone();
+        let (mut started, mut taken) = (started.config.clone(), started.config);
         while self.next().await.is_some() {
             match read() {
-                Ok(settings) => take_over(gaia, &started.config, &mut taken, settings, access).await,
+                Ok(settings) => take_over(gaia, &mut started, &mut taken, settings, access).await,
                 Err(failure) => say(&format!("gaia: SIGHUP: nothing is changed: {failure}")),
             }
         }
     }
 }
 
-async fn take_over(gaia: &Gaia, started: &Config, taken: &mut Config, settings: Settings, access: &ReplaceableAccess) {
+/// `started`: the settings with which everything that runs was started.
+async fn take_over(
+    gaia: &Gaia,
+    started: &mut Config,
+    taken: &mut Config,
+    settings: Settings,
+    access: &ReplaceableAccess,
+) {
     // First of all a token that is revoked opens nothing any more.
     access.replace(settings.access);
     if !settings.is_read_only
@@ -67,6 +74,9 @@ async fn take_over(gaia: &Gaia, started: &Config, taken: &mut Config, settings: 
         ));
     }
     *taken = settings.config;
+    for (theme, own) in &taken.themes {
+        started.themes.entry(theme.clone()).or_insert_with(|| own.clone());
+    }
     let rest = needs_restart(started, taken);
     match rest.as_slice() {
         [] => say("gaia: SIGHUP: the configuration is taken over"),
