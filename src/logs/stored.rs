@@ -1,6 +1,6 @@
 //! How lines are stored: a row holds runs, each with its log id and its lines, as one block of LZ4 behind its length.
 //!
-//! Lines of one handler are much alike, so a row takes a tenth of what its lines take. A line says how long after the line before it was
+//! Lines of one handler are much alike, so a row takes a small part of what its texts take. A line says how long after the line before it was
 //! logged, and has a target only if that is another than before.
 
 use chrono::DateTime;
