@@ -116,7 +116,9 @@ impl LogWriter {
             return;
         }
         let full = self.add(|waiting| {
-            place.and_then(|place| waiting.live.remove(&place));
+            if let Some(place) = place {
+                waiting.live.remove(&place);
+            }
             match is_recorded {
                 _ if lines.is_empty() => None,
                 true => waiting.pack(run, ended_at, lines),

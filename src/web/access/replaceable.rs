@@ -33,7 +33,7 @@ impl ReplaceableAccess {
         Access(Kind::Replaceable(Arc::clone(&self.0)))
     }
 
-    /// Judges all further requests by this access.
+    /// Judges all further requests by this access, which must not be the one of [`access`](Self::access): that one would ask itself for ever.
     pub fn replace(&self, access: Access) {
         self.0.store(Arc::new(access));
     }

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use url::form_urlencoded::Serializer;
 
-use super::{Api, Fields, problem};
+use super::{Api, CONNECT, Fields, problem};
 use crate::exit::{Failure, Result};
 
 /// What a segment of a path may hold as it is. A dot is encoded, since `..` would be a step.
@@ -193,7 +193,7 @@ impl<'a> Request<'a> {
         match error {
             SendRequestError::Connect(ConnectError::Timeout) => Failure::away(format!(
                 "the server at {base} took no connection within {} s",
-                CONNECTED.as_secs()
+                CONNECT.as_secs()
             )),
             SendRequestError::Connect(error) => Failure::away(format!("cannot reach the server at {base}: {error}")),
             error => Failure::away(format!(
@@ -211,8 +211,6 @@ impl<'a> Request<'a> {
         }
     }
 }
-
-const CONNECTED: Duration = super::CONNECT;
 
 fn header_text<S>(response: &ClientResponse<S>, name: &header::HeaderName) -> Option<String> {
     let value = response.headers().get(name)?;
