@@ -43,11 +43,15 @@ mod hook;
 mod jobs;
 mod lease;
 pub mod logs;
+#[cfg(any(feature = "hooks", feature = "web"))]
+mod mac;
 pub mod messages;
 mod node;
 pub mod operations;
 mod panic_text;
 mod registry;
+#[cfg(feature = "web")]
+mod remote;
 mod repeats;
 mod run;
 mod runtime;

@@ -11,7 +11,7 @@ use super::{cause::title, options::Webhook};
 use crate::{
     config::WebhookFormat,
     domain::{Alert, AlertSeverity, AlertState, HookSecret},
-    hook::hmac_sha256,
+    mac::hmac_sha256_base64,
     line::beginning,
     schedule::Language,
 };
@@ -144,7 +144,7 @@ fn feishu(words: &Words, alert: &Alert, secret: Option<&str>, now: DateTime<Utc>
     if let Some(secret) = secret {
         let timestamp = now.timestamp();
         body["timestamp"] = json!(timestamp.to_string());
-        body["sign"] = json!(hmac_sha256(format!("{timestamp}\n{secret}").as_bytes(), ""));
+        body["sign"] = json!(hmac_sha256_base64(format!("{timestamp}\n{secret}").as_bytes(), ""));
     }
     body
 }
@@ -165,7 +165,7 @@ fn dingtalk_url(url: &str, secret: Option<&str>, now: DateTime<Utc>) -> String {
         return url.to_owned();
     };
     let timestamp = now.timestamp_millis().to_string();
-    let sign = hmac_sha256(secret.as_bytes(), &format!("{timestamp}\n{secret}"));
+    let sign = hmac_sha256_base64(secret.as_bytes(), &format!("{timestamp}\n{secret}"));
     signed
         .query_pairs_mut()
         .append_pair("timestamp", &timestamp)

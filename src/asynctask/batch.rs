@@ -8,7 +8,7 @@ use super::run::{Ended, NoteAnswer, NoteRunning, Run};
 use crate::{
     domain::{Form, Next, RetryPolicy, TEXT_LIMIT, Texts, next, truncated},
     events::{TaskEnded, TaskOutcome},
-    run::{Batch, Divisible},
+    run::{Batch, Divisible, ended},
     store::{Begin, Finish, Finished, Progress, RunKey, Writes},
 };
 
@@ -31,20 +31,7 @@ pub(super) struct End {
 impl End {
     /// The event for observers, now that the database has given this answer.
     pub(super) fn event(&self, finish: &Finish, finished: Finished) -> TaskEnded {
-        let status = match finished {
-            Finished::Written(status) => Some(status),
-            Finished::Stale => None,
-        };
-        let goes_on = status.is_some_and(|status| !status.is_finished());
-        TaskEnded {
-            run: Arc::clone(&self.run.info),
-            waited: self.waited,
-            ran: finish.duration,
-            outcome: self.outcome,
-            status,
-            next_run_at: finish.next.run_at.filter(|_| goes_on),
-            error: finish.next.error.clone(),
-        }
+        ended(Arc::clone(&self.run.info), self.waited, self.outcome, finish, finished)
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Watch {
 }
 
 impl Completions {
-    /// NoteRunning to wait. Do it before reading the row, so that no end is missed in between.
+    /// Begins to wait. Do it before reading the row, so that no end is missed in between.
     pub(super) fn watch(&self, task_id: i64) -> Watch {
         let mut tasks = self.tasks();
         let waiting = tasks.entry(task_id).or_default();

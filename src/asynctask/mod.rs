@@ -16,6 +16,7 @@
 //! no data.
 
 mod batch;
+mod bells;
 mod completion;
 mod execution;
 mod ledger;

@@ -18,7 +18,7 @@ use crate::{
     lease::{NodeLease, Term},
     logs::{KeepLogs, LogScope, LogWriter, RunLines},
     registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
-    run::{Lifecycle, Overdue, Record, StoppableRun},
+    run::{Lifecycle, Overdue, Record, StoppableRun, run_info},
     store::{ArgsMemory, ClaimedTask, Progress},
 };
 
@@ -191,16 +191,7 @@ impl RunContext {
 
 impl Run {
     pub(super) fn new(mut task: ClaimedTask, term: Term, context: &Arc<RunContext>) -> Arc<Self> {
-        let info = Arc::new(TaskRunInfo {
-            theme: Arc::clone(&context.theme),
-            task_id: task.id,
-            service: task.service.clone(),
-            method: task.method.clone(),
-            attempt: task.retry_time.unsigned_abs() + 1,
-            max_attempts: task.max_retry_time.unsigned_abs().saturating_add(1),
-            log_id: Arc::clone(&task.log_id),
-            due_at: task.due_at,
-        });
+        let info = Arc::new(run_info(&context.theme, &task));
         let facts = RunFacts {
             id: task.id,
             theme: Arc::clone(&info.theme),

@@ -14,6 +14,7 @@ use futures_util::future::join;
 
 use super::{
     SchedulerOptions,
+    bells::Bells,
     completion::Completions,
     ledger::{TaskCounts, TaskLedger},
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
@@ -136,7 +137,7 @@ impl ThemeRuntime {
         self.theme.name()
     }
 
-    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+    fn retry_policy(&self) -> RetryPolicy {
         self.theme.options.retry
     }
 
@@ -304,6 +305,7 @@ impl ThemeRuntime {
 #[derive(Clone)]
 pub(crate) struct ThemeRuntimes {
     table: Arc<Mutex<BTreeMap<String, ThemeRuntime>>>,
+    bells: Bells,
     events: Events,
     traces: Traces,
 }
@@ -312,6 +314,7 @@ impl ThemeRuntimes {
     pub(crate) fn new(events: Events, traces: Traces) -> Self {
         Self {
             table: Arc::default(),
+            bells: Bells::default(),
             events,
             traces,
         }
@@ -325,6 +328,23 @@ impl ThemeRuntimes {
     pub(crate) fn note_added(&self, theme: &Arc<str>, added: &[AddedTask]) {
         let new = added.iter().filter(|task| !task.duplicate);
         self.events.added(theme, new.count());
+        self.ring(theme);
+    }
+
+    /// A bell that rings when tasks of this theme come due in this process, or another process announces some.
+    #[cfg(feature = "web")]
+    pub(crate) fn bell(&self, theme: &str) -> Arc<tokio::sync::Notify> {
+        self.bells.of(theme)
+    }
+
+    /// Wakes the remote workers that wait for tasks of this theme.
+    pub(crate) fn ring(&self, theme: &str) {
+        self.bells.ring(theme);
+    }
+
+    /// Wakes all remote workers that wait.
+    pub(crate) fn ring_all(&self) {
+        self.bells.ring_all();
     }
 
     pub(crate) fn add(&self, runtime: ThemeRuntime) {
@@ -334,6 +354,12 @@ impl ThemeRuntimes {
 
     pub(crate) fn get(&self, theme: &str) -> Option<ThemeRuntime> {
         self.table().get(theme).cloned()
+    }
+
+    /// How long failed tasks of this theme wait for the next attempt: by its scheduler, if it runs here.
+    pub(crate) fn retry_policy(&self, theme: &str) -> RetryPolicy {
+        let runtime = self.get(theme);
+        runtime.map_or_else(RetryPolicy::default, |runtime| runtime.retry_policy())
     }
 
     pub(crate) fn all(&self) -> Vec<ThemeRuntime> {

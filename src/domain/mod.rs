@@ -44,6 +44,8 @@ pub(crate) use errors::{ErrorGroups, FailedAttempt};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 #[cfg(feature = "web")]
+#[cfg(feature = "web")]
+pub(crate) use fields::as_args;
 pub(crate) use fields::{Fields, Object};
 pub use figures::HISTORY_BOUNDS_MS;
 pub(crate) use figures::{Figures, Histogram, Times};

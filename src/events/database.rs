@@ -63,6 +63,8 @@ pub enum DatabaseWork {
     Beat,
     /// The node looks for dead nodes and takes their tasks over.
     Rescue,
+    /// The node looks after remote workers: it ends the runs of those that are silent, and runs that are out of time.
+    LookAfterWorkers,
     /// The node ends runs of jobs whose nodes are dead.
     EndLostRuns,
     /// The node looks for tasks that a wrong clock has put off.
@@ -90,6 +92,7 @@ impl DatabaseWork {
             Self::DropRequests => "drop_requests",
             Self::Beat => "beat",
             Self::Rescue => "rescue",
+            Self::LookAfterWorkers => "look_after_workers",
             Self::EndLostRuns => "end_lost_runs",
             Self::BringBack => "bring_back",
             Self::CompareRuns => "compare_runs",
@@ -112,6 +115,7 @@ impl DatabaseWork {
             Self::DropRequests => "cannot delete old requests",
             Self::Beat => "cannot beat, will try again and again",
             Self::Rescue => "cannot look after dead nodes",
+            Self::LookAfterWorkers => "cannot look after remote workers",
             Self::EndLostRuns => "cannot end the runs of dead nodes",
             Self::BringBack => "cannot look for tasks that a wrong clock has put off",
             Self::CompareRuns => "cannot compare the rows under it with its runs",
@@ -134,6 +138,7 @@ impl DatabaseWork {
             Self::DropRequests => "deletes old requests again",
             Self::Beat => "beats again",
             Self::Rescue => "looks after dead nodes again",
+            Self::LookAfterWorkers => "looks after remote workers again",
             Self::EndLostRuns => "ends the runs of dead nodes again",
             Self::BringBack => "looks again for tasks that a wrong clock has put off",
             Self::CompareRuns => "compares the rows under it with its runs again",

@@ -33,7 +33,7 @@ pub(crate) use call::{HookAnswer, HookCall};
 #[cfg(feature = "hooks")]
 pub use options::HookOptions;
 #[cfg(feature = "hooks")]
-pub(crate) use {client::HookClient, error::HookError, signature::hmac_sha256};
+pub(crate) use {client::HookClient, error::HookError};
 
 #[cfg(feature = "hooks")]
 #[cfg(test)]

@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use self::capture::LogCapture;
 #[cfg(feature = "tracing")]
 pub use self::tracing::CaptureLayer;
+#[cfg(feature = "web")]
+pub(crate) use self::stored::row_of;
 pub(crate) use self::{
     lines::{LogScope, RunLines},
     scope::{within, within_sync},
@@ -154,7 +156,8 @@ enum LevelName {
     Trace,
 }
 
-mod level {
+/// A level as JSON has it: a text, in small or capital letters.
+pub(crate) mod level {
     use log::Level;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -163,7 +166,7 @@ mod level {
         serializer.serialize_str(level.as_str())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

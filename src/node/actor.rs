@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,7 @@ use super::{
     NodeInfo, NodeTheme,
     history::write_history,
     info::{methods_column, served_elsewhere},
+    remote::{Look, RemoteWatch, SettledClaims},
     requests::{Requests, follow, requests},
     rescue,
     said::Said,
@@ -21,7 +23,6 @@ use super::{
 };
 use crate::{
     asynctask::{SchedulerStatus, ThemeRuntime, ThemeRuntimes},
-    domain::RetryPolicy,
     events::{DatabaseWork, Event, Events, Tally},
     held_runs::HeldRuns,
     jobs::JobsSlot,
@@ -59,6 +60,8 @@ pub struct NodeActor {
     beat_begun: Duration,
     fenced: bool,
     watch: Watch,
+    remote: RemoteWatch,
+    settled: SettledClaims,
     set_back: SetBack,
     bringing_back: SingleFlight,
     rescuing: SingleFlight,
@@ -92,6 +95,7 @@ pub(crate) struct NodeParts {
     pub(crate) jobs_slot: JobsSlot,
     pub(crate) registry: Registry,
     pub(crate) tally: Tally,
+    pub(crate) settled: SettledClaims,
 }
 
 /// Stop the actor: write no more heartbeats, and take over no work of dead nodes.
@@ -130,6 +134,8 @@ impl NodeActor {
             beat_begun: Duration::ZERO,
             fenced: false,
             watch: Watch::default(),
+            remote: RemoteWatch::default(),
+            settled: parts.settled,
             set_back: SetBack::default(),
             bringing_back: SingleFlight::default(),
             rescuing: SingleFlight::default(),
@@ -354,28 +360,32 @@ impl NodeActor {
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, themes, id) = (self.store.clone(), self.themes.clone(), self.row.id.clone());
         let (said, any_runs) = (self.said.clone(), nodes.any_runs);
+        let (mut remote, settled, rows) = (mem::take(&mut self.remote), self.settled.clone(), nodes.rows.clone());
         let rescue = async move {
-            let buried = rescue::remove_dead(&store, &dead, &said).await?;
-            if buried == 0 && !is_round && !rescue::has_passed_over(&said) {
-                return Ok(BTreeMap::new());
-            }
-            let policy = |theme: &str| {
-                let runtime = themes.get(theme);
-                runtime.map_or_else(RetryPolicy::default, |runtime| runtime.retry_policy())
+            let rescued = rescue_from_dead(&store, &themes, &id, &dead, is_round, any_runs, &said).await;
+            let look = Look {
+                store: &store,
+                themes: &themes,
+                said: &said,
             };
-            // Runs of jobs and tasks are ended independently: if one fails, the other is done nevertheless.
-            let ended = rescue::end_runs(&store, &id, &said).await;
-            rescue::tell_runs(ended, &said);
-            match any_runs {
-                true => rescue::rescue(&store, &id, policy, &said).await,
-                false => Ok(BTreeMap::new()),
-            }
+            let looked = look.look(&mut remote, &settled, &rows).await;
+            (rescued, looked, remote)
         };
-        ctx.spawn(
-            rescue
-                .into_actor(self)
-                .map(move |rescued, node, _| node.rescue_done(rescued, any_runs)),
-        );
+        ctx.spawn(rescue.into_actor(self).map(move |(rescued, looked, remote), node, _| {
+            node.remote = remote;
+            node.looked_after_workers(looked);
+            node.rescue_done(rescued, any_runs);
+        }));
+    }
+
+    fn looked_after_workers(&mut self, looked: Result<BTreeMap<String, u64>, StoreError>) {
+        match looked {
+            Ok(rescued) => {
+                self.said.succeeded(DatabaseWork::LookAfterWorkers);
+                self.tell_rescued(rescued);
+            }
+            Err(error) => self.said.failed(DatabaseWork::LookAfterWorkers, &error),
+        }
     }
 
     /// `any_runs`: whether any task was running when the nodes were read.
@@ -388,22 +398,27 @@ impl NodeActor {
         match rescued {
             Ok(rescued) => {
                 self.said.succeeded(DatabaseWork::Rescue);
-                for (theme, count) in rescued {
-                    self.said.events.tell(&Event::TasksRescued {
-                        theme: theme.as_str().into(),
-                        tasks: count,
-                    });
-                    if let Some(runtime) = self.themes.get(&theme) {
-                        runtime.rescued(count);
-                    }
-                    self.store
-                        .cluster()
-                        .announce_tasks(&theme, usize::try_from(count).unwrap_or(usize::MAX));
-                }
+                self.tell_rescued(rescued);
             }
             Err(error) => {
                 self.said.failed(DatabaseWork::Rescue, &error);
             }
+        }
+    }
+
+    /// Tells observers, the scanners of this process and other processes how many tasks of each theme this node has taken from others.
+    fn tell_rescued(&self, rescued: BTreeMap<String, u64>) {
+        for (theme, count) in rescued {
+            self.said.events.tell(&Event::TasksRescued {
+                theme: theme.as_str().into(),
+                tasks: count,
+            });
+            if let Some(runtime) = self.themes.get(&theme) {
+                runtime.rescued(count);
+            }
+            self.store
+                .cluster()
+                .announce_tasks(&theme, usize::try_from(count).unwrap_or(usize::MAX));
         }
     }
 
@@ -516,10 +531,14 @@ impl NodeActor {
                 }
             };
             match heard {
-                Announcement::Tasks(theme) => themes.get(theme).iter().for_each(ThemeRuntime::wake),
+                Announcement::Tasks(theme) => {
+                    themes.get(theme).iter().for_each(ThemeRuntime::wake);
+                    themes.ring(theme);
+                }
                 Announcement::Requests => ask(),
                 Announcement::Anything => {
                     themes.all().iter().for_each(ThemeRuntime::wake);
+                    themes.ring_all();
                     ask();
                 }
             }
@@ -527,6 +546,29 @@ impl NodeActor {
         let store = self.store.clone();
         let listen = async move { store.cluster().listen(heard).await };
         ctx.spawn(listen.into_actor(self));
+    }
+}
+
+/// Removes the rows of dead nodes, and takes their work over; answers with how many tasks of each theme.
+async fn rescue_from_dead(
+    store: &Store,
+    themes: &ThemeRuntimes,
+    me: &str,
+    dead: &[(String, Option<i64>)],
+    is_round: bool,
+    any_runs: bool,
+    said: &Said,
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let buried = rescue::remove_dead(store, dead, said).await?;
+    if buried == 0 && !is_round && !rescue::has_passed_over(said) {
+        return Ok(BTreeMap::new());
+    }
+    // Runs of jobs and tasks are ended independently: if one fails, the other is done nevertheless.
+    let ended = rescue::end_runs(store, me, said).await;
+    rescue::tell_runs(ended, said);
+    match any_runs {
+        true => rescue::rescue(store, me, |theme| themes.retry_policy(theme), said).await,
+        false => Ok(BTreeMap::new()),
     }
 }
 

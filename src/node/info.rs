@@ -101,7 +101,7 @@ impl NodeInfo {
 }
 
 /// The column `methods` of a node's row: JSON, for other nodes, people and tools.
-pub(super) fn methods_column(mut methods: Vec<MethodName>) -> Option<String> {
+pub(crate) fn methods_column(mut methods: Vec<MethodName>) -> Option<String> {
     methods.truncate(MAX_METHODS);
     serde_json::to_string(&methods).ok()
 }

@@ -6,6 +6,7 @@ mod info;
 mod locked;
 mod logs;
 mod prune;
+mod remote;
 mod requests;
 mod rescue;
 mod said;
@@ -20,4 +21,7 @@ pub(crate) use history::write_history;
 pub use info::{NodeInfo, NodeTheme};
 pub(crate) use logs::{LogActor, StopLogs};
 pub(crate) use prune::{HasBegun, PruneActor, PruneParts, StopPruning};
+pub(crate) use remote::SettledClaims;
+#[cfg(feature = "web")]
+pub(crate) use {info::methods_column, rescue::write as write_ends, said::Said};
 pub use status::{NodeDetail, NodeStatus};

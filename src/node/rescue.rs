@@ -186,7 +186,7 @@ pub(super) fn tell_runs(ended: Result<usize, StoreError>, said: &Said) {
 
 /// Writes ends; answers with the result for each, in order. If the database refuses some ends, the others are written nevertheless; the
 /// refused ones are written in plainer forms, or their rows are let go.
-pub(super) async fn write(
+pub(crate) async fn write(
     store: &Store,
     finishes: Vec<Finish>,
     cause: &str,

@@ -22,6 +22,8 @@ pub(super) enum About {
     LockedRuns,
     /// Running tasks of this node that other sessions have locked.
     LockedUnknown,
+    /// Running tasks of remote workers that other sessions have locked.
+    LockedRemote,
     /// The row of this dead node.
     Row(String),
     /// This task of a dead node.
@@ -32,7 +34,7 @@ pub(super) enum About {
 
 /// Logs a trouble when it begins or changes, then seldom, with the count. Failures of the database go to the observers, too.
 #[derive(Clone)]
-pub(super) struct Said {
+pub(crate) struct Said {
     pub(super) events: Events,
     /// This node.
     component: Component,
@@ -47,7 +49,7 @@ struct Troubles {
 }
 
 impl Said {
-    pub(super) fn new(events: Events, node: &str) -> Self {
+    pub(crate) fn new(events: Events, node: &str) -> Self {
         Self {
             events,
             component: Component::Node(node.into()),

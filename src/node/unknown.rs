@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     asynctask::{ThemeRuntime, ThemeRuntimes},
-    domain::{Failure, Outcome, RetryPolicy},
+    domain::{Failure, Outcome},
     events::DatabaseWork,
     held_runs::HeldRuns,
     lease::NodeLease,
@@ -120,8 +120,7 @@ impl Unknown {
 
     /// The end of such a task's run. It uses no attempt, unless the row notes that the last attempt began: its handler may have been called.
     fn given_back(&self, Orphan { task, theme, began }: Orphan) -> Finish {
-        let runtime = self.themes.get(&theme);
-        let policy = runtime.map_or_else(RetryPolicy::default, |runtime| runtime.retry_policy());
+        let policy = self.themes.retry_policy(&theme);
         let outcome = if task.is_last_attempt() && began {
             Outcome::Failed {
                 error: CAUSE.to_owned(),

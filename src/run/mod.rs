@@ -6,6 +6,7 @@ mod gate;
 mod lifecycle;
 mod recorder;
 mod single_flight;
+mod told;
 
 pub(crate) use attempt::{Attempt, StoppableRun, attempt};
 pub(crate) use gate::{Gate, GateChange};
@@ -14,3 +15,4 @@ pub(crate) use recorder::{
     Batch, Divisible, Drain, GetRecorderCounts, Ledger, Record, Recorder, RecorderCounts, RefusedEnd,
 };
 pub(crate) use single_flight::SingleFlight;
+pub(crate) use told::{ended, run_info};

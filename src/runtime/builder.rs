@@ -12,6 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::{Gaia, Inner, configured};
+#[cfg(feature = "web")]
+use crate::remote::Remote;
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::{AlertOptions, AlertParts, AlertSettings, Alerts, Listener},
@@ -25,7 +27,7 @@ use crate::{
     jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
     logs::LogWriter,
-    node::{LogActor, NodeActor, NodeParts, PruneActor, PruneParts, describe},
+    node::{LogActor, NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
     registry::{Endpoint, Registry, RegistryActor},
     store::{Store, StoreError},
     threads::{Control, Threads},
@@ -416,6 +418,7 @@ impl GaiaBuilder {
             ThemeRuntimes::new(events.clone(), self.traces.clone()),
             JobsSlot::default(),
         );
+        let settled = SettledClaims::default();
         let node = NodeActor::new(NodeParts {
             row,
             lease: lease.clone(),
@@ -426,6 +429,7 @@ impl GaiaBuilder {
             jobs_slot: jobs_slot.clone(),
             registry: registry.clone(),
             tally: tally.clone(),
+            settled: settled.clone(),
         });
         let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
         let pruner = PruneActor::new(PruneParts {
@@ -463,7 +467,11 @@ impl GaiaBuilder {
         };
         say!(Info, "node {node_id} works on {}", store.url());
 
+        #[cfg(feature = "web")]
+        let remote = Remote::new(store.clone(), &node_id, events.clone(), themes.clone(), settled);
         let gaia = Gaia(Arc::new(Inner {
+            #[cfg(feature = "web")]
+            remote,
             store: store.clone(),
             events,
             registry,

@@ -24,6 +24,8 @@ pub use builder::GaiaBuilder;
 pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
+#[cfg(feature = "web")]
+use crate::remote::Remote;
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::RunningAlerts,
@@ -77,6 +79,8 @@ const READY_WITHIN: Duration = Duration::from_secs(3);
 pub struct Gaia(Arc<Inner>);
 
 struct Inner {
+    #[cfg(feature = "web")]
+    remote: Remote,
     store: Store,
     events: Events,
     registry: Registry,
@@ -327,6 +331,12 @@ impl Gaia {
             beats: !self.0.lease.has_expired(),
             takes_work: !self.0.draining.load(Ordering::SeqCst) && !self.0.stopping.load(Ordering::SeqCst),
         }
+    }
+
+    /// What remote workers do through this process.
+    #[cfg(feature = "web")]
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.0.remote
     }
 
     #[cfg(feature = "web")]

@@ -187,6 +187,9 @@ pub(super) struct Dialect {
     pub(super) id_in_json_list: [&'static str; 2],
     /// The ids of the tasks of a claim as a JSON list: `ids`.
     pub(super) claimed_ids: &'static str,
+    /// A list of one id, as the column `ids` of a claim has it: `'[17]'`.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    pub(super) list_of_one: fn(i64) -> String,
     /// The ids that a row of this table (`gaia_claims` or `gaia_due`) holds, as rows of a table `i`: `json_each(gaia_due.ids) i`.
     pub(super) ids_in: fn(&str) -> String,
     /// An id of [`ids_in`](Self::ids_in): `i.value`.

@@ -151,6 +151,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The claims of remote workers: a row beside that of the claim.
+    gaia_remote_claims (mark) {
+        mark -> Text,
+        claim_id -> BigInt,
+        worker -> Text,
+        theme -> Text,
+        secret -> Text,
+        lease_ms -> BigInt,
+        expires_at -> Timestamp,
+        deadline -> Nullable<Timestamp>,
+        beat -> BigInt,
+    }
+}
+
+diesel::table! {
     gaia_run_logs (id) {
         id -> Text,
         scope -> Text,
@@ -315,5 +330,7 @@ diesel::allow_tables_to_appear_in_same_query!(asynctasks, asynctask_exec_row);
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_bulk, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_remote_claims);
+diesel::allow_tables_to_appear_in_same_query!(gaia_nodes, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

@@ -36,6 +36,8 @@ pub(super) enum BodyRule {
     Task,
     /// A JSON list or lines of JSON, 64 MiB.
     Batch,
+    /// JSON that holds results of many runs, 64 MiB.
+    Runs,
 }
 
 /// The type of a body.
@@ -51,7 +53,7 @@ impl BodyRule {
             Self::Empty => 0,
             Self::Small => SMALL,
             Self::Task => MAX_ARG_BYTES + SMALL,
-            Self::Batch => BATCH,
+            Self::Batch | Self::Runs => BATCH,
         }
     }
 

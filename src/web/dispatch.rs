@@ -17,7 +17,6 @@ use super::{
     body::BodyType,
     call::Call,
     origin,
-    permission::Permission,
     problem::Problem,
     query::Query,
     record,
@@ -53,7 +52,8 @@ pub(super) async fn answer(
 /// would have it read again for each of them.
 pub(super) async fn run(call: Call, route: &'static Route) -> Result<HttpResponse, Problem> {
     let (name, request) = (call.caller.name().to_owned(), call.request.clone());
-    let watch = (route.changes && route.access != RouteAccess::Permission(Permission::Enqueue)).then(|| call.watch());
+    let is_of_programs = is_of_programs(&route.access);
+    let watch = (route.changes && !is_of_programs).then(|| call.watch());
     let events = call.gaia().events().clone();
     let done = match route.action {
         Some(action) => {
@@ -137,10 +137,15 @@ async fn counted_caller(
         return Ok(Caller::new("anybody"));
     }
     let caller = known_caller(shared, request).await?;
-    if access != Some(&RouteAccess::Permission(Permission::Enqueue)) {
+    if !access.is_some_and(is_of_programs) {
         shared.options.limits.request(caller.name())?;
     }
     Ok(caller)
+}
+
+/// Whether programs use the route, many times a second.
+fn is_of_programs(access: &RouteAccess) -> bool {
+    matches!(access, RouteAccess::Permission(permission) if permission.is_of_programs())
 }
 
 fn permitted(caller: &Caller, access: &RouteAccess) -> Result<(), Problem> {

@@ -38,6 +38,7 @@ mod alerts;
 mod audit;
 mod body;
 mod call;
+mod claims;
 mod cursor;
 mod dispatch;
 mod environment;

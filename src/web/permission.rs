@@ -41,6 +41,8 @@ permissions! {
     ViewArgs = "view_args",
     /// Add tasks.
     Enqueue = "enqueue",
+    /// Take tasks and end their runs, as a remote worker.
+    Work = "work",
     /// Cancel tasks.
     Cancel = "cancel",
     /// Queue tasks again, and have tasks that wait for a later time run now.
@@ -63,4 +65,12 @@ impl Permission {
 
     /// What a program needs that only adds tasks.
     pub const PRODUCER: &[Self] = &[Self::Enqueue];
+
+    /// What a remote worker needs.
+    pub const WORKER: &[Self] = &[Self::Work];
+
+    /// Whether callers with this permission are programs that call many times a second.
+    pub(super) fn is_of_programs(self) -> bool {
+        matches!(self, Self::Enqueue | Self::Work)
+    }
 }

@@ -172,6 +172,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "no_permission", detail).with("needs", json!(names))
     }
 
+    pub(super) fn run_lost() -> Self {
+        let detail = "the run has ended before, or other hands have the task; nothing was written, so drop the run";
+        Self::new(StatusCode::CONFLICT, "run_lost", detail)
+    }
+
     pub(super) fn other_theme() -> Self {
         let detail = "the caller is limited to some themes, and this is outside of them";
         Self::new(StatusCode::FORBIDDEN, "theme_not_allowed", detail)

@@ -8,6 +8,7 @@ use super::{
     alerts, audit,
     body::BodyRule,
     call::Call,
+    claims,
     errors, events, export, health, history, jobs, logs, metrics, nodes,
     openapi::{self, Described},
     operations,
@@ -51,7 +52,7 @@ pub struct Route {
     /// Whether it changes anything.
     pub changes: bool,
     /// The action under which the audit has its calls, such as `task.cancel`. `None`: it has none of them. Only routes that change nothing,
-    /// and those that add tasks, are not in the audit.
+    /// and those that add tasks or work on them, are not in the audit.
     pub action: Option<&'static str>,
     /// What it does, in one sentence.
     pub summary: &'static str,
@@ -93,12 +94,15 @@ macro_rules! access {
     };
 }
 
-/// What a route does: it `reads`, it `adds` tasks, or it makes a change that the audit has under this action.
+/// What a route does: it `reads`, it `adds` tasks, it `works` on tasks, or it makes a change that the audit has under this action.
 macro_rules! changes {
     (reads) => {
         false
     };
     (adds) => {
+        true
+    };
+    (works) => {
         true
     };
     ($action:literal) => {
@@ -111,6 +115,9 @@ macro_rules! action {
         None
     };
     (adds) => {
+        None
+    };
+    (works) => {
         None
     };
     ($action:literal) => {
@@ -168,6 +175,15 @@ routes! {
     "POST" "/tasks/{id}/retry" Retry "task.retry" Small tasks::retry: "Queues a failed or cancelled task again.";
     "POST" "/tasks/{id}/run_now" Retry "task.run_now" Small tasks::run_now: "Has a task run now that waits for a later time.";
     "DELETE" "/tasks/{id}" Delete "task.delete" Small tasks::remove: "Deletes a finished task with its records.";
+
+    "POST" "/claims" Work works Small claims::claim: "Hands tasks to a remote worker, which then holds them.";
+    "POST" "/claims/beat" Work works Runs claims::beat: "Notes that runs of a remote worker go on.";
+    "POST" "/claims/progress" Work works Runs claims::progress: "Notes how far runs of a remote worker are.";
+    "POST" "/claims/log" Work works Runs claims::log: "Keeps lines that a remote worker has logged in runs.";
+    "POST" "/claims/finish" Work works Runs claims::finish: "Ends runs of a remote worker as successes.";
+    "POST" "/claims/fail" Work works Runs claims::fail: "Ends runs of a remote worker as failures.";
+    "POST" "/claims/snooze" Work works Runs claims::snooze: "Puts tasks that a remote worker holds off until later.";
+    "POST" "/claims/release" Work works Runs claims::release: "Gives tasks back that a remote worker holds.";
 
     "GET" "/operations" View reads Empty operations::list: "Lists bulk operations, the newest first.";
     "GET" "/operations/{id}" View reads Empty operations::show: "Shows a bulk operation.";

@@ -154,6 +154,23 @@ impl ClusterStore<'_> {
         })
     }
 
+    /// Notes that a remote worker lives, if it has a row.
+    #[cfg(feature = "web")]
+    pub(crate) async fn note_alive(&self, id: &str, beat: i64) -> Result<(), StoreError> {
+        let now = self.db.dialect().now;
+        let mut conn = self.db.heartbeat().await?;
+        on_backend!(conn, |conn| {
+            diesel::update(gaia_nodes::table.filter(gaia_nodes::id.eq(id)))
+                .set((
+                    gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
+                    gaia_nodes::beat.eq(beat),
+                ))
+                .execute(conn)
+                .await
+        })?;
+        Ok(())
+    }
+
     /// Reads all nodes, and sets the clock of this process by the database's.
     pub(crate) async fn nodes(&self) -> Result<Nodes, StoreError> {
         let now = self.db.dialect().now;

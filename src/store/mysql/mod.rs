@@ -65,6 +65,8 @@ impl Backend for Mysql {
             ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
         ],
         claimed_ids: "ids",
+        #[cfg(all(feature = "hooks", feature = "web"))]
+        list_of_one: |id| format!("'[{id}]'"),
         ids_in: |table| format!("JSON_TABLE({table}.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i"),
         id_in: "i.id",
         unfinished: &[

@@ -84,6 +84,8 @@ impl Backend for Postgres {
             "::json) AS listed)",
         ],
         claimed_ids: "array_to_json(ids)::text",
+        #[cfg(all(feature = "hooks", feature = "web"))]
+        list_of_one: |id| format!("ARRAY[{id}]::bigint[]"),
         ids_in: |table| format!("unnest({table}.ids) i (id)"),
         id_in: "i.id",
         // Triggers put all others into segments and claims.

@@ -129,6 +129,8 @@ impl Backend for Sqlite {
         by_key: "",
         id_in_json_list: ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
         claimed_ids: "ids",
+        #[cfg(all(feature = "hooks", feature = "web"))]
+        list_of_one: |id| format!("'[{id}]'"),
         ids_in: |table| format!("json_each({table}.ids) i"),
         id_in: "i.value",
         unfinished: UNFINISHED,

@@ -18,7 +18,7 @@ use crate::store::{
     StoreError, TaskStore,
     backend::Backend,
     db::{Conn, on_backend, on_each},
-    schema::{asynctasks, gaia_claims, gaia_nodes},
+    schema::{asynctasks, gaia_claims, gaia_nodes, gaia_remote_claims},
     statement::transaction::transact,
 };
 
@@ -53,15 +53,19 @@ impl TaskStore<'_> {
     }
 
     /// The same for claims of nodes that have no row any more. The claims of `me` are not among them: a node whose row is gone learns of it by
-    /// its next heartbeat, and must not take its own runs for lost before that.
+    /// its next heartbeat, and must not take its own runs for lost before that. Nor are claims of remote workers that have a lease.
     pub(crate) async fn orphan_claims(&self, me: &str, after: i64) -> Result<Vec<HeldClaim>, StoreError> {
         let ids = self.db.dialect().claimed_ids;
         let mut conn = self.db.read().await?;
         let rows: Vec<ClaimRow> = on_backend!(conn, |conn| {
             let node = gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_claims::node_id));
+            let lease = gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(gaia_claims::mark));
             gaia_claims::table
                 .filter(gaia_claims::node_id.ne(me))
                 .filter(diesel::dsl::not(diesel::dsl::exists(node.select(gaia_nodes::id))))
+                .filter(diesel::dsl::not(diesel::dsl::exists(
+                    lease.select(gaia_remote_claims::mark),
+                )))
                 .filter(gaia_claims::id.gt(after))
                 .order(gaia_claims::id)
                 .limit(PAGE)

@@ -32,8 +32,8 @@ impl TaskStore<'_> {
         }
     }
 
-    /// Has the row of an unseen task say Running, so that it can be let go.
-    async fn note_running(&self, run: &RunKey) -> Result<(), StoreError> {
+    /// Has the row of an unseen task say Running, so that its owner can be changed there. False: the run does not hold the task any more.
+    pub(super) async fn note_running(&self, run: &RunKey) -> Result<bool, StoreError> {
         let begin = Begin {
             run: run.clone(),
             is_last: false,
@@ -42,7 +42,7 @@ impl TaskStore<'_> {
             begins: vec![begin],
             ..Writes::default()
         };
-        self.write(Arc::new(writes)).await.map(drop)
+        Ok(self.write(Arc::new(writes)).await?.begins == [true])
     }
 
     async fn let_go_noting(&self, run: &RunKey, why: Option<&str>) -> Result<bool, StoreError> {

@@ -16,10 +16,13 @@ pub(super) mod long_args;
 pub(super) mod new_row;
 pub(super) mod once;
 mod operations;
+#[cfg(all(feature = "hooks", feature = "web"))]
+mod park;
 pub(super) mod put_off;
 mod query;
 pub(super) mod queue;
 mod records;
+mod remote;
 pub(super) mod rows;
 pub(super) mod run_key;
 mod search;
@@ -35,6 +38,9 @@ pub(crate) use long_args::ArgsMemory;
 pub(crate) use new_row::NewTaskRow;
 pub(crate) use once::Once;
 pub(crate) use operations::{CancelResult, RetryResult};
+#[cfg(feature = "web")]
+pub(crate) use remote::SeenRun;
+pub(crate) use remote::{REMOTE, RemoteClaim};
 pub(crate) use run_key::RunKey;
 pub(crate) use search::LOOK_FOR;
 pub(crate) use single::ChangeResult;

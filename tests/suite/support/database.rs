@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 21,
+            Self::Mysql => 22,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 20,
+            Self::Sqlite => 21,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 21,
+            Self::Postgres => 22,
         };
         format!("lacks {migrations} of this version's migrations")
     }

@@ -1,0 +1,36 @@
+-- The claims of workers that are no nodes: programs in other languages, which take tasks through the HTTP API, and services that have answered
+-- a call with 202. A row stands beside a row of gaia_claims. While it is there, no node takes the tasks over; any node removes it once the
+-- worker has been silent for longer than its lease, and ends the runs.
+CREATE TABLE gaia_remote_claims (
+  -- The mark of the claim.
+  mark TEXT NOT NULL PRIMARY KEY,
+  -- The id of the claim.
+  claim_id BIGINT NOT NULL,
+  -- The owner of its runs, as the rows of the tasks have it.
+  worker TEXT NOT NULL,
+  -- The theme of its tasks.
+  theme TEXT NOT NULL,
+  -- The key by which the tokens of its runs are told from forged ones.
+  secret TEXT NOT NULL,
+  -- For how long the worker may be silent.
+  lease_ms BIGINT NOT NULL,
+  -- When the worker has been silent for so long.
+  expires_at TIMESTAMP NOT NULL,
+  -- When the first of its runs is out of time; NULL = never.
+  deadline TIMESTAMP DEFAULT NULL,
+  -- Each sign of life adds 1.
+  beat BIGINT NOT NULL
+);
+
+-- The roles that may use gaia_nodes may use the new table.
+DO $do$
+DECLARE
+  known RECORD;
+BEGIN
+  FOR known IN
+    SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END AS who, privilege_type AS what
+    FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = 'gaia_nodes'::regclass AND grantee <> relowner
+  LOOP
+    EXECUTE format('GRANT %s ON gaia_remote_claims TO %s', known.what, known.who);
+  END LOOP;
+END $do$;

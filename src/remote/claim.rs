@@ -1,0 +1,212 @@
+//! Handing tasks to a remote worker.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{Done, Remote, token::sealed, workers::Workers};
+use crate::{
+    domain::{Outcome, RetryPolicy},
+    error::Error,
+    events::{Event, Events, TaskStarted},
+    registry::MethodName,
+    run::run_info,
+    store::{Begin, Claim, ClaimedTask, Finish, REMOTE, RemoteClaim, Store, StoreError, Wanted, Writes},
+};
+
+/// The most bytes of arguments in one answer, approximately. Tasks beyond that go back to the queue.
+const MOST_BYTES: usize = 16 << 20;
+
+/// A waiting worker looks so often at least, and at most.
+const POLL: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a remote worker asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimTasks {
+    /// The worker's name, without [`REMOTE`].
+    pub(crate) worker: String,
+    pub(crate) theme: String,
+    pub(crate) methods: Vec<MethodName>,
+    /// At most so many tasks.
+    pub(crate) count: usize,
+    pub(crate) lease: Duration,
+    /// How long to wait if nothing is due.
+    pub(crate) wait: Duration,
+}
+
+/// A task that a remote worker is to run.
+#[derive(Debug)]
+pub(crate) struct ClaimedRun {
+    pub(crate) token: String,
+    pub(crate) task: ClaimedTask,
+}
+
+impl ClaimTasks {
+    /// The name of the worker among the owners of tasks.
+    pub(crate) fn owner(&self) -> String {
+        format!("{REMOTE}{}", self.worker)
+    }
+}
+
+impl Remote {
+    /// Claims tasks for a worker; waits for some if none is due.
+    pub(crate) async fn claim(&self, asked: ClaimTasks) -> Result<Vec<ClaimedRun>, Error> {
+        let until = Instant::now() + asked.wait;
+        let asked = Arc::new(asked);
+        loop {
+            let bell = self.themes.bell(&asked.theme);
+            // A ring counts that comes while the database is asked.
+            let rung = bell.notified();
+            let runs = self.claim_once(&asked).await?;
+            let now = Instant::now();
+            if !runs.is_empty() || now >= until {
+                return Ok(runs);
+            }
+            // Whether it rang makes no difference: the worker looks again.
+            let _ = timeout_at(until.min(now + POLL), rung).await;
+            sleep_until(until.min(now + PAUSE)).await;
+        }
+    }
+
+    /// The claim goes on if the worker hangs up meanwhile; then the tasks are handed back, since the worker does not hear of them.
+    async fn claim_once(&self, asked: &Arc<ClaimTasks>) -> Result<Vec<ClaimedRun>, Error> {
+        let (tell, told) = oneshot::channel();
+        let (asked, workers, events) = (Arc::clone(asked), self.workers.clone(), self.events.clone());
+        let claim = self.store.drive(move |store| async move {
+            let claimed = hand_out(&store, &workers, &events, &asked).await;
+            if let Err(Ok(runs)) = tell.send(claimed) {
+                let tasks = runs.into_iter().map(|run| run.task);
+                if let Err(error) = hand_back(&store, tasks.collect()).await {
+                    say!(Debug, "cannot hand tasks back that a worker has not waited for: {error}");
+                }
+            }
+        });
+        claim.await.ok_or(Error::Stopped)?;
+        Ok(told.await.map_err(|_| Error::Stopped)??)
+    }
+}
+
+async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &ClaimTasks) -> Done<Vec<ClaimedRun>> {
+    let owner = asked.owner();
+    let row = (asked.theme.as_str(), asked.methods.as_slice(), asked.count);
+    workers.asks(store, &owner, row, asked.lease).await?;
+    let claim_id = store.tasks().new_claim_id(&owner);
+    let began = std::time::Instant::now();
+    let wanted = |name: &MethodName| Wanted {
+        service: name.service.clone(),
+        method: name.method.clone(),
+        most: asked.count,
+    };
+    let claim = Claim {
+        theme: asked.theme.clone(),
+        node: owner.clone(),
+        limit: asked.count,
+        first: Vec::new(),
+        methods: Some(asked.methods.iter().map(wanted).collect()),
+        above: None,
+    };
+    let tasks = store.tasks().claim_as(claim, &claim_id).await?.tasks;
+    let Some(first) = tasks.first() else {
+        return Ok(Vec::new());
+    };
+    let lease = RemoteClaim {
+        mark: claim_id.mark().to_string(),
+        claim_id: first.token,
+        worker: owner,
+        theme: asked.theme.clone(),
+        secret: uuid::Uuid::new_v4().simple().to_string(),
+        lease: asked.lease,
+        expires_at: store.clock().now() + asked.lease,
+        deadline: tasks.iter().filter_map(deadline).min(),
+        beat: 0,
+    };
+    store.tasks().add_remote_claim(&lease).await?;
+    let theme: Arc<str> = asked.theme.as_str().into();
+    events.tell(&Event::TasksClaimed {
+        theme: Arc::clone(&theme),
+        tasks: tasks.len(),
+        took: began.elapsed(),
+    });
+    let tasks = with_args(store, begun(store, tasks).await?).await?;
+    let run = |task: ClaimedTask| {
+        events.tell(&Event::TaskStarted(TaskStarted {
+            waited: (task.claimed_at - task.due_at).to_std().unwrap_or_default(),
+            run: Arc::new(run_info(&theme, &task)),
+        }));
+        ClaimedRun {
+            token: sealed(&lease.mark, &lease.secret, &task),
+            task,
+        }
+    };
+    Ok(tasks.into_iter().map(run).collect())
+}
+
+fn deadline(task: &ClaimedTask) -> Option<chrono::DateTime<chrono::Utc>> {
+    let timeout = chrono::TimeDelta::from_std(task.timeout?).ok()?;
+    task.claimed_at.checked_add_signed(timeout)
+}
+
+/// Notes for tasks on their last attempt that this attempt begins: no task runs more often than it may. Leaves out tasks that other hands
+/// have taken since.
+async fn begun(store: &Store, mut tasks: Vec<ClaimedTask>) -> Done<Vec<ClaimedTask>> {
+    let last: Vec<&ClaimedTask> = tasks.iter().filter(|task| task.is_last_attempt()).collect();
+    if last.is_empty() {
+        return Ok(tasks);
+    }
+    let begin = |task: &&ClaimedTask| Begin {
+        run: task.key(),
+        is_last: true,
+    };
+    let writes = Writes {
+        begins: last.iter().map(begin).collect(),
+        ..Writes::default()
+    };
+    let ids: Vec<i64> = last.iter().map(|task| task.id).collect();
+    let held = store.tasks().write(Arc::new(writes)).await?.begins;
+    let gone: Vec<i64> = ids.into_iter().zip(held).filter(|(_, held)| !held).map(|(id, _)| id).collect();
+    tasks.retain(|task| !gone.contains(&task.id));
+    Ok(tasks)
+}
+
+/// Reads the arguments that the claim has left in the database, as far as one answer may carry them.
+async fn with_args(store: &Store, tasks: Vec<ClaimedTask>) -> Done<Vec<ClaimedTask>> {
+    let (mut kept, mut beyond, mut bytes) = (Vec::with_capacity(tasks.len()), Vec::new(), 0);
+    for mut task in tasks {
+        bytes += task.left_out.unwrap_or_else(|| task.args.as_str().len());
+        // The first one is handed out however long it is.
+        if bytes > MOST_BYTES && !kept.is_empty() {
+            beyond.push(task);
+            continue;
+        }
+        if task.left_out.take().is_some() {
+            match store.tasks().args_of(&task).await? {
+                Some(args) => task.args = args,
+                None => continue,
+            }
+        }
+        kept.push(task);
+    }
+    hand_back(store, beyond).await?;
+    Ok(kept)
+}
+
+/// Puts tasks back that no worker has begun.
+async fn hand_back(store: &Store, tasks: Vec<ClaimedTask>) -> Result<(), StoreError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let now = store.clock().now();
+    let back = |task: &ClaimedTask| {
+        let outcome = Outcome::HandedBack { started: false };
+        Finish::without_run(task, outcome, RetryPolicy::default(), now)
+    };
+    let writes = Writes {
+        finishes: tasks.iter().map(back).collect(),
+        ..Writes::default()
+    };
+    store.tasks().write(Arc::new(writes)).await.map(drop)
+}

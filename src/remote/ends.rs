@@ -1,0 +1,113 @@
+//! Ends of runs of remote workers.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Done, Remote, Run, runs::claims};
+use crate::{
+    domain::{Failure, Json, Outcome, TEXT_LIMIT, TaskStatus, truncated},
+    events::{Event, TaskOutcome},
+    node::write_ends,
+    run::{ended, run_info},
+    store::{Finish, Finished},
+};
+
+/// How a worker says that a run has ended.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    Finished(Json),
+    Failed {
+        error: String,
+        /// No further attempt.
+        discard: bool,
+    },
+    Snoozed(Duration),
+    Released {
+        /// Whether the handler had begun.
+        started: bool,
+    },
+}
+
+/// What became of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Written(TaskStatus),
+    /// The run did not hold the task any more: nothing was written.
+    Lost,
+}
+
+impl End {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Finished(result) => Outcome::Succeeded(cut(result)),
+            Self::Failed { error, discard } => {
+                let discard = discard || error.starts_with(crate::domain::PARAM_ERROR);
+                Outcome::Failed {
+                    error: truncated(error, TEXT_LIMIT),
+                    failure: if discard { Failure::Discarded } else { Failure::Error },
+                }
+            }
+            Self::Snoozed(delay) => Outcome::Snoozed(delay),
+            Self::Released { started } => Outcome::HandedBack { started },
+        }
+    }
+}
+
+fn cut(result: Json) -> Json {
+    match result.as_str().len() > TEXT_LIMIT || result.as_str().contains('\0') {
+        true => Json::from_column(Some(truncated(result.into_string(), TEXT_LIMIT))),
+        false => result,
+    }
+}
+
+/// The end of one run, about to be written.
+struct Ending {
+    /// Which of the runs it is.
+    at: usize,
+    theme: Arc<str>,
+    kind: TaskOutcome,
+    finish: Finish,
+}
+
+impl Remote {
+    /// Writes how these runs have ended, in the same order. An end that was written before is lost.
+    pub(crate) async fn end(&self, runs: &[Run], ends: Vec<End>) -> Done<Vec<Ended>> {
+        let now = self.store.clock().now();
+        let mut endings = Vec::with_capacity(runs.len());
+        for (at, (run, end)) in runs.iter().zip(ends).enumerate() {
+            let (Some(task), Some(theme)) = (run.task(), run.theme()) else {
+                continue;
+            };
+            let outcome = end.outcome();
+            let kind = TaskOutcome::of(&outcome);
+            let finish = Finish::without_run(task, outcome, self.themes.retry_policy(theme), now);
+            let theme = theme.into();
+            endings.push(Ending {
+                at,
+                theme,
+                kind,
+                finish,
+            });
+        }
+        let finishes = endings.iter().map(|ending| ending.finish.clone()).collect();
+        let finished = write_ends(&self.store, finishes, "its remote worker has ended it", &self.said).await?;
+        let mut answers = vec![Ended::Lost; runs.len()];
+        let mut statuses: BTreeMap<Arc<str>, Vec<(i64, TaskStatus)>> = BTreeMap::new();
+        for (ending, finished) in endings.iter().zip(finished) {
+            let Some(task) = runs[ending.at].task() else { continue };
+            let info = Arc::new(run_info(&ending.theme, task));
+            let waited = (task.claimed_at - task.due_at).to_std().ok();
+            self.events
+                .tell(&Event::TaskEnded(ended(info, waited, ending.kind, &ending.finish, finished)));
+            if let Finished::Written(status) = finished {
+                answers[ending.at] = Ended::Written(status);
+                statuses.entry(Arc::clone(&ending.theme)).or_default().push((task.id, status));
+            }
+        }
+        for (theme, statuses) in &statuses {
+            self.tell(theme, statuses);
+        }
+        let claims = claims(runs);
+        self.settled.note(claims.iter().map(|claim| claim.claim_id));
+        Ok(answers)
+    }
+}
