@@ -63,13 +63,13 @@ struct HandedOut {
 
 /// How the runs stand, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = RunStates)]
+#[schema(as = StatesOfRuns)]
 struct States {
     runs: Vec<State>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = RunState)]
+#[schema(as = StateOfRun)]
 struct State {
     /// The id of the task.
     id: i64,
@@ -82,7 +82,7 @@ struct State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = RunStateName)]
+#[schema(as = StateOfRunName)]
 enum StateName {
     /// The run goes on.
     Held,

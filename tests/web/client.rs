@@ -33,6 +33,7 @@ pub const PAGES: &str = "/a/b";
 pub const OPERATOR: &str = "operator-0123456789";
 pub const VIEWER: &str = "viewer-0123456789";
 pub const PRODUCER: &str = "producer-0123456789";
+pub const WORKER: &str = "worker-0123456789";
 /// May do everything with the theme "allowed" alone.
 pub const LIMITED: &str = "limited-0123456789";
 
@@ -67,6 +68,7 @@ pub fn tokens() -> Access {
         token("operator", OPERATOR).permissions(Permission::ALL),
         token("viewer", VIEWER).permissions(Permission::VIEWER),
         token("producer", PRODUCER).permissions(Permission::PRODUCER),
+        token("worker", WORKER).permissions(Permission::WORKER),
         token("limited", LIMITED)
             .permissions(Permission::ALL)
             .themes(["allowed"]),

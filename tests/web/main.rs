@@ -10,6 +10,7 @@ mod access;
 mod alerts;
 mod audit;
 mod bulk;
+mod claims;
 mod client;
 mod conformance;
 mod events;
