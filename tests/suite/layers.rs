@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &[
         "clock",
         "uptime",
@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 13] = [
         "repeats",
         "lease",
         "held_runs",
+        "mac",
         "panic_text",
         "schedule",
     ],
@@ -27,6 +28,7 @@ const LAYERS: [&[&str]; 13] = [
     &["error", "operations"],
     &["run"],
     &["admin", "asynctask", "jobs", "node"],
+    &["remote"],
     &["alerts"],
     &["runtime"],
     &["web"],

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gaia_actors::prelude::*;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     client::{LIMITED, OPERATOR, Served, VIEWER, WORKER},
@@ -256,6 +257,28 @@ async fn a_worker_that_waits_gets_a_task_that_is_added_meanwhile() {
     let none = tokio::time::Instant::now();
     assert!(claim(&served, json!({"wait_ms": 300})).await.is_empty());
     assert!(none.elapsed() >= Duration::from_millis(300));
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_worker_that_has_hung_up_gets_no_task() {
+    let served = Served::start().await;
+    let body = asks(&json!({"wait_ms": 60_000}));
+    let headers = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    let mut waiting = served.begin("POST", "/claims", &headers).await;
+    waiting.write_all(body.as_bytes()).await.expect("is sent");
+    eventually("the worker to be known", async || {
+        let known = "SELECT COUNT(*) FROM gaia_nodes WHERE id = 'remote:w'";
+        (served.database.number(known) == 1).then_some(())
+    })
+    .await;
+    drop(waiting);
+    let id = add(&served, order()).await;
+    let run = eventually("the task to be handed to a worker that lives", async || {
+        claim(&served, json!({"wait_ms": 1_000})).await.pop()
+    })
+    .await;
+    assert_eq!((&run["id"], &run["attempt"]), (&json!(id), &json!(1)));
     served.stop().await;
 }
 

@@ -102,7 +102,7 @@ impl Served {
         let server = HttpServer::new(move || {
             App::new().service(web::scope("/a/b").service(admin(&served, admin_options.clone())))
         });
-        let server = server.workers(1).disable_signals().bind("127.0.0.1:0").expect("binds");
+        let server = server.workers(1).disable_signals().h1_allow_half_closed(false).bind("127.0.0.1:0").expect("binds");
         let address = server.addrs()[0];
         let server = server.run();
         let handle = server.handle();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema},
+    openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema, schema::AdditionalProperties},
 };
 
 use crate::{
@@ -135,7 +135,11 @@ impl<T: ToSchema> PartialSchema for Runs<T> {
             .min_items(Some(1))
             .max_items(Some(MOST))
             .description(Some("The runs, each once."));
-        ObjectBuilder::new().property("runs", runs).required("runs").into()
+        ObjectBuilder::new()
+            .property("runs", runs)
+            .required("runs")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
     }
 }
 

@@ -36,6 +36,8 @@ impl Server {
         let server =
             HttpServer::new(move || App::new().service(web::scope(&path).service(admin(&served, options.clone()))))
                 .disable_signals()
+                // A worker that hangs up while it waits for tasks gets none.
+                .h1_allow_half_closed(false)
                 .shutdown_timeout(GRACE)
                 .listen(listener)
                 .map_err(unfit)?
