@@ -1,15 +1,15 @@
 //! What the HTTP API costs beside the crate's own calls, and how fast a bulk operation is.
 //!
 //! ```sh
-//! cargo bench --all-features --bench web -- [--part add batch read cancel tabs watched] [--rounds 5] [--json FILE]
+//! cargo bench --all-features --bench web -- [--part add batch read cancel tabs watched pull] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
-//!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000] [--refresh 5]
+//!     [--tasks 10000] [--batched 100000] [--rows 1000000] [--reads 500] [--cancelled 100000] [--drained 100000] [--refresh 5] [--pulled 100000]
 //! ```
 //!
 //! `add`: `POST /tasks` on 100 connections beside `add_task` by 100 callers, and beside requests that add nothing. `batch`: `POST /tasks/batch` of 1,000 tasks beside `add_tasks`.
 //! `read`: lists, single tasks and pages beside many finished tasks. `cancel`: a bulk operation that cancels waiting tasks, and a drain of
 //! another theme beside it. `tabs`: a drain beside open pages of the dashboard. `watched`: a drain whose metrics are read and that looks for alerts,
-//! beside one that nobody watches.
+//! beside one that nobody watches. `pull`: remote workers that take and end tasks through the API, beside a node that runs them.
 //!
 //! Server and client are this process: they share its processors. Without `--database` it is SQLite, and the servers of
 //! `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`; databases are made on them and dropped at the end.
@@ -21,6 +21,7 @@ mod database;
 #[path = "../common/place.rs"]
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod place;
+mod pull;
 mod read;
 #[path = "../common/report.rs"]
 #[allow(dead_code, reason = "other benchmarks need the rest")]
@@ -46,7 +47,7 @@ const THEME: &str = "bench";
 #[derive(Parser)]
 struct Options {
     /// What to measure.
-    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Add, Part::Batch, Part::Read, Part::Cancel, Part::Tabs, Part::Watched])]
+    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Add, Part::Batch, Part::Read, Part::Cancel, Part::Tabs, Part::Watched, Part::Pull])]
     part: Vec<Part>,
     /// `sqlite`, `sqlite:FOLDER`, or URLs of servers.
     #[arg(long, num_args = 1..)]
@@ -75,6 +76,9 @@ struct Options {
     /// tabs: how often an open page asks again, in seconds. 5 is what pages do by themselves, 2 the least that a reader can choose.
     #[arg(long, default_value_t = 5)]
     refresh: u64,
+    /// pull: tasks that remote workers take.
+    #[arg(long, default_value_t = 100_000)]
+    pulled: usize,
     /// Figures as lines of JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -91,6 +95,7 @@ enum Part {
     Cancel,
     Tabs,
     Watched,
+    Pull,
 }
 
 #[actix_rt::main]
@@ -110,6 +115,7 @@ async fn main() -> Result<()> {
                 Part::Cancel => cancel::run(database, &options, &mut report).await?,
                 Part::Tabs => tabs::run(database, &options, &mut report).await?,
                 Part::Watched => watched::run(database, &options, &mut report).await?,
+                Part::Pull => pull::run(database, &options, &mut report).await?,
             }
         }
     }

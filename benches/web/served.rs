@@ -90,6 +90,16 @@ impl Served {
 
     pub(crate) async fn post_to(&self, path: &str, content_type: &str, body: String) -> Result<Duration> {
         let began = Instant::now();
+        self.answer(path, content_type, body).await?;
+        Ok(began.elapsed())
+    }
+
+    /// The answer to a body of JSON that is sent to a path below the API's.
+    pub(crate) async fn ask(&self, path: &str, body: String) -> Result<Bytes> {
+        self.answer(&format!("{API}{path}"), "application/json", body).await
+    }
+
+    async fn answer(&self, path: &str, content_type: &str, body: String) -> Result<Bytes> {
         let request = self.client.post(format!("{}{path}", self.root));
         let mut answer = request
             .insert_header(("content-type", content_type))
@@ -97,7 +107,7 @@ impl Served {
             .await?;
         let body = answer.body().limit(LONGEST).await?;
         match answer.status().is_success() {
-            true => Ok(began.elapsed()),
+            true => Ok(body),
             false => Err(format!("{path}: {}: {}", answer.status(), String::from_utf8_lossy(&body)).into()),
         }
     }

@@ -7,13 +7,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{Done, Remote, token::sealed, workers::Workers};
+use super::{Done, Remote, workers::Workers};
 use crate::{
     domain::{Outcome, RetryPolicy},
     error::Error,
     events::{Event, Events, TaskStarted},
     registry::MethodName,
-    run::run_info,
+    run::{run_info, sealed},
     store::{Begin, Claim, ClaimedTask, Finish, REMOTE, RemoteClaim, Store, StoreError, Wanted, Writes},
 };
 

@@ -7,7 +7,6 @@
 mod claim;
 mod ends;
 mod runs;
-mod token;
 mod workers;
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +16,6 @@ pub(crate) use self::{
     claim::{ClaimTasks, ClaimedRun},
     ends::{End, Ended},
     runs::{RemoteLine, Run, RunState},
-    token::RunToken,
 };
 use crate::{
     asynctask::ThemeRuntimes,

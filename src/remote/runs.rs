@@ -10,10 +10,11 @@ use chrono::{DateTime, Utc};
 use log::Level;
 use tokio::time::{Instant, sleep};
 
-use super::{Done, Remote, RunToken};
+use super::{Done, Remote};
 use crate::{
     domain::{NOTE_LIMIT, truncated},
     logs::{self, LogRow},
+    run::RunToken,
     store::{Begin, ClaimedTask, Progress, RemoteClaim, SeenRun, Writes},
 };
 

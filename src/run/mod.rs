@@ -6,6 +6,8 @@ mod gate;
 mod lifecycle;
 mod recorder;
 mod single_flight;
+#[cfg(feature = "web")]
+mod token;
 mod told;
 
 pub(crate) use attempt::{Attempt, StoppableRun, attempt};
@@ -16,3 +18,5 @@ pub(crate) use recorder::{
 };
 pub(crate) use single_flight::SingleFlight;
 pub(crate) use told::{ended, run_info};
+#[cfg(feature = "web")]
+pub(crate) use token::{RunToken, sealed};

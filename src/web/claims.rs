@@ -16,7 +16,8 @@ use super::{
 use crate::{
     domain::{TaskStatus, as_args, as_millis, schema},
     error::Error,
-    remote::{ClaimedRun, End, Ended, Remote, Run, RunState, RunToken},
+    remote::{ClaimedRun, End, Ended, Remote, Run, RunState},
+    run::RunToken,
     store::StoreError,
 };
 
