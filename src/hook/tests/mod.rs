@@ -41,6 +41,7 @@ fn to(url: impl Into<String>) -> HookCall {
         headers: BTreeMap::new(),
         body: r#"{"n":1}"#.to_owned(),
         secret: None,
+        traceparent: None,
         run_id: RUN_ID.to_owned(),
         sent_at: Utc::now(),
         hold: None,
