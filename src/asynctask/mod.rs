@@ -17,6 +17,7 @@
 
 mod batch;
 mod completion;
+mod discovery;
 mod execution;
 mod ledger;
 mod messages;

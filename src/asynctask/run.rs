@@ -17,7 +17,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     logs::{KeepLogs, LogScope, LogWriter, RunLines},
-    registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
+    registry::{CancelReason, ProgressSink, RunFacts, RunKind, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ArgsMemory, ClaimedTask, Progress},
 };
@@ -202,6 +202,7 @@ impl Run {
             due_at: task.due_at,
         });
         let facts = RunFacts {
+            kind: RunKind::Task,
             id: task.id,
             theme: Arc::clone(&info.theme),
             attempt: info.attempt,

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &[
         "clock",
         "uptime",
@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 13] = [
     &["events", "logs", "threads", "traces"],
     &["store"],
     &["registry", "hook"],
+    &["services"],
     &["error", "operations"],
     &["run"],
     &["admin", "asynctask", "jobs", "node"],
