@@ -17,7 +17,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Socket for T {}
 /// A connection. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) socket: Box<dyn Socket>,
-    made_at: Instant,
+    pub(super) made_at: Instant,
 }
 
 impl Connection {

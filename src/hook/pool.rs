@@ -88,3 +88,61 @@ async fn sweep() {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn pair() -> (Connection, DuplexStream) {
+        let (ours, theirs) = duplex(64);
+        (Connection::new(Box::new(ours)), theirs)
+    }
+
+    #[actix_rt::test]
+    async fn a_connection_is_used_again_while_it_is_young_open_and_quiet() {
+        let pool = Pool::new(2);
+        let (connection, _theirs) = pair();
+        pool.put(connection);
+        assert!(Pool::new(2).take().is_none(), "it belongs to another service");
+        assert!(pool.take().is_some());
+        assert!(pool.take().is_none(), "it is in use");
+
+        let (mut old, mut theirs) = pair();
+        old.made_at = Instant::now() - LIFETIME;
+        pool.put(old);
+        assert!(pool.take().is_none());
+        assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0, "it is closed");
+
+        let (closed, theirs) = pair();
+        pool.put(closed);
+        drop(theirs);
+        assert!(pool.take().is_none());
+
+        let (spoken, mut theirs) = pair();
+        pool.put(spoken);
+        theirs.write_all(b"x").await.unwrap();
+        assert!(pool.take().is_none());
+    }
+
+    #[actix_rt::test]
+    async fn a_thread_keeps_only_so_many() {
+        let pool = Pool::new(2);
+        let pairs: Vec<_> = (0..3).map(|_| pair()).collect();
+        let mut theirs: Vec<_> = pairs
+            .into_iter()
+            .map(|(connection, theirs)| {
+                pool.put(connection);
+                theirs
+            })
+            .collect();
+        assert_eq!(theirs[2].read(&mut [0]).await.unwrap(), 0, "it is closed");
+        drop(pool);
+        for kept in &mut theirs[..2] {
+            assert_eq!(kept.read(&mut [0]).await.unwrap(), 0, "the service is gone");
+        }
+    }
+}

@@ -188,8 +188,14 @@ impl RemoteService {
 
 /// Reads the URL of a service, to whose path a method can be added.
 fn read_url(url: &str) -> Result<Url, String> {
+    const NO_USER: &str =
+        "the URL holds a user name or a password, which logs would show; expected none: a secret signs the requests";
+    let read = Url::parse(url).map_err(|error| format!("the URL cannot be read: {error}"));
+    if matches!(&read, Ok(read) if !read.username().is_empty() || read.password().is_some()) {
+        return Err(NO_USER.to_owned());
+    }
     check_hook_url(url).map_err(|fault| fault.replace("the hook's URL", "the URL"))?;
-    let url = Url::parse(url).map_err(|error| format!("the URL cannot be read: {error}"))?;
+    let url = read?;
     match (url.query(), url.fragment()) {
         (None, None) => Ok(url),
         _ => Err("the URL has a query or a fragment, behind which no method can stand; expected a path, as in http://localhost:9000/orders".to_owned()),

@@ -182,7 +182,8 @@ async fn only_so_many_calls_are_made_at_the_same_time() {
     tasks.cancel_task(called[0]).await.expect("is there");
     eventually("the third call", async || (service.got().len() == 3).then_some(())).await;
     for id in ids {
-        tasks.cancel_task(id).await.expect("is there");
+        // The first is cancelled already.
+        let _ = tasks.cancel_task(id).await;
         assert_eq!(ended(&tasks, id).await.status, TaskStatus::Cancelled);
     }
 }

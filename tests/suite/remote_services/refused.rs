@@ -60,7 +60,7 @@ async fn a_service_that_is_down_for_ten_minutes_uses_attempts() {
     let (tasks, id) = added(&gaia, order("Create").max_retry(1)).await;
     let (waited, task) = pauses(&gaia, &tasks, id, Duration::from_secs(3_600)).await;
     assert_eq!(waited.iter().sum::<i64>(), 602);
-    assert_eq!((task.status, task.retry_time), (TaskStatus::Failed, 2));
+    assert_eq!((task.status, task.retry_time), (TaskStatus::Failed, 1));
     let text = task.last_error.expect("has failed");
     assert!(text.contains("cannot connect to the host \"127.0.0.1\""), "{text}");
     // Once it has answered, its silence is counted anew.

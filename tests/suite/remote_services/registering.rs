@@ -61,7 +61,7 @@ async fn a_service_with_faults_names_all_of_them_and_no_secret() {
     let text = refusal(Registry::start().register_service("Orders", remote.clone()).await);
     for part in [
         "service \"Orders\": the URL holds a user name or a password",
-        "the secret has",
+        "the secret is no base64",
         "the timeout is 0",
         "max_concurrent is 0, expected 1 to 10000",
         "control character U+000A",

@@ -7,7 +7,7 @@ use gaia_actors::{HookOptions, prelude::*};
 use serde_json::json as value;
 
 use super::{Request, SECRET, Service, added, calling, json, order};
-use crate::support::{Database, PATIENCE, THEME, Tested, ended};
+use crate::support::{Database, PATIENCE, THEME, Tested, ended, eventually};
 
 #[actix_rt::test]
 async fn a_task_comes_with_its_run_in_headers() {
@@ -95,6 +95,14 @@ async fn a_job_comes_with_its_fire() {
     for absent in ["gaia-task-id", "gaia-theme", "gaia-scheduled-at"] {
         assert_eq!(call.header(absent), None, "{absent}");
     }
+    gaia.advance(Duration::from_secs(3_600));
+    let call = eventually("the fire", async || service.got().get(1).cloned()).await;
+    assert_eq!(call.header("gaia-scheduled-at"), Some("2026-01-01T01:00:00.000Z"));
+    assert!(
+        call.header("gaia-deadline").is_none_or(|at| at > "2026-01-01T01:00:00"),
+        "{}",
+        call.head
+    );
 }
 
 fn verify(call: &Request) {
