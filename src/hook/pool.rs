@@ -112,7 +112,7 @@ mod tests {
         assert!(pool.take().is_none(), "it is in use");
 
         let (mut old, mut theirs) = pair();
-        old.made_at = Instant::now() - LIFETIME;
+        old.made_at = Instant::now().checked_sub(LIFETIME).unwrap();
         pool.put(old);
         assert!(pool.take().is_none());
         assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0, "it is closed");

@@ -414,13 +414,7 @@ impl GaiaBuilder {
         let store = control
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
-        let registry = registry(&control, &threads, store.clock().clone(), self.traces.clone());
-        for (service, method, handler) in self.handlers {
-            registry.register(service, method, handler).await?;
-        }
-        for service in self.services {
-            service.register(&registry).await?;
-        }
+        let registry = registry(&control, &threads, &store, &self.traces, self.handlers, self.services).await?;
 
         let row = describe(&node_id, plan.lease, &registry);
         let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
@@ -639,12 +633,26 @@ struct Plan {
     alerts: AlertSettings,
 }
 
-/// The registry, which is empty.
-fn registry(control: &Control, threads: &Threads, clock: Clock, traces: Traces) -> Registry {
-    let actor = RegistryActor::calling_on(threads.clone(), clock, traces);
-    Registry::of(actor, |actor| {
+/// The registry, with its handlers and services, before any worker starts.
+async fn registry(
+    control: &Control,
+    threads: &Threads,
+    store: &Store,
+    traces: &Traces,
+    handlers: Vec<(String, String, Endpoint)>,
+    services: Vec<NamedService>,
+) -> Result<Registry, Error> {
+    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone());
+    let registry = Registry::of(actor, |actor| {
         RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
-    })
+    });
+    for (service, method, handler) in handlers {
+        registry.register(service, method, handler).await?;
+    }
+    for service in services {
+        service.register(&registry).await?;
+    }
+    Ok(registry)
 }
 
 /// The way from runs to the actor that writes what their handlers log, and that actor.

@@ -150,6 +150,7 @@ impl RemoteService {
     pub(crate) fn ready(&self, name: &str, clock: &Clock, traces: &Traces) -> Result<Box<dyn AnyMethod>, InvalidInput> {
         let (url, secret, hooks) = self.read().map_err(|faults| faults.of(&format!("service {name:?}")))?;
         Ok(Box::new(Remote::new(RemoteParts {
+            name: name.to_owned(),
             url,
             secret,
             timeout: self.timeout,

@@ -20,6 +20,7 @@ use crate::{
 
 /// What a [`Remote`] is made from.
 pub(super) struct RemoteParts {
+    pub(super) name: String,
     pub(super) url: Url,
     pub(super) secret: Option<HookSecret>,
     pub(super) timeout: Option<Duration>,
@@ -30,6 +31,7 @@ pub(super) struct RemoteParts {
 
 /// Calls the methods of one service.
 pub(super) struct Remote {
+    name: String,
     url: Url,
     secret: Option<HookSecret>,
     timeout: Option<Duration>,
@@ -43,6 +45,7 @@ pub(super) struct Remote {
 impl Remote {
     pub(super) fn new(parts: RemoteParts) -> Self {
         Self {
+            name: parts.name,
             url: parts.url,
             secret: parts.secret,
             timeout: parts.timeout,
@@ -62,7 +65,7 @@ impl Remote {
         let call = request::call(&url, ctx, args, secret, now, self.deadline(ctx, now));
         match self.in_time(&url, call).await? {
             Ok(answer) => {
-                self.silence.end();
+                self.note_answer();
                 outcome(ctx, &answer, self.clock.now()).map_err(InvokeError::Handler)
             }
             Err(HookError::Withdrawn) => Err(InvokeError::Withdrawn),
@@ -96,10 +99,28 @@ impl Remote {
     fn unanswered(&self, ctx: &TaskContext, error: &HookError) -> TaskError {
         let is_down = matches!(error, HookError::Connect { refused: true, .. });
         let pause = match is_down && ctx.kind() == Some(RunKind::Task) {
-            true => self.silence.pause(self.clock.elapsed()),
+            true => self.pause(error),
             false => None,
         };
         pause.map_or_else(|| TaskError::failed(error.to_string()), TaskError::Snooze)
+    }
+
+    fn pause(&self, error: &HookError) -> Option<Duration> {
+        let refusal = self.silence.refused(self.clock.elapsed());
+        if refusal.is_first {
+            let name = &self.name;
+            say!(
+                Warn,
+                "service {name} is down: {error}; its tasks come again and use no attempt for ten minutes"
+            );
+        }
+        refusal.pause
+    }
+
+    fn note_answer(&self) {
+        if let Some(lasted) = self.silence.end(self.clock.elapsed()) {
+            say!(Info, "service {} answers again after {} s", self.name, lasted.as_secs());
+        }
     }
 }
 

@@ -14,17 +14,21 @@ const LEAST: Duration = Duration::from_secs(1);
 /// if there is one: so a wrong clock of the service does no harm. `now` is this process's time.
 pub(super) fn delay(header: &str, date: Option<&str>, now: DateTime<Utc>) -> Option<Duration> {
     let header = header.trim();
-    let delay = match header.bytes().all(|byte| byte.is_ascii_digit()) && !header.is_empty() {
-        // More digits than a number holds are more than the most.
-        true => header.parse().map_or(MOST, Duration::from_secs),
-        false => {
-            let until = httpdate::parse_http_date(header).ok()?;
-            let from = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
-            let from = from.unwrap_or_else(|| SystemTime::from(now));
-            until.duration_since(from).unwrap_or_default()
-        }
-    };
+    let delay = seconds(header).or_else(|| until(header, date, now))?;
     Some(delay.clamp(LEAST, MOST))
+}
+
+fn seconds(header: &str) -> Option<Duration> {
+    let is_number = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit());
+    // More digits than a number holds are more than the most.
+    is_number.then(|| header.parse().map_or(MOST, Duration::from_secs))
+}
+
+fn until(header: &str, date: Option<&str>, now: DateTime<Utc>) -> Option<Duration> {
+    let until = httpdate::parse_http_date(header).ok()?;
+    let from = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+    let from = from.unwrap_or_else(|| SystemTime::from(now));
+    Some(until.duration_since(from).unwrap_or_default())
 }
 
 #[cfg(test)]

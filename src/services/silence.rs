@@ -1,7 +1,7 @@
 //! For how long the host of a service has refused connections.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,18 +15,33 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 #[derive(Debug, Default)]
 pub(super) struct Silence(Mutex<Option<Duration>>);
 
+/// What a refused connection means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// It is the first one since the service has last answered.
+    pub(super) is_first: bool,
+    /// When to call again without a used attempt. `None`: the service has been down for too long.
+    pub(super) pause: Option<Duration>,
+}
+
 impl Silence {
-    /// The service has answered.
-    pub(super) fn end(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// The service has answered at this reading. Answers how long it was silent before, if it was.
+    pub(super) fn end(&self, now: Duration) -> Option<Duration> {
+        let since = self.since().take()?;
+        Some(now.saturating_sub(since))
     }
 
-    /// A connection was refused at this reading. Answers when to call again without a used attempt; `None`: the service has been down for too
-    /// long.
-    pub(super) fn pause(&self, now: Duration) -> Option<Duration> {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A connection was refused at this reading.
+    pub(super) fn refused(&self, now: Duration) -> Refusal {
+        let mut since = self.since();
+        let is_first = since.is_none();
         let lasts = now.saturating_sub(*since.get_or_insert(now));
-        (lasts < PATIENCE).then(|| pause_after(lasts))
+        let pause = (lasts < PATIENCE).then(|| pause_after(lasts));
+        Refusal { is_first, pause }
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,15 +60,18 @@ mod tests {
         let silence = Silence::default();
         let mut now = Duration::from_secs(7);
         let mut pauses = Vec::new();
-        while let Some(pause) = silence.pause(now) {
+        assert!(silence.refused(now).is_first);
+        while let Some(pause) = silence.refused(now).pause {
             // A second call at the same time makes no pause longer.
-            assert_eq!(silence.pause(now), Some(pause));
-            pauses.push(pause.as_secs());
-            now += pause;
+            let (is_first, pause) = (false, Some(pause));
+            assert_eq!(silence.refused(now), Refusal { is_first, pause });
+            pauses.extend(pause.map(|pause| pause.as_secs()));
+            now += pause.unwrap();
         }
         assert_eq!(pauses[..8], [1, 1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(pauses.iter().sum::<u64>(), 602);
-        silence.end();
-        assert_eq!(silence.pause(now), Some(Duration::from_secs(1)));
+        assert_eq!(silence.end(now), Some(Duration::from_secs(602)));
+        assert_eq!(silence.end(now), None);
+        assert_eq!(silence.refused(now).pause, Some(Duration::from_secs(1)));
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{HookAnswer, HookCall, HookClient, HookError, HookOptions};
+use super::{HookAnswer, HookCall, HookClient, HookError, HookOptions, KeptClient};
 use crate::domain::{HookMethod, HookSecret};
 
 const RUN_ID: &str = "0195f3c2-7d0e-7b1a-9c55-3f6b1f0f0a01";

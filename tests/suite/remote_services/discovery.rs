@@ -49,6 +49,31 @@ async fn methods_are_found_that_tasks_call_later() {
     client.stop().await.expect("stops");
 }
 
+/// A job's method is known before its first run, so that nobody is told that no node serves it.
+#[actix_rt::test]
+async fn a_method_is_found_that_a_job_calls() {
+    let gaia = Tested::start(Gaia::builder().jobs(JobsOptions::default())).await;
+    let jobs = gaia.jobs();
+    let job = |name: &str| NewJob::cron_job(name, "0 0 1 1 *", "Orders", name);
+    jobs.add_job(job("Report")).await.expect("is added");
+    let remote = gaia_actors::RemoteService::at("http://127.0.0.1:1/");
+    let registry = gaia.registry();
+    registry
+        .register_service("Orders", remote)
+        .await
+        .expect("is registered");
+    let known = async |methods: &[&str]| {
+        eventually("the methods", async || {
+            let list = registry.list().await.expect("lives");
+            (list == methods.iter().map(|method| name(method)).collect::<Vec<_>>()).then_some(())
+        })
+        .await;
+    };
+    known(&["Report"]).await;
+    jobs.add_job(job("Archive")).await.expect("is added");
+    known(&["Archive", "Report"]).await;
+}
+
 /// Names come from whoever adds tasks, also by plain SQL.
 #[actix_rt::test]
 async fn a_method_of_any_name_is_one_segment_of_the_path() {
