@@ -56,6 +56,7 @@ mod repeats;
 mod run;
 mod runtime;
 pub mod schedule;
+mod services;
 pub mod store;
 pub mod testing;
 mod threads;
@@ -87,6 +88,8 @@ pub use registry::{
 };
 pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
+#[cfg(feature = "hooks")]
+pub use services::RemoteService;
 pub use store::{EnqueueConnection, StoreError};
 #[cfg(feature = "tracing")]
 pub use traces::Propagation;

@@ -140,6 +140,7 @@ impl Sender {
             headers: BTreeMap::new(),
             body,
             secret,
+            traceparent: None,
             run_id: id.to_owned(),
             sent_at: now,
             hold: None,
@@ -308,7 +309,7 @@ mod tests {
             (moved, "it answered 302, expected 2xx (redirects are not followed)"),
             (bad, "it answered 500"),
             (garbage, "did not answer with HTTP"),
-            (1, "cannot connect to the hook's host \"127.0.0.1\""),
+            (1, "cannot connect to the host \"127.0.0.1\""),
         ] {
             let reason = sender(port).post(&alert(1), 0, "id").await.expect_err("fails");
             assert!(reason.contains(words) && !reason.contains("T0KEN"), "{reason}");

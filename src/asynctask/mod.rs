@@ -18,6 +18,7 @@
 mod batch;
 mod bells;
 mod completion;
+mod discovery;
 mod execution;
 mod ledger;
 mod messages;

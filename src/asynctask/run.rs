@@ -17,7 +17,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     logs::{KeepLogs, LogScope, LogWriter, RunLines},
-    registry::{CancelReason, ProgressSink, RunFacts, TaskContext},
+    registry::{CancelReason, ProgressSink, RunFacts, RunKind, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun, run_info},
     store::{ArgsMemory, ClaimedTask, Progress},
 };
@@ -193,6 +193,7 @@ impl Run {
     pub(super) fn new(mut task: ClaimedTask, term: Term, context: &Arc<RunContext>) -> Arc<Self> {
         let info = Arc::new(run_info(&context.theme, &task));
         let facts = RunFacts {
+            kind: RunKind::Task,
             id: task.id,
             theme: Arc::clone(&info.theme),
             attempt: info.attempt,

@@ -17,6 +17,7 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
+    discovery::look_and_rest,
     pool::{Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
     serving::{follow_registry, look_for_unserved},
@@ -30,7 +31,7 @@ use crate::{
     held_runs::UnansweredClaim,
     lease::Term,
     registry::MethodName,
-    run::{Gate, GateChange},
+    run::{Gate, GateChange, SingleFlight},
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
 
@@ -67,6 +68,8 @@ pub(super) struct ScannerActor {
     /// When the scanner last claimed urgent tasks while the pool was full.
     last_urgent_scan: Option<Instant>,
     scanning: bool,
+    /// The look for methods of services that answer every method, and the rest after it.
+    discovery: SingleFlight,
     timer: Option<SpawnHandle>,
     backoff: Backoff,
     /// The senders of [`StopScanning`], who wait for its answer.
@@ -170,6 +173,7 @@ impl ScannerActor {
             quick: Vec::new(),
             last_urgent_scan: None,
             scanning: false,
+            discovery: SingleFlight::default(),
             timer: None,
             backoff: Backoff::default(),
             stop_waiters: Vec::new(),
@@ -250,10 +254,25 @@ impl ScannerActor {
             return;
         }
         match next {
-            NextScan::Now => self.scan(ctx),
+            NextScan::Now => return self.scan(ctx),
             NextScan::At(reading) => self.sleep(self.theme.clock().sleep_until(reading), ctx),
             NextScan::After(wait) => self.sleep(actix_rt::time::sleep(wait), ctx),
         }
+        self.discover(ctx);
+    }
+
+    /// Looks for methods of services that answer every method. A scan during the look or the rest after it brings one further look.
+    fn discover(&mut self, ctx: &mut Context<Self>) {
+        if self.theme.registry.growing().is_empty() || !self.discovery.begin_or_queue() {
+            return;
+        }
+        let (theme, store) = (Arc::clone(&self.theme), self.store.clone());
+        let look = async move { look_and_rest(&theme, &store).await };
+        ctx.spawn(look.into_actor(self).map(|(), scanner, ctx| {
+            if scanner.discovery.end() {
+                scanner.discover(ctx);
+            }
+        }));
     }
 
     fn later(&self) -> NextScan {

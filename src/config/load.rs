@@ -8,6 +8,7 @@ use super::{
     Config, ConfigError,
     error::name,
     shape::{PREFIX, check_keys, put, shape, to_value},
+    strict::Strict,
 };
 
 impl Config {
@@ -27,7 +28,8 @@ impl Config {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let value = serde_json::from_str(text).map_err(|error| ConfigError::new(format!("it is not JSON: {error}")))?;
+        let value = serde_json::from_str(text);
+        let Strict(value) = value.map_err(|error| ConfigError::new(unreadable(&error)))?;
         build(value, std::iter::empty())
     }
 
@@ -65,7 +67,7 @@ impl Config {
         let alerts = self.alerts.seconds().map(|(key, value)| (key, Some(value)));
         let named = seconds.into_iter().chain(alerts);
         let named = named.map(|(key, value)| (key.to_owned(), value));
-        for (key, value) in named.chain(self.themes_seconds()) {
+        for (key, value) in named.chain(self.themes_seconds()).chain(self.services_seconds()) {
             // No sensible setting is longer than a century, and a `Duration` can hold far more.
             if let Some(value) = value
                 && !(0.0..=3_155_760_000.0).contains(&value)
@@ -105,6 +107,13 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
     }
     config.check()?;
     Ok(config)
+}
+
+fn unreadable(error: &serde_json::Error) -> String {
+    match error.is_data() {
+        true => error.to_string(),
+        false => format!("it is not JSON: {error}"),
+    }
 }
 
 /// The kind of value that serde expected. The rest of serde's message repeats the value, which may be a URL in the wrong place.

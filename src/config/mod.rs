@@ -5,7 +5,9 @@ mod error;
 mod http;
 mod jobs;
 mod load;
+mod services;
 mod shape;
+mod strict;
 mod themes;
 
 use std::{collections::BTreeMap, fmt};
@@ -19,6 +21,7 @@ pub use http::{
     AccessConfig, AccessHeaderConfig, AccessUserConfig, EnvironmentColourConfig, EnvironmentConfig, HttpConfig,
 };
 pub use jobs::{DeclaredJob, JobsConfig};
+pub use services::ServiceConfig;
 pub use themes::{KeepLogsLevel, ThemeConfig};
 
 /// The settings of one process.
@@ -67,6 +70,8 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// Themes that [`GaiaBuilder::configured`](crate::GaiaBuilder::configured) starts, by name. Default: none.
     pub themes: BTreeMap<String, ThemeConfig>,
+    /// Remote services that [`GaiaBuilder::configured`](crate::GaiaBuilder::configured) registers, by name. Default: none.
+    pub services: BTreeMap<String, ServiceConfig>,
     /// The dashboard and the HTTP API of `gaia serve`.
     pub http: HttpConfig,
 }
@@ -147,6 +152,7 @@ impl Default for Config {
             node: NodeConfig::default(),
             alerts: AlertsConfig::default(),
             themes: BTreeMap::new(),
+            services: BTreeMap::new(),
             http: HttpConfig::default(),
         }
     }
@@ -200,6 +206,7 @@ impl fmt::Debug for Config {
             .field("node", &self.node)
             .field("alerts", &self.alerts)
             .field("themes", &self.themes)
+            .field("services", &self.services)
             .field("http", &self.http)
             .finish()
     }

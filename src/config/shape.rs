@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    AccessUserConfig, Config, ConfigError, ThemeConfig,
+    AccessUserConfig, Config, ConfigError, ServiceConfig, ThemeConfig,
     error::{name, nearest},
 };
 
@@ -20,6 +20,7 @@ pub(super) fn shape() -> Result<Value, ConfigError> {
     let mut shape = to_value(&Config::default())?;
     shape["Databases"][ANY] = Value::Null;
     shape["Themes"] = json!({ ANY: to_value(&ThemeConfig::default())? });
+    shape["Services"] = json!({ ANY: to_value(&ServiceConfig::default())? });
     let user = to_value(&AccessUserConfig::default())?;
     for users in ["Tokens", "Basic"] {
         shape["Http"]["Access"][users] = json!({ ANY: user });

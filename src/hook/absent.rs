@@ -65,6 +65,7 @@ mod tests {
             headers: std::collections::BTreeMap::new(),
             body: String::new(),
             secret: None,
+            traceparent: None,
             run_id: "x".to_owned(),
             sent_at: DateTime::<Utc>::UNIX_EPOCH,
             hold: None,

@@ -8,11 +8,13 @@ use encoding_rs::{Encoding, UTF_8};
 use futures_util::StreamExt;
 use url::Url;
 
-use super::{HookAnswer, HookError, wire::Seen};
+use super::{HookAnswer, HookError, ServiceAnswer, wire::Seen};
 use crate::{domain::without_user, line::beginning};
 
 /// At most this many bytes of an unsuccessful answer's body are kept, in the error.
 const EXCERPT_BYTES: usize = 2 << 10;
+/// At most this many bytes of a service's unsuccessful answer are read: enough for any problem in JSON.
+const REFUSAL_BYTES: usize = 64 << 10;
 /// The note behind a body that may have lost its end. Most often nothing is missing: a service that answers and closes before it has
 /// read the request resets the connection.
 const LOST: &str = "… [the connection was lost here: this may not be all]";
@@ -24,23 +26,53 @@ pub(super) async fn read(mut response: ClientResponse, seen: &Seen, limit: usize
     let code = response.status();
     let success = code.is_success();
     let limit = if success { limit } else { limit.min(EXCERPT_BYTES) };
-    let (bytes, end) = bytes(&mut response, seen, limit).await;
+    let (body, _) = body(&mut response, seen, limit).await?;
     let status = code.as_u16();
-    match (success, end) {
-        (true, End::CutOff) => Err(HookError::CutOff {
-            status,
-            received: bytes.len(),
-        }),
-        (true, end) => Ok(HookAnswer {
-            status,
-            body: text(&response, &bytes, end, limit),
-        }),
-        (false, end) => Err(HookError::Status {
+    match success {
+        true => Ok(HookAnswer { status, body }),
+        false => Err(HookError::Status {
             status,
             location: location(&response),
-            body: text(&response, &bytes, end, limit),
+            body,
         }),
     }
+}
+
+/// The body as text of at most `limit` bytes. An error if a success was cut off.
+async fn body(response: &mut ClientResponse, seen: &Seen, limit: usize) -> Result<(String, End), HookError> {
+    let (bytes, end) = bytes(response, seen, limit).await;
+    match end {
+        End::CutOff if response.status().is_success() => Err(HookError::CutOff {
+            status: response.status().as_u16(),
+            received: bytes.len(),
+        }),
+        end => Ok((text(response, &bytes, end, limit), end)),
+    }
+}
+
+/// The answer of a service, whatever its status; and whether it was read to its end, so that its connection may carry another request.
+pub(super) async fn read_any(
+    mut response: ClientResponse,
+    seen: &Seen,
+    limit: usize,
+) -> Result<(ServiceAnswer, bool), HookError> {
+    let status = response.status();
+    let limit = if status.is_success() {
+        limit
+    } else {
+        limit.min(REFUSAL_BYTES)
+    };
+    let (body, end) = body(&mut response, seen, limit).await?;
+    let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+    let answer = ServiceAnswer {
+        status: status.as_u16(),
+        is_whole: end == End::Complete || end == End::Lost,
+        retry_after: header(header::RETRY_AFTER),
+        date: header(header::DATE),
+        location: location(&response),
+        body,
+    };
+    Ok((answer, end == End::Complete))
 }
 
 /// Why the reading of a body ended.

@@ -19,6 +19,8 @@ pub(crate) struct HookCall {
     /// The job's arguments; a `GET` or `HEAD` request does not send them.
     pub(crate) body: String,
     pub(crate) secret: Option<HookSecret>,
+    /// The trace of the run, which the request names unless it is within a span that belongs to a trace.
+    pub(crate) traceparent: Option<String>,
     /// The same for every attempt of one run, so that the service can recognize a repetition.
     pub(crate) run_id: String,
     /// When this attempt began; services refuse signatures that are older than a few minutes.
@@ -34,4 +36,21 @@ pub(crate) struct HookAnswer {
     pub(crate) status: u16,
     /// The body as text, without NUL. A body longer than the limit is cut, and a note at its end says so.
     pub(crate) body: String,
+}
+
+/// An answer of a remote service, whatever its status.
+#[cfg(feature = "hooks")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ServiceAnswer {
+    pub(crate) status: u16,
+    /// The header `retry-after`.
+    pub(crate) retry_after: Option<String>,
+    /// The header `date`: the time by the clock of the service.
+    pub(crate) date: Option<String>,
+    /// The target of a redirect.
+    pub(crate) location: Option<String>,
+    /// The body as text, without NUL.
+    pub(crate) body: String,
+    /// Whether the body is there to its end. A body that was cut has a note at its end.
+    pub(crate) is_whole: bool,
 }

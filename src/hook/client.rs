@@ -36,8 +36,8 @@ impl HookCall {
 /// Calls hooks. Cloning is cheap; any arbiter may hold a clone.
 #[derive(Clone)]
 pub(crate) struct HookClient {
-    connector: Connector,
-    response_limit: usize,
+    pub(super) connector: Connector,
+    pub(super) response_limit: usize,
     traces: Traces,
 }
 
@@ -86,22 +86,25 @@ impl HookClient {
     async fn exchange(&self, url: &Url, call: HookCall) -> Result<HookAnswer, HookError> {
         // Each call makes a fresh connection: the name is looked up and its addresses are judged anew, and no call meets a pooled
         // connection that the service is just closing.
-        let (wire, seen) = Wire::new(self.connector.connect(url).await?);
+        let (wire, watch) = Wire::new(self.connector.connect(url).await?);
+        let request = self.request(wire, url, &call)?.force_close();
+        let response = send(request, call.method, call.body).await;
+        let response = response.map_err(|error| no_answer(url, &error))?;
+        answer::read(response, &watch.seen, self.response_limit).await
+    }
+
+    /// The request without its body, on a connection that is there. Refused if this node does not own the run any more.
+    pub(super) fn request(&self, wire: Wire, url: &Url, call: &HookCall) -> Result<ClientRequest, HookError> {
         if call.hold.as_ref().is_some_and(|hold| !hold.is_valid()) {
             return Err(HookError::Withdrawn);
         }
-        let request = self.traced_request(headed(
-            over(wire).request(method(call.method), target(url)?),
-            url,
-            &call,
-        ));
-        let response = send(request, call).await.map_err(|error| no_answer(url, &error))?;
-        answer::read(response, &seen, self.response_limit).await
+        let request = headed(over(wire).request(method(call.method), target(url)?), url, call);
+        Ok(signed(self.traced_request(request, call), call))
     }
 
     /// The request, with the trace of the present span unless the job gives one.
-    fn traced_request(&self, request: ClientRequest) -> ClientRequest {
-        match self.traces.current() {
+    fn traced_request(&self, request: ClientRequest, call: &HookCall) -> ClientRequest {
+        match self.traces.current().or_else(|| call.traceparent.clone()) {
             Some(traceparent) => request.insert_header_if_none(("traceparent", traceparent)),
             None => request,
         }
@@ -130,10 +133,13 @@ pub(super) fn target(url: &Url) -> Result<Uri, HookError> {
         .map_err(|error| HookError::Invalid(format!("the hook's URL cannot be sent: {error}")))
 }
 
-async fn send(request: ClientRequest, call: HookCall) -> Result<ClientResponse, SendRequestError> {
-    let request = signed(request, &call);
-    match call.method.has_body() {
-        true => request.send_body(call.body).await,
+pub(super) async fn send(
+    request: ClientRequest,
+    method: HookMethod,
+    body: String,
+) -> Result<ClientResponse, SendRequestError> {
+    match method.has_body() {
+        true => request.send_body(body).await,
         false => request.send_body(awc::body::None::new()).await,
     }
 }
@@ -151,7 +157,6 @@ fn headed(mut request: ClientRequest, url: &Url, call: &HookCall) -> ClientReque
         // Given here because awc would leave out the port 443 of an `http` URL, and the port 80 of an `https` URL.
         .insert_header((header::HOST, &url[Position::BeforeHost..Position::AfterPort]))
         .insert_header(("idempotency-key", call.run_id.as_str()))
-        .force_close()
 }
 
 /// Signs the request by the rules of Standard Webhooks, if there is a secret. A request without a body is signed with an empty body.
@@ -178,7 +183,7 @@ fn method(method: HookMethod) -> Method {
     }
 }
 
-fn no_answer(url: &Url, error: &SendRequestError) -> HookError {
+pub(super) fn no_answer(url: &Url, error: &SendRequestError) -> HookError {
     let reason = match error {
         SendRequestError::Connect(TransportError::Disconnected) => "it closed the connection".to_owned(),
         error => error.to_string(),

@@ -12,7 +12,7 @@ use std::{
 
 use actix_rt::net::TcpStream;
 use actix_service::Service;
-use actix_tls::connect::{Connection, Host, rustls_0_23::TlsConnector};
+use actix_tls::connect::{self as transport, Host, rustls_0_23::TlsConnector};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -24,7 +24,7 @@ use url::Url;
 use super::{
     HookError,
     address::{Policy, Refused},
-    wire::Socket,
+    connection::{Connection, Socket},
 };
 use crate::blocking::{Unfinished, blocking};
 
@@ -47,16 +47,17 @@ pub(super) struct Connector {
 
 impl Connector {
     /// Connects to the host of `url`. The caller has checked the URL.
-    pub(super) async fn connect(&self, url: &Url) -> Result<Box<dyn Socket>, HookError> {
+    pub(super) async fn connect(&self, url: &Url) -> Result<Connection, HookError> {
         let stage = Cell::new("while its name was looked up");
         let connected = timeout(self.limit, self.ready(url, &stage)).await;
-        connected.unwrap_or_else(|_| {
+        let connected = connected.unwrap_or_else(|_| {
             Err(HookError::ConnectTimeout {
                 host: host(url),
                 limit: self.limit,
                 stage: stage.get(),
             })
-        })
+        });
+        connected.map(Connection::new)
     }
 
     async fn ready(&self, url: &Url, stage: &Cell<&'static str>) -> Result<Box<dyn Socket>, HookError> {
@@ -112,19 +113,22 @@ impl Connector {
     /// Tries the addresses in turn. Each gets an equal share of the time that is left, so that a silent address does not take all of the
     /// time. The last has no limit here: `connect` ends it.
     async fn first_of(&self, url: &Url, addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, HookError> {
-        let mut faults = Vec::new();
+        let (mut faults, mut refused) = (Vec::new(), true);
         for (address, left) in addresses.iter().zip(left_of(addresses)) {
             match connected(*address, share(until, left)).await {
                 Ok(stream) => return self.judged(url, stream),
-                Err(error) => faults.push(format!("{address}: {error}")),
+                Err(error) => {
+                    refused &= error.kind() == io::ErrorKind::ConnectionRefused;
+                    faults.push(format!("{address}: {error}"));
+                }
             }
         }
-        Err(connect_error(url, &faults.join("; ")))
+        Err(connect_error(url, refused, &faults.join("; ")))
     }
 
     /// Judges once more the address to which the stream is really connected.
     fn judged(&self, url: &Url, stream: TcpStream) -> Result<TcpStream, HookError> {
-        let peer = stream.peer_addr().map_err(|error| connect_error(url, &error))?;
+        let peer = stream.peer_addr().map_err(|error| connect_error(url, false, &error))?;
         match self.policy.check(peer.ip()) {
             Ok(()) => Ok(stream),
             Err(refused) => Err(refusal(url, vec![refused])),
@@ -132,7 +136,7 @@ impl Connector {
     }
 
     async fn encrypted(&self, url: &Url, stream: TcpStream) -> Result<Box<dyn Socket>, HookError> {
-        let connection = Connection::new(ServerName(host(url)), stream);
+        let connection = transport::Connection::new(ServerName(host(url)), stream);
         let encrypted = TlsConnector::service(Arc::clone(&self.tls)).call(connection).await;
         let (stream, _) = encrypted.map_err(|error| tls_error(url, &error))?.into_parts();
         Ok(Box::new(stream))
@@ -184,9 +188,10 @@ fn lookup_error(url: &Url, reason: &dyn Display) -> HookError {
     }
 }
 
-fn connect_error(url: &Url, reason: &dyn Display) -> HookError {
+fn connect_error(url: &Url, refused: bool, reason: &dyn Display) -> HookError {
     HookError::Connect {
         host: host(url),
+        refused,
         reason: reason.to_string(),
     }
 }
@@ -198,8 +203,8 @@ fn tls_error(url: &Url, reason: &dyn Display) -> HookError {
     }
 }
 
-/// TLS 1.2 and 1.3 by ring: the provider is named because a process may hold several. HTTP/1.1 only, since a connection that carries one
-/// request gains nothing from HTTP/2.
+/// TLS 1.2 and 1.3 by ring: the provider is named because a process may hold several. HTTP/1.1 only, since a connection carries one
+/// request at a time.
 pub(super) fn tls(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

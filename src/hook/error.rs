@@ -14,7 +14,7 @@ pub(crate) enum HookError {
     #[error("the hook was not called: {0}")]
     Invalid(String),
     /// The name has no address.
-    #[error("cannot find the address of the hook's host {host:?}: {reason}; check the name, and this machine's DNS")]
+    #[error("cannot find the address of the host {host:?}: {reason}; check the name, and this machine's DNS")]
     Lookup {
         /// The name.
         host: String,
@@ -22,7 +22,7 @@ pub(crate) enum HookError {
         reason: String,
     },
     /// The host has no address that may be called.
-    #[error("the hook's host {host:?} may not be called: {}", listed(addresses))]
+    #[error("the host {host:?} may not be called: {}", listed(addresses))]
     Refused {
         /// The host.
         host: String,
@@ -30,16 +30,18 @@ pub(crate) enum HookError {
         addresses: Vec<Refused>,
     },
     /// No connection was made.
-    #[error("cannot connect to the hook's host {host:?}: {reason}; check that the service runs and listens there")]
+    #[error("cannot connect to the host {host:?}: {reason}; check that the service runs and listens there")]
     Connect {
         /// The host.
         host: String,
+        /// Every address has refused the connection: nothing listens there.
+        refused: bool,
         /// Each address that was tried, with its error.
         reason: String,
     },
     /// The connection was not ready within the time limit.
     #[error(
-        "no connection to the hook's host {host:?} within {limit:?}, {stage}; \
+        "no connection to the host {host:?} within {limit:?}, {stage}; \
          check the service and the network, or raise `HookOptions::connect_timeout`"
     )]
     ConnectTimeout {
@@ -52,7 +54,7 @@ pub(crate) enum HookError {
     },
     /// The TLS handshake failed.
     #[error(
-        "no TLS with the hook's host {host:?}: {reason}; expected a certificate for that name by an authority that \
+        "no TLS with the host {host:?}: {reason}; expected a certificate for that name by an authority that \
          browsers trust, or one added by `HookOptions::root_certificates`"
     )]
     Tls {
@@ -68,9 +70,7 @@ pub(crate) enum HookError {
     #[error("the hook was not called: the system gives this process no thread for looking up its host's name")]
     NoThread,
     /// The connection broke, or the bytes that came over it were not HTTP.
-    #[error(
-        "the hook's host {host:?} gave no answer: {reason}; expected an HTTP response, so see the service's own log"
-    )]
+    #[error("the host {host:?} gave no answer: {reason}; expected an HTTP response, so see the service's own log")]
     NoAnswer {
         /// The host.
         host: String,
@@ -136,7 +136,7 @@ fn listed(addresses: &[Refused]) -> String {
 }
 
 /// The status with its usual name, if it has one.
-fn named(status: u16) -> String {
+pub(crate) fn named(status: u16) -> String {
     match StatusCode::from_u16(status)
         .ok()
         .and_then(|code| code.canonical_reason())

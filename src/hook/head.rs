@@ -19,14 +19,16 @@ pub(super) struct Head {
     /// The length of the head as it came.
     pub(super) bytes: usize,
     pub(super) code: u16,
-    end: End,
+    pub(super) end: End,
+    /// Whether the service keeps the connection open after the answer (RFC 9112, section 9.3).
+    pub(super) stays_open: bool,
     /// The head to show to awc. `None`: the head as it came.
     pub(super) shown: Option<Vec<u8>>,
 }
 
 /// Where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// There is no body, even if the headers announce one; or another protocol than HTTP follows.
     None,
     Length(u64),
@@ -53,6 +55,7 @@ impl Head {
             bytes,
             code: response.code.unwrap_or_default(),
             end,
+            stays_open: stays_open(&response),
             shown: end.shown(&response),
         }))
     }
@@ -60,10 +63,6 @@ impl Head {
     /// Whether another head follows. 101 is final: no HTTP comes after it (RFC 9110, section 15.2).
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.code, 100 | 102..=199)
-    }
-
-    pub(super) fn lasts_until_close(&self) -> bool {
-        self.end == End::Close
     }
 }
 
@@ -131,6 +130,20 @@ fn coding(response: &Response<'_, '_>) -> Coding {
     }
 }
 
+fn stays_open(response: &Response<'_, '_>) -> bool {
+    let has = |option: &str| {
+        let mut options = values(response, "connection")
+            .flatten()
+            .flat_map(|value| value.split(','));
+        options.any(|found| found.trim().eq_ignore_ascii_case(option))
+    };
+    match response.version {
+        // After 101 another protocol follows.
+        Some(1) => !has("close") && response.code != Some(101),
+        _ => has("keep-alive") && !has("close"),
+    }
+}
+
 /// The values of the headers of this name; `None` for a value that is not UTF-8.
 fn values<'a>(response: &'a Response<'_, '_>, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
     let headers = response.headers.iter().filter(move |header| is_one_of(header, &[name]));
@@ -191,6 +204,24 @@ mod tests {
             ("1.1 101 Switching Protocols\nupgrade: x", End::None),
         ] {
             assert_eq!(of(head).0, end, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_service_says_whether_it_keeps_the_connection() {
+        for (head, stays_open) in [
+            ("1.1 200 OK", true),
+            ("1.1 200 OK\nConnection: Close", false),
+            ("1.1 200 OK\nconnection: x, close", false),
+            ("1.0 200 OK", false),
+            ("1.0 200 OK\nconnection: Keep-Alive", true),
+            ("1.1 101 Switching Protocols\nupgrade: x", false),
+        ] {
+            let bytes = format!("HTTP/{}\r\n\r\n", head.replace('\n', "\r\n"));
+            let Ok(Status::Complete(parsed)) = Head::parse(bytes.as_bytes()) else {
+                panic!("{bytes:?} is no head");
+            };
+            assert_eq!(parsed.stays_open, stays_open, "{head}");
         }
     }
 

@@ -8,30 +8,37 @@
 //!   more.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt, io, mem,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use actix_rt::net::{ActixStream, Ready};
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::head::{Head, MAX_HEAD_BYTES};
-
-/// A connection, encrypted or not.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Socket for T {}
+use super::{
+    connection::Connection,
+    head::{End, Head, MAX_HEAD_BYTES},
+};
 
 /// What the wire has noted about the answer.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// A byte of the answer has come.
+    began: Cell<bool>,
     closed: Cell<bool>,
-    until_close: Cell<bool>,
     answer: Cell<Answer>,
+    /// Where the body ends; known with the head.
+    end: Cell<Option<End>>,
+    /// Bytes that have come after the head.
+    came: Cell<u64>,
+    /// Bytes that have come and that awc has not read.
+    unread: Cell<usize>,
+    /// By its head the answer leaves the connection open, and it came after the whole request.
+    stays_open: Cell<bool>,
 }
 
 /// What the head of the answer means for a request that has not been sent to its end.
@@ -54,15 +61,51 @@ impl Seen {
 
     /// Whether the body lasts until the connection ends.
     pub(super) fn until_close(&self) -> bool {
-        self.until_close.get()
+        self.end.get() == Some(End::Close)
+    }
+
+    fn count(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.came.set(self.came.get().saturating_add(bytes));
+    }
+
+    /// Whether nothing at all has come.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.began.get()
+    }
+
+    /// Whether the peer has sent the answer and nothing else. The caller has read the answer to its end.
+    fn is_exact(&self) -> bool {
+        match self.end.get() {
+            Some(End::Length(length)) => self.came.get() == length,
+            Some(End::Chunked) => self.unread.get() == 0,
+            Some(End::None) => self.came.get() == 0,
+            Some(End::Close | End::Unknown) | None => false,
+        }
     }
 }
 
-/// A connection for one request and its answer. Dropping the wire closes the connection.
+/// A connection for one request and its answer. Once the wire and its [`Watch`] are dropped, the connection is closed.
 pub(super) struct Wire {
-    socket: Box<dyn Socket>,
+    connection: Rc<RefCell<Connection>>,
     stage: Stage,
     seen: Rc<Seen>,
+}
+
+/// The view of a wire for the caller who has given it to awc.
+pub(super) struct Watch {
+    connection: Rc<RefCell<Connection>>,
+    pub(super) seen: Rc<Seen>,
+}
+
+impl Watch {
+    /// The connection, if it can carry another request. The caller has read the answer to its end, and has dropped all that awc gave.
+    pub(super) fn into_connection(self) -> Option<Connection> {
+        let seen = &self.seen;
+        let is_open = seen.stays_open.get() && !seen.closed.get() && seen.is_exact();
+        let connection = Rc::into_inner(self.connection)?.into_inner();
+        is_open.then_some(connection)
+    }
 }
 
 enum Stage {
@@ -73,24 +116,33 @@ enum Stage {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Box<dyn Socket>) -> (Self, Rc<Seen>) {
+    pub(super) fn new(connection: Connection) -> (Self, Watch) {
+        let connection = Rc::new(RefCell::new(connection));
         let seen = Rc::new(Seen::default());
-        let stage = Stage::Head(Vec::new());
         let wire = Self {
-            socket,
-            stage,
+            connection: Rc::clone(&connection),
+            stage: Stage::Head(Vec::new()),
             seen: Rc::clone(&seen),
         };
-        (wire, seen)
+        (wire, Watch { connection, seen })
+    }
+
+    fn poll_socket(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection.borrow_mut().socket).poll_read(cx, buf)
     }
 
     /// Reads on until the final head is there, or can no longer come.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Stage::Head(bytes) = &mut self.stage {
+        while matches!(self.stage, Stage::Head(_)) {
             let mut chunk = [0; 4096];
             let mut read = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+            ready!(self.poll_socket(cx, &mut read))?;
+            let Stage::Head(bytes) = &mut self.stage else { break };
             bytes.extend_from_slice(read.filled());
+            match read.filled().is_empty() {
+                true => self.seen.closed.set(true),
+                false => self.seen.began.set(true),
+            }
             if read.filled().is_empty() || final_head(bytes, &self.seen) {
                 self.stage = Stage::Rest(mem::take(bytes));
             }
@@ -102,6 +154,8 @@ impl Wire {
     /// answered and closed without having read the request.
     fn needs_no_more<T>(&mut self, cx: &mut Context<'_>, written: &Poll<io::Result<T>>) -> bool {
         let _ = self.poll_head(cx);
+        // An answer that has come by now came before the end of the request.
+        self.seen.stays_open.set(false);
         match self.seen.answer.get() {
             Answer::None => false,
             Answer::Success => matches!(written, Poll::Ready(Err(_))),
@@ -111,9 +165,10 @@ impl Wire {
 
     fn poll_rest(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if buf.filled().len() == before {
-            self.seen.closed.set(true);
+        ready!(self.poll_socket(cx, buf))?;
+        match buf.filled().len() - before {
+            0 => self.seen.closed.set(true),
+            read => self.seen.count(read),
         }
         Poll::Ready(Ok(()))
     }
@@ -136,19 +191,13 @@ fn final_head(bytes: &mut Vec<u8>, seen: &Seen) -> bool {
             ..300 => Answer::Success,
             _ => Answer::Refusal,
         });
-        seen.until_close.set(head.lasts_until_close());
+        seen.end.set(Some(head.end));
+        seen.stays_open.set(head.stays_open);
+        seen.count(bytes.len() - head.bytes);
         if let Some(shown) = head.shown {
             bytes.splice(..head.bytes, shown);
         }
         return true;
-    }
-}
-
-/// Tells the peer that the end is meant: over TLS by its closing message. A message that would have to wait is left out.
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        let _ = Pin::new(&mut self.socket).poll_shutdown(&mut cx);
     }
 }
 
@@ -160,6 +209,8 @@ impl AsyncRead for Wire {
             Stage::Rest(bytes) if !bytes.is_empty() => {
                 let taken = bytes.drain(..bytes.len().min(buf.remaining()));
                 buf.put_slice(taken.as_slice());
+                drop(taken);
+                this.seen.unread.set(bytes.len());
                 Poll::Ready(Ok(()))
             }
             _ => this.poll_rest(cx, buf),
@@ -169,7 +220,8 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.socket).poll_write(cx, bytes) {
+        let written = Pin::new(&mut self.connection.borrow_mut().socket).poll_write(cx, bytes);
+        match written {
             Poll::Ready(Ok(written)) => Poll::Ready(Ok(written)),
             stuck if self.needs_no_more(cx, &stuck) => Poll::Ready(Ok(bytes.len())),
             stuck => stuck,
@@ -177,15 +229,17 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.socket).poll_flush(cx) {
+        let flushed = Pin::new(&mut self.connection.borrow_mut().socket).poll_flush(cx);
+        match flushed {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             stuck if self.needs_no_more(cx, &stuck) => Poll::Ready(Ok(())),
             stuck => stuck,
         }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.seen.stays_open.set(false);
+        Pin::new(&mut self.connection.borrow_mut().socket).poll_shutdown(cx)
     }
 }
 

@@ -125,6 +125,7 @@ fn call(hook: &Hook, run: &JobRun) -> HookCall {
         headers: hook.headers.clone(),
         body: hook.body.clone(),
         secret: hook.secret.clone(),
+        traceparent: None,
         run_id: run.log_id.to_string(),
         sent_at: run.context.clock.now(),
         hold: Some(run.hold().clone()),

@@ -17,7 +17,7 @@ use crate::{
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     logs::{LogScope, RunLines},
-    registry::{CancelReason, Registry, RunFacts, TaskContext},
+    registry::{CancelReason, Registry, RunFacts, RunKind, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
     traces::Traces,
@@ -257,6 +257,7 @@ impl JobRun {
         }
         state.attempt += 1;
         let facts = RunFacts {
+            kind: RunKind::Job,
             id: self.id,
             // What the handler of a job sees as the theme is the name of the job.
             theme: Arc::clone(&self.job_name),

@@ -1,18 +1,16 @@
 //! The actor that owns the routing table.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::{
-    CallError, Endpoint, MethodName, RegistryError, Route, TaskContext,
-    table::{Services, Table},
+    AnyMethod, CallError, Endpoint, MethodName, RegistryError, Route, TaskContext,
+    service::Slot,
+    table::{MAX_DISCOVERED, Services, Table, checked, listed},
 };
-use crate::{
-    domain::{Faults, Json, MAX_NAME_CHARS},
-    threads::Threads,
-};
+use crate::{clock::Clock, domain::Json, threads::Threads, traces::Traces};
 
 /// Owns the table of handlers, by service and method. [`Registry`](super::Registry) is the handle on it.
 #[derive(Debug, Default)]
@@ -20,6 +18,8 @@ pub struct RegistryActor {
     table: Table,
     /// The threads that run the handlers of [`Call`]s; `None`: this actor's own thread.
     threads: Option<Threads>,
+    pub(super) clock: Clock,
+    pub(super) traces: Traces,
 }
 
 impl Actor for RegistryActor {
@@ -42,6 +42,26 @@ pub(super) struct Unregister(pub(super) MethodName);
 #[rtype(result = "Vec<MethodName>")]
 pub(super) struct List;
 
+/// Registers a service that answers every method, and those of its methods that are known.
+#[derive(Message)]
+#[rtype(result = "Result<(), RegistryError>")]
+pub(super) struct RegisterWhole {
+    pub(super) name: String,
+    pub(super) service: Box<dyn AnyMethod>,
+    pub(super) methods: Vec<String>,
+    pub(super) replace: bool,
+}
+
+/// Removes a service that answers every method. Answers whether there was one.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(super) struct UnregisterWhole(pub(super) String);
+
+/// Tasks call these methods of services that answer every method: they get routes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Discover(pub(super) Vec<MethodName>);
+
 /// Removes all handlers.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -60,10 +80,13 @@ pub struct Call {
 
 impl RegistryActor {
     /// A registry whose [`Call`]s run on these threads, so that a handler that blocks its thread does not block the registry.
-    pub(crate) fn calling_on(threads: Threads) -> Self {
+    /// The services that it calls are told the time of this clock, and these traces.
+    pub(crate) fn calling_on(threads: Threads, clock: Clock, traces: Traces) -> Self {
         Self {
+            table: Table::default(),
             threads: Some(threads),
-            ..Self::default()
+            clock,
+            traces,
         }
     }
 
@@ -77,12 +100,13 @@ impl RegistryActor {
             endpoint,
             replace,
         } = register;
-        let mut faults = Faults::default();
-        faults.name("service", &name.service, MAX_NAME_CHARS);
-        faults.name("method", &name.method, MAX_NAME_CHARS);
-        faults.into_result()?;
+        checked(&name.service, &name.method)?;
         let mut services = Services::clone(&self.table.services());
-        let methods = services.entry(name.service.clone()).or_default();
+        if services.wholes.contains_key(&name.service) {
+            let service = name.service;
+            return Err(RegistryError::RegisteredAsWhole { service });
+        }
+        let methods = services.methods.entry(name.service.clone()).or_default();
         match methods.get(&name.method) {
             Some(route) if !replace && route.is_alive() => return Err(RegistryError::AlreadyRegistered(name)),
             Some(route) => {
@@ -99,20 +123,96 @@ impl RegistryActor {
 
     fn unregister(&self, name: &MethodName) -> bool {
         let mut services = Services::clone(&self.table.services());
-        let Some(methods) = services.get_mut(&name.service) else {
+        let Some(methods) = services.methods.get_mut(&name.service) else {
             return false;
         };
         let Some(route) = methods.remove(&name.method) else {
             return false;
         };
         if methods.is_empty() {
-            services.remove(&name.service);
+            services.methods.remove(&name.service);
         }
         self.table.set(services);
         // Callers that have kept the route get an error from now on.
         route.set(None);
         true
     }
+
+    fn register_whole(&self, register: RegisterWhole) -> Result<(), RegistryError> {
+        let RegisterWhole {
+            name,
+            service,
+            methods,
+            replace,
+        } = register;
+        for method in &methods {
+            checked(&name, method)?;
+        }
+        let mut services = Services::clone(&self.table.services());
+        let present = services.wholes.get(&name).cloned();
+        let slot = match (present, services.methods.get(&name)) {
+            (Some(_), _) if !replace => return Err(RegistryError::RegisteredAsWhole { service: name }),
+            (Some(slot), _) => slot,
+            (None, Some(single)) => {
+                let methods = listed(single.keys());
+                return Err(RegistryError::HasMethods { service: name, methods });
+            }
+            (None, None) => Slot::default(),
+        };
+        slot.set(Some(service));
+        services.wholes.insert(name.clone(), slot);
+        let names = methods.into_iter().map(|method| MethodName {
+            service: name.clone(),
+            method,
+        });
+        add_routes(&mut services, names);
+        self.table.set(services);
+        Ok(())
+    }
+
+    fn unregister_whole(&self, name: &str) -> bool {
+        let mut services = Services::clone(&self.table.services());
+        let Some(slot) = services.wholes.remove(name) else {
+            return false;
+        };
+        let routes = services.methods.remove(name).unwrap_or_default();
+        self.table.set(services);
+        slot.set(None);
+        for route in routes.values() {
+            route.set(None);
+        }
+        true
+    }
+
+    fn discover(&self, names: Vec<MethodName>) {
+        let mut services = Services::clone(&self.table.services());
+        if add_routes(&mut services, names.into_iter()) {
+            self.table.set(services);
+        }
+    }
+}
+
+/// Adds routes to methods of services that answer every method, as many as each service may have. Answers whether there are new ones.
+fn add_routes(services: &mut Services, names: impl Iterator<Item = MethodName>) -> bool {
+    let mut is_changed = false;
+    for name in names {
+        let Some(slot) = services.undiscovered(&name.service, &name.method).cloned() else {
+            continue;
+        };
+        let routes = services.methods.entry(name.service.clone()).or_default();
+        let endpoint = Endpoint::service(slot, name.clone());
+        routes.insert(name.method.clone(), Route::new(name.clone(), endpoint));
+        is_changed = true;
+        if routes.len() == MAX_DISCOVERED {
+            let service = &name.service;
+            say!(
+                Warn,
+                "service {service}: tasks call more than {MAX_DISCOVERED} methods of it; tasks that call further ones wait, since a method \
+                 is served only once it is known: see who adds them"
+            );
+        }
+    }
+    is_changed
 }
 
 impl Handler<Register> for RegistryActor {
@@ -131,13 +231,40 @@ impl Handler<Unregister> for RegistryActor {
     }
 }
 
+impl Handler<RegisterWhole> for RegistryActor {
+    type Result = Result<(), RegistryError>;
+
+    fn handle(&mut self, register: RegisterWhole, _: &mut Context<Self>) -> Self::Result {
+        self.register_whole(register)
+    }
+}
+
+impl Handler<UnregisterWhole> for RegistryActor {
+    type Result = bool;
+
+    fn handle(&mut self, UnregisterWhole(name): UnregisterWhole, _: &mut Context<Self>) -> bool {
+        self.unregister_whole(&name)
+    }
+}
+
+impl Handler<Discover> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Discover(names): Discover, _: &mut Context<Self>) {
+        self.discover(names);
+    }
+}
+
 impl Handler<Clear> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
         let services = self.table.take();
-        for route in services.values().flat_map(BTreeMap::values) {
+        for route in services.routes() {
             route.set(None);
+        }
+        for slot in services.wholes.values() {
+            slot.set(None);
         }
     }
 }
@@ -147,8 +274,7 @@ impl Handler<List> for RegistryActor {
 
     fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
         let services = self.table.services();
-        let routes = services.values().flat_map(BTreeMap::values);
-        routes.map(|route| route.name().clone()).collect()
+        services.routes().map(|route| route.name().clone()).collect()
     }
 }
 

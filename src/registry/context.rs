@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::SetOnce;
 
 use super::scope::Scope;
@@ -54,6 +54,8 @@ pub struct TaskContext(Arc<Inner>);
 struct Inner {
     id: i64,
     /// A direct call has none.
+    kind: Option<RunKind>,
+    /// A direct call has none.
     theme: Option<Arc<str>>,
     attempt: u32,
     max_attempts: u32,
@@ -84,6 +86,13 @@ pub(crate) enum CancelReason {
     Node,
 }
 
+/// Whose run it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    Task,
+    Job,
+}
+
 /// Takes a handler's reports of progress.
 pub(crate) trait ProgressSink: Send + Sync {
     fn report(self: Arc<Self>, percent: u8, note: String);
@@ -91,6 +100,7 @@ pub(crate) trait ProgressSink: Send + Sync {
 
 /// The facts about a run that are known before it begins.
 pub(crate) struct RunFacts {
+    pub(crate) kind: RunKind,
     pub(crate) id: i64,
     pub(crate) theme: Arc<str>,
     pub(crate) attempt: u32,
@@ -120,6 +130,7 @@ impl TaskContext {
     pub(crate) fn new(facts: RunFacts, progress: Option<Weak<dyn ProgressSink>>) -> Self {
         Self(Arc::new(Inner {
             id: facts.id,
+            kind: Some(facts.kind),
             theme: Some(facts.theme),
             attempt: facts.attempt,
             max_attempts: facts.max_attempts,
@@ -139,6 +150,7 @@ impl TaskContext {
     pub(crate) fn direct() -> Self {
         Self(Arc::new(Inner {
             id: 0,
+            kind: None,
             theme: None,
             attempt: 1,
             max_attempts: 1,
@@ -287,6 +299,27 @@ impl TaskContext {
         let at = clock.elapsed().saturating_add(timeout);
         // A context gets its deadline once. A second call would be a fault of this crate, and would change nothing.
         let _ = self.0.deadline.set((clock.clone(), at));
+    }
+
+    /// The time at which the run is out of time, by the clock of the run.
+    #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is told"))]
+    pub(crate) fn deadline(&self) -> Option<DateTime<Utc>> {
+        let (clock, _) = self.0.deadline.get()?;
+        clock
+            .now()
+            .checked_add_signed(TimeDelta::from_std(self.time_left()?).ok()?)
+    }
+
+    /// `None`: it is a direct call.
+    #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is told"))]
+    pub(crate) fn kind(&self) -> Option<RunKind> {
+        self.0.kind
+    }
+
+    /// The proof that this node owns the run. A direct call has none.
+    #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is called"))]
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        self.0.hold.as_ref()
     }
 
     /// Asks the run to stop. If it is asked several times, the first reason stays.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 use actix::{MailboxError, Recipient};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use super::{CallError, Invoke, RegistryError, TaskContext};
+use super::{Invoke, InvokeError, MethodName, TaskContext, service::Slot};
 use crate::{
     blocking::{Unfinished, blocking},
     domain::{Json, TaskError},
@@ -22,6 +22,8 @@ enum Kind {
     Actor(Recipient<Invoke>),
     Async(Arc<dyn AsyncHandler>),
     Blocking(Arc<BlockingHandler>),
+    /// A method of a service that answers every method.
+    Service(Slot, MethodName),
 }
 
 pub(super) type Answer = Result<Json, TaskError>;
@@ -32,29 +34,13 @@ pub(super) trait AsyncHandler: Send + Sync {
     fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer>;
 }
 
-/// Why an endpoint gave no result.
-#[derive(Debug)]
-pub(crate) enum InvokeError {
-    /// The handler answered with this error.
-    Handler(TaskError),
-    /// The handler panicked with this message.
-    Panicked(String),
-    /// The actor that is the handler has died or did not answer, or the runtime of a blocking function ends.
-    Gone(String),
-    /// There is no handler, or none any more.
-    Missing(RegistryError),
-    /// The handler was not called: this node does not own the run any more.
-    Withdrawn,
-    /// The handler was not called: the system gives no thread for a blocking function.
-    NoThread,
-}
-
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Kind::Actor(_) => "Endpoint::Actor",
             Kind::Async(_) => "Endpoint::Async",
             Kind::Blocking(_) => "Endpoint::Blocking",
+            Kind::Service(..) => "Endpoint::Service",
         })
     }
 }
@@ -72,11 +58,16 @@ impl Endpoint {
         Self(Kind::Blocking(handler))
     }
 
+    pub(super) fn service(slot: Slot, method: MethodName) -> Self {
+        Self(Kind::Service(slot, method))
+    }
+
     /// Whether the handler can be called: an actor that has died or was stopped cannot.
     pub(super) fn is_alive(&self) -> bool {
         match &self.0 {
             Kind::Actor(recipient) => recipient.connected(),
             Kind::Async(_) | Kind::Blocking(_) => true,
+            Kind::Service(slot, _) => slot.is_taken(),
         }
     }
 
@@ -104,6 +95,13 @@ impl Endpoint {
                     Err(payload) => Err(InvokeError::Panicked(panic_text(&*payload))),
                 }
             }
+            Kind::Service(slot, method) => {
+                let call = AssertUnwindSafe(slot.call(method, ctx, &args));
+                let panicked = |payload: Box<dyn std::any::Any + Send>| InvokeError::Panicked(panic_text(&*payload));
+                call.catch_unwind()
+                    .await
+                    .unwrap_or_else(|payload| Err(panicked(payload)))
+            }
             Kind::Blocking(handler) => {
                 let (handler, args, scope) = (Arc::clone(handler), args.into_owned(), ctx.scope());
                 // The pool of threads may be full: a call must not begin if its run was stopped while it waited for a thread.
@@ -119,19 +117,6 @@ impl Endpoint {
                     Err(gone) => Err(InvokeError::Gone(gone.to_string())),
                 }
             }
-        }
-    }
-}
-
-impl From<InvokeError> for CallError {
-    fn from(error: InvokeError) -> Self {
-        match error {
-            InvokeError::Handler(error) => Self::Handler(error),
-            InvokeError::Panicked(message) => Self::Panicked(message),
-            InvokeError::Gone(message) => Self::HandlerGone(message),
-            InvokeError::Missing(error) => Self::Registry(error),
-            InvokeError::Withdrawn => Self::HandlerGone("the call was withdrawn before it began".to_owned()),
-            InvokeError::NoThread => Self::HandlerGone(Unfinished::NoThread.to_string()),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Errors of the registry and of direct calls.
 
 use super::MethodName;
-use crate::domain::{InvalidInput, TaskError};
+use crate::{
+    blocking::Unfinished,
+    domain::{InvalidInput, TaskError},
+};
 
 /// An error of the routing table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +34,24 @@ pub enum RegistryError {
     /// The method's handler is an actor that has died or was stopped.
     #[error("the actor that serves {0} has died or was stopped; register a living one in its place")]
     HandlerDied(MethodName),
+    /// The service is one that answers every method, so that none of its methods can have a handler beside it.
+    #[error(
+        "service {service:?} is registered as a whole, as a service that answers every method; unregister it first"
+    )]
+    RegisteredAsWhole {
+        /// The service.
+        service: String,
+    },
+    /// The service was to be registered as a whole, but some of its methods have handlers.
+    #[error(
+        "service {service:?} has handlers of single methods already ({methods}); unregister them first, or choose another name"
+    )]
+    HasMethods {
+        /// The service.
+        service: String,
+        /// Its registered methods.
+        methods: String,
+    },
     /// A name is empty, too long, or holds a control character.
     #[error("cannot register: {0}")]
     Invalid(#[from] InvalidInput),
@@ -76,5 +97,35 @@ impl std::error::Error for CallError {}
 impl From<RegistryError> for CallError {
     fn from(error: RegistryError) -> Self {
         Self::Registry(error)
+    }
+}
+
+/// Why an endpoint gave no result.
+#[derive(Debug)]
+pub(crate) enum InvokeError {
+    /// The handler answered with this error.
+    Handler(TaskError),
+    /// The handler panicked with this message.
+    Panicked(String),
+    /// The actor that is the handler has died or did not answer, or the runtime of a blocking function ends.
+    Gone(String),
+    /// There is no handler, or none any more.
+    Missing(RegistryError),
+    /// The handler was not called: this node does not own the run any more.
+    Withdrawn,
+    /// The handler was not called: the system gives no thread for a blocking function.
+    NoThread,
+}
+
+impl From<InvokeError> for CallError {
+    fn from(error: InvokeError) -> Self {
+        match error {
+            InvokeError::Handler(error) => Self::Handler(error),
+            InvokeError::Panicked(message) => Self::Panicked(message),
+            InvokeError::Gone(message) => Self::HandlerGone(message),
+            InvokeError::Missing(error) => Self::Registry(error),
+            InvokeError::Withdrawn => Self::HandlerGone("the call was withdrawn before it began".to_owned()),
+            InvokeError::NoThread => Self::HandlerGone(Unfinished::NoThread.to_string()),
+        }
     }
 }

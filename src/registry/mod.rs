@@ -12,26 +12,28 @@ mod function;
 mod invoke;
 mod route;
 mod scope;
+mod service;
 mod table;
-
-use std::collections::BTreeMap;
 
 use actix::{Actor, Addr, Recipient};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 pub use actor::{Call, RegistryActor};
-use actor::{Clear, List, Register, Unregister};
+use actor::{Clear, Discover, List, Register, RegisterWhole, Unregister, UnregisterWhole};
 pub use context::TaskContext;
-pub(crate) use context::{CancelReason, ProgressSink, RunFacts};
+pub(crate) use context::{CancelReason, ProgressSink, RunFacts, RunKind};
 pub use endpoint::Endpoint;
-pub(crate) use endpoint::InvokeError;
+pub(crate) use error::InvokeError;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
 pub use route::Route;
+pub(crate) use service::AnyMethod;
 
 use table::Table;
+
+use crate::{clock::Clock, traces::Traces};
 
 /// A service and one of its methods.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +71,8 @@ impl std::fmt::Display for MethodName {
 pub struct Registry {
     actor: Addr<RegistryActor>,
     table: Table,
+    clock: Clock,
+    traces: Traces,
 }
 
 impl Registry {
@@ -80,9 +84,24 @@ impl Registry {
 
     /// The handle on `actor`, which the function `start` starts.
     pub(crate) fn of(actor: RegistryActor, start: impl FnOnce(RegistryActor) -> Addr<RegistryActor>) -> Self {
-        let table = actor.table();
+        let (table, clock, traces) = (actor.table(), actor.clock.clone(), actor.traces.clone());
         let actor = start(actor);
-        Self { actor, table }
+        Self {
+            actor,
+            table,
+            clock,
+            traces,
+        }
+    }
+
+    /// The clock by which services are told the time.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The traces of which services are told.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Registers a handler: a `Recipient<Invoke>` of any actor, [`async_fn`] or [`blocking_fn`].
@@ -139,6 +158,43 @@ impl Registry {
             method: method.to_owned(),
         };
         Ok(self.actor.send(Unregister(name)).await?)
+    }
+
+    /// Registers a service that answers every method, in place of the present one if `replace`. `methods`: those that are known already.
+    pub(crate) async fn put_whole(
+        &self,
+        name: String,
+        service: Box<dyn AnyMethod>,
+        methods: Vec<String>,
+        replace: bool,
+    ) -> Result<(), RegistryError> {
+        let register = RegisterWhole {
+            name,
+            service,
+            methods,
+            replace,
+        };
+        self.actor.send(register).await?
+    }
+
+    /// Removes a service that answers every method. Answers whether there was one.
+    pub(crate) async fn remove_whole(&self, name: &str) -> Result<bool, RegistryError> {
+        Ok(self.actor.send(UnregisterWhole(name.to_owned())).await?)
+    }
+
+    /// The services that answer every method, as far as further methods of them can become known.
+    pub(crate) fn growing(&self) -> Vec<String> {
+        self.table.services().growing().cloned().collect()
+    }
+
+    /// Whether the method has no route yet, and its service answers every method.
+    pub(crate) fn is_undiscovered(&self, service: &str, method: &str) -> bool {
+        self.table.is_undiscovered(service, method)
+    }
+
+    /// Gives routes to methods of services that answer every method.
+    pub(crate) async fn discover(&self, methods: Vec<MethodName>) -> Result<(), RegistryError> {
+        Ok(self.actor.send(Discover(methods)).await?)
     }
 
     /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep the `Gaia` alive.
@@ -210,8 +266,7 @@ impl Registry {
     /// The methods whose handlers can be called now, sorted.
     pub(crate) fn served(&self) -> Vec<MethodName> {
         let services = self.table.services();
-        let routes = services.values().flat_map(BTreeMap::values);
-        let alive = routes.filter(|route| route.is_alive());
+        let alive = services.routes().filter(|route| route.is_alive());
         alive.map(|route| route.name().clone()).collect()
     }
 

@@ -5,10 +5,56 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{RegistryError, Route};
+use super::{Endpoint, MethodName, RegistryError, Route, service::Slot};
+use crate::domain::{Faults, MAX_NAME_CHARS};
+
+/// The most methods of one service that answers every method: callers may add tasks with any method name.
+pub(super) const MAX_DISCOVERED: usize = 1_000;
 
 /// Methods by service.
-pub(super) type Services = BTreeMap<String, BTreeMap<String, Route>>;
+pub(super) type Methods = BTreeMap<String, BTreeMap<String, Route>>;
+
+/// What is registered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Services {
+    pub(super) methods: Methods,
+    /// Services that answer every method. Those of their methods that are known have routes in `methods`, too.
+    pub(super) wholes: BTreeMap<String, Slot>,
+}
+
+impl Services {
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.methods.values().flat_map(BTreeMap::values)
+    }
+
+    fn route(&self, service: &str, method: &str) -> Option<&Route> {
+        self.methods.get(service)?.get(method)
+    }
+
+    /// The services that answer every method and have room for further routes.
+    pub(super) fn growing(&self) -> impl Iterator<Item = &String> {
+        let known = |service: &String| self.methods.get(service).map_or(0, BTreeMap::len);
+        self.wholes
+            .keys()
+            .filter(move |service| known(service) < MAX_DISCOVERED)
+    }
+
+    /// The service that answers every method, if this method is not among its known ones and may become one.
+    pub(super) fn undiscovered(&self, service: &str, method: &str) -> Option<&Slot> {
+        let slot = self.wholes.get(service)?;
+        let known = self.methods.get(service);
+        let is_new = known.is_none_or(|known| known.len() < MAX_DISCOVERED && !known.contains_key(method));
+        (is_new && checked(service, method).is_ok()).then_some(slot)
+    }
+}
+
+/// Checks that a service and a method may stand in the table.
+pub(super) fn checked(service: &str, method: &str) -> Result<(), RegistryError> {
+    let mut faults = Faults::default();
+    faults.name("service", service, MAX_NAME_CHARS);
+    faults.name("method", method, MAX_NAME_CHARS);
+    Ok(faults.into_result()?)
+}
 
 /// A handle on the table. Clones share the table.
 #[derive(Debug, Clone, Default)]
@@ -44,33 +90,47 @@ impl Table {
         self.changed.subscribe()
     }
 
-    /// Whether the method has a handler that can be called.
+    /// Whether the method has a handler that can be called, or its service answers every method and takes this one, too.
     pub(super) fn serves(&self, service: &str, method: &str) -> bool {
         let services = self.services();
-        let route = services.get(service).and_then(|methods| methods.get(method));
-        route.is_some_and(Route::is_alive)
+        match services.route(service, method) {
+            Some(route) => route.is_alive(),
+            None => services.undiscovered(service, method).is_some(),
+        }
+    }
+
+    /// Whether the method would be served if it were known: its service answers every method.
+    pub(super) fn is_undiscovered(&self, service: &str, method: &str) -> bool {
+        self.services().undiscovered(service, method).is_some()
     }
 
     pub(super) fn find(&self, service: &str, method: &str) -> Result<Route, RegistryError> {
         let services = self.services();
-        let Some(methods) = services.get(service) else {
-            return Err(RegistryError::UnknownService {
+        if let Some(route) = services.route(service, method) {
+            return Ok(route.clone());
+        }
+        if let Some(slot) = services.wholes.get(service) {
+            let name = MethodName {
                 service: service.to_owned(),
-                known: listed(services.keys()),
-            });
-        };
-        methods
-            .get(method)
-            .cloned()
-            .ok_or_else(|| RegistryError::UnknownMethod {
+                method: method.to_owned(),
+            };
+            return Ok(Route::new(name.clone(), Endpoint::service(slot.clone(), name)));
+        }
+        match services.methods.get(service) {
+            Some(methods) => Err(RegistryError::UnknownMethod {
                 service: service.to_owned(),
                 method: method.to_owned(),
                 known: listed(methods.keys()),
-            })
+            }),
+            None => Err(RegistryError::UnknownService {
+                service: service.to_owned(),
+                known: listed(services.methods.keys()),
+            }),
+        }
     }
 }
 
-fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
     if names.is_empty() {
         "none".to_owned()

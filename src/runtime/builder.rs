@@ -11,7 +11,7 @@ use actix::{Actor, Addr};
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::{Gaia, Inner, configured};
+use super::{Gaia, Inner, configured, services::NamedService};
 #[cfg(feature = "web")]
 use crate::remote::Remote;
 use crate::{
@@ -81,6 +81,7 @@ pub struct GaiaBuilder {
     prune_foreign_history: Option<bool>,
     clock: Clock,
     handlers: Vec<(String, String, Endpoint)>,
+    services: Vec<NamedService>,
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
@@ -256,6 +257,14 @@ impl GaiaBuilder {
         self
     }
 
+    /// Registers a [remote service](crate::RemoteService) before any worker starts. It serves every method of this name, so that no method of
+    /// the name can have a [`handler`](Self::handler).
+    #[cfg(feature = "hooks")]
+    pub fn service(mut self, name: impl Into<String>, service: crate::RemoteService) -> Self {
+        self.services.push(NamedService::in_code(name.into(), service));
+        self
+    }
+
     /// Calls this function for each [`Event`]: a task has started or ended, a fire was claimed, a node was lost, the database has failed.
     /// Several observers are called one after the other.
     ///
@@ -344,9 +353,9 @@ impl GaiaBuilder {
         }
     }
 
-    /// Starts what the configuration names: workers for each theme of the section `Themes`, and cron jobs unless `Jobs.Run` is false. Jobs of
-    /// `Jobs.Declared` are added, or updated if they differ, before the start ends. Themes and jobs that this builder has
-    /// been given, too, run with the options that it was given.
+    /// Starts what the configuration names: workers for each theme of the section `Themes`, and cron jobs unless `Jobs.Run` is false; registers
+    /// the remote services of the section `Services`. Jobs of `Jobs.Declared` are added, or updated if they differ, before the start ends.
+    /// Themes, jobs and services that this builder has been given, too, run with the options that it was given.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -407,7 +416,7 @@ impl GaiaBuilder {
         let store = control
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
-        let registry = registry(&control, &threads, self.handlers).await?;
+        let registry = registry(&control, &threads, &store, &self.traces, self.handlers, self.services).await?;
 
         let row = describe(&node_id, plan.lease, &registry);
         let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
@@ -545,12 +554,15 @@ impl GaiaBuilder {
         })
     }
 
-    /// Adds themes and jobs that the configuration names, but for those that the caller has named.
+    /// Adds themes, services and jobs that the configuration names, but for those that the caller has named.
     fn add_configured(&mut self) {
         let named = |theme: &str| self.schedulers.iter().any(|options| options.theme == theme);
         let mut further = configured::schedulers(&self.config);
         further.retain(|options| !named(&options.theme));
         self.schedulers.extend(further);
+        let mut services = NamedService::configured(&self.config);
+        services.retain(|service| self.services.iter().all(|other| other.name != service.name));
+        self.services.extend(services);
         self.jobs = self.jobs.take().or_else(|| configured::jobs(&self.config));
     }
 
@@ -592,6 +604,7 @@ impl GaiaBuilder {
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.require(!twice, || format!("two schedulers of theme {theme:?}"));
         }
+        NamedService::check_all(&self.services, &self.handlers, &mut faults);
         let settings = self
             .jobs
             .take()
@@ -628,18 +641,24 @@ struct Plan {
     alerts: AlertSettings,
 }
 
-/// The registry, with its handlers, before any worker starts.
+/// The registry, with its handlers and services, before any worker starts.
 async fn registry(
     control: &Control,
     threads: &Threads,
+    store: &Store,
+    traces: &Traces,
     handlers: Vec<(String, String, Endpoint)>,
+    services: Vec<NamedService>,
 ) -> Result<Registry, Error> {
-    let actor = RegistryActor::calling_on(threads.clone());
+    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone());
     let registry = Registry::of(actor, |actor| {
         RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
     });
     for (service, method, handler) in handlers {
         registry.register(service, method, handler).await?;
+    }
+    for service in services {
+        service.register(&registry).await?;
     }
     Ok(registry)
 }

@@ -1,8 +1,8 @@
-//! What a configuration names: themes, and jobs that are declared.
+//! What a configuration names: themes, remote services, and jobs that are declared.
 
 use std::time::Duration;
 
-use super::Gaia;
+use super::{Gaia, services::NamedService};
 use crate::{
     asynctask::SchedulerOptions,
     config::{AsyncTaskConfig, Config, DeclaredJob, KeepLogsLevel},
@@ -84,9 +84,10 @@ fn read(DeclaredJob(keys): &DeclaredJob) -> Result<NewJob, String> {
 impl Gaia {
     /// Takes over the changes of a configuration that can be made while the process runs: starts themes that are new in `Themes`, changes
     /// how many workers this process has for the themes whose number has changed (until the theme is
-    /// [resized](crate::Scheduler::resize_theme)), and adds or updates the jobs of `Jobs.Declared`. `before` is the configuration with which
+    /// [resized](crate::Scheduler::resize_theme)), registers the services that are new in `Services`, replaces those that have changed and removes
+    /// those that are gone, and adds or updates the jobs of `Jobs.Declared`. `before` is the configuration with which
     /// the process was started, or the last one that was taken over. Other changes need a new start of the process. A theme whose options were
-    /// given in code, and that the configuration names, too, is resized like the others.
+    /// given in code, and that the configuration names, too, is resized like the others; so is a service replaced.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -107,16 +108,33 @@ impl Gaia {
     ///
     /// # Errors
     /// [`Error::Config`] and [`Error::Invalid`] with every fault of the new configuration: nothing is changed. [`Error::Store`] if the
-    /// database is away, and [`Error::Stopped`]: a part may be changed, and another call makes the rest.
+    /// database is away, [`Error::Registry`] for a service whose name has handlers in this process, and [`Error::Stopped`]: a part may be
+    /// changed, and another call makes the rest.
     pub async fn reconfigure(&self, before: &Config, after: &Config) -> Result<(), Error> {
         Self::builder().config(after.clone()).configured().check()?;
         let mut faults = Faults::default();
         let declared = declared(after, self.0.jobs.rules(), &mut faults);
         faults.into_result()?;
+        self.take_over_services(before, after).await?;
         for options in schedulers(after) {
             self.take_over(before, options).await?;
         }
         self.declare(declared).await
+    }
+
+    async fn take_over_services(&self, before: &Config, after: &Config) -> Result<(), Error> {
+        let registry = self.registry();
+        for name in before.services.keys() {
+            if !after.services.contains_key(name) {
+                registry.remove_whole(name).await?;
+            }
+        }
+        for service in NamedService::configured(after) {
+            if before.services.get(&service.name) != after.services.get(&service.name) {
+                service.replace(registry).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn take_over(&self, before: &Config, options: SchedulerOptions) -> Result<(), Error> {

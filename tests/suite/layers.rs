@@ -25,6 +25,7 @@ const LAYERS: [&[&str]; 14] = [
     &["events", "logs", "threads", "traces"],
     &["store"],
     &["registry", "hook"],
+    &["services"],
     &["error", "operations"],
     &["run"],
     &["admin", "asynctask", "jobs", "node"],

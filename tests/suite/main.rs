@@ -42,6 +42,8 @@ mod processes;
 mod quiet_log;
 mod refusals;
 mod registry;
+#[cfg(feature = "hooks")]
+mod remote_services;
 mod retention;
 mod run_logs;
 mod search;

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{HookAnswer, HookCall, HookClient, HookError, HookOptions};
+use super::{HookAnswer, HookCall, HookClient, HookError, HookOptions, KeptClient};
 use crate::domain::{HookMethod, HookSecret};
 
 const RUN_ID: &str = "0195f3c2-7d0e-7b1a-9c55-3f6b1f0f0a01";
@@ -41,6 +41,7 @@ fn to(url: impl Into<String>) -> HookCall {
         headers: BTreeMap::new(),
         body: r#"{"n":1}"#.to_owned(),
         secret: None,
+        traceparent: None,
         run_id: RUN_ID.to_owned(),
         sent_at: Utc::now(),
         hold: None,

@@ -23,10 +23,11 @@ struct Server {
 
 /// Serves one request with a certificate for `name`.
 async fn serving_tls(name: &str) -> Server {
-    serving_tls_on("127.0.0.1:0", name).await.unwrap()
+    serving_tls_on("127.0.0.1:0", name, 1).await.unwrap()
 }
 
-async fn serving_tls_on(address: &str, name: &str) -> std::io::Result<Server> {
+/// Serves so many requests on one connection.
+async fn serving_tls_on(address: &str, name: &str, requests: usize) -> std::io::Result<Server> {
     let listener = TcpListener::bind(address).await?;
     let port = listener.local_addr()?.port();
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![name.to_owned()]).unwrap();
@@ -43,12 +44,15 @@ async fn serving_tls_on(address: &str, name: &str) -> std::io::Result<Server> {
     let served = spawn(async move {
         let (stream, _) = listener.accept().await?;
         let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
-        let request = request(&mut stream).await;
-        stream.write_all(OK.as_bytes()).await?;
+        let mut last = String::new();
+        for _ in 0..requests {
+            last = request(&mut stream).await;
+            stream.write_all(OK.as_bytes()).await?;
+        }
         // The client sends TLS's closing message; without that message this read would be an error.
         assert_eq!(stream.read(&mut [0]).await?, 0);
         let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        Ok((request, protocol))
+        Ok((last, protocol))
     });
     Ok(Server { port, pem, served })
 }
@@ -68,6 +72,21 @@ async fn an_added_authority_is_trusted_and_http_1_1_is_agreed_on() {
     assert_eq!(protocol.as_deref(), Some(&b"http/1.1"[..]));
 }
 
+/// After the handshake the server sends tickets for later sessions, which are no answer.
+#[actix_rt::test]
+async fn an_encrypted_connection_can_be_kept() {
+    let server = serving_tls_on("127.0.0.1:0", "127.0.0.1", 3).await.unwrap();
+    let client = client(&HookOptions::default().root_certificates(server.pem.path()));
+    let kept = KeptClient::new(client, 1);
+    let url = url::Url::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
+    for _ in 0..3 {
+        let answer = kept.call(&url, to(url.as_str())).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "hi"));
+    }
+    drop(kept);
+    soon(server.served).await.unwrap().unwrap();
+}
+
 #[actix_rt::test]
 async fn a_certificate_may_be_for_an_address() {
     let server = serving_tls("127.0.0.1").await;
@@ -79,7 +98,7 @@ async fn a_certificate_may_be_for_an_address() {
 
 #[actix_rt::test]
 async fn a_certificate_may_be_for_an_ipv6_address() {
-    let Ok(server) = serving_tls_on("[::1]:0", "::1").await else {
+    let Ok(server) = serving_tls_on("[::1]:0", "::1", 1).await else {
         return; // no IPv6 on this machine
     };
     let client = client(&HookOptions::default().root_certificates(server.pem.path()));

@@ -109,6 +109,7 @@ impl CronActor {
             self.timetable.bad()
         );
         self.begin(reading.begun, now, ctx);
+        self.discover(ctx);
         self.claim_due(ctx);
     }
 
@@ -191,6 +192,7 @@ impl CronActor {
                     if cron.seen != Some(fingerprint) {
                         cron.load(ctx);
                     }
+                    cron.look_at_services(ctx);
                 }
                 Err(error) => cron.report_failure(DatabaseWork::LookForChanges, &error),
             }

@@ -6,6 +6,7 @@
 //! once it can be claimed.
 
 mod aside;
+mod discovery;
 mod load;
 mod messages;
 mod released;
@@ -115,6 +116,8 @@ pub struct CronActor {
     /// The reading of the clock at the last look at these rules.
     zones_seen: Duration,
     last_tick: Option<DateTime<Utc>>,
+    /// The services that answer every method, as they were at the last look for methods of them.
+    services: Vec<String>,
     backoff: Backoff,
     /// Log lines about jobs whose fires are refused, by job id.
     said: Repeats<i64>,
@@ -161,6 +164,7 @@ impl CronActor {
             zone_data: zone_data().to_string(),
             zones_seen: context.clock.elapsed(),
             last_tick: None,
+            services: Vec::new(),
             backoff: Backoff::default(),
             said: Repeats::default(),
             counts: JobsStatus::default(),

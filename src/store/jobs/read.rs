@@ -98,6 +98,22 @@ macro_rules! listed {
 }
 
 impl JobStore<'_> {
+    /// The methods of one service that jobs call, at most `most` of them.
+    pub(crate) async fn methods_of(&self, service: &str, most: i64) -> Result<Vec<String>, StoreError> {
+        let mut conn = self.db.read_as(ReadKind::List).await?;
+        let methods: Vec<Option<AnyText>> = on_backend!(conn, |conn| {
+            job_center::table
+                .filter(job_center::service_name.eq(service))
+                .filter(job_center::service_method.is_not_null())
+                .select(job_center::service_method)
+                .distinct()
+                .limit(most)
+                .load(conn)
+                .await
+        })?;
+        Ok(methods.into_iter().flatten().map(|method| method.0).collect())
+    }
+
     pub(crate) async fn get(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
         let mut conn = self.db.read_as(ReadKind::Detail).await?;
         Ok(on_backend!(conn, |conn| {

@@ -61,6 +61,30 @@ impl TaskStore<'_> {
         Ok(found)
     }
 
+    /// The methods of one service with due tasks of a theme, sorted, at most `most` of them.
+    pub(crate) async fn due_methods_of(
+        &self,
+        theme: &str,
+        service: &str,
+        most: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.queue_strays(theme).await?;
+        let mut conn = self.db.read_as(ReadKind::List).await?;
+        let mut found: Vec<String> = Vec::new();
+        while found.len() < most {
+            let after = found.last().map_or("", String::as_str);
+            let next: Option<(AnyText, AnyText)> = on_backend!(conn, |conn| {
+                first_method!(theme, gaia_due::service.eq(service), gaia_due::method.gt(after))
+                    .first(conn)
+                    .await
+                    .optional()
+            })?;
+            let Some((_, method)) = next else { break };
+            found.push(method.0);
+        }
+        Ok(found)
+    }
+
     /// The first methods with due tasks of a theme, and how many tasks of each are due.
     pub(crate) async fn due_by_method(
         &self,

@@ -1,6 +1,6 @@
 //! A whole job server: themes, jobs, the dashboard and the API, as a configuration names them.
 //!
-//! It has no handlers: tasks wait for nodes that serve their methods, and jobs of the type `cron_hook` run here.
+//! It has no handlers: it calls remote services and hooks. Tasks of other methods wait for nodes that serve them.
 
 mod http;
 mod reload;
