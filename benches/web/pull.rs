@@ -114,7 +114,9 @@ async fn drain(place: &Place, tasks: usize) -> Result<f64> {
     let scheduler = gaia.scheduler(THEME)?;
     add(&scheduler, tasks).await?;
     let began = Instant::now();
-    let scheduler = gaia.start_scheduler(SchedulerOptions::new(THEME).worker_num(RUNNING)).await?;
+    let scheduler = gaia
+        .start_scheduler(SchedulerOptions::new(THEME).worker_num(RUNNING))
+        .await?;
     let added = tasks.div_ceil(ADDED) * ADDED;
     while scheduler.status().await?.succeeded < added as u64 {
         actix_rt::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -40,7 +40,11 @@ impl Shop {
                 .route("/prices", web::post().to(prices))
                 .service(web::scope("/gaia").service(admin(&served, options.clone())))
         });
-        let server = server.workers(1).disable_signals().shutdown_timeout(1).h1_allow_half_closed(false);
+        let server = server
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .h1_allow_half_closed(false);
         let server = server.listen(listener).map_err(Error::Start)?.run();
         let handle = server.handle();
         rt::spawn(server);

@@ -11,8 +11,8 @@ use super::{cause::title, options::Webhook};
 use crate::{
     config::WebhookFormat,
     domain::{Alert, AlertSeverity, AlertState, HookSecret},
-    mac::hmac_sha256_base64,
     line::beginning,
+    mac::hmac_sha256_base64,
     schedule::Language,
 };
 

@@ -17,24 +17,33 @@ use crate::{
 
 type Answer = Result<Json, InvokeError>;
 
-/// Runs the handler of a task: pre-handler → resolve → call, within the timeout, until cancelled.
-pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Outcome {
+/// Runs the handler of a task: pre-handler → resolve → call, within the timeout, until cancelled. `None`: a service has parked the run, and
+/// will end it.
+pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Option<Outcome> {
     if let Some(why) = run.why() {
-        return cut_off(why);
+        return Some(cut_off(why));
     }
     if let Some(timeout) = run.timeout() {
         run.ctx.set_deadline(theme.clock(), timeout);
     }
     run.tell_started();
     run.ctx.enter(theme.traces.of_task(&run.info, run.ctx.traceparent()));
-    let outcome = match attempt(run, &run.ctx, run.ctx.log_scope(answer(theme, run, args))).await {
+    let attempted = attempt(run, &run.ctx, run.ctx.log_scope(answer(theme, run, args))).await;
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    if let Attempt::Answered(Err(InvokeError::Parked(..)))
+    | Attempt::AnsweredAfterStop(Err(InvokeError::Parked(..)), _) = attempted
+    {
+        run.ctx.leave().ended("parked");
+        return None;
+    }
+    let outcome = match attempted {
         Attempt::Answered(answer) => judged(theme, answer),
         Attempt::AnsweredAfterStop(answer, why) => told_to_stop(why, judged(theme, answer)),
         Attempt::CutOff(why) => cut_off(why),
         Attempt::TimedOut => timed_out(run.timeout()),
     };
     run.ctx.leave().task_ended(&outcome);
-    outcome
+    Some(outcome)
 }
 
 /// What to record for a run that was asked to stop and did not end by itself.
@@ -63,7 +72,15 @@ async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
             .await
             .map_err(|error| in_hook("pre_handler", error))?;
     }
-    theme.route(&run.task)?.invoke(run.ctx.clone(), args.into_text()).await
+    let answer = theme.route(&run.task)?.invoke(run.ctx.clone(), args.into_text()).await;
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    if let Err(InvokeError::Parked(ticket, lease)) = answer {
+        return match super::parking::park(theme, run, &ticket, lease).await {
+            true => Err(InvokeError::Parked(ticket, lease)),
+            false => Err(InvokeError::Withdrawn),
+        };
+    }
+    answer
 }
 
 /// Calls a pre-handler or post-handler of the user; a panic becomes an error.
@@ -109,6 +126,8 @@ fn classify(answer: Answer) -> Outcome {
         Err(InvokeError::Panicked(message)) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
+        #[cfg(all(feature = "hooks", feature = "web"))]
+        Err(InvokeError::Parked(..)) => Outcome::HandedBack { started: false },
         // If another node has taken the task over, that node keeps it; otherwise the task waits again.
         Err(InvokeError::Withdrawn | InvokeError::NoThread) => Outcome::HandedBack { started: false },
     }

@@ -23,6 +23,8 @@ mod execution;
 mod ledger;
 mod messages;
 mod options;
+#[cfg(all(feature = "hooks", feature = "web"))]
+mod parking;
 mod pool;
 mod run;
 mod runtime;

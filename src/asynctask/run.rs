@@ -17,7 +17,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     logs::{KeepLogs, LogScope, LogWriter, RunLines},
-    registry::{CancelReason, ProgressSink, RunFacts, RunKind, TaskContext},
+    registry::{CancelReason, RunFacts, RunKind, RunOfContext, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun, run_info},
     store::{ArgsMemory, ClaimedTask, Progress},
 };
@@ -212,7 +212,7 @@ impl Run {
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
             info,
-            ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn ProgressSink>)),
+            ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn RunOfContext>)),
             context: Arc::clone(context),
             state: Mutex::new(State {
                 worker: None,
@@ -416,7 +416,7 @@ impl std::fmt::Display for Run {
 }
 
 /// A report replaces the one before it until the recorder takes it: a handler that reports in a tight loop costs one message for each flush.
-impl ProgressSink for Run {
+impl RunOfContext for Run {
     fn report(self: Arc<Self>, percent: u8, note: String) {
         let before = self
             .progress
@@ -427,6 +427,11 @@ impl ProgressSink for Run {
             let context = Arc::clone(&self.context);
             context.enter(Entry::Progress(self));
         }
+    }
+
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    fn token(&self, ticket: &crate::registry::Ticket) -> String {
+        crate::run::sealed(&ticket.mark, &ticket.secret, &self.task)
     }
 }
 

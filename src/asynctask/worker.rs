@@ -98,7 +98,14 @@ async fn work(theme: Arc<ThemeContext>, run: Arc<Run>, args: Json) {
         return;
     }
     let outcome = match begin(&run).await {
-        Ok(true) => execute(&theme, &run, args).await,
+        Ok(true) => match execute(&theme, &run, args).await {
+            Some(outcome) => outcome,
+            None => {
+                // The service has the task, and this run has nothing to write.
+                drop(run.finish(Outcome::HandedBack { started: false }));
+                return;
+            }
+        },
         Ok(false) => {
             // Another node, or plain SQL, has taken the task: this run must not begin, and has nothing to write.
             drop(run.finish(Outcome::HandedBack { started: false }));

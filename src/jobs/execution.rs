@@ -145,6 +145,8 @@ fn judged(error: InvokeError) -> Verdict {
         InvokeError::Gone(error) => failed(Failure::Lost, error),
         InvokeError::Panicked(message) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
         InvokeError::Missing(error) => failed(Failure::Error, error.to_string()),
+        #[cfg(all(feature = "hooks", feature = "web"))]
+        InvokeError::Parked(..) => for_good(crate::registry::ONLY_TASKS.to_owned()),
         InvokeError::Withdrawn => Verdict::Withdrawn,
         InvokeError::NoThread => Verdict::NoThread,
     }

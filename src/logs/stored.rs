@@ -13,9 +13,9 @@ use log::Level;
 use lz4_flex::block::{compress_prepend_size, decompress, uncompressed_size};
 use serde::{Deserialize, Serialize};
 
-use super::{LogLine, MESSAGE, MOST_LINES, TARGET};
 #[cfg(feature = "web")]
 use super::LogRow;
+use super::{LogLine, MESSAGE, MOST_LINES, TARGET};
 #[cfg(feature = "web")]
 use crate::line::beginning;
 

@@ -22,6 +22,6 @@ pub use info::{NodeInfo, NodeTheme};
 pub(crate) use logs::{LogActor, StopLogs};
 pub(crate) use prune::{HasBegun, PruneActor, PruneParts, StopPruning};
 pub(crate) use remote::SettledClaims;
+pub use status::{NodeDetail, NodeStatus};
 #[cfg(feature = "web")]
 pub(crate) use {info::methods_column, rescue::write as write_ends, said::Said};
-pub use status::{NodeDetail, NodeStatus};

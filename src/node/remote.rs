@@ -155,7 +155,10 @@ impl Look<'_> {
             }
             let lease = over.get(&task.token).map(|claim| claim.lease).unwrap_or_default();
             Outcome::Failed {
-                error: format!("its worker {} was silent for longer than its lease of {lease:?}", task.owner),
+                error: format!(
+                    "its worker {} was silent for longer than its lease of {lease:?}",
+                    task.owner
+                ),
                 failure: Failure::Lost,
             }
         };
@@ -183,7 +186,11 @@ impl Look<'_> {
                 }
             };
             self.end_claims(&[claim.claim_id], is_overdue, timed_out, None).await?;
-            let next = running.iter().filter(|orphan| !is_overdue(orphan)).filter_map(end_of).min();
+            let next = running
+                .iter()
+                .filter(|orphan| !is_overdue(orphan))
+                .filter_map(end_of)
+                .min();
             self.store.tasks().set_remote_deadline(&claim.mark, next).await?;
         }
         Ok(())
@@ -261,9 +268,20 @@ impl Look<'_> {
         for orphan in runs {
             let outcome = outcome(orphan);
             kinds.push(TaskOutcome::of(&outcome));
-            finishes.push(Finish::without_run(&orphan.task, outcome, self.themes.retry_policy(&orphan.theme), now));
+            finishes.push(Finish::without_run(
+                &orphan.task,
+                outcome,
+                self.themes.retry_policy(&orphan.theme),
+                now,
+            ));
         }
-        let finished = rescue::write(self.store, finishes.clone(), "its remote worker did not end it", self.said).await?;
+        let finished = rescue::write(
+            self.store,
+            finishes.clone(),
+            "its remote worker did not end it",
+            self.said,
+        )
+        .await?;
         let written = runs.iter().zip(kinds).zip(finishes.iter().zip(finished));
         for ((orphan, kind), (finish, finished)) in written.filter(|(_, (_, finished))| *finished != Finished::Stale) {
             let task = &orphan.task;

@@ -65,7 +65,7 @@ struct Inner {
     stop: SetOnce<CancelReason>,
     /// A clock, and its reading at which the run is out of time. Set when the run begins.
     deadline: OnceLock<(Clock, Duration)>,
-    progress: Option<Weak<dyn ProgressSink>>,
+    run: Option<Weak<dyn RunOfContext>>,
     /// A direct call has none.
     hold: Option<Hold>,
     /// What its handler logs, if that is kept.
@@ -93,9 +93,44 @@ pub(crate) enum RunKind {
     Job,
 }
 
-/// Takes a handler's reports of progress.
-pub(crate) trait ProgressSink: Send + Sync {
+/// What a context asks of its run.
+pub(crate) trait RunOfContext: Send + Sync {
+    /// Takes a report of progress.
     fn report(self: Arc<Self>, percent: u8, note: String);
+
+    /// The token by which a service may end the run later, if it parks the run.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    fn token(&self, ticket: &Ticket) -> String;
+}
+
+/// What a claim is made from if a service parks the run.
+#[cfg(all(feature = "hooks", feature = "web"))]
+#[derive(Clone)]
+pub(crate) struct Ticket {
+    /// The mark of that claim.
+    pub(crate) mark: String,
+    /// The key of its tokens.
+    pub(crate) secret: String,
+}
+
+#[cfg(all(feature = "hooks", feature = "web"))]
+impl Ticket {
+    pub(crate) fn new() -> Self {
+        Self {
+            mark: uuid::Uuid::now_v7().simple().to_string(),
+            secret: uuid::Uuid::new_v4().simple().to_string(),
+        }
+    }
+}
+
+/// It shows no secret.
+#[cfg(all(feature = "hooks", feature = "web"))]
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket")
+            .field("mark", &self.mark)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The facts about a run that are known before it begins.
@@ -127,7 +162,7 @@ impl std::fmt::Debug for TaskContext {
 }
 
 impl TaskContext {
-    pub(crate) fn new(facts: RunFacts, progress: Option<Weak<dyn ProgressSink>>) -> Self {
+    pub(crate) fn new(facts: RunFacts, run: Option<Weak<dyn RunOfContext>>) -> Self {
         Self(Arc::new(Inner {
             id: facts.id,
             kind: Some(facts.kind),
@@ -138,7 +173,7 @@ impl TaskContext {
             scheduled_at: facts.scheduled_at,
             stop: SetOnce::new(),
             deadline: OnceLock::new(),
-            progress,
+            run,
             hold: Some(facts.hold),
             lines: facts.lines,
             traceparent: facts.traceparent,
@@ -158,7 +193,7 @@ impl TaskContext {
             scheduled_at: None,
             stop: SetOnce::new(),
             deadline: OnceLock::new(),
-            progress: None,
+            run: None,
             hold: None,
             lines: None,
             traceparent: None,
@@ -248,7 +283,7 @@ impl TaskContext {
     /// so at its end. Frequent reports cost little: the recorder writes them together with the ends of runs, and of each task only the last
     /// report since the last write. In a direct call a report does nothing.
     pub fn progress(&self, percent: u8, note: impl Into<String>) {
-        if let Some(sink) = self.0.progress.as_ref().and_then(Weak::upgrade) {
+        if let Some(sink) = self.0.run.as_ref().and_then(Weak::upgrade) {
             sink.report(percent.min(100), truncated(note.into(), NOTE_LIMIT));
         }
     }
@@ -320,6 +355,15 @@ impl TaskContext {
     #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is called"))]
     pub(crate) fn hold(&self) -> Option<&Hold> {
         self.0.hold.as_ref()
+    }
+
+    /// A ticket with its token, for a service that may park the run. `None`: the run belongs to no task, and cannot be parked.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    pub(crate) fn ticket(&self) -> Option<(Ticket, String)> {
+        let run = self.0.run.as_ref().and_then(Weak::upgrade)?;
+        let ticket = Ticket::new();
+        let token = run.token(&ticket);
+        Some((ticket, token))
     }
 
     /// Asks the run to stop. If it is asked several times, the first reason stays.

@@ -1,6 +1,8 @@
 //! Errors of the registry and of direct calls.
 
 use super::MethodName;
+#[cfg(all(feature = "hooks", feature = "web"))]
+use super::Ticket;
 use crate::{
     blocking::Unfinished,
     domain::{InvalidInput, TaskError},
@@ -100,6 +102,10 @@ impl From<RegistryError> for CallError {
     }
 }
 
+/// Why no other run than that of a task can be parked.
+#[cfg(all(feature = "hooks", feature = "web"))]
+pub(crate) const ONLY_TASKS: &str = "the service answered 202, by which it would end the run later: only the run of a task can be parked; add a task instead";
+
 /// Why an endpoint gave no result.
 #[derive(Debug)]
 pub(crate) enum InvokeError {
@@ -111,6 +117,9 @@ pub(crate) enum InvokeError {
     Gone(String),
     /// There is no handler, or none any more.
     Missing(RegistryError),
+    /// A service has taken the run over, and will end it later. The lease: for how long the service may be silent, if it beats.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    Parked(Ticket, Option<std::time::Duration>),
     /// The handler was not called: this node does not own the run any more.
     Withdrawn,
     /// The handler was not called: the system gives no thread for a blocking function.
@@ -124,6 +133,8 @@ impl From<InvokeError> for CallError {
             InvokeError::Panicked(message) => Self::Panicked(message),
             InvokeError::Gone(message) => Self::HandlerGone(message),
             InvokeError::Missing(error) => Self::Registry(error),
+            #[cfg(all(feature = "hooks", feature = "web"))]
+            InvokeError::Parked(..) => Self::Handler(TaskError::failed(ONLY_TASKS)),
             InvokeError::Withdrawn => Self::HandlerGone("the call was withdrawn before it began".to_owned()),
             InvokeError::NoThread => Self::HandlerGone(Unfinished::NoThread.to_string()),
         }

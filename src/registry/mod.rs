@@ -22,9 +22,13 @@ use tokio::sync::watch;
 pub use actor::{Call, RegistryActor};
 use actor::{Clear, Discover, List, Register, RegisterWhole, Unregister, UnregisterWhole};
 pub use context::TaskContext;
-pub(crate) use context::{CancelReason, ProgressSink, RunFacts, RunKind};
+#[cfg(all(feature = "hooks", feature = "web"))]
+pub(crate) use context::Ticket;
+pub(crate) use context::{CancelReason, RunFacts, RunKind, RunOfContext};
 pub use endpoint::Endpoint;
 pub(crate) use error::InvokeError;
+#[cfg(all(feature = "hooks", feature = "web"))]
+pub(crate) use error::ONLY_TASKS;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;

@@ -81,7 +81,10 @@ impl Remote {
             if let Err(Ok(runs)) = tell.send(claimed) {
                 let tasks = runs.into_iter().map(|run| run.task);
                 if let Err(error) = hand_back(&store, tasks.collect()).await {
-                    say!(Debug, "cannot hand tasks back that a worker has not waited for: {error}");
+                    say!(
+                        Debug,
+                        "cannot hand tasks back that a worker has not waited for: {error}"
+                    );
                 }
             }
         });
@@ -167,7 +170,12 @@ async fn begun(store: &Store, mut tasks: Vec<ClaimedTask>) -> Done<Vec<ClaimedTa
     };
     let ids: Vec<i64> = last.iter().map(|task| task.id).collect();
     let held = store.tasks().write(Arc::new(writes)).await?.begins;
-    let gone: Vec<i64> = ids.into_iter().zip(held).filter(|(_, held)| !held).map(|(id, _)| id).collect();
+    let gone: Vec<i64> = ids
+        .into_iter()
+        .zip(held)
+        .filter(|(_, held)| !held)
+        .map(|(id, _)| id)
+        .collect();
     tasks.retain(|task| !gone.contains(&task.id));
     Ok(tasks)
 }

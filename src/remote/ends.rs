@@ -96,11 +96,19 @@ impl Remote {
             let Some(task) = runs[ending.at].task() else { continue };
             let info = Arc::new(run_info(&ending.theme, task));
             let waited = (task.claimed_at - task.due_at).to_std().ok();
-            self.events
-                .tell(&Event::TaskEnded(ended(info, waited, ending.kind, &ending.finish, finished)));
+            self.events.tell(&Event::TaskEnded(ended(
+                info,
+                waited,
+                ending.kind,
+                &ending.finish,
+                finished,
+            )));
             if let Finished::Written(status) = finished {
                 answers[ending.at] = Ended::Written(status);
-                statuses.entry(Arc::clone(&ending.theme)).or_default().push((task.id, status));
+                statuses
+                    .entry(Arc::clone(&ending.theme))
+                    .or_default()
+                    .push((task.id, status));
             }
         }
         for (theme, statuses) in &statuses {

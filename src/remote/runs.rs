@@ -155,7 +155,9 @@ impl Remote {
         let now = self.store.clock().now();
         let row = |((run, state), lines): ((&Run, &RunState), Vec<RemoteLine>)| {
             let (task, theme) = (run.task().filter(|_| *state != RunState::Lost)?, run.theme()?);
-            let lines = lines.into_iter().map(|line| (line.at.unwrap_or(now), line.level, line.message));
+            let lines = lines
+                .into_iter()
+                .map(|line| (line.at.unwrap_or(now), line.level, line.message));
             logs::row_of(theme.into(), Arc::clone(&task.log_id), &task.service, lines)
         };
         let rows: Vec<LogRow> = runs.iter().zip(&states).zip(lines).filter_map(row).collect();

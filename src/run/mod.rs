@@ -17,6 +17,6 @@ pub(crate) use recorder::{
     Batch, Divisible, Drain, GetRecorderCounts, Ledger, Record, Recorder, RecorderCounts, RefusedEnd,
 };
 pub(crate) use single_flight::SingleFlight;
-pub(crate) use told::{ended, run_info};
 #[cfg(feature = "web")]
 pub(crate) use token::{RunToken, sealed};
+pub(crate) use told::{ended, run_info};

@@ -198,7 +198,10 @@ mod tests {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
             let token = RunToken::read(&BASE64_URL_SAFE_NO_PAD.encode(changed));
-            assert!(token.is_none_or(|token| token.opened(&claim("s")).is_none()), "byte {at}");
+            assert!(
+                token.is_none_or(|token| token.opened(&claim("s")).is_none()),
+                "byte {at}"
+            );
         }
         for text in ["", "AAAA", "not base64!", &"A".repeat(5_000), &text[1..]] {
             let token = RunToken::read(text);

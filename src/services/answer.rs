@@ -1,5 +1,8 @@
 //! What the answer of a remote service means.
 
+#[cfg(feature = "web")]
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -9,6 +12,15 @@ use crate::{
     hook::{ServiceAnswer, named},
     registry::{RunKind, TaskContext},
 };
+
+/// The leases of runs that a service has parked.
+#[cfg(feature = "web")]
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+#[cfg(feature = "web")]
+const LONGEST_LEASE: Duration = Duration::from_secs(86_400);
+
+const NO_API: &str = "the service answered 202, by which it would end the run later, but this program is built without the HTTP API; \
+     build it with the feature `web` of gaia-actors";
 
 /// The longest error text that is taken from an answer, in bytes.
 const MOST_TEXT: usize = 2 << 10;
@@ -25,17 +37,21 @@ struct Said {
 /// The result of a run with this answer. `now` is this process's time.
 pub(super) fn outcome(ctx: &TaskContext, answer: &ServiceAnswer, now: DateTime<Utc>) -> Result<Json, TaskError> {
     match answer.status {
-        202 => accepted(ctx, answer),
+        202 => Err(TaskError::failed(NO_API)),
         200..=299 => result(answer),
         _ => Err(failure(ctx, answer, now)),
     }
 }
 
-/// The service has taken the run over, and will end it later.
-fn accepted(_: &TaskContext, _: &ServiceAnswer) -> Result<Json, TaskError> {
-    Err(TaskError::failed(
-        "the service answered 202, by which it would end the run later; expected the result with 200",
-    ))
+/// For how long a service that has parked a run may be silent, as its answer says: from a second to a day. `None`: it will not beat.
+#[cfg(feature = "web")]
+pub(super) fn lease(answer: &ServiceAnswer) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Parked {
+        lease_ms: u64,
+    }
+    let parked: Parked = serde_json::from_str(&answer.body).ok()?;
+    Some(Duration::from_millis(parked.lease_ms).clamp(SHORTEST_LEASE, LONGEST_LEASE))
 }
 
 fn result(answer: &ServiceAnswer) -> Result<Json, TaskError> {
@@ -98,6 +114,7 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(not(feature = "web"))]
     use std::time::Duration;
 
     use super::*;

@@ -10,7 +10,11 @@ use futures_util::{
 use tokio::sync::Semaphore;
 use url::Url;
 
+#[cfg(feature = "web")]
+use super::answer::lease;
 use super::{answer::outcome, request, silence::Silence};
+#[cfg(feature = "web")]
+use crate::registry::{ONLY_TASKS, Ticket};
 use crate::{
     clock::Clock,
     domain::{HookSecret, Json, TaskError},
@@ -62,10 +66,20 @@ impl Remote {
         // The semaphore is never closed.
         let _permit = self.calls.acquire().await;
         let (secret, now) = (self.secret.as_ref(), self.clock.now());
-        let call = request::call(&url, ctx, args, secret, now, self.deadline(ctx, now));
+        #[cfg_attr(not(feature = "web"), expect(unused_mut, reason = "no run can be parked"))]
+        let mut call = request::call(&url, ctx, args, secret, now, self.deadline(ctx, now));
+        #[cfg(feature = "web")]
+        let ticket = ctx.ticket().map(|(ticket, token)| {
+            call.headers.insert("gaia-run-token".to_owned(), token);
+            ticket
+        });
         match self.in_time(&url, call).await? {
             Ok(answer) => {
                 self.note_answer();
+                #[cfg(feature = "web")]
+                if answer.status == 202 {
+                    return Err(parked(ticket, &answer));
+                }
                 outcome(ctx, &answer, self.clock.now()).map_err(InvokeError::Handler)
             }
             Err(HookError::Withdrawn) => Err(InvokeError::Withdrawn),
@@ -121,6 +135,15 @@ impl Remote {
         if let Some(lasted) = self.silence.end(self.clock.elapsed()) {
             say!(Info, "service {} answers again after {} s", self.name, lasted.as_secs());
         }
+    }
+}
+
+/// The service has taken the run over. Its body may say how often it will beat.
+#[cfg(feature = "web")]
+fn parked(ticket: Option<Ticket>, answer: &ServiceAnswer) -> InvokeError {
+    match ticket {
+        Some(ticket) => InvokeError::Parked(ticket, lease(answer)),
+        None => InvokeError::Handler(TaskError::discard(ONLY_TASKS)),
     }
 }
 

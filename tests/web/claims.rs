@@ -31,7 +31,10 @@ fn order() -> NewTask {
 
 fn asks(more: &Value) -> String {
     let mut asked = json!({"worker": "w", "theme": THEME, "methods": [{"service": "Order", "method": "Create"}]});
-    let (asked_keys, more) = (asked.as_object_mut().expect("is one"), more.as_object().expect("is one"));
+    let (asked_keys, more) = (
+        asked.as_object_mut().expect("is one"),
+        more.as_object().expect("is one"),
+    );
     asked_keys.extend(more.clone());
     asked.to_string()
 }
@@ -102,13 +105,19 @@ async fn a_worker_takes_a_task_and_ends_it_once() {
     }
     assert!(claim(&served, json!({})).await.is_empty());
     let running = task(&served, id).await;
-    assert_eq!((&running["status"], &running["node"]), (&json!("Running"), &json!(OWNER)));
+    assert_eq!(
+        (&running["status"], &running["node"]),
+        (&json!("Running"), &json!(OWNER))
+    );
 
     let result = json!({"result": {"receipt": 12345678901234567890123_u128.to_string(), "x": 1.50}});
     let written = only(&say(&served, "finish", &run, result).await);
     assert_eq!(written, json!({"id": id, "state": "written", "status": "Success"}));
     let done = task(&served, id).await;
-    assert_eq!((&done["status"], &done["last_result"]["x"]), (&json!("Success"), &json!(1.5)));
+    assert_eq!(
+        (&done["status"], &done["last_result"]["x"]),
+        (&json!("Success"), &json!(1.5))
+    );
     let [record] = &records(&served, id).await[..] else {
         panic!("one record is expected");
     };
@@ -145,8 +154,15 @@ async fn each_end_leads_where_the_same_end_of_a_handler_leads() {
         let written = only(&say(&served, what, &run, more.clone()).await);
         assert_eq!(written["status"], status, "{what} {more}");
         let task = task(&served, id).await;
-        assert_eq!((&task["status"], &task["retry_time"]), (&json!(status), &json!(retried)), "{what} {more}");
-        assert_eq!(task["last_error"].as_str().filter(|_| what == "fail"), more["error"].as_str());
+        assert_eq!(
+            (&task["status"], &task["retry_time"]),
+            (&json!(status), &json!(retried)),
+            "{what} {more}"
+        );
+        assert_eq!(
+            task["last_error"].as_str().filter(|_| what == "fail"),
+            more["error"].as_str()
+        );
         served.send("POST", &format!("/tasks/{id}/cancel"), "").await;
     }
     served.stop().await;
@@ -166,7 +182,10 @@ async fn many_runs_are_ended_in_one_call() {
     let states = served.send_as(WORKER, "POST", "/claims/finish", &body).await.with(200);
     assert_eq!(states["runs"][0], json!({"id": lost[0]["id"], "state": "lost"}));
     for (state, run) in states["runs"].as_array().expect("is a list")[1..].iter().zip(kept) {
-        assert_eq!(*state, json!({"id": run["id"], "state": "written", "status": "Success"}));
+        assert_eq!(
+            *state,
+            json!({"id": run["id"], "state": "written", "status": "Success"})
+        );
     }
     // The claim is settled, and both of its rows go.
     eventually("the claim to go", async || {
@@ -195,13 +214,24 @@ async fn a_token_of_another_kind_is_refused() {
         assert_eq!(problem["faults"][0]["pointer"], "/runs/1/token", "{bad}");
     }
     let twice = json!({"runs": [{"token": token}, {"token": token}]}).to_string();
-    served.send_as(WORKER, "POST", "/claims/finish", &twice).await.refused(422, "invalid");
+    served
+        .send_as(WORKER, "POST", "/claims/finish", &twice)
+        .await
+        .refused(422, "invalid");
     for (body, pointer) in [
         (json!({"runs": []}), None),
-        (json!({"runs": [{"token": token, "percent": 101}]}), Some("/runs/0/percent")),
-        (json!({"runs": [{"token": token, "percent": 5, "nota": ""}]}), Some("/runs/0/nota")),
+        (
+            json!({"runs": [{"token": token, "percent": 101}]}),
+            Some("/runs/0/percent"),
+        ),
+        (
+            json!({"runs": [{"token": token, "percent": 5, "nota": ""}]}),
+            Some("/runs/0/nota"),
+        ),
     ] {
-        let refused = served.send_as(WORKER, "POST", "/claims/progress", &body.to_string()).await;
+        let refused = served
+            .send_as(WORKER, "POST", "/claims/progress", &body.to_string())
+            .await;
         let problem = refused.refused(422, "invalid");
         assert_eq!(problem["faults"][0]["pointer"].as_str(), pointer, "{problem}");
     }
@@ -228,15 +258,30 @@ async fn only_workers_of_the_theme_get_its_tasks() {
     let served = Served::start().await;
     add(&served, order()).await;
     let asked = asks(&json!({}));
-    served.send_as(VIEWER, "POST", "/claims", &asked).await.refused(403, "no_permission");
-    served.send_as(LIMITED, "POST", "/claims", &asked).await.refused(403, "theme_not_allowed");
-    served.send_as("unknown-0123456789", "POST", "/claims", &asked).await.refused(401, "no_access");
+    served
+        .send_as(VIEWER, "POST", "/claims", &asked)
+        .await
+        .refused(403, "no_permission");
+    served
+        .send_as(LIMITED, "POST", "/claims", &asked)
+        .await
+        .refused(403, "theme_not_allowed");
+    served
+        .send_as("unknown-0123456789", "POST", "/claims", &asked)
+        .await
+        .refused(401, "no_access");
     let run = claim_one(&served).await;
     let body = json!({"runs": [{"token": run["token"]}]}).to_string();
     for (token, code) in [(VIEWER, "no_permission"), (LIMITED, "theme_not_allowed")] {
-        served.send_as(token, "POST", "/claims/finish", &body).await.refused(403, code);
+        served
+            .send_as(token, "POST", "/claims/finish", &body)
+            .await
+            .refused(403, code);
     }
-    served.send_as(OPERATOR, "POST", "/claims/finish", &body).await.with(200);
+    served
+        .send_as(OPERATOR, "POST", "/claims/finish", &body)
+        .await
+        .with(200);
     served.stop().await;
 }
 
@@ -288,9 +333,19 @@ async fn a_paused_theme_and_other_methods_give_nothing() {
     add(&served, NewTask::new("Order", "Delete")).await;
     assert!(claim(&served, json!({})).await.is_empty());
     add(&served, order()).await;
-    served.send("POST", &format!("/themes/{THEME}/pause"), r#"{"reason": "stock-taking"}"#).await.with(200);
+    served
+        .send(
+            "POST",
+            &format!("/themes/{THEME}/pause"),
+            r#"{"reason": "stock-taking"}"#,
+        )
+        .await
+        .with(200);
     assert!(claim(&served, json!({})).await.is_empty());
-    served.send("POST", &format!("/themes/{THEME}/resume"), "").await.with(200);
+    served
+        .send("POST", &format!("/themes/{THEME}/resume"), "")
+        .await
+        .with(200);
     claim_one(&served).await;
     served.stop().await;
 }
@@ -304,7 +359,10 @@ async fn a_silent_worker_loses_its_tasks_and_one_that_beats_keeps_them() {
     let mut lost = claim(&served, json!({"lease_ms": SHORT, "count": 2})).await;
     lost.sort_by_key(|run| run["id"].as_i64());
     let held = claim(&served, json!({"lease_ms": SHORT})).await;
-    assert_eq!((&lost[0]["id"], &lost[1]["id"], &held[0]["id"]), (&json!(id), &json!(last), &json!(kept)));
+    assert_eq!(
+        (&lost[0]["id"], &lost[1]["id"], &held[0]["id"]),
+        (&json!(id), &json!(last), &json!(kept))
+    );
     let ended = eventually("the silent worker's task to be tried again", async || {
         assert_eq!(only(&say(&served, "beat", &held[0], json!({})).await)["state"], "held");
         let task = task(&served, id).await;
@@ -316,13 +374,23 @@ async fn a_silent_worker_loses_its_tasks_and_one_that_beats_keeps_them() {
     assert_eq!(ended["retry_time"], 1);
     // No task runs more often than it may: its last attempt had begun.
     becomes(&served, last, "Failed").await;
-    say(&served, "finish", &lost[0], json!({})).await.refused(409, "run_lost");
+    say(&served, "finish", &lost[0], json!({}))
+        .await
+        .refused(409, "run_lost");
     only(&say(&served, "finish", &held[0], json!({})).await);
     // Another worker gets the task, and the old token does not end the new run.
-    let again = eventually("the task to be due again", async || claim(&served, json!({})).await.pop()).await;
+    let again = eventually("the task to be due again", async || {
+        claim(&served, json!({})).await.pop()
+    })
+    .await;
     assert_eq!((&again["id"], &again["attempt"]), (&json!(id), &json!(2)));
-    say(&served, "finish", &lost[0], json!({})).await.refused(409, "run_lost");
-    assert_eq!(only(&say(&served, "finish", &again, json!({})).await)["status"], "Success");
+    say(&served, "finish", &lost[0], json!({}))
+        .await
+        .refused(409, "run_lost");
+    assert_eq!(
+        only(&say(&served, "finish", &again, json!({})).await)["status"],
+        "Success"
+    );
     served.stop().await;
 }
 
@@ -367,7 +435,10 @@ async fn progress_and_lines_are_seen_while_the_run_goes_on() {
     let more = json!({"percent": 40, "note": "half of it"});
     assert_eq!(only(&say(&served, "progress", &run, more).await)["state"], "held");
     let shown = task(&served, id).await;
-    assert_eq!((&shown["progress"], &shown["progress_note"]), (&json!(40), &json!("half of it")));
+    assert_eq!(
+        (&shown["progress"], &shown["progress_note"]),
+        (&json!(40), &json!("half of it"))
+    );
     let lines = json!({"lines": [
         {"level": "warn", "message": "stock is low", "time": "2026-01-01T00:00:00Z"},
         {"message": "x".repeat(10_000)},
@@ -375,11 +446,17 @@ async fn progress_and_lines_are_seen_while_the_run_goes_on() {
     assert_eq!(only(&say(&served, "log", &run, lines).await)["state"], "held");
     let log = served.get(&format!("/tasks/{id}/log")).await.with(200);
     let lines = log["lines"].as_array().expect("is a list");
-    assert_eq!((&lines[0]["level"], &lines[0]["message"]), (&json!("WARN"), &json!("stock is low")));
+    assert_eq!(
+        (&lines[0]["level"], &lines[0]["message"]),
+        (&json!("WARN"), &json!("stock is low"))
+    );
     assert_eq!(lines[0]["at"], "2026-01-01T00:00:00Z");
     assert!(lines[1]["message"].as_str().is_some_and(|text| text.len() <= 8 << 10));
     only(&say(&served, "finish", &run, json!({})).await);
-    let log = served.get(&format!("/tasks/{id}/log?after=2&wait_ms=60000")).await.with(200);
+    let log = served
+        .get(&format!("/tasks/{id}/log?after=2&wait_ms=60000"))
+        .await
+        .with(200);
     assert_eq!((&log["lines"], &log["is_over"]), (&json!([]), &json!(true)));
     served.stop().await;
 }
@@ -412,7 +489,9 @@ async fn a_claim_whose_worker_never_heard_of_it_uses_no_attempt() {
     // The process that made the claim has died before it could note the lease.
     served.database.execute("DELETE FROM gaia_remote_claims");
     let past = served.database.in_seconds(-60);
-    served.database.execute(&format!("UPDATE gaia_claims SET claimed_at = {past}"));
+    served
+        .database
+        .execute(&format!("UPDATE gaia_claims SET claimed_at = {past}"));
     becomes(&served, id, "Wait").await;
     let again = claim_one(&served).await;
     assert_eq!((&again["id"], &again["attempt"]), (&json!(id), &json!(1)));
@@ -427,7 +506,10 @@ async fn workers_are_among_the_nodes_while_they_are_heard_of() {
     let nodes = served.get("/nodes").await.with(200);
     let list = nodes["nodes"].as_array().expect("is a list");
     let worker = list.iter().find(|node| node["id"] == OWNER).expect("is listed");
-    assert_eq!((&worker["alive"], &worker["themes"][0]["theme"]), (&json!(true), &json!(THEME)));
+    assert_eq!(
+        (&worker["alive"], &worker["themes"][0]["theme"]),
+        (&json!(true), &json!(THEME))
+    );
     assert_eq!(worker["methods"][0]["method"], "Create");
     // The theme is served: no node warns of it.
     let theme = served.get(&format!("/themes/{THEME}/methods")).await.with(200);
@@ -435,7 +517,9 @@ async fn workers_are_among_the_nodes_while_they_are_heard_of() {
     only(&say(&served, "finish", &run, json!({})).await);
     eventually("the worker that has gone to leave the list", async || {
         let nodes = served.get("/nodes").await.with(200);
-        let listed = nodes["nodes"].as_array().is_some_and(|list| list.iter().any(|node| node["id"] == OWNER));
+        let listed = nodes["nodes"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|node| node["id"] == OWNER));
         (!listed).then_some(())
     })
     .await;

@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use gaia_actors::{
-    async_fn,
+    RemoteService, async_fn,
     logs::KeepLogs,
     prelude::*,
     web::{Access, AccessToken, AdminOptions, Permission, admin},
@@ -75,6 +75,20 @@ pub fn tokens() -> Access {
     ])
 }
 
+/// The API of a process.
+fn api(gaia: &Gaia, admin_options: AdminOptions) -> (SocketAddr, ServerHandle) {
+    let served = gaia.clone();
+    let server =
+        HttpServer::new(move || App::new().service(web::scope("/a/b").service(admin(&served, admin_options.clone()))));
+    let server = server.workers(1).disable_signals().h1_allow_half_closed(false);
+    let server = server.bind("127.0.0.1:0").expect("binds");
+    let address = server.addrs()[0];
+    let server = server.run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    (address, handle)
+}
+
 impl Served {
     /// Callers with tokens, who may send as many requests as they like: on a fast machine a test sends more than others may.
     pub async fn start() -> Self {
@@ -98,22 +112,37 @@ impl Served {
             .start()
             .await
             .expect("starts");
-        let served = gaia.clone();
-        let server = HttpServer::new(move || {
-            App::new().service(web::scope("/a/b").service(admin(&served, admin_options.clone())))
-        });
-        let server = server.workers(1).disable_signals().h1_allow_half_closed(false).bind("127.0.0.1:0").expect("binds");
-        let address = server.addrs()[0];
-        let server = server.run();
-        let handle = server.handle();
-        actix_rt::spawn(server);
+        let (address, server) = api(&gaia, admin_options);
         Self {
             gaia,
             gate,
             address,
-            server: handle,
+            server,
             database,
         }
+    }
+
+    /// Has another process on the same database take the place of the first one, which stops.
+    pub async fn move_on(&mut self) {
+        let gaia = self.database.builder().start().await.expect("starts");
+        let (address, server) = api(&gaia, AdminOptions::new(tokens()));
+        let (before, its_server) = (
+            std::mem::replace(&mut self.gaia, gaia),
+            std::mem::replace(&mut self.server, server),
+        );
+        self.address = address;
+        its_server.stop(false).await;
+        before.stop().await.expect("stops");
+    }
+
+    /// Has this process call a service at this URL.
+    pub async fn register(&self, name: &str, url: &str) {
+        let service = RemoteService::at(url);
+        self.gaia
+            .registry()
+            .register_service(name, service)
+            .await
+            .expect("is registered");
     }
 
     /// A request as the operator, whose path is below the API's.

@@ -29,6 +29,7 @@ mod pages_chinese;
 mod pages_jobs;
 mod pages_others;
 mod pages_tasks;
+mod parked;
 mod producers;
 mod redact;
 #[path = "../suite/support/mod.rs"]

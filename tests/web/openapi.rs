@@ -268,7 +268,12 @@ async fn each_route_answers_as_described() {
     .await;
 
     let parcel = r#"{"theme":"remote","service":"Parcel","method":"Print"}"#;
-    send("POST", "/tasks/batch", &format!("[{parcel},{parcel},{parcel},{parcel}]")).await;
+    send(
+        "POST",
+        "/tasks/batch",
+        &format!("[{parcel},{parcel},{parcel},{parcel}]"),
+    )
+    .await;
     let claim = r#"{"worker":"w","theme":"remote","methods":[{"service":"Parcel","method":"Print"}],"count":4}"#;
     let claimed = value("POST", "/claims", claim).await;
     let ends = [

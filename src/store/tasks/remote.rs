@@ -214,7 +214,9 @@ impl TaskStore<'_> {
                     .load(conn)
                     .await
             })?;
-            let pairs = rows.into_iter().filter_map(|(id, token)| Some((number(id)?, number(token)?)));
+            let pairs = rows
+                .into_iter()
+                .filter_map(|(id, token)| Some((number(id)?, number(token)?)));
             tokens.extend(pairs);
         }
         Ok(tokens)
@@ -295,7 +297,14 @@ impl TaskStore<'_> {
 
     /// What the rows of these tasks say of their runs.
     pub(crate) async fn seen_runs(&self, ids: &[i64]) -> Result<BTreeMap<i64, SeenRun>, StoreError> {
-        type Columns = (AnyInt, Option<AnyText>, Option<AnyText>, AnyInt, Option<AnyText>, AnyInt);
+        type Columns = (
+            AnyInt,
+            Option<AnyText>,
+            Option<AnyText>,
+            AnyInt,
+            Option<AnyText>,
+            AnyInt,
+        );
         let mut seen = BTreeMap::new();
         for ids in ids.chunks(PER_STATEMENT) {
             let mut conn = self.db.read().await?;

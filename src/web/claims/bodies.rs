@@ -202,7 +202,9 @@ impl<'de> Deserialize<'de> for Percent {
         let percent = u8::deserialize(deserializer)?;
         match percent <= 100 {
             true => Ok(Self(percent)),
-            false => Err(serde::de::Error::custom(format!("{percent} percent, expected 0 to 100"))),
+            false => Err(serde::de::Error::custom(format!(
+                "{percent} percent, expected 0 to 100"
+            ))),
         }
     }
 }

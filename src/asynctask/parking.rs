@@ -1,0 +1,66 @@
+//! Parking a run: a service has answered its call with 202, and will end it later, by a token.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{run::Run, theme::ThemeContext};
+use crate::{
+    backoff::Backoff,
+    registry::Ticket,
+    store::{REMOTE, RemoteClaim},
+};
+
+/// How long a service that does not beat may take for a run without a timeout.
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
+/// The column of the owner has room for so many characters of the service's name.
+const NAME: usize = 50;
+
+/// Gives the task to the service. Tries until the database answers: the service has begun. False: this run does not hold the task any more.
+pub(super) async fn park(theme: &ThemeContext, run: &Run, ticket: &Ticket, lease: Option<Duration>) -> bool {
+    let (key, claim) = (run.task.key(), claim(theme, run, ticket, lease));
+    let mut backoff = Backoff::default();
+    loop {
+        let (key, claim) = (key.clone(), claim.clone());
+        // The caller may be dropped, when the run is out of time; a transaction that has begun goes on.
+        let parked = theme
+            .store
+            .drive(move |store| async move { store.tasks().park(&key, claim).await });
+        match parked.await {
+            Some(Ok(parked)) => return parked,
+            Some(Err(error)) => {
+                say!(
+                    Debug,
+                    "{run}: cannot note that its service has parked it, will try again: {error}"
+                );
+                theme.clock().sleep(backoff.failed()).await;
+            }
+            // The process stops.
+            None => return false,
+        }
+    }
+}
+
+fn claim(theme: &ThemeContext, run: &Run, ticket: &Ticket, lease: Option<Duration>) -> RemoteClaim {
+    let (now, lease) = (theme.clock().now(), lease.unwrap_or(LONGEST));
+    RemoteClaim {
+        mark: ticket.mark.clone(),
+        // The transaction makes the claim and its id.
+        claim_id: 0,
+        worker: owner(&run.task.service),
+        theme: theme.name().to_string(),
+        secret: ticket.secret.clone(),
+        lease,
+        expires_at: now + TimeDelta::from_std(lease).unwrap_or_default(),
+        deadline: run.ctx.deadline(),
+        beat: 0,
+    }
+}
+
+/// The owner of the runs that a service has parked. Owners are plain ASCII.
+fn owner(service: &str) -> String {
+    let plain = |char: char| if char.is_ascii_graphic() { char } else { '_' };
+    let name: String = service.chars().map(plain).take(NAME).collect();
+    format!("{REMOTE}{name}")
+}
