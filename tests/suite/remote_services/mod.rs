@@ -156,7 +156,7 @@ async fn serve(
             Reply::Close(bytes) => return stream.write_all(&bytes).await.expect("is read"),
             Reply::Flood(bytes) => {
                 stream.write_all(&bytes).await.expect("is read");
-                while stream.write_all(&[b'0'; 1 << 16]).await.is_ok() {}
+                while stream.write_all(&[b'0'; 1 << 14]).await.is_ok() {}
                 return;
             }
             Reply::Never => {

@@ -99,9 +99,8 @@ fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
         let after = &now[section];
         match section.as_str() {
             "Databases" if before != after => keys.push(section.clone()),
-            "Databases" => {}
-            // Taken over as a whole.
-            "Services" => {}
+            // Services are taken over as they are.
+            "Databases" | "Services" => {}
             "Themes" => keys.extend(themes(before, after)),
             _ => keys.extend(differences(section, before, after).filter(|key| !LIVE.contains(&key.as_str()))),
         }
