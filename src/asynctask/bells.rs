@@ -28,12 +28,16 @@ impl Bells {
     pub(super) fn ring(&self, theme: &str) {
         // The lock is released before the waiters are woken.
         let bell = self.bells().get(theme).and_then(Weak::upgrade);
-        bell.iter().for_each(|bell| bell.notify_waiters());
+        if let Some(bell) = bell {
+            bell.notify_waiters();
+        }
     }
 
     pub(super) fn ring_all(&self) {
         let bells: Vec<Arc<Notify>> = self.bells().values().filter_map(Weak::upgrade).collect();
-        bells.iter().for_each(|bell| bell.notify_waiters());
+        for bell in bells {
+            bell.notify_waiters();
+        }
     }
 
     fn bells(&self) -> MutexGuard<'_, HashMap<String, Weak<Notify>>> {

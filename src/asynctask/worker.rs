@@ -98,20 +98,14 @@ async fn work(theme: Arc<ThemeContext>, run: Arc<Run>, args: Json) {
         return;
     }
     let outcome = match begin(&run).await {
-        Ok(true) => match execute(&theme, &run, args).await {
-            Some(outcome) => outcome,
-            None => {
-                // The service has the task, and this run has nothing to write.
-                drop(run.finish(Outcome::HandedBack { started: false }));
-                return;
-            }
-        },
-        Ok(false) => {
-            // Another node, or plain SQL, has taken the task: this run must not begin, and has nothing to write.
-            drop(run.finish(Outcome::HandedBack { started: false }));
-            return;
-        }
-        Err(reason) => not_begun(&reason),
+        Ok(true) => execute(&theme, &run, args).await,
+        Ok(false) => None,
+        Err(reason) => Some(not_begun(&reason)),
+    };
+    let Some(outcome) = outcome else {
+        // Another node, plain SQL or a service has the task: this run has nothing to write.
+        drop(run.finish(Outcome::HandedBack { started: false }));
+        return;
     };
     let Some(mut ended) = run.finish(outcome) else {
         // The pool has given up on this run and recorded its end.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Context};
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
@@ -16,7 +16,7 @@ use super::{Gaia, Inner, configured, services::NamedService};
 use crate::remote::Remote;
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
-    alerts::{AlertOptions, AlertParts, AlertSettings, Alerts, Listener},
+    alerts::{AlertOptions, AlertParts, AlertSettings, Alerts, Listener, RunningAlerts},
     asynctask::{SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
@@ -29,7 +29,7 @@ use crate::{
     logs::LogWriter,
     node::{LogActor, NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
     registry::{Endpoint, Registry, RegistryActor},
-    store::{Store, StoreError},
+    store::{NodeRow, Store, StoreError},
     threads::{Control, Threads},
     traces::Traces,
 };
@@ -420,9 +420,7 @@ impl GaiaBuilder {
 
         let row = describe(&node_id, plan.lease, &registry);
         let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
-        let new = row.clone();
-        let registered = store.drive(|store| async move { store.cluster().register_node(&new).await });
-        registered.await.ok_or(Error::Stopped)??;
+        register(&store, row.clone()).await?;
         let (themes, jobs_slot) = (
             ThemeRuntimes::new(events.clone(), self.traces.clone()),
             JobsSlot::default(),
@@ -440,7 +438,7 @@ impl GaiaBuilder {
             tally: tally.clone(),
             settled: settled.clone(),
         });
-        let node = NodeActor::start_in_arbiter(&control.handle(), |_| node);
+        let node = started(&control, node);
         let pruner = PruneActor::new(PruneParts {
             store: store.clone(),
             node: Arc::clone(&node_id),
@@ -449,31 +447,21 @@ impl GaiaBuilder {
             retention: plan.retention,
             foreign: plan.foreign,
         });
-        let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
+        let pruner = started(&control, pruner);
+        let bulk = started(
+            &control,
+            BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone()),
+        );
         let (logs, log_actor) = logs(&control, &store);
-        let bulk = BulkActor::start_in_arbiter(&control.handle(), |_| bulk);
-        let pruner = PruneActor::start_in_arbiter(&control.handle(), |_| pruner);
         let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces);
-        let alerts = match alerts {
-            Some(alerts) => {
-                let admin = AdminParts {
-                    store: store.clone(),
-                    bulk: bulk.clone(),
-                    themes: themes.clone(),
-                    jobs: jobs.clone(),
-                    node: Arc::clone(&node_id),
-                };
-                let parts = AlertParts {
-                    store: store.clone(),
-                    tally: tally.clone(),
-                    admin: Admin::new(admin),
-                    jobs: jobs.clone(),
-                    lease: lease.clone(),
-                };
-                Some(alerts.start(&control, parts).await?)
-            }
-            None => None,
+        let admin = AdminParts {
+            store: store.clone(),
+            bulk: bulk.clone(),
+            themes: themes.clone(),
+            jobs: jobs.clone(),
+            node: Arc::clone(&node_id),
         };
+        let alerts = start_alerts(alerts, &control, admin, tally.clone(), lease.clone()).await?;
         say!(Info, "node {node_id} works on {}", store.url());
 
         #[cfg(feature = "web")]
@@ -641,6 +629,36 @@ struct Plan {
     alerts: AlertSettings,
 }
 
+/// Makes the row of this node.
+async fn register(store: &Store, row: NodeRow) -> Result<(), Error> {
+    let registered = store.drive(|store| async move { store.cluster().register_node(&row).await });
+    Ok(registered.await.ok_or(Error::Stopped)??)
+}
+
+/// Starts the messages about alerts, if this process sends some.
+async fn start_alerts(
+    alerts: Option<Alerts>,
+    control: &Control,
+    admin: AdminParts,
+    tally: Tally,
+    lease: NodeLease,
+) -> Result<Option<RunningAlerts>, Error> {
+    let Some(alerts) = alerts else { return Ok(None) };
+    let parts = AlertParts {
+        store: admin.store.clone(),
+        tally,
+        jobs: admin.jobs.clone(),
+        admin: Admin::new(admin),
+        lease,
+    };
+    Ok(Some(alerts.start(control, parts).await?))
+}
+
+/// Starts an actor on the control thread.
+fn started<A: Actor<Context = Context<A>> + Send>(control: &Control, actor: A) -> Addr<A> {
+    A::start_in_arbiter(&control.handle(), |_| actor)
+}
+
 /// The registry, with its handlers and services, before any worker starts.
 async fn registry(
     control: &Control,
@@ -667,7 +685,7 @@ async fn registry(
 fn logs(control: &Control, store: &Store) -> (LogWriter, Addr<LogActor>) {
     let writer = LogWriter::default();
     let actor = LogActor::new(writer.clone(), store.clone());
-    (writer, LogActor::start_in_arbiter(&control.handle(), |_| actor))
+    (writer, started(control, actor))
 }
 
 async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreError> {

@@ -155,8 +155,7 @@ impl<T: Names + DeserializeOwned> Named<T> {
         W: Future<Output = Result<Vec<RunState>, StoreError>> + Send + 'static,
     {
         let Self { bodies, runs, remote } = self;
-        let named = runs.clone();
-        let write = write(remote.clone(), named, bodies);
+        let write = Box::pin(write(remote.clone(), runs.clone(), bodies));
         let states = driven(&remote, |_| write).await?;
         let state = |(run, state): (&Run, RunState)| State {
             id: run.task_id(),

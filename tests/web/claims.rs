@@ -110,7 +110,7 @@ async fn a_worker_takes_a_task_and_ends_it_once() {
         (&json!("Running"), &json!(OWNER))
     );
 
-    let result = json!({"result": {"receipt": 12345678901234567890123_u128.to_string(), "x": 1.50}});
+    let result = json!({"result": {"receipt": 9_007_199_254_740_993_u64, "x": 1.50}});
     let written = only(&say(&served, "finish", &run, result).await);
     assert_eq!(written, json!({"id": id, "state": "written", "status": "Success"}));
     let done = task(&served, id).await;
