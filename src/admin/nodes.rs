@@ -80,8 +80,9 @@ impl Admin {
         if *node == *self.node {
             return self.scheduler(&theme)?.resize_workers(workers).await;
         }
-        // A node that runs no theme looks for no such requests.
-        let works_on_it = |found: &NodeInfo| found.themes.iter().any(|works| works.theme == theme);
+        // A remote worker, and a node that runs no theme, looks for no such requests.
+        let works_on_it =
+            |found: &NodeInfo| !found.is_remote() && found.themes.iter().any(|works| works.theme == theme);
         if !works_on_it(&self.find_node(&node).await?) {
             return Err(Error::NotScheduledThere { node, theme });
         }

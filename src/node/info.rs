@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{as_millis, millis},
     registry::MethodName,
-    store::{Nodes, SeenNode},
+    store::{Nodes, REMOTE, SeenNode},
 };
 
 /// The most methods in a node's row, in the order of their names. It is limited since each node reads the rows of all others with every
 /// heartbeat.
 const MAX_METHODS: usize = 1_000;
 
-/// One process on the database, as its last heartbeat left it.
+/// One process on the database, as its last heartbeat left it; or a remote worker, a program that takes tasks through the HTTP API, as its
+/// last call left it. The id of a remote worker begins with `remote:`; its host and its version are `remote`, its process id is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
@@ -68,6 +69,12 @@ impl NodeInfo {
         rows.into_iter().map(|row| Self::of(row, now)).collect()
     }
 
+    /// Whether it is a remote worker, which nodes can neither resize nor ask for anything.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        is_remote(&self.id)
+    }
+
     /// Whether the node has workers for the theme; of no theme: always.
     pub(crate) fn works_on(&self, theme: Option<&str>) -> bool {
         theme.is_none_or(|theme| {
@@ -98,6 +105,11 @@ impl NodeInfo {
             lease,
         }
     }
+}
+
+/// Whether this is the name of a remote worker.
+pub(crate) fn is_remote(node: &str) -> bool {
+    node.starts_with(REMOTE)
 }
 
 /// The column `methods` of a node's row: JSON, for other nodes, people and tools.

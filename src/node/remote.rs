@@ -14,6 +14,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    info::is_remote,
     locked::Locked,
     rescue,
     said::{About, Said},
@@ -23,7 +24,7 @@ use crate::{
     domain::{Failure, Outcome, TaskStatus},
     events::{Event, TaskOutcome},
     run::{ended, run_info},
-    store::{Finish, Finished, HeldClaim, Orphan, REMOTE, RemoteClaim, Rows, SeenNode, Store, StoreError},
+    store::{Finish, Finished, HeldClaim, Orphan, RemoteClaim, Rows, SeenNode, Store, StoreError},
 };
 
 /// How long the run of a remote worker may go on after a caller has asked to cancel its task. Then the task is cancelled, whatever the worker
@@ -133,7 +134,7 @@ impl Look<'_> {
             self.end_cancelled(watch).await?;
         }
         self.retire_workers(nodes, &claims).await?;
-        if nodes.iter().any(|node| node.id.starts_with(REMOTE)) || !claims.is_empty() {
+        if nodes.iter().any(|node| is_remote(&node.id)) || !claims.is_empty() {
             self.hand_back_unleased(&mut rescued).await?;
         }
         Ok(rescued)
@@ -222,7 +223,7 @@ impl Look<'_> {
     /// Removes the rows of workers that have gone without a word and hold nothing. Otherwise each of them would be told of as a dead node.
     async fn retire_workers(&self, nodes: &[SeenNode], claims: &[RemoteClaim]) -> Result<(), StoreError> {
         let now = self.store.clock().now();
-        for node in nodes.iter().filter(|node| node.id.starts_with(REMOTE)) {
+        for node in nodes.iter().filter(|node| is_remote(&node.id)) {
             let silent = node.heartbeat.and_then(|beaten| (now - beaten).to_std().ok());
             let holds = claims.iter().any(|claim| claim.worker == node.id);
             if !holds && silent.is_some_and(|silent| silent > node.lease * 2 / 3) {

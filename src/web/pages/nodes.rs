@@ -107,7 +107,7 @@ fn row(view: &View, node: &NodeInfo, is_me: bool, lately: Option<&BTreeMap<Strin
             td data-label=(words.themes) { @for works in &node.themes { div.nowrap { (theme_link(view, &works.theme)) " " span.faint { (number(works.running)) " / " (number(works.workers)) } } } }
             td.wide-only { (stored_time(view, node.started_at)) }
             td data-label=(words.host) { (node.host) }
-            td.n.wide-only { (node.pid) }
+            td.n.wide-only { @if !node.is_remote() { (node.pid) } }
             td.wide-only { (node.version) }
         }
     }
@@ -202,7 +202,7 @@ fn facts(view: &View, node: &NodeInfo) -> Markup {
                 dt { (words.up_since) } dd { (stored_time(view, node.started_at)) }
                 dt { (words.load) } dd { (load(node.running, node.workers)) }
                 dt { (words.host) } dd { (node.host) }
-                dt { (words.process) } dd { (node.pid) }
+                @if !node.is_remote() { dt { (words.process) } dd { (node.pid) } }
                 dt { (words.version) } dd { (node.version) }
             }
         }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     admin::{MethodInfo, ThemeInfo},
     domain::{ErrorsSince, Figures, GetHistory, TaskStatus},
+    node::is_remote,
     web::{
         call::Call,
         permission::Permission,
@@ -326,7 +327,9 @@ pub(super) fn resize_node(view: &View, node: &str, theme: &str, workers: usize) 
         back: None,
     };
     html! {
-        @if view.caller.may(Permission::Resize) {
+        @if is_remote(node) {
+            span.faint { (words.remote_worker) }
+        } @else if view.caller.may(Permission::Resize) {
             div.actions {
                 (resize.button(view))
                 @if workers > 0 { (drain.button(view)) }

@@ -448,6 +448,7 @@ pub(super) const WORDS: Words = Words {
     nobody: "nobody",
     no_methods: "No node that is alive serves a method.",
     host: "Host",
+    remote_worker: "remote worker",
     process: "Process",
     version: "Version",
     alive: "Alive",

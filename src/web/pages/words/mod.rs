@@ -340,6 +340,7 @@ pub(super) struct Words {
     pub(super) nobody: &'static str,
     pub(super) no_methods: &'static str,
     pub(super) host: &'static str,
+    pub(super) remote_worker: &'static str,
     pub(super) process: &'static str,
     pub(super) version: &'static str,
     pub(super) alive: &'static str,

@@ -424,6 +424,7 @@ pub(super) const WORDS: Words = Words {
     nobody: "无",
     no_methods: "没有存活的节点提供方法。",
     host: "主机",
+    remote_worker: "远程工作程序",
     process: "进程",
     version: "版本",
     alive: "存活",
