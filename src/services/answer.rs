@@ -22,20 +22,12 @@ struct Said {
     detail: serde_json::Value,
 }
 
-/// The result of a run with this answer. `now` is this process's time.
+/// The result of a run with this answer, which is not 202. `now` is this process's time.
 pub(super) fn outcome(ctx: &TaskContext, answer: &ServiceAnswer, now: DateTime<Utc>) -> Result<Json, TaskError> {
     match answer.status {
-        202 => accepted(ctx, answer),
         200..=299 => result(answer),
         _ => Err(failure(ctx, answer, now)),
     }
-}
-
-/// The service has taken the run over, and will end it later.
-fn accepted(_: &TaskContext, _: &ServiceAnswer) -> Result<Json, TaskError> {
-    Err(TaskError::failed(
-        "the service answered 202, by which it would end the run later; expected the result with 200",
-    ))
 }
 
 fn result(answer: &ServiceAnswer) -> Result<Json, TaskError> {

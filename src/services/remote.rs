@@ -18,6 +18,9 @@ use crate::{
     registry::{AnyMethod, InvokeError, RunKind, TaskContext},
 };
 
+/// The status by which a service says that it has taken the run over, and will end it later.
+const ACCEPTED: u16 = 202;
+
 /// What a [`Remote`] is made from.
 pub(super) struct RemoteParts {
     pub(super) name: String,
@@ -66,7 +69,10 @@ impl Remote {
         match self.in_time(&url, call).await? {
             Ok(answer) => {
                 self.note_answer();
-                outcome(ctx, &answer, self.clock.now()).map_err(InvokeError::Handler)
+                match answer.status {
+                    ACCEPTED => accepted(ctx, &answer),
+                    _ => outcome(ctx, &answer, self.clock.now()).map_err(InvokeError::Handler),
+                }
             }
             Err(HookError::Withdrawn) => Err(InvokeError::Withdrawn),
             Err(HookError::NoThread) => Err(InvokeError::NoThread),
@@ -122,6 +128,13 @@ impl Remote {
             say!(Info, "service {} answers again after {} s", self.name, lasted.as_secs());
         }
     }
+}
+
+/// The service has answered [`ACCEPTED`].
+fn accepted(_: &TaskContext, _: &ServiceAnswer) -> Result<Json, InvokeError> {
+    Err(InvokeError::Handler(TaskError::failed(
+        "the service answered 202, by which it would end the run later; expected the result with 200",
+    )))
 }
 
 impl AnyMethod for Remote {
