@@ -14,6 +14,7 @@ use url::{Position, Url};
 use super::{
     HookAnswer, HookCall, HookError, HookOptions, answer,
     connect::{Connector, Lookup, system_lookup, tls},
+    connection::LIFETIME,
     signature::signature,
     wire::Wire,
 };
@@ -87,18 +88,18 @@ impl HookClient {
         // Each call makes a fresh connection: the name is looked up and its addresses are judged anew, and no call meets a pooled
         // connection that the service is just closing.
         let (wire, watch) = Wire::new(self.connector.connect(url).await?);
-        let request = self.request(wire, url, &call)?.force_close();
+        let request = self.request(&over(wire), url, &call)?.force_close();
         let response = send(request, call.method, call.body).await;
         let response = response.map_err(|error| no_answer(url, &error))?;
         answer::read(response, &watch.seen, self.response_limit).await
     }
 
-    /// The request without its body, on a connection that is there. Refused if this node does not own the run any more.
-    pub(super) fn request(&self, wire: Wire, url: &Url, call: &HookCall) -> Result<ClientRequest, HookError> {
+    /// The request without its body, by a client whose connection is there. Refused if this node does not own the run any more.
+    pub(super) fn request(&self, client: &Client, url: &Url, call: &HookCall) -> Result<ClientRequest, HookError> {
         if call.hold.as_ref().is_some_and(|hold| !hold.is_valid()) {
             return Err(HookError::Withdrawn);
         }
-        let request = headed(over(wire).request(method(call.method), target(url)?), url, call);
+        let request = headed(client.request(method(call.method), target(url)?), url, call);
         Ok(signed(self.traced_request(request, call), call))
     }
 
@@ -111,15 +112,21 @@ impl HookClient {
     }
 }
 
-/// An awc client on `wire`. It follows no redirects, has no time limits, and makes no connection by itself.
-fn over(wire: Wire) -> Client {
+/// An awc client on `wire`. It follows no redirects, has no time limits, and makes no connection by itself. After an answer that leaves the
+/// connection open, the client has it for the next request.
+pub(super) fn over(wire: Wire) -> Client {
     let wire = Rc::new(Cell::new(Some(wire)));
     let hand_out = fn_service(move |info: ConnectInfo<Uri>| {
         let wire = wire.take().ok_or(ConnectError::Unresolved);
         async move { Ok(Connection::new(info.request().clone(), wire?)) }
     });
     Client::builder()
-        .connector(Transport::new().connector(hand_out))
+        .connector(
+            Transport::new()
+                .connector(hand_out)
+                .conn_lifetime(LIFETIME)
+                .conn_keep_alive(LIFETIME),
+        )
         .disable_timeout()
         .disable_redirects()
         .finish()

@@ -9,6 +9,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// A connection is closed when it is so old: then the name of the host is looked up anew, and may lead elsewhere.
+pub(super) const LIFETIME: Duration = Duration::from_secs(60);
+
 /// A stream, encrypted or not.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {}
 

@@ -96,6 +96,7 @@ impl End {
     fn shown(self, response: &Response<'_, '_>) -> Option<Vec<u8>> {
         let (minor_version, framing) = match self {
             Self::None | Self::Unknown => return None,
+            Self::Length(_) | Self::Chunked if is_plain(response) => return None,
             Self::Length(length) => (1, format!("content-length: {length}\r\n")),
             Self::Chunked => (1, "transfer-encoding: chunked\r\n".to_owned()),
             Self::Close => (0, String::new()),
@@ -110,6 +111,12 @@ impl End {
         shown.extend_from_slice(b"\r\n");
         Some(shown)
     }
+}
+
+/// Whether awc finds the end by itself: the head is of HTTP/1.1, and one header alone says where the body ends.
+fn is_plain(response: &Response<'_, '_>) -> bool {
+    let framing = response.headers.iter().filter(|header| is_one_of(header, &FRAMING));
+    response.version == Some(1) && framing.count() == 1
 }
 
 /// The transfer coding of the body.
@@ -241,7 +248,12 @@ mod tests {
         ] {
             assert_eq!(of(head).1.as_deref(), Some(shown), "{head}");
         }
-        for unchanged in ["1.1 204 No Content", "1.1 200 OK\ncontent-length: many"] {
+        for unchanged in [
+            "1.1 204 No Content",
+            "1.1 200 OK\ncontent-length: many",
+            "1.1 200 OK\nserver: x\ncontent-length: 0",
+            "1.1 200 OK\nTransfer-Encoding: chunked",
+        ] {
             assert_eq!(of(unchanged).1, None, "{unchanged}");
         }
     }

@@ -6,9 +6,8 @@ use url::Url;
 use super::{
     HookCall, HookClient, HookError, ServiceAnswer, answer,
     client::{no_answer, send},
-    connection::Connection,
-    pool::Pool,
-    wire::Wire,
+    pool::{Kept, Pool},
+    wire::Seen,
 };
 use crate::traces::Span;
 
@@ -45,20 +44,22 @@ impl KeptClient {
             }
         }
         let fresh = self.client.connector.connect(url).await?;
-        self.over(fresh, url, call).await.map_err(|fault| fault.error)
+        self.over(Kept::new(fresh), url, call)
+            .await
+            .map_err(|fault| fault.error)
     }
 
-    async fn over(&self, connection: Connection, url: &Url, call: &HookCall) -> Result<ServiceAnswer, Fault> {
-        let (wire, watch) = Wire::new(connection);
-        let request = self.client.request(wire, url, call)?;
+    async fn over(&self, kept: Kept, url: &Url, call: &HookCall) -> Result<ServiceAnswer, Fault> {
+        kept.watch.renew();
+        let request = self.client.request(&kept.client, url, call)?;
         let response = send(request, call.method, call.body.clone()).await;
         let response = response.map_err(|error| Fault {
-            is_silent: is_lost(&error) && watch.seen.is_silent(),
+            is_silent: is_silent(&error, &kept.watch.seen),
             error: no_answer(url, &error),
         })?;
-        let (answer, is_read) = answer::read_any(response, &watch.seen, self.client.response_limit).await?;
-        if is_read && let Some(connection) = watch.into_connection() {
-            self.pool.put(connection);
+        let (answer, is_read) = answer::read_any(response, &kept.watch.seen, self.client.response_limit).await?;
+        if is_read && kept.watch.may_go_on() {
+            self.pool.put(kept);
         }
         Ok(answer)
     }
@@ -78,11 +79,13 @@ impl From<HookError> for Fault {
     }
 }
 
-fn is_lost(error: &SendRequestError) -> bool {
-    matches!(
-        error,
-        SendRequestError::Connect(TransportError::Disconnected | TransportError::Io(_))
-            | SendRequestError::Send(_)
-            | SendRequestError::Response(_)
-    )
+/// Whether the connection ended before any byte of an answer came. awc has no other connection than this one to try.
+fn is_silent(error: &SendRequestError, seen: &Seen) -> bool {
+    match error {
+        SendRequestError::Connect(TransportError::Disconnected)
+        | SendRequestError::Send(_)
+        | SendRequestError::Response(_) => seen.is_silent(),
+        SendRequestError::Connect(_) => true,
+        _ => false,
+    }
 }

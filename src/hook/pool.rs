@@ -7,17 +7,38 @@ use std::{
     time::Duration,
 };
 
-use super::connection::Connection;
+use awc::Client;
 
-/// A connection is closed when it is so old: then the name of the host is looked up anew, and may lead elsewhere.
-const LIFETIME: Duration = Duration::from_secs(60);
+use super::{
+    client::over,
+    connection::{Connection, LIFETIME},
+    wire::{Watch, Wire},
+};
 
 /// How often a thread closes connections that are too old, or that their services have closed.
 const SWEEP: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// By the id of their pool.
-    static IDLE: RefCell<HashMap<u64, Vec<Connection>>> = RefCell::default();
+    static IDLE: RefCell<HashMap<u64, Vec<Kept>>> = RefCell::default();
+}
+
+/// A connection, and the client that sends requests over it.
+pub(super) struct Kept {
+    pub(super) client: Client,
+    pub(super) watch: Watch,
+}
+
+impl Kept {
+    pub(super) fn new(connection: Connection) -> Self {
+        let (wire, watch) = Wire::new(connection);
+        let client = over(wire);
+        Self { client, watch }
+    }
+
+    fn is_usable(&self) -> bool {
+        self.watch.age() < LIFETIME && self.watch.is_quiet()
+    }
 }
 
 /// The idle connections of one service, on all threads.
@@ -36,24 +57,24 @@ impl Pool {
     }
 
     /// A connection of this thread that may be used at once. The one that was used last comes first, so that others get old and are closed.
-    pub(super) fn take(&self) -> Option<Connection> {
+    pub(super) fn take(&self) -> Option<Kept> {
         IDLE.with_borrow_mut(|idle| {
             let connections = idle.get_mut(&self.id)?;
             loop {
-                let mut connection = connections.pop()?;
-                if is_usable(&mut connection) {
-                    return Some(connection);
+                let kept = connections.pop()?;
+                if kept.is_usable() {
+                    return Some(kept);
                 }
             }
         })
     }
 
-    pub(super) fn put(&self, connection: Connection) {
+    pub(super) fn put(&self, kept: Kept) {
         let is_first = IDLE.with_borrow_mut(|idle| {
             let is_first = idle.is_empty();
             let connections = idle.entry(self.id).or_default();
-            if connections.len() < self.most && connection.age() < LIFETIME {
-                connections.push(connection);
+            if connections.len() < self.most && kept.watch.age() < LIFETIME {
+                connections.push(kept);
             }
             is_first
         });
@@ -70,10 +91,6 @@ impl Drop for Pool {
     }
 }
 
-fn is_usable(connection: &mut Connection) -> bool {
-    connection.age() < LIFETIME && connection.is_quiet()
-}
-
 /// Closes what has become useless, until this thread has no idle connection any more.
 async fn sweep() {
     let mut has_some = true;
@@ -81,7 +98,7 @@ async fn sweep() {
         actix_rt::time::sleep(SWEEP).await;
         has_some = IDLE.with_borrow_mut(|idle| {
             idle.retain(|_, connections| {
-                connections.retain_mut(is_usable);
+                connections.retain(Kept::is_usable);
                 !connections.is_empty()
             });
             !idle.is_empty()
@@ -97,9 +114,15 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (Connection, DuplexStream) {
+    fn pair() -> (Kept, DuplexStream) {
+        pair_of(Instant::now())
+    }
+
+    fn pair_of(made_at: Instant) -> (Kept, DuplexStream) {
         let (ours, theirs) = duplex(64);
-        (Connection::new(Box::new(ours)), theirs)
+        let mut connection = Connection::new(Box::new(ours));
+        connection.made_at = made_at;
+        (Kept::new(connection), theirs)
     }
 
     #[actix_rt::test]
@@ -111,8 +134,7 @@ mod tests {
         assert!(pool.take().is_some());
         assert!(pool.take().is_none(), "it is in use");
 
-        let (mut old, mut theirs) = pair();
-        old.made_at = Instant::now().checked_sub(LIFETIME).unwrap();
+        let (old, mut theirs) = pair_of(Instant::now().checked_sub(LIFETIME).unwrap());
         pool.put(old);
         assert!(pool.take().is_none());
         assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0, "it is closed");

@@ -13,6 +13,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_rt::net::{ActixStream, Ready};
@@ -27,6 +28,8 @@ use super::{
 /// What the wire has noted about the answer.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// Another exchange begins, which the wire has not noticed yet.
+    is_renewed: Cell<bool>,
     /// A byte of the answer has come.
     began: Cell<bool>,
     closed: Cell<bool>,
@@ -54,6 +57,18 @@ enum Answer {
 }
 
 impl Seen {
+    /// Forgets the answer before: the same wire carries another request.
+    fn renew(&self) {
+        self.is_renewed.set(true);
+        self.began.set(false);
+        self.closed.set(false);
+        self.answer.set(Answer::None);
+        self.end.set(None);
+        self.came.set(0);
+        self.unread.set(0);
+        self.stays_open.set(false);
+    }
+
     /// Whether the connection has ended, though the body should have ended before it.
     pub(super) fn cut_off(&self) -> bool {
         self.closed.get() && !self.until_close()
@@ -85,7 +100,7 @@ impl Seen {
     }
 }
 
-/// A connection for one request and its answer. Once the wire and its [`Watch`] are dropped, the connection is closed.
+/// A connection for one request and its answer after the other. Once the wire and its [`Watch`] are dropped, the connection is closed.
 pub(super) struct Wire {
     connection: Rc<RefCell<Connection>>,
     stage: Stage,
@@ -99,12 +114,24 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The connection, if it can carry another request. The caller has read the answer to its end, and has dropped all that awc gave.
-    pub(super) fn into_connection(self) -> Option<Connection> {
+    /// Whether the wire can carry another request. The caller has read the answer to its end.
+    pub(super) fn may_go_on(&self) -> bool {
         let seen = &self.seen;
-        let is_open = seen.stays_open.get() && !seen.closed.get() && seen.is_exact();
-        let connection = Rc::into_inner(self.connection)?.into_inner();
-        is_open.then_some(connection)
+        seen.stays_open.get() && !seen.closed.get() && seen.is_exact()
+    }
+
+    /// Another request follows.
+    pub(super) fn renew(&self) {
+        self.seen.renew();
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.connection.borrow().age()
+    }
+
+    /// Whether the peer has neither closed the connection nor sent anything since the last answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.connection.borrow_mut().is_quiet()
     }
 }
 
@@ -133,6 +160,9 @@ impl Wire {
 
     /// Reads on until the final head is there, or can no longer come.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.seen.is_renewed.take() {
+            self.stage = Stage::Head(Vec::new());
+        }
         while matches!(self.stage, Stage::Head(_)) {
             let mut chunk = [0; 4096];
             let mut read = ReadBuf::new(&mut chunk);

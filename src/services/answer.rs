@@ -19,9 +19,6 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 #[cfg(feature = "web")]
 const LONGEST_LEASE: Duration = Duration::from_secs(86_400);
 
-const NO_API: &str = "the service answered 202, by which it would end the run later, but this program is built without the HTTP API; \
-     build it with the feature `web` of gaia-actors";
-
 /// The longest error text that is taken from an answer, in bytes.
 const MOST_TEXT: usize = 2 << 10;
 
@@ -34,10 +31,9 @@ struct Said {
     detail: serde_json::Value,
 }
 
-/// The result of a run with this answer. `now` is this process's time.
+/// The result of a run with this answer, which is not 202. `now` is this process's time.
 pub(super) fn outcome(ctx: &TaskContext, answer: &ServiceAnswer, now: DateTime<Utc>) -> Result<Json, TaskError> {
     match answer.status {
-        202 => Err(TaskError::failed(NO_API)),
         200..=299 => result(answer),
         _ => Err(failure(ctx, answer, now)),
     }

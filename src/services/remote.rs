@@ -22,6 +22,13 @@ use crate::{
     registry::{AnyMethod, InvokeError, RunKind, TaskContext},
 };
 
+/// The status by which a service says that it has taken the run over, and will end it later.
+const ACCEPTED: u16 = 202;
+
+#[cfg(not(feature = "web"))]
+const NO_API: &str = "the service answered 202, by which it would end the run later, but this program is built without the HTTP API; \
+     build it with the feature `web` of gaia-actors";
+
 /// What a [`Remote`] is made from.
 pub(super) struct RemoteParts {
     pub(super) name: String,
@@ -76,11 +83,13 @@ impl Remote {
         match self.in_time(&url, call).await? {
             Ok(answer) => {
                 self.note_answer();
-                #[cfg(feature = "web")]
-                if answer.status == 202 {
-                    return Err(parked(ticket, &answer));
+                match answer.status {
+                    #[cfg(feature = "web")]
+                    ACCEPTED => Err(parked(ticket, &answer)),
+                    #[cfg(not(feature = "web"))]
+                    ACCEPTED => Err(InvokeError::Handler(TaskError::failed(NO_API))),
+                    _ => outcome(ctx, &answer, self.clock.now()).map_err(InvokeError::Handler),
                 }
-                outcome(ctx, &answer, self.clock.now()).map_err(InvokeError::Handler)
             }
             Err(HookError::Withdrawn) => Err(InvokeError::Withdrawn),
             Err(HookError::NoThread) => Err(InvokeError::NoThread),
@@ -138,7 +147,7 @@ impl Remote {
     }
 }
 
-/// The service has taken the run over. Its body may say how often it will beat.
+/// The service has answered [`ACCEPTED`]: it has taken the run over. Its body may say how often it will beat.
 #[cfg(feature = "web")]
 fn parked(ticket: Option<Ticket>, answer: &ServiceAnswer) -> InvokeError {
     match ticket {
