@@ -76,8 +76,11 @@ async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
     #[cfg(all(feature = "hooks", feature = "web"))]
     if let Err(InvokeError::Parked(ticket, lease)) = answer {
         return match super::parking::park(theme, run, &ticket, lease).await {
-            true => Err(InvokeError::Parked(ticket, lease)),
-            false => Err(InvokeError::Withdrawn),
+            Ok(true) => Err(InvokeError::Parked(ticket, lease)),
+            Ok(false) => Err(InvokeError::Withdrawn),
+            Err(reason) => Err(InvokeError::Handler(TaskError::failed(format!(
+                "the service has parked the run, but the database refuses to note that: {reason}"
+            )))),
         };
     }
     answer

@@ -18,7 +18,15 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 const NAME: usize = 50;
 
 /// Gives the task to the service. Tries until the database answers: the service has begun. False: this run does not hold the task any more.
-pub(super) async fn park(theme: &ThemeContext, run: &Run, ticket: &Ticket, lease: Option<Duration>) -> bool {
+///
+/// # Errors
+/// Why the database refuses that.
+pub(super) async fn park(
+    theme: &ThemeContext,
+    run: &Run,
+    ticket: &Ticket,
+    lease: Option<Duration>,
+) -> Result<bool, String> {
     let (key, claim) = (run.task.key(), claim(theme, run, ticket, lease));
     let mut backoff = Backoff::default();
     loop {
@@ -28,7 +36,8 @@ pub(super) async fn park(theme: &ThemeContext, run: &Run, ticket: &Ticket, lease
             .store
             .drive(move |store| async move { store.tasks().park(&key, claim).await });
         match parked.await {
-            Some(Ok(parked)) => return parked,
+            Some(Ok(parked)) => return Ok(parked),
+            Some(Err(error)) if error.is_refusal() => return Err(error.to_string()),
             Some(Err(error)) => {
                 say!(
                     Debug,
@@ -37,7 +46,7 @@ pub(super) async fn park(theme: &ThemeContext, run: &Run, ticket: &Ticket, lease
                 theme.clock().sleep(backoff.failed()).await;
             }
             // The process stops.
-            None => return false,
+            None => return Ok(false),
         }
     }
 }

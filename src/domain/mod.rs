@@ -44,9 +44,7 @@ pub(crate) use errors::{ErrorGroups, FailedAttempt};
 pub(crate) use failure::PARAM_ERROR;
 pub use failure::{Failure, TaskError};
 #[cfg(feature = "web")]
-#[cfg(feature = "web")]
-pub(crate) use fields::as_args;
-pub(crate) use fields::{Fields, Object};
+pub(crate) use fields::{Fields, Object, as_args};
 pub use figures::HISTORY_BOUNDS_MS;
 pub(crate) use figures::{Figures, Histogram, Times};
 pub(crate) use history::{Counted, HistoryRow, Points, SHORTEST_SPAN, Series, span_of};

@@ -1,5 +1,7 @@
 //! Calls over connections that are kept open from one call to the next, for services that are called often.
 
+use std::time::{Duration, Instant};
+
 use awc::error::{ConnectError as TransportError, SendRequestError};
 use url::Url;
 
@@ -10,6 +12,9 @@ use super::{
     wire::Seen,
 };
 use crate::traces::Span;
+
+/// A connection that was closed while it was idle ends so soon after the next request is sent.
+const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Calls one service. The name of its host is looked up, and its addresses are judged, whenever a connection is made.
 pub(crate) struct KeptClient {
@@ -37,9 +42,10 @@ impl KeptClient {
 
     async fn exchange(&self, url: &Url, call: &HookCall) -> Result<ServiceAnswer, HookError> {
         if let Some(kept) = self.pool.take() {
+            let began = Instant::now();
             match self.over(kept, url, call).await {
-                // The service has closed the connection while it was idle.
-                Err(Fault { is_silent: true, .. }) => {}
+                // The service has closed the connection while it was idle. An end that comes later may be that of a service which has begun.
+                Err(Fault { is_silent: true, .. }) if began.elapsed() < CLOSED_WITHIN => {}
                 answered => return answered.map_err(|fault| fault.error),
             }
         }

@@ -61,6 +61,8 @@ pub struct NodeActor {
     fenced: bool,
     watch: Watch,
     remote: RemoteWatch,
+    /// How many heartbeats have failed: what was watched before the last of them counts no more.
+    outages: u64,
     settled: SettledClaims,
     set_back: SetBack,
     bringing_back: SingleFlight,
@@ -135,6 +137,7 @@ impl NodeActor {
             fenced: false,
             watch: Watch::default(),
             remote: RemoteWatch::default(),
+            outages: 0,
             settled: parts.settled,
             set_back: SetBack::default(),
             bringing_back: SingleFlight::default(),
@@ -213,6 +216,8 @@ impl NodeActor {
                 }
                 // What keeps this node from writing its heartbeat may keep the others, too: it begins to watch them again when that is over.
                 self.watch = Watch::default();
+                self.remote = RemoteWatch::default();
+                self.outages += 1;
             }
         }
     }
@@ -360,6 +365,7 @@ impl NodeActor {
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, themes, id) = (self.store.clone(), self.themes.clone(), self.row.id.clone());
         let (said, any_runs) = (self.said.clone(), nodes.any_runs);
+        let outages = self.outages;
         let (mut remote, settled, rows) = (mem::take(&mut self.remote), self.settled.clone(), nodes.rows.clone());
         let rescue = async move {
             let rescued = rescue_from_dead(&store, &themes, &id, &dead, is_round, any_runs, &said).await;
@@ -372,7 +378,9 @@ impl NodeActor {
             (rescued, looked, remote)
         };
         ctx.spawn(rescue.into_actor(self).map(move |(rescued, looked, remote), node, _| {
-            node.remote = remote;
+            if node.outages == outages {
+                node.remote = remote;
+            }
             node.looked_after_workers(looked);
             node.rescue_done(rescued, any_runs);
         }));

@@ -26,6 +26,7 @@ pub use status::{NodeDetail, NodeStatus};
 #[cfg(feature = "web")]
 pub(crate) use {
     info::{is_remote, methods_column},
+    remote::UNLEASED,
     rescue::write as write_ends,
     said::Said,
 };

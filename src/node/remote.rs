@@ -1,8 +1,8 @@
 //! Looking after remote workers: programs that take tasks through the HTTP API, and services that have parked a run. They are no nodes, and
 //! no heartbeat keeps their tasks; each claim has a lease of its own, which the worker renews.
 //!
-//! Any node may look, and all do: whichever removes the row of a lease ends the runs, by the same fenced write as any other end. A node that
-//! dies in between leaves claims without a lease, which the next look hands back.
+//! Any node may look, and all do: a lease that is over is closed, so that no token of it names a run any more; then its runs are ended, by the same
+//! fenced write as any other end; then its row goes. A node that dies in between leaves a closed lease to the next look.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -32,7 +32,7 @@ use crate::{
 const CANCEL_GRACE: Duration = Duration::from_secs(15);
 
 /// A claim without a lease is handed back after so long: the process that made it notes the lease within moments, if it lives.
-const UNLEASED: TimeDelta = TimeDelta::seconds(15);
+pub(crate) const UNLEASED: Duration = Duration::from_secs(15);
 
 /// How many ends one transaction writes.
 const BATCH: usize = 500;
@@ -42,7 +42,6 @@ const BATCH: usize = 500;
 pub(crate) struct SettledClaims(Arc<Mutex<BTreeSet<i64>>>);
 
 impl SettledClaims {
-    #[cfg(feature = "web")]
     pub(crate) fn note(&self, claims: impl IntoIterator<Item = i64>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(claims);
     }
@@ -80,6 +79,9 @@ impl RemoteWatch {
     }
 
     fn is_silent(&mut self, claim: &RemoteClaim, now: DateTime<Utc>, instant: Instant) -> bool {
+        if claim.is_closed() {
+            return true;
+        }
         let new = Seen {
             beat: claim.beat,
             since: instant,
@@ -96,7 +98,8 @@ impl RemoteWatch {
 
     /// Those of these tasks which a caller asked to cancel so long ago that their workers have had time to stop.
     fn cancelled(&mut self, asked: &[i64], instant: Instant) -> Vec<i64> {
-        self.cancelled.retain(|id, _| asked.contains(id));
+        let known: BTreeSet<i64> = asked.iter().copied().collect();
+        self.cancelled.retain(|id, _| known.contains(id));
         let is_due = |id: &&i64| {
             let since = *self.cancelled.entry(**id).or_insert(instant);
             instant.saturating_duration_since(since) >= CANCEL_GRACE
@@ -123,14 +126,14 @@ impl Look<'_> {
         settled: &SettledClaims,
         nodes: &[SeenNode],
     ) -> Result<Rescued, StoreError> {
-        self.store.tasks().drop_settled_remote(&settled.take()).await?;
+        self.drop_settled(settled).await?;
         let claims = self.store.tasks().remote_claims().await?;
         let mut rescued = Rescued::new();
         if !claims.is_empty() {
             let now = self.store.clock().now();
             self.end_silent(watch.silent(&claims, now, Instant::now()), &mut rescued)
                 .await?;
-            self.end_overdue(&claims, now).await?;
+            self.end_overdue(now).await?;
             self.end_cancelled(watch).await?;
         }
         self.retire_workers(nodes, &claims).await?;
@@ -140,11 +143,20 @@ impl Look<'_> {
         Ok(rescued)
     }
 
-    /// Ends the runs of claims whose leases are over, as lost attempts.
+    async fn drop_settled(&self, settled: &SettledClaims) -> Result<(), StoreError> {
+        let claims = settled.take();
+        let dropped = self.store.tasks().drop_settled_remote(&claims).await;
+        if dropped.is_err() {
+            settled.note(claims);
+        }
+        dropped
+    }
+
+    /// Ends the runs of claims whose leases are over, as lost attempts. A node that dies on the way leaves closed claims to the next look.
     async fn end_silent(&self, silent: Vec<RemoteClaim>, rescued: &mut Rescued) -> Result<(), StoreError> {
         let mut over = BTreeMap::new();
         for claim in silent {
-            if self.store.tasks().end_lease(&claim).await? {
+            if self.store.tasks().close_remote(&claim).await? {
                 over.insert(claim.claim_id, claim);
             }
         }
@@ -167,16 +179,12 @@ impl Look<'_> {
     }
 
     /// Ends runs that are out of time.
-    async fn end_overdue(&self, claims: &[RemoteClaim], now: DateTime<Utc>) -> Result<(), StoreError> {
-        let is_over = |claim: &&RemoteClaim| claim.deadline.is_some_and(|deadline| deadline <= now);
-        for claim in claims.iter().filter(is_over) {
+    async fn end_overdue(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        for claim in self.store.tasks().overdue_remote(now).await? {
             let held = self.store.tasks().claims_with(&[claim.claim_id]).await?;
-            let running = self.store.tasks().running(&held).await?;
-            // The deadline of a single run may be that of its theme, which its row does not have.
-            let end_of = |orphan: &Orphan| match &running[..] {
-                [_] => claim.deadline,
-                _ => deadline(orphan),
-            };
+            // The deadline of a parked run may be that of its theme, which its row does not have.
+            let is_of_one = held.iter().all(HeldClaim::is_of_one);
+            let end_of = |orphan: &Orphan| if is_of_one { claim.deadline } else { deadline(orphan) };
             let is_overdue = |orphan: &Orphan| end_of(orphan).is_some_and(|end| end <= now);
             let timed_out = |orphan: &Orphan| {
                 let limit = end_of(orphan).map(|end| end - orphan.task.claimed_at);
@@ -187,11 +195,9 @@ impl Look<'_> {
                 }
             };
             self.end_claims(&[claim.claim_id], is_overdue, timed_out, None).await?;
-            let next = running
-                .iter()
-                .filter(|orphan| !is_overdue(orphan))
-                .filter_map(end_of)
-                .min();
+            // Runs that were passed over are overdue at the next look, too.
+            let left = self.store.tasks().running(&held).await?;
+            let next = left.iter().filter_map(end_of).min();
             self.store.tasks().set_remote_deadline(&claim.mark, next).await?;
         }
         Ok(())
@@ -200,11 +206,12 @@ impl Look<'_> {
     /// Cancels tasks whose workers have not obeyed.
     async fn end_cancelled(&self, watch: &mut RemoteWatch) -> Result<(), StoreError> {
         let asked = self.store.tasks().remote_cancel_requests().await?;
-        let due = watch.cancelled(&asked, Instant::now());
+        let due: BTreeSet<i64> = watch.cancelled(&asked, Instant::now()).into_iter().collect();
         if due.is_empty() {
             return Ok(());
         }
-        let tokens = self.store.tasks().lease_tokens(&due).await?;
+        let ids: Vec<i64> = due.iter().copied().collect();
+        let tokens = self.store.tasks().lease_tokens(&ids).await?;
         let claims: BTreeSet<i64> = tokens.into_values().collect();
         let claims: Vec<i64> = claims.into_iter().collect();
         let is_due = |orphan: &Orphan| due.contains(&orphan.task.id);
@@ -216,7 +223,13 @@ impl Look<'_> {
         let before = self.store.clock().now() - UNLEASED;
         let claims = self.store.tasks().unleased_claims(before).await?;
         let ids: Vec<i64> = claims.iter().map(|claim| claim.id).collect();
-        let back = |_: &Orphan| Outcome::HandedBack { started: false };
+        let back = |orphan: &Orphan| match orphan.task.is_last_attempt() && orphan.began {
+            true => Outcome::Failed {
+                error: format!("its worker {} was lost", orphan.task.owner),
+                failure: Failure::Lost,
+            },
+            false => Outcome::HandedBack { started: false },
+        };
         self.end_claims(&ids, |_| true, back, Some(rescued)).await
     }
 

@@ -7,11 +7,15 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{Done, Remote, workers::Workers};
+use super::{
+    Done, Remote,
+    workers::{Wish, Workers},
+};
 use crate::{
-    domain::{Outcome, RetryPolicy},
+    domain::{Json, Outcome, RetryPolicy},
     error::Error,
     events::{Event, Events, TaskStarted},
+    node::UNLEASED,
     registry::MethodName,
     run::{run_info, sealed},
     store::{Begin, Claim, ClaimedTask, Finish, REMOTE, RemoteClaim, Store, StoreError, Wanted, Writes},
@@ -95,8 +99,13 @@ impl Remote {
 
 async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &ClaimTasks) -> Done<Vec<ClaimedRun>> {
     let owner = asked.owner();
-    let row = (asked.theme.as_str(), asked.methods.as_slice(), asked.count);
-    workers.asks(store, &owner, row, asked.lease).await?;
+    let wish = Wish {
+        theme: &asked.theme,
+        methods: &asked.methods,
+        count: asked.count,
+        lease: asked.lease,
+    };
+    workers.asks(store, &owner, wish).await?;
     let claim_id = store.tasks().new_claim_id(&owner);
     let began = std::time::Instant::now();
     let wanted = |name: &MethodName| Wanted {
@@ -127,14 +136,21 @@ async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &Cla
         deadline: tasks.iter().filter_map(deadline).min(),
         beat: 0,
     };
-    store.tasks().add_remote_claim(&lease).await?;
+    let (claimed, took) = (tasks.iter().map(without_args).collect(), began.elapsed());
+    let tasks = match delivered(store, &lease, tasks, began).await {
+        Ok(tasks) => tasks,
+        Err(error) => {
+            // The worker hears of none of them. If this fails, too, they are lost with the lease.
+            hand_back(store, claimed).await?;
+            return Err(error);
+        }
+    };
     let theme: Arc<str> = asked.theme.as_str().into();
     events.tell(&Event::TasksClaimed {
         theme: Arc::clone(&theme),
         tasks: tasks.len(),
-        took: began.elapsed(),
+        took,
     });
-    let tasks = with_args(store, begun(store, tasks).await?).await?;
     let run = |task: ClaimedTask| {
         events.tell(&Event::TaskStarted(TaskStarted {
             waited: (task.claimed_at - task.due_at).to_std().unwrap_or_default(),
@@ -146,6 +162,33 @@ async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &Cla
         }
     };
     Ok(tasks.into_iter().map(run).collect())
+}
+
+/// Notes the lease, and makes the tasks ready for the worker.
+async fn delivered(
+    store: &Store,
+    lease: &RemoteClaim,
+    tasks: Vec<ClaimedTask>,
+    began: std::time::Instant,
+) -> Done<Vec<ClaimedTask>> {
+    store.tasks().add_remote_claim(lease).await?;
+    if began.elapsed() > UNLEASED / 2 {
+        let slow = "the database took so long for a claim that nodes may have handed its tasks back; ask again";
+        return Err(StoreError::Conflict(slow.to_owned()));
+    }
+    with_args(store, begun(store, tasks).await?).await
+}
+
+fn without_args(task: &ClaimedTask) -> ClaimedTask {
+    ClaimedTask {
+        service: task.service.clone(),
+        method: task.method.clone(),
+        args: Json::null(),
+        traceparent: None,
+        owner: Arc::clone(&task.owner),
+        log_id: Arc::clone(&task.log_id),
+        ..*task
+    }
 }
 
 fn deadline(task: &ClaimedTask) -> Option<chrono::DateTime<chrono::Utc>> {

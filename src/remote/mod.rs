@@ -63,6 +63,11 @@ impl Remote {
         self.store.drive(|_| work(remote)).await
     }
 
+    /// Whether this process may get to know one more worker of this name.
+    pub(crate) fn has_room(&self, asked: &ClaimTasks) -> bool {
+        self.workers.has_room(&asked.owner())
+    }
+
     /// Tells callers and scanners of this process that tasks have ended, or wait again.
     fn tell(&self, theme: &Arc<str>, statuses: &[(i64, TaskStatus)]) {
         let requeued = statuses.iter().filter(|(_, status)| !status.is_finished()).count();

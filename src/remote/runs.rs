@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use log::Level;
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +21,9 @@ use crate::{
 /// A service may use the token of a call before its 202 has arrived and is stored. Its calls wait for that so long.
 const PARKS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
+
+/// A line may have been logged so long before its run was claimed, by a clock that is off. Other times count as now.
+const EARLIER: TimeDelta = TimeDelta::days(1);
 
 /// A run that a worker names by its token.
 #[derive(Clone)]
@@ -81,14 +84,15 @@ impl Run {
 impl Remote {
     /// The runs that these tokens name, in their order.
     pub(crate) async fn runs(&self, tokens: &[RunToken]) -> Done<Vec<Run>> {
-        let until = Instant::now() + PARKS_WITHIN;
+        let (until, mut pause) = (Instant::now() + PARKS_WITHIN, LOOK);
         loop {
             let runs = self.runs_now(tokens).await?;
             let is_early = |(run, token): (&Run, &RunToken)| matches!(run, Run::Gone { .. }) && token.is_of_a_call();
             if Instant::now() >= until || !runs.iter().zip(tokens).any(is_early) {
                 return Ok(runs);
             }
-            sleep(LOOK).await;
+            sleep(pause).await;
+            pause *= 2;
         }
     }
 
@@ -155,9 +159,10 @@ impl Remote {
         let now = self.store.clock().now();
         let row = |((run, state), lines): ((&Run, &RunState), Vec<RemoteLine>)| {
             let (task, theme) = (run.task().filter(|_| *state != RunState::Lost)?, run.theme()?);
-            let lines = lines
-                .into_iter()
-                .map(|line| (line.at.unwrap_or(now), line.level, line.message));
+            // A worker's clock may say anything.
+            let known = (task.claimed_at - EARLIER)..=now;
+            let at = |line: &RemoteLine| line.at.filter(|at| known.contains(at)).unwrap_or(now);
+            let lines = lines.into_iter().map(|line| (at(&line), line.level, line.message));
             logs::row_of(theme.into(), Arc::clone(&task.log_id), &task.service, lines)
         };
         let rows: Vec<LogRow> = runs.iter().zip(&states).zip(lines).filter_map(row).collect();

@@ -22,6 +22,8 @@ const CODE: usize = 16;
 /// A longer text is no token: names have 255 characters at most.
 const LONGEST: usize = 4_096;
 
+const LONGEST_MARK: usize = 64;
+
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Facts {
@@ -91,7 +93,8 @@ impl RunToken {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let end = bytes.len().checked_sub(CODE)?;
         let (facts, rest) = postcard::take_from_bytes::<Facts>(&bytes[..end]).ok()?;
-        rest.is_empty().then_some(Self { facts, bytes })
+        let is_mark = facts.mark.len() <= LONGEST_MARK && facts.mark.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (rest.is_empty() && is_mark).then_some(Self { facts, bytes })
     }
 
     pub(crate) fn mark(&self) -> &str {

@@ -118,6 +118,9 @@ pub(super) async fn claim(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
     let asked = call.typed::<AskedClaim>()?.checked()?;
     call.caller.needs_theme(&asked.theme)?;
+    if !call.gaia().remote().has_room(&asked) {
+        return Err(Problem::too_many_workers());
+    }
     let (worker, lease, theme) = (asked.owner(), asked.lease, asked.theme.clone());
     let runs = call.gaia().remote().claim(asked).await?;
     let tasks = runs.into_iter().map(|run| handed_out(&theme, run)).collect();
@@ -282,6 +285,7 @@ pub(super) mod described {
         Described::new()
             .body::<AskedClaim>()
             .answer::<Claimed>(200, "The tasks, which the worker holds now.")
+            .refuses(429, &["too_many_workers"])
     }
 
     fn about() -> Described {

@@ -172,6 +172,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "no_permission", detail).with("needs", json!(names))
     }
 
+    pub(super) fn too_many_workers() -> Self {
+        let detail =
+            "this process knows as many remote workers as may be; give workers fewer names, or ask another process";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_workers", detail).again_after(LATER)
+    }
+
     pub(super) fn run_lost() -> Self {
         let detail = "the run has ended before, or other hands have the task; nothing was written, so drop the run";
         Self::new(StatusCode::CONFLICT, "run_lost", detail)

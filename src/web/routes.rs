@@ -175,7 +175,7 @@ routes! {
     "POST" "/tasks/{id}/run_now" Retry "task.run_now" Small tasks::run_now: "Has a task run now that waits for a later time.";
     "DELETE" "/tasks/{id}" Delete "task.delete" Small tasks::remove: "Deletes a finished task with its records.";
 
-    "POST" "/claims" Work works Small claims::claim: "Hands tasks to a remote worker, which then holds them.";
+    "POST" "/claims" Work works Task claims::claim: "Hands tasks to a remote worker, which then holds them.";
     "POST" "/claims/beat" Work works Runs claims::beat: "Notes that runs of a remote worker go on.";
     "POST" "/claims/progress" Work works Runs claims::progress: "Notes how far runs of a remote worker are.";
     "POST" "/claims/log" Work works Runs claims::log: "Keeps lines that a remote worker has logged in runs.";

@@ -439,8 +439,12 @@ async fn progress_and_lines_are_seen_while_the_run_goes_on() {
         (&shown["progress"], &shown["progress_note"]),
         (&json!(40), &json!("half of it"))
     );
+    let (before, wrong) = ("2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z");
+    let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let lines = json!({"lines": [
-        {"level": "warn", "message": "stock is low", "time": "2026-01-01T00:00:00Z"},
+        {"level": "warn", "message": "stock is low", "time": time},
+        {"message": "by a clock that is off", "time": before},
+        {"message": "by another one", "time": wrong},
         {"message": "x".repeat(10_000)},
     ]});
     assert_eq!(only(&say(&served, "log", &run, lines).await)["state"], "held");
@@ -450,11 +454,15 @@ async fn progress_and_lines_are_seen_while_the_run_goes_on() {
         (&lines[0]["level"], &lines[0]["message"]),
         (&json!("WARN"), &json!("stock is low"))
     );
-    assert_eq!(lines[0]["at"], "2026-01-01T00:00:00Z");
-    assert!(lines[1]["message"].as_str().is_some_and(|text| text.len() <= 8 << 10));
+    assert_eq!(lines[0]["at"], json!(time));
+    for line in &lines[1..3] {
+        let at = line["at"].as_str().expect("is a text");
+        assert!(at != before && at != wrong, "{line}");
+    }
+    assert!(lines[3]["message"].as_str().is_some_and(|text| text.len() <= 8 << 10));
     only(&say(&served, "finish", &run, json!({})).await);
     let log = served
-        .get(&format!("/tasks/{id}/log?after=2&wait_ms=60000"))
+        .get(&format!("/tasks/{id}/log?after=4&wait_ms=60000"))
         .await
         .with(200);
     assert_eq!((&log["lines"], &log["is_over"]), (&json!([]), &json!(true)));

@@ -11,9 +11,9 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
-    ClusterStore, StoreError,
+    ClusterStore, REMOTE, StoreError,
     backend::ReadKind,
-    db::on_backend,
+    db::{Conn, on_backend},
     lenient::{AnyInt, AnyText, AnyTime, millis, number, text, time},
     schema::gaia_nodes,
 };
@@ -117,10 +117,18 @@ fn as_number(condition: &str) -> String {
 }
 
 impl ClusterStore<'_> {
+    /// The connection for the row of this node. No heartbeat of a node waits for rows of remote workers.
+    async fn connection_of(self, id: &str) -> Result<Conn, StoreError> {
+        match id.starts_with(REMOTE) {
+            true => self.db.write().await,
+            false => self.db.heartbeat().await,
+        }
+    }
+
     /// Makes the node's row. From then on the node may claim.
     pub(crate) async fn register_node(&self, node: &NodeRow) -> Result<(), StoreError> {
         let now = self.db.dialect().now;
-        let mut conn = self.db.heartbeat().await?;
+        let mut conn = self.connection_of(&node.id).await?;
         on_backend!(conn, |conn| {
             diesel::insert_into(gaia_nodes::table)
                 .values((
@@ -136,12 +144,13 @@ impl ClusterStore<'_> {
 
     pub(crate) async fn beat(&self, node: &NodeRow) -> Result<Beat, StoreError> {
         let now = self.db.dialect().now;
-        let mut conn = self.db.heartbeat().await?;
+        let mut conn = self.connection_of(&node.id).await?;
         let updated = on_backend!(conn, |conn| {
             diesel::update(gaia_nodes::table.filter(gaia_nodes::id.eq(&node.id)))
                 .set((
                     gaia_nodes::heartbeat.eq(sql::<Timestamp>(now)),
                     gaia_nodes::beat.eq(node.beat),
+                    gaia_nodes::lease_ms.eq(node.lease_ms),
                     gaia_nodes::themes.eq(&node.themes),
                     gaia_nodes::methods.eq(&node.methods),
                 ))
@@ -158,7 +167,7 @@ impl ClusterStore<'_> {
     #[cfg(feature = "web")]
     pub(crate) async fn note_alive(&self, id: &str, beat: i64) -> Result<(), StoreError> {
         let now = self.db.dialect().now;
-        let mut conn = self.db.heartbeat().await?;
+        let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::update(gaia_nodes::table.filter(gaia_nodes::id.eq(id)))
                 .set((

@@ -35,6 +35,10 @@ pub(crate) struct HeldClaim {
 }
 
 impl HeldClaim {
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.task_ids.len() == 1
+    }
+
     pub(crate) fn has_any(&self, tasks: &BTreeSet<i64>) -> bool {
         self.task_ids.iter().any(|id| tasks.contains(id))
     }

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+#[cfg(feature = "web")]
+use chrono::TimeDelta;
 use chrono::{DateTime, Utc};
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
@@ -15,12 +17,14 @@ use super::{
     park::{self, Parked},
     run_key::RunKey,
 };
+#[cfg(feature = "web")]
+use crate::store::lenient::{is_set, text};
 #[cfg(all(feature = "hooks", feature = "web"))]
 use crate::store::statement::transaction::transact;
 use crate::store::{
     StoreError, TaskStore,
     db::on_backend,
-    lenient::{AnyInt, AnyText, AnyTime, is_set, millis, number, text, time},
+    lenient::{AnyInt, AnyText, AnyTime, millis, number, time},
     schema::{asynctasks, gaia_claims, gaia_remote_claims},
 };
 
@@ -32,6 +36,12 @@ const ANY_REMOTE: &str = "remote:%";
 
 /// The most claims that are read at once.
 const MOST: i64 = 10_000;
+
+/// How many claims with overdue runs one look reads.
+const MOST_OVERDUE: i64 = 500;
+
+/// The number of a claim whose lease is over.
+const CLOSED: i64 = -1;
 
 /// How many rows one statement names.
 const PER_STATEMENT: usize = 500;
@@ -63,7 +73,7 @@ pub(crate) struct RemoteClaim {
     pub(crate) expires_at: DateTime<Utc>,
     /// When the first of its runs is out of time.
     pub(crate) deadline: Option<DateTime<Utc>>,
-    /// Each sign of life adds 1.
+    /// Each sign of life adds 1. Less than 0: the lease is over.
     pub(crate) beat: i64,
 }
 
@@ -113,6 +123,11 @@ pub(in crate::store) struct NewRow {
 }
 
 impl RemoteClaim {
+    /// Whether a node has found that the lease is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.beat < 0
+    }
+
     pub(in crate::store) fn row(&self, claim_id: i64) -> NewRow {
         NewRow {
             mark: self.mark.clone(),
@@ -222,17 +237,37 @@ impl TaskStore<'_> {
         Ok(tokens)
     }
 
-    /// Ends the lease of a claim, if its worker has given no sign of life since; answers whether it did. The caller ends the runs.
-    pub(crate) async fn end_lease(&self, claim: &RemoteClaim) -> Result<bool, StoreError> {
+    /// Closes a claim whose worker has given no sign of life since it was read: its tokens name no run any more. Answers whether it is closed.
+    /// The caller ends the runs; the row goes with the claim.
+    pub(crate) async fn close_remote(&self, claim: &RemoteClaim) -> Result<bool, StoreError> {
+        if claim.is_closed() {
+            return Ok(true);
+        }
         let mut conn = self.db.write().await?;
-        let deleted = on_backend!(conn, |conn| {
-            diesel::delete(gaia_remote_claims::table)
+        let closed = on_backend!(conn, |conn| {
+            diesel::update(gaia_remote_claims::table)
                 .filter(gaia_remote_claims::mark.eq(&claim.mark))
                 .filter(gaia_remote_claims::beat.eq(claim.beat))
+                .set(gaia_remote_claims::beat.eq(CLOSED))
                 .execute(conn)
                 .await
         })?;
-        Ok(deleted > 0)
+        Ok(closed > 0)
+    }
+
+    /// The claims of remote workers of which a run is out of time.
+    pub(crate) async fn overdue_remote(&self, now: DateTime<Utc>) -> Result<Vec<RemoteClaim>, StoreError> {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<Row> = on_backend!(conn, |conn| {
+            gaia_remote_claims::table
+                .filter(gaia_remote_claims::deadline.le(now.naive_utc()))
+                .order(gaia_remote_claims::deadline)
+                .limit(MOST_OVERDUE)
+                .select(Row::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().map(Row::claim).collect())
     }
 
     /// Notes when the next of the claim's runs is out of time.
@@ -286,6 +321,7 @@ impl TaskStore<'_> {
             let rows: Vec<Row> = on_backend!(conn, |conn| {
                 gaia_remote_claims::table
                     .filter(gaia_remote_claims::mark.eq_any(marks))
+                    .filter(gaia_remote_claims::beat.ge(0))
                     .select(Row::as_select())
                     .load(conn)
                     .await
@@ -345,11 +381,13 @@ impl TaskStore<'_> {
             by_lease.entry(claim.lease).or_default().push(&claim.mark);
         }
         for (lease, marks) in by_lease {
-            let expires_at = (now + lease).naive_utc();
+            let lease = TimeDelta::from_std(lease).unwrap_or_default();
+            let expires_at = now.checked_add_signed(lease).unwrap_or(now).naive_utc();
             for marks in marks.chunks(PER_STATEMENT) {
                 let mut conn = self.db.write().await?;
                 on_backend!(conn, |conn| {
                     diesel::update(gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq_any(marks)))
+                        .filter(gaia_remote_claims::beat.ge(0))
                         .set((
                             gaia_remote_claims::expires_at.eq(expires_at),
                             gaia_remote_claims::beat.eq(gaia_remote_claims::beat + 1),
