@@ -1263,7 +1263,7 @@ func (s *session) execute(run *heldRun) {
 	path, body := endOf(result, err)
 	var discard *discarded
 	s.mutex.Lock()
-	handBack := run.stopped && path == "/claims/fail" && !errors.As(err, &discard)
+	handBack := (run.stopped || errors.Is(err, ErrCancelled)) && path == "/claims/fail" && !errors.As(err, &discard)
 	s.mutex.Unlock()
 	if handBack {
 		path, body = "/claims/release", fields{"started": true}
