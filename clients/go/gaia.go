@@ -331,12 +331,19 @@ func callOf(method string, header http.Header, body []byte) *Call {
 		at, _ := time.Parse(time.RFC3339, header.Get(name))
 		return at
 	}
+	name := func(field string) string { // percent-encoded, since a header is ASCII
+		text := header.Get(field)
+		if decoded, err := url.PathUnescape(text); err == nil {
+			return decoded
+		}
+		return text
+	}
 	return &Call{
 		Method: method, Args: body,
 		Attempt: int(number("gaia-attempt")), MaxAttempts: int(number("gaia-max-attempts")),
 		LogID: header.Get("gaia-log-id"), Deadline: moment("gaia-deadline"), Traceparent: header.Get("traceparent"),
-		TaskID: number("gaia-task-id"), Theme: header.Get("gaia-theme"), Token: header.Get("gaia-run-token"),
-		RunID: number("gaia-run-id"), Job: header.Get("gaia-job"), ScheduledAt: moment("gaia-scheduled-at"),
+		TaskID: number("gaia-task-id"), Theme: name("gaia-theme"), Token: header.Get("gaia-run-token"),
+		RunID: number("gaia-run-id"), Job: name("gaia-job"), ScheduledAt: moment("gaia-scheduled-at"),
 	}
 }
 

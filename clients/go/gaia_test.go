@@ -89,10 +89,10 @@ func TestACallHasWhatTheHeadersSay(t *testing.T) {
 	var got *Call
 	service.Handle("a/b ü", func(_ context.Context, call *Call) (any, error) { got = call; return nil, nil })
 	w := call(t, service, "/orders/a%2Fb%20%C3%BC", `{"item":"tea"}`, map[string]string{
-		"gaia-task-id": "17", "gaia-theme": "orders", "gaia-attempt": "2", "gaia-max-attempts": "4", "gaia-log-id": "c1-17",
+		"gaia-task-id": "17", "gaia-theme": "%E8%AE%A2%E5%8D%95 100%25", "gaia-attempt": "2", "gaia-max-attempts": "4", "gaia-log-id": "c1-17",
 		"gaia-deadline": "2026-01-01T00:00:30Z", "gaia-run-token": "t1", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	})
-	if w.Code != 200 || got.TaskID != 17 || got.Theme != "orders" || got.Attempt != 2 || got.MaxAttempts != 4 || got.LogID != "c1-17" ||
+	if w.Code != 200 || got.TaskID != 17 || got.Theme != "订单 100%" || got.Attempt != 2 || got.MaxAttempts != 4 || got.LogID != "c1-17" ||
 		got.Token != "t1" || !got.Deadline.Equal(time.Date(2026, 1, 1, 0, 0, 30, 0, time.UTC)) || got.Traceparent == "" || got.Run() != nil {
 		t.Fatalf("%d %+v", w.Code, got)
 	}

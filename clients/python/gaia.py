@@ -237,6 +237,11 @@ def _number(text: Optional[str]) -> Optional[int]:
     return int(text) if text and text.isascii() and text.isdigit() else None
 
 
+def _name(text: Optional[str]) -> Optional[str]:
+    """A name is percent-encoded in a header, which is ASCII."""
+    return None if text is None else urllib.parse.unquote(text)
+
+
 # ---- Service: a program that is called ------------------------------------------------------------------------------------------------
 
 
@@ -395,10 +400,10 @@ def _pushed_call(method: str, headers: Mapping[str, str], body: bytes, cancelled
         deadline=_moment(headers.get("gaia-deadline")),
         traceparent=headers.get("traceparent", ""),
         task_id=_number(headers.get("gaia-task-id")),
-        theme=headers.get("gaia-theme"),
+        theme=_name(headers.get("gaia-theme")),
         token=headers.get("gaia-run-token"),
         run_id=_number(headers.get("gaia-run-id")),
-        job=headers.get("gaia-job"),
+        job=_name(headers.get("gaia-job")),
         scheduled_at=_moment(headers.get("gaia-scheduled-at")),
         cancelled=cancelled,
     )

@@ -196,11 +196,11 @@ class Answers(unittest.TestCase):
         calls: list[gaia.Call] = []
         service.method("M ü")(calls.append)
         status, _, _ = call(
-            service, "/orders/M \xc3\xbc", '{"item": "tea"}', gaia_task_id="17", gaia_theme="orders", gaia_attempt="2", gaia_max_attempts="4",
+            service, "/orders/M \xc3\xbc", '{"item": "tea"}', gaia_task_id="17", gaia_theme="%E8%AE%A2%E5%8D%95 100%25", gaia_attempt="2", gaia_max_attempts="4",
             gaia_log_id="c1-17", gaia_deadline="2026-01-01T00:00:30Z", gaia_run_token="t1", traceparent="00-a",
         )
         got = calls[0]
-        self.assertEqual((status, got.task_id, got.theme, got.attempt, got.max_attempts, got.log_id), (200, 17, "orders", 2, 4, "c1-17"))
+        self.assertEqual((status, got.task_id, got.theme, got.attempt, got.max_attempts, got.log_id), (200, 17, "订单 100%", 2, 4, "c1-17"))
         self.assertEqual((got.args, got.token, got.traceparent, str(got.deadline)), ({"item": "tea"}, "t1", "00-a", "2026-01-01 00:00:30+00:00"))
         self.assertNotIn("t1", repr(got))
         call(service, "/M \xc3\xbc", "{no JSON", gaia_run_id="5", gaia_job="nightly", gaia_scheduled_at="2026-01-01T02:30:00Z")
