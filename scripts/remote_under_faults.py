@@ -1,0 +1,280 @@
+"""Runs gaia serve with the services of examples/remote, and kills each part in turn. Called by check-clients."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+GAIA, ORDERS, EXAMPLES = (Path(argument).resolve() for argument in sys.argv[1:])
+SECRET = "whsec_b3JkZXJzIG9mIHRoZSBleGFtcGxlLCBub3Qgc2VjcmV0"
+TOKEN = "orders-of-the-example"
+# Seconds.
+PATIENCE = 240
+# How many tasks of each kind a theme gets before parts are killed.
+TASKS = 150
+
+# What runs the tasks of each theme: the service that the tasks name, and the program.
+THEMES = {
+    "order-task": ("OrderService", "go"),
+    "python-task": ("PythonOrderService", "python"),
+    "order-pull": ("OrderService", "go-pull"),
+    "python-pull": ("OrderService", "python-pull"),
+}
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+class Parts:
+    """The programs that run, by name. Each writes to a log of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.go_port, self.python_port = free_ports(3)
+        self.api = f"http://127.0.0.1:{self.port}/api/v1"
+        environment = {"GAIA_URL": self.api, "GAIA_TOKEN": TOKEN, "ORDERS_SECRET": SECRET, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        self.environment = {**os.environ, **environment}
+        python = [sys.executable, "-B", str(EXAMPLES / "python" / "orders.py")]
+        self.commands = {
+            "serve": [str(GAIA), "serve", "--config", str(folder / "config.json")],
+            "go": [str(ORDERS), "-listen", f"127.0.0.1:{self.go_port}", "-orders", str(folder / "go.jsonl")],
+            "go-pull": [str(ORDERS), "-pull", "order-pull", "-orders", str(folder / "go-pull.jsonl")],
+            "python": [*python, "--port", str(self.python_port), "--orders", str(folder / "python.jsonl")],
+            "python-pull": [*python, "--pull", "python-pull", "--orders", str(folder / "python-pull.jsonl")],
+        }
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._configure()
+
+    def _configure(self) -> None:
+        """The example's configuration, with places of this test, a second service, and jobs that do not let anybody wait for a minute."""
+        config = json.loads((EXAMPLES / "config.json").read_text())
+        config["Databases"]["default"] = f"sqlite:{self.folder}/remote.db"
+        config["Http"]["Listen"] = f"127.0.0.1:{self.port}"
+        config["Http"]["Access"]["Tokens"]["order service"]["Themes"] = list(THEMES)
+        config["Node"] = {"Lease": 3}
+        service = config["Services"]["OrderService"]
+        config["Services"] = {
+            "OrderService": {**service, "Url": f"http://127.0.0.1:{self.go_port}/orders"},
+            "PythonOrderService": {**service, "Url": f"http://127.0.0.1:{self.python_port}/orders"},
+        }
+        config["Themes"]["python-task"] = config["Themes"]["order-task"]
+        (job,) = config["Jobs"]["Declared"]
+        config["Jobs"]["Declared"] = [
+            {**job, "job_name": f"close the day of {service}", "cron_expr": "*/2 * * * * *", "service_name": service}
+            for service in config["Services"]
+        ]
+        (self.folder / "config.json").write_text(json.dumps(config))
+
+    def start(self, name: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(self.commands[name], stdout=log, stderr=log, env=self.environment, cwd=self.folder)
+
+    def kill(self, name: str) -> None:
+        part = self.running.pop(name)
+        part.send_signal(signal.SIGKILL)
+        part.wait()
+
+    def stop(self, name: str) -> None:
+        """Stops a part gracefully, and expects that it ends well."""
+        part = self.running.pop(name)
+        part.terminate()
+        status = part.wait(timeout=60)
+        if status != 0:
+            fail(f"{name} has ended with status {status} after SIGTERM")
+
+    def end(self) -> None:
+        for part in self.running.values():
+            part.kill()
+            part.wait()
+
+    def show(self) -> None:
+        for name in self.commands:
+            path = self.folder / f"{name}.log"
+            if path.exists():
+                print(f"-- the end of the log of {name}:", *path.read_text(errors="replace").splitlines()[-25:], sep="\n", file=sys.stderr)
+
+
+def fail(text: str) -> None:
+    raise SystemExit(f"check-clients: {text}")
+
+
+parts: Parts
+
+
+def ask(path: str, body: object = None, method: str | None = None) -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(parts.api + path, data, {"content-type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read() or "null")
+
+
+def until(what: str, look):
+    """What `look` finds, once it finds something. While the server is away it is asked again."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for name, part in parts.running.items():
+            if part.poll() is not None:
+                fail(f"{name} has ended by itself with status {part.returncode}")
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            found = look()
+            if found:
+                return found
+        time.sleep(0.1)
+    fail(f"waited {PATIENCE} s for {what}")
+
+
+def add(theme: str, method: str, args: object, **more: object) -> int:
+    service, _ = THEMES[theme]
+    return ask("/tasks", {"theme": theme, "service": service, "method": method, "args": args, **more})["id"]
+
+
+def ended(task: int) -> dict:
+    def look() -> dict | None:
+        found = ask(f"/tasks/{task}")
+        return found if found["status"] in ("Success", "Failed", "Cancelled") else None
+
+    return until(f"the end of task {task}", look)
+
+
+def expect(what: str, got: object, expected: object) -> None:
+    if got != expected:
+        fail(f"{what}: {got!r}, expected {expected!r}")
+
+
+def check_outcomes(theme: str) -> None:
+    """Each way in which a run can end."""
+    tea = add(theme, "AsyncCreateOrder", {"item": "tea", "amount": 2})
+    nothing = add(theme, "AsyncCreateOrder", {"item": "", "amount": 2})
+    misfit = add(theme, "AsyncCreateOrder", "no order", max_retry=0)
+    truffles = add(theme, "AsyncCreateOrder", {"item": "truffles", "amount": 1}, max_retry=0)
+    boxes = add(theme, "AsyncPackOrder", {"boxes": 3})
+    endless = add(theme, "AsyncPackOrder", {"boxes": 100_000})
+    late = add(theme, "AsyncPackOrder", {"boxes": 100_000}, timeout_ms=1500, max_retry=0)
+
+    task = ended(tea)
+    expect("tea", (task["status"], list(task["last_result"])), ("Success", ["order_id"]))
+    task = ended(nothing)
+    expect("a discard", (task["status"], len(ask(f"/tasks/{nothing}/records")["records"])), ("Failed", 1))
+    if "an order needs an item" not in task["last_error"]:
+        fail(f"the error of a discarded task is {task['last_error']!r}")
+    expect("arguments that do not fit", ended(misfit)["status"], "Failed")
+    # Its only attempt is left after the snooze.
+    expect("a snooze", ended(truffles)["status"], "Success")
+    task = ended(boxes)
+    expect("a long run", (task["status"], task["last_result"], task["progress"]), ("Success", {"boxes": 3}, 100))
+    lines = [line["message"] for line in ask(f"/tasks/{boxes}/log")["lines"]]
+    expect("the lines of a long run", [line for line in lines if line.startswith("box")], [f"box {n} is packed" for n in (1, 2, 3)])
+    task = ended(late)
+    expect("a run out of time", task["status"], "Failed")
+
+    until("progress of the endless task", lambda: ask(f"/tasks/{endless}")["progress"] is not None)
+    ask(f"/tasks/{endless}/cancel", {}, "POST")
+    expect("a cancelled run", ended(endless)["status"], "Cancelled")
+    print(f"{theme}: success, discard, snooze, a long run with progress and lines, a timeout and a cancelled run")
+
+
+def check_jobs() -> None:
+    for job in ask("/jobs")["jobs"]:
+        def succeeded() -> bool:
+            runs = ask(f"/jobs/{job['id']}/runs?state=ended")["runs"]
+            return any(run["result"] and '"orders"' in json.dumps(run["result"]) for run in runs)
+
+        until(f"a run of {job['job_name']!r}", succeeded)
+    print("the jobs of both services have run")
+
+
+def add_many() -> dict[str, dict[str, list[int]]]:
+    """Tasks of each theme: orders, which are quick, and long runs, which a called service parks."""
+    added: dict[str, dict[str, list[int]]] = {}
+    for theme, (service, _) in THEMES.items():
+        task = {"service": service, "max_retry": 30, "retry_delay_ms": 100}
+        orders = [{**task, "method": "AsyncCreateOrder", "args": {"item": f"tea {n}", "amount": 1}} for n in range(TASKS)]
+        packs = [{**task, "method": "AsyncPackOrder", "args": {"boxes": 10}} for _ in range(TASKS)]
+        # In turn, so that both kinds are under way when a part is killed.
+        batch = [each for pair in zip(orders, packs) for each in pair]
+        ids = [each["id"] for each in ask(f"/tasks/batch?theme={theme}", batch)["tasks"]]
+        added[theme] = {"orders": ids[0::2], "packs": ids[1::2]}
+    return added
+
+
+def count(theme: str, statuses: str) -> int:
+    """How many tasks of the run have one of these statuses."""
+    return ask(f"/tasks?theme={theme}&status={statuses}&method={'AsyncPackOrder'}&created_from={began}&limit=1&count=exact")["count"]["tasks"]
+
+
+def kill_while_busy(name: str, theme: str) -> None:
+    """Kills a part while some of its tasks have ended and others have not."""
+    before = count(theme, "Success")
+    until(f"progress in {theme}", lambda: count(theme, "Success") > before)
+    left = count(theme, "Wait,Running,Retry")
+    if left == 0:
+        fail(f"all tasks of {theme} ended before {name} was killed; raise TASKS")
+    parts.kill(name)
+    print(f"{name} was killed, {left} of {TASKS} long runs of {theme} were left")
+    time.sleep(1)  # for a moment nobody is there
+    parts.start(name)
+    if name == "serve":
+        until("the server", lambda: ask("/readyz"))
+
+
+def orders_of(name: str) -> list[int]:
+    return [json.loads(line)["task_id"] for line in (parts.folder / f"{name}.jsonl").read_text().splitlines()]
+
+
+def check_nothing_is_lost(added: dict[str, dict[str, list[int]]]) -> None:
+    for theme, (_, program) in THEMES.items():
+        until(f"the end of all tasks of {theme}", lambda: count(theme, "Wait,Running,Retry") == 0)
+        runs = 0
+        for kind, ids in added[theme].items():
+            for task in map(ended, ids):
+                expect(f"task {task['id']} of {theme}", task["status"], "Success")
+                if kind == "packs":
+                    expect(f"the result of task {task['id']}", task["last_result"], {"boxes": 10})
+                runs += len(ask(f"/tasks/{task['id']}/records")["records"])
+        ids = orders_of(program)
+        expect(f"orders of {theme} that exist twice", len(ids) - len(set(ids)), 0)
+        expect(f"tasks of {theme} without an order", set(added[theme]["orders"]) - set(ids), set())
+        print(f"{theme}: {2 * TASKS} tasks are Success, by {runs} runs; each order exists once")
+
+
+with tempfile.TemporaryDirectory() as temporary:
+    parts = Parts(Path(temporary))
+    try:
+        parts.start("serve")
+        until("the server", lambda: ask("/readyz"))
+        for name in parts.commands:
+            if name != "serve":
+                parts.start(name)
+        for theme in THEMES:
+            check_outcomes(theme)
+        check_jobs()
+
+        began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        added = add_many()
+        kill_while_busy("go", "order-task")
+        kill_while_busy("serve", "order-task")
+        kill_while_busy("go-pull", "order-pull")
+        kill_while_busy("python-pull", "python-pull")
+        kill_while_busy("python", "python-task")
+        check_nothing_is_lost(added)
+        for name in ("go", "python", "go-pull", "python-pull", "serve"):
+            parts.stop(name)
+        print("nothing was lost, and each part has stopped gracefully")
+    except BaseException:
+        parts.show()
+        raise
+    finally:
+        parts.end()
