@@ -146,7 +146,7 @@ func (p *parked) Error() string { return "parked" }
 // Park makes an error by which a Service says that it goes on with the task after its answer, and will end it by Client.Run(call.Token). The
 // connection is free, and the run survives a restart of the server and of the service.
 //
-// The service beats at least once in each lease (5 s to 1 h), else the run is lost. With the lease 0 nobody has to beat: the run is kept until
+// The service beats at least once in each lease (1 s to 1 h), else the run is lost. With the lease 0 nobody has to beat: the run is kept until
 // its deadline, or for 24 hours. Neither jobs nor a Worker can park: a Worker's handler may take as long as it likes.
 func Park(lease time.Duration) error { return &parked{lease} }
 
@@ -909,7 +909,7 @@ type Worker struct {
 	// Batch is how many tasks one request claims at most, up to 1000; 0: as many as Concurrency. With a greater Batch than Concurrency, tasks
 	// wait in this process, and other workers do not get them.
 	Batch int
-	// Lease is the time after which the server takes the worker for dead, if it hears nothing: 5 s to 1 h. The worker beats every third of it.
+	// Lease is the time after which the server takes the worker for dead, if it hears nothing: 1 s to 1 h. The worker beats every third of it.
 	Lease time.Duration
 	// Wait is how long the server keeps a question open while no task is due, up to 60 s. A stop waits for the answer.
 	Wait time.Duration
@@ -1030,8 +1030,8 @@ func (w *Worker) begin() (*session, error) {
 		return nil, errors.New("gaia: the worker has no handlers; call Handle before Run")
 	case settings.Concurrency < 0 || settings.Batch < 0 || settings.Wait < 0 || settings.Grace < 0:
 		return nil, errors.New("gaia: Concurrency, Batch, Wait and Grace of a worker cannot be negative")
-	case settings.Lease < 5*time.Second || settings.Lease > time.Hour:
-		return nil, fmt.Errorf("gaia: the lease of a worker is %v; expected 5 s to 1 h", settings.Lease)
+	case settings.Lease < time.Second || settings.Lease > time.Hour:
+		return nil, fmt.Errorf("gaia: the lease of a worker is %v; expected 1 s to 1 h", settings.Lease)
 	}
 	for name := range w.handlers {
 		s.methods = append(s.methods, name)

@@ -893,7 +893,7 @@ func TestAWorkerThatCannotWorkSaysSo(t *testing.T) {
 	handle := func(w *Worker) *Worker { w.Handle("S", "M", nil); return w }
 	for _, w := range []*Worker{
 		handle(&Worker{Name: "w", Theme: "t"}), handle(&Worker{Client: client, Theme: "t"}), handle(&Worker{Client: client, Name: "w"}),
-		{Client: client, Name: "w", Theme: "t"}, handle(&Worker{Client: client, Name: "w", Theme: "t", Lease: time.Second}),
+		{Client: client, Name: "w", Theme: "t"}, handle(&Worker{Client: client, Name: "w", Theme: "t", Lease: time.Millisecond}),
 		handle(&Worker{Client: client, Name: "w", Theme: "t", Concurrency: -1}),
 	} {
 		if err := w.Run(context.Background()); err == nil {

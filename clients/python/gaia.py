@@ -91,7 +91,7 @@ class Park(GaiaError):
     """Raised by the handler of a `Service`: it goes on with the task after its answer, and will end it by ``client.run(call.token)``.
 
     The connection is free, and the run survives a restart of the server and of the service. The service beats at least once in each lease
-    (5 s to 1 h), else the run is lost. Without a lease nobody has to beat: the run is kept until its deadline, or for 24 hours. Neither jobs
+    (1 s to 1 h), else the run is lost. Without a lease nobody has to beat: the run is kept until its deadline, or for 24 hours. Neither jobs
     nor a `Worker` can park: the handler of a worker may take as long as it likes.
     """
 
@@ -839,7 +839,7 @@ class Worker:
     - ``concurrency``: how many tasks run at the same time.
     - ``batch``: how many tasks one request claims at most, up to 1000; None: as many as ``concurrency``. With more, tasks wait in this
       process, and other workers do not get them.
-    - ``lease``: after this time without a word the server takes the worker for dead: 5 s to 1 h. The worker beats every third of it.
+    - ``lease``: after this time without a word the server takes the worker for dead: 1 s to 1 h. The worker beats every third of it.
     - ``wait``: how long the server keeps a question open while no task is due, up to 60 s. A stop waits for the answer.
     - ``grace``: how long a stop waits for the end of tasks that run.
     """
@@ -861,8 +861,8 @@ class Worker:
             raise ValueError("the worker needs a name and a theme")
         if concurrency < 1 or batch < 1 or wait < 0 or grace < 0:
             raise ValueError("concurrency and batch of a worker are at least 1, and neither wait nor grace is negative")
-        if not 5 <= lease <= 3600:
-            raise ValueError(f"the lease of a worker is {lease:g} s; expected 5 to 3600")
+        if not 1 <= lease <= 3600:
+            raise ValueError(f"the lease of a worker is {lease:g} s; expected 1 to 3600")
         self._client = client
         self._name = name
         self._theme = theme

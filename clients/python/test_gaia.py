@@ -683,7 +683,7 @@ class Working(WithFake):
 
     def test_settings_are_checked(self) -> None:
         client = self.fake.client()
-        for settings in ({"name": ""}, {"theme": ""}, {"lease": 1}, {"concurrency": 0}, {"wait": -1}, {"batch": 0}):
+        for settings in ({"name": ""}, {"theme": ""}, {"lease": 0.5}, {"concurrency": 0}, {"wait": -1}, {"batch": 0}):
             with self.subTest(settings), self.assertRaises(ValueError):
                 gaia.Worker(client, **{"name": "w", "theme": "t", **settings})
         with self.assertRaises(ValueError):

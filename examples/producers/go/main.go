@@ -87,9 +87,10 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	first := append(list, added)
 	for i, repeated := range append(listAgain, again) {
-		if first := append(list, added)[i]; repeated.ID != first.ID || !repeated.Replayed {
-			return fmt.Errorf("the repeated request has added another task: %+v and %+v", first, repeated)
+		if repeated.ID != first[i].ID || !repeated.Replayed {
+			return fmt.Errorf("the repeated request has added another task: %+v and %+v", first[i], repeated)
 		}
 	}
 
