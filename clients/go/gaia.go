@@ -185,7 +185,9 @@ func (r *Refusal) Error() string {
 	case http.StatusForbidden:
 		return said + "; see that the token has the permission (work for workers, enqueue for producers) and the theme, in Http.Access.Tokens"
 	case http.StatusNotFound:
-		return said + "; see that the URL of the client ends with /api/v1"
+		if r.Code == "" || r.Code == "route_not_found" {
+			return said + "; see that the URL of the client ends with /api/v1"
+		}
 	}
 	return said
 }
@@ -253,8 +255,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var tooLong *http.MaxBytesError
 		if errors.As(err, &tooLong) {
 			answerError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the arguments are longer than %d bytes, which the service allows", limit), true)
+			return
 		}
-		return // else the connection is broken
+		answerError(w, http.StatusBadRequest, "the body has been cut off", false)
+		return
 	}
 	if fault := s.verify(r.Header, body); fault != "" {
 		s.log("gaia: a call was refused: %s", fault)
@@ -275,9 +279,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	result, err := invoke(r.Context(), handler, callOf(method, r.Header, body), s.log)
-	if r.Context().Err() == nil {
-		answer(w, result, err, r.Header.Get("gaia-run-token") != "")
-	}
+	answer(w, result, err, r.Header.Get("gaia-run-token") != "")
 }
 
 func (s *Service) log(format string, args ...any) {

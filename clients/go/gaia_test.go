@@ -181,6 +181,27 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+func TestNothingButAResultIsASuccess(t *testing.T) {
+	service := newService(t)
+	service.Handle("M", func(ctx context.Context, _ *Call) (any, error) { return nil, ctx.Err() })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	w := httptest.NewRecorder()
+	service.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/M", strings.NewReader("null")).WithContext(ctx))
+	if w.Code != 500 || w.Body.String() != `{"error":"context canceled"}` {
+		t.Error("a call whose context is over:", w.Code, w.Body)
+	}
+	w = httptest.NewRecorder()
+	service.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/M", cutOff{}))
+	if w.Code != 400 {
+		t.Error("a body that breaks off:", w.Code, w.Body)
+	}
+}
+
+type cutOff struct{}
+
+func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
 func TestAClosedConnectionCancelsTheCall(t *testing.T) {
 	service := newService(t)
 	started, stopped := make(chan struct{}), make(chan struct{})

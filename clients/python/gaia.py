@@ -131,11 +131,13 @@ class Refusal(GaiaError):
         401: "; the server knows no such token: see that Http.Access.Tokens of its configuration has the token's SHA-256, and that the client "
         "has the token itself",
         403: "; see that the token has the permission (work for workers, enqueue for producers) and the theme, in Http.Access.Tokens",
-        404: "; see that the URL of the client ends with /api/v1",
     }
 
     def __init__(self, status: int, code: str, detail: str, retry_after: Optional[float] = None) -> None:
-        super().__init__(f"the server refuses with {status} {code}: {detail}{self._HELP.get(status, '')}")
+        advice = self._HELP.get(status, "")
+        if status == 404 and code in ("", "route_not_found"):
+            advice = "; see that the URL of the client ends with /api/v1"
+        super().__init__(f"the server refuses with {status} {code}: {detail}{advice}")
         self.status = status
         self.code = code
         self.detail = detail
@@ -303,8 +305,11 @@ class Service:
         raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
         path = raw if raw else urllib.parse.quote(environ.get("PATH_INFO", ""), encoding="latin-1")
         headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
-        length = _number(environ.get("CONTENT_LENGTH")) or 0
+        length = _number(environ.get("CONTENT_LENGTH"))
         read = environ["wsgi.input"].read
+        if length is None and environ.get("wsgi.input_terminated"):  # of a body in chunks, which the WSGI server puts together
+            whole = read(self._max_body + 1)
+            length, read = len(whole), lambda _: whole
         answer = self._answer(environ["REQUEST_METHOD"], path, headers, length, read, threading.Event())
         body = answer.body.encode()
         reason = http.client.responses.get(answer.status, "")
@@ -317,12 +322,14 @@ class Service:
         verb: str,
         path: str,
         headers: Mapping[str, str],
-        length: int,
+        length: Optional[int],
         read: Callable[[int], bytes],
         cancelled: threading.Event,
     ) -> _Answer:
         if verb != "POST":
             return _Answer.error(405, "calls are POST requests", Allow="POST")
+        if length is None:
+            return _Answer.error(411, "the call has no Content-Length")
         if length > self._max_body:
             return _Answer.error(413, f"the arguments are longer than {self._max_body} bytes, which the service allows", discard=True)
         body = read(length)
@@ -484,12 +491,10 @@ class Server:
             if stopping:
                 # No attempt is used, and the connection is not used again.
                 answer = _Answer.error(503, "the service stops", Retry_After="1", Connection="close")
-            elif length is None and connection.command == "POST":
-                answer = _Answer.error(411, "the call has no Content-Length", Connection="close")
             else:
                 headers = {name.lower(): value for name, value in connection.headers.items()}
-                answer = self._service._answer(connection.command, connection.path, headers, length or 0, connection.rfile.read, cancelled)
-                if answer.status in (405, 413):
+                answer = self._service._answer(connection.command, connection.path, headers, length, connection.rfile.read, cancelled)
+                if answer.status in (405, 411, 413):
                     answer.headers["Connection"] = "close"  # its body was not read
             if cancelled.is_set():
                 connection.close_connection = True

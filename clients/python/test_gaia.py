@@ -146,12 +146,12 @@ class WithFake(unittest.TestCase):
 # ---- Service --------------------------------------------------------------------------------------------------------------------------
 
 
-def call(service: gaia.Service, path: str, body: str = "null", verb: str = "POST", **headers: str) -> tuple[int, dict[str, str], Any]:
+def call(service: gaia.Service, path: str, body: str = "null", verb: str = "POST", length: Optional[int] = None, **headers: str) -> tuple[int, dict[str, str], Any]:
     """Calls through WSGI, whose rules are checked."""
     environ: dict[str, Any] = {"REQUEST_METHOD": verb, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
     setup_testing_defaults(environ)
     data = body.encode()
-    environ["CONTENT_LENGTH"] = str(len(data))
+    environ["CONTENT_LENGTH"] = str(len(data) if length is None else length)
     environ["wsgi.input"] = io.BytesIO(data)
     environ.update({"HTTP_" + name.upper(): value for name, value in headers.items()})
     said: list[Any] = []
@@ -218,9 +218,20 @@ class Answers(unittest.TestCase):
         self.assertEqual((status, body["discard"]), (413, True))
         status, headers, _ = call(service, "/orders/M", verb="GET")
         self.assertEqual((status, headers["Allow"]), (405, "POST"))
+        self.assertEqual(call(service, "/orders/M", "1", length=5)[0], 400)
         for bad in ("hunter2hunter2", "whsec_AAAA", "whsec_äöü"):
             with self.subTest(bad), self.assertRaisesRegex(ValueError, "whsec_ and 24"):
                 gaia.Service(bad)
+
+    def test_a_body_in_chunks(self) -> None:
+        service = gaia.Service(max_body=10, logger=QUIET)
+        service.handle("M", lambda call: call.args)
+        for body, terminated, expected in [(b"[1]", True, "200 OK"), (b'"0123456789"', True, "413 "), (b"[1]", False, "411 ")]:
+            with self.subTest(body):
+                said: list[str] = []
+                environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/M", "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": terminated}
+                service(environ, lambda status, _: said.append(status))
+                self.assertEqual(said[0][: len(expected)], expected)
 
     def test_signatures(self) -> None:
         now = 1_800_000_000
