@@ -64,6 +64,8 @@ _LAST_CALL = 1.0
 _WATCH_INTERVAL = 0.25
 # A connection on which nothing comes for so long is closed. The server of gaia-actors keeps one for 60 s.
 _IDLE_TIMEOUT = 90.0
+# How much of a body that is too long is read away, in bytes.
+_MOST_SKIPPED = 64 << 20
 # The longest text of an error that is sent, in characters.
 _MAX_ERROR_TEXT = 8000
 
@@ -494,8 +496,9 @@ class Server:
             else:
                 headers = {name.lower(): value for name, value in connection.headers.items()}
                 answer = self._service._answer(connection.command, connection.path, headers, length, connection.rfile.read, cancelled)
-                if answer.status in (405, 411, 413):
-                    answer.headers["Connection"] = "close"  # its body was not read
+                if answer.status in (405, 411, 413):  # its body was not read
+                    answer.headers["Connection"] = "close"
+                    self._skip(connection, length or 0)
             if cancelled.is_set():
                 connection.close_connection = True
             else:
@@ -504,6 +507,14 @@ class Server:
             with self._changed:
                 self._calls.pop(connection.connection, None)
                 self._changed.notify_all()
+
+    @staticmethod
+    def _skip(connection: BaseHTTPRequestHandler, length: int) -> None:
+        """Reads a body away: a caller that still sends when the connection is closed does not get the answer."""
+        left = min(length, _MOST_SKIPPED)
+        while left > 0:
+            part = connection.rfile.read(min(left, 1 << 16))
+            left = left - len(part) if part else 0
 
     @staticmethod
     def _send(connection: BaseHTTPRequestHandler, answer: _Answer) -> None:

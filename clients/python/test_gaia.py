@@ -278,14 +278,19 @@ class Serving(unittest.TestCase):
         return server
 
     def test_connections_are_kept_and_names_are_decoded(self) -> None:
-        service = gaia.Service(logger=QUIET)
+        service = gaia.Service(max_body=1 << 20, logger=QUIET)
         service.handle("a/b", lambda call: call.args)
         connection = http.client.HTTPConnection(*self.serve(service).address)
         for body in ("1", '"two"'):
             connection.request("POST", "/orders/a%2Fb", body)
             answer = connection.getresponse()
             self.assertEqual((answer.status, answer.read().decode(), answer.will_close), (200, body, False))
-        connection.request("POST", "/orders/a%2Fb", iter([b"1"]), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+        connection.request("POST", "/orders/a%2Fb", b" " * (8 << 20))
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, json.loads(answer.read())["discard"], answer.will_close), (413, True, True))
+        connection.putrequest("POST", "/orders/a%2Fb")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
         self.assertEqual(connection.getresponse().status, 411)
         connection.close()
 
