@@ -87,13 +87,15 @@ class Parts:
         part.send_signal(signal.SIGKILL)
         part.wait()
 
-    def stop(self, name: str) -> None:
-        """Stops a part gracefully, and expects that it ends well."""
-        part = self.running.pop(name)
-        part.terminate()
-        status = part.wait(timeout=60)
-        if status != 0:
-            fail(f"{name} has ended with status {status} after SIGTERM")
+    def stop(self, *names: str) -> None:
+        """Stops parts gracefully, and expects that they end well."""
+        stopping = {name: self.running.pop(name) for name in names}
+        for part in stopping.values():
+            part.terminate()
+        for name, part in stopping.items():
+            status = part.wait(timeout=60)
+            if status != 0:
+                fail(f"{name} has ended with status {status} after SIGTERM")
 
     def end(self) -> None:
         for part in self.running.values():
@@ -186,6 +188,21 @@ def check_outcomes(theme: str) -> None:
     print(f"{theme}: success, discard, snooze, a long run with progress and lines, a timeout and a cancelled run")
 
 
+def check_stops() -> None:
+    """A stop hands back what does not end within the grace, and uses no attempt: each task here has one alone."""
+    programs = [program for _, program in THEMES.values()]
+    tasks = [add(theme, "AsyncPackOrder", {"boxes": 75}, max_retry=0) for theme in THEMES]
+    for task in tasks:
+        until(f"progress of task {task}", lambda: ask(f"/tasks/{task}")["progress"] is not None)
+    parts.stop(*programs)
+    for program in programs:
+        parts.start(program)
+    for task in map(ended, tasks):
+        expect(f"task {task['id']} of {task['theme']}, which a stop has handed back", (task["status"], task["retry_time"]), ("Success", 0))
+    parts.stop(*programs)
+    print("each program has stopped gracefully, and has used no attempt for it")
+
+
 def check_jobs() -> None:
     for job in ask("/jobs")["jobs"]:
         def succeeded() -> bool:
@@ -276,9 +293,8 @@ with tempfile.TemporaryDirectory() as temporary:
         kill_while_busy("python-pull", "python-pull")
         kill_while_busy("python", "python-task")
         check_nothing_is_lost(added)
-        for name in ("go", "python", "go-pull", "python-pull", "serve"):
-            parts.stop(name)
-        print("nothing was lost, and each part has stopped gracefully")
+        check_stops()
+        parts.stop("serve")
     except BaseException:
         parts.show()
         raise
