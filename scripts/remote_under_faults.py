@@ -19,7 +19,7 @@ GAIA, ORDERS, EXAMPLES = (Path(argument).resolve() for argument in sys.argv[1:])
 SECRET = "whsec_b3JkZXJzIG9mIHRoZSBleGFtcGxlLCBub3Qgc2VjcmV0"
 TOKEN = "orders-of-the-example"
 # Seconds.
-PATIENCE = 240
+PATIENCE = 150
 # How many tasks of each kind a theme gets before parts are killed.
 TASKS = 150
 
@@ -207,7 +207,7 @@ def check_jobs() -> None:
     for job in ask("/jobs")["jobs"]:
         def succeeded() -> bool:
             runs = ask(f"/jobs/{job['id']}/runs?state=ended")["runs"]
-            return any(run["job_result_flag"] == "success" and '"orders"' in run["run_result"] for run in runs)
+            return any(run["job_result_flag"] == "success" and run["run_result"]["job"] == job["job_name"] for run in runs)
 
         until(f"a run of {job['job_name']!r}", succeeded)
     print("the jobs of both services have run")
