@@ -188,6 +188,24 @@ def check_outcomes(theme: str) -> None:
     print(f"{theme}: success, discard, snooze, a long run with progress and lines, a timeout and a cancelled run")
 
 
+def check_documented() -> None:
+    """The commands of docs/remote.md by which a worker without a client works, with each end once. Nobody else asks for tasks yet."""
+    text = (EXAMPLES.parents[1] / "docs" / "remote.md").read_text()
+    blocks = [block.removeprefix("sh\n") for block in text.split("```")[1::2] if "$GAIA/claims" in block]
+    lines = "".join(blocks).replace("http://localhost:8080/api/v1", parts.api).splitlines()
+    is_end = [any(f"/claims/{end} " in line for end in ("finish", "fail", "snooze", "release")) for line in lines]
+    expect("the ends in docs/remote.md", sum(is_end), 4)
+    common = [line for line, ends in zip(lines, is_end) if not ends]
+    curl = "set -euo pipefail; curl() { command curl --silent --show-error --fail-with-body --max-time 60 \"$@\"; }"
+    for end in (line for line, ends in zip(lines, is_end) if ends):
+        add("order-pull", "AsyncCreateOrder", {"item": "tea", "amount": 2})
+        commands = "\n".join([curl, *common, end])
+        run = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, env=parts.environment, cwd=parts.folder)
+        if run.returncode != 0 or '"written"' not in run.stdout:
+            fail(f"a command of docs/remote.md has failed, up to {end}:\n{run.stdout}\n{run.stderr}")
+    print(f"{len(common)} lines of docs/remote.md and {sum(is_end)} ends do what they should")
+
+
 def check_stops() -> None:
     """A stop hands back what does not end within the grace, and uses no attempt: each task here has one alone."""
     programs = [program for _, program in THEMES.values()]
@@ -278,6 +296,7 @@ with tempfile.TemporaryDirectory() as temporary:
     try:
         parts.start("serve")
         until("the server", lambda: ask("/readyz"))
+        check_documented()
         for name in parts.commands:
             if name != "serve":
                 parts.start(name)
