@@ -906,16 +906,18 @@ type Worker struct {
 	// Name is what people see as the node of a task: remote:Name. Two workers of one name do no harm.
 	Name  string
 	Theme string
-	// Concurrency is how many tasks run at the same time.
+	// Concurrency is how many tasks run at the same time; 0: DefaultConcurrency.
 	Concurrency int
 	// Batch is how many tasks one request claims at most, up to 1000; 0: as many as Concurrency. With a greater Batch than Concurrency, tasks
 	// wait in this process, and other workers do not get them.
 	Batch int
-	// Lease is the time after which the server takes the worker for dead, if it hears nothing: 1 s to 1 h. The worker beats every third of it.
+	// Lease is the time after which the server takes the worker for dead, if it hears nothing: 1 s to 1 h; 0: DefaultLease. The worker
+	// beats every third of it.
 	Lease time.Duration
-	// Wait is how long the server keeps a question open while no task is due, up to 60 s. A stop waits for the answer.
+	// Wait is how long the server keeps a question open while no task is due, up to 60 s; 0: DefaultWait. A stop waits for the
+	// answer.
 	Wait time.Duration
-	// Grace is how long a stop waits for the end of tasks that run.
+	// Grace is how long a stop waits for the end of tasks that run; 0: DefaultGrace.
 	Grace time.Duration
 	// Logger gets lost runs, failures of the server, and the stacks of panics; nil: nothing is logged.
 	Logger *log.Logger
