@@ -383,7 +383,7 @@ func answer(w http.ResponseWriter, result json.RawMessage, err error, mayPark bo
 		}
 		answerJSON(w, http.StatusAccepted, body)
 	case errors.As(err, &park):
-		answerError(w, http.StatusInternalServerError, "only a task can be parked, and this call is the run of a job", false)
+		answerError(w, http.StatusInternalServerError, "the call has no gaia-run-token: only a task can be parked, not the run of a job", false)
 	case errors.As(err, &snooze):
 		seconds := (snooze.delay + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))

@@ -67,7 +67,7 @@ func TestAnswersOfAService(t *testing.T) {
 		{name: "a snooze", err: Snooze(1500 * time.Millisecond), status: 503, body: `{"error":"run again in 1.5s"}`, retry: "2"},
 		{name: "parked", headers: token, err: Park(time.Minute), status: 202, body: `{"lease_ms":60000}`},
 		{name: "parked without a lease", headers: token, err: Park(0), status: 202, body: `{}`},
-		{name: "a parked job", err: Park(time.Minute), status: 500, body: `{"error":"only a task can be parked, and this call is the run of a job"}`},
+		{name: "a parked job", err: Park(time.Minute), status: 500, body: `{"error":"the call has no gaia-run-token: only a task can be parked, not the run of a job"}`},
 		{name: "a result that is no JSON", result: func() {}, status: 422,
 			body: `{"discard":true,"error":"the result of M cannot be written as JSON: json: unsupported type: func()"}`},
 		{name: "text that is no UTF-8", err: errors.New("a\xffb"), status: 500, body: "{\"error\":\"a\uFFFDb\"}"},

@@ -351,7 +351,7 @@ class Service:
             return _Answer(200, _invoke(handler, call, self._logger))
         except Park as park:
             if call.token is None:
-                return _Answer.error(500, "only a task can be parked, and this call is the run of a job")
+                return _Answer.error(500, "the call has no gaia-run-token: only a task can be parked, not the run of a job")
             return _Answer(202, json.dumps({"lease_ms": round(park.lease * 1000)} if park.lease else {}))
         except Snooze as snooze:
             return _Answer.error(503, str(snooze), Retry_After=str(-int(-snooze.seconds // 1)))

@@ -178,7 +178,7 @@ class Answers(unittest.TestCase):
             ("a snooze", fails(gaia.Snooze(1.5)), "t", 503, {"error": "run again in 1.5 s"}),
             ("parked", fails(gaia.Park(60)), "t", 202, {"lease_ms": 60000}),
             ("parked without a lease", fails(gaia.Park()), "t", 202, {}),
-            ("a parked job", fails(gaia.Park(60)), None, 500, {"error": "only a task can be parked, and this call is the run of a job"}),
+            ("a parked job", fails(gaia.Park(60)), None, 500, {"error": "the call has no gaia-run-token: only a task can be parked, not the run of a job"}),
             ("not JSON", lambda _: object(), "t", 422,
              {"error": "the result of M cannot be written as JSON: Object of type object is not JSON serializable", "discard": True}),
             ("text that is no UTF-8", fails(gaia.Discard("a\udcffb")), "t", 422, {"error": "a?b", "discard": True}),
