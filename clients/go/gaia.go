@@ -146,7 +146,7 @@ func (p *parked) Error() string { return "parked" }
 // Park makes an error by which a Service says that it goes on with the task after its answer, and will end it by Client.Run(call.Token). The
 // connection is free, and the run survives a restart of the server and of the service.
 //
-// The service beats at least once in each lease (1 s to 1 h), else the run is lost. With the lease 0 nobody has to beat: the run is kept until
+// The service beats at least once in each lease (1 s to 24 h), else the run is lost. With the lease 0 nobody has to beat: the run is kept until
 // its deadline, or for 24 hours. Neither jobs nor a Worker can park: a Worker's handler may take as long as it likes.
 func Park(lease time.Duration) error { return &parked{lease} }
 

@@ -93,7 +93,7 @@ class Park(GaiaError):
     """Raised by the handler of a `Service`: it goes on with the task after its answer, and will end it by ``client.run(call.token)``.
 
     The connection is free, and the run survives a restart of the server and of the service. The service beats at least once in each lease
-    (1 s to 1 h), else the run is lost. Without a lease nobody has to beat: the run is kept until its deadline, or for 24 hours. Neither jobs
+    (1 s to 24 h), else the run is lost. Without a lease nobody has to beat: the run is kept until its deadline, or for 24 hours. Neither jobs
     nor a `Worker` can park: the handler of a worker may take as long as it likes.
     """
 
