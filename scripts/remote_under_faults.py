@@ -240,11 +240,9 @@ def add_many(theme: str) -> None:
     task = {"service": THEMES[theme][0], "max_retry": 30, "retry_delay_ms": 100}
     orders = [{**task, "method": "AsyncCreateOrder", "args": {"item": f"tea {n}", "amount": 1}} for n in range(TASKS)]
     packs = [{**task, "method": "AsyncPackOrder", "args": {"boxes": 10}} for _ in range(TASKS)]
-    # In turn, so that both kinds are under way when a part is killed.
-    batch = [each for pair in zip(orders, packs) for each in pair]
-    ids = [each["id"] for each in ask(f"/tasks/batch?theme={theme}", batch)["tasks"]]
-    added[theme]["orders"] += ids[0::2]
-    added[theme]["packs"] += ids[1::2]
+    ids = [each["id"] for each in ask(f"/tasks/batch?theme={theme}", orders + packs)["tasks"]]
+    added[theme]["orders"] += ids[:TASKS]
+    added[theme]["packs"] += ids[TASKS:]
 
 
 def count(theme: str, statuses: str) -> int:
@@ -252,13 +250,19 @@ def count(theme: str, statuses: str) -> int:
     return ask(f"/tasks?theme={theme}&status={statuses}&created_from={began}&limit=1&count=exact")["count"]["tasks"]
 
 
+def has_progress(theme: str) -> bool:
+    """Whether a long run is under way."""
+    running = ask(f"/tasks?theme={theme}&status=Running&method=AsyncPackOrder&created_from={began}")["tasks"]
+    return any(task["progress"] for task in running)
+
+
 def kill_while_busy(name: str, *themes: str) -> None:
     """Adds tasks, and kills a part while some of them have ended and others have not."""
     for theme in themes:
         before = count(theme, "Success")
         add_many(theme)
-        # Orders and long runs take turns, and a long run takes 2 s: as many of these are under way.
-        until(f"progress in {theme}", lambda: count(theme, "Success") >= before + 10)
+        until(f"ends in {theme}", lambda: count(theme, "Success") > before)
+        until(f"long runs of {theme}", lambda: has_progress(theme))
     left = {theme: count(theme, "Wait,Running,Retry") for theme in themes}
     if 0 in left.values():
         fail(f"all tasks of a theme ended before {name} was killed: {left}; raise TASKS")
