@@ -1,0 +1,3 @@
+module example.org/gaia
+
+go 1.19
