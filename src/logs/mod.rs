@@ -24,10 +24,10 @@ use log::{Level, LevelFilter};
 use serde::{Deserialize, Serialize};
 
 pub use self::capture::LogCapture;
-#[cfg(feature = "web")]
-pub(crate) use self::stored::row_of;
 #[cfg(feature = "tracing")]
 pub use self::tracing::CaptureLayer;
+#[cfg(feature = "web")]
+pub(crate) use self::writer::row_of;
 pub(crate) use self::{
     lines::{LogScope, RunLines},
     scope::{within, within_sync},

@@ -3,21 +3,12 @@
 //! Lines of one handler are much alike, so a row takes a small part of what its texts take. A line says how long after the line before it was
 //! logged, and has a target only if that is another than before.
 
-#[cfg(feature = "web")]
-use std::sync::Arc;
-
 use chrono::DateTime;
-#[cfg(feature = "web")]
-use chrono::Utc;
 use log::Level;
 use lz4_flex::block::{compress_prepend_size, decompress, uncompressed_size};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "web")]
-use super::LogRow;
 use super::{LogLine, MESSAGE, MOST_LINES, TARGET};
-#[cfg(feature = "web")]
-use crate::line::beginning;
 
 /// No row is longer than this, compressed or not. What claims to be longer was not written by this crate.
 pub(crate) const LONGEST_ROW: u32 = 8 << 20;
@@ -85,33 +76,6 @@ impl Lines {
         append(&RunHead { log_id, bytes }, row);
         row.extend_from_slice(&self.bytes);
     }
-}
-
-/// The row of lines that a remote worker has logged in one run. `None`: there are none.
-#[cfg(feature = "web")]
-pub(crate) fn row_of(
-    scope: Arc<str>,
-    log_id: Arc<str>,
-    target: &str,
-    lines: impl Iterator<Item = (DateTime<Utc>, Level, String)>,
-) -> Option<LogRow> {
-    let (mut kept, mut first_at, mut last_at) = (Lines::default(), None, None);
-    for (at, level, message) in lines {
-        let message = beginning(&message, MESSAGE);
-        kept.add(at.timestamp_micros(), level, beginning(target, TARGET), message, 0);
-        first_at = first_at.min(Some(at)).or(Some(at));
-        last_at = last_at.max(Some(at));
-    }
-    let mut row = Vec::new();
-    kept.append_to(&mut row, &log_id);
-    Some(LogRow {
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        scope,
-        log_id: Some(log_id),
-        first_at: first_at?,
-        last_at: last_at?,
-        content: compressed(&row),
-    })
 }
 
 /// Writing to memory does not fail, and each value here has a form.

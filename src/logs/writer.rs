@@ -14,6 +14,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
 use super::stored::{Lines, compressed};
+#[cfg(feature = "web")]
+use super::{MESSAGE, TARGET};
+#[cfg(feature = "web")]
+use crate::line::beginning;
 
 /// A run that has lines and goes on for so long gets separate rows.
 const LIVE_AFTER: Duration = Duration::from_secs(1);
@@ -233,6 +237,33 @@ impl Waiting {
             self.dropped += 1;
         }
     }
+}
+
+/// The row of lines that a remote worker has logged in one run. `None`: there are none.
+#[cfg(feature = "web")]
+pub(crate) fn row_of(
+    scope: Arc<str>,
+    log_id: Arc<str>,
+    target: &str,
+    lines: impl Iterator<Item = (DateTime<Utc>, log::Level, String)>,
+) -> Option<LogRow> {
+    let (mut kept, mut first_at, mut last_at) = (Lines::default(), None, None);
+    for (at, level, message) in lines {
+        let message = beginning(&message, MESSAGE);
+        kept.add(at.timestamp_micros(), level, beginning(target, TARGET), message, 0);
+        first_at = first_at.min(Some(at)).or(Some(at));
+        last_at = last_at.max(Some(at));
+    }
+    let mut row = Vec::new();
+    kept.append_to(&mut row, &log_id);
+    Some(LogRow {
+        id: uuid::Uuid::now_v7().simple().to_string(),
+        scope,
+        log_id: Some(log_id),
+        first_at: first_at?,
+        last_at: last_at?,
+        content: compressed(&row),
+    })
 }
 
 impl OpenRow {

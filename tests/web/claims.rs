@@ -428,6 +428,23 @@ async fn the_timeout_of_the_task_rules() {
 }
 
 #[actix_rt::test]
+async fn the_timeout_of_a_task_ends_no_other_of_its_claim() {
+    let served = Served::start().await;
+    let quick = add(&served, order().timeout(Duration::from_secs(1))).await;
+    add(&served, order()).await;
+    let runs = claim(&served, json!({"count": 2})).await;
+    let (quick, other): (Vec<&Value>, Vec<&Value>) = runs.iter().partition(|run| run["id"] == quick);
+    only(&say(&served, "finish", quick[0], json!({})).await);
+    eventually("a node to look for the run that is out of time", async || {
+        let free = "SELECT COUNT(*) FROM gaia_remote_claims WHERE deadline IS NULL";
+        (served.database.number(free) == 1).then_some(())
+    })
+    .await;
+    assert_eq!(only(&say(&served, "beat", other[0], json!({})).await)["state"], "held");
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn progress_and_lines_are_seen_while_the_run_goes_on() {
     let served = Served::start().await;
     let id = add(&served, order()).await;

@@ -23,6 +23,7 @@ mod query;
 pub(super) mod queue;
 mod records;
 mod remote;
+mod remote_claim;
 pub(super) mod rows;
 pub(super) mod run_key;
 mod search;
@@ -40,7 +41,7 @@ pub(crate) use once::Once;
 pub(crate) use operations::{CancelResult, RetryResult};
 #[cfg(feature = "web")]
 pub(crate) use remote::SeenRun;
-pub(crate) use remote::{REMOTE, RemoteClaim};
+pub(crate) use remote_claim::{REMOTE, RemoteClaim};
 pub(crate) use run_key::RunKey;
 pub(crate) use search::LOOK_FOR;
 pub(crate) use single::ChangeResult;

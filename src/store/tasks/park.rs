@@ -4,7 +4,7 @@
 use chrono::NaiveDateTime;
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
 
-use super::{remote::RemoteClaim, run_key::RunKey};
+use super::{remote_claim::RemoteClaim, run_key::RunKey};
 use crate::store::{
     schema::{asynctasks, gaia_claims, gaia_remote_claims},
     statement::transaction::on_each_connection,

@@ -1,9 +1,11 @@
 //! The claims of remote workers: programs that are no nodes, and take tasks through the HTTP API; and services that have parked a run.
 //!
 //! Such a claim has a row in `gaia_claims` as any other, and a second one here, with its lease. While the second row is there, the claim
-//! is no orphan, although no heartbeat keeps its worker. Any node removes the row once the lease is over, and then ends the runs.
+//! is no orphan, although no heartbeat keeps its worker. Once the lease is over, any node closes it, ends the runs, and then removes the row.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+#[cfg(feature = "web")]
+use std::time::Duration;
 
 #[cfg(feature = "web")]
 use chrono::TimeDelta;
@@ -11,25 +13,25 @@ use chrono::{DateTime, Utc};
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
-use super::held_claim::{ClaimRow, HeldClaim, claim_columns, held_claim};
+use super::{
+    held_claim::{ClaimRow, HeldClaim, claim_columns, held_claim},
+    remote_claim::{CLOSED, RemoteClaim, Row},
+};
 #[cfg(all(feature = "hooks", feature = "web"))]
 use super::{
     park::{self, Parked},
     run_key::RunKey,
 };
 #[cfg(feature = "web")]
-use crate::store::lenient::{is_set, text};
+use crate::store::lenient::{AnyText, is_set, text};
 #[cfg(all(feature = "hooks", feature = "web"))]
 use crate::store::statement::transaction::transact;
 use crate::store::{
     StoreError, TaskStore,
     db::on_backend,
-    lenient::{AnyInt, AnyText, AnyTime, millis, number, time},
+    lenient::{AnyInt, number},
     schema::{asynctasks, gaia_claims, gaia_remote_claims},
 };
-
-/// The names of remote workers begin with this, and the name of no node does.
-pub(crate) const REMOTE: &str = "remote:";
 
 /// All names that begin with [`REMOTE`].
 const ANY_REMOTE: &str = "remote:%";
@@ -39,9 +41,6 @@ const MOST: i64 = 10_000;
 
 /// How many claims with overdue runs one look reads.
 const MOST_OVERDUE: i64 = 500;
-
-/// The number of a claim whose lease is over.
-const CLOSED: i64 = -1;
 
 /// How many rows one statement names.
 const PER_STATEMENT: usize = 500;
@@ -55,92 +54,6 @@ pub(crate) struct SeenRun {
     pub(crate) token: i64,
     pub(crate) log_id: String,
     pub(crate) cancel_requested: bool,
-}
-
-/// The claim of a remote worker. It has no `Debug`, since it holds a secret.
-#[derive(Clone)]
-pub(crate) struct RemoteClaim {
-    /// The mark of the claim in `gaia_claims`.
-    pub(crate) mark: String,
-    pub(crate) claim_id: i64,
-    /// The owner of its runs: [`REMOTE`] and a name.
-    pub(crate) worker: String,
-    pub(crate) theme: String,
-    /// The key by which the tokens of its runs are told from forged ones.
-    pub(crate) secret: String,
-    /// For how long the worker may be silent.
-    pub(crate) lease: Duration,
-    pub(crate) expires_at: DateTime<Utc>,
-    /// When the first of its runs is out of time.
-    pub(crate) deadline: Option<DateTime<Utc>>,
-    /// Each sign of life adds 1. Less than 0: the lease is over.
-    pub(crate) beat: i64,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = gaia_remote_claims)]
-struct Row {
-    mark: AnyText,
-    claim_id: AnyInt,
-    worker: AnyText,
-    theme: AnyText,
-    secret: AnyText,
-    lease_ms: AnyInt,
-    expires_at: AnyTime,
-    deadline: Option<AnyTime>,
-    beat: AnyInt,
-}
-
-impl Row {
-    /// A row that plain SQL has spoilt counts as a claim whose lease is over.
-    fn claim(self) -> RemoteClaim {
-        RemoteClaim {
-            mark: self.mark.0,
-            claim_id: number(self.claim_id).unwrap_or_default(),
-            worker: self.worker.0,
-            theme: self.theme.0,
-            secret: self.secret.0,
-            lease: millis(Some(self.lease_ms)).unwrap_or_default(),
-            expires_at: time(Some(self.expires_at)).unwrap_or_default(),
-            deadline: self.deadline.and_then(|deadline| time(Some(deadline))),
-            beat: number(self.beat).unwrap_or_default(),
-        }
-    }
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = gaia_remote_claims)]
-pub(in crate::store) struct NewRow {
-    mark: String,
-    claim_id: i64,
-    worker: String,
-    theme: String,
-    secret: String,
-    lease_ms: i64,
-    expires_at: chrono::NaiveDateTime,
-    deadline: Option<chrono::NaiveDateTime>,
-    beat: i64,
-}
-
-impl RemoteClaim {
-    /// Whether a node has found that the lease is over.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.beat < 0
-    }
-
-    pub(in crate::store) fn row(&self, claim_id: i64) -> NewRow {
-        NewRow {
-            mark: self.mark.clone(),
-            claim_id,
-            worker: self.worker.clone(),
-            theme: self.theme.clone(),
-            secret: self.secret.clone(),
-            lease_ms: i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX),
-            expires_at: self.expires_at.naive_utc(),
-            deadline: self.deadline.map(|deadline| deadline.naive_utc()),
-            beat: self.beat,
-        }
-    }
 }
 
 impl TaskStore<'_> {

@@ -16,7 +16,6 @@ fn answer(method: &str) -> Reply {
         "Chunked" => Reply::Keep(format!("{chunked}2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n").into_bytes()),
         "Old" => Reply::Close(b"HTTP/1.0 200 OK\r\n\r\n7".to_vec()),
         "Html" => json(200, "<html>"),
-        "Accepted" => json(202, "{}"),
         "Discard" => json(404, r#"{"discard": true, "error": "no such order"}"#),
         "Problem" => with(
             422,
@@ -64,7 +63,6 @@ async fn each_answer_has_its_meaning() {
     }
     for (method, error, calls) in [
         ("Html", "no JSON", 2),
-        ("Accepted", "answered 202", 2),
         ("Discard", "no such order", 1),
         ("Problem", "amount < 0", 2),
         ("Moved", "answered 307", 2),

@@ -43,19 +43,16 @@ async fn a_task_comes_with_its_run_in_headers() {
         ] {
             assert_eq!(call.header(name), Some(expected), "{name}");
         }
-        for absent in [
-            "gaia-run-id",
-            "gaia-job",
-            "webhook-signature",
-            "connection",
-            "gaia-run-token",
-        ] {
+        for absent in ["gaia-run-id", "gaia-job", "webhook-signature", "connection"] {
             assert_eq!(call.header(absent), None, "{absent}");
         }
         assert_eq!(call.header("idempotency-key"), call.header("gaia-log-id"));
+        assert!(call.header("gaia-run-token").is_some(), "{}", call.head);
     }
     assert_eq!(calls[1].header("gaia-log-id"), task.log_id.as_deref());
-    assert_ne!(calls[0].header("gaia-log-id"), calls[1].header("gaia-log-id"));
+    for differs in ["gaia-log-id", "gaia-run-token"] {
+        assert_ne!(calls[0].header(differs), calls[1].header(differs), "{differs}");
+    }
 }
 
 /// A header is ASCII: other characters of a theme are percent-encoded.
