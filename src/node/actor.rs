@@ -105,6 +105,11 @@ pub(crate) struct NodeParts {
 #[rtype(result = "()")]
 pub(crate) struct Retire;
 
+/// Write a heartbeat at once: this process has begun to work on another theme, and others should know.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct BeatNow;
+
 /// Another process has announced requests.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -155,9 +160,12 @@ impl NodeActor {
     // ---- heartbeat and lease ----
 
     fn beat(&mut self, ctx: &mut Context<Self>) {
-        if !self.beating.begin() {
-            return;
+        if self.beating.begin() {
+            self.write_beat(ctx);
         }
+    }
+
+    fn write_beat(&mut self, ctx: &mut Context<Self>) {
         self.row.beat += 1;
         self.row.methods = methods_column(self.registry.served());
         let (store, runtimes, mut row) = (self.store.clone(), self.themes.clone(), self.row.clone());
@@ -184,7 +192,7 @@ impl NodeActor {
     }
 
     fn beaten(&mut self, beaten: Beaten, ctx: &mut Context<Self>) {
-        self.beating.end();
+        let is_asked_for = self.beating.end();
         if beaten.beat.is_ok() {
             self.said.succeeded(DatabaseWork::Beat);
         }
@@ -219,6 +227,9 @@ impl NodeActor {
                 self.remote = RemoteWatch::default();
                 self.outages += 1;
             }
+        }
+        if is_asked_for {
+            self.beat(ctx);
         }
     }
 
@@ -611,6 +622,17 @@ impl Actor for NodeActor {
         ctx.run_interval(DROP_REQUESTS, Self::drop_old_requests);
         self.listen(ctx);
         ctx.spawn(self.unknown().give_back_always().into_actor(self));
+    }
+}
+
+impl Handler<BeatNow> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: BeatNow, ctx: &mut Context<Self>) {
+        // A heartbeat that is under way may have read the themes before.
+        if self.beating.begin_or_queue() {
+            self.write_beat(ctx);
+        }
     }
 }
 

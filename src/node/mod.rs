@@ -16,7 +16,7 @@ mod unknown;
 mod watch;
 
 pub use actor::NodeActor;
-pub(crate) use actor::{NodeParts, Retire, describe};
+pub(crate) use actor::{BeatNow, NodeParts, Retire, describe};
 pub(crate) use history::write_history;
 pub use info::{NodeInfo, NodeTheme};
 pub(crate) use logs::{LogActor, StopLogs};

@@ -38,7 +38,7 @@ use crate::{
     jobs::{self, Jobs, JobsSlot},
     lease::NodeLease,
     logs::LogWriter,
-    node::{HasBegun, LogActor, NodeActor, NodeInfo, PruneActor},
+    node::{BeatNow, HasBegun, LogActor, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
     store::{Store, StoreError},
     threads::{Control, Threads},
@@ -199,6 +199,7 @@ impl Gaia {
             traces: self.0.themes.traces().clone(),
         })?;
         self.0.themes.add(runtime.clone());
+        self.0.node.do_send(BeatNow);
         if is_ending() {
             runtime.drain().await?;
         }

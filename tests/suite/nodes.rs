@@ -33,6 +33,21 @@ async fn follows(gaia: &Gaia, node_of: &NodeProcess, workers: usize) {
 }
 
 #[actix_rt::test]
+async fn others_hear_at_once_of_a_theme_that_a_process_begins_to_work_on() {
+    let database = Database::fresh();
+    // Its second heartbeat by itself comes later than this test waits.
+    let builder = database.builder().lease(Duration::from_secs(3_600));
+    let gaia = builder.start().await.expect("starts");
+    gaia.start_scheduler(options()).await.expect("starts");
+    eventually("the theme to be in the list", async || {
+        let me = node(&gaia, std::process::id()).await;
+        me.themes.iter().any(|works| works.theme == THEME && works.workers > 0).then_some(())
+    })
+    .await;
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn every_process_is_listed_with_what_it_does() {
     let database = Database::fresh();
     let process = NodeProcess::start(&database, &[("GAIA__NODE__LEASE", "2"), ("WORKERS", "3")]);
