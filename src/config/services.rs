@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, error::name, list_or_commas};
 
-/// A service of the section `Services`, which is called by HTTP. See [`RemoteService`](crate::RemoteService).
+/// A service of the section `Services`, which is called by HTTP. See `RemoteService`.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]

@@ -41,7 +41,10 @@ async fn others_hear_at_once_of_a_theme_that_a_process_begins_to_work_on() {
     gaia.start_scheduler(options()).await.expect("starts");
     eventually("the theme to be in the list", async || {
         let me = node(&gaia, std::process::id()).await;
-        me.themes.iter().any(|works| works.theme == THEME && works.workers > 0).then_some(())
+        me.themes
+            .iter()
+            .any(|works| works.theme == THEME && works.workers > 0)
+            .then_some(())
     })
     .await;
     gaia.stop().await.expect("stops");

@@ -88,7 +88,7 @@ async fn becomes(served: &Served, id: i64, status: &str) -> Value {
 
 #[actix_rt::test]
 async fn a_worker_takes_a_task_and_ends_it_once() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let id = add(&served, order()).await;
     let run = claim_one(&served).await;
     for (key, value) in [
@@ -140,7 +140,7 @@ async fn a_worker_takes_a_task_and_ends_it_once() {
 
 #[actix_rt::test]
 async fn each_end_leads_where_the_same_end_of_a_handler_leads() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     for (what, more, status, retried) in [
         ("fail", json!({"error": "no stock"}), "Retry", 1),
         ("fail", json!({"error": "no such order", "discard": true}), "Failed", 0),
@@ -170,7 +170,7 @@ async fn each_end_leads_where_the_same_end_of_a_handler_leads() {
 
 #[actix_rt::test]
 async fn many_runs_are_ended_in_one_call() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let scheduler = served.gaia.scheduler(THEME).expect("is a theme");
     scheduler.add_tasks(vec![order(); 300]).await.expect("are added");
     let runs = claim(&served, json!({"count": 1_000})).await;
@@ -198,7 +198,7 @@ async fn many_runs_are_ended_in_one_call() {
 
 #[actix_rt::test]
 async fn a_token_of_another_kind_is_refused() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     for _ in 0..2 {
         add(&served, order()).await;
     }
@@ -242,7 +242,7 @@ async fn a_token_of_another_kind_is_refused() {
 
 #[actix_rt::test]
 async fn a_claim_that_asks_for_nonsense_is_refused_with_every_fault() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let nonsense = json!({
         "worker": "w/../x", "theme": "", "methods": [], "count": 0, "lease_ms": 5, "wait_ms": 60_001,
     });
@@ -255,7 +255,7 @@ async fn a_claim_that_asks_for_nonsense_is_refused_with_every_fault() {
 
 #[actix_rt::test]
 async fn only_workers_of_the_theme_get_its_tasks() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     add(&served, order()).await;
     let asked = asks(&json!({}));
     served
@@ -287,7 +287,7 @@ async fn only_workers_of_the_theme_get_its_tasks() {
 
 #[actix_rt::test]
 async fn a_worker_that_waits_gets_a_task_that_is_added_meanwhile() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let waits = claim(&served, json!({"wait_ms": 60_000}));
     let adds = async {
         eventually("the worker to be known", async || {
@@ -307,7 +307,7 @@ async fn a_worker_that_waits_gets_a_task_that_is_added_meanwhile() {
 
 #[actix_rt::test]
 async fn a_worker_that_has_hung_up_gets_no_task() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let body = asks(&json!({"wait_ms": 60_000}));
     let headers = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
     let mut waiting = served.begin("POST", "/claims", &headers).await;
@@ -329,7 +329,7 @@ async fn a_worker_that_has_hung_up_gets_no_task() {
 
 #[actix_rt::test]
 async fn a_paused_theme_and_other_methods_give_nothing() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     add(&served, NewTask::new("Order", "Delete")).await;
     assert!(claim(&served, json!({})).await.is_empty());
     add(&served, order()).await;
@@ -352,7 +352,7 @@ async fn a_paused_theme_and_other_methods_give_nothing() {
 
 #[actix_rt::test]
 async fn a_silent_worker_loses_its_tasks_and_one_that_beats_keeps_them() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let id = add(&served, order()).await;
     let last = add(&served, order().max_retry(0)).await;
     let kept = add(&served, order()).await;
@@ -396,7 +396,7 @@ async fn a_silent_worker_loses_its_tasks_and_one_that_beats_keeps_them() {
 
 #[actix_rt::test]
 async fn a_cancelled_run_is_told_to_stop_and_is_cancelled_when_it_does() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let id = add(&served, order()).await;
     let run = claim_one(&served).await;
     served.send("POST", &format!("/tasks/{id}/cancel"), "").await.with(202);
@@ -415,7 +415,7 @@ async fn a_cancelled_run_is_told_to_stop_and_is_cancelled_when_it_does() {
 
 #[actix_rt::test]
 async fn the_timeout_of_the_task_rules() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let slow = add(&served, order().timeout(Duration::from_millis(200))).await;
     let free = add(&served, order()).await;
     let runs = claim(&served, json!({"count": 2})).await;
@@ -429,7 +429,7 @@ async fn the_timeout_of_the_task_rules() {
 
 #[actix_rt::test]
 async fn the_timeout_of_a_task_ends_no_other_of_its_claim() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let quick = add(&served, order().timeout(Duration::from_secs(1))).await;
     add(&served, order()).await;
     let runs = claim(&served, json!({"count": 2})).await;
@@ -446,7 +446,7 @@ async fn the_timeout_of_a_task_ends_no_other_of_its_claim() {
 
 #[actix_rt::test]
 async fn progress_and_lines_are_seen_while_the_run_goes_on() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let id = add(&served, order()).await;
     let run = claim_one(&served).await;
     let more = json!({"percent": 40, "note": "half of it"});
@@ -488,7 +488,7 @@ async fn progress_and_lines_are_seen_while_the_run_goes_on() {
 
 #[actix_rt::test]
 async fn long_arguments_come_in_answers_of_bounded_size() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     for _ in 0..12 {
         add(&served, NewTask::new("Order", "Create").args(&"x".repeat(3 << 20))).await;
     }
@@ -508,7 +508,7 @@ async fn long_arguments_come_in_answers_of_bounded_size() {
 
 #[actix_rt::test]
 async fn a_claim_whose_worker_never_heard_of_it_uses_no_attempt() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     let id = add(&served, order()).await;
     claim_one(&served).await;
     // The process that made the claim has died before it could note the lease.
@@ -525,7 +525,7 @@ async fn a_claim_whose_worker_never_heard_of_it_uses_no_attempt() {
 
 #[actix_rt::test]
 async fn workers_are_among_the_nodes_while_they_are_heard_of() {
-    let served = Served::start().await;
+    let served = Served::that_looks_often().await;
     add(&served, order()).await;
     let run = claim_one(&served).await;
     let nodes = served.get("/nodes").await.with(200);

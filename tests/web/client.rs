@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
 };
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
@@ -95,11 +96,22 @@ impl Served {
         Self::with(AdminOptions::new(tokens()).requests_per_second(1_000_000)).await
     }
 
+    /// The same of a node that looks after remote workers more often than by default.
+    pub async fn that_looks_often() -> Self {
+        let options = AdminOptions::new(tokens()).requests_per_second(1_000_000);
+        Self::of_lease(options, Duration::from_secs(6)).await
+    }
+
     pub async fn with(admin_options: AdminOptions) -> Self {
+        Self::of_lease(admin_options, Duration::from_secs(20)).await
+    }
+
+    async fn of_lease(admin_options: AdminOptions, lease: Duration) -> Self {
         let database = Database::fresh();
         let gate = Gate::closed();
         let gaia = database
             .builder()
+            .lease(lease)
             .handler("Demo", "Echo", async_fn(async |_, value: Box<RawValue>| Ok(value)))
             .handler(
                 "Demo",

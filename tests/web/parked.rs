@@ -63,7 +63,7 @@ impl Service {
 }
 
 async fn with_service(body: &'static str) -> (Served, Service) {
-    let (served, service) = (Served::start().await, Service::start(body));
+    let (served, service) = (Served::that_looks_often().await, Service::start(body));
     served.register("Order", &service.url).await;
     (served, service)
 }
