@@ -11,9 +11,19 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// The first pause and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 
-/// Since when nothing but refusals has come, by the clock's reading. `None`: the service answers.
+/// After so long without a call nothing is known: another process may have had an answer meanwhile.
+const FORGOTTEN: Duration = Duration::from_secs(90);
+
+/// The time in which nothing but refusals has come. `None`: the service answers.
 #[derive(Debug, Default)]
-pub(super) struct Silence(Mutex<Option<Duration>>);
+pub(super) struct Silence(Mutex<Option<Refusals>>);
+
+/// The first refusal and the last one, by the clock's reading.
+#[derive(Debug, Clone, Copy)]
+struct Refusals {
+    first: Duration,
+    last: Duration,
+}
 
 /// What a refused connection means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +37,22 @@ pub(super) struct Refusal {
 impl Silence {
     /// The service has answered at this reading. Answers how long it was silent before, if it was.
     pub(super) fn end(&self, now: Duration) -> Option<Duration> {
-        let since = self.since().take()?;
-        Some(now.saturating_sub(since))
+        let refusals = self.refusals().take()?;
+        Some(now.saturating_sub(refusals.first))
     }
 
     /// A connection was refused at this reading.
     pub(super) fn refused(&self, now: Duration) -> Refusal {
-        let mut since = self.since();
-        let is_first = since.is_none();
-        let lasts = now.saturating_sub(*since.get_or_insert(now));
+        let mut refusals = self.refusals();
+        let known = refusals.filter(|known| now.saturating_sub(known.last) <= FORGOTTEN);
+        let (is_first, first) = (known.is_none(), known.map_or(now, |known| known.first));
+        *refusals = Some(Refusals { first, last: now });
+        let lasts = now.saturating_sub(first);
         let pause = (lasts < PATIENCE).then(|| pause_after(lasts));
         Refusal { is_first, pause }
     }
 
-    fn since(&self) -> MutexGuard<'_, Option<Duration>> {
+    fn refusals(&self) -> MutexGuard<'_, Option<Refusals>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,5 +85,15 @@ mod tests {
         assert_eq!(silence.end(now), Some(Duration::from_secs(602)));
         assert_eq!(silence.end(now), None);
         assert_eq!(silence.refused(now).pause, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_silence_that_nobody_has_heard_for_long_begins_anew() {
+        let silence = Silence::default();
+        let hour = Duration::from_secs(3_600);
+        silence.refused(Duration::ZERO);
+        let refusal = silence.refused(hour);
+        assert!(refusal.is_first && refusal.pause == Some(Duration::from_secs(1)));
+        assert_eq!(silence.end(hour), Some(Duration::ZERO));
     }
 }

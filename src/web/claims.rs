@@ -21,6 +21,9 @@ use crate::{
     store::StoreError,
 };
 
+/// A longer timeout is told as this one, a hundred years: clients count times in numbers of all sizes.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// The tasks that a worker has got.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ClaimedTasks)]
@@ -106,7 +109,7 @@ fn handed_out(theme: &str, run: ClaimedRun) -> HandedOut {
         log_id: task.log_id.to_string(),
         timeout_ms: task
             .timeout
-            .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            .map(|timeout| u64::try_from(timeout.min(LONGEST_TIMEOUT).as_millis()).unwrap_or(u64::MAX)),
         traceparent: task.traceparent.map(|trace| trace.to_string()),
         service: task.service,
         method: task.method,

@@ -69,6 +69,7 @@ async fn take_over(
     if !settings.is_read_only
         && let Err(error) = gaia.reconfigure(taken, &settings.config).await
     {
+        leave_open(taken, &settings.config);
         return say(&format!(
             "gaia: SIGHUP: a part of the configuration is not taken over: {error}; send SIGHUP again once that is mended"
         ));
@@ -84,6 +85,20 @@ async fn take_over(
             "gaia: SIGHUP: the configuration is taken over; warning: {} needs a restart",
             rest.join(", ")
         )),
+    }
+}
+
+/// Some of this configuration may be taken over and some not: the next one is compared with settings that none can have, whichever it is.
+fn leave_open(taken: &mut Config, tried: &Config) {
+    for name in tried.services.keys() {
+        taken.services.entry(name.clone()).or_default();
+    }
+    for service in taken.services.values_mut() {
+        service.url.clear();
+    }
+    // A theme that only the tried one names is started or resized, whether it runs or not.
+    for theme in taken.themes.values_mut() {
+        theme.worker_num = Some(usize::MAX);
     }
 }
 
