@@ -7,16 +7,19 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Addr, Context};
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::{Gaia, Inner, configured, services::NamedService};
+use super::{
+    Gaia, Inner, configured,
+    parts::{logs, open, register, registry, start_alerts, started},
+    services::NamedService,
+};
 #[cfg(feature = "web")]
 use crate::remote::Remote;
 use crate::{
-    admin::{Admin, AdminParts, BulkActor},
-    alerts::{AlertOptions, AlertParts, AlertSettings, Alerts, Listener, RunningAlerts},
+    admin::{AdminParts, BulkActor},
+    alerts::{AlertOptions, AlertSettings, Alerts, Listener},
     asynctask::{SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
@@ -26,10 +29,8 @@ use crate::{
     held_runs::HeldRuns,
     jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
-    logs::LogWriter,
-    node::{LogActor, NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
-    registry::{Endpoint, Registry, RegistryActor},
-    store::{NodeRow, Store, StoreError},
+    node::{NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
+    registry::Endpoint,
     threads::{Control, Threads},
     traces::Traces,
 };
@@ -627,74 +628,4 @@ struct Plan {
     declared: Vec<NewJob>,
     runs_jobs: bool,
     alerts: AlertSettings,
-}
-
-/// Makes the row of this node.
-async fn register(store: &Store, row: NodeRow) -> Result<(), Error> {
-    let registered = store.drive(|store| async move { store.cluster().register_node(&row).await });
-    Ok(registered.await.ok_or(Error::Stopped)??)
-}
-
-/// Starts the messages about alerts, if this process sends some.
-async fn start_alerts(
-    alerts: Option<Alerts>,
-    control: &Control,
-    admin: AdminParts,
-    tally: Tally,
-    lease: NodeLease,
-) -> Result<Option<RunningAlerts>, Error> {
-    let Some(alerts) = alerts else { return Ok(None) };
-    let parts = AlertParts {
-        store: admin.store.clone(),
-        tally,
-        jobs: admin.jobs.clone(),
-        admin: Admin::new(admin),
-        lease,
-    };
-    Ok(Some(alerts.start(control, parts).await?))
-}
-
-/// Starts an actor on the control thread.
-fn started<A: Actor<Context = Context<A>> + Send>(control: &Control, actor: A) -> Addr<A> {
-    A::start_in_arbiter(&control.handle(), |_| actor)
-}
-
-/// The registry, with its handlers and services, before any worker starts.
-async fn registry(
-    control: &Control,
-    threads: &Threads,
-    store: &Store,
-    traces: &Traces,
-    handlers: Vec<(String, String, Endpoint)>,
-    services: Vec<NamedService>,
-) -> Result<Registry, Error> {
-    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone());
-    let registry = Registry::of(actor, |actor| {
-        RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
-    });
-    for (service, method, handler) in handlers {
-        registry.register(service, method, handler).await?;
-    }
-    for service in services {
-        service.register(&registry).await?;
-    }
-    Ok(registry)
-}
-
-/// The way from runs to the actor that writes what their handlers log, and that actor.
-fn logs(control: &Control, store: &Store) -> (LogWriter, Addr<LogActor>) {
-    let writer = LogWriter::default();
-    let actor = LogActor::new(writer.clone(), store.clone());
-    (writer, started(control, actor))
-}
-
-async fn open(url: String, clock: Clock, migrate: bool) -> Result<Store, StoreError> {
-    let store = Store::connect(&url, clock).await?;
-    if migrate {
-        store.migrate().await?;
-    } else {
-        store.check_schema().await?;
-    }
-    store.reserve_connections().await?;
-    Ok(store)
 }

@@ -4,6 +4,7 @@ mod builder;
 mod configured;
 mod gone;
 mod messages;
+mod parts;
 mod services;
 mod signal;
 mod stop;
