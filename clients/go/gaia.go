@@ -60,6 +60,8 @@ const (
 	beatsPerRequest = 1000
 	// How long handlers whose context was cancelled at the end of the grace may take to return.
 	lastCall = time.Second
+	// A longer timeout of a task counts as this one, so that times stay within what Go can count.
+	longestTimeout = 100 * 365 * 24 * time.Hour
 	// The longest text of an error that is sent, in bytes.
 	maxErrorText = 16 << 10
 )
@@ -1244,7 +1246,11 @@ func (s *session) hold(task claimedTask, now time.Time) *heldRun {
 		run.handler = func(context.Context, *Call) (any, error) { return nil, errors.New("this worker has no such method") }
 	}
 	if task.TimeoutMS > 0 {
-		call.Deadline = now.Add(time.Duration(task.TimeoutMS) * time.Millisecond)
+		timeout := longestTimeout
+		if task.TimeoutMS < timeout.Milliseconds() {
+			timeout = time.Duration(task.TimeoutMS) * time.Millisecond
+		}
+		call.Deadline = now.Add(timeout)
 		run.ctx, run.cancel = context.WithDeadline(context.Background(), call.Deadline)
 	} else {
 		run.ctx, run.cancel = context.WithCancel(context.Background())

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -756,6 +757,19 @@ func TestATimeoutEndsTheContext(t *testing.T) {
 	w.mustStop(t)
 	if got := f.ends[0].Body["error"]; got != "context deadline exceeded, deadline known: true" {
 		t.Error(got)
+	}
+}
+
+func TestAHugeTimeoutIsNoTimeoutOfThePast(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 1, map[string]any{"timeout_ms": int64(math.MaxInt64)})
+	w := work(f, func(ctx context.Context, call *Call) (any, error) {
+		return call.Deadline.After(time.Now().AddDate(90, 0, 0)), ctx.Err()
+	}, nil)
+	f.waitFor("the end", func() bool { return len(f.ends) == 1 })
+	w.mustStop(t)
+	if end := f.ends[0]; end.Path != "/claims/finish" || end.Body["result"] != true {
+		t.Errorf("%+v", end)
 	}
 }
 

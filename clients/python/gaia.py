@@ -241,6 +241,14 @@ def _number(text: Optional[str]) -> Optional[int]:
     return int(text) if text and text.isascii() and text.isdigit() else None
 
 
+def _in_future(milliseconds: Optional[int]) -> Optional[datetime]:
+    """None for a time that is later than Python can count, too."""
+    try:
+        return datetime.now(timezone.utc) + timedelta(milliseconds=milliseconds) if milliseconds else None
+    except OverflowError:
+        return None
+
+
 def _name(text: Optional[str]) -> Optional[str]:
     """A name is percent-encoded in a header, which is ASCII."""
     return None if text is None else urllib.parse.unquote(text)
@@ -1082,7 +1090,7 @@ class _Session:
             attempt=task["attempt"],
             max_attempts=task["max_attempts"],
             log_id=task["log_id"],
-            deadline=datetime.now(timezone.utc) + timedelta(milliseconds=timeout) if timeout else None,
+            deadline=_in_future(timeout),
             traceparent=task.get("traceparent") or "",
             task_id=task["id"],
             theme=task["theme"],

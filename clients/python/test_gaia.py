@@ -584,6 +584,13 @@ class Working(WithFake):
         self.must_stop(worker)
         self.assertEqual(self.fake.ends[0][2]["error"], "TimeoutError: True")
 
+    def test_a_huge_timeout_is_no_deadline(self) -> None:
+        self.fake.add(timeout_ms=2**63 - 1)
+        worker = self.work(lambda call: call.deadline is None and not call.cancelled.is_set())
+        self.fake.wait_for("the end", lambda: len(self.fake.ends) == 1)
+        self.must_stop(worker)
+        self.assertEqual(self.fake.ends, [("/claims/finish", 1, {"token": "t1", "result": True})])
+
     def test_ends_are_kept_while_the_server_is_away(self) -> None:
         for _ in range(5):
             self.fake.add()
