@@ -433,8 +433,8 @@ func errorText(text string) string {
 
 // Client asks the HTTP API of the server. It may be used by many goroutines.
 //
-// A request whose answer is lost, or that the server cannot answer at the moment (429, 502, 503, 504), is sent again, after the time that the
-// server names or after growing pauses of up to 30 s, until ctx is over.
+// A request whose answer is lost, or that the server cannot answer at the moment (408, 429, 502, 503, 504), is sent again, after the time that
+// the server names or after growing pauses of up to 30 s, until ctx is over.
 type Client struct {
 	// Logger gets a line for each request that is sent again; nil: nothing is logged.
 	Logger *log.Logger
@@ -660,8 +660,10 @@ func isTemporary(err error) bool {
 		return false
 	}
 	switch refusal.Status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
+	case http.StatusBadRequest:
+		return refusal.Code == "body_lost" // on its way to the server
 	case http.StatusConflict:
 		return refusal.Code == "idempotency_key_busy" // the first request with this key is still under way
 	}
@@ -999,8 +1001,9 @@ type heldRun struct {
 	lost    bool
 	path    string // of the end, or empty
 	end     fields
-	unsure  bool // an answer to the end was lost
-	alone   bool // not with others in a request
+	unsure  bool      // an answer to the end was lost
+	alone   bool      // not with others in a request
+	giveUp  time.Time // when an end is dropped that gets odd answers alone; zero: it has got none
 }
 
 func (w *Worker) begin() (*session, error) {
@@ -1330,7 +1333,7 @@ func (s *session) takeEnds() (runs []*heldRun) {
 		var rest []*heldRun
 		for _, run := range s.ended {
 			switch {
-			case run.lost || time.Now().After(run.until):
+			case run.lost || time.Now().After(run.until) || !run.giveUp.IsZero() && time.Now().After(run.giveUp):
 				delete(s.held, run)
 				s.log("gaia: task %d: the lease is over, and its end is not written; the task runs again", run.call.TaskID)
 			case len(runs) == 0 || run.path == runs[0].path && len(runs) < endsPerRequest && !run.alone && !runs[0].alone:
@@ -1344,7 +1347,7 @@ func (s *session) takeEnds() (runs []*heldRun) {
 	return runs
 }
 
-// sendEnds sends ends once. An error is temporary, and the ends are kept.
+// sendEnds sends ends once. After an error the ends are kept.
 func (s *session) sendEnds(runs []*heldRun) (time.Duration, error) {
 	bodies := make([]fields, len(runs))
 	for i, run := range runs {
@@ -1362,28 +1365,53 @@ func (s *session) sendEnds(runs []*heldRun) (time.Duration, error) {
 	case err == nil:
 		s.written(runs, states)
 		return 0, nil
-	case isTemporary(err):
-		var lost *lostAnswer
-		s.change(func() {
-			for _, run := range runs {
-				run.unsure = run.unsure || errors.As(err, &lost)
-			}
-			s.keep(runs)
-		})
-		return retryAfter, err
 	case isForbidden(err):
 		s.change(func() { s.keep(runs) })
 		s.fail(err)
-	default:
+		return 0, nil
+	case isFaultOfEnd(err):
 		s.refused(runs, err)
+		return 0, nil
 	}
-	return 0, nil
+	s.notWritten(runs, err)
+	return retryAfter, err
 }
 
-// keep puts ends back, unless the worker has failed.
+// isFaultOfEnd says whether the server refuses an end for what is in it, and so would refuse it each time.
+func isFaultOfEnd(err error) bool {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	switch refusal.Status {
+	case http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return refusal.Code == "bad_json"
+}
+
+// notWritten keeps ends for another try. After an odd answer, such as a fault of the server or the page of a proxy, each goes alone, so that an
+// end that always gets one does not keep the others back; after a lease it is dropped.
+func (s *session) notWritten(runs []*heldRun, err error) {
+	var lost *lostAnswer
+	s.change(func() {
+		for _, run := range runs {
+			run.unsure = run.unsure || errors.As(err, &lost)
+			if !isTemporary(err) {
+				run.alone = true
+			}
+			if !isTemporary(err) && len(runs) == 1 && run.giveUp.IsZero() {
+				run.giveUp = time.Now().Add(s.lease)
+			}
+		}
+		s.keep(runs)
+	})
+}
+
+// keep puts ends back, behind the others, unless the worker has failed.
 func (s *session) keep(runs []*heldRun) {
 	if s.fatal == nil {
-		s.ended = append(runs, s.ended...)
+		s.ended = append(s.ended, runs...)
 		return
 	}
 	for _, run := range runs {

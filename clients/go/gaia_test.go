@@ -320,6 +320,13 @@ func problem(status int, code string) http.HandlerFunc {
 	}
 }
 
+func page(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, "<html>by a proxy</html>")
+	}
+}
+
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -789,6 +796,52 @@ func TestEndsAreKeptWhileTheServerIsAway(t *testing.T) {
 	w := work(f, func(context.Context, *Call) (any, error) { return nil, nil }, nil)
 	f.waitFor("5 ends", func() bool { return len(f.ends) == 5 })
 	w.mustStop(t)
+}
+
+func TestAResultOutlivesAnOddAnswer(t *testing.T) {
+	for name, odd := range map[string]http.HandlerFunc{
+		"408": problem(408, "body_too_slow"), "400": problem(400, "body_lost"), "500": problem(500, "database_error"),
+		"404": page(404), "520": page(520), "200": page(200),
+	} {
+		name, odd := name, odd
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.addTasks("AsyncCreateOrder", 1, nil)
+			f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+				if path == "/claims/finish" && f.requests[path] == 1 {
+					return odd
+				}
+				return nil
+			})
+			w := work(f, func(context.Context, *Call) (any, error) { return "good", nil }, nil)
+			f.waitFor("the end", func() bool { return len(f.ends) == 1 })
+			w.mustStop(t)
+			if end := f.ends[0]; end.Path != "/claims/finish" || end.Body["result"] != "good" {
+				t.Errorf("%+v", end)
+			}
+		})
+	}
+}
+
+func TestAnEndThatAlwaysGetsAnOddAnswerIsDroppedAndKeepsNoOtherBack(t *testing.T) {
+	f := newFake(t)
+	f.leaseMS = 1000
+	f.addTasks("AsyncCreateOrder", 5, nil)
+	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
+		for _, run := range runs {
+			if path == "/claims/finish" && run["token"] == "t3" {
+				return problem(500, "internal")
+			}
+		}
+		return nil
+	})
+	w := work(f, func(context.Context, *Call) (any, error) { return "good", nil }, func(w *Worker) { w.Grace = patience })
+	f.waitFor("4 ends", func() bool { return len(f.ends) == 4 })
+	w.mustStop(t)
+	if len(f.claimed) != 1 {
+		t.Error(f.ends)
+	}
 }
 
 func TestAWorkerGivesUpItsRunsWhenItsLeaseIsOver(t *testing.T) {

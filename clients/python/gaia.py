@@ -149,8 +149,8 @@ class Refusal(GaiaError):
     @property
     def temporary(self) -> bool:
         """Whether the same request may be answered otherwise a little later."""
-        # 409 with this code: the first request with this key is still under way.
-        return self.status in (429, 502, 503, 504) or self.code == "idempotency_key_busy"
+        # body_lost: on its way to the server. idempotency_key_busy: the first request with this key is still under way.
+        return self.status in (408, 429, 502, 503, 504) or self.code in ("body_lost", "idempotency_key_busy")
 
 
 class _LostAnswer(GaiaError):
@@ -158,6 +158,12 @@ class _LostAnswer(GaiaError):
 
     retry_after = None
     temporary = True
+
+
+class _OddAnswer(_LostAnswer):
+    """An answer of another form than expected, such as the page of a proxy."""
+
+    temporary = False
 
 
 @dataclass
@@ -624,8 +630,8 @@ class _Backoff:
 class Client:
     """Asks the HTTP API of the server, at a URL such as ``https://jobs.example/gaia/api/v1``. Many threads may use it.
 
-    A request whose answer is lost, or that the server cannot answer at the moment (429, 502, 503, 504), is sent again, after the time that
-    the server names or after growing pauses of up to 30 s. After ``patience`` it raises `NoAnswer`. An answer that says no raises `Refusal`.
+    A request whose answer is lost, or that the server cannot answer at the moment (408, 429, 502, 503, 504), is sent again, after the time
+    that the server names or after growing pauses of up to 30 s. After ``patience`` it raises `NoAnswer`. An answer that says no raises `Refusal`.
     No token is for a server that gives access to its own machine.
     """
 
@@ -691,6 +697,8 @@ class Client:
             try:
                 reply = self._send_once(verb, path, body, content_type, key, wait + _REQUEST_TIMEOUT)
                 return _Reply(reply.status, reply.replayed, reply.body, resent)
+            except _OddAnswer:
+                raise
             except (_LostAnswer, Refusal) as error:
                 resent = resent or isinstance(error, _LostAnswer)
                 if isinstance(error, Refusal) and not error.temporary:
@@ -723,7 +731,7 @@ class Client:
         try:
             return _Reply(response.status, replayed, json.loads(text))
         except ValueError as error:
-            raise GaiaError(f"the answer of the server is no JSON: {error}") from error
+            raise _OddAnswer(f"the answer of the server is no JSON: {error}") from error
 
     def _post_runs(self, path: str, runs: list[dict[str, Any]], timeout: Optional[float] = None) -> tuple[list[dict[str, Any]], bool]:
         """Asks for a change of runs: their states in the same order, and whether an earlier answer was lost.
@@ -740,9 +748,11 @@ class Client:
             if refusal.code == "run_lost":  # all of them
                 return [{"id": 0, "state": "lost"} for _ in runs], refusal._resent
             raise
-        states = reply.body["runs"]
+        states = reply.body.get("runs") if isinstance(reply.body, dict) else None
+        if not isinstance(states, list) or not all(isinstance(state, dict) and "state" in state for state in states):
+            raise _OddAnswer("the answer of the server does not have the states of runs")
         if len(states) != len(runs):
-            raise GaiaError(f"{len(runs)} runs were named, and the answer has {len(states)}")
+            raise _OddAnswer(f"{len(runs)} runs were named, and the answer has {len(states)}")
         return states, reply.resent
 
 
@@ -925,6 +935,15 @@ class Worker:
             self._session.halt()
 
 
+def _is_forbidden(error: Refusal) -> bool:
+    return error.status in (401, 403)
+
+
+def _is_fault_of_end(error: Refusal) -> bool:
+    """Whether the server refuses an end for what is in it, and so would refuse it each time."""
+    return error.status in (413, 422) or error.code == "bad_json"
+
+
 @dataclass(eq=False)
 class _HeldRun:
     """A run that this worker holds, until the server has taken its end."""
@@ -943,6 +962,8 @@ class _HeldRun:
     """An answer to the end was lost."""
     alone: bool = False
     """Not with others in a request."""
+    give_up: float = float("inf")
+    """When an end is dropped that gets odd answers alone."""
 
 
 class _Session:
@@ -1164,13 +1185,11 @@ class _Session:
                 self._written(runs, states)
                 pauses = _Backoff()
             except (_LostAnswer, Refusal) as error:
-                if not error.temporary:
+                if isinstance(error, Refusal) and (_is_forbidden(error) or _is_fault_of_end(error)):
                     self._refused(runs, error)
                     continue
                 with self._changed:
-                    for run in runs:
-                        run.unsure = run.unsure or isinstance(error, _LostAnswer)
-                    self._keep(runs)
+                    self._not_written(runs, error)
                     pause = pauses.next(error.retry_after)
                     self._logger.warning("%d ends cannot be sent: %s; the next try is in %.1f s", len(runs), error, pause)
                     self._changed.wait_for(lambda: self._over, pause)
@@ -1180,7 +1199,7 @@ class _Session:
         taken: list[_HeldRun] = []
         rest: list[_HeldRun] = []
         for run in self._ended:
-            if run.lost or time.monotonic() > run.until:
+            if run.lost or time.monotonic() > min(run.until, run.give_up):
                 self._held.discard(run)
                 self._logger.warning("task %s: the lease is over, and its end is not written; the task runs again", run.call.task_id)
             elif not taken or (run.path == taken[0].path and len(taken) < _ENDS_PER_REQUEST and not run.alone and not taken[0].alone):
@@ -1191,10 +1210,24 @@ class _Session:
         self._changed.notify_all()
         return taken
 
+    def _not_written(self, runs: list[_HeldRun], error: Any) -> None:
+        """Keeps ends for another try.
+
+        After an odd answer, such as a fault of the server or the page of a proxy, each goes alone, so that an end that always gets one does not
+        keep the others back; after a lease it is dropped.
+        """
+        for run in runs:
+            run.unsure = run.unsure or isinstance(error, _LostAnswer)
+            if not error.temporary:
+                run.alone = True
+            if not error.temporary and len(runs) == 1:
+                run.give_up = min(run.give_up, time.monotonic() + self._lease)
+        self._keep(runs)
+
     def _keep(self, runs: list[_HeldRun]) -> None:
-        """Puts ends back, unless the worker has failed."""
+        """Puts ends back, behind the others, unless the worker has failed."""
         if self._fatal is None:
-            self._ended = runs + self._ended
+            self._ended = self._ended + runs
         else:
             self._held.difference_update(runs)
         self._changed.notify_all()
@@ -1207,12 +1240,12 @@ class _Session:
             if state["state"] == "lost" and not run.unsure:
                 self._logger.warning("task %s was lost before its end came", run.call.task_id)
 
-    def _refused(self, runs: list[_HeldRun], error: GaiaError) -> None:
+    def _refused(self, runs: list[_HeldRun], error: Refusal) -> None:
         """Handles ends that the server does not take as they are.
 
         Each goes alone, so that one fault does not keep the others back, and a result that is refused alone becomes an error.
         """
-        if isinstance(error, Refusal) and error.status in (401, 403):
+        if _is_forbidden(error):
             self._fail(error)
         with self._changed:
             if len(runs) > 1:
@@ -1258,7 +1291,7 @@ class _Session:
                 self._beat(lease / 3)
                 pauses = _Backoff()
             except (_LostAnswer, Refusal) as error:
-                if isinstance(error, Refusal) and error.status in (401, 403):
+                if isinstance(error, Refusal) and _is_forbidden(error):
                     raise
                 self._logger.warning("the lease cannot be renewed: %s", error)
                 pause = min(pause, pauses.next(error.retry_after))

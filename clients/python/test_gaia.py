@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 import unittest
+import unittest.mock
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Optional
 from wsgiref.util import setup_testing_defaults
@@ -28,7 +29,8 @@ QUIET = logging.getLogger("gaia.tests")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
-Answer = tuple[int, dict[str, Any]]
+Answer = tuple[int, Any]
+PAGE = "<html>by a proxy</html>"
 HANG_UP: Answer = (0, {})
 
 
@@ -60,6 +62,10 @@ class Fake:
                 if status == 0:
                     return  # the connection is closed without an answer
                 self.send_response(status)
+                if isinstance(body, str):
+                    self.end_headers()
+                    self.wfile.write(body.encode())
+                    return
                 for name, value in body.pop("headers", {}).items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -600,6 +606,32 @@ class Working(WithFake):
         self.fake.wait_for("5 ends", lambda: len(self.fake.ends) == 5)
         self.must_stop(worker)
         self.assertEqual(answers, [])
+
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_a_result_outlives_odd_answers(self) -> None:
+        self.fake.add()
+        answers = [problem(408, "body_too_slow"), problem(400, "body_lost"), problem(500, "database_error"), (404, PAGE), (520, PAGE), (200, PAGE), (200, {})]
+        self.fake.answers = lambda path, body: answers.pop() if path == "/claims/finish" and answers else None
+        worker = self.work(lambda _: "good")
+        self.fake.wait_for("the end", lambda: len(self.fake.ends) == 1)
+        self.must_stop(worker)
+        self.assertEqual((answers, self.fake.ends), ([], [("/claims/finish", 1, {"token": "t1", "result": "good"})]))
+
+    def test_an_end_that_always_gets_an_odd_answer_is_dropped_and_keeps_no_other_back(self) -> None:
+        self.fake.lease_ms = 1000
+        for _ in range(5):
+            self.fake.add()
+
+        def answers(path: str, body: Any) -> Optional[Answer]:
+            if path == "/claims/finish" and any(run["token"] == "t3" for run in body["runs"]):
+                return problem(500, "internal")
+            return None
+
+        self.fake.answers = answers
+        worker = self.work(lambda _: "good", grace=PATIENCE)
+        self.fake.wait_for("4 ends", lambda: len(self.fake.ends) == 4)
+        self.must_stop(worker)
+        self.assertEqual(list(self.fake.claimed), ["t3"])
 
     def test_runs_are_given_up_when_the_lease_is_over(self) -> None:
         self.fake.lease_ms = 300
