@@ -988,6 +988,7 @@ type session struct {
 	active  int        // held runs that have no end
 	ended   []*heldRun // whose ends are to be sent
 	fatal   error
+	barred  bool // the server refuses whatever this worker sends
 }
 
 // heldRun is a run that this worker holds, until the server has taken its end.
@@ -1092,12 +1093,16 @@ func (s *session) waitFor(ctx context.Context, holds func() bool) bool {
 	}
 }
 
-// fail stops the worker because of a refusal that another try does not mend.
+// fail stops the worker because of a refusal that another try does not mend. If it may not speak to the server any more, it drops its runs.
 func (s *session) fail(err error) {
 	s.change(func() {
 		if s.fatal == nil {
 			s.fatal = err
 		}
+		if !isForbidden(err) {
+			return
+		}
+		s.barred = true
 		for run := range s.held {
 			run.lost = true
 			run.cancel()
@@ -1158,14 +1163,30 @@ func (s *session) claimUntil(ctx context.Context) {
 		switch {
 		case err == nil:
 			pauses = backoff{}
-		case isTemporary(err):
+		case isFaultOfQuestion(err):
+			s.fail(err)
+		default:
 			pause := pauses.next(retryAfter)
 			s.log("gaia: no tasks can be claimed: %v; the next try is in %v", err, pause.Round(time.Millisecond))
 			sleep(ctx, pause)
-		default:
-			s.fail(err)
 		}
 	}
+}
+
+// isFaultOfQuestion says whether the server refuses a question for what it is, and so would refuse it each time. Whatever else comes, such as
+// the page of a proxy, may be over soon.
+func isFaultOfQuestion(err error) bool {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	switch refusal.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	case http.StatusBadRequest:
+		return !isTemporary(err)
+	}
+	return false
 }
 
 // room is how many tasks to claim. Ends that wait for the server count, too, so that they do not pile up.
@@ -1300,7 +1321,7 @@ func (s *session) end(run *heldRun, path string, body fields) {
 		}
 		run.path, run.end = path, body
 		s.active--
-		if run.lost || s.fatal != nil {
+		if run.lost || s.barred {
 			delete(s.held, run)
 		} else {
 			s.ended = append(s.ended, run)
@@ -1408,9 +1429,9 @@ func (s *session) notWritten(runs []*heldRun, err error) {
 	})
 }
 
-// keep puts ends back, behind the others, unless the worker has failed.
+// keep puts ends back, behind the others, unless the server takes nothing from this worker.
 func (s *session) keep(runs []*heldRun) {
-	if s.fatal == nil {
+	if !s.barred {
 		s.ended = append(s.ended, runs...)
 		return
 	}

@@ -887,6 +887,50 @@ func TestARevokedTokenStopsTheWorker(t *testing.T) {
 	}
 }
 
+func TestAWorkerGoesOnAfterOddAnswersToItsQuestions(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 1, nil)
+	odd := []http.HandlerFunc{page(404), problem(500, "internal"), page(520), page(200)}
+	f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+		if path != "/claims" || len(odd) == 0 {
+			return nil
+		}
+		answer := odd[0]
+		odd = odd[1:]
+		return answer
+	})
+	w := work(f, func(context.Context, *Call) (any, error) { return nil, nil }, nil)
+	f.waitFor("the end", func() bool { return len(f.ends) == 1 })
+	w.mustStop(t)
+}
+
+func TestAWorkerWhoseQuestionIsRefusedEndsItsRuns(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 2, nil)
+	started, finish := make(chan struct{}, 2), make(chan struct{})
+	w := work(f, func(ctx context.Context, _ *Call) (any, error) {
+		started <- struct{}{}
+		<-finish
+		return "done", ctx.Err()
+	}, func(w *Worker) { w.Concurrency, w.Batch = 1, 3 })
+	await(t, started)
+	f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+		if path == "/claims" {
+			return problem(422, "invalid")
+		}
+		return nil
+	})
+	f.waitFor("the one that has not begun", func() bool { return len(f.ends) == 1 })
+	close(finish)
+	var refusal *Refusal
+	if err := await(t, w.result); !errors.As(err, &refusal) || refusal.Status != 422 {
+		t.Fatal(err)
+	}
+	if len(f.ends) != 2 || f.ends[0].Path != "/claims/release" || f.ends[1].Path != "/claims/finish" {
+		t.Error(f.ends)
+	}
+}
+
 func TestAStopLetsRunningTasksEnd(t *testing.T) {
 	f := newFake(t)
 	f.addTasks("AsyncCreateOrder", 3, nil)

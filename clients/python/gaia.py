@@ -939,6 +939,14 @@ def _is_forbidden(error: Refusal) -> bool:
     return error.status in (401, 403)
 
 
+def _is_fault_of_question(error: Refusal) -> bool:
+    """Whether the server refuses a question for what it is, and so would refuse it each time.
+
+    Whatever else comes, such as the page of a proxy, may be over soon.
+    """
+    return error.status in (401, 403, 413, 422) or (error.status == 400 and not error.temporary)
+
+
 def _is_fault_of_end(error: Refusal) -> bool:
     """Whether the server refuses an end for what is in it, and so would refuse it each time."""
     return error.status in (413, 422) or error.code == "bad_json"
@@ -984,6 +992,8 @@ class _Session:
         self._ended: list[_HeldRun] = []
         self._active = 0
         self._fatal: Optional[BaseException] = None
+        # The server refuses whatever this worker sends, or the worker has a fault.
+        self._barred = False
 
     def halt(self) -> None:
         with self._changed:
@@ -1006,25 +1016,33 @@ class _Session:
             raise self._fatal
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """An unexpected answer ends the worker with its error, and not a thread in silence."""
+        """An error ends the worker, and not a thread in silence."""
         try:
             work()
         except Exception as error:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Stops the worker because of an error that another try does not mend."""
+        """Stops the worker because of an error that another try does not mend.
+
+        If it may not speak to the server any more, or has a fault itself, it drops its runs.
+        """
         with self._changed:
             self._fatal = self._fatal or error
-            for run in list(self._held):
-                run.lost = True
-                run.call.cancelled.set()
-                if run.path or run in self._waiting:
-                    self._held.discard(run)
-            self._waiting.clear()
-            self._ended.clear()
             self._halted = True
+            if not isinstance(error, Refusal) or _is_forbidden(error):
+                self._drop_all()
             self._changed.notify_all()
+
+    def _drop_all(self) -> None:
+        self._barred = True
+        for run in list(self._held):
+            run.lost = True
+            run.call.cancelled.set()
+            if run.path or run in self._waiting:
+                self._held.discard(run)
+        self._waiting.clear()
+        self._ended.clear()
 
     def _wind_down(self) -> None:
         """Waits for what runs, at first patiently."""
@@ -1033,7 +1051,7 @@ class _Session:
                 self._end(self._waiting.popleft(), "/claims/release", {"started": False})
 
             def idle() -> bool:
-                return not self._held and (not self._polling or self._fatal is not None)
+                return not self._held and (not self._polling or self._barred)
 
             if self._changed.wait_for(idle, self._worker._grace):
                 return
@@ -1062,7 +1080,7 @@ class _Session:
                     self._claim(count)
                     pauses = _Backoff()
                 except (_LostAnswer, Refusal) as error:
-                    if not error.temporary:
+                    if isinstance(error, Refusal) and _is_fault_of_question(error):
                         raise
                     pause = pauses.next(error.retry_after)
                     self._logger.warning("no tasks can be claimed: %s; the next try is in %.1f s", error, pause)
@@ -1090,10 +1108,14 @@ class _Session:
         timeout = worker._wait + _REQUEST_TIMEOUT
         reply = self._client._send_once("POST", "/claims", json.dumps(question), "application/json", None, timeout)
         now = time.monotonic()
+        try:
+            lease = reply.body.get("lease_ms", self._lease * 1000) / 1000
+            runs = [self._hold(task, now, lease) for task in reply.body["tasks"]]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _OddAnswer(f"the answer of the server does not have tasks as expected: {error!r}") from error
         with self._changed:
-            self._lease = reply.body.get("lease_ms", self._lease * 1000) / 1000
-            for task in reply.body["tasks"]:
-                run = self._hold(task, now)
+            self._lease = lease
+            for run in runs:
                 self._held.add(run)
                 self._active += 1
                 if self._halted:
@@ -1102,7 +1124,7 @@ class _Session:
                     self._waiting.append(run)
             self._changed.notify_all()
 
-    def _hold(self, task: dict[str, Any], now: float) -> _HeldRun:
+    def _hold(self, task: dict[str, Any], now: float, lease: float) -> _HeldRun:
         timeout = task.get("timeout_ms")
         call = Call(
             method=task["method"],
@@ -1118,7 +1140,7 @@ class _Session:
             token=task["token"],
             run=self._client.run(task["token"]),
         )
-        return _HeldRun(call, now + self._lease, now + timeout / 1000 if timeout else float("inf"))
+        return _HeldRun(call, now + lease, now + timeout / 1000 if timeout else float("inf"))
 
     # Runs.
 
@@ -1161,7 +1183,7 @@ class _Session:
             return
         run.path, run.end = path, {"token": run.call.token, **end}
         self._active -= 1
-        if run.lost or self._fatal is not None:
+        if run.lost or self._barred:
             self._held.discard(run)
         else:
             self._ended.append(run)
@@ -1225,8 +1247,8 @@ class _Session:
         self._keep(runs)
 
     def _keep(self, runs: list[_HeldRun]) -> None:
-        """Puts ends back, behind the others, unless the worker has failed."""
-        if self._fatal is None:
+        """Puts ends back, behind the others, unless the server takes nothing from this worker."""
+        if not self._barred:
             self._ended = self._ended + runs
         else:
             self._held.difference_update(runs)

@@ -665,12 +665,44 @@ class Working(WithFake):
         self.assertIsInstance(self.error, gaia.Refusal)
         self.assertIn("Http.Access.Tokens", str(self.error))
 
-    def test_garbage_stops_the_worker_with_an_error(self) -> None:
-        self.fake.answers = lambda path, body: (200, {"nothing": "expected"})
-        self.work(lambda _: None)
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_a_worker_goes_on_after_odd_answers(self) -> None:
+        self.fake.lease_ms = 1500
+        self.fake.add()
+        odd: list[Answer] = [(404, PAGE), problem(500, "internal"), (520, PAGE), (200, PAGE), (200, {}), (200, []), (200, {"tasks": [{}]})]
+        to_claims, to_beats = list(odd), odd[3:]
+        self.fake.answers = lambda path, body: (to_claims.pop() if path == "/claims" and to_claims else to_beats.pop() if path == "/claims/beat" and to_beats else None)
+        beaten = threading.Event()
+
+        def handler(call: gaia.Call) -> bool:
+            beaten.wait(PATIENCE)
+            return call.cancelled.is_set()
+
+        worker = self.work(handler)
+        self.fake.wait_for("a beat", lambda: not to_beats and self.fake.beats.get("t1", 0) > 0)
+        beaten.set()
+        self.fake.wait_for("the end", lambda: len(self.fake.ends) == 1)
+        self.must_stop(worker)
+        self.assertEqual((to_claims, self.fake.ends), ([], [("/claims/finish", 1, {"token": "t1", "result": False})]))
+
+    def test_a_worker_whose_question_is_refused_ends_its_runs(self) -> None:
+        self.fake.add()
+        self.fake.add()
+        started, finish = threading.Event(), threading.Event()
+
+        def handler(_: gaia.Call) -> str:
+            started.set()
+            finish.wait(PATIENCE)
+            return "done"
+
+        self.work(handler, concurrency=1, batch=3)
+        self.assertTrue(started.wait(PATIENCE))
+        self.fake.answers = lambda path, body: problem(422, "invalid") if path == "/claims" else None
+        self.fake.wait_for("the one that has not begun", lambda: len(self.fake.ends) == 1)
+        finish.set()
         self.thread.join(PATIENCE)
-        self.assertFalse(self.thread.is_alive())
-        self.assertIsNotNone(self.error)
+        self.assertIsInstance(self.error, gaia.Refusal)
+        self.assertEqual([path for path, _, _ in self.fake.ends], ["/claims/release", "/claims/finish"])
 
     def test_a_stop_lets_running_tasks_end(self) -> None:
         for _ in range(3):
