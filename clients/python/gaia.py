@@ -25,7 +25,6 @@ import http.client
 import json
 import logging
 import random
-import selectors
 import signal
 import socket
 import threading
@@ -432,6 +431,29 @@ def _pushed_call(method: str, headers: Mapping[str, str], body: bytes, cancelled
     )
 
 
+@dataclass(eq=False)
+class _ServedCall:
+    """A call that runs in a `Server`."""
+
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    peer: Optional[socket.socket] = None
+    """The connection, for a look that does not wait. None while the body is read: only the thread of the call reads then."""
+    gone: bool = False
+    """The other side has closed the connection."""
+    stopped: bool = False
+    """The server has asked the call to stop."""
+
+
+def _is_closed(peer: socket.socket) -> bool:
+    """Whether the other side has closed the connection. What it has sent, such as the next request, stays to be read."""
+    try:
+        return peer.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 class Server:
     """Serves a `Service` with a thread for each connection, keeps connections open, and notices when they are closed during a call.
 
@@ -442,7 +464,7 @@ class Server:
         self._service = service
         self._grace = grace
         self._changed = threading.Condition()
-        self._calls: dict[socket.socket, threading.Event] = {}
+        self._calls: set[_ServedCall] = set()
         self._stopping = False
         outer = self
 
@@ -485,8 +507,9 @@ class Server:
         self._listener.server_close()
         with self._changed:
             if not self._changed.wait_for(lambda: not self._calls, self._grace):
-                for cancelled in self._calls.values():
-                    cancelled.set()
+                for call in self._calls:
+                    call.stopped = True
+                    call.cancelled.set()
                 self._changed.wait_for(lambda: not self._calls, _LAST_CALL)
 
     def stop(self) -> None:
@@ -496,12 +519,18 @@ class Server:
             self._changed.notify_all()
 
     def _serve(self, connection: BaseHTTPRequestHandler) -> None:
-        cancelled = threading.Event()
+        call = _ServedCall()
         length = _number(connection.headers.get("Content-Length"))
+
+        def read(length: int) -> bytes:
+            body = connection.rfile.read(length)
+            self._watch_peer(call, connection.connection)
+            return body
+
         with self._changed:
             stopping = self._stopping
             if not stopping:
-                self._calls[connection.connection] = cancelled
+                self._calls.add(call)
                 self._changed.notify_all()
         try:
             if stopping:
@@ -509,18 +538,30 @@ class Server:
                 answer = _Answer.error(503, "the service stops", Retry_After="1", Connection="close")
             else:
                 headers = {name.lower(): value for name, value in connection.headers.items()}
-                answer = self._service._answer(connection.command, connection.path, headers, length, connection.rfile.read, cancelled)
+                answer = self._service._answer(connection.command, connection.path, headers, length, read, call.cancelled)
+                if call.stopped and answer.status == 500 and "gaia-run-token" in headers:
+                    # The task runs again, and no attempt is used.
+                    answer = _Answer(503, answer.body, {"Retry-After": "1"})
                 if answer.status in (405, 411, 413):  # its body was not read
                     answer.headers["Connection"] = "close"
                     self._skip(connection, length or 0)
-            if cancelled.is_set():
+            if call.gone:
                 connection.close_connection = True
             else:
                 self._send(connection, answer)
         finally:
             with self._changed:
-                self._calls.pop(connection.connection, None)
+                self._calls.discard(call)
+                if call.peer is not None:
+                    call.peer.close()
                 self._changed.notify_all()
+
+    def _watch_peer(self, call: _ServedCall, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # there are no more descriptors: then the call is not watched
+            peer = connection.dup()
+            peer.settimeout(0)
+            with self._changed:
+                call.peer = peer
 
     @staticmethod
     def _skip(connection: BaseHTTPRequestHandler, length: int) -> None:
@@ -543,25 +584,16 @@ class Server:
         connection.wfile.flush()
 
     def _watch(self) -> None:
-        """Sets the event of each call whose connection the other side has closed."""
+        """Cancels each call whose connection the other side has closed."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._calls or self._stopping)
                 if not self._calls:
                     return
-                calls = dict(self._calls)
-            with selectors.DefaultSelector() as selector:
-                for connection, cancelled in calls.items():
-                    with contextlib.suppress(ValueError, OSError):  # it has just been closed
-                        if not cancelled.is_set():
-                            selector.register(connection, selectors.EVENT_READ, cancelled)
-                for key, _ in selector.select(0):
-                    try:
-                        gone = key.fileobj.recv(1, socket.MSG_PEEK) == b""  # type: ignore[union-attr]
-                    except OSError:
-                        gone = True
-                    if gone:
-                        key.data.set()
+                for call in self._calls:
+                    if call.peer is not None and not call.gone and _is_closed(call.peer):
+                        call.gone = True
+                        call.cancelled.set()
             time.sleep(_WATCH_INTERVAL)
 
 

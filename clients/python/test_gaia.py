@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import queue
+import socket
 import threading
 import time
 import unittest
@@ -316,6 +317,46 @@ class Serving(unittest.TestCase):
         connection.close()
         self.assertTrue(call.cancelled.wait(PATIENCE))
 
+    def test_a_look_at_a_connection_does_not_wait(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        ours.settimeout(PATIENCE)
+        peer = ours.dup()
+        self.addCleanup(peer.close)
+        peer.settimeout(0)
+        began = time.monotonic()
+        self.assertFalse(gaia._is_closed(peer))
+        theirs.send(b"P")
+        self.assertFalse(gaia._is_closed(peer))
+        self.assertEqual(ours.recv(1), b"P")
+        theirs.close()
+        self.assertTrue(gaia._is_closed(peer))
+        self.assertLess(time.monotonic() - began, PATIENCE / 2)
+
+    def test_the_next_request_on_a_connection_waits_for_the_answer(self) -> None:
+        calls: queue.Queue[gaia.Call] = queue.Queue()
+        finish = threading.Event()
+
+        def handler(call: gaia.Call) -> bool:
+            calls.put(call)
+            finish.wait(PATIENCE)
+            return call.cancelled.is_set()
+
+        service = gaia.Service(logger=QUIET)
+        service.handle("M", handler)
+        request = b"POST /M HTTP/1.1\r\nContent-Length: 4\r\n\r\nnull"
+        with socket.create_connection(self.serve(service).address, PATIENCE) as connection:
+            connection.sendall(request)
+            call = calls.get(timeout=PATIENCE)
+            connection.sendall(request)
+            self.assertFalse(call.cancelled.wait(3 * gaia._WATCH_INTERVAL))
+            finish.set()
+            answers = b""
+            while answers.count(b"false") < 2:
+                part = connection.recv(4096)
+                self.assertNotEqual(part, b"", answers)
+                answers += part
+
     def test_a_stop_lets_calls_end(self) -> None:
         started, finish = threading.Event(), threading.Event()
 
@@ -345,22 +386,32 @@ class Serving(unittest.TestCase):
         self.assertFalse(self.thread.is_alive())
         connection.close()
 
-    def test_a_stop_cancels_what_does_not_end(self) -> None:
+    def test_a_stop_cancels_what_does_not_end_and_sends_its_answer(self) -> None:
         calls: queue.Queue[gaia.Call] = queue.Queue()
 
-        def handler(call: gaia.Call) -> None:
+        def handler(call: gaia.Call) -> str:
             calls.put(call)
             call.cancelled.wait(PATIENCE)
+            if call.args == "fail":
+                raise InterruptedError
+            return "late"
 
         service = gaia.Service(logger=QUIET)
         service.handle("M", handler)
         server = self.serve(service, grace=0.01)
-        connection = http.client.HTTPConnection(*server.address)
-        connection.request("POST", "/M", "null")
-        call = calls.get(timeout=PATIENCE)
+        sent = []
+        for args, headers in (("late", {}), ("fail", {"gaia-run-token": "t"}), ("fail", {})):
+            connection = http.client.HTTPConnection(*server.address, timeout=PATIENCE)
+            self.addCleanup(connection.close)
+            connection.request("POST", "/M", json.dumps(args), headers)
+            calls.get(timeout=PATIENCE)
+            sent.append(connection)
         server.stop()
-        self.assertTrue(call.cancelled.wait(PATIENCE))
-        connection.close()
+        answers = [connection.getresponse() for connection in sent]
+        self.assertEqual(
+            [(answer.status, answer.headers["Retry-After"], json.loads(answer.read())) for answer in answers],
+            [(200, None, "late"), (503, "1", {"error": "InterruptedError"}), (500, None, {"error": "InterruptedError"})],
+        )
 
 
 # ---- Client and Run -------------------------------------------------------------------------------------------------------------------
