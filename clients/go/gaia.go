@@ -787,20 +787,43 @@ func (r *Run) Release(ctx context.Context, started bool) error {
 	return r.end(ctx, "/claims/release", fields{"started": started})
 }
 
-// Keep beats every third of the lease in the background, until stop is called. The context is over when the run is cancelled or lost, or when
-// ctx is: then stop the work and call Release.
+// Keep beats every third of the lease in the background, and more often after a failure, until stop is called. The context is over when the run
+// is cancelled or lost, when the server takes the token no longer, or when ctx is over: then stop the work and call Release. With the lease 0
+// nobody has to beat, and Keep does not.
 func (r *Run) Keep(ctx context.Context, lease time.Duration) (kept context.Context, stop context.CancelFunc) {
 	kept, stop = context.WithCancel(ctx)
+	if lease <= 0 {
+		return kept, stop
+	}
 	go func() {
 		defer stop()
-		for sleep(kept, lease/3) {
-			err := r.Beat(kept)
-			if err != nil && kept.Err() == nil {
+		var pauses backoff
+		for pause := lease / 3; sleep(kept, pause); {
+			state, retryAfter, err := r.beatOnce(kept, lease/3)
+			pause = lease / 3
+			switch {
+			case state == stateCancelled, state == stateLost, isForbidden(err):
 				return
+			case err == nil:
+				pauses = backoff{}
+			default:
+				if sooner := pauses.next(retryAfter); sooner < pause {
+					pause = sooner
+				}
 			}
 		}
 	}()
 	return kept, stop
+}
+
+func (r *Run) beatOnce(ctx context.Context, timeout time.Duration) (state string, retryAfter time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	states, retryAfter, err := r.client.postRunsOnce(ctx, "/claims/beat", []fields{{"token": r.token}})
+	if err != nil {
+		return "", retryAfter, err
+	}
+	return states[0].State, 0, nil
 }
 
 type fields map[string]any
@@ -865,6 +888,17 @@ func (c *Client) postRuns(ctx context.Context, path string, runs []fields) (stat
 	answer, err := c.send(ctx, r)
 	states, err = statesOf(answer, err, len(runs))
 	return states, answer.resent, err
+}
+
+// postRunsOnce is postRuns with one sending.
+func (c *Client) postRunsOnce(ctx context.Context, path string, runs []fields) (states []runState, retryAfter time.Duration, err error) {
+	r, err := runsRequest(path, runs)
+	if err != nil {
+		return nil, 0, err
+	}
+	answer, retryAfter, err := c.sendOnce(ctx, r)
+	states, err = statesOf(answer, err, len(runs))
+	return states, retryAfter, err
 }
 
 func runsRequest(path string, runs []fields) (request, error) {
@@ -1374,14 +1408,7 @@ func (s *session) sendEnds(runs []*heldRun) (time.Duration, error) {
 	for i, run := range runs {
 		bodies[i] = run.end
 	}
-	r, err := runsRequest(runs[0].path, bodies)
-	var retryAfter time.Duration
-	var states []runState
-	if err == nil {
-		var answer reply
-		answer, retryAfter, err = s.Client.sendOnce(s.requests, r)
-		states, err = statesOf(answer, err, len(runs))
-	}
+	states, retryAfter, err := s.Client.postRunsOnce(s.requests, runs[0].path, bodies)
 	switch {
 	case err == nil:
 		s.written(runs, states)
@@ -1544,12 +1571,7 @@ func (s *session) beatSome(runs []*heldRun, timeout time.Duration) (time.Duratio
 	for i, run := range runs {
 		bodies[i] = fields{"token": run.call.Token}
 	}
-	r, err := runsRequest("/claims/beat", bodies)
-	if err != nil {
-		return 0, err
-	}
-	answer, retryAfter, err := s.Client.sendOnce(ctx, r)
-	states, err := statesOf(answer, err, len(runs))
+	states, retryAfter, err := s.Client.postRunsOnce(ctx, "/claims/beat", bodies)
 	if err != nil {
 		return retryAfter, err
 	}

@@ -602,6 +602,46 @@ func TestKeepBeatsUntilTheRunIsCancelled(t *testing.T) {
 	await(t, kept.Done())
 }
 
+func TestKeepGoesOnAfterOddAnswers(t *testing.T) {
+	f := newFake(t)
+	f.claimed["p1"] = 1
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	odd := []http.HandlerFunc{problem(500, "internal"), page(404), page(200), silent, hangUp}
+	f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+		if len(odd) == 0 {
+			return nil
+		}
+		answer := odd[0]
+		odd = odd[1:]
+		return answer
+	})
+	kept, stop := f.client().Run("p1").Keep(context.Background(), 300*time.Millisecond)
+	defer stop()
+	f.waitFor("a beat", func() bool { return f.beats["p1"] >= 1 })
+	if kept.Err() != nil {
+		t.Fatal("the run is held, and its context is over")
+	}
+	f.answerBy(func(string, []map[string]any) http.HandlerFunc { return problem(401, "no_access") })
+	await(t, kept.Done())
+}
+
+func TestNobodyBeatsForARunWithoutALease(t *testing.T) {
+	f := newFake(t)
+	f.claimed["p1"] = 1
+	run := f.client().Run("p1")
+	kept, stop := run.Keep(context.Background(), 0)
+	for i := 0; i < 20; i++ {
+		if err := run.Progress(kept, i, "packing"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	await(t, kept.Done())
+	if f.requests["/claims/beat"] != 0 {
+		t.Fatal(f.requests)
+	}
+}
+
 // ---- Worker --------------------------------------------------------------------------------------------------------------------------
 
 type running struct {

@@ -857,27 +857,41 @@ class Run:
 
     @contextlib.contextmanager
     def keep(self, lease: float) -> Iterator[threading.Event]:
-        """Beats every third of the lease in the background, as a context manager.
+        """Beats every third of the lease in the background, and more often after a failure, as a context manager.
 
-        Its value is an event that is set when the run is cancelled or lost: then stop the work, and `release` the run.
+        Its value is an event that is set when the run is cancelled or lost, or when the server takes the token no longer: then stop the work, and
+        `release` the run. With the lease 0 nobody has to beat, and `keep` does not.
         """
         over, left = threading.Event(), threading.Event()
 
         def beat() -> None:
-            while not left.wait(lease / 3):
-                try:
-                    self.beat()
-                except NoAnswer:
-                    continue
-                except GaiaError:
+            try:
+                self._beat_until(left, lease)
+            finally:
+                if not left.is_set():
                     over.set()
-                    return
 
-        threading.Thread(target=beat, name="gaia-keep", daemon=True).start()
+        if lease > 0:
+            threading.Thread(target=beat, name="gaia-keep", daemon=True).start()
         try:
             yield over
         finally:
             left.set()
+
+    def _beat_until(self, left: threading.Event, lease: float) -> None:
+        pauses = _Backoff()
+        pause = lease / 3
+        while not left.wait(pause):
+            pause = lease / 3
+            try:
+                states, _ = self._client._post_runs("/claims/beat", [{"token": self._token}], lease / 3)
+                if states[0]["state"] in ("cancelled", "lost"):
+                    return
+                pauses = _Backoff()
+            except (_LostAnswer, Refusal) as error:
+                if isinstance(error, Refusal) and _is_forbidden(error):
+                    return
+                pause = min(pause, pauses.next(error.retry_after))
 
     def _report(self, path: str, body: dict[str, Any]) -> None:
         if self._post(path, body) == "cancelled":

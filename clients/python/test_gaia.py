@@ -511,6 +511,50 @@ class Requests(WithFake):
             self.assertTrue(over.wait(PATIENCE))
 
 
+    def test_keep_goes_on_after_odd_answers(self) -> None:
+        self.fake.claimed = {"p1": 1}
+        odd: list[Answer] = [HANG_UP, problem(500, "internal"), (404, PAGE), (200, PAGE), (200, {}), (200, {"runs": [{}]})]
+        self.fake.answers = lambda path, body: odd.pop() if odd else None
+        with self.fake.client().run("p1").keep(0.3) as over:
+            self.fake.wait_for("a beat", lambda: self.fake.beats.get("p1", 0) >= 1)
+            self.assertFalse(over.is_set())
+            self.fake.answers = lambda path, body: problem(401, "no_access")
+            self.assertTrue(over.wait(PATIENCE))
+
+    def test_keep_waits_for_no_beat_longer_than_a_third_of_the_lease(self) -> None:
+        self.fake.claimed = {"p1": 1}
+        silent = threading.Event()
+        self.addCleanup(silent.set)
+
+        def answers(path: str, body: Any) -> Optional[Answer]:
+            if len(self.fake.requests) > 1:
+                return None
+            self.fake.changed.wait_for(silent.is_set, PATIENCE)
+            return HANG_UP
+
+        self.fake.answers = answers
+        with self.fake.client().run("p1").keep(0.3) as over:
+            began = time.monotonic()
+            self.fake.wait_for("the second beat", lambda: self.fake.beats.get("p1", 0) >= 1)
+            self.assertLess(time.monotonic() - began, PATIENCE / 2)
+            self.assertFalse(over.is_set())
+
+    def test_nobody_beats_for_a_run_without_a_lease(self) -> None:
+        self.fake.claimed = {"p1": 1}
+        run = self.fake.client().run("p1")
+        with run.keep(0) as over:
+            for percent in range(20):
+                run.progress(percent)
+            self.assertFalse(over.is_set())
+        self.assertEqual(self.fake.beats, {})
+
+    def test_a_fault_of_keep_ends_the_work(self) -> None:
+        client = self.fake.client()
+        with unittest.mock.patch.object(client, "_post_runs", side_effect=MemoryError), unittest.mock.patch.object(threading, "excepthook"):
+            with client.run("p1").keep(0.03) as over:
+                self.assertTrue(over.wait(PATIENCE))
+
+
 # ---- Worker ---------------------------------------------------------------------------------------------------------------------------
 
 
