@@ -17,6 +17,7 @@ import (
 	"crypto/hmac"
 	crypto "crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -451,8 +452,9 @@ func NewClient(baseURL, token string) (*Client, error) {
 	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
 		return nil, fmt.Errorf("gaia: %q is no URL of an API; expected one such as https://jobs.example/api/v1", baseURL)
 	}
+	// The empty TLSNextProto leaves HTTP/2 out: all requests would go over one connection, and after it has died, time out one by one.
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
+		Proxy: http.ProxyFromEnvironment, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 32, IdleConnTimeout: 60 * time.Second,
 	}
 	// A redirect would send a POST as a GET, or the token elsewhere.

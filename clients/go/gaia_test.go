@@ -531,6 +531,30 @@ func TestAClientFollowsNoRedirectAndGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+func TestAClientUsesNoHTTP2(t *testing.T) {
+	protocols := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols <- r.Proto
+		fmt.Fprint(w, `{"id": 17}`)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client, err := NewClient(server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := client.http.Transport.(*http.Transport)
+	transport.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	transport.ForceAttemptHTTP2 = true // as without TLSClientConfig
+	if _, err := client.Add(context.Background(), "t", "", NewTask{}); err != nil {
+		t.Fatal(err)
+	}
+	if protocol := await(t, protocols); protocol != "HTTP/1.1" {
+		t.Fatal(protocol)
+	}
+}
+
 func TestAParkedRun(t *testing.T) {
 	f := newFake(t)
 	for i := 1; i <= 6; i++ {
