@@ -56,9 +56,12 @@ const (
 	// The pauses between two sendings of one request: they double, from the first to the longest.
 	firstPause   = 200 * time.Millisecond
 	longestPause = 30 * time.Second
-	// How many ends of runs, and how many beats, go into one request.
-	endsPerRequest  = 100
-	beatsPerRequest = 1000
+	// A request gets more time by its length: a link may be so slow, in bytes per second.
+	slowestLink = 32 << 10
+	// How many ends of runs, and of about how many bytes, and how many beats, go into one request.
+	endsPerRequest     = 100
+	endBytesPerRequest = 1 << 20
+	beatsPerRequest    = 1000
 	// How long handlers whose context was cancelled at the end of the grace may take to return.
 	lastCall = time.Second
 	// A longer timeout of a task counts as this one, so that times stay within what Go can count.
@@ -440,9 +443,10 @@ type Client struct {
 	// Logger gets a line for each request that is sent again; nil: nothing is logged.
 	Logger *log.Logger
 
-	base  string
-	token string
-	http  *http.Client
+	base    string
+	token   string
+	http    *http.Client
+	silence time.Duration // how long the server may be silent
 }
 
 // NewClient makes a client for the API at a URL such as https://jobs.example/gaia/api/v1. An empty token is for a server that gives access to
@@ -460,7 +464,7 @@ func NewClient(baseURL, token string) (*Client, error) {
 	// A redirect would send a POST as a GET, or the token elsewhere.
 	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
-		base: strings.TrimRight(baseURL, "/"), token: token,
+		base: strings.TrimRight(baseURL, "/"), token: token, silence: requestTimeout,
 		http: &http.Client{Transport: transport, CheckRedirect: noRedirects},
 	}, nil
 }
@@ -614,10 +618,20 @@ func (c *Client) send(ctx context.Context, r request) (reply, error) {
 	}
 }
 
+// sendOnce sends the request once. The time until the answer begins depends on what is sent, and then the server may not fall silent: a long
+// answer may take as long as it comes.
 func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.wait+requestTimeout)
+	inTime, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
+	limit := time.AfterFunc(r.wait+c.silence+time.Duration(len(r.body))*time.Second/slowestLink, cancel)
+	defer limit.Stop()
+	lost := func(err error) (reply, time.Duration, error) {
+		if inTime.Err() != nil && ctx.Err() == nil {
+			err = errors.New("the server has been silent for too long")
+		}
+		return reply{}, 0, &lostAnswer{err}
+	}
+	req, err := http.NewRequestWithContext(inTime, r.method, c.base+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return reply{}, 0, err
 	}
@@ -632,12 +646,12 @@ func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return reply{}, 0, &lostAnswer{err}
+		return lost(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(tellingReader{resp.Body, func() { limit.Reset(c.silence) }})
 	if err != nil {
-		return reply{}, 0, &lostAnswer{err}
+		return lost(err)
 	}
 	if resp.StatusCode < 300 {
 		return reply{status: resp.StatusCode, replayed: resp.Header.Get("Idempotency-Replayed") == "true", body: body}, 0, nil
@@ -649,6 +663,20 @@ func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration,
 	}
 	refusal.Status = resp.StatusCode
 	return reply{}, retryAfter(resp.Header), refusal
+}
+
+// tellingReader tells of each part that has been read.
+type tellingReader struct {
+	io.Reader
+	tell func()
+}
+
+func (r tellingReader) Read(into []byte) (int, error) {
+	n, err := r.Reader.Read(into)
+	if n > 0 {
+		r.tell()
+	}
+	return n, err
 }
 
 // isTemporary says whether the same request may be answered otherwise a little later.
@@ -829,6 +857,13 @@ func (r *Run) beatOnce(ctx context.Context, timeout time.Duration) (state string
 }
 
 type fields map[string]any
+
+// size is about how many bytes they are as JSON.
+func (f fields) size() int {
+	result, _ := f["result"].(json.RawMessage)
+	text, _ := f["error"].(string)
+	return len(result) + len(text) + 200
+}
 
 // endOf is the request by which a run ends that has this outcome.
 func endOf(result json.RawMessage, err error) (path string, body fields) {
@@ -1023,6 +1058,7 @@ type session struct {
 	held    map[*heldRun]struct{}
 	active  int        // held runs that have no end
 	ended   []*heldRun // whose ends are to be sent
+	group   int        // how many ends go into one request at most
 	fatal   error
 	barred  bool // the server refuses whatever this worker sends
 }
@@ -1046,7 +1082,7 @@ type heldRun struct {
 func (w *Worker) begin() (*session, error) {
 	s := &session{
 		Worker: w, stopping: make(chan struct{}), changed: make(chan struct{}), held: map[*heldRun]struct{}{},
-		polling: true,
+		polling: true, group: endsPerRequest,
 	}
 	settings := *w
 	s.Worker = &settings
@@ -1384,17 +1420,19 @@ func (s *session) sendEndsAlways() {
 	}
 }
 
-// takeEnds takes ends of one kind. Those whose lease is over are dropped.
+// takeEnds takes ends of one kind that go into one request. Those whose lease is over are dropped.
 func (s *session) takeEnds() (runs []*heldRun) {
 	s.change(func() {
 		var rest []*heldRun
+		bytes := 0
 		for _, run := range s.ended {
 			switch {
 			case run.lost || time.Now().After(run.until) || !run.giveUp.IsZero() && time.Now().After(run.giveUp):
 				delete(s.held, run)
 				s.log("gaia: task %d: the lease is over, and its end is not written; the task runs again", run.call.TaskID)
-			case len(runs) == 0 || run.path == runs[0].path && len(runs) < endsPerRequest && !run.alone && !runs[0].alone:
+			case len(runs) == 0 || s.goesWith(runs, run) && bytes+run.end.size() <= endBytesPerRequest:
 				runs = append(runs, run)
+				bytes += run.end.size()
 			default:
 				rest = append(rest, run)
 			}
@@ -1402,6 +1440,10 @@ func (s *session) takeEnds() (runs []*heldRun) {
 		s.ended = rest
 	})
 	return runs
+}
+
+func (s *session) goesWith(runs []*heldRun, run *heldRun) bool {
+	return run.path == runs[0].path && len(runs) < s.group && !run.alone && !runs[0].alone
 }
 
 // sendEnds sends ends once. After an error the ends are kept.
@@ -1441,10 +1483,14 @@ func isFaultOfEnd(err error) bool {
 }
 
 // notWritten keeps ends for another try. After an odd answer, such as a fault of the server or the page of a proxy, each goes alone, so that an
-// end that always gets one does not keep the others back; after a lease it is dropped.
+// end that always gets one does not keep the others back; after a lease it is dropped. After none, or none in time, fewer go together.
 func (s *session) notWritten(runs []*heldRun, err error) {
 	var lost *lostAnswer
+	var refusal *Refusal
 	s.change(func() {
+		if errors.As(err, &lost) || errors.As(err, &refusal) && refusal.Status == http.StatusRequestTimeout {
+			s.group = (len(runs) + 1) / 2
+		}
 		for _, run := range runs {
 			run.unsure = run.unsure || errors.As(err, &lost)
 			if !isTemporary(err) {
@@ -1471,6 +1517,9 @@ func (s *session) keep(runs []*heldRun) {
 
 func (s *session) written(runs []*heldRun, states []runState) {
 	s.change(func() {
+		if s.group *= 2; s.group > endsPerRequest {
+			s.group = endsPerRequest
+		}
 		for i, run := range runs {
 			delete(s.held, run)
 			if states[i].State == stateLost && !run.unsure {

@@ -555,6 +555,41 @@ func TestAClientUsesNoHTTP2(t *testing.T) {
 	}
 }
 
+func TestASlowLinkGetsMoreTime(t *testing.T) {
+	const silence = 500 * time.Millisecond
+	requests := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests <- r.URL.Path
+		body, _ := io.ReadAll(r.Body)
+		if len(body) > 0 {
+			time.Sleep(2 * silence) // as if the body had come slowly
+		}
+		for _, part := range strings.SplitAfter(`{"id": 17, "status": "Success"}`, ",") {
+			fmt.Fprint(w, part, strings.Repeat(" ", 10))
+			w.(http.Flusher).Flush()
+			time.Sleep(3 * silence / 5)
+		}
+	}))
+	defer server.Close()
+	client, _ := NewClient(server.URL, "")
+	client.silence = silence
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if task, err := client.WaitFor(ctx, 17); err != nil || task.ID != 17 {
+		t.Fatal("an answer that comes slowly:", task, err)
+	}
+	if added, err := client.Add(ctx, "t", "", NewTask{Args: strings.Repeat("a", 32<<10)}); err != nil || added.ID != 17 {
+		t.Fatal("a long request:", added, err)
+	}
+	if len(requests) != 2 {
+		t.Fatal("the requests were sent again:", len(requests))
+	}
+	client.silence = time.Millisecond
+	if _, _, err := client.sendOnce(ctx, request{method: http.MethodPost, path: "/tasks", body: []byte("1")}); err == nil || !strings.Contains(err.Error(), "silent") {
+		t.Fatal("a server that is silent:", err)
+	}
+}
+
 func TestAParkedRun(t *testing.T) {
 	f := newFake(t)
 	for i := 1; i <= 6; i++ {
@@ -905,6 +940,61 @@ func TestAnEndThatAlwaysGetsAnOddAnswerIsDroppedAndKeepsNoOtherBack(t *testing.T
 	w.mustStop(t)
 	if len(f.claimed) != 1 {
 		t.Error(f.ends)
+	}
+}
+
+func TestEndsThatDoNotGetThroughGoInSmallerGroups(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 10, nil)
+	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
+		if path == "/claims/finish" && len(runs) > 2 {
+			return hangUp
+		}
+		return nil
+	})
+	ready, gate := make(chan struct{}, 10), make(chan struct{})
+	w := work(f, func(context.Context, *Call) (any, error) {
+		ready <- struct{}{}
+		<-gate
+		return nil, nil
+	}, nil)
+	for i := 0; i < 10; i++ {
+		await(t, ready)
+	}
+	close(gate)
+	f.waitFor("10 ends", func() bool { return len(f.ends) == 10 })
+	w.mustStop(t)
+}
+
+func TestLongEndsDoNotGoTogether(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 10, nil)
+	longest := 0
+	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
+		bytes := 0
+		for _, run := range runs {
+			result, _ := run["result"].(string)
+			bytes += len(result)
+		}
+		if bytes > longest {
+			longest = bytes
+		}
+		return nil
+	})
+	ready, gate := make(chan struct{}, 10), make(chan struct{})
+	w := work(f, func(context.Context, *Call) (any, error) {
+		ready <- struct{}{}
+		<-gate
+		return strings.Repeat("a", 400_000), nil
+	}, nil)
+	for i := 0; i < 10; i++ {
+		await(t, ready)
+	}
+	close(gate)
+	f.waitFor("10 ends", func() bool { return len(f.ends) == 10 })
+	w.mustStop(t)
+	if longest > endBytesPerRequest || f.requests["/claims/finish"] == 10 {
+		t.Fatal(longest, f.requests)
 	}
 }
 

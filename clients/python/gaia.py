@@ -54,8 +54,11 @@ _REQUEST_TIMEOUT = 15.0
 # The pauses between two sendings of one request: they double, from the first to the longest.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 30.0
-# How many ends of runs, and how many beats, go into one request.
+# A request gets more time by its length: a link may be so slow, in bytes per second.
+_SLOWEST_LINK = 32 << 10
+# How many ends of runs, and of about how many bytes, and how many beats, go into one request.
 _ENDS_PER_REQUEST = 100
+_END_BYTES_PER_REQUEST = 1 << 20
 _BEATS_PER_REQUEST = 1000
 # How long handlers that were asked to stop at the end of the grace may take to return.
 _LAST_CALL = 1.0
@@ -727,7 +730,7 @@ class Client:
         resent = False
         while True:
             try:
-                reply = self._send_once(verb, path, body, content_type, key, wait + _REQUEST_TIMEOUT)
+                reply = self._send_once(verb, path, body, content_type, key, wait + _time_for(len(body or "")))
                 return _Reply(reply.status, reply.replayed, reply.body, resent)
             except _OddAnswer:
                 raise
@@ -786,6 +789,11 @@ class Client:
         if len(states) != len(runs):
             raise _OddAnswer(f"{len(runs)} runs were named, and the answer has {len(states)}")
         return states, reply.resent
+
+
+def _time_for(length: int) -> float:
+    """How long an answer may take, if the request has so many bytes."""
+    return _REQUEST_TIMEOUT + length / _SLOWEST_LINK
 
 
 def _refusal_of(answer: urllib.error.HTTPError) -> Exception:
@@ -1018,6 +1026,15 @@ class _HeldRun:
     """Not with others in a request."""
     give_up: float = float("inf")
     """When an end is dropped that gets odd answers alone."""
+    size: int = 0
+    """Of the result, in bytes."""
+
+    def goes_with(self, others: list[_HeldRun], most: int) -> bool:
+        """Whether the end goes into the same request."""
+        if not others:
+            return True
+        apart = self.alone or others[0].alone or self.path != others[0].path
+        return not apart and len(others) < most and sum(run.size for run in others) + self.size <= _END_BYTES_PER_REQUEST
 
 
 class _Session:
@@ -1036,6 +1053,8 @@ class _Session:
         self._held: set[_HeldRun] = set()
         self._waiting: deque[_HeldRun] = deque()
         self._ended: list[_HeldRun] = []
+        # How many ends go into one request at most.
+        self._group = _ENDS_PER_REQUEST
         self._active = 0
         self._fatal: Optional[BaseException] = None
         # The server refuses whatever this worker sends, or the worker has a fault.
@@ -1210,7 +1229,9 @@ class _Session:
             if handler is None:
                 raise GaiaError("this worker has no such method")
             # Decoded again, so that a number is written as the handler's JSON has it.
-            return "/claims/finish", {"result": json.loads(_invoke(handler, run.call, self._logger))}
+            result = _invoke(handler, run.call, self._logger)
+            run.size = len(result)
+            return "/claims/finish", {"result": json.loads(result)}
         except Snooze as snooze:
             return "/claims/snooze", {"delay_ms": round(snooze.seconds * 1000)}
         except Discard as discard:
@@ -1249,7 +1270,7 @@ class _Session:
             if not runs:
                 continue
             try:
-                states, _ = self._client._post_runs(runs[0].path, [run.end for run in runs], _REQUEST_TIMEOUT)
+                states, _ = self._client._post_runs(runs[0].path, [run.end for run in runs], _time_for(sum(run.size for run in runs)))
                 self._written(runs, states)
                 pauses = _Backoff()
             except (_LostAnswer, Refusal) as error:
@@ -1263,14 +1284,14 @@ class _Session:
                     self._changed.wait_for(lambda: self._over, pause)
 
     def _take_ends(self) -> list[_HeldRun]:
-        """Takes ends of one kind. Those whose lease is over are dropped."""
+        """Takes ends of one kind that go into one request. Those whose lease is over are dropped."""
         taken: list[_HeldRun] = []
         rest: list[_HeldRun] = []
         for run in self._ended:
             if run.lost or time.monotonic() > min(run.until, run.give_up):
                 self._held.discard(run)
                 self._logger.warning("task %s: the lease is over, and its end is not written; the task runs again", run.call.task_id)
-            elif not taken or (run.path == taken[0].path and len(taken) < _ENDS_PER_REQUEST and not run.alone and not taken[0].alone):
+            elif run.goes_with(taken, self._group):
                 taken.append(run)
             else:
                 rest.append(run)
@@ -1282,8 +1303,10 @@ class _Session:
         """Keeps ends for another try.
 
         After an odd answer, such as a fault of the server or the page of a proxy, each goes alone, so that an end that always gets one does not
-        keep the others back; after a lease it is dropped.
+        keep the others back; after a lease it is dropped. After none, or none in time, fewer go together.
         """
+        if isinstance(error, _LostAnswer) or error.status == 408:
+            self._group = (len(runs) + 1) // 2
         for run in runs:
             run.unsure = run.unsure or isinstance(error, _LostAnswer)
             if not error.temporary:
@@ -1302,6 +1325,7 @@ class _Session:
 
     def _written(self, runs: list[_HeldRun], states: list[dict[str, Any]]) -> None:
         with self._changed:
+            self._group = min(2 * self._group, _ENDS_PER_REQUEST)
             self._held.difference_update(runs)
             self._changed.notify_all()
         for run, state in zip(runs, states):

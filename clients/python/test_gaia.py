@@ -728,6 +728,40 @@ class Working(WithFake):
         self.must_stop(worker)
         self.assertEqual(list(self.fake.claimed), ["t3"])
 
+    def finish_together(self, result: Any) -> None:
+        for _ in range(10):
+            self.fake.add()
+        ready = threading.Barrier(10)
+
+        def handler(_: gaia.Call) -> Any:
+            ready.wait(PATIENCE)
+            return result
+
+        worker = self.work(handler)
+        self.fake.wait_for("10 ends", lambda: len(self.fake.ends) == 10)
+        self.must_stop(worker)
+
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_ends_that_do_not_get_through_go_in_smaller_groups(self) -> None:
+        self.fake.answers = lambda path, body: HANG_UP if path == "/claims/finish" and len(body["runs"]) > 2 else None
+        self.finish_together(None)
+
+    def test_long_ends_do_not_go_together(self) -> None:
+        self.finish_together("a" * 400_000)
+        sent = [len(text) for path, _, text in self.fake.requests if path == "/claims/finish"]
+        self.assertLess(max(sent), (1 << 20) + 10_000)
+        self.assertLess(len(sent), 10)
+
+    def test_a_long_request_gets_more_time(self) -> None:
+        def slow(path: str, body: Any) -> Answer:
+            time.sleep(0.4)  # as if the body had come slowly
+            return 201, {"id": 17, "duplicate": False}
+
+        self.fake.answers = slow
+        with unittest.mock.patch.object(gaia, "_REQUEST_TIMEOUT", 0.2):
+            self.assertEqual(self.fake.client().add("orders", "S", "M", "a" * (32 << 10)).id, 17)
+        self.assertEqual(len(self.fake.requests), 1)
+
     def test_runs_are_given_up_when_the_lease_is_over(self) -> None:
         self.fake.lease_ms = 300
         self.fake.add()
