@@ -160,7 +160,7 @@ func Park(lease time.Duration) error { return &parked{lease} }
 type LostError struct {
 	// TaskID is 0 if the server has not said it.
 	TaskID int64
-	// Resent: an earlier sending of the same end has got no answer, so the end may well have been written.
+	// Resent: an earlier sending of the same end has got no answer, or an error of the server, so the end may well have been written.
 	Resent bool
 }
 
@@ -181,6 +181,8 @@ type Refusal struct {
 	// Code is a word that stays the same from version to version. It is empty if a proxy has answered.
 	Code   string
 	Detail string
+	// Stored is "no" if the server says that nothing has been changed, "unknown" if it does not know, and empty in other answers.
+	Stored string
 }
 
 func (r *Refusal) Error() string {
@@ -586,7 +588,7 @@ type request struct {
 type reply struct {
 	status   int
 	replayed bool
-	resent   bool // an earlier sending has got no answer
+	resent   bool // an earlier sending may have done what was asked for
 	body     []byte
 }
 
@@ -606,8 +608,7 @@ func (c *Client) send(ctx context.Context, r request) (reply, error) {
 		if err == nil || !isTemporary(err) || ctx.Err() != nil {
 			return answer, err
 		}
-		var lost *lostAnswer
-		resent = resent || errors.As(err, &lost)
+		resent = resent || mayBeDone(err)
 		pause := pauses.next(retryAfter)
 		if c.Logger != nil {
 			c.Logger.Printf("%s %s: %v; the next try is in %v", r.method, r.path, err, pause.Round(time.Millisecond))
@@ -663,6 +664,16 @@ func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration,
 	}
 	refusal.Status = resp.StatusCode
 	return reply{}, retryAfter(resp.Header), refusal
+}
+
+// mayBeDone says whether the server may have done what was asked for, although it has not said so: no answer has come, or one that says nothing of
+// it, such as the page of a proxy in place of the answer.
+func mayBeDone(err error) bool {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return true
+	}
+	return refusal.Status >= 500 && refusal.Stored != "no"
 }
 
 // tellingReader tells of each part that has been read.
@@ -1074,7 +1085,7 @@ type heldRun struct {
 	lost    bool
 	path    string // of the end, or empty
 	end     fields
-	unsure  bool      // an answer to the end was lost
+	unsure  bool      // the end may have been written
 	alone   bool      // not with others in a request
 	giveUp  time.Time // when an end is dropped that gets odd answers alone; zero: it has got none
 }
@@ -1492,7 +1503,7 @@ func (s *session) notWritten(runs []*heldRun, err error) {
 			s.group = (len(runs) + 1) / 2
 		}
 		for _, run := range runs {
-			run.unsure = run.unsure || errors.As(err, &lost)
+			run.unsure = run.unsure || mayBeDone(err)
 			if !isTemporary(err) {
 				run.alone = true
 			}

@@ -637,14 +637,32 @@ func TestAParkedRun(t *testing.T) {
 		t.Error("a second end:", err)
 	}
 
-	// The end is written, and its answer is lost.
-	f.answerBy(func(string, []map[string]any) http.HandlerFunc {
-		delete(f.claimed, "p6")
-		f.answers = nil
-		return hangUp
-	})
-	if err := client.Run("p6").Finish(ctx, nil); !errors.As(err, &lost) || !lost.Resent {
-		t.Error("an end whose answer was lost:", err)
+}
+
+func TestALostEndMayHaveBeenWritten(t *testing.T) {
+	stored := func(what string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(503)
+			fmt.Fprintf(w, `{"status": 503, "code": "database_connection_lost", "detail": "by the test", "stored": %q}`, what)
+		}
+	}
+	for name, c := range map[string]struct {
+		first  http.HandlerFunc
+		resent bool
+	}{
+		"no answer": {hangUp, true}, "502": {page(502), true}, "504": {page(504), true}, "503": {page(503), true}, "503 unknown": {stored("unknown"), true},
+		"503 not stored": {stored("no"), false}, "429": {problem(429, "too_many_requests"), false}, "408": {problem(408, "body_too_slow"), false},
+	} {
+		name, c := name, c
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.answerBy(func(string, []map[string]any) http.HandlerFunc { f.answers = nil; return c.first })
+			var lost *LostError
+			if err := f.client().Run("p1").Finish(context.Background(), nil); !errors.As(err, &lost) || lost.Resent != c.resent {
+				t.Error(err)
+			}
+		})
 	}
 }
 

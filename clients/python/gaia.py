@@ -107,7 +107,7 @@ class Park(GaiaError):
 class Lost(GaiaError):
     """The run belongs to this program no longer: its lease or its time is over, or it has an end. Nothing that is sent for it counts.
 
-    ``resent``: an earlier sending of the same end has got no answer, so the end may well have been written.
+    ``resent``: an earlier sending of the same end has got no answer, or an error of the server, so the end may well have been written.
     """
 
     def __init__(self, task_id: int, resent: bool) -> None:
@@ -128,7 +128,8 @@ class NoAnswer(GaiaError):
 class Refusal(GaiaError):
     """The server has said no.
 
-    ``code`` is a word that stays the same from version to version; it is empty if a proxy has answered.
+    ``code`` is a word that stays the same from version to version; it is empty if a proxy has answered. ``stored`` is "no" if the server says that
+    nothing has been changed, "unknown" if it does not know, and empty in other answers.
     """
 
     _HELP = {
@@ -137,7 +138,7 @@ class Refusal(GaiaError):
         403: "; see that the token has the permission (work for workers, enqueue for producers) and the theme, in Http.Access.Tokens",
     }
 
-    def __init__(self, status: int, code: str, detail: str, retry_after: Optional[float] = None) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after: Optional[float] = None, stored: str = "") -> None:
         advice = self._HELP.get(status, "")
         if status == 404 and code in ("", "route_not_found"):
             advice = "; see that the URL of the client ends with /api/v1"
@@ -146,6 +147,7 @@ class Refusal(GaiaError):
         self.code = code
         self.detail = detail
         self.retry_after = retry_after
+        self.stored = stored
         self._resent = False
 
     @property
@@ -154,12 +156,18 @@ class Refusal(GaiaError):
         # body_lost: on its way to the server. idempotency_key_busy: the first request with this key is still under way.
         return self.status in (408, 429, 502, 503, 504) or self.code in ("body_lost", "idempotency_key_busy")
 
+    @property
+    def _may_be_done(self) -> bool:
+        """Whether the server may have done what was asked for: the answer says nothing of it, such as the page of a proxy."""
+        return self.status >= 500 and self.stored != "no"
+
 
 class _LostAnswer(GaiaError):
     """The server may have done what was asked for, or not."""
 
     retry_after = None
     temporary = True
+    _may_be_done = True
 
 
 class _OddAnswer(_LostAnswer):
@@ -735,7 +743,7 @@ class Client:
             except _OddAnswer:
                 raise
             except (_LostAnswer, Refusal) as error:
-                resent = resent or isinstance(error, _LostAnswer)
+                resent = resent or error._may_be_done
                 if isinstance(error, Refusal) and not error.temporary:
                     error._resent = resent
                     raise
@@ -769,7 +777,7 @@ class Client:
             raise _OddAnswer(f"the answer of the server is no JSON: {error}") from error
 
     def _post_runs(self, path: str, runs: list[dict[str, Any]], timeout: Optional[float] = None) -> tuple[list[dict[str, Any]], bool]:
-        """Asks for a change of runs: their states in the same order, and whether an earlier answer was lost.
+        """Asks for a change of runs: their states in the same order, and whether an earlier sending may have made it.
 
         With a timeout the request is sent once, else until it is answered.
         """
@@ -804,10 +812,10 @@ def _refusal_of(answer: urllib.error.HTTPError) -> Exception:
         return _LostAnswer(f"no answer: {lost}")
     try:
         problem = json.loads(text)
-        code, detail = str(problem["code"]), str(problem["detail"])
+        code, detail, stored = str(problem["code"]), str(problem["detail"]), str(problem.get("stored", ""))
     except (ValueError, KeyError, TypeError):
-        code, detail = "", text.strip()[:_MAX_ERROR_TEXT]
-    return Refusal(answer.code, code, detail, _retry_after(answer.headers.get("Retry-After")))
+        code, detail, stored = "", text.strip()[:_MAX_ERROR_TEXT], ""
+    return Refusal(answer.code, code, detail, _retry_after(answer.headers.get("Retry-After")), stored)
 
 
 def _retry_after(text: Optional[str]) -> Optional[float]:
@@ -1021,7 +1029,7 @@ class _HeldRun:
     """Of the end, or empty."""
     end: dict[str, Any] = field(default_factory=dict)
     unsure: bool = False
-    """An answer to the end was lost."""
+    """The end may have been written."""
     alone: bool = False
     """Not with others in a request."""
     give_up: float = float("inf")
@@ -1308,7 +1316,7 @@ class _Session:
         if isinstance(error, _LostAnswer) or error.status == 408:
             self._group = (len(runs) + 1) // 2
         for run in runs:
-            run.unsure = run.unsure or isinstance(error, _LostAnswer)
+            run.unsure = run.unsure or error._may_be_done
             if not error.temporary:
                 run.alone = True
             if not error.temporary and len(runs) == 1:

@@ -494,13 +494,21 @@ class Requests(WithFake):
             run.finish()
         self.assertFalse(lost.exception.resent)
 
-        def written(path: str, body: Any) -> Optional[Answer]:
-            return HANG_UP if self.fake.claimed.pop("p6", None) else None
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_a_lost_end_may_have_been_written(self) -> None:
+        def stored(what: str) -> Answer:
+            return 503, {**problem(503, "database_connection_lost")[1], "stored": what}
 
-        self.fake.answers = written
-        with self.assertRaises(gaia.Lost) as lost:
-            client.run("p6").finish()
-        self.assertTrue(lost.exception.resent)
+        for first, resent in [
+            (HANG_UP, True), ((502, PAGE), True), ((504, PAGE), True), ((503, PAGE), True), (stored("unknown"), True), (stored("no"), False),
+            (problem(429, "too_many_requests"), False), (problem(408, "body_too_slow"), False),
+        ]:
+            with self.subTest(first):
+                answers = [first]
+                self.fake.answers = lambda path, body: answers.pop() if answers else None
+                with self.assertRaises(gaia.Lost) as lost:
+                    self.fake.client().run("p1").finish()
+                self.assertEqual(lost.exception.resent, resent)
 
     def test_keep_beats_until_the_run_is_cancelled(self) -> None:
         self.fake.claimed = {"p1": 1}
