@@ -64,8 +64,8 @@ const (
 	beatsPerRequest    = 1000
 	// How long handlers whose context was cancelled at the end of the grace may take to return.
 	lastCall = time.Second
-	// A longer timeout of a task counts as this one, so that times stay within what Go can count.
-	longestTimeout = 100 * 365 * 24 * time.Hour
+	// A longer timeout or snooze counts as this one, so that times stay within what Go can count.
+	longestDelay = 100 * 365 * 24 * time.Hour
 	// The longest text of an error that is sent, in bytes.
 	maxErrorText = 16 << 10
 )
@@ -141,6 +141,9 @@ func (s *snoozed) Error() string { return fmt.Sprintf("run again in %v", s.delay
 func Snooze(delay time.Duration) error {
 	if delay < 0 {
 		delay = 0
+	}
+	if delay > longestDelay {
+		delay = longestDelay
 	}
 	return &snoozed{delay}
 }
@@ -1353,7 +1356,7 @@ func (s *session) hold(task claimedTask, now time.Time) *heldRun {
 		run.handler = func(context.Context, *Call) (any, error) { return nil, errors.New("this worker has no such method") }
 	}
 	if task.TimeoutMS > 0 {
-		timeout := longestTimeout
+		timeout := longestDelay
 		if task.TimeoutMS < timeout.Milliseconds() {
 			timeout = time.Duration(task.TimeoutMS) * time.Millisecond
 		}
@@ -1383,6 +1386,8 @@ func (s *session) execute(run *heldRun) {
 		return
 	default:
 	}
+	// Counts for nothing after another end.
+	defer s.end(run, "/claims/fail", fields{"error": "the handler has ended its goroutine", "discard": false})
 	result, err := invoke(run.ctx, run.handler, run.call, s.log)
 	path, body := endOf(result, err)
 	var discard *discarded

@@ -14,6 +14,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -787,7 +788,7 @@ func TestAWorkerRunsTasksAndSendsEndsTogether(t *testing.T) {
 
 func TestEndsOfAWorker(t *testing.T) {
 	f := newFake(t)
-	for _, text := range []string{"fine", "fail", "discard", "snooze", "park", "panic"} {
+	for _, text := range []string{"fine", "fail", "discard", "snooze", "park", "panic", "exit", "snooze for ever"} {
 		f.addTasks("AsyncCreateOrder", 1, map[string]any{"args": text})
 	}
 	f.addTasks("AsyncCreateOrder", 1, map[string]any{"args": nil, "args_text": "{no JSON"})
@@ -808,21 +809,26 @@ func TestEndsOfAWorker(t *testing.T) {
 			return nil, Park(time.Minute)
 		case "panic":
 			panic("boom")
+		case "exit":
+			runtime.Goexit()
+		case "snooze for ever":
+			return nil, Snooze(math.MaxInt64)
 		}
 		if err := call.Run().Progress(ctx, 50, "half"); err != nil {
 			return nil, err
 		}
 		return nil, call.Run().Log(ctx, Line{Level: "info", Message: "done"})
 	}, nil)
-	f.waitFor("8 ends", func() bool { return len(f.ends) == 8 })
+	f.waitFor("10 ends", func() bool { return len(f.ends) == 10 })
 	w.mustStop(t)
 	for _, end := range f.ends {
 		text, _ := json.Marshal(end.Body)
 		expected := map[int64]string{
 			1: `/claims/finish{"result":null`, 2: `/claims/fail{"discard":false,"error":"no stock"`, 3: `/claims/fail{"discard":true,"error":"no item"`,
 			4: `/claims/snooze{"delay_ms":2000`, 5: `/claims/fail{"discard":false,"error":"a pulled run cannot be parked`,
-			6: `/claims/fail{"discard":false,"error":"panic: boom"`, 7: `/claims/fail{"discard":true,"error":"the arguments of AsyncCreateOrder do not fit`,
-			8: `/claims/fail{"discard":false,"error":"this worker has no such method"`,
+			6: `/claims/fail{"discard":false,"error":"panic: boom"`, 7: `/claims/fail{"discard":false,"error":"the handler has ended its goroutine"`,
+			8: `/claims/snooze{"delay_ms":3153600000000`, 9: `/claims/fail{"discard":true,"error":"the arguments of AsyncCreateOrder do not fit`,
+			10: `/claims/fail{"discard":false,"error":"this worker has no such method"`,
 		}[end.ID]
 		if got := end.Path + string(text); !strings.HasPrefix(got, expected) {
 			t.Errorf("%d: %s; expected %s", end.ID, got, expected)

@@ -68,6 +68,8 @@ _WATCH_INTERVAL = 0.25
 _IDLE_TIMEOUT = 90.0
 # How much of a body that is too long is read away, in bytes.
 _MOST_SKIPPED = 64 << 20
+# A longer snooze counts as this one: 100 years.
+_LONGEST_DELAY = 100 * 365 * 86_400.0
 # The longest text of an error that is sent, in characters.
 _MAX_ERROR_TEXT = 8000
 
@@ -88,7 +90,7 @@ class Snooze(GaiaError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"run again in {seconds:g} s")
-        self.seconds = max(0.0, seconds)
+        self.seconds = min(max(0.0, seconds), _LONGEST_DELAY)
 
 
 class Park(GaiaError):
@@ -865,7 +867,7 @@ class Run:
 
     def snooze(self, seconds: float) -> None:
         """Ends the run; the task runs again later, and no attempt is used."""
-        self._post("/claims/snooze", {"delay_ms": round(max(0.0, seconds) * 1000)})
+        self._post("/claims/snooze", {"delay_ms": round(Snooze(seconds).seconds * 1000)})
 
     def release(self, started: bool = True) -> None:
         """Hands the task back, and no attempt is used. A task that a caller has asked to cancel becomes Cancelled."""
@@ -1232,6 +1234,13 @@ class _Session:
                 self._end(run, path, end)
 
     def _execute(self, run: _HeldRun) -> tuple[str, dict[str, Any]]:
+        """How a run ends. It ends, whatever its handler raises."""
+        try:
+            return self._outcome(run)
+        except BaseException as error:
+            return "/claims/fail", {"error": f"what the handler has raised cannot be told: {type(error).__name__}", "discard": False}
+
+    def _outcome(self, run: _HeldRun) -> tuple[str, dict[str, Any]]:
         handler = self._worker._handlers.get((run.call.service, run.call.method))
         try:
             if handler is None:

@@ -183,6 +183,7 @@ class Answers(unittest.TestCase):
             ("an exit", fails(SystemExit(3)), "t", 500, {"error": "SystemExit: 3"}),
             ("a discard", fails(gaia.Discard("no item")), "t", 422, {"error": "no item", "discard": True}),
             ("a snooze", fails(gaia.Snooze(1.5)), "t", 503, {"error": "run again in 1.5 s"}),
+            ("a snooze for ever", fails(gaia.Snooze(float("inf"))), "t", 503, {"error": "run again in inf s"}),
             ("parked", fails(gaia.Park(60)), "t", 202, {"lease_ms": 60000}),
             ("parked without a lease", fails(gaia.Park()), "t", 202, {}),
             ("a parked job", fails(gaia.Park(60)), None, 500, {"error": "the call has no gaia-run-token: only a task can be parked, not the run of a job"}),
@@ -196,7 +197,7 @@ class Answers(unittest.TestCase):
                 headers = {"gaia_run_token": token} if token else {}
                 got = call(service, "/orders/M", **headers)
                 self.assertEqual((got[0], got[2]), (status, body))
-                self.assertEqual(got[1].get("Retry-After"), "2" if name == "a snooze" else None)
+                self.assertEqual(got[1].get("Retry-After"), {"a snooze": "2", "a snooze for ever": "3153600000"}.get(name))
 
     def test_a_call_has_what_the_headers_say(self) -> None:
         service = gaia.Service(logger=QUIET)
@@ -614,10 +615,14 @@ class Working(WithFake):
         self.assertLessEqual(max(self.fake.counts), 100)
 
     def test_ends(self) -> None:
-        for what in ("fine", "fail", "discard", "snooze", "park", "exit"):
+        for what in ("fine", "fail", "discard", "snooze", "park", "exit", "snooze for ever", "no text"):
             self.fake.add(args=what)
         self.fake.add(args=None, args_text="{no JSON")
         self.fake.add("Unknown")
+
+        class NoText(gaia.GaiaError):
+            def __str__(self) -> str:
+                raise NotImplementedError
 
         def handler(call: gaia.Call) -> None:
             what = call.args
@@ -631,11 +636,15 @@ class Working(WithFake):
                 raise gaia.Park(60)
             if what == "exit":
                 raise SystemExit(3)
+            if what == "snooze for ever":
+                raise gaia.Snooze(float("inf"))
+            if what == "no text":
+                raise NoText
             call.run.progress(50, "half")
             call.run.log("done")
 
         worker = self.work(handler)
-        self.fake.wait_for("8 ends", lambda: len(self.fake.ends) == 8)
+        self.fake.wait_for("10 ends", lambda: len(self.fake.ends) == 10)
         self.must_stop(worker)
         ends = {number: (path[8:], {key: value for key, value in end.items() if key != "token"}) for path, number, end in self.fake.ends}
         self.assertEqual(ends[1], ("finish", {"result": None}))
@@ -644,8 +653,10 @@ class Working(WithFake):
         self.assertEqual(ends[4], ("snooze", {"delay_ms": 2000}))
         self.assertRegex(ends[5][1]["error"], "cannot be parked")
         self.assertEqual(ends[6], ("fail", {"error": "SystemExit: 3", "discard": False}))
-        self.assertEqual((ends[7][0], ends[7][1]["discard"]), ("fail", True))
-        self.assertEqual(ends[8], ("fail", {"error": "this worker has no such method", "discard": False}))
+        self.assertEqual(ends[7], ("snooze", {"delay_ms": 3_153_600_000_000}))
+        self.assertEqual(ends[8], ("fail", {"error": "what the handler has raised cannot be told: NotImplementedError", "discard": False}))
+        self.assertEqual((ends[9][0], ends[9][1]["discard"]), ("fail", True))
+        self.assertEqual(ends[10], ("fail", {"error": "this worker has no such method", "discard": False}))
         paths = [path for path, _, _ in self.fake.requests]
         self.assertEqual((paths.count("/claims/progress"), paths.count("/claims/log")), (1, 1))
 
