@@ -17,6 +17,7 @@ import (
 	"crypto/hmac"
 	crypto "crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -55,11 +56,16 @@ const (
 	// The pauses between two sendings of one request: they double, from the first to the longest.
 	firstPause   = 200 * time.Millisecond
 	longestPause = 30 * time.Second
-	// How many ends of runs, and how many beats, go into one request.
-	endsPerRequest  = 100
-	beatsPerRequest = 1000
+	// A request gets more time by its length: a link may be so slow, in bytes per second.
+	slowestLink = 32 << 10
+	// How many ends of runs, and of about how many bytes, and how many beats, go into one request.
+	endsPerRequest     = 100
+	endBytesPerRequest = 1 << 20
+	beatsPerRequest    = 1000
 	// How long handlers whose context was cancelled at the end of the grace may take to return.
 	lastCall = time.Second
+	// A longer timeout or snooze counts as this one, so that times stay within what Go can count.
+	longestDelay = 100 * 365 * 24 * time.Hour
 	// The longest text of an error that is sent, in bytes.
 	maxErrorText = 16 << 10
 )
@@ -136,6 +142,9 @@ func Snooze(delay time.Duration) error {
 	if delay < 0 {
 		delay = 0
 	}
+	if delay > longestDelay {
+		delay = longestDelay
+	}
 	return &snoozed{delay}
 }
 
@@ -154,7 +163,7 @@ func Park(lease time.Duration) error { return &parked{lease} }
 type LostError struct {
 	// TaskID is 0 if the server has not said it.
 	TaskID int64
-	// Resent: an earlier sending of the same end has got no answer, so the end may well have been written.
+	// Resent: an earlier sending of the same end has got no answer, or an error of the server, so the end may well have been written.
 	Resent bool
 }
 
@@ -175,6 +184,8 @@ type Refusal struct {
 	// Code is a word that stays the same from version to version. It is empty if a proxy has answered.
 	Code   string
 	Detail string
+	// Stored is "no" if the server says that nothing has been changed, "unknown" if it does not know, and empty in other answers.
+	Stored string
 }
 
 func (r *Refusal) Error() string {
@@ -431,15 +442,16 @@ func errorText(text string) string {
 
 // Client asks the HTTP API of the server. It may be used by many goroutines.
 //
-// A request whose answer is lost, or that the server cannot answer at the moment (429, 502, 503, 504), is sent again, after the time that the
-// server names or after growing pauses of up to 30 s, until ctx is over.
+// A request whose answer is lost, or that the server cannot answer at the moment (408, 429, 502, 503, 504), is sent again, after the time that
+// the server names or after growing pauses of up to 30 s, until ctx is over.
 type Client struct {
 	// Logger gets a line for each request that is sent again; nil: nothing is logged.
 	Logger *log.Logger
 
-	base  string
-	token string
-	http  *http.Client
+	base    string
+	token   string
+	http    *http.Client
+	silence time.Duration // how long the server may be silent
 }
 
 // NewClient makes a client for the API at a URL such as https://jobs.example/gaia/api/v1. An empty token is for a server that gives access to
@@ -449,14 +461,15 @@ func NewClient(baseURL, token string) (*Client, error) {
 	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
 		return nil, fmt.Errorf("gaia: %q is no URL of an API; expected one such as https://jobs.example/api/v1", baseURL)
 	}
+	// The empty TLSNextProto leaves HTTP/2 out: all requests would go over one connection, and after it has died, time out one by one.
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
+		Proxy: http.ProxyFromEnvironment, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 32, IdleConnTimeout: 60 * time.Second,
 	}
 	// A redirect would send a POST as a GET, or the token elsewhere.
 	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
-		base: strings.TrimRight(baseURL, "/"), token: token,
+		base: strings.TrimRight(baseURL, "/"), token: token, silence: requestTimeout,
 		http: &http.Client{Transport: transport, CheckRedirect: noRedirects},
 	}, nil
 }
@@ -578,7 +591,7 @@ type request struct {
 type reply struct {
 	status   int
 	replayed bool
-	resent   bool // an earlier sending has got no answer
+	resent   bool // an earlier sending may have done what was asked for
 	body     []byte
 }
 
@@ -598,8 +611,7 @@ func (c *Client) send(ctx context.Context, r request) (reply, error) {
 		if err == nil || !isTemporary(err) || ctx.Err() != nil {
 			return answer, err
 		}
-		var lost *lostAnswer
-		resent = resent || errors.As(err, &lost)
+		resent = resent || mayBeDone(err)
 		pause := pauses.next(retryAfter)
 		if c.Logger != nil {
 			c.Logger.Printf("%s %s: %v; the next try is in %v", r.method, r.path, err, pause.Round(time.Millisecond))
@@ -610,10 +622,20 @@ func (c *Client) send(ctx context.Context, r request) (reply, error) {
 	}
 }
 
+// sendOnce sends the request once. The time until the answer begins depends on what is sent, and then the server may not fall silent: a long
+// answer may take as long as it comes.
 func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.wait+requestTimeout)
+	inTime, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
+	limit := time.AfterFunc(r.wait+c.silence+time.Duration(len(r.body))*time.Second/slowestLink, cancel)
+	defer limit.Stop()
+	lost := func(err error) (reply, time.Duration, error) {
+		if inTime.Err() != nil && ctx.Err() == nil {
+			err = errors.New("the server has been silent for too long")
+		}
+		return reply{}, 0, &lostAnswer{err}
+	}
+	req, err := http.NewRequestWithContext(inTime, r.method, c.base+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return reply{}, 0, err
 	}
@@ -628,12 +650,12 @@ func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return reply{}, 0, &lostAnswer{err}
+		return lost(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(tellingReader{resp.Body, func() { limit.Reset(c.silence) }})
 	if err != nil {
-		return reply{}, 0, &lostAnswer{err}
+		return lost(err)
 	}
 	if resp.StatusCode < 300 {
 		return reply{status: resp.StatusCode, replayed: resp.Header.Get("Idempotency-Replayed") == "true", body: body}, 0, nil
@@ -647,6 +669,30 @@ func (c *Client) sendOnce(ctx context.Context, r request) (reply, time.Duration,
 	return reply{}, retryAfter(resp.Header), refusal
 }
 
+// mayBeDone says whether the server may have done what was asked for, although it has not said so: no answer has come, or one that says nothing of
+// it, such as the page of a proxy in place of the answer.
+func mayBeDone(err error) bool {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return true
+	}
+	return refusal.Status >= 500 && refusal.Stored != "no"
+}
+
+// tellingReader tells of each part that has been read.
+type tellingReader struct {
+	io.Reader
+	tell func()
+}
+
+func (r tellingReader) Read(into []byte) (int, error) {
+	n, err := r.Reader.Read(into)
+	if n > 0 {
+		r.tell()
+	}
+	return n, err
+}
+
 // isTemporary says whether the same request may be answered otherwise a little later.
 func isTemporary(err error) bool {
 	var lost *lostAnswer
@@ -658,8 +704,10 @@ func isTemporary(err error) bool {
 		return false
 	}
 	switch refusal.Status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
+	case http.StatusBadRequest:
+		return refusal.Code == "body_lost" // on its way to the server
 	case http.StatusConflict:
 		return refusal.Code == "idempotency_key_busy" // the first request with this key is still under way
 	}
@@ -783,23 +831,53 @@ func (r *Run) Release(ctx context.Context, started bool) error {
 	return r.end(ctx, "/claims/release", fields{"started": started})
 }
 
-// Keep beats every third of the lease in the background, until stop is called. The context is over when the run is cancelled or lost, or when
-// ctx is: then stop the work and call Release.
+// Keep beats every third of the lease in the background, and more often after a failure, until stop is called. The context is over when the run
+// is cancelled or lost, when the server takes the token no longer, or when ctx is over: then stop the work and call Release. With the lease 0
+// nobody has to beat, and Keep does not.
 func (r *Run) Keep(ctx context.Context, lease time.Duration) (kept context.Context, stop context.CancelFunc) {
 	kept, stop = context.WithCancel(ctx)
+	if lease <= 0 {
+		return kept, stop
+	}
 	go func() {
 		defer stop()
-		for sleep(kept, lease/3) {
-			err := r.Beat(kept)
-			if err != nil && kept.Err() == nil {
+		var pauses backoff
+		for pause := lease / 3; sleep(kept, pause); {
+			state, retryAfter, err := r.beatOnce(kept, lease/3)
+			pause = lease / 3
+			switch {
+			case state == stateCancelled, state == stateLost, isForbidden(err):
 				return
+			case err == nil:
+				pauses = backoff{}
+			default:
+				if sooner := pauses.next(retryAfter); sooner < pause {
+					pause = sooner
+				}
 			}
 		}
 	}()
 	return kept, stop
 }
 
+func (r *Run) beatOnce(ctx context.Context, timeout time.Duration) (state string, retryAfter time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	states, retryAfter, err := r.client.postRunsOnce(ctx, "/claims/beat", []fields{{"token": r.token}})
+	if err != nil {
+		return "", retryAfter, err
+	}
+	return states[0].State, 0, nil
+}
+
 type fields map[string]any
+
+// size is about how many bytes they are as JSON.
+func (f fields) size() int {
+	result, _ := f["result"].(json.RawMessage)
+	text, _ := f["error"].(string)
+	return len(result) + len(text) + 200
+}
 
 // endOf is the request by which a run ends that has this outcome.
 func endOf(result json.RawMessage, err error) (path string, body fields) {
@@ -861,6 +939,17 @@ func (c *Client) postRuns(ctx context.Context, path string, runs []fields) (stat
 	answer, err := c.send(ctx, r)
 	states, err = statesOf(answer, err, len(runs))
 	return states, answer.resent, err
+}
+
+// postRunsOnce is postRuns with one sending.
+func (c *Client) postRunsOnce(ctx context.Context, path string, runs []fields) (states []runState, retryAfter time.Duration, err error) {
+	r, err := runsRequest(path, runs)
+	if err != nil {
+		return nil, 0, err
+	}
+	answer, retryAfter, err := c.sendOnce(ctx, r)
+	states, err = statesOf(answer, err, len(runs))
+	return states, retryAfter, err
 }
 
 func runsRequest(path string, runs []fields) (request, error) {
@@ -983,7 +1072,9 @@ type session struct {
 	held    map[*heldRun]struct{}
 	active  int        // held runs that have no end
 	ended   []*heldRun // whose ends are to be sent
+	group   int        // how many ends go into one request at most
 	fatal   error
+	barred  bool // the server refuses whatever this worker sends
 }
 
 // heldRun is a run that this worker holds, until the server has taken its end.
@@ -997,14 +1088,15 @@ type heldRun struct {
 	lost    bool
 	path    string // of the end, or empty
 	end     fields
-	unsure  bool // an answer to the end was lost
-	alone   bool // not with others in a request
+	unsure  bool      // the end may have been written
+	alone   bool      // not with others in a request
+	giveUp  time.Time // when an end is dropped that gets odd answers alone; zero: it has got none
 }
 
 func (w *Worker) begin() (*session, error) {
 	s := &session{
 		Worker: w, stopping: make(chan struct{}), changed: make(chan struct{}), held: map[*heldRun]struct{}{},
-		polling: true,
+		polling: true, group: endsPerRequest,
 	}
 	settings := *w
 	s.Worker = &settings
@@ -1087,12 +1179,16 @@ func (s *session) waitFor(ctx context.Context, holds func() bool) bool {
 	}
 }
 
-// fail stops the worker because of a refusal that another try does not mend.
+// fail stops the worker because of a refusal that another try does not mend. If it may not speak to the server any more, it drops its runs.
 func (s *session) fail(err error) {
 	s.change(func() {
 		if s.fatal == nil {
 			s.fatal = err
 		}
+		if !isForbidden(err) {
+			return
+		}
+		s.barred = true
 		for run := range s.held {
 			run.lost = true
 			run.cancel()
@@ -1153,14 +1249,30 @@ func (s *session) claimUntil(ctx context.Context) {
 		switch {
 		case err == nil:
 			pauses = backoff{}
-		case isTemporary(err):
+		case isFaultOfQuestion(err):
+			s.fail(err)
+		default:
 			pause := pauses.next(retryAfter)
 			s.log("gaia: no tasks can be claimed: %v; the next try is in %v", err, pause.Round(time.Millisecond))
 			sleep(ctx, pause)
-		default:
-			s.fail(err)
 		}
 	}
+}
+
+// isFaultOfQuestion says whether the server refuses a question for what it is, and so would refuse it each time. Whatever else comes, such as
+// the page of a proxy, may be over soon.
+func isFaultOfQuestion(err error) bool {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	switch refusal.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	case http.StatusBadRequest:
+		return !isTemporary(err)
+	}
+	return false
 }
 
 // room is how many tasks to claim. Ends that wait for the server count, too, so that they do not pile up.
@@ -1244,7 +1356,11 @@ func (s *session) hold(task claimedTask, now time.Time) *heldRun {
 		run.handler = func(context.Context, *Call) (any, error) { return nil, errors.New("this worker has no such method") }
 	}
 	if task.TimeoutMS > 0 {
-		call.Deadline = now.Add(time.Duration(task.TimeoutMS) * time.Millisecond)
+		timeout := longestDelay
+		if task.TimeoutMS < timeout.Milliseconds() {
+			timeout = time.Duration(task.TimeoutMS) * time.Millisecond
+		}
+		call.Deadline = now.Add(timeout)
 		run.ctx, run.cancel = context.WithDeadline(context.Background(), call.Deadline)
 	} else {
 		run.ctx, run.cancel = context.WithCancel(context.Background())
@@ -1270,6 +1386,8 @@ func (s *session) execute(run *heldRun) {
 		return
 	default:
 	}
+	// Counts for nothing after another end.
+	defer s.end(run, "/claims/fail", fields{"error": "the handler has ended its goroutine", "discard": false})
 	result, err := invoke(run.ctx, run.handler, run.call, s.log)
 	path, body := endOf(result, err)
 	var discard *discarded
@@ -1291,7 +1409,7 @@ func (s *session) end(run *heldRun, path string, body fields) {
 		}
 		run.path, run.end = path, body
 		s.active--
-		if run.lost || s.fatal != nil {
+		if run.lost || s.barred {
 			delete(s.held, run)
 		} else {
 			s.ended = append(s.ended, run)
@@ -1318,17 +1436,19 @@ func (s *session) sendEndsAlways() {
 	}
 }
 
-// takeEnds takes ends of one kind. Those whose lease is over are dropped.
+// takeEnds takes ends of one kind that go into one request. Those whose lease is over are dropped.
 func (s *session) takeEnds() (runs []*heldRun) {
 	s.change(func() {
 		var rest []*heldRun
+		bytes := 0
 		for _, run := range s.ended {
 			switch {
-			case run.lost || time.Now().After(run.until):
+			case run.lost || time.Now().After(run.until) || !run.giveUp.IsZero() && time.Now().After(run.giveUp):
 				delete(s.held, run)
 				s.log("gaia: task %d: the lease is over, and its end is not written; the task runs again", run.call.TaskID)
-			case len(runs) == 0 || run.path == runs[0].path && len(runs) < endsPerRequest && !run.alone && !runs[0].alone:
+			case len(runs) == 0 || s.goesWith(runs, run) && bytes+run.end.size() <= endBytesPerRequest:
 				runs = append(runs, run)
+				bytes += run.end.size()
 			default:
 				rest = append(rest, run)
 			}
@@ -1338,46 +1458,72 @@ func (s *session) takeEnds() (runs []*heldRun) {
 	return runs
 }
 
-// sendEnds sends ends once. An error is temporary, and the ends are kept.
+func (s *session) goesWith(runs []*heldRun, run *heldRun) bool {
+	return run.path == runs[0].path && len(runs) < s.group && !run.alone && !runs[0].alone
+}
+
+// sendEnds sends ends once. After an error the ends are kept.
 func (s *session) sendEnds(runs []*heldRun) (time.Duration, error) {
 	bodies := make([]fields, len(runs))
 	for i, run := range runs {
 		bodies[i] = run.end
 	}
-	r, err := runsRequest(runs[0].path, bodies)
-	var retryAfter time.Duration
-	var states []runState
-	if err == nil {
-		var answer reply
-		answer, retryAfter, err = s.Client.sendOnce(s.requests, r)
-		states, err = statesOf(answer, err, len(runs))
-	}
+	states, retryAfter, err := s.Client.postRunsOnce(s.requests, runs[0].path, bodies)
 	switch {
 	case err == nil:
 		s.written(runs, states)
 		return 0, nil
-	case isTemporary(err):
-		var lost *lostAnswer
-		s.change(func() {
-			for _, run := range runs {
-				run.unsure = run.unsure || errors.As(err, &lost)
-			}
-			s.keep(runs)
-		})
-		return retryAfter, err
 	case isForbidden(err):
 		s.change(func() { s.keep(runs) })
 		s.fail(err)
-	default:
+		return 0, nil
+	case isFaultOfEnd(err):
 		s.refused(runs, err)
+		return 0, nil
 	}
-	return 0, nil
+	s.notWritten(runs, err)
+	return retryAfter, err
 }
 
-// keep puts ends back, unless the worker has failed.
+// isFaultOfEnd says whether the server refuses an end for what is in it, and so would refuse it each time.
+func isFaultOfEnd(err error) bool {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	switch refusal.Status {
+	case http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return refusal.Code == "bad_json"
+}
+
+// notWritten keeps ends for another try. After an odd answer, such as a fault of the server or the page of a proxy, each goes alone, so that an
+// end that always gets one does not keep the others back; after a lease it is dropped. After none, or none in time, fewer go together.
+func (s *session) notWritten(runs []*heldRun, err error) {
+	var lost *lostAnswer
+	var refusal *Refusal
+	s.change(func() {
+		if errors.As(err, &lost) || errors.As(err, &refusal) && refusal.Status == http.StatusRequestTimeout {
+			s.group = (len(runs) + 1) / 2
+		}
+		for _, run := range runs {
+			run.unsure = run.unsure || mayBeDone(err)
+			if !isTemporary(err) {
+				run.alone = true
+			}
+			if !isTemporary(err) && len(runs) == 1 && run.giveUp.IsZero() {
+				run.giveUp = time.Now().Add(s.lease)
+			}
+		}
+		s.keep(runs)
+	})
+}
+
+// keep puts ends back, behind the others, unless the server takes nothing from this worker.
 func (s *session) keep(runs []*heldRun) {
-	if s.fatal == nil {
-		s.ended = append(runs, s.ended...)
+	if !s.barred {
+		s.ended = append(s.ended, runs...)
 		return
 	}
 	for _, run := range runs {
@@ -1387,6 +1533,9 @@ func (s *session) keep(runs []*heldRun) {
 
 func (s *session) written(runs []*heldRun, states []runState) {
 	s.change(func() {
+		if s.group *= 2; s.group > endsPerRequest {
+			s.group = endsPerRequest
+		}
 		for i, run := range runs {
 			delete(s.held, run)
 			if states[i].State == stateLost && !run.unsure {
@@ -1489,12 +1638,7 @@ func (s *session) beatSome(runs []*heldRun, timeout time.Duration) (time.Duratio
 	for i, run := range runs {
 		bodies[i] = fields{"token": run.call.Token}
 	}
-	r, err := runsRequest("/claims/beat", bodies)
-	if err != nil {
-		return 0, err
-	}
-	answer, retryAfter, err := s.Client.sendOnce(ctx, r)
-	states, err := statesOf(answer, err, len(runs))
+	states, retryAfter, err := s.Client.postRunsOnce(ctx, "/claims/beat", bodies)
 	if err != nil {
 		return retryAfter, err
 	}

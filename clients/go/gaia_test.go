@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -319,6 +321,13 @@ func problem(status int, code string) http.HandlerFunc {
 	}
 }
 
+func page(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, "<html>by a proxy</html>")
+	}
+}
+
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -523,6 +532,65 @@ func TestAClientFollowsNoRedirectAndGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+func TestAClientUsesNoHTTP2(t *testing.T) {
+	protocols := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols <- r.Proto
+		fmt.Fprint(w, `{"id": 17}`)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client, err := NewClient(server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := client.http.Transport.(*http.Transport)
+	transport.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	transport.ForceAttemptHTTP2 = true // as without TLSClientConfig
+	if _, err := client.Add(context.Background(), "t", "", NewTask{}); err != nil {
+		t.Fatal(err)
+	}
+	if protocol := await(t, protocols); protocol != "HTTP/1.1" {
+		t.Fatal(protocol)
+	}
+}
+
+func TestASlowLinkGetsMoreTime(t *testing.T) {
+	const silence = 500 * time.Millisecond
+	requests := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests <- r.URL.Path
+		body, _ := io.ReadAll(r.Body)
+		if len(body) > 10_000 {
+			time.Sleep(2 * silence) // as if the body had come slowly
+		}
+		for _, part := range strings.SplitAfter(`{"id": 17, "status": "Success"}`, ",") {
+			fmt.Fprint(w, part, strings.Repeat(" ", 10))
+			w.(http.Flusher).Flush()
+			time.Sleep(3 * silence / 5)
+		}
+	}))
+	defer server.Close()
+	client, _ := NewClient(server.URL, "")
+	client.silence = silence
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if added, err := client.Add(ctx, "t", "", NewTask{}); err != nil || added.ID != 17 {
+		t.Fatal("an answer that comes slowly:", added, err)
+	}
+	if added, err := client.Add(ctx, "t", "", NewTask{Args: strings.Repeat("a", 32<<10)}); err != nil || added.ID != 17 {
+		t.Fatal("a long request:", added, err)
+	}
+	if len(requests) != 2 {
+		t.Fatal("the requests were sent again:", len(requests))
+	}
+	client.silence = time.Millisecond
+	if _, _, err := client.sendOnce(ctx, request{method: http.MethodPost, path: "/tasks", body: []byte("1")}); err == nil || !strings.Contains(err.Error(), "silent") {
+		t.Fatal("a server that is silent:", err)
+	}
+}
+
 func TestAParkedRun(t *testing.T) {
 	f := newFake(t)
 	for i := 1; i <= 6; i++ {
@@ -570,14 +638,32 @@ func TestAParkedRun(t *testing.T) {
 		t.Error("a second end:", err)
 	}
 
-	// The end is written, and its answer is lost.
-	f.answerBy(func(string, []map[string]any) http.HandlerFunc {
-		delete(f.claimed, "p6")
-		f.answers = nil
-		return hangUp
-	})
-	if err := client.Run("p6").Finish(ctx, nil); !errors.As(err, &lost) || !lost.Resent {
-		t.Error("an end whose answer was lost:", err)
+}
+
+func TestALostEndMayHaveBeenWritten(t *testing.T) {
+	stored := func(what string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(503)
+			fmt.Fprintf(w, `{"status": 503, "code": "database_connection_lost", "detail": "by the test", "stored": %q}`, what)
+		}
+	}
+	for name, c := range map[string]struct {
+		first  http.HandlerFunc
+		resent bool
+	}{
+		"no answer": {hangUp, true}, "502": {page(502), true}, "504": {page(504), true}, "503": {page(503), true}, "503 unknown": {stored("unknown"), true},
+		"503 not stored": {stored("no"), false}, "429": {problem(429, "too_many_requests"), false}, "408": {problem(408, "body_too_slow"), false},
+	} {
+		name, c := name, c
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.answerBy(func(string, []map[string]any) http.HandlerFunc { f.answers = nil; return c.first })
+			var lost *LostError
+			if err := f.client().Run("p1").Finish(context.Background(), nil); !errors.As(err, &lost) || lost.Resent != c.resent {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -592,6 +678,46 @@ func TestKeepBeatsUntilTheRunIsCancelled(t *testing.T) {
 	}
 	f.set("p1", "cancelled")
 	await(t, kept.Done())
+}
+
+func TestKeepGoesOnAfterOddAnswers(t *testing.T) {
+	f := newFake(t)
+	f.claimed["p1"] = 1
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	odd := []http.HandlerFunc{problem(500, "internal"), page(404), page(200), silent, hangUp}
+	f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+		if len(odd) == 0 {
+			return nil
+		}
+		answer := odd[0]
+		odd = odd[1:]
+		return answer
+	})
+	kept, stop := f.client().Run("p1").Keep(context.Background(), 300*time.Millisecond)
+	defer stop()
+	f.waitFor("a beat", func() bool { return f.beats["p1"] >= 1 })
+	if kept.Err() != nil {
+		t.Fatal("the run is held, and its context is over")
+	}
+	f.answerBy(func(string, []map[string]any) http.HandlerFunc { return problem(401, "no_access") })
+	await(t, kept.Done())
+}
+
+func TestNobodyBeatsForARunWithoutALease(t *testing.T) {
+	f := newFake(t)
+	f.claimed["p1"] = 1
+	run := f.client().Run("p1")
+	kept, stop := run.Keep(context.Background(), 0)
+	for i := 0; i < 20; i++ {
+		if err := run.Progress(kept, i, "packing"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	await(t, kept.Done())
+	if f.requests["/claims/beat"] != 0 {
+		t.Fatal(f.requests)
+	}
 }
 
 // ---- Worker --------------------------------------------------------------------------------------------------------------------------
@@ -662,7 +788,7 @@ func TestAWorkerRunsTasksAndSendsEndsTogether(t *testing.T) {
 
 func TestEndsOfAWorker(t *testing.T) {
 	f := newFake(t)
-	for _, text := range []string{"fine", "fail", "discard", "snooze", "park", "panic"} {
+	for _, text := range []string{"fine", "fail", "discard", "snooze", "park", "panic", "exit", "snooze for ever"} {
 		f.addTasks("AsyncCreateOrder", 1, map[string]any{"args": text})
 	}
 	f.addTasks("AsyncCreateOrder", 1, map[string]any{"args": nil, "args_text": "{no JSON"})
@@ -683,21 +809,26 @@ func TestEndsOfAWorker(t *testing.T) {
 			return nil, Park(time.Minute)
 		case "panic":
 			panic("boom")
+		case "exit":
+			runtime.Goexit()
+		case "snooze for ever":
+			return nil, Snooze(math.MaxInt64)
 		}
 		if err := call.Run().Progress(ctx, 50, "half"); err != nil {
 			return nil, err
 		}
 		return nil, call.Run().Log(ctx, Line{Level: "info", Message: "done"})
 	}, nil)
-	f.waitFor("8 ends", func() bool { return len(f.ends) == 8 })
+	f.waitFor("10 ends", func() bool { return len(f.ends) == 10 })
 	w.mustStop(t)
 	for _, end := range f.ends {
 		text, _ := json.Marshal(end.Body)
 		expected := map[int64]string{
 			1: `/claims/finish{"result":null`, 2: `/claims/fail{"discard":false,"error":"no stock"`, 3: `/claims/fail{"discard":true,"error":"no item"`,
 			4: `/claims/snooze{"delay_ms":2000`, 5: `/claims/fail{"discard":false,"error":"a pulled run cannot be parked`,
-			6: `/claims/fail{"discard":false,"error":"panic: boom"`, 7: `/claims/fail{"discard":true,"error":"the arguments of AsyncCreateOrder do not fit`,
-			8: `/claims/fail{"discard":false,"error":"this worker has no such method"`,
+			6: `/claims/fail{"discard":false,"error":"panic: boom"`, 7: `/claims/fail{"discard":false,"error":"the handler has ended its goroutine"`,
+			8: `/claims/snooze{"delay_ms":3153600000000`, 9: `/claims/fail{"discard":true,"error":"the arguments of AsyncCreateOrder do not fit`,
+			10: `/claims/fail{"discard":false,"error":"this worker has no such method"`,
 		}[end.ID]
 		if got := end.Path + string(text); !strings.HasPrefix(got, expected) {
 			t.Errorf("%d: %s; expected %s", end.ID, got, expected)
@@ -759,6 +890,19 @@ func TestATimeoutEndsTheContext(t *testing.T) {
 	}
 }
 
+func TestAHugeTimeoutIsNoTimeoutOfThePast(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 1, map[string]any{"timeout_ms": int64(math.MaxInt64)})
+	w := work(f, func(ctx context.Context, call *Call) (any, error) {
+		return call.Deadline.After(time.Now().AddDate(90, 0, 0)), ctx.Err()
+	}, nil)
+	f.waitFor("the end", func() bool { return len(f.ends) == 1 })
+	w.mustStop(t)
+	if end := f.ends[0]; end.Path != "/claims/finish" || end.Body["result"] != true {
+		t.Errorf("%+v", end)
+	}
+}
+
 func TestEndsAreKeptWhileTheServerIsAway(t *testing.T) {
 	f := newFake(t)
 	f.addTasks("AsyncCreateOrder", 5, nil)
@@ -775,6 +919,107 @@ func TestEndsAreKeptWhileTheServerIsAway(t *testing.T) {
 	w := work(f, func(context.Context, *Call) (any, error) { return nil, nil }, nil)
 	f.waitFor("5 ends", func() bool { return len(f.ends) == 5 })
 	w.mustStop(t)
+}
+
+func TestAResultOutlivesAnOddAnswer(t *testing.T) {
+	for name, odd := range map[string]http.HandlerFunc{
+		"408": problem(408, "body_too_slow"), "400": problem(400, "body_lost"), "500": problem(500, "database_error"),
+		"404": page(404), "520": page(520), "200": page(200),
+	} {
+		name, odd := name, odd
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.addTasks("AsyncCreateOrder", 1, nil)
+			f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+				if path == "/claims/finish" && f.requests[path] == 1 {
+					return odd
+				}
+				return nil
+			})
+			w := work(f, func(context.Context, *Call) (any, error) { return "good", nil }, nil)
+			f.waitFor("the end", func() bool { return len(f.ends) == 1 })
+			w.mustStop(t)
+			if end := f.ends[0]; end.Path != "/claims/finish" || end.Body["result"] != "good" {
+				t.Errorf("%+v", end)
+			}
+		})
+	}
+}
+
+func TestAnEndThatAlwaysGetsAnOddAnswerIsDroppedAndKeepsNoOtherBack(t *testing.T) {
+	f := newFake(t)
+	f.leaseMS = 1000
+	f.addTasks("AsyncCreateOrder", 5, nil)
+	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
+		for _, run := range runs {
+			if path == "/claims/finish" && run["token"] == "t3" {
+				return problem(500, "internal")
+			}
+		}
+		return nil
+	})
+	w := work(f, func(context.Context, *Call) (any, error) { return "good", nil }, func(w *Worker) { w.Grace = patience })
+	f.waitFor("4 ends", func() bool { return len(f.ends) == 4 })
+	w.mustStop(t)
+	if len(f.claimed) != 1 {
+		t.Error(f.ends)
+	}
+}
+
+func TestEndsThatDoNotGetThroughGoInSmallerGroups(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 10, nil)
+	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
+		if path == "/claims/finish" && len(runs) > 2 {
+			return hangUp
+		}
+		return nil
+	})
+	ready, gate := make(chan struct{}, 10), make(chan struct{})
+	w := work(f, func(context.Context, *Call) (any, error) {
+		ready <- struct{}{}
+		<-gate
+		return nil, nil
+	}, nil)
+	for i := 0; i < 10; i++ {
+		await(t, ready)
+	}
+	close(gate)
+	f.waitFor("10 ends", func() bool { return len(f.ends) == 10 })
+	w.mustStop(t)
+}
+
+func TestLongEndsDoNotGoTogether(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 10, nil)
+	longest := 0
+	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
+		bytes := 0
+		for _, run := range runs {
+			result, _ := run["result"].(string)
+			bytes += len(result)
+		}
+		if bytes > longest {
+			longest = bytes
+		}
+		return nil
+	})
+	ready, gate := make(chan struct{}, 10), make(chan struct{})
+	w := work(f, func(context.Context, *Call) (any, error) {
+		ready <- struct{}{}
+		<-gate
+		return strings.Repeat("a", 400_000), nil
+	}, nil)
+	for i := 0; i < 10; i++ {
+		await(t, ready)
+	}
+	close(gate)
+	f.waitFor("10 ends", func() bool { return len(f.ends) == 10 })
+	w.mustStop(t)
+	if longest > endBytesPerRequest || f.requests["/claims/finish"] == 10 {
+		t.Fatal(longest, f.requests)
+	}
 }
 
 func TestAWorkerGivesUpItsRunsWhenItsLeaseIsOver(t *testing.T) {
@@ -817,6 +1062,50 @@ func TestARevokedTokenStopsTheWorker(t *testing.T) {
 	var refusal *Refusal
 	if err := await(t, w.result); !errors.As(err, &refusal) || refusal.Status != 401 || !strings.Contains(err.Error(), "Http.Access.Tokens") {
 		t.Fatal(err)
+	}
+}
+
+func TestAWorkerGoesOnAfterOddAnswersToItsQuestions(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 1, nil)
+	odd := []http.HandlerFunc{page(404), problem(500, "internal"), page(520), page(200)}
+	f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+		if path != "/claims" || len(odd) == 0 {
+			return nil
+		}
+		answer := odd[0]
+		odd = odd[1:]
+		return answer
+	})
+	w := work(f, func(context.Context, *Call) (any, error) { return nil, nil }, nil)
+	f.waitFor("the end", func() bool { return len(f.ends) == 1 })
+	w.mustStop(t)
+}
+
+func TestAWorkerWhoseQuestionIsRefusedEndsItsRuns(t *testing.T) {
+	f := newFake(t)
+	f.addTasks("AsyncCreateOrder", 2, nil)
+	started, finish := make(chan struct{}, 2), make(chan struct{})
+	w := work(f, func(ctx context.Context, _ *Call) (any, error) {
+		started <- struct{}{}
+		<-finish
+		return "done", ctx.Err()
+	}, func(w *Worker) { w.Concurrency, w.Batch = 1, 3 })
+	await(t, started)
+	f.answerBy(func(path string, _ []map[string]any) http.HandlerFunc {
+		if path == "/claims" {
+			return problem(422, "invalid")
+		}
+		return nil
+	})
+	f.waitFor("the one that has not begun", func() bool { return len(f.ends) == 1 })
+	close(finish)
+	var refusal *Refusal
+	if err := await(t, w.result); !errors.As(err, &refusal) || refusal.Status != 422 {
+		t.Fatal(err)
+	}
+	if len(f.ends) != 2 || f.ends[0].Path != "/claims/release" || f.ends[1].Path != "/claims/finish" {
+		t.Error(f.ends)
 	}
 }
 

@@ -25,7 +25,6 @@ import http.client
 import json
 import logging
 import random
-import selectors
 import signal
 import socket
 import threading
@@ -55,8 +54,11 @@ _REQUEST_TIMEOUT = 15.0
 # The pauses between two sendings of one request: they double, from the first to the longest.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 30.0
-# How many ends of runs, and how many beats, go into one request.
+# A request gets more time by its length: a link may be so slow, in bytes per second.
+_SLOWEST_LINK = 32 << 10
+# How many ends of runs, and of about how many bytes, and how many beats, go into one request.
 _ENDS_PER_REQUEST = 100
+_END_BYTES_PER_REQUEST = 1 << 20
 _BEATS_PER_REQUEST = 1000
 # How long handlers that were asked to stop at the end of the grace may take to return.
 _LAST_CALL = 1.0
@@ -66,6 +68,8 @@ _WATCH_INTERVAL = 0.25
 _IDLE_TIMEOUT = 90.0
 # How much of a body that is too long is read away, in bytes.
 _MOST_SKIPPED = 64 << 20
+# A longer snooze counts as this one: 100 years.
+_LONGEST_DELAY = 100 * 365 * 86_400.0
 # The longest text of an error that is sent, in characters.
 _MAX_ERROR_TEXT = 8000
 
@@ -86,7 +90,7 @@ class Snooze(GaiaError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"run again in {seconds:g} s")
-        self.seconds = max(0.0, seconds)
+        self.seconds = min(max(0.0, seconds), _LONGEST_DELAY)
 
 
 class Park(GaiaError):
@@ -105,7 +109,7 @@ class Park(GaiaError):
 class Lost(GaiaError):
     """The run belongs to this program no longer: its lease or its time is over, or it has an end. Nothing that is sent for it counts.
 
-    ``resent``: an earlier sending of the same end has got no answer, so the end may well have been written.
+    ``resent``: an earlier sending of the same end has got no answer, or an error of the server, so the end may well have been written.
     """
 
     def __init__(self, task_id: int, resent: bool) -> None:
@@ -126,7 +130,8 @@ class NoAnswer(GaiaError):
 class Refusal(GaiaError):
     """The server has said no.
 
-    ``code`` is a word that stays the same from version to version; it is empty if a proxy has answered.
+    ``code`` is a word that stays the same from version to version; it is empty if a proxy has answered. ``stored`` is "no" if the server says that
+    nothing has been changed, "unknown" if it does not know, and empty in other answers.
     """
 
     _HELP = {
@@ -135,7 +140,7 @@ class Refusal(GaiaError):
         403: "; see that the token has the permission (work for workers, enqueue for producers) and the theme, in Http.Access.Tokens",
     }
 
-    def __init__(self, status: int, code: str, detail: str, retry_after: Optional[float] = None) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after: Optional[float] = None, stored: str = "") -> None:
         advice = self._HELP.get(status, "")
         if status == 404 and code in ("", "route_not_found"):
             advice = "; see that the URL of the client ends with /api/v1"
@@ -144,13 +149,19 @@ class Refusal(GaiaError):
         self.code = code
         self.detail = detail
         self.retry_after = retry_after
+        self.stored = stored
         self._resent = False
 
     @property
     def temporary(self) -> bool:
         """Whether the same request may be answered otherwise a little later."""
-        # 409 with this code: the first request with this key is still under way.
-        return self.status in (429, 502, 503, 504) or self.code == "idempotency_key_busy"
+        # body_lost: on its way to the server. idempotency_key_busy: the first request with this key is still under way.
+        return self.status in (408, 429, 502, 503, 504) or self.code in ("body_lost", "idempotency_key_busy")
+
+    @property
+    def _may_be_done(self) -> bool:
+        """Whether the server may have done what was asked for: the answer says nothing of it, such as the page of a proxy."""
+        return self.status >= 500 and self.stored != "no"
 
 
 class _LostAnswer(GaiaError):
@@ -158,6 +169,13 @@ class _LostAnswer(GaiaError):
 
     retry_after = None
     temporary = True
+    _may_be_done = True
+
+
+class _OddAnswer(_LostAnswer):
+    """An answer of another form than expected, such as the page of a proxy."""
+
+    temporary = False
 
 
 @dataclass
@@ -239,6 +257,14 @@ def _moment(text: Optional[str]) -> Optional[datetime]:
 
 def _number(text: Optional[str]) -> Optional[int]:
     return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _in_future(milliseconds: Optional[int]) -> Optional[datetime]:
+    """None for a time that is later than Python can count, too."""
+    try:
+        return datetime.now(timezone.utc) + timedelta(milliseconds=milliseconds) if milliseconds else None
+    except OverflowError:
+        return None
 
 
 def _name(text: Optional[str]) -> Optional[str]:
@@ -418,6 +444,29 @@ def _pushed_call(method: str, headers: Mapping[str, str], body: bytes, cancelled
     )
 
 
+@dataclass(eq=False)
+class _ServedCall:
+    """A call that runs in a `Server`."""
+
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    peer: Optional[socket.socket] = None
+    """The connection, for a look that does not wait. None while the body is read: only the thread of the call reads then."""
+    gone: bool = False
+    """The other side has closed the connection."""
+    stopped: bool = False
+    """The server has asked the call to stop."""
+
+
+def _is_closed(peer: socket.socket) -> bool:
+    """Whether the other side has closed the connection. What it has sent, such as the next request, stays to be read."""
+    try:
+        return peer.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 class Server:
     """Serves a `Service` with a thread for each connection, keeps connections open, and notices when they are closed during a call.
 
@@ -428,7 +477,7 @@ class Server:
         self._service = service
         self._grace = grace
         self._changed = threading.Condition()
-        self._calls: dict[socket.socket, threading.Event] = {}
+        self._calls: set[_ServedCall] = set()
         self._stopping = False
         outer = self
 
@@ -471,8 +520,9 @@ class Server:
         self._listener.server_close()
         with self._changed:
             if not self._changed.wait_for(lambda: not self._calls, self._grace):
-                for cancelled in self._calls.values():
-                    cancelled.set()
+                for call in self._calls:
+                    call.stopped = True
+                    call.cancelled.set()
                 self._changed.wait_for(lambda: not self._calls, _LAST_CALL)
 
     def stop(self) -> None:
@@ -482,12 +532,18 @@ class Server:
             self._changed.notify_all()
 
     def _serve(self, connection: BaseHTTPRequestHandler) -> None:
-        cancelled = threading.Event()
+        call = _ServedCall()
         length = _number(connection.headers.get("Content-Length"))
+
+        def read(length: int) -> bytes:
+            body = connection.rfile.read(length)
+            self._watch_peer(call, connection.connection)
+            return body
+
         with self._changed:
             stopping = self._stopping
             if not stopping:
-                self._calls[connection.connection] = cancelled
+                self._calls.add(call)
                 self._changed.notify_all()
         try:
             if stopping:
@@ -495,18 +551,30 @@ class Server:
                 answer = _Answer.error(503, "the service stops", Retry_After="1", Connection="close")
             else:
                 headers = {name.lower(): value for name, value in connection.headers.items()}
-                answer = self._service._answer(connection.command, connection.path, headers, length, connection.rfile.read, cancelled)
+                answer = self._service._answer(connection.command, connection.path, headers, length, read, call.cancelled)
+                if call.stopped and answer.status == 500 and "gaia-run-token" in headers:
+                    # The task runs again, and no attempt is used.
+                    answer = _Answer(503, answer.body, {"Retry-After": "1"})
                 if answer.status in (405, 411, 413):  # its body was not read
                     answer.headers["Connection"] = "close"
                     self._skip(connection, length or 0)
-            if cancelled.is_set():
+            if call.gone:
                 connection.close_connection = True
             else:
                 self._send(connection, answer)
         finally:
             with self._changed:
-                self._calls.pop(connection.connection, None)
+                self._calls.discard(call)
+                if call.peer is not None:
+                    call.peer.close()
                 self._changed.notify_all()
+
+    def _watch_peer(self, call: _ServedCall, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # there are no more descriptors: then the call is not watched
+            peer = connection.dup()
+            peer.settimeout(0)
+            with self._changed:
+                call.peer = peer
 
     @staticmethod
     def _skip(connection: BaseHTTPRequestHandler, length: int) -> None:
@@ -529,25 +597,16 @@ class Server:
         connection.wfile.flush()
 
     def _watch(self) -> None:
-        """Sets the event of each call whose connection the other side has closed."""
+        """Cancels each call whose connection the other side has closed."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._calls or self._stopping)
                 if not self._calls:
                     return
-                calls = dict(self._calls)
-            with selectors.DefaultSelector() as selector:
-                for connection, cancelled in calls.items():
-                    with contextlib.suppress(ValueError, OSError):  # it has just been closed
-                        if not cancelled.is_set():
-                            selector.register(connection, selectors.EVENT_READ, cancelled)
-                for key, _ in selector.select(0):
-                    try:
-                        gone = key.fileobj.recv(1, socket.MSG_PEEK) == b""  # type: ignore[union-attr]
-                    except OSError:
-                        gone = True
-                    if gone:
-                        key.data.set()
+                for call in self._calls:
+                    if call.peer is not None and not call.gone and _is_closed(call.peer):
+                        call.gone = True
+                        call.cancelled.set()
             time.sleep(_WATCH_INTERVAL)
 
 
@@ -616,8 +675,8 @@ class _Backoff:
 class Client:
     """Asks the HTTP API of the server, at a URL such as ``https://jobs.example/gaia/api/v1``. Many threads may use it.
 
-    A request whose answer is lost, or that the server cannot answer at the moment (429, 502, 503, 504), is sent again, after the time that
-    the server names or after growing pauses of up to 30 s. After ``patience`` it raises `NoAnswer`. An answer that says no raises `Refusal`.
+    A request whose answer is lost, or that the server cannot answer at the moment (408, 429, 502, 503, 504), is sent again, after the time
+    that the server names or after growing pauses of up to 30 s. After ``patience`` it raises `NoAnswer`. An answer that says no raises `Refusal`.
     No token is for a server that gives access to its own machine.
     """
 
@@ -681,10 +740,12 @@ class Client:
         resent = False
         while True:
             try:
-                reply = self._send_once(verb, path, body, content_type, key, wait + _REQUEST_TIMEOUT)
+                reply = self._send_once(verb, path, body, content_type, key, wait + _time_for(len(body or "")))
                 return _Reply(reply.status, reply.replayed, reply.body, resent)
+            except _OddAnswer:
+                raise
             except (_LostAnswer, Refusal) as error:
-                resent = resent or isinstance(error, _LostAnswer)
+                resent = resent or error._may_be_done
                 if isinstance(error, Refusal) and not error.temporary:
                     error._resent = resent
                     raise
@@ -715,10 +776,10 @@ class Client:
         try:
             return _Reply(response.status, replayed, json.loads(text))
         except ValueError as error:
-            raise GaiaError(f"the answer of the server is no JSON: {error}") from error
+            raise _OddAnswer(f"the answer of the server is no JSON: {error}") from error
 
     def _post_runs(self, path: str, runs: list[dict[str, Any]], timeout: Optional[float] = None) -> tuple[list[dict[str, Any]], bool]:
-        """Asks for a change of runs: their states in the same order, and whether an earlier answer was lost.
+        """Asks for a change of runs: their states in the same order, and whether an earlier sending may have made it.
 
         With a timeout the request is sent once, else until it is answered.
         """
@@ -732,10 +793,17 @@ class Client:
             if refusal.code == "run_lost":  # all of them
                 return [{"id": 0, "state": "lost"} for _ in runs], refusal._resent
             raise
-        states = reply.body["runs"]
+        states = reply.body.get("runs") if isinstance(reply.body, dict) else None
+        if not isinstance(states, list) or not all(isinstance(state, dict) and "state" in state for state in states):
+            raise _OddAnswer("the answer of the server does not have the states of runs")
         if len(states) != len(runs):
-            raise GaiaError(f"{len(runs)} runs were named, and the answer has {len(states)}")
+            raise _OddAnswer(f"{len(runs)} runs were named, and the answer has {len(states)}")
         return states, reply.resent
+
+
+def _time_for(length: int) -> float:
+    """How long an answer may take, if the request has so many bytes."""
+    return _REQUEST_TIMEOUT + length / _SLOWEST_LINK
 
 
 def _refusal_of(answer: urllib.error.HTTPError) -> Exception:
@@ -746,10 +814,10 @@ def _refusal_of(answer: urllib.error.HTTPError) -> Exception:
         return _LostAnswer(f"no answer: {lost}")
     try:
         problem = json.loads(text)
-        code, detail = str(problem["code"]), str(problem["detail"])
+        code, detail, stored = str(problem["code"]), str(problem["detail"]), str(problem.get("stored", ""))
     except (ValueError, KeyError, TypeError):
-        code, detail = "", text.strip()[:_MAX_ERROR_TEXT]
-    return Refusal(answer.code, code, detail, _retry_after(answer.headers.get("Retry-After")))
+        code, detail, stored = "", text.strip()[:_MAX_ERROR_TEXT], ""
+    return Refusal(answer.code, code, detail, _retry_after(answer.headers.get("Retry-After")), stored)
 
 
 def _retry_after(text: Optional[str]) -> Optional[float]:
@@ -799,7 +867,7 @@ class Run:
 
     def snooze(self, seconds: float) -> None:
         """Ends the run; the task runs again later, and no attempt is used."""
-        self._post("/claims/snooze", {"delay_ms": round(max(0.0, seconds) * 1000)})
+        self._post("/claims/snooze", {"delay_ms": round(Snooze(seconds).seconds * 1000)})
 
     def release(self, started: bool = True) -> None:
         """Hands the task back, and no attempt is used. A task that a caller has asked to cancel becomes Cancelled."""
@@ -807,27 +875,41 @@ class Run:
 
     @contextlib.contextmanager
     def keep(self, lease: float) -> Iterator[threading.Event]:
-        """Beats every third of the lease in the background, as a context manager.
+        """Beats every third of the lease in the background, and more often after a failure, as a context manager.
 
-        Its value is an event that is set when the run is cancelled or lost: then stop the work, and `release` the run.
+        Its value is an event that is set when the run is cancelled or lost, or when the server takes the token no longer: then stop the work, and
+        `release` the run. With the lease 0 nobody has to beat, and `keep` does not.
         """
         over, left = threading.Event(), threading.Event()
 
         def beat() -> None:
-            while not left.wait(lease / 3):
-                try:
-                    self.beat()
-                except NoAnswer:
-                    continue
-                except GaiaError:
+            try:
+                self._beat_until(left, lease)
+            finally:
+                if not left.is_set():
                     over.set()
-                    return
 
-        threading.Thread(target=beat, name="gaia-keep", daemon=True).start()
+        if lease > 0:
+            threading.Thread(target=beat, name="gaia-keep", daemon=True).start()
         try:
             yield over
         finally:
             left.set()
+
+    def _beat_until(self, left: threading.Event, lease: float) -> None:
+        pauses = _Backoff()
+        pause = lease / 3
+        while not left.wait(pause):
+            pause = lease / 3
+            try:
+                states, _ = self._client._post_runs("/claims/beat", [{"token": self._token}], lease / 3)
+                if states[0]["state"] in ("cancelled", "lost"):
+                    return
+                pauses = _Backoff()
+            except (_LostAnswer, Refusal) as error:
+                if isinstance(error, Refusal) and _is_forbidden(error):
+                    return
+                pause = min(pause, pauses.next(error.retry_after))
 
     def _report(self, path: str, body: dict[str, Any]) -> None:
         if self._post(path, body) == "cancelled":
@@ -917,6 +999,23 @@ class Worker:
             self._session.halt()
 
 
+def _is_forbidden(error: Refusal) -> bool:
+    return error.status in (401, 403)
+
+
+def _is_fault_of_question(error: Refusal) -> bool:
+    """Whether the server refuses a question for what it is, and so would refuse it each time.
+
+    Whatever else comes, such as the page of a proxy, may be over soon.
+    """
+    return error.status in (401, 403, 413, 422) or (error.status == 400 and not error.temporary)
+
+
+def _is_fault_of_end(error: Refusal) -> bool:
+    """Whether the server refuses an end for what is in it, and so would refuse it each time."""
+    return error.status in (413, 422) or error.code == "bad_json"
+
+
 @dataclass(eq=False)
 class _HeldRun:
     """A run that this worker holds, until the server has taken its end."""
@@ -932,9 +1031,20 @@ class _HeldRun:
     """Of the end, or empty."""
     end: dict[str, Any] = field(default_factory=dict)
     unsure: bool = False
-    """An answer to the end was lost."""
+    """The end may have been written."""
     alone: bool = False
     """Not with others in a request."""
+    give_up: float = float("inf")
+    """When an end is dropped that gets odd answers alone."""
+    size: int = 0
+    """Of the result, in bytes."""
+
+    def goes_with(self, others: list[_HeldRun], most: int) -> bool:
+        """Whether the end goes into the same request."""
+        if not others:
+            return True
+        apart = self.alone or others[0].alone or self.path != others[0].path
+        return not apart and len(others) < most and sum(run.size for run in others) + self.size <= _END_BYTES_PER_REQUEST
 
 
 class _Session:
@@ -953,8 +1063,12 @@ class _Session:
         self._held: set[_HeldRun] = set()
         self._waiting: deque[_HeldRun] = deque()
         self._ended: list[_HeldRun] = []
+        # How many ends go into one request at most.
+        self._group = _ENDS_PER_REQUEST
         self._active = 0
         self._fatal: Optional[BaseException] = None
+        # The server refuses whatever this worker sends, or the worker has a fault.
+        self._barred = False
 
     def halt(self) -> None:
         with self._changed:
@@ -977,25 +1091,33 @@ class _Session:
             raise self._fatal
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """An unexpected answer ends the worker with its error, and not a thread in silence."""
+        """An error ends the worker, and not a thread in silence."""
         try:
             work()
         except Exception as error:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Stops the worker because of an error that another try does not mend."""
+        """Stops the worker because of an error that another try does not mend.
+
+        If it may not speak to the server any more, or has a fault itself, it drops its runs.
+        """
         with self._changed:
             self._fatal = self._fatal or error
-            for run in list(self._held):
-                run.lost = True
-                run.call.cancelled.set()
-                if run.path or run in self._waiting:
-                    self._held.discard(run)
-            self._waiting.clear()
-            self._ended.clear()
             self._halted = True
+            if not isinstance(error, Refusal) or _is_forbidden(error):
+                self._drop_all()
             self._changed.notify_all()
+
+    def _drop_all(self) -> None:
+        self._barred = True
+        for run in list(self._held):
+            run.lost = True
+            run.call.cancelled.set()
+            if run.path or run in self._waiting:
+                self._held.discard(run)
+        self._waiting.clear()
+        self._ended.clear()
 
     def _wind_down(self) -> None:
         """Waits for what runs, at first patiently."""
@@ -1004,7 +1126,7 @@ class _Session:
                 self._end(self._waiting.popleft(), "/claims/release", {"started": False})
 
             def idle() -> bool:
-                return not self._held and (not self._polling or self._fatal is not None)
+                return not self._held and (not self._polling or self._barred)
 
             if self._changed.wait_for(idle, self._worker._grace):
                 return
@@ -1033,7 +1155,7 @@ class _Session:
                     self._claim(count)
                     pauses = _Backoff()
                 except (_LostAnswer, Refusal) as error:
-                    if not error.temporary:
+                    if isinstance(error, Refusal) and _is_fault_of_question(error):
                         raise
                     pause = pauses.next(error.retry_after)
                     self._logger.warning("no tasks can be claimed: %s; the next try is in %.1f s", error, pause)
@@ -1061,10 +1183,14 @@ class _Session:
         timeout = worker._wait + _REQUEST_TIMEOUT
         reply = self._client._send_once("POST", "/claims", json.dumps(question), "application/json", None, timeout)
         now = time.monotonic()
+        try:
+            lease = reply.body.get("lease_ms", self._lease * 1000) / 1000
+            runs = [self._hold(task, now, lease) for task in reply.body["tasks"]]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _OddAnswer(f"the answer of the server does not have tasks as expected: {error!r}") from error
         with self._changed:
-            self._lease = reply.body.get("lease_ms", self._lease * 1000) / 1000
-            for task in reply.body["tasks"]:
-                run = self._hold(task, now)
+            self._lease = lease
+            for run in runs:
                 self._held.add(run)
                 self._active += 1
                 if self._halted:
@@ -1073,7 +1199,7 @@ class _Session:
                     self._waiting.append(run)
             self._changed.notify_all()
 
-    def _hold(self, task: dict[str, Any], now: float) -> _HeldRun:
+    def _hold(self, task: dict[str, Any], now: float, lease: float) -> _HeldRun:
         timeout = task.get("timeout_ms")
         call = Call(
             method=task["method"],
@@ -1082,14 +1208,14 @@ class _Session:
             attempt=task["attempt"],
             max_attempts=task["max_attempts"],
             log_id=task["log_id"],
-            deadline=datetime.now(timezone.utc) + timedelta(milliseconds=timeout) if timeout else None,
+            deadline=_in_future(timeout),
             traceparent=task.get("traceparent") or "",
             task_id=task["id"],
             theme=task["theme"],
             token=task["token"],
             run=self._client.run(task["token"]),
         )
-        return _HeldRun(call, now + self._lease, now + timeout / 1000 if timeout else float("inf"))
+        return _HeldRun(call, now + lease, now + timeout / 1000 if timeout else float("inf"))
 
     # Runs.
 
@@ -1108,12 +1234,21 @@ class _Session:
                 self._end(run, path, end)
 
     def _execute(self, run: _HeldRun) -> tuple[str, dict[str, Any]]:
+        """How a run ends. It ends, whatever its handler raises."""
+        try:
+            return self._outcome(run)
+        except BaseException as error:
+            return "/claims/fail", {"error": f"what the handler has raised cannot be told: {type(error).__name__}", "discard": False}
+
+    def _outcome(self, run: _HeldRun) -> tuple[str, dict[str, Any]]:
         handler = self._worker._handlers.get((run.call.service, run.call.method))
         try:
             if handler is None:
                 raise GaiaError("this worker has no such method")
             # Decoded again, so that a number is written as the handler's JSON has it.
-            return "/claims/finish", {"result": json.loads(_invoke(handler, run.call, self._logger))}
+            result = _invoke(handler, run.call, self._logger)
+            run.size = len(result)
+            return "/claims/finish", {"result": json.loads(result)}
         except Snooze as snooze:
             return "/claims/snooze", {"delay_ms": round(snooze.seconds * 1000)}
         except Discard as discard:
@@ -1132,7 +1267,7 @@ class _Session:
             return
         run.path, run.end = path, {"token": run.call.token, **end}
         self._active -= 1
-        if run.lost or self._fatal is not None:
+        if run.lost or self._barred:
             self._held.discard(run)
         else:
             self._ended.append(run)
@@ -1152,30 +1287,28 @@ class _Session:
             if not runs:
                 continue
             try:
-                states, _ = self._client._post_runs(runs[0].path, [run.end for run in runs], _REQUEST_TIMEOUT)
+                states, _ = self._client._post_runs(runs[0].path, [run.end for run in runs], _time_for(sum(run.size for run in runs)))
                 self._written(runs, states)
                 pauses = _Backoff()
             except (_LostAnswer, Refusal) as error:
-                if not error.temporary:
+                if isinstance(error, Refusal) and (_is_forbidden(error) or _is_fault_of_end(error)):
                     self._refused(runs, error)
                     continue
                 with self._changed:
-                    for run in runs:
-                        run.unsure = run.unsure or isinstance(error, _LostAnswer)
-                    self._keep(runs)
+                    self._not_written(runs, error)
                     pause = pauses.next(error.retry_after)
                     self._logger.warning("%d ends cannot be sent: %s; the next try is in %.1f s", len(runs), error, pause)
                     self._changed.wait_for(lambda: self._over, pause)
 
     def _take_ends(self) -> list[_HeldRun]:
-        """Takes ends of one kind. Those whose lease is over are dropped."""
+        """Takes ends of one kind that go into one request. Those whose lease is over are dropped."""
         taken: list[_HeldRun] = []
         rest: list[_HeldRun] = []
         for run in self._ended:
-            if run.lost or time.monotonic() > run.until:
+            if run.lost or time.monotonic() > min(run.until, run.give_up):
                 self._held.discard(run)
                 self._logger.warning("task %s: the lease is over, and its end is not written; the task runs again", run.call.task_id)
-            elif not taken or (run.path == taken[0].path and len(taken) < _ENDS_PER_REQUEST and not run.alone and not taken[0].alone):
+            elif run.goes_with(taken, self._group):
                 taken.append(run)
             else:
                 rest.append(run)
@@ -1183,28 +1316,45 @@ class _Session:
         self._changed.notify_all()
         return taken
 
+    def _not_written(self, runs: list[_HeldRun], error: Any) -> None:
+        """Keeps ends for another try.
+
+        After an odd answer, such as a fault of the server or the page of a proxy, each goes alone, so that an end that always gets one does not
+        keep the others back; after a lease it is dropped. After none, or none in time, fewer go together.
+        """
+        if isinstance(error, _LostAnswer) or error.status == 408:
+            self._group = (len(runs) + 1) // 2
+        for run in runs:
+            run.unsure = run.unsure or error._may_be_done
+            if not error.temporary:
+                run.alone = True
+            if not error.temporary and len(runs) == 1:
+                run.give_up = min(run.give_up, time.monotonic() + self._lease)
+        self._keep(runs)
+
     def _keep(self, runs: list[_HeldRun]) -> None:
-        """Puts ends back, unless the worker has failed."""
-        if self._fatal is None:
-            self._ended = runs + self._ended
+        """Puts ends back, behind the others, unless the server takes nothing from this worker."""
+        if not self._barred:
+            self._ended = self._ended + runs
         else:
             self._held.difference_update(runs)
         self._changed.notify_all()
 
     def _written(self, runs: list[_HeldRun], states: list[dict[str, Any]]) -> None:
         with self._changed:
+            self._group = min(2 * self._group, _ENDS_PER_REQUEST)
             self._held.difference_update(runs)
             self._changed.notify_all()
         for run, state in zip(runs, states):
             if state["state"] == "lost" and not run.unsure:
                 self._logger.warning("task %s was lost before its end came", run.call.task_id)
 
-    def _refused(self, runs: list[_HeldRun], error: GaiaError) -> None:
+    def _refused(self, runs: list[_HeldRun], error: Refusal) -> None:
         """Handles ends that the server does not take as they are.
 
         Each goes alone, so that one fault does not keep the others back, and a result that is refused alone becomes an error.
         """
-        if isinstance(error, Refusal) and error.status in (401, 403):
+        if _is_forbidden(error):
             self._fail(error)
         with self._changed:
             if len(runs) > 1:
@@ -1250,7 +1400,7 @@ class _Session:
                 self._beat(lease / 3)
                 pauses = _Backoff()
             except (_LostAnswer, Refusal) as error:
-                if isinstance(error, Refusal) and error.status in (401, 403):
+                if isinstance(error, Refusal) and _is_forbidden(error):
                     raise
                 self._logger.warning("the lease cannot be renewed: %s", error)
                 pause = min(pause, pauses.next(error.retry_after))

@@ -10,9 +10,11 @@ import io
 import json
 import logging
 import queue
+import socket
 import threading
 import time
 import unittest
+import unittest.mock
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Optional
 from wsgiref.util import setup_testing_defaults
@@ -28,7 +30,8 @@ QUIET = logging.getLogger("gaia.tests")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
-Answer = tuple[int, dict[str, Any]]
+Answer = tuple[int, Any]
+PAGE = "<html>by a proxy</html>"
 HANG_UP: Answer = (0, {})
 
 
@@ -60,6 +63,10 @@ class Fake:
                 if status == 0:
                     return  # the connection is closed without an answer
                 self.send_response(status)
+                if isinstance(body, str):
+                    self.end_headers()
+                    self.wfile.write(body.encode())
+                    return
                 for name, value in body.pop("headers", {}).items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -176,6 +183,7 @@ class Answers(unittest.TestCase):
             ("an exit", fails(SystemExit(3)), "t", 500, {"error": "SystemExit: 3"}),
             ("a discard", fails(gaia.Discard("no item")), "t", 422, {"error": "no item", "discard": True}),
             ("a snooze", fails(gaia.Snooze(1.5)), "t", 503, {"error": "run again in 1.5 s"}),
+            ("a snooze for ever", fails(gaia.Snooze(float("inf"))), "t", 503, {"error": "run again in inf s"}),
             ("parked", fails(gaia.Park(60)), "t", 202, {"lease_ms": 60000}),
             ("parked without a lease", fails(gaia.Park()), "t", 202, {}),
             ("a parked job", fails(gaia.Park(60)), None, 500, {"error": "the call has no gaia-run-token: only a task can be parked, not the run of a job"}),
@@ -189,7 +197,7 @@ class Answers(unittest.TestCase):
                 headers = {"gaia_run_token": token} if token else {}
                 got = call(service, "/orders/M", **headers)
                 self.assertEqual((got[0], got[2]), (status, body))
-                self.assertEqual(got[1].get("Retry-After"), "2" if name == "a snooze" else None)
+                self.assertEqual(got[1].get("Retry-After"), {"a snooze": "2", "a snooze for ever": "3153600000"}.get(name))
 
     def test_a_call_has_what_the_headers_say(self) -> None:
         service = gaia.Service(logger=QUIET)
@@ -310,6 +318,46 @@ class Serving(unittest.TestCase):
         connection.close()
         self.assertTrue(call.cancelled.wait(PATIENCE))
 
+    def test_a_look_at_a_connection_does_not_wait(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        ours.settimeout(PATIENCE)
+        peer = ours.dup()
+        self.addCleanup(peer.close)
+        peer.settimeout(0)
+        began = time.monotonic()
+        self.assertFalse(gaia._is_closed(peer))
+        theirs.send(b"P")
+        self.assertFalse(gaia._is_closed(peer))
+        self.assertEqual(ours.recv(1), b"P")
+        theirs.close()
+        self.assertTrue(gaia._is_closed(peer))
+        self.assertLess(time.monotonic() - began, PATIENCE / 2)
+
+    def test_the_next_request_on_a_connection_waits_for_the_answer(self) -> None:
+        calls: queue.Queue[gaia.Call] = queue.Queue()
+        finish = threading.Event()
+
+        def handler(call: gaia.Call) -> bool:
+            calls.put(call)
+            finish.wait(PATIENCE)
+            return call.cancelled.is_set()
+
+        service = gaia.Service(logger=QUIET)
+        service.handle("M", handler)
+        request = b"POST /M HTTP/1.1\r\nContent-Length: 4\r\n\r\nnull"
+        with socket.create_connection(self.serve(service).address, PATIENCE) as connection:
+            connection.sendall(request)
+            call = calls.get(timeout=PATIENCE)
+            connection.sendall(request)
+            self.assertFalse(call.cancelled.wait(3 * gaia._WATCH_INTERVAL))
+            finish.set()
+            answers = b""
+            while answers.count(b"false") < 2:
+                part = connection.recv(4096)
+                self.assertNotEqual(part, b"", answers)
+                answers += part
+
     def test_a_stop_lets_calls_end(self) -> None:
         started, finish = threading.Event(), threading.Event()
 
@@ -339,22 +387,32 @@ class Serving(unittest.TestCase):
         self.assertFalse(self.thread.is_alive())
         connection.close()
 
-    def test_a_stop_cancels_what_does_not_end(self) -> None:
+    def test_a_stop_cancels_what_does_not_end_and_sends_its_answer(self) -> None:
         calls: queue.Queue[gaia.Call] = queue.Queue()
 
-        def handler(call: gaia.Call) -> None:
+        def handler(call: gaia.Call) -> str:
             calls.put(call)
             call.cancelled.wait(PATIENCE)
+            if call.args == "fail":
+                raise InterruptedError
+            return "late"
 
         service = gaia.Service(logger=QUIET)
         service.handle("M", handler)
         server = self.serve(service, grace=0.01)
-        connection = http.client.HTTPConnection(*server.address)
-        connection.request("POST", "/M", "null")
-        call = calls.get(timeout=PATIENCE)
+        sent = []
+        for args, headers in (("late", {}), ("fail", {"gaia-run-token": "t"}), ("fail", {})):
+            connection = http.client.HTTPConnection(*server.address, timeout=PATIENCE)
+            self.addCleanup(connection.close)
+            connection.request("POST", "/M", json.dumps(args), headers)
+            calls.get(timeout=PATIENCE)
+            sent.append(connection)
         server.stop()
-        self.assertTrue(call.cancelled.wait(PATIENCE))
-        connection.close()
+        answers = [connection.getresponse() for connection in sent]
+        self.assertEqual(
+            [(answer.status, answer.headers["Retry-After"], json.loads(answer.read())) for answer in answers],
+            [(200, None, "late"), (503, "1", {"error": "InterruptedError"}), (500, None, {"error": "InterruptedError"})],
+        )
 
 
 # ---- Client and Run -------------------------------------------------------------------------------------------------------------------
@@ -437,13 +495,21 @@ class Requests(WithFake):
             run.finish()
         self.assertFalse(lost.exception.resent)
 
-        def written(path: str, body: Any) -> Optional[Answer]:
-            return HANG_UP if self.fake.claimed.pop("p6", None) else None
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_a_lost_end_may_have_been_written(self) -> None:
+        def stored(what: str) -> Answer:
+            return 503, {**problem(503, "database_connection_lost")[1], "stored": what}
 
-        self.fake.answers = written
-        with self.assertRaises(gaia.Lost) as lost:
-            client.run("p6").finish()
-        self.assertTrue(lost.exception.resent)
+        for first, resent in [
+            (HANG_UP, True), ((502, PAGE), True), ((504, PAGE), True), ((503, PAGE), True), (stored("unknown"), True), (stored("no"), False),
+            (problem(429, "too_many_requests"), False), (problem(408, "body_too_slow"), False),
+        ]:
+            with self.subTest(first):
+                answers = [first]
+                self.fake.answers = lambda path, body: answers.pop() if answers else None
+                with self.assertRaises(gaia.Lost) as lost:
+                    self.fake.client().run("p1").finish()
+                self.assertEqual(lost.exception.resent, resent)
 
     def test_keep_beats_until_the_run_is_cancelled(self) -> None:
         self.fake.claimed = {"p1": 1}
@@ -452,6 +518,50 @@ class Requests(WithFake):
             self.assertFalse(over.is_set())
             self.fake.states["p1"] = "cancelled"
             self.assertTrue(over.wait(PATIENCE))
+
+
+    def test_keep_goes_on_after_odd_answers(self) -> None:
+        self.fake.claimed = {"p1": 1}
+        odd: list[Answer] = [HANG_UP, problem(500, "internal"), (404, PAGE), (200, PAGE), (200, {}), (200, {"runs": [{}]})]
+        self.fake.answers = lambda path, body: odd.pop() if odd else None
+        with self.fake.client().run("p1").keep(0.3) as over:
+            self.fake.wait_for("a beat", lambda: self.fake.beats.get("p1", 0) >= 1)
+            self.assertFalse(over.is_set())
+            self.fake.answers = lambda path, body: problem(401, "no_access")
+            self.assertTrue(over.wait(PATIENCE))
+
+    def test_keep_waits_for_no_beat_longer_than_a_third_of_the_lease(self) -> None:
+        self.fake.claimed = {"p1": 1}
+        silent = threading.Event()
+        self.addCleanup(silent.set)
+
+        def answers(path: str, body: Any) -> Optional[Answer]:
+            if len(self.fake.requests) > 1:
+                return None
+            self.fake.changed.wait_for(silent.is_set, PATIENCE)
+            return HANG_UP
+
+        self.fake.answers = answers
+        with self.fake.client().run("p1").keep(0.3) as over:
+            began = time.monotonic()
+            self.fake.wait_for("the second beat", lambda: self.fake.beats.get("p1", 0) >= 1)
+            self.assertLess(time.monotonic() - began, PATIENCE / 2)
+            self.assertFalse(over.is_set())
+
+    def test_nobody_beats_for_a_run_without_a_lease(self) -> None:
+        self.fake.claimed = {"p1": 1}
+        run = self.fake.client().run("p1")
+        with run.keep(0) as over:
+            for percent in range(20):
+                run.progress(percent)
+            self.assertFalse(over.is_set())
+        self.assertEqual(self.fake.beats, {})
+
+    def test_a_fault_of_keep_ends_the_work(self) -> None:
+        client = self.fake.client()
+        with unittest.mock.patch.object(client, "_post_runs", side_effect=MemoryError), unittest.mock.patch.object(threading, "excepthook"):
+            with client.run("p1").keep(0.03) as over:
+                self.assertTrue(over.wait(PATIENCE))
 
 
 # ---- Worker ---------------------------------------------------------------------------------------------------------------------------
@@ -505,10 +615,14 @@ class Working(WithFake):
         self.assertLessEqual(max(self.fake.counts), 100)
 
     def test_ends(self) -> None:
-        for what in ("fine", "fail", "discard", "snooze", "park", "exit"):
+        for what in ("fine", "fail", "discard", "snooze", "park", "exit", "snooze for ever", "no text"):
             self.fake.add(args=what)
         self.fake.add(args=None, args_text="{no JSON")
         self.fake.add("Unknown")
+
+        class NoText(gaia.GaiaError):
+            def __str__(self) -> str:
+                raise NotImplementedError
 
         def handler(call: gaia.Call) -> None:
             what = call.args
@@ -522,11 +636,15 @@ class Working(WithFake):
                 raise gaia.Park(60)
             if what == "exit":
                 raise SystemExit(3)
+            if what == "snooze for ever":
+                raise gaia.Snooze(float("inf"))
+            if what == "no text":
+                raise NoText
             call.run.progress(50, "half")
             call.run.log("done")
 
         worker = self.work(handler)
-        self.fake.wait_for("8 ends", lambda: len(self.fake.ends) == 8)
+        self.fake.wait_for("10 ends", lambda: len(self.fake.ends) == 10)
         self.must_stop(worker)
         ends = {number: (path[8:], {key: value for key, value in end.items() if key != "token"}) for path, number, end in self.fake.ends}
         self.assertEqual(ends[1], ("finish", {"result": None}))
@@ -535,8 +653,10 @@ class Working(WithFake):
         self.assertEqual(ends[4], ("snooze", {"delay_ms": 2000}))
         self.assertRegex(ends[5][1]["error"], "cannot be parked")
         self.assertEqual(ends[6], ("fail", {"error": "SystemExit: 3", "discard": False}))
-        self.assertEqual((ends[7][0], ends[7][1]["discard"]), ("fail", True))
-        self.assertEqual(ends[8], ("fail", {"error": "this worker has no such method", "discard": False}))
+        self.assertEqual(ends[7], ("snooze", {"delay_ms": 3_153_600_000_000}))
+        self.assertEqual(ends[8], ("fail", {"error": "what the handler has raised cannot be told: NotImplementedError", "discard": False}))
+        self.assertEqual((ends[9][0], ends[9][1]["discard"]), ("fail", True))
+        self.assertEqual(ends[10], ("fail", {"error": "this worker has no such method", "discard": False}))
         paths = [path for path, _, _ in self.fake.requests]
         self.assertEqual((paths.count("/claims/progress"), paths.count("/claims/log")), (1, 1))
 
@@ -584,6 +704,13 @@ class Working(WithFake):
         self.must_stop(worker)
         self.assertEqual(self.fake.ends[0][2]["error"], "TimeoutError: True")
 
+    def test_a_huge_timeout_is_no_deadline(self) -> None:
+        self.fake.add(timeout_ms=2**63 - 1)
+        worker = self.work(lambda call: call.deadline is None and not call.cancelled.is_set())
+        self.fake.wait_for("the end", lambda: len(self.fake.ends) == 1)
+        self.must_stop(worker)
+        self.assertEqual(self.fake.ends, [("/claims/finish", 1, {"token": "t1", "result": True})])
+
     def test_ends_are_kept_while_the_server_is_away(self) -> None:
         for _ in range(5):
             self.fake.add()
@@ -593,6 +720,66 @@ class Working(WithFake):
         self.fake.wait_for("5 ends", lambda: len(self.fake.ends) == 5)
         self.must_stop(worker)
         self.assertEqual(answers, [])
+
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_a_result_outlives_odd_answers(self) -> None:
+        self.fake.add()
+        answers = [problem(408, "body_too_slow"), problem(400, "body_lost"), problem(500, "database_error"), (404, PAGE), (520, PAGE), (200, PAGE), (200, {})]
+        self.fake.answers = lambda path, body: answers.pop() if path == "/claims/finish" and answers else None
+        worker = self.work(lambda _: "good")
+        self.fake.wait_for("the end", lambda: len(self.fake.ends) == 1)
+        self.must_stop(worker)
+        self.assertEqual((answers, self.fake.ends), ([], [("/claims/finish", 1, {"token": "t1", "result": "good"})]))
+
+    def test_an_end_that_always_gets_an_odd_answer_is_dropped_and_keeps_no_other_back(self) -> None:
+        self.fake.lease_ms = 1000
+        for _ in range(5):
+            self.fake.add()
+
+        def answers(path: str, body: Any) -> Optional[Answer]:
+            if path == "/claims/finish" and any(run["token"] == "t3" for run in body["runs"]):
+                return problem(500, "internal")
+            return None
+
+        self.fake.answers = answers
+        worker = self.work(lambda _: "good", grace=PATIENCE)
+        self.fake.wait_for("4 ends", lambda: len(self.fake.ends) == 4)
+        self.must_stop(worker)
+        self.assertEqual(list(self.fake.claimed), ["t3"])
+
+    def finish_together(self, result: Any) -> None:
+        for _ in range(10):
+            self.fake.add()
+        ready = threading.Barrier(10)
+
+        def handler(_: gaia.Call) -> Any:
+            ready.wait(PATIENCE)
+            return result
+
+        worker = self.work(handler)
+        self.fake.wait_for("10 ends", lambda: len(self.fake.ends) == 10)
+        self.must_stop(worker)
+
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_ends_that_do_not_get_through_go_in_smaller_groups(self) -> None:
+        self.fake.answers = lambda path, body: HANG_UP if path == "/claims/finish" and len(body["runs"]) > 2 else None
+        self.finish_together(None)
+
+    def test_long_ends_do_not_go_together(self) -> None:
+        self.finish_together("a" * 400_000)
+        sent = [len(text) for path, _, text in self.fake.requests if path == "/claims/finish"]
+        self.assertLess(max(sent), (1 << 20) + 10_000)
+        self.assertLess(len(sent), 10)
+
+    def test_a_long_request_gets_more_time(self) -> None:
+        def slow(path: str, body: Any) -> Answer:
+            time.sleep(0.4)  # as if the body had come slowly
+            return 201, {"id": 17, "duplicate": False}
+
+        self.fake.answers = slow
+        with unittest.mock.patch.object(gaia, "_REQUEST_TIMEOUT", 0.2):
+            self.assertEqual(self.fake.client().add("orders", "S", "M", "a" * (32 << 10)).id, 17)
+        self.assertEqual(len(self.fake.requests), 1)
 
     def test_runs_are_given_up_when_the_lease_is_over(self) -> None:
         self.fake.lease_ms = 300
@@ -626,12 +813,44 @@ class Working(WithFake):
         self.assertIsInstance(self.error, gaia.Refusal)
         self.assertIn("Http.Access.Tokens", str(self.error))
 
-    def test_garbage_stops_the_worker_with_an_error(self) -> None:
-        self.fake.answers = lambda path, body: (200, {"nothing": "expected"})
-        self.work(lambda _: None)
+    @unittest.mock.patch.object(gaia, "_FIRST_PAUSE", 0.01)
+    def test_a_worker_goes_on_after_odd_answers(self) -> None:
+        self.fake.lease_ms = 1500
+        self.fake.add()
+        odd: list[Answer] = [(404, PAGE), problem(500, "internal"), (520, PAGE), (200, PAGE), (200, {}), (200, []), (200, {"tasks": [{}]})]
+        to_claims, to_beats = list(odd), odd[3:]
+        self.fake.answers = lambda path, body: (to_claims.pop() if path == "/claims" and to_claims else to_beats.pop() if path == "/claims/beat" and to_beats else None)
+        beaten = threading.Event()
+
+        def handler(call: gaia.Call) -> bool:
+            beaten.wait(PATIENCE)
+            return call.cancelled.is_set()
+
+        worker = self.work(handler)
+        self.fake.wait_for("a beat", lambda: not to_beats and self.fake.beats.get("t1", 0) > 0)
+        beaten.set()
+        self.fake.wait_for("the end", lambda: len(self.fake.ends) == 1)
+        self.must_stop(worker)
+        self.assertEqual((to_claims, self.fake.ends), ([], [("/claims/finish", 1, {"token": "t1", "result": False})]))
+
+    def test_a_worker_whose_question_is_refused_ends_its_runs(self) -> None:
+        self.fake.add()
+        self.fake.add()
+        started, finish = threading.Event(), threading.Event()
+
+        def handler(_: gaia.Call) -> str:
+            started.set()
+            finish.wait(PATIENCE)
+            return "done"
+
+        self.work(handler, concurrency=1, batch=3)
+        self.assertTrue(started.wait(PATIENCE))
+        self.fake.answers = lambda path, body: problem(422, "invalid") if path == "/claims" else None
+        self.fake.wait_for("the one that has not begun", lambda: len(self.fake.ends) == 1)
+        finish.set()
         self.thread.join(PATIENCE)
-        self.assertFalse(self.thread.is_alive())
-        self.assertIsNotNone(self.error)
+        self.assertIsInstance(self.error, gaia.Refusal)
+        self.assertEqual([path for path, _, _ in self.fake.ends], ["/claims/release", "/claims/finish"])
 
     def test_a_stop_lets_running_tasks_end(self) -> None:
         for _ in range(3):
