@@ -550,12 +550,13 @@ class Requests(WithFake):
 
     def test_nobody_beats_for_a_run_without_a_lease(self) -> None:
         self.fake.claimed = {"p1": 1}
-        run = self.fake.client().run("p1")
-        with run.keep(0) as over:
+        client = self.fake.client()
+        run = client.run("p1")
+        with unittest.mock.patch.object(client, "_post_runs", wraps=client._post_runs) as post, run.keep(0) as over:
             for percent in range(20):
                 run.progress(percent)
             self.assertFalse(over.is_set())
-        self.assertEqual(self.fake.beats, {})
+            self.assertEqual({each.args[0] for each in post.call_args_list}, {"/claims/progress"})
 
     def test_a_fault_of_keep_ends_the_work(self) -> None:
         client = self.fake.client()
