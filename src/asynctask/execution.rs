@@ -1,4 +1,5 @@
-//! One run from its arguments to its outcome, without database and actors: the steps around the handler, in their order.
+//! One run from its arguments to its outcome, without actors: the steps around the handler, in their order. Only a run that its service parks
+//! is noted in the database from here.
 
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 

@@ -385,7 +385,7 @@ impl NodeActor {
                 themes: &themes,
                 said: &said,
             };
-            let looked = look.look(&mut remote, &settled, &rows).await;
+            let looked = look.look(&mut remote, &settled, &rows, any_runs).await;
             (rescued, looked, remote)
         };
         ctx.spawn(rescue.into_actor(self).map(move |(rescued, looked, remote), node, _| {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{as_millis, millis},
     registry::MethodName,
-    store::{Nodes, REMOTE, SeenNode},
+    store::{Nodes, SeenNode, is_remote},
 };
 
 /// The most methods in a node's row, in the order of their names. It is limited since each node reads the rows of all others with every
@@ -105,11 +105,6 @@ impl NodeInfo {
             lease,
         }
     }
-}
-
-/// Whether this is the name of a remote worker.
-pub(crate) fn is_remote(node: &str) -> bool {
-    node.starts_with(REMOTE)
 }
 
 /// The column `methods` of a node's row: JSON, for other nodes, people and tools.

@@ -24,9 +24,4 @@ pub(crate) use prune::{HasBegun, PruneActor, PruneParts, StopPruning};
 pub(crate) use remote::SettledClaims;
 pub use status::{NodeDetail, NodeStatus};
 #[cfg(feature = "web")]
-pub(crate) use {
-    info::{is_remote, methods_column},
-    remote::UNLEASED,
-    rescue::write as write_ends,
-    said::Said,
-};
+pub(crate) use {info::methods_column, remote::UNLEASED, rescue::write as write_ends, said::Said};

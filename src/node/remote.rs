@@ -14,7 +14,6 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    info::is_remote,
     locked::Locked,
     rescue,
     said::{About, Said},
@@ -24,7 +23,7 @@ use crate::{
     domain::{Failure, Outcome, TaskStatus},
     events::{Event, TaskOutcome},
     run::{ended, run_info},
-    store::{Finish, Finished, HeldClaim, Orphan, RemoteClaim, Rows, SeenNode, Store, StoreError},
+    store::{Finish, Finished, HeldClaim, Orphan, RemoteClaim, Rows, SeenNode, Store, StoreError, is_remote},
 };
 
 /// How long the run of a remote worker may go on after a caller has asked to cancel its task. Then the task is cancelled, whatever the worker
@@ -119,14 +118,19 @@ pub(super) struct Look<'a> {
 type Rescued = BTreeMap<String, u64>;
 
 impl Look<'_> {
-    /// Ends what is over; answers how many tasks of each theme have gone back to the queue or failed because their workers are silent.
+    /// Ends what is over. `any_runs`: whether any task runs, on whichever node. Answers how many tasks of each theme have gone back to the queue or failed because their workers are silent.
     pub(super) async fn look(
         &self,
         watch: &mut RemoteWatch,
         settled: &SettledClaims,
         nodes: &[SeenNode],
+        any_runs: bool,
     ) -> Result<Rescued, StoreError> {
         self.drop_settled(settled).await?;
+        // Without a claim there is none of a remote worker.
+        if !any_runs && !nodes.iter().any(|node| is_remote(&node.id)) {
+            return Ok(Rescued::new());
+        }
         let claims = self.store.tasks().remote_claims().await?;
         let mut rescued = Rescued::new();
         if !claims.is_empty() {
@@ -137,9 +141,7 @@ impl Look<'_> {
             self.end_cancelled(watch).await?;
         }
         self.retire_workers(nodes, &claims).await?;
-        if nodes.iter().any(|node| is_remote(&node.id)) || !claims.is_empty() {
-            self.hand_back_unleased(&mut rescued).await?;
-        }
+        self.hand_back_unleased(&mut rescued).await?;
         Ok(rescued)
     }
 
@@ -163,17 +165,11 @@ impl Look<'_> {
         let ids: Vec<i64> = over.keys().copied().collect();
         let lost = |orphan: &Orphan| {
             let task = &orphan.task;
-            if task.is_last_attempt() && !orphan.began {
-                return Outcome::HandedBack { started: false };
-            }
             let lease = over.get(&task.token).map(|claim| claim.lease).unwrap_or_default();
-            Outcome::Failed {
-                error: format!(
-                    "its worker {} was silent for longer than its lease of {lease:?}",
-                    task.owner
-                ),
-                failure: Failure::Lost,
-            }
+            let worker = &task.owner;
+            rescue::lost_attempt(orphan, || {
+                format!("its worker {worker} was silent for longer than its lease of {lease:?}")
+            })
         };
         self.end_claims(&ids, |_| true, lost, Some(rescued)).await
     }
@@ -184,7 +180,13 @@ impl Look<'_> {
             let held = self.store.tasks().claims_with(&[claim.claim_id]).await?;
             // The deadline of a parked run may be that of its theme, which its row does not have.
             let is_of_one = held.iter().all(HeldClaim::is_of_one);
-            let end_of = |orphan: &Orphan| if is_of_one { claim.deadline } else { deadline(orphan) };
+            let end_of = |orphan: &Orphan| {
+                if is_of_one {
+                    claim.deadline
+                } else {
+                    orphan.task.deadline()
+                }
+            };
             let is_overdue = |orphan: &Orphan| end_of(orphan).is_some_and(|end| end <= now);
             let timed_out = |orphan: &Orphan| {
                 let limit = end_of(orphan).map(|end| end - orphan.task.claimed_at);
@@ -223,13 +225,8 @@ impl Look<'_> {
         let before = self.store.clock().now() - UNLEASED;
         let claims = self.store.tasks().unleased_claims(before).await?;
         let ids: Vec<i64> = claims.iter().map(|claim| claim.id).collect();
-        let back = |orphan: &Orphan| match orphan.task.is_last_attempt() && orphan.began {
-            true => Outcome::Failed {
-                error: format!("its worker {} was lost", orphan.task.owner),
-                failure: Failure::Lost,
-            },
-            false => Outcome::HandedBack { started: false },
-        };
+        let back =
+            |orphan: &Orphan| rescue::unknown_run(orphan, || format!("its worker {} was lost", orphan.task.owner));
         self.end_claims(&ids, |_| true, back, Some(rescued)).await
     }
 
@@ -316,12 +313,6 @@ impl Look<'_> {
         }
         Ok(())
     }
-}
-
-/// When a run is out of time by the timeout of its task.
-fn deadline(orphan: &Orphan) -> Option<DateTime<Utc>> {
-    let timeout = TimeDelta::from_std(orphan.task.timeout?).ok()?;
-    orphan.task.claimed_at.checked_add_signed(timeout)
 }
 
 #[cfg(test)]

@@ -320,16 +320,31 @@ fn lost_run(store: &Store, orphan: OrphanRun) -> RunEnd {
     }
 }
 
-/// The end of an orphan: a lost attempt. But if it was the last attempt, and its handler had not been called, the task is handed back: the
-/// death of a node must not use up the last attempt.
-fn lost(store: &Store, Orphan { task, began, .. }: &Orphan, policy: RetryPolicy) -> Finish {
-    let outcome = if task.is_last_attempt() && !*began {
-        Outcome::HandedBack { started: false }
-    } else {
-        Outcome::Failed {
-            error: died(task),
-            failure: Failure::Lost,
-        }
-    };
+fn lost(store: &Store, orphan: &Orphan, policy: RetryPolicy) -> Finish {
+    let task = &orphan.task;
+    let outcome = lost_attempt(orphan, || died(task));
     Finish::without_run(task, outcome, policy, store.clock().now())
+}
+
+/// The outcome of a run whose node or remote worker is gone: a lost attempt. But if it was the last attempt, and its handler had not been called,
+/// the task is handed back: the death of a node must not use up the last attempt.
+pub(super) fn lost_attempt(orphan: &Orphan, error: impl FnOnce() -> String) -> Outcome {
+    match orphan.task.is_last_attempt() && !orphan.began {
+        true => Outcome::HandedBack { started: false },
+        false => lost_for(error()),
+    }
+}
+
+/// The outcome of a run of which its own node knows nothing, or no worker has heard. It uses no attempt, unless the row notes that the last
+/// attempt began: its handler may have been called.
+pub(super) fn unknown_run(orphan: &Orphan, error: impl FnOnce() -> String) -> Outcome {
+    match orphan.task.is_last_attempt() && orphan.began {
+        true => lost_for(error()),
+        false => Outcome::HandedBack { started: false },
+    }
+}
+
+fn lost_for(error: String) -> Outcome {
+    let failure = Failure::Lost;
+    Outcome::Failed { error, failure }
 }

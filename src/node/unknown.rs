@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     asynctask::{ThemeRuntime, ThemeRuntimes},
-    domain::{Failure, Outcome},
     events::DatabaseWork,
     held_runs::HeldRuns,
     lease::NodeLease,
@@ -91,7 +90,7 @@ impl Unknown {
     /// Gives these tasks back; answers how many there were.
     async fn give_back_these(&self, unknown: Vec<Orphan>) -> Result<usize, StoreError> {
         let themes: Vec<String> = unknown.iter().map(|row| row.theme.clone()).collect();
-        let finishes: Vec<_> = unknown.into_iter().map(|row| self.given_back(row)).collect();
+        let finishes: Vec<_> = unknown.iter().map(|row| self.given_back(row)).collect();
         let finished = rescue::write(&self.store, finishes, CAUSE, &self.said).await?;
         let mut given_back: BTreeMap<String, usize> = BTreeMap::new();
         for (theme, end) in themes.into_iter().zip(finished) {
@@ -118,17 +117,9 @@ impl Unknown {
         self.said.warn(About::GivenBack, &what, &why);
     }
 
-    /// The end of such a task's run. It uses no attempt, unless the row notes that the last attempt began: its handler may have been called.
-    fn given_back(&self, Orphan { task, theme, began }: Orphan) -> Finish {
-        let policy = self.themes.retry_policy(&theme);
-        let outcome = if task.is_last_attempt() && began {
-            Outcome::Failed {
-                error: CAUSE.to_owned(),
-                failure: Failure::Lost,
-            }
-        } else {
-            Outcome::HandedBack { started: false }
-        };
-        Finish::without_run(&task, outcome, policy, self.store.clock().now())
+    fn given_back(&self, orphan: &Orphan) -> Finish {
+        let policy = self.themes.retry_policy(&orphan.theme);
+        let outcome = rescue::unknown_run(orphan, || CAUSE.to_owned());
+        Finish::without_run(&orphan.task, outcome, policy, self.store.clock().now())
     }
 }

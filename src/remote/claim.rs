@@ -133,7 +133,7 @@ async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &Cla
         secret: uuid::Uuid::new_v4().simple().to_string(),
         lease: asked.lease,
         expires_at: store.clock().now() + asked.lease,
-        deadline: tasks.iter().filter_map(deadline).min(),
+        deadline: tasks.iter().filter_map(ClaimedTask::deadline).min(),
         beat: 0,
     };
     let (claimed, took) = (tasks.iter().map(without_args).collect(), began.elapsed());
@@ -191,11 +191,6 @@ fn without_args(task: &ClaimedTask) -> ClaimedTask {
     }
 }
 
-fn deadline(task: &ClaimedTask) -> Option<chrono::DateTime<chrono::Utc>> {
-    let timeout = chrono::TimeDelta::from_std(task.timeout?).ok()?;
-    task.claimed_at.checked_add_signed(timeout)
-}
-
 /// Notes for tasks on their last attempt that this attempt begins: no task runs more often than it may. Leaves out tasks that other hands
 /// have taken since.
 async fn begun(store: &Store, mut tasks: Vec<ClaimedTask>) -> Done<Vec<ClaimedTask>> {
@@ -207,12 +202,9 @@ async fn begun(store: &Store, mut tasks: Vec<ClaimedTask>) -> Done<Vec<ClaimedTa
         run: task.key(),
         is_last: true,
     };
-    let writes = Writes {
-        begins: last.iter().map(begin).collect(),
-        ..Writes::default()
-    };
+    let begins = last.iter().map(begin).collect();
     let ids: Vec<i64> = last.iter().map(|task| task.id).collect();
-    let held = store.tasks().write(Arc::new(writes)).await?.begins;
+    let held = store.tasks().begin(begins).await?;
     let gone: Vec<i64> = ids
         .into_iter()
         .zip(held)

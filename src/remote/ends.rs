@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Done, Remote, Run, runs::claims};
 use crate::{
-    domain::{Failure, Json, Outcome, TEXT_LIMIT, TaskStatus, truncated},
+    domain::{Failure, Json, Outcome, PARAM_ERROR, TEXT_LIMIT, TaskStatus, truncated},
     events::{Event, TaskOutcome},
     node::write_ends,
     run::{ended, run_info},
@@ -38,9 +38,12 @@ pub(crate) enum Ended {
 impl End {
     fn outcome(self) -> Outcome {
         match self {
-            Self::Finished(result) => Outcome::Succeeded(cut(result)),
+            Self::Finished(result) => {
+                let result = truncated(result.into_string(), TEXT_LIMIT);
+                Outcome::Succeeded(Json::from_column(Some(result)))
+            }
             Self::Failed { error, discard } => {
-                let discard = discard || error.starts_with(crate::domain::PARAM_ERROR);
+                let discard = discard || error.starts_with(PARAM_ERROR);
                 Outcome::Failed {
                     error: truncated(error, TEXT_LIMIT),
                     failure: if discard { Failure::Discarded } else { Failure::Error },
@@ -49,13 +52,6 @@ impl End {
             Self::Snoozed(delay) => Outcome::Snoozed(delay),
             Self::Released { started } => Outcome::HandedBack { started },
         }
-    }
-}
-
-fn cut(result: Json) -> Json {
-    match result.as_str().len() > TEXT_LIMIT || result.as_str().contains('\0') {
-        true => Json::from_column(Some(truncated(result.into_string(), TEXT_LIMIT))),
-        false => result,
     }
 }
 

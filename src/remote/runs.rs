@@ -120,10 +120,8 @@ impl Remote {
         Ok(tokens.iter().map(run).collect())
     }
 
-    /// A sign of life: renews the leases of the claims of these runs, and has their rows say that they run.
+    /// Notes that these runs go on. A worker names all of its runs so.
     pub(crate) async fn beat(&self, runs: &[Run]) -> Done<Vec<RunState>> {
-        let claims = claims(runs);
-        self.store.tasks().renew_remote(&claims).await?;
         for (worker, count) in by_worker(runs) {
             self.note_alive(worker, count).await;
         }
@@ -149,7 +147,6 @@ impl Remote {
             };
             self.store.tasks().write(Arc::new(writes)).await?;
         }
-        self.store.tasks().renew_remote(&claims(runs)).await?;
         Ok(states)
     }
 
@@ -169,12 +166,13 @@ impl Remote {
         if !rows.is_empty() {
             self.store.cluster().add_logs(&rows).await?;
         }
-        self.store.tasks().renew_remote(&claims(runs)).await?;
         Ok(states)
     }
 
-    /// How these runs stand. A run of which the task's row says nothing yet is noted there.
+    /// How these runs stand, of which a worker has said something: renews the leases of their claims, and has the rows of tasks that are unseen
+    /// say that they run.
     async fn states(&self, runs: &[Run]) -> Done<Vec<RunState>> {
+        self.store.tasks().renew_remote(&claims(runs)).await?;
         let ids: Vec<i64> = runs.iter().filter_map(Run::task).map(|task| task.id).collect();
         let seen = self.store.tasks().seen_runs(&ids).await?;
         let unseen: Vec<&ClaimedTask> = runs
@@ -196,18 +194,11 @@ impl Remote {
     }
 
     async fn begun(&self, tasks: &[&ClaimedTask]) -> Done<BTreeMap<i64, bool>> {
-        if tasks.is_empty() {
-            return Ok(BTreeMap::new());
-        }
         let begin = |task: &&ClaimedTask| Begin {
             run: task.key(),
             is_last: false,
         };
-        let writes = Writes {
-            begins: tasks.iter().map(begin).collect(),
-            ..Writes::default()
-        };
-        let begun = self.store.tasks().write(Arc::new(writes)).await?.begins;
+        let begun = self.store.tasks().begin(tasks.iter().map(begin).collect()).await?;
         Ok(tasks.iter().map(|task| task.id).zip(begun).collect())
     }
 }

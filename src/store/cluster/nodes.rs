@@ -11,11 +11,12 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use crate::store::{
-    ClusterStore, REMOTE, StoreError,
+    ClusterStore, StoreError,
     backend::ReadKind,
     db::{Conn, on_backend},
     lenient::{AnyInt, AnyText, AnyTime, millis, number, text, time},
     schema::gaia_nodes,
+    tasks::is_remote,
 };
 
 /// The row of a node, as the node writes it. The database adds the times.
@@ -119,7 +120,7 @@ fn as_number(condition: &str) -> String {
 impl ClusterStore<'_> {
     /// The connection for the row of this node. No heartbeat of a node waits for rows of remote workers.
     async fn connection_of(self, id: &str) -> Result<Conn, StoreError> {
-        match id.starts_with(REMOTE) {
+        match is_remote(id) {
             true => self.db.write().await,
             false => self.db.heartbeat().await,
         }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use diesel::{
     dsl::SqlTypeOf,
     prelude::*,
@@ -322,6 +322,12 @@ impl ClaimedTask {
     /// Whether a failure of this run would be the task's last.
     pub(crate) fn is_last_attempt(&self) -> bool {
         self.retry_time >= self.max_retry_time
+    }
+
+    /// When the run is out of time by the timeout of its task.
+    pub(crate) fn deadline(&self) -> Option<DateTime<Utc>> {
+        let timeout = TimeDelta::from_std(self.timeout?).ok()?;
+        self.claimed_at.checked_add_signed(timeout)
     }
 
     pub(crate) fn key(&self) -> RunKey {

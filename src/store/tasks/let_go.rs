@@ -1,13 +1,11 @@
 //! Letting go of the rows of runs whose ends the database refuses in every form: such a row is left Running without a node. No node claims
 //! it, takes it over, or waits for it.
 
-use std::sync::Arc;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::run_key::RunKey;
-use crate::store::{Begin, StoreError, TaskStore, Writes, db::on_backend, schema::asynctasks};
+use crate::store::{Begin, StoreError, TaskStore, db::on_backend, schema::asynctasks};
 
 /// The row of the task that a run holds. `$owner`: a condition on the owner.
 macro_rules! held {
@@ -38,11 +36,7 @@ impl TaskStore<'_> {
             run: run.clone(),
             is_last: false,
         };
-        let writes = Writes {
-            begins: vec![begin],
-            ..Writes::default()
-        };
-        Ok(self.write(Arc::new(writes)).await?.begins == [true])
+        Ok(self.begin(vec![begin]).await? == [true])
     }
 
     async fn let_go_noting(&self, run: &RunKey, why: Option<&str>) -> Result<bool, StoreError> {

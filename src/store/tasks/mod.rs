@@ -41,7 +41,9 @@ pub(crate) use once::Once;
 pub(crate) use operations::{CancelResult, RetryResult};
 #[cfg(feature = "web")]
 pub(crate) use remote::SeenRun;
-pub(crate) use remote_claim::{REMOTE, RemoteClaim};
+#[cfg(feature = "web")]
+pub(crate) use remote_claim::REMOTE;
+pub(crate) use remote_claim::{RemoteClaim, is_remote};
 pub(crate) use run_key::RunKey;
 pub(crate) use search::LOOK_FOR;
 pub(crate) use single::ChangeResult;

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     claimed::{Claim, ClaimId, Claimed},
     new_row::NewTaskRow,
-    writes::{Finish, Finished, Writes, Written},
+    writes::{Begin, Finish, Finished, Writes, Written},
 };
 use crate::{
     domain::{ActionOnTask, AddedTask, Outcome, RetryPolicy, TaskStatus},
@@ -88,6 +88,18 @@ impl TaskStore<'_> {
     pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
         self.retrying_unless_locked(write).await
+    }
+
+    /// Has the rows of these tasks say Running; answers for each whether its run still held the task.
+    pub(crate) async fn begin(&self, begins: Vec<Begin>) -> Result<Vec<bool>, StoreError> {
+        if begins.is_empty() {
+            return Ok(Vec::new());
+        }
+        let writes = Writes {
+            begins,
+            ..Writes::default()
+        };
+        Ok(self.write(Arc::new(writes)).await?.begins)
     }
 
     /// Writes how runs ended, as the recorder of a scheduler does: the task and its execution record in one transaction. Answers with each

@@ -129,7 +129,7 @@ impl TaskStore<'_> {
         Ok(ids.into_iter().filter_map(number).collect())
     }
 
-    /// The claim ids and log ids under which these tasks run, as their rows say.
+    /// The lease tokens (the ids of the claims) under which these tasks run, as their rows say.
     pub(crate) async fn lease_tokens(&self, ids: &[i64]) -> Result<BTreeMap<i64, i64>, StoreError> {
         let mut tokens = BTreeMap::new();
         for ids in ids.chunks(PER_STATEMENT) {

@@ -15,6 +15,11 @@ use crate::store::{
 /// The names of remote workers begin with this, and the name of no node does.
 pub(crate) const REMOTE: &str = "remote:";
 
+/// Whether this is the name of a remote worker.
+pub(crate) fn is_remote(owner: &str) -> bool {
+    owner.starts_with(REMOTE)
+}
+
 /// The number of a claim whose lease is over.
 pub(super) const CLOSED: i64 = -1;
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     admin::{MethodInfo, ThemeInfo},
     domain::{ErrorsSince, Figures, GetHistory, TaskStatus},
-    node::is_remote,
+    store::is_remote,
     web::{
         call::Call,
         permission::Permission,
