@@ -1,5 +1,7 @@
 //! A logger around the application's, which also keeps lines with the run that logs them.
 
+use std::fmt::Arguments;
+
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 
 use super::scope;
@@ -46,18 +48,43 @@ impl<L: Log> Log for LogCapture<L> {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !is_ours(record.target()) {
-            scope::note(record.level(), record.target(), *record.args());
+        let log = |record: &Record<'_>| {
+            // Most loggers ask this themselves, but need not.
+            if self.0.enabled(record.metadata()) {
+                self.0.log(record);
+            }
+        };
+        if is_ours(record.target()) {
+            log(record);
+            return;
         }
-        // Most loggers ask this themselves, but need not.
-        if self.0.enabled(record.metadata()) {
-            self.0.log(record);
-        }
+        // The text of a line that is kept is made once, for the run and for the logger.
+        scope::note(record.level(), record.target(), *record.args(), |message| {
+            log(&with_message(record, message));
+        });
     }
 
     fn flush(&self) {
         self.0.flush();
     }
+}
+
+/// The record with its text as it was made for the run.
+fn with_message<'a>(record: &'a Record<'_>, message: Arguments<'a>) -> Record<'a> {
+    let mut made = Record::builder();
+    made.args(message)
+        .metadata(record.metadata().clone())
+        .line(record.line())
+        .key_values(record.key_values());
+    match record.module_path_static() {
+        Some(path) => made.module_path_static(Some(path)),
+        None => made.module_path(record.module_path()),
+    };
+    match record.file_static() {
+        Some(file) => made.file_static(Some(file)),
+        None => made.file(record.file()),
+    };
+    made.build()
 }
 
 /// Whether this crate logs it.

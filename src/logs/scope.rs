@@ -32,8 +32,17 @@ pub(super) fn keeps(level: Level) -> bool {
     LINES.try_with(|lines| lines.keeps(level)).unwrap_or(false)
 }
 
-/// Keeps a line with the run that this code serves, if there is one.
-pub(super) fn note(level: Level, target: &str, message: Arguments<'_>) {
-    // Outside of every run there is nothing to do.
-    let _ = LINES.try_with(|lines| lines.note(level, target, message));
+/// Keeps a line with the run that this code serves, then gives the message to the function `then`. If no line is kept, it only calls the
+/// function.
+pub(super) fn note(level: Level, target: &str, message: Arguments<'_>, then: impl FnOnce(Arguments<'_>)) {
+    let mut then = Some(then);
+    // Outside of every run there are no lines.
+    let _ = LINES.try_with(|run| {
+        if let Some(then) = then.take_if(|_| run.keeps(level)) {
+            run.note(level, target, message, then);
+        }
+    });
+    if let Some(then) = then {
+        then(message);
+    }
 }
