@@ -275,6 +275,7 @@ impl Scheduler {
     pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
         traced(self.span_of(slice::from_ref(&task)), async {
             let added = TaskStore::add_on(conn, vec![self.row(task)?]).await?;
+            self.themes.note_use(&self.theme);
             Ok(added[0])
         })
         .await

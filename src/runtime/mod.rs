@@ -32,6 +32,7 @@ use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::RunningAlerts,
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
+    definition::Schedulers,
     domain::{Faults, NewJob},
     error::{Error, ask},
     events::{Events, Tally},
@@ -139,6 +140,12 @@ impl std::fmt::Debug for Gaia {
             .field("node", &self.0.node_id)
             .field("store", &self.0.store)
             .finish_non_exhaustive()
+    }
+}
+
+impl Schedulers for Gaia {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        Self::scheduler(self, theme)
     }
 }
 
