@@ -7,8 +7,9 @@ use tokio::sync::oneshot;
 
 use super::{
     AnyMethod, CallError, Endpoint, MethodName, Registration, RegistryError, Route, TaskContext,
+    registration::checked,
     service::Slot,
-    table::{MAX_DISCOVERED, Services, Table, checked, listed},
+    table::{MAX_DISCOVERED, Services, Table, listed},
 };
 use crate::{clock::Clock, domain::Json, threads::Threads, traces::Traces};
 

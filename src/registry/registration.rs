@@ -2,8 +2,8 @@
 
 use std::iter;
 
-use super::{Endpoint, MethodName, table::checked};
-use crate::domain::InvalidInput;
+use super::{Endpoint, MethodName};
+use crate::domain::{Faults, InvalidInput, MAX_NAME_CHARS};
 
 /// A method with its handler, which [`GaiaBuilder::handlers`](crate::GaiaBuilder::handlers) or
 /// [`Registry::register_all`](super::Registry::register_all) registers. A [`TaskDef`](crate::TaskDef) makes it, and checks the types of the
@@ -35,9 +35,10 @@ impl Registration {
 
     /// The handler of a definition, whose check has had this result.
     pub(crate) fn defined(self, theme: &'static str, check: Result<(), InvalidInput>) -> Self {
+        let of_definition = |faults: InvalidInput| faults.of(&format!("definition {:?}", self.name.to_string()));
         Self {
             theme: Some(theme),
-            check,
+            check: check.map_err(of_definition),
             ..self
         }
     }
@@ -54,9 +55,16 @@ impl Registration {
 
     /// Every fault of the names, and of the definition if there is one.
     pub(crate) fn check(&self) -> Result<(), InvalidInput> {
-        let named = |faults: InvalidInput| faults.of(&format!("handler of {:?}", self.name.to_string()));
-        self.check.clone().map_err(named)
+        self.check.clone()
     }
+}
+
+/// Checks that a service and a method may stand in the table.
+pub(super) fn checked(service: &str, method: &str) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.name("service", service, MAX_NAME_CHARS);
+    faults.name("method", method, MAX_NAME_CHARS);
+    faults.into_result()
 }
 
 impl IntoIterator for Registration {

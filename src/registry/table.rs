@@ -8,8 +8,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{Endpoint, MethodName, Registration, RegistryError, Route, service::Slot};
-use crate::domain::{Faults, InvalidInput, MAX_NAME_CHARS};
+use super::{Endpoint, MethodName, Registration, RegistryError, Route, registration::checked, service::Slot};
 
 /// The most methods of one service that answers every method: callers may add tasks with any method name.
 pub(super) const MAX_DISCOVERED: usize = 1_000;
@@ -80,14 +79,6 @@ impl Services {
         let is_new = known.is_none_or(|known| known.len() < MAX_DISCOVERED && !known.contains_key(method));
         (is_new && checked(service, method).is_ok()).then_some(slot)
     }
-}
-
-/// Checks that a service and a method may stand in the table.
-pub(super) fn checked(service: &str, method: &str) -> Result<(), InvalidInput> {
-    let mut faults = Faults::default();
-    faults.name("service", service, MAX_NAME_CHARS);
-    faults.name("method", method, MAX_NAME_CHARS);
-    faults.into_result()
 }
 
 /// A handle on the table. Clones share the table.

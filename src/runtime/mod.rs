@@ -74,7 +74,7 @@ const READY_WITHIN: Duration = Duration::from_secs(3);
 /// }
 /// ```
 ///
-/// It is an actor, too: start a clone to get an address for [`GetAllSchedulerStatus`], [`GetNodes`], [`StopGaia`] and [`DrainGaia`].
+/// It is an actor, too: its [address](Self::addr) takes [`GetAllSchedulerStatus`], [`GetNodes`], [`StopGaia`] and [`DrainGaia`].
 ///
 /// If a process drops its last handle without [`stop`](Self::stop), other nodes take over its runs once the lease is over, or the process
 /// does at its next start.
