@@ -1,16 +1,11 @@
 //! Definitions of tasks: handlers and callers with the same types.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, Context, Handler};
 use gaia_actors::{RegistryError, async_fn, prelude::*};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::support::{Database, PATIENCE, THEME, Tested, options, refusal};
 
@@ -237,25 +232,31 @@ async fn many_are_added_in_one_transaction_or_none() {
 
 /// An object with a state that its methods share.
 struct OrderService {
-    last: AtomicU64,
+    last: Mutex<u64>,
 }
 
 impl OrderService {
     async fn create(&self, _: TaskContext, order: CreateOrder) -> Result<Receipt, TaskError> {
-        let order = self.last.fetch_add(order.amount.into(), Ordering::SeqCst);
-        Ok(Receipt { order })
+        let mut last = self.last.lock().await;
+        let order = last.checked_add(order.amount.into());
+        *last = order.ok_or_else(|| TaskError::discard("out of numbers"))?;
+        Ok(Receipt { order: *last })
     }
 
     fn confirm(&self, _: TaskContext, order: u64) -> Result<String, TaskError> {
-        Ok(format!("{order} of {}", self.last.load(Ordering::SeqCst)))
+        let last = *self.last.blocking_lock();
+        if order > last {
+            return Err(TaskError::discard("there is no such order"));
+        }
+        Ok(format!("{order} of {last}"))
     }
 
     async fn count(&self, _: TaskContext, (): ()) -> Result<u64, TaskError> {
-        Ok(self.last.load(Ordering::SeqCst))
+        Ok(*self.last.lock().await)
     }
 
     fn methods() -> ServiceMethods<Self> {
-        let last = AtomicU64::new(10);
+        let last = Mutex::new(10);
         ServiceMethods::of(Arc::new(Self { last }))
             .method(CREATE, Self::create)
             .blocking_method(CONFIRM, Self::confirm)
@@ -269,7 +270,7 @@ async fn a_service_object_brings_all_its_methods() {
     let created = CREATE.add(&*gaia, &order(5)).await.expect("is added");
     assert_eq!(
         created.wait(PATIENCE).await.expect("has a result"),
-        Receipt { order: 10 }
+        Receipt { order: 15 }
     );
     let confirmed = CONFIRM.add(&*gaia, &10).await.expect("is added");
     assert_eq!(confirmed.wait(PATIENCE).await.expect("has a result"), "10 of 15");
