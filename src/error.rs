@@ -97,6 +97,29 @@ pub enum Error {
         /// Its status.
         status: TaskStatus,
     },
+    /// The task has come to an end without a result.
+    #[error("task {id} has no result: it has ended as {status}{}", .last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    TaskUnsuccessful {
+        /// The task.
+        id: i64,
+        /// Failed or Cancelled.
+        status: TaskStatus,
+        /// The error of its last run, if a run has left one.
+        last_error: Option<String>,
+    },
+    /// The result of the task does not fit the type that its definition names.
+    #[error(
+        "the result of task {id} does not fit {expected}: {fault}; let the definition name the type that the handler answers with \
+         (a result beyond 1 MiB is cut, and fits none)"
+    )]
+    ResultMismatch {
+        /// The task.
+        id: i64,
+        /// The type of the definition.
+        expected: &'static str,
+        /// Why the result does not fit.
+        fault: String,
+    },
     /// This process already has a scheduler of the theme on the same database.
     #[error(
         "this process already runs a scheduler of theme {theme:?} on this database; \

@@ -51,7 +51,7 @@ use crate::{
 ///
 /// Looks have connections that only read, and that hold up neither the actors of this crate nor other looks for long.
 ///
-/// It is an actor too: start a clone, and the same operations are messages to its address.
+/// It is an actor too: the same operations are messages to its [address](Self::addr).
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

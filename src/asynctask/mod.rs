@@ -34,6 +34,7 @@ mod serving;
 mod status;
 mod theme;
 mod throughput;
+mod unattended;
 mod unserved;
 mod wake;
 mod worker;

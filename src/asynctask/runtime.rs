@@ -22,6 +22,7 @@ use super::{
     scanner::{ClaimedByInsert, GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning},
     status::SchedulerStatus,
     theme::ThemeContext,
+    unattended::Unattended,
     wake::Wake,
 };
 use crate::{
@@ -306,6 +307,7 @@ impl ThemeRuntime {
 pub(crate) struct ThemeRuntimes {
     table: Arc<Mutex<BTreeMap<String, ThemeRuntime>>>,
     bells: Bells,
+    unattended: Unattended,
     events: Events,
     traces: Traces,
 }
@@ -315,6 +317,7 @@ impl ThemeRuntimes {
         Self {
             table: Arc::default(),
             bells: Bells::default(),
+            unattended: Unattended::default(),
             events,
             traces,
         }
@@ -329,6 +332,19 @@ impl ThemeRuntimes {
         let new = added.iter().filter(|task| !task.duplicate);
         self.events.added(theme, new.count());
         self.ring(theme);
+        self.note_use(theme);
+    }
+
+    /// Notes that this process adds tasks to this theme, or has handlers for it: the node warns if no living node runs it.
+    pub(crate) fn note_use(&self, theme: &str) {
+        if !self.table().contains_key(theme) {
+            self.unattended.note(theme, Instant::now());
+        }
+    }
+
+    /// Takes the themes that were noted and not looked at.
+    pub(crate) fn take_unattended(&self) -> BTreeSet<String> {
+        self.unattended.take()
     }
 
     /// A bell that rings when tasks of this theme come due in this process, or another process announces some.

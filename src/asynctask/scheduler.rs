@@ -25,11 +25,10 @@ use crate::{
 /// It works in a process that runs the theme's workers and in a process that only adds tasks; only
 /// [`resize_workers`](Self::resize_workers) and [`status`](Self::status) need the workers to be here.
 ///
-/// It is an actor too: start a clone, and the same operations are messages to its address.
+/// It is an actor too: the same operations are messages to its [address](Self::addr).
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
-/// use actix::Actor;
 /// use gaia_actors::{Gaia, NewTask, messages::AddTask};
 ///
 /// # #[actix_rt::main]
@@ -39,7 +38,7 @@ use crate::{
 /// let task = NewTask::new("OrderService", "AsyncCreateOrder");
 ///
 /// let by_method = orders.add_task(task.clone()).await?;
-/// let by_message = orders.clone().start().send(AddTask(task)).await??;
+/// let by_message = orders.addr().send(AddTask(task)).await??;
 /// assert_eq!(by_message.id, by_method.id + 1);
 /// # gaia.stop().await?;
 /// # Ok(())
@@ -275,6 +274,7 @@ impl Scheduler {
     pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
         traced(self.span_of(slice::from_ref(&task)), async {
             let added = TaskStore::add_on(conn, vec![self.row(task)?]).await?;
+            self.themes.note_use(&self.theme);
             Ok(added[0])
         })
         .await

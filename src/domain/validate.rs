@@ -96,6 +96,13 @@ impl Faults {
         result.map_err(|error| self.0.push(error.to_string())).ok()
     }
 
+    /// Notes every fault that another check has found.
+    pub(crate) fn include(&mut self, check: Result<(), InvalidInput>) {
+        if let Err(InvalidInput { faults }) = check {
+            self.0.extend(faults);
+        }
+    }
+
     pub(crate) fn into_error(self) -> InvalidInput {
         InvalidInput { faults: self.0 }
     }

@@ -6,9 +6,10 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::{
-    AnyMethod, CallError, Endpoint, MethodName, RegistryError, Route, TaskContext,
+    AnyMethod, CallError, Endpoint, MethodName, Registration, RegistryError, Route, TaskContext,
+    registration::checked,
     service::Slot,
-    table::{MAX_DISCOVERED, Services, Table, checked, listed},
+    table::{MAX_DISCOVERED, Services, Table, listed},
 };
 use crate::{clock::Clock, domain::Json, threads::Threads, traces::Traces};
 
@@ -29,8 +30,7 @@ impl Actor for RegistryActor {
 #[derive(Message)]
 #[rtype(result = "Result<(), RegistryError>")]
 pub(super) struct Register {
-    pub(super) name: MethodName,
-    pub(super) endpoint: Endpoint,
+    pub(super) registrations: Vec<Registration>,
     pub(super) replace: bool,
 }
 
@@ -95,29 +95,13 @@ impl RegistryActor {
     }
 
     fn register(&self, register: Register) -> Result<(), RegistryError> {
-        let Register {
-            name,
-            endpoint,
-            replace,
-        } = register;
-        checked(&name.service, &name.method)?;
+        let Register { registrations, replace } = register;
         let mut services = Services::clone(&self.table.services());
-        if services.wholes.contains_key(&name.service) {
-            let service = name.service;
-            return Err(RegistryError::RegisteredAsWhole { service });
+        RegistryError::none_of(services.refusals(&registrations, replace))?;
+        for registration in registrations {
+            services.put(registration);
         }
-        let methods = services.methods.entry(name.service.clone()).or_default();
-        match methods.get(&name.method) {
-            Some(route) if !replace && route.is_alive() => return Err(RegistryError::AlreadyRegistered(name)),
-            Some(route) => {
-                route.set(Some(endpoint));
-                self.table.announce();
-            }
-            None => {
-                methods.insert(name.method.clone(), Route::new(name, endpoint));
-                self.table.set(services);
-            }
-        }
+        self.table.set(services);
         Ok(())
     }
 

@@ -57,9 +57,26 @@ pub enum RegistryError {
     /// A name is empty, too long, or holds a control character.
     #[error("cannot register: {0}")]
     Invalid(#[from] InvalidInput),
+    /// Several handlers were to be registered, and none was: each error names one of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<RegistryError>),
     /// The registry's actor has stopped.
     #[error("the registry has stopped")]
     Stopped,
+}
+
+impl RegistryError {
+    /// All of these errors as one; `Ok` if there is none.
+    pub(super) fn none_of(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.pop() {
+            None => Ok(()),
+            Some(only) if errors.is_empty() => Err(only),
+            Some(last) => {
+                errors.push(last);
+                Err(Self::Several(errors))
+            }
+        }
+    }
 }
 
 impl From<actix::MailboxError> for RegistryError {

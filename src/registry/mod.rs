@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod function;
 mod invoke;
+mod registration;
 mod route;
 mod scope;
 mod service;
@@ -32,6 +33,7 @@ pub(crate) use error::ONLY_TASKS;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
+pub use registration::Registration;
 pub use route::Route;
 pub(crate) use service::AnyMethod;
 
@@ -119,7 +121,33 @@ impl Registry {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Result<(), RegistryError> {
-        self.put(service.into(), method.into(), handler.into(), false).await
+        self.put(vec![Registration::new(service, method, handler)], false).await
+    }
+
+    /// Registers handlers of several methods, such as [`ServiceMethods`](crate::ServiceMethods): all of them, or none.
+    ///
+    /// ```
+    /// use gaia_actors::{Registry, TaskContext, TaskDef};
+    ///
+    /// const DOUBLE: TaskDef<i64, i64> = TaskDef::new("Math", "Double");
+    /// const HALVE: TaskDef<i64, i64> = TaskDef::new("Math", "Halve");
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = Registry::start();
+    /// registry
+    ///     .register_all([DOUBLE.handler(async |_, n| Ok(2 * n)), HALVE.handler(async |_, n| Ok(n / 2))])
+    ///     .await?;
+    /// assert_eq!(registry.call::<i64>("Math", "Halve", &42).await?, 21);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`register`](Self::register), and [`RegistryError::RegisteredAsWhole`] if the service is a remote one.
+    /// [`RegistryError::Several`] if there is more than one such error: it names all of them.
+    pub async fn register_all(&self, handlers: impl IntoIterator<Item = Registration>) -> Result<(), RegistryError> {
+        self.put(handlers.into_iter().collect(), false).await
     }
 
     /// Registers a handler, in place of the method's present handler if there is one. Runs that have begun end with the old handler.
@@ -132,22 +160,11 @@ impl Registry {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Result<(), RegistryError> {
-        self.put(service.into(), method.into(), handler.into(), true).await
+        self.put(vec![Registration::new(service, method, handler)], true).await
     }
 
-    async fn put(
-        &self,
-        service: String,
-        method: String,
-        endpoint: Endpoint,
-        replace: bool,
-    ) -> Result<(), RegistryError> {
-        let name = MethodName { service, method };
-        let register = Register {
-            name,
-            endpoint,
-            replace,
-        };
+    async fn put(&self, registrations: Vec<Registration>, replace: bool) -> Result<(), RegistryError> {
+        let register = Register { registrations, replace };
         self.actor.send(register).await?
     }
 

@@ -30,7 +30,7 @@ use crate::{
     jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
-    registry::Endpoint,
+    registry::{Endpoint, Registration},
     threads::{Control, Threads},
     traces::Traces,
 };
@@ -81,7 +81,7 @@ pub struct GaiaBuilder {
     retention: Option<Duration>,
     prune_foreign_history: Option<bool>,
     clock: Clock,
-    handlers: Vec<(String, String, Endpoint)>,
+    handlers: Vec<Registration>,
     services: Vec<NamedService>,
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
@@ -248,13 +248,32 @@ impl GaiaBuilder {
 
     /// Registers a handler before any worker starts: a `Recipient<Invoke>` of any actor,
     /// [`async_fn`](crate::async_fn) or [`blocking_fn`](crate::blocking_fn).
-    pub fn handler(
-        mut self,
-        service: impl Into<String>,
-        method: impl Into<String>,
-        handler: impl Into<Endpoint>,
-    ) -> Self {
-        self.handlers.push((service.into(), method.into(), handler.into()));
+    pub fn handler(self, service: impl Into<String>, method: impl Into<String>, handler: impl Into<Endpoint>) -> Self {
+        self.handlers(Registration::new(service, method, handler))
+    }
+
+    /// Registers handlers before any worker starts: of a [`TaskDef`](crate::TaskDef), of all methods of a
+    /// [service object](crate::ServiceMethods), or an array or a `Vec` of such registrations.
+    ///
+    /// If neither this process nor another living node runs the theme of such a definition, a warning in the log says so.
+    ///
+    /// ```
+    /// use gaia_actors::prelude::*;
+    ///
+    /// const SEND: TaskDef<String, ()> = TaskDef::new("Mail", "Send").theme("mail");
+    /// const DELETE: TaskDef<String, ()> = TaskDef::new("Files", "Delete");
+    ///
+    /// let builder = Gaia::builder()
+    ///     .handlers([
+    ///         SEND.handler(async |_, to| Ok(log::info!("sends a mail to {to}"))),
+    ///         DELETE.blocking_handler(|_, path| Ok(std::fs::remove_file(path)?)),
+    ///     ])
+    ///     .theme("mail")
+    ///     .theme("default"); // the theme of a definition that names none
+    /// # drop(builder);
+    /// ```
+    pub fn handlers(mut self, handlers: impl IntoIterator<Item = Registration>) -> Self {
+        self.handlers.extend(handlers);
         self
     }
 
@@ -417,6 +436,7 @@ impl GaiaBuilder {
         let store = control
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
+        let defined: Vec<&str> = self.handlers.iter().filter_map(Registration::theme).collect();
         let registry = registry(&control, &threads, &store, &self.traces, self.handlers, self.services).await?;
 
         let row = describe(&node_id, plan.lease, &registry);
@@ -499,6 +519,9 @@ impl GaiaBuilder {
             // Nothing half-started is left behind.
             gaia.stop().await?;
             return Err(error);
+        }
+        for theme in defined {
+            gaia.0.themes.note_use(theme);
         }
         Ok(gaia)
     }
@@ -592,6 +615,9 @@ impl GaiaBuilder {
             let theme = &options.theme;
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.require(!twice, || format!("two schedulers of theme {theme:?}"));
+        }
+        for handler in &self.handlers {
+            faults.include(handler.check());
         }
         NamedService::check_all(&self.services, &self.handlers, &mut faults);
         let settings = self

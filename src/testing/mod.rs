@@ -35,7 +35,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Clock, Error, Gaia, GaiaBuilder, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus, messages::ListTasks};
+use crate::{
+    Clock, Error, Gaia, GaiaBuilder, MAX_PAGE_SIZE, PageRequest, Scheduler, Schedulers, Task, TaskStatus,
+    messages::ListTasks,
+};
 
 /// How long [`TestGaia::drain`] waits, in real time, before it panics because something hangs.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -174,6 +177,12 @@ impl TestGaia {
             Ok(counts) => counts,
             Err(error) => panic!("cannot count the tasks of theme {theme:?}: {error}"),
         }
+    }
+}
+
+impl Schedulers for TestGaia {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        self.gaia.scheduler(theme)
     }
 }
 

@@ -414,6 +414,7 @@ fn status_of(error: &Error) -> StatusCode {
         | Error::NodeNotFound { .. } => StatusCode::NOT_FOUND,
         Error::NotAllowed { .. }
         | Error::UniqueKeyTaken { .. }
+        | Error::TaskUnsuccessful { .. }
         | Error::IdempotencyKeyBusy { .. }
         | Error::AlreadyScheduled { .. }
         | Error::NotScheduledHere { .. }
@@ -431,7 +432,9 @@ fn status_of(error: &Error) -> StatusCode {
         Error::NotTaken { .. } | Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::Start(_) | Error::Config(_) | Error::Registry(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::ResultMismatch { .. } | Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 
@@ -445,6 +448,8 @@ fn code_of(error: &Error) -> &'static str {
         Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
         Error::IdempotencyKeyBusy { .. } => "idempotency_key_busy",
         Error::WaitTimedOut { .. } => "not_ended_yet",
+        Error::TaskUnsuccessful { .. } => "task_unsuccessful",
+        Error::ResultMismatch { .. } => "result_mismatch",
         Error::AlreadyScheduled { .. } => "already_scheduled",
         Error::NotScheduledHere { .. } => "not_scheduled_here",
         Error::BulkOperationNotFound { .. } => "bulk_operation_not_found",

@@ -13,6 +13,7 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod definitions;
 mod errors;
 mod events;
 mod exact_texts;
@@ -62,6 +63,7 @@ mod suspension;
 mod threads;
 mod traceparent;
 mod transaction;
+mod unattended;
 mod unknown_runs;
 #[cfg(feature = "sqlite")]
 mod unreadable_owners;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix::Actor;
 use gaia_actors::{
     CancelAnswer, Error, async_fn,
     messages::{
@@ -397,7 +396,7 @@ async fn every_operation_is_a_message_too() {
         .start()
         .await
         .expect("starts");
-    let demo = gaia.scheduler(THEME).expect("is a theme").start();
+    let demo = gaia.scheduler(THEME).expect("is a theme").addr();
 
     let first = demo
         .send(AddTask(task("Noop")))
@@ -476,7 +475,7 @@ async fn every_operation_is_a_message_too() {
     let counts = demo.send(CountByStatus).await.expect("alive").expect("counts");
     assert_eq!(counts[&TaskStatus::Success], 5);
 
-    let all = gaia.clone().start().send(GetAllSchedulerStatus).await.expect("alive");
+    let all = gaia.addr().send(GetAllSchedulerStatus).await.expect("alive");
     assert_eq!(all.expect("runs here").keys().collect::<Vec<_>>(), [THEME]);
     gaia.stop().await.expect("stops");
 }

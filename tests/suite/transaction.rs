@@ -4,7 +4,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
-use crate::support::{Database, Kind, THEME, ended, options, refusal, task};
+use crate::support::{Database, Kind, PATIENCE, THEME, ended, options, refusal, task};
 
 /// Runs the body with a connection of the application's, of whatever type the database has.
 macro_rules! with_connection {
@@ -45,6 +45,8 @@ macro_rules! with_connection {
 const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)";
 const ORDER: &str = "INSERT INTO orders (id, amount) VALUES (1, 7)";
 
+const NOOP: TaskDef<u32, ()> = TaskDef::new("Demo", "Noop").theme(THEME);
+
 async fn shop(database: &Database) -> (Gaia, Scheduler) {
     let gaia = database
         .builder()
@@ -72,7 +74,10 @@ async fn a_task_exists_if_the_transaction_commits() {
         // A duplicate does not spoil the transaction.
         let again = demo.add_task_on(conn, keyed()).await.expect("answers");
         assert_eq!((again.id, again.duplicate), (added.id, true));
+        let typed = NOOP.task(&7).add_on(&gaia, conn).await.expect("is added");
         conn.batch_execute("COMMIT").await.expect("commits");
+        typed.scheduler().task_quick_queue(typed.id);
+        typed.wait(PATIENCE).await.expect("ends well");
         added
     });
     demo.task_quick_queue(added.id);
