@@ -4,7 +4,7 @@ use crate::{
     config::ConfigError,
     domain::{ActionOnTask, InvalidInput, TaskStatus},
     registry::RegistryError,
-    store::{Store, StoreError},
+    store::{StatementError, Store, StoreError},
 };
 
 /// An error of an operation. Its text says what happened, what was expected, and what to do.
@@ -252,6 +252,10 @@ pub enum Error {
     /// An error of the database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A statement of the caller has failed, in a transaction of diesel-async whose error is this type: see
+    /// [`Scheduler::add_task_on`](crate::Scheduler::add_task_on). No operation of this crate answers with it.
+    #[error("a statement of the caller's own transaction failed: {0}")]
+    Statement(#[from] StatementError),
 }
 
 impl From<actix::MailboxError> for Error {

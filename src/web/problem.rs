@@ -431,7 +431,9 @@ fn status_of(error: &Error) -> StatusCode {
         Error::NotTaken { .. } | Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::Start(_) | Error::Config(_) | Error::Registry(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 
@@ -470,6 +472,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::Config(_) => "config",
         Error::Registry(_) => "registry",
         Error::Store(error) => store_code(error).0,
+        Error::Statement(_) => "statement",
     }
 }
 
@@ -517,7 +520,7 @@ impl From<Error> for Problem {
                     ..Self::internal(code, &what, &error)
                 }
             }
-            Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
+            Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) => {
                 Self::internal(code, "this process is at fault", &error)
             }
             _ => plain,
