@@ -22,6 +22,7 @@ mod discovery;
 mod execution;
 mod ledger;
 mod messages;
+mod of_handlers;
 mod options;
 #[cfg(all(feature = "hooks", feature = "web"))]
 mod parking;
@@ -35,6 +36,7 @@ mod status;
 mod theme;
 mod throughput;
 mod unserved;
+mod user_hooks;
 mod wake;
 mod worker;
 
@@ -42,6 +44,7 @@ pub use messages::{
     AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
     PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
+pub(crate) use of_handlers::SchedulersOfHandlers;
 pub use options::SchedulerOptions;
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};
 pub use scheduler::{CancelAnswer, Scheduler};

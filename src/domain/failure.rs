@@ -159,7 +159,11 @@ mod tests {
         let outer = || Outer("x".parse::<i32>().expect_err("is no number"));
         let expected = TaskError::failed("cannot read the order: invalid digit found in string");
         let boxed: Box<dyn StdError + Send + Sync> = Box::new(outer());
-        for error in [TaskError::from(outer()), TaskError::from(boxed), TaskError::of(&outer())] {
+        for error in [
+            TaskError::from(outer()),
+            TaskError::from(boxed),
+            TaskError::of(&outer()),
+        ] {
             assert_eq!(error, expected);
         }
         let error = TaskError::from(anyhow::Error::new(outer()).context("order 7 is not placed"));

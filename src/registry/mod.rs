@@ -10,9 +10,11 @@ mod endpoint;
 mod error;
 mod function;
 mod invoke;
+mod layer;
 mod route;
 mod scope;
 mod service;
+mod shared;
 mod table;
 
 use actix::{Actor, Addr, Recipient};
@@ -32,8 +34,11 @@ pub(crate) use error::ONLY_TASKS;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
+pub use layer::Next;
+pub(crate) use layer::{Answer, Layer, Layers, Rest};
 pub use route::Route;
 pub(crate) use service::AnyMethod;
+pub(crate) use shared::{Shared, SharedValues};
 
 use table::Table;
 
@@ -96,6 +101,11 @@ impl Registry {
             clock,
             traces,
         }
+    }
+
+    /// What the handlers share.
+    pub(crate) fn shared(&self) -> &Shared {
+        self.table.shared()
     }
 
     /// The clock by which services are told the time.
@@ -201,7 +211,7 @@ impl Registry {
         Ok(self.actor.send(Discover(methods)).await?)
     }
 
-    /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep the `Gaia` alive.
+    /// Removes all handlers, and with them the values that they hold and share: a value that holds the `Gaia` would keep the `Gaia` alive.
     pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
         Ok(self.actor.send(Clear).await?)
     }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{Endpoint, MethodName, RegistryError, Route, service::Slot};
+use super::{
+    Endpoint, MethodName, RegistryError, Route,
+    service::Slot,
+    shared::{Shared, SharedValues},
+};
 use crate::domain::{Faults, MAX_NAME_CHARS};
 
 /// The most methods of one service that answers every method: callers may add tasks with any method name.
@@ -61,9 +65,28 @@ pub(super) fn checked(service: &str, method: &str) -> Result<(), RegistryError> 
 pub(super) struct Table {
     services: Arc<ArcSwap<Services>>,
     changed: Arc<watch::Sender<()>>,
+    shared: Shared,
 }
 
 impl Table {
+    /// An empty table, for handlers that share these values.
+    pub(super) fn sharing(values: SharedValues) -> Self {
+        Self {
+            shared: values.into(),
+            ..Self::default()
+        }
+    }
+
+    /// What the handlers share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// A route to a method, for this table or for one call.
+    pub(super) fn route(&self, name: MethodName, endpoint: Endpoint) -> Route {
+        Route::new(name, endpoint, self.shared.clone())
+    }
+
     /// A snapshot of the present table.
     pub(super) fn services(&self) -> Guard<Arc<Services>> {
         self.services.load()
@@ -114,7 +137,7 @@ impl Table {
                 service: service.to_owned(),
                 method: method.to_owned(),
             };
-            return Ok(Route::new(name.clone(), Endpoint::service(slot.clone(), name)));
+            return Ok(self.route(name.clone(), Endpoint::service(slot.clone(), name)));
         }
         match services.methods.get(service) {
             Some(methods) => Err(RegistryError::UnknownMethod {

@@ -431,7 +431,7 @@ fn status_of(error: &Error) -> StatusCode {
         Error::NotTaken { .. } | Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) => {
+        Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) | Error::NoGaia => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     }
@@ -473,6 +473,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::Registry(_) => "registry",
         Error::Store(error) => store_code(error).0,
         Error::Statement(_) => "statement",
+        Error::NoGaia => "no_gaia",
     }
 }
 
@@ -520,7 +521,7 @@ impl From<Error> for Problem {
                     ..Self::internal(code, &what, &error)
                 }
             }
-            Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) => {
+            Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) | Error::NoGaia => {
                 Self::internal(code, "this process is at fault", &error)
             }
             _ => plain,
