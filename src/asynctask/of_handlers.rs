@@ -26,7 +26,7 @@ impl SchedulersOfHandlers {
 
 impl TaskContext {
     /// The handle on a theme of the handler's Gaia, as by [`Gaia::scheduler`](crate::Gaia::scheduler): how a handler adds further tasks, also
-    /// [in a transaction of its own](Scheduler::add_task_on). With the feature `tracing` they belong to the trace of the run.
+    /// [within its transaction](Scheduler::add_task_on). With the feature `tracing` they belong to the trace of the run.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

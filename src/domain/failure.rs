@@ -55,7 +55,7 @@ impl TaskError {
     }
 
     /// A failure worth another attempt, with the error and its chain of sources as the message. For errors that are not `Send` and `Sync`,
-    /// such as those of `awc`; others convert with `?`.
+    /// such as the errors of `awc`; others convert with `?`.
     ///
     /// ```
     /// use std::rc::Rc;

@@ -6,7 +6,7 @@ use crate::{
     registry::TaskContext,
 };
 
-/// What handlers share. (A type of its own: the application may share its `Jobs`, too.)
+/// What handlers share. (The application may share its `Jobs`, too, by that type.)
 pub(crate) struct JobsOfHandlers(pub(crate) Jobs);
 
 impl TaskContext {

@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) type Answer = Result<Json, InvokeError>;
 
-/// Calls what is inside of all layers.
+/// Makes the call inside of all layers.
 type Innermost = Box<dyn FnOnce(TaskContext, Cow<'static, str>) -> LocalBoxFuture<'static, Answer>>;
 
 /// Something around a call.
@@ -134,8 +134,8 @@ impl Next {
         self
     }
 
-    /// Calls the layers inside of this one, and the handler. The context is the layer's, or one that [gives more
-    /// data](TaskContext::with_data) to the handler.
+    /// Calls the layers inside of this one, and the handler. The context is the layer's, or the layer's with [more
+    /// data](TaskContext::with_data) for the handler.
     ///
     /// # Errors
     /// The error of the handler, or of a layer. If there is no answer, because the handler panicked, its actor is gone, or the node has lost

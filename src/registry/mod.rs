@@ -228,7 +228,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`CallError::Registry`] if there is no such handler, [`CallError::Handler`] with the handler's error (or if the arguments or the
-    /// result do not fit), [`CallError::Panicked`] if the handler panicked, [`CallError::HandlerGone`] if it gave no answer.
+    /// result do not fit), [`CallError::Panicked`] or [`CallError::LayerPanicked`] if the handler or a layer panicked,
+    /// [`CallError::HandlerGone`] if it gave no answer.
     pub async fn call<R: DeserializeOwned>(
         &self,
         service: &str,

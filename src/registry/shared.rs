@@ -83,7 +83,7 @@ impl Shared {
     }
 }
 
-/// A value that a layer gives to what it is around, and the values of the layers outside of it.
+/// A value that a layer gives to the call, and the values of the layers outside of it.
 pub(super) struct Given {
     type_id: TypeId,
     value: Value,

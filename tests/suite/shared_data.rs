@@ -159,7 +159,7 @@ async fn nothing_is_left_of_the_data_if_the_last_handle_is_dropped() {
 async fn a_handler_adds_tasks_and_jobs() {
     let place = async_fn(async |ctx: TaskContext, order: u64| {
         let further = task("Confirm").args(&order);
-        let added = ctx.scheduler(ctx.theme())?.add_task(further).await?;
+        let added = ctx.scheduler(THEME)?.add_task(further).await?;
         let job = NewJob::cron_job(format!("order {order}"), "0 0 1 * * *", "Demo", "Confirm");
         let job = ctx.jobs()?.ensure_job(job.args(&order)).await?;
         Ok((added.id, job))
@@ -176,7 +176,7 @@ async fn a_handler_adds_tasks_and_jobs() {
     let confirmed = ended(&demo, further).await.last_result;
     assert_eq!(confirmed.as_deref(), Some("\"17 is confirmed\""));
     let job = gaia.jobs().get_job_detail(job).await.expect("is there");
-    assert_eq!(job.job.name, "order 17");
+    assert_eq!(job.job.job_name, "order 17");
     // A direct call through the same registry finds them, too.
     let direct: (i64, i64) = gaia.registry().call("Demo", "Place", &18).await.expect("answers");
     assert!(direct.0 > further);

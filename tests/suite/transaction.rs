@@ -163,14 +163,14 @@ async fn a_handler_adds_a_task_in_a_transaction_of_its_own() {
     });
     gaia.registry().register("Demo", "Place", place).await.expect("is free");
     let bad = demo
-        .add_task(task("Place").args("").max_retry(0))
+        .add_task(task("Place").args(&"").max_retry(0))
         .await
         .expect("is added");
     let error = ended(&demo, bad.id).await.last_error.expect("has one");
     assert!(error.contains("method is empty"), "{error}");
     assert_eq!(database.number("SELECT COUNT(*) FROM orders"), 0);
     let good = demo
-        .add_task(task("Place").args("Noop").max_retry(0))
+        .add_task(task("Place").args(&"Noop").max_retry(0))
         .await
         .expect("is added");
     let placed = ended(&demo, good.id).await.last_result.expect("has one");
