@@ -1,10 +1,12 @@
 //! The errors of the runtime's operations.
 
+use std::sync::Arc;
+
 use crate::{
     config::ConfigError,
     domain::{ActionOnTask, InvalidInput, TaskStatus},
-    registry::RegistryError,
-    store::{Store, StoreError},
+    registry::{RegistryError, TaskContext},
+    store::{StatementError, Store, StoreError},
 };
 
 /// An error of an operation. Its text says what happened, what was expected, and what to do.
@@ -251,6 +253,12 @@ pub enum Error {
     /// This node holds no lease: its heartbeat fails, or other nodes have declared it dead.
     #[error("this node has no heartbeat in the database and may claim nothing until it has; try again")]
     Fenced,
+    /// A handler asks for a part of its Gaia, and was called through a registry that belongs to none.
+    #[error(
+        "this handler was called through a registry that belongs to no Gaia, so there is no scheduler and there are no jobs; \
+         call the handler through `Gaia::registry`, or add a task"
+    )]
+    NoGaia,
     /// The actors have stopped.
     #[error("this Gaia has stopped")]
     Stopped,
@@ -275,6 +283,10 @@ pub enum Error {
     /// An error of the database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A statement of the caller has failed, in a transaction of diesel-async whose error is this type: see
+    /// [`Scheduler::add_task_on`](crate::Scheduler::add_task_on). No operation of this crate answers with it.
+    #[error("a statement of the caller's own transaction failed: {0}")]
+    Statement(#[from] StatementError),
 }
 
 impl From<actix::MailboxError> for Error {
@@ -287,6 +299,15 @@ fn no_task(theme: Option<&str>, id: i64) -> String {
     match theme {
         Some(theme) => format!("theme {theme:?} has no task {id}"),
         None => format!("there is no task {id}"),
+    }
+}
+
+/// What the runtime has given to all handlers of its process.
+pub(crate) fn shared_by_gaia<T: Send + Sync + 'static>(ctx: &TaskContext) -> Result<Arc<T>, Error> {
+    match ctx.shared() {
+        Some(shared) => Ok(shared),
+        None if ctx.is_orphaned() => Err(Error::Stopped),
+        None => Err(Error::NoGaia),
     }
 }
 

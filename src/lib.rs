@@ -85,7 +85,7 @@ pub use hook::HookOptions;
 pub use jobs::{CronActor, JobExecActor, Jobs, JobsOptions, JobsStatus};
 pub use node::{NodeActor, NodeDetail, NodeInfo, NodeStatus, NodeTheme};
 pub use registry::{
-    Call, CallError, Endpoint, Invoke, MethodName, Registration, Registry, RegistryActor, RegistryError, Route,
+    Call, CallError, Endpoint, Invoke, MethodName, Next, Registration, Registry, RegistryActor, RegistryError, Route,
     TaskContext, async_fn, blocking_fn,
 };
 pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};

@@ -22,6 +22,7 @@ mod discovery;
 mod execution;
 mod ledger;
 mod messages;
+mod of_handlers;
 mod options;
 #[cfg(all(feature = "hooks", feature = "web"))]
 mod parking;
@@ -36,6 +37,7 @@ mod theme;
 mod throughput;
 mod unattended;
 mod unserved;
+mod user_hooks;
 mod wake;
 mod worker;
 
@@ -43,6 +45,7 @@ pub use messages::{
     AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
     PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
+pub(crate) use of_handlers::SchedulersOfHandlers;
 pub use options::SchedulerOptions;
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};
 pub use scheduler::{CancelAnswer, Scheduler};

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -98,6 +98,7 @@ impl ThemeRuntime {
             parts.events,
             recorder.clone().recipient(),
             parts.logs,
+            parts.registry.shared().clone(),
         ));
         let theme = Arc::new(ThemeContext::new(
             parts.options,
@@ -323,6 +324,16 @@ impl ThemeRuntimes {
         }
     }
 
+    pub(crate) fn downgrade(&self) -> WeakThemeRuntimes {
+        WeakThemeRuntimes {
+            table: Arc::downgrade(&self.table),
+            bells: self.bells.clone(),
+            unattended: self.unattended.clone(),
+            events: self.events.clone(),
+            traces: self.traces.clone(),
+        }
+    }
+
     pub(crate) fn traces(&self) -> &Traces {
         &self.traces
     }
@@ -388,6 +399,29 @@ impl ThemeRuntimes {
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, ThemeRuntime>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The themes of this process, for a holder that must not keep them alive.
+#[derive(Clone)]
+pub(crate) struct WeakThemeRuntimes {
+    table: Weak<Mutex<BTreeMap<String, ThemeRuntime>>>,
+    bells: Bells,
+    unattended: Unattended,
+    events: Events,
+    traces: Traces,
+}
+
+impl WeakThemeRuntimes {
+    /// `None`: this process has given them up.
+    pub(super) fn upgrade(&self) -> Option<ThemeRuntimes> {
+        Some(ThemeRuntimes {
+            table: self.table.upgrade()?,
+            bells: self.bells.clone(),
+            unattended: self.unattended.clone(),
+            events: self.events.clone(),
+            traces: self.traces.clone(),
+        })
     }
 }
 

@@ -256,12 +256,12 @@ impl Scheduler {
     /// # async fn place(
     /// #     orders: &Scheduler,
     /// #     conn: &mut SyncConnectionWrapper<SqliteConnection>,
-    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// # ) -> Result<(), Error> {
     /// let task = NewTask::new("OrderService", "AsyncCreateOrder");
     /// let added = conn
     ///     .immediate_transaction(async |conn| {
     ///         diesel::sql_query("INSERT INTO orders (amount) VALUES (7)").execute(conn).await?;
-    ///         orders.add_task_on(conn, task).await.map_err(|_| diesel::result::Error::RollbackTransaction)
+    ///         orders.add_task_on(conn, task).await
     ///     })
     ///     .await?;
     /// orders.task_quick_queue(added.id);

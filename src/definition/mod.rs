@@ -10,13 +10,20 @@ pub use service::ServiceMethods;
 pub use task::TypedTask;
 pub use task_def::TaskDef;
 
-use crate::{asynctask::Scheduler, error::Error};
+use crate::{asynctask::Scheduler, error::Error, registry::TaskContext};
 
-/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia).
+/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia), and in a handler
+/// its [`TaskContext`].
 pub trait Schedulers {
     /// The handle on a theme.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a theme that is empty, is longer than 100 characters or holds a control character.
     fn scheduler(&self, theme: &str) -> Result<Scheduler, Error>;
+}
+
+impl Schedulers for TaskContext {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        Self::scheduler(self, theme)
+    }
 }

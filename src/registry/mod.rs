@@ -10,10 +10,12 @@ mod endpoint;
 mod error;
 mod function;
 mod invoke;
+mod layer;
 mod registration;
 mod route;
 mod scope;
 mod service;
+mod shared;
 mod table;
 
 use actix::{Actor, Addr, Recipient};
@@ -33,9 +35,12 @@ pub(crate) use error::ONLY_TASKS;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
+pub use layer::Next;
+pub(crate) use layer::{Answer, Layer, Layers, Rest};
 pub use registration::Registration;
 pub use route::Route;
 pub(crate) use service::AnyMethod;
+pub(crate) use shared::{Shared, SharedValues};
 
 use table::Table;
 
@@ -98,6 +103,11 @@ impl Registry {
             clock,
             traces,
         }
+    }
+
+    /// What the handlers share.
+    pub(crate) fn shared(&self) -> &Shared {
+        self.table.shared()
     }
 
     /// The clock by which services are told the time.
@@ -218,7 +228,7 @@ impl Registry {
         Ok(self.actor.send(Discover(methods)).await?)
     }
 
-    /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep the `Gaia` alive.
+    /// Removes all handlers, and with them the values that they hold and share: a value that holds the `Gaia` would keep the `Gaia` alive.
     pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
         Ok(self.actor.send(Clear).await?)
     }
@@ -235,7 +245,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`CallError::Registry`] if there is no such handler, [`CallError::Handler`] with the handler's error (or if the arguments or the
-    /// result do not fit), [`CallError::Panicked`] if the handler panicked, [`CallError::HandlerGone`] if it gave no answer.
+    /// result do not fit), [`CallError::Panicked`] or [`CallError::LayerPanicked`] if the handler or a layer panicked,
+    /// [`CallError::HandlerGone`] if it gave no answer.
     pub async fn call<R: DeserializeOwned>(
         &self,
         service: &str,

@@ -8,7 +8,12 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{Endpoint, MethodName, Registration, RegistryError, Route, registration::checked, service::Slot};
+use super::{
+    Endpoint, MethodName, Registration, RegistryError, Route,
+    registration::checked,
+    service::Slot,
+    shared::{Shared, SharedValues},
+};
 
 /// The most methods of one service that answers every method: callers may add tasks with any method name.
 pub(super) const MAX_DISCOVERED: usize = 1_000;
@@ -52,14 +57,14 @@ impl Services {
         registrations.iter().filter_map(refusal).collect()
     }
 
-    /// Makes a route to a handler, or has the present route lead to it.
-    pub(super) fn put(&mut self, registration: Registration) {
+    /// Makes a route to a handler, which shares these values, or has the present route lead to it.
+    pub(super) fn put(&mut self, registration: Registration, shared: &Shared) {
         let Registration { name, endpoint, .. } = registration;
         let methods = self.methods.entry(name.service.clone()).or_default();
         match methods.get(&name.method) {
             Some(route) => route.set(Some(endpoint)),
             None => {
-                methods.insert(name.method.clone(), Route::new(name, endpoint));
+                methods.insert(name.method.clone(), Route::new(name, endpoint, shared.clone()));
             }
         }
     }
@@ -86,9 +91,28 @@ impl Services {
 pub(super) struct Table {
     services: Arc<ArcSwap<Services>>,
     changed: Arc<watch::Sender<()>>,
+    shared: Shared,
 }
 
 impl Table {
+    /// An empty table, for handlers that share these values.
+    pub(super) fn sharing(values: SharedValues) -> Self {
+        Self {
+            shared: values.into(),
+            ..Self::default()
+        }
+    }
+
+    /// What the handlers share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// A route to a method, for this table or for one call.
+    pub(super) fn route(&self, name: MethodName, endpoint: Endpoint) -> Route {
+        Route::new(name, endpoint, self.shared.clone())
+    }
+
     /// A snapshot of the present table.
     pub(super) fn services(&self) -> Guard<Arc<Services>> {
         self.services.load()
@@ -139,7 +163,7 @@ impl Table {
                 service: service.to_owned(),
                 method: method.to_owned(),
             };
-            return Ok(Route::new(name.clone(), Endpoint::service(slot.clone(), name)));
+            return Ok(self.route(name.clone(), Endpoint::service(slot.clone(), name)));
         }
         match services.methods.get(service) {
             Some(methods) => Err(RegistryError::UnknownMethod {

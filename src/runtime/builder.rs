@@ -20,17 +20,17 @@ use crate::remote::Remote;
 use crate::{
     admin::{AdminParts, BulkActor},
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
-    asynctask::{SchedulerOptions, ThemeRuntimes},
+    asynctask::{SchedulerOptions, SchedulersOfHandlers, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
     domain::{Alert, Faults, NewJob},
     error::Error,
     events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
-    jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
+    jobs::{Jobs, JobsOfHandlers, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
-    registry::{Endpoint, Registration},
+    registry::{Endpoint, Registration, SharedValues},
     threads::{Control, Threads},
     traces::Traces,
 };
@@ -82,6 +82,7 @@ pub struct GaiaBuilder {
     prune_foreign_history: Option<bool>,
     clock: Clock,
     handlers: Vec<Registration>,
+    data: SharedValues,
     services: Vec<NamedService>,
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
@@ -277,6 +278,30 @@ impl GaiaBuilder {
         self
     }
 
+    /// Gives a value to all handlers and layers of this Gaia: [`TaskContext::data`](crate::TaskContext::data) finds it by its type. Two
+    /// values of one type are refused at the start: give each a type of its own. The values are dropped once [`Gaia::stop`] has ended all
+    /// runs.
+    ///
+    /// A handler reaches its schedulers and jobs without it, by [`TaskContext::scheduler`](crate::TaskContext::scheduler) and
+    /// [`TaskContext::jobs`](crate::TaskContext::jobs).
+    ///
+    /// ```
+    /// use gaia_actors::{Gaia, TaskContext, TaskError, async_fn};
+    ///
+    /// struct Sender(String);
+    ///
+    /// let send = async_fn(async |ctx: TaskContext, to: String| {
+    ///     let sender = ctx.data::<Sender>()?;
+    ///     Ok::<_, TaskError>(format!("from {} to {to}", sender.0))
+    /// });
+    /// let builder = Gaia::builder().data(Sender("shop@example.org".to_owned())).handler("Mail", "Send", send);
+    /// # drop(builder);
+    /// ```
+    pub fn data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.data.add(value);
+        self
+    }
+
     /// Registers a [remote service](crate::RemoteService) before any worker starts. It serves every method of this name, so that no method of
     /// the name can have a [`handler`](Self::handler).
     #[cfg(feature = "hooks")]
@@ -437,15 +462,28 @@ impl GaiaBuilder {
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
         let defined: Vec<&str> = self.handlers.iter().filter_map(Registration::theme).collect();
-        let registry = registry(&control, &threads, &store, &self.traces, self.handlers, self.services).await?;
-
-        let row = describe(&node_id, plan.lease, &registry);
-        let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
-        register(&store, row.clone()).await?;
         let (themes, jobs_slot) = (
             ThemeRuntimes::new(events.clone(), self.traces.clone()),
             JobsSlot::default(),
         );
+        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces.clone());
+        let mut values = self.data;
+        values.add(SchedulersOfHandlers::new(store.clone(), &themes));
+        values.add(JobsOfHandlers(jobs.clone()));
+        let registry = registry(
+            &control,
+            &threads,
+            &store,
+            &self.traces,
+            self.handlers,
+            self.services,
+            values,
+        )
+        .await?;
+
+        let row = describe(&node_id, plan.lease, &registry);
+        let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
+        register(&store, row.clone()).await?;
         let settled = SettledClaims::default();
         let node = NodeActor::new(NodeParts {
             row,
@@ -474,7 +512,6 @@ impl GaiaBuilder {
             BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone()),
         );
         let (logs, log_actor) = logs(&control, &store);
-        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces);
         let admin = AdminParts {
             store: store.clone(),
             bulk: bulk.clone(),
@@ -620,6 +657,7 @@ impl GaiaBuilder {
             faults.include(handler.check());
         }
         NamedService::check_all(&self.services, &self.handlers, &mut faults);
+        self.data.check(&mut faults);
         let settings = self
             .jobs
             .take()

@@ -12,7 +12,7 @@ use crate::{
     lease::NodeLease,
     logs::LogWriter,
     node::LogActor,
-    registry::{Registration, Registry, RegistryActor},
+    registry::{Registration, Registry, RegistryActor, SharedValues},
     store::{NodeRow, Store, StoreError},
     threads::{Control, Threads},
     traces::Traces,
@@ -56,8 +56,9 @@ pub(super) async fn registry(
     traces: &Traces,
     handlers: Vec<Registration>,
     services: Vec<NamedService>,
+    values: SharedValues,
 ) -> Result<Registry, Error> {
-    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone());
+    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone(), values);
     let registry = Registry::of(actor, |actor| {
         RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
     });

@@ -6,6 +6,9 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::url::InvalidUrl;
 
+/// The error of a statement that the application has made itself.
+pub(crate) type StatementError = DieselError;
+
 /// An error of the database or on the way to it. No text here ever holds a password: URLs are shown without their passwords.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]

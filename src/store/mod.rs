@@ -30,6 +30,7 @@ mod url;
 pub(crate) use backend::Announcement;
 pub use backend::EnqueueConnection;
 pub(crate) use cluster::*;
+pub(crate) use error::StatementError;
 pub use error::StoreError;
 pub(crate) use jobs::*;
 #[cfg(test)]

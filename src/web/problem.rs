@@ -432,9 +432,12 @@ fn status_of(error: &Error) -> StatusCode {
         Error::NotTaken { .. } | Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::ResultMismatch { .. } | Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        Error::ResultMismatch { .. }
+        | Error::Start(_)
+        | Error::Config(_)
+        | Error::Registry(_)
+        | Error::Statement(_)
+        | Error::NoGaia => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -475,6 +478,8 @@ fn code_of(error: &Error) -> &'static str {
         Error::Config(_) => "config",
         Error::Registry(_) => "registry",
         Error::Store(error) => store_code(error).0,
+        Error::Statement(_) => "statement",
+        Error::NoGaia => "no_gaia",
     }
 }
 
@@ -522,7 +527,7 @@ impl From<Error> for Problem {
                     ..Self::internal(code, &what, &error)
                 }
             }
-            Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
+            Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) | Error::NoGaia => {
                 Self::internal(code, "this process is at fault", &error)
             }
             _ => plain,

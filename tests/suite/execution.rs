@@ -583,3 +583,36 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
     gaia.stop().await.expect("stops");
 }
+
+#[actix_rt::test]
+async fn any_error_fails_the_attempt_with_its_chain_of_causes() {
+    let handler = async_fn(async |ctx: TaskContext, _: Value| {
+        let unread = || std::fs::read_to_string("/nowhere").map(drop);
+        match ctx.attempt() {
+            1 => anyhow::Context::context(unread(), "no price list")?,
+            2 => unread().map_err(|error| Box::new(error) as Box<dyn std::error::Error + Send + Sync>)?,
+            3 => Err(format!("the {} is closed", "shop"))?,
+            4 => Err("no text is too short")?,
+            5 => Err(std::rc::Rc::new(std::fmt::Error)).map_err(|error| TaskError::of(&*error))?,
+            _ => unread()?,
+        }
+        Ok(())
+    });
+    let (_gaia, demo) = with_options(handler, options()).await;
+    let task = run(&demo, task("Run").max_retry(5)).await;
+    let mut records = records(&demo, task.id).await;
+    records.sort_by_key(|record| record.attempt);
+    let errors: Vec<_> = records.into_iter().filter_map(|record| record.error).collect();
+    let unread = "No such file or directory (os error 2)";
+    assert_eq!(
+        errors,
+        [
+            &format!("no price list: {unread}"),
+            unread,
+            "the shop is closed",
+            "no text is too short",
+            "an error occurred when formatting an argument",
+            unread
+        ]
+    );
+}

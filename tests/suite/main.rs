@@ -6,6 +6,7 @@ mod adding;
 mod admin_requests;
 mod adoption;
 mod alerts;
+mod around;
 mod audit;
 mod blocked_threads;
 mod bulk;
@@ -28,6 +29,7 @@ mod layers;
 mod lifetimes;
 mod limits;
 mod lines;
+mod log_ids;
 mod long_args;
 #[cfg(target_os = "linux")]
 mod memory;
@@ -49,6 +51,7 @@ mod retention;
 mod run_logs;
 mod search;
 mod search_line;
+mod shared_data;
 mod simulation;
 #[cfg(feature = "sqlite")]
 mod sqlite;
