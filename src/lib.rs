@@ -90,7 +90,7 @@ pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
 #[cfg(feature = "hooks")]
 pub use services::RemoteService;
-pub use store::{EnqueueConnection, StoreError};
+pub use store::{BlockingEnqueueConnection, EnqueueConnection, StoreError};
 #[cfg(feature = "tracing")]
 pub use traces::Propagation;
 

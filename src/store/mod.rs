@@ -10,6 +10,7 @@
 mod backend;
 mod cluster;
 mod db;
+mod enqueue;
 mod error;
 mod jobs;
 mod lenient;
@@ -28,8 +29,8 @@ mod tasks;
 mod url;
 
 pub(crate) use backend::Announcement;
-pub use backend::EnqueueConnection;
 pub(crate) use cluster::*;
+pub use enqueue::{BlockingEnqueueConnection, EnqueueConnection};
 pub use error::StoreError;
 pub(crate) use jobs::*;
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub use url::InvalidUrl;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -71,6 +72,8 @@ pub struct Store {
     long_args: LongArgs,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
+    /// The name of the database, once it is read.
+    database_id: Arc<OnceLock<Arc<str>>>,
 }
 
 /// The tasks of a database, their records, and the claims that hold them: [`Store::tasks`].
@@ -131,6 +134,7 @@ impl Store {
             insert_batcher: InsertBatcher::default(),
             long_args: LongArgs::default(),
             conflicts: Arc::default(),
+            database_id: Arc::default(),
         };
         store.cluster().follow_clock().await?;
         Ok(store)
