@@ -131,7 +131,9 @@ pub mod prelude {
     pub use crate::{
         Config, Endpoint, Error, Gaia, Invoke, JobRecord, Jobs, JobsOptions, Json, MisfirePolicy, NewJob, NewTask,
         OverlapPolicy, PageRequest, RetryPolicy, RunFlag, Scheduler, SchedulerOptions, TaskContext, TaskError,
-        TaskStatus, async_fn, blocking_fn,
+        TaskStatus,
+        admin::TaskFilter,
+        async_fn, blocking_fn,
         messages::{AddTask, CancelTask, ListJobs, ListTasks, ResizeWorkers},
     };
 }

@@ -294,9 +294,9 @@ impl Scheduler {
     /// 4,000,000 / n characters are shown. So a page of 20 rows shows texts of up to 800 kB whole.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
+    /// [`Error::Invalid`] with every fault of the page and the filter, [`Error::Store`].
     pub async fn list_tasks(&self, list: ListTasks) -> Result<Page<Task>, Error> {
-        list.page.check()?;
+        list.check(&self.theme)?;
         let theme = Arc::clone(&self.theme);
         ask(
             &self.store,

@@ -150,6 +150,16 @@ pub(crate) struct RunFacts {
     pub(crate) traceparent: Option<Arc<str>>,
 }
 
+/// The facts about a run that a test makes up.
+#[derive(Debug, Clone)]
+pub(crate) struct TestFacts {
+    pub(crate) id: i64,
+    pub(crate) theme: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) timeout: Option<Duration>,
+}
+
 impl std::fmt::Debug for TaskContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskContext")
@@ -199,6 +209,20 @@ impl TaskContext {
             traceparent: None,
             span: Mutex::default(),
         }))
+    }
+
+    /// The context of a run that no node makes. `run` takes its reports of progress.
+    pub(crate) fn for_test(facts: &TestFacts, run: Weak<dyn RunOfContext>) -> Self {
+        let mut context = Self::direct();
+        if let Some(inner) = Arc::get_mut(&mut context.0) {
+            inner.id = facts.id;
+            inner.kind = Some(RunKind::Task);
+            inner.theme = Some(Arc::clone(&facts.theme));
+            inner.attempt = facts.attempt;
+            inner.max_attempts = facts.max_attempts;
+            inner.run = Some(run);
+        }
+        context
     }
 
     /// The id of the task; in a job, the id of the run (and of its record).

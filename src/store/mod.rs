@@ -21,6 +21,7 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod schema;
+mod scratch;
 mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -36,6 +37,7 @@ pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
 pub(crate) use locked::Rows;
+pub(crate) use scratch::Scratch;
 pub(crate) use tasks::*;
 pub use tasks::{Claim, Claimed, ClaimedTask, Wanted};
 pub use url::InvalidUrl;

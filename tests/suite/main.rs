@@ -13,6 +13,7 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod connections;
 mod errors;
 mod events;
 mod exact_texts;
@@ -27,6 +28,7 @@ mod layers;
 mod lifetimes;
 mod limits;
 mod lines;
+mod lists;
 mod long_args;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -10,6 +10,7 @@ mod claims;
 mod delete;
 mod due;
 mod failures;
+mod filter;
 pub(super) mod held_claim;
 mod let_go;
 pub(super) mod long_args;
