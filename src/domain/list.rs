@@ -89,8 +89,8 @@ impl PageRequest {
 /// ```
 ///
 /// As JSON it is one object: `page`, `page_size`, and the conditions of [`TaskFilter`] under their names. The same names are parameters of a
-/// query string, so that a handler of actix-web takes it as `web::Query<ListTasks>`. A list is a parameter that is repeated, or one whose
-/// values have commas between them; a blank parameter counts as none, since browsers send the blank fields of forms, too. Every unknown
+/// query string, so that a handler of actix-web takes it as `web::Query<ListTasks>`. A list is a parameter that is repeated, or whose
+/// value has commas between its parts; a blank parameter counts as none, since browsers send the blank fields of forms, too. Every unknown
 /// parameter and every bad value is named in the error.
 ///
 #[cfg_attr(feature = "web", doc = "```")]

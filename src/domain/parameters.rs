@@ -1,5 +1,5 @@
-//! Parameters with names, read strictly: an unknown parameter, one that is there twice, or one that is out of range is refused by its
-//! name. A parameter that nobody reads would make a filter mean more tasks than its author thinks.
+//! Parameters with names, read strictly: a parameter that is unknown, is there twice, or is out of range is refused by its name. A
+//! parameter without a reader would make a filter mean more tasks than its author thinks.
 
 use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive, str::FromStr};
 
@@ -21,7 +21,7 @@ pub(crate) struct Parameters {
     faults: Vec<ParameterFault>,
 }
 
-/// What is wrong with a parameter.
+/// A fault of a parameter.
 #[derive(Debug, Clone)]
 pub(crate) struct ParameterFault {
     /// The name of the parameter.
@@ -160,8 +160,8 @@ impl Parameters {
     }
 
     /// Reads a value by its parameters: a query string, or a JSON object. A parameter without a value counts as none: browsers send the
-    /// fields of a form that its reader has left blank. In JSON, a list stands for a parameter that is repeated, and the parameters of an
-    /// object inside count as those of the outer one.
+    /// fields of a form that its reader has left blank. In JSON, a list stands for a parameter that is repeated, and an object inside adds its
+    /// parameters to the outer object.
     pub(crate) fn deserialize<'de, D, T>(deserializer: D, read: impl FnOnce(&mut Self) -> T) -> Result<T, D::Error>
     where
         D: Deserializer<'de>,

@@ -27,7 +27,7 @@ use crate::domain::AddedTask;
 /// - what diesel-async's pools of deadpool 0.13, bb8 0.9 and mobc 0.9 give, and any other type that dereferences to a connection;
 /// - the `conn` of `conn.transaction(async |conn| …)`.
 ///
-/// The versions of diesel (2.3) and diesel-async (0.9) must be those of this crate. Cannot be implemented elsewhere. Connections of diesel
+/// The application must use the same versions of diesel (2.3) and diesel-async (0.9) as this crate. Cannot be implemented elsewhere. Connections of diesel
 /// itself are [`BlockingEnqueueConnection`]s.
 pub trait EnqueueConnection: sealed::Insert {}
 

@@ -1,6 +1,6 @@
 //! A schema (PostgreSQL) or a database (MySQL) that lasts as long as one test.
 //!
-//! Its name tells when it was made. A test that was killed leaves it; the next test on the server drops what is older than a day.
+//! Its name tells when it was made. A test that was killed leaves it; the next test on the server drops every one that is older than a day.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,10 @@ use super::{
     url::DatabaseUrl,
 };
 
-/// What all names begin with.
+/// All names begin with this text.
 const PREFIX: &str = "gaia_test_";
 
-/// What is older belongs to a test that was killed.
+/// An older one belongs to a test that was killed.
 const LONGEST_TEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How the server makes, drops and lists them.

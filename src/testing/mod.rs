@@ -1,4 +1,4 @@
-//! Helpers for the tests of applications: a runtime on a database of its own, a clock that the test moves by hand, assertions about the
+//! Helpers for the tests of applications: a runtime on a separate database, a clock that the test moves by hand, assertions about the
 //! queue, and contexts for calls of handlers alone.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]

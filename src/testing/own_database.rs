@@ -7,7 +7,7 @@ use crate::{Gaia, store::Scratch};
 /// For how long the handlers of a test may go on when it ends.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long stopping and dropping may take. What is left then is dropped by a test that starts a day later.
+/// How long stopping and dropping may take. A test that starts a day later drops the rest.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A schema or database that a test has for itself, and the Gaia on it. When it is dropped, the Gaia is stopped, and the schema or database
@@ -21,7 +21,7 @@ pub(super) struct OwnDatabase {
 impl Drop for OwnDatabase {
     fn drop(&mut self) {
         let (scratch, gaia) = (self.scratch.clone(), self.gaia.take());
-        // A thread that waits for nobody but the server: the test's runtime may be in the middle of a panic.
+        // In a separate thread: the test's runtime may be in the middle of a panic.
         let ended = thread::spawn(move || end(&scratch, gaia.as_ref())).join();
         match ended {
             Ok(Ok(())) => {}
@@ -42,7 +42,7 @@ fn end(scratch: &Scratch, gaia: Option<&Gaia>) -> Result<(), String> {
     runtime.map_err(|error| error.to_string())?.block_on(async {
         let work = async {
             if let Some(gaia) = gaia {
-                // A Gaia that the test has stopped, or that does not stop, is in nobody's way.
+                // An error means that the test has stopped the Gaia, or that its actors are gone.
                 let _ = gaia.stop_within(GRACE).await;
             }
             scratch.remove().await

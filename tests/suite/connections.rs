@@ -211,7 +211,7 @@ mod blocking {
         connection::{LoadConnection, SimpleConnection},
         r2d2,
     };
-    use gaia_actors::BlockingEnqueueConnection;
+    use gaia_actors::{AddedTask, BlockingEnqueueConnection};
 
     use super::*;
 

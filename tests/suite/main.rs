@@ -60,6 +60,7 @@ mod stopping;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 mod suspension;
+mod testing;
 #[cfg(target_os = "linux")]
 mod threads;
 mod traceparent;

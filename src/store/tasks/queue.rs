@@ -31,7 +31,7 @@ pub(in crate::store) fn are_queued(tasks: usize, are_keyed: bool) -> bool {
     tasks >= QUEUED_FROM && !are_keyed
 }
 
-/// Those of the tasks of a call that are to be put into segments, with their ids.
+/// The tasks of a call that are to be put into segments, with their ids.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(in crate::store) fn queued<'a>(rows: &'a [NewTaskRow], added: &[AddedTask]) -> Vec<(&'a NewTaskRow, i64)> {
     if rows.len() < QUEUED_FROM {
