@@ -43,6 +43,15 @@ impl PageRequest {
         Self { page, page_size }
     }
 
+    /// The parameters `page` and `page_size`.
+    pub(crate) fn read(parameters: &mut Parameters) -> Self {
+        let default = Self::default();
+        Self {
+            page: parameters.value("page").unwrap_or(default.page),
+            page_size: parameters.value("page_size").unwrap_or(default.page_size),
+        }
+    }
+
     pub(crate) fn check(self) -> Result<(), InvalidInput> {
         let mut faults = Faults::default();
         self.note_faults(&mut faults);
@@ -133,7 +142,7 @@ impl ListTasks {
 impl<'de> Deserialize<'de> for ListTasks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Parameters::deserialize(deserializer, |parameters| Self {
-            page: parameters.page(),
+            page: PageRequest::read(parameters),
             filter: TaskFilter::read(parameters),
         })
     }

@@ -10,7 +10,6 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::PageRequest;
 use crate::config::nearest;
 
 /// Parameters, as they are taken one after the other.
@@ -134,15 +133,6 @@ impl Parameters {
             parameter: name.to_owned(),
             detail,
         });
-    }
-
-    /// Which page of a list: `page` and `page_size`.
-    pub(crate) fn page(&mut self) -> PageRequest {
-        let default = PageRequest::default();
-        PageRequest {
-            page: self.value("page").unwrap_or(default.page),
-            page_size: self.value("page_size").unwrap_or(default.page_size),
-        }
     }
 
     /// To be called when all parameters are taken: every fault, parameters that are left included.

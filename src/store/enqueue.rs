@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use diesel::{
-    QueryDsl,
     backend::Backend,
     connection::{Connection, LoadConnection},
 };
-use diesel_async::{AsyncConnectionCore, RunQueryDsl};
+use diesel_async::AsyncConnectionCore;
 
 use super::{
-    Store, StoreError,
-    db::on_backend,
-    schema::gaia_database,
-    statement::executor::{Async, Blocking, Executor, at_once},
+    StoreError,
+    statement::executor::{Async, Blocking, Executor},
     tasks::new_row::NewTaskRow,
 };
 use crate::domain::AddedTask;
@@ -83,7 +80,7 @@ impl Target {
 }
 
 /// Tasks to insert on a connection of a caller's.
-pub struct Rows {
+pub struct NewRows {
     pub(in crate::store) rows: Vec<NewTaskRow>,
     pub(in crate::store) target: Target,
 }
@@ -95,7 +92,7 @@ pub(in crate::store) trait Callers: Backend + 'static {
     /// Inserts the tasks, and looks whether the connection leads to the right database.
     fn insert(
         conn: &mut impl Executor<Self>,
-        rows: &Rows,
+        rows: &NewRows,
     ) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
 }
 
@@ -103,7 +100,7 @@ pub(in crate::store) trait Callers: Backend + 'static {
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(in crate::store) const DATABASE_ID: &str = "SELECT id FROM gaia_database";
 
-async fn insert<DB: Callers>(mut conn: impl Executor<DB>, rows: Rows) -> Result<Vec<AddedTask>, StoreError> {
+async fn insert<DB: Callers>(mut conn: impl Executor<DB>, rows: NewRows) -> Result<Vec<AddedTask>, StoreError> {
     rows.target.check_product(DB::PRODUCT)?;
     if rows.rows.is_empty() {
         return Ok(Vec::new());
@@ -125,59 +122,15 @@ fn is_table_missing(text: &str) -> bool {
         .all(|words| words.iter().any(|word| text.contains(word)))
 }
 
-impl Store {
-    /// Reads the name of the database, by which a connection to another one is noticed.
-    pub(crate) async fn read_database_id(&self) -> Result<(), StoreError> {
-        let mut conn = self.db.read().await?;
-        let ids: Vec<String> = on_backend!(conn, |conn| gaia_database::table
-            .select(gaia_database::id)
-            .load(conn)
-            .await)?;
-        if let Some(id) = ids.into_iter().next() {
-            // It does not change.
-            let _ = self.database_id.set(id.into());
-        }
-        Ok(())
-    }
-
-    /// Adds tasks on a connection of the caller's, inside whatever transaction is open there.
-    pub(crate) async fn add_on<C: EnqueueConnection>(
-        &self,
-        conn: &mut C,
-        rows: Vec<NewTaskRow>,
-    ) -> Result<Vec<AddedTask>, StoreError> {
-        conn.insert_tasks(self.of_caller(rows)).await
-    }
-
-    /// As [`Self::add_on`], on a connection that blocks the thread.
-    pub(crate) fn blocking_add_on<C: BlockingEnqueueConnection>(
-        &self,
-        conn: &mut C,
-        rows: Vec<NewTaskRow>,
-    ) -> Result<Vec<AddedTask>, StoreError> {
-        at_once(conn.insert_tasks(self.of_caller(rows)))
-    }
-
-    fn of_caller(&self, rows: Vec<NewTaskRow>) -> Rows {
-        Rows {
-            rows,
-            target: Target {
-                product: self.db.dialect().product,
-                id: self.database_id.get().cloned(),
-                url: self.url(),
-            },
-        }
-    }
-}
-
 pub(super) mod sealed {
     use super::{
-        AddedTask, Async, AsyncConnectionCore, Blocking, Callers, Connection, LoadConnection, Rows, StoreError, insert,
+        AddedTask, Async, AsyncConnectionCore, Blocking, Callers, Connection, LoadConnection, NewRows, StoreError,
+        insert,
     };
 
     pub trait Insert {
         #[doc(hidden)]
-        fn insert_tasks(&mut self, rows: Rows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
+        fn insert_tasks(&mut self, rows: NewRows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
     }
 
     impl<C> Insert for C
@@ -185,14 +138,14 @@ pub(super) mod sealed {
         C: AsyncConnectionCore,
         C::Backend: Callers,
     {
-        fn insert_tasks(&mut self, rows: Rows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send {
+        fn insert_tasks(&mut self, rows: NewRows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send {
             insert::<C::Backend>(Async(self), rows)
         }
     }
 
     pub trait BlockingInsert {
         #[doc(hidden)]
-        fn insert_tasks(&mut self, rows: Rows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
+        fn insert_tasks(&mut self, rows: NewRows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
     }
 
     impl<C> BlockingInsert for C
@@ -200,7 +153,7 @@ pub(super) mod sealed {
         C: LoadConnection,
         C::Backend: Callers,
     {
-        fn insert_tasks(&mut self, rows: Rows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send {
+        fn insert_tasks(&mut self, rows: NewRows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send {
             insert::<<C as Connection>::Backend>(Blocking(self), rows)
         }
     }

@@ -111,10 +111,12 @@ impl TestGaia {
         };
         // If the start fails, it is dropped here.
         let mut own = OwnDatabase { scratch, gaia: None };
-        let mut test = Self::start_on(own.scratch.url.clone(), builder).await?;
+        let test = Self::start_on(own.scratch.url.clone(), builder).await?;
         own.gaia = Some(test.gaia.clone());
-        test._own = Some(Arc::new(own));
-        Ok(test)
+        Ok(Self {
+            _own: Some(Arc::new(own)),
+            ..test
+        })
     }
 
     /// Starts a Gaia with the builder's settings, but on the database with this URL, and with the time standing at 2026-01-01 00:00 UTC. For

@@ -8,8 +8,12 @@ use gaia_actors::{
     testing::{TestContext, TestGaia},
 };
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::support::{Database, Kind, THEME, task};
+
+/// On MySQL the databases of all tests are in one list, in which each of these tests looks for its own.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 fn builder() -> GaiaBuilder {
     Gaia::builder()
@@ -57,6 +61,7 @@ fn leave(database: &Database, seconds: i64) {
 
 #[actix_rt::test]
 async fn each_test_has_a_database_of_its_own_which_is_gone_afterwards() {
+    let _turn = TURN.lock().await;
     let database = Database::fresh();
     let url = || {
         if database.is_on_a_server() {
@@ -102,6 +107,7 @@ async fn the_environment_names_the_database_of_tests() {
         let test = TestGaia::start(builder()).await.expect("starts");
         return runs_a_task(&test).await;
     }
+    let _turn = TURN.lock().await;
     let database = Database::fresh();
     let before = scratches(&database);
     let program = std::env::current_exe().expect("is known");

@@ -21,7 +21,7 @@ use crate::domain::{PageRequest, Parameters};
 /// ```
 ///
 /// As JSON, and as the parameters of a query string, it has `page`, `page_size` and its conditions side by side, as
-/// [`ListTasks`](crate::messages::ListTasks) has.
+/// [`ListTasks`](crate::domain::ListTasks) has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ListJobs {
     /// Which page.
@@ -38,7 +38,7 @@ pub struct ListJobs {
 impl<'de> Deserialize<'de> for ListJobs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Parameters::deserialize(deserializer, |parameters| Self {
-            page: parameters.page(),
+            page: PageRequest::read(parameters),
             job_type: parameters.value("job_type"),
             name_contains: parameters.text("name_contains"),
             enabled: parameters.flag("enabled"),

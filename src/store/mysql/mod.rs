@@ -20,7 +20,7 @@ use diesel_async::AsyncMysqlConnection;
 use super::{
     Claim, Claimed, StoreError,
     backend::{Backend, Dialect, RUNS_BY_CLAIM, ThemesOf, hashed_schedules},
-    enqueue::{Callers, DATABASE_ID, Rows},
+    enqueue::{Callers, DATABASE_ID, NewRows},
     server::pool::{Connections, in_transaction, on_server},
     statement::{executor::Executor, prepared::prepared},
     tasks::{
@@ -230,8 +230,8 @@ impl Backend for Mysql {
 impl Callers for diesel::mysql::Mysql {
     const PRODUCT: &'static str = Mysql::DIALECT.product;
 
-    async fn insert(conn: &mut impl Executor<Self>, rows: &Rows) -> Result<Vec<AddedTask>, StoreError> {
-        let Rows { rows, target } = rows;
+    async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
+        let NewRows { rows, target } = rows;
         target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
         Ok(add::insert_on(conn, rows, false).await?)
     }

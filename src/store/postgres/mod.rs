@@ -26,7 +26,7 @@ use diesel_async::AsyncPgConnection;
 use super::{
     Claim, Claimed, StoreError,
     backend::{Announcement, Backend, Dialect, IS_OPEN, RUNS_BY_CLAIM, ThemesOf, hashed_schedules, is_open_of},
-    enqueue::{Callers, Rows},
+    enqueue::{Callers, NewRows},
     server::pool::{Connections, in_transaction, on_server},
     statement::executor::Executor,
     tasks::{
@@ -255,8 +255,8 @@ impl Backend for Postgres {
 impl Callers for Pg {
     const PRODUCT: &'static str = Postgres::DIALECT.product;
 
-    async fn insert(conn: &mut impl Executor<Self>, rows: &Rows) -> Result<Vec<AddedTask>, StoreError> {
-        let Rows { rows, target } = rows;
+    async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
+        let NewRows { rows, target } = rows;
         let added = add::insert_on(conn, rows).await?;
         // Sent when the caller's transaction commits, to this process too, which would not learn of it otherwise.
         let theme = rows.first().map_or("", |row| &row.system_name);

@@ -33,7 +33,7 @@ use group::{Durability, Work};
 use super::{
     Claim, Claimed, StoreError,
     backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of},
-    enqueue::{Callers, DATABASE_ID, Rows},
+    enqueue::{Callers, DATABASE_ID, NewRows},
     statement::{executor::Executor, prepared::prepared},
     tasks::{
         claimed::ClaimId,
@@ -277,8 +277,8 @@ impl Backend for Sqlite {
 impl Callers for diesel::sqlite::Sqlite {
     const PRODUCT: &'static str = Sqlite::DIALECT.product;
 
-    async fn insert(conn: &mut impl Executor<Self>, rows: &Rows) -> Result<Vec<AddedTask>, StoreError> {
-        let Rows { rows, target } = rows;
+    async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
+        let NewRows { rows, target } = rows;
         target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
         Ok(add::insert_on(conn, rows, false).await?)
     }

@@ -4,6 +4,7 @@
 //! ([`writes`]), rows as people see them ([`rows`]). The folders of the databases import these. The other files hold operations, which
 //! call the databases.
 
+mod add_on;
 mod bulk;
 pub(super) mod claimed;
 mod claims;

@@ -58,9 +58,9 @@ struct Beside {
 macro_rules! listed {
     ($theme:expr, $filter:expr, $beside:expr, $id_in_json_list:expr) => {{
         let (filter, beside): (&TaskFilter, &Beside) = ($filter, $beside);
-        let is_in_list = |ids: &String| {
+        let is_in_list = |ids: String| {
             let [before, behind] = $id_in_json_list;
-            sql::<Bool>(before).bind::<Text, _>(ids.clone()).sql(behind)
+            sql::<Bool>(before).bind::<Text, _>(ids).sql(behind)
         };
         let mut query = asynctasks::table
             .filter(asynctasks::system_name.eq($theme))
@@ -68,23 +68,25 @@ macro_rules! listed {
         if !filter.ids.is_empty() {
             query = query.filter(asynctasks::id.eq_any(&filter.ids));
         }
-        if let Some(unseen) = &beside.unseen {
-            let is_unseen = || asynctasks::queued.eq(1).and(is_in_list(unseen));
-            if !filter.statuses.is_empty() {
-                let by_row = filter::status_is_named!(filter);
-                query = match filter.statuses.contains(&TaskStatus::Running) {
-                    true => query.filter(is_unseen().or(by_row)),
-                    false => query.filter(diesel::dsl::not(is_unseen()).and(by_row)),
-                };
-            }
-            if let Some(node) = &filter.node {
-                let by_row = asynctasks::lease_owner.eq(node).assume_not_null();
-                let by_claim = is_unseen().and(is_in_list(&beside.of_node));
-                query = query.filter(by_claim.or(diesel::dsl::not(is_unseen()).and(by_row)));
-            }
-            if filter.without_node {
-                query = query.filter(diesel::dsl::not(is_unseen()).and(asynctasks::lease_owner.is_null()));
-            }
+        let is_unseen = || {
+            let unseen = beside.unseen.clone().unwrap_or_else(|| "[]".to_owned());
+            asynctasks::queued.eq(1).and(is_in_list(unseen))
+        };
+        if !filter.statuses.is_empty() {
+            let by_row = filter::status_is_named!(filter);
+            query = match (&beside.unseen, filter.statuses.contains(&TaskStatus::Running)) {
+                (None, _) => query.filter(by_row),
+                (Some(_), true) => query.filter(is_unseen().or(by_row)),
+                (Some(_), false) => query.filter(diesel::dsl::not(is_unseen()).and(by_row)),
+            };
+        }
+        if let Some(node) = &filter.node {
+            let by_row = asynctasks::lease_owner.eq(node).assume_not_null();
+            let by_claim = is_unseen().and(is_in_list(beside.of_node.clone()));
+            query = query.filter(by_claim.or(diesel::dsl::not(is_unseen()).and(by_row)));
+        }
+        if filter.without_node {
+            query = query.filter(diesel::dsl::not(is_unseen()).and(asynctasks::lease_owner.is_null()));
         }
         if let Some(task) = beside.ran {
             query = query.filter(asynctasks::id.eq(task));
