@@ -92,7 +92,7 @@ pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
 #[cfg(feature = "hooks")]
 pub use services::RemoteService;
-pub use store::{EnqueueConnection, StoreError};
+pub use store::{BlockingEnqueueConnection, EnqueueConnection, StoreError};
 #[cfg(feature = "tracing")]
 pub use traces::Propagation;
 
@@ -134,7 +134,9 @@ pub mod prelude {
         Added, CancelAnswer, Config, Endpoint, Error, Gaia, GaiaBuilder, Invoke, JobRecord, JobType, Jobs, JobsOptions,
         Json, MisfirePolicy, NewJob, NewTask, Outcome, OverlapPolicy, PageRequest, Registration, RetryPolicy, RunFlag,
         Scheduler, SchedulerOptions, Schedulers, ServiceMethods, Task, TaskContext, TaskDef, TaskError, TaskStatus,
-        TypedTask, async_fn, blocking_fn,
+        TypedTask,
+        admin::TaskFilter,
+        async_fn, blocking_fn,
         messages::{AddTask, CancelTask, GetTaskDetail, ListJobs, ListTasks, ResizeTheme, ResizeWorkers, RetryTask},
     };
 }

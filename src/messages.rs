@@ -27,9 +27,10 @@
 
 pub use crate::{
     admin::{
-        BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-        GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes,
-        ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow, SearchTasks,
+        BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns,
+        GetBulkOperation, GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme,
+        GetThemes, ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RetryTaskById, RunJob, RunTaskNow,
+        SearchTasks,
     },
     asynctask::{
         AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,

@@ -23,10 +23,10 @@ use actix::Addr;
 pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
-    BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes,
-    ListAlerts, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
-    RunJob, RunTaskNow, SearchTasks,
+    BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns,
+    GetBulkOperation, GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme,
+    GetThemes, ListAlerts, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme,
+    ResumeTheme, RetryTaskById, RunJob, RunTaskNow, SearchTasks,
 };
 pub use methods::MethodInfo;
 #[cfg(feature = "web")]

@@ -19,6 +19,7 @@ mod batch;
 mod bells;
 mod completion;
 mod discovery;
+mod enqueue;
 mod execution;
 mod ledger;
 mod messages;

@@ -60,6 +60,10 @@ pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
     /// Notes `fault()` unless `holds`.
+    pub(crate) fn add(&mut self, fault: String) {
+        self.0.push(fault);
+    }
+
     pub(crate) fn require(&mut self, holds: bool, fault: impl FnOnce() -> String) {
         if !holds {
             self.0.push(fault());

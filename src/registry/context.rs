@@ -160,6 +160,16 @@ pub(crate) struct RunFacts {
     pub(crate) shared: Shared,
 }
 
+/// The facts about a run that a test makes up.
+#[derive(Debug, Clone)]
+pub(crate) struct TestFacts {
+    pub(crate) id: i64,
+    pub(crate) theme: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) timeout: Option<Duration>,
+}
+
 impl std::fmt::Debug for TaskContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskContext")
@@ -216,6 +226,20 @@ impl TaskContext {
     fn of(inner: Inner) -> Self {
         let (inner, given) = (Arc::new(inner), None);
         Self { inner, given }
+    }
+
+    /// The context of a run that no node makes. `run` takes its reports of progress.
+    pub(crate) fn for_test(facts: &TestFacts, run: Weak<dyn RunOfContext>, shared: Shared) -> Self {
+        let mut context = Self::direct(shared);
+        if let Some(inner) = Arc::get_mut(&mut context.inner) {
+            inner.id = facts.id;
+            inner.kind = Some(RunKind::Task);
+            inner.theme = Some(Arc::clone(&facts.theme));
+            inner.attempt = facts.attempt;
+            inner.max_attempts = facts.max_attempts;
+            inner.run = Some(run);
+        }
+        context
     }
 
     /// The id of the task; in a job, the id of the run (and of its record).

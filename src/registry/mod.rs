@@ -27,7 +27,7 @@ use actor::{Clear, Discover, List, Register, RegisterWhole, Unregister, Unregist
 pub use context::TaskContext;
 #[cfg(all(feature = "hooks", feature = "web"))]
 pub(crate) use context::Ticket;
-pub(crate) use context::{CancelReason, RunFacts, RunKind, RunOfContext};
+pub(crate) use context::{CancelReason, RunFacts, RunKind, RunOfContext, TestFacts};
 pub use endpoint::Endpoint;
 pub(crate) use error::InvokeError;
 #[cfg(all(feature = "hooks", feature = "web"))]

@@ -14,7 +14,7 @@ use crate::domain::{Faults, TaskError};
 type Value = Arc<dyn Any + Send + Sync>;
 
 /// What the application and the runtime give to handlers, by type.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SharedValues {
     values: HashMap<TypeId, Value>,
     /// The types of which there was a second value.

@@ -84,6 +84,7 @@ pub(super) async fn open(url: String, clock: Clock, migrate: bool) -> Result<Sto
     } else {
         store.check_schema().await?;
     }
+    store.read_database_id().await?;
     store.reserve_connections().await?;
     Ok(store)
 }

@@ -130,6 +130,17 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
+    /// A task was to be added on a connection of the caller's that leads to another database.
+    #[error(
+        "the connection on which a task was to be added does not lead to the database {url}: {reason}; give add_task_on a connection \
+         to that database, and roll the transaction back that is open on this one"
+    )]
+    OtherDatabase {
+        /// The URL of the database that the handle is for, without its password.
+        url: String,
+        /// How the databases differ.
+        reason: String,
+    },
     /// Another row already has this unique value.
     #[error("the database refused a duplicate: {0}")]
     Duplicate(String),

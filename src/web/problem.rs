@@ -396,9 +396,10 @@ fn store_code(error: &StoreError) -> (&'static str, &'static str) {
             "database_file_gone",
             "the file of the database was moved away while it was open",
         ),
-        StoreError::Url(_) | StoreError::Encoding { .. } | StoreError::Migration { .. } => {
-            ("database_unusable", "the database cannot be used")
-        }
+        StoreError::Url(_)
+        | StoreError::Encoding { .. }
+        | StoreError::Migration { .. }
+        | StoreError::OtherDatabase { .. } => ("database_unusable", "the database cannot be used"),
         StoreError::Duplicate(_) => ("database_duplicate", "the database has refused a duplicate"),
         StoreError::Database(_) => ("database_error", "the database has not done this"),
     }

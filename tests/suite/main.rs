@@ -14,6 +14,7 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod connections;
 mod definitions;
 mod errors;
 mod events;
@@ -29,6 +30,7 @@ mod layers;
 mod lifetimes;
 mod limits;
 mod lines;
+mod lists;
 mod log_ids;
 mod long_args;
 #[cfg(target_os = "linux")]
@@ -62,6 +64,7 @@ mod stopping;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 mod suspension;
+mod testing;
 #[cfg(target_os = "linux")]
 mod threads;
 mod traceparent;

@@ -134,9 +134,15 @@ async fn lists_are_filtered_and_paged() {
         let page = demo.list_tasks(list).await.expect("lists");
         page.items.into_iter().map(|task| task.name).collect()
     };
-    let named = |text: &str| ListTasks {
-        name_contains: Some(text.to_owned()),
+    let of = |filter: TaskFilter| ListTasks {
+        filter,
         ..ListTasks::default()
+    };
+    let named = |text: &str| {
+        of(TaskFilter {
+            name_contains: Some(text.to_owned()),
+            ..TaskFilter::default()
+        })
     };
     assert_eq!(names(named("%")).await, ["a%b"]);
     assert_eq!(names(named("_")).await, ["a_b"]);
@@ -145,24 +151,24 @@ async fn lists_are_filtered_and_paged() {
     assert_eq!(names(named("订单")).await, ["订单-2", "订单-1"]);
     assert_eq!(names(named("nothing")).await, [""; 0]);
 
-    let service = ListTasks {
+    let service = TaskFilter {
         service: Some("Other".to_owned()),
         method: Some("Else".to_owned()),
-        ..ListTasks::default()
+        ..TaskFilter::default()
     };
-    assert_eq!(names(service).await, ["z"]);
+    assert_eq!(names(of(service)).await, ["z"]);
     let start = gaia.now() - chrono::TimeDelta::seconds(7 * 60);
-    let between = ListTasks {
+    let between = TaskFilter {
         created_from: Some(start + chrono::TimeDelta::seconds(60)),
         created_before: Some(start + chrono::TimeDelta::seconds(180)),
-        ..ListTasks::default()
+        ..TaskFilter::default()
     };
-    assert_eq!(names(between).await, ["axb", "a_b"]);
-    let failed = ListTasks {
+    assert_eq!(names(of(between)).await, ["axb", "a_b"]);
+    let failed = TaskFilter {
         statuses: vec![TaskStatus::Failed],
-        ..ListTasks::default()
+        ..TaskFilter::default()
     };
-    assert!(names(failed).await.is_empty());
+    assert!(names(of(failed)).await.is_empty());
 
     let page = demo
         .list_tasks(ListTasks {
