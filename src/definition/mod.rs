@@ -12,11 +12,18 @@ pub use task_def::TaskDef;
 
 use crate::{asynctask::Scheduler, error::Error};
 
-/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia).
+/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia), or a
+/// [`Scheduler`] of any theme of the database.
 pub trait Schedulers {
     /// The handle on a theme.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a theme that is empty, is longer than 100 characters or holds a control character.
     fn scheduler(&self, theme: &str) -> Result<Scheduler, Error>;
+}
+
+impl Schedulers for Scheduler {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        Ok(self.of_theme(theme)?)
+    }
 }
