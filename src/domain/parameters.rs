@@ -1,7 +1,9 @@
 //! Parameters with names, read strictly: a parameter that is unknown, is there twice, or is out of range is refused by its name. A
 //! parameter without a reader would make a filter mean more tasks than its author thinks.
 
-use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive, str::FromStr};
+#[cfg(feature = "web")]
+use std::ops::RangeInclusive;
+use std::{collections::BTreeSet, fmt::Display, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde::{
@@ -24,6 +26,7 @@ pub(crate) struct Parameters {
 #[derive(Debug, Clone)]
 pub(crate) struct ParameterFault {
     /// The name of the parameter.
+    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the HTTP API tells it apart"))]
     pub(crate) parameter: String,
     /// A sentence.
     pub(crate) detail: String,
@@ -54,6 +57,7 @@ impl Parameters {
     }
 
     /// Whether a parameter is there that was not taken yet.
+    #[cfg(feature = "web")]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(key, _)| key == name)
     }
@@ -81,6 +85,7 @@ impl Parameters {
     }
 
     /// A number in a range.
+    #[cfg(feature = "web")]
     pub(crate) fn number(&mut self, name: &'static str, range: RangeInclusive<u32>, default: u32) -> u32 {
         let Some(text) = self.text(name) else {
             return default;

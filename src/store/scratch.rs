@@ -26,6 +26,8 @@ struct Words {
     drop: &'static str,
     behind_drop: &'static str,
     list: &'static str,
+    /// The URL of the server as a URL that leads to the one with this name.
+    within: fn(&str, &str) -> String,
 }
 
 /// A schema or a database of one test. It is there until it is [dropped](Self::remove).
@@ -61,7 +63,7 @@ impl Scratch {
         }
         execute(&mut conn, format!("{} {name}", words.make)).await?;
         Ok(Some(Self {
-            url: within(&server, url.trim(), &name),
+            url: (words.within)(url.trim(), &name),
             server,
             name,
         }))
@@ -94,6 +96,7 @@ fn words(url: &DatabaseUrl) -> Option<Words> {
             drop: "DROP SCHEMA IF EXISTS",
             behind_drop: " CASCADE",
             list: "SELECT nspname::text AS name FROM pg_namespace WHERE nspname LIKE 'gaia\\_test\\_%'",
+            within: in_schema,
         }),
         #[cfg(feature = "mysql")]
         DatabaseUrl::Mysql(_) => Some(Words {
@@ -101,27 +104,24 @@ fn words(url: &DatabaseUrl) -> Option<Words> {
             drop: "DROP DATABASE IF EXISTS",
             behind_drop: "",
             list: "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name LIKE 'gaia\\_test\\_%'",
+            within: in_database,
         }),
     }
 }
 
-/// The URL that leads to the schema or database with this name.
-fn within(server: &DatabaseUrl, url: &str, name: &str) -> String {
-    match server {
-        #[cfg(feature = "sqlite")]
-        DatabaseUrl::Sqlite(_) => url.to_owned(),
-        #[cfg(feature = "postgres")]
-        DatabaseUrl::Postgres(_) => {
-            let joint = if url.contains('?') { '&' } else { '?' };
-            format!("{url}{joint}search_path={name}")
-        }
-        #[cfg(feature = "mysql")]
-        DatabaseUrl::Mysql(_) => {
-            let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
-            let server = path.rsplit_once('/').map_or(path, |(server, _)| server);
-            format!("{server}/{name}{query}")
-        }
-    }
+/// The URL that leads to the schema with this name.
+#[cfg(feature = "postgres")]
+fn in_schema(url: &str, name: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}search_path={name}")
+}
+
+/// The URL that leads to the database with this name.
+#[cfg(feature = "mysql")]
+fn in_database(url: &str, name: &str) -> String {
+    let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+    let server = path.rsplit_once('/').map_or(path, |(server, _)| server);
+    format!("{server}/{name}{query}")
 }
 
 /// Those that tests which were killed have left.
@@ -178,8 +178,9 @@ mod tests {
             ("mysql://u:p@h:1/app?pool_size=3", "mysql://u:p@h:1/t?pool_size=3"),
             ("mysql://u:p@h/app", "mysql://u:p@h/t"),
         ] {
-            let Ok(server) = DatabaseUrl::parse(url) else { continue };
-            assert_eq!(within(&server, url, "t"), expected);
+            let words = DatabaseUrl::parse(url).ok().and_then(|server| words(&server));
+            let Some(words) = words else { continue };
+            assert_eq!((words.within)(url, "t"), expected);
         }
     }
 }
