@@ -32,6 +32,7 @@
 
 mod context;
 mod own_database;
+mod typed;
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 

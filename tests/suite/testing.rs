@@ -1,7 +1,8 @@
 //! The helpers for tests of applications.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use gaia_actors::{
     GaiaBuilder, async_fn,
     prelude::*,
@@ -124,6 +125,8 @@ async fn the_environment_names_the_database_of_tests() {
     }
 }
 
+struct Pages(u8);
+
 async fn export(ctx: TaskContext, pages: u8) -> Result<String, TaskError> {
     for page in 1..=pages {
         actix_rt::task::yield_now().await;
@@ -146,11 +149,15 @@ async fn export(ctx: TaskContext, pages: u8) -> Result<String, TaskError> {
 async fn a_handler_is_called_alone() {
     let plain = TestContext::new();
     assert_eq!(export(plain.context(), 0).await.expect("is well"), "test 1 1/4 None");
+    assert!(plain.context().data::<Pages>().is_err());
     let context = TestContext::new()
         .theme("reports")
         .id(17)
+        .data(Pages(1))
+        .data(Pages(2))
         .attempts(3, 5)
         .time_left(Duration::from_secs(60));
+    assert_eq!(context.context().data::<Pages>().expect("is there").0, 2);
     assert_eq!(
         export(context.context(), 2).await.expect("is well"),
         "reports 17 3/5 Some(60)"
@@ -163,4 +170,40 @@ async fn a_handler_is_called_alone() {
     asked.cancelled().await;
     assert!(export(context.context(), 2).await.is_err());
     assert_eq!(context.progress().len(), 2);
+}
+
+const EXPORT: TaskDef<u8, String> = TaskDef::new("Reports", "Export").theme("reports");
+
+#[actix_rt::test]
+async fn tasks_of_a_definition_are_found_with_their_arguments() {
+    let database = Database::fresh();
+    let test = TestGaia::start_on(database.url(), Gaia::builder())
+        .await
+        .expect("starts");
+    test.refute_enqueued_of(EXPORT).await;
+    for pages in [3, 5] {
+        EXPORT.add(&test, &pages).await.expect("is added");
+    }
+    let elsewhere = EXPORT.task(&7).theme("other");
+    elsewhere.add(&test).await.expect("is added");
+    assert_eq!(test.enqueued_of(EXPORT).await, [5, 3]);
+    assert_eq!(test.assert_enqueued_of(EXPORT, &3).await.arg, "3");
+
+    let panics = async |asked: LocalBoxFuture<'_, ()>| {
+        let panicked = AssertUnwindSafe(asked).catch_unwind().await.expect_err("panics");
+        panicked.downcast_ref::<String>().expect("is a text").clone()
+    };
+    let missing = panics(async { drop(test.assert_enqueued_of(EXPORT, &7).await) }.boxed_local()).await;
+    assert!(
+        missing.contains(r#"theme "reports" calls Reports.Export with 7"#),
+        "{missing}"
+    );
+    let there = panics(test.refute_enqueued_of(EXPORT).boxed_local()).await;
+    assert!(there.contains("expected no unfinished task"), "{there}");
+    let reports = test.scheduler("reports").expect("is a theme");
+    let text = NewTask::new("Reports", "Export").args(&"all");
+    let id = reports.add_task(text).await.expect("is added").id;
+    let unfit = panics(async { drop(test.enqueued_of(EXPORT).await) }.boxed_local()).await;
+    assert!(unfit.contains(&format!("task {id} ")), "{unfit}");
+    test.stop().await.expect("stops");
 }
