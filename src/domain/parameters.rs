@@ -154,16 +154,21 @@ impl Parameters {
         std::mem::take(&mut self.faults)
     }
 
-    /// Reads a value by its parameters: a query string, or a JSON object. A parameter without a value counts as none: browsers send the
-    /// fields of a form that its reader has left blank. In JSON, a list stands for a parameter that is repeated, and an object inside adds its
-    /// parameters to the outer object.
+    /// Reads a value by its parameters: a query string, or a JSON object. A known parameter without a value counts as none: browsers send the
+    /// fields of a form that its reader has left blank. In JSON, a list stands for a parameter that is repeated, and the members of an object
+    /// `page` are parameters beside the others.
     pub(crate) fn deserialize<'de, D, T>(deserializer: D, read: impl FnOnce(&mut Self) -> T) -> Result<T, D::Error>
     where
         D: Deserializer<'de>,
     {
-        let mut parameters = Self::new(deserializer.deserialize_map(Pairs)?);
-        parameters.drop_blank();
+        let Given { pairs, blank } = deserializer.deserialize_map(GivenVisitor)?;
+        let mut parameters = Self::new(pairs);
         let value = read(&mut parameters);
+        for name in blank {
+            if !parameters.known.contains(&name.as_str()) {
+                parameters.pairs.push((name, String::new()));
+            }
+        }
         let faults: Vec<String> = parameters.take_faults().into_iter().map(|fault| fault.detail).collect();
         match faults.is_empty() {
             true => Ok(value),
@@ -172,32 +177,44 @@ impl Parameters {
     }
 }
 
-/// The pairs of a map.
-struct Pairs;
+/// The parameters of a map.
+#[derive(Default)]
+struct Given {
+    pairs: Vec<(String, String)>,
+    /// The names of those without a value.
+    blank: Vec<String>,
+}
 
-impl<'de> Visitor<'de> for Pairs {
-    type Value = Vec<(String, String)>;
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("parameters with names: a query string, or a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::new();
+        let mut given = Given::default();
         while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            push(&mut pairs, name, value);
+            given.add(name, value);
         }
-        Ok(pairs)
+        Ok(given)
     }
 }
 
-fn push(pairs: &mut Vec<(String, String)>, name: String, value: Value) {
-    match value {
-        Value::Null => pairs.push((name, String::new())),
-        Value::Bool(flag) => pairs.push((name, flag.to_string())),
-        Value::Number(number) => pairs.push((name, number.to_string())),
-        Value::String(text) => pairs.push((name, text)),
-        Value::Array(values) => values.into_iter().for_each(|value| push(pairs, name.clone(), value)),
-        Value::Object(members) => members.into_iter().for_each(|(name, value)| push(pairs, name, value)),
+impl Given {
+    fn add(&mut self, name: String, value: Value) {
+        match value {
+            Value::Null => self.blank.push(name),
+            Value::String(text) if text.trim().is_empty() => self.blank.push(name),
+            Value::Array(values) if values.is_empty() => self.blank.push(name),
+            Value::String(text) => self.pairs.push((name, text)),
+            Value::Array(values) => values.into_iter().for_each(|value| self.add(name.clone(), value)),
+            Value::Object(members) if name == "page" => {
+                members.into_iter().for_each(|(name, value)| self.add(name, value));
+            }
+            other => self.pairs.push((name, other.to_string())),
+        }
     }
 }

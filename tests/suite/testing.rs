@@ -39,9 +39,9 @@ fn scratches(database: &Database) -> i64 {
         #[cfg(feature = "sqlite")]
         Kind::Sqlite => return 0,
         #[cfg(feature = "postgres")]
-        Kind::Postgres => "pg_namespace WHERE nspname LIKE 'gaia\\_test\\_%'",
+        Kind::Postgres => "pg_namespace WHERE nspname LIKE 'gaia!_actors!_scratch!_%' ESCAPE '!'",
         #[cfg(feature = "mysql")]
-        Kind::Mysql => "information_schema.schemata WHERE schema_name LIKE 'gaia\\_test\\_%'",
+        Kind::Mysql => "information_schema.schemata WHERE schema_name LIKE 'gaia!_actors!_scratch!_%' ESCAPE '!'",
     };
     database.number(&format!("SELECT COUNT(*) FROM {list}"))
 }
@@ -57,7 +57,7 @@ fn leave(database: &Database, seconds: i64) {
         #[cfg(feature = "mysql")]
         Kind::Mysql => "DATABASE",
     };
-    database.execute(&format!("CREATE {what} gaia_test_{at}_0123456789ab"));
+    database.execute(&format!("CREATE {what} gaia_actors_scratch_{at}_0123456789ab"));
 }
 
 #[actix_rt::test]
@@ -117,7 +117,8 @@ async fn the_environment_names_the_database_of_tests() {
         .env(VARIABLE, database.url())
         .output()
         .expect("runs");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(scratches(&database), before);
     #[cfg(feature = "sqlite")]
     if database.kind() == Kind::Sqlite {
