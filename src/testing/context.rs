@@ -6,7 +6,11 @@ use std::{
 };
 
 use chrono::DateTime;
+#[cfg(all(feature = "hooks", feature = "web"))]
+use futures_util::future::{LocalBoxFuture, ready};
 
+#[cfg(all(feature = "hooks", feature = "web"))]
+use crate::registry::{InvokeError, Ticket};
 use crate::{
     Clock, TaskContext,
     registry::{CancelReason, RunOfContext, SharedValues, TestFacts},
@@ -66,8 +70,14 @@ impl RunOfContext for Reports {
 
     /// No service can end the run of a test.
     #[cfg(all(feature = "hooks", feature = "web"))]
-    fn token(&self, _: &crate::registry::Ticket) -> String {
+    fn token(&self, _: &Ticket) -> String {
         String::new()
+    }
+
+    /// No service is called.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    fn park(self: Arc<Self>, _: Ticket, _: Option<Duration>) -> LocalBoxFuture<'static, InvokeError> {
+        Box::pin(ready(InvokeError::Withdrawn))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gaia_actors::{Registry, RemoteService, prelude::*};
+use gaia_actors::{Next, Registry, RemoteService, prelude::*};
 
 use super::{Reply, Service, added, calling, json, order};
-use crate::support::{Tested, ended, eventually, refusal};
+use crate::support::{Tested, ended, eventually, options, refusal};
 
 /// A registry on the thread of the test, so that all calls share its connections.
 async fn registry(service: RemoteService) -> Registry {
@@ -125,6 +125,22 @@ async fn a_run_that_is_cancelled_closes_its_connection() {
     })
     .await;
     assert_eq!(ended(&tasks, id).await.status, TaskStatus::Cancelled);
+}
+
+#[actix_rt::test]
+async fn a_run_that_is_cancelled_stays_so_whatever_a_layer_answers() {
+    let service = Service::start(|_, _| Reply::Never).await;
+    let options = options().layer(async |ctx: TaskContext, next: Next| {
+        next.run(ctx).await.ok();
+        Json::of("all is well")
+    });
+    let builder = Gaia::builder().service("Orders", service.remote()).scheduler(options);
+    let gaia = Tested::start(builder).await;
+    let (tasks, id) = added(&gaia, order("Create")).await;
+    eventually("the call", async || (service.got().len() == 1).then_some(())).await;
+    tasks.cancel_task(id).await.expect("is there");
+    let task = ended(&tasks, id).await;
+    assert_eq!((task.status, task.last_result), (TaskStatus::Cancelled, None));
 }
 
 #[actix_rt::test]
