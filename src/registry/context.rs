@@ -364,7 +364,7 @@ impl TaskContext {
     /// }
     ///
     /// let options = SchedulerOptions::new("mail").layer(async |ctx: TaskContext, next: Next| {
-    ///     let tenant: Tenant = next.args().parse()?;
+    ///     let tenant: Tenant = next.parse_args()?;
     ///     next.run(ctx.with_data(tenant)).await
     /// });
     /// let handler = async_fn(async |ctx: TaskContext, _: serde_json::Value| {

@@ -18,6 +18,9 @@ use crate::{
 
 /// A [`TaskContext`] for the test of a handler: the test calls the handler's function with it, without a database and without a [`Gaia`].
 ///
+/// It belongs to no Gaia: [`TaskContext::scheduler`] and [`TaskContext::jobs`] answer with [`Error::NoGaia`](crate::Error::NoGaia). A handler that
+/// uses them is tested with a [`TestGaia`](super::TestGaia).
+///
 /// Unless told otherwise, it is of the first of four attempts of the task 1 of the theme `test`, without a timeout.
 ///
 /// ```
