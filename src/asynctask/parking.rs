@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{run::Run, theme::ThemeContext};
+use super::run::Run;
 use crate::{
     backoff::Backoff,
     registry::Ticket,
@@ -21,18 +21,14 @@ const NAME: usize = 50;
 ///
 /// # Errors
 /// Why the database refuses that.
-pub(super) async fn park(
-    theme: &ThemeContext,
-    run: &Run,
-    ticket: &Ticket,
-    lease: Option<Duration>,
-) -> Result<bool, String> {
-    let (key, claim) = (run.task.key(), claim(theme, run, ticket, lease));
+pub(super) async fn park(run: &Run, ticket: &Ticket, lease: Option<Duration>) -> Result<bool, String> {
+    let context = run.context();
+    let (key, claim) = (run.task.key(), claim(run, ticket, lease));
     let mut backoff = Backoff::default();
     loop {
         let (key, claim) = (key.clone(), claim.clone());
         // The caller may be dropped, when the run is out of time; a transaction that has begun goes on.
-        let parked = theme
+        let parked = context
             .store
             .drive(move |store| async move { store.tasks().park(&key, claim).await });
         match parked.await {
@@ -43,7 +39,7 @@ pub(super) async fn park(
                     Debug,
                     "{run}: cannot note that its service has parked it, will try again: {error}"
                 );
-                theme.clock().sleep(backoff.failed()).await;
+                context.clock.sleep(backoff.failed()).await;
             }
             // The process stops.
             None => return Ok(false),
@@ -51,14 +47,14 @@ pub(super) async fn park(
     }
 }
 
-fn claim(theme: &ThemeContext, run: &Run, ticket: &Ticket, lease: Option<Duration>) -> RemoteClaim {
-    let (now, lease) = (theme.clock().now(), lease.unwrap_or(LONGEST));
+fn claim(run: &Run, ticket: &Ticket, lease: Option<Duration>) -> RemoteClaim {
+    let (now, lease) = (run.context().clock.now(), lease.unwrap_or(LONGEST));
     RemoteClaim {
         mark: ticket.mark.clone(),
         // The transaction makes the claim and its id.
         claim_id: 0,
         worker: owner(&run.task.service),
-        theme: theme.name().to_string(),
+        theme: run.context().theme.to_string(),
         secret: ticket.secret.clone(),
         lease,
         expires_at: now + TimeDelta::from_std(lease).unwrap_or_default(),
