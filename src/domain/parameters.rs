@@ -52,6 +52,7 @@ impl Parameters {
     }
 
     /// Leaves out parameters without a value: the fields of a form that its reader has left blank.
+    #[cfg(feature = "web")]
     pub(crate) fn drop_blank(&mut self) {
         self.pairs.retain(|(_, value)| !value.trim().is_empty());
     }

@@ -117,6 +117,10 @@ impl Words {
     }
 }
 
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(clippy::unnecessary_wraps, reason = "SQLite has none of them")
+)]
 fn words(url: &DatabaseUrl) -> Option<Words> {
     match url {
         #[cfg(feature = "sqlite")]
