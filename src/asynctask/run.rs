@@ -15,6 +15,8 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::SchedulerOptions;
+#[cfg(all(feature = "hooks", feature = "web"))]
+use super::parking::Parking;
 use crate::{
     clock::Clock,
     domain::{Json, Outcome},
@@ -61,7 +63,7 @@ pub(super) struct RunContext {
     /// What all handlers of the process share.
     shared: Shared,
     #[cfg(all(feature = "hooks", feature = "web"))]
-    pub(super) store: Store,
+    store: Store,
 }
 
 /// What a [`RunContext`] takes from its process.
@@ -336,12 +338,6 @@ impl Run {
         }
     }
 
-    /// What it has in common with the runs of its theme.
-    #[cfg(all(feature = "hooks", feature = "web"))]
-    pub(super) fn context(&self) -> &RunContext {
-        &self.context
-    }
-
     /// Whether its service has the task, and will end it.
     #[cfg(all(feature = "hooks", feature = "web"))]
     pub(super) fn is_parked(&self) -> bool {
@@ -487,7 +483,15 @@ impl RunOfContext for Run {
     #[cfg(all(feature = "hooks", feature = "web"))]
     fn park(self: Arc<Self>, ticket: Ticket, lease: Option<Duration>) -> LocalBoxFuture<'static, InvokeError> {
         Box::pin(async move {
-            match super::parking::park(&self, &ticket, lease).await {
+            let parking = Parking {
+                store: &self.context.store,
+                clock: &self.context.clock,
+                theme: &self.context.theme,
+                task: &self.task,
+                deadline: self.ctx.deadline(),
+                run: &*self,
+            };
+            match parking.park(&ticket, lease).await {
                 Ok(true) => {
                     self.is_parked.store(true, Ordering::Relaxed);
                     InvokeError::Parked(ticket, lease)

@@ -35,8 +35,8 @@ pub(crate) fn within_sync<T>(run: Option<ServedRun>, call: impl FnOnce() -> T) -
 }
 
 /// The log id of the run that this code serves, for the application's logger: the handler, its layers, and what
-/// [`TaskContext::log_scope`](crate::TaskContext::log_scope) is around. `None` outside of every run, and in a direct call. (A direct call that a handler makes is within
-/// the run of that handler.) Lines need not be
+/// [`TaskContext::log_scope`](crate::TaskContext::log_scope) is around. `None` outside of every run, and in a direct call. (An async function that a
+/// handler calls by [`Registry::call`](crate::Registry::call) is within the run of that handler; a blocking function and an actor are not.) Lines need not be
 /// kept for it. [`LogCapture::with_log_ids`](super::LogCapture::with_log_ids) puts it into each line of any logger; a logger that
 /// formats lines itself calls this function.
 ///

@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::SetOnce;
 
 #[cfg(all(feature = "hooks", feature = "web"))]
-use super::InvokeError;
+use super::{InvokeError, Ticket};
 use super::{
     scope::Scope,
     shared::{Given, Shared, missing},
@@ -117,36 +117,6 @@ pub(crate) trait RunOfContext: Send + Sync {
     /// Gives the task of the run to its service, which has parked the run. The answer: how the call ends.
     #[cfg(all(feature = "hooks", feature = "web"))]
     fn park(self: Arc<Self>, ticket: Ticket, lease: Option<Duration>) -> LocalBoxFuture<'static, InvokeError>;
-}
-
-/// What a claim is made from if a service parks the run.
-#[cfg(all(feature = "hooks", feature = "web"))]
-#[derive(Clone)]
-pub(crate) struct Ticket {
-    /// The mark of that claim.
-    pub(crate) mark: String,
-    /// The key of its tokens.
-    pub(crate) secret: String,
-}
-
-#[cfg(all(feature = "hooks", feature = "web"))]
-impl Ticket {
-    pub(crate) fn new() -> Self {
-        Self {
-            mark: uuid::Uuid::now_v7().simple().to_string(),
-            secret: uuid::Uuid::new_v4().simple().to_string(),
-        }
-    }
-}
-
-/// It shows no secret.
-#[cfg(all(feature = "hooks", feature = "web"))]
-impl std::fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticket")
-            .field("mark", &self.mark)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The facts about a run that are known before it begins.
