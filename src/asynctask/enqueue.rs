@@ -17,7 +17,7 @@ impl Scheduler {
     ///
     /// On SQLite the file takes one writer at a time: while your transaction is open, no outcome is written, so keep it
     /// short, and set a `busy_timeout` on your connection. And a diesel-async transaction must not be dropped half-way (as
-    /// a web server does when its client hangs up): run it in a task of its own and await that, as the example `embedded`
+    /// a web server does when its client hangs up): run it in a task of its own and await that, as the example `service`
     /// does.
     ///
     /// The connection is any of diesel-async, also from a pool: [`EnqueueConnection`] lists the types. A connection to another database than

@@ -360,18 +360,21 @@ impl Scheduler {
         .await
     }
 
-    /// Waits until a task is finished, and answers with it.
+    /// Waits until a task is finished, and answers with it. A timeout of zero looks once.
     ///
     /// # Errors
     /// [`Error::WaitTimedOut`] if it is not finished after `timeout`, [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn wait_for(&self, id: i64, timeout: Duration) -> Result<Task, Error> {
         match tokio::time::timeout(timeout, self.wait_for_end(id)).await {
             Ok(task) => task,
-            Err(_) => Err(Error::WaitTimedOut {
-                id,
-                waited: timeout,
-                status: self.get_task_detail(id).await?.status,
-            }),
+            Err(_) => match self.get_task_detail(id).await? {
+                task if task.status.is_finished() => Ok(task),
+                Task { status, .. } => Err(Error::WaitTimedOut {
+                    id,
+                    waited: timeout,
+                    status,
+                }),
+            },
         }
     }
 

@@ -215,6 +215,13 @@ impl Gaia {
         self.scheduler(&theme)
     }
 
+    /// Has the scanner of a theme look for due tasks, if this process runs it.
+    pub(crate) fn wake(&self, theme: &str) {
+        if let Some(runtime) = self.0.themes.get(theme) {
+            runtime.wake();
+        }
+    }
+
     /// The handle for operators, on all themes of the database.
     #[must_use]
     pub fn admin(&self) -> Admin {

@@ -3,7 +3,10 @@
 //! Its name tells when it was made. A test that was killed leaves it; the next test on the server drops every one that is older than a day.
 //! Nothing but what has such a name, and was made by this crate, may ever be dropped.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use diesel::{QueryableByName, sql_types::Text};
 use diesel_async::RunQueryDsl;
@@ -40,12 +43,21 @@ struct Words {
 }
 
 /// A schema or a database of one test. It is there until it is [dropped](Self::remove).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Scratch {
     server: DatabaseUrl,
     name: String,
     /// The URL that leads there.
     pub(crate) url: String,
+}
+
+/// Without the URL, which has a password.
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(QueryableByName)]
@@ -146,23 +158,47 @@ fn words(url: &DatabaseUrl) -> Option<Words> {
     }
 }
 
-/// The URL that leads to the schema with this name.
+/// A URL's parts: what comes before its host, its host and path, and its parameters. A password may have a slash or a question mark.
+#[cfg(feature = "_server")]
+fn parts(url: &str) -> (&str, &str, Vec<&str>) {
+    let host = url.rfind('@').map(|at| at + 1);
+    let host = host.or_else(|| url.find("://").map(|at| at + 3)).unwrap_or(0);
+    let (before, rest) = url.split_at(host);
+    match rest.split_once('?') {
+        Some((place, parameters)) => (before, place, parameters.split('&').collect()),
+        None => (before, rest, Vec::new()),
+    }
+}
+
+/// The URL that leads to the schema with this name: by `options`, which the drivers of applications know, too. Of several `options` they take
+/// the last one alone.
 #[cfg(feature = "postgres")]
 fn in_schema(url: &str, name: &str) -> String {
-    with_parameter(url, "search_path", name)
+    let (before, place, mut parameters) = parts(url);
+    let mut options = String::from("options=");
+    parameters.retain(|parameter| match parameter.strip_prefix("options=") {
+        Some(value) => {
+            options += &format!("{value}%20");
+            false
+        }
+        None => true,
+    });
+    options += &format!("-csearch_path%3D{name}");
+    parameters.push(&options);
+    format!("{before}{place}?{}", parameters.join("&"))
 }
 
-/// The URL that leads to the database with this name.
+/// The URL that leads to the database with this name: by its path, which the drivers of applications know, too.
 #[cfg(feature = "mysql")]
 fn in_database(url: &str, name: &str) -> String {
-    with_parameter(url, "database", name)
-}
-
-/// The URL with one more parameter, which wins over what the URL says before.
-#[cfg(feature = "_server")]
-fn with_parameter(url: &str, parameter: &str, value: &str) -> String {
-    let joint = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{joint}{parameter}={value}")
+    let (before, place, mut parameters) = parts(url);
+    parameters.retain(|parameter| {
+        let key = parameter.split('=').next().unwrap_or_default();
+        !["database", "dbname"].iter().any(|name| key.eq_ignore_ascii_case(name))
+    });
+    let host = place.split('/').next().unwrap_or_default();
+    let joint = if parameters.is_empty() { "" } else { "?" };
+    format!("{before}{host}/{name}{joint}{}", parameters.join("&"))
 }
 
 /// Those that tests which were killed have left.
@@ -221,17 +257,19 @@ mod tests {
     #[test]
     fn a_url_leads_into_the_schema_or_database() {
         for (url, expected) in [
-            ("postgres://u:p@h/app", "postgres://u:p@h/app?search_path=t"),
+            ("postgres://u:p@h/app", "postgres://u:p@h/app?options=-csearch_path%3Dt"),
             (
-                "postgres://u:p@h/app?pool_size=3",
-                "postgres://u:p@h/app?pool_size=3&search_path=t",
+                "postgres://u:a?b@h/app",
+                "postgres://u:a?b@h/app?options=-csearch_path%3Dt",
             ),
             (
-                "mysql://u:p@h:1/app?pool_size=3",
-                "mysql://u:p@h:1/app?pool_size=3&database=t",
+                "postgres://u:p@h/app?options=-c%20a%3Db&schema=s",
+                "postgres://u:p@h/app?schema=s&options=-c%20a%3Db%20-csearch_path%3Dt",
             ),
-            ("mysql://u:p@h/app", "mysql://u:p@h/app?database=t"),
-            ("mysql://u:p@h?dbname=app", "mysql://u:p@h?dbname=app&database=t"),
+            ("mysql://u:p@h:1/app?pool_size=3", "mysql://u:p@h:1/t?pool_size=3"),
+            ("mysql://u:a/b?c@h/app", "mysql://u:a/b?c@h/t"),
+            ("mysql://h", "mysql://h/t"),
+            ("mysql://u:p@h?dbname=app&pool_size=3", "mysql://u:p@h/t?pool_size=3"),
         ] {
             let words = DatabaseUrl::parse(url).ok().and_then(|server| words(&server));
             let Some(words) = words else { continue };

@@ -34,7 +34,7 @@ mod context;
 mod own_database;
 mod typed;
 
-use std::{collections::BTreeMap, env::VarError, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env::VarError, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -56,10 +56,11 @@ const URL_VARIABLE: &str = "GAIA_TEST_DATABASE_URL";
 
 /// A [`Gaia`] on a database of its own, whose time stands still until the test [`advance`](Self::advance)s it: scheduled tasks, retries,
 /// snoozes and timeouts wait until then. In all else it is a normal [`Gaia`]. Cloning is cheap.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TestGaia {
     gaia: Gaia,
     clock: Clock,
+    url: Arc<str>,
     /// Dropped with the last clone.
     _own: Option<Arc<OwnDatabase>>,
 }
@@ -136,13 +137,21 @@ impl TestGaia {
     /// As for [`GaiaBuilder::start`].
     pub async fn start_on(url: impl Into<String>, builder: GaiaBuilder) -> Result<Self, Error> {
         let start = DateTime::<Utc>::from_timestamp(1_767_225_600, 0).unwrap_or_default();
-        let clock = Clock::manual(start);
-        let builder = builder.database(url).clock(clock.clone());
+        let (url, clock) = (url.into(), Clock::manual(start));
+        let builder = builder.database(url.as_str()).clock(clock.clone());
         Ok(Self {
             gaia: builder.start().await?,
             clock,
+            url: url.into(),
             _own: None,
         })
+    }
+
+    /// The URL of the test's database, with its password: for connections of the application, whose own tables may be there, too. A
+    /// database in memory cannot be reached by it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Moves the time forward.
@@ -164,6 +173,8 @@ impl TestGaia {
     pub async fn drain(&self, theme: &str) -> BTreeMap<TaskStatus, i64> {
         let drained = tokio::time::timeout(DRAIN, async {
             while self.unsettled(theme).await > 0 {
+                // The application may have added tasks on connections of its own, and the scanner looks for them at times that do not come.
+                self.gaia.wake(theme);
                 actix_rt::time::sleep(Duration::from_millis(2)).await;
             }
         });
@@ -248,6 +259,16 @@ impl TestGaia {
             Ok(counts) => counts,
             Err(error) => panic!("cannot count the tasks of theme {theme:?}: {error}"),
         }
+    }
+}
+
+/// Without the URL, which has a password.
+impl fmt::Debug for TestGaia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestGaia")
+            .field("gaia", &self.gaia)
+            .field("now", &self.now())
+            .finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,7 @@ use gaia_actors::{
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::support::{Database, Kind, THEME, task};
+use crate::support::{Database, Kind, THEME, execute, task};
 
 /// On MySQL the databases of all tests are in one list, in which each of these tests looks for its own.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -125,6 +125,36 @@ async fn the_environment_names_the_database_of_tests() {
     if database.kind() == Kind::Sqlite {
         assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 1);
     }
+}
+
+/// The application adds tasks on connections of its own, of which the scanner hears nothing while the time stands still.
+#[actix_rt::test]
+async fn tasks_that_are_added_aside_are_drained() {
+    let _turn = TURN.lock().await;
+    let database = Database::fresh();
+    let test = TestGaia::start_in(database.url(), builder()).await.expect("starts");
+    let application = Gaia::builder().database(test.url()).start().await.expect("starts");
+    let (kind, url) = (database.kind(), test.url().to_owned());
+    tokio::task::spawn_blocking(move || {
+        let insert = format!(
+            "INSERT INTO asynctasks (service_name, method_name, task_name, arg, system_name) VALUES \
+             ('Demo', 'Noop', 'aside', 'null', '{THEME}')"
+        );
+        execute(kind, &url, &insert);
+    })
+    .await
+    .expect("inserts");
+    assert_eq!(test.drain(THEME).await[&TaskStatus::Success], 1);
+    let there = application.scheduler(THEME).expect("is a theme");
+    let page = there.list_tasks(ListTasks::default()).await.expect("lists");
+    assert_eq!(page.items[0].name, "aside");
+    let ended = there
+        .wait_for(page.items[0].id, Duration::ZERO)
+        .await
+        .expect("has ended");
+    assert_eq!(ended.status, TaskStatus::Success);
+    assert!(!format!("{test:?}").contains("secret"), "{test:?}");
+    application.stop().await.expect("stops");
 }
 
 struct Pages(u8);

@@ -3,7 +3,7 @@
 // It adds one task and a list of tasks, each of them once: a request whose answer was lost is sent again with the same Idempotency-Key, and
 // the server answers with the tasks that it has added already. At the end it sends both requests once more on purpose, to show that.
 //
-//	cargo run --example embedded --features web
+//	cargo run --example service --features postgres,web
 //	curl -H 'content-type: application/json' -d '{"item": "tea", "amount": 2}' localhost:8080/orders
 //	cd examples/producers/go && go run .
 //

@@ -5,7 +5,7 @@ The program adds one task and a list of tasks, each of them once: a request whos
 Idempotency-Key, and the server answers with the tasks that it has added already. At the end the program sends both requests once more on
 purpose, to show that.
 
-    cargo run --example embedded --features web
+    cargo run --example service --features postgres,web
     curl -H 'content-type: application/json' -d '{"item": "tea", "amount": 2}' localhost:8080/orders
     python3 examples/producers/python/producer.py
 
