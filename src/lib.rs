@@ -132,9 +132,9 @@ pub mod prelude {
     pub use crate::HookOptions;
     pub use crate::{
         Added, CancelAnswer, Config, Endpoint, Error, Gaia, GaiaBuilder, Invoke, JobRecord, JobType, Jobs, JobsOptions,
-        Json, MisfirePolicy, NewJob, NewTask, Outcome, OverlapPolicy, PageRequest, Registration, RetryPolicy, RunFlag,
-        Scheduler, SchedulerOptions, Schedulers, ServiceMethods, Task, TaskContext, TaskDef, TaskError, TaskStatus,
-        TypedTask,
+        Json, MisfirePolicy, NewJob, NewTask, Next, Outcome, OverlapPolicy, PageRequest, Registration, RetryPolicy,
+        RunFlag, Scheduler, SchedulerOptions, Schedulers, ServiceMethods, Task, TaskContext, TaskDef, TaskError,
+        TaskStatus, TypedTask,
         admin::TaskFilter,
         async_fn, blocking_fn,
         messages::{AddTask, CancelTask, GetTaskDetail, ListJobs, ListTasks, ResizeTheme, ResizeWorkers, RetryTask},

@@ -101,13 +101,17 @@ enum HttpError {
 impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Orders(OrderError::Amount(_)) | Self::Tasks(Error::Invalid(_)) => StatusCode::BAD_REQUEST,
-            Self::Orders(OrderError::NotFound(_)) | Self::Tasks(Error::TaskNotFound { .. }) => StatusCode::NOT_FOUND,
+            Self::Orders(OrderError::Amount(_)) => StatusCode::BAD_REQUEST,
+            Self::Orders(OrderError::NotFound(_)) => StatusCode::NOT_FOUND,
+            Self::Tasks(error) => error.status_code(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status_code()).json(json!({ "error": self.to_string() }))
+        match self {
+            Self::Tasks(error) => error.error_response(),
+            _ => HttpResponse::build(self.status_code()).json(json!({ "error": self.to_string() })),
+        }
     }
 }

@@ -37,19 +37,18 @@ use orders::Orders;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let config = Config::from_json(r#"{ "Databases": { "default": "sqlite:service.db" } }"#)?.with_env()?;
-    let url = config.async_task_url()?.to_owned();
-    let gaia = work::builder().config(config).start().await?;
+    let orders = Orders::open(config.async_task_url()?).await?;
+    let gaia = work::builder(orders.clone()).config(config).start().await?;
 
-    let served = serve(&gaia, &url).await;
+    let served = serve(&gaia, orders).await;
     // The server takes no more orders: now let the tasks end that run.
     gaia.stop().await?;
     served
 }
 
 /// Serves until SIGINT or SIGTERM.
-async fn serve(gaia: &Gaia, url: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let orders = Orders::open(url).await?;
-    work::begin(gaia, orders.clone()).await?;
+async fn serve(gaia: &Gaia, orders: Orders) -> Result<(), Box<dyn std::error::Error>> {
+    work::ensure_jobs(gaia).await?;
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     Ok(http::server(gaia.clone(), orders, &listen)?.await?)
 }

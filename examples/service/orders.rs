@@ -161,23 +161,26 @@ impl Orders {
 
     /// Writes the order and adds the task that confirms it, or neither.
     pub async fn place(&self, scheduler: &Scheduler, new: &NewOrder) -> Result<Placed, OrderError> {
-        let placed = in_transaction!(self, |conn| {
+        let (order, confirm) = in_transaction!(self, |conn| {
             let order = diesel::insert_into(orders::table)
                 .values(new)
                 .returning(orders::id)
                 .get_result::<i64>(conn)
                 .await?;
             let confirm = CONFIRM_ORDER.task(&order).name(format!("confirm order {order}"));
-            let task = confirm.add_on(scheduler, conn).await?.id;
+            let confirm = confirm.add_on(scheduler, conn).await?;
             // Last on purpose: here are two rows to be rolled back.
             if new.amount < 1 {
                 return Err(OrderError::Amount(new.amount));
             }
-            Ok(Placed { order, task })
+            Ok((order, confirm))
         })?;
         // Only now can the workers see it.
-        scheduler.task_quick_queue(placed.task);
-        Ok(placed)
+        confirm.wake();
+        Ok(Placed {
+            order,
+            task: confirm.id,
+        })
     }
 
     /// Confirms an order and adds the task that tells its customer, or neither. A second run of the same task finds it confirmed, and the
@@ -202,7 +205,7 @@ impl Orders {
             Ok::<_, OrderError>((order, Some(added)))
         })?;
         if let Some(mail) = mail {
-            mail.scheduler().task_quick_queue(mail.id);
+            mail.wake();
         }
         Ok(order)
     }

@@ -1,6 +1,6 @@
 //! The shop without a network: each test has a database of its own, and moves the time by hand.
 
-use std::{env, sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use actix_web::{App, http::StatusCode, test};
 use gaia_actors::{
@@ -8,7 +8,6 @@ use gaia_actors::{
     testing::{TestContext, TestGaia},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     http,
@@ -21,17 +20,19 @@ struct Shop {
     orders: Orders,
 }
 
-/// The files of the tests on SQLite.
-static FILES: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().expect("makes a folder"));
-
+/// On a file of SQLite, or in a schema of PostgreSQL if `GAIA_TEST_DATABASE_URL` names a server.
 async fn open() -> Shop {
-    let url = env::var("GAIA_TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
-    let file = || format!("sqlite:{}/{}.db", FILES.path().display(), uuid::Uuid::new_v4());
-    let gaia = TestGaia::start_in(url.unwrap_or_else(file), work::builder()).await;
-    let gaia = gaia.expect("starts");
-    let orders = Orders::open(gaia.url()).await.expect("opens");
-    work::begin(&gaia, orders.clone()).await.expect("begins");
-    Shop { gaia, orders }
+    let mut opened = None;
+    let gaia = TestGaia::start_with(async |url| {
+        let orders = Orders::open(url).await?;
+        opened = Some(orders.clone());
+        Ok::<_, OrderError>(work::builder(orders))
+    });
+    let gaia = gaia.await.expect("starts");
+    Shop {
+        gaia,
+        orders: opened.expect("is opened"),
+    }
 }
 
 fn tea(amount: i32) -> NewOrder {
@@ -161,4 +162,15 @@ async fn the_routes() {
     ] {
         assert_eq!(test::call_service(&app, get(path)).await.status(), status, "{path}");
     }
+}
+
+#[actix_rt::test]
+async fn the_report_runs_every_morning() {
+    let Shop { gaia, .. } = open().await;
+    work::ensure_jobs(&gaia).await.expect("are added");
+    work::ensure_jobs(&gaia).await.expect("are there");
+    let jobs = gaia.jobs().list_jobs(ListJobs::default()).await.expect("lists");
+    let [job] = &jobs.items[..] else { panic!("{jobs:?}") };
+    let next = job.next_run_time.expect("has a schedule");
+    assert_eq!(next.to_rfc3339(), "2026-01-01T06:00:00+00:00");
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::prelude::*;
-use gaia_actors::{Next, prelude::*};
+use gaia_actors::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::orders::{OrderError, Orders};
@@ -26,35 +26,25 @@ pub struct Mail {
 /// Whose mails they are: handlers find it by its type.
 pub struct Sender(pub String);
 
-/// What the program and its tests have in common.
-pub fn builder() -> GaiaBuilder {
+/// What the program and its tests have in common. The table must be there.
+pub fn builder(orders: Orders) -> GaiaBuilder {
+    let shop = ServiceMethods::of(Arc::new(Shop { orders }))
+        .method(CONFIRM_ORDER, Shop::confirm)
+        .method(COUNT_ORDERS, Shop::count);
+    let mailer = Mailer::default().start();
     Gaia::builder()
         .data(Sender("the tea shop".to_owned()))
+        .handlers(shop)
+        .handlers(SEND_MAIL.actor(mailer.recipient()))
+        .scheduler(SchedulerOptions::new(CONFIRM_ORDER.theme_name()).layer(timed))
+        .scheduler(SchedulerOptions::new(SEND_MAIL.theme_name()).layer(timed))
         .jobs(JobsOptions::default())
 }
 
-/// Registers the handlers, and begins with the work that the last run has left. The table must be there.
-pub async fn begin(gaia: &Gaia, orders: Orders) -> Result<(), Error> {
-    let shop = Shop { orders };
-    let methods = ServiceMethods::of(Arc::new(shop))
-        .method(CONFIRM_ORDER, Shop::confirm)
-        .method(COUNT_ORDERS, Shop::count);
-    gaia.registry().register_all(methods).await?;
-    let mailer = Mailer::default().start();
-    gaia.registry()
-        .register_all(SEND_MAIL.actor(mailer.recipient()))
-        .await?;
-
-    for theme in [CONFIRM_ORDER.theme_name(), SEND_MAIL.theme_name()] {
-        gaia.start_scheduler(gaia.scheduler_options(theme).layer(timed)).await?;
-    }
-    let report = NewJob::cron_job(
-        "confirmed orders",
-        "0 0 6 * * *",
-        COUNT_ORDERS.service_name(),
-        COUNT_ORDERS.method_name(),
-    );
-    gaia.jobs().ensure_job(report.args(&"confirmed")).await?;
+/// Adds the shop's jobs, unless they are there.
+pub async fn ensure_jobs(gaia: &Gaia) -> Result<(), Error> {
+    let report = COUNT_ORDERS.cron_job("confirmed orders", "0 0 6 * * *", &"confirmed".to_owned());
+    gaia.jobs().ensure_job(report).await?;
     Ok(())
 }
 

@@ -50,11 +50,17 @@ impl<R> Added<R> {
         }
     }
 
-    /// The handle on the task's theme: to cancel the task, to read it, or to have it claimed at once
-    /// ([`task_quick_queue`](Scheduler::task_quick_queue)).
+    /// The handle on the task's theme: to cancel the task, or to read it.
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler {
         &self.scheduler
+    }
+
+    /// Has the task claimed at once: after the commit of the transaction in which [`TypedTask::add_on`](crate::TypedTask::add_on) has added it. Without
+    /// this the workers of other processes, on SQLite and MySQL also those of this one, find it with their next scan, within 5 seconds by default; on
+    /// PostgreSQL the commit itself tells them.
+    pub fn wake(&self) {
+        self.scheduler.task_quick_queue(self.id);
     }
 
     /// Waits until the task is finished, and answers with its result. A timeout ends the wait alone; the task goes on.

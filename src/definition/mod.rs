@@ -17,7 +17,7 @@ use crate::{asynctask::Scheduler, error::Error, registry::TaskContext};
 /// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia), in a handler its
 /// [`TaskContext`], or a [`Scheduler`] of any theme of the database. A reference, an `Arc` and (with the feature `web`) an `actix_web::web::Data`
 /// give what their value gives.
-pub trait Schedulers {
+pub trait Schedulers: Send + Sync {
     /// The handle on a theme.
     ///
     /// # Errors

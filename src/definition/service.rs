@@ -6,8 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::TaskDef;
 use crate::{
-    domain::TaskError,
-    registry::{Registration, TaskContext, async_fn},
+    domain::{Json, TaskError},
+    registry::{Next, Registration, TaskContext, async_fn},
 };
 
 /// Methods of one object as handlers, which [`GaiaBuilder::handlers`](crate::GaiaBuilder::handlers) or
@@ -107,6 +107,16 @@ impl<S: Send + Sync + 'static> ServiceMethods<S> {
         let object = Arc::clone(&self.service);
         let call = async move |ctx: TaskContext, args: A| method(&object, ctx, args).await;
         self.with(Registration::new(service, name, async_fn(call)))
+    }
+
+    /// Puts a layer around each of the methods so far, as [`Registration::layer`] does around one.
+    pub fn layer<F>(mut self, layer: F) -> Self
+    where
+        F: AsyncFn(TaskContext, Next) -> Result<Json, TaskError> + Clone + Send + Sync + 'static,
+    {
+        let registrations = self.registrations.into_iter();
+        self.registrations = registrations.map(|method| method.layer(layer.clone())).collect();
+        self
     }
 
     fn with(mut self, registration: Registration) -> Self {

@@ -9,7 +9,7 @@ use crate::{
     asynctask::Scheduler,
     domain::{NewTask, check_theme},
     error::Error,
-    store::EnqueueConnection,
+    store::{BlockingEnqueueConnection, EnqueueConnection},
 };
 
 /// A task that [`TaskDef::task`](crate::TaskDef::task) has made, with the theme and the options of the definition. Each method below gives this
@@ -114,8 +114,7 @@ impl<R> TypedTask<R> {
     }
 
     /// Adds the task on a connection of yours, inside the transaction that is open there: the task exists if and only if your transaction
-    /// commits. [`Scheduler::add_task_on`] says what to mind. After the commit `added.scheduler().task_quick_queue(added.id)` has the task
-    /// claimed at once; without that it runs with the next scan.
+    /// commits. [`Scheduler::add_task_on`] says what to mind. After the commit [`Added::wake`] has the task claimed at once.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```no_run")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -136,7 +135,7 @@ impl<R> TypedTask<R> {
     ///         CONFIRM.task(&7).add_on(gaia, conn).await
     ///     })
     ///     .await?;
-    /// added.scheduler().task_quick_queue(added.id);
+    /// added.wake();
     /// # Ok(())
     /// # }
     /// ```
@@ -150,6 +149,20 @@ impl<R> TypedTask<R> {
     ) -> Result<Added<R>, Error> {
         let scheduler = self.scheduler(schedulers)?;
         let added = scheduler.add_task_on(conn, self.task).await?;
+        Ok(Added::new(added, scheduler))
+    }
+
+    /// Adds the task on a connection of diesel without async, like [`add_on`](Self::add_on). It blocks the thread until the database has answered.
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add).
+    pub fn blocking_add_on<C: BlockingEnqueueConnection>(
+        self,
+        schedulers: &(impl Schedulers + ?Sized),
+        conn: &mut C,
+    ) -> Result<Added<R>, Error> {
+        let scheduler = self.scheduler(schedulers)?;
+        let added = scheduler.blocking_add_task_on(conn, self.task)?;
         Ok(Added::new(added, scheduler))
     }
 

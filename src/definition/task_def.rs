@@ -7,9 +7,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Added, Schedulers, TypedTask, added::result_of};
 use crate::{
-    domain::{NewTask, TaskError},
+    asynctask::Scheduler,
+    domain::{AddedTask, NewJob, NewTask, TaskError},
     error::Error,
     registry::{Endpoint, Invoke, Registration, TaskContext, async_fn, blocking_fn},
+    store::EnqueueConnection,
 };
 
 /// The theme of a definition that names none.
@@ -259,13 +261,54 @@ impl<A, R> TaskDef<A, R> {
     where
         A: Serialize,
     {
-        let definition = self.new_task();
-        definition.check_of_theme(self.theme)?;
-        let scheduler = schedulers.scheduler(self.theme)?;
-        let tasks = args.into_iter().map(|args| definition.clone().args(args.borrow()));
-        let added = scheduler.add_tasks(tasks.collect()).await?;
-        let typed = |task| Added::new(task, scheduler.clone());
-        Ok(added.into_iter().map(typed).collect())
+        let (scheduler, tasks) = self.tasks(schedulers, args)?;
+        let added = scheduler.add_tasks(tasks).await?;
+        Ok(typed(added, &scheduler))
+    }
+
+    /// Adds a task for each of these arguments on a connection of yours, like [`Scheduler::add_tasks_on`](crate::Scheduler::add_tasks_on): all or none
+    /// inside your transaction.
+    ///
+    /// # Errors
+    /// As for [`add_all`](Self::add_all).
+    pub async fn add_all_on<T: Borrow<A>, C: EnqueueConnection>(
+        self,
+        schedulers: &(impl Schedulers + ?Sized),
+        conn: &mut C,
+        args: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Added<R>>, Error>
+    where
+        A: Serialize,
+    {
+        let (scheduler, tasks) = self.tasks(schedulers, args)?;
+        let added = scheduler.add_tasks_on(conn, tasks).await?;
+        Ok(typed(added, &scheduler))
+    }
+
+    /// A cron job that calls the method with these arguments, and has the definition's timeout, retries and their delay where it names them.
+    ///
+    /// ```
+    /// use gaia_actors::{NewJob, TaskDef};
+    ///
+    /// const REPORT: TaskDef<u32, ()> = TaskDef::new("Reports", "Monthly");
+    ///
+    /// let job: NewJob = REPORT.cron_job("monthly report", "0 0 6 1 * *", &31).time_zone("Europe/Paris");
+    /// ```
+    pub fn cron_job(self, name: impl Into<String>, cron_expr: impl Into<String>, args: &A) -> NewJob
+    where
+        A: Serialize,
+    {
+        let mut job = NewJob::cron_job(name, cron_expr, self.service, self.method).args(args);
+        if let Some(timeout) = self.timeout {
+            job = job.timeout(timeout);
+        }
+        if let Some(times) = self.max_retry {
+            job = job.max_retry(times);
+        }
+        if let Some(delay) = self.retry_delay {
+            job = job.retry_delay(delay);
+        }
+        job
     }
 
     /// Waits until the task with this id is finished, and answers with its result: for a task whose id the caller has kept.
@@ -280,6 +323,22 @@ impl<A, R> TaskDef<A, R> {
         result_of(schedulers.scheduler(self.theme)?.wait_for(id, timeout).await?)
     }
 
+    /// A task for each of these arguments, and the handle on their theme.
+    fn tasks<T: Borrow<A>>(
+        self,
+        schedulers: &(impl Schedulers + ?Sized),
+        args: impl IntoIterator<Item = T>,
+    ) -> Result<(Scheduler, Vec<NewTask>), Error>
+    where
+        A: Serialize,
+    {
+        let definition = self.new_task();
+        definition.check_of_theme(self.theme)?;
+        let scheduler = schedulers.scheduler(self.theme)?;
+        let tasks = args.into_iter().map(|args| definition.clone().args(args.borrow()));
+        Ok((scheduler, tasks.collect()))
+    }
+
     fn new_task(self) -> NewTask {
         let mut task = NewTask::new(self.service, self.method);
         task.max_retry = self.max_retry.unwrap_or(task.max_retry);
@@ -287,4 +346,10 @@ impl<A, R> TaskDef<A, R> {
         (task.timeout, task.retry_delay) = (self.timeout, self.retry_delay);
         task
     }
+}
+
+/// Added tasks, with the type of their results.
+fn typed<R>(added: Vec<AddedTask>, scheduler: &Scheduler) -> Vec<Added<R>> {
+    let typed = |task| Added::new(task, scheduler.clone());
+    added.into_iter().map(typed).collect()
 }

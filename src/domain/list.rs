@@ -98,7 +98,8 @@ impl PageRequest {
 /// ```
 ///
 /// As JSON it is one object: `page`, `page_size`, and the conditions of [`TaskFilter`] under their names. The same names are parameters of a
-/// query string, so that a handler of actix-web takes it as `web::Query<ListTasks>`. A list is a parameter that is repeated, or whose
+/// query string, so that a handler of actix-web takes it as `web::Query<ListTasks>`; so are the names that the HTTP API has for them (`theme`,
+/// `status`, `name`, `id`, `error`). A list is a parameter that is repeated, or whose
 /// value has commas between its parts; a blank parameter counts as none, since browsers send the blank fields of forms, too. Every unknown
 /// parameter and every bad value is named in the error.
 ///
@@ -110,6 +111,9 @@ impl PageRequest {
 /// let sent = "page=2&statuses=Failed,Cancelled&error_contains=refused&ended_from=2026-01-31T08:00:00Z&service=";
 /// let list = web::Query::<ListTasks>::from_query(sent).unwrap().into_inner();
 /// assert_eq!((list.page.page, list.filter.statuses.len(), list.filter.service), (2, 2, None));
+///
+/// let list = web::Query::<ListTasks>::from_query("status=Failed&status=Cancelled&error=refused").unwrap();
+/// assert_eq!((list.filter.statuses.len(), list.filter.error_contains.as_deref()), (2, Some("refused")));
 ///
 /// let text = web::Query::<ListTasks>::from_query("pgae=2&ids=x").unwrap_err().to_string();
 /// assert!(text.contains("unknown parameter \"pgae\"; the nearest known is page"), "{text}");

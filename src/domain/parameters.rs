@@ -40,6 +40,16 @@ impl Parameters {
         }
     }
 
+    /// Takes other names of parameters for these.
+    pub(crate) fn rename(&mut self, names: &[(&'static str, &str)]) {
+        for (other, name) in names {
+            self.known.push(other);
+            for (key, _) in self.pairs.iter_mut().filter(|(key, _)| key == other) {
+                (*name).clone_into(key);
+            }
+        }
+    }
+
     /// Every value of a parameter that may be repeated.
     fn all(&mut self, name: &'static str) -> Vec<String> {
         self.known.push(name);

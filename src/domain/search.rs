@@ -86,8 +86,15 @@ impl TaskFilter {
         *self == Self::default()
     }
 
-    /// The conditions among these parameters, under the names of the fields.
+    /// The conditions among these parameters, under the names of the fields or those of the HTTP API.
     pub(crate) fn read(parameters: &mut Parameters) -> Self {
+        parameters.rename(&[
+            ("theme", "themes"),
+            ("status", "statuses"),
+            ("name", "name_contains"),
+            ("id", "ids"),
+            ("error", "error_contains"),
+        ]);
         Self {
             themes: parameters.texts("themes"),
             statuses: parameters.list("statuses"),

@@ -45,7 +45,7 @@ use own_database::OwnDatabase;
 
 use crate::{
     Clock, Error, Gaia, GaiaBuilder, InvalidInput, MAX_PAGE_SIZE, PageRequest, Scheduler, Schedulers, Task, TaskStatus,
-    admin::TaskFilter, messages::ListTasks, store::Scratch,
+    admin::TaskFilter, messages::ListTasks,
 };
 
 /// How long [`TestGaia::drain`] waits, in real time, before it panics because something hangs.
@@ -75,22 +75,53 @@ impl TestGaia {
     /// As for [`start_in`](Self::start_in), and [`Error::Invalid`] without the variable and the feature `sqlite`, or if the variable is not
     /// UTF-8.
     pub async fn start(builder: GaiaBuilder) -> Result<Self, Error> {
-        let url = match std::env::var(URL_VARIABLE) {
-            Ok(url) => Some(url).filter(|url| !url.trim().is_empty()),
-            Err(VarError::NotPresent) => None,
-            Err(error) => {
-                return Err(InvalidInput::one(format!("the environment variable {URL_VARIABLE}: {error}")).into());
-            }
-        };
-        match url {
+        match url_of_environment()? {
             Some(url) => Self::start_in(url, builder).await,
-            None if cfg!(feature = "sqlite") => Self::start_on("sqlite::memory:", builder).await,
-            None => Err(InvalidInput::one(format!(
-                "the environment variable {URL_VARIABLE} is not set; set it to the URL of a server on which the tests may make databases or \
-                 schemas, or enable the feature \"sqlite\""
-            ))
-            .into()),
+            None => Self::start_on("sqlite::memory:", builder).await,
         }
+    }
+
+    /// The same for an application that has tables of its own in that database: `make` gets the URL before the Gaia starts, opens the application's
+    /// connections with it, and makes the builder with the values and handlers that need them.
+    ///
+    /// If the environment names no server, the database is a file of SQLite in the folder for temporary files, for a database in memory
+    /// belongs to its connections. The file is removed with the last clone of the `TestGaia`.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```no_run")]
+    /// use gaia_actors::{prelude::*, testing::TestGaia};
+    ///
+    /// /// What the application does in its own tables.
+    /// struct Orders { url: String }
+    ///
+    /// fn builder(orders: Orders) -> GaiaBuilder {
+    ///     Gaia::builder().data(orders).scheduler(SchedulerOptions::new("mail"))
+    /// }
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Error> {
+    /// let test = TestGaia::start_with(async |url| {
+    ///     let orders = Orders { url: url.to_owned() };
+    ///     Ok::<_, Error>(builder(orders))
+    /// })
+    /// .await?;
+    /// # assert!(!test.url().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start), and what `make` answers.
+    pub async fn start_with<E: From<Error>>(make: impl AsyncFnOnce(&str) -> Result<GaiaBuilder, E>) -> Result<Self, E> {
+        let own = match url_of_environment()? {
+            Some(url) => match OwnDatabase::on(&url).await.map_err(Error::from)? {
+                Some(own) => own,
+                None => return Ok(Self::start_on(url.as_str(), make(&url).await?).await?),
+            },
+            None => OwnDatabase::file(),
+        };
+        let builder = make(&own.url()).await?;
+        Ok(Self::start_within(own, builder).await?)
     }
 
     /// Starts a Gaia with the builder's settings, but in a database of its own on the server of this URL, and with the time standing at
@@ -117,12 +148,15 @@ impl TestGaia {
     /// it (behind a pooler, for example).
     pub async fn start_in(url: impl Into<String>, builder: GaiaBuilder) -> Result<Self, Error> {
         let url = url.into();
-        let Some(scratch) = Scratch::make(&url).await? else {
-            return Self::start_on(url, builder).await;
-        };
-        // If the start fails, it is dropped here.
-        let mut own = OwnDatabase { scratch, gaia: None };
-        let test = Self::start_on(own.scratch.url.clone(), builder).await?;
+        match OwnDatabase::on(&url).await? {
+            Some(own) => Self::start_within(own, builder).await,
+            None => Self::start_on(url, builder).await,
+        }
+    }
+
+    /// If the start fails, the database is dropped here.
+    async fn start_within(mut own: OwnDatabase, builder: GaiaBuilder) -> Result<Self, Error> {
+        let test = Self::start_on(own.url(), builder).await?;
         own.gaia = Some(test.gaia.clone());
         Ok(Self {
             _own: Some(Arc::new(own)),
@@ -147,8 +181,7 @@ impl TestGaia {
         })
     }
 
-    /// The URL of the test's database, with its password: for connections of the application, whose own tables may be there, too. A
-    /// database in memory cannot be reached by it.
+    /// The URL of the test's database, with its password: for further connections. A database in memory cannot be reached by it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -165,12 +198,21 @@ impl TestGaia {
         self.clock.now()
     }
 
-    /// Waits until no task of the theme runs or is due at this time, and answers with how many tasks have each status.
+    /// Waits until no task of the theme runs or is due at this time, and answers with how many tasks of the theme have each status, those
+    /// included that have none: `[&TaskStatus::Failed]` is 0.
     ///
     /// # Panics
-    /// If a task still runs or is due after 30 seconds of real time: no scheduler runs the theme, the theme is paused or has no workers, or
-    /// a handler hangs. Or if the database does not answer.
+    /// If the theme is paused. If a task still runs or is due after 30 seconds of real time: no scheduler runs the theme, the theme has no workers,
+    /// or a handler hangs. Or if the database does not answer.
     pub async fn drain(&self, theme: &str) -> BTreeMap<TaskStatus, i64> {
+        let is_paused = match self.scheduler(theme) {
+            Ok(scheduler) => scheduler.status().await.is_ok_and(|status| status.paused),
+            Err(error) => panic!("theme {theme:?} cannot be drained: {error}"),
+        };
+        assert!(
+            !is_paused,
+            "theme {theme:?} is paused, so its tasks wait: resume it before drain"
+        );
         let drained = tokio::time::timeout(DRAIN, async {
             while self.unsettled(theme).await > 0 {
                 // The application may have added tasks on connections of its own, and the scanner looks for them at times that do not come.
@@ -260,6 +302,25 @@ impl TestGaia {
             Err(error) => panic!("cannot count the tasks of theme {theme:?}: {error}"),
         }
     }
+}
+
+/// The URL in the environment. `None`: there is none, and SQLite is in this build.
+fn url_of_environment() -> Result<Option<String>, Error> {
+    let url = match std::env::var(URL_VARIABLE) {
+        Ok(url) => Some(url).filter(|url| !url.trim().is_empty()),
+        Err(VarError::NotPresent) => None,
+        Err(error) => {
+            return Err(InvalidInput::one(format!("the environment variable {URL_VARIABLE}: {error}")).into());
+        }
+    };
+    if url.is_none() && cfg!(not(feature = "sqlite")) {
+        return Err(InvalidInput::one(format!(
+            "the environment variable {URL_VARIABLE} is not set; set it to the URL of a server on which the tests may make databases or \
+             schemas, or enable the feature \"sqlite\""
+        ))
+        .into());
+    }
+    Ok(url)
 }
 
 /// Without the URL, which has a password.

@@ -6,7 +6,7 @@
 use std::{fmt::Display, time::Duration};
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, ResponseError,
     http::{
         StatusCode,
         header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -490,17 +490,29 @@ fn faults_of(input: &InvalidInput) -> Vec<Fault> {
 
 impl From<InvalidInput> for Problem {
     fn from(input: InvalidInput) -> Self {
-        Self::invalid(faults_of(&input))
+        Self::from(&input)
+    }
+}
+
+impl From<&InvalidInput> for Problem {
+    fn from(input: &InvalidInput) -> Self {
+        Self::invalid(faults_of(input))
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let code = code_of(&error);
-        let plain = Self::new(status_of(&error), code, error.to_string());
+        Self::from(&error)
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let code = code_of(error);
+        let plain = Self::new(status_of(error), code, error.to_string());
         match error {
             Error::Invalid(input) => input.into(),
-            Error::Store(error) => Self::database(&error),
+            Error::Store(error) => Self::database(error),
             Error::TaskNotFound { id, .. } => Self::no_task(&id.to_string()),
             Error::NotAllowed { action, status, .. } => {
                 let allowed: Vec<&str> = action.allowed_from().iter().map(|status| status.as_str()).collect();
@@ -509,7 +521,7 @@ impl From<Error> for Problem {
                     .with("allowed_from", json!(allowed))
             }
             Error::JobNameTaken { holder, .. } => plain.with("holder", json!(holder)),
-            Error::JobIsBad { ref fault, .. } => Self {
+            Error::JobIsBad { fault, .. } => Self {
                 faults: faults_of(fault),
                 ..plain
             },
@@ -519,19 +531,31 @@ impl From<Error> for Problem {
             | Error::Fenced
             | Error::Stopped => plain.again_after(SOON),
             Error::ActorsGone { .. } => {
-                Self::internal(code, "the actors of this process are gone", &error).again_after(SOON)
+                Self::internal(code, "the actors of this process are gone", error).again_after(SOON)
             }
-            Error::NotFollowed { ref node, .. } => {
+            Error::NotFollowed { node, .. } => {
                 let what = format!("node {node} could not follow the request");
                 Self {
                     status: StatusCode::CONFLICT,
-                    ..Self::internal(code, &what, &error)
+                    ..Self::internal(code, &what, error)
                 }
             }
             Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) | Error::NoGaia => {
-                Self::internal(code, "this process is at fault", &error)
+                Self::internal(code, "this process is at fault", error)
             }
             _ => plain,
         }
+    }
+}
+
+/// So that a route of the application may answer with this error by `?`: with the same status and the same `application/problem+json` as the API
+/// of this crate. What the database or this process is at fault for is logged, and the answer names the place in the log.
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        status_of(self)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        Problem::from(self).into_response()
     }
 }

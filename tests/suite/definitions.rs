@@ -7,6 +7,8 @@ use gaia_actors::{RegistryError, async_fn, prelude::*};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+#[cfg(feature = "sqlite")]
+use crate::support::Kind;
 use crate::support::{Database, PATIENCE, THEME, Tested, options, refusal};
 
 #[derive(Serialize, Deserialize)]
@@ -280,6 +282,72 @@ async fn a_service_object_brings_all_its_methods() {
     assert_eq!(confirmed.wait(PATIENCE).await.expect("has a result"), "10 of 15");
     let count = gaia.registry().call::<u64>("OrderService", "Count", &()).await;
     assert_eq!(count.expect("answers"), 15);
+}
+
+/// All or none, in the transaction of the application, and the workers look when they are told.
+#[cfg(feature = "sqlite")]
+#[actix_rt::test]
+async fn tasks_of_a_definition_are_added_in_transactions_of_the_application() {
+    use diesel::Connection;
+    use diesel_async::AsyncConnection;
+
+    let database = Database::of_kind(Kind::Sqlite);
+    let builder = database
+        .builder()
+        .handlers(OrderService::methods())
+        .scheduler(options());
+    let gaia = builder.start().await.expect("starts");
+    let added = database.connection().immediate_transaction(|conn| {
+        let confirm = CONFIRM.task(&7).name("confirm");
+        confirm.blocking_add_on(&gaia, conn)
+    });
+    let added = added.expect("commits");
+    added.wake();
+    assert_eq!(added.wait(PATIENCE).await.expect("has a result"), "7 of 10");
+
+    let path = database.path().to_string_lossy().into_owned();
+    let conn =
+        diesel_async::sync_connection_wrapper::SyncConnectionWrapper::<diesel::SqliteConnection>::establish(&path);
+    let mut conn = conn.await.expect("connects");
+    let none = conn.transaction(async |conn| {
+        CONFIRM.add_all_on(&gaia, conn, [8, 9]).await?;
+        Err::<(), Error>(diesel::result::Error::RollbackTransaction.into())
+    });
+    none.await.expect_err("is rolled back");
+    let all = conn.transaction(async |conn| CONFIRM.add_all_on(&gaia, conn, [10, 11]).await);
+    for (added, expected) in all.await.expect("commits").iter().zip(["10 of 10", "11 of 10"]) {
+        added.wake();
+        assert_eq!(added.wait(PATIENCE).await.expect("has a result"), expected);
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 3);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_layer_is_around_each_method_of_an_object_and_a_job_comes_from_a_definition() {
+    const MONTHLY: TaskDef<u64, String> = TaskDef::new("OrderService", "Confirm")
+        .max_retry(2)
+        .timeout(Duration::from_secs(7))
+        .retry_delay(Duration::from_secs(9));
+    let polite = async |ctx: TaskContext, next: Next| {
+        let said: String = next.run(ctx).await?.parse()?;
+        Json::of(&format!("please: {said}"))
+    };
+    let methods = ServiceMethods::of(Arc::new(()))
+        .method(CONFIRM, async |_: &(), _, order| Ok(format!("{order}")))
+        .layer(polite);
+    let builder = Gaia::builder().handlers(methods).jobs(JobsOptions::default());
+    let gaia = Tested::start(builder.scheduler(options())).await;
+    let job = MONTHLY.cron_job("monthly", "0 0 6 1 * *", &17);
+    let id = gaia.jobs().add_job(job).await.expect("is added");
+    let job = gaia.jobs().get_job_detail(id).await.expect("is there").job;
+    assert_eq!(
+        (job.args.as_deref(), job.timeout, job.max_retry, job.retry_delay),
+        (Some("17"), 7, 2, Duration::from_secs(9))
+    );
+    let run = gaia.jobs().execute_job_immediately(id).await.expect("runs");
+    let run = gaia.jobs().wait_for_run(run.id, PATIENCE).await.expect("ends");
+    assert_eq!(run.run_result.as_deref(), Some("\"please: 17\""));
 }
 
 struct Clerk;

@@ -267,3 +267,22 @@ async fn the_head_of_an_answer_can_be_asked_for_alone() {
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     served.stop().await;
 }
+
+/// The same error in a route of the application and in the API.
+#[actix_rt::test]
+async fn an_error_answers_in_a_route_of_the_application_as_in_the_api() {
+    use actix_web::{ResponseError, body::to_bytes};
+
+    let served = Served::start().await;
+    let demo = served.gaia.scheduler("demo").expect("is a theme");
+    let missing = demo.get_task_detail(999).await.expect_err("is not there");
+    let answer = missing.error_response();
+    assert_eq!(answer.status().as_u16(), 404);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let body = to_bytes(answer.into_body()).await.expect("is whole");
+    let body: Value = serde_json::from_slice(&body).expect("is JSON");
+    assert_eq!(body, served.get("/tasks/999").await.with(404));
+    let invalid = demo.add_task(NewTask::new("", "")).await.expect_err("is refused");
+    assert_eq!(invalid.error_response().status().as_u16(), 422);
+    served.stop().await;
+}
