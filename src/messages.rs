@@ -33,8 +33,8 @@ pub use crate::{
         ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow, SearchTasks,
     },
     asynctask::{
-        AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,
-        GetTaskExecRecords, PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask,
+        AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors, GetSchedulerStatus, GetTaskDetail,
+        GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask,
         TaskQuickQueue, WaitFor,
     },
     domain::{ListJobs, ListTasks},

@@ -20,12 +20,14 @@ mod bells;
 mod completion;
 mod discovery;
 mod execution;
+mod held;
 mod ledger;
 mod messages;
 mod options;
 #[cfg(all(feature = "hooks", feature = "web"))]
 mod parking;
 mod pool;
+mod release;
 mod run;
 mod runtime;
 mod scanner;
@@ -39,10 +41,11 @@ mod wake;
 mod worker;
 
 pub use messages::{
-    AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
+    AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetPredecessors, GetTaskDetail, GetTaskExecRecords, GetWaitedFor,
     PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub use options::SchedulerOptions;
+pub(crate) use release::ReleaseActor;
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};
 pub use scheduler::{CancelAnswer, Scheduler};
 pub use status::{SchedulerStatus, UnservedMethod};

@@ -47,9 +47,9 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Scheduler {
-    theme: Arc<str>,
-    store: Store,
-    themes: ThemeRuntimes,
+    pub(super) theme: Arc<str>,
+    pub(super) store: Store,
+    pub(super) themes: ThemeRuntimes,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Scheduler {
 }
 
 /// The most tasks in one transaction: more would hold up all other writers for seconds, heartbeats too.
-const MAX_TASKS_PER_CALL: usize = 100_000;
+pub(super) const MAX_TASKS_PER_CALL: usize = 100_000;
 
 /// What cancelling did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,17 +281,17 @@ impl Scheduler {
     }
 
     /// The span around the addition of these tasks.
-    fn span_of(&self, tasks: &[NewTask]) -> Span {
+    pub(super) fn span_of(&self, tasks: &[NewTask]) -> Span {
         self.themes.traces().of_addition(&self.theme, tasks)
     }
 
-    fn row(&self, task: NewTask) -> Result<NewTaskRow, InvalidInput> {
+    pub(super) fn row(&self, task: NewTask) -> Result<NewTaskRow, InvalidInput> {
         let task = task.or_traceparent(|| self.themes.traces().current());
         task.check()?;
         Ok(NewTaskRow::new(&self.theme, task, self.store.clock().now()))
     }
 
-    fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
+    pub(super) fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
         let mut faults = Faults::default();
         faults.require(tasks.len() <= MAX_TASKS_PER_CALL, || {
             let count = tasks.len();
@@ -313,14 +313,14 @@ impl Scheduler {
     }
 
     /// Whether to wake the workers of this process: they take at least one of these tasks.
-    fn wakes_local_workers<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
+    pub(super) fn wakes_local_workers<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
         let runtime = self.themes.get(&self.theme);
         runtime.is_some_and(|runtime| rows.any(|row| runtime.takes(row.calls())))
     }
 
     /// Tells workers that so many tasks were added: those of this process if `wakes`, and those of other processes if the database announces
     /// it.
-    fn wake(&self, count: usize, wakes: bool) {
+    pub(super) fn wake(&self, count: usize, wakes: bool) {
         if let Some(runtime) = self.themes.get(&self.theme).filter(|_| wakes) {
             runtime.wake();
         }
@@ -588,7 +588,7 @@ impl Scheduler {
 }
 
 /// The addition within its span.
-async fn traced<T>(span: Span, addition: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn traced<T>(span: Span, addition: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let added = span.clone().around(addition).await;
     if let Err(error) = &added {
         span.failed(&error.to_string());

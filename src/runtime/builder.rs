@@ -20,7 +20,7 @@ use crate::remote::Remote;
 use crate::{
     admin::{AdminParts, BulkActor},
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
-    asynctask::{SchedulerOptions, ThemeRuntimes},
+    asynctask::{ReleaseActor, SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
     domain::{Alert, Faults, NewJob},
@@ -453,6 +453,7 @@ impl GaiaBuilder {
             &control,
             BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone()),
         );
+        started(&control, ReleaseActor::new(store.clone(), themes.clone()));
         let (logs, log_actor) = logs(&control, &store);
         let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces);
         let admin = AdminParts {

@@ -39,6 +39,7 @@ use super::{
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
         new_row::NewTaskRow,
+        held::{HeldAddition, NewHeld},
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
@@ -108,6 +109,9 @@ pub(super) trait Backend: Clone {
 
     /// Adds tasks and stores their ids under a key, all of it or nothing. If the key is stored already, answers with what is stored.
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError>;
+
+    /// Adds held tasks, and the tasks for which they wait, all or none.
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError>;
 
     /// Adds a task and claims it in the same statement. Answers with its id and its lease token. The token is 0 if the task was not claimed:
     /// the node has no row, or the theme is paused.

@@ -19,6 +19,7 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
+            held::{HeldAddition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
@@ -111,6 +112,16 @@ pub(super) async fn insert_once(conn: &mut AsyncMysqlConnection, once: &NewOnce)
     let added = insert(conn, &once.rows).await?;
     keep::mysql(conn, &once.kept(&added)?).await?;
     Ok(Told::Added(added))
+}
+
+/// Inserts held tasks, and the tasks for which they wait.
+pub(super) async fn insert_held(conn: &mut AsyncMysqlConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+    if let Some(refused) = link::look::mysql(conn, new).await? {
+        return Ok(refused);
+    }
+    let added = insert(conn, &new.rows).await?;
+    link::mysql(conn, &new.waits(&added)).await?;
+    Ok(HeldAddition::Added(added))
 }
 
 /// InnoDB gives the rows of one such statement consecutive ids in every mode, since it knows their number before it inserts them.

@@ -17,6 +17,7 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
+            held::{HeldAddition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
@@ -148,6 +149,16 @@ pub(super) async fn insert_once(conn: &mut AsyncPgConnection, once: &NewOnce) ->
     let added = insert(conn, &once.rows).await?;
     keep::postgres(conn, &once.kept(&added)?).await?;
     Ok(Told::Added(added))
+}
+
+/// Inserts held tasks, and the tasks for which they wait.
+pub(super) async fn insert_held(conn: &mut AsyncPgConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+    if let Some(refused) = link::look::postgres(conn, new).await? {
+        return Ok(refused);
+    }
+    let added = insert(conn, &new.rows).await?;
+    link::postgres(conn, &new.waits(&added)).await?;
+    Ok(HeldAddition::Added(added))
 }
 
 async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {

@@ -29,6 +29,7 @@ use super::{
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
+        held::{HeldAddition, NewHeld},
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
@@ -221,6 +222,11 @@ impl Backend for Postgres {
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(in_transaction!(conn, |conn| add::insert_once(conn, &once).await)?)
+    }
+
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(in_transaction!(conn, |conn| add::insert_held(conn, &new).await)?)
     }
 
     fn hears_others(&self) -> bool {

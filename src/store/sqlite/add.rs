@@ -17,6 +17,7 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
+            held::{HeldAddition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
@@ -121,6 +122,16 @@ pub(super) fn insert_once(conn: &mut SqliteConnection, once: &NewOnce) -> QueryR
     let added = insert(conn, &once.rows, true)?;
     keep::sqlite(conn, &once.kept(&added)?)?;
     Ok(Told::Added(added))
+}
+
+/// Inserts held tasks, and the tasks for which they wait.
+pub(super) fn insert_held(conn: &mut SqliteConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+    if let Some(refused) = link::look::sqlite(conn, new)? {
+        return Ok(refused);
+    }
+    let added = insert(conn, &new.rows, true)?;
+    link::sqlite(conn, &new.waits(&added))?;
+    Ok(HeldAddition::Added(added))
 }
 
 fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {

@@ -37,6 +37,7 @@ use super::{
     tasks::{
         claimed::ClaimId,
         new_row::NewTaskRow,
+        held::{HeldAddition, NewHeld},
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
@@ -264,6 +265,11 @@ impl Backend for Sqlite {
 
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
         self.transaction(once.rows.len() + 1, move |conn| add::insert_once(conn, &once))
+            .await
+    }
+
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+        self.transaction(2 * new.rows.len(), move |conn| add::insert_held(conn, &new))
             .await
     }
 

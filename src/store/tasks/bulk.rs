@@ -46,7 +46,9 @@ impl TaskStore<'_> {
         ids.sort_unstable();
         let now = self.clock().now().naive_utc();
         let cancel = || async { on_each!(&self.db, |db| db.cancel_many(ids.clone(), now).await) };
-        self.retrying(cancel).await
+        let cancelled = self.retrying(cancel).await?;
+        self.ends.note(cancelled.iter().copied());
+        Ok(cancelled)
     }
 
     /// Queues those of these tasks again that are Failed or Cancelled. Answers how many there were.

@@ -10,6 +10,7 @@ mod claims;
 mod delete;
 mod due;
 mod failures;
+pub(super) mod held;
 pub(super) mod held_claim;
 mod let_go;
 pub(super) mod long_args;
@@ -34,6 +35,7 @@ mod whole;
 pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
+pub(crate) use held::{HeldAddition, Released, Shape, Wanted as WantedRelease};
 pub(crate) use held_claim::{HeldClaim, Orphan};
 pub(crate) use long_args::ArgsMemory;
 pub(crate) use new_row::NewTaskRow;

@@ -93,7 +93,10 @@ impl TaskStore<'_> {
             claims = self.claims_in(&mut conn, theme).await?;
             row = task_row(&mut conn, theme, id).await?;
         }
-        Ok(row.map(|row| row.task(&claims)))
+        drop(conn);
+        let mut task = row.map(|row| row.task(&claims));
+        self.fill_waits(task.iter_mut().map(Task::held_fields)).await?;
+        Ok(task)
     }
 
     /// The same of a task of any theme.
@@ -145,10 +148,13 @@ impl TaskStore<'_> {
                 .load(conn)
                 .await
         })?;
+        drop(conn);
         let tasks = rows
             .into_iter()
             .map(|(facts, arg, result, error)| facts.seen(&claims).listed([arg, result, error]));
-        Ok(list.page.of(tasks.collect(), total))
+        let mut tasks: Vec<Task> = tasks.collect();
+        self.fill_waits(tasks.iter_mut().map(Task::held_fields)).await?;
+        Ok(list.page.of(tasks, total))
     }
 
     /// The unseen tasks of a theme: a JSON list of ids.

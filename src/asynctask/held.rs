@@ -1,0 +1,220 @@
+//! Adding tasks that wait until others have ended.
+
+use super::scheduler::{MAX_TASKS_PER_CALL, Scheduler, traced};
+use crate::{
+    domain::{AddedBatch, AddedTask, Faults, InvalidInput, MAX_CHAIN, NewTask, Predecessor, WaitsFor},
+    error::{Error, ask},
+    store::{HeldAddition, NewTaskRow, Shape, Store},
+};
+
+impl Scheduler {
+    /// Adds a chain of 1 to 1,000 tasks in one transaction: all of them, or none. The first is due at once. Each other task waits until the one
+    /// before it has succeeded, and reads its result by [`TaskContext::predecessors`](crate::TaskContext::predecessors).
+    ///
+    /// A task that has failed for good, or was cancelled, cancels the tasks behind it. A task that waits can be cancelled, too, and then the
+    /// tasks behind it are. [`retry_task`](Self::retry_task) of a task in the middle runs that task alone: those behind it stay Cancelled until
+    /// each of them is retried. A task that waits has the status Wait and [`Task::waits_for`](crate::Task::waits_for).
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use gaia_actors::prelude::*;
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder()
+    ///     .database("sqlite::memory:")
+    ///     .handler("Film", "Cut", async_fn(async |_, film: u64| Ok::<_, TaskError>(film * 2)))
+    ///     .handler("Film", "Publish", async_fn(async |_, film: u64| Ok::<_, TaskError>(film)))
+    ///     .scheduler(SchedulerOptions::new("films"))
+    ///     .start()
+    ///     .await?;
+    /// let films = gaia.scheduler("films")?;
+    /// let chain = vec![NewTask::new("Film", "Cut").args(&17), NewTask::new("Film", "Publish").args(&17)];
+    /// let added = films.add_chain(chain).await?;
+    /// let published = films.wait_for(added[1].id, Duration::from_secs(10)).await?;
+    /// assert_eq!(published.status, TaskStatus::Success);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_tasks`](Self::add_tasks). [`Error::Invalid`], too, if the chain has no task or too many, or if a task that waits has a
+    /// [`run_at`](NewTask::run_at) or a [unique key](NewTask::unique_key).
+    pub async fn add_chain(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
+        traced(self.span_of(&tasks), async {
+            check_chain(&tasks)?;
+            let rows = self.rows(tasks)?;
+            Ok(added(self.add_held(rows, Shape::Chain, 1).await?))
+        })
+        .await
+    }
+
+    /// Adds a task that waits until an existing task, of any theme, has succeeded. If that task has succeeded already, the new one is due at
+    /// once. Many tasks may wait for the same one. All else is as in a [chain](Self::add_chain), but for the unique key, which this task may
+    /// have: if an unfinished task has it, nothing is added.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::prelude::*;
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let films = gaia.scheduler("films")?;
+    /// let cut = films.add_task(NewTask::new("Film", "Cut").args(&17)).await?;
+    /// let publish = films.add_after(cut.id, NewTask::new("Film", "Publish").args(&17)).await?;
+    /// let waits_for = films.get_task_detail(publish.id).await?.waits_for;
+    /// assert_eq!(waits_for.map(|waits_for| waits_for.to_string()), Some(format!("waits for task {}", cut.id)));
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_task`](Self::add_task). [`Error::Invalid`], too, if the task has a [`run_at`](NewTask::run_at); [`Error::TaskNotFound`];
+    /// [`Error::PredecessorEnded`] if that task has failed for good or was cancelled.
+    pub async fn add_after(&self, id: i64, task: NewTask) -> Result<AddedTask, Error> {
+        let tasks = vec![task];
+        traced(self.span_of(&tasks), async {
+            let mut faults = Faults::default();
+            tasks[0].check_held(&mut faults, "the task", true);
+            faults.into_result()?;
+            let row = tasks.into_iter().map(|task| self.row(task)).collect::<Result<_, _>>()?;
+            match self.add_held(row, Shape::After(id), 0).await? {
+                HeldAddition::Added(tasks) => Ok(tasks[0]),
+                HeldAddition::NoPredecessor => Err(Error::TaskNotFound { theme: None, id }),
+                HeldAddition::PredecessorEnded(status) => Err(Error::PredecessorEnded { id, status }),
+            }
+        })
+        .await
+    }
+
+    /// Adds a batch of 1 to 100,000 tasks, and a callback's task that runs once when all of them have ended, whether they have succeeded or not: in
+    /// one transaction, all of it or nothing. The callback reads how many have succeeded, failed and were cancelled by
+    /// [`TaskContext::waited_for`](crate::TaskContext::waited_for), and their results by
+    /// [`TaskContext::predecessors`](crate::TaskContext::predecessors).
+    ///
+    /// A task of the batch may have a [unique key](NewTask::unique_key): if an unfinished task has it, the batch waits for that one. A task that
+    /// is retried by hand after its end was counted does not change the counts, and the callback does not run again. To cancel the callback's task does not cancel the batch.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use gaia_actors::prelude::*;
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder()
+    ///     .database("sqlite::memory:")
+    ///     .handler("Mail", "Send", async_fn(async |_, to: String| Ok::<_, TaskError>(to.len())))
+    ///     .handler("Mail", "Report", async_fn(async |ctx: TaskContext, ()| {
+    ///         let mails = ctx.waited_for().await?.ok_or("no batch")?;
+    ///         Ok::<_, TaskError>((mails.succeeded, mails.failed))
+    ///     }))
+    ///     .scheduler(SchedulerOptions::new("mail"))
+    ///     .start()
+    ///     .await?;
+    /// let mail = gaia.scheduler("mail")?;
+    /// let mails = ["ann@example.com", "bob@example.com"].map(|to| NewTask::new("Mail", "Send").args(&to));
+    /// let batch = mail.add_batch(mails.into(), NewTask::new("Mail", "Report")).await?;
+    /// let report = mail.wait_for(batch.id, Duration::from_secs(10)).await?;
+    /// assert_eq!(report.last_result.as_deref(), Some("[2,0]"));
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_tasks`](Self::add_tasks). [`Error::Invalid`], too, if the batch has no task or too many, or if the callback has a
+    /// [`run_at`](NewTask::run_at) or a [unique key](NewTask::unique_key).
+    pub async fn add_batch(&self, tasks: Vec<NewTask>, callback: NewTask) -> Result<AddedBatch, Error> {
+        traced(self.span_of(&tasks), async {
+            check_batch(&tasks, &callback)?;
+            let mut rows = self.rows(tasks)?;
+            rows.push(self.row(callback).map_err(|error| error.of("the callback"))?);
+            let due = rows.len() - 1;
+            let mut tasks = added(self.add_held(rows, Shape::Batch, due).await?);
+            let id = tasks.pop().map_or(0, |callback| callback.id);
+            Ok(AddedBatch { id, tasks })
+        })
+        .await
+    }
+
+    /// How many tasks a task waits for, or has waited for, and how they have ended. `None`: for none.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`], [`Error::Store`].
+    pub async fn waited_for(&self, id: i64) -> Result<Option<WaitsFor>, Error> {
+        self.get_task_detail(id).await?;
+        ask(&self.store, |store| async move { store.tasks().waits_of(id).await }).await
+    }
+
+    /// The tasks for which a task has waited and that have ended, with ids greater than `after`, in the order of their ids: at most 100. To read
+    /// all of them, begin with 0 and go on with the last id, until nothing comes.
+    ///
+    /// Long results and errors are cut, and say so: if a task has waited for n tasks, but no more than 100 count, those that are longer than
+    /// 16 MB / n.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`], [`Error::Store`].
+    pub async fn predecessors(&self, id: i64, after: i64) -> Result<Vec<Predecessor>, Error> {
+        self.get_task_detail(id).await?;
+        ask(
+            &self.store,
+            |store| async move { store.tasks().predecessors(id, after).await },
+        )
+        .await
+    }
+
+    /// Adds the rows, of which the first `due` wait for nothing.
+    async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape, due: usize) -> Result<HeldAddition, Error> {
+        let wakes = self.wakes_local_workers(rows[..due].iter());
+        let add = |store: Store| async move { store.tasks().add_held(rows, shape).await };
+        let addition = ask(&self.store, add).await?;
+        if let HeldAddition::Added(tasks) = &addition {
+            self.themes.note_added(&self.theme, tasks);
+            if due > 0 {
+                self.wake(due, wakes);
+            }
+        }
+        Ok(addition)
+    }
+}
+
+/// The tasks that were added. Only a task behind an existing one can be refused by the database.
+fn added(addition: HeldAddition) -> Vec<AddedTask> {
+    match addition {
+        HeldAddition::Added(tasks) => tasks,
+        HeldAddition::NoPredecessor | HeldAddition::PredecessorEnded(_) => Vec::new(),
+    }
+}
+
+fn check_chain(tasks: &[NewTask]) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.require(!tasks.is_empty(), || {
+        "the chain has no task; give it 1 at least".to_owned()
+    });
+    faults.require(tasks.len() <= MAX_CHAIN, || {
+        let count = tasks.len();
+        format!("the chain has {count} tasks, expected at most {MAX_CHAIN}; have its last task add the next chain")
+    });
+    for (at, task) in tasks.iter().enumerate().take(MAX_CHAIN).skip(1) {
+        task.check_held(&mut faults, &format!("task {at} of the list"), false);
+    }
+    faults.into_result()
+}
+
+fn check_batch(tasks: &[NewTask], callback: &NewTask) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.require(!tasks.is_empty(), || {
+        "the batch has no task; give it 1 at least, or add the callback alone".to_owned()
+    });
+    faults.require(tasks.len() <= MAX_TASKS_PER_CALL, || {
+        let count = tasks.len();
+        format!("the batch has {count} tasks, expected at most {MAX_TASKS_PER_CALL}; add several batches")
+    });
+    callback.check_held(&mut faults, "the callback", false);
+    faults.into_result()
+}
