@@ -33,9 +33,9 @@ pub use crate::{
         ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RunJob, RunTaskNow, SearchTasks,
     },
     asynctask::{
-        AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors, GetSchedulerStatus, GetTaskDetail,
-        GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask,
-        TaskQuickQueue, WaitFor,
+        AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
+        GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
+        ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
     },
     domain::{ListJobs, ListTasks},
     jobs::{

@@ -161,10 +161,9 @@ impl Scheduler {
     /// [`Error::TaskNotFound`], [`Error::Store`].
     pub async fn predecessors(&self, id: i64, after: i64) -> Result<Vec<Predecessor>, Error> {
         self.get_task_detail(id).await?;
-        ask(
-            &self.store,
-            |store| async move { store.tasks().predecessors(id, after).await },
-        )
+        ask(&self.store, |store| async move {
+            store.tasks().predecessors(id, after).await
+        })
         .await
     }
 

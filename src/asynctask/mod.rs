@@ -41,8 +41,9 @@ mod wake;
 mod worker;
 
 pub use messages::{
-    AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetPredecessors, GetTaskDetail, GetTaskExecRecords, GetWaitedFor,
-    PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
+    GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
+    ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub use options::SchedulerOptions;
 pub(crate) use release::ReleaseActor;

@@ -44,13 +44,19 @@ async fn work(release: Release) {
             Ok(()) => {
                 backoff.succeeded();
                 if let Some(failures) = said.over(&()) {
-                    say!(Info, "tasks that waited for others are released again, after {failures} failures");
+                    say!(
+                        Info,
+                        "tasks that waited for others are released again, after {failures} failures"
+                    );
                 }
             }
             Err(error) => {
                 release.store.tasks().release_failed(wanted);
                 if let Some(said) = said.say((), &error.to_string()) {
-                    say!(Error, "cannot release tasks that wait for others, will try again and again: {said}");
+                    say!(
+                        Error,
+                        "cannot release tasks that wait for others, will try again and again: {said}"
+                    );
                 }
                 actix_rt::time::sleep(backoff.failed()).await;
             }

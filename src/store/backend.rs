@@ -38,8 +38,8 @@ use super::{
     StoreError,
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
-        new_row::NewTaskRow,
         held::{HeldAddition, NewHeld},
+        new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },

@@ -9,6 +9,8 @@ mod alerts;
 mod audit;
 mod blocked_threads;
 mod bulk;
+mod chains;
+mod chains_of_nodes;
 mod circles;
 mod claimed_at_once;
 mod clustering;

@@ -210,8 +210,9 @@ impl ClusterStore<'_> {
         let first = rows.as_slice().first();
         let now = first.map(|(_, now, ..)| now.and_utc());
         // No row: the conditions were not computed, and count as true.
-        let [any_runs, any_due, any_held] =
-            first.map_or([true; 3], |(.., runs, due, held)| [*runs, *due, *held].map(|number| number != 0));
+        let [any_runs, any_due, any_held] = first.map_or([true; 3], |(.., runs, due, held)| {
+            [*runs, *due, *held].map(|number| number != 0)
+        });
         self.ends.looked(ends, any_held);
         if let Some(now) = now {
             self.follow(now, asked);

@@ -28,8 +28,8 @@ use super::{
     server::pool::{Connections, in_transaction, on_server},
     tasks::{
         claimed::ClaimId,
-        new_row::NewTaskRow,
         held::{HeldAddition, NewHeld},
+        new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },

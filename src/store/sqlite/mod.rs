@@ -36,8 +36,8 @@ use super::{
     backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of, sealed},
     tasks::{
         claimed::ClaimId,
-        new_row::NewTaskRow,
         held::{HeldAddition, NewHeld},
+        new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },

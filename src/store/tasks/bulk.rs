@@ -105,8 +105,12 @@ impl TaskStore<'_> {
             ids,
             statuses: statuses(BulkAction::Delete),
         });
+        self.thin_out_links(&unwanted.ids).await?;
         let delete = || async { self.delete_once(&unwanted).await };
-        self.retrying(delete).await
+        let deleted = self.retrying(delete).await?;
+        // Others may wait for one of them.
+        self.ends.note(unwanted.ids.iter().copied());
+        Ok(deleted)
     }
 
     async fn delete_once(&self, unwanted: &Arc<Unwanted>) -> Result<usize, StoreError> {

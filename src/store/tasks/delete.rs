@@ -1,7 +1,8 @@
-//! Deleting finished tasks, each with its records: one transaction.
+//! Deleting finished tasks, each with its records and with what it has waited for: one transaction.
 
 use diesel::{ExpressionMethods, QueryDsl};
 
+use super::held::forget_waits;
 use crate::store::{
     schema::{asynctask_exec_row, asynctasks},
     statement::transaction::on_each_connection,
@@ -32,8 +33,9 @@ macro_rules! delete_finished {
             .select(asynctasks::id)
             .load($conn)$($wait)*?;
         let gone: Vec<i64> = $unwanted.ids.iter().copied().filter(|id| !left.contains(id)).collect();
-        diesel::delete(asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(gone)))
+        diesel::delete(asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(&gone)))
             .execute($conn)$($wait)*?;
+        forget_waits!($conn, &gone, [$($wait)*]);
         Ok(deleted)
     }};
 }

@@ -26,6 +26,10 @@ use crate::{
     },
 };
 
+/// Counts rows, and ends for which tasks wait.
+const UNSETTLED: &str = "COUNT(*) + (SELECT COUNT(*) FROM gaia_links LEFT JOIN asynctasks t ON t.id = gaia_links.open_task \
+    WHERE gaia_links.open_task IS NOT NULL AND COALESCE(t.task_status, '') NOT IN ('Wait', 'Retry', 'Running'))";
+
 #[derive(QueryableByName)]
 struct TaskId {
     #[diesel(sql_type = BigInt)]
@@ -198,7 +202,8 @@ impl TaskStore<'_> {
         Ok(counts)
     }
 
-    /// How many tasks of the theme run, or are due.
+    /// How many tasks of the theme run, or are due; and how many ends of tasks, of any theme, are to be counted for tasks that wait for them. One
+    /// statement: a task that is released between two statements would be in neither.
     pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.read().await?;
@@ -208,7 +213,7 @@ impl TaskStore<'_> {
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
                 .filter(due)
-                .count()
+                .select(sql::<BigInt>(UNSETTLED))
                 .get_result(conn)
                 .await
         })?)

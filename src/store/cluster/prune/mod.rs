@@ -178,6 +178,7 @@ impl ClusterStore<'_> {
     /// Deletes the tasks among these that may go, each with its records; answers how many tasks those were.
     pub(crate) async fn delete_tasks(&self, expired: &Expired, ids: &[i64]) -> Result<usize, StoreError> {
         self.thin_out(ids).await?;
+        self.tasks().thin_out_links(ids).await?;
         let doomed = Arc::new(Doomed {
             expired: expired.clone(),
             ids: ids.to_vec(),

@@ -4,6 +4,7 @@
 //! have ended for which it waits, and `gaia_links` names them. No end of a task writes these tables. A step of its own, the *release*, counts
 //! ends that it finds, and has held tasks run when their time has come.
 
+mod forget;
 pub(in crate::store) mod link;
 pub(in crate::store) mod new_held;
 mod read;
@@ -28,6 +29,7 @@ use crate::{
         statement::transaction::transact,
     },
 };
+pub(in crate::store) use forget::forget_waits;
 pub(crate) use new_held::{HeldAddition, NewHeld, Shape};
 use release::Ended;
 pub(crate) use release::Released;
@@ -106,7 +108,12 @@ impl TaskStore<'_> {
                 let held = self.waiting_for(ids, after).await?;
                 let Some(last) = held.last() else { break };
                 after = *last;
-                let ended = Arc::new(Ended::new(ids, held, self.db.is_server(), self.clock().now().naive_utc()));
+                let ended = Arc::new(Ended::new(
+                    ids,
+                    held,
+                    self.db.is_server(),
+                    self.clock().now().naive_utc(),
+                ));
                 let count = || async { self.release_once(&ended).await };
                 released.extend(self.retrying(count).await?);
             }
@@ -153,9 +160,8 @@ impl TaskStore<'_> {
         })?;
         let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= PAGE;
         let last = rows.last().and_then(|(task, ..)| *task).filter(|_| is_full);
-        let ended = |(task, row, status): (Option<i64>, Option<i64>, Option<AnyText>)| {
-            end_of(row.map(|_| status)).and(task)
-        };
+        let ended =
+            |(task, row, status): (Option<i64>, Option<i64>, Option<AnyText>)| end_of(row.map(|_| status)).and(task);
         let mut ended: Vec<i64> = rows.into_iter().filter_map(ended).collect();
         ended.dedup();
         Ok(EndedPage { ended, last })

@@ -70,7 +70,10 @@ impl NewHeld {
 
     /// The waits of these tasks, which were added for the rows.
     pub(in crate::store) fn waits(&self, added: &[AddedTask]) -> Waits {
-        let held = added.iter().enumerate().filter(|(at, _)| self.shape.holds(*at, added.len()));
+        let held = added
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| self.shape.holds(*at, added.len()));
         // The holder of a unique key was there before, and waits for nothing.
         let held = held.filter(|(_, task)| !task.duplicate);
         let wait = |(at, task): (usize, &AddedTask)| Wait {
@@ -116,7 +119,9 @@ mod tests {
     fn waits(shape: Shape, added: &[AddedTask]) -> Vec<(i64, Vec<i64>)> {
         let rows = Vec::new();
         let waits = NewHeld { rows, shape }.waits(added).0.into_iter();
-        waits.map(|wait| (wait.held, wait.tasks.into_iter().collect())).collect()
+        waits
+            .map(|wait| (wait.held, wait.tasks.into_iter().collect()))
+            .collect()
     }
 
     #[test]
@@ -132,7 +137,11 @@ mod tests {
     fn tasks_that_were_there_before_are_waited_for_once_and_wait_for_nothing() {
         let held_by_key = [AddedTask::duplicate_of(3)];
         assert_eq!(waits(Shape::After(2), &held_by_key), []);
-        let added = [AddedTask::duplicate_of(3), AddedTask::duplicate_of(3), AddedTask::new(6)];
+        let added = [
+            AddedTask::duplicate_of(3),
+            AddedTask::duplicate_of(3),
+            AddedTask::new(6),
+        ];
         assert_eq!(waits(Shape::Batch, &added), [(6, vec![3])]);
     }
 }

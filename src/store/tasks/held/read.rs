@@ -41,10 +41,7 @@ fn waits_for((_, kind, total, unfinished, succeeded, failed, cancelled): &HeldRo
 /// What these tasks wait for, or have waited for.
 async fn waits(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, WaitsFor>, StoreError> {
     let rows: Vec<HeldRow> = on_backend!(*conn, |conn| {
-        gaia_held::table
-            .filter(gaia_held::task_id.eq_any(ids))
-            .load(conn)
-            .await
+        gaia_held::table.filter(gaia_held::task_id.eq_any(ids)).load(conn).await
     })?;
     let alone: Vec<i64> = rows.iter().filter(|row| row.2 == 1).map(|row| row.0).collect();
     let links: Vec<(i64, i64)> = match alone.is_empty() {

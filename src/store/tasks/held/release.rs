@@ -82,7 +82,9 @@ impl Closing {
     fn of(links: Vec<(i64, i64, Option<i64>, Option<AnyText>)>) -> Self {
         let mut closing = Self::default();
         for (held, task, row, status) in links {
-            let Some(end) = end_of(row.map(|_| status)) else { continue };
+            let Some(end) = end_of(row.map(|_| status)) else {
+                continue;
+            };
             closing.tasks.entry(end).or_default().push(task);
             let at = match end {
                 TaskStatus::Success => 0,

@@ -1,0 +1,513 @@
+//! Tasks that wait until others have ended.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use gaia_actors::{
+    Task, WaitKind, async_fn,
+    messages::{GetWaitedFor, SearchTasks},
+    prelude::*,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Gate, THEME, Tested, ended, eventually, options, refusal, task};
+
+/// What was called, in order.
+type Calls = Arc<Mutex<Vec<Value>>>;
+
+struct Chains {
+    gaia: Tested,
+    demo: Scheduler,
+    gate: Gate,
+    calls: Calls,
+}
+
+async fn start() -> Chains {
+    let (gate, calls) = (Gate::closed(), Calls::default());
+    let heard = Arc::clone(&calls);
+    let echo = async_fn(async move |_, args: Value| {
+        heard.lock().expect("is free").push(args.clone());
+        Ok::<_, TaskError>(args)
+    });
+    let fail = async_fn(async |_, _: Value| Err::<(), _>(TaskError::discard("no")));
+    let builder = Gaia::builder()
+        .handler("Demo", "Echo", echo)
+        .handler("Demo", "Fail", fail)
+        .handler("Demo", "Gate", gate.handler())
+        .scheduler(options());
+    let gaia = Tested::start(builder).await;
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    Chains {
+        gaia,
+        demo,
+        gate,
+        calls,
+    }
+}
+
+impl Chains {
+    fn calls(&self) -> Vec<Value> {
+        self.calls.lock().expect("is free").clone()
+    }
+
+    async fn detail(&self, id: i64) -> Task {
+        self.demo.get_task_detail(id).await.expect("is there")
+    }
+
+    /// Beats, until something has come about that this process does not hear of.
+    async fn beating<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        eventually(what, async || {
+            self.gaia.advance(Duration::from_secs(5));
+            look().await
+        })
+        .await
+    }
+}
+
+fn echo(args: &Value) -> NewTask {
+    task("Echo").args(args)
+}
+
+fn ids(tasks: &[gaia_actors::AddedTask]) -> Vec<i64> {
+    tasks.iter().map(|task| task.id).collect()
+}
+
+#[actix_rt::test]
+async fn each_task_of_a_chain_runs_once_the_one_before_it_has_succeeded() {
+    let test = start().await;
+    let chain = vec![task("Gate"), echo(&json!(1)), echo(&json!(2)), echo(&json!(3))];
+    let added = ids(&test.demo.add_chain(chain).await.expect("is added"));
+    test.gate.entered(1).await;
+    assert_eq!(test.calls(), [] as [Value; 0]);
+    let second = test.detail(added[1]).await;
+    assert_eq!((second.status, second.run_at), (TaskStatus::Wait, None));
+    assert_eq!(
+        second.waits_for.expect("waits").to_string(),
+        format!("waits for task {}", added[0])
+    );
+    test.gate.let_pass(1);
+    for id in &added {
+        assert_eq!(ended(&test.demo, *id).await.status, TaskStatus::Success);
+    }
+    assert_eq!(test.calls(), [json!(1), json!(2), json!(3)]);
+    let before = test.demo.predecessors(added[3], 0).await.expect("are read");
+    assert_eq!(before.len(), 1);
+    assert_eq!((before[0].id, before[0].status), (added[2], TaskStatus::Success));
+    assert_eq!(before[0].result.as_deref(), Some("2"));
+    assert_eq!(test.demo.waited_for(added[0]).await.expect("is read"), None);
+    assert_eq!(test.detail(added[3]).await.waits_for, None);
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_task_that_fails_for_good_cancels_those_behind_it() {
+    let test = start().await;
+    let chain = vec![task("Fail"), echo(&json!(1)), echo(&json!(2))];
+    let added = ids(&test.demo.add_chain(chain).await.expect("is added"));
+    for id in &added[1..] {
+        let cancelled = ended(&test.demo, *id).await;
+        assert_eq!(cancelled.status, TaskStatus::Cancelled);
+        assert!(cancelled.last_error.expect("says why").contains("has not succeeded"));
+    }
+    // A retry by hand runs this task alone, and its result is of no consequence for the others.
+    test.demo.retry_task(added[1]).await.expect("is Cancelled");
+    assert_eq!(ended(&test.demo, added[1]).await.status, TaskStatus::Success);
+    test.gaia.drain(THEME).await;
+    assert_eq!(test.detail(added[2]).await.status, TaskStatus::Cancelled);
+    assert_eq!(test.calls(), [json!(1)]);
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_cancelled_task_cancels_those_behind_it_whether_it_waits_runs_or_is_due() {
+    let test = start().await;
+    let chain = || vec![task("Gate"), echo(&json!(1)), echo(&json!(2))];
+    let added = ids(&test.demo.add_chain(chain()).await.expect("is added"));
+    test.gate.entered(1).await;
+    test.demo.cancel_task(added[1]).await.expect("waits");
+    assert_eq!(ended(&test.demo, added[2]).await.status, TaskStatus::Cancelled);
+    test.gate.let_pass(1);
+    assert_eq!(ended(&test.demo, added[0]).await.status, TaskStatus::Success);
+
+    let added = ids(&test.demo.add_chain(chain()).await.expect("is added"));
+    test.gate.entered(1).await;
+    test.demo.cancel_task(added[0]).await.expect("runs");
+    assert_eq!(ended(&test.demo, added[2]).await.status, TaskStatus::Cancelled);
+
+    test.demo.pause().await.expect("is paused");
+    let added = ids(&test.demo.add_chain(chain()).await.expect("is added"));
+    test.demo.cancel_task(added[0]).await.expect("is due");
+    assert_eq!(ended(&test.demo, added[2]).await.status, TaskStatus::Cancelled);
+    assert_eq!(test.calls(), [] as [Value; 0]);
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_task_can_be_added_behind_one_that_exists() {
+    let test = start().await;
+    let first = test.demo.add_task(echo(&json!(1))).await.expect("is added").id;
+    ended(&test.demo, first).await;
+    let other = test.gaia.scheduler("another").expect("is a theme");
+    let behind = test.demo.add_after(first, echo(&json!(2))).await.expect("is added").id;
+    assert_eq!(ended(&test.demo, behind).await.status, TaskStatus::Success);
+
+    // Behind a task of another theme, which no node runs.
+    let foreign = other.add_task(echo(&json!(3))).await.expect("is added").id;
+    let behind = test.demo.add_after(foreign, echo(&json!(4)).unique_key("four"));
+    let behind = behind.await.expect("is added").id;
+    let again = test.demo.add_after(foreign, echo(&json!(5)).unique_key("four"));
+    let again = again.await.expect("is there already");
+    assert_eq!((again.id, again.duplicate), (behind, true));
+    other.cancel_task(foreign).await.expect("waits");
+    assert_eq!(ended(&test.demo, behind).await.status, TaskStatus::Cancelled);
+
+    let refused = test.demo.add_after(foreign, echo(&json!(6))).await;
+    assert!(refusal(refused).contains("it is Cancelled; retry that task"));
+    let failed = test.demo.add_task(task("Fail")).await.expect("is added").id;
+    ended(&test.demo, failed).await;
+    let refused = test.demo.add_after(failed, echo(&json!(6))).await;
+    assert!(matches!(
+        refused,
+        Err(Error::PredecessorEnded {
+            status: TaskStatus::Failed,
+            ..
+        })
+    ));
+    for missing in [i64::MIN, -1, 0, 4_711, i64::MAX] {
+        let refused = test.demo.add_after(missing, echo(&json!(6))).await;
+        assert!(matches!(refused, Err(Error::TaskNotFound { id, .. }) if id == missing));
+    }
+    assert_eq!(test.calls(), [json!(1), json!(2)]);
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn the_callback_of_a_batch_runs_once_when_all_have_ended_however_they_have() {
+    let test = start().await;
+    let mut tasks = vec![task("Gate")];
+    tasks.extend((0..50).map(|at| echo(&json!(at))));
+    tasks.extend(vec![task("Fail"); 3]);
+    let unserved = NewTask::new("Demo", "Nobody");
+    tasks.push(unserved.clone());
+    // The batch waits once for a task that is there already, and that two of its tasks have as their key's holder.
+    let holder = test
+        .demo
+        .add_task(unserved.clone().unique_key("x"))
+        .await
+        .expect("is added")
+        .id;
+    tasks.extend(vec![unserved.unique_key("x"); 2]);
+    let batch = test.demo.add_batch(tasks, echo(&json!("callback"))).await;
+    let batch = batch.expect("is added");
+    assert_eq!(batch.tasks.len(), 57);
+    assert_eq!((batch.tasks[55].id, batch.tasks[56].id), (holder, holder));
+    test.gate.entered(1).await;
+    eventually("all others to end", async || {
+        let waits = test.demo.waited_for(batch.id).await.expect("is read")?;
+        (waits.unfinished == 3).then_some(())
+    })
+    .await;
+    let shown = test.detail(batch.id).await.waits_for.expect("waits");
+    assert_eq!(
+        (shown.to_string().as_str(), shown.kind),
+        ("waits for 3 of 56 tasks", WaitKind::Batch)
+    );
+    test.demo.cancel_task(batch.tasks[54].id).await.expect("waits");
+    test.demo.cancel_task(holder).await.expect("waits");
+    assert!(!test.calls().contains(&json!("callback")));
+    test.gate.let_pass(1);
+    assert_eq!(ended(&test.demo, batch.id).await.status, TaskStatus::Success);
+
+    let counts = test.demo.waited_for(batch.id).await.expect("is read").expect("waited");
+    assert_eq!((counts.total, counts.unfinished), (56, 0));
+    assert_eq!((counts.succeeded, counts.failed, counts.cancelled), (51, 3, 2));
+    // A task that is retried by hand does not call back again.
+    test.demo.retry_task(batch.tasks[51].id).await.expect("has failed");
+    test.gaia.drain(THEME).await;
+    assert_eq!(test.calls().iter().filter(|call| **call == "callback").count(), 1);
+
+    let mut read = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let page = test.demo.predecessors(batch.id, after).await.expect("are read");
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for before in page {
+            *read.entry(before.status).or_insert(0) += 1;
+        }
+    }
+    let expected = [
+        (TaskStatus::Success, 51),
+        (TaskStatus::Failed, 3),
+        (TaskStatus::Cancelled, 2),
+    ];
+    assert_eq!(read, expected.into());
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_large_batch_is_added_at_once_and_its_results_come_in_pages() {
+    let test = start().await;
+    let tasks = (0..2_500).map(|at| echo(&json!(at))).collect();
+    let batch = test.demo.add_batch(tasks, echo(&json!("callback"))).await;
+    let batch = batch.expect("is added");
+    assert_eq!(ended(&test.demo, batch.id).await.status, TaskStatus::Success);
+    assert_eq!(test.calls().last(), Some(&json!("callback")));
+    let counts = test.demo.waited_for(batch.id).await.expect("is read").expect("waited");
+    assert_eq!((counts.total, counts.succeeded), (2_500, 2_500));
+    let page = test.demo.predecessors(batch.id, batch.tasks[2_000].id).await;
+    let page = page.expect("are read");
+    assert_eq!((page.len(), page[0].id), (100, batch.tasks[2_001].id));
+    assert_eq!(page[99].result.as_deref(), Some("2100"));
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn ends_by_plain_sql_are_found_and_deleted_tasks_count_as_cancelled() {
+    let test = start().await;
+    let unserved = || NewTask::new("Demo", "Nobody");
+    let chain = vec![unserved(), echo(&json!(1))];
+    let chain = ids(&test.demo.add_chain(chain).await.expect("is added"));
+    let batch = test.demo.add_batch(vec![unserved(); 3], echo(&json!(2))).await;
+    let batch = batch.expect("is added");
+    let write = |sql: String| test.gaia.database.execute(&sql);
+    write(format!(
+        "UPDATE asynctasks SET task_status = 'Success' WHERE id = {}",
+        chain[0]
+    ));
+    let [first, second, third] = [0, 1, 2].map(|at| batch.tasks[at].id);
+    write(format!(
+        "UPDATE asynctasks SET task_status = 'Failed' WHERE id = {first}"
+    ));
+    write(format!("UPDATE asynctasks SET task_status = 'Odd' WHERE id = {second}"));
+    write(format!("DELETE FROM asynctasks WHERE id = {third}"));
+    for id in [chain[1], batch.id] {
+        let status = test.beating("the release", async || {
+            let status = test.detail(id).await.status;
+            status.is_finished().then_some(status)
+        });
+        assert_eq!(status.await, TaskStatus::Success);
+    }
+    let counts = test.demo.waited_for(batch.id).await.expect("is read").expect("waited");
+    assert_eq!((counts.succeeded, counts.failed, counts.cancelled), (0, 2, 1));
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn an_operator_may_have_a_task_run_before_its_time_or_cancel_many() {
+    let test = start().await;
+    let chain = vec![task("Gate"), echo(&json!(1)), echo(&json!(2))];
+    let added = ids(&test.demo.add_chain(chain).await.expect("is added"));
+    test.gate.entered(1).await;
+    test.gaia.admin().run_task_now(added[1]).await.expect("waits");
+    assert_eq!(ended(&test.demo, added[2]).await.status, TaskStatus::Success);
+    test.gate.let_pass(1);
+    assert_eq!(ended(&test.demo, added[0]).await.status, TaskStatus::Success);
+    test.gaia.drain(THEME).await;
+    assert_eq!(test.calls(), [json!(1), json!(2)]);
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn lists_say_for_what_a_task_waits_and_not_until_when() {
+    let test = start().await;
+    test.demo.pause().await.expect("is paused");
+    let added = ids(&test.demo.add_chain(vec![task("Gate"); 2]).await.expect("is added"));
+    let batch = test.demo.add_batch(vec![task("Gate"); 2], task("Gate")).await;
+    let batch = batch.expect("is added").id;
+    let expected = [
+        (batch, Some("waits for 2 of 2 tasks".to_owned())),
+        (added[1], Some(format!("waits for task {}", added[0]))),
+        (added[0], None),
+    ];
+    let all = test.demo.list_tasks(ListTasks::default()).await.expect("lists").items;
+    let mut shown: Vec<_> = all.iter().map(|task| (task.id, task.waits_for, task.run_at)).collect();
+    let found = test
+        .gaia
+        .admin()
+        .search_tasks(SearchTasks::default())
+        .await
+        .expect("finds");
+    let found: Vec<_> = found
+        .tasks
+        .iter()
+        .map(|task| (task.id, task.waits_for, task.run_at))
+        .collect();
+    assert_eq!(found, shown);
+    assert!(shown.iter().all(|(.., run_at)| run_at.is_none()), "{shown:?}");
+    shown.retain(|(id, ..)| expected.iter().any(|(known, _)| known == id));
+    let shown = shown
+        .into_iter()
+        .map(|(id, waits_for, _)| (id, waits_for.map(|waits_for| waits_for.to_string())));
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+    // A time at the end of the calendar is no wait.
+    let far = "9999-12-31T23:59:59Z".parse().expect("is a time");
+    let scheduled = test.demo.add_task(task("Gate").run_at(far)).await.expect("is added").id;
+    let scheduled = test.detail(scheduled).await;
+    assert_eq!((scheduled.run_at, scheduled.waits_for), (Some(far), None));
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn bad_chains_and_batches_are_refused_whole() {
+    let test = start().await;
+    let (demo, now) = (&test.demo, test.gaia.now());
+    let refused = |faults: &[&str], text: String| {
+        for fault in faults {
+            assert!(text.contains(fault), "{fault:?} is not in {text:?}");
+        }
+    };
+    let key = || echo(&json!(1)).unique_key("x");
+    let late = || echo(&json!(1)).run_at(now);
+    refused(&["the chain has no task"], refusal(demo.add_chain(Vec::new()).await));
+    let long = vec![echo(&json!(1)); 1_001];
+    refused(
+        &["the chain has 1001 tasks, expected at most 1000"],
+        refusal(demo.add_chain(long).await),
+    );
+    let chain = vec![key(), key(), late()];
+    let faults = [
+        "task 1 of the list: a task that waits",
+        "task 2 of the list: a task that waits for others is due",
+    ];
+    refused(&faults, refusal(demo.add_chain(chain).await));
+    let bad = vec![echo(&json!(1)), NewTask::new("", "Echo")];
+    refused(
+        &["task 1 of the list: service is empty"],
+        refusal(demo.add_chain(bad).await),
+    );
+    refused(&["leave run_at out"], refusal(demo.add_after(1, late()).await));
+
+    refused(
+        &["the batch has no task"],
+        refusal(demo.add_batch(Vec::new(), echo(&json!(1))).await),
+    );
+    let faults = ["the batch has no task", "the callback: a task that waits"];
+    refused(&faults, refusal(demo.add_batch(Vec::new(), key()).await));
+    let million = vec![echo(&json!(1)); 1_000_000];
+    let faults = ["the batch has 1000000 tasks, expected at most 100000; add several batches"];
+    refused(&faults, refusal(demo.add_batch(million, echo(&json!(1))).await));
+    let callback = NewTask::new("Demo", "");
+    refused(
+        &["the callback: method is empty"],
+        refusal(demo.add_batch(vec![echo(&json!(1))], callback).await),
+    );
+    let tables = ["asynctasks", "gaia_held", "gaia_links"];
+    let rows = tables.map(|table| test.gaia.database.number(&format!("SELECT COUNT(*) FROM {table}")));
+    assert_eq!(rows, [0; 3]);
+
+    // A chain of one is a task.
+    let one = demo.add_chain(vec![key()]).await.expect("is added");
+    assert_eq!(ended(demo, one[0].id).await.status, TaskStatus::Success);
+    for id in [i64::MIN, 0, i64::MAX] {
+        assert!(matches!(demo.waited_for(id).await, Err(Error::TaskNotFound { .. })));
+        assert!(matches!(
+            demo.predecessors(id, i64::MAX).await,
+            Err(Error::TaskNotFound { .. })
+        ));
+    }
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_task_is_kept_while_another_waits_for_it_and_goes_with_all_traces_of_the_wait() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let gate = Gate::closed();
+    let builder = Gaia::builder()
+        .retention(DAY)
+        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(7)))
+        .handler("Demo", "Gate", gate.handler())
+        .scheduler(SchedulerOptions::new(THEME));
+    let gaia = Tested::start(builder).await;
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let alone = demo.add_task(task("Noop")).await.expect("is added").id;
+    let batch = demo.add_batch(vec![task("Noop"), task("Gate")], task("Noop")).await;
+    let batch = batch.expect("is added");
+    ended(&demo, alone).await;
+    ended(&demo, batch.tasks[0].id).await;
+    gaia.advance(DAY * 2);
+    eventually("the task for which none waits to go", async || {
+        demo.get_task_detail(alone).await.err().map(drop)
+    })
+    .await;
+    let kept = demo.get_task_detail(batch.tasks[0].id).await.expect("is kept");
+    assert_eq!(kept.last_result.as_deref(), Some("7"));
+    gate.let_pass(1);
+    assert_eq!(ended(&demo, batch.id).await.status, TaskStatus::Success);
+    gaia.advance(DAY * 2);
+    let rows = || {
+        ["asynctasks", "gaia_held", "gaia_links"]
+            .map(|table| gaia.database.number(&format!("SELECT COUNT(*) FROM {table}")))
+    };
+    eventually("all of it to go", async || (rows() == [0; 3]).then_some(())).await;
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn a_task_that_is_deleted_by_hand_leaves_no_trace_and_counts_as_cancelled_if_it_was_not_counted() {
+    let test = start().await;
+    let batch = test
+        .demo
+        .add_batch(vec![task("Gate"), echo(&json!(1))], echo(&json!(2)))
+        .await;
+    let batch = batch.expect("is added");
+    ended(&test.demo, batch.tasks[1].id).await;
+    test.gate.let_pass(1);
+    ended(&test.demo, batch.id).await;
+    let admin = test.gaia.admin();
+    admin.delete_task(batch.tasks[1].id).await.expect("is finished");
+    let before = test.demo.predecessors(batch.id, 0).await.expect("are read");
+    let before: Vec<_> = before
+        .into_iter()
+        .map(|before| (before.id, before.status, before.result))
+        .collect();
+    let [first, second] = [batch.tasks[0].id, batch.tasks[1].id];
+    let expected = [
+        (first, TaskStatus::Success, Some("null".to_owned())),
+        (second, TaskStatus::Success, None),
+    ];
+    assert_eq!(before, expected);
+    admin.delete_task(batch.id).await.expect("is finished");
+    assert_eq!(test.gaia.database.number("SELECT COUNT(*) FROM gaia_links"), 0);
+    assert_eq!(test.gaia.database.number("SELECT COUNT(*) FROM gaia_held"), 0);
+    test.gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn chains_and_batches_are_messages_too() {
+    use actix::Actor;
+    use gaia_actors::messages::{AddAfter, AddBatch, AddChain, GetPredecessors};
+    let test = start().await;
+    let address = test.demo.clone().start();
+    let chain = address
+        .send(AddChain(vec![echo(&json!(1)); 2]))
+        .await
+        .expect("lives")
+        .expect("is added");
+    let batch: AddBatch = serde_json::from_value(json!({
+        "tasks": [{"service": "Demo", "method": "Echo"}], "callback": {"service": "Demo", "method": "Echo"},
+    }))
+    .expect("is a message");
+    let batch = address.send(batch).await.expect("lives").expect("is added");
+    let after = AddAfter {
+        after: batch.id,
+        task: echo(&json!(2)),
+    };
+    let after = address.send(after).await.expect("lives").expect("is added");
+    for id in [chain[1].id, batch.id, after.id] {
+        assert_eq!(ended(&test.demo, id).await.status, TaskStatus::Success);
+    }
+    let counts = address
+        .send(GetWaitedFor(batch.id))
+        .await
+        .expect("lives")
+        .expect("is read");
+    assert_eq!(counts.map(|counts| counts.succeeded), Some(1));
+    let before: GetPredecessors = serde_json::from_value(json!({"task_id": after.id})).expect("is a message");
+    let before = address.send(before).await.expect("lives").expect("are read");
+    assert_eq!(before[0].id, batch.id);
+    test.gaia.stop().await.expect("stops");
+}
