@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logger =
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("gaia_actors=warn")).build();
     let most = logger.filter().max(LevelFilter::Info);
-    LogCapture::around(logger).install(most)?;
+    LogCapture::around(logger).with_log_ids().install(most)?;
     let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:dashboard.db".to_owned());
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
 

@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::Actor;
 use actix_rt::time::sleep;
 use actix_web::{App, HttpServer, web};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
@@ -249,7 +248,7 @@ async fn cancel_once_begun(scheduler: &Scheduler, ids: &[i64]) -> Result<()> {
 /// Shows how far the orders are, and gives them more workers when half of them are done.
 async fn watch(scheduler: &Scheduler) -> Result<()> {
     // Every operation of a scheduler is a message to its address, too.
-    let address = scheduler.clone().start();
+    let address = scheduler.addr();
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {msg}, {elapsed}")?;
     let bar = ProgressBar::with_draw_target(Some(ORDERS), ProgressDrawTarget::stdout());
     bar.set_style(style);

@@ -1,10 +1,12 @@
 //! The errors of the runtime's operations.
 
+use std::sync::Arc;
+
 use crate::{
     config::ConfigError,
     domain::{ActionOnTask, InvalidInput, TaskStatus},
-    registry::RegistryError,
-    store::{Store, StoreError},
+    registry::{RegistryError, TaskContext},
+    store::{StatementError, Store, StoreError},
 };
 
 /// An error of an operation. Its text says what happened, what was expected, and what to do.
@@ -106,6 +108,29 @@ pub enum Error {
         waited: std::time::Duration,
         /// Its status.
         status: TaskStatus,
+    },
+    /// The task has come to an end without a result.
+    #[error("task {id} has no result: it has ended as {status}{}", .last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    TaskUnsuccessful {
+        /// The task.
+        id: i64,
+        /// Failed or Cancelled.
+        status: TaskStatus,
+        /// The error of its last run, if a run has left one.
+        last_error: Option<String>,
+    },
+    /// The result of the task does not fit the type that its definition names.
+    #[error(
+        "the result of task {id} does not fit {expected}: {fault}; let the definition name the type that the handler answers with \
+         (a result beyond 1 MiB is cut, and fits none)"
+    )]
+    ResultMismatch {
+        /// The task.
+        id: i64,
+        /// The type of the definition.
+        expected: &'static str,
+        /// Why the result does not fit.
+        fault: String,
     },
     /// This process already has a scheduler of the theme on the same database.
     #[error(
@@ -238,6 +263,12 @@ pub enum Error {
     /// This node holds no lease: its heartbeat fails, or other nodes have declared it dead.
     #[error("this node has no heartbeat in the database and may claim nothing until it has; try again")]
     Fenced,
+    /// A handler asks for a part of its Gaia, and was called through a registry that belongs to none.
+    #[error(
+        "this handler was called through a registry that belongs to no Gaia, so there is no scheduler and there are no jobs; \
+         call the handler through `Gaia::registry`, or add a task"
+    )]
+    NoGaia,
     /// The actors have stopped.
     #[error("this Gaia has stopped")]
     Stopped,
@@ -262,6 +293,10 @@ pub enum Error {
     /// An error of the database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A statement of the caller has failed, in a transaction of diesel-async whose error is this type: see
+    /// [`Scheduler::add_task_on`](crate::Scheduler::add_task_on). No operation of this crate answers with it.
+    #[error("a statement of the caller's own transaction failed: {0}")]
+    Statement(#[from] StatementError),
 }
 
 impl From<actix::MailboxError> for Error {
@@ -274,6 +309,15 @@ fn no_task(theme: Option<&str>, id: i64) -> String {
     match theme {
         Some(theme) => format!("theme {theme:?} has no task {id}"),
         None => format!("there is no task {id}"),
+    }
+}
+
+/// What the runtime has given to all handlers of its process.
+pub(crate) fn shared_by_gaia<T: Send + Sync + 'static>(ctx: &TaskContext) -> Result<Arc<T>, Error> {
+    match ctx.shared() {
+        Some(shared) => Ok(shared),
+        None if ctx.is_orphaned() => Err(Error::Stopped),
+        None => Err(Error::NoGaia),
     }
 }
 

@@ -35,6 +35,7 @@ mod backoff;
 mod blocking;
 mod clock;
 pub mod config;
+mod definition;
 mod domain;
 mod error;
 pub mod events;
@@ -70,6 +71,7 @@ pub use alerts::{AlertOptions, Webhook};
 pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, UnservedMethod};
 pub use clock::Clock;
 pub use config::{Config, MissingHandler, WebhookFormat};
+pub use definition::{Added, Schedulers, ServiceMethods, TaskDef, TypedTask};
 pub use domain::{
     ActionOnTask, AddedBatch, AddedOnce, AddedTask, Alert, AlertKind, AlertSeverity, AlertState, ExecRecord, Failure,
     HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord, JobType, Json, MAX_ARG_BYTES,
@@ -84,14 +86,14 @@ pub use hook::HookOptions;
 pub use jobs::{CronActor, JobExecActor, Jobs, JobsOptions, JobsStatus};
 pub use node::{NodeActor, NodeDetail, NodeInfo, NodeStatus, NodeTheme};
 pub use registry::{
-    Call, CallError, Endpoint, Invoke, MethodName, Registry, RegistryActor, RegistryError, Route, TaskContext,
-    async_fn, blocking_fn,
+    Call, CallError, Endpoint, Invoke, MethodName, Next, Registration, Registry, RegistryActor, RegistryError, Route,
+    TaskContext, async_fn, blocking_fn,
 };
 pub use runtime::{Gaia, GaiaBuilder, Readiness, StopReport};
 pub use schedule::{Schedule, ScheduleForm};
 #[cfg(feature = "hooks")]
 pub use services::RemoteService;
-pub use store::{EnqueueConnection, StoreError};
+pub use store::{BlockingEnqueueConnection, EnqueueConnection, StoreError};
 #[cfg(feature = "tracing")]
 pub use traces::Propagation;
 
@@ -130,9 +132,12 @@ pub mod prelude {
     #[cfg(feature = "hooks")]
     pub use crate::HookOptions;
     pub use crate::{
-        Config, Endpoint, Error, Gaia, Invoke, JobRecord, Jobs, JobsOptions, Json, MisfirePolicy, NewJob, NewTask,
-        OverlapPolicy, PageRequest, RetryPolicy, RunFlag, Scheduler, SchedulerOptions, TaskContext, TaskError,
-        TaskStatus, async_fn, blocking_fn,
-        messages::{AddTask, CancelTask, ListJobs, ListTasks, ResizeWorkers},
+        Added, CancelAnswer, Config, Endpoint, Error, Gaia, GaiaBuilder, Invoke, JobRecord, JobType, Jobs, JobsOptions,
+        Json, MisfirePolicy, NewJob, NewTask, Outcome, OverlapPolicy, PageRequest, Registration, RetryPolicy, RunFlag,
+        Scheduler, SchedulerOptions, Schedulers, ServiceMethods, Task, TaskContext, TaskDef, TaskError, TaskStatus,
+        TypedTask,
+        admin::TaskFilter,
+        async_fn, blocking_fn,
+        messages::{AddTask, CancelTask, GetTaskDetail, ListJobs, ListTasks, ResizeTheme, ResizeWorkers, RetryTask},
     };
 }

@@ -101,6 +101,16 @@ macro_rules! operations {
         )*
 
         impl $actor {
+            /// Starts an actor for this handle on the calling arbiter, and answers with its address: for callers that send messages instead of
+            /// calling methods. Each call starts another actor, which ends when its last address is dropped.
+            ///
+            /// # Panics
+            /// If the calling thread runs no arbiter of actix.
+            #[must_use]
+            pub fn addr(&self) -> actix::Addr<Self> {
+                actix::Actor::start(self.clone())
+            }
+
             /// All its operations, by name, for programs that offer them in another form.
             pub const OPERATIONS: &[$crate::operations::Operation<Self>] = &[$(
                 $crate::operations::Operation {

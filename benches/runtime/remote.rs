@@ -1,5 +1,6 @@
 //! Tasks whose method is called by HTTP, beside a bare HTTP client that sends as many requests to the same server in the same run. Both have
-//! a hundred calls under way, and keep their connections.
+//! a hundred calls under way, and keep their connections. A service that answers at once shows what a call costs: client, server and database
+//! share the cores. A service that takes some time for each call shows what is left of that cost beside real work.
 
 use std::{
     cell::Cell,
@@ -27,10 +28,17 @@ const THEME: &str = "bench";
 const IN_FLIGHT: usize = 100;
 const CALL: usize = 1_000;
 const AIM: f64 = 0.7;
+/// How long a service works on a call that does some work.
+const WORK: Duration = Duration::from_millis(5);
 const ARGS: &str = r#"{"order":17,"amount":4200,"currency":"EUR"}"#;
 
 pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) -> Result<()> {
-    let (url, server) = server()?;
+    compare(database, options, Duration::ZERO, "at once", report).await?;
+    compare(database, options, WORK, "after 5 ms", report).await
+}
+
+async fn compare(database: &str, options: &Options, work: Duration, when: &str, report: &mut Report) -> Result<()> {
+    let (url, server) = server(work)?;
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for round in 0..options.rounds {
         // Which of them comes first changes from round to round.
@@ -43,7 +51,8 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
     }
     server.stop(true).await;
     let kind = Kind::of(database)?.name();
-    let figure = |case: &str, side: &str, unit| Figure::new("runtime", case, kind, side, unit);
+    let figure =
+        |case: &str, side: &str, unit| Figure::new("runtime", &format!("{case}, answered {when}"), kind, side, unit);
     report.add(figure("remote: requests, 100 in flight", "awc", "requests/s").of(&bare))?;
     let mut ours = figure("remote: tasks, 100 workers", US, "tasks/s").beside(&ours, &bare);
     ours.note = Aim::AtLeast(AIM).verdict(ours.ratio.unwrap_or_default(), "of the bare client");
@@ -51,11 +60,14 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
     Ok(())
 }
 
-/// A server that reads the arguments and answers with a result.
-fn server() -> Result<(String, ServerHandle)> {
-    let server = HttpServer::new(|| {
-        let answer = async |body: Bytes| {
+/// A server that reads the arguments, works for so long, and answers with a result.
+fn server(work: Duration) -> Result<(String, ServerHandle)> {
+    let server = HttpServer::new(move || {
+        let answer = move |body: Bytes| async move {
             drop(body);
+            if !work.is_zero() {
+                actix_rt::time::sleep(work).await;
+            }
             HttpResponse::Ok()
                 .content_type("application/json")
                 .body(r#"{"done":true}"#)

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr};
+use actix::Addr;
 use actix_rt::time::sleep;
 use gaia_actors::{
     Gaia, NewTask, Scheduler, SchedulerOptions, TaskContext, TaskError, async_fn,
@@ -59,7 +59,7 @@ async fn measure(kind: Kind, url: &str, options: &Options, report: &mut Report) 
         .await?;
     load(&gaia.scheduler(THEME)?, options.tasks).await?;
     let scheduler = gaia.start_scheduler(SchedulerOptions::new(THEME).worker_num(1)).await?;
-    let scheduler = scheduler.start();
+    let scheduler = scheduler.addr();
 
     let (mut up, mut down) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {

@@ -21,6 +21,14 @@ fn wait() -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetTask(pub i64);
 
+/// Queue a task of any theme again: [`Admin::retry_task`](super::Admin::retry_task).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryTaskById(pub i64);
+
+/// Cancel a task of any theme: [`Admin::cancel_task`](super::Admin::cancel_task).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelTaskById(pub i64);
+
 /// Have a task run now that waits for a later time: [`Admin::run_task_now`](super::Admin::run_task_now).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunTaskNow(pub i64);

@@ -23,10 +23,10 @@ use actix::Addr;
 pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
 pub use messages::{
-    BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns, GetBulkOperation,
-    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes,
-    ListAlerts, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme, ResumeTheme,
-    RunJob, RunTaskNow, SearchTasks,
+    BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns,
+    GetBulkOperation, GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme,
+    GetThemes, ListAlerts, ListAudit, ListBulkOperations, NewAudit, PauseTheme, PreviewBulk, ResizeNode, ResizeTheme,
+    ResumeTheme, RetryTaskById, RunJob, RunTaskNow, SearchTasks,
 };
 pub use methods::MethodInfo;
 #[cfg(feature = "web")]
@@ -51,7 +51,7 @@ use crate::{
 ///
 /// Looks have connections that only read, and that hold up neither the actors of this crate nor other looks for long.
 ///
-/// It is an actor too: start a clone, and the same operations are messages to its address.
+/// It is an actor too: the same operations are messages to its [address](Self::addr).
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

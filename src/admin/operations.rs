@@ -3,13 +3,15 @@
 use actix::{Actor, Context};
 
 use super::{
-    Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, CountTasks, DeleteTask, EndAudit,
-    ExportTasks, ExportedTasks, FindJobs, FindRuns, FoundJobs, FoundRuns, FoundTasks, GetBulkOperation, GetErrors,
-    GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, History, JobBegun,
-    ListAlerts, ListAudit, ListBulkOperations, MethodInfo, NewAudit, OpenAlert, PauseTheme, PreviewBulk, ResizeNode,
-    ResizeTheme, ResumeTheme, RunJob, RunTaskNow, SearchTasks, TaskCount, TaskErrors, ThemeInfo,
+    Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask,
+    EndAudit, ExportTasks, ExportedTasks, FindJobs, FindRuns, FoundJobs, FoundRuns, FoundTasks, GetBulkOperation,
+    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, History,
+    JobBegun, ListAlerts, ListAudit, ListBulkOperations, MethodInfo, NewAudit, OpenAlert, PauseTheme, PreviewBulk,
+    ResizeNode, ResizeTheme, ResumeTheme, RetryTaskById, RunJob, RunTaskNow, SearchTasks, TaskCount, TaskErrors,
+    ThemeInfo,
 };
 use crate::{
+    asynctask::CancelAnswer,
     domain::{JobRecord, Task},
     error::Error,
     logs::RunLog,
@@ -28,6 +30,8 @@ operations! {
     Read export_tasks(ExportTasks) => |admin, ExportTasks(search)| admin.export_tasks(search).await, ExportedTasks;
     Read errors(GetErrors) => |admin, get| admin.errors(get).await, TaskErrors;
     Read task(GetTask) => |admin, GetTask(id)| admin.task(id).await, Task;
+    Change retry_task(RetryTaskById) => |admin, RetryTaskById(id)| admin.retry_task(id).await, ();
+    Change cancel_task(CancelTaskById) => |admin, CancelTaskById(id)| admin.cancel_task(id).await, CancelAnswer;
     Change run_task_now(RunTaskNow) => |admin, RunTaskNow(id)| admin.run_task_now(id).await, ();
     Change delete_task(DeleteTask) => |admin, DeleteTask(id)| admin.delete_task(id).await, ();
     Read history(GetHistory) => |admin, get| admin.history(get).await, History;

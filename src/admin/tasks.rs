@@ -2,6 +2,7 @@
 
 use super::Admin;
 use crate::{
+    asynctask::{CancelAnswer, Scheduler},
     domain::{ActionOnTask, Task},
     error::{Error, ask},
     store::ChangeResult,
@@ -32,6 +33,40 @@ impl Admin {
     pub async fn task(&self, id: i64) -> Result<Task, Error> {
         let task = ask(&self.store, move |store| async move { store.tasks().find(id).await }).await?;
         task.ok_or_else(|| not_found(id))
+    }
+
+    /// Queues a Failed or Cancelled task of any theme again, as [`Scheduler::retry_task`] does in a theme.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::prelude::*;
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let orders = gaia.scheduler("order-task")?;
+    /// let id = orders.add_task(NewTask::new("OrderService", "AsyncCreateOrder")).await?.id;
+    ///
+    /// gaia.admin().cancel_task(id).await?;
+    /// gaia.admin().retry_task(id).await?;
+    /// assert_eq!(gaia.admin().task(id).await?.status, TaskStatus::Wait);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Scheduler::retry_task`].
+    pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
+        self.scheduler_of(id).await?.retry_task(id).await
+    }
+
+    /// Cancels a task of any theme that waits, or asks the node that runs it to stop, as [`Scheduler::cancel_task`] does in a theme.
+    ///
+    /// # Errors
+    /// As for [`Scheduler::cancel_task`].
+    pub async fn cancel_task(&self, id: i64) -> Result<CancelAnswer, Error> {
+        self.scheduler_of(id).await?.cancel_task(id).await
     }
 
     /// Has a task run now that waits for a later time: a scheduled task, a retry with a delay, a snoozed task. A task that is due already is
@@ -75,6 +110,12 @@ impl Admin {
     pub async fn delete_task(&self, id: i64) -> Result<(), Error> {
         let change = ask(&self.store, move |store| async move { store.tasks().delete(id).await });
         changed(ActionOnTask::Delete, id, change.await?)
+    }
+
+    /// The handle on the theme to which a task belongs.
+    async fn scheduler_of(&self, id: i64) -> Result<Scheduler, Error> {
+        let theme = self.theme_of_task(id).await?;
+        Ok(Scheduler::new(&theme, self.store.clone(), self.themes.clone())?)
     }
 
     /// The theme to which a task belongs: the cheapest look at a task.

@@ -1,9 +1,7 @@
 //! One run from its arguments to its outcome, without actors: the steps around the handler, in their order. Only a run that its service parks
 //! is noted in the database from here.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
-
-use futures_util::FutureExt;
+use std::time::Duration;
 
 use super::{
     run::{Run, Stop},
@@ -11,15 +9,12 @@ use super::{
 };
 use crate::{
     domain::{Failure, Json, Outcome, PARAM_ERROR, TaskError},
-    panic_text::panic_text,
-    registry::InvokeError,
+    registry::{Answer, InvokeError},
     run::{Attempt, Overdue, StoppableRun, attempt},
 };
 
-type Answer = Result<Json, InvokeError>;
-
-/// Runs the handler of a task: pre-handler → resolve → call, within the timeout, until cancelled. `None`: a service has parked the run, and
-/// will end it.
+/// Runs the handler of a task: resolve → layers → pre-handler → call, within the timeout, until cancelled. `None`: a service has parked the
+/// run, and will end it.
 pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Option<Outcome> {
     if let Some(why) = run.why() {
         return Some(cut_off(why));
@@ -64,16 +59,9 @@ pub(super) fn overdue(why: Overdue<Stop>, timeout: Option<Duration>) -> Outcome 
 }
 
 async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
-    if let Some(pre_handler) = &theme.options.pre_handler {
-        // The lease may have expired while the note of the last attempt was written.
-        if !run.ctx.is_ours() {
-            return Err(InvokeError::Withdrawn);
-        }
-        caught(|| pre_handler(run.ctx.clone()))
-            .await
-            .map_err(|error| in_hook("pre_handler", error))?;
-    }
-    let answer = theme.route(&run.task)?.invoke(run.ctx.clone(), args.into_text()).await;
+    let route = theme.route(&run.task)?;
+    let call = route.invoke_within(&theme.layers, run.ctx.clone(), args.into_text());
+    let answer = call.await;
     #[cfg(all(feature = "hooks", feature = "web"))]
     if let Err(InvokeError::Parked(ticket, lease)) = answer {
         return match super::parking::park(theme, run, &ticket, lease).await {
@@ -85,27 +73,6 @@ async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
         };
     }
     answer
-}
-
-/// Calls a pre-handler or post-handler of the user; a panic becomes an error.
-pub(super) async fn caught<F>(hook: impl FnOnce() -> F) -> Result<(), InvokeError>
-where
-    F: Future<Output = Result<(), TaskError>>,
-{
-    match AssertUnwindSafe(async { hook().await }).catch_unwind().await {
-        Ok(done) => done.map_err(InvokeError::Handler),
-        Err(payload) => Err(InvokeError::Panicked(panic_text(&*payload))),
-    }
-}
-
-fn in_hook(hook: &str, error: InvokeError) -> InvokeError {
-    match error {
-        InvokeError::Handler(TaskError::Failed(message)) if !message.starts_with(PARAM_ERROR) => {
-            InvokeError::Handler(TaskError::Failed(format!("{hook}: {message}")))
-        }
-        InvokeError::Panicked(message) => InvokeError::Panicked(format!("in {hook}: {message}")),
-        other => other,
-    }
 }
 
 fn judged(theme: &ThemeContext, answer: Answer) -> Outcome {
@@ -127,7 +94,9 @@ fn classify(answer: Answer) -> Outcome {
             failed(Failure::Discarded, error)
         }
         Err(InvokeError::Handler(TaskError::Failed(error))) => failed(Failure::Error, error),
-        Err(InvokeError::Panicked(message)) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
+        Err(error @ (InvokeError::Panicked(_) | InvokeError::LayerPanicked(_))) => {
+            failed(Failure::Panicked, error.to_string())
+        }
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
         #[cfg(all(feature = "hooks", feature = "web"))]
@@ -176,6 +145,10 @@ mod tests {
         assert_eq!(failure(handler(TaskError::discard("no"))), Some(Failure::Discarded));
         assert_eq!(
             failure(Err(InvokeError::Panicked("x".to_owned()))),
+            Some(Failure::Panicked)
+        );
+        assert_eq!(
+            failure(Err(InvokeError::LayerPanicked("x".to_owned()))),
             Some(Failure::Panicked)
         );
         assert_eq!(failure(Err(InvokeError::Gone("x".to_owned()))), Some(Failure::Lost));

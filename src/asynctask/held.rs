@@ -1,9 +1,13 @@
 //! Adding tasks that wait until others have ended.
 
-use super::scheduler::{MAX_TASKS_PER_CALL, Scheduler, traced};
+use super::{
+    of_handlers::SchedulersOfHandlers,
+    scheduler::{MAX_TASKS_PER_CALL, Scheduler, traced},
+};
 use crate::{
     domain::{AddedBatch, AddedTask, Faults, InvalidInput, MAX_CHAIN, NewTask, Predecessor, WaitsFor},
-    error::{Error, ask},
+    error::{Error, ask, shared_by_gaia},
+    registry::TaskContext,
     store::{HeldAddition, NewTaskRow, Shape, Store},
 };
 
@@ -179,6 +183,68 @@ impl Scheduler {
             }
         }
         Ok(addition)
+    }
+}
+
+impl TaskContext {
+    /// How many tasks the running task has waited for, and how they have ended: [`Scheduler::waited_for`], with an example in
+    /// [`add_batch`](Scheduler::add_batch). `None`: for none; so it is in a job and in a direct call.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; [`Error::Stopped`] if the Gaia has stopped.
+    pub async fn waited_for(&self) -> Result<Option<WaitsFor>, Error> {
+        let Some(id) = self.task_id() else { return Ok(None) };
+        let shared = shared_by_gaia::<SchedulersOfHandlers>(self)?;
+        ask(
+            &shared.store,
+            |store| async move { store.tasks().waits_of(id).await },
+        )
+        .await
+    }
+
+    /// The tasks for which the running task has waited, with their results: [`Scheduler::predecessors`].
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use gaia_actors::prelude::*;
+    ///
+    /// async fn publish(ctx: TaskContext, film: u64) -> Result<String, TaskError> {
+    ///     let cut = &ctx.predecessors(0).await?[0];
+    ///     Ok(format!("film {film} has {} minutes", cut.result.as_deref().unwrap_or("no")))
+    /// }
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder()
+    ///     .database("sqlite::memory:")
+    ///     .handler("Film", "Cut", async_fn(async |_, _: u64| Ok::<_, TaskError>(90)))
+    ///     .handler("Film", "Publish", async_fn(publish))
+    ///     .scheduler(SchedulerOptions::new("films"))
+    ///     .start()
+    ///     .await?;
+    /// let films = gaia.scheduler("films")?;
+    /// let chain = vec![NewTask::new("Film", "Cut").args(&17), NewTask::new("Film", "Publish").args(&17)];
+    /// let added = films.add_chain(chain).await?;
+    /// let published = films.wait_for(added[1].id, Duration::from_secs(10)).await?;
+    /// assert_eq!(published.last_result.as_deref(), Some(r#""film 17 has 90 minutes""#));
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`waited_for`](Self::waited_for).
+    pub async fn predecessors(&self, after: i64) -> Result<Vec<Predecessor>, Error> {
+        let Some(id) = self.task_id() else {
+            return Ok(Vec::new());
+        };
+        let shared = shared_by_gaia::<SchedulersOfHandlers>(self)?;
+        ask(
+            &shared.store,
+            |store| async move { store.tasks().predecessors(id, after).await },
+        )
+        .await
     }
 }
 

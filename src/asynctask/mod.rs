@@ -19,10 +19,12 @@ mod batch;
 mod bells;
 mod completion;
 mod discovery;
+mod enqueue;
 mod execution;
 mod held;
 mod ledger;
 mod messages;
+mod of_handlers;
 mod options;
 #[cfg(all(feature = "hooks", feature = "web"))]
 mod parking;
@@ -36,7 +38,9 @@ mod serving;
 mod status;
 mod theme;
 mod throughput;
+mod unattended;
 mod unserved;
+mod user_hooks;
 mod wake;
 mod worker;
 
@@ -45,6 +49,7 @@ pub use messages::{
     GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
     ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
+pub(crate) use of_handlers::SchedulersOfHandlers;
 pub use options::SchedulerOptions;
 pub(crate) use release::ReleaseActor;
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};

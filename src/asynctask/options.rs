@@ -2,19 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::LocalBoxFuture};
-
+use super::user_hooks::{self, PostHandler, PreHandler};
 use crate::{
     config::MissingHandler,
-    domain::{Faults, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError},
+    domain::{Faults, Json, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError},
     events::TaskEnded,
     logs::KeepLogs,
-    registry::TaskContext,
+    registry::{Layer, Layers, Next, TaskContext},
 };
-
-type Hook = LocalBoxFuture<'static, Result<(), TaskError>>;
-type PreHandler = dyn Fn(TaskContext) -> Hook + Send + Sync;
-type PostHandler = dyn Fn(TaskEnded, Outcome) -> Hook + Send + Sync;
 
 /// The options of a scheduler, with the integration guide's names and defaults.
 ///
@@ -45,7 +40,8 @@ pub struct SchedulerOptions {
     pub(crate) cancel_grace: Duration,
     pub(crate) missing_handler: MissingHandler,
     pub(crate) keep_logs: Option<KeepLogs>,
-    pub(crate) pre_handler: Option<Arc<PreHandler>>,
+    pub(crate) layers: Layers,
+    pub(crate) pre_handler: Option<Arc<dyn Layer>>,
     pub(crate) post_handler: Option<Arc<PostHandler>>,
 }
 
@@ -63,6 +59,7 @@ impl std::fmt::Debug for SchedulerOptions {
             .field("cancel_grace", &self.cancel_grace)
             .field("missing_handler", &self.missing_handler)
             .field("keep_logs", &self.keep_logs)
+            .field("layers", &self.layers)
             .finish_non_exhaustive()
     }
 }
@@ -82,6 +79,7 @@ impl SchedulerOptions {
             cancel_grace: Duration::from_secs(5),
             missing_handler: MissingHandler::Wait,
             keep_logs: None,
+            layers: Layers::default(),
             pre_handler: None,
             post_handler: None,
         }
@@ -151,7 +149,7 @@ impl SchedulerOptions {
         }
     }
 
-    /// Keeps what handlers and the pre-handler log, with each run: see [`logs`](crate::logs). Default: lines are not kept.
+    /// Keeps what handlers and layers log, with each run: see [`logs`](crate::logs). Default: lines are not kept.
     pub fn keep_logs(self, keep: KeepLogs) -> Self {
         Self {
             keep_logs: Some(keep),
@@ -159,38 +157,77 @@ impl SchedulerOptions {
         }
     }
 
-    /// Runs before every attempt; an error is the attempt's failure, by the rules for a handler's errors.
+    /// Calls this function around each attempt of this theme's tasks: what should happen before, after or around every handler, such as a
+    /// measurement, a span, or a transaction. Of several layers the first that is added is the outermost; inside of them come the
+    /// [`pre_handler`](Self::pre_handler), then the layers of [the handler](crate::Endpoint::layer), then the handler.
+    ///
+    /// A layer sees the call ([`Next`]), gives it other [arguments](Next::with_args) or [more data](TaskContext::with_data), and changes the
+    /// answer. Its answer is the attempt's, by the rules for a handler's; it need not call the handler at all. It is within the timeout,
+    /// the log lines and the span of the run. If the run ends without an answer of the handler (the handler panicked, its actor is gone, the
+    /// node has lost the run), the layer sees an error, and the attempt ends for that reason whatever the layer answers. A layer that panics
+    /// fails the attempt; layers outside of it see an error. A run that is out of time, or does not end within the cancel grace, drops its layers with
+    /// its handler. A task whose method has no handler reaches no layer.
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use gaia_actors::{Next, SchedulerOptions, TaskContext};
+    ///
+    /// let options = SchedulerOptions::new("order-task")
+    ///     .layer(async |ctx: TaskContext, next: Next| {
+    ///         let (method, began) = (next.method().to_owned(), Instant::now());
+    ///         let answer = next.run(ctx).await;
+    ///         log::info!("{method} took {:?}, and {}", began.elapsed(), if answer.is_ok() { "succeeded" } else { "failed" });
+    ///         answer
+    ///     })
+    ///     .layer(async |ctx: TaskContext, next: Next| {
+    ///         if ctx.attempt() > 1 {
+    ///             log::warn!("attempt {} of {}", ctx.attempt(), ctx.max_attempts());
+    ///         }
+    ///         next.run(ctx).await
+    ///     });
+    /// ```
+    pub fn layer<F>(mut self, layer: F) -> Self
+    where
+        F: AsyncFn(TaskContext, Next) -> Result<Json, TaskError> + Send + Sync + 'static,
+    {
+        self.layers.add_fn(layer);
+        self
+    }
+
+    /// Runs before every attempt; an error is the attempt's failure, by the rules for a handler's errors. It is the innermost
+    /// [layer](Self::layer) of the scheduler. A second call replaces the first.
     pub fn pre_handler<F>(self, hook: F) -> Self
     where
         F: AsyncFn(TaskContext) -> Result<(), TaskError> + Send + Sync + 'static,
     {
-        let hook = Arc::new(hook);
-        let erased: Arc<PreHandler> = Arc::new(move |ctx| {
-            let hook = Arc::clone(&hook);
-            async move { hook(ctx).await }.boxed_local()
-        });
         Self {
-            pre_handler: Some(erased),
+            pre_handler: Some(Arc::new(PreHandler(hook))),
             ..self
         }
     }
 
     /// Runs after every attempt that came to its end here, once its outcome is in the database (not after an attempt that was lost
     /// with its thread or its process). It gets the event that observers get, and the outcome with the handler's result. Its error is logged and changes nothing. It holds its
-    /// worker while it runs; if the process dies in between, it is not called again.
+    /// worker while it runs; if the process dies in between, it is not called again. Unlike what a [layer](Self::layer) does after the
+    /// handler, it comes after the end of the run: it also hears of runs that were cut off, and can change no outcome. A second call
+    /// replaces the first.
     pub fn post_handler<F>(self, hook: F) -> Self
     where
         F: AsyncFn(TaskEnded, Outcome) -> Result<(), TaskError> + Send + Sync + 'static,
     {
-        let hook = Arc::new(hook);
-        let erased: Arc<PostHandler> = Arc::new(move |ended, outcome| {
-            let hook = Arc::clone(&hook);
-            async move { hook(ended, outcome).await }.boxed_local()
-        });
         Self {
-            post_handler: Some(erased),
+            post_handler: Some(user_hooks::post_handler(hook)),
             ..self
         }
+    }
+
+    /// All that is around an attempt, the outermost first.
+    pub(super) fn around(&self) -> Layers {
+        let mut layers = self.layers.clone();
+        if let Some(pre_handler) = &self.pre_handler {
+            layers.add(Arc::clone(pre_handler));
+        }
+        layers
     }
 
     /// How long a run is put off that asks to be snoozed for `delay`. A run that asks for no delay, or for hardly any, must not

@@ -17,7 +17,7 @@ use crate::{
     held_runs::HeldRuns,
     lease::{NodeLease, Term},
     logs::{KeepLogs, LogScope, LogWriter, RunLines},
-    registry::{CancelReason, RunFacts, RunKind, RunOfContext, TaskContext},
+    registry::{CancelReason, RunFacts, RunKind, RunOfContext, Shared, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun, run_info},
     store::{ArgsMemory, ClaimedTask, Progress},
 };
@@ -47,6 +47,8 @@ pub(super) struct RunContext {
     backlog: Arc<Semaphore>,
     /// Which lines of handlers are kept, and who writes them. `None`: none.
     logs: Option<(KeepLogs, Arc<LogScope>)>,
+    /// What all handlers of the process share.
+    shared: Shared,
 }
 
 /// What a run hands to the recorder of its theme.
@@ -144,6 +146,7 @@ impl RunContext {
         events: Events,
         recorder: Recipient<Record<Entry>>,
         logs: LogWriter,
+        shared: Shared,
     ) -> Self {
         let theme: Arc<str> = options.theme.as_str().into();
         let scope = LogScope::new(Arc::clone(&theme), clock.clone(), logs);
@@ -159,6 +162,7 @@ impl RunContext {
             recorder,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
             logs: options.keep_logs.map(|keep| (keep, scope)),
+            shared,
         }
     }
 
@@ -203,6 +207,7 @@ impl Run {
             hold: context.lease.hold(term),
             lines: context.lines(&info.log_id),
             traceparent: task.traceparent.take(),
+            shared: context.shared.clone(),
         };
         context.held.add_run(&task.log_id, task.token);
         let args = match task.left_out {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,6 +22,7 @@ use super::{
     scanner::{ClaimedByInsert, GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning},
     status::SchedulerStatus,
     theme::ThemeContext,
+    unattended::Unattended,
     wake::Wake,
 };
 use crate::{
@@ -97,6 +98,7 @@ impl ThemeRuntime {
             parts.events,
             recorder.clone().recipient(),
             parts.logs,
+            parts.registry.shared().clone(),
         ));
         let theme = Arc::new(ThemeContext::new(
             parts.options,
@@ -306,6 +308,7 @@ impl ThemeRuntime {
 pub(crate) struct ThemeRuntimes {
     table: Arc<Mutex<BTreeMap<String, ThemeRuntime>>>,
     bells: Bells,
+    unattended: Unattended,
     events: Events,
     traces: Traces,
 }
@@ -315,8 +318,19 @@ impl ThemeRuntimes {
         Self {
             table: Arc::default(),
             bells: Bells::default(),
+            unattended: Unattended::default(),
             events,
             traces,
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakThemeRuntimes {
+        WeakThemeRuntimes {
+            table: Arc::downgrade(&self.table),
+            bells: self.bells.clone(),
+            unattended: self.unattended.clone(),
+            events: self.events.clone(),
+            traces: self.traces.clone(),
         }
     }
 
@@ -329,6 +343,19 @@ impl ThemeRuntimes {
         let new = added.iter().filter(|task| !task.duplicate);
         self.events.added(theme, new.count());
         self.ring(theme);
+        self.note_use(theme);
+    }
+
+    /// Notes that this process adds tasks to this theme, or has handlers for it: the node warns if no living node runs it.
+    pub(crate) fn note_use(&self, theme: &str) {
+        if !self.table().contains_key(theme) {
+            self.unattended.note(theme, Instant::now());
+        }
+    }
+
+    /// Takes the themes that were noted and not looked at.
+    pub(crate) fn take_unattended(&self) -> BTreeSet<String> {
+        self.unattended.take()
     }
 
     /// A bell that rings when tasks of this theme come due in this process, or another process announces some.
@@ -372,6 +399,29 @@ impl ThemeRuntimes {
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, ThemeRuntime>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The themes of this process, for a holder that must not keep them alive.
+#[derive(Clone)]
+pub(crate) struct WeakThemeRuntimes {
+    table: Weak<Mutex<BTreeMap<String, ThemeRuntime>>>,
+    bells: Bells,
+    unattended: Unattended,
+    events: Events,
+    traces: Traces,
+}
+
+impl WeakThemeRuntimes {
+    /// `None`: this process has given them up.
+    pub(super) fn upgrade(&self) -> Option<ThemeRuntimes> {
+        Some(ThemeRuntimes {
+            table: self.table.upgrade()?,
+            bells: self.bells.clone(),
+            unattended: self.unattended.clone(),
+            events: self.events.clone(),
+            traces: self.traces.clone(),
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         PageRequest, Task, TaskStatus, check_theme, check_workers,
     },
     error::{Error, ask},
-    store::{CancelResult, EnqueueConnection, NewTaskRow, Once, RetryResult, Store, TaskStore},
+    store::{CancelResult, NewTaskRow, Once, RetryResult, Store},
     traces::Span,
 };
 
@@ -25,11 +25,10 @@ use crate::{
 /// It works in a process that runs the theme's workers and in a process that only adds tasks; only
 /// [`resize_workers`](Self::resize_workers) and [`status`](Self::status) need the workers to be here.
 ///
-/// It is an actor too: start a clone, and the same operations are messages to its address.
+/// It is an actor too: the same operations are messages to its [address](Self::addr).
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
-/// use actix::Actor;
 /// use gaia_actors::{Gaia, NewTask, messages::AddTask};
 ///
 /// # #[actix_rt::main]
@@ -39,7 +38,7 @@ use crate::{
 /// let task = NewTask::new("OrderService", "AsyncCreateOrder");
 ///
 /// let by_method = orders.add_task(task.clone()).await?;
-/// let by_message = orders.clone().start().send(AddTask(task)).await??;
+/// let by_message = orders.addr().send(AddTask(task)).await??;
 /// assert_eq!(by_message.id, by_method.id + 1);
 /// # gaia.stop().await?;
 /// # Ok(())
@@ -239,45 +238,9 @@ impl Scheduler {
         }
     }
 
-    /// Adds a task on a connection of yours, inside the transaction that is open there: the task exists if and only if
-    /// your transaction commits. After the commit call [`task_quick_queue`](Self::task_quick_queue) with its id (before,
-    /// nobody could see it); without that it runs with the next scan.
-    ///
-    /// On SQLite the file takes one writer at a time: while your transaction is open, no outcome is written, so keep it
-    /// short, and set a `busy_timeout` on your connection. And a diesel-async transaction must not be dropped half-way (as
-    /// a web server does when its client hangs up): run it in a task of its own and await that, as the example `embedded`
-    /// does.
-    ///
-    #[cfg_attr(feature = "sqlite", doc = "```no_run")]
-    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
-    /// use diesel_async::{RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};
-    /// use diesel::SqliteConnection;
-    /// use gaia_actors::{Error, NewTask, Scheduler};
-    ///
-    /// # async fn place(
-    /// #     orders: &Scheduler,
-    /// #     conn: &mut SyncConnectionWrapper<SqliteConnection>,
-    /// # ) -> Result<(), Box<dyn std::error::Error>> {
-    /// let task = NewTask::new("OrderService", "AsyncCreateOrder");
-    /// let added = conn
-    ///     .immediate_transaction(async |conn| {
-    ///         diesel::sql_query("INSERT INTO orders (amount) VALUES (7)").execute(conn).await?;
-    ///         orders.add_task_on(conn, task).await.map_err(|_| diesel::result::Error::RollbackTransaction)
-    ///     })
-    ///     .await?;
-    /// orders.task_quick_queue(added.id);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`add_task`](Self::add_task).
-    pub async fn add_task_on<C: EnqueueConnection>(&self, conn: &mut C, task: NewTask) -> Result<AddedTask, Error> {
-        traced(self.span_of(slice::from_ref(&task)), async {
-            let added = TaskStore::add_on(conn, vec![self.row(task)?]).await?;
-            Ok(added[0])
-        })
-        .await
+    /// Notes that this process adds tasks to the theme.
+    pub(super) fn note_use(&self) {
+        self.themes.note_use(&self.theme);
     }
 
     /// The span around the addition of these tasks.
@@ -335,9 +298,9 @@ impl Scheduler {
     /// 4,000,000 / n characters are shown. So a page of 20 rows shows texts of up to 800 kB whole.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a page or page size out of range, [`Error::Store`].
+    /// [`Error::Invalid`] with every fault of the page and the filter, [`Error::Store`].
     pub async fn list_tasks(&self, list: ListTasks) -> Result<Page<Task>, Error> {
-        list.page.check()?;
+        list.check(&self.theme)?;
         let theme = Arc::clone(&self.theme);
         ask(
             &self.store,

@@ -10,7 +10,7 @@ use crate::{
     events::{Component, Events},
     held_runs::HeldRuns,
     lease::NodeLease,
-    registry::{InvokeError, MethodName, Registry, RegistryError, Route},
+    registry::{InvokeError, Layers, MethodName, Registry, RegistryError, Route},
     store::{ClaimedTask, Store},
     traces::Traces,
 };
@@ -31,6 +31,8 @@ pub(super) struct ThemeContext {
     pub(super) store: Store,
     pub(super) unserved: Unserved,
     pub(super) traces: Traces,
+    /// What is around its runs.
+    pub(super) layers: Layers,
 }
 
 impl ThemeContext {
@@ -42,6 +44,7 @@ impl ThemeContext {
         traces: Traces,
     ) -> Self {
         Self {
+            layers: options.around(),
             options,
             runs,
             registry,

@@ -6,9 +6,10 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use tokio::sync::oneshot;
 
 use super::{
-    execution::{caught, execute},
+    execution::execute,
     run::{NoteAnswer, Run},
     theme::ThemeContext,
+    user_hooks::caught,
 };
 use crate::{
     domain::{Failure, Json, Outcome},
@@ -128,7 +129,8 @@ async fn work(theme: Arc<ThemeContext>, run: Arc<Run>, args: Json) {
     let Ok(ended) = when_written.await else {
         return;
     };
-    if let Err(error) = caught(|| post_handler(ended, outcome)).await {
+    let after = caught(|| post_handler(ended, outcome));
+    if let Err(error) = run.ctx.log_scope(after).await {
         say!(
             Warn,
             "theme {} task {} log_id={}: post_handler failed: {error:?}",

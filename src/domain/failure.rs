@@ -1,6 +1,6 @@
 //! The errors with which a handler may end, and which failures are tried again.
 
-use std::{fmt, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -9,8 +9,9 @@ pub(crate) const PARAM_ERROR: &str = "PARAM_ERROR";
 
 /// The error of a handler that has no result.
 ///
-/// Any error converts with `?` into [`TaskError::Failed`], with its whole chain of sources in the message. (For that to be
-/// possible, `TaskError` itself is not a [`std::error::Error`].)
+/// What converts into a `Box<dyn Error + Send + Sync>` converts with `?` into [`TaskError::Failed`]: errors of the standard library and of
+/// other crates, `anyhow::Error`, such a box itself, `String` and `&str`. The message has the whole chain of sources. (For that to be
+/// possible, `TaskError` itself is not a [`std::error::Error`].) An error that is not `Send` and `Sync` converts by [`TaskError::of`].
 ///
 /// ```
 /// use gaia_actors::TaskError;
@@ -19,9 +20,14 @@ pub(crate) const PARAM_ERROR: &str = "PARAM_ERROR";
 ///     if text.is_empty() {
 ///         return Err(TaskError::discard("no port given"));
 ///     }
-///     Ok(text.parse::<u16>()?)
+///     let port = text.parse::<u16>()?;
+///     if port == 0 {
+///         Err("port 0 is no port")?;
+///     }
+///     Ok(port)
 /// }
-/// assert!(matches!(port("x"), Err(TaskError::Failed(_))));
+/// assert_eq!(port("x"), Err(TaskError::failed("invalid digit found in string")));
+/// assert_eq!(port("0"), Err(TaskError::failed("port 0 is no port")));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,6 +53,31 @@ impl TaskError {
     pub fn discard(message: impl Into<String>) -> Self {
         Self::Discard(message.into())
     }
+
+    /// A failure worth another attempt, with the error and its chain of sources as the message. For errors that are not `Send` and `Sync`,
+    /// such as the errors of `awc`; others convert with `?`.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use gaia_actors::TaskError;
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("page {0} is not there")]
+    /// struct NoPage(Rc<str>);
+    ///
+    /// fn page(name: &str) -> Result<(), NoPage> {
+    ///     Err(NoPage(name.into()))
+    /// }
+    ///
+    /// fn handle() -> Result<(), TaskError> {
+    ///     page("two").map_err(|error| TaskError::of(&error))
+    /// }
+    /// assert_eq!(handle(), Err(TaskError::failed("page two is not there")));
+    /// ```
+    #[must_use]
+    pub fn of(error: &dyn StdError) -> Self {
+        Self::Failed(with_sources(error))
+    }
 }
 
 impl fmt::Display for TaskError {
@@ -58,20 +89,25 @@ impl fmt::Display for TaskError {
     }
 }
 
-impl<E: std::error::Error> From<E> for TaskError {
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for TaskError {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // Many errors already name their source in their own text.
-            if !message.ends_with(&text) {
-                message = format!("{message}: {text}");
-            }
-            source = error.source();
-        }
-        Self::Failed(message)
+        Self::of(&*error.into())
     }
+}
+
+/// The text of an error and of the sources that have caused it.
+fn with_sources(error: &dyn StdError) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        // Many errors already name their source in their own text.
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = error.source();
+    }
+    message
 }
 
 /// The kind of a failed run.
@@ -120,11 +156,23 @@ mod tests {
         #[error("cannot read the order")]
         struct Outer(#[from] std::num::ParseIntError);
 
-        let inner = "x".parse::<i32>().expect_err("is no number");
-        let error = TaskError::from(Outer(inner));
-        assert_eq!(
-            error.to_string(),
-            "cannot read the order: invalid digit found in string"
-        );
+        let outer = || Outer("x".parse::<i32>().expect_err("is no number"));
+        let expected = TaskError::failed("cannot read the order: invalid digit found in string");
+        let boxed: Box<dyn StdError + Send + Sync> = Box::new(outer());
+        for error in [
+            TaskError::from(outer()),
+            TaskError::from(boxed),
+            TaskError::of(&outer()),
+        ] {
+            assert_eq!(error, expected);
+        }
+        let error = TaskError::from(anyhow::Error::new(outer()).context("order 7 is not placed"));
+        assert_eq!(error.to_string(), format!("order 7 is not placed: {expected}"));
+    }
+
+    #[test]
+    fn a_text_is_an_error() {
+        let texts = [TaskError::from("no"), TaskError::from("no".to_owned())];
+        assert_eq!(texts, [TaskError::failed("no"), TaskError::failed("no")]);
     }
 }

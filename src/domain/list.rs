@@ -1,10 +1,9 @@
 //! Lists of which a caller reads one page at a time.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    TaskStatus,
+    Parameters, TaskFilter,
     validate::{Faults, InvalidInput, MAX_PAGE_SIZE},
 };
 
@@ -44,14 +43,27 @@ impl PageRequest {
         Self { page, page_size }
     }
 
+    /// The parameters `page` and `page_size`.
+    pub(crate) fn read(parameters: &mut Parameters) -> Self {
+        let default = Self::default();
+        Self {
+            page: parameters.value("page").unwrap_or(default.page),
+            page_size: parameters.value("page_size").unwrap_or(default.page_size),
+        }
+    }
+
     pub(crate) fn check(self) -> Result<(), InvalidInput> {
         let mut faults = Faults::default();
+        self.note_faults(&mut faults);
+        faults.into_result()
+    }
+
+    fn note_faults(self, faults: &mut Faults) {
         faults.require(self.page >= 1, || "page is 0, pages count from 1".to_owned());
         faults.require((1..=MAX_PAGE_SIZE).contains(&self.page_size), || {
             let size = self.page_size;
             format!("page_size is {size}, expected 1 to {MAX_PAGE_SIZE}")
         });
-        faults.into_result()
     }
 
     pub(crate) fn offset(self) -> i64 {
@@ -73,30 +85,65 @@ impl PageRequest {
 /// It is also the message that asks a [`Scheduler`](crate::Scheduler)'s address for the list.
 ///
 /// ```
-/// use gaia_actors::{PageRequest, TaskStatus, messages::ListTasks};
+/// use gaia_actors::{PageRequest, TaskStatus, admin::TaskFilter, messages::ListTasks};
 ///
 /// let waiting = ListTasks {
-///     statuses: vec![TaskStatus::Wait, TaskStatus::Retry],
-///     name_contains: Some("订单".to_owned()),
+///     filter: TaskFilter {
+///         statuses: vec![TaskStatus::Wait, TaskStatus::Retry],
+///         name_contains: Some("订单".to_owned()),
+///         ..TaskFilter::default()
+///     },
 ///     page: PageRequest::new(1, 50),
-///     ..ListTasks::default()
 /// };
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+///
+/// As JSON it is one object: `page`, `page_size`, and the conditions of [`TaskFilter`] under their names. The same names are parameters of a
+/// query string, so that a handler of actix-web takes it as `web::Query<ListTasks>`. A list is a parameter that is repeated, or whose
+/// value has commas between its parts; a blank parameter counts as none, since browsers send the blank fields of forms, too. Every unknown
+/// parameter and every bad value is named in the error.
+///
+#[cfg_attr(feature = "web", doc = "```")]
+#[cfg_attr(not(feature = "web"), doc = "```ignore")]
+/// use actix_web::web;
+/// use gaia_actors::messages::ListTasks;
+///
+/// let sent = "page=2&statuses=Failed,Cancelled&error_contains=refused&ended_from=2026-01-31T08:00:00Z&service=";
+/// let list = web::Query::<ListTasks>::from_query(sent).unwrap().into_inner();
+/// assert_eq!((list.page.page, list.filter.statuses.len(), list.filter.service), (2, 2, None));
+///
+/// let text = web::Query::<ListTasks>::from_query("pgae=2&ids=x").unwrap_err().to_string();
+/// assert!(text.contains("unknown parameter \"pgae\"; the nearest known is page"), "{text}");
+/// assert!(text.contains("ids is \"x\""), "{text}");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ListTasks {
     /// Which page.
+    #[serde(flatten)]
     pub page: PageRequest,
-    /// Only tasks with one of these statuses; empty: all.
-    pub statuses: Vec<TaskStatus>,
-    /// Only tasks whose names contain this text (`%` and `_` have no special meaning).
-    pub name_contains: Option<String>,
-    /// Only tasks that call this service.
-    pub service: Option<String>,
-    /// Only tasks that call this method.
-    pub method: Option<String>,
-    /// Only tasks added at or after this time.
-    pub created_from: Option<DateTime<Utc>>,
-    /// Only tasks added before this time.
-    pub created_before: Option<DateTime<Utc>>,
+    /// Which tasks. A theme that it names must be the one whose tasks are listed.
+    #[serde(flatten)]
+    pub filter: TaskFilter,
+}
+
+impl ListTasks {
+    pub(crate) fn check(&self, theme: &str) -> Result<(), InvalidInput> {
+        let mut faults = Faults::default();
+        self.page.note_faults(&mut faults);
+        for other in self.filter.themes.iter().filter(|other| *other != theme) {
+            faults.add(format!(
+                "the filter names the theme {other:?}, but the list is of the theme {theme:?}; Admin::search_tasks finds tasks of any theme"
+            ));
+        }
+        self.filter.check(&mut faults);
+        faults.into_result()
+    }
+}
+
+impl<'de> Deserialize<'de> for ListTasks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parameters::deserialize(deserializer, |parameters| Self {
+            page: PageRequest::read(parameters),
+            filter: TaskFilter::read(parameters),
+        })
+    }
 }

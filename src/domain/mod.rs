@@ -18,6 +18,7 @@ mod json;
 mod list;
 mod new_task;
 mod once;
+mod parameters;
 mod plain;
 mod requests;
 mod retry;
@@ -69,6 +70,7 @@ pub use new_task::NewTask;
 pub(crate) use once::check_key;
 pub use once::{AddedOnce, MAX_IDEMPOTENCY_KEY_CHARS};
 pub(crate) use once::{KEY_LIFE, OnceKey};
+pub(crate) use parameters::Parameters;
 pub(crate) use plain::{Form, Texts, ascii};
 pub(crate) use requests::{Answer, Asked, Note, REQUEST_LIFE, check_node, check_wait, check_workers};
 #[cfg(feature = "web")]

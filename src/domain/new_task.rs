@@ -9,7 +9,7 @@ use super::{
     fields::{json_args, read_args},
     text::{as_millis, from_millis},
     traceparent::check_traceparent,
-    validate::{Faults, InvalidInput, MAX_NAME_CHARS, check_json},
+    validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS, check_json},
 };
 
 /// A task to be added: which method of which service to call, with which arguments, and how.
@@ -240,6 +240,19 @@ impl NewTask {
 
     pub(crate) fn check(&self) -> Result<(), InvalidInput> {
         let mut faults = Faults::default();
+        self.check_into(&mut faults);
+        faults.into_result()
+    }
+
+    /// The check of a task that has a theme.
+    pub(crate) fn check_of_theme(&self, theme: &str) -> Result<(), InvalidInput> {
+        let mut faults = Faults::default();
+        faults.name("theme", theme, MAX_THEME_CHARS);
+        self.check_into(&mut faults);
+        faults.into_result()
+    }
+
+    fn check_into(&self, faults: &mut Faults) {
         faults.name("service", &self.service, MAX_NAME_CHARS);
         faults.name("method", &self.method, MAX_NAME_CHARS);
         if let Some(name) = &self.name {
@@ -249,10 +262,10 @@ impl NewTask {
             faults.name("unique key", key, MAX_NAME_CHARS);
         }
         if let Some(traceparent) = &self.traceparent {
-            check_traceparent(&mut faults, traceparent);
+            check_traceparent(faults, traceparent);
         }
         match &self.arg {
-            Ok(arg) => check_json(&mut faults, arg),
+            Ok(arg) => check_json(faults, arg),
             Err(error) => faults.require(false, || format!("the arguments cannot be serialised to JSON: {error}")),
         }
         faults.require((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
@@ -270,7 +283,6 @@ impl NewTask {
         faults.require(years.is_none_or(|year| (1970..=9999).contains(&year)), || {
             "run_at must lie in the years 1970 to 9999".to_owned()
         });
-        faults.into_result()
     }
 }
 

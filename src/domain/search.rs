@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Task, TaskStatus, WaitsFor,
+    Parameters, Task, TaskStatus, WaitsFor,
     text::{as_millis, millis},
     validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS},
 };
@@ -84,6 +84,27 @@ impl TaskFilter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The conditions among these parameters, under the names of the fields.
+    pub(crate) fn read(parameters: &mut Parameters) -> Self {
+        Self {
+            themes: parameters.texts("themes"),
+            statuses: parameters.list("statuses"),
+            service: parameters.text("service"),
+            method: parameters.text("method"),
+            name_contains: parameters.text("name_contains"),
+            ids: parameters.list("ids"),
+            unique_key: parameters.text("unique_key"),
+            node: parameters.text("node"),
+            without_node: parameters.flag("without_node").unwrap_or(false),
+            log_id: parameters.text("log_id"),
+            error_contains: parameters.text("error_contains"),
+            created_from: parameters.time("created_from"),
+            created_before: parameters.time("created_before"),
+            ended_from: parameters.time("ended_from"),
+            ended_before: parameters.time("ended_before"),
+        }
     }
 
     pub(crate) fn check(&self, faults: &mut Faults) {

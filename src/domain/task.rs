@@ -138,7 +138,7 @@ pub struct Task {
     pub node: Option<String>,
     /// Whether a caller has asked the running task to stop.
     pub cancel_requested: bool,
-    /// The percentage that the handler last reported as done.
+    /// The percentage that the handler last reported as done. Success leaves it at 100, whatever the handler has reported.
     pub progress: Option<i32>,
     /// The note that the handler last reported with its progress.
     pub progress_note: Option<String>,

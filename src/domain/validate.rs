@@ -60,6 +60,10 @@ pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
     /// Notes `fault()` unless `holds`.
+    pub(crate) fn add(&mut self, fault: String) {
+        self.0.push(fault);
+    }
+
     pub(crate) fn require(&mut self, holds: bool, fault: impl FnOnce() -> String) {
         if !holds {
             self.0.push(fault());
@@ -94,6 +98,13 @@ impl Faults {
     /// The value. An error is noted as a fault, and the answer is `None`.
     pub(crate) fn take<T, E: fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.0.push(error.to_string())).ok()
+    }
+
+    /// Notes every fault that another check has found.
+    pub(crate) fn include(&mut self, check: Result<(), InvalidInput>) {
+        if let Err(InvalidInput { faults }) = check {
+            self.0.extend(faults);
+        }
     }
 
     pub(crate) fn into_error(self) -> InvalidInput {

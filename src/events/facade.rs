@@ -9,7 +9,7 @@ use std::{
 use metrics::{Counter, Histogram, Label, counter, gauge, histogram};
 
 use super::{
-    Component, Event, JobEnded, TaskEnded, TaskOutcome,
+    Component, Event, JobEnded, TaskEnded, TaskOutcome, TaskRunInfo,
     tally::{MOST_JOBS, MOST_METHODS, Names},
 };
 use crate::domain::{Failure, HistoryKind, RunFlag, Series, TaskStatus};
@@ -40,7 +40,11 @@ struct Facade(Mutex<Known>);
 struct Known {
     methods: Names,
     jobs: Names,
-    series: HashMap<Arc<Series>, OfSeries>,
+    /// Where the series stand in `all`.
+    places: HashMap<Arc<Series>, usize>,
+    all: Vec<OfSeries>,
+    /// The task whose run ended last, and the place of its series: mostly many runs of one method end one after the other.
+    last: Option<(Arc<TaskRunInfo>, usize)>,
 }
 
 /// Of a method, or of a job.
@@ -48,9 +52,32 @@ struct Known {
 struct OfSeries {
     kind: HistoryKind,
     labels: Vec<Label>,
-    ends: HashMap<&'static str, Counter>,
+    /// By [`End`].
+    ends: [Option<Counter>; 5],
     waited: Histogram,
     ran: Histogram,
+}
+
+/// How a run, or an attempt of it, ended.
+#[derive(Clone, Copy)]
+enum End {
+    Succeeded,
+    Failed,
+    Cancelled,
+    Snoozed,
+    Retried,
+}
+
+impl End {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Snoozed => "snoozed",
+            Self::Retried => "retried",
+        }
+    }
 }
 
 impl Default for Known {
@@ -58,7 +85,9 @@ impl Default for Known {
         Self {
             methods: Names::new(HistoryKind::Task, MOST_METHODS),
             jobs: Names::new(HistoryKind::Job, MOST_JOBS),
-            series: HashMap::new(),
+            places: HashMap::new(),
+            all: Vec::new(),
+            last: None,
         }
     }
 }
@@ -71,7 +100,7 @@ impl Facade {
             Event::JobRetried(retried) => {
                 let mut known = self.known();
                 let series = known.job(retried.run.job_name.as_deref());
-                series.end("retried");
+                series.end(End::Retried);
                 series.fail(None);
             }
             Event::JobFired(fired) => {
@@ -130,13 +159,13 @@ impl Facade {
             return;
         }
         let mut known = self.known();
-        let series = known.method([&run.theme, &run.service, &run.method]);
+        let series = known.method(run);
         series.end(match (status, ended.outcome) {
-            (TaskStatus::Success, _) => "succeeded",
-            (TaskStatus::Failed, _) => "failed",
-            (TaskStatus::Cancelled, _) => "cancelled",
-            (_, TaskOutcome::Snoozed) => "snoozed",
-            _ => "retried",
+            (TaskStatus::Success, _) => End::Succeeded,
+            (TaskStatus::Failed, _) => End::Failed,
+            (TaskStatus::Cancelled, _) => End::Cancelled,
+            (_, TaskOutcome::Snoozed) => End::Snoozed,
+            _ => End::Retried,
         });
         if let TaskOutcome::Failed(failure) = ended.outcome {
             series.fail(Some(failure));
@@ -153,9 +182,9 @@ impl Facade {
             return;
         }
         let outcome = match ended.flag {
-            RunFlag::Success => "succeeded",
-            RunFlag::Failed => "failed",
-            RunFlag::Cancelled => "cancelled",
+            RunFlag::Success => End::Succeeded,
+            RunFlag::Failed => End::Failed,
+            RunFlag::Cancelled => End::Cancelled,
             RunFlag::Skipped => return,
         };
         let mut known = self.known();
@@ -184,23 +213,43 @@ impl Facade {
 }
 
 impl Known {
-    fn method(&mut self, names: [&str; 3]) -> &mut OfSeries {
-        let series = self.methods.get(names);
-        self.series.entry(series).or_insert_with_key(|series| {
-            let method = format!("{}.{}", series.service, series.method);
-            OfSeries::new(
-                HistoryKind::Task,
-                vec![Label::new("theme", series.theme.clone()), Label::new("method", method)],
-            )
-        })
+    fn method(&mut self, run: &Arc<TaskRunInfo>) -> &mut OfSeries {
+        let known = self.last.as_ref().filter(|(last, _)| is_same_method(last, run));
+        let place = match known {
+            Some(&(_, place)) => place,
+            None => {
+                let series = self.methods.get([&run.theme, &run.service, &run.method]);
+                let place = self.place(series, |series| {
+                    let method = format!("{}.{}", series.service, series.method);
+                    let labels = vec![Label::new("theme", series.theme.clone()), Label::new("method", method)];
+                    OfSeries::new(HistoryKind::Task, labels)
+                });
+                self.last = Some((Arc::clone(run), place));
+                place
+            }
+        };
+        &mut self.all[place]
     }
 
     fn job(&mut self, name: Option<&str>) -> &mut OfSeries {
         let series = self.jobs.get([name.unwrap_or_default(), "", ""]);
-        self.series
-            .entry(series)
-            .or_insert_with_key(|series| OfSeries::new(HistoryKind::Job, vec![Label::new("job", series.theme.clone())]))
+        let place = self.place(series, |series| {
+            OfSeries::new(HistoryKind::Job, vec![Label::new("job", series.theme.clone())])
+        });
+        &mut self.all[place]
     }
+
+    fn place(&mut self, series: Arc<Series>, make: impl FnOnce(&Series) -> OfSeries) -> usize {
+        let all = &mut self.all;
+        *self.places.entry(series).or_insert_with_key(|series| {
+            all.push(make(series));
+            all.len() - 1
+        })
+    }
+}
+
+fn is_same_method(one: &TaskRunInfo, other: &TaskRunInfo) -> bool {
+    one.method == other.method && one.service == other.service && one.theme == other.theme
 }
 
 impl OfSeries {
@@ -218,7 +267,7 @@ impl OfSeries {
         Self {
             kind,
             labels,
-            ends: HashMap::new(),
+            ends: Default::default(),
             waited,
             ran,
         }
@@ -230,18 +279,18 @@ impl OfSeries {
         labels
     }
 
-    fn end(&mut self, outcome: &'static str) {
-        if let Some(counter) = self.ends.get(outcome) {
+    fn end(&mut self, end: End) {
+        if let Some(counter) = &self.ends[end as usize] {
             counter.increment(1);
             return;
         }
-        let labels = self.with("outcome", outcome);
+        let labels = self.with("outcome", end.as_str());
         let counter = match self.kind {
             HistoryKind::Task => counter!("gaia_task_runs_total", labels),
             HistoryKind::Job => counter!("gaia_job_runs_total", labels),
         };
         counter.increment(1);
-        self.ends.insert(outcome, counter);
+        self.ends[end as usize] = Some(counter);
     }
 
     fn fail(&self, failure: Option<Failure>) {

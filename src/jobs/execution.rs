@@ -92,7 +92,8 @@ async fn answer(run: &JobRun, ctx: &TaskContext) -> Verdict {
                 Ok(route) => route,
                 Err(error) => return failed(error.to_string()),
             };
-            match route.invoke(ctx.clone(), args.as_str().into()).await {
+            let call = route.invoke_within(&run.context.layers, ctx.clone(), args.as_str().into());
+            match call.await {
                 Ok(result) => Verdict::Succeeded(result.into_string()),
                 Err(error) => judged(error),
             }
@@ -143,7 +144,9 @@ fn judged(error: InvokeError) -> Verdict {
         )),
         InvokeError::Handler(TaskError::Failed(error)) => failed(Failure::Error, error),
         InvokeError::Gone(error) => failed(Failure::Lost, error),
-        InvokeError::Panicked(message) => failed(Failure::Panicked, format!("the handler panicked: {message}")),
+        error @ (InvokeError::Panicked(_) | InvokeError::LayerPanicked(_)) => {
+            failed(Failure::Panicked, error.to_string())
+        }
         InvokeError::Missing(error) => failed(Failure::Error, error.to_string()),
         #[cfg(all(feature = "hooks", feature = "web"))]
         InvokeError::Parked(..) => for_good(crate::registry::ONLY_TASKS.to_owned()),

@@ -26,7 +26,7 @@ const NEXT_FIRES: usize = 5;
 /// [`execute_job_immediately`](Self::execute_job_immediately) needs a process that runs jobs. Changes take effect immediately in
 /// this process and, on PostgreSQL, in others; on the other databases within 5 seconds. Changes by plain SQL take effect within 5 seconds.
 ///
-/// It is an actor too: start a clone, and the same operations are messages to its address.
+/// It is an actor too: the same operations are messages to its [address](Self::addr).
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

@@ -10,6 +10,7 @@ mod execution;
 mod handle;
 mod ledger;
 mod messages;
+mod of_handlers;
 mod options;
 mod run;
 mod runtime;
@@ -23,6 +24,7 @@ pub use messages::{
     AddJob, CancelJob, EnsureJob, ExecuteJobImmediately, GetJobDetail, GetJobRecords, GetJobsStatus, GetRunningJobs,
     RemoveJob, ToggleJob, UpdateJob, WaitForRun,
 };
+pub(crate) use of_handlers::JobsOfHandlers;
 pub use options::JobsOptions;
 pub(crate) use options::Settings;
 pub(crate) use runtime::{JobsRuntime, JobsRuntimeConfig, JobsSlot};

@@ -6,9 +6,10 @@ use log::LevelFilter;
 
 use crate::{
     config::JobsConfig,
-    domain::{Faults, JobRules},
+    domain::{Faults, JobRules, Json, TaskError},
     hook::HookOptions,
     logs::KeepLogs,
+    registry::{Layers, Next, TaskContext},
     schedule::{ScheduleForm, Zone, parse_zone},
 };
 
@@ -41,6 +42,7 @@ pub struct JobsOptions {
     environment: Option<String>,
     banned: Option<Vec<String>>,
     logs: KeptLogs,
+    layers: Layers,
 }
 
 /// Of which jobs the lines are kept.
@@ -69,6 +71,7 @@ pub(crate) struct Settings {
     /// The environment of this process, if jobs must not run in it.
     pub(crate) banned: Option<String>,
     pub(crate) logs: KeptLogs,
+    pub(crate) layers: Layers,
 }
 
 impl JobsOptions {
@@ -141,6 +144,30 @@ impl JobsOptions {
         self
     }
 
+    /// Calls this function around each attempt of jobs that call methods, by the rules of
+    /// [`SchedulerOptions::layer`](crate::SchedulerOptions::layer): the first that is added is the outermost, and each is within the job's
+    /// timeout. Hooks are no handlers, and have no layers.
+    ///
+    /// ```
+    /// use gaia_actors::{JobsOptions, Next, TaskContext};
+    ///
+    /// let options = JobsOptions::default().layer(async |ctx: TaskContext, next: Next| {
+    ///     let job = ctx.theme().to_owned(); // the name of the job
+    ///     let answer = next.run(ctx).await;
+    ///     if let Err(error) = &answer {
+    ///         log::warn!("{job}: {error}");
+    ///     }
+    ///     answer
+    /// });
+    /// ```
+    pub fn layer<F>(mut self, layer: F) -> Self
+    where
+        F: AsyncFn(TaskContext, Next) -> Result<Json, TaskError> + Send + Sync + 'static,
+    {
+        self.layers.add_fn(layer);
+        self
+    }
+
     /// With the configuration's word where these say nothing.
     pub(crate) fn settings(self, config: &JobsConfig, faults: &mut Faults) -> Settings {
         let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
@@ -173,6 +200,7 @@ impl JobsOptions {
             cancel_grace: self.cancel_grace.unwrap_or(Duration::from_secs(5)),
             banned: environment.filter(|name| is_listed(banned, name)),
             logs: self.logs,
+            layers: self.layers,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     hook::HookClient,
     lease::{Hold, NodeLease, Term},
     logs::{LogScope, RunLines},
-    registry::{CancelReason, Registry, RunFacts, RunKind, TaskContext},
+    registry::{CancelReason, Layers, Registry, RunFacts, RunKind, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun},
     store::{ClaimedRun, JobRunKey, RunEnd},
     traces::Traces,
@@ -43,6 +43,8 @@ pub(super) struct JobsContext {
     /// Which lines of handlers are kept, and who writes them.
     pub(super) logs: (KeptLogs, Arc<LogScope>),
     pub(super) traces: Traces,
+    /// What is around the calls of handlers.
+    pub(super) layers: Layers,
 }
 
 /// The end of a run, for the recorder.
@@ -268,6 +270,7 @@ impl JobRun {
             hold: self.hold.clone(),
             lines: self.lines.clone(),
             traceparent: self.traceparent.clone(),
+            shared: self.context.registry.shared().clone(),
         };
         let ctx = TaskContext::new(facts, None);
         ctx.set_deadline(&self.context.clock, self.spec.timeout);

@@ -103,6 +103,7 @@ impl JobsRuntime {
                 recorder: recorder.clone().recipient(),
                 logs: (settings.logs.clone(), scope),
                 traces,
+                layers: settings.layers.clone(),
             };
             // The caller of `start` waits for it.
             let _ = tx.send(recorder);

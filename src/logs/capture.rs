@@ -15,18 +15,33 @@ use super::scope;
 /// let logger = env_logger::Builder::from_default_env().build();
 /// // What env_logger leaves out may be kept: the most that either wants is let through.
 /// let most = logger.filter().max(LevelFilter::Info);
-/// LogCapture::around(logger).install(most)?;
+/// LogCapture::around(logger).with_log_ids().install(most)?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is captured until it is installed"]
-pub struct LogCapture<L>(L);
+pub struct LogCapture<L> {
+    logger: L,
+    with_log_ids: bool,
+}
 
 impl<L: Log + 'static> LogCapture<L> {
     /// Around this logger.
     pub fn around(logger: L) -> Self {
-        Self(logger)
+        Self {
+            logger,
+            with_log_ids: false,
+        }
+    }
+
+    /// Each record that a handler or a layer logs reaches the application's logger with ` log_id=…` at its end. Default: records reach the
+    /// logger as they are, and it may ask [`current_log_id`](super::current_log_id). Lines that are kept with the run stay as they are.
+    pub fn with_log_ids(self) -> Self {
+        Self {
+            with_log_ids: true,
+            ..self
+        }
     }
 
     /// Makes it the logger of this process. Records of a lower level than `most` reach neither the logger nor the runs.
@@ -42,21 +57,32 @@ impl<L: Log + 'static> LogCapture<L> {
 
 impl<L: Log> Log for LogCapture<L> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata) || scope::keeps(metadata.level())
+        self.logger.enabled(metadata) || scope::keeps(metadata.level())
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !is_ours(record.target()) {
-            scope::note(record.level(), record.target(), *record.args());
+        let log = |record: &Record<'_>| {
+            // Most loggers ask this themselves, but need not.
+            if self.logger.enabled(record.metadata()) {
+                self.logger.log(record);
+            }
+        };
+        // Lines of this crate name the run themselves, and are no lines of it.
+        if is_ours(record.target()) {
+            log(record);
+            return;
         }
-        // Most loggers ask this themselves, but need not.
-        if self.0.enabled(record.metadata()) {
-            self.0.log(record);
-        }
+        // The text of a line that is kept is made once, for the run and for the logger.
+        scope::note(record.level(), record.target(), *record.args(), |text| {
+            match self.with_log_ids.then(scope::current_log_id).flatten() {
+                Some(log_id) => log(&record.to_builder().args(format_args!("{text} log_id={log_id}")).build()),
+                None => log(&record.to_builder().args(text).build()),
+            }
+        });
     }
 
     fn flush(&self) {
-        self.0.flush();
+        self.logger.flush();
     }
 }
 

@@ -100,20 +100,30 @@ impl RunLines {
         level <= self.keep.level
     }
 
-    /// Keeps a line. A run that has ended keeps no more, and a message whose `Display` fails makes no line.
-    pub(super) fn note(self: &Arc<Self>, level: Level, target: &str, message: Arguments<'_>) {
-        if !self.keeps(level) {
-            return;
-        }
-        // What is displayed may log itself: it finds no draft then, and begins one. So this comes before the lock, too.
+    /// Keeps a line of a level that is kept, and gives its message to the function `then`. A run that has ended keeps no more, and a message
+    /// whose `Display` fails makes no line.
+    pub(super) fn note(
+        self: &Arc<Self>,
+        level: Level,
+        target: &str,
+        message: Arguments<'_>,
+        then: impl FnOnce(Arguments<'_>),
+    ) {
+        // What is displayed, and the function, may log themselves: they find no draft then, and begin one. So this comes before the lock,
+        // too.
         let mut draft = DRAFT.take();
         draft.text.clear();
         draft.is_cut = false;
-        if draft.write_fmt(message).is_ok() {
+        let is_made = draft.write_fmt(message).is_ok();
+        if is_made {
             if draft.is_cut {
                 draft.text.push('…');
             }
             self.keep(level, cut(target, TARGET), &draft.text);
+        }
+        match is_made && !draft.is_cut {
+            true => then(format_args!("{}", draft.text)),
+            false => then(message),
         }
         DRAFT.set(draft);
     }

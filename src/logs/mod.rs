@@ -1,10 +1,12 @@
-//! The lines that handlers log while they serve a run, kept with the run.
+//! The lines that handlers log while they serve a run: their log ids, and how they are kept with the run.
 //!
-//! An application keeps them with three steps: its logger goes into a [`LogCapture`], a scheduler or the runner of jobs gets the option to
-//! [keep logs](crate::SchedulerOptions::keep_logs), and operators read them by [`Admin::task_log`](crate::Admin::task_log), the HTTP API and
-//! the dashboard, also while the run goes on.
+//! The application's logger goes into a [`LogCapture`]. [`LogCapture::with_log_ids`] has each line of a run end with the run's log id, by
+//! which the line is found beside the lines of this crate and the run's record. By `tracing` the span of a run has it as a field.
 //!
-//! Lines belong to a run if they are logged by its handler: by the future of an async function wherever it is polled, by a blocking
+//! Lines are kept if a scheduler or the runner of jobs gets the option to [keep logs](crate::SchedulerOptions::keep_logs). Operators read
+//! them by [`Admin::task_log`](crate::Admin::task_log), the HTTP API and the dashboard, also while the run goes on.
+//!
+//! Lines belong to a run if they are logged by its handler or by a layer: by the future of an async function wherever it is polled, by a blocking
 //! function on its thread. Code that a handler spawns, and actors that are handlers, put their futures into
 //! [`TaskContext::log_scope`](crate::TaskContext::log_scope).
 //!
@@ -23,14 +25,14 @@ use chrono::{DateTime, Utc};
 use log::{Level, LevelFilter};
 use serde::{Deserialize, Serialize};
 
-pub use self::capture::LogCapture;
 #[cfg(feature = "tracing")]
 pub use self::tracing::CaptureLayer;
 #[cfg(feature = "web")]
 pub(crate) use self::writer::row_of;
+pub use self::{capture::LogCapture, scope::current_log_id};
 pub(crate) use self::{
     lines::{LogScope, RunLines},
-    scope::{within, within_sync},
+    scope::{ServedRun, within, within_sync},
     stored::{LONGEST_ROW, read},
     writer::{LogRow, LogWriter, PACK_SPAN},
 };

@@ -39,7 +39,7 @@ impl<S: Subscriber> Layer<S> for CaptureLayer {
         } else {
             " "
         };
-        scope::note(level, metadata.target(), format_args!("{message}{gap}{others}"));
+        scope::note(level, metadata.target(), format_args!("{message}{gap}{others}"), |_| {});
     }
 }
 

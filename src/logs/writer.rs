@@ -7,7 +7,6 @@ use std::{
     collections::{BTreeMap, VecDeque},
     mem::take,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,8 +18,8 @@ use super::{MESSAGE, TARGET};
 #[cfg(feature = "web")]
 use crate::line::beginning;
 
-/// A run that has lines and goes on for so long gets separate rows.
-const LIVE_AFTER: Duration = Duration::from_secs(1);
+/// A run that has lines and goes on for so many looks of the actor, a second or a little more, gets separate rows.
+const LIVE_AFTER: u64 = 5;
 
 /// A pack is closed once it has so many bytes. LZ4 finds no likeness over longer distances.
 const PACK: usize = 60 << 10;
@@ -46,7 +45,7 @@ pub(super) trait LoggedRun: Send + Sync {
 }
 
 /// Where a run stands in the list of runs that go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place(u64);
 
 /// A row of `gaia_run_logs`.
@@ -73,6 +72,17 @@ struct OpenRow {
     content: Vec<u8>,
 }
 
+/// Runs with lines that go on, in the order in which they were listed. A run's place counts from the first run that was ever listed.
+#[derive(Default)]
+struct Live {
+    /// `None`: the run has ended, or its lines were taken. The first one is a run.
+    runs: VecDeque<Option<(u64, Arc<dyn LoggedRun>)>>,
+    /// The place of the first of them.
+    first: u64,
+    /// How often the lines of runs were taken.
+    looks: u64,
+}
+
 /// The way from runs to the actor that writes the lines of their process. Cloning is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct LogWriter(Arc<Shared>);
@@ -90,9 +100,7 @@ struct Waiting {
     packs: BTreeMap<Arc<str>, OpenRow>,
     /// Closed packs, and rows of single runs.
     rows: VecDeque<LogRow>,
-    /// Runs with lines that go on, in the order in which they were listed.
-    live: BTreeMap<Place, (Instant, Arc<dyn LoggedRun>)>,
-    places: u64,
+    live: Live,
     /// Of the rows.
     bytes: usize,
     /// How many rows were dropped, because too much waited.
@@ -104,7 +112,7 @@ struct Waiting {
 impl LogWriter {
     /// A run has its first line since its lines were taken.
     pub(super) fn list(&self, run: Arc<dyn LoggedRun>) -> Place {
-        self.add(|waiting| waiting.list(run))
+        self.add(|waiting| waiting.live.list(run))
     }
 
     /// A run has ended, and has these lines left. Without a record that says when it ended, they are a separate row.
@@ -121,7 +129,7 @@ impl LogWriter {
         }
         let full = self.add(|waiting| {
             if let Some(place) = place {
-                waiting.live.remove(&place);
+                waiting.live.remove(place);
             }
             match is_recorded {
                 _ if lines.is_empty() => None,
@@ -148,7 +156,7 @@ impl LogWriter {
 
     /// The rows that can be written now. `all`: also the lines of runs that go on for a short time only.
     pub(crate) fn take(&self, all: bool) -> Vec<LogRow> {
-        let due = self.waiting().take_live(all);
+        let due = self.waiting().live.take(all);
         // Outside this lock: each run has its lock.
         let live = due.into_iter().filter_map(|run| {
             let lines = run.take_first();
@@ -192,25 +200,47 @@ impl LogWriter {
     }
 }
 
-impl Waiting {
+impl Live {
     fn list(&mut self, run: Arc<dyn LoggedRun>) -> Place {
-        let place = Place(self.places);
-        self.places += 1;
-        self.live.insert(place, (Instant::now(), run));
-        place
+        self.runs.push_back(Some((self.looks, run)));
+        Place(self.first + self.runs.len() as u64 - 1)
     }
 
-    /// The runs that have been listed for long enough.
-    fn take_live(&mut self, all: bool) -> Vec<Arc<dyn LoggedRun>> {
-        let now = Instant::now();
-        let is_due = |since: Instant| all || now.saturating_duration_since(since) >= LIVE_AFTER;
+    fn remove(&mut self, Place(place): Place) {
+        let at = place.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        if let Some(run) = at.and_then(|at| self.runs.get_mut(at)) {
+            *run = None;
+        }
+        self.trim();
+    }
+
+    /// Takes the runs that were there at the last [`LIVE_AFTER`] looks. `all`: all of them.
+    fn take(&mut self, all: bool) -> Vec<Arc<dyn LoggedRun>> {
+        self.looks += 1;
         let mut due = Vec::new();
-        while let Some(first) = self.live.first_entry().filter(|first| is_due(first.get().0)) {
-            due.push(first.remove().1);
+        while let Some(Some((listed, run))) = self.runs.front()
+            && (all || self.looks - listed >= LIVE_AFTER)
+        {
+            due.push(Arc::clone(run));
+            self.runs[0] = None;
+            self.trim();
         }
         due
     }
 
+    fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    fn trim(&mut self) {
+        while let Some(None) = self.runs.front() {
+            self.runs.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+impl Waiting {
     /// Adds a run to the pack of its scope. If that one is full, it is the answer, and a new one begins.
     fn pack(&mut self, run: &dyn LoggedRun, ended_at: DateTime<Utc>, lines: &Lines) -> Option<OpenRow> {
         if let Some(pack) = self.packs.get_mut(&**run.scope()).filter(|pack| pack.takes(ended_at)) {

@@ -18,6 +18,7 @@ use super::{
     said::Said,
     set_back::{self, SetBack},
     status::{Written, write_status},
+    unattended,
     unknown::Unknown,
     watch::Watch,
 };
@@ -361,13 +362,14 @@ impl NodeActor {
         }));
     }
 
-    /// Tells each theme which methods other nodes serve: it warns only of tasks that no node serves.
+    /// Tells each theme which methods other nodes serve: it warns only of tasks that no node serves. Then looks for themes that no node runs.
     fn tell_who_serves(&self, nodes: &Nodes) {
         let any_due = nodes.any_due;
         let nodes = NodeInfo::all(nodes.clone());
         for runtime in self.themes.all() {
             runtime.served_elsewhere(served_elsewhere(&nodes, &self.row.id, runtime.theme()), any_due);
         }
+        unattended::look(&self.themes, &nodes);
     }
 
     fn rescue_from(&mut self, nodes: &Nodes, ctx: &mut Context<Self>) {

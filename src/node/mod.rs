@@ -12,6 +12,7 @@ mod rescue;
 mod said;
 mod set_back;
 mod status;
+mod unattended;
 mod unknown;
 mod watch;
 

@@ -6,9 +6,11 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::{
-    AnyMethod, CallError, Endpoint, MethodName, RegistryError, Route, TaskContext,
+    AnyMethod, CallError, Endpoint, MethodName, Registration, RegistryError, Route,
+    registration::checked,
     service::Slot,
-    table::{MAX_DISCOVERED, Services, Table, checked, listed},
+    shared::SharedValues,
+    table::{MAX_DISCOVERED, Services, Table, listed},
 };
 use crate::{clock::Clock, domain::Json, threads::Threads, traces::Traces};
 
@@ -29,8 +31,7 @@ impl Actor for RegistryActor {
 #[derive(Message)]
 #[rtype(result = "Result<(), RegistryError>")]
 pub(super) struct Register {
-    pub(super) name: MethodName,
-    pub(super) endpoint: Endpoint,
+    pub(super) registrations: Vec<Registration>,
     pub(super) replace: bool,
 }
 
@@ -62,7 +63,7 @@ pub(super) struct UnregisterWhole(pub(super) String);
 #[rtype(result = "()")]
 pub(super) struct Discover(pub(super) Vec<MethodName>);
 
-/// Removes all handlers.
+/// Removes all handlers, and the values that they share.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Clear;
@@ -80,10 +81,10 @@ pub struct Call {
 
 impl RegistryActor {
     /// A registry whose [`Call`]s run on these threads, so that a handler that blocks its thread does not block the registry.
-    /// The services that it calls are told the time of this clock, and these traces.
-    pub(crate) fn calling_on(threads: Threads, clock: Clock, traces: Traces) -> Self {
+    /// The services that it calls are told the time of this clock, and these traces. Its handlers share these values.
+    pub(crate) fn calling_on(threads: Threads, clock: Clock, traces: Traces, values: SharedValues) -> Self {
         Self {
-            table: Table::default(),
+            table: Table::sharing(values),
             threads: Some(threads),
             clock,
             traces,
@@ -95,29 +96,13 @@ impl RegistryActor {
     }
 
     fn register(&self, register: Register) -> Result<(), RegistryError> {
-        let Register {
-            name,
-            endpoint,
-            replace,
-        } = register;
-        checked(&name.service, &name.method)?;
+        let Register { registrations, replace } = register;
         let mut services = Services::clone(&self.table.services());
-        if services.wholes.contains_key(&name.service) {
-            let service = name.service;
-            return Err(RegistryError::RegisteredAsWhole { service });
+        RegistryError::none_of(services.refusals(&registrations, replace))?;
+        for registration in registrations {
+            services.put(registration, self.table.shared());
         }
-        let methods = services.methods.entry(name.service.clone()).or_default();
-        match methods.get(&name.method) {
-            Some(route) if !replace && route.is_alive() => return Err(RegistryError::AlreadyRegistered(name)),
-            Some(route) => {
-                route.set(Some(endpoint));
-                self.table.announce();
-            }
-            None => {
-                methods.insert(name.method.clone(), Route::new(name, endpoint));
-                self.table.set(services);
-            }
-        }
+        self.table.set(services);
         Ok(())
     }
 
@@ -165,7 +150,7 @@ impl RegistryActor {
             service: name.clone(),
             method,
         });
-        add_routes(&mut services, names);
+        add_routes(&self.table, &mut services, names);
         self.table.set(services);
         Ok(())
     }
@@ -186,14 +171,14 @@ impl RegistryActor {
 
     fn discover(&self, names: Vec<MethodName>) {
         let mut services = Services::clone(&self.table.services());
-        if add_routes(&mut services, names.into_iter()) {
+        if add_routes(&self.table, &mut services, names.into_iter()) {
             self.table.set(services);
         }
     }
 }
 
 /// Adds routes to methods of services that answer every method, as many as each service may have. Answers whether there are new ones.
-fn add_routes(services: &mut Services, names: impl Iterator<Item = MethodName>) -> bool {
+fn add_routes(table: &Table, services: &mut Services, names: impl Iterator<Item = MethodName>) -> bool {
     let mut is_changed = false;
     for name in names {
         let Some(slot) = services.undiscovered(&name.service, &name.method).cloned() else {
@@ -201,7 +186,7 @@ fn add_routes(services: &mut Services, names: impl Iterator<Item = MethodName>) 
         };
         let routes = services.methods.entry(name.service.clone()).or_default();
         let endpoint = Endpoint::service(slot, name.clone());
-        routes.insert(name.method.clone(), Route::new(name.clone(), endpoint));
+        routes.insert(name.method.clone(), table.route(name.clone(), endpoint));
         is_changed = true;
         if routes.len() == MAX_DISCOVERED {
             let service = &name.service;
@@ -260,6 +245,7 @@ impl Handler<Clear> for RegistryActor {
 
     fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
         let services = self.table.take();
+        self.table.shared().clear();
         for route in services.routes() {
             route.set(None);
         }
@@ -302,5 +288,6 @@ impl Handler<Call> for RegistryActor {
 }
 
 async fn answer(route: Result<Route, RegistryError>, args: Json) -> Result<Json, CallError> {
-    Ok(route?.invoke(TaskContext::direct(), args.into_text()).await?)
+    let route = route?;
+    Ok(route.invoke(route.direct(), args.into_text()).await?)
 }

@@ -9,12 +9,15 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::SetOnce;
 
-use super::scope::Scope;
+use super::{
+    scope::Scope,
+    shared::{Given, Shared, missing},
+};
 use crate::{
     clock::Clock,
-    domain::{NOTE_LIMIT, truncated},
+    domain::{NOTE_LIMIT, TaskError, truncated},
     lease::Hold,
-    logs::RunLines,
+    logs::{RunLines, ServedRun},
     traces::Span,
 };
 
@@ -49,7 +52,11 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct TaskContext(Arc<Inner>);
+pub struct TaskContext {
+    inner: Arc<Inner>,
+    /// What layers have given.
+    given: Option<Arc<Given>>,
+}
 
 struct Inner {
     id: i64,
@@ -73,6 +80,7 @@ struct Inner {
     traceparent: Option<Arc<str>>,
     /// While an attempt is made.
     span: Mutex<Span>,
+    shared: Shared,
 }
 
 /// Why a run is asked to stop.
@@ -148,14 +156,26 @@ pub(crate) struct RunFacts {
     pub(crate) lines: Option<Arc<RunLines>>,
     /// The trace to which it belongs, and the span that has caused it.
     pub(crate) traceparent: Option<Arc<str>>,
+    /// What all handlers of the process share.
+    pub(crate) shared: Shared,
+}
+
+/// The facts about a run that a test makes up.
+#[derive(Debug, Clone)]
+pub(crate) struct TestFacts {
+    pub(crate) id: i64,
+    pub(crate) theme: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl std::fmt::Debug for TaskContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskContext")
-            .field("id", &self.0.id)
+            .field("id", &self.inner.id)
             .field("theme", &self.theme())
-            .field("attempt", &self.0.attempt)
+            .field("attempt", &self.inner.attempt)
             .field("log_id", &self.log_id())
             .finish_non_exhaustive()
     }
@@ -163,7 +183,7 @@ impl std::fmt::Debug for TaskContext {
 
 impl TaskContext {
     pub(crate) fn new(facts: RunFacts, run: Option<Weak<dyn RunOfContext>>) -> Self {
-        Self(Arc::new(Inner {
+        Self::of(Inner {
             id: facts.id,
             kind: Some(facts.kind),
             theme: Some(facts.theme),
@@ -178,12 +198,13 @@ impl TaskContext {
             lines: facts.lines,
             traceparent: facts.traceparent,
             span: Mutex::default(),
-        }))
+            shared: facts.shared,
+        })
     }
 
     /// The context of a direct call, without a task.
-    pub(crate) fn direct() -> Self {
-        Self(Arc::new(Inner {
+    pub(crate) fn direct(shared: Shared) -> Self {
+        Self::of(Inner {
             id: 0,
             kind: None,
             theme: None,
@@ -198,37 +219,67 @@ impl TaskContext {
             lines: None,
             traceparent: None,
             span: Mutex::default(),
-        }))
+            shared,
+        })
+    }
+
+    fn of(inner: Inner) -> Self {
+        let (inner, given) = (Arc::new(inner), None);
+        Self { inner, given }
+    }
+
+    /// The context of a run that no node makes. `run` takes its reports of progress.
+    pub(crate) fn for_test(facts: &TestFacts, run: Weak<dyn RunOfContext>, shared: Shared) -> Self {
+        let mut context = Self::direct(shared);
+        if let Some(inner) = Arc::get_mut(&mut context.inner) {
+            inner.id = facts.id;
+            inner.kind = Some(RunKind::Task);
+            inner.theme = Some(Arc::clone(&facts.theme));
+            inner.attempt = facts.attempt;
+            inner.max_attempts = facts.max_attempts;
+            inner.run = Some(run);
+        }
+        context
     }
 
     /// The id of the task; in a job, the id of the run (and of its record).
     #[must_use]
     pub fn id(&self) -> i64 {
-        self.0.id
+        self.inner.id
+    }
+
+    /// The id of the task. `None` in a job and in a direct call.
+    pub(crate) fn task_id(&self) -> Option<i64> {
+        (self.inner.kind == Some(RunKind::Task)).then_some(self.inner.id)
     }
 
     /// The theme of the task; in a job, the name of the job.
     #[must_use]
     pub fn theme(&self) -> &str {
-        self.0.theme.as_deref().unwrap_or_default()
+        self.inner.theme.as_deref().unwrap_or_default()
     }
 
     /// Which attempt this is, from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.inner.attempt
     }
 
     /// How many attempts the task or the job's run may make in all.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
-        self.0.max_attempts
+        self.inner.max_attempts
     }
 
-    /// The name of this run, which every log line of this crate about the run and its record hold. Put it into your own log lines.
+    /// The name of this run, which every log line of this crate about the run and its record hold.
+    /// [`LogCapture::with_log_ids`](crate::logs::LogCapture::with_log_ids) puts it into the application's own lines.
     #[must_use]
     pub fn log_id(&self) -> &str {
-        self.0
+        self.named()
+    }
+
+    fn named(&self) -> &Arc<str> {
+        self.inner
             .log_id
             .get_or_init(|| uuid::Uuid::now_v7().simple().to_string().into())
     }
@@ -237,7 +288,7 @@ impl TaskContext {
     /// a job that is run by hand.
     #[must_use]
     pub fn scheduled_at(&self) -> Option<DateTime<Utc>> {
-        self.0.scheduled_at
+        self.inner.scheduled_at
     }
 
     /// The trace to which the run belongs, and the span that has caused it, as the W3C's
@@ -257,7 +308,82 @@ impl TaskContext {
     /// ```
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
-        self.0.traceparent.as_deref()
+        self.inner.traceparent.as_deref()
+    }
+
+    /// The value of this type that the application has given to its handlers by [`GaiaBuilder::data`](crate::GaiaBuilder::data), or a
+    /// layer by [`with_data`](Self::with_data); a layer's comes first. The handler of a direct call finds the data of the Gaia whose
+    /// registry is called.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::prelude::*;
+    ///
+    /// struct Prices {
+    ///     tea: u64,
+    /// }
+    ///
+    /// async fn price(ctx: TaskContext, cups: u64) -> Result<u64, TaskError> {
+    ///     Ok(cups * ctx.data::<Prices>()?.tea)
+    /// }
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder()
+    ///     .database("sqlite::memory:")
+    ///     .data(Prices { tea: 3 })
+    ///     .handler("Shop", "Price", async_fn(price))
+    ///     .start()
+    ///     .await?;
+    /// assert_eq!(gaia.registry().call::<u64>("Shop", "Price", &2).await?, 6);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TaskError::Failed`] if there is none, or none any more because the Gaia has stopped. The message names the type.
+    pub fn data<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, TaskError> {
+        let given = self.given.as_ref().and_then(|given| given.get());
+        let found = given.or_else(|| self.shared());
+        found.ok_or_else(|| missing::<T>(self.inner.shared.is_cleared()))
+    }
+
+    /// This context with one more value for [`data`](Self::data), instead of an outer value of the same type: how a
+    /// [layer](crate::SchedulerOptions::layer) hands something to the handler.
+    ///
+    /// ```
+    /// use gaia_actors::{Next, SchedulerOptions, TaskContext, TaskError, async_fn};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Tenant {
+    ///     tenant: String,
+    /// }
+    ///
+    /// let options = SchedulerOptions::new("mail").layer(async |ctx: TaskContext, next: Next| {
+    ///     let tenant: Tenant = next.args().parse()?;
+    ///     next.run(ctx.with_data(tenant)).await
+    /// });
+    /// let handler = async_fn(async |ctx: TaskContext, _: serde_json::Value| {
+    ///     let tenant = ctx.data::<Tenant>()?;
+    ///     Ok::<_, TaskError>(tenant.tenant.clone())
+    /// });
+    /// # let _ = (options, handler);
+    /// ```
+    #[must_use]
+    pub fn with_data<T: Send + Sync + 'static>(self, value: T) -> Self {
+        let given = Some(Arc::new(Given::new(value, self.given)));
+        Self { given, ..self }
+    }
+
+    /// The value of this type that all handlers of the process share.
+    pub(crate) fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.inner.shared.get()
+    }
+
+    /// Whether its Gaia has stopped.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.inner.shared.is_cleared()
     }
 
     /// Whether the run should end: the task was cancelled, the run is out of time, or its node stops or has lost its lease.
@@ -269,13 +395,13 @@ impl TaskContext {
     /// Completes when the run should end. If the handler does not end within the scheduler's cancel grace, it is dropped (a blocking
     /// function cannot be dropped: it must ask [`is_cancelled`](Self::is_cancelled) now and then).
     pub async fn cancelled(&self) {
-        self.0.stop.wait().await;
+        self.inner.stop.wait().await;
     }
 
     /// How much time the run has left; `None` without a timeout.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        let (clock, deadline) = self.0.deadline.get()?;
+        let (clock, deadline) = self.inner.deadline.get()?;
         Some(deadline.saturating_sub(clock.elapsed()))
     }
 
@@ -283,13 +409,13 @@ impl TaskContext {
     /// so at its end. Frequent reports cost little: the recorder writes them together with the ends of runs, and of each task only the last
     /// report since the last write. In a direct call a report does nothing.
     pub fn progress(&self, percent: u8, note: impl Into<String>) {
-        if let Some(sink) = self.0.run.as_ref().and_then(Weak::upgrade) {
+        if let Some(sink) = self.inner.run.as_ref().and_then(Weak::upgrade) {
             sink.report(percent.min(100), truncated(note.into(), NOTE_LIMIT));
         }
     }
 
-    /// The future, whose log lines are kept with this run, if lines of the run are [kept](crate::logs) at all. With the feature `tracing` it
-    /// is also within the span of the run. The future of an async function and the thread of a blocking function are within this scope
+    /// The future, whose log lines are lines of this run: they have its [log id](crate::logs::current_log_id), and are kept with the run, if
+    /// its lines are [kept](crate::logs) at all. With the feature `tracing` it is also within the span of the run. The future of an async function and the thread of a blocking function are within this scope
     /// already: it is for what a handler spawns, and for actors.
     ///
     /// ```
@@ -306,8 +432,13 @@ impl TaskContext {
     }
 
     pub(super) fn scope(&self) -> Scope {
-        Scope {
+        // A direct call is no run.
+        let served = self.inner.kind.is_some().then(|| ServedRun {
+            log_id: Arc::clone(self.named()),
             lines: self.lines(),
+        });
+        Scope {
+            served,
             span: self.span().clone(),
         }
     }
@@ -323,23 +454,23 @@ impl TaskContext {
     }
 
     fn span(&self) -> MutexGuard<'_, Span> {
-        self.0.span.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.span.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lines(&self) -> Option<Arc<RunLines>> {
-        self.0.lines.clone()
+        self.inner.lines.clone()
     }
 
     pub(crate) fn set_deadline(&self, clock: &Clock, timeout: Duration) {
         let at = clock.elapsed().saturating_add(timeout);
         // A context gets its deadline once. A second call would be a fault of this crate, and would change nothing.
-        let _ = self.0.deadline.set((clock.clone(), at));
+        let _ = self.inner.deadline.set((clock.clone(), at));
     }
 
     /// The time at which the run is out of time, by the clock of the run.
     #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is told"))]
     pub(crate) fn deadline(&self) -> Option<DateTime<Utc>> {
-        let (clock, _) = self.0.deadline.get()?;
+        let (clock, _) = self.inner.deadline.get()?;
         clock
             .now()
             .checked_add_signed(TimeDelta::from_std(self.time_left()?).ok()?)
@@ -348,19 +479,19 @@ impl TaskContext {
     /// `None`: it is a direct call.
     #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is told"))]
     pub(crate) fn kind(&self) -> Option<RunKind> {
-        self.0.kind
+        self.inner.kind
     }
 
     /// The proof that this node owns the run. A direct call has none.
     #[cfg_attr(not(feature = "hooks"), expect(dead_code, reason = "no service is called"))]
     pub(crate) fn hold(&self) -> Option<&Hold> {
-        self.0.hold.as_ref()
+        self.inner.hold.as_ref()
     }
 
     /// A ticket with its token, for a service that may park the run. `None`: the run belongs to no task, and cannot be parked.
     #[cfg(all(feature = "hooks", feature = "web"))]
     pub(crate) fn ticket(&self) -> Option<(Ticket, String)> {
-        let run = self.0.run.as_ref().and_then(Weak::upgrade)?;
+        let run = self.inner.run.as_ref().and_then(Weak::upgrade)?;
         let ticket = Ticket::new();
         let token = run.token(&ticket);
         Some((ticket, token))
@@ -368,17 +499,17 @@ impl TaskContext {
 
     /// Asks the run to stop. If it is asked several times, the first reason stays.
     pub(crate) fn cancel(&self, reason: CancelReason) {
-        let _ = self.0.stop.set(reason);
+        let _ = self.inner.stop.set(reason);
     }
 
     /// Whether this node still owns the run: other nodes take over the runs of a node that does not beat. The caller asks right before it
     /// calls the handler.
     pub(crate) fn is_ours(&self) -> bool {
-        self.0.hold.as_ref().is_none_or(Hold::is_valid)
+        self.inner.hold.as_ref().is_none_or(Hold::is_valid)
     }
 
     pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
-        self.0.stop.get().copied()
+        self.inner.stop.get().copied()
     }
 }
 
@@ -388,7 +519,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn the_first_reason_to_stop_stays() {
-        let ctx = TaskContext::direct();
+        let ctx = TaskContext::direct(Shared::default());
         let listener = actix_rt::spawn({
             let ctx = ctx.clone();
             async move { ctx.cancelled().await }
@@ -406,7 +537,7 @@ mod tests {
     #[test]
     fn a_run_has_time_left_by_the_clock_that_it_began_with() {
         let clock = Clock::manual(DateTime::<Utc>::UNIX_EPOCH);
-        let ctx = TaskContext::direct();
+        let ctx = TaskContext::direct(Shared::default());
         assert_eq!(ctx.time_left(), None);
         ctx.set_deadline(&clock, Duration::from_secs(10));
         clock.advance(Duration::from_secs(4));

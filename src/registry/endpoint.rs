@@ -5,7 +5,7 @@ use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 use actix::{MailboxError, Recipient};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use super::{Invoke, InvokeError, MethodName, TaskContext, service::Slot};
+use super::{Invoke, InvokeError, MethodName, Next, TaskContext, layer::Layers, service::Slot};
 use crate::{
     blocking::{Unfinished, blocking},
     domain::{Json, TaskError},
@@ -15,7 +15,10 @@ use crate::{
 /// A registered handler. Made from a `Recipient<Invoke>`, by [`async_fn`](super::async_fn) or by
 /// [`blocking_fn`](super::blocking_fn).
 #[derive(Clone)]
-pub struct Endpoint(Kind);
+pub struct Endpoint {
+    kind: Kind,
+    layers: Layers,
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -36,7 +39,7 @@ pub(super) trait AsyncHandler: Send + Sync {
 
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.kind {
             Kind::Actor(_) => "Endpoint::Actor",
             Kind::Async(_) => "Endpoint::Async",
             Kind::Blocking(_) => "Endpoint::Blocking",
@@ -46,38 +49,75 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// Calls this function around each call of the handler, in runs of tasks and of jobs and in direct calls, inside of the layers of the
+    /// scheduler or of the runner of jobs. Of several layers the first that is added is the outermost. See
+    /// [`SchedulerOptions::layer`](crate::SchedulerOptions::layer).
+    ///
+    /// ```
+    /// use gaia_actors::{Json, Next, Registry, TaskContext, TaskError, async_fn};
+    ///
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let double = async_fn(async |_: TaskContext, n: i64| Ok::<_, TaskError>(2 * n)).layer(
+    ///     async |ctx: TaskContext, next: Next| {
+    ///         let doubled: i64 = next.run(ctx).await?.parse()?;
+    ///         Json::of(&(doubled + 1))
+    ///     },
+    /// );
+    /// let registry = Registry::start();
+    /// registry.register("Math", "Double", double).await?;
+    /// assert_eq!(registry.call::<i64>("Math", "Double", &20).await?, 41);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn layer<F>(mut self, layer: F) -> Self
+    where
+        F: AsyncFn(TaskContext, Next) -> Result<Json, TaskError> + Send + Sync + 'static,
+    {
+        self.layers.add_fn(layer);
+        self
+    }
+
+    pub(super) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    fn of(kind: Kind) -> Self {
+        let layers = Layers::default();
+        Self { kind, layers }
+    }
+
     pub(super) fn actor(recipient: Recipient<Invoke>) -> Self {
-        Self(Kind::Actor(recipient))
+        Self::of(Kind::Actor(recipient))
     }
 
     pub(super) fn asynchronous(handler: Arc<dyn AsyncHandler>) -> Self {
-        Self(Kind::Async(handler))
+        Self::of(Kind::Async(handler))
     }
 
     pub(super) fn blocking(handler: Arc<BlockingHandler>) -> Self {
-        Self(Kind::Blocking(handler))
+        Self::of(Kind::Blocking(handler))
     }
 
     pub(super) fn service(slot: Slot, method: MethodName) -> Self {
-        Self(Kind::Service(slot, method))
+        Self::of(Kind::Service(slot, method))
     }
 
     /// Whether the handler can be called: an actor that has died or was stopped cannot.
     pub(super) fn is_alive(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Actor(recipient) => recipient.connected(),
             Kind::Async(_) | Kind::Blocking(_) => true,
             Kind::Service(slot, _) => slot.is_taken(),
         }
     }
 
-    /// Calls the handler. A panic of the handler becomes an error. An async function runs on the calling thread and is dropped with this
+    /// Calls the handler, without its layers. A panic of the handler becomes an error. An async function runs on the calling thread and is dropped with this
     /// future; a blocking function runs on a pool of threads and goes on if this future is dropped.
     pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
         if !ctx.is_ours() {
             return Err(InvokeError::Withdrawn);
         }
-        match &self.0 {
+        match &self.kind {
             Kind::Actor(recipient) => match recipient.send(Invoke::new(ctx, args)).await {
                 Ok(answer) => answer.map_err(InvokeError::Handler),
                 Err(MailboxError::Closed) => Err(InvokeError::Gone(

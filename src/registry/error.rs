@@ -57,9 +57,26 @@ pub enum RegistryError {
     /// A name is empty, too long, or holds a control character.
     #[error("cannot register: {0}")]
     Invalid(#[from] InvalidInput),
+    /// Several handlers were to be registered, and none was: each error names one of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<RegistryError>),
     /// The registry's actor has stopped.
     #[error("the registry has stopped")]
     Stopped,
+}
+
+impl RegistryError {
+    /// All of these errors as one; `Ok` if there is none.
+    pub(super) fn none_of(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.pop() {
+            None => Ok(()),
+            Some(only) if errors.is_empty() => Err(only),
+            Some(last) => {
+                errors.push(last);
+                Err(Self::Several(errors))
+            }
+        }
+    }
 }
 
 impl From<actix::MailboxError> for RegistryError {
@@ -78,6 +95,8 @@ pub enum CallError {
     Handler(TaskError),
     /// The handler panicked, with this message.
     Panicked(String),
+    /// A [layer](crate::Endpoint::layer) around the handler panicked, with this message.
+    LayerPanicked(String),
     /// The handler gave no answer: its actor or its thread is gone (it may have panicked), or the system gives no thread for a blocking
     /// function.
     HandlerGone(String),
@@ -89,6 +108,7 @@ impl std::fmt::Display for CallError {
             Self::Registry(error) => error.fmt(f),
             Self::Handler(error) => error.fmt(f),
             Self::Panicked(message) => write!(f, "the handler panicked: {message}"),
+            Self::LayerPanicked(message) => write!(f, "a layer panicked: {message}"),
             Self::HandlerGone(message) => f.write_str(message),
         }
     }
@@ -107,22 +127,32 @@ impl From<RegistryError> for CallError {
 pub(crate) const ONLY_TASKS: &str = "the service answered 202, by which it would end the run later: only the run of a task can be parked; add a task instead";
 
 /// Why an endpoint gave no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum InvokeError {
     /// The handler answered with this error.
+    #[error("{0}")]
     Handler(TaskError),
     /// The handler panicked with this message.
+    #[error("the handler panicked: {0}")]
     Panicked(String),
+    /// A layer around the handler panicked with this message.
+    #[error("a layer panicked: {0}")]
+    LayerPanicked(String),
     /// The actor that is the handler has died or did not answer, or the runtime of a blocking function ends.
+    #[error("{0}")]
     Gone(String),
     /// There is no handler, or none any more.
+    #[error("{0}")]
     Missing(RegistryError),
     /// A service has taken the run over, and will end it later. The lease: for how long the service may be silent, if it beats.
     #[cfg(all(feature = "hooks", feature = "web"))]
+    #[error("the service has parked the run, and will end it")]
     Parked(Ticket, Option<std::time::Duration>),
     /// The handler was not called: this node does not own the run any more.
+    #[error("the call was withdrawn before it began")]
     Withdrawn,
     /// The handler was not called: the system gives no thread for a blocking function.
+    #[error("{}", Unfinished::NoThread)]
     NoThread,
 }
 
@@ -131,12 +161,12 @@ impl From<InvokeError> for CallError {
         match error {
             InvokeError::Handler(error) => Self::Handler(error),
             InvokeError::Panicked(message) => Self::Panicked(message),
+            InvokeError::LayerPanicked(message) => Self::LayerPanicked(message),
             InvokeError::Gone(message) => Self::HandlerGone(message),
             InvokeError::Missing(error) => Self::Registry(error),
             #[cfg(all(feature = "hooks", feature = "web"))]
             InvokeError::Parked(..) => Self::Handler(TaskError::failed(ONLY_TASKS)),
-            InvokeError::Withdrawn => Self::HandlerGone("the call was withdrawn before it began".to_owned()),
-            InvokeError::NoThread => Self::HandlerGone(Unfinished::NoThread.to_string()),
+            gone @ (InvokeError::Withdrawn | InvokeError::NoThread) => Self::HandlerGone(gone.to_string()),
         }
     }
 }

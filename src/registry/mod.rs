@@ -10,9 +10,12 @@ mod endpoint;
 mod error;
 mod function;
 mod invoke;
+mod layer;
+mod registration;
 mod route;
 mod scope;
 mod service;
+mod shared;
 mod table;
 
 use actix::{Actor, Addr, Recipient};
@@ -24,7 +27,7 @@ use actor::{Clear, Discover, List, Register, RegisterWhole, Unregister, Unregist
 pub use context::TaskContext;
 #[cfg(all(feature = "hooks", feature = "web"))]
 pub(crate) use context::Ticket;
-pub(crate) use context::{CancelReason, RunFacts, RunKind, RunOfContext};
+pub(crate) use context::{CancelReason, RunFacts, RunKind, RunOfContext, TestFacts};
 pub use endpoint::Endpoint;
 pub(crate) use error::InvokeError;
 #[cfg(all(feature = "hooks", feature = "web"))]
@@ -32,8 +35,12 @@ pub(crate) use error::ONLY_TASKS;
 pub use error::{CallError, RegistryError};
 pub use function::{async_fn, blocking_fn};
 pub use invoke::Invoke;
+pub use layer::Next;
+pub(crate) use layer::{Answer, Layer, Layers, Rest};
+pub use registration::Registration;
 pub use route::Route;
 pub(crate) use service::AnyMethod;
+pub(crate) use shared::{Shared, SharedValues};
 
 use table::Table;
 
@@ -98,6 +105,11 @@ impl Registry {
         }
     }
 
+    /// What the handlers share.
+    pub(crate) fn shared(&self) -> &Shared {
+        self.table.shared()
+    }
+
     /// The clock by which services are told the time.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
@@ -119,7 +131,33 @@ impl Registry {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Result<(), RegistryError> {
-        self.put(service.into(), method.into(), handler.into(), false).await
+        self.put(vec![Registration::new(service, method, handler)], false).await
+    }
+
+    /// Registers handlers of several methods, such as [`ServiceMethods`](crate::ServiceMethods): all of them, or none.
+    ///
+    /// ```
+    /// use gaia_actors::{Registry, TaskContext, TaskDef};
+    ///
+    /// const DOUBLE: TaskDef<i64, i64> = TaskDef::new("Math", "Double");
+    /// const HALVE: TaskDef<i64, i64> = TaskDef::new("Math", "Halve");
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = Registry::start();
+    /// registry
+    ///     .register_all([DOUBLE.handler(async |_, n| Ok(2 * n)), HALVE.handler(async |_, n| Ok(n / 2))])
+    ///     .await?;
+    /// assert_eq!(registry.call::<i64>("Math", "Halve", &42).await?, 21);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`register`](Self::register), and [`RegistryError::RegisteredAsWhole`] if the service is a remote one.
+    /// [`RegistryError::Several`] if there is more than one such error: it names all of them.
+    pub async fn register_all(&self, handlers: impl IntoIterator<Item = Registration>) -> Result<(), RegistryError> {
+        self.put(handlers.into_iter().collect(), false).await
     }
 
     /// Registers a handler, in place of the method's present handler if there is one. Runs that have begun end with the old handler.
@@ -132,22 +170,11 @@ impl Registry {
         method: impl Into<String>,
         handler: impl Into<Endpoint>,
     ) -> Result<(), RegistryError> {
-        self.put(service.into(), method.into(), handler.into(), true).await
+        self.put(vec![Registration::new(service, method, handler)], true).await
     }
 
-    async fn put(
-        &self,
-        service: String,
-        method: String,
-        endpoint: Endpoint,
-        replace: bool,
-    ) -> Result<(), RegistryError> {
-        let name = MethodName { service, method };
-        let register = Register {
-            name,
-            endpoint,
-            replace,
-        };
+    async fn put(&self, registrations: Vec<Registration>, replace: bool) -> Result<(), RegistryError> {
+        let register = Register { registrations, replace };
         self.actor.send(register).await?
     }
 
@@ -201,7 +228,7 @@ impl Registry {
         Ok(self.actor.send(Discover(methods)).await?)
     }
 
-    /// Removes all handlers, and with them the values that they hold: a handler that holds the `Gaia` would keep the `Gaia` alive.
+    /// Removes all handlers, and with them the values that they hold and share: a value that holds the `Gaia` would keep the `Gaia` alive.
     pub(crate) async fn clear(&self) -> Result<(), RegistryError> {
         Ok(self.actor.send(Clear).await?)
     }
@@ -218,7 +245,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`CallError::Registry`] if there is no such handler, [`CallError::Handler`] with the handler's error (or if the arguments or the
-    /// result do not fit), [`CallError::Panicked`] if the handler panicked, [`CallError::HandlerGone`] if it gave no answer.
+    /// result do not fit), [`CallError::Panicked`] or [`CallError::LayerPanicked`] if the handler or a layer panicked,
+    /// [`CallError::HandlerGone`] if it gave no answer.
     pub async fn call<R: DeserializeOwned>(
         &self,
         service: &str,

@@ -3,10 +3,15 @@
 use std::{borrow::Cow, sync::Arc};
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{CallError, Endpoint, InvokeError, MethodName, RegistryError, TaskContext};
-use crate::domain::{Json, JsonText};
+use super::{
+    CallError, Endpoint, InvokeError, MethodName, RegistryError, TaskContext,
+    layer::{Answer, Layers},
+    shared::Shared,
+};
+use crate::domain::JsonText;
 
 /// The route to one method's handler: the answer of [`Registry::route`](super::Registry::route). The route stays valid when the handler is
 /// replaced. Once the handler is removed, calls give an error; a handler that is registered after that needs a new route.
@@ -17,13 +22,15 @@ pub struct Route(Arc<Inner>);
 struct Inner {
     name: MethodName,
     endpoint: ArcSwapOption<Endpoint>,
+    shared: Shared,
 }
 
 impl Route {
-    pub(super) fn new(name: MethodName, endpoint: Endpoint) -> Self {
+    pub(super) fn new(name: MethodName, endpoint: Endpoint, shared: Shared) -> Self {
         Self(Arc::new(Inner {
             name,
             endpoint: ArcSwapOption::from_pointee(endpoint),
+            shared,
         }))
     }
 
@@ -48,14 +55,34 @@ impl Route {
     pub async fn call<R: DeserializeOwned>(&self, args: &(impl Serialize + ?Sized)) -> Result<R, CallError> {
         let args = JsonText::of(args).map_err(CallError::Handler)?;
         let args = Cow::Borrowed(args.as_str());
-        let result = self.invoke(TaskContext::direct(), args).await?;
+        let result = self.invoke(self.direct(), args).await?;
         result.parse().map_err(CallError::Handler)
     }
 
-    /// Calls the present handler. If the handler is replaced during the call, the call goes on with the old handler.
-    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Result<Json, InvokeError> {
+    /// The context of a direct call.
+    pub(super) fn direct(&self) -> TaskContext {
+        TaskContext::direct(self.0.shared.clone())
+    }
+
+    /// Calls the method within these layers.
+    pub(crate) async fn invoke_within(&self, layers: &Layers, ctx: TaskContext, args: Cow<'_, str>) -> Answer {
+        if layers.is_empty() {
+            return self.invoke(ctx, args).await;
+        }
+        let route = self.clone();
+        let call = |ctx, args| async move { route.invoke(ctx, args).await }.boxed_local();
+        layers.around(&self.0.name, ctx, args, call).await
+    }
+
+    /// Calls the present handler, within its layers. If the handler is replaced during the call, the call goes on with the old handler.
+    pub(crate) async fn invoke(&self, ctx: TaskContext, args: Cow<'_, str>) -> Answer {
         match self.0.endpoint.load_full() {
-            Some(endpoint) => endpoint.invoke(ctx, args).await,
+            Some(endpoint) if endpoint.layers().is_empty() => endpoint.invoke(ctx, args).await,
+            Some(endpoint) => {
+                let layers = endpoint.layers().clone();
+                let call = |ctx, args| async move { endpoint.invoke(ctx, args).await }.boxed_local();
+                layers.around(&self.0.name, ctx, args, call).await
+            }
             None => Err(InvokeError::Missing(RegistryError::UnknownMethod {
                 service: self.0.name.service.clone(),
                 method: self.0.name.method.clone(),

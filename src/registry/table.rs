@@ -1,12 +1,19 @@
 //! The table of methods. Only the registry's actor changes it; all threads read it without waiting.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{Endpoint, MethodName, RegistryError, Route, service::Slot};
-use crate::domain::{Faults, MAX_NAME_CHARS};
+use super::{
+    Endpoint, MethodName, Registration, RegistryError, Route,
+    registration::checked,
+    service::Slot,
+    shared::{Shared, SharedValues},
+};
 
 /// The most methods of one service that answers every method: callers may add tasks with any method name.
 pub(super) const MAX_DISCOVERED: usize = 1_000;
@@ -31,6 +38,37 @@ impl Services {
         self.methods.get(service)?.get(method)
     }
 
+    /// Why handlers cannot be registered; a handler that is there already is an error unless `replace`.
+    pub(super) fn refusals(&self, registrations: &[Registration], replace: bool) -> Vec<RegistryError> {
+        let mut names = BTreeSet::new();
+        let refusal = |registration: &'_ Registration| {
+            let name = registration.name();
+            if let Err(faults) = registration.check() {
+                return Some(faults.into());
+            }
+            if self.wholes.contains_key(&name.service) {
+                let service = name.service.clone();
+                return Some(RegistryError::RegisteredAsWhole { service });
+            }
+            let is_there = self.route(&name.service, &name.method).is_some_and(Route::is_alive);
+            let is_twice = !names.insert(name.clone());
+            (!replace && (is_there || is_twice)).then(|| RegistryError::AlreadyRegistered(name.clone()))
+        };
+        registrations.iter().filter_map(refusal).collect()
+    }
+
+    /// Makes a route to a handler, which shares these values, or has the present route lead to it.
+    pub(super) fn put(&mut self, registration: Registration, shared: &Shared) {
+        let Registration { name, endpoint, .. } = registration;
+        let methods = self.methods.entry(name.service.clone()).or_default();
+        match methods.get(&name.method) {
+            Some(route) => route.set(Some(endpoint)),
+            None => {
+                methods.insert(name.method.clone(), Route::new(name, endpoint, shared.clone()));
+            }
+        }
+    }
+
     /// The services that answer every method and have room for further routes.
     pub(super) fn growing(&self) -> impl Iterator<Item = &String> {
         let known = |service: &String| self.methods.get(service).map_or(0, BTreeMap::len);
@@ -48,22 +86,33 @@ impl Services {
     }
 }
 
-/// Checks that a service and a method may stand in the table.
-pub(super) fn checked(service: &str, method: &str) -> Result<(), RegistryError> {
-    let mut faults = Faults::default();
-    faults.name("service", service, MAX_NAME_CHARS);
-    faults.name("method", method, MAX_NAME_CHARS);
-    Ok(faults.into_result()?)
-}
-
 /// A handle on the table. Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     services: Arc<ArcSwap<Services>>,
     changed: Arc<watch::Sender<()>>,
+    shared: Shared,
 }
 
 impl Table {
+    /// An empty table, for handlers that share these values.
+    pub(super) fn sharing(values: SharedValues) -> Self {
+        Self {
+            shared: values.into(),
+            ..Self::default()
+        }
+    }
+
+    /// What the handlers share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// A route to a method, for this table or for one call.
+    pub(super) fn route(&self, name: MethodName, endpoint: Endpoint) -> Route {
+        Route::new(name, endpoint, self.shared.clone())
+    }
+
     /// A snapshot of the present table.
     pub(super) fn services(&self) -> Guard<Arc<Services>> {
         self.services.load()
@@ -114,7 +163,7 @@ impl Table {
                 service: service.to_owned(),
                 method: method.to_owned(),
             };
-            return Ok(Route::new(name.clone(), Endpoint::service(slot.clone(), name)));
+            return Ok(self.route(name.clone(), Endpoint::service(slot.clone(), name)));
         }
         match services.methods.get(service) {
             Some(methods) => Err(RegistryError::UnknownMethod {

@@ -92,6 +92,7 @@ mod tests {
     use tokio::sync::{SetOnce, oneshot};
 
     use super::*;
+    use crate::registry::Shared;
 
     const LIMIT: Duration = Duration::from_secs(10);
     const GRACE: Duration = Duration::from_secs(5);
@@ -110,7 +111,7 @@ mod tests {
                 clock: Clock::manual(DateTime::<Utc>::UNIX_EPOCH),
                 told: SetOnce::new(),
                 told_at: Cell::new(Duration::ZERO),
-                ctx: TaskContext::direct(),
+                ctx: TaskContext::direct(Shared::default()),
             }
         }
 

@@ -20,17 +20,17 @@ use crate::remote::Remote;
 use crate::{
     admin::{AdminParts, BulkActor},
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
-    asynctask::{ReleaseActor, SchedulerOptions, ThemeRuntimes},
+    asynctask::{ReleaseActor, SchedulerOptions, SchedulersOfHandlers, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
     domain::{Alert, Faults, NewJob},
     error::Error,
     events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
-    jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
+    jobs::{Jobs, JobsOfHandlers, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
-    registry::Endpoint,
+    registry::{Endpoint, Registration, SharedValues},
     threads::{Control, Threads},
     traces::Traces,
 };
@@ -81,7 +81,8 @@ pub struct GaiaBuilder {
     retention: Option<Duration>,
     prune_foreign_history: Option<bool>,
     clock: Clock,
-    handlers: Vec<(String, String, Endpoint)>,
+    handlers: Vec<Registration>,
+    data: SharedValues,
     services: Vec<NamedService>,
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
@@ -248,13 +249,56 @@ impl GaiaBuilder {
 
     /// Registers a handler before any worker starts: a `Recipient<Invoke>` of any actor,
     /// [`async_fn`](crate::async_fn) or [`blocking_fn`](crate::blocking_fn).
-    pub fn handler(
-        mut self,
-        service: impl Into<String>,
-        method: impl Into<String>,
-        handler: impl Into<Endpoint>,
-    ) -> Self {
-        self.handlers.push((service.into(), method.into(), handler.into()));
+    pub fn handler(self, service: impl Into<String>, method: impl Into<String>, handler: impl Into<Endpoint>) -> Self {
+        self.handlers(Registration::new(service, method, handler))
+    }
+
+    /// Registers handlers before any worker starts: of a [`TaskDef`](crate::TaskDef), of all methods of a
+    /// [service object](crate::ServiceMethods), or an array or a `Vec` of such registrations.
+    ///
+    /// If neither this process nor another living node runs the theme of such a definition, a warning in the log says so.
+    ///
+    /// ```
+    /// use gaia_actors::prelude::*;
+    ///
+    /// const SEND: TaskDef<String, ()> = TaskDef::new("Mail", "Send").theme("mail");
+    /// const DELETE: TaskDef<String, ()> = TaskDef::new("Files", "Delete");
+    ///
+    /// let builder = Gaia::builder()
+    ///     .handlers([
+    ///         SEND.handler(async |_, to| Ok(log::info!("sends a mail to {to}"))),
+    ///         DELETE.blocking_handler(|_, path| Ok(std::fs::remove_file(path)?)),
+    ///     ])
+    ///     .theme("mail")
+    ///     .theme("default"); // the theme of a definition that names none
+    /// # drop(builder);
+    /// ```
+    pub fn handlers(mut self, handlers: impl IntoIterator<Item = Registration>) -> Self {
+        self.handlers.extend(handlers);
+        self
+    }
+
+    /// Gives a value to all handlers and layers of this Gaia: [`TaskContext::data`](crate::TaskContext::data) finds it by its type. Two
+    /// values of one type are refused at the start: give each a type of its own. The values are dropped once [`Gaia::stop`] has ended all
+    /// runs.
+    ///
+    /// A handler reaches its schedulers and jobs without it, by [`TaskContext::scheduler`](crate::TaskContext::scheduler) and
+    /// [`TaskContext::jobs`](crate::TaskContext::jobs).
+    ///
+    /// ```
+    /// use gaia_actors::{Gaia, TaskContext, TaskError, async_fn};
+    ///
+    /// struct Sender(String);
+    ///
+    /// let send = async_fn(async |ctx: TaskContext, to: String| {
+    ///     let sender = ctx.data::<Sender>()?;
+    ///     Ok::<_, TaskError>(format!("from {} to {to}", sender.0))
+    /// });
+    /// let builder = Gaia::builder().data(Sender("shop@example.org".to_owned())).handler("Mail", "Send", send);
+    /// # drop(builder);
+    /// ```
+    pub fn data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.data.add(value);
         self
     }
 
@@ -417,15 +461,29 @@ impl GaiaBuilder {
         let store = control
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
-        let registry = registry(&control, &threads, &store, &self.traces, self.handlers, self.services).await?;
-
-        let row = describe(&node_id, plan.lease, &registry);
-        let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
-        register(&store, row.clone()).await?;
+        let defined: Vec<&str> = self.handlers.iter().filter_map(Registration::theme).collect();
         let (themes, jobs_slot) = (
             ThemeRuntimes::new(events.clone(), self.traces.clone()),
             JobsSlot::default(),
         );
+        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces.clone());
+        let mut values = self.data;
+        values.add(SchedulersOfHandlers::new(store.clone(), &themes));
+        values.add(JobsOfHandlers(jobs.clone()));
+        let registry = registry(
+            &control,
+            &threads,
+            &store,
+            &self.traces,
+            self.handlers,
+            self.services,
+            values,
+        )
+        .await?;
+
+        let row = describe(&node_id, plan.lease, &registry);
+        let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());
+        register(&store, row.clone()).await?;
         let settled = SettledClaims::default();
         let node = NodeActor::new(NodeParts {
             row,
@@ -455,7 +513,6 @@ impl GaiaBuilder {
         );
         started(&control, ReleaseActor::new(store.clone(), themes.clone()));
         let (logs, log_actor) = logs(&control, &store);
-        let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces);
         let admin = AdminParts {
             store: store.clone(),
             bulk: bulk.clone(),
@@ -500,6 +557,9 @@ impl GaiaBuilder {
             // Nothing half-started is left behind.
             gaia.stop().await?;
             return Err(error);
+        }
+        for theme in defined {
+            gaia.0.themes.note_use(theme);
         }
         Ok(gaia)
     }
@@ -594,7 +654,11 @@ impl GaiaBuilder {
             let twice = self.schedulers[..at].iter().any(|other| other.theme == *theme);
             faults.require(!twice, || format!("two schedulers of theme {theme:?}"));
         }
+        for handler in &self.handlers {
+            faults.include(handler.check());
+        }
         NamedService::check_all(&self.services, &self.handlers, &mut faults);
+        self.data.check(&mut faults);
         let settings = self
             .jobs
             .take()

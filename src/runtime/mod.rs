@@ -32,6 +32,7 @@ use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::RunningAlerts,
     asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
+    definition::Schedulers,
     domain::{Faults, NewJob},
     error::{Error, ask},
     events::{Events, Tally},
@@ -73,7 +74,7 @@ const READY_WITHIN: Duration = Duration::from_secs(3);
 /// }
 /// ```
 ///
-/// It is an actor, too: start a clone to get an address for [`GetAllSchedulerStatus`], [`GetNodes`], [`StopGaia`] and [`DrainGaia`].
+/// It is an actor, too: its [address](Self::addr) takes [`GetAllSchedulerStatus`], [`GetNodes`], [`StopGaia`] and [`DrainGaia`].
 ///
 /// If a process drops its last handle without [`stop`](Self::stop), other nodes take over its runs once the lease is over, or the process
 /// does at its next start.
@@ -139,6 +140,12 @@ impl std::fmt::Debug for Gaia {
             .field("node", &self.0.node_id)
             .field("store", &self.0.store)
             .finish_non_exhaustive()
+    }
+}
+
+impl Schedulers for Gaia {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        Self::scheduler(self, theme)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     lease::NodeLease,
     logs::LogWriter,
     node::LogActor,
-    registry::{Endpoint, Registry, RegistryActor},
+    registry::{Registration, Registry, RegistryActor, SharedValues},
     store::{NodeRow, Store, StoreError},
     threads::{Control, Threads},
     traces::Traces,
@@ -54,16 +54,15 @@ pub(super) async fn registry(
     threads: &Threads,
     store: &Store,
     traces: &Traces,
-    handlers: Vec<(String, String, Endpoint)>,
+    handlers: Vec<Registration>,
     services: Vec<NamedService>,
+    values: SharedValues,
 ) -> Result<Registry, Error> {
-    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone());
+    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone(), values);
     let registry = Registry::of(actor, |actor| {
         RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
     });
-    for (service, method, handler) in handlers {
-        registry.register(service, method, handler).await?;
-    }
+    registry.register_all(handlers).await?;
     for service in services {
         service.register(&registry).await?;
     }
@@ -85,6 +84,7 @@ pub(super) async fn open(url: String, clock: Clock, migrate: bool) -> Result<Sto
     } else {
         store.check_schema().await?;
     }
+    store.read_database_id().await?;
     store.reserve_connections().await?;
     Ok(store)
 }

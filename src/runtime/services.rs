@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     domain::Faults,
     error::Error,
-    registry::{Endpoint, Registry},
+    registry::{MethodName, Registration, Registry},
     services::RemoteService,
 };
 
@@ -35,7 +35,7 @@ impl NamedService {
     }
 
     /// Checks all services of a process, and that their names belong to no two of them, nor to the service of a handler.
-    pub(super) fn check_all(all: &[Self], handlers: &[(String, String, Endpoint)], faults: &mut Faults) {
+    pub(super) fn check_all(all: &[Self], handlers: &[Registration], faults: &mut Faults) {
         for (at, Self { name, service, place }) in all.iter().enumerate() {
             faults.name(&format!("the name of {place}"), name, crate::domain::MAX_NAME_CHARS);
             service.check(place, faults);
@@ -43,7 +43,8 @@ impl NamedService {
             faults.require(!twice, || {
                 format!("two remote services of the name {name:?}; give each a name of its own")
             });
-            if let Some((_, method, _)) = handlers.iter().find(|(service, _, _)| service == name) {
+            let mut methods = handlers.iter().map(Registration::name);
+            if let Some(MethodName { method, .. }) = methods.find(|method| method.service == *name) {
                 faults.require(false, || {
                     format!(
                         "{place} is remote and would serve every method of {name:?}, but {name}.{method} has a handler; leave one of the \

@@ -114,6 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::registry::Shared;
 
     fn of(status: u16, body: &str) -> Result<Json, TaskError> {
         let answer = ServiceAnswer {
@@ -122,7 +123,11 @@ mod tests {
             is_whole: true,
             ..ServiceAnswer::default()
         };
-        outcome(&TaskContext::direct(), &answer, DateTime::<Utc>::UNIX_EPOCH)
+        outcome(
+            &TaskContext::direct(Shared::default()),
+            &answer,
+            DateTime::<Utc>::UNIX_EPOCH,
+        )
     }
 
     fn failed(status: u16, body: &str) -> String {
@@ -181,7 +186,11 @@ mod tests {
             retry_after: Some("5".to_owned()),
             ..ServiceAnswer::default()
         };
-        let direct = outcome(&TaskContext::direct(), &answer, DateTime::<Utc>::UNIX_EPOCH);
+        let direct = outcome(
+            &TaskContext::direct(Shared::default()),
+            &answer,
+            DateTime::<Utc>::UNIX_EPOCH,
+        );
         assert!(matches!(direct, Err(TaskError::Failed(_))));
         assert_eq!(
             delay("5", None, DateTime::<Utc>::UNIX_EPOCH),

@@ -177,6 +177,8 @@ impl ThemesOf {
 
 /// The words in which the SQL of the databases differs. Each text is a part of a statement. The examples are SQLite's.
 pub(super) struct Dialect {
+    /// What the database is called in texts for people.
+    pub(super) product: &'static str,
     /// Whether the database is a server. Then its clock may differ from that of this process, and other sessions lock single rows.
     /// (SQLite runs in this process and has one lock for the whole file.)
     pub(super) is_server: bool,
@@ -333,23 +335,4 @@ pub(super) enum ReadKind {
     Detail,
     /// Many rows, perhaps all.
     List,
-}
-
-/// A diesel-async connection of the caller's, on which a task can be added inside the caller's own transaction.
-///
-/// Implemented for the connection types of the enabled databases; not meant to be implemented elsewhere.
-pub trait EnqueueConnection: sealed::Insert {}
-
-impl<C: sealed::Insert> EnqueueConnection for C {}
-
-pub(super) mod sealed {
-    use super::{AddedTask, NewTaskRow, StoreError};
-
-    pub trait Insert {
-        #[doc(hidden)]
-        fn insert_tasks(&mut self, rows: Rows) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
-    }
-
-    /// Rows to insert, opaque outside the crate.
-    pub struct Rows(pub(in crate::store) Vec<NewTaskRow>);
 }

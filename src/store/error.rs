@@ -6,6 +6,9 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::url::InvalidUrl;
 
+/// The error of a statement that the application has made itself.
+pub(crate) type StatementError = DieselError;
+
 /// An error of the database or on the way to it. No text here ever holds a password: URLs are shown without their passwords.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -126,6 +129,17 @@ pub enum StoreError {
     LogGone {
         /// The file.
         path: String,
+    },
+    /// A task was to be added on a connection of the caller's that leads to another database.
+    #[error(
+        "the connection on which a task was to be added does not lead to the database {url}: {reason}; give add_task_on a connection \
+         to that database, and roll the transaction back that is open on this one"
+    )]
+    OtherDatabase {
+        /// The URL of the database that the handle is for, without its password.
+        url: String,
+        /// How the databases differ.
+        reason: String,
     },
     /// Another row already has this unique value.
     #[error("the database refused a duplicate: {0}")]

@@ -10,6 +10,7 @@
 mod backend;
 mod cluster;
 mod db;
+mod enqueue;
 mod error;
 mod jobs;
 mod lenient;
@@ -20,6 +21,7 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod schema;
+mod scratch;
 mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -28,20 +30,22 @@ mod tasks;
 mod url;
 
 pub(crate) use backend::Announcement;
-pub use backend::EnqueueConnection;
 pub(crate) use cluster::*;
+pub use enqueue::{BlockingEnqueueConnection, EnqueueConnection};
+pub(crate) use error::StatementError;
 pub use error::StoreError;
 pub(crate) use jobs::*;
 #[cfg(test)]
 pub(crate) use lenient::AnyText;
 pub(crate) use locked::Rows;
+pub(crate) use scratch::Scratch;
 pub(crate) use tasks::*;
 pub use tasks::{Claim, Claimed, ClaimedTask, Wanted};
 pub use url::InvalidUrl;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -77,6 +81,8 @@ pub struct Store {
     ends: EndSignal,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
+    /// The name of the database, once it is read.
+    database_id: Arc<OnceLock<Arc<str>>>,
 }
 
 /// The tasks of a database, their records, and the claims that hold them: [`Store::tasks`].
@@ -138,6 +144,7 @@ impl Store {
             long_args: LongArgs::default(),
             ends: EndSignal::default(),
             conflicts: Arc::default(),
+            database_id: Arc::default(),
         };
         store.cluster().follow_clock().await?;
         Ok(store)

@@ -1,4 +1,5 @@
-//! Helpers for the tests of applications: a runtime in memory, a clock that the test moves by hand, and assertions about the queue.
+//! Helpers for the tests of applications: a runtime on a separate database, a clock that the test moves by hand, assertions about the
+//! queue, and contexts for calls of handlers alone.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -29,37 +30,97 @@
 //! }
 //! ```
 
-use std::{collections::BTreeMap, ops::Deref, time::Duration};
+mod context;
+mod own_database;
+
+use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Clock, Error, Gaia, GaiaBuilder, MAX_PAGE_SIZE, PageRequest, Task, TaskStatus, messages::ListTasks};
+pub use context::TestContext;
+use own_database::OwnDatabase;
+
+use crate::{
+    Clock, Error, Gaia, GaiaBuilder, InvalidInput, MAX_PAGE_SIZE, PageRequest, Scheduler, Schedulers, Task, TaskStatus,
+    admin::TaskFilter, messages::ListTasks, store::Scratch,
+};
 
 /// How long [`TestGaia::drain`] waits, in real time, before it panics because something hangs.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// A [`Gaia`] on a database in memory (or any other database), whose time stands still until the test [`advance`](Self::advance)s it:
-/// scheduled tasks, retries, snoozes and timeouts wait until then. In all else it is a normal [`Gaia`].
+/// The variable of the environment that names the database on which [`TestGaia::start`] starts.
+const URL_VARIABLE: &str = "GAIA_TEST_DATABASE_URL";
+
+/// A [`Gaia`] on a database of its own, whose time stands still until the test [`advance`](Self::advance)s it: scheduled tasks, retries,
+/// snoozes and timeouts wait until then. In all else it is a normal [`Gaia`]. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct TestGaia {
     gaia: Gaia,
     clock: Clock,
+    /// Dropped with the last clone.
+    _own: Option<Arc<OwnDatabase>>,
 }
 
 impl TestGaia {
-    /// Starts a Gaia with the builder's settings, but on a database in memory, and with the time standing at 2026-01-01 00:00 UTC.
+    /// Starts a Gaia with the builder's settings, but on a database of its own, and with the time standing at 2026-01-01 00:00 UTC.
+    ///
+    /// If the environment variable `GAIA_TEST_DATABASE_URL` is set, the database is [one of its own](Self::start_in) there. If it is not set,
+    /// the database is in memory, which needs the feature `sqlite`.
     ///
     /// # Errors
-    /// As for [`GaiaBuilder::start`].
-    #[cfg(feature = "sqlite")]
+    /// As for [`start_in`](Self::start_in), and [`Error::Invalid`] without the variable and the feature `sqlite`.
     pub async fn start(builder: GaiaBuilder) -> Result<Self, Error> {
-        Self::start_on("sqlite::memory:", builder).await
+        match std::env::var(URL_VARIABLE) {
+            Ok(url) => Self::start_in(url, builder).await,
+            Err(_) if cfg!(feature = "sqlite") => Self::start_on("sqlite::memory:", builder).await,
+            Err(_) => Err(InvalidInput::one(format!(
+                "the environment variable {URL_VARIABLE} is not set; set it to the URL of a server on which the tests may make databases or \
+                 schemas, or enable the feature \"sqlite\""
+            ))
+            .into()),
+        }
+    }
+
+    /// Starts a Gaia with the builder's settings, but in a database of its own on the server of this URL, and with the time standing at
+    /// 2026-01-01 00:00 UTC.
+    ///
+    /// On PostgreSQL it is a new schema in the URL's database, on MySQL a new database; the URL's user must be allowed to make it. Its name
+    /// is `gaia_test_`, the time and a random number. When the last clone of the `TestGaia` is dropped, also by a panic, the Gaia is stopped,
+    /// which takes up to a second if a handler hangs, and the schema or database is dropped. A test that is killed leaves it behind; a test
+    /// that starts a day later drops it. A URL of SQLite is taken as it is.
+    ///
+    /// ```no_run
+    /// use gaia_actors::{prelude::*, testing::TestGaia};
+    ///
+    /// # async fn test() -> Result<(), Error> {
+    /// let builder = Gaia::builder().scheduler(SchedulerOptions::new("mail"));
+    /// let test = TestGaia::start_in("postgres://app:secret@localhost/app", builder).await?;
+    /// test.scheduler("mail")?.add_task(NewTask::new("Mail", "Send")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`GaiaBuilder::start`], and [`Error::Store`] if the schema or database cannot be made.
+    pub async fn start_in(url: impl Into<String>, builder: GaiaBuilder) -> Result<Self, Error> {
+        let url = url.into();
+        let Some(scratch) = Scratch::make(&url).await? else {
+            return Self::start_on(url, builder).await;
+        };
+        // If the start fails, it is dropped here.
+        let mut own = OwnDatabase { scratch, gaia: None };
+        let test = Self::start_on(own.scratch.url.clone(), builder).await?;
+        own.gaia = Some(test.gaia.clone());
+        Ok(Self {
+            _own: Some(Arc::new(own)),
+            ..test
+        })
     }
 
     /// Starts a Gaia with the builder's settings, but on the database with this URL, and with the time standing at 2026-01-01 00:00 UTC. For
-    /// tests of behaviour that only this kind of database has.
+    /// tests with several Gaias on one database.
     ///
     /// # Errors
     /// As for [`GaiaBuilder::start`].
@@ -70,6 +131,7 @@ impl TestGaia {
         Ok(Self {
             gaia: builder.start().await?,
             clock,
+            _own: None,
         })
     }
 
@@ -111,10 +173,12 @@ impl TestGaia {
     pub async fn enqueued(&self, theme: &str, service: &str, method: &str) -> Vec<Task> {
         let list = ListTasks {
             page: PageRequest::new(1, MAX_PAGE_SIZE),
-            statuses: vec![TaskStatus::Wait, TaskStatus::Retry, TaskStatus::Running],
-            service: Some(service.to_owned()),
-            method: Some(method.to_owned()),
-            ..ListTasks::default()
+            filter: TaskFilter {
+                statuses: vec![TaskStatus::Wait, TaskStatus::Retry, TaskStatus::Running],
+                service: Some(service.to_owned()),
+                method: Some(method.to_owned()),
+                ..TaskFilter::default()
+            },
         };
         let scheduler = self.gaia.scheduler(theme).unwrap_or_else(|error| panic!("{error}"));
         match scheduler.list_tasks(list).await {
@@ -174,6 +238,12 @@ impl TestGaia {
             Ok(counts) => counts,
             Err(error) => panic!("cannot count the tasks of theme {theme:?}: {error}"),
         }
+    }
+}
+
+impl Schedulers for TestGaia {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        self.gaia.scheduler(theme)
     }
 }
 

@@ -86,7 +86,7 @@ impl Traces {
         self.child_of(span, cause.filter(|text| outside && is_traceparent(text)))
     }
 
-    /// Around the pre-handler and the handler of an attempt of a task.
+    /// Around the layers and the handler of an attempt of a task.
     pub(crate) fn of_task(&self, run: &TaskRunInfo, parent: Option<&str>) -> Span {
         let span = info_span!(
             target: "gaia_actors", parent: None, "gaia.task", otel.kind = "consumer", task_id = run.task_id, theme = &*run.theme,

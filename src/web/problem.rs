@@ -396,9 +396,10 @@ fn store_code(error: &StoreError) -> (&'static str, &'static str) {
             "database_file_gone",
             "the file of the database was moved away while it was open",
         ),
-        StoreError::Url(_) | StoreError::Encoding { .. } | StoreError::Migration { .. } => {
-            ("database_unusable", "the database cannot be used")
-        }
+        StoreError::Url(_)
+        | StoreError::Encoding { .. }
+        | StoreError::Migration { .. }
+        | StoreError::OtherDatabase { .. } => ("database_unusable", "the database cannot be used"),
         StoreError::Duplicate(_) => ("database_duplicate", "the database has refused a duplicate"),
         StoreError::Database(_) => ("database_error", "the database has not done this"),
     }
@@ -415,6 +416,7 @@ fn status_of(error: &Error) -> StatusCode {
         Error::NotAllowed { .. }
         | Error::PredecessorEnded { .. }
         | Error::UniqueKeyTaken { .. }
+        | Error::TaskUnsuccessful { .. }
         | Error::IdempotencyKeyBusy { .. }
         | Error::AlreadyScheduled { .. }
         | Error::NotScheduledHere { .. }
@@ -432,7 +434,12 @@ fn status_of(error: &Error) -> StatusCode {
         Error::NotTaken { .. } | Error::Fenced | Error::Stopped | Error::ActorsGone { .. } | Error::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::Start(_) | Error::Config(_) | Error::Registry(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::ResultMismatch { .. }
+        | Error::Start(_)
+        | Error::Config(_)
+        | Error::Registry(_)
+        | Error::Statement(_)
+        | Error::NoGaia => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -447,6 +454,8 @@ fn code_of(error: &Error) -> &'static str {
         Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
         Error::IdempotencyKeyBusy { .. } => "idempotency_key_busy",
         Error::WaitTimedOut { .. } => "not_ended_yet",
+        Error::TaskUnsuccessful { .. } => "task_unsuccessful",
+        Error::ResultMismatch { .. } => "result_mismatch",
         Error::AlreadyScheduled { .. } => "already_scheduled",
         Error::NotScheduledHere { .. } => "not_scheduled_here",
         Error::BulkOperationNotFound { .. } => "bulk_operation_not_found",
@@ -472,6 +481,8 @@ fn code_of(error: &Error) -> &'static str {
         Error::Config(_) => "config",
         Error::Registry(_) => "registry",
         Error::Store(error) => store_code(error).0,
+        Error::Statement(_) => "statement",
+        Error::NoGaia => "no_gaia",
     }
 }
 
@@ -519,7 +530,7 @@ impl From<Error> for Problem {
                     ..Self::internal(code, &what, &error)
                 }
             }
-            Error::Start(_) | Error::Config(_) | Error::Registry(_) => {
+            Error::Start(_) | Error::Config(_) | Error::Registry(_) | Error::Statement(_) | Error::NoGaia => {
                 Self::internal(code, "this process is at fault", &error)
             }
             _ => plain,

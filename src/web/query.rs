@@ -1,13 +1,11 @@
-//! Parameters of a query, read strictly: an unknown parameter, one that is there twice, or one that is out of range is refused by its
-//! name. A parameter that nobody reads would make a filter mean more tasks than its author thinks.
+//! The parameters of a query.
 
-use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive, str::FromStr};
+use std::ops::{Deref, DerefMut};
 
-use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
 use super::problem::{Fault, Problem};
-use crate::config::nearest;
+use crate::domain::Parameters;
 
 /// The most parameters of one query: 1,000 ids, and everything else.
 const MOST: usize = 1_200;
@@ -15,9 +13,23 @@ const MOST: usize = 1_200;
 /// The parameters of a query, as they are taken one after the other.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Query {
-    pairs: Vec<(String, String)>,
-    known: Vec<&'static str>,
+    parameters: Parameters,
+    /// What is wrong with the text.
     faults: Vec<Fault>,
+}
+
+impl Deref for Query {
+    type Target = Parameters;
+
+    fn deref(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
+impl DerefMut for Query {
+    fn deref_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
 }
 
 impl Query {
@@ -29,129 +41,30 @@ impl Query {
                 pieces.len()
             ))]));
         }
-        let mut query = Self::default();
+        let (mut pairs, mut faults) = (Vec::new(), Vec::new());
         for piece in pieces {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             match (decoded(name), decoded(value)) {
-                (Some(name), Some(value)) => query.pairs.push((name, value)),
-                _ => query.faults.push(Fault::of(format!(
+                (Some(name), Some(value)) => pairs.push((name, value)),
+                _ => faults.push(Fault::of(format!(
                     "{piece:?} is no UTF-8 after its escapes are decoded"
                 ))),
             }
         }
-        Ok(query)
-    }
-
-    /// Every value of a parameter that may be repeated.
-    fn all(&mut self, name: &'static str) -> Vec<String> {
-        self.known.push(name);
-        let (found, rest) = std::mem::take(&mut self.pairs)
-            .into_iter()
-            .partition(|(key, _)| key == name);
-        self.pairs = rest;
-        let found: Vec<(String, String)> = found;
-        found.into_iter().map(|(_, value)| value).collect()
-    }
-
-    /// Leaves out parameters without a value: the fields of a form that its reader has left blank.
-    pub(super) fn drop_blank(&mut self) {
-        self.pairs.retain(|(_, value)| !value.trim().is_empty());
-    }
-
-    /// Whether a parameter is there that was not taken yet.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.pairs.iter().any(|(key, _)| key == name)
-    }
-
-    /// A parameter that may be there once.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        let mut values = self.all(name);
-        if values.len() > 1 {
-            self.fault(name, format!("{name} is there {} times, expected once", values.len()));
-        }
-        values.pop()
-    }
-
-    /// A parameter that may be repeated, and each time hold one text.
-    pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
-        self.all(name)
-    }
-
-    /// A parameter that may be repeated, and each time hold several values with commas between them.
-    pub(super) fn list<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Vec<T> {
-        let values = self.all(name);
-        let pieces = values.iter().flat_map(|value| value.split(','));
-        let pieces: Vec<String> = pieces.map(|piece| piece.trim().to_owned()).collect();
-        pieces.iter().filter_map(|piece| self.read(name, piece)).collect()
-    }
-
-    /// A number in a range.
-    pub(super) fn number(&mut self, name: &'static str, range: RangeInclusive<u32>, default: u32) -> u32 {
-        let Some(text) = self.text(name) else {
-            return default;
-        };
-        let number = text.parse().ok().filter(|number| range.contains(number));
-        if number.is_none() {
-            let (least, most) = (range.start(), range.end());
-            self.fault(name, format!("{name} is {text:?}, expected {least} to {most}"));
-        }
-        number.unwrap_or(default)
-    }
-
-    /// `true` or `false`.
-    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
-        let text = self.text(name)?;
-        self.read(name, &text)
-    }
-
-    /// One of several texts.
-    pub(super) fn value<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
-        let text = self.text(name)?;
-        self.read(name, &text)
-    }
-
-    /// A time as RFC 3339 has it.
-    pub(super) fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
-        let text = self.text(name)?;
-        match DateTime::parse_from_rfc3339(&text) {
-            Ok(time) => Some(time.to_utc()),
-            Err(error) => {
-                let detail = format!("{name} is {text:?}, expected a time such as 2026-01-31T08:00:00Z ({error})");
-                self.fault(name, detail);
-                None
-            }
-        }
-    }
-
-    fn read<T: FromStr<Err: Display>>(&mut self, name: &'static str, text: &str) -> Option<T> {
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fault(name, format!("{name} is {text:?}: {error}"));
-                None
-            }
-        }
-    }
-
-    pub(super) fn fault(&mut self, name: &str, detail: String) {
-        self.faults.push(Fault::parameter(name, detail));
+        Ok(Self {
+            parameters: Parameters::new(pairs),
+            faults,
+        })
     }
 
     /// To be called when all parameters are taken: refuses those that are left, and lists every fault.
     pub(super) fn finish(&mut self) -> Result<(), Problem> {
-        let unknown: BTreeSet<String> = self.pairs.drain(..).map(|(name, _)| name).collect();
-        for name in unknown {
-            let hint = match nearest(&name, &self.known) {
-                Some(nearest) => format!("the nearest known is {nearest}"),
-                None if self.known.is_empty() => "no parameter is known here".to_owned(),
-                None => format!("known are {}", self.known.join(", ")),
-            };
-            self.faults
-                .push(Fault::parameter(&name, format!("unknown parameter {name:?}; {hint}")));
-        }
-        match self.faults.is_empty() {
+        let mut faults = std::mem::take(&mut self.faults);
+        let of_parameters = self.parameters.take_faults().into_iter();
+        faults.extend(of_parameters.map(|fault| Fault::parameter(&fault.parameter, fault.detail)));
+        match faults.is_empty() {
             true => Ok(()),
-            false => Err(Problem::bad_query(std::mem::take(&mut self.faults))),
+            false => Err(Problem::bad_query(faults)),
         }
     }
 }

@@ -420,7 +420,42 @@ async fn progress_is_written_although_outcomes_never_pause() {
     })
     .await;
     go.send_replace(true);
-    assert_eq!(ended(&demo, id).await.progress, Some(7));
+    // Success leaves it at 100.
+    assert_eq!(ended(&demo, id).await.progress, Some(100));
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn success_leaves_progress_at_100() {
+    let handler = async_fn(async |ctx: TaskContext, reports: bool| {
+        if reports {
+            ctx.progress(40, "begun");
+        }
+        match (reports, ctx.attempt()) {
+            (true, 1) => Err(TaskError::failed("not yet")),
+            _ => Ok(()),
+        }
+    });
+    let database = Database::fresh();
+    let (gaia, demo) = real(&database, handler, options()).await;
+    let tasks = [false, true, false, true].map(|reports| task("Run").args(&reports));
+    let added = demo.add_tasks(tasks.to_vec()).await.expect("are added");
+    for added in added {
+        let ended = ended(&demo, added.id).await;
+        assert_eq!((ended.status, ended.progress), (TaskStatus::Success, Some(100)));
+    }
+    // One at a time is written in another way than many together.
+    let single = demo.add_task(task("Run").args(&false)).await.expect("is added").id;
+    assert_eq!(ended(&demo, single).await.progress, Some(100));
+    // What fails keeps its last report, if that was written.
+    let failed = demo
+        .add_task(task("Run").args(&true).max_retry(0))
+        .await
+        .expect("is added")
+        .id;
+    let task = ended(&demo, failed).await;
+    assert_eq!(task.status, TaskStatus::Failed);
+    assert_ne!(task.progress, Some(100));
     gaia.stop().await.expect("stops");
 }
 
@@ -582,4 +617,37 @@ async fn the_post_handler_hears_of_every_outcome_once_it_is_stored() {
     );
     assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
     gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn any_error_fails_the_attempt_with_its_chain_of_causes() {
+    let handler = async_fn(async |ctx: TaskContext, _: Value| {
+        let unread = || std::fs::read_to_string("/nowhere").map(drop);
+        match ctx.attempt() {
+            1 => anyhow::Context::context(unread(), "no price list")?,
+            2 => unread().map_err(|error| Box::new(error) as Box<dyn std::error::Error + Send + Sync>)?,
+            3 => Err(format!("the {} is closed", "shop"))?,
+            4 => Err("no text is too short")?,
+            5 => Err(std::rc::Rc::new(std::fmt::Error)).map_err(|error| TaskError::of(&*error))?,
+            _ => unread()?,
+        }
+        Ok(())
+    });
+    let (_gaia, demo) = with_options(handler, options()).await;
+    let task = run(&demo, task("Run").max_retry(5)).await;
+    let mut records = records(&demo, task.id).await;
+    records.sort_by_key(|record| record.attempt);
+    let errors: Vec<_> = records.into_iter().filter_map(|record| record.error).collect();
+    let unread = "No such file or directory (os error 2)";
+    assert_eq!(
+        errors,
+        [
+            &format!("no price list: {unread}"),
+            unread,
+            "the shop is closed",
+            "no text is too short",
+            "an error occurred when formatting an argument",
+            unread
+        ]
+    );
 }

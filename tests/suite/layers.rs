@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the bottom. Modules of one row may know each other.
-const LAYERS: [&[&str]; 15] = [
+const LAYERS: [&[&str]; 16] = [
     &[
         "clock",
         "uptime",
@@ -29,6 +29,7 @@ const LAYERS: [&[&str]; 15] = [
     &["error", "operations"],
     &["run"],
     &["admin", "asynctask", "jobs", "node"],
+    &["definition"],
     &["remote"],
     &["alerts"],
     &["runtime"],

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use actix::Actor;
 use gaia_actors::{Error, async_fn, messages::DrainGaia, prelude::*};
 use serde_json::{Value, json};
 
@@ -104,7 +103,7 @@ async fn a_node_that_drains_serves_what_runs_and_takes_nothing_more() {
     let demo = gaia.scheduler(THEME).expect("is a theme");
     let first = demo.add_task(task("Gate")).await.expect("is added").id;
     gate.entered(1).await;
-    let drained = gaia.clone().start().send(DrainGaia).await;
+    let drained = gaia.addr().send(DrainGaia).await;
     drained.expect("alive").expect("drains");
     let status = demo.status().await.expect("runs here");
     assert!(status.draining && status.running_workers == 1, "{status:?}");

@@ -6,6 +6,7 @@ mod adding;
 mod admin_requests;
 mod adoption;
 mod alerts;
+mod around;
 mod audit;
 mod blocked_threads;
 mod bulk;
@@ -15,6 +16,8 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod connections;
+mod definitions;
 mod errors;
 mod events;
 mod exact_texts;
@@ -29,6 +32,8 @@ mod layers;
 mod lifetimes;
 mod limits;
 mod lines;
+mod lists;
+mod log_ids;
 mod long_args;
 #[cfg(target_os = "linux")]
 mod memory;
@@ -50,6 +55,7 @@ mod retention;
 mod run_logs;
 mod search;
 mod search_line;
+mod shared_data;
 mod simulation;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -60,10 +66,12 @@ mod stopping;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 mod suspension;
+mod testing;
 #[cfg(target_os = "linux")]
 mod threads;
 mod traceparent;
 mod transaction;
+mod unattended;
 mod unknown_runs;
 #[cfg(feature = "sqlite")]
 mod unreadable_owners;

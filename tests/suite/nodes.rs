@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use actix::Actor;
 use gaia_actors::{
     NodeInfo, async_fn,
     messages::{GetNodes, ResizeTheme},
@@ -77,13 +76,7 @@ async fn every_process_is_listed_with_what_it_does() {
     .await;
     process.signal("CONT");
     assert_eq!(process.stop(), Some(0));
-    let nodes = gaia
-        .clone()
-        .start()
-        .send(GetNodes)
-        .await
-        .expect("alive")
-        .expect("lists");
+    let nodes = gaia.addr().send(GetNodes).await.expect("alive").expect("lists");
     assert_eq!(nodes.len(), 1, "{nodes:?}");
     gaia.stop().await.expect("stops");
 }
@@ -106,7 +99,7 @@ async fn a_theme_is_resized_on_every_node_and_on_those_to_come() {
     demo.resize_workers(2).await.expect("grows");
     actix_rt::time::sleep(SOON).await;
     assert_eq!(demo.status().await.expect("runs here").all_workers, 2);
-    let message = demo.clone().start().send(ResizeTheme(None));
+    let message = demo.addr().send(ResizeTheme(None));
     message.await.expect("alive").expect("is ordered");
     assert_eq!(demo.status().await.expect("runs here").all_workers, 4);
     follows(&gaia, &first, 3).await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix::Actor;
 use gaia_actors::{
     CancelAnswer, Error, async_fn,
     messages::{
@@ -135,9 +134,15 @@ async fn lists_are_filtered_and_paged() {
         let page = demo.list_tasks(list).await.expect("lists");
         page.items.into_iter().map(|task| task.name).collect()
     };
-    let named = |text: &str| ListTasks {
-        name_contains: Some(text.to_owned()),
+    let of = |filter: TaskFilter| ListTasks {
+        filter,
         ..ListTasks::default()
+    };
+    let named = |text: &str| {
+        of(TaskFilter {
+            name_contains: Some(text.to_owned()),
+            ..TaskFilter::default()
+        })
     };
     assert_eq!(names(named("%")).await, ["a%b"]);
     assert_eq!(names(named("_")).await, ["a_b"]);
@@ -146,24 +151,24 @@ async fn lists_are_filtered_and_paged() {
     assert_eq!(names(named("订单")).await, ["订单-2", "订单-1"]);
     assert_eq!(names(named("nothing")).await, [""; 0]);
 
-    let service = ListTasks {
+    let service = TaskFilter {
         service: Some("Other".to_owned()),
         method: Some("Else".to_owned()),
-        ..ListTasks::default()
+        ..TaskFilter::default()
     };
-    assert_eq!(names(service).await, ["z"]);
+    assert_eq!(names(of(service)).await, ["z"]);
     let start = gaia.now() - chrono::TimeDelta::seconds(7 * 60);
-    let between = ListTasks {
+    let between = TaskFilter {
         created_from: Some(start + chrono::TimeDelta::seconds(60)),
         created_before: Some(start + chrono::TimeDelta::seconds(180)),
-        ..ListTasks::default()
+        ..TaskFilter::default()
     };
-    assert_eq!(names(between).await, ["axb", "a_b"]);
-    let failed = ListTasks {
+    assert_eq!(names(of(between)).await, ["axb", "a_b"]);
+    let failed = TaskFilter {
         statuses: vec![TaskStatus::Failed],
-        ..ListTasks::default()
+        ..TaskFilter::default()
     };
-    assert!(names(failed).await.is_empty());
+    assert!(names(of(failed)).await.is_empty());
 
     let page = demo
         .list_tasks(ListTasks {
@@ -397,7 +402,7 @@ async fn every_operation_is_a_message_too() {
         .start()
         .await
         .expect("starts");
-    let demo = gaia.scheduler(THEME).expect("is a theme").start();
+    let demo = gaia.scheduler(THEME).expect("is a theme").addr();
 
     let first = demo
         .send(AddTask(task("Noop")))
@@ -476,7 +481,7 @@ async fn every_operation_is_a_message_too() {
     let counts = demo.send(CountByStatus).await.expect("alive").expect("counts");
     assert_eq!(counts[&TaskStatus::Success], 5);
 
-    let all = gaia.clone().start().send(GetAllSchedulerStatus).await.expect("alive");
+    let all = gaia.addr().send(GetAllSchedulerStatus).await.expect("alive");
     assert_eq!(all.expect("runs here").keys().collect::<Vec<_>>(), [THEME]);
     gaia.stop().await.expect("stops");
 }

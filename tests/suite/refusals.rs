@@ -266,7 +266,7 @@ async fn a_report_of_progress_that_is_refused_holds_up_nothing() {
     let (builder, _) = counting(database.builder(), options());
     let gaia = builder.handler("Demo", "Report", report).start().await.expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    database.refuse("asynctasks", "quiet", "@progress IS NOT NULL");
+    database.refuse("asynctasks", "quiet", "@progress_note IS NOT NULL");
     let added = demo.add_tasks(vec![task("Report"); 3]).await.expect("are added");
     for added in added {
         assert_eq!(ended(&demo, added.id).await.status, TaskStatus::Success);

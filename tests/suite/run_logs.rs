@@ -1,15 +1,21 @@
 //! What handlers log is kept with their runs.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    fmt::{Display, Formatter},
+    sync::Mutex,
+    time::Duration,
+};
 
 use gaia_actors::{
     Admin, JobsOptions, NewJob,
     admin::GetTaskLog,
     async_fn, blocking_fn,
-    logs::{KeepLogs, RunLog},
+    logs::{KeepLogs, LogCapture, RunLog},
     prelude::*,
 };
-use log::{Level, LevelFilter};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::Value;
 
 use crate::{
@@ -246,6 +252,86 @@ async fn of_many_lines_the_first_and_the_last_stay_and_long_ones_are_cut() {
     let log = with_lines(&admin, id, 2).await;
     assert!((10..40).contains(&log.lines.len()), "{log:?}");
     assert_eq!(log.lines.last().map(|line| line.message.as_str()), Some("line 999"));
+    gaia.stop().await.expect("stops");
+}
+
+static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A logger that keeps all that it is told.
+struct Told;
+
+impl Log for Told {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let order = record.key_values().get("order".into());
+        let place = (record.module_path(), record.file_static(), record.line());
+        let (level, target, args) = (record.level(), record.target(), record.args());
+        let told = format!("{level} {target} {place:?} {order:?} {args}");
+        TOLD.lock().expect("is sound").push(told);
+    }
+
+    fn flush(&self) {}
+}
+
+/// A text that a function makes.
+struct Shown<F>(F);
+
+impl<F: Fn(&mut Formatter<'_>) -> std::fmt::Result> Display for Shown<F> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// Logs a text; answers how often the text was made.
+fn log_once(logger: &dyn Log, text: &str) -> usize {
+    let made = Cell::new(0);
+    let counted = Shown(|f: &mut Formatter<'_>| {
+        made.set(made.get() + 1);
+        f.write_str(text)
+    });
+    let record = Record::builder()
+        .args(format_args!("{counted}"))
+        .level(Level::Warn)
+        .target("shop")
+        .module_path(Some("shop::orders"))
+        .file_static(Some("orders.rs"))
+        .line(Some(7))
+        .key_values(&[("order", 17)])
+        .build();
+    logger.log(&record);
+    made.get()
+}
+
+#[actix_rt::test]
+async fn the_applications_logger_gets_each_record_whole() {
+    let texts = || ["paid".to_owned(), "é".repeat(10_000)];
+    let made = async_fn(async move |_: TaskContext, _: Value| {
+        let capture = LogCapture::around(Told);
+        Ok(texts().map(|text| log_once(&capture, &text)))
+    });
+    let database = Database::fresh();
+    let gaia = database
+        .builder()
+        .handler("Demo", "Talk", made)
+        .scheduler(keeping())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let id = demo.add_task(task("Talk")).await.expect("is added").id;
+    let task = ended(&demo, id).await;
+    // The line that is cut is made for each of them.
+    assert_eq!(task.last_result.as_deref(), Some("[1,2]"));
+    assert_eq!(with_lines(&gaia.admin(), id, 2).await.lines.len(), 2);
+    let of_capture = std::mem::take(&mut *TOLD.lock().expect("is sound"));
+    for text in texts() {
+        log_once(&Told, &text);
+    }
+    assert_eq!(of_capture, *TOLD.lock().expect("is sound"));
+    assert_eq!(of_capture.len(), 2);
     gaia.stop().await.expect("stops");
 }
 

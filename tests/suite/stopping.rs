@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use actix::Actor;
 use gaia_actors::{Error, async_fn, blocking_fn, messages::StopGaia, prelude::*};
 use serde_json::{Value, json};
 
@@ -143,7 +142,7 @@ async fn a_stopped_gaia_says_so_and_stops_once() {
     let builder = database.builder().handler("Demo", "Run", blocking);
     let gaia = builder.scheduler(options()).start().await.expect("starts");
     let demo = gaia.scheduler(THEME).expect("is a theme");
-    let address = gaia.clone().start();
+    let address = gaia.addr();
     let (first, second, third) = futures_util::join!(gaia.stop(), gaia.stop(), address.send(StopGaia));
     let first = first.expect("stops");
     assert_eq!(

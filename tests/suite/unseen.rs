@@ -49,10 +49,13 @@ fn success() -> Outcome {
 }
 
 async fn listed(demo: &Scheduler, status: TaskStatus) -> Vec<i64> {
-    let list = ListTasks {
+    let filter = TaskFilter {
         statuses: vec![status],
+        ..TaskFilter::default()
+    };
+    let list = ListTasks {
         page: PageRequest::new(1, 100),
-        ..ListTasks::default()
+        filter,
     };
     let page = demo.list_tasks(list).await.expect("lists");
     assert_eq!(usize::try_from(page.total), Ok(page.items.len()));

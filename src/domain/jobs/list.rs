@@ -1,9 +1,9 @@
 //! Lists of jobs, a page at a time.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::JobType;
-use crate::domain::PageRequest;
+use crate::domain::{PageRequest, Parameters};
 
 /// Which jobs to list, newest first. The default lists all of them, 20 a page.
 ///
@@ -19,10 +19,13 @@ use crate::domain::PageRequest;
 ///     ..ListJobs::default()
 /// };
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+///
+/// As JSON, and as the parameters of a query string, it has `page`, `page_size` and its conditions side by side, as
+/// [`ListTasks`](crate::domain::ListTasks) has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ListJobs {
     /// Which page.
+    #[serde(flatten)]
     pub page: PageRequest,
     /// Only jobs of this type.
     pub job_type: Option<JobType>,
@@ -30,4 +33,15 @@ pub struct ListJobs {
     pub name_contains: Option<String>,
     /// Only enabled jobs (`true`), or only disabled jobs (`false`).
     pub enabled: Option<bool>,
+}
+
+impl<'de> Deserialize<'de> for ListJobs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parameters::deserialize(deserializer, |parameters| Self {
+            page: PageRequest::read(parameters),
+            job_type: parameters.value("job_type"),
+            name_contains: parameters.text("name_contains"),
+            enabled: parameters.flag("enabled"),
+        })
+    }
 }

@@ -1,7 +1,8 @@
 //! Adding tasks.
 
 use diesel::{
-    OptionalExtension, QueryResult,
+    QueryResult,
+    mysql::Mysql,
     result::{DatabaseErrorKind, Error as DieselError},
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
@@ -15,6 +16,7 @@ use crate::{
         statement::{
             bulk::{Bulk, Parameters, bulks},
             chunks::runs_of,
+            executor::{Async, Executor},
             prepared::{Prepared, prepared},
         },
         tasks::{
@@ -26,7 +28,7 @@ use crate::{
                 request::{NewOnce, Told},
                 take,
             },
-            queue::QUEUED_FROM,
+            queue::{are_queued, queued},
         },
     },
 };
@@ -55,7 +57,7 @@ const HOLDER_OF_KEY: &str = "SELECT id FROM asynctasks WHERE system_name = ? AND
 
 /// Whether [`insert`] needs no transaction around it to be all or nothing.
 pub(super) fn is_one_statement(rows: &[NewTaskRow]) -> bool {
-    rows.len() < QUEUED_FROM
+    !are_queued(rows.len(), false)
         && rows.iter().all(|row| row.unique_key.is_none())
         && bulks(rows, Parameters::Positional, false).count() <= 1
 }
@@ -83,7 +85,24 @@ pub(super) async fn insert_claimed(
     inserted.await.map_err(lost_answer)
 }
 
+/// Inserts tasks, and their segments if there are many tasks.
 pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    let added = insert_on(&mut Async(conn), rows, true).await?;
+    let mut segments = Segments::default();
+    for (row, id) in queued(rows, &added) {
+        segments.add(id, &row.service_name, &row.method_name, row.priority);
+    }
+    let theme = rows.first().map_or("", |row| &row.system_name);
+    segments.write(conn, theme).await?;
+    Ok(added)
+}
+
+/// Inserts tasks on any connection. `is_queued`: the caller puts those into segments that [`queued`] names.
+pub(super) async fn insert_on(
+    conn: &mut impl Executor<Mysql>,
+    rows: &[NewTaskRow],
+    is_queued: bool,
+) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
         if run[0].unique_key.is_some() {
@@ -91,12 +110,9 @@ pub(super) async fn insert(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow])
                 added.push(insert_keyed(conn, row).await?);
             }
         } else {
-            let is_queued = run.len() >= QUEUED_FROM;
+            let is_queued = is_queued && are_queued(run.len(), false);
             for bulk in bulks(run, Parameters::Positional, is_queued) {
                 let ids = insert_bulk(conn, bulk).await?;
-                if is_queued {
-                    queue(conn, bulk.rows(), &ids).await?;
-                }
                 added.extend(ids.into_iter().map(AddedTask::new));
             }
         }
@@ -125,37 +141,24 @@ pub(super) async fn insert_held(conn: &mut AsyncMysqlConnection, new: &NewHeld) 
 }
 
 /// InnoDB gives the rows of one such statement consecutive ids in every mode, since it knows their number before it inserts them.
-async fn insert_bulk(conn: &mut AsyncMysqlConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
-    Prepared::new(bulk.sql(), bulk).execute(conn).await?;
+async fn insert_bulk(conn: &mut impl Executor<Mysql>, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
+    conn.execute(Prepared::new(bulk.sql(), bulk)).await?;
     let (first, step) = first_id(conn).await?;
     Ok((0..bulk.len()).map(|at| first + at * step).collect())
 }
 
-/// Puts the due rows into segments; the rows were inserted with these ids.
-async fn queue(conn: &mut AsyncMysqlConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
-    let mut segments = Segments::default();
-    for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
-        segments.add(*id, &row.service_name, &row.method_name, row.priority);
-    }
-    let theme = rows.first().map_or("", |row| &row.system_name);
-    segments.write(conn, theme).await
-}
-
 /// Inserts a task with a unique key. On MySQL the transaction can go on after a row was refused.
-async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+async fn insert_keyed(conn: &mut impl Executor<Mysql>, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
         match insert_unless_taken(conn, row).await {
             Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
             added => return added,
         }
-        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
+        let statement = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&*row.system_name)
-            .bind::<Nullable<Text>, _>(&row.unique_key)
-            .columns::<BigInt>()
-            .get_result(conn)
-            .await
-            .optional()?;
-        if let Some(holder) = holder {
+            .bind::<Nullable<Text>, _>(&row.unique_key);
+        let holders: Vec<i64> = conn.load(statement.columns::<BigInt>()).await?;
+        if let Some(holder) = holders.into_iter().next() {
             return Ok(AddedTask::duplicate_of(holder));
         }
         // The task that was in the way has ended in between.
@@ -163,23 +166,23 @@ async fn insert_keyed(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> Quer
     Err(key_is_elusive())
 }
 
-async fn insert_unless_taken(conn: &mut AsyncMysqlConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
-    adding!(INSERT_KEYED, row)
+async fn insert_unless_taken(conn: &mut impl Executor<Mysql>, row: &NewTaskRow) -> QueryResult<AddedTask> {
+    let statement = adding!(INSERT_KEYED, row)
         .bind::<Timestamp, _>(row.create_time)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<Timestamp>, _>(row.run_at)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
-        .bind::<Nullable<Text>, _>(&row.traceparent)
-        .execute(conn)
-        .await?;
+        .bind::<Nullable<Text>, _>(&row.traceparent);
+    conn.execute(statement).await?;
     let (id, _) = first_id(conn).await?;
     Ok(AddedTask::new(id))
 }
 
 /// The first id that the last statement gave, and the distance from each id to the next.
-pub(super) async fn first_id(conn: &mut AsyncMysqlConnection) -> QueryResult<(i64, i64)> {
-    let ids = prepared(FIRST_ID).columns::<(BigInt, BigInt)>().get_result(conn);
-    ids.await.map_err(lost_answer)
+pub(super) async fn first_id(conn: &mut impl Executor<Mysql>) -> QueryResult<(i64, i64)> {
+    let ids = conn.load(prepared(FIRST_ID).columns::<(BigInt, BigInt)>()).await;
+    let ids: Vec<(i64, i64)> = ids.map_err(lost_answer)?;
+    ids.into_iter().next().ok_or(DieselError::NotFound)
 }

@@ -18,7 +18,10 @@ use super::queue::{
 use crate::store::{
     Claim, Claimed, Wanted,
     lenient::{AnyInt, AnyText, AnyTime, narrow, time},
-    statement::prepared::{Binds, Prepared, prepared},
+    statement::{
+        executor::Async,
+        prepared::{Binds, Prepared, prepared},
+    },
     tasks::{
         claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
@@ -433,7 +436,7 @@ async fn make_claim(
         .bind::<Text, _>(&ids)
         .execute(conn)
         .await?;
-    let (token, _) = first_id(conn).await?;
+    let (token, _) = first_id(&mut Async(conn)).await?;
     let odd = rows.iter().filter(|row| row.token() >= token);
     let shown: Vec<i64> = first.iter().chain(odd).map(ClaimedRow::id).collect();
     if shown.is_empty() {

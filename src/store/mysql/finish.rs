@@ -124,7 +124,7 @@ const FINISH: &str = concat!(
       t.update_time = i.ended, t.finished_at = IF(i.status IN ('Wait', 'Retry'), NULL, i.ended), \
       t.lease_owner = NULL, t.queued = 0, t.cancel_requested = 0, t.lease_token = i.token, \
       t.log_id = IF(i.history AND i.unseen, i.log_id, t.log_id), t.began = IF(i.unseen, 0, t.began), \
-      t.progress = IF(i.unseen, NULL, t.progress), t.progress_note = IF(i.unseen, NULL, t.progress_note)"
+      t.progress = IF(i.status = 'Success', 100, IF(i.unseen, NULL, t.progress)), t.progress_note = IF(i.unseen, NULL, t.progress_note)"
 );
 
 /// Copies the tasks' rows, as they are now, into execution records.

@@ -14,12 +14,15 @@ mod queue;
 
 use std::sync::Arc;
 
+use diesel::sql_types::Text;
 use diesel_async::AsyncMysqlConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Backend, Dialect, RUNS_BY_CLAIM, ThemesOf, hashed_schedules, sealed},
+    backend::{Backend, Dialect, RUNS_BY_CLAIM, ThemesOf, hashed_schedules},
+    enqueue::{Callers, DATABASE_ID, NewRows},
     server::pool::{Connections, in_transaction, on_server},
+    statement::{executor::Executor, prepared::prepared},
     tasks::{
         claimed::ClaimId,
         held::{HeldAddition, NewHeld},
@@ -56,6 +59,7 @@ impl Mysql {
 
 impl Backend for Mysql {
     const DIALECT: Dialect = Dialect {
+        product: "MySQL or MariaDB",
         is_server: true,
         now: "UTC_TIMESTAMP(6)",
         parameter: |_| "?".to_owned(),
@@ -229,8 +233,12 @@ impl Backend for Mysql {
     }
 }
 
-impl sealed::Insert for AsyncMysqlConnection {
-    async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
-        Ok(add::insert(self, &rows.0).await?)
+impl Callers for diesel::mysql::Mysql {
+    const PRODUCT: &'static str = Mysql::DIALECT.product;
+
+    async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
+        let NewRows { rows, target } = rows;
+        target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
+        Ok(add::insert_on(conn, rows, false).await?)
     }
 }

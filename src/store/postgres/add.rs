@@ -1,7 +1,8 @@
 //! Adding tasks.
 
 use diesel::{
-    OptionalExtension, QueryResult,
+    QueryResult,
+    pg::Pg,
     result::Error as DieselError,
     sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamp},
 };
@@ -13,6 +14,7 @@ use crate::{
         server::pool::closed,
         statement::{
             chunks::{chunks, runs_of},
+            executor::{Async, Executor},
             prepared::prepared,
         },
         tasks::{
@@ -124,7 +126,12 @@ pub(super) async fn insert_claimed(
         .ok_or(DieselError::NotFound)
 }
 
-pub(super) async fn insert(conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+pub(super) async fn insert(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    insert_on(&mut Async(&mut conn), rows).await
+}
+
+/// The same on any connection.
+pub(super) async fn insert_on(conn: &mut impl Executor<Pg>, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
         // A single row needs no lists, which take longer to plan.
@@ -161,7 +168,7 @@ pub(super) async fn insert_held(conn: &mut AsyncPgConnection, new: &NewHeld) -> 
     Ok(HeldAddition::Added(added))
 }
 
-async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+async fn insert_many(conn: &mut impl Executor<Pg>, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
     fn all<'a, T>(rows: &'a [NewTaskRow], column: impl Fn(&'a NewTaskRow) -> T) -> Vec<T> {
         rows.iter().map(column).collect()
     }
@@ -175,17 +182,15 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
         .bind::<Array<Text>, _>(all(rows, |row| row.arg.as_str()))
         .bind::<Array<Integer>, _>(all(rows, |row| row.max_retry_time));
     let mut ids: Vec<i64> = if has_defaults_only {
-        plain.columns::<BigInt>().load(&mut conn).await?
+        conn.load(plain.columns::<BigInt>()).await?
     } else {
-        plain
+        let full = plain
             .bind::<Array<Integer>, _>(all(rows, |row| row.priority))
             .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
-            .bind::<Array<Nullable<Text>>, _>(all(rows, |row| row.traceparent.as_deref()))
-            .columns::<BigInt>()
-            .load(&mut conn)
-            .await?
+            .bind::<Array<Nullable<Text>>, _>(all(rows, |row| row.traceparent.as_deref()));
+        conn.load(full.columns::<BigInt>()).await?
     };
     if ids.len() != rows.len() {
         let text = "fewer tasks were inserted than were to be: does a trigger of asynctasks leave some out?";
@@ -196,29 +201,24 @@ async fn insert_many(mut conn: &AsyncPgConnection, rows: &[NewTaskRow]) -> Query
     Ok(ids.into_iter().map(AddedTask::new).collect())
 }
 
-async fn insert_one(mut conn: &AsyncPgConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+async fn insert_one(conn: &mut impl Executor<Pg>, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        let mut inserted: Vec<i64> = adding!(INSERT_ONE, row)
+        let statement = adding!(INSERT_ONE, row)
             .bind::<Integer, _>(row.priority)
             .bind::<Nullable<Timestamp>, _>(row.run_at)
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
-            .bind::<Nullable<Text>, _>(&row.traceparent)
-            .columns::<BigInt>()
-            .load(&mut conn)
-            .await?;
+            .bind::<Nullable<Text>, _>(&row.traceparent);
+        let mut inserted: Vec<i64> = conn.load(statement.columns::<BigInt>()).await?;
         if let Some(id) = inserted.pop() {
             return Ok(AddedTask::new(id));
         }
-        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
+        let statement = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&*row.system_name)
-            .bind::<Nullable<Text>, _>(&row.unique_key)
-            .columns::<BigInt>()
-            .get_result(&mut conn)
-            .await
-            .optional()?;
-        if let Some(holder) = holder {
+            .bind::<Nullable<Text>, _>(&row.unique_key);
+        let holders: Vec<i64> = conn.load(statement.columns::<BigInt>()).await?;
+        if let Some(holder) = holders.into_iter().next() {
             return Ok(AddedTask::duplicate_of(holder));
         }
         // The task that was in the way has ended in between.

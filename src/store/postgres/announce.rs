@@ -11,6 +11,7 @@ use std::{
 
 use diesel::{
     QueryResult,
+    pg::Pg,
     sql_types::{BigInt, Nullable, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -20,7 +21,7 @@ use crate::store::{
     StoreError,
     backend::Announcement,
     server::pool::{Connections, on_server},
-    statement::prepared::prepared,
+    statement::{executor::Executor, prepared::prepared},
 };
 
 pub(super) const TASKS: &str = "gaia_tasks";
@@ -124,7 +125,7 @@ impl Announcer {
         let sent = async {
             let mut conn = self.connections.acquire().await?;
             let payload = format!("{name}{SEPARATOR}{}", self.origin);
-            on_server!(conn, |conn| notify(conn, BY_ITSELF, channel, &payload).await)?;
+            on_server!(conn, |conn| notify(conn, channel, &payload).await)?;
             Ok::<_, StoreError>(())
         };
         if let Err(error) = sent.await {
@@ -133,12 +134,17 @@ impl Announcer {
     }
 }
 
-/// Announces waiting tasks of a theme inside the open transaction of `conn`: the server sends the announcement at the commit.
-pub(super) async fn tell(conn: &mut AsyncPgConnection, theme: &str, origin: &str) -> QueryResult<()> {
-    notify(conn, IN_TRANSACTION, TASKS, &format!("{theme}{SEPARATOR}{origin}")).await
+/// Announces waiting tasks of a theme inside the open transaction of `conn`: the server sends the announcement at the commit. Answers with
+/// the name of the database.
+pub(super) async fn tell(conn: &mut impl Executor<Pg>, theme: &str) -> QueryResult<Vec<String>> {
+    let statement = prepared(IN_TRANSACTION)
+        .bind::<Text, _>(TASKS)
+        .bind::<Text, _>(format!("{theme}{SEPARATOR}"));
+    let told: Vec<(String, String)> = conn.load(statement.columns::<(Text, Text)>()).await?;
+    Ok(told.into_iter().map(|(id, _)| id).collect())
 }
 
-const IN_TRANSACTION: &str = "SELECT pg_notify($1, $2)";
+const IN_TRANSACTION: &str = "SELECT id, pg_notify($1, $2)::text FROM gaia_database";
 
 /// This commit does not wait for the disk: if a crash of the server loses an announcement, the next poll finds the tasks.
 const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
@@ -159,8 +165,8 @@ const ROOM: &str = "\
     ), CASE WHEN $1 <> '' THEN pg_notify($1, '')::text END \
     FROM pg_roles r, pg_database d WHERE r.rolname = session_user AND d.datname = current_database()";
 
-async fn notify(conn: &mut AsyncPgConnection, sql: &'static str, channel: &str, payload: &str) -> QueryResult<()> {
-    prepared(sql)
+async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> QueryResult<()> {
+    prepared(BY_ITSELF)
         .bind::<Text, _>(channel)
         .bind::<Text, _>(payload)
         .execute(conn)

@@ -137,7 +137,8 @@ const FINISH: &str = concat!(
         last_err_msg = CASE WHEN i.is_kept THEN i.error ELSE t.last_err_msg END, \
         log_id = CASE WHEN i.is_kept THEN i.log_id ELSE t.log_id END, \
         began = CASE WHEN t.task_status <> 'Running' AND i.is_kept THEN 0 ELSE t.began END, \
-        progress = CASE WHEN t.task_status = 'Running' OR NOT i.is_kept THEN t.progress END, \
+        progress = CASE WHEN i.status = 'Success' THEN 100 \
+          WHEN t.task_status = 'Running' OR NOT i.is_kept THEN t.progress END, \
         progress_note = CASE WHEN t.task_status = 'Running' OR NOT i.is_kept THEN t.progress_note END, \
         update_time = i.ended, finished_at = CASE WHEN i.requeues THEN NULL ELSE i.ended END, \
         lease_owner = NULL, lease_token = i.token, cancel_requested = 0, \
@@ -169,7 +170,7 @@ const FINISH_WELL: &str = concat!(
         last_result = i.result, last_err_msg = NULL, update_time = i.ended, finished_at = i.ended, \
         lease_owner = NULL, lease_token = i.token, log_id = i.log_id, cancel_requested = 0, live_key = NULL, \
         began = CASE t.task_status WHEN 'Running' THEN t.began ELSE 0 END, \
-        progress = CASE t.task_status WHEN 'Running' THEN t.progress END, \
+        progress = 100, \
         progress_note = CASE t.task_status WHEN 'Running' THEN t.progress_note END",
     runs!(
         ", $9::timestamp[], $10::timestamp[], $11::bigint[], $12::int[], $13::text[]",

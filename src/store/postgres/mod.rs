@@ -20,12 +20,15 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use diesel::pg::Pg;
 use diesel_async::AsyncPgConnection;
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Announcement, Backend, Dialect, IS_OPEN, RUNS_BY_CLAIM, ThemesOf, hashed_schedules, is_open_of, sealed},
+    backend::{Announcement, Backend, Dialect, IS_OPEN, RUNS_BY_CLAIM, ThemesOf, hashed_schedules, is_open_of},
+    enqueue::{Callers, NewRows},
     server::pool::{Connections, in_transaction, on_server},
+    statement::executor::Executor,
     tasks::{
         claimed::ClaimId,
         held::{HeldAddition, NewHeld},
@@ -76,6 +79,7 @@ impl Postgres {
 
 impl Backend for Postgres {
     const DIALECT: Dialect = Dialect {
+        product: "PostgreSQL",
         is_server: true,
         now: "(clock_timestamp() AT TIME ZONE 'UTC')",
         parameter: |number| format!("${number}"),
@@ -254,14 +258,15 @@ impl Backend for Postgres {
     }
 }
 
-impl sealed::Insert for AsyncPgConnection {
-    async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
-        let rows = rows.0;
-        let added = add::insert(self, &rows).await?;
-        if let Some(row) = rows.first() {
-            // Sent when the caller's transaction commits, to this process too, which would not learn of it otherwise.
-            announce::tell(self, &row.system_name, "").await?;
-        }
+impl Callers for Pg {
+    const PRODUCT: &'static str = Postgres::DIALECT.product;
+
+    async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
+        let NewRows { rows, target } = rows;
+        let added = add::insert_on(conn, rows).await?;
+        // Sent when the caller's transaction commits, to this process too, which would not learn of it otherwise.
+        let theme = rows.first().map_or("", |row| &row.system_name);
+        target.check_id(&announce::tell(conn, theme).await?)?;
         Ok(added)
     }
 }

@@ -2,8 +2,9 @@
 
 use diesel::{
     prelude::*,
+    result::Error as DieselError,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
-    sqlite::SqliteConnection,
+    sqlite::{Sqlite, SqliteConnection},
 };
 
 use super::queue::{Segments, json};
@@ -13,6 +14,7 @@ use crate::{
         statement::{
             bulk::{Bulk, Parameters, bulks},
             chunks::runs_of,
+            executor::{Blocking, Executor, at_once},
             prepared::{Prepared, prepared},
         },
         tasks::{
@@ -24,7 +26,7 @@ use crate::{
                 request::{NewOnce, Told},
                 take,
             },
-            queue::QUEUED_FROM,
+            queue::{are_queued, queued},
         },
     },
 };
@@ -81,32 +83,35 @@ pub(super) fn insert_claimed(
     Ok((id, token))
 }
 
-/// Puts the due rows into segments; the rows were inserted with these ids.
-fn queue(conn: &mut SqliteConnection, rows: &[NewTaskRow], ids: &[i64]) -> QueryResult<()> {
+/// Inserts tasks, and their segments if there are many tasks.
+pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {
+    let added = at_once(insert_on(&mut Blocking(conn), rows, true))?;
     let mut segments = Segments::default();
-    for (row, id) in rows.iter().zip(ids).filter(|(row, _)| row.run_at.is_none()) {
-        segments.add(*id, &row.service_name, &row.method_name, row.priority);
+    for (row, id) in queued(rows, &added) {
+        segments.add(id, &row.service_name, &row.method_name, row.priority);
     }
     let theme = rows.first().map_or("", |row| &row.system_name);
-    segments.write(conn, theme)
+    segments.write(conn, theme)?;
+    Ok(added)
 }
 
-/// Inserts tasks, and their segments if there are many tasks. On a connection without a transaction that would be two commits, so there
-/// `may_queue` is false. The next claim puts the other tasks into segments: for few tasks this costs less than a separate segment.
-pub(super) fn insert(conn: &mut SqliteConnection, rows: &[NewTaskRow], may_queue: bool) -> QueryResult<Vec<AddedTask>> {
+/// Inserts tasks on any connection. `is_queued`: the caller puts those into segments that [`queued`] names. The next claim puts the other
+/// tasks into segments: for few tasks this costs less than a separate segment.
+pub(super) async fn insert_on(
+    conn: &mut impl Executor<Sqlite>,
+    rows: &[NewTaskRow],
+    is_queued: bool,
+) -> QueryResult<Vec<AddedTask>> {
     let mut added = Vec::with_capacity(rows.len());
     for run in runs_of(rows, |row| row.unique_key.is_some()) {
         if run[0].unique_key.is_some() {
             for row in run {
-                added.push(insert_keyed(conn, row)?);
+                added.push(insert_keyed(conn, row).await?);
             }
         } else {
-            let is_queued = may_queue && run.len() >= QUEUED_FROM;
+            let is_queued = is_queued && are_queued(run.len(), false);
             for bulk in bulks(run, Parameters::Numbered, is_queued) {
-                let ids = insert_bulk(conn, bulk)?;
-                if is_queued {
-                    queue(conn, bulk.rows(), &ids)?;
-                }
+                let ids = insert_bulk(conn, bulk).await?;
                 added.extend(ids.into_iter().map(AddedTask::new));
             }
         }
@@ -119,7 +124,7 @@ pub(super) fn insert_once(conn: &mut SqliteConnection, once: &NewOnce) -> QueryR
     if let Some(told) = Told::without_adding(take::sqlite(conn, once)?) {
         return Ok(told);
     }
-    let added = insert(conn, &once.rows, true)?;
+    let added = insert(conn, &once.rows)?;
     keep::sqlite(conn, &once.kept(&added)?)?;
     Ok(Told::Added(added))
 }
@@ -129,30 +134,29 @@ pub(super) fn insert_held(conn: &mut SqliteConnection, new: &NewHeld) -> QueryRe
     if let Some(refused) = link::look::sqlite(conn, new)? {
         return Ok(refused);
     }
-    let added = insert(conn, &new.rows, true)?;
+    let added = insert(conn, &new.rows)?;
     link::sqlite(conn, &new.waits(&added))?;
     Ok(HeldAddition::Added(added))
 }
 
-fn insert_bulk(conn: &mut SqliteConnection, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
-    Prepared::new(bulk.sql(), bulk).execute(conn)?;
-    let last: i64 = prepared(LAST_ID).columns::<BigInt>().get_result(conn)?;
+async fn insert_bulk(conn: &mut impl Executor<Sqlite>, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {
+    conn.execute(Prepared::new(bulk.sql(), bulk)).await?;
+    let last: Vec<i64> = conn.load(prepared(LAST_ID).columns::<BigInt>()).await?;
+    let last = last.into_iter().next().ok_or(DieselError::NotFound)?;
     // One writer at a time, and AUTOINCREMENT: the ids of one statement are consecutive.
     Ok((last + 1 - bulk.len()..=last).collect())
 }
 
-fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<AddedTask> {
+async fn insert_keyed(conn: &mut impl Executor<Sqlite>, row: &NewTaskRow) -> QueryResult<AddedTask> {
     for _ in 0..TRIES_OF_A_KEY {
-        if let Some(id) = insert_unless_taken(conn, row)? {
+        if let Some(id) = insert_unless_taken(conn, row).await? {
             return Ok(AddedTask::new(id));
         }
-        let holder: Option<i64> = prepared(HOLDER_OF_KEY)
+        let statement = prepared(HOLDER_OF_KEY)
             .bind::<Text, _>(&*row.system_name)
-            .bind::<Nullable<Text>, _>(&row.unique_key)
-            .columns::<BigInt>()
-            .get_result(conn)
-            .optional()?;
-        if let Some(holder) = holder {
+            .bind::<Nullable<Text>, _>(&row.unique_key);
+        let holders: Vec<i64> = conn.load(statement.columns::<BigInt>()).await?;
+        if let Some(holder) = holders.into_iter().next() {
             return Ok(AddedTask::duplicate_of(holder));
         }
         // On a connection without a transaction the task that was in the way may have ended in between.
@@ -160,15 +164,13 @@ fn insert_keyed(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Ad
     Err(key_is_elusive())
 }
 
-fn insert_unless_taken(conn: &mut SqliteConnection, row: &NewTaskRow) -> QueryResult<Option<i64>> {
-    adding!(INSERT_KEYED, row)
+async fn insert_unless_taken(conn: &mut impl Executor<Sqlite>, row: &NewTaskRow) -> QueryResult<Option<i64>> {
+    let statement = adding!(INSERT_KEYED, row)
         .bind::<Integer, _>(row.priority)
         .bind::<Nullable<Timestamp>, _>(row.run_at)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
-        .bind::<Nullable<Text>, _>(&row.traceparent)
-        .columns::<BigInt>()
-        .get_result(conn)
-        .optional()
+        .bind::<Nullable<Text>, _>(&row.traceparent);
+    Ok(conn.load(statement.columns::<BigInt>()).await?.pop())
 }

@@ -47,13 +47,13 @@ macro_rules! unseen {
     };
 }
 
-/// A write about a run whose task is unseen. It removes the marks that an earlier run has left in the row (`began`, progress).
+/// The end of a run whose task is unseen. It removes the marks that an earlier run has left in the row (`began`, progress).
 macro_rules! held_unseen {
     ($($set:literal),+) => {
         concat!(
             "UPDATE asynctasks SET ",
             $($set,)+
-            ", lease_token = ?3, log_id = ?4, began = 0, progress = NULL, progress_note = NULL WHERE ",
+            ", lease_token = ?3, log_id = ?4, began = 0, progress = iif(?5 = 'Success', 100, NULL), progress_note = NULL WHERE ",
             unseen!()
         )
     };
@@ -92,7 +92,8 @@ const HOLDS: &str = "SELECT EXISTS (SELECT 1 FROM asynctasks WHERE id = ?1 AND l
 
 const PROGRESS: &str = held!("progress = ?5, progress_note = ?6");
 
-const END: &str = with_end!(held, "finished_at = ?9");
+/// Success leaves the progress at 100.
+const END: &str = with_end!(held, "finished_at = ?9, progress = iif(?5 = 'Success', 100, progress)");
 
 const END_UNSEEN: &str = with_end!(held_unseen, "finished_at = ?9");
 

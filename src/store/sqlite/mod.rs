@@ -22,8 +22,7 @@ use std::{
     },
 };
 
-use diesel::{prelude::*, sqlite::SqliteConnection};
-use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel::{prelude::*, sql_types::Text, sqlite::SqliteConnection};
 
 use by_hand::{ANY_DUE, ANY_RUNS, UNFINISHED, UNPLACED_THEMES};
 pub(super) use connection::Conn;
@@ -33,7 +32,9 @@ use group::{Durability, Work};
 
 use super::{
     Claim, Claimed, StoreError,
-    backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of, sealed},
+    backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of},
+    enqueue::{Callers, DATABASE_ID, NewRows},
+    statement::{executor::Executor, prepared::prepared},
     tasks::{
         claimed::ClaimId,
         held::{HeldAddition, NewHeld},
@@ -124,6 +125,7 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     const DIALECT: Dialect = Dialect {
+        product: "SQLite",
         is_server: false,
         now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
         parameter: |_| "?".to_owned(),
@@ -259,8 +261,7 @@ impl Backend for Sqlite {
     }
 
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError> {
-        self.transaction(rows.len(), move |conn| add::insert(conn, &rows, true))
-            .await
+        self.transaction(rows.len(), move |conn| add::insert(conn, &rows)).await
     }
 
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
@@ -279,11 +280,13 @@ impl Backend for Sqlite {
     }
 }
 
-impl<S: SpawnBlocking + Send> sealed::Insert for SyncConnectionWrapper<SqliteConnection, S> {
-    async fn insert_tasks(&mut self, rows: sealed::Rows) -> Result<Vec<AddedTask>, StoreError> {
-        Ok(self
-            .spawn_blocking(move |conn| add::insert(conn, &rows.0, false))
-            .await?)
+impl Callers for diesel::sqlite::Sqlite {
+    const PRODUCT: &'static str = Sqlite::DIALECT.product;
+
+    async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
+        let NewRows { rows, target } = rows;
+        target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
+        Ok(add::insert_on(conn, rows, false).await?)
     }
 }
 

@@ -93,11 +93,6 @@ impl Bulk<'_> {
         &texts[place.unwrap_or(SIZES.len() - 1)]
     }
 
-    /// In the order in which their ids are given.
-    pub(in crate::store) fn rows(&self) -> &[NewTaskRow] {
-        self.rows
-    }
-
     /// 1 if the task gets into a segment.
     fn queued(&self, row: &NewTaskRow) -> &'static i32 {
         if self.is_queued && row.run_at.is_none() { &1 } else { &0 }

@@ -3,6 +3,7 @@
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(super) mod bulk;
 pub(super) mod chunks;
+pub(super) mod executor;
 pub(super) mod lists;
 pub(super) mod prepared;
 pub(super) mod transaction;

@@ -4,12 +4,14 @@
 //! ([`writes`]), rows as people see them ([`rows`]). The folders of the databases import these. The other files hold operations, which
 //! call the databases.
 
+mod add_on;
 mod bulk;
 pub(super) mod claimed;
 mod claims;
 mod delete;
 mod due;
 mod failures;
+mod filter;
 pub(super) mod held;
 pub(super) mod held_claim;
 mod let_go;

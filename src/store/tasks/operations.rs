@@ -15,7 +15,7 @@ use crate::{
     domain::{ActionOnTask, AddedTask, Outcome, RetryPolicy, TaskStatus},
     store::{
         ClaimedTask, StoreError, TaskStore,
-        backend::{Backend, EnqueueConnection, sealed::Rows},
+        backend::Backend,
         db::{on_backend, on_each},
         schema::asynctasks,
     },
@@ -156,14 +156,6 @@ impl TaskStore<'_> {
         let (id, token) = self.retrying(add).await?;
         let task = (token != 0).then(|| claim_id.task_of_insert(&row, id, token));
         Ok((AddedTask::new(id), task))
-    }
-
-    /// Adds tasks on a connection of the caller's, inside whatever transaction is open there.
-    pub(crate) async fn add_on<C: EnqueueConnection>(
-        conn: &mut C,
-        rows: Vec<NewTaskRow>,
-    ) -> Result<Vec<AddedTask>, StoreError> {
-        conn.insert_tasks(Rows(rows)).await
     }
 
     pub(crate) async fn cancel(&self, theme: &str, id: i64) -> Result<CancelResult, StoreError> {

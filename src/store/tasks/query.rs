@@ -12,16 +12,17 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     claimed::ClaimedTask,
+    filter,
     rows::{TaskFacts, TaskRow, status_of},
 };
 use crate::{
-    domain::{Json, ListTasks, Page, Task, TaskStatus},
+    domain::{Json, ListTasks, Page, Task, TaskFilter, TaskStatus},
     store::{
         StoreError, TaskStore,
         backend::ReadKind,
         db::{Conn, on_backend},
         lenient::{AnyInt, AnyText, number, text},
-        schema::asynctasks,
+        schema::{asynctask_exec_row, asynctasks},
         statement::lists::{Cut, containing, shown},
     },
 };
@@ -47,44 +48,55 @@ struct StatusCount {
 /// A task and its long texts, as a list asks for them.
 type ListedTask = (TaskFacts, Option<AnyText>, Option<AnyText>, Option<AnyText>);
 
+/// What a list's conditions need beside the rows of the tasks: JSON lists of ids.
+struct Beside {
+    /// The unseen tasks of the theme. `None`: no condition asks for them.
+    unseen: Option<String>,
+    /// The tasks in the claims of the filter's node.
+    of_node: String,
+    /// The task that ran under the filter's log id, if that is known.
+    ran: Option<i64>,
+}
+
 /// The query of a list, boxed, for the database that compiles it.
 macro_rules! listed {
-    ($theme:expr, $list:expr, $unseen:expr, $id_in_json_list:expr) => {{
+    ($theme:expr, $filter:expr, $beside:expr, $id_in_json_list:expr) => {{
+        let (filter, beside): (&TaskFilter, &Beside) = ($filter, $beside);
+        let is_in_list = |ids: String| {
+            let [before, behind] = $id_in_json_list;
+            sql::<Bool>(before).bind::<Text, _>(ids).sql(behind)
+        };
         let mut query = asynctasks::table
             .filter(asynctasks::system_name.eq($theme))
             .into_boxed();
-        if !$list.statuses.is_empty() {
-            let statuses: Vec<&str> = $list.statuses.iter().map(|status| status.as_str()).collect();
-            let by_row = asynctasks::task_status.eq_any(statuses);
-            query = match &$unseen {
-                None => query.filter(by_row),
-                Some(ids) => {
-                    let [before, behind] = $id_in_json_list;
-                    let is_in_list = || sql::<Bool>(before).bind::<Text, _>(ids).sql(behind);
-                    let is_unseen = || asynctasks::queued.eq(1).and(is_in_list());
-                    match $list.statuses.contains(&TaskStatus::Running) {
-                        true => query.filter(is_unseen().or(by_row.assume_not_null())),
-                        false => query.filter(diesel::dsl::not(is_unseen()).and(by_row.assume_not_null())),
-                    }
-                }
+        if !filter.ids.is_empty() {
+            query = query.filter(asynctasks::id.eq_any(&filter.ids));
+        }
+        let is_unseen = || {
+            let unseen = beside.unseen.clone().unwrap_or_else(|| "[]".to_owned());
+            asynctasks::queued.eq(1).and(is_in_list(unseen))
+        };
+        if !filter.statuses.is_empty() {
+            let by_row = filter::status_is_named!(filter);
+            query = match (&beside.unseen, filter.statuses.contains(&TaskStatus::Running)) {
+                (None, _) => query.filter(by_row),
+                (Some(_), true) => query.filter(is_unseen().or(by_row)),
+                (Some(_), false) => query.filter(diesel::dsl::not(is_unseen()).and(by_row)),
             };
         }
-        if let Some(text) = &$list.name_contains {
-            query = query.filter(asynctasks::task_name.like(containing(text)).escape('\\'));
+        if let Some(node) = &filter.node {
+            let by_row = asynctasks::lease_owner.eq(node).assume_not_null();
+            let by_claim = is_unseen().and(is_in_list(beside.of_node.clone()));
+            query = query.filter(by_claim.or(diesel::dsl::not(is_unseen()).and(by_row)));
         }
-        if let Some(service) = &$list.service {
-            query = query.filter(asynctasks::service_name.eq(service));
+        if filter.without_node {
+            query = query.filter(diesel::dsl::not(is_unseen()).and(asynctasks::lease_owner.is_null()));
         }
-        if let Some(method) = &$list.method {
-            query = query.filter(asynctasks::method_name.eq(method));
+        if let Some(task) = beside.ran {
+            query = query.filter(asynctasks::id.eq(task));
         }
-        if let Some(from) = $list.created_from {
-            query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
-        }
-        if let Some(before) = $list.created_before {
-            query = query.filter(asynctasks::create_time.lt(before.naive_utc()));
-        }
-        query
+        let log_id = filter.log_id.as_ref().filter(|_| beside.ran.is_none());
+        filter::by_texts_and_times!(query, filter, log_id)
     }};
 }
 
@@ -126,23 +138,34 @@ impl TaskStore<'_> {
     }
 
     pub(crate) async fn list(&self, theme: &str, list: &ListTasks) -> Result<Page<Task>, StoreError> {
+        let (filter, page) = (&list.filter, list.page);
+        let ran = match &filter.log_id {
+            Some(log_id) => self.task_of_run(log_id, &self.claims_for(filter).await?).await?,
+            None => None,
+        };
         let mut conn = self.db.read_as(ReadKind::List).await?;
         let id_in_json_list = self.db.dialect().id_in_json_list;
-        let unseen = match list.statuses.is_empty() {
+        let unseen = match filter.is_decided_by_rows() {
             true => None,
             false => Some(self.unseen(&mut conn, theme).await?),
         };
         let claims = self.claims_in(&mut conn, theme).await?;
-        let total: i64 = on_backend!(conn, |conn| listed!(theme, list, unseen, id_in_json_list)
+        let of_node = claims.iter().filter(|claim| Some(&claim.node) == filter.node.as_ref());
+        let beside = &Beside {
+            unseen,
+            of_node: json_list(of_node.flat_map(|claim| claim.task_ids.iter().copied())),
+            ran,
+        };
+        let total: i64 = on_backend!(conn, |conn| listed!(theme, filter, beside, id_in_json_list)
             .count()
             .get_result(conn)
             .await)?;
-        let cut = Cut::of(list.page);
+        let cut = Cut::of(page);
         let rows: Vec<ListedTask> = on_backend!(conn, |conn| {
-            listed!(theme, list, unseen, id_in_json_list)
+            listed!(theme, filter, beside, id_in_json_list)
                 .order(asynctasks::id.desc())
-                .limit(i64::from(list.page.page_size))
-                .offset(list.page.offset())
+                .limit(i64::from(page.page_size))
+                .offset(page.offset())
                 .select((
                     TaskFacts::as_select(),
                     shown!(asynctasks::arg, cut),
@@ -158,7 +181,7 @@ impl TaskStore<'_> {
             .map(|(facts, arg, result, error)| facts.seen(&claims).listed([arg, result, error]));
         let mut tasks: Vec<Task> = tasks.collect();
         self.fill_waits(tasks.iter_mut().map(Task::held_fields)).await?;
-        Ok(list.page.of(tasks, total))
+        Ok(page.of(tasks, total))
     }
 
     /// The unseen tasks of a theme: a JSON list of ids.
@@ -168,8 +191,7 @@ impl TaskStore<'_> {
             let query = diesel::sql_query(&query).bind::<Text, _>(theme).bind::<Text, _>(theme);
             query.load(conn).await
         })?;
-        let ids: Vec<String> = rows.into_iter().map(|row| row.id.to_string()).collect();
-        Ok(format!("[{}]", ids.join(",")))
+        Ok(json_list(rows.into_iter().map(|row| row.id)))
     }
 
     /// How many tasks of the theme have each status; every status is named, with 0 where there is none.
@@ -273,6 +295,11 @@ impl TaskStore<'_> {
         })?;
         Ok(arg.map(|arg| Json::from_column(text(arg))))
     }
+}
+
+fn json_list(ids: impl Iterator<Item = i64>) -> String {
+    let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    format!("[{}]", ids.join(","))
 }
 
 async fn task_row(conn: &mut Conn, theme: &str, id: i64) -> Result<Option<TaskRow>, StoreError> {

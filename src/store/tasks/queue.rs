@@ -7,6 +7,11 @@
 use std::cmp::Reverse;
 
 use crate::store::Wanted;
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+use crate::{
+    domain::AddedTask,
+    store::{statement::chunks::runs_of, tasks::new_row::NewTaskRow},
+};
 
 /// How many segments a claim reads of each method. If it has read so many, there may be more.
 pub(in crate::store) const HEADS: i64 = 100;
@@ -18,7 +23,29 @@ pub(in crate::store) const SEGMENT: usize = 1_000;
 /// A call that adds at least so many tasks puts them into segments. Fewer tasks stay strays: the next claim puts the strays of many callers
 /// into segments together.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(in crate::store) const QUEUED_FROM: usize = 30;
+const QUEUED_FROM: usize = 30;
+
+/// Whether a call puts these tasks into segments. They follow each other in the call, and all or none of them have a unique key.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(in crate::store) fn are_queued(tasks: usize, are_keyed: bool) -> bool {
+    tasks >= QUEUED_FROM && !are_keyed
+}
+
+/// The tasks of a call that are to be put into segments, with their ids.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(in crate::store) fn queued<'a>(rows: &'a [NewTaskRow], added: &[AddedTask]) -> Vec<(&'a NewTaskRow, i64)> {
+    if rows.len() < QUEUED_FROM {
+        return Vec::new();
+    }
+    let tasks: Vec<_> = rows.iter().zip(added.iter().map(|task| task.id)).collect();
+    let runs = runs_of(&tasks, |(row, _)| row.unique_key.is_some());
+    let queued = runs.filter(|run| are_queued(run.len(), run[0].0.unique_key.is_some()));
+    queued
+        .flatten()
+        .filter(|(row, _)| row.run_at.is_none())
+        .copied()
+        .collect()
+}
 
 /// One of the first segments of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use diesel::{
     QueryableByName,
+    dsl::sql,
     prelude::*,
-    sql_types::{BigInt, Text},
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
+    filter,
     held_claim::{ClaimRow, HeldClaim, claim_columns, held_claim},
     rows::TaskFacts,
 };
@@ -79,58 +81,16 @@ macro_rules! found {
         }
         if !filter.statuses.is_empty() {
             let wants = |status| filter.statuses.contains(&status);
-            let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
-            let is_named = asynctasks::task_status.eq_any(statuses).assume_not_null();
+            let is_named = filter::status_is_named!(filter);
             let may_run = asynctasks::queued
                 .eq(1)
                 .and(asynctasks::task_status.eq_any(["Wait", "Retry"]).assume_not_null());
-            // A status that this crate does not know counts as Failed.
-            let known = TaskStatus::ALL.map(TaskStatus::as_str);
-            let is_unknown = asynctasks::task_status
-                .is_null()
-                .or(asynctasks::task_status.ne_all(known).assume_not_null());
-            query = match (wants(TaskStatus::Running), wants(TaskStatus::Failed)) {
-                (false, false) => query.filter(is_named),
-                (true, false) => query.filter(is_named.or(may_run)),
-                (false, true) => query.filter(is_named.or(is_unknown)),
-                (true, true) => query.filter(is_named.or(may_run).or(is_unknown)),
+            query = match wants(TaskStatus::Running) {
+                true => query.filter(is_named.or(may_run)),
+                false => query.filter(is_named),
             };
         }
-        if let Some(service) = &filter.service {
-            query = query.filter(asynctasks::service_name.eq(service));
-        }
-        if let Some(method) = &filter.method {
-            query = query.filter(asynctasks::method_name.eq(method));
-        }
-        if let Some(name) = &filter.name_contains {
-            query = query.filter(asynctasks::task_name.like(containing(name)).escape('\\'));
-        }
-        if let Some(error) = &filter.error_contains {
-            query = query.filter(asynctasks::last_err_msg.like(containing(error)).escape('\\'));
-        }
-        if let Some(key) = &filter.unique_key {
-            query = query.filter(asynctasks::unique_key.eq(key));
-        }
-        if let Some(log_id) = $log_id {
-            let earlier = asynctask_exec_row::table
-                .filter(asynctask_exec_row::task_id.eq(asynctasks::id))
-                .filter(asynctask_exec_row::log_id.eq(log_id));
-            let last = asynctasks::log_id.eq(log_id).assume_not_null();
-            query = query.filter(last.or(diesel::dsl::exists(earlier)));
-        }
-        if let Some(from) = filter.created_from {
-            query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
-        }
-        if let Some(before) = filter.created_before {
-            query = query.filter(asynctasks::create_time.lt(before.naive_utc()));
-        }
-        if let Some(from) = filter.ended_from {
-            query = query.filter(asynctasks::last_run_end_time.ge(from.naive_utc()));
-        }
-        if let Some(before) = filter.ended_before {
-            query = query.filter(asynctasks::last_run_end_time.lt(before.naive_utc()));
-        }
-        query
+        filter::by_texts_and_times!(query, filter, $log_id)
     }};
 }
 
@@ -341,7 +301,7 @@ impl TaskStore<'_> {
     }
 
     /// The task that runs, or has run, under a log id of this crate. `None`: none has; another framework may have made the log id.
-    async fn task_of_run(&self, log_id: &str, claims: &[HeldClaim]) -> Result<Option<i64>, StoreError> {
+    pub(super) async fn task_of_run(&self, log_id: &str, claims: &[HeldClaim]) -> Result<Option<i64>, StoreError> {
         let Some(task) = task_of_log_id(log_id) else {
             return Ok(None);
         };

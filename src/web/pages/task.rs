@@ -179,10 +179,12 @@ fn at(view: &View, when: Option<DateTime<Utc>>) -> Markup {
 
 fn progress(view: &View, task: &Task) -> Markup {
     let note = task.progress_note.as_deref().filter(|note| !note.is_empty());
+    // Success says it already.
+    let percent = task.progress.filter(|_| task.status != TaskStatus::Success);
     html! {
-        @if task.progress.is_some() || note.is_some() {
+        @if percent.is_some() || note.is_some() {
             div.progress {
-                @if let Some(percent) = task.progress {
+                @if let Some(percent) = percent {
                     progress max="100" value=(percent.clamp(0, 100)) aria-label=(view.words.progress) {}
                     strong { (percent) " %" }
                 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix::Actor;
 use gaia_actors::{
     HookMethod, HookSecret, JobType, MisfirePolicy, RunFlag, ScheduleForm,
     messages::{ExecuteJobImmediately, GetJobDetail, ListJobs, ToggleJob, WaitForRun},
@@ -271,7 +270,7 @@ async fn a_job_runs_at_once_even_if_it_is_disabled() {
 #[actix_rt::test]
 async fn the_operations_are_messages_too() {
     let test = tested().await;
-    let jobs = test.jobs().start();
+    let jobs = test.jobs().addr();
     let id = jobs
         .send(gaia_actors::messages::AddJob(echo("a", "@daily")))
         .await

@@ -1,0 +1,29 @@
+//! Definitions of tasks: a method with the types of its arguments and of its result. Callers add tasks from them, and register handlers.
+
+mod added;
+mod service;
+mod task;
+mod task_def;
+
+pub use added::Added;
+pub use service::ServiceMethods;
+pub use task::TypedTask;
+pub use task_def::TaskDef;
+
+use crate::{asynctask::Scheduler, error::Error, registry::TaskContext};
+
+/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia), and in a handler
+/// its [`TaskContext`].
+pub trait Schedulers {
+    /// The handle on a theme.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a theme that is empty, is longer than 100 characters or holds a control character.
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error>;
+}
+
+impl Schedulers for TaskContext {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        Self::scheduler(self, theme)
+    }
+}

@@ -1,0 +1,165 @@
+//! The helpers for tests of applications.
+
+use std::time::Duration;
+
+use gaia_actors::{
+    GaiaBuilder, async_fn,
+    prelude::*,
+    testing::{TestContext, TestGaia},
+};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::support::{Database, Kind, THEME, task};
+
+/// On MySQL the databases of all tests are in one list, in which each of these tests looks for its own.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn builder() -> GaiaBuilder {
+    Gaia::builder()
+        .arbiters(1)
+        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(())))
+        .scheduler(SchedulerOptions::new(THEME))
+}
+
+/// Adds a task and lets it run.
+async fn runs_a_task(test: &TestGaia) {
+    let demo = test.scheduler(THEME).expect("is a theme");
+    let order = task("Noop").args(&json!({ "order": 17, "amount": 3 }));
+    demo.add_task(order).await.expect("is added");
+    test.advance(Duration::from_secs(1));
+    assert_eq!(test.drain(THEME).await[&TaskStatus::Success], 1);
+    test.refute_enqueued(THEME, "Demo", "Noop").await;
+}
+
+/// How many schemas or databases of tests there are.
+fn scratches(database: &Database) -> i64 {
+    let list = match database.kind() {
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => return 0,
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => "pg_namespace WHERE nspname LIKE 'gaia\\_test\\_%'",
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => "information_schema.schemata WHERE schema_name LIKE 'gaia\\_test\\_%'",
+    };
+    database.number(&format!("SELECT COUNT(*) FROM {list}"))
+}
+
+/// What a test that was killed so long ago has left.
+fn leave(database: &Database, seconds: i64) {
+    let at = chrono::Utc::now().timestamp() - seconds;
+    let what = match database.kind() {
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => return,
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => "SCHEMA",
+        #[cfg(feature = "mysql")]
+        Kind::Mysql => "DATABASE",
+    };
+    database.execute(&format!("CREATE {what} gaia_test_{at}_0123456789ab"));
+}
+
+#[actix_rt::test]
+async fn each_test_has_a_database_of_its_own_which_is_gone_afterwards() {
+    let _turn = TURN.lock().await;
+    let database = Database::fresh();
+    let url = || {
+        if database.is_on_a_server() {
+            database.url()
+        } else {
+            "sqlite::memory:".to_owned()
+        }
+    };
+    let own = i64::from(database.is_on_a_server());
+    leave(&database, 25 * 60 * 60);
+    let before = scratches(&database) - own;
+
+    let first = TestGaia::start_in(url(), builder()).await.expect("starts");
+    assert_eq!(scratches(&database), before + own, "what was left is dropped");
+    let second = TestGaia::start_in(url(), builder()).await.expect("starts");
+    assert_eq!(scratches(&database), before + 2 * own);
+    runs_a_task(&first).await;
+    runs_a_task(&second).await;
+
+    let clone = first.clone();
+    drop(first);
+    assert_eq!(clone.drain(THEME).await[&TaskStatus::Success], 1);
+    drop(clone);
+    assert_eq!(scratches(&database), before + own);
+
+    let panics = actix_rt::spawn(async move {
+        let _second = second;
+        panic!("on purpose");
+    });
+    assert!(panics.await.expect_err("panics").is_panic());
+    assert_eq!(scratches(&database), before);
+
+    let refused = TestGaia::start_in(url(), Gaia::builder().scheduler(SchedulerOptions::new(""))).await;
+    assert!(refused.is_err());
+    assert_eq!(scratches(&database), before, "a start that fails leaves nothing");
+}
+
+/// Runs itself in a second process, whose environment names the database.
+#[actix_rt::test]
+async fn the_environment_names_the_database_of_tests() {
+    const VARIABLE: &str = "GAIA_TEST_DATABASE_URL";
+    if std::env::var(VARIABLE).is_ok() {
+        let test = TestGaia::start(builder()).await.expect("starts");
+        return runs_a_task(&test).await;
+    }
+    let _turn = TURN.lock().await;
+    let database = Database::fresh();
+    let before = scratches(&database);
+    let program = std::env::current_exe().expect("is known");
+    let ran = std::process::Command::new(program)
+        .args(["--exact", "testing::the_environment_names_the_database_of_tests"])
+        .env(VARIABLE, database.url())
+        .output()
+        .expect("runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    assert_eq!(scratches(&database), before);
+    #[cfg(feature = "sqlite")]
+    if database.kind() == Kind::Sqlite {
+        assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 1);
+    }
+}
+
+async fn export(ctx: TaskContext, pages: u8) -> Result<String, TaskError> {
+    for page in 1..=pages {
+        if ctx.is_cancelled() {
+            return Err(TaskError::failed("stopped"));
+        }
+        ctx.progress(100 / pages * page, format!("page {page}"));
+    }
+    let left = ctx.time_left().map(|left| left.as_secs());
+    Ok(format!(
+        "{} {} {}/{} {left:?}",
+        ctx.theme(),
+        ctx.id(),
+        ctx.attempt(),
+        ctx.max_attempts()
+    ))
+}
+
+#[actix_rt::test]
+async fn a_handler_is_called_alone() {
+    let plain = TestContext::new();
+    assert_eq!(export(plain.context(), 0).await.expect("is well"), "test 1 1/4 None");
+    let context = TestContext::new()
+        .theme("reports")
+        .id(17)
+        .attempts(3, 5)
+        .time_left(Duration::from_secs(60));
+    assert_eq!(
+        export(context.context(), 2).await.expect("is well"),
+        "reports 17 3/5 Some(60)"
+    );
+    let expected = [(50, "page 1".to_owned()), (100, "page 2".to_owned())];
+    assert_eq!(context.progress(), expected);
+
+    let asked = context.context();
+    context.cancel();
+    asked.cancelled().await;
+    assert!(export(context.context(), 2).await.is_err());
+    assert_eq!(context.progress().len(), 2);
+}
