@@ -195,11 +195,7 @@ impl TaskContext {
     pub async fn waited_for(&self) -> Result<Option<WaitsFor>, Error> {
         let Some(id) = self.task_id() else { return Ok(None) };
         let shared = shared_by_gaia::<SchedulersOfHandlers>(self)?;
-        ask(
-            &shared.store,
-            |store| async move { store.tasks().waits_of(id).await },
-        )
-        .await
+        ask(&shared.store, |store| async move { store.tasks().waits_of(id).await }).await
     }
 
     /// The tasks for which the running task has waited, with their results: [`Scheduler::predecessors`].
@@ -240,10 +236,9 @@ impl TaskContext {
             return Ok(Vec::new());
         };
         let shared = shared_by_gaia::<SchedulersOfHandlers>(self)?;
-        ask(
-            &shared.store,
-            |store| async move { store.tasks().predecessors(id, after).await },
-        )
+        ask(&shared.store, |store| async move {
+            store.tasks().predecessors(id, after).await
+        })
         .await
     }
 }
