@@ -12,7 +12,7 @@ use crate::{
 /// How many pages of links one look reads. The next look goes on behind them.
 const PAGES: usize = 20;
 
-/// Releases tasks that wait for others. Each process has one; what they do at the same time is done once.
+/// Releases tasks that wait for others. Each process has one; nothing happens twice if several of them count the same ends.
 pub(crate) struct ReleaseActor(Release);
 
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AddedTask, NewTask, Task, TaskStatus, TaskSummary, text_enum::text_enum, validate::Faults};
 
-/// The most tasks of a chain: the end of each is a step of its own.
+/// The most tasks of a chain: the end of each is a separate step.
 pub(crate) const MAX_CHAIN: usize = 1_000;
 
 text_enum! {

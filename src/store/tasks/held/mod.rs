@@ -1,7 +1,7 @@
 //! Tasks that wait until other tasks have ended: chains and batches.
 //!
 //! Such a task is *held*: a scheduled task whose time is [`HELD_UNTIL`], so that no claim takes it. A row of `gaia_held` counts how the tasks
-//! have ended for which it waits, and `gaia_links` names them. No end of a task writes these tables. A step of its own, the *release*, counts
+//! have ended for which it waits, and `gaia_links` names them. No end of a task writes these tables. A separate step, the *release*, counts
 //! ends that it finds, and has held tasks run when their time has come.
 
 mod forget;
@@ -81,7 +81,7 @@ impl TaskStore<'_> {
         self.ends.request_look();
     }
 
-    /// Notes again what could not be done.
+    /// Notes again the work that has failed.
     pub(crate) fn release_failed(&self, wanted: Wanted) {
         self.ends.put_back(wanted);
     }
@@ -93,13 +93,13 @@ impl TaskStore<'_> {
         let added = self.retrying(add).await?;
         self.ends.expect_some();
         if let (Shape::After(predecessor), HeldAddition::Added(_)) = (shape, &added) {
-            // It may have ended while the transaction was under way, and whoever noted its end did not see the link.
+            // It may have ended while the transaction was under way, when no other process could see the link.
             self.ends.note([predecessor]);
         }
         Ok(added)
     }
 
-    /// Counts the ends of those of these tasks that have ended, and releases the held tasks whose time has come.
+    /// Counts the ends of these tasks, as far as they have ended, and releases the held tasks whose time has come.
     pub(crate) async fn release(&self, ids: &[i64]) -> Result<Released, StoreError> {
         let mut released = Released::default();
         for ids in ids.chunks(PIECE) {

@@ -1,4 +1,4 @@
-//! What held tasks wait for, and what has become of it.
+//! The tasks for which held tasks wait, and how these have ended.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ async fn waits(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, WaitsFor>, S
 }
 
 impl TaskStore<'_> {
-    /// Says of the held tasks among these what they wait for, instead of the time for which they are scheduled.
+    /// Says of the held tasks among these for which tasks they wait, instead of the time for which they are scheduled.
     pub(in crate::store) async fn fill_waits<'a>(
         &self,
         tasks: impl Iterator<Item = HeldFields<'a>>,

@@ -140,7 +140,7 @@ macro_rules! still_held {
     };
 }
 
-/// The links are read under the lock on the rows of the held tasks, so each end is counted once, whoever else counts. A link whose end is
+/// The links are read under the lock on the rows of the held tasks, so each end is counted once, even if other processes count at the same time. A link whose end is
 /// counted is open no more. All of it is one transaction, and may be repeated.
 macro_rules! release {
     ($conn:ident, $ended:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{

@@ -26,7 +26,7 @@ struct Inner {
     bell: Notify,
 }
 
-/// What is to be done.
+/// The work of the actor.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// Tasks that may have ended.
@@ -83,7 +83,7 @@ impl EndSignal {
         self.0.bell.notify_one();
     }
 
-    /// Notes again what could not be done.
+    /// Notes again the work that has failed.
     pub(super) fn put_back(&self, wanted: Wanted) {
         self.note(wanted.ended);
         if wanted.look {

@@ -133,6 +133,8 @@ pub(super) const WORDS: Words = Words {
     ended: "Ended",
     duration: "Duration",
     due_at: "Due",
+    waits_for_task: "waits for task",
+    waits_for_tasks: |unfinished, total| format!("waits for {unfinished} of {total} tasks"),
     timeout: "Timeout",
     unique_key: "Unique key",
     trace: "Trace",

@@ -10,7 +10,10 @@ mod wait;
 use super::run_log;
 use crate::{args::TaskCommand, exit::Result, session::Session};
 
-pub use self::{list::SHEET, show::details};
+pub use self::{
+    list::{SHEET, waits_for},
+    show::details,
+};
 
 pub async fn run(session: &Session, command: TaskCommand) -> Result {
     let api = session.api().await?;
