@@ -191,7 +191,7 @@ impl TaskContext {
     /// [`add_batch`](Scheduler::add_batch). `None`: for none; so it is in a job and in a direct call.
     ///
     /// # Errors
-    /// [`Error::Store`]; [`Error::Stopped`] if the Gaia has stopped.
+    /// [`Error::Store`]; [`Error::NoGaia`] in a context that a test has made; [`Error::Stopped`] if the Gaia has stopped.
     pub async fn waited_for(&self) -> Result<Option<WaitsFor>, Error> {
         let Some(id) = self.task_id() else { return Ok(None) };
         let shared = shared_by_gaia::<SchedulersOfHandlers>(self)?;

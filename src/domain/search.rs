@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Parameters, Task, TaskStatus, WaitsFor,
+    HeldFields, Parameters, Task, TaskStatus, WaitsFor,
     text::{as_millis, millis},
     validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS},
 };
@@ -315,6 +315,14 @@ pub struct TaskSummary {
 }
 
 impl TaskSummary {
+    pub(crate) fn held_fields(&mut self) -> HeldFields<'_> {
+        HeldFields {
+            id: self.id,
+            run_at: &mut self.run_at,
+            waits_for: &mut self.waits_for,
+        }
+    }
+
     /// How many bytes its long texts have in all.
     pub(crate) fn text_bytes(&self) -> u64 {
         let texts = [Some(&self.args), self.last_result.as_ref(), self.last_error.as_ref()];

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    WaitsFor,
+    HeldFields, WaitsFor,
     fields::{IntoField, as_args, as_last_result, as_result, from_json},
     text::as_millis,
     text_enum::text_enum,
@@ -165,6 +165,16 @@ pub struct Task {
     pub create_time: Option<DateTime<Utc>>,
     /// When its row last changed.
     pub update_time: Option<DateTime<Utc>>,
+}
+
+impl Task {
+    pub(crate) fn held_fields(&mut self) -> HeldFields<'_> {
+        HeldFields {
+            id: self.id,
+            run_at: &mut self.run_at,
+            waits_for: &mut self.waits_for,
+        }
+    }
 }
 
 from_json!(Task {

@@ -254,6 +254,42 @@ async fn the_callback_of_a_batch_runs_once_when_all_have_ended_however_they_have
 }
 
 #[actix_rt::test]
+async fn a_handler_reads_what_its_task_has_waited_for() {
+    let read = async_fn(async |ctx: TaskContext, _: Value| {
+        let counts = ctx.waited_for().await?;
+        let before = ctx.predecessors(0).await?;
+        Ok::<_, TaskError>(json!({
+            "counts": counts.map(|counts| [counts.succeeded, counts.failed, counts.cancelled]),
+            "results": before.into_iter().map(|before| before.result.or(before.error)).collect::<Vec<_>>(),
+        }))
+    });
+    let fail = async_fn(async |_, _: Value| Err::<(), _>(TaskError::discard("no")));
+    let builder = Gaia::builder()
+        .handler("Demo", "Read", read)
+        .handler("Demo", "Fail", fail)
+        .scheduler(options());
+    let gaia = Tested::start(builder).await;
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    let result = async |id| {
+        let text = ended(&demo, id).await.last_result.expect("has one");
+        serde_json::from_str::<Value>(&text).expect("is JSON")
+    };
+    let nothing = json!({"counts": null, "results": []});
+    let chain = demo.add_chain(vec![task("Read"); 2]).await.expect("is added");
+    assert_eq!(result(chain[0].id).await, nothing);
+    let expected = json!({"counts": [1, 0, 0], "results": [nothing.to_string()]});
+    assert_eq!(result(chain[1].id).await, expected);
+    let batch = demo.add_batch(vec![task("Read"), task("Fail")], task("Read")).await;
+    let batch = batch.expect("is added").id;
+    let expected = json!({"counts": [1, 1, 0], "results": [nothing.to_string(), "no"]});
+    assert_eq!(result(batch).await, expected);
+    // A direct call belongs to no task.
+    let direct: Value = gaia.registry().call("Demo", "Read", &()).await.expect("answers");
+    assert_eq!(direct, nothing);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
 async fn a_large_batch_is_added_at_once_and_its_results_come_in_pages() {
     let test = start().await;
     let tasks = (0..2_500).map(|at| echo(&json!(at))).collect();

@@ -432,12 +432,7 @@ pub(super) fn named(words: &Words, name: &str) -> Markup {
 }
 
 /// For which tasks the task waits, or when it runs next, or since when it could run: that is when its row was last changed.
-pub(super) fn due(
-    view: &View,
-    status: TaskStatus,
-    waits_for: Option<WaitsFor>,
-    at: Option<DateTime<Utc>>,
-) -> Markup {
+pub(super) fn due(view: &View, status: TaskStatus, waits_for: Option<WaitsFor>, at: Option<DateTime<Utc>>) -> Markup {
     html! {
         @match (status, waits_for, at) {
             (TaskStatus::Wait | TaskStatus::Retry, Some(waits_for), _) => (waits(view, waits_for)),

@@ -118,6 +118,8 @@ impl TaskStore<'_> {
                 released.extend(self.retrying(count).await?);
             }
         }
+        // Others may wait for these.
+        self.ends.note(released.cancelled.iter().map(|(_, id)| *id));
         Ok(released)
     }
 
