@@ -58,6 +58,9 @@ const CREATE_ORDERS: &str = "CREATE TABLE IF NOT EXISTS orders (\
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, item TEXT NOT NULL, amount INTEGER NOT NULL, \
     status TEXT NOT NULL DEFAULT 'new')";
 
+/// Confirms the order with this id.
+const CONFIRM_ORDER: TaskDef<i64, String> = TaskDef::new("OrderService", "ConfirmOrder").theme("order-task");
+
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -74,12 +77,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn serve(gaia: &Gaia) -> Result<(), Box<dyn std::error::Error>> {
     let database = Database::of(gaia)?;
     database.connect().await?.batch_execute(CREATE_ORDERS).await?;
-    let confirm = confirm_with(database.clone());
-    gaia.registry()
-        .register("OrderService", "ConfirmOrder", confirm)
-        .await?;
+    gaia.registry().register_all(confirm_with(database.clone())).await?;
     // The table and the handler are there: now tasks that were left by the last run may begin.
-    let options = gaia.scheduler_options("order-task");
+    let options = gaia.scheduler_options(CONFIRM_ORDER.theme_name());
     let scheduler = gaia.start_scheduler(options).await?;
 
     Ok(server(gaia.clone(), database, scheduler)?.await?)
@@ -139,8 +139,8 @@ impl Database {
 }
 
 /// The handler. Setting a status twice is the same as once, so it does not matter if a task runs again after a crash.
-fn confirm_with(database: Database) -> Endpoint {
-    async_fn(async move |_: TaskContext, order: i64| {
+fn confirm_with(database: Database) -> Registration {
+    CONFIRM_ORDER.handler(async move |_, order| {
         let _turn = database.turn.lock().await;
         let mut conn = database.connect().await?;
         let confirmed = diesel::update(orders::table.find(order))
@@ -201,10 +201,8 @@ async fn insert(conn: &mut Connection, scheduler: &Scheduler, new: &NewOrder) ->
         .returning(orders::id)
         .get_result::<i64>(conn)
         .await?;
-    let task = NewTask::new("OrderService", "ConfirmOrder")
-        .name(format!("confirm order {order}"))
-        .args(&order);
-    let task = scheduler.add_task_on(conn, task).await?.id;
+    let confirm = CONFIRM_ORDER.task(&order).name(format!("confirm order {order}"));
+    let task = confirm.add_on(scheduler, conn).await?.id;
     // Last on purpose: here are two rows to be rolled back.
     if new.amount < 1 {
         let amount = new.amount;

@@ -20,6 +20,11 @@ impl Scheduler {
     /// a web server does when its client hangs up): run it in a task of its own and await that, as the example `embedded`
     /// does.
     ///
+    /// The connection is any of diesel-async, also from a pool: [`EnqueueConnection`] lists the types. A connection to another database than
+    /// this handle's is noticed by the name in the table `gaia_database`, which a copy of a database has, too. The name is read after the
+    /// insert: roll your transaction back when the error comes. That costs one more round trip for each call on MySQL, and none on
+    /// PostgreSQL.
+    ///
     #[cfg_attr(feature = "sqlite", doc = "```no_run")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
     /// use diesel_async::{RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};

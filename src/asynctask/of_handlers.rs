@@ -33,7 +33,7 @@ impl TaskContext {
     /// use std::time::Duration;
     /// use gaia_actors::prelude::*;
     ///
-    /// async fn place(ctx: TaskContext, order: u64) -> Result<u64, TaskError> {
+    /// async fn place(ctx: TaskContext, order: u64) -> Result<i64, TaskError> {
     ///     let mail = NewTask::new("Mail", "Confirm").args(&order).unique_key(format!("confirm-{order}"));
     ///     Ok(ctx.scheduler("mail")?.add_task(mail).await?.id)
     /// }

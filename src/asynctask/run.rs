@@ -51,6 +51,16 @@ pub(super) struct RunContext {
     shared: Shared,
 }
 
+/// What a [`RunContext`] takes from its process.
+pub(super) struct RunParts {
+    pub(super) clock: Clock,
+    pub(super) lease: NodeLease,
+    pub(super) held: HeldRuns,
+    pub(super) events: Events,
+    pub(super) logs: LogWriter,
+    pub(super) shared: Shared,
+}
+
 /// What a run hands to the recorder of its theme.
 pub(super) enum Entry {
     NoteRunning(NoteRunning),
@@ -138,16 +148,15 @@ impl Args {
 }
 
 impl RunContext {
-    pub(super) fn new(
-        options: &SchedulerOptions,
-        clock: Clock,
-        lease: NodeLease,
-        held: HeldRuns,
-        events: Events,
-        recorder: Recipient<Record<Entry>>,
-        logs: LogWriter,
-        shared: Shared,
-    ) -> Self {
+    pub(super) fn new(options: &SchedulerOptions, parts: RunParts, recorder: Recipient<Record<Entry>>) -> Self {
+        let RunParts {
+            clock,
+            lease,
+            held,
+            events,
+            logs,
+            shared,
+        } = parts;
         let theme: Arc<str> = options.theme.as_str().into();
         let scope = LogScope::new(Arc::clone(&theme), clock.clone(), logs);
         Self {

@@ -18,7 +18,7 @@ use super::{
     completion::Completions,
     ledger::{TaskCounts, TaskLedger},
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
-    run::{Run, RunContext},
+    run::{Run, RunContext, RunParts},
     scanner::{ClaimedByInsert, GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning},
     status::SchedulerStatus,
     theme::ThemeContext,
@@ -90,19 +90,18 @@ impl ThemeRuntime {
         let recorder = Recorder::start_in_arbiter(&control, |_| Recorder::new(ledger));
         let own_size = parts.options.worker_num;
         let ThemeSettings { paused, size } = parts.settings;
-        let runs = Arc::new(RunContext::new(
-            &parts.options,
-            parts.store.clock().clone(),
-            parts.lease,
-            parts.held,
-            parts.events,
-            recorder.clone().recipient(),
-            parts.logs,
-            parts.registry.shared().clone(),
-        ));
+        let process = RunParts {
+            clock: parts.store.clock().clone(),
+            lease: parts.lease,
+            held: parts.held,
+            events: parts.events,
+            logs: parts.logs,
+            shared: parts.registry.shared().clone(),
+        };
+        let runs = RunContext::new(&parts.options, process, recorder.clone().recipient());
         let theme = Arc::new(ThemeContext::new(
             parts.options,
-            runs,
+            Arc::new(runs),
             parts.registry,
             parts.store.clone(),
             parts.traces,

@@ -84,6 +84,11 @@ impl Scheduler {
         })
     }
 
+    /// The handle on a theme of the same database.
+    pub(crate) fn of_theme(&self, theme: &str) -> Result<Self, InvalidInput> {
+        Self::new(theme, self.store.clone(), self.themes.clone())
+    }
+
     /// The theme this handle is for.
     #[must_use]
     pub fn theme(&self) -> &str {

@@ -12,8 +12,8 @@ pub use task_def::TaskDef;
 
 use crate::{asynctask::Scheduler, error::Error, registry::TaskContext};
 
-/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia), and in a handler
-/// its [`TaskContext`].
+/// What gives the handle on a theme, so that a [`TaskDef`] can add a task to the theme that it names: a [`Gaia`](crate::Gaia), in a handler its
+/// [`TaskContext`], or a [`Scheduler`] of any theme of the database.
 pub trait Schedulers {
     /// The handle on a theme.
     ///
@@ -25,5 +25,11 @@ pub trait Schedulers {
 impl Schedulers for TaskContext {
     fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
         Self::scheduler(self, theme)
+    }
+}
+
+impl Schedulers for Scheduler {
+    fn scheduler(&self, theme: &str) -> Result<Scheduler, Error> {
+        Ok(self.of_theme(theme)?)
     }
 }

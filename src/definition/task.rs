@@ -93,7 +93,7 @@ impl<R> TypedTask<R> {
     }
 
     /// While an unfinished task of the theme has this key, nothing is added: [`NewTask::unique_key`]. Let only tasks of one definition
-    /// share a key: whoever waits for a [duplicate](Added::duplicate) gets the result of the other task.
+    /// share a key: a caller who waits for a [duplicate](Added::duplicate) gets the result of the other task.
     pub fn unique_key(self, key: impl Into<String>) -> Self {
         self.with(|task| task.unique_key(key))
     }

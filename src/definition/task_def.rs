@@ -82,7 +82,7 @@ const DEFAULT_THEME: &str = "default";
 /// ```
 ///
 /// Arguments and results are JSON in the database, so that an older process may have added a task, or another language: what does not fit `A` then
-/// fails the task with `PARAM_ERROR`, and what does not fit `R` is [`Error::ResultMismatch`] for whoever waits.
+/// fails the task with `PARAM_ERROR`, and what does not fit `R` is [`Error::ResultMismatch`] for the caller who waits.
 pub struct TaskDef<A, R> {
     service: &'static str,
     method: &'static str,

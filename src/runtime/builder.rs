@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Gaia, Inner, configured,
-    parts::{logs, open, register, registry, start_alerts, started},
+    parts::{logs, open, register, registry, shared, start_alerts, started},
     services::NamedService,
 };
 #[cfg(feature = "web")]
@@ -20,17 +20,17 @@ use crate::remote::Remote;
 use crate::{
     admin::{AdminParts, BulkActor},
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
-    asynctask::{ReleaseActor, SchedulerOptions, SchedulersOfHandlers, ThemeRuntimes},
+    asynctask::{ReleaseActor, SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
     domain::{Alert, Faults, NewJob},
     error::Error,
     events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
-    jobs::{Jobs, JobsOfHandlers, JobsOptions, JobsSlot, Settings as JobSettings},
+    jobs::{Jobs, JobsOptions, JobsSlot, Settings as JobSettings},
     lease::NodeLease,
     node::{NodeActor, NodeParts, PruneActor, PruneParts, SettledClaims, describe},
-    registry::{Endpoint, Registration, SharedValues},
+    registry::{Endpoint, Registration, RegistryActor, SharedValues},
     threads::{Control, Threads},
     traces::Traces,
 };
@@ -467,19 +467,9 @@ impl GaiaBuilder {
             JobsSlot::default(),
         );
         let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces.clone());
-        let mut values = self.data;
-        values.add(SchedulersOfHandlers::new(store.clone(), &themes));
-        values.add(JobsOfHandlers(jobs.clone()));
-        let registry = registry(
-            &control,
-            &threads,
-            &store,
-            &self.traces,
-            self.handlers,
-            self.services,
-            values,
-        )
-        .await?;
+        let values = shared(self.data, &store, &themes, &jobs);
+        let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), self.traces, values);
+        let registry = registry(&control, actor, self.handlers, self.services).await?;
 
         let row = describe(&node_id, plan.lease, &registry);
         let (lease, held) = (NodeLease::new(plan.lease, store.clock().clone()), HeldRuns::default());

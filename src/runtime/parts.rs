@@ -6,16 +6,17 @@ use super::services::NamedService;
 use crate::{
     admin::{Admin, AdminParts},
     alerts::{AlertParts, Alerts, RunningAlerts},
+    asynctask::{SchedulersOfHandlers, ThemeRuntimes},
     clock::Clock,
     error::Error,
     events::Tally,
+    jobs::{Jobs, JobsOfHandlers},
     lease::NodeLease,
     logs::LogWriter,
     node::LogActor,
     registry::{Registration, Registry, RegistryActor, SharedValues},
     store::{NodeRow, Store, StoreError},
-    threads::{Control, Threads},
-    traces::Traces,
+    threads::Control,
 };
 
 /// Makes the row of this node.
@@ -48,17 +49,20 @@ pub(super) fn started<A: Actor<Context = Context<A>> + Send>(control: &Control, 
     A::start_in_arbiter(&control.handle(), |_| actor)
 }
 
+/// What all handlers share: the application's data, and the handles on schedulers and jobs.
+pub(super) fn shared(mut data: SharedValues, store: &Store, themes: &ThemeRuntimes, jobs: &Jobs) -> SharedValues {
+    data.add(SchedulersOfHandlers::new(store.clone(), themes));
+    data.add(JobsOfHandlers(jobs.clone()));
+    data
+}
+
 /// The registry, with its handlers and services, before any worker starts.
 pub(super) async fn registry(
     control: &Control,
-    threads: &Threads,
-    store: &Store,
-    traces: &Traces,
+    actor: RegistryActor,
     handlers: Vec<Registration>,
     services: Vec<NamedService>,
-    values: SharedValues,
 ) -> Result<Registry, Error> {
-    let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), traces.clone(), values);
     let registry = Registry::of(actor, |actor| {
         RegistryActor::start_in_arbiter(&control.handle(), |_| actor)
     });

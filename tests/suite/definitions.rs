@@ -46,7 +46,11 @@ async fn a_task_is_added_handled_and_waited_for_by_its_definition() {
     let added = CREATE.add(&*gaia, &order(7)).await.expect("is added");
     assert!(!added.duplicate);
     assert_eq!(added.wait(PATIENCE).await.expect("has a result"), Receipt { order: 7 });
-    let again = CREATE.wait_for(&*gaia, added.id, PATIENCE).await.expect("has a result");
+    let any_handle = gaia.scheduler("of another theme").expect("is a theme");
+    let again = CREATE
+        .wait_for(&any_handle, added.id, PATIENCE)
+        .await
+        .expect("has a result");
     assert_eq!(again, Receipt { order: 7 });
 }
 

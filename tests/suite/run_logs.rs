@@ -292,16 +292,17 @@ fn log_once(logger: &dyn Log, text: &str) -> usize {
         made.set(made.get() + 1);
         f.write_str(text)
     });
-    let record = Record::builder()
-        .args(format_args!("{counted}"))
-        .level(Level::Warn)
-        .target("shop")
-        .module_path(Some("shop::orders"))
-        .file_static(Some("orders.rs"))
-        .line(Some(7))
-        .key_values(&[("order", 17)])
-        .build();
-    logger.log(&record);
+    logger.log(
+        &Record::builder()
+            .args(format_args!("{counted}"))
+            .level(Level::Warn)
+            .target("shop")
+            .module_path(Some("shop::orders"))
+            .file_static(Some("orders.rs"))
+            .line(Some(7))
+            .key_values(&[("order", 17)])
+            .build(),
+    );
     made.get()
 }
 

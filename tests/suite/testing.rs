@@ -126,6 +126,7 @@ async fn the_environment_names_the_database_of_tests() {
 
 async fn export(ctx: TaskContext, pages: u8) -> Result<String, TaskError> {
     for page in 1..=pages {
+        actix_rt::task::yield_now().await;
         if ctx.is_cancelled() {
             return Err(TaskError::failed("stopped"));
         }

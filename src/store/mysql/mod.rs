@@ -238,7 +238,8 @@ impl Callers for diesel::mysql::Mysql {
 
     async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
         let NewRows { rows, target } = rows;
+        let added = add::insert_on(conn, rows, false).await?;
         target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
-        Ok(add::insert_on(conn, rows, false).await?)
+        Ok(added)
     }
 }

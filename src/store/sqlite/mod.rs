@@ -285,8 +285,10 @@ impl Callers for diesel::sqlite::Sqlite {
 
     async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
         let NewRows { rows, target } = rows;
+        let added = add::insert_on(conn, rows, false).await?;
+        // Not before: a transaction that has read cannot become a writer if another connection has written since.
         target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
-        Ok(add::insert_on(conn, rows, false).await?)
+        Ok(added)
     }
 }
 
