@@ -1,6 +1,6 @@
 //! Chains and batches on nodes that are killed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use gaia_actors::prelude::*;
 use serde_json::json;
@@ -15,7 +15,12 @@ const SIZE: usize = 40;
 /// The tasks that wait, each with those for which it waits.
 async fn added(demo: &Scheduler) -> BTreeMap<i64, Vec<i64>> {
     // A killed run is a lost attempt: enough of them for anybody's luck.
-    let new = |ms: u64| task("Sleep").args(&json!({ "ms": ms })).max_retry(1_000);
+    let new = |ms: u64| {
+        task("Sleep")
+            .args(&json!({ "ms": ms }))
+            .max_retry(1_000)
+            .retry_delay(Duration::ZERO)
+    };
     let mut waits = BTreeMap::new();
     for _ in 0..CHAINS {
         let chain = demo.add_chain(vec![new(60); LENGTH]).await.expect("is added");
