@@ -497,10 +497,8 @@ impl GaiaBuilder {
             foreign: plan.foreign,
         });
         let pruner = started(&control, pruner);
-        let bulk = started(
-            &control,
-            BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone()),
-        );
+        let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
+        let bulk = started(&control, bulk);
         started(&control, ReleaseActor::new(store.clone(), themes.clone()));
         let (logs, log_actor) = logs(&control, &store);
         let admin = AdminParts {

@@ -1,7 +1,7 @@
 //! The first and the last part of the transaction that adds held tasks: a look at the task for which they are to wait, and the rows about what
 //! they wait for.
 
-use diesel::{Insertable, OptionalExtension, QueryDsl};
+use diesel::Insertable;
 
 use super::{
     end_of,
@@ -68,7 +68,7 @@ macro_rules! refusal {
             .select(asynctasks::task_status)
             .first($conn)$($wait)*
             .optional()?;
-        Ok(match found.map(|status| end_of(Some(status))) {
+        Ok(match found.map(|status| end_of(true, status)) {
             None => Some(HeldAddition::NoPredecessor),
             Some(None | Some(TaskStatus::Success)) => None,
             Some(Some(status)) => Some(HeldAddition::PredecessorEnded(status)),
@@ -90,7 +90,9 @@ macro_rules! insert_waits {
 
 /// The look at the predecessor.
 pub(in crate::store) mod look {
-    use super::*;
+    use diesel::{OptionalExtension, QueryDsl};
+
+    use super::{AnyText, HeldAddition, NewHeld, TaskStatus, asynctasks, end_of, on_each_connection};
 
     on_each_connection!(refusal, NewHeld, Option<HeldAddition>);
 }

@@ -62,12 +62,12 @@ pub(crate) struct EndedPage {
     pub(crate) last: Option<i64>,
 }
 
-/// Whether the end of a task is to be counted, and as what. `row`: whether there is a row, and its status.
-fn end_of(row: Option<Option<AnyText>>) -> Option<TaskStatus> {
-    match row {
-        None => Some(TaskStatus::Cancelled),
-        Some(status) => Some(status_of(text(status).as_deref())).filter(|status| status.is_finished()),
+/// Whether the end of a task is to be counted, and as what. The task may have no row any more.
+fn end_of(has_row: bool, status: Option<AnyText>) -> Option<TaskStatus> {
+    if !has_row {
+        return Some(TaskStatus::Cancelled);
     }
+    Some(status_of(text(status).as_deref())).filter(|status| status.is_finished())
 }
 
 impl TaskStore<'_> {
@@ -77,12 +77,12 @@ impl TaskStore<'_> {
     }
 
     /// Has this process look for all ended tasks for which others wait.
-    pub(crate) fn request_release(&self) {
+    pub(crate) fn request_release(self) {
         self.ends.request_look();
     }
 
     /// Notes again the work that has failed.
-    pub(crate) fn release_failed(&self, wanted: Wanted) {
+    pub(crate) fn release_failed(self, wanted: Wanted) {
         self.ends.put_back(wanted);
     }
 
@@ -163,7 +163,7 @@ impl TaskStore<'_> {
         let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= PAGE;
         let last = rows.last().and_then(|(task, ..)| *task).filter(|_| is_full);
         let ended =
-            |(task, row, status): (Option<i64>, Option<i64>, Option<AnyText>)| end_of(row.map(|_| status)).and(task);
+            |(task, row, status): (Option<i64>, Option<i64>, Option<AnyText>)| end_of(row.is_some(), status).and(task);
         let mut ended: Vec<i64> = rows.into_iter().filter_map(ended).collect();
         ended.dedup();
         Ok(EndedPage { ended, last })

@@ -25,6 +25,9 @@ const MOST: u32 = 100;
 /// Task, kind, and how many tasks it waits for, have not ended, succeeded, failed, were cancelled.
 type HeldRow = (i64, String, i64, i64, i64, i64, i64);
 
+/// Task, how it ended, its result, its error.
+type PredecessorRow = (i64, Option<AnyText>, Option<AnyText>, Option<AnyText>);
+
 fn waits_for((_, kind, total, unfinished, succeeded, failed, cancelled): &HeldRow, task: Option<i64>) -> WaitsFor {
     let count = |number: &i64| u64::try_from(*number).unwrap_or(0);
     WaitsFor {
@@ -95,7 +98,7 @@ impl TaskStore<'_> {
         let rows = u32::try_from(wait.total).unwrap_or(MOST).min(MOST);
         let cut = Cut::of(PageRequest::new(1, rows));
         let mut conn = self.db.read_as(ReadKind::Detail).await?;
-        let rows: Vec<(i64, Option<AnyText>, Option<AnyText>, Option<AnyText>)> = on_backend!(conn, |conn| {
+        let rows: Vec<PredecessorRow> = on_backend!(conn, |conn| {
             gaia_links::table
                 .left_join(asynctasks::table.on(asynctasks::id.eq(gaia_links::task_id)))
                 .filter(gaia_links::held_id.eq(id))

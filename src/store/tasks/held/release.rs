@@ -82,7 +82,7 @@ impl Closing {
     fn of(links: Vec<(i64, i64, Option<i64>, Option<AnyText>)>) -> Self {
         let mut closing = Self::default();
         for (held, task, row, status) in links {
-            let Some(end) = end_of(row.map(|_| status)) else {
+            let Some(end) = end_of(row.is_some(), status) else {
                 continue;
             };
             closing.tasks.entry(end).or_default().push(task);
