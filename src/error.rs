@@ -263,10 +263,10 @@ pub enum Error {
     /// This node holds no lease: its heartbeat fails, or other nodes have declared it dead.
     #[error("this node has no heartbeat in the database and may claim nothing until it has; try again")]
     Fenced,
-    /// A handler asks for a part of its Gaia, and was called through a registry that belongs to none.
+    /// A handler asks for a part of its Gaia, and its context belongs to none: the context is a `TestContext`, or of a registry without a Gaia.
     #[error(
-        "this handler was called through a registry that belongs to no Gaia, so there is no scheduler and there are no jobs; \
-         call the handler through `Gaia::registry`, or add a task"
+        "this context belongs to no Gaia, so there is no scheduler and there are no jobs: it is of a test, or of a registry without \
+         a Gaia; use `TestGaia`, call the handler through `Gaia::registry`, or add a task"
     )]
     NoGaia,
     /// The actors have stopped.

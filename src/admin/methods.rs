@@ -33,7 +33,7 @@ pub struct MethodInfo {
 
 impl Admin {
     /// The methods that living nodes serve, by name, and of a theme also those that due tasks call. A node tells its first 1,000 methods; of a
-    /// theme 200 methods with due tasks are counted.
+    /// theme 200 methods with due tasks are counted. On a server, tasks that a node takes into the queue at this moment are not counted yet.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

@@ -21,9 +21,10 @@ impl Scheduler {
     /// does.
     ///
     /// The connection is any of diesel-async, also from a pool: [`EnqueueConnection`] lists the types. A connection to another database than
-    /// this handle's is noticed by the name in the table `gaia_database`, which a copy of a database has, too. The name is read after the
-    /// insert: roll your transaction back when the error comes. That costs one more round trip for each call on MySQL, and none on
-    /// PostgreSQL.
+    /// this handle's is noticed after the insert: roll your transaction back when the error comes. On SQLite and PostgreSQL the databases are
+    /// told apart by the name in the table `gaia_database`, which a copy of a database has, too; its reader needs `SELECT` there, which the
+    /// start grants to every role. On MySQL they are told apart by the name of the database alone: a database of the same name on another
+    /// server is not noticed. That costs one more round trip for each call on MySQL, and none on PostgreSQL.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```no_run")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

@@ -1,5 +1,4 @@
-//! One run from its arguments to its outcome, without actors: the steps around the handler, in their order. Only a run that its service parks
-//! is noted in the database from here.
+//! One run from its arguments to its outcome, without actors: the steps around the handler, in their order.
 
 use std::time::Duration;
 
@@ -26,9 +25,7 @@ pub(super) async fn execute(theme: &ThemeContext, run: &Run, args: Json) -> Opti
     run.ctx.enter(theme.traces.of_task(&run.info, run.ctx.traceparent()));
     let attempted = attempt(run, &run.ctx, run.ctx.log_scope(answer(theme, run, args))).await;
     #[cfg(all(feature = "hooks", feature = "web"))]
-    if let Attempt::Answered(Err(InvokeError::Parked(..)))
-    | Attempt::AnsweredAfterStop(Err(InvokeError::Parked(..)), _) = attempted
-    {
+    if run.is_parked() {
         run.ctx.leave().ended("parked");
         return None;
     }
@@ -61,18 +58,7 @@ pub(super) fn overdue(why: Overdue<Stop>, timeout: Option<Duration>) -> Outcome 
 async fn answer(theme: &ThemeContext, run: &Run, args: Json) -> Answer {
     let route = theme.route(&run.task)?;
     let call = route.invoke_within(&theme.layers, run.ctx.clone(), args.into_text());
-    let answer = call.await;
-    #[cfg(all(feature = "hooks", feature = "web"))]
-    if let Err(InvokeError::Parked(ticket, lease)) = answer {
-        return match super::parking::park(theme, run, &ticket, lease).await {
-            Ok(true) => Err(InvokeError::Parked(ticket, lease)),
-            Ok(false) => Err(InvokeError::Withdrawn),
-            Err(reason) => Err(InvokeError::Handler(TaskError::failed(format!(
-                "the service has parked the run, but the database refuses to note that: {reason}"
-            )))),
-        };
-    }
-    answer
+    call.await
 }
 
 fn judged(theme: &ThemeContext, answer: Answer) -> Outcome {
@@ -99,6 +85,7 @@ fn classify(answer: Answer) -> Outcome {
         }
         Err(InvokeError::Gone(error)) => failed(Failure::Lost, error),
         Err(InvokeError::Missing(error)) => failed(Failure::Error, error.to_string()),
+        Err(InvokeError::Stopped(error)) => failed(Failure::Error, error.to_owned()),
         #[cfg(all(feature = "hooks", feature = "web"))]
         Err(InvokeError::Parked(..)) => Outcome::HandedBack { started: false },
         // If another node has taken the task over, that node keeps it; otherwise the task waits again.
@@ -152,6 +139,7 @@ mod tests {
             Some(Failure::Panicked)
         );
         assert_eq!(failure(Err(InvokeError::Gone("x".to_owned()))), Some(Failure::Lost));
+        assert_eq!(failure(Err(InvokeError::Stopped("x"))), Some(Failure::Error));
         let snoozed = classify(handler(TaskError::Snooze(Duration::from_secs(3))));
         assert_eq!(snoozed, Outcome::Snoozed(Duration::from_secs(3)));
     }

@@ -165,7 +165,8 @@ impl SchedulerOptions {
     /// answer. Its answer is the attempt's, by the rules for a handler's; it need not call the handler at all. It is within the timeout,
     /// the log lines and the span of the run. If the run ends without an answer of the handler (the handler panicked, its actor is gone, the
     /// node has lost the run), the layer sees an error, and the attempt ends for that reason whatever the layer answers. A layer that panics
-    /// fails the attempt; layers outside of it see an error. A run that is out of time, or does not end within the cancel grace, drops its layers with
+    /// fails the attempt; layers outside of it see an error. A layer sees an error, too, if a remote service has parked the run (it answered
+    /// 202): the service ends the run later, and layers do not see that end. A run that is out of time, or does not end within the cancel grace, drops its layers with
     /// its handler. A task whose method has no handler reaches no layer.
     ///
     /// ```

@@ -5,11 +5,18 @@ use std::{
     time::Duration,
 };
 
+#[cfg(all(feature = "hooks", feature = "web"))]
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use actix::Recipient;
 use chrono::{DateTime, SubsecRound, Utc};
+#[cfg(all(feature = "hooks", feature = "web"))]
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::SchedulerOptions;
+#[cfg(all(feature = "hooks", feature = "web"))]
+use super::parking::Parking;
 use crate::{
     clock::Clock,
     domain::{Json, Outcome},
@@ -20,6 +27,12 @@ use crate::{
     registry::{CancelReason, RunFacts, RunKind, RunOfContext, Shared, TaskContext},
     run::{Lifecycle, Overdue, Record, StoppableRun, run_info},
     store::{ArgsMemory, ClaimedTask, Progress},
+};
+#[cfg(all(feature = "hooks", feature = "web"))]
+use crate::{
+    domain::TaskError,
+    registry::{InvokeError, Ticket},
+    store::Store,
 };
 
 /// The permits of the backlog. A worker takes permits for each end that it records, and waits while there are none: after a few flushes.
@@ -49,6 +62,8 @@ pub(super) struct RunContext {
     logs: Option<(KeepLogs, Arc<LogScope>)>,
     /// What all handlers of the process share.
     shared: Shared,
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    store: Store,
 }
 
 /// What a [`RunContext`] takes from its process.
@@ -59,6 +74,8 @@ pub(super) struct RunParts {
     pub(super) events: Events,
     pub(super) logs: LogWriter,
     pub(super) shared: Shared,
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    pub(super) store: Store,
 }
 
 /// What a run hands to the recorder of its theme.
@@ -105,6 +122,9 @@ pub(super) struct Run {
     context: Arc<RunContext>,
     state: Mutex<State>,
     progress: Mutex<Option<(u8, String)>>,
+    /// Its service has the task, and will end it.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    is_parked: AtomicBool,
 }
 
 struct State {
@@ -156,6 +176,8 @@ impl RunContext {
             events,
             logs,
             shared,
+            #[cfg(all(feature = "hooks", feature = "web"))]
+            store,
         } = parts;
         let theme: Arc<str> = options.theme.as_str().into();
         let scope = LogScope::new(Arc::clone(&theme), clock.clone(), logs);
@@ -172,6 +194,8 @@ impl RunContext {
             backlog: Arc::new(Semaphore::new(BACKLOG)),
             logs: options.keep_logs.map(|keep| (keep, scope)),
             shared,
+            #[cfg(all(feature = "hooks", feature = "web"))]
+            store,
         }
     }
 
@@ -235,6 +259,8 @@ impl Run {
                 life: Lifecycle::default(),
             }),
             progress: Mutex::default(),
+            #[cfg(all(feature = "hooks", feature = "web"))]
+            is_parked: AtomicBool::new(false),
         })
     }
 
@@ -310,6 +336,12 @@ impl Run {
                 Stop::Node => CancelReason::Node,
             });
         }
+    }
+
+    /// Whether its service has the task, and will end it.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    pub(super) fn is_parked(&self) -> bool {
+        self.is_parked.load(Ordering::Relaxed)
     }
 
     /// The time limit of this run.
@@ -444,8 +476,32 @@ impl RunOfContext for Run {
     }
 
     #[cfg(all(feature = "hooks", feature = "web"))]
-    fn token(&self, ticket: &crate::registry::Ticket) -> String {
+    fn token(&self, ticket: &Ticket) -> String {
         crate::run::sealed(&ticket.mark, &ticket.secret, &self.task)
+    }
+
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    fn park(self: Arc<Self>, ticket: Ticket, lease: Option<Duration>) -> LocalBoxFuture<'static, InvokeError> {
+        Box::pin(async move {
+            let parking = Parking {
+                store: &self.context.store,
+                clock: &self.context.clock,
+                theme: &self.context.theme,
+                task: &self.task,
+                deadline: self.ctx.deadline(),
+                run: &*self,
+            };
+            match parking.park(&ticket, lease).await {
+                Ok(true) => {
+                    self.is_parked.store(true, Ordering::Relaxed);
+                    InvokeError::Parked(ticket, lease)
+                }
+                Ok(false) => InvokeError::Withdrawn,
+                Err(reason) => InvokeError::Handler(TaskError::failed(format!(
+                    "the service has parked the run, but the database refuses to note that: {reason}"
+                ))),
+            }
+        })
     }
 }
 

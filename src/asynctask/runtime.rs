@@ -97,6 +97,8 @@ impl ThemeRuntime {
             events: parts.events,
             logs: parts.logs,
             shared: parts.registry.shared().clone(),
+            #[cfg(all(feature = "hooks", feature = "web"))]
+            store: parts.store.clone(),
         };
         let runs = RunContext::new(&parts.options, process, recorder.clone().recipient());
         let theme = Arc::new(ThemeContext::new(

@@ -10,9 +10,6 @@ use std::{
 /// A theme is looked at again after this time at the earliest.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How many themes one look takes: a warning names all of them in one line. The next use of a further theme notes it again.
-const MOST_AT_ONCE: usize = 20;
-
 /// It remembers so many themes at most; when another theme comes, it forgets them all.
 const MOST: usize = 10_000;
 
@@ -32,7 +29,7 @@ impl Unattended {
         let mut state = self.state();
         let noted = state.noted.get(theme);
         let is_known = noted.is_some_and(|noted| now.saturating_duration_since(*noted) < AGAIN);
-        if is_known || state.waiting.len() >= MOST_AT_ONCE {
+        if is_known || state.waiting.len() >= MOST {
             return;
         }
         if state.noted.len() >= MOST {
@@ -71,13 +68,17 @@ mod tests {
     }
 
     #[test]
-    fn a_look_takes_few_themes_and_the_others_wait_for_their_next_use() {
+    fn a_look_takes_every_theme_that_was_used() {
         let (unattended, now) = (Unattended::default(), Instant::now());
-        let use_all = || (0..MOST_AT_ONCE + 5).for_each(|theme| unattended.note(&theme.to_string(), now));
-        use_all();
-        assert_eq!(unattended.take().len(), MOST_AT_ONCE);
-        use_all();
-        assert_eq!(unattended.take().len(), 5);
+        (0..100).for_each(|theme| unattended.note(&theme.to_string(), now));
+        assert_eq!(unattended.take().len(), 100);
+    }
+
+    #[test]
+    fn themes_that_wait_for_a_look_do_not_grow_for_ever() {
+        let (unattended, now) = (Unattended::default(), Instant::now());
+        (0..2 * MOST).for_each(|theme| unattended.note(&theme.to_string(), now));
+        assert_eq!(unattended.take().len(), MOST);
     }
 
     #[test]

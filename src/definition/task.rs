@@ -158,19 +158,19 @@ impl<R> TypedTask<R> {
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
     /// use diesel::SqliteConnection;
     /// use diesel_async::{RunQueryDsl, sync_connection_wrapper::SyncConnectionWrapper};
-    /// use gaia_actors::{Gaia, TaskDef};
+    /// use gaia_actors::{Error, Gaia, TaskDef};
     ///
     /// const CONFIRM: TaskDef<u64, ()> = TaskDef::new("OrderService", "ConfirmOrder");
     ///
     /// # async fn place(
     /// #     gaia: &Gaia,
     /// #     conn: &mut SyncConnectionWrapper<SqliteConnection>,
-    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// # ) -> Result<(), Error> {
+    /// // The error of the transaction is `Error`, into which `?` converts the errors of diesel.
     /// let added = conn
     ///     .immediate_transaction(async |conn| {
     ///         diesel::sql_query("INSERT INTO orders (amount) VALUES (7)").execute(conn).await?;
-    ///         let added = CONFIRM.task(&7).add_on(gaia, conn).await;
-    ///         added.map_err(|_| diesel::result::Error::RollbackTransaction)
+    ///         CONFIRM.task(&7).add_on(gaia, conn).await
     ///     })
     ///     .await?;
     /// added.scheduler().task_quick_queue(added.id);

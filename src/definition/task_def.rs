@@ -73,7 +73,7 @@ const DEFAULT_THEME: &str = "default";
 ///
 /// Nor does a handler that takes them:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0631
 /// use gaia_actors::{TaskContext, TaskDef};
 ///
 /// const SEND: TaskDef<String, ()> = TaskDef::new("Mail", "Send");

@@ -57,10 +57,13 @@ impl Json {
     /// The value of type `T` that this text stands for.
     ///
     /// # Errors
-    /// [`TaskError::Discard`] with the integration guide's `PARAM_ERROR` if the text is not JSON or does not fit `T`: another attempt would
-    /// read the same text.
+    /// [`TaskError::Failed`] if the text is not JSON or does not fit `T`. Another attempt may have another answer; arguments stay as they are:
+    /// for them there are [`Invoke::args`](crate::Invoke::args) and, in a layer, [`Next::parse_args`](crate::Next::parse_args).
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
-        parsed(&self.0)
+        serde_json::from_str(&self.0).map_err(|error| {
+            let expected = std::any::type_name::<T>();
+            TaskError::Failed(format!("the JSON does not fit {expected}: {error}"))
+        })
     }
 
     /// The text.
@@ -82,8 +85,8 @@ impl fmt::Display for Json {
     }
 }
 
-/// The value of type `T` that a JSON text stands for.
-pub(crate) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, TaskError> {
+/// The arguments of a call as a value of type `T`. Another attempt would read the same text.
+pub(crate) fn parsed_args<T: DeserializeOwned>(text: &str) -> Result<T, TaskError> {
     serde_json::from_str(text).map_err(|error| {
         let expected = std::any::type_name::<T>();
         TaskError::Discard(format!("PARAM_ERROR: the arguments do not fit {expected}: {error}"))

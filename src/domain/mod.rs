@@ -64,7 +64,7 @@ pub use jobs::{
     OverlapPolicy, RunFlag, RunState, RunStatus,
 };
 pub use json::Json;
-pub(crate) use json::{JsonText, parsed};
+pub(crate) use json::{JsonText, parsed_args};
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
 #[cfg(feature = "web")]

@@ -1,7 +1,9 @@
 //! Parameters with names, read strictly: a parameter that is unknown, is there twice, or is out of range is refused by its name. A
 //! parameter without a reader would make a filter mean more tasks than its author thinks.
 
-use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive, str::FromStr};
+#[cfg(feature = "web")]
+use std::ops::RangeInclusive;
+use std::{collections::BTreeSet, fmt::Display, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde::{
@@ -24,6 +26,7 @@ pub(crate) struct Parameters {
 #[derive(Debug, Clone)]
 pub(crate) struct ParameterFault {
     /// The name of the parameter.
+    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the HTTP API tells it apart"))]
     pub(crate) parameter: String,
     /// A sentence.
     pub(crate) detail: String,
@@ -49,11 +52,13 @@ impl Parameters {
     }
 
     /// Leaves out parameters without a value: the fields of a form that its reader has left blank.
+    #[cfg(feature = "web")]
     pub(crate) fn drop_blank(&mut self) {
         self.pairs.retain(|(_, value)| !value.trim().is_empty());
     }
 
     /// Whether a parameter is there that was not taken yet.
+    #[cfg(feature = "web")]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(key, _)| key == name)
     }
@@ -81,6 +86,7 @@ impl Parameters {
     }
 
     /// A number in a range.
+    #[cfg(feature = "web")]
     pub(crate) fn number(&mut self, name: &'static str, range: RangeInclusive<u32>, default: u32) -> u32 {
         let Some(text) = self.text(name) else {
             return default;
@@ -149,16 +155,21 @@ impl Parameters {
         std::mem::take(&mut self.faults)
     }
 
-    /// Reads a value by its parameters: a query string, or a JSON object. A parameter without a value counts as none: browsers send the
-    /// fields of a form that its reader has left blank. In JSON, a list stands for a parameter that is repeated, and an object inside adds its
-    /// parameters to the outer object.
+    /// Reads a value by its parameters: a query string, or a JSON object. A known parameter without a value counts as none: browsers send the
+    /// fields of a form that its reader has left blank. In JSON, a list stands for a parameter that is repeated, and the members of an object
+    /// `page` are parameters beside the others.
     pub(crate) fn deserialize<'de, D, T>(deserializer: D, read: impl FnOnce(&mut Self) -> T) -> Result<T, D::Error>
     where
         D: Deserializer<'de>,
     {
-        let mut parameters = Self::new(deserializer.deserialize_map(Pairs)?);
-        parameters.drop_blank();
+        let Given { pairs, blank } = deserializer.deserialize_map(GivenVisitor)?;
+        let mut parameters = Self::new(pairs);
         let value = read(&mut parameters);
+        for name in blank {
+            if !parameters.known.contains(&name.as_str()) {
+                parameters.pairs.push((name, String::new()));
+            }
+        }
         let faults: Vec<String> = parameters.take_faults().into_iter().map(|fault| fault.detail).collect();
         match faults.is_empty() {
             true => Ok(value),
@@ -167,32 +178,44 @@ impl Parameters {
     }
 }
 
-/// The pairs of a map.
-struct Pairs;
+/// The parameters of a map.
+#[derive(Default)]
+struct Given {
+    pairs: Vec<(String, String)>,
+    /// The names of those without a value.
+    blank: Vec<String>,
+}
 
-impl<'de> Visitor<'de> for Pairs {
-    type Value = Vec<(String, String)>;
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("parameters with names: a query string, or a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::new();
+        let mut given = Given::default();
         while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            push(&mut pairs, name, value);
+            given.add(name, value);
         }
-        Ok(pairs)
+        Ok(given)
     }
 }
 
-fn push(pairs: &mut Vec<(String, String)>, name: String, value: Value) {
-    match value {
-        Value::Null => pairs.push((name, String::new())),
-        Value::Bool(flag) => pairs.push((name, flag.to_string())),
-        Value::Number(number) => pairs.push((name, number.to_string())),
-        Value::String(text) => pairs.push((name, text)),
-        Value::Array(values) => values.into_iter().for_each(|value| push(pairs, name.clone(), value)),
-        Value::Object(members) => members.into_iter().for_each(|(name, value)| push(pairs, name, value)),
+impl Given {
+    fn add(&mut self, name: String, value: Value) {
+        match value {
+            Value::Null => self.blank.push(name),
+            Value::String(text) if text.trim().is_empty() => self.blank.push(name),
+            Value::Array(values) if values.is_empty() => self.blank.push(name),
+            Value::String(text) => self.pairs.push((name, text)),
+            Value::Array(values) => values.into_iter().for_each(|value| self.add(name.clone(), value)),
+            Value::Object(members) if name == "page" => {
+                members.into_iter().for_each(|(name, value)| self.add(name, value));
+            }
+            other => self.pairs.push((name, other.to_string())),
+        }
     }
 }

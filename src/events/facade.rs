@@ -215,19 +215,16 @@ impl Facade {
 impl Known {
     fn method(&mut self, run: &Arc<TaskRunInfo>) -> &mut OfSeries {
         let known = self.last.as_ref().filter(|(last, _)| is_same_method(last, run));
-        let place = match known {
-            Some(&(_, place)) => place,
-            None => {
-                let series = self.methods.get([&run.theme, &run.service, &run.method]);
-                let place = self.place(series, |series| {
-                    let method = format!("{}.{}", series.service, series.method);
-                    let labels = vec![Label::new("theme", series.theme.clone()), Label::new("method", method)];
-                    OfSeries::new(HistoryKind::Task, labels)
-                });
-                self.last = Some((Arc::clone(run), place));
-                place
-            }
-        };
+        if let Some(&(_, place)) = known {
+            return &mut self.all[place];
+        }
+        let series = self.methods.get([&run.theme, &run.service, &run.method]);
+        let place = self.place(series, |series| {
+            let method = format!("{}.{}", series.service, series.method);
+            let labels = vec![Label::new("theme", series.theme.clone()), Label::new("method", method)];
+            OfSeries::new(HistoryKind::Task, labels)
+        });
+        self.last = Some((Arc::clone(run), place));
         &mut self.all[place]
     }
 
@@ -267,7 +264,7 @@ impl OfSeries {
         Self {
             kind,
             labels,
-            ends: Default::default(),
+            ends: [const { None }; 5],
             waited,
             ran,
         }

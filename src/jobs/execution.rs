@@ -148,6 +148,7 @@ fn judged(error: InvokeError) -> Verdict {
             failed(Failure::Panicked, error.to_string())
         }
         InvokeError::Missing(error) => failed(Failure::Error, error.to_string()),
+        InvokeError::Stopped(error) => failed(Failure::Error, error.to_owned()),
         #[cfg(all(feature = "hooks", feature = "web"))]
         InvokeError::Parked(..) => for_good(crate::registry::ONLY_TASKS.to_owned()),
         InvokeError::Withdrawn => Verdict::Withdrawn,

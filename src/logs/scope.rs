@@ -35,7 +35,8 @@ pub(crate) fn within_sync<T>(run: Option<ServedRun>, call: impl FnOnce() -> T) -
 }
 
 /// The log id of the run that this code serves, for the application's logger: the handler, its layers, and what
-/// [`TaskContext::log_scope`](crate::TaskContext::log_scope) is around. `None` outside of every run, and in a direct call. Lines need not be
+/// [`TaskContext::log_scope`](crate::TaskContext::log_scope) is around. `None` outside of every run, and in a direct call. (An async function that a
+/// handler calls by [`Registry::call`](crate::Registry::call) is within the run of that handler; a blocking function and an actor are not.) Lines need not be
 /// kept for it. [`LogCapture::with_log_ids`](super::LogCapture::with_log_ids) puts it into each line of any logger; a logger that
 /// formats lines itself calls this function.
 ///
@@ -65,15 +66,10 @@ pub(super) fn keeps(level: Level) -> bool {
 /// Keeps a line with the run that this code serves, then gives the message to the function `then`. If no line is kept, it only calls the
 /// function.
 pub(super) fn note(level: Level, target: &str, message: Arguments<'_>, then: impl FnOnce(Arguments<'_>)) {
-    let mut then = Some(then);
-    // Outside of every run there are no lines.
-    let _ = RUN.try_with(|run| {
-        let lines = run.lines.as_ref().filter(|lines| lines.keeps(level));
-        if let Some((lines, then)) = lines.zip(then.take_if(|_| lines.is_some())) {
-            lines.note(level, target, message, then);
-        }
-    });
-    if let Some(then) = then {
-        then(message);
+    // Outside of every run there are no lines. The function `then` may enter the scope of another run: none is borrowed meanwhile.
+    let lines = RUN.try_with(|run| run.lines.clone()).ok().flatten();
+    match lines.filter(|lines| lines.keeps(level)) {
+        Some(lines) => lines.note(level, target, message, then),
+        None => then(message),
     }
 }

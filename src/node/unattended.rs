@@ -3,6 +3,9 @@
 use super::NodeInfo;
 use crate::asynctask::ThemeRuntimes;
 
+/// The most themes that one warning names.
+const MOST_NAMED: usize = 20;
+
 /// Looks at the themes that wait for it.
 pub(super) fn look(runtimes: &ThemeRuntimes, nodes: &[NodeInfo]) {
     let is_run = |theme: &str| {
@@ -14,11 +17,18 @@ pub(super) fn look(runtimes: &ThemeRuntimes, nodes: &[NodeInfo]) {
     if themes.is_empty() {
         return;
     }
-    let themes: Vec<String> = themes.iter().map(|theme| format!("{theme:?}")).collect();
+    let mut named: Vec<String> = themes
+        .iter()
+        .take(MOST_NAMED)
+        .map(|theme| format!("{theme:?}"))
+        .collect();
+    if let Some(more) = themes.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        named.push(format!("and {more} more"));
+    }
     say!(
         Warn,
         "no living node runs workers of these themes, to which this process adds tasks or for which it has handlers: {}; the tasks wait: \
          start workers with `GaiaBuilder::theme` or `GaiaBuilder::scheduler`, or correct the theme",
-        themes.join(", ")
+        named.join(", ")
     );
 }

@@ -12,7 +12,14 @@ use super::{
     shared::SharedValues,
     table::{MAX_DISCOVERED, Services, Table, listed},
 };
-use crate::{clock::Clock, domain::Json, threads::Threads, traces::Traces};
+use crate::{
+    blocking::{Unfinished, blocking},
+    clock::Clock,
+    domain::Json,
+    panic_text::panic_text,
+    threads::Threads,
+    traces::Traces,
+};
 
 /// Owns the table of handlers, by service and method. [`Registry`](super::Registry) is the handle on it.
 #[derive(Debug, Default)]
@@ -241,17 +248,26 @@ impl Handler<Discover> for RegistryActor {
 }
 
 impl Handler<Clear> for RegistryActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Clear, _: &mut Context<Self>) -> Self::Result {
         let services = self.table.take();
-        self.table.shared().clear();
-        for route in services.routes() {
-            route.set(None);
-        }
+        let endpoints: Vec<_> = services.routes().filter_map(Route::take).collect();
+        let values = self.table.shared().take();
         for slot in services.wholes.values() {
             slot.set(None);
         }
+        Box::pin(async move {
+            // What the application has given may block its thread, or panic, when it is dropped.
+            let dropped = blocking(move || drop((endpoints, values))).await;
+            if let Err(Unfinished::Panicked(payload)) = dropped {
+                let text = panic_text(&*payload);
+                say!(
+                    Warn,
+                    "a handler, or a value that handlers share, panicked when it was dropped: {text}"
+                );
+            }
+        })
     }
 }
 

@@ -7,8 +7,12 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+#[cfg(all(feature = "hooks", feature = "web"))]
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::SetOnce;
 
+#[cfg(all(feature = "hooks", feature = "web"))]
+use super::{InvokeError, Ticket};
 use super::{
     scope::Scope,
     shared::{Given, Shared, missing},
@@ -109,36 +113,10 @@ pub(crate) trait RunOfContext: Send + Sync {
     /// The token by which a service may end the run later, if it parks the run.
     #[cfg(all(feature = "hooks", feature = "web"))]
     fn token(&self, ticket: &Ticket) -> String;
-}
 
-/// What a claim is made from if a service parks the run.
-#[cfg(all(feature = "hooks", feature = "web"))]
-#[derive(Clone)]
-pub(crate) struct Ticket {
-    /// The mark of that claim.
-    pub(crate) mark: String,
-    /// The key of its tokens.
-    pub(crate) secret: String,
-}
-
-#[cfg(all(feature = "hooks", feature = "web"))]
-impl Ticket {
-    pub(crate) fn new() -> Self {
-        Self {
-            mark: uuid::Uuid::now_v7().simple().to_string(),
-            secret: uuid::Uuid::new_v4().simple().to_string(),
-        }
-    }
-}
-
-/// It shows no secret.
-#[cfg(all(feature = "hooks", feature = "web"))]
-impl std::fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticket")
-            .field("mark", &self.mark)
-            .finish_non_exhaustive()
-    }
+    /// Gives the task of the run to its service, which has parked the run. The answer: how the call ends.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    fn park(self: Arc<Self>, ticket: Ticket, lease: Option<Duration>) -> LocalBoxFuture<'static, InvokeError>;
 }
 
 /// The facts about a run that are known before it begins.
@@ -361,7 +339,7 @@ impl TaskContext {
     /// }
     ///
     /// let options = SchedulerOptions::new("mail").layer(async |ctx: TaskContext, next: Next| {
-    ///     let tenant: Tenant = next.args().parse()?;
+    ///     let tenant: Tenant = next.parse_args()?;
     ///     next.run(ctx.with_data(tenant)).await
     /// });
     /// let handler = async_fn(async |ctx: TaskContext, _: serde_json::Value| {
@@ -495,6 +473,15 @@ impl TaskContext {
         let ticket = Ticket::new();
         let token = run.token(&ticket);
         Some((ticket, token))
+    }
+
+    /// Gives the task to its service, which has parked the run. The answer: how the call ends.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    pub(super) async fn park(&self, ticket: Ticket, lease: Option<Duration>) -> InvokeError {
+        match self.inner.run.as_ref().and_then(Weak::upgrade) {
+            Some(run) => run.park(ticket, lease).await,
+            None => InvokeError::Withdrawn,
+        }
     }
 
     /// Asks the run to stop. If it is asked several times, the first reason stays.

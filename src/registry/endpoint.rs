@@ -136,18 +136,22 @@ impl Endpoint {
                 }
             }
             Kind::Service(slot, method) => {
-                let call = AssertUnwindSafe(slot.call(method, ctx, &args));
+                let call = AssertUnwindSafe(slot.call(method, ctx.clone(), &args));
                 let panicked = |payload: Box<dyn std::any::Any + Send>| InvokeError::Panicked(panic_text(&*payload));
-                call.catch_unwind()
-                    .await
-                    .unwrap_or_else(|payload| Err(panicked(payload)))
+                let answer = call.catch_unwind().await;
+                match answer.unwrap_or_else(|payload| Err(panicked(payload))) {
+                    // The service works already, and will beat: this is noted before any layer sees the end of the call.
+                    #[cfg(all(feature = "hooks", feature = "web"))]
+                    Err(InvokeError::Parked(ticket, lease)) => Err(ctx.park(ticket, lease).await),
+                    answer => answer,
+                }
             }
             Kind::Blocking(handler) => {
                 let (handler, args, scope) = (Arc::clone(handler), args.into_owned(), ctx.scope());
                 // The pool of threads may be full: a call must not begin if its run was stopped while it waited for a thread.
                 let call = move || match (ctx.is_ours(), ctx.is_cancelled()) {
                     (false, _) => Err(InvokeError::Withdrawn),
-                    (true, true) => Err(InvokeError::Handler(TaskError::failed("told to stop before it began"))),
+                    (true, true) => Err(InvokeError::Stopped("told to stop before it began")),
                     (true, false) => scope.call(|| handler(ctx, &args)).map_err(InvokeError::Handler),
                 };
                 match blocking(call).await {

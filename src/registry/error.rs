@@ -148,6 +148,9 @@ pub(crate) enum InvokeError {
     #[cfg(all(feature = "hooks", feature = "web"))]
     #[error("the service has parked the run, and will end it")]
     Parked(Ticket, Option<std::time::Duration>),
+    /// The run was asked to stop, and its handler has not begun, or was given up.
+    #[error("{0}")]
+    Stopped(&'static str),
     /// The handler was not called: this node does not own the run any more.
     #[error("the call was withdrawn before it began")]
     Withdrawn,
@@ -164,6 +167,7 @@ impl From<InvokeError> for CallError {
             InvokeError::LayerPanicked(message) => Self::LayerPanicked(message),
             InvokeError::Gone(message) => Self::HandlerGone(message),
             InvokeError::Missing(error) => Self::Registry(error),
+            InvokeError::Stopped(message) => Self::Handler(TaskError::failed(message)),
             #[cfg(all(feature = "hooks", feature = "web"))]
             InvokeError::Parked(..) => Self::Handler(TaskError::failed(ONLY_TASKS)),
             gone @ (InvokeError::Withdrawn | InvokeError::NoThread) => Self::HandlerGone(gone.to_string()),

@@ -9,7 +9,7 @@ use super::{
     Endpoint, TaskContext,
     endpoint::{Answer, AsyncHandler},
 };
-use crate::domain::{Json, TaskError, parsed};
+use crate::domain::{Json, TaskError, parsed_args};
 
 /// An async function as a handler. It runs on the arbiter of the worker that calls it: its future need not be `Send`, and it must not
 /// block the thread. A function that blocks is registered with [`blocking_fn`].
@@ -49,7 +49,7 @@ where
     R: Serialize + 'static,
 {
     fn call(&self, ctx: TaskContext, args: &str) -> LocalBoxFuture<'_, Answer> {
-        let args = parsed(args);
+        let args = parsed_args(args);
         async move { Json::of(&(self.function)(ctx, args?).await?) }.boxed_local()
     }
 }
@@ -72,5 +72,5 @@ where
     T: DeserializeOwned + 'static,
     R: Serialize + 'static,
 {
-    Endpoint::blocking(Arc::new(move |ctx, args| Json::of(&function(ctx, parsed(args)?)?)))
+    Endpoint::blocking(Arc::new(move |ctx, args| Json::of(&function(ctx, parsed_args(args)?)?)))
 }

@@ -6,7 +6,7 @@ use actix::Message;
 use serde::de::DeserializeOwned;
 
 use super::TaskContext;
-use crate::domain::{Json, TaskError};
+use crate::domain::{Json, TaskError, parsed_args};
 
 /// One call of a method. Any actor that handles this message can serve methods.
 ///
@@ -51,7 +51,7 @@ impl Invoke {
     /// # Errors
     /// [`TaskError::Discard`] with `PARAM_ERROR` if the arguments do not fit `T`.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
-        self.args.parse()
+        parsed_args(self.args.as_str())
     }
 }
 

@@ -3,10 +3,11 @@
 use std::{borrow::Cow, cell::Cell, fmt, panic::AssertUnwindSafe, rc::Rc, sync::Arc};
 
 use futures_util::{FutureExt, future::LocalBoxFuture};
+use serde::de::DeserializeOwned;
 
 use super::{InvokeError, MethodName, TaskContext};
 use crate::{
-    domain::{Json, TaskError},
+    domain::{Json, TaskError, parsed_args},
     panic_text::panic_text,
 };
 
@@ -128,6 +129,14 @@ impl Next {
         &self.rest.args
     }
 
+    /// The arguments of the call as a value of type `T`.
+    ///
+    /// # Errors
+    /// [`TaskError::Discard`] with `PARAM_ERROR` if the arguments do not fit `T`: another attempt would read the same arguments.
+    pub fn parse_args<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
+        parsed_args(self.args().as_str())
+    }
+
     /// The same call with other arguments. The arguments that are stored with the task do not change.
     pub fn with_args(mut self, args: Json) -> Self {
         self.rest.args = args;
@@ -139,7 +148,9 @@ impl Next {
     ///
     /// # Errors
     /// The error of the handler, or of a layer. If there is no answer, because the handler panicked, its actor is gone, or the node has lost
-    /// the run, the error says so; whatever the layer answers then, the attempt ends for that reason.
+    /// the run, the error says so; whatever the layer answers then, the attempt ends for that reason. So it is with a run that is told to
+    /// stop before the handler has ended, and with one that a remote service has parked (it answered 202): the service ends the run later, and
+    /// no layer sees that end.
     pub async fn run(self, ctx: TaskContext) -> Result<Json, TaskError> {
         self.rest.run(ctx).await.map_err(|error| match error {
             InvokeError::Handler(error) => error,

@@ -17,6 +17,8 @@ mod scope;
 mod service;
 mod shared;
 mod table;
+#[cfg(all(feature = "hooks", feature = "web"))]
+mod ticket;
 
 use actix::{Actor, Addr, Recipient};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -25,8 +27,6 @@ use tokio::sync::watch;
 pub use actor::{Call, RegistryActor};
 use actor::{Clear, Discover, List, Register, RegisterWhole, Unregister, UnregisterWhole};
 pub use context::TaskContext;
-#[cfg(all(feature = "hooks", feature = "web"))]
-pub(crate) use context::Ticket;
 pub(crate) use context::{CancelReason, RunFacts, RunKind, RunOfContext, TestFacts};
 pub use endpoint::Endpoint;
 pub(crate) use error::InvokeError;
@@ -43,6 +43,8 @@ pub(crate) use service::AnyMethod;
 pub(crate) use shared::{Shared, SharedValues};
 
 use table::Table;
+#[cfg(all(feature = "hooks", feature = "web"))]
+pub(crate) use ticket::Ticket;
 
 use crate::{clock::Clock, traces::Traces};
 

@@ -2,8 +2,8 @@
 
 use std::iter;
 
-use super::{Endpoint, MethodName};
-use crate::domain::{Faults, InvalidInput, MAX_NAME_CHARS};
+use super::{Endpoint, MethodName, Next, TaskContext};
+use crate::domain::{Faults, InvalidInput, Json, MAX_NAME_CHARS, TaskError};
 
 /// A method with its handler, which [`GaiaBuilder::handlers`](crate::GaiaBuilder::handlers) or
 /// [`Registry::register_all`](super::Registry::register_all) registers. A [`TaskDef`](crate::TaskDef) makes it, and checks the types of the
@@ -39,6 +39,33 @@ impl Registration {
         Self {
             theme: Some(theme),
             check: check.map_err(of_definition),
+            ..self
+        }
+    }
+
+    /// Calls this function around each call of the handler: see [`Endpoint::layer`]. Of several layers the first that is added is the outermost.
+    ///
+    /// ```
+    /// use gaia_actors::{Json, Next, Registry, TaskContext, TaskDef};
+    ///
+    /// const DOUBLE: TaskDef<i64, i64> = TaskDef::new("Math", "Double");
+    ///
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let double = DOUBLE.handler(async |_, n| Ok(2 * n)).layer(async |ctx: TaskContext, next: Next| {
+    ///     let doubled: i64 = next.run(ctx).await?.parse()?;
+    ///     Json::of(&(doubled + 1))
+    /// });
+    /// let registry = Registry::start();
+    /// registry.register_all(double).await?;
+    /// assert_eq!(registry.call::<i64>("Math", "Double", &20).await?, 41);
+    /// # Ok(()) }
+    /// ```
+    pub fn layer<F>(self, layer: F) -> Self
+    where
+        F: AsyncFn(TaskContext, Next) -> Result<Json, TaskError> + Send + Sync + 'static,
+    {
+        Self {
+            endpoint: self.endpoint.layer(layer),
             ..self
         }
     }

@@ -48,6 +48,11 @@ impl Route {
         self.0.endpoint.store(endpoint.map(Arc::new));
     }
 
+    /// Removes the handler.
+    pub(super) fn take(&self) -> Option<Arc<Endpoint>> {
+        self.0.endpoint.swap(None)
+    }
+
     /// Calls the method like [`Registry::call`](super::Registry::call), but without a look into the table.
     ///
     /// # Errors

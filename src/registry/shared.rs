@@ -73,9 +73,9 @@ impl Shared {
         Arc::clone(value).downcast().ok()
     }
 
-    /// Drops all values: one of them may hold the `Gaia`, and would keep the `Gaia` alive.
-    pub(super) fn clear(&self) {
-        self.0.store(None);
+    /// Takes all values out: one of them may hold the `Gaia`, and would keep the `Gaia` alive.
+    pub(super) fn take(&self) -> Option<Arc<SharedValues>> {
+        self.0.swap(None)
     }
 
     pub(super) fn is_cleared(&self) -> bool {

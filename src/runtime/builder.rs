@@ -279,8 +279,10 @@ impl GaiaBuilder {
     }
 
     /// Gives a value to all handlers and layers of this Gaia: [`TaskContext::data`](crate::TaskContext::data) finds it by its type. Two
-    /// values of one type are refused at the start: give each a type of its own. The values are dropped once [`Gaia::stop`] has ended all
-    /// runs.
+    /// values of one type are refused at the start: give each a type of its own.
+    /// Give the value itself, which is put into an `Arc`: an `Arc<T>` or a `web::Data<T>` is a type of its own, which a handler would have to ask
+    /// for. The values are dropped once [`Gaia::stop`] has ended all runs; until then a [`Registry`](crate::Registry), a
+    /// [`Route`](crate::Route) or a context that is kept keeps them, too.
     ///
     /// A handler reaches its schedulers and jobs without it, by [`TaskContext::scheduler`](crate::TaskContext::scheduler) and
     /// [`TaskContext::jobs`](crate::TaskContext::jobs).

@@ -88,7 +88,7 @@ pub(super) async fn open(url: String, clock: Clock, migrate: bool) -> Result<Sto
     } else {
         store.check_schema().await?;
     }
-    store.read_database_id().await?;
+    store.read_database_name().await?;
     store.reserve_connections().await?;
     Ok(store)
 }

@@ -167,9 +167,9 @@ impl AnyMethod for Remote {
             // A call that is dropped closes its connection.
             match select(pin!(self.answer(method, &ctx, args)), pin!(ctx.cancelled())).await {
                 Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(InvokeError::Handler(TaskError::failed(
+                Either::Right(_) => Err(InvokeError::Stopped(
                     "the run was stopped, and the connection to the service was closed",
-                ))),
+                )),
             }
         }
         .boxed_local()

@@ -184,6 +184,9 @@ pub(super) struct Dialect {
     pub(super) is_server: bool,
     /// The database's own time in UTC: `strftime('%Y-%m-%d %H:%M:%f', 'now')`.
     pub(super) now: &'static str,
+    /// The query for the name of the database, by which a caller's connection to another one is noticed: one row, or none. On MySQL it must read
+    /// no table: it would begin the snapshot of the caller's transaction, and the caller would need a right to the table.
+    pub(super) database_name: &'static str,
     /// How a parameter is written, counted from 1: `?`.
     pub(super) parameter: fn(usize) -> String,
     /// A hint behind the name of a table that forces the primary key. SQLite needs none.

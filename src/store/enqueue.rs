@@ -46,8 +46,8 @@ impl<C: sealed::BlockingInsert> BlockingEnqueueConnection for C {}
 pub(in crate::store) struct Target {
     /// What the database calls itself.
     pub(in crate::store) product: &'static str,
-    /// The name in `gaia_database`. `None`: the row is missing, so nothing can be compared.
-    pub(in crate::store) id: Option<Arc<str>>,
+    /// Its name: see [`Dialect::database_name`](super::backend::Dialect::database_name). `None`: it has none, so nothing can be compared.
+    pub(in crate::store) name: Option<Arc<str>>,
     /// The URL, without its password.
     pub(in crate::store) url: String,
 }
@@ -61,11 +61,11 @@ impl Target {
         }
     }
 
-    /// An error unless the connection's database has the name that this one has. `found`: the rows of `gaia_database`.
-    pub(in crate::store) fn check_id(&self, found: &[String]) -> Result<(), StoreError> {
-        match &self.id {
-            Some(id) if found.iter().all(|found| **found != **id) => {
-                Err(self.other("the database there has another name in the table gaia_database".to_owned()))
+    /// An error if the connection's database has another name than this one. A database without a name cannot be compared.
+    pub(in crate::store) fn check_name(&self, found: Option<&str>) -> Result<(), StoreError> {
+        match (&self.name, found) {
+            (Some(name), Some(found)) if *found != **name => {
+                Err(self.other(format!("it leads to the database {found:?}, not to {name:?}")))
             }
             _ => Ok(()),
         }
@@ -95,10 +95,6 @@ pub(in crate::store) trait Callers: Backend + 'static {
         rows: &NewRows,
     ) -> impl Future<Output = Result<Vec<AddedTask>, StoreError>> + Send;
 }
-
-/// The query for the name of a database.
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(in crate::store) const DATABASE_ID: &str = "SELECT id FROM gaia_database";
 
 async fn insert<DB: Callers>(mut conn: impl Executor<DB>, rows: NewRows) -> Result<Vec<AddedTask>, StoreError> {
     rows.target.check_product(DB::PRODUCT)?;

@@ -82,7 +82,7 @@ pub struct Store {
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
     /// The name of the database, once it is read.
-    database_id: Arc<OnceLock<Arc<str>>>,
+    database_name: Arc<OnceLock<Arc<str>>>,
 }
 
 /// The tasks of a database, their records, and the claims that hold them: [`Store::tasks`].
@@ -144,7 +144,7 @@ impl Store {
             long_args: LongArgs::default(),
             ends: EndSignal::default(),
             conflicts: Arc::default(),
-            database_id: Arc::default(),
+            database_name: Arc::default(),
         };
         store.cluster().follow_clock().await?;
         Ok(store)

@@ -128,14 +128,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// The name of the database, in one row.
-    gaia_database (one) {
-        one -> Integer,
-        id -> Text,
-    }
-}
-
-diesel::table! {
     /// Due tasks: of one theme, method and priority, by their ids (a list of the database, or JSON).
     gaia_due (id) {
         id -> BigInt,

@@ -1,6 +1,7 @@
 //! A schema (PostgreSQL) or a database (MySQL) that lasts as long as one test.
 //!
 //! Its name tells when it was made. A test that was killed leaves it; the next test on the server drops every one that is older than a day.
+//! Nothing but what has such a name, and was made by this crate, may ever be dropped.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,13 @@ use super::{
 };
 
 /// All names begin with this text.
-const PREFIX: &str = "gaia_test_";
+const PREFIX: &str = "gaia_actors_scratch_";
+
+/// The digits of the time in a name.
+const DIGITS: usize = 10;
+
+/// No name tells of an earlier time: 2023.
+const FIRST: u64 = 1_700_000_000;
 
 /// An older one belongs to a test that was killed.
 const LONGEST_TEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,6 +33,10 @@ struct Words {
     drop: &'static str,
     behind_drop: &'static str,
     list: &'static str,
+    /// The query for the name of the one in which a session is.
+    here: &'static str,
+    /// The URL of the server as a URL that leads to the one with this name.
+    within: fn(&str, &str) -> String,
 }
 
 /// A schema or a database of one test. It is there until it is [dropped](Self::remove).
@@ -60,11 +71,33 @@ impl Scratch {
             }
         }
         execute(&mut conn, format!("{} {name}", words.make)).await?;
-        Ok(Some(Self {
-            url: within(&server, url.trim(), &name),
+        drop(conn);
+        let scratch = Self {
+            url: (words.within)(url.trim(), &name),
             server,
             name,
-        }))
+        };
+        if let Err(error) = scratch.check(&words).await {
+            scratch.remove().await?;
+            return Err(error);
+        }
+        Ok(Some(scratch))
+    }
+
+    /// An error unless its URL leads into it: a pooler may leave out what the URL says, and the test would work on the tables of the application.
+    async fn check(&self, words: &Words) -> Result<(), StoreError> {
+        let there = DatabaseUrl::parse(&self.url)?;
+        let db = Db::connect(&there).await?;
+        let mut conn = db.write().await?;
+        let here = words.here;
+        let names: Vec<Name> = on_backend!(conn, |conn| diesel::sql_query(here).load(conn).await)?;
+        match names.iter().any(|Name { name }| name.0 == self.name) {
+            true => Ok(()),
+            false => Err(StoreError::Database(format!(
+                "a session with the URL {there} is not in {}, which was made for this test; give a URL of the server itself, without a pooler",
+                self.name
+            ))),
+        }
     }
 
     /// Drops it, with all that is in it.
@@ -84,6 +117,10 @@ impl Words {
     }
 }
 
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(clippy::unnecessary_wraps, reason = "SQLite has none of them")
+)]
 fn words(url: &DatabaseUrl) -> Option<Words> {
     match url {
         #[cfg(feature = "sqlite")]
@@ -93,35 +130,39 @@ fn words(url: &DatabaseUrl) -> Option<Words> {
             make: "CREATE SCHEMA",
             drop: "DROP SCHEMA IF EXISTS",
             behind_drop: " CASCADE",
-            list: "SELECT nspname::text AS name FROM pg_namespace WHERE nspname LIKE 'gaia\\_test\\_%'",
+            list: "SELECT nspname::text AS name FROM pg_namespace WHERE nspname LIKE 'gaia!_actors!_scratch!_%' ESCAPE '!'",
+            here: "SELECT COALESCE(current_schema()::text, '') AS name",
+            within: in_schema,
         }),
         #[cfg(feature = "mysql")]
         DatabaseUrl::Mysql(_) => Some(Words {
             make: "CREATE DATABASE",
             drop: "DROP DATABASE IF EXISTS",
             behind_drop: "",
-            list: "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name LIKE 'gaia\\_test\\_%'",
+            list: "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name LIKE 'gaia!_actors!_scratch!_%' ESCAPE '!'",
+            here: "SELECT COALESCE(DATABASE(), '') AS name",
+            within: in_database,
         }),
     }
 }
 
-/// The URL that leads to the schema or database with this name.
-fn within(server: &DatabaseUrl, url: &str, name: &str) -> String {
-    match server {
-        #[cfg(feature = "sqlite")]
-        DatabaseUrl::Sqlite(_) => url.to_owned(),
-        #[cfg(feature = "postgres")]
-        DatabaseUrl::Postgres(_) => {
-            let joint = if url.contains('?') { '&' } else { '?' };
-            format!("{url}{joint}search_path={name}")
-        }
-        #[cfg(feature = "mysql")]
-        DatabaseUrl::Mysql(_) => {
-            let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
-            let server = path.rsplit_once('/').map_or(path, |(server, _)| server);
-            format!("{server}/{name}{query}")
-        }
-    }
+/// The URL that leads to the schema with this name.
+#[cfg(feature = "postgres")]
+fn in_schema(url: &str, name: &str) -> String {
+    with_parameter(url, "search_path", name)
+}
+
+/// The URL that leads to the database with this name.
+#[cfg(feature = "mysql")]
+fn in_database(url: &str, name: &str) -> String {
+    with_parameter(url, "database", name)
+}
+
+/// The URL with one more parameter, which wins over what the URL says before.
+#[cfg(feature = "_server")]
+fn with_parameter(url: &str, parameter: &str, value: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}{parameter}={value}")
 }
 
 /// Those that tests which were killed have left.
@@ -136,8 +177,10 @@ async fn left_over(conn: &mut Conn, words: &Words) -> Result<Vec<String>, StoreE
 /// When the schema or database with this name was made. `None`: its name is not of a test.
 fn made_at(name: &str) -> Option<u64> {
     let (at, rest) = name.strip_prefix(PREFIX)?.split_once('_')?;
-    let is_hex = rest.len() == 12 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    at.parse().ok().filter(|_| is_hex)
+    let is_time = at.len() == DIGITS && at.bytes().all(|byte| byte.is_ascii_digit());
+    let is_hex = rest.len() == 12 && rest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let at = at.parse().ok().filter(|_| is_time && is_hex)?;
+    (at >= FIRST).then_some(at)
 }
 
 async fn execute(conn: &mut Conn, sql: String) -> Result<(), StoreError> {
@@ -156,11 +199,19 @@ mod tests {
 
     #[test]
     fn only_names_of_tests_tell_when_they_were_made() {
-        assert_eq!(made_at("gaia_test_1769860800_0123456789ab"), Some(1_769_860_800));
+        assert_eq!(
+            made_at("gaia_actors_scratch_1769860800_0123456789ab"),
+            Some(1_769_860_800)
+        );
         for other in [
-            "gaia_test_x_0123456789ab",
-            "gaia_test_1769860800",
-            "gaia_test_1_short",
+            "gaia_actors_scratch_x_0123456789ab",
+            "gaia_actors_scratch_1769860800",
+            "gaia_actors_scratch_1769860800_short",
+            "gaia_actors_scratch_1769860800_0123456789AB",
+            "gaia_actors_scratch_+769860800_0123456789ab",
+            "gaia_actors_scratch_0000000017_0123456789ab",
+            "gaia_actors_scratch_20261130_0123456789ab",
+            "gaia_test_1769860800_0123456789ab",
             "orders",
         ] {
             assert_eq!(made_at(other), None, "{other}");
@@ -175,11 +226,16 @@ mod tests {
                 "postgres://u:p@h/app?pool_size=3",
                 "postgres://u:p@h/app?pool_size=3&search_path=t",
             ),
-            ("mysql://u:p@h:1/app?pool_size=3", "mysql://u:p@h:1/t?pool_size=3"),
-            ("mysql://u:p@h/app", "mysql://u:p@h/t"),
+            (
+                "mysql://u:p@h:1/app?pool_size=3",
+                "mysql://u:p@h:1/app?pool_size=3&database=t",
+            ),
+            ("mysql://u:p@h/app", "mysql://u:p@h/app?database=t"),
+            ("mysql://u:p@h?dbname=app", "mysql://u:p@h?dbname=app&database=t"),
         ] {
-            let Ok(server) = DatabaseUrl::parse(url) else { continue };
-            assert_eq!(within(&server, url, "t"), expected);
+            let words = DatabaseUrl::parse(url).ok().and_then(|server| words(&server));
+            let Some(words) = words else { continue };
+            assert_eq!((words.within)(url, "t"), expected);
         }
     }
 }

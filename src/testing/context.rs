@@ -6,13 +6,20 @@ use std::{
 };
 
 use chrono::DateTime;
+#[cfg(all(feature = "hooks", feature = "web"))]
+use futures_util::future::{LocalBoxFuture, ready};
 
+#[cfg(all(feature = "hooks", feature = "web"))]
+use crate::registry::{InvokeError, Ticket};
 use crate::{
     Clock, TaskContext,
     registry::{CancelReason, RunOfContext, SharedValues, TestFacts},
 };
 
 /// A [`TaskContext`] for the test of a handler: the test calls the handler's function with it, without a database and without a [`Gaia`].
+///
+/// It belongs to no Gaia: [`TaskContext::scheduler`] and [`TaskContext::jobs`] answer with [`Error::NoGaia`](crate::Error::NoGaia). A handler that
+/// uses them is tested with a [`TestGaia`](super::TestGaia).
 ///
 /// Unless told otherwise, it is of the first of four attempts of the task 1 of the theme `test`, without a timeout.
 ///
@@ -66,8 +73,14 @@ impl RunOfContext for Reports {
 
     /// No service can end the run of a test.
     #[cfg(all(feature = "hooks", feature = "web"))]
-    fn token(&self, _: &crate::registry::Ticket) -> String {
+    fn token(&self, _: &Ticket) -> String {
         String::new()
+    }
+
+    /// No service is called.
+    #[cfg(all(feature = "hooks", feature = "web"))]
+    fn park(self: Arc<Self>, _: Ticket, _: Option<Duration>) -> LocalBoxFuture<'static, InvokeError> {
+        Box::pin(ready(InvokeError::Withdrawn))
     }
 }
 

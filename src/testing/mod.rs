@@ -32,8 +32,9 @@
 
 mod context;
 mod own_database;
+mod typed;
 
-use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env::VarError, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -66,16 +67,24 @@ pub struct TestGaia {
 impl TestGaia {
     /// Starts a Gaia with the builder's settings, but on a database of its own, and with the time standing at 2026-01-01 00:00 UTC.
     ///
-    /// If the environment variable `GAIA_TEST_DATABASE_URL` is set, the database is [one of its own](Self::start_in) there. If it is not set,
-    /// the database is in memory, which needs the feature `sqlite`.
+    /// If the environment variable `GAIA_TEST_DATABASE_URL` names a server, the database is [one of its own](Self::start_in) there; if it names
+    /// a file of SQLite, all tests share that file. If it is empty or not set, the database is in memory, which needs the feature `sqlite`.
     ///
     /// # Errors
-    /// As for [`start_in`](Self::start_in), and [`Error::Invalid`] without the variable and the feature `sqlite`.
+    /// As for [`start_in`](Self::start_in), and [`Error::Invalid`] without the variable and the feature `sqlite`, or if the variable is not
+    /// UTF-8.
     pub async fn start(builder: GaiaBuilder) -> Result<Self, Error> {
-        match std::env::var(URL_VARIABLE) {
-            Ok(url) => Self::start_in(url, builder).await,
-            Err(_) if cfg!(feature = "sqlite") => Self::start_on("sqlite::memory:", builder).await,
-            Err(_) => Err(InvalidInput::one(format!(
+        let url = match std::env::var(URL_VARIABLE) {
+            Ok(url) => Some(url).filter(|url| !url.trim().is_empty()),
+            Err(VarError::NotPresent) => None,
+            Err(error) => {
+                return Err(InvalidInput::one(format!("the environment variable {URL_VARIABLE}: {error}")).into());
+            }
+        };
+        match url {
+            Some(url) => Self::start_in(url, builder).await,
+            None if cfg!(feature = "sqlite") => Self::start_on("sqlite::memory:", builder).await,
+            None => Err(InvalidInput::one(format!(
                 "the environment variable {URL_VARIABLE} is not set; set it to the URL of a server on which the tests may make databases or \
                  schemas, or enable the feature \"sqlite\""
             ))
@@ -87,7 +96,7 @@ impl TestGaia {
     /// 2026-01-01 00:00 UTC.
     ///
     /// On PostgreSQL it is a new schema in the URL's database, on MySQL a new database; the URL's user must be allowed to make it. Its name
-    /// is `gaia_test_`, the time and a random number. When the last clone of the `TestGaia` is dropped, also by a panic, the Gaia is stopped,
+    /// is `gaia_actors_scratch_`, the time and a random number. When the last clone of the `TestGaia` is dropped, also by a panic, the Gaia is stopped,
     /// which takes up to a second if a handler hangs, and the schema or database is dropped. A test that is killed leaves it behind; a test
     /// that starts a day later drops it. A URL of SQLite is taken as it is.
     ///
@@ -103,7 +112,8 @@ impl TestGaia {
     /// ```
     ///
     /// # Errors
-    /// As for [`GaiaBuilder::start`], and [`Error::Store`] if the schema or database cannot be made.
+    /// As for [`GaiaBuilder::start`], and [`Error::Store`] if the schema or database cannot be made, or if a session with the URL is not in
+    /// it (behind a pooler, for example).
     pub async fn start_in(url: impl Into<String>, builder: GaiaBuilder) -> Result<Self, Error> {
         let url = url.into();
         let Some(scratch) = Scratch::make(&url).await? else {

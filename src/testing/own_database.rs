@@ -22,7 +22,10 @@ impl Drop for OwnDatabase {
     fn drop(&mut self) {
         let (scratch, gaia) = (self.scratch.clone(), self.gaia.take());
         // In a separate thread: the test's runtime may be in the middle of a panic.
-        let ended = thread::spawn(move || end(&scratch, gaia.as_ref())).join();
+        let ended = thread::Builder::new()
+            .spawn(move || end(&scratch, gaia.as_ref()))
+            .map(thread::JoinHandle::join);
+        let ended = ended.unwrap_or_else(|error| Ok(Err(error.to_string())));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => say!(

@@ -176,8 +176,9 @@ async fn a_connection_to_another_database_is_noticed() {
         prepare(&database, conn).await;
         conn.batch_execute("BEGIN").await.expect("begins");
         let text = other(demo.add_task_on(conn, task("Noop")).await);
-        assert!(text.contains("another name"), "{text}");
+        assert!(text.contains("it leads to the database"), "{text}");
         conn.batch_execute("ROLLBACK").await.expect("rolls back");
+        assert_eq!(elsewhere.number("SELECT COUNT(*) FROM asynctasks"), 0);
         let error = demo
             .add_tasks_on(conn, vec![task("Noop"); 2])
             .await
@@ -202,6 +203,31 @@ async fn a_connection_to_another_database_is_noticed() {
     assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 0);
     gaia.stop().await.expect("stops");
     other_gaia.stop().await.expect("stops");
+}
+
+/// Tests of applications empty all tables.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[actix_rt::test]
+async fn a_database_that_has_lost_its_name_takes_tasks() {
+    let database = &Database::fresh();
+    #[cfg(feature = "mysql")]
+    if database.kind() == Kind::Mysql {
+        return;
+    }
+    let (gaia, demo) = shop(database).await;
+    database.execute("DELETE FROM gaia_database");
+    let later = database.builder().start().await.expect("starts");
+    let later_demo = later.scheduler(THEME).expect("is a theme");
+    on_database!(database, |Conn, address| {
+        let conn = &mut Conn::establish(&address).await.expect("connects");
+        prepare(database, conn).await;
+        for handle in [&demo, &later_demo] {
+            let added = handle.add_task_on(conn, task("Noop")).await.expect("is added");
+            ended(&demo, added.id).await;
+        }
+    });
+    later.stop().await.expect("stops");
+    gaia.stop().await.expect("stops");
 }
 
 #[cfg(feature = "sqlite")]

@@ -305,6 +305,20 @@ async fn an_actor_handles_the_tasks_of_a_definition() {
 }
 
 #[actix_rt::test]
+async fn whatever_holds_a_handle_adds_tasks() {
+    let gaia = Tested::start(Gaia::builder()).await;
+    let orders = Arc::new(gaia.scheduler("orders").expect("is a theme"));
+    let first = CONFIRM.add(&orders, &1).await.expect("is added");
+    let second = CONFIRM.task(&2).add(&&orders).await.expect("is added");
+    #[cfg(feature = "web")]
+    CONFIRM
+        .add(&actix_web::web::Data::from(Arc::clone(&orders)), &3)
+        .await
+        .expect("is added");
+    assert!(first.id < second.id);
+}
+
+#[actix_rt::test]
 async fn registering_many_is_all_or_nothing_and_names_every_method_that_is_taken() {
     let gaia = Tested::start(Gaia::builder()).await;
     let registry = gaia.registry();

@@ -275,9 +275,22 @@ fn every_fault_of_a_query_string_is_named() {
         "page=1&page=2",
         "without_node=maybe",
         "theme=x",
+        "statsues=",
     ] {
         sent(bad).expect_err(bad);
     }
+    for bad in [
+        json!({ "pgae": null }),
+        json!({ "foo": {} }),
+        json!({ "foo": [] }),
+        json!({ "foo": { "page": 3 } }),
+        json!({ "ids": { "page": 3 } }),
+    ] {
+        serde_json::from_value::<ListTasks>(bad.clone()).expect_err(&bad.to_string());
+    }
+    let blank = json!({ "page": null, "service": "", "statuses": [] });
+    let read: ListTasks = serde_json::from_value(blank).expect("is read");
+    assert_eq!(read, ListTasks::default());
 }
 
 #[test]

@@ -52,7 +52,7 @@ async fn a_call_that_fails_says_why() {
     let panicked = registry.call::<()>("Demo", "Panic", &()).await;
     assert!(matches!(panicked, Err(CallError::Panicked(text)) if text == "ouch"));
     let misfit = refusal(registry.call::<i32>("Demo", "Text", &()).await);
-    assert!(misfit.contains("do not fit i32"), "{misfit}");
+    assert!(misfit.contains("the JSON does not fit i32"), "{misfit}");
     let nobody = refusal(registry.call::<()>("Nobody", "Text", &()).await);
     assert_eq!(
         nobody,

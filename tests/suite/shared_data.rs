@@ -102,6 +102,29 @@ async fn two_values_of_one_type_are_refused_at_the_start_with_all_other_faults()
     assert!(!error.contains("i8,"), "{error}");
 }
 
+/// A value that panics when it is dropped.
+struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[actix_rt::test]
+async fn a_value_that_panics_when_it_is_dropped_hinders_no_stop() {
+    let (database, kept) = (Database::fresh(), Arc::new(()));
+    let gone = Arc::downgrade(&kept);
+    let handler = async_fn(async move |_, _: Value| Ok(Arc::strong_count(&kept)));
+    let builder = database.builder().data(Brittle).handler("Demo", "Count", handler);
+    let gaia = builder.start().await.expect("starts");
+    let registry = gaia.registry();
+    let count = registry.route("Demo", "Count").expect("is there");
+    gaia.stop().await.expect("stops");
+    assert!(count.call::<usize>(&()).await.is_err());
+    assert!(gone.upgrade().is_none());
+}
+
 /// A value that holds its Gaia.
 #[derive(Default)]
 struct Holder(OnceLock<Gaia>);

@@ -1,7 +1,8 @@
 //! The helpers for tests of applications.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use gaia_actors::{
     GaiaBuilder, async_fn,
     prelude::*,
@@ -36,11 +37,11 @@ async fn runs_a_task(test: &TestGaia) {
 fn scratches(database: &Database) -> i64 {
     let list = match database.kind() {
         #[cfg(feature = "sqlite")]
-        Kind::Sqlite => return 0,
+        Kind::Sqlite => "sqlite_schema WHERE 1 = 0",
         #[cfg(feature = "postgres")]
-        Kind::Postgres => "pg_namespace WHERE nspname LIKE 'gaia\\_test\\_%'",
+        Kind::Postgres => "pg_namespace WHERE nspname LIKE 'gaia!_actors!_scratch!_%' ESCAPE '!'",
         #[cfg(feature = "mysql")]
-        Kind::Mysql => "information_schema.schemata WHERE schema_name LIKE 'gaia\\_test\\_%'",
+        Kind::Mysql => "information_schema.schemata WHERE schema_name LIKE 'gaia!_actors!_scratch!_%' ESCAPE '!'",
     };
     database.number(&format!("SELECT COUNT(*) FROM {list}"))
 }
@@ -48,15 +49,16 @@ fn scratches(database: &Database) -> i64 {
 /// What a test that was killed so long ago has left.
 fn leave(database: &Database, seconds: i64) {
     let at = chrono::Utc::now().timestamp() - seconds;
-    let what = match database.kind() {
+    let [what, columns] = match database.kind() {
+        // It counts for nothing there.
         #[cfg(feature = "sqlite")]
-        Kind::Sqlite => return,
+        Kind::Sqlite => ["TABLE", " (one INTEGER)"],
         #[cfg(feature = "postgres")]
-        Kind::Postgres => "SCHEMA",
+        Kind::Postgres => ["SCHEMA", ""],
         #[cfg(feature = "mysql")]
-        Kind::Mysql => "DATABASE",
+        Kind::Mysql => ["DATABASE", ""],
     };
-    database.execute(&format!("CREATE {what} gaia_test_{at}_0123456789ab"));
+    database.execute(&format!("CREATE {what} gaia_actors_scratch_{at}_0123456789ab{columns}"));
 }
 
 #[actix_rt::test]
@@ -116,13 +118,16 @@ async fn the_environment_names_the_database_of_tests() {
         .env(VARIABLE, database.url())
         .output()
         .expect("runs");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(scratches(&database), before);
     #[cfg(feature = "sqlite")]
     if database.kind() == Kind::Sqlite {
         assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks"), 1);
     }
 }
+
+struct Pages(u8);
 
 async fn export(ctx: TaskContext, pages: u8) -> Result<String, TaskError> {
     for page in 1..=pages {
@@ -146,11 +151,15 @@ async fn export(ctx: TaskContext, pages: u8) -> Result<String, TaskError> {
 async fn a_handler_is_called_alone() {
     let plain = TestContext::new();
     assert_eq!(export(plain.context(), 0).await.expect("is well"), "test 1 1/4 None");
+    assert!(plain.context().data::<Pages>().is_err());
     let context = TestContext::new()
         .theme("reports")
         .id(17)
+        .data(Pages(1))
+        .data(Pages(2))
         .attempts(3, 5)
         .time_left(Duration::from_secs(60));
+    assert_eq!(context.context().data::<Pages>().expect("is there").0, 2);
     assert_eq!(
         export(context.context(), 2).await.expect("is well"),
         "reports 17 3/5 Some(60)"
@@ -163,4 +172,40 @@ async fn a_handler_is_called_alone() {
     asked.cancelled().await;
     assert!(export(context.context(), 2).await.is_err());
     assert_eq!(context.progress().len(), 2);
+}
+
+const EXPORT: TaskDef<u8, String> = TaskDef::new("Reports", "Export").theme("reports");
+
+#[actix_rt::test]
+async fn tasks_of_a_definition_are_found_with_their_arguments() {
+    let database = Database::fresh();
+    let test = TestGaia::start_on(database.url(), Gaia::builder())
+        .await
+        .expect("starts");
+    test.refute_enqueued_of(EXPORT).await;
+    for pages in [3, 5] {
+        EXPORT.add(&test, &pages).await.expect("is added");
+    }
+    let elsewhere = EXPORT.task(&7).theme("other");
+    elsewhere.add(&test).await.expect("is added");
+    assert_eq!(test.enqueued_of(EXPORT).await, [5, 3]);
+    assert_eq!(test.assert_enqueued_of(EXPORT, &3).await.arg, "3");
+
+    let panics = async |asked: LocalBoxFuture<'_, ()>| {
+        let panicked = AssertUnwindSafe(asked).catch_unwind().await.expect_err("panics");
+        panicked.downcast_ref::<String>().expect("is a text").clone()
+    };
+    let missing = panics(async { drop(test.assert_enqueued_of(EXPORT, &7).await) }.boxed_local()).await;
+    assert!(
+        missing.contains(r#"theme "reports" calls Reports.Export with 7"#),
+        "{missing}"
+    );
+    let there = panics(test.refute_enqueued_of(EXPORT).boxed_local()).await;
+    assert!(there.contains("expected no unfinished task"), "{there}");
+    let reports = test.scheduler("reports").expect("is a theme");
+    let text = NewTask::new("Reports", "Export").args(&"all");
+    let id = reports.add_task(text).await.expect("is added").id;
+    let unfit = panics(async { drop(test.enqueued_of(EXPORT).await) }.boxed_local()).await;
+    assert!(unfit.contains(&format!("task {id} ")), "{unfit}");
+    test.stop().await.expect("stops");
 }

@@ -5,7 +5,8 @@ CREATE TABLE gaia_database (
   id TEXT NOT NULL
 );
 INSERT INTO gaia_database (one, id)
-  VALUES (1, md5(concat(random(), random(), clock_timestamp(), pg_backend_pid(), current_database(), current_schema())));
+  VALUES (1, encode(sha256(convert_to(
+    concat(random(), random(), clock_timestamp(), pg_backend_pid(), current_database(), current_schema()), 'UTF8')), 'hex'));
 
 -- The roles of callers read it.
 GRANT SELECT ON gaia_database TO PUBLIC;

@@ -20,7 +20,7 @@ use diesel_async::AsyncMysqlConnection;
 use super::{
     Claim, Claimed, StoreError,
     backend::{Backend, Dialect, RUNS_BY_CLAIM, ThemesOf, hashed_schedules},
-    enqueue::{Callers, DATABASE_ID, NewRows},
+    enqueue::{Callers, NewRows},
     server::pool::{Connections, in_transaction, on_server},
     statement::{executor::Executor, prepared::prepared},
     tasks::{
@@ -60,6 +60,7 @@ impl Mysql {
 impl Backend for Mysql {
     const DIALECT: Dialect = Dialect {
         product: "MySQL or MariaDB",
+        database_name: "SELECT LOWER(DATABASE()) AS name",
         is_server: true,
         now: "UTC_TIMESTAMP(6)",
         parameter: |_| "?".to_owned(),
@@ -239,7 +240,10 @@ impl Callers for diesel::mysql::Mysql {
     async fn insert(conn: &mut impl Executor<Self>, rows: &NewRows) -> Result<Vec<AddedTask>, StoreError> {
         let NewRows { rows, target } = rows;
         let added = add::insert_on(conn, rows, false).await?;
-        target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
+        let names: Vec<String> = conn
+            .load(prepared(Mysql::DIALECT.database_name).columns::<Text>())
+            .await?;
+        target.check_name(names.first().map(String::as_str))?;
         Ok(added)
     }
 }

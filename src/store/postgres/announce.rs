@@ -135,16 +135,16 @@ impl Announcer {
 }
 
 /// Announces waiting tasks of a theme inside the open transaction of `conn`: the server sends the announcement at the commit. Answers with
-/// the name of the database.
-pub(super) async fn tell(conn: &mut impl Executor<Pg>, theme: &str) -> QueryResult<Vec<String>> {
+/// the name of the database, if it has one.
+pub(super) async fn tell(conn: &mut impl Executor<Pg>, theme: &str) -> QueryResult<Option<String>> {
     let statement = prepared(IN_TRANSACTION)
         .bind::<Text, _>(TASKS)
         .bind::<Text, _>(format!("{theme}{SEPARATOR}"));
-    let told: Vec<(String, String)> = conn.load(statement.columns::<(Text, Text)>()).await?;
-    Ok(told.into_iter().map(|(id, _)| id).collect())
+    let told: Vec<(Option<String>, String)> = conn.load(statement.columns::<(Nullable<Text>, Text)>()).await?;
+    Ok(told.into_iter().next().and_then(|(name, _)| name))
 }
 
-const IN_TRANSACTION: &str = "SELECT id, pg_notify($1, $2)::text FROM gaia_database";
+const IN_TRANSACTION: &str = "SELECT (SELECT id::text FROM gaia_database LIMIT 1), pg_notify($1, $2)::text";
 
 /// This commit does not wait for the disk: if a crash of the server loses an announcement, the next poll finds the tasks.
 const BY_ITSELF: &str = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";

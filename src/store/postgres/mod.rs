@@ -80,6 +80,7 @@ impl Postgres {
 impl Backend for Postgres {
     const DIALECT: Dialect = Dialect {
         product: "PostgreSQL",
+        database_name: "SELECT id::text AS name FROM gaia_database",
         is_server: true,
         now: "(clock_timestamp() AT TIME ZONE 'UTC')",
         parameter: |number| format!("${number}"),
@@ -266,7 +267,7 @@ impl Callers for Pg {
         let added = add::insert_on(conn, rows).await?;
         // Sent when the caller's transaction commits, to this process too, which would not learn of it otherwise.
         let theme = rows.first().map_or("", |row| &row.system_name);
-        target.check_id(&announce::tell(conn, theme).await?)?;
+        target.check_name(announce::tell(conn, theme).await?.as_deref())?;
         Ok(added)
     }
 }

@@ -33,7 +33,7 @@ use group::{Durability, Work};
 use super::{
     Claim, Claimed, StoreError,
     backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of},
-    enqueue::{Callers, DATABASE_ID, NewRows},
+    enqueue::{Callers, NewRows},
     statement::{executor::Executor, prepared::prepared},
     tasks::{
         claimed::ClaimId,
@@ -126,6 +126,7 @@ impl Sqlite {
 impl Backend for Sqlite {
     const DIALECT: Dialect = Dialect {
         product: "SQLite",
+        database_name: "SELECT id AS name FROM gaia_database",
         is_server: false,
         now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
         parameter: |_| "?".to_owned(),
@@ -287,7 +288,10 @@ impl Callers for diesel::sqlite::Sqlite {
         let NewRows { rows, target } = rows;
         let added = add::insert_on(conn, rows, false).await?;
         // Not before: a transaction that has read cannot become a writer if another connection has written since.
-        target.check_id(&conn.load(prepared(DATABASE_ID).columns::<Text>()).await?)?;
+        let names: Vec<String> = conn
+            .load(prepared(Sqlite::DIALECT.database_name).columns::<Text>())
+            .await?;
+        target.check_name(names.first().map(String::as_str))?;
         Ok(added)
     }
 }

@@ -22,6 +22,7 @@ pub(in crate::store) trait Executor<DB: Backend + 'static>: Send {
         U: FromSqlRow<T, DB> + Send + 'static;
 
     /// How many rows a statement has changed.
+    #[cfg(any(feature = "sqlite", feature = "mysql"))]
     fn execute<'a, B: Binds<DB> + Send + 'a>(&'a mut self, statement: Prepared<B>)
     -> BoxFuture<'a, QueryResult<usize>>;
 }
@@ -48,6 +49,7 @@ where
         diesel_async::RunQueryDsl::load(statement, &mut *self.0).boxed()
     }
 
+    #[cfg(any(feature = "sqlite", feature = "mysql"))]
     fn execute<'a, B: Binds<DB> + Send + 'a>(
         &'a mut self,
         statement: Prepared<B>,
@@ -72,6 +74,7 @@ where
         std::future::ready(diesel::RunQueryDsl::load(statement, &mut *self.0)).boxed()
     }
 
+    #[cfg(any(feature = "sqlite", feature = "mysql"))]
     fn execute<'a, B: Binds<DB> + Send + 'a>(
         &'a mut self,
         statement: Prepared<B>,

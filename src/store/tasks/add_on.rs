@@ -1,6 +1,6 @@
 //! Adding tasks on connections of callers.
 
-use diesel::QueryDsl;
+use diesel::{QueryableByName, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 
 use super::new_row::NewTaskRow;
@@ -10,22 +10,26 @@ use crate::{
         BlockingEnqueueConnection, EnqueueConnection, Store, StoreError,
         db::on_backend,
         enqueue::{NewRows, Target},
-        schema::gaia_database,
+        lenient::AnyText,
         statement::executor::at_once,
     },
 };
 
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: AnyText,
+}
+
 impl Store {
     /// Reads the name of the database, by which a connection to another one is noticed.
-    pub(crate) async fn read_database_id(&self) -> Result<(), StoreError> {
+    pub(crate) async fn read_database_name(&self) -> Result<(), StoreError> {
+        let query = self.db.dialect().database_name;
         let mut conn = self.db.read().await?;
-        let ids: Vec<String> = on_backend!(conn, |conn| gaia_database::table
-            .select(gaia_database::id)
-            .load(conn)
-            .await)?;
-        if let Some(id) = ids.into_iter().next() {
+        let names: Vec<Name> = on_backend!(conn, |conn| sql_query(query).load(conn).await)?;
+        if let Some(Name { name }) = names.into_iter().next() {
             // It does not change.
-            let _ = self.database_id.set(id.into());
+            let _ = self.database_name.set(name.0.into());
         }
         Ok(())
     }
@@ -53,7 +57,7 @@ impl Store {
             rows,
             target: Target {
                 product: self.db.dialect().product,
-                id: self.database_id.get().cloned(),
+                name: self.database_name.get().cloned(),
                 url: self.url(),
             },
         }

@@ -1,11 +1,15 @@
 //! Connections are kept from call to call, and closed when a call must not go on.
 
+#[cfg(feature = "web")]
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gaia_actors::{Registry, RemoteService, prelude::*};
+use gaia_actors::{Next, Registry, RemoteService, prelude::*};
+#[cfg(feature = "web")]
+use tokio::sync::Semaphore;
 
 use super::{Reply, Service, added, calling, json, order};
-use crate::support::{Tested, ended, eventually, refusal};
+use crate::support::{Tested, ended, eventually, options, refusal};
 
 /// A registry on the thread of the test, so that all calls share its connections.
 async fn registry(service: RemoteService) -> Registry {
@@ -125,6 +129,54 @@ async fn a_run_that_is_cancelled_closes_its_connection() {
     })
     .await;
     assert_eq!(ended(&tasks, id).await.status, TaskStatus::Cancelled);
+}
+
+#[actix_rt::test]
+async fn a_run_that_is_cancelled_stays_so_whatever_a_layer_answers() {
+    let service = Service::start(|_, _| Reply::Never).await;
+    let options = options().layer(async |ctx: TaskContext, next: Next| {
+        next.run(ctx).await.ok();
+        Json::of("all is well")
+    });
+    let builder = Gaia::builder().service("Orders", service.remote()).scheduler(options);
+    let gaia = Tested::start(builder).await;
+    let (tasks, id) = added(&gaia, order("Create")).await;
+    eventually("the call", async || (service.got().len() == 1).then_some(())).await;
+    tasks.cancel_task(id).await.expect("is there");
+    let task = ended(&tasks, id).await;
+    assert_eq!((task.status, task.last_result), (TaskStatus::Cancelled, None));
+}
+
+#[cfg(feature = "web")]
+#[actix_rt::test]
+async fn a_run_is_parked_before_its_layers_see_the_end_of_the_call() {
+    let service = Service::start(|_, _| json(202, "")).await;
+    let (seen, may_end) = (Arc::new(Mutex::new(None)), Arc::new(Semaphore::new(0)));
+    let (sees, waits) = (Arc::clone(&seen), Arc::clone(&may_end));
+    let options = options().layer(async move |ctx: TaskContext, next: Next| {
+        let answer = next.run(ctx).await;
+        *sees.lock().expect("is sound") = answer.err();
+        drop(waits.acquire().await);
+        Json::of("all is well")
+    });
+    let builder = Gaia::builder().service("Orders", service.remote()).scheduler(options);
+    let gaia = Tested::start(builder).await;
+    let (tasks, id) = added(&gaia, order("Create")).await;
+    let error = eventually("the end of the call", async || seen.lock().expect("is sound").take()).await;
+    assert_eq!(
+        error,
+        TaskError::failed("the service has parked the run, and will end it")
+    );
+    let task = tasks.get_task_detail(id).await.expect("is there");
+    assert_eq!(task.node.as_deref(), Some("remote:Orders"));
+    may_end.add_permits(1);
+    eventually("the worker to be free", async || {
+        let status = tasks.status().await.expect("runs here");
+        (status.running_workers == 0).then_some(())
+    })
+    .await;
+    let task = tasks.get_task_detail(id).await.expect("is there");
+    assert_eq!((task.status, task.last_result), (TaskStatus::Running, None));
 }
 
 #[actix_rt::test]

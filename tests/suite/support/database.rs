@@ -63,7 +63,7 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 24,
+            Self::Mysql => 23,
             #[cfg(feature = "sqlite")]
             Self::Sqlite => 23,
             #[cfg(feature = "postgres")]

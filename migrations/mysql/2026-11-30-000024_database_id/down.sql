@@ -1,3 +1,0 @@
--- Back to the version before, by hand: with all nodes stopped.
-DROP TABLE IF EXISTS gaia_database;
-DELETE FROM gaia_migrations WHERE version = '20261130000024';
