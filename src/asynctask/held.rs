@@ -1,11 +1,13 @@
 //! Adding tasks that wait until others have ended.
 
+use std::collections::BTreeSet;
+
 use super::{
     of_handlers::SchedulersOfHandlers,
     scheduler::{MAX_TASKS_PER_CALL, Scheduler, traced},
 };
 use crate::{
-    domain::{AddedBatch, AddedTask, Faults, InvalidInput, MAX_CHAIN, NewTask, Predecessor, WaitsFor},
+    domain::{AddedBatch, AddedTask, Faults, InvalidInput, MAX_AFTER, MAX_CHAIN, NewTask, Predecessor, WaitsFor},
     error::{Error, ask, shared_by_gaia},
     registry::TaskContext,
     store::{HeldAddition, NewTaskRow, Shape, Store},
@@ -50,14 +52,14 @@ impl Scheduler {
         traced(self.span_of(&tasks), async {
             check_chain(&tasks)?;
             let rows = self.rows(tasks)?;
-            Ok(added(self.add_held(rows, Shape::Chain, 1).await?))
+            self.add_held(rows, Shape::Chain).await
         })
         .await
     }
 
-    /// Adds a task that waits until an existing task, of any theme, has succeeded. If that task has succeeded already, the new one is due at
-    /// once. Many tasks may wait for the same one. All else is as in a [chain](Self::add_chain), but for the unique key, which this task may
-    /// have: if an unfinished task has it, nothing is added.
+    /// Adds a task that waits until 1 to 1,000 existing tasks, of any theme, have succeeded. If they have succeeded already, the new one is due
+    /// at once. If one of them fails for good or is cancelled, the new one is cancelled. Many tasks may wait for the same one. All else is as in
+    /// a [chain](Self::add_chain), but for the unique key, which this task may have: if an unfinished task has it, nothing is added.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -68,7 +70,7 @@ impl Scheduler {
     /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
     /// let films = gaia.scheduler("films")?;
     /// let cut = films.add_task(NewTask::new("Film", "Cut").args(&17)).await?;
-    /// let publish = films.add_after(cut.id, NewTask::new("Film", "Publish").args(&17)).await?;
+    /// let publish = films.add_after([cut.id], NewTask::new("Film", "Publish").args(&17)).await?;
     /// let waits_for = films.get_task_detail(publish.id).await?.waits_for;
     /// assert_eq!(waits_for.map(|waits_for| waits_for.to_string()), Some(format!("waits for task {}", cut.id)));
     /// # gaia.stop().await?;
@@ -77,20 +79,15 @@ impl Scheduler {
     /// ```
     ///
     /// # Errors
-    /// As for [`add_task`](Self::add_task). [`Error::Invalid`], too, if the task has a [`run_at`](NewTask::run_at); [`Error::TaskNotFound`];
-    /// [`Error::PredecessorEnded`] if that task has failed for good or was cancelled.
-    pub async fn add_after(&self, id: i64, task: NewTask) -> Result<AddedTask, Error> {
-        let tasks = vec![task];
+    /// As for [`add_task`](Self::add_task). [`Error::Invalid`], too, if there is no id or too many, or if the task has a
+    /// [`run_at`](NewTask::run_at); [`Error::TaskNotFound`]; [`Error::PredecessorEnded`] if one of those tasks has failed for good or was
+    /// cancelled.
+    pub async fn add_after(&self, ids: impl IntoIterator<Item = i64>, task: NewTask) -> Result<AddedTask, Error> {
+        let (ids, tasks) = (BTreeSet::from_iter(ids), vec![task]);
         traced(self.span_of(&tasks), async {
-            let mut faults = Faults::default();
-            tasks[0].check_held(&mut faults, "the task", true);
-            faults.into_result()?;
+            check_after(&ids, &tasks[0])?;
             let row = tasks.into_iter().map(|task| self.row(task)).collect::<Result<_, _>>()?;
-            match self.add_held(row, Shape::After(id), 0).await? {
-                HeldAddition::Added(tasks) => Ok(tasks[0]),
-                HeldAddition::NoPredecessor => Err(Error::TaskNotFound { theme: None, id }),
-                HeldAddition::PredecessorEnded(status) => Err(Error::PredecessorEnded { id, status }),
-            }
+            Ok(self.add_held(row, Shape::After(ids)).await?[0])
         })
         .await
     }
@@ -138,8 +135,7 @@ impl Scheduler {
             check_batch(&tasks, &callback)?;
             let mut rows = self.rows(tasks)?;
             rows.push(self.row(callback).map_err(|error| error.of("the callback"))?);
-            let due = rows.len() - 1;
-            let mut tasks = added(self.add_held(rows, Shape::Batch, due).await?);
+            let mut tasks = self.add_held(rows, Shape::Batch).await?;
             let id = tasks.pop().map_or(0, |callback| callback.id);
             Ok(AddedBatch { id, tasks })
         })
@@ -171,18 +167,20 @@ impl Scheduler {
         .await
     }
 
-    /// Adds the rows, of which the first `due` wait for nothing.
-    async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape, due: usize) -> Result<HeldAddition, Error> {
-        let wakes = self.wakes_local_workers(rows[..due].iter());
+    async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape) -> Result<Vec<AddedTask>, Error> {
+        let wakes = self.wakes_local_workers(rows.iter());
         let add = |store: Store| async move { store.tasks().add_held(rows, shape).await };
-        let addition = ask(&self.store, add).await?;
-        if let HeldAddition::Added(tasks) = &addition {
-            self.themes.note_added(&self.theme, tasks);
-            if due > 0 {
-                self.wake(due, wakes);
+        match ask(&self.store, add).await? {
+            HeldAddition::Added { tasks, due } => {
+                self.themes.note_added(&self.theme, &tasks);
+                if due > 0 {
+                    self.wake(due, wakes);
+                }
+                Ok(tasks)
             }
+            HeldAddition::NoPredecessor(id) => Err(Error::TaskNotFound { theme: None, id }),
+            HeldAddition::PredecessorEnded(id, status) => Err(Error::PredecessorEnded { id, status }),
         }
-        Ok(addition)
     }
 }
 
@@ -206,7 +204,9 @@ impl TaskContext {
     /// use gaia_actors::prelude::*;
     ///
     /// async fn publish(ctx: TaskContext, film: u64) -> Result<String, TaskError> {
-    ///     let cut = &ctx.predecessors(0).await?[0];
+    ///     let before = ctx.predecessors(0).await?;
+    ///     // An operator may have had this task run before its time.
+    ///     let cut = before.first().ok_or("the film is not cut yet")?;
     ///     Ok(format!("film {film} has {} minutes", cut.result.as_deref().unwrap_or("no")))
     /// }
     ///
@@ -243,12 +243,17 @@ impl TaskContext {
     }
 }
 
-/// The tasks that were added. Only a task behind an existing one can be refused by the database.
-fn added(addition: HeldAddition) -> Vec<AddedTask> {
-    match addition {
-        HeldAddition::Added(tasks) => tasks,
-        HeldAddition::NoPredecessor | HeldAddition::PredecessorEnded(_) => Vec::new(),
-    }
+fn check_after(ids: &BTreeSet<i64>, task: &NewTask) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.require(!ids.is_empty(), || {
+        "after names no task; name 1 at least, or add the task by itself".to_owned()
+    });
+    faults.require(ids.len() <= MAX_AFTER, || {
+        let count = ids.len();
+        format!("after names {count} tasks, expected at most {MAX_AFTER}; add them as a batch")
+    });
+    task.check_held(&mut faults, "the task", true);
+    faults.into_result()
 }
 
 fn check_chain(tasks: &[NewTask]) -> Result<(), InvalidInput> {

@@ -64,12 +64,12 @@ pub struct GetTaskExecRecords {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddChain(pub Vec<NewTask>);
 
-/// Add a task that waits for another: [`Scheduler::add_after`].
+/// Add a task that waits for others: [`Scheduler::add_after`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddAfter {
-    /// The task for which it waits.
-    pub after: i64,
+    /// The tasks for which it waits.
+    pub after: Vec<i64>,
     /// The task.
     pub task: NewTask,
 }

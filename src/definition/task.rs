@@ -113,7 +113,7 @@ impl<R> TypedTask<R> {
         Ok(Added::new(added, scheduler))
     }
 
-    /// Adds the task behind an existing one: it waits until that one has succeeded, as [`Scheduler::add_after`] says.
+    /// Adds the task behind existing ones: it waits until they have succeeded, as [`Scheduler::add_after`] says.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -135,7 +135,7 @@ impl<R> TypedTask<R> {
     ///     .start()
     ///     .await?;
     /// let cut = CUT.task(&17).add(&gaia).await?;
-    /// let published = PUBLISH.task(&17).add_after(&gaia, cut.id).await?;
+    /// let published = PUBLISH.task(&17).add_after(&gaia, [cut.id]).await?;
     /// assert_eq!(published.wait(Duration::from_secs(10)).await?, "film 17");
     /// # gaia.stop().await?;
     /// # Ok(())
@@ -144,9 +144,13 @@ impl<R> TypedTask<R> {
     ///
     /// # Errors
     /// As for [`Scheduler::add_after`].
-    pub async fn add_after(self, schedulers: &(impl Schedulers + ?Sized), id: i64) -> Result<Added<R>, Error> {
+    pub async fn add_after(
+        self,
+        schedulers: &(impl Schedulers + ?Sized),
+        ids: impl IntoIterator<Item = i64>,
+    ) -> Result<Added<R>, Error> {
         let scheduler = self.scheduler(schedulers)?;
-        let added = scheduler.add_after(id, self.task).await?;
+        let added = scheduler.add_after(ids, self.task).await?;
         Ok(Added::new(added, scheduler))
     }
 

@@ -7,6 +7,9 @@ use super::{AddedTask, TaskStatus};
 /// The most tasks of a chain: the end of each is a separate step.
 pub(crate) const MAX_CHAIN: usize = 1_000;
 
+/// The most existing tasks behind which one is added.
+pub(crate) const MAX_AFTER: usize = 1_000;
+
 /// A task for which another one has waited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -23,7 +26,7 @@ pub struct Predecessor {
 
 /// The answer when a batch is added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "web", derive(utoipa::ToSchema), schema(as = AddedWithCallback))]
 #[non_exhaustive]
 pub struct AddedBatch {
     /// The id of the callback's task, which waits until all tasks of the batch have ended. It names the batch.

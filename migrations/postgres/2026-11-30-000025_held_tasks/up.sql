@@ -26,7 +26,7 @@ CREATE TABLE gaia_links (
   PRIMARY KEY (held_id, task_id)
 );
 CREATE INDEX gaia_links_task ON gaia_links (task_id);
-CREATE INDEX gaia_links_open ON gaia_links (open_task) WHERE open_task IS NOT NULL;
+CREATE INDEX gaia_links_open ON gaia_links (open_task, held_id) WHERE open_task IS NOT NULL;
 
 -- The roles that may use gaia_nodes may use the new tables.
 DO $do$

@@ -132,12 +132,14 @@ pub(super) async fn insert_once(conn: &mut AsyncMysqlConnection, once: &NewOnce)
 
 /// Inserts held tasks, and the tasks for which they wait.
 pub(super) async fn insert_held(conn: &mut AsyncMysqlConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
-    if let Some(refused) = link::look::mysql(conn, new).await? {
-        return Ok(refused);
-    }
-    let added = insert(conn, &new.rows).await?;
-    link::mysql(conn, &new.waits(&added)).await?;
-    Ok(HeldAddition::Added(added))
+    let found = link::look::mysql(conn, new).await?;
+    let seen = match new.seen(found) {
+        Ok(seen) => seen,
+        Err(refused) => return Ok(refused),
+    };
+    let added = insert(conn, &seen.rows).await?;
+    link::mysql(conn, &seen.waits(&added)).await?;
+    Ok(seen.added(added))
 }
 
 /// InnoDB gives the rows of one such statement consecutive ids in every mode, since it knows their number before it inserts them.

@@ -160,12 +160,14 @@ pub(super) async fn insert_once(conn: &mut AsyncPgConnection, once: &NewOnce) ->
 
 /// Inserts held tasks, and the tasks for which they wait.
 pub(super) async fn insert_held(conn: &mut AsyncPgConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
-    if let Some(refused) = link::look::postgres(conn, new).await? {
-        return Ok(refused);
-    }
-    let added = insert(conn, &new.rows).await?;
-    link::postgres(conn, &new.waits(&added)).await?;
-    Ok(HeldAddition::Added(added))
+    let found = link::look::postgres(conn, new).await?;
+    let seen = match new.seen(found) {
+        Ok(seen) => seen,
+        Err(refused) => return Ok(refused),
+    };
+    let added = insert(conn, &seen.rows).await?;
+    link::postgres(conn, &seen.waits(&added)).await?;
+    Ok(seen.added(added))
 }
 
 async fn insert_many(conn: &mut impl Executor<Pg>, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {

@@ -131,12 +131,14 @@ pub(super) fn insert_once(conn: &mut SqliteConnection, once: &NewOnce) -> QueryR
 
 /// Inserts held tasks, and the tasks for which they wait.
 pub(super) fn insert_held(conn: &mut SqliteConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
-    if let Some(refused) = link::look::sqlite(conn, new)? {
-        return Ok(refused);
-    }
-    let added = insert(conn, &new.rows)?;
-    link::sqlite(conn, &new.waits(&added))?;
-    Ok(HeldAddition::Added(added))
+    let found = link::look::sqlite(conn, new)?;
+    let seen = match new.seen(found) {
+        Ok(seen) => seen,
+        Err(refused) => return Ok(refused),
+    };
+    let added = insert(conn, &seen.rows)?;
+    link::sqlite(conn, &seen.waits(&added))?;
+    Ok(seen.added(added))
 }
 
 async fn insert_bulk(conn: &mut impl Executor<Sqlite>, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {

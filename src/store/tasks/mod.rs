@@ -37,7 +37,9 @@ mod whole;
 pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
-pub(crate) use held::{HeldAddition, Released, Shape, Wanted as WantedRelease};
+pub(crate) use held::{
+    HeldAddition, Look as LookForEnds, PIECE as RELEASE_PIECE, Released, Shape, Wanted as WantedRelease,
+};
 pub(crate) use held_claim::{HeldClaim, Orphan};
 pub(crate) use long_args::ArgsMemory;
 pub(crate) use new_row::NewTaskRow;

@@ -89,7 +89,11 @@ impl TaskStore<'_> {
         let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
         let written = self.retrying_unless_locked(write).await?;
         let ended = writes.finishes.iter().zip(&written.finishes);
-        let ended = ended.filter(|(_, finished)| matches!(finished, Finished::Written(status) if status.is_finished()));
+        // An earlier call may have written an end that is stale now, and its answer was lost.
+        let ended = ended.filter(|(_, finished)| match finished {
+            Finished::Written(status) => status.is_finished(),
+            Finished::Stale => true,
+        });
         self.ends.note(ended.map(|(finish, _)| finish.run.task_id));
         Ok(written)
     }

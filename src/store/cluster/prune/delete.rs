@@ -2,7 +2,7 @@
 
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl};
 
-use super::{Expired, is_finished, is_ours};
+use super::{Expired, is_finished, is_ours, waited_for};
 use crate::store::{
     schema::{asynctask_exec_row, asynctasks, gaia_links},
     statement::transaction::on_each_connection,
@@ -27,13 +27,7 @@ impl Doomed {
 macro_rules! delete_tasks {
     ($conn:ident, $doomed:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let expired = &$doomed.expired;
-        let waited_for: Vec<i64> = gaia_links::table
-            .inner_join(asynctasks::table.on(asynctasks::id.eq(gaia_links::held_id)))
-            .filter(gaia_links::task_id.eq_any(&$doomed.ids))
-            .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
-            .select(gaia_links::task_id)
-            .distinct()
-            .load($conn)$($wait)*?;
+        let waited_for: Vec<i64> = waited_for!(&$doomed.ids).load($conn)$($wait)*?;
         let ids: Vec<i64> = $doomed.ids.iter().copied().filter(|id| !waited_for.contains(id)).collect();
         let still = asynctasks::table
             .filter(asynctasks::id.eq_any(&ids))

@@ -1,12 +1,9 @@
-//! The first and the last part of the transaction that adds held tasks: a look at the task for which they are to wait, and the rows about what
+//! The first and the last part of the transaction that adds held tasks: a look at the tasks for which they are to wait, and the rows about what
 //! they wait for.
 
 use diesel::Insertable;
 
-use super::{
-    end_of,
-    new_held::{HeldAddition, NewHeld, Waits},
-};
+use super::new_held::{NewHeld, Waits};
 use crate::{
     domain::TaskStatus,
     store::{
@@ -23,6 +20,7 @@ struct HeldRow {
     kind: &'static str,
     total: i64,
     unfinished: i64,
+    succeeded: i64,
 }
 
 #[derive(Insertable)]
@@ -31,48 +29,52 @@ struct LinkRow {
     held_id: i64,
     task_id: i64,
     open_task: Option<i64>,
+    task_status: Option<&'static str>,
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 impl Waits {
     fn held(&self) -> Vec<HeldRow> {
-        let held = self.0.iter().map(|wait| {
-            let total = i64::try_from(wait.tasks.len()).unwrap_or(i64::MAX);
-            HeldRow {
-                task_id: wait.held,
-                kind: wait.kind.as_str(),
-                total,
-                unfinished: total,
-            }
+        let held = self.0.iter().map(|wait| HeldRow {
+            task_id: wait.held,
+            kind: wait.kind.as_str(),
+            total: count(wait.tasks.len()),
+            unfinished: count(wait.tasks.len() - wait.succeeded.len()),
+            succeeded: count(wait.succeeded.len()),
         });
         held.collect()
     }
 
     fn links(&self) -> Vec<LinkRow> {
         let links = self.0.iter().flat_map(|wait| {
-            wait.tasks.iter().map(|task| LinkRow {
-                held_id: wait.held,
-                task_id: *task,
-                open_task: Some(*task),
+            wait.tasks.iter().map(|task| {
+                let is_counted = wait.succeeded.contains(task);
+                LinkRow {
+                    held_id: wait.held,
+                    task_id: *task,
+                    open_task: (!is_counted).then_some(*task),
+                    task_status: is_counted.then_some(TaskStatus::Success.as_str()),
+                }
             })
         });
         links.collect()
     }
 }
 
-/// Why the tasks cannot be added; `None`: they can.
-macro_rules! refusal {
+/// Those of the tasks for which new ones are to wait that exist, with their statuses.
+macro_rules! predecessors {
     ($conn:ident, $new:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
-        let Some(predecessor) = $new.predecessor() else { return Ok(None) };
-        let found: Option<Option<AnyText>> = asynctasks::table
-            .find(predecessor)
-            .select(asynctasks::task_status)
-            .first($conn)$($wait)*
-            .optional()?;
-        Ok(match found.map(|status| end_of(true, status)) {
-            None => Some(HeldAddition::NoPredecessor),
-            Some(None | Some(TaskStatus::Success)) => None,
-            Some(Some(status)) => Some(HeldAddition::PredecessorEnded(status)),
-        })
+        let ids = $new.predecessors();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        asynctasks::table
+            .filter(asynctasks::id.eq_any(ids))
+            .select((asynctasks::id, asynctasks::task_status))
+            .load($conn)$($wait)*
     }};
 }
 
@@ -88,13 +90,13 @@ macro_rules! insert_waits {
     }};
 }
 
-/// The look at the predecessor.
+/// The look at the predecessors.
 pub(in crate::store) mod look {
-    use diesel::{OptionalExtension, QueryDsl};
+    use diesel::{ExpressionMethods, QueryDsl};
 
-    use super::{AnyText, HeldAddition, NewHeld, TaskStatus, asynctasks, end_of, on_each_connection};
+    use super::{AnyText, NewHeld, asynctasks, on_each_connection};
 
-    on_each_connection!(refusal, NewHeld, Option<HeldAddition>);
+    on_each_connection!(predecessors, NewHeld, Vec<(i64, Option<AnyText>)>);
 }
 
 on_each_connection!(insert_waits, Waits, ());

@@ -6,16 +6,15 @@
 
 mod forget;
 pub(in crate::store) mod link;
+mod look;
 pub(in crate::store) mod new_held;
 mod read;
-mod release;
+pub(in crate::store) mod release;
 mod signal;
 
 use std::sync::Arc;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
-use diesel::{QueryableByName, prelude::*, sql_types::BigInt};
-use diesel_async::RunQueryDsl;
 
 use super::{new_row::NewTaskRow, rows::status_of};
 use crate::{
@@ -23,18 +22,16 @@ use crate::{
     store::{
         StoreError, TaskStore,
         backend::Backend,
-        db::{on_backend, on_each},
+        db::on_each,
         lenient::{AnyText, text},
-        schema::{asynctasks, gaia_links},
-        statement::transaction::transact,
     },
 };
 pub(in crate::store) use forget::forget_waits;
 pub(crate) use new_held::{HeldAddition, NewHeld, Shape};
-use release::Ended;
 pub(crate) use release::Released;
+use release::{Ended, Words, list};
 pub(in crate::store) use signal::EndSignal;
-pub(crate) use signal::Wanted;
+pub(crate) use signal::{Look, Wanted};
 
 /// The time for which held tasks are scheduled, the last second that every database can store.
 pub(in crate::store) const HELD_UNTIL: NaiveDateTime = {
@@ -47,26 +44,14 @@ pub(in crate::store) const HELD_UNTIL: NaiveDateTime = {
     NaiveDateTime::new(day, time)
 };
 
-/// How many ended tasks, and how many held tasks, one transaction is about.
-const PIECE: usize = 500;
+/// How many ended tasks, and how many held tasks, one release is about.
+pub(crate) const PIECE: usize = 500;
 
-/// How many links one page of a look reads.
-const PAGE: i64 = 1_000;
+/// How many links, or held tasks, one page of a look reads.
+const PAGE: usize = 1_000;
 
-/// What a page of a look has found.
-#[derive(Debug)]
-pub(crate) struct EndedPage {
-    /// Tasks that have ended, and whose ends are not counted.
-    pub(crate) ended: Vec<i64>,
-    /// The last task of the page; `None`: there are no further pages.
-    pub(crate) last: Option<i64>,
-}
-
-/// Whether the end of a task is to be counted, and as what. The task may have no row any more.
-fn end_of(has_row: bool, status: Option<AnyText>) -> Option<TaskStatus> {
-    if !has_row {
-        return Some(TaskStatus::Cancelled);
-    }
+/// Whether a task of this status has ended, and how.
+fn end_of(status: Option<AnyText>) -> Option<TaskStatus> {
     Some(status_of(text(status).as_deref())).filter(|status| status.is_finished())
 }
 
@@ -76,104 +61,59 @@ impl TaskStore<'_> {
         self.ends.take().await
     }
 
-    /// Has this process look for all ended tasks for which others wait.
-    pub(crate) fn request_release(self) {
-        self.ends.request_look();
+    /// The same without waiting.
+    pub(crate) fn release_noted(self) -> Wanted {
+        self.ends.take_noted()
     }
 
-    /// Notes again the work that has failed.
-    pub(crate) fn release_failed(self, wanted: Wanted) {
-        self.ends.put_back(wanted);
+    /// Has this process look for ended tasks for which others wait.
+    pub(crate) fn request_release(self, look: Look) {
+        self.ends.request_look(look);
     }
 
     /// Adds held tasks, and the tasks for which they wait, in one transaction: all or none.
     pub(crate) async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape) -> Result<HeldAddition, StoreError> {
         let new = Arc::new(NewHeld::new(rows, shape));
         let add = || async { on_each!(&self.db, |db| db.add_held(Arc::clone(&new)).await) };
-        let added = self.retrying(add).await?;
-        self.ends.expect_some();
-        if let (Shape::After(predecessor), HeldAddition::Added(_)) = (shape, &added) {
-            // It may have ended while the transaction was under way, when no other process could see the link.
-            self.ends.note([predecessor]);
+        let addition = self.retrying(add).await?;
+        if let HeldAddition::Added { tasks, .. } = &addition {
+            self.ends.expect_some();
+            // Tasks that were there before may have ended while the transaction was under way, when no other process could see the links.
+            self.ends.note(new.older_tasks(tasks));
         }
-        Ok(added)
+        Ok(addition)
     }
 
-    /// Counts the ends of these tasks, as far as they have ended, and releases the held tasks whose time has come.
-    pub(crate) async fn release(&self, ids: &[i64]) -> Result<Released, StoreError> {
-        let mut released = Released::default();
-        for ids in ids.chunks(PIECE) {
-            let mut after = i64::MIN;
-            loop {
-                let held = self.waiting_for(ids, after).await?;
-                let Some(last) = held.last() else { break };
-                after = *last;
-                let ended = Arc::new(Ended::new(
-                    ids,
-                    held,
-                    self.db.is_server(),
-                    self.clock().now().naive_utc(),
-                ));
-                let count = || async { self.release_once(&ended).await };
-                released.extend(self.retrying(count).await?);
-            }
-        }
+    /// A page of the held tasks that wait for one of these tasks, with greater ids than `after`, in ascending order.
+    pub(crate) async fn waiting_for(&self, ids: &[i64], after: i64) -> Result<Vec<i64>, StoreError> {
+        // The order by a sum keeps the database from going through the links in the order of their keys.
+        let query = format!(
+            "SELECT DISTINCT held_id + 0 AS id FROM {} WHERE open_task IN ({}) AND held_id > {after} ORDER BY id LIMIT {PIECE}",
+            self.db.dialect().open_links,
+            list(ids)
+        );
+        self.ids_by_key(query).await
+    }
+
+    /// Counts the ends of these tasks, as far as they have ended, for these held tasks, which are such a page or a part of it. Releases those
+    /// whose time has come.
+    pub(crate) async fn release(&self, ids: &[i64], held: &[i64]) -> Result<Released, StoreError> {
+        let now = self.clock().now().naive_utc();
+        let dialect = self.db.dialect();
+        let words = Words {
+            is_server: dialect.is_server,
+            by_key: dialect.by_key,
+            open_links: dialect.open_links,
+        };
+        let ended = Arc::new(Ended::new(ids, held, now, words));
+        let release = || async { on_each!(&self.db, |db| db.release(Arc::clone(&ended)).await) };
+        let released = self.retrying_unless_locked(release).await?;
         // Others may wait for these.
         self.ends.note(released.cancelled.iter().map(|(_, id)| *id));
         Ok(released)
     }
 
-    async fn release_once(&self, ended: &Arc<Ended>) -> Result<Released, StoreError> {
-        transact!(&self.db, release, ended)
+    async fn ids_by_key(&self, query: String) -> Result<Vec<i64>, StoreError> {
+        on_each!(&self.db, |db| db.ids_by_key(query).await)
     }
-
-    /// Held tasks that wait for one of these tasks, in ascending order.
-    async fn waiting_for(&self, ids: &[i64], after: i64) -> Result<Vec<i64>, StoreError> {
-        let mut conn = self.db.read().await?;
-        Ok(on_backend!(conn, |conn| {
-            gaia_links::table
-                .filter(gaia_links::open_task.eq_any(ids))
-                .filter(gaia_links::held_id.gt(after))
-                .select(gaia_links::held_id)
-                .distinct()
-                .order(gaia_links::held_id)
-                .limit(i64::try_from(PIECE).unwrap_or(i64::MAX))
-                .load(conn)
-                .await
-        })?)
-    }
-
-    /// A page of the tasks for which others wait, in the order of their ids: those that have ended, by whatever program.
-    pub(crate) async fn ended_page(&self, after: i64) -> Result<EndedPage, StoreError> {
-        let mut conn = self.db.read().await?;
-        let rows: Vec<(Option<i64>, Option<i64>, Option<AnyText>)> = on_backend!(conn, |conn| {
-            gaia_links::table
-                .left_join(asynctasks::table.on(asynctasks::id.nullable().eq(gaia_links::open_task)))
-                .filter(gaia_links::open_task.gt(after))
-                .order(gaia_links::open_task)
-                .limit(PAGE)
-                .select((
-                    gaia_links::open_task,
-                    asynctasks::id.nullable(),
-                    asynctasks::task_status.nullable(),
-                ))
-                .load(conn)
-                .await
-        })?;
-        let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= PAGE;
-        let last = rows.last().and_then(|(task, ..)| *task).filter(|_| is_full);
-        let ended =
-            |(task, row, status): (Option<i64>, Option<i64>, Option<AnyText>)| end_of(row.is_some(), status).and(task);
-        let mut ended: Vec<i64> = rows.into_iter().filter_map(ended).collect();
-        ended.dedup();
-        Ok(EndedPage { ended, last })
-    }
-}
-
-/// The id of a held task, as plain SQL answers with it.
-#[derive(Debug, QueryableByName)]
-struct HeldId {
-    #[diesel(sql_type = BigInt)]
-    #[expect(dead_code, reason = "the statement is for its lock")]
-    id: i64,
 }

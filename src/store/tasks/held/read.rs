@@ -23,7 +23,7 @@ use crate::{
 const MOST: u32 = 100;
 
 /// Task, kind, and how many tasks it waits for, have not ended, succeeded, failed, were cancelled.
-type HeldRow = (i64, String, i64, i64, i64, i64, i64);
+type HeldRow = (i64, AnyText, i64, i64, i64, i64, i64);
 
 /// Task, how it ended, its result, its error.
 type PredecessorRow = (i64, Option<AnyText>, Option<AnyText>, Option<AnyText>);
@@ -31,7 +31,7 @@ type PredecessorRow = (i64, Option<AnyText>, Option<AnyText>, Option<AnyText>);
 fn waits_for((_, kind, total, unfinished, succeeded, failed, cancelled): &HeldRow, task: Option<i64>) -> WaitsFor {
     let count = |number: &i64| u64::try_from(*number).unwrap_or(0);
     WaitsFor {
-        kind: kind.parse().unwrap_or(WaitKind::Chain),
+        kind: kind.0.parse().unwrap_or(WaitKind::Chain),
         total: count(total),
         unfinished: count(unfinished),
         succeeded: count(succeeded),
@@ -103,7 +103,7 @@ impl TaskStore<'_> {
                 .left_join(asynctasks::table.on(asynctasks::id.eq(gaia_links::task_id)))
                 .filter(gaia_links::held_id.eq(id))
                 .filter(gaia_links::task_id.gt(after))
-                .filter(gaia_links::task_status.is_not_null())
+                .filter(gaia_links::open_task.is_null())
                 .order(gaia_links::task_id)
                 .limit(i64::from(rows))
                 .select((

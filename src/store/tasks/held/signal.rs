@@ -31,16 +31,30 @@ struct Inner {
 pub(crate) struct Wanted {
     /// Tasks that may have ended.
     pub(crate) ended: Vec<i64>,
-    /// Whether to look for all ended tasks for which others wait.
-    pub(crate) look: bool,
+    /// Whether to look for ended tasks for which others wait.
+    pub(crate) look: Look,
+}
+
+/// How far to look for ended tasks for which others wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Look {
+    #[default]
+    None,
+    /// A part of the way: the next look goes on there.
+    Part,
+    /// At all links: hints were lost.
+    All,
 }
 
 impl EndSignal {
-    /// This process has added held tasks.
+    /// This process has added held tasks. If it has not expected any, it has noted no ends since the addition, and looks for them.
     pub(super) fn expect_some(&self) {
         let next = |expected: u64| Some((expected.saturating_add(2)) | 1);
         // The function always answers with a value.
-        let _ = self.0.expected.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        let before = self.0.expected.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        if before.is_ok_and(|before| before & 1 == 0) {
+            self.request_look(Look::All);
+        }
     }
 
     /// To be read before a look whether any task waits for others.
@@ -56,7 +70,7 @@ impl EndSignal {
             // This process may have added some in between.
             let _ = expected.compare_exchange(before, before & !1, Ordering::SeqCst, Ordering::SeqCst);
         } else if expected.fetch_or(1, Ordering::SeqCst) & 1 == 0 {
-            self.request_look();
+            self.request_look(Look::All);
         }
     }
 
@@ -70,7 +84,7 @@ impl EndSignal {
         if wanted.ended.len() > MOST {
             *wanted = Wanted {
                 ended: Vec::new(),
-                look: true,
+                look: Look::All,
             };
         }
         if *wanted != Wanted::default() {
@@ -78,28 +92,27 @@ impl EndSignal {
         }
     }
 
-    pub(super) fn request_look(&self) {
-        self.wanted().look = true;
+    pub(super) fn request_look(&self, look: Look) {
+        let mut wanted = self.wanted();
+        wanted.look = wanted.look.max(look);
+        drop(wanted);
         self.0.bell.notify_one();
-    }
-
-    /// Notes again the work that has failed.
-    pub(super) fn put_back(&self, wanted: Wanted) {
-        self.note(wanted.ended);
-        if wanted.look {
-            self.request_look();
-        }
     }
 
     /// Waits until there is something to do.
     pub(super) async fn take(&self) -> Wanted {
         loop {
-            let wanted = mem::take(&mut *self.wanted());
+            let wanted = self.take_noted();
             if wanted != Wanted::default() {
                 return wanted;
             }
             self.0.bell.notified().await;
         }
+    }
+
+    /// What there is to do at this moment.
+    pub(super) fn take_noted(&self) -> Wanted {
+        mem::take(&mut *self.wanted())
     }
 
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
@@ -122,19 +135,29 @@ mod tests {
     }
 
     #[test]
+    fn the_first_addition_looks_for_ends_that_came_before_they_were_noted() {
+        let ends = EndSignal::default();
+        ends.note([17]);
+        ends.expect_some();
+        assert_eq!(ends.take_noted().look, Look::All);
+        ends.expect_some();
+        assert_eq!(ends.take_noted(), Wanted::default());
+    }
+
+    #[test]
     fn an_end_is_noted_while_tasks_wait_and_tasks_of_others_are_looked_for_once() {
         let ends = EndSignal::default();
         ends.note([17]);
         assert_eq!(*ends.wanted(), Wanted::default());
         ends.looked(ends.before_look(), true);
-        assert!(mem::take(&mut *ends.wanted()).look);
+        assert_eq!(ends.take_noted().look, Look::All);
         ends.looked(ends.before_look(), true);
         ends.note([18]);
         let wanted = Wanted {
             ended: vec![18],
-            look: false,
+            look: Look::None,
         };
-        assert_eq!(mem::take(&mut *ends.wanted()), wanted);
+        assert_eq!(ends.take_noted(), wanted);
         ends.looked(ends.before_look(), false);
         ends.note([19]);
         assert_eq!(*ends.wanted(), Wanted::default());
@@ -144,10 +167,11 @@ mod tests {
     fn too_many_ends_become_a_look() {
         let ends = EndSignal::default();
         ends.expect_some();
+        ends.request_look(Look::Part);
         ends.note(0..=i64::try_from(MOST).expect("fits"));
         let wanted = Wanted {
             ended: Vec::new(),
-            look: true,
+            look: Look::All,
         };
         assert_eq!(*ends.wanted(), wanted);
     }

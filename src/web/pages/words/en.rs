@@ -326,6 +326,7 @@ pub(super) const WORDS: Words = Words {
     skip_reasons: |reason| match reason {
         SkipReason::Status => "their status did not allow it",
         SkipReason::Due => "due already",
+        SkipReason::Waits => "they wait for other tasks",
         SkipReason::UniqueKey => "an unfinished task has their unique key",
         SkipReason::Locked => "locked by another session",
         SkipReason::NotFound => "not found",

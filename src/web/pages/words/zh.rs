@@ -314,6 +314,7 @@ pub(super) const WORDS: Words = Words {
     skip_reasons: |reason| match reason {
         SkipReason::Status => "状态不允许",
         SkipReason::Due => "已到期",
+        SkipReason::Waits => "等待其他任务",
         SkipReason::UniqueKey => "已有相同唯一键的未结束任务",
         SkipReason::Locked => "被其他会话锁定",
         SkipReason::NotFound => "任务不存在",

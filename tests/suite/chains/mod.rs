@@ -1,5 +1,8 @@
 //! Tasks that wait until others have ended.
 
+mod by_hand;
+mod faults;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -155,25 +158,53 @@ async fn a_task_can_be_added_behind_one_that_exists() {
     let test = start().await;
     let first = test.demo.add_task(echo(&json!(1))).await.expect("is added").id;
     ended(&test.demo, first).await;
+    // Nothing refuses this one's release, for it needs none.
+    test.gaia.database.refuse("gaia_held", "unreleased", "@unfinished > 0");
+    let behind = test
+        .demo
+        .add_after([first], echo(&json!(0)))
+        .await
+        .expect("is added")
+        .id;
+    assert_eq!(ended(&test.demo, behind).await.status, TaskStatus::Success);
+    let before = test.demo.predecessors(behind, 0).await.expect("are read");
+    assert_eq!((before.len(), before[0].id), (1, first));
+    test.gaia.database.allow("gaia_held", "unreleased");
     let other = test.gaia.scheduler("another").expect("is a theme");
-    let behind = test.demo.add_after(first, echo(&json!(2))).await.expect("is added").id;
+    let behind = test
+        .demo
+        .add_after([first], echo(&json!(2)))
+        .await
+        .expect("is added")
+        .id;
     assert_eq!(ended(&test.demo, behind).await.status, TaskStatus::Success);
 
     // Behind a task of another theme, which no node runs.
     let foreign = other.add_task(echo(&json!(3))).await.expect("is added").id;
-    let behind = test.demo.add_after(foreign, echo(&json!(4)).unique_key("four"));
+    let behind = test.demo.add_after([foreign], echo(&json!(4)).unique_key("four"));
     let behind = behind.await.expect("is added").id;
-    let again = test.demo.add_after(foreign, echo(&json!(5)).unique_key("four"));
+    let again = test.demo.add_after([foreign], echo(&json!(5)).unique_key("four"));
     let again = again.await.expect("is there already");
     assert_eq!((again.id, again.duplicate), (behind, true));
     other.cancel_task(foreign).await.expect("waits");
     assert_eq!(ended(&test.demo, behind).await.status, TaskStatus::Cancelled);
 
-    let refused = test.demo.add_after(foreign, echo(&json!(6))).await;
+    // Behind several: it waits for those that have not ended.
+    let open = other.add_task(echo(&json!(3))).await.expect("is added").id;
+    let behind = test.demo.add_after([first, open, first], echo(&json!(4)));
+    let behind = behind.await.expect("is added").id;
+    let waits = test.detail(behind).await.waits_for.expect("waits");
+    assert_eq!(waits.to_string(), "waits for 1 of 2 tasks");
+    let refused = test.demo.add_after([first, open, foreign], echo(&json!(4))).await;
+    assert!(matches!(refused, Err(Error::PredecessorEnded { id, .. }) if id == foreign));
+    other.cancel_task(open).await.expect("waits");
+    assert_eq!(ended(&test.demo, behind).await.status, TaskStatus::Cancelled);
+
+    let refused = test.demo.add_after([foreign], echo(&json!(6))).await;
     assert!(refusal(refused).contains("it is Cancelled; retry that task"));
     let failed = test.demo.add_task(task("Fail")).await.expect("is added").id;
     ended(&test.demo, failed).await;
-    let refused = test.demo.add_after(failed, echo(&json!(6))).await;
+    let refused = test.demo.add_after([failed], echo(&json!(6))).await;
     assert!(matches!(
         refused,
         Err(Error::PredecessorEnded {
@@ -182,10 +213,10 @@ async fn a_task_can_be_added_behind_one_that_exists() {
         })
     ));
     for missing in [i64::MIN, -1, 0, 4_711, i64::MAX] {
-        let refused = test.demo.add_after(missing, echo(&json!(6))).await;
+        let refused = test.demo.add_after([missing], echo(&json!(6))).await;
         assert!(matches!(refused, Err(Error::TaskNotFound { id, .. }) if id == missing));
     }
-    assert_eq!(test.calls(), [json!(1), json!(2)]);
+    assert_eq!(test.calls(), [json!(1), json!(0), json!(2)]);
     test.gaia.stop().await.expect("stops");
 }
 
@@ -307,52 +338,6 @@ async fn a_large_batch_is_added_at_once_and_its_results_come_in_pages() {
 }
 
 #[actix_rt::test]
-async fn ends_by_plain_sql_are_found_and_deleted_tasks_count_as_cancelled() {
-    let test = start().await;
-    let unserved = || NewTask::new("Demo", "Nobody");
-    let chain = vec![unserved(), echo(&json!(1))];
-    let chain = ids(&test.demo.add_chain(chain).await.expect("is added"));
-    let batch = test.demo.add_batch(vec![unserved(); 3], echo(&json!(2))).await;
-    let batch = batch.expect("is added");
-    let write = |sql: String| test.gaia.database.execute(&sql);
-    write(format!(
-        "UPDATE asynctasks SET task_status = 'Success' WHERE id = {}",
-        chain[0]
-    ));
-    let [first, second, third] = [0, 1, 2].map(|at| batch.tasks[at].id);
-    write(format!(
-        "UPDATE asynctasks SET task_status = 'Failed' WHERE id = {first}"
-    ));
-    write(format!("UPDATE asynctasks SET task_status = 'Odd' WHERE id = {second}"));
-    write(format!("DELETE FROM asynctasks WHERE id = {third}"));
-    for id in [chain[1], batch.id] {
-        let status = test.beating("the release", async || {
-            let status = test.detail(id).await.status;
-            status.is_finished().then_some(status)
-        });
-        assert_eq!(status.await, TaskStatus::Success);
-    }
-    let counts = test.demo.waited_for(batch.id).await.expect("is read").expect("waited");
-    assert_eq!((counts.succeeded, counts.failed, counts.cancelled), (0, 2, 1));
-    test.gaia.stop().await.expect("stops");
-}
-
-#[actix_rt::test]
-async fn an_operator_may_have_a_task_run_before_its_time_or_cancel_many() {
-    let test = start().await;
-    let chain = vec![task("Gate"), echo(&json!(1)), echo(&json!(2))];
-    let added = ids(&test.demo.add_chain(chain).await.expect("is added"));
-    test.gate.entered(1).await;
-    test.gaia.admin().run_task_now(added[1]).await.expect("waits");
-    assert_eq!(ended(&test.demo, added[2]).await.status, TaskStatus::Success);
-    test.gate.let_pass(1);
-    assert_eq!(ended(&test.demo, added[0]).await.status, TaskStatus::Success);
-    test.gaia.drain(THEME).await;
-    assert_eq!(test.calls(), [json!(1), json!(2)]);
-    test.gaia.stop().await.expect("stops");
-}
-
-#[actix_rt::test]
 async fn lists_say_for_what_a_task_waits_and_not_until_when() {
     let test = start().await;
     test.demo.pause().await.expect("is paused");
@@ -420,7 +405,12 @@ async fn bad_chains_and_batches_are_refused_whole() {
         &["task 1 of the list: service is empty"],
         refusal(demo.add_chain(bad).await),
     );
-    refused(&["leave run_at out"], refusal(demo.add_after(1, late()).await));
+    refused(&["after names no task"], refusal(demo.add_after([], key()).await));
+    refused(
+        &["after names 1001 tasks, expected at most 1000"],
+        refusal(demo.add_after(0..=1_000, key()).await),
+    );
+    refused(&["leave run_at out"], refusal(demo.add_after([1], late()).await));
 
     refused(
         &["the batch has no task"],
@@ -454,70 +444,6 @@ async fn bad_chains_and_batches_are_refused_whole() {
 }
 
 #[actix_rt::test]
-async fn a_task_is_kept_while_another_waits_for_it_and_goes_with_all_traces_of_the_wait() {
-    const DAY: Duration = Duration::from_secs(86_400);
-    let gate = Gate::closed();
-    let builder = Gaia::builder()
-        .retention(DAY)
-        .handler("Demo", "Noop", async_fn(async |_, _: Value| Ok(7)))
-        .handler("Demo", "Gate", gate.handler())
-        .scheduler(SchedulerOptions::new(THEME));
-    let gaia = Tested::start(builder).await;
-    let demo = gaia.scheduler(THEME).expect("is a theme");
-    let alone = demo.add_task(task("Noop")).await.expect("is added").id;
-    let batch = demo.add_batch(vec![task("Noop"), task("Gate")], task("Noop")).await;
-    let batch = batch.expect("is added");
-    ended(&demo, alone).await;
-    ended(&demo, batch.tasks[0].id).await;
-    gaia.advance(DAY * 2);
-    eventually("the task for which none waits to go", async || {
-        demo.get_task_detail(alone).await.err().map(drop)
-    })
-    .await;
-    let kept = demo.get_task_detail(batch.tasks[0].id).await.expect("is kept");
-    assert_eq!(kept.last_result.as_deref(), Some("7"));
-    gate.let_pass(1);
-    assert_eq!(ended(&demo, batch.id).await.status, TaskStatus::Success);
-    gaia.advance(DAY * 2);
-    let rows = || {
-        ["asynctasks", "gaia_held", "gaia_links"]
-            .map(|table| gaia.database.number(&format!("SELECT COUNT(*) FROM {table}")))
-    };
-    eventually("all of it to go", async || (rows() == [0; 3]).then_some(())).await;
-    gaia.stop().await.expect("stops");
-}
-
-#[actix_rt::test]
-async fn a_task_that_is_deleted_by_hand_leaves_no_trace_and_counts_as_cancelled_if_it_was_not_counted() {
-    let test = start().await;
-    let batch = test
-        .demo
-        .add_batch(vec![task("Gate"), echo(&json!(1))], echo(&json!(2)))
-        .await;
-    let batch = batch.expect("is added");
-    ended(&test.demo, batch.tasks[1].id).await;
-    test.gate.let_pass(1);
-    ended(&test.demo, batch.id).await;
-    let admin = test.gaia.admin();
-    admin.delete_task(batch.tasks[1].id).await.expect("is finished");
-    let before = test.demo.predecessors(batch.id, 0).await.expect("are read");
-    let before: Vec<_> = before
-        .into_iter()
-        .map(|before| (before.id, before.status, before.result))
-        .collect();
-    let [first, second] = [batch.tasks[0].id, batch.tasks[1].id];
-    let expected = [
-        (first, TaskStatus::Success, Some("null".to_owned())),
-        (second, TaskStatus::Success, None),
-    ];
-    assert_eq!(before, expected);
-    admin.delete_task(batch.id).await.expect("is finished");
-    assert_eq!(test.gaia.database.number("SELECT COUNT(*) FROM gaia_links"), 0);
-    assert_eq!(test.gaia.database.number("SELECT COUNT(*) FROM gaia_held"), 0);
-    test.gaia.stop().await.expect("stops");
-}
-
-#[actix_rt::test]
 async fn chains_and_batches_are_messages_too() {
     use actix::Actor;
     use gaia_actors::messages::{AddAfter, AddBatch, AddChain, GetPredecessors};
@@ -534,7 +460,7 @@ async fn chains_and_batches_are_messages_too() {
     .expect("is a message");
     let batch = address.send(batch).await.expect("lives").expect("is added");
     let after = AddAfter {
-        after: batch.id,
+        after: vec![batch.id],
         task: echo(&json!(2)),
     };
     let after = address.send(after).await.expect("lives").expect("is added");
