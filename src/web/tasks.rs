@@ -1,7 +1,7 @@
 //! Tasks: adding them, finding them, and changing one of them.
 
 pub(super) mod described;
-mod posted;
+pub(super) mod posted;
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use self::posted::Posted;
+use self::posted::{After, Posted};
 use super::{
     body::{self, BodyType},
     call::{self, Call},
@@ -24,8 +24,8 @@ use super::{
 use crate::{
     asynctask::{CancelAnswer, Scheduler},
     domain::{
-        AddedOnce, AddedTask, ExecRecord, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task, TaskCount,
-        TaskSummary, check_theme,
+        AddedOnce, AddedTask, ExecRecord, MAX_AFTER, OnceKey, Page, PageRequest, SearchTasks, SearchedTo, Task,
+        TaskCount, TaskSummary, check_theme,
     },
     error::Error,
 };
@@ -38,7 +38,7 @@ const WAIT: u32 = 30_000;
 /// How far a capped count goes.
 const CAPPED: u64 = 10_000;
 /// The most faults of a list that an answer names.
-const MOST_FAULTS: usize = 100;
+pub(super) const MOST_FAULTS: usize = 100;
 
 /// Records on a page.
 const LISTED: u32 = 20;
@@ -114,21 +114,26 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     if wait > 0 {
         call.caller.needs(Permission::View)?;
     }
-    let Posted { theme, task } = Posted::read(body::text(&call.body)?).map_err(Problem::invalid)?;
+    let Posted { theme, after, task } = Posted::read(body::text(&call.body)?).map_err(Problem::invalid)?;
     let theme = theme.ok_or_else(|| Problem::invalid(vec![no_theme()]))?;
     call.caller.needs_theme(&theme)?;
     let task = task.or_traceparent(|| call.traceparent());
     let scheduler = call.gaia().scheduler(&theme)?;
-    let (AddedTask { id, duplicate }, replayed) = match once(&call, &theme)? {
-        Some(key) => {
+    let (AddedTask { id, duplicate }, replayed) = match (after, once(&call, &theme)?) {
+        (Some(_), Some(_)) => return Err(no_key("a task that waits for others")),
+        (Some(After(ids)), None) => {
+            sees_tasks(&call, &ids).await?;
+            (scheduler.add_after(ids, task).await?, false)
+        }
+        (None, Some(key)) => {
             let AddedOnce { tasks, replayed } = scheduler.add_once(key, vec![task], wakes).await?;
             let [added] = tasks[..] else {
                 return Err(Error::IdempotencyKeyReused { theme }.into());
             };
             (added, replayed)
         }
-        None if wakes => (scheduler.add_task(task).await?, false),
-        None => (scheduler.receive_task(task).await?, false),
+        (None, None) if wakes => (scheduler.add_task(task).await?, false),
+        (None, None) => (scheduler.receive_task(task).await?, false),
     };
     let mut added = Added {
         id,
@@ -145,6 +150,27 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
         false => call::placed(StatusCode::CREATED, &format!("tasks/{id}"), &added)?,
     };
     Ok(call::replayed(answer, replayed))
+}
+
+/// The refusal of a key with which the request could not be repeated.
+pub(super) fn no_key(what: &str) -> Problem {
+    Problem::bad_idempotency_key(format!(
+        "{what} cannot be added under an Idempotency-Key; leave the header out, and give the task that must not be there twice a unique_key"
+    ))
+}
+
+/// A task of a theme that the caller may not see is not there, so no task can wait for it.
+async fn sees_tasks(call: &Call, ids: &[i64]) -> Result<(), Problem> {
+    if call.caller.sees_all_themes() {
+        return Ok(());
+    }
+    for id in ids.iter().take(MAX_AFTER) {
+        let theme = call.gaia().admin().theme_of_task(*id).await?;
+        if !call.caller.sees_theme(&theme) {
+            return Err(Problem::no_task(&id.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// By what the request is known again, if its caller wants to repeat it.
@@ -169,7 +195,11 @@ pub(super) async fn add_batch(mut call: Call) -> Result<HttpResponse, Problem> {
             ..fault
         };
         match Posted::read(text) {
-            Ok(Posted { theme: own, task }) => {
+            Ok(Posted { after: Some(_), .. }) => faults.push(of_task(Fault {
+                pointer: Some("/after".to_owned()),
+                ..Fault::of("a task of a list waits for no others; add it by POST /tasks")
+            })),
+            Ok(Posted { theme: own, task, .. }) => {
                 match (&theme, own) {
                     (None, Some(own)) => theme = Some(own),
                     (None, None) => faults.push(of_task(no_theme())),
