@@ -221,7 +221,9 @@ pub(super) async fn release(conn: &mut AsyncPgConnection, ended: &Ended) -> Quer
     release::postgres(conn, ended).await
 }
 
-pub(super) async fn ids(mut conn: &AsyncPgConnection, query: &str) -> QueryResult<Vec<i64>> {
-    let rows: Vec<Id> = diesel::sql_query(query).load(&mut conn).await?;
+/// The ids that a query finds, inside a transaction.
+pub(super) async fn ids(conn: &mut AsyncPgConnection, query: &str) -> QueryResult<Vec<i64>> {
+    conn.batch_execute(SETTINGS).await?;
+    let rows: Vec<Id> = diesel::sql_query(query).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }

@@ -240,9 +240,10 @@ impl Backend for Postgres {
         Ok(in_transaction!(conn, |conn| by_hand::release(conn, &ended).await)?)
     }
 
+    /// In a transaction of its own: a statement that is not prepared yet would come behind the settings of [`by_key`].
     async fn ids_by_key(&self, query: String) -> Result<Vec<i64>, StoreError> {
         let mut conn = self.connections.acquire().await?;
-        Ok(on_server!(conn, |conn| by_key(conn, by_hand::ids(conn, &query)).await)?)
+        Ok(in_transaction!(conn, |conn| by_hand::ids(conn, &query).await)?)
     }
 
     fn hears_others(&self) -> bool {

@@ -8,8 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    Added, AddedBatch, CancelledTask, FOUND, Found, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_FOUND, MOST_LISTED,
-    ShownTask, TaskId, WAIT,
+    CancelledTask, FOUND, Found, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_FOUND, MOST_LISTED, ShownTask, TaskId, WAIT,
+    adding::{Added, AddedBatch},
 };
 use crate::{
     domain::{ExecRecord, MAX_AFTER, MAX_IDEMPOTENCY_KEY_CHARS, MAX_THEME_CHARS, NewTask, Page},

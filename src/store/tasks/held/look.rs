@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{PAGE, list};
+use super::{PAGE, list, literal};
 use crate::store::{StoreError, TaskStore};
 
 /// What a page of a look has found.
@@ -28,8 +28,10 @@ impl TaskStore<'_> {
     /// A page of the tasks for which others wait, in the order of their ids: those that have ended, by whatever program.
     pub(crate) async fn ended_page(&self, after: i64) -> Result<FoundPage, StoreError> {
         let links = self.db.dialect().open_links;
-        let query =
-            format!("SELECT open_task AS id FROM {links} WHERE open_task > {after} ORDER BY open_task LIMIT {PAGE}");
+        let query = format!(
+            "SELECT open_task AS id FROM {links} WHERE open_task > {} ORDER BY open_task LIMIT {PAGE}",
+            literal(after)
+        );
         let rows = self.ids_by_key(query).await?;
         let (count, page) = (rows.len(), rows.into_iter().collect());
         let unfinished = self
@@ -41,8 +43,10 @@ impl TaskStore<'_> {
     /// A page of the held tasks, in the order of their ids: those that do not exist any more, and have left traces. Only plain SQL deletes a held
     /// task without its traces, and a version of this crate that does not know of them.
     pub(crate) async fn orphaned_page(&self, after: i64) -> Result<FoundPage, StoreError> {
-        let query =
-            format!("SELECT task_id AS id FROM gaia_held WHERE task_id > {after} ORDER BY task_id LIMIT {PAGE}");
+        let query = format!(
+            "SELECT task_id AS id FROM gaia_held WHERE task_id > {} ORDER BY task_id LIMIT {PAGE}",
+            literal(after)
+        );
         let rows = self.ids_by_key(query).await?;
         let (count, page) = (rows.len(), rows.into_iter().collect());
         let there = self.existing(&page, "").await?;

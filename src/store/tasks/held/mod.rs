@@ -50,6 +50,11 @@ pub(crate) const PIECE: usize = 500;
 /// How many links, or held tasks, one page of a look reads.
 const PAGE: usize = 1_000;
 
+/// A number in a statement. `PostgreSQL` reads the digits of the least one as a number of another type.
+fn literal(number: i64) -> i64 {
+    number.max(-i64::MAX)
+}
+
 /// Whether a task of this status has ended, and how.
 fn end_of(status: Option<AnyText>) -> Option<TaskStatus> {
     Some(status_of(text(status).as_deref())).filter(|status| status.is_finished())
@@ -88,9 +93,10 @@ impl TaskStore<'_> {
     pub(crate) async fn waiting_for(&self, ids: &[i64], after: i64) -> Result<Vec<i64>, StoreError> {
         // The order by a sum keeps the database from going through the links in the order of their keys.
         let query = format!(
-            "SELECT DISTINCT held_id + 0 AS id FROM {} WHERE open_task IN ({}) AND held_id > {after} ORDER BY id LIMIT {PIECE}",
+            "SELECT DISTINCT held_id + 0 AS id FROM {} WHERE open_task IN ({}) AND held_id > {} ORDER BY id LIMIT {PIECE}",
             self.db.dialect().open_links,
-            list(ids)
+            list(ids),
+            literal(after)
         );
         self.ids_by_key(query).await
     }
