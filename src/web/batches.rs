@@ -88,7 +88,7 @@ fn task_of(text: &RawValue, theme: &str) -> Result<NewTask, Vec<Fault>> {
 pub(super) mod described {
     use utoipa::{
         PartialSchema, ToSchema,
-        openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema},
+        openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema, schema::AdditionalProperties},
     };
 
     use crate::{
@@ -120,6 +120,7 @@ pub(super) mod described {
                 .required("tasks")
                 .property("callback", reference::<TaskOfBatch>())
                 .required("callback")
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)))
                 .build()
                 .into()
         }

@@ -66,7 +66,7 @@ pub enum TaskCommand {
     /// Shows what the handler has logged in a run of a task
     Log(TaskLog),
     /// Adds a task, or many of a file
-    Add(AddTask),
+    Add(Box<AddTask>),
     /// Waits until a task has ended; exit code 1 if it did not succeed
     Wait {
         /// The id of the task

@@ -28,7 +28,7 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result {
             })
             .await
         }
-        TaskCommand::Add(add) => add::run(session, add).await,
+        TaskCommand::Add(add) => add::run(session, *add).await,
         TaskCommand::Wait { id, timeout } => wait::run(session, id, timeout).await,
         TaskCommand::Cancel(change) => change::run(session, change::CANCEL, change).await,
         TaskCommand::Retry(change) => change::run(session, change::RETRY, change).await,
