@@ -134,7 +134,7 @@ async fn every_change_of_an_operator_has_an_entry() {
             done.insert(action);
         }
     }
-    assert_eq!(quiet, 10);
+    assert_eq!(quiet, 11);
     assert!(audited >= 18, "{audited}");
     let known = [
         "job.add",

@@ -9,7 +9,7 @@ use gaia_actors::{async_fn, prelude::*, testing::TestGaia};
 use serde_json::{Value, json};
 
 use super::{Chains, echo, ids, start};
-use crate::support::{Gate, PATIENCE, THEME, Tested, ended, eventually, execute_around, options, task};
+use crate::support::{Gate, THEME, Tested, ended, eventually, options, task};
 
 impl Chains {
     /// Chains of a task behind the gate and of one that waits: the ids of those that wait.
@@ -45,6 +45,7 @@ async fn a_held_task_whose_release_the_database_refuses_hinders_no_other() {
 #[cfg(feature = "_server")]
 #[actix_rt::test]
 async fn a_held_task_that_another_session_has_locked_hinders_no_other() {
+    use crate::support::{PATIENCE, execute_around};
     let test = start().await;
     if !test.gaia.database.is_on_a_server() {
         return;

@@ -38,7 +38,7 @@ Examples:
   gaia task add demo Demo Echo '{\"order\": 17}'
   echo '{\"order\": 17}' | gaia task add demo Demo Echo - --wait
   gaia task add demo Demo Echo --in 1h --unique-key order-17
-  gaia task add demo Demo Echo --after 17,18
+  gaia task add demo Demo Echo --after 1
   gaia task add demo --batch tasks.jsonl";
 
 const EXPORT: &str = "\
