@@ -65,6 +65,16 @@ pub enum Error {
         /// Its status.
         status: TaskStatus,
     },
+    /// No task can wait for this one, which has not succeeded.
+    #[error(
+        "no task can be added behind task {id}: it is {status}; retry that task and add the new one then, or add the new one by itself"
+    )]
+    PredecessorEnded {
+        /// The task that has ended.
+        id: i64,
+        /// Its status.
+        status: TaskStatus,
+    },
     /// The task cannot be queued again while another unfinished task has its unique key.
     #[error("cannot retry task {id}: another unfinished task has its unique key; wait for that one, or cancel it")]
     UniqueKeyTaken {

@@ -33,9 +33,9 @@ pub use crate::{
         SearchTasks,
     },
     asynctask::{
-        AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail,
-        GetTaskExecRecords, PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask,
-        TaskQuickQueue, WaitFor,
+        AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
+        GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
+        ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
     },
     domain::{ListJobs, ListTasks},
     jobs::{

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{CancelAnswer, Scheduler, SchedulerStatus};
 use crate::{
     domain::{
-        AddedOnce, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Task, TaskStatus, as_millis, millis,
+        AddedBatch, AddedOnce, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Predecessor, Task,
+        TaskStatus, WaitsFor, as_millis, millis,
     },
     error::Error,
     operations::operations,
@@ -57,6 +58,45 @@ pub struct GetTaskExecRecords {
     /// Which page. JSON may leave it out: then the first.
     #[serde(default)]
     pub page: PageRequest,
+}
+
+/// Add tasks each of which waits for the one before it: [`Scheduler::add_chain`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddChain(pub Vec<NewTask>);
+
+/// Add a task that waits for others: [`Scheduler::add_after`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddAfter {
+    /// The tasks for which it waits.
+    pub after: Vec<i64>,
+    /// The task.
+    pub task: NewTask,
+}
+
+/// Add tasks, and a task that waits for all of them: [`Scheduler::add_batch`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddBatch {
+    /// The tasks.
+    pub tasks: Vec<NewTask>,
+    /// The task that runs when they have ended.
+    pub callback: NewTask,
+}
+
+/// What a task waits for, or has waited for: [`Scheduler::waited_for`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct GetWaitedFor(pub i64);
+
+/// The tasks for which a task has waited: [`Scheduler::predecessors`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetPredecessors {
+    /// The task.
+    pub task_id: i64,
+    /// Only those with greater ids. JSON may leave it out: then from the first on.
+    #[serde(default)]
+    pub after: i64,
 }
 
 /// How many tasks have each status: [`Scheduler::count_by_status`].
@@ -108,6 +148,9 @@ operations! {
     Change add_tasks(AddTasks) => |scheduler, AddTasks(tasks)| scheduler.add_tasks(tasks).await, Vec<AddedTask>;
     Change add_tasks_once(AddTasksOnce) => |scheduler, AddTasksOnce { key, tasks }|
         scheduler.add_tasks_once(&key, tasks).await, AddedOnce;
+    Change add_chain(AddChain) => |scheduler, AddChain(tasks)| scheduler.add_chain(tasks).await, Vec<AddedTask>;
+    Change add_after(AddAfter) => |scheduler, AddAfter { after, task }| scheduler.add_after(after, task).await, AddedTask;
+    Change add_batch(AddBatch) => |scheduler, AddBatch { tasks, callback }| scheduler.add_batch(tasks, callback).await, AddedBatch;
     Change receive_task(ReceiveTask) => |scheduler, ReceiveTask(task)| scheduler.receive_task(task).await, AddedTask;
     Change task_quick_queue(TaskQuickQueue) => |scheduler, TaskQuickQueue(id)| { scheduler.task_quick_queue(id); Ok(()) }, ();
     Read list_tasks(ListTasks) => |scheduler, list| scheduler.list_tasks(list).await, Page<Task>;
@@ -116,6 +159,9 @@ operations! {
         scheduler.get_task_exec_records(task_id, page).await, Page<ExecRecord>;
     Read count_by_status(CountByStatus) => |scheduler, CountByStatus| scheduler.count_by_status().await, BTreeMap<TaskStatus, i64>;
     Read wait_for(WaitFor) => |scheduler, WaitFor { task_id, timeout }| scheduler.wait_for(task_id, timeout).await, Task;
+    Read waited_for(GetWaitedFor) => |scheduler, GetWaitedFor(id)| scheduler.waited_for(id).await, Option<WaitsFor>;
+    Read predecessors(GetPredecessors) => |scheduler, GetPredecessors { task_id, after }|
+        scheduler.predecessors(task_id, after).await, Vec<Predecessor>;
     Change retry_task(RetryTask) => |scheduler, RetryTask(id)| scheduler.retry_task(id).await, ();
     Change cancel_task(CancelTask) => |scheduler, CancelTask(id)| scheduler.cancel_task(id).await, CancelAnswer;
     Change pause(PauseTheme) => |scheduler, PauseTheme| scheduler.pause().await, ();

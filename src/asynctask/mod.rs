@@ -21,6 +21,7 @@ mod completion;
 mod discovery;
 mod enqueue;
 mod execution;
+mod held;
 mod ledger;
 mod messages;
 mod of_handlers;
@@ -28,6 +29,7 @@ mod options;
 #[cfg(all(feature = "hooks", feature = "web"))]
 mod parking;
 mod pool;
+mod release;
 mod run;
 mod runtime;
 mod scanner;
@@ -43,11 +45,13 @@ mod wake;
 mod worker;
 
 pub use messages::{
-    AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
-    PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
+    GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
+    ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub(crate) use of_handlers::SchedulersOfHandlers;
 pub use options::SchedulerOptions;
+pub(crate) use release::ReleaseActor;
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};
 pub use scheduler::{CancelAnswer, Scheduler};
 pub use status::{SchedulerStatus, UnservedMethod};

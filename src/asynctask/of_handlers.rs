@@ -12,7 +12,7 @@ use crate::{
 
 /// What handlers share, to make handles on themes.
 pub(crate) struct SchedulersOfHandlers {
-    store: Store,
+    pub(super) store: Store,
     /// The themes own the registry, which owns this.
     themes: WeakThemeRuntimes,
 }

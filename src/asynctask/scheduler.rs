@@ -46,9 +46,9 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Scheduler {
-    theme: Arc<str>,
+    pub(super) theme: Arc<str>,
     pub(super) store: Store,
-    themes: ThemeRuntimes,
+    pub(super) themes: ThemeRuntimes,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Scheduler {
 }
 
 /// The most tasks in one transaction: more would hold up all other writers for seconds, heartbeats too.
-const MAX_TASKS_PER_CALL: usize = 100_000;
+pub(super) const MAX_TASKS_PER_CALL: usize = 100_000;
 
 /// What cancelling did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,14 +281,14 @@ impl Scheduler {
     }
 
     /// Whether to wake the workers of this process: they take at least one of these tasks.
-    fn wakes_local_workers<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
+    pub(super) fn wakes_local_workers<'a>(&self, mut rows: impl Iterator<Item = &'a NewTaskRow>) -> bool {
         let runtime = self.themes.get(&self.theme);
         runtime.is_some_and(|runtime| rows.any(|row| runtime.takes(row.calls())))
     }
 
     /// Tells workers that so many tasks were added: those of this process if `wakes`, and those of other processes if the database announces
     /// it.
-    fn wake(&self, count: usize, wakes: bool) {
+    pub(super) fn wake(&self, count: usize, wakes: bool) {
         if let Some(runtime) = self.themes.get(&self.theme).filter(|_| wakes) {
             runtime.wake();
         }

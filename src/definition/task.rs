@@ -113,6 +113,47 @@ impl<R> TypedTask<R> {
         Ok(Added::new(added, scheduler))
     }
 
+    /// Adds the task behind existing ones: it waits until they have succeeded, as [`Scheduler::add_after`] says.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use gaia_actors::{TaskDef, prelude::*};
+    ///
+    /// const CUT: TaskDef<u64, u64> = TaskDef::new("Film", "Cut");
+    /// const PUBLISH: TaskDef<u64, String> = TaskDef::new("Film", "Publish");
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder()
+    ///     .database("sqlite::memory:")
+    ///     .handlers([
+    ///         CUT.handler(async |_, film| Ok(film * 2)),
+    ///         PUBLISH.handler(async |_, film| Ok(format!("film {film}"))),
+    ///     ])
+    ///     .scheduler(SchedulerOptions::new(CUT.theme_name()))
+    ///     .start()
+    ///     .await?;
+    /// let cut = CUT.task(&17).add(&gaia).await?;
+    /// let published = PUBLISH.task(&17).add_after(&gaia, [cut.id]).await?;
+    /// assert_eq!(published.wait(Duration::from_secs(10)).await?, "film 17");
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Scheduler::add_after`].
+    pub async fn add_after(
+        self,
+        schedulers: &(impl Schedulers + ?Sized),
+        ids: impl IntoIterator<Item = i64>,
+    ) -> Result<Added<R>, Error> {
+        let scheduler = self.scheduler(schedulers)?;
+        let added = scheduler.add_after(ids, self.task).await?;
+        Ok(Added::new(added, scheduler))
+    }
+
     /// Adds the task on a connection of yours, inside the transaction that is open there: the task exists if and only if your transaction
     /// commits. [`Scheduler::add_task_on`] says what to mind. After the commit [`Added::wake`] has the task claimed at once.
     ///

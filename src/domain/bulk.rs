@@ -61,12 +61,16 @@ impl BulkAction {
         action.allowed_from()
     }
 
-    /// Why the action leaves this task as it is. `None`: the action may change it.
-    pub(crate) fn why_skipped(self, task: &TaskSummary) -> Option<SkipReason> {
+    /// Why the action leaves this task as it is, which meets the filter. `None`: the action may change it.
+    pub(crate) fn why_skipped(self, filter: &TaskFilter, task: &TaskSummary) -> Option<SkipReason> {
         if !self.allowed_from().contains(&task.status) {
             return Some(SkipReason::Status);
         }
-        (self == Self::RunNow && task.run_at.is_none()).then_some(SkipReason::Due)
+        match task.waits_for {
+            _ if self != Self::RunNow => None,
+            Some(_) => (!filter.ids.contains(&task.id)).then_some(SkipReason::Waits),
+            None => task.run_at.is_none().then_some(SkipReason::Due),
+        }
     }
 }
 
@@ -77,6 +81,8 @@ text_enum! {
         Status = "status",
         /// The task is due already: there is nothing to bring forward.
         Due = "due",
+        /// The task waits for others, and runs before its time only if the filter names its id.
+        Waits = "waits",
         /// Another unfinished task has the unique key of this task by now, so it cannot be queued again.
         UniqueKey = "unique_key",
         /// Another session has locked the row of the task for a second or longer.

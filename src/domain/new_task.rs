@@ -232,6 +232,16 @@ impl NewTask {
         }
     }
 
+    /// Notes what a task may not have that waits for others.
+    pub(crate) fn check_held(&self, faults: &mut Faults, what: &str, may_have_key: bool) {
+        faults.require(self.run_at.is_none(), || {
+            format!("{what}: a task that waits for others is due when they have ended; leave run_at out")
+        });
+        faults.require(may_have_key || self.unique_key.is_none(), || {
+            format!("{what}: a task that waits for others in the same call has no unique key; give one to the tasks before it, or leave it out")
+        });
+    }
+
     /// Takes the given name; without one, `service.method`, shortened so that it fits the column.
     pub(crate) fn take_name(&mut self) -> String {
         let derived = || shortened(format!("{}.{}", self.service, self.method));

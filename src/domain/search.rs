@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Parameters, Task, TaskStatus,
+    HeldFields, Parameters, Task, TaskStatus, WaitsFor,
     text::{as_millis, millis},
     validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS},
 };
@@ -281,8 +281,10 @@ pub struct TaskSummary {
     pub max_retry_time: i32,
     /// Higher runs first.
     pub priority: i32,
-    /// Not before this time; `None` once it is due.
+    /// Not before this time; `None` once it is due, and while it waits for other tasks.
     pub run_at: Option<DateTime<Utc>>,
+    /// The tasks for which it waits. `None` if it waits for none, and once they have ended.
+    pub waits_for: Option<WaitsFor>,
     /// See [`NewTask::unique_key`](crate::NewTask::unique_key).
     pub unique_key: Option<String>,
     /// The node that runs it.
@@ -320,6 +322,14 @@ pub struct TaskSummary {
 }
 
 impl TaskSummary {
+    pub(crate) fn held_fields(&mut self) -> HeldFields<'_> {
+        HeldFields {
+            id: self.id,
+            run_at: &mut self.run_at,
+            waits_for: &mut self.waits_for,
+        }
+    }
+
     /// How many bytes its long texts have in all.
     pub(crate) fn text_bytes(&self) -> u64 {
         let texts = [Some(&self.args), self.last_result.as_ref(), self.last_error.as_ref()];
@@ -347,6 +357,7 @@ impl TaskSummary {
             max_retry_time: task.max_retry_time,
             priority: task.priority,
             run_at: task.run_at,
+            waits_for: task.waits_for,
             unique_key: task.unique_key,
             node: task.node,
             cancel_requested: task.cancel_requested,

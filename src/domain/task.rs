@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    HeldFields, WaitsFor,
     fields::{IntoField, as_args, as_last_result, as_result, from_json},
     text::as_millis,
     text_enum::text_enum,
@@ -123,8 +124,10 @@ pub struct Task {
     pub max_retry_time: i32,
     /// Tasks with a higher priority run first.
     pub priority: i32,
-    /// It does not run before this time; `None` once it is due.
+    /// It does not run before this time; `None` once it is due, and while it waits for other tasks.
     pub run_at: Option<DateTime<Utc>>,
+    /// The tasks for which it waits. `None` if it waits for none, and once they have ended.
+    pub waits_for: Option<WaitsFor>,
     /// The longest time that one attempt may take; `None`: the scheduler's timeout. Serialised as `timeout_ms`.
     #[serde(rename = "timeout_ms", serialize_with = "as_millis")]
     #[cfg_attr(feature = "web", schema(value_type = Option<u64>))]
@@ -164,8 +167,18 @@ pub struct Task {
     pub update_time: Option<DateTime<Utc>>,
 }
 
+impl Task {
+    pub(crate) fn held_fields(&mut self) -> HeldFields<'_> {
+        HeldFields {
+            id: self.id,
+            run_at: &mut self.run_at,
+            waits_for: &mut self.waits_for,
+        }
+    }
+}
+
 from_json!(Task {
-    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, unique_key, node,
+    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, waits_for, unique_key, node,
     cancel_requested, progress, progress_note, last_run_time, last_run_end_time, last_error, log_id, traceparent,
     create_time, update_time,
 } millis { timeout: "timeout_ms", last_run_duration: "last_run_duration" } texts { arg: "args", last_result: "last_result" });

@@ -30,7 +30,7 @@ use crate::{
     lease::NodeLease,
     registry::Registry,
     run::{GateChange, SingleFlight},
-    store::{Announcement, Beat, NodeRow, Nodes, PROTOCOL, Store, StoreError},
+    store::{Announcement, Beat, LookForEnds, NodeRow, Nodes, PROTOCOL, Store, StoreError},
 };
 
 /// How often the node looks for requests of other processes: to cancel a task that runs here, to pause a theme, to have other workers. The
@@ -378,6 +378,10 @@ impl NodeActor {
         let is_round = self.row.beat % BEATS_PER_ROUND == 1;
         let (store, themes, id) = (self.store.clone(), self.themes.clone(), self.row.id.clone());
         let (said, any_runs) = (self.said.clone(), nodes.any_runs);
+        if is_round && nodes.any_held {
+            // Ends that no process has noted: by plain SQL, or under a node that died.
+            store.tasks().request_release(LookForEnds::Part);
+        }
         let outages = self.outages;
         let (mut remote, settled, rows) = (mem::take(&mut self.remote), self.settled.clone(), nodes.rows.clone());
         let rescue = async move {

@@ -226,6 +226,11 @@ impl TaskContext {
         self.inner.id
     }
 
+    /// The id of the task. `None` in a job and in a direct call.
+    pub(crate) fn task_id(&self) -> Option<i64> {
+        (self.inner.kind == Some(RunKind::Task)).then_some(self.inner.id)
+    }
+
     /// The theme of the task; in a job, the name of the job.
     #[must_use]
     pub fn theme(&self) -> &str {

@@ -20,7 +20,7 @@ use crate::remote::Remote;
 use crate::{
     admin::{AdminParts, BulkActor},
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
-    asynctask::{SchedulerOptions, ThemeRuntimes},
+    asynctask::{ReleaseActor, SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
     domain::{Alert, Faults, NewJob},
@@ -499,10 +499,9 @@ impl GaiaBuilder {
             foreign: plan.foreign,
         });
         let pruner = started(&control, pruner);
-        let bulk = started(
-            &control,
-            BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone()),
-        );
+        let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
+        let bulk = started(&control, bulk);
+        started(&control, ReleaseActor::new(store.clone(), themes.clone()));
         let (logs, log_actor) = logs(&control, &store);
         let admin = AdminParts {
             store: store.clone(),

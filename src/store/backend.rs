@@ -38,6 +38,7 @@ use super::{
     StoreError,
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
+        held::{HeldAddition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -108,6 +109,15 @@ pub(super) trait Backend: Clone {
 
     /// Adds tasks and stores their ids under a key, all of it or nothing. If the key is stored already, answers with what is stored.
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError>;
+
+    /// Adds held tasks, and the tasks for which they wait, all or none.
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError>;
+
+    /// Counts ends of tasks for held tasks, and releases those whose time has come, in one transaction.
+    async fn release(&self, ended: Arc<Ended>) -> Result<Released, StoreError>;
+
+    /// The ids that a query finds by keys, or in the order of an index: with one plan, whatever the statistics say.
+    async fn ids_by_key(&self, query: String) -> Result<Vec<i64>, StoreError>;
 
     /// Adds a task and claims it in the same statement. Answers with its id and its lease token. The token is 0 if the task was not claimed:
     /// the node has no row, or the theme is paused.
@@ -187,6 +197,8 @@ pub(super) struct Dialect {
     pub(super) parameter: fn(usize) -> String,
     /// A hint behind the name of a table that forces the primary key. SQLite needs none.
     pub(super) by_key: &'static str,
+    /// The table of links, with a hint that forces the index over open links: `gaia_links`.
+    pub(super) open_links: &'static str,
     /// The condition that the id of a task is in a JSON list, a parameter: the SQL before the parameter, and the SQL behind it.
     /// `asynctasks.id IN (SELECT value FROM json_each(` and `))`.
     pub(super) id_in_json_list: [&'static str; 2],

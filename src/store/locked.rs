@@ -5,25 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use diesel::{
-    QueryableByName,
-    sql_types::{BigInt, Text},
-};
+use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 
-use super::{RecordKey, Store, StoreError, db::on_backend};
+use super::{RecordKey, Store, StoreError, db::on_backend, statement::id_row::Id};
 
 /// Rows whose key is a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rows {
     Tasks,
     JobRecords,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
 }
 
 impl Rows {

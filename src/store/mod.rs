@@ -54,7 +54,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use self::{backend::Backend, server::insert_batcher::InsertBatcher, tasks::long_args::LongArgs};
+use self::{
+    backend::Backend,
+    server::insert_batcher::InsertBatcher,
+    tasks::{held::EndSignal, long_args::LongArgs},
+};
 use crate::clock::Clock;
 
 /// How often, and for how long, a transaction that meets others is tried.
@@ -73,6 +77,8 @@ pub struct Store {
     /// Tasks that wait for others to be added with.
     insert_batcher: InsertBatcher,
     long_args: LongArgs,
+    /// Ends of tasks for which others may wait.
+    ends: EndSignal,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
     /// The name of the database, once it is read.
@@ -136,6 +142,7 @@ impl Store {
             runtime: Handle::current(),
             insert_batcher: InsertBatcher::default(),
             long_args: LongArgs::default(),
+            ends: EndSignal::default(),
             conflicts: Arc::default(),
             database_name: Arc::default(),
         };

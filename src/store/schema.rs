@@ -166,6 +166,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Tasks that wait until others have ended.
+    gaia_held (task_id) {
+        task_id -> BigInt,
+        kind -> Text,
+        total -> BigInt,
+        unfinished -> BigInt,
+        succeeded -> BigInt,
+        failed -> BigInt,
+        cancelled -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// Which tasks they wait for.
+    gaia_links (held_id, task_id) {
+        held_id -> BigInt,
+        task_id -> BigInt,
+        open_task -> Nullable<BigInt>,
+        task_status -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     gaia_run_logs (id) {
         id -> Text,
         scope -> Text,
@@ -328,6 +351,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, asynctask_exec_row);
 diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(asynctasks, gaia_links);
 diesel::allow_tables_to_appear_in_same_query!(gaia_bulk, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_remote_claims);

@@ -36,7 +36,7 @@ pub(super) enum BodyRule {
     Task,
     /// A JSON list or lines of JSON, 64 MiB.
     Batch,
-    /// JSON that holds results of many runs, 64 MiB.
+    /// JSON that holds arguments or results of many runs, 64 MiB.
     Runs,
 }
 

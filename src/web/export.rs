@@ -197,7 +197,7 @@ fn lines(tasks: impl Iterator<Item = Shown<Task>>) -> Result<Bytes, Problem> {
     Ok(text.into())
 }
 
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 26] = [
     "id",
     "theme",
     "service",
@@ -208,6 +208,7 @@ const COLUMNS: [&str; 25] = [
     "max_retry_time",
     "priority",
     "run_at",
+    "waits_for",
     "timeout_ms",
     "unique_key",
     "node",
@@ -256,6 +257,7 @@ fn cells(task: Shown<Task>) -> [String; COLUMNS.len()] {
         task.max_retry_time.to_string(),
         task.priority.to_string(),
         time(task.run_at),
+        task.waits_for.map_or_else(String::new, |waits| waits.to_string()),
         number(task.timeout.map(|timeout| timeout.as_millis())),
         text(task.unique_key.unwrap_or_default()),
         text(task.node.unwrap_or_default()),

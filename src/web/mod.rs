@@ -36,6 +36,7 @@
 mod access;
 mod alerts;
 mod audit;
+mod batches;
 mod body;
 mod call;
 mod claims;

@@ -414,6 +414,7 @@ fn status_of(error: &Error) -> StatusCode {
         | Error::RunNotFound { .. }
         | Error::NodeNotFound { .. } => StatusCode::NOT_FOUND,
         Error::NotAllowed { .. }
+        | Error::PredecessorEnded { .. }
         | Error::UniqueKeyTaken { .. }
         | Error::TaskUnsuccessful { .. }
         | Error::IdempotencyKeyBusy { .. }
@@ -448,6 +449,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::Invalid(_) => "invalid",
         Error::TaskNotFound { .. } => "task_not_found",
         Error::NotAllowed { .. } => "not_allowed",
+        Error::PredecessorEnded { .. } => "predecessor_ended",
         Error::UniqueKeyTaken { .. } => "unique_key_taken",
         Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
         Error::IdempotencyKeyBusy { .. } => "idempotency_key_busy",

@@ -5,7 +5,7 @@ use futures_util::future::LocalBoxFuture;
 use actix_web::HttpResponse;
 
 use super::{
-    alerts, audit,
+    alerts, audit, batches,
     body::BodyRule,
     call::Call,
     claims, errors, events, export, health, history, jobs, logs, metrics, nodes,
@@ -163,6 +163,7 @@ routes! {
     "GET" "/tasks" View reads Empty tasks::list: "Finds tasks, the newest first.";
     "GET" "/tasks/export" View reads Empty export::export: "Streams whole tasks as JSON lines or as CSV, the newest first.";
     "POST" "/tasks/batch" Enqueue adds Batch tasks::add_batch: "Adds many tasks of one theme, all or none.";
+    "POST" "/batches" Enqueue adds Runs batches::add: "Adds tasks of one theme, and a task that runs when all of them have ended.";
     "POST" "/tasks/bulk" [Cancel Retry Delete] "task.bulk" Small operations::bulk:
         "Cancels, retries, runs now or deletes all tasks that meet a filter.";
     "POST" "/tasks/bulk/preview" View reads Small operations::preview: "Counts what a bulk operation would change.";

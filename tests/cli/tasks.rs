@@ -110,6 +110,48 @@ async fn arguments_and_options_reach_the_task() {
 }
 
 #[actix_rt::test]
+async fn a_task_is_added_behind_others() {
+    let served = Served::start().await;
+    for way in served.ways() {
+        let add = async |more: &[&str]| {
+            let words = [&["task", "add", "demo", "Demo"], more].concat();
+            id_of(&way.ends(0, &words).await.stdout).to_string()
+        };
+        let first = add(&["Echo", "1"]).await;
+        let failed = add(&["Fail", "1"]).await;
+        way.ends(0, &["task", "wait", &first, "--timeout", "2m"]).await;
+        way.ends(1, &["task", "wait", &failed, "--timeout", "2m"]).await;
+        let second = add(&["Echo", "2", "--after", &first]).await;
+        let both = format!("{first},{second}");
+        way.ends(
+            0,
+            &["task", "add", "demo", "Demo", "Echo", "3", "--after", &both, "--wait"],
+        )
+        .await;
+        let before = way.json(&["task", "get", &second]).await;
+        assert_eq!(before["status"], "Success");
+        let refused = way
+            .ends(
+                4,
+                &[
+                    "task", "add", "demo", "Demo", "Echo", "--after", &first, "--after", &failed,
+                ],
+            )
+            .await;
+        assert!(
+            refused.stderr.contains("no task can be added behind task"),
+            "{refused:?}"
+        );
+        way.ends(
+            2,
+            &["task", "add", "demo", "Demo", "Echo", "--after", &first, "--in", "1h"],
+        )
+        .await;
+    }
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn adding_may_wait_for_the_end() {
     let served = Served::start().await;
     for way in served.ways() {

@@ -10,6 +10,8 @@ mod around;
 mod audit;
 mod blocked_threads;
 mod bulk;
+mod chains;
+mod chains_of_nodes;
 mod circles;
 mod claimed_at_once;
 mod clustering;

@@ -169,6 +169,15 @@ async fn a_caller_who_is_limited_to_themes_sees_and_changes_no_other() {
     limited("POST", "/tasks/batch", &format!("[{secret}]"))
         .await
         .refused(403, "theme_not_allowed");
+    let behind = |id: &str| format!(r#"{{"theme":"allowed","service":"A","method":"B","after":[{id}]}}"#);
+    limited("POST", "/tasks", &behind(&ids[0])).await.with(201);
+    limited("POST", "/tasks", &behind(&ids[1]))
+        .await
+        .refused(404, "task_not_found");
+    let batch = r#"{"theme":"secret","tasks":[{"service":"A","method":"B"}],"callback":{"service":"A","method":"B"}}"#;
+    limited("POST", "/batches", batch)
+        .await
+        .refused(403, "theme_not_allowed");
     for (method, path) in [("GET", ""), ("POST", "/pause"), ("POST", "/resume")] {
         limited(method, &format!("/themes/secret{path}"), "")
             .await
@@ -197,7 +206,7 @@ async fn a_caller_who_is_limited_to_themes_sees_and_changes_no_other() {
     let done = limited("POST", "/tasks/bulk", r#"{"action":"cancel","all":true}"#)
         .await
         .with(200);
-    assert_eq!((&done["changed"], &done["author"]), (&json!(1), &json!("limited")));
+    assert_eq!((&done["changed"], &done["author"]), (&json!(2), &json!("limited")));
     assert_eq!(
         served.get(&format!("/tasks/{}", ids[1])).await.with(200)["status"],
         "Wait"

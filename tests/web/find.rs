@@ -174,13 +174,15 @@ async fn tasks_are_exported_as_csv_without_formulas() {
         );
         served.send("POST", "/tasks", &task).await.with(201);
     }
+    let behind = r#"{"theme":"later","service":"A","method":"B","args":{},"priority":-3,"timeout_ms":1500,"after":1}"#;
+    served.send("POST", "/tasks", behind).await.with(201);
     let answer = served.get("/tasks/export?format=csv").await;
     assert_eq!(
         answer.header("content-type"),
         Some("text/csv; charset=utf-8; header=present")
     );
     assert!(
-        answer.is_whole && answer.body.lines().count() == 5 && answer.body.ends_with("\r\n"),
+        answer.is_whole && answer.body.lines().count() == 6 && answer.body.ends_with("\r\n"),
         "{answer:?}"
     );
     let mut table = csv::Reader::from_reader(answer.body.as_bytes());
@@ -190,20 +192,21 @@ async fn tasks_are_exported_as_csv_without_formulas() {
         let at = head.iter().position(|column| column == name).expect("is a column");
         rows.iter().map(|row| row[at].to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(column("name"), ["'+aé", "plain", "'@SUM(A1)", "'=1+1"]);
-    assert_eq!(column("args"), ["{}", "[1,2]", "\"a, \\\"b\\\"\"", "'-5"]);
-    assert_eq!(column("priority"), ["-3"; 4]);
+    assert_eq!(column("name"), ["A.B", "'+aé", "plain", "'@SUM(A1)", "'=1+1"]);
+    assert_eq!(column("args"), ["{}", "{}", "[1,2]", "\"a, \\\"b\\\"\"", "'-5"]);
+    assert_eq!(column("priority"), ["-3"; 5]);
     assert_eq!(
         (column("timeout_ms"), column("status")),
-        (vec!["1500".to_owned(); 4], vec!["Wait".to_owned(); 4])
+        (vec!["1500".to_owned(); 5], vec!["Wait".to_owned(); 5])
     );
+    assert_eq!(column("waits_for"), ["waits for task 1", "", "", "", ""]);
     assert!(column("create_time").iter().all(|time| time.ends_with('Z')));
     // A file without tasks has its head.
     let none = served.get("/tasks/export?format=csv&q=status:failed").await;
     assert!(none.body.starts_with("id,theme,service,method,name,status,") && none.body.lines().count() == 1);
     let hidden = served.send_as(VIEWER, "GET", "/tasks/export?format=csv", "").await;
     assert!(
-        !hidden.body.contains("[1,2]") && hidden.body.lines().count() == 5,
+        !hidden.body.contains("[1,2]") && hidden.body.lines().count() == 6,
         "{}",
         hidden.body
     );

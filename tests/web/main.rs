@@ -9,6 +9,7 @@
 mod access;
 mod alerts;
 mod audit;
+mod batches;
 mod bulk;
 mod claims;
 mod client;

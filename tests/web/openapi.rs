@@ -134,7 +134,7 @@ async fn the_described_keys_of_bodies_are_those_that_are_read() {
         if known.is_empty() {
             continue;
         }
-        // The theme of a task is taken first; the author is refused with words of its own.
+        // The theme of a task, and the tasks for which it waits, are taken first; the author is refused with words of its own.
         known.remove("theme");
         known.remove("author");
         let mut described: BTreeSet<&str> = schema["properties"]
@@ -143,7 +143,9 @@ async fn the_described_keys_of_bodies_are_those_that_are_read() {
             .keys()
             .map(String::as_str)
             .collect();
+        known.remove("after");
         described.remove("theme");
+        described.remove("after");
         // The audit takes the reason.
         known.remove("reason");
         described.remove("reason");
@@ -200,6 +202,13 @@ async fn each_route_answers_as_described() {
         r#"[{"service":"Demo","method":"Echo"},{"service":"No","method":"No"}]"#,
     )
     .await;
+    let batch =
+        r#"{"theme":"later","tasks":[{"service":"A","method":"B","args":1}],"callback":{"service":"A","method":"C"}}"#;
+    let callback = value("POST", "/batches", batch).await["id"].to_string();
+    for after in [id.clone(), format!("[{id},{callback}]")] {
+        let behind = format!(r#"{{"theme":"later","service":"A","method":"D","after":{after}}}"#);
+        send("POST", "/tasks", &behind).await;
+    }
     let found = value("GET", "/tasks?limit=2", "").await;
     send(
         "GET",

@@ -148,6 +148,7 @@ async fn a_producer_adds_and_does_nothing_else() {
         ("GET", "/openapi.json"),
         ("GET", "/readyz"),
         ("GET", "/whoami"),
+        ("POST", "/batches"),
         ("POST", "/tasks"),
         ("POST", "/tasks/batch"),
     ];

@@ -175,7 +175,7 @@ impl Worker {
         let mut chunk = Some(chunks.next().unwrap_or_default());
         while let Some(tasks) = chunk {
             chunk = chunks.next();
-            let changes = self.change(operation.action, tasks).await?;
+            let changes = self.change(operation, tasks).await?;
             let mut next = operation.clone();
             next.changed += changes.changed;
             for (why, tasks) in changes.skipped {
@@ -198,11 +198,12 @@ impl Worker {
         Ok(true)
     }
 
-    async fn change(&self, action: BulkAction, found: &[TaskSummary]) -> Result<Changes, StoreError> {
+    async fn change(&self, operation: &BulkOperation, found: &[TaskSummary]) -> Result<Changes, StoreError> {
+        let action = operation.action;
         let mut changes = Changes::default();
         let mut tasks: Vec<&TaskSummary> = Vec::with_capacity(found.len());
         for task in found {
-            match action.why_skipped(task) {
+            match action.why_skipped(&operation.filter, task) {
                 Some(why) => changes.skip(why, 1),
                 None => tasks.push(task),
             }

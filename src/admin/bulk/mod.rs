@@ -89,7 +89,7 @@ impl Admin {
             let page = search.clone();
             let found = ask(&self.store, |store| async move { store.tasks().search(&page).await }).await?;
             for task in found.tasks {
-                if bulk.action.why_skipped(&task).is_none() && preview.tasks < most {
+                if bulk.action.why_skipped(&bulk.filter, &task).is_none() && preview.tasks < most {
                     preview.tasks += 1;
                     if preview.samples.len() < SAMPLES {
                         preview.samples.push(task);

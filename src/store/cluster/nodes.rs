@@ -110,6 +110,8 @@ pub(crate) struct Nodes {
     pub(crate) any_runs: bool,
     /// Whether any task is due, of any theme.
     pub(crate) any_due: bool,
+    /// Whether any task waits for others, or has waited and is not deleted.
+    pub(crate) any_held: bool,
 }
 
 /// SQL for a number that is 0 if the condition does not hold: the databases have different types for conditions.
@@ -186,11 +188,13 @@ impl ClusterStore<'_> {
         let now = self.db.dialect().now;
         let mut conn = self.db.read().await?;
         let asked = self.clock().uptime();
+        let ends = self.ends.before_look();
         let (runs, due) = (
             as_number(self.db.dialect().any_runs),
             as_number(self.db.dialect().any_due),
         );
-        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64)> = on_backend!(conn, |conn| {
+        let held = as_number("EXISTS (SELECT 1 FROM gaia_held)");
+        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64, i64)> = on_backend!(conn, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
                 .select((
@@ -198,6 +202,7 @@ impl ClusterStore<'_> {
                     sql::<Timestamp>(now),
                     sql::<BigInt>(&runs),
                     sql::<BigInt>(&due),
+                    sql::<BigInt>(&held),
                 ))
                 .load(conn)
                 .await
@@ -205,7 +210,10 @@ impl ClusterStore<'_> {
         let first = rows.as_slice().first();
         let now = first.map(|(_, now, ..)| now.and_utc());
         // No row: the conditions were not computed, and count as true.
-        let (any_runs, any_due) = first.map_or((true, true), |(.., runs, due)| (*runs != 0, *due != 0));
+        let [any_runs, any_due, any_held] = first.map_or([true; 3], |(.., runs, due, held)| {
+            [*runs, *due, *held].map(|number| number != 0)
+        });
+        self.ends.looked(ends, any_held);
         if let Some(now) = now {
             self.follow(now, asked);
         }
@@ -214,6 +222,7 @@ impl ClusterStore<'_> {
             rows: rows.into_iter().map(|(row, ..)| row.into()).collect(),
             any_runs,
             any_due,
+            any_held,
         })
     }
 

@@ -21,6 +21,7 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
+            held::{HeldAddition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
@@ -127,6 +128,18 @@ pub(super) async fn insert_once(conn: &mut AsyncMysqlConnection, once: &NewOnce)
     let added = insert(conn, &once.rows).await?;
     keep::mysql(conn, &once.kept(&added)?).await?;
     Ok(Told::Added(added))
+}
+
+/// Inserts held tasks, and the tasks for which they wait.
+pub(super) async fn insert_held(conn: &mut AsyncMysqlConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+    let found = link::look::mysql(conn, new).await?;
+    let seen = match new.seen(found) {
+        Ok(seen) => seen,
+        Err(refused) => return Ok(refused),
+    };
+    let added = insert(conn, &seen.rows).await?;
+    link::mysql(conn, &seen.waits(&added)).await?;
+    Ok(seen.added(added))
 }
 
 /// InnoDB gives the rows of one such statement consecutive ids in every mode, since it knows their number before it inserts them.

@@ -17,7 +17,11 @@ use super::{
 use crate::store::{
     RunKey,
     lenient::{AnyInt, AnyText, narrow},
-    statement::prepared::prepared,
+    statement::{id_row::Id, prepared::prepared},
+    tasks::held::{
+        Released,
+        release::{self, Ended},
+    },
 };
 
 /// The most Running tasks for which one call makes claims.
@@ -222,4 +226,14 @@ pub(super) async fn cancel_many(
         .execute(conn)
         .await?;
     Ok(waiting)
+}
+
+pub(super) async fn ids(conn: &mut AsyncMysqlConnection, query: &str) -> QueryResult<Vec<i64>> {
+    let rows: Vec<Id> = diesel::sql_query(query).load(conn).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Releases held tasks, inside a transaction.
+pub(super) async fn release(conn: &mut AsyncMysqlConnection, ended: &Ended) -> QueryResult<Released> {
+    release::mysql(conn, ended).await
 }

@@ -25,6 +25,7 @@ use super::{
     statement::{executor::Executor, prepared::prepared},
     tasks::{
         claimed::ClaimId,
+        held::{HeldAddition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -65,6 +66,7 @@ impl Backend for Mysql {
         parameter: |_| "?".to_owned(),
         // A scan would lock what it passes, and go through all of a small table.
         by_key: " FORCE INDEX (PRIMARY)",
+        open_links: "gaia_links FORCE INDEX (gaia_links_open)",
         id_in_json_list: [
             "asynctasks.id IN (SELECT listed.id FROM JSON_TABLE(",
             ", '$[*]' COLUMNS (id BIGINT PATH '$')) listed)",
@@ -225,6 +227,21 @@ impl Backend for Mysql {
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(in_transaction!(conn, |conn| add::insert_once(conn, &once).await)?)
+    }
+
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(in_transaction!(conn, |conn| add::insert_held(conn, &new).await)?)
+    }
+
+    async fn release(&self, ended: Arc<Ended>) -> Result<Released, StoreError> {
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::release(conn, &ended).await)?)
+    }
+
+    async fn ids_by_key(&self, query: String) -> Result<Vec<i64>, StoreError> {
+        let mut conn = self.connections.acquire().await?;
+        Ok(on_server!(conn, |conn| by_hand::ids(conn, &query).await)?)
     }
 }
 

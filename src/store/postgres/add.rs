@@ -19,6 +19,7 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
+            held::{HeldAddition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
@@ -155,6 +156,18 @@ pub(super) async fn insert_once(conn: &mut AsyncPgConnection, once: &NewOnce) ->
     let added = insert(conn, &once.rows).await?;
     keep::postgres(conn, &once.kept(&added)?).await?;
     Ok(Told::Added(added))
+}
+
+/// Inserts held tasks, and the tasks for which they wait.
+pub(super) async fn insert_held(conn: &mut AsyncPgConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+    let found = link::look::postgres(conn, new).await?;
+    let seen = match new.seen(found) {
+        Ok(seen) => seen,
+        Err(refused) => return Ok(refused),
+    };
+    let added = insert(conn, &seen.rows).await?;
+    link::postgres(conn, &seen.waits(&added)).await?;
+    Ok(seen.added(added))
 }
 
 async fn insert_many(conn: &mut impl Executor<Pg>, rows: &[NewTaskRow]) -> QueryResult<Vec<AddedTask>> {

@@ -5,10 +5,17 @@ use diesel::{
     OptionalExtension, QueryResult,
     sql_types::{Array, BigInt, Text, Timestamp},
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use super::{finish::note_running, segments::may_hold};
-use crate::store::{RunKey, statement::prepared::prepared};
+use super::{by_key::SETTINGS, finish::note_running, segments::may_hold};
+use crate::store::{
+    RunKey,
+    statement::{id_row::Id, prepared::prepared},
+    tasks::held::{
+        Released,
+        release::{self, Ended},
+    },
+};
 
 /// Locks the task's row, before its segment is locked: plain SQL and its trigger lock them in this order, too.
 const LOCK: &str =
@@ -206,4 +213,17 @@ pub(super) async fn detach(mut conn: &AsyncPgConnection, claim: i64, tasks: &[i6
         .bind::<Array<BigInt>, _>(tasks)
         .execute(&mut conn)
         .await
+}
+
+/// Releases held tasks, inside a transaction.
+pub(super) async fn release(conn: &mut AsyncPgConnection, ended: &Ended) -> QueryResult<Released> {
+    conn.batch_execute(SETTINGS).await?;
+    release::postgres(conn, ended).await
+}
+
+/// The ids that a query finds, inside a transaction.
+pub(super) async fn ids(conn: &mut AsyncPgConnection, query: &str) -> QueryResult<Vec<i64>> {
+    conn.batch_execute(SETTINGS).await?;
+    let rows: Vec<Id> = diesel::sql_query(query).load(conn).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }

@@ -31,6 +31,7 @@ use super::{
     statement::executor::Executor,
     tasks::{
         claimed::ClaimId,
+        held::{HeldAddition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -84,6 +85,7 @@ impl Backend for Postgres {
         now: "(clock_timestamp() AT TIME ZONE 'UTC')",
         parameter: |number| format!("${number}"),
         by_key: "",
+        open_links: "gaia_links",
         id_in_json_list: [
             "asynctasks.id IN (SELECT listed::bigint FROM json_array_elements_text(",
             "::json) AS listed)",
@@ -226,6 +228,22 @@ impl Backend for Postgres {
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(in_transaction!(conn, |conn| add::insert_once(conn, &once).await)?)
+    }
+
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+        let mut conn = self.connections.acquire_to_add().await?;
+        Ok(in_transaction!(conn, |conn| add::insert_held(conn, &new).await)?)
+    }
+
+    async fn release(&self, ended: Arc<Ended>) -> Result<Released, StoreError> {
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::release(conn, &ended).await)?)
+    }
+
+    /// In a transaction of its own: a statement that is not prepared yet would come behind the settings of [`by_key`].
+    async fn ids_by_key(&self, query: String) -> Result<Vec<i64>, StoreError> {
+        let mut conn = self.connections.acquire().await?;
+        Ok(in_transaction!(conn, |conn| by_hand::ids(conn, &query).await)?)
     }
 
     fn hears_others(&self) -> bool {

@@ -19,6 +19,7 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
+            held::{HeldAddition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
@@ -126,6 +127,18 @@ pub(super) fn insert_once(conn: &mut SqliteConnection, once: &NewOnce) -> QueryR
     let added = insert(conn, &once.rows)?;
     keep::sqlite(conn, &once.kept(&added)?)?;
     Ok(Told::Added(added))
+}
+
+/// Inserts held tasks, and the tasks for which they wait.
+pub(super) fn insert_held(conn: &mut SqliteConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+    let found = link::look::sqlite(conn, new)?;
+    let seen = match new.seen(found) {
+        Ok(seen) => seen,
+        Err(refused) => return Ok(refused),
+    };
+    let added = insert(conn, &seen.rows)?;
+    link::sqlite(conn, &seen.waits(&added))?;
+    Ok(seen.added(added))
 }
 
 async fn insert_bulk(conn: &mut impl Executor<Sqlite>, bulk: Bulk<'_>) -> QueryResult<Vec<i64>> {

@@ -11,7 +11,15 @@ use super::{
     finish::note_running,
     queue::{json, stray, unqueue},
 };
-use crate::store::{RunKey, backend::ThemesOf, statement::prepared::prepared};
+use crate::store::{
+    RunKey,
+    backend::ThemesOf,
+    statement::prepared::prepared,
+    tasks::held::{
+        Released,
+        release::{self, Ended},
+    },
+};
 
 /// The condition that a task is Running under a node and in no claim.
 macro_rules! unheld {
@@ -196,4 +204,9 @@ pub(super) fn cancel_many(conn: &mut SqliteConnection, ids: &[i64], now: NaiveDa
         .bind::<Timestamp, _>(now)
         .columns::<BigInt>()
         .load(conn)
+}
+
+/// Releases held tasks, inside a transaction.
+pub(super) fn release(conn: &mut SqliteConnection, ended: &Ended) -> QueryResult<Released> {
+    release::sqlite(conn, ended)
 }

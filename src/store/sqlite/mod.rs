@@ -34,9 +34,10 @@ use super::{
     Claim, Claimed, StoreError,
     backend::{Backend, Dialect, IS_OPEN, ReadKind, is_open_of},
     enqueue::{Callers, NewRows},
-    statement::{executor::Executor, prepared::prepared},
+    statement::{executor::Executor, id_row::Id, prepared::prepared},
     tasks::{
         claimed::ClaimId,
+        held::{HeldAddition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -130,6 +131,7 @@ impl Backend for Sqlite {
         now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
         parameter: |_| "?".to_owned(),
         by_key: "",
+        open_links: "gaia_links",
         id_in_json_list: ["asynctasks.id IN (SELECT value FROM json_each(", "))"],
         claimed_ids: "ids",
         #[cfg(all(feature = "hooks", feature = "web"))]
@@ -267,6 +269,22 @@ impl Backend for Sqlite {
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
         self.transaction(once.rows.len() + 1, move |conn| add::insert_once(conn, &once))
             .await
+    }
+
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+        self.transaction(new.rows(), move |conn| add::insert_held(conn, &new))
+            .await
+    }
+
+    async fn release(&self, ended: Arc<Ended>) -> Result<Released, StoreError> {
+        self.transaction(ended.rows(), move |conn| by_hand::release(conn, &ended))
+            .await
+    }
+
+    async fn ids_by_key(&self, query: String) -> Result<Vec<i64>, StoreError> {
+        let mut conn = self.read().await?;
+        let rows: Vec<Id> = diesel_async::RunQueryDsl::load(diesel::sql_query(query), &mut *conn).await?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
     async fn add_claimed(&self, row: Arc<NewTaskRow>, claim_id: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {

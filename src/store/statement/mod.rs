@@ -4,6 +4,7 @@
 pub(super) mod bulk;
 pub(super) mod chunks;
 pub(super) mod executor;
+pub(super) mod id_row;
 pub(super) mod lists;
 pub(super) mod prepared;
 pub(super) mod transaction;

@@ -46,7 +46,9 @@ impl TaskStore<'_> {
         ids.sort_unstable();
         let now = self.clock().now().naive_utc();
         let cancel = || async { on_each!(&self.db, |db| db.cancel_many(ids.clone(), now).await) };
-        self.retrying(cancel).await
+        let cancelled = self.retrying(cancel).await?;
+        self.ends.note(cancelled.iter().copied());
+        Ok(cancelled)
     }
 
     /// Queues those of these tasks again that are Failed or Cancelled. Answers how many there were.
@@ -103,8 +105,12 @@ impl TaskStore<'_> {
             ids,
             statuses: statuses(BulkAction::Delete),
         });
+        self.thin_out_links(&unwanted.ids).await?;
         let delete = || async { self.delete_once(&unwanted).await };
-        self.retrying(delete).await
+        let deleted = self.retrying(delete).await?;
+        // Others may wait for one of them.
+        self.ends.note(unwanted.ids.iter().copied());
+        Ok(deleted)
     }
 
     async fn delete_once(&self, unwanted: &Arc<Unwanted>) -> Result<usize, StoreError> {

@@ -12,6 +12,7 @@ mod delete;
 mod due;
 mod failures;
 mod filter;
+pub(super) mod held;
 pub(super) mod held_claim;
 mod let_go;
 pub(super) mod long_args;
@@ -36,6 +37,9 @@ mod whole;
 pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
+pub(crate) use held::{
+    HeldAddition, Look as LookForEnds, PIECE as RELEASE_PIECE, Released, Shape, Wanted as WantedRelease,
+};
 pub(crate) use held_claim::{HeldClaim, Orphan};
 pub(crate) use long_args::ArgsMemory;
 pub(crate) use new_row::NewTaskRow;

@@ -87,7 +87,15 @@ impl TaskStore<'_> {
     /// whole call may be repeated.
     pub(crate) async fn write(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let write = || async { on_each!(&self.db, |db| db.write_runs(Arc::clone(&writes)).await) };
-        self.retrying_unless_locked(write).await
+        let written = self.retrying_unless_locked(write).await?;
+        let ended = writes.finishes.iter().zip(&written.finishes);
+        // An earlier call may have written an end that is stale now, and its answer was lost.
+        let ended = ended.filter(|(_, finished)| match finished {
+            Finished::Written(status) => status.is_finished(),
+            Finished::Stale => true,
+        });
+        self.ends.note(ended.map(|(finish, _)| finish.run.task_id));
+        Ok(written)
     }
 
     /// Has the rows of these tasks say Running; answers for each whether its run still held the task.
@@ -180,7 +188,11 @@ impl TaskStore<'_> {
     async fn cancel_waiting(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
         let now = self.clock().now().naive_utc();
         let cancel = || async { on_each!(&self.db, |db| db.cancel_waiting(theme.to_owned(), id, now).await) };
-        self.retrying(cancel).await
+        let cancelled = self.retrying(cancel).await?;
+        if cancelled {
+            self.ends.note([id]);
+        }
+        Ok(cancelled)
     }
 
     async fn request_cancel(&self, theme: &str, id: i64) -> Result<bool, StoreError> {

@@ -4,6 +4,7 @@ use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
+use super::held::HELD_UNTIL;
 use crate::store::{
     StoreError, TaskStore,
     backend::ReadKind,
@@ -60,6 +61,7 @@ impl TaskStore<'_> {
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(sql::<Bool>("task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL"))
                 .filter(asynctasks::run_at.gt(now))
+                .filter(asynctasks::run_at.lt(HELD_UNTIL))
                 .filter(asynctasks::update_time.gt(ahead))
                 .filter(asynctasks::log_id.is_not_null().or(asynctasks::update_time.gt(far)))
                 .limit(PAGE)

@@ -27,6 +27,10 @@ use crate::{
     },
 };
 
+/// Counts rows, and ends for which tasks wait.
+const UNSETTLED: &str = "COUNT(*) + (SELECT COUNT(*) FROM gaia_links LEFT JOIN asynctasks t ON t.id = gaia_links.open_task \
+    WHERE gaia_links.open_task IS NOT NULL AND COALESCE(t.task_status, '') NOT IN ('Wait', 'Retry', 'Running'))";
+
 #[derive(QueryableByName)]
 struct TaskId {
     #[diesel(sql_type = BigInt)]
@@ -105,7 +109,10 @@ impl TaskStore<'_> {
             claims = self.claims_in(&mut conn, theme).await?;
             row = task_row(&mut conn, theme, id).await?;
         }
-        Ok(row.map(|row| row.task(&claims)))
+        drop(conn);
+        let mut task = row.map(|row| row.task(&claims));
+        self.fill_waits(task.iter_mut().map(Task::held_fields)).await?;
+        Ok(task)
     }
 
     /// The same of a task of any theme.
@@ -168,10 +175,13 @@ impl TaskStore<'_> {
                 .load(conn)
                 .await
         })?;
+        drop(conn);
         let tasks = rows
             .into_iter()
             .map(|(facts, arg, result, error)| facts.seen(&claims).listed([arg, result, error]));
-        Ok(page.of(tasks.collect(), total))
+        let mut tasks: Vec<Task> = tasks.collect();
+        self.fill_waits(tasks.iter_mut().map(Task::held_fields)).await?;
+        Ok(page.of(tasks, total))
     }
 
     /// The unseen tasks of a theme: a JSON list of ids.
@@ -214,7 +224,8 @@ impl TaskStore<'_> {
         Ok(counts)
     }
 
-    /// How many tasks of the theme run, or are due.
+    /// How many tasks of the theme run, or are due; and how many ends of tasks, of any theme, are to be counted for tasks that wait for them. One
+    /// statement: a task that is released between two statements would be in neither.
     pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
         let now = self.clock().now().naive_utc();
         let mut conn = self.db.read().await?;
@@ -224,7 +235,7 @@ impl TaskStore<'_> {
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
                 .filter(due)
-                .count()
+                .select(sql::<BigInt>(UNSETTLED))
                 .get_result(conn)
                 .await
         })?)

@@ -112,6 +112,7 @@ impl TaskFacts {
             max_retry_time: narrow(self.max_retry_time).unwrap_or(DEFAULT_MAX_RETRY),
             priority: narrow(self.priority).unwrap_or(0),
             run_at: time(self.run_at),
+            waits_for: None,
             timeout: millis(self.timeout_ms),
             unique_key: text(self.unique_key),
             node: text(self.lease_owner),

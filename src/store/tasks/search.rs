@@ -185,6 +185,7 @@ impl TaskStore<'_> {
             Gathered::Number(_) => Vec::new(),
         };
         tasks.truncate(limit);
+        self.fill_waits(tasks.iter_mut().map(TaskSummary::held_fields)).await?;
         let last = tasks.last().map(|task| task.id);
         let searched_back_to = match is_over || is_full {
             true => None,

@@ -23,9 +23,12 @@ impl TaskStore<'_> {
                 .load(conn)
                 .await
         })?;
+        drop(conn);
         let tasks = rows.into_iter().map(|row| row.task(&claims));
-        Ok(tasks
+        let mut tasks: Vec<Task> = tasks
             .filter(|task| filter.is_met_by(task.status, task.node.as_deref()))
-            .collect())
+            .collect();
+        self.fill_waits(tasks.iter_mut().map(Task::held_fields)).await?;
+        Ok(tasks)
     }
 }

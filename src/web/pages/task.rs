@@ -94,7 +94,7 @@ fn actions(view: &View, task: &Task) -> Markup {
         action.button(view)
     };
     html! {
-        @if is_possible(ActionOnTask::RunNow, Permission::Retry) && task.run_at.is_some() {
+        @if is_possible(ActionOnTask::RunNow, Permission::Retry) && (task.run_at.is_some() || task.waits_for.is_some()) {
             (button("task.run_now", "run_now", words.run_now, None))
         }
         @if is_possible(ActionOnTask::Retry, Permission::Retry) { (button("task.retry", "retry", words.retry, None)) }
@@ -215,7 +215,7 @@ fn facts(view: &View, task: &Task) -> Markup {
                 }
             }
             dt { (words.created) } dd { (time_or_none(view, task.create_time)) }
-            dt { (words.due_at) } dd { (due(view, task.status, task.run_at, task.update_time)) }
+            dt { (words.due_at) } dd { (due(view, task.status, task.waits_for, task.run_at.or(task.update_time))) }
             dt { (words.started) } dd { (time_or_none(view, task.last_run_time)) }
             dt { (words.ended) } dd { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
             dt { (words.duration) }

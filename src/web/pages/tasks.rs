@@ -13,7 +13,7 @@ use super::{
     words::Words,
 };
 use crate::{
-    domain::{BulkAction, SearchedTo, TaskFilter, TaskStatus, TaskSummary, without},
+    domain::{BulkAction, SearchedTo, TaskFilter, TaskStatus, TaskSummary, WaitsFor, without},
     web::{
         call::Call,
         filter, operations,
@@ -416,7 +416,7 @@ fn row(view: &View, task: &TaskSummary, with_box: bool) -> Markup {
             td data-label=(words.error) { @if let Some(error) = &task.last_error { (short_error(&error.text, error.is_cut())) } }
             td data-label=(words.theme) { (theme_link(view, &task.theme)) }
             td.n data-label=(words.retries_used) { ((words.attempt_of)(task.retry_time.into(), task.max_retry_time.into())) }
-            td data-label=(words.due_at) { (due(view, task.status, task.run_at, task.update_time)) }
+            td data-label=(words.due_at) { (due(view, task.status, task.waits_for, task.run_at.or(task.update_time))) }
             td data-label=(words.ended) { (time_or_none(view, task.last_run_end_time.filter(|_| task.status != TaskStatus::Running))) }
             td.n data-label=(words.duration) { (duration(view, task.status, task.last_run_time, task.last_run_end_time.map(|_| task.last_run_duration))) }
             td.wide-only { (time_or_none(view, task.create_time)) }
@@ -431,18 +431,23 @@ pub(super) fn named(words: &Words, name: &str) -> Markup {
     html! { @match name.trim() { "" => { span.faint { (words.none) } } name => (name) } }
 }
 
-/// When the task runs next, or since when it could run: that is when its row was last changed.
-pub(super) fn due(
-    view: &View,
-    status: TaskStatus,
-    run_at: Option<DateTime<Utc>>,
-    changed: Option<DateTime<Utc>>,
-) -> Markup {
+/// For which tasks the task waits, or when it runs next, or since when it could run: that is when its row was last changed.
+pub(super) fn due(view: &View, status: TaskStatus, waits_for: Option<WaitsFor>, at: Option<DateTime<Utc>>) -> Markup {
     html! {
-        @match (status, run_at.or(changed)) {
-            (TaskStatus::Wait | TaskStatus::Retry, Some(at)) => (time(view, at)),
-            (TaskStatus::Wait | TaskStatus::Retry, None) => (view.words.due_now),
+        @match (status, waits_for, at) {
+            (TaskStatus::Wait | TaskStatus::Retry, Some(waits_for), _) => (waits(view, waits_for)),
+            (TaskStatus::Wait | TaskStatus::Retry, None, Some(at)) => (time(view, at)),
+            (TaskStatus::Wait | TaskStatus::Retry, None, None) => (view.words.due_now),
             _ => span.faint { "–" },
+        }
+    }
+}
+
+fn waits(view: &View, waits_for: WaitsFor) -> Markup {
+    html! {
+        @match waits_for.task {
+            Some(id) => { (view.words.waits_for_task) " " a href=(view.to(&format!("tasks/{id}"))) { (id) } }
+            None => ((view.words.waits_for_tasks)(waits_for.unfinished, waits_for.total)),
         }
     }
 }

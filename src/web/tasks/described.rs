@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ArrayBuilder, Content, ObjectBuilder, RefOr, Required, Schema, Type, schema::SchemaType},
+    openapi::{ArrayBuilder, Content, ObjectBuilder, OneOfBuilder, RefOr, Required, Schema, Type, schema::SchemaType},
 };
 
 use super::{
-    Added, AddedBatch, CancelledTask, FOUND, Found, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_FOUND, MOST_LISTED,
-    ShownTask, TaskId, WAIT,
+    CancelledTask, FOUND, Found, LAST_PAGE, LISTED, LONGEST_WAIT, MOST_FOUND, MOST_LISTED, ShownTask, TaskId, WAIT,
+    adding::{Added, AddedBatch},
 };
 use crate::{
-    domain::{ExecRecord, MAX_IDEMPOTENCY_KEY_CHARS, MAX_THEME_CHARS, NewTask, Page},
+    domain::{ExecRecord, MAX_AFTER, MAX_IDEMPOTENCY_KEY_CHARS, MAX_THEME_CHARS, NewTask, Page},
     web::{
         body::Nothing,
         filter,
@@ -24,11 +24,11 @@ use crate::{
     },
 };
 
-/// A task and its theme, as a body has them.
+/// A task, its theme and the tasks for which it waits, as a body has them.
 struct TaskWithTheme;
 
 /// The same in a list, where the query may name the theme.
-struct TaskOfBatch;
+pub(in crate::web) struct TaskOfBatch;
 
 fn with_theme() -> RefOr<Schema> {
     let mut schema = NewTask::schema();
@@ -45,9 +45,27 @@ impl PartialSchema for TaskWithTheme {
         let mut schema = with_theme();
         if let RefOr::T(Schema::Object(object)) = &mut schema {
             object.required.push("theme".to_owned());
+            object.properties.insert("after".to_owned(), after());
         }
         schema
     }
+}
+
+/// The tasks for which a task waits.
+fn after() -> RefOr<Schema> {
+    let ids = ArrayBuilder::new()
+        .items(id())
+        .min_items(Some(1))
+        .max_items(Some(MAX_AFTER))
+        .build();
+    let one_or_many = OneOfBuilder::new()
+        .item(id())
+        .item(ids)
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .description(Some(
+            "The id of a task, or a list of ids: the new task runs once these have succeeded, and is cancelled if one of them does not.",
+        ));
+    RefOr::T(one_or_many.build().into())
 }
 
 impl PartialSchema for TaskOfBatch {
@@ -99,7 +117,7 @@ fn once(described: Described) -> Described {
 const TRACEPARENT_CHARS: usize = 55;
 
 /// A route whose tasks belong to the trace of the request.
-fn traced(described: Described) -> Described {
+pub(in crate::web) fn traced(described: Described) -> Described {
     described.header(
         "traceparent",
         text(TRACEPARENT_CHARS),
@@ -120,6 +138,8 @@ pub(in crate::web) fn add() -> Described {
         .answer::<Added>(201, "The task is stored.")
         .with_location("The task.")
         .answer::<Added>(200, "An unfinished task has the same `unique_key`: nothing was added.")
+        .refuses(404, &["task_not_found"])
+        .refuses(409, &["predecessor_ended"])
 }
 
 pub(in crate::web) fn add_batch() -> Described {

@@ -1,10 +1,13 @@
-//! A task as a caller sends it: the theme lies beside the task's own keys, in the same object.
+//! A task as a caller sends it: the theme, and the tasks for which it waits, lie beside the task's own keys, in the same object.
 
 use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
 };
 
 use crate::{
@@ -16,17 +19,24 @@ use crate::{
 };
 
 const THEME: &str = "theme";
+const AFTER: &str = "after";
 
-/// A task and its theme. Both are read in one pass over the text.
+/// A task, its theme, and the tasks for which it waits. All are read in one pass over the text.
 #[derive(Debug)]
-pub(super) struct Posted {
-    pub(super) theme: Option<String>,
-    pub(super) task: NewTask,
+pub(in crate::web) struct Posted {
+    pub(in crate::web) theme: Option<String>,
+    /// `None`: it waits for none.
+    pub(in crate::web) after: Option<After>,
+    pub(in crate::web) task: NewTask,
 }
+
+/// Ids of tasks: one, or a list.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::web) struct After(pub(in crate::web) Vec<i64>);
 
 impl Posted {
     /// Reads a task from the JSON of one object, and checks it.
-    pub(super) fn read(text: &str) -> Result<Self, Vec<Fault>> {
+    pub(in crate::web) fn read(text: &str) -> Result<Self, Vec<Fault>> {
         let posted: Self = body::parsed(text).map_err(|error| match error {
             Unread::NoJson(detail) => vec![Fault::of(detail)],
             Unread::Other(fault) => vec![fault],
@@ -50,11 +60,16 @@ impl<'de> Deserialize<'de> for Posted {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Posted, A::Error> {
-                let mut theme = None;
-                let others = WithoutTheme { map, theme: &mut theme };
+                let (mut theme, mut after) = (None, None);
+                let others = Others {
+                    map,
+                    theme: &mut theme,
+                    after: &mut after,
+                };
                 let task = NewTask::deserialize(MapAccessDeserializer::new(others))?;
                 Ok(Posted {
                     theme: theme.flatten(),
+                    after: after.flatten(),
                     task,
                 })
             }
@@ -64,15 +79,46 @@ impl<'de> Deserialize<'de> for Posted {
     }
 }
 
-/// The entries of an object but that of the theme, which is put aside on the way.
-struct WithoutTheme<'a, A> {
+impl<'de> Deserialize<'de> for After {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Ids;
+
+        impl<'de> Visitor<'de> for Ids {
+            type Value = After;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the id of a task, or a list of ids")
+            }
+
+            fn visit_i64<E: Error>(self, id: i64) -> Result<After, E> {
+                Ok(After(vec![id]))
+            }
+
+            fn visit_u64<E: Error>(self, id: u64) -> Result<After, E> {
+                let id = i64::try_from(id).map_err(|_| E::invalid_value(Unexpected::Unsigned(id), &self))?;
+                self.visit_i64(id)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<After, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(After)
+            }
+        }
+
+        deserializer.deserialize_any(Ids)
+    }
+}
+
+/// The entries of an object that are the task's own. The others are put aside on the way.
+struct Others<'a, A> {
     map: A,
     /// `None` until the key is met; its value may be `null`.
     #[expect(clippy::option_option, reason = "the key is missing, or it is null")]
     theme: &'a mut Option<Option<String>>,
+    #[expect(clippy::option_option, reason = "the key is missing, or it is null")]
+    after: &'a mut Option<Option<After>>,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutTheme<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Others<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, mut seed: K) -> Result<Option<K::Value>, A::Error> {
@@ -81,9 +127,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutTheme<'_, A> {
                 None => return Ok(None),
                 Some(Found::Other(key)) => return Ok(Some(key)),
                 Some(Found::Theme(_)) if self.theme.is_some() => return Err(A::Error::duplicate_field(THEME)),
-                Some(Found::Theme(seed)) => seed,
+                Some(Found::After(_)) if self.after.is_some() => return Err(A::Error::duplicate_field(AFTER)),
+                Some(Found::Theme(seed)) => {
+                    *self.theme = Some(self.map.next_value()?);
+                    seed
+                }
+                Some(Found::After(seed)) => {
+                    *self.after = Some(self.map.next_value()?);
+                    seed
+                }
             };
-            *self.theme = Some(self.map.next_value()?);
         }
     }
 
@@ -92,11 +145,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutTheme<'_, A> {
     }
 }
 
-/// Reads a key of the task with its own seed, and keeps this seed at the key of the theme.
+/// Reads a key of the task with its own seed, and keeps this seed at the other keys.
 struct Key<K>(K);
 
 enum Found<K, V> {
     Theme(K),
+    After(K),
     Other(V),
 }
 
@@ -106,6 +160,7 @@ impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<K> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         match String::deserialize(deserializer)? {
             key if key == THEME => Ok(Found::Theme(self.0)),
+            key if key == AFTER => Ok(Found::After(self.0)),
             key => self.0.deserialize(key.into_deserializer()).map(Found::Other),
         }
     }
@@ -136,6 +191,26 @@ mod tests {
             r#"{"theme":null,"service":"S","method":"M"}"#,
         ] {
             assert_eq!(Posted::read(text).expect("is good").theme, None);
+        }
+    }
+
+    #[test]
+    fn a_task_may_name_one_task_before_it_or_several() {
+        let after = |text: &str| {
+            let text = format!(r#"{{"after":{text},"service":"S","method":"M"}}"#);
+            Posted::read(&text).map(|posted| posted.after).map_err(|faults| {
+                let [fault] = &faults[..] else {
+                    panic!("one fault is expected")
+                };
+                (fault.pointer.clone(), fault.detail.clone())
+            })
+        };
+        assert_eq!(after("17"), Ok(Some(After(vec![17]))));
+        assert_eq!(after("[17,-3]"), Ok(Some(After(vec![17, -3]))));
+        assert_eq!(after("null"), Ok(None));
+        for bad in ["1.5", "\"17\"", "[\"17\"]", "18446744073709551615"] {
+            let (pointer, detail) = after(bad).expect_err("is refused");
+            assert!(pointer.is_some_and(|pointer| pointer.starts_with("/after")), "{detail}");
         }
     }
 

@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 22,
+            Self::Mysql => 23,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 22,
+            Self::Sqlite => 23,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 23,
+            Self::Postgres => 24,
         };
         format!("lacks {migrations} of this version's migrations")
     }

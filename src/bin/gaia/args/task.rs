@@ -38,6 +38,7 @@ Examples:
   gaia task add demo Demo Echo '{\"order\": 17}'
   echo '{\"order\": 17}' | gaia task add demo Demo Echo - --wait
   gaia task add demo Demo Echo --in 1h --unique-key order-17
+  gaia task add demo Demo Echo --after 1
   gaia task add demo --batch tasks.jsonl";
 
 const EXPORT: &str = "\
@@ -65,7 +66,7 @@ pub enum TaskCommand {
     /// Shows what the handler has logged in a run of a task
     Log(TaskLog),
     /// Adds a task, or many of a file
-    Add(AddTask),
+    Add(Box<AddTask>),
     /// Waits until a task has ended; exit code 1 if it did not succeed
     Wait {
         /// The id of the task
@@ -130,7 +131,7 @@ pub struct AddTask {
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     pub args: Option<String>,
     /// Adds the tasks of a file, all or none: one JSON object in each line, as for POST /tasks/batch; - for the standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "method", "args", "name", "unique_key", "priority", "max_retry", "retry_delay", "timeout", "run_at", "delay", "wait"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "method", "args", "name", "unique_key", "priority", "max_retry", "retry_delay", "timeout", "run_at", "delay", "after", "wait"])]
     pub batch: Option<PathBuf>,
     /// A name for people
     #[arg(long)]
@@ -156,6 +157,9 @@ pub struct AddTask {
     /// Runs no sooner than after this time (seconds, or such as 5m)
     #[arg(long = "in", value_name = "DURATION", value_parser = parse::duration)]
     pub delay: Option<Duration>,
+    /// Runs once this task has succeeded, and never if it does not (may be repeated; also a list with commas)
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with_all = ["run_at", "delay", "idempotency_key"])]
+    pub after: Vec<i64>,
     /// A repeated call with this key adds nothing for 24 hours
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,

@@ -1,11 +1,12 @@
-//! Deleting tasks, each with its records: one transaction.
+//! Deleting tasks, each with its records and with what it has waited for: one transaction.
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl};
 
-use super::{Expired, is_finished, is_ours};
+use super::{Expired, is_finished, is_ours, waited_for};
 use crate::store::{
-    schema::{asynctask_exec_row, asynctasks},
+    schema::{asynctask_exec_row, asynctasks, gaia_links},
     statement::transaction::on_each_connection,
+    tasks::held::forget_waits,
 };
 
 /// Tasks to delete, if they are still expired then.
@@ -22,12 +23,14 @@ impl Doomed {
 }
 
 /// Deletes tasks. A caller may have queued one of them again since they were read, so the statement that deletes them judges each again. Then
-/// the records of the deleted tasks are deleted.
+/// the records of the deleted tasks are deleted. A task stays while another one, which is not finished, waits for it: that one reads its result.
 macro_rules! delete_tasks {
     ($conn:ident, $doomed:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let expired = &$doomed.expired;
+        let waited_for: Vec<i64> = waited_for!(&$doomed.ids).load($conn)$($wait)*?;
+        let ids: Vec<i64> = $doomed.ids.iter().copied().filter(|id| !waited_for.contains(id)).collect();
         let still = asynctasks::table
-            .filter(asynctasks::id.eq_any(&$doomed.ids))
+            .filter(asynctasks::id.eq_any(&ids))
             .filter(asynctasks::system_name.eq_any(&expired.themes))
             .filter(is_finished!())
             .filter(asynctasks::update_time.lt(expired.before));
@@ -36,12 +39,13 @@ macro_rules! delete_tasks {
             false => diesel::delete(still.filter(is_ours!())).execute($conn)$($wait)*?,
         };
         let left: Vec<i64> = asynctasks::table
-            .filter(asynctasks::id.eq_any(&$doomed.ids))
+            .filter(asynctasks::id.eq_any(&ids))
             .select(asynctasks::id)
             .load($conn)$($wait)*?;
-        let gone: Vec<i64> = $doomed.ids.iter().copied().filter(|id| !left.contains(id)).collect();
-        diesel::delete(asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(gone)))
+        let gone: Vec<i64> = ids.into_iter().filter(|id| !left.contains(id)).collect();
+        diesel::delete(asynctask_exec_row::table.filter(asynctask_exec_row::task_id.eq_any(&gone)))
             .execute($conn)$($wait)*?;
+        forget_waits!($conn, &gone, [$($wait)*]);
         Ok(deleted)
     }};
 }

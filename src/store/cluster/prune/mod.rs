@@ -19,7 +19,7 @@ use crate::{
         ClusterStore, StoreError,
         backend::ReadKind,
         db::on_backend,
-        schema::{asynctask_exec_row, asynctasks, job_record},
+        schema::{asynctask_exec_row, asynctasks, gaia_links, job_record},
         statement::transaction::transact,
     },
 };
@@ -117,7 +117,19 @@ macro_rules! is_ours {
     };
 }
 
-use {is_finished, is_ours};
+/// The query for those of these tasks for which others wait that are not finished: they read the results.
+macro_rules! waited_for {
+    ($ids:expr) => {
+        gaia_links::table
+            .inner_join(asynctasks::table.on(asynctasks::id.eq(gaia_links::held_id)))
+            .filter(gaia_links::task_id.eq_any($ids))
+            .filter(asynctasks::task_status.eq_any(["Wait", "Retry", "Running"]))
+            .select(gaia_links::task_id)
+            .distinct()
+    };
+}
+
+use {is_finished, is_ours, waited_for};
 
 /// The last id among the rows of `$table` with the latest `$time` before `$before`, by the index of that column. If no row has a later
 /// time, the answer covers all rows, also those without a time.
@@ -177,13 +189,22 @@ impl ClusterStore<'_> {
 
     /// Deletes the tasks among these that may go, each with its records; answers how many tasks those were.
     pub(crate) async fn delete_tasks(&self, expired: &Expired, ids: &[i64]) -> Result<usize, StoreError> {
-        self.thin_out(ids).await?;
+        let waited_for = self.waited_for(ids).await?;
+        let ids: Vec<i64> = ids.iter().copied().filter(|id| !waited_for.contains(id)).collect();
+        self.thin_out(&ids).await?;
+        self.tasks().thin_out_links(&ids).await?;
         let doomed = Arc::new(Doomed {
             expired: expired.clone(),
-            ids: ids.to_vec(),
+            ids,
         });
         let delete = || async { self.delete_once(&doomed).await };
         self.retrying_unless_locked(delete).await
+    }
+
+    /// Those of these tasks for which others wait that are not finished.
+    async fn waited_for(&self, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+        let mut conn = self.db.read_as(ReadKind::List).await?;
+        Ok(on_backend!(conn, |conn| waited_for!(ids).load(conn).await)?)
     }
 
     async fn delete_once(&self, doomed: &Arc<Doomed>) -> Result<usize, StoreError> {

@@ -133,6 +133,8 @@ pub(super) const WORDS: Words = Words {
     ended: "Ended",
     duration: "Duration",
     due_at: "Due",
+    waits_for_task: "waits for task",
+    waits_for_tasks: |unfinished, total| format!("waits for {unfinished} of {total} tasks"),
     timeout: "Timeout",
     unique_key: "Unique key",
     trace: "Trace",
@@ -324,6 +326,7 @@ pub(super) const WORDS: Words = Words {
     skip_reasons: |reason| match reason {
         SkipReason::Status => "their status did not allow it",
         SkipReason::Due => "due already",
+        SkipReason::Waits => "they wait for other tasks",
         SkipReason::UniqueKey => "an unfinished task has their unique key",
         SkipReason::Locked => "locked by another session",
         SkipReason::NotFound => "not found",

@@ -137,6 +137,10 @@ pub(super) struct Words {
     pub(super) ended: &'static str,
     pub(super) duration: &'static str,
     pub(super) due_at: &'static str,
+    /// Followed by the id of a task.
+    pub(super) waits_for_task: &'static str,
+    /// How many tasks have not ended, of how many.
+    pub(super) waits_for_tasks: fn(u64, u64) -> String,
     pub(super) timeout: &'static str,
     pub(super) unique_key: &'static str,
     pub(super) trace: &'static str,

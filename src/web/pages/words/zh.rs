@@ -119,6 +119,8 @@ pub(super) const WORDS: Words = Words {
     ended: "结束时间",
     duration: "耗时",
     due_at: "计划执行",
+    waits_for_task: "等待任务",
+    waits_for_tasks: |unfinished, total| format!("等待 {total} 个任务中的 {unfinished} 个"),
     timeout: "超时",
     unique_key: "唯一键",
     trace: "Trace ID",
@@ -312,6 +314,7 @@ pub(super) const WORDS: Words = Words {
     skip_reasons: |reason| match reason {
         SkipReason::Status => "状态不允许",
         SkipReason::Due => "已到期",
+        SkipReason::Waits => "等待其他任务",
         SkipReason::UniqueKey => "已有相同唯一键的未结束任务",
         SkipReason::Locked => "被其他会话锁定",
         SkipReason::NotFound => "任务不存在",

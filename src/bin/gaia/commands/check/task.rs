@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{Api, Fields},
-    commands::{method, node},
+    commands::{method, node, task::waits_for},
     exit::Result,
     output::words,
 };
@@ -129,6 +129,13 @@ async fn waiting(api: &Api, findings: &mut Findings, task: &Fields, status: &str
             ),
             &[&format!("gaia task records {id}")],
         );
+    }
+    if let Some(waits_for) = waits_for(task) {
+        findings.note(
+            format!("the task {id} {waits_for}, and is not due before"),
+            &[&format!("gaia task run-now {id}")],
+        );
+        return Ok(());
     }
     let due: Option<DateTime<Utc>> = task.time("run_at").filter(|at| *at > api.now());
     if let Some(at) = due {

@@ -37,6 +37,8 @@ struct NewTask {
     timeout_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    after: Vec<i64>,
 }
 
 pub async fn run(session: &Session, add: AddTask) -> Result {
@@ -52,7 +54,7 @@ async fn one(session: &Session, api: &Api, add: &AddTask, service: &str, method:
     let args = add.args.as_deref().map(input::json).transpose()?;
     let run_at = match add.delay {
         None => add.run_at,
-        Some(delay) => Some(after(api, delay).await?),
+        Some(delay) => Some(from_now(api, delay).await?),
     };
     let task = NewTask {
         theme: add.theme.clone(),
@@ -66,6 +68,7 @@ async fn one(session: &Session, api: &Api, add: &AddTask, service: &str, method:
         retry_delay_ms: add.retry_delay.map(|delay| delay.as_millis()),
         timeout_ms: add.timeout.map(|timeout| timeout.as_millis()),
         run_at: run_at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)),
+        after: add.after.clone(),
     };
     let request = api
         .post(&["tasks"])
@@ -88,7 +91,7 @@ async fn one(session: &Session, api: &Api, add: &AddTask, service: &str, method:
 }
 
 /// A time from now, by the server's clock.
-async fn after(api: &Api, delay: Duration) -> Result<chrono::DateTime<chrono::Utc>> {
+async fn from_now(api: &Api, delay: Duration) -> Result<chrono::DateTime<chrono::Utc>> {
     api.get(&["healthz"]).send().await?;
     let delay = chrono::TimeDelta::from_std(delay).ok();
     let at = delay.and_then(|delay| api.now().checked_add_signed(delay));

@@ -1,5 +1,7 @@
 //! Finding tasks.
 
+use gaia_actors::WaitsFor;
+
 use crate::{
     api::{Api, Fields, Request},
     args::FindTasks,
@@ -77,7 +79,8 @@ fn note(task: &Fields, view: &View) -> Cell {
         "Wait" | "Retry" => {
             let due = task
                 .time("run_at")
-                .map(|at| format!("due {}", words::ago(at, view.now)));
+                .map(|at| format!("due {}", words::ago(at, view.now)))
+                .or_else(|| waits_for(task));
             let parts: Vec<String> = due
                 .into_iter()
                 .chain(Some(error).filter(|error| !error.is_empty()))
@@ -87,6 +90,12 @@ fn note(task: &Fields, view: &View) -> Cell {
         "Failed" => Cell::new(error).toned(Tone::Bad),
         _ => Cell::new(""),
     }
+}
+
+/// For which tasks the task waits.
+pub fn waits_for(task: &Fields) -> Option<String> {
+    let waits_for: WaitsFor = task.get("waits_for")?;
+    Some(waits_for.to_string())
 }
 
 pub fn progress(task: &Fields) -> String {

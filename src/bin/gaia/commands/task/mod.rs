@@ -10,7 +10,10 @@ mod wait;
 use super::run_log;
 use crate::{args::TaskCommand, exit::Result, session::Session};
 
-pub use self::{list::SHEET, show::details};
+pub use self::{
+    list::{SHEET, waits_for},
+    show::details,
+};
 
 pub async fn run(session: &Session, command: TaskCommand) -> Result {
     let api = session.api().await?;
@@ -25,7 +28,7 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result {
             })
             .await
         }
-        TaskCommand::Add(add) => add::run(session, add).await,
+        TaskCommand::Add(add) => add::run(session, *add).await,
         TaskCommand::Wait { id, timeout } => wait::run(session, id, timeout).await,
         TaskCommand::Cancel(change) => change::run(session, change::CANCEL, change).await,
         TaskCommand::Retry(change) => change::run(session, change::RETRY, change).await,

@@ -1,6 +1,6 @@
 //! One task, and its runs.
 
-use super::list::{SHEET, method, progress, retries};
+use super::list::{SHEET, method, progress, retries, waits_for};
 use crate::{
     api::{Api, Fields},
     exit::{Exit, Result},
@@ -85,6 +85,7 @@ pub fn details(task: &Fields, view: &View) -> Details {
             Cell::new(task.int("timeout_ms").map(words::millis).unwrap_or_default()),
         )
         .time_of("added", task, "create_time", view)
+        .add("waits", Cell::new(waits_for(task).unwrap_or_default()))
         .time_of("runs at", task, "run_at", view)
         .time_of("last began", task, "last_run_time", view)
         .time_of("last ended", task, "last_run_end_time", view)
