@@ -1,7 +1,7 @@
 //! Adding, finding and changing tasks.
 
-use gaia_actors::TaskStatus;
-use serde_json::json;
+use gaia_actors::{NewTask, TaskStatus};
+use serde_json::{Value, json};
 
 use crate::{
     client::{API, OPERATOR, PRODUCER, Served, VIEWER},
@@ -278,7 +278,8 @@ async fn an_error_answers_in_a_route_of_the_application_as_in_the_api() {
     let missing = demo.get_task_detail(999).await.expect_err("is not there");
     let answer = missing.error_response();
     assert_eq!(answer.status().as_u16(), 404);
-    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let kind = answer.headers().get("content-type").expect("is there");
+    assert_eq!(kind, "application/problem+json");
     let body = to_bytes(answer.into_body()).await.expect("is whole");
     let body: Value = serde_json::from_slice(&body).expect("is JSON");
     assert_eq!(body, served.get("/tasks/999").await.with(404));
