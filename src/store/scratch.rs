@@ -175,15 +175,17 @@ fn parts(url: &str) -> (&str, &str, Vec<&str>) {
 #[cfg(feature = "postgres")]
 fn in_schema(url: &str, name: &str) -> String {
     let (before, place, mut parameters) = parts(url);
-    let mut options = String::from("options=");
+    let mut options = Vec::new();
     parameters.retain(|parameter| match parameter.strip_prefix("options=") {
         Some(value) => {
-            options += &format!("{value}%20");
+            options.push(value);
             false
         }
         None => true,
     });
-    options += &format!("-csearch_path%3D{name}");
+    let schema = format!("-csearch_path%3D{name}");
+    options.push(&schema);
+    let options = format!("options={}", options.join("%20"));
     parameters.push(&options);
     format!("{before}{place}?{}", parameters.join("&"))
 }

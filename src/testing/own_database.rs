@@ -23,7 +23,7 @@ pub(super) struct OwnDatabase {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Server(Scratch),
+    Server(Box<Scratch>),
     /// A file of SQLite.
     File(PathBuf),
 }
@@ -33,7 +33,7 @@ impl OwnDatabase {
     pub(super) async fn on(url: &str) -> Result<Option<Self>, StoreError> {
         let scratch = Scratch::make(url).await?;
         Ok(scratch.map(|scratch| Self {
-            place: Place::Server(scratch),
+            place: Place::Server(Box::new(scratch)),
             gaia: None,
         }))
     }

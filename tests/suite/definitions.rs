@@ -333,7 +333,7 @@ async fn a_layer_is_around_each_method_of_an_object_and_a_job_comes_from_a_defin
         Json::of(&format!("please: {said}"))
     };
     let methods = ServiceMethods::of(Arc::new(()))
-        .method(CONFIRM, async |_: &(), _, order| Ok(format!("{order}")))
+        .method(CONFIRM, async |(): &(), _, order| Ok(format!("{order}")))
         .layer(polite);
     let builder = Gaia::builder().handlers(methods).jobs(JobsOptions::default());
     let gaia = Tested::start(builder.scheduler(options())).await;
