@@ -12,13 +12,13 @@ use crate::{
 
 impl Scheduler {
     /// Adds a task on a connection of yours, inside the transaction that is open there: the task exists if and only if
-    /// your transaction commits. After the commit call [`task_quick_queue`](Self::task_quick_queue) with its id (before, nobody could see it). Without
+    /// your transaction commits. After the commit call [`task_quick_queue`](Self::task_quick_queue) with its id (before, no worker can see the task). Without
     /// that, workers find it with their next scan, on SQLite and MySQL after up to [`scan_interval`](crate::SchedulerOptions::scan_interval), 5 s by
     /// default; on PostgreSQL the commit tells all processes.
     ///
     /// On SQLite the file takes one writer at a time: while your transaction is open, no outcome is written, so keep it
     /// short, and set a `busy_timeout` on your connection. And a diesel-async transaction must not be dropped half-way, as a route of actix-web is
-    /// when its client hangs up: the connection would go on in the open transaction. Run it in a task of its own, and await that:
+    /// when its client hangs up: the connection would go on in the open transaction. Run it in a separate task, and await that:
     /// `actix_web::rt::spawn(async move { orders.place(&scheduler, &order).await }).await??`, as the example `service` does.
     ///
     /// The connection is any of diesel-async, also from a pool: [`EnqueueConnection`] lists the types. A connection to another database than

@@ -111,7 +111,7 @@ impl Aside {
         self.until.get_or_insert_with(|| Instant::now() + PAUSE);
     }
 
-    /// What is to be tried again now.
+    /// The ends that are due for another try.
     fn take(&mut self) -> BTreeSet<i64> {
         match self.until.take_if(|until| *until <= Instant::now()) {
             Some(_) => mem::take(&mut self.ended),
@@ -160,7 +160,7 @@ impl Release {
         wanted
     }
 
-    /// Counts the ends, and reads a page of the look that is under way. What fails is kept, and does not hinder what can be done.
+    /// Counts the ends, and reads a page of the look that is under way. An end that cannot be counted is kept, and hinders no other.
     async fn follow(&mut self, wanted: &WantedRelease) -> Result<(), StoreError> {
         self.look.request(wanted.look);
         let counted = self.count(&wanted.ended).await;
@@ -221,7 +221,7 @@ impl Release {
         }
     }
 
-    /// If the database refuses what is to be written, it is tried in halves: one odd row does not keep the others.
+    /// If the database refuses a write, its halves are tried: one odd row does not keep the others.
     async fn release(&mut self, ended: &[i64], held: &[i64]) -> Result<(), StoreError> {
         let (mut parts, mut done) = (vec![held], Ok(()));
         while let Some(part) = parts.pop() {

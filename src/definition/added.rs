@@ -57,7 +57,7 @@ impl<R> Added<R> {
     }
 
     /// Has the task claimed at once: after the commit of the transaction in which [`TypedTask::add_on`](crate::TypedTask::add_on) has added it. Without
-    /// this the workers of other processes, on SQLite and MySQL also those of this one, find it with their next scan, within 5 seconds by default; on
+    /// this the workers of other processes, on SQLite and MySQL also the workers of this one, find it with their next scan, within 5 seconds by default; on
     /// PostgreSQL the commit itself tells them.
     pub fn wake(&self) {
         self.scheduler.task_quick_queue(self.id);

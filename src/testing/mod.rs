@@ -215,7 +215,7 @@ impl TestGaia {
         );
         let drained = tokio::time::timeout(DRAIN, async {
             while self.unsettled(theme).await > 0 {
-                // The application may have added tasks on connections of its own, and the scanner looks for them at times that do not come.
+                // The application may have added tasks on other connections, and the scanner looks for them at times that do not come.
                 self.gaia.wake(theme);
                 actix_rt::time::sleep(Duration::from_millis(2)).await;
             }

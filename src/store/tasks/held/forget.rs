@@ -51,7 +51,7 @@ mod orphans {
 }
 
 impl TaskStore<'_> {
-    /// Deletes closed links of those of these tasks that are finished, and are about to be deleted, until less than a page of them is left: a task
+    /// Deletes closed links of these tasks, as far as they are finished and are about to be deleted, until less than a page of them is left: a task
     /// may have waited for very many.
     pub(in crate::store) async fn thin_out_links(&self, ids: &[i64]) -> Result<(), StoreError> {
         loop {

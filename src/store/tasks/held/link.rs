@@ -64,7 +64,7 @@ impl Waits {
     }
 }
 
-/// Those of the tasks for which new ones are to wait that exist, with their statuses.
+/// The tasks for which new tasks are to wait, as far as they exist, with their statuses.
 macro_rules! predecessors {
     ($conn:ident, $new:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let ids = $new.predecessors();

@@ -59,7 +59,7 @@ pub(super) struct Wait {
     pub(super) held: i64,
     pub(super) kind: WaitKind,
     pub(super) tasks: BTreeSet<i64>,
-    /// Those of the tasks whose ends are counted at once.
+    /// The tasks whose ends are counted at once.
     pub(super) succeeded: BTreeSet<i64>,
 }
 
