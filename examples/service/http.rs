@@ -1,7 +1,7 @@
 //! The routes of the shop, and under `/gaia` those of operators.
 
 use actix_web::{
-    App, HttpResponse, HttpServer, ResponseError, dev::Server, get, http::StatusCode, middleware, post, web,
+    App, HttpResponse, HttpServer, ResponseError, dev::Server, get, guard, http::StatusCode, middleware, post, web,
 };
 use gaia_actors::{
     prelude::*,
@@ -17,7 +17,7 @@ use crate::{
 /// A server on this address.
 pub fn server(gaia: Gaia, orders: Orders, listen: &str) -> Result<Server, Box<dyn std::error::Error>> {
     let scheduler = gaia.scheduler(CONFIRM_ORDER.theme_name())?;
-    // A program that other machines reach gives tokens: `Access::tokens`.
+    // A program that other machines reach gives tokens: `Access::tokens`, or asks its own users by `Access::custom`.
     let operators = AdminOptions::new(Access::loopback_only());
     let server = HttpServer::new(move || {
         let routes = |config: &mut web::ServiceConfig| routes(config, &orders, &scheduler);
@@ -26,23 +26,28 @@ pub fn server(gaia: Gaia, orders: Orders, listen: &str) -> Result<Server, Box<dy
             .configure(routes)
             .service(web::scope("/gaia").service(admin(&gaia, operators.clone())))
     });
-    let bound = server.bind(listen);
+    // What is left of the 30 s that most orchestrators give is for the tasks.
+    let bound = server.shutdown_timeout(5).bind(listen);
     Ok(bound
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?
         .run())
 }
 
-/// The routes of the shop.
+/// The routes of the shop. Those below `/staff` are for programs on this machine.
 pub fn routes(config: &mut web::ServiceConfig, orders: &Orders, scheduler: &Scheduler) {
+    let is_here = guard::fn_guard(|request| request.head().peer_addr.is_some_and(|peer| peer.ip().is_loopback()));
+    let staff = web::scope("/staff")
+        .guard(is_here)
+        .service(list_tasks)
+        .service(show_task)
+        .service(show_records)
+        .service(resize);
     config
         .app_data(web::Data::new(orders.clone()))
         .app_data(web::Data::new(scheduler.clone()))
         .service(place_order)
         .service(show_order)
-        .service(list_tasks)
-        .service(show_task)
-        .service(show_records)
-        .service(resize);
+        .service(staff);
 }
 
 #[post("/orders")]
@@ -62,8 +67,8 @@ async fn show_order(orders: web::Data<Orders>, id: web::Path<i64>) -> Result<Htt
 }
 
 #[get("/tasks")]
-async fn list_tasks(gaia: web::Data<Scheduler>, list: web::Query<ListTasks>) -> Result<HttpResponse, HttpError> {
-    Ok(HttpResponse::Ok().json(gaia.list_tasks(list.into_inner()).await?))
+async fn list_tasks(scheduler: web::Data<Scheduler>, list: web::Query<ListTasks>) -> Result<HttpResponse, HttpError> {
+    Ok(HttpResponse::Ok().json(scheduler.list_tasks(list.into_inner()).await?))
 }
 
 #[get("/tasks/{id}")]
@@ -103,15 +108,21 @@ impl ResponseError for HttpError {
         match self {
             Self::Orders(OrderError::Amount(_)) => StatusCode::BAD_REQUEST,
             Self::Orders(OrderError::NotFound(_)) => StatusCode::NOT_FOUND,
-            Self::Tasks(error) => error.status_code(),
+            Self::Tasks(error) | Self::Orders(OrderError::Tasks(error)) => error.status_code(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
-        match self {
-            Self::Tasks(error) => error.error_response(),
-            _ => HttpResponse::build(self.status_code()).json(json!({ "error": self.to_string() })),
-        }
+        let text = match self {
+            Self::Tasks(error) | Self::Orders(OrderError::Tasks(error)) => return error.error_response(),
+            Self::Orders(OrderError::Amount(_) | OrderError::NotFound(_)) => self.to_string(),
+            // The words of the database are for the log.
+            _ => {
+                log::error!("{self}");
+                "the shop cannot do that now".to_owned()
+            }
+        };
+        HttpResponse::build(self.status_code()).json(json!({ "error": text }))
     }
 }

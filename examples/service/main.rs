@@ -6,16 +6,16 @@
 //!
 //! curl -i -H 'content-type: application/json' -d '{"customer": "ann", "item": "tea", "amount": 2}' localhost:8080/orders
 //! curl -i localhost:8080/orders/1
-//! curl -i 'localhost:8080/tasks?statuses=Success&method=ConfirmOrder'
-//! curl -i localhost:8080/tasks/1/records
+//! curl -i 'localhost:8080/staff/tasks?status=Success&method=ConfirmOrder'
+//! curl -i localhost:8080/staff/tasks/1/records
 //! curl -i -H 'content-type: application/json' -d '{"customer": "ann", "item": "tea", "amount": 0}' localhost:8080/orders
-//! curl -i -X POST localhost:8080/workers/8
+//! curl -i -X POST localhost:8080/staff/workers/8
 //!
 //! cargo test --example service --features postgres,web           # its tests; GAIA_TEST_DATABASE_URL names a server for them
 //! ```
 //!
 //! The first order is answered with 202 and the ids of the order and of its task. A moment later it is `confirmed`, and its customer has a
-//! mail. The order of 0 is answered with 400, and neither it nor a task is in the database. Under `/gaia` lies the dashboard, and the API for
+//! mail. The order of 0 is answered with 400. Under `/gaia` lies the dashboard, and the API for
 //! operators and for programs in other languages.
 //!
 //! `LISTEN` (default `127.0.0.1:8080`) says where to listen, `DATABASE_URL` (default `sqlite:service.db`) where the data are. Two processes on
@@ -42,8 +42,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let served = serve(&gaia, orders).await;
     // The server takes no more orders: now let the tasks end that run.
-    gaia.stop().await?;
-    served
+    let stopped = gaia.stop().await;
+    served?;
+    stopped?;
+    Ok(())
 }
 
 /// Serves until SIGINT or SIGTERM.

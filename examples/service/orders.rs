@@ -91,7 +91,6 @@ macro_rules! on_connection {
     ($orders:expr, |$conn:ident| $work:expr) => {
         match $orders {
             Orders::Sqlite(file) => {
-                let _turn = file.turn.lock().await;
                 let $conn = &mut file.connect().await?;
                 $work
             }
@@ -103,7 +102,7 @@ macro_rules! on_connection {
     };
 }
 
-/// The same in a transaction.
+/// The same in a transaction. If the caller is dropped in the middle of it, as a run is at its timeout, the connection goes with it.
 macro_rules! in_transaction {
     ($orders:expr, |$conn:ident| $work:expr) => {
         match $orders {
@@ -128,7 +127,8 @@ impl SqliteFile {
 }
 
 impl Orders {
-    /// Opens the database of this URL, and makes the table if it is not there.
+    /// Opens the database of this URL, and makes the table if it is not there. (A larger service has migrations for that, and a pool that is
+    /// set up for TLS.)
     pub async fn open(url: &str) -> Result<Self, OrderError> {
         let id = if url.starts_with("postgres") {
             "BIGSERIAL PRIMARY KEY"
@@ -136,8 +136,8 @@ impl Orders {
             "INTEGER PRIMARY KEY AUTOINCREMENT"
         };
         let orders = match url.strip_prefix("sqlite:") {
-            Some(path) if path != ":memory:" => Self::Sqlite(SqliteFile {
-                path: path.into(),
+            Some(path) if !path.contains(":memory:") => Self::Sqlite(SqliteFile {
+                path: path_of(path).into(),
                 turn: Arc::default(),
             }),
             None if url.starts_with("postgres") => {
@@ -161,6 +161,9 @@ impl Orders {
 
     /// Writes the order and adds the task that confirms it, or neither.
     pub async fn place(&self, scheduler: &Scheduler, new: &NewOrder) -> Result<Placed, OrderError> {
+        if new.amount < 1 {
+            return Err(OrderError::Amount(new.amount));
+        }
         let (order, confirm) = in_transaction!(self, |conn| {
             let order = diesel::insert_into(orders::table)
                 .values(new)
@@ -169,11 +172,7 @@ impl Orders {
                 .await?;
             let confirm = CONFIRM_ORDER.task(&order).name(format!("confirm order {order}"));
             let confirm = confirm.add_on(scheduler, conn).await?;
-            // Last on purpose: here are two rows to be rolled back.
-            if new.amount < 1 {
-                return Err(OrderError::Amount(new.amount));
-            }
-            Ok((order, confirm))
+            Ok::<_, OrderError>((order, confirm))
         })?;
         // Only now can the workers see it.
         confirm.wake();
@@ -220,4 +219,10 @@ impl Orders {
         let counted = orders::table.filter(orders::status.eq(status)).count();
         Ok(on_connection!(self, |conn| counted.get_result(conn).await?))
     }
+}
+
+/// The path in a URL of SQLite, behind `sqlite:`.
+fn path_of(url: &str) -> &str {
+    let path = url.strip_prefix("//").unwrap_or(url);
+    path.split('?').next().unwrap_or(path)
 }

@@ -22,17 +22,12 @@ struct Shop {
 
 /// On a file of SQLite, or in a schema of PostgreSQL if `GAIA_TEST_DATABASE_URL` names a server.
 async fn open() -> Shop {
-    let mut opened = None;
-    let gaia = TestGaia::start_with(async |url| {
+    let started = TestGaia::start_with(async |url| {
         let orders = Orders::open(url).await?;
-        opened = Some(orders.clone());
-        Ok::<_, OrderError>(work::builder(orders))
+        Ok::<_, OrderError>((work::builder(orders.clone()), orders))
     });
-    let gaia = gaia.await.expect("starts");
-    Shop {
-        gaia,
-        orders: opened.expect("is opened"),
-    }
+    let (gaia, orders) = started.await.expect("starts");
+    Shop { gaia, orders }
 }
 
 fn tea(amount: i32) -> NewOrder {
@@ -140,7 +135,8 @@ async fn the_routes() {
     let scheduler = gaia.scheduler(CONFIRM_ORDER.theme_name()).expect("is a theme");
     let app = App::new().configure(|config| http::routes(config, &orders, &scheduler));
     let app = test::init_service(app).await;
-    let get = |path: &str| test::TestRequest::get().uri(path).to_request();
+    let here = "127.0.0.1:9".parse().expect("is an address");
+    let get = |path: &str| test::TestRequest::get().uri(path).peer_addr(here).to_request();
     let post = |body: Value| test::TestRequest::post().uri("/orders").set_json(body).to_request();
 
     let placed = test::call_service(&app, post(json!({"customer": "ann", "item": "tea", "amount": 2}))).await;
@@ -149,19 +145,26 @@ async fn the_routes() {
     gaia.drain(CONFIRM_ORDER.theme_name()).await;
     let order: Value = test::call_and_read_body_json(&app, get(&format!("/orders/{}", placed["order"]))).await;
     assert_eq!(order["status"], "confirmed");
-    let tasks: Value = test::call_and_read_body_json(&app, get("/tasks?statuses=Success&method=ConfirmOrder")).await;
+    let tasks: Value =
+        test::call_and_read_body_json(&app, get("/staff/tasks?status=Success&method=ConfirmOrder")).await;
     assert_eq!(tasks["items"][0]["id"], placed["task"]);
 
     let refused = test::call_service(&app, post(json!({"customer": "ann", "item": "tea", "amount": 0}))).await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     for (path, status) in [
-        ("/tasks?statuses=Nonsense", StatusCode::BAD_REQUEST),
-        ("/tasks?unknown=1", StatusCode::BAD_REQUEST),
+        ("/staff/tasks?status=Nonsense", StatusCode::BAD_REQUEST),
+        ("/staff/tasks?unknown=1", StatusCode::BAD_REQUEST),
         ("/orders/999", StatusCode::NOT_FOUND),
-        ("/tasks/999", StatusCode::NOT_FOUND),
+        ("/staff/tasks/999", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(test::call_service(&app, get(path)).await.status(), status, "{path}");
     }
+    let elsewhere = "192.0.2.1:9".parse().expect("is an address");
+    let request = test::TestRequest::get()
+        .uri("/staff/tasks")
+        .peer_addr(elsewhere)
+        .to_request();
+    assert_eq!(test::call_service(&app, request).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[actix_rt::test]

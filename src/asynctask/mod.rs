@@ -51,7 +51,7 @@ pub use messages::{
 };
 pub(crate) use of_handlers::SchedulersOfHandlers;
 pub use options::SchedulerOptions;
-pub(crate) use release::ReleaseActor;
+pub(crate) use release::{ReleaseActor, StopRelease};
 pub(crate) use runtime::{ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes};
 pub use scheduler::{CancelAnswer, Scheduler};
 pub use status::{SchedulerStatus, UnservedMethod};

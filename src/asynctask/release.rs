@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, mem};
 
-use actix::{Actor, AsyncContext, Context, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use tokio::time::{Duration, Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::runtime::{ThemeRuntime, ThemeRuntimes};
 use crate::{
@@ -15,14 +16,24 @@ use crate::{
 /// How many pages of links a look reads that goes a part of the way.
 const PAGES: usize = 20;
 
-/// After how long ends are counted that could not be counted, because another session had locked a row.
+/// After how long ends are counted that could not be counted, because of a row that another session has locked or the database has refused. It
+/// doubles with each vain try.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Releases tasks that wait for others. Each process has one; nothing happens twice if several of them count the same ends.
 pub(crate) struct ReleaseActor {
     store: Store,
     themes: ThemeRuntimes,
+    stop: CancellationToken,
+    /// Cancelled when the actor releases nothing more.
+    stopped: CancellationToken,
 }
+
+/// Count the ends that are noted, and release nothing more. Answers when that is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopRelease;
 
 /// The work of the actor.
 struct Release {
@@ -30,6 +41,8 @@ struct Release {
     themes: ThemeRuntimes,
     look: Look,
     aside: Aside,
+    /// An answer was lost, so tasks may be due of which no worker has heard.
+    may_have_released: bool,
 }
 
 /// A walk through the open links, a page at a time.
@@ -44,16 +57,22 @@ struct Look {
     orphans_after: i64,
 }
 
-/// Ends that could not be counted.
-#[derive(Default)]
+/// Ends that could not be counted because of single rows.
 struct Aside {
     ended: BTreeSet<i64>,
     until: Option<Instant>,
+    pause: Duration,
+    said: Repeats<()>,
 }
 
 impl ReleaseActor {
-    pub(crate) const fn new(store: Store, themes: ThemeRuntimes) -> Self {
-        Self { store, themes }
+    pub(crate) fn new(store: Store, themes: ThemeRuntimes) -> Self {
+        Self {
+            store,
+            themes,
+            stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        }
     }
 }
 
@@ -65,9 +84,25 @@ impl Actor for ReleaseActor {
             store: self.store.clone(),
             themes: self.themes.clone(),
             look: Look::new(),
-            aside: Aside::default(),
+            aside: Aside::new(),
+            may_have_released: false,
         };
-        ctx.spawn(release.work().into_actor(self));
+        let (stop, stopped) = (self.stop.clone(), self.stopped.clone());
+        let work = async move {
+            release.work(stop).await;
+            stopped.cancel();
+        };
+        ctx.spawn(work.into_actor(self));
+    }
+}
+
+impl Handler<StopRelease> for ReleaseActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: StopRelease, _: &mut Context<Self>) -> Self::Result {
+        self.stop.cancel();
+        let stopped = self.stopped.clone();
+        Box::pin(async move { stopped.cancelled().await })
     }
 }
 
@@ -106,26 +141,69 @@ impl Look {
 }
 
 impl Aside {
+    fn new() -> Self {
+        Self {
+            ended: BTreeSet::new(),
+            until: None,
+            pause: PAUSE,
+            said: Repeats::default(),
+        }
+    }
+
     fn put(&mut self, ended: &[i64]) {
         self.ended.extend(ended);
-        self.until.get_or_insert_with(|| Instant::now() + PAUSE);
+        self.until.get_or_insert_with(|| Instant::now() + self.pause);
+    }
+
+    /// Puts ends aside because of a row.
+    fn put_for(&mut self, ended: &[i64], error: &StoreError) {
+        self.put(ended);
+        if let Some(said) = self.said.say((), &error.to_string()) {
+            say!(
+                Error,
+                "a task that waits for others cannot be released, will try again and again: {said}"
+            );
+        }
     }
 
     /// The ends that are due for another try.
     fn take(&mut self) -> BTreeSet<i64> {
         match self.until.take_if(|until| *until <= Instant::now()) {
-            Some(_) => mem::take(&mut self.ended),
+            Some(_) => {
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                mem::take(&mut self.ended)
+            }
             None => BTreeSet::new(),
+        }
+    }
+
+    /// Notes whether anything is left after a round.
+    fn settle(&mut self) {
+        if !self.ended.is_empty() {
+            return;
+        }
+        self.pause = PAUSE;
+        if let Some(failures) = self.said.over(&()) {
+            say!(
+                Info,
+                "every task that waits for others can be released again, after {failures} failures"
+            );
         }
     }
 }
 
 impl Release {
-    async fn work(mut self) {
+    async fn work(mut self, stop: CancellationToken) {
         let (mut backoff, mut said) = (Backoff::default(), Repeats::default());
         loop {
-            let wanted = self.next().await;
-            match self.follow(&wanted).await {
+            let wanted = tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.finish().await,
+                wanted = self.next() => wanted,
+            };
+            let followed = self.follow(&wanted).await;
+            self.aside.settle();
+            match followed {
                 Ok(()) => {
                     backoff.succeeded();
                     if let Some(failures) = said.over(&()) {
@@ -142,9 +220,31 @@ impl Release {
                             "cannot release tasks that wait for others, will try again and again: {said}"
                         );
                     }
-                    actix_rt::time::sleep(backoff.failed()).await;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = actix_rt::time::sleep(backoff.failed()) => {}
+                    }
                 }
             }
+        }
+    }
+
+    /// Counts the last ends of this process: the ends that are noted by now, and tasks that are cancelled through them.
+    async fn finish(mut self) {
+        let mut last: Vec<i64> = mem::take(&mut self.aside.ended).into_iter().collect();
+        loop {
+            last.extend(self.store.tasks().release_noted().ended);
+            if last.is_empty() {
+                return;
+            }
+            if let Err(error) = self.count(&last).await {
+                say!(
+                    Warn,
+                    "the last ends of this process are left to the looks of other nodes: {error}"
+                );
+                return;
+            }
+            last.clear();
         }
     }
 
@@ -173,11 +273,15 @@ impl Release {
     async fn look_at_page(&mut self) -> Result<(), StoreError> {
         let page = self.store.tasks().ended_page(self.look.after).await?;
         self.look.has_read(page.last);
-        let counted = self.count(&page.found).await;
+        self.count(&page.found).await?;
         if !self.look.is_under_way() {
+            if mem::take(&mut self.may_have_released) {
+                self.themes.ring_all();
+                self.themes.all().iter().for_each(ThemeRuntime::wake);
+            }
             self.forget_orphans().await?;
         }
-        counted
+        Ok(())
     }
 
     /// Removes what held tasks have left that do not exist any more: of one page of held tasks. The next look goes on there.
@@ -188,24 +292,22 @@ impl Release {
         Ok(())
     }
 
+    /// Rows that are locked or refused hinder no others.
     async fn count(&mut self, ended: &[i64]) -> Result<(), StoreError> {
-        let mut counted = Ok(());
         for (at, piece) in ended.chunks(RELEASE_PIECE).enumerate() {
-            let Err(error) = self.count_piece(piece).await else {
-                continue;
-            };
-            let others_may_do = is_about_rows(&error);
-            counted = Err(error);
-            if others_may_do {
-                self.aside.put(piece);
-            } else {
-                // The transaction may have been done: tasks that it has cancelled may have others behind them.
-                self.aside.put(&ended[at * RELEASE_PIECE..]);
-                self.look.request(LookForEnds::All);
-                break;
+            match self.count_piece(piece).await {
+                Ok(()) => {}
+                Err(error) if is_about_rows(&error) => self.aside.put_for(piece, &error),
+                Err(error) => {
+                    // The transaction may have been done: tasks that it has cancelled may have others behind them, and tasks may be due.
+                    self.aside.put(&ended[at * RELEASE_PIECE..]);
+                    self.look.request(LookForEnds::All);
+                    self.may_have_released = true;
+                    return Err(error);
+                }
             }
         }
-        counted
+        Ok(())
     }
 
     async fn count_piece(&mut self, ended: &[i64]) -> Result<(), StoreError> {

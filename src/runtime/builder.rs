@@ -464,10 +464,8 @@ impl GaiaBuilder {
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
         let defined: Vec<&str> = self.handlers.iter().filter_map(Registration::theme).collect();
-        let (themes, jobs_slot) = (
-            ThemeRuntimes::new(events.clone(), self.traces.clone()),
-            JobsSlot::default(),
-        );
+        let themes = ThemeRuntimes::new(events.clone(), self.traces.clone());
+        let jobs_slot = JobsSlot::default();
         let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces.clone());
         let values = shared(self.data, &store, &themes, &jobs);
         let actor = RegistryActor::calling_on(threads.clone(), store.clock().clone(), self.traces, values);
@@ -501,7 +499,7 @@ impl GaiaBuilder {
         let pruner = started(&control, pruner);
         let bulk = BulkActor::new(store.clone(), Arc::clone(&node_id), themes.clone());
         let bulk = started(&control, bulk);
-        started(&control, ReleaseActor::new(store.clone(), themes.clone()));
+        let release = started(&control, ReleaseActor::new(store.clone(), themes.clone()));
         let (logs, log_actor) = logs(&control, &store);
         let admin = AdminParts {
             store: store.clone(),
@@ -530,6 +528,7 @@ impl GaiaBuilder {
             held,
             pruner,
             bulk,
+            release,
             logs,
             log_actor,
             alerts,

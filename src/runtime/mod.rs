@@ -31,7 +31,9 @@ use crate::remote::Remote;
 use crate::{
     admin::{Admin, AdminParts, BulkActor},
     alerts::RunningAlerts,
-    asynctask::{Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes},
+    asynctask::{
+        ReleaseActor, Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes,
+    },
     definition::Schedulers,
     domain::{Faults, NewJob},
     error::{Error, ask},
@@ -96,6 +98,7 @@ struct Inner {
     held: HeldRuns,
     pruner: Addr<PruneActor>,
     bulk: Addr<BulkActor>,
+    release: Addr<ReleaseActor>,
     logs: LogWriter,
     log_actor: Addr<LogActor>,
     /// `None`: this process sends no messages about alerts.

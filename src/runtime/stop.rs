@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Gaia;
 use crate::{
     admin::StopBulk,
-    asynctask::ThemeRuntime,
+    asynctask::{StopRelease, ThemeRuntime},
     error::Error,
     node::{Retire, StopLogs, StopPruning, write_history},
 };
@@ -165,13 +165,19 @@ impl Gaia {
         }
         self.0.pruner.send(StopPruning).await?;
         self.0.bulk.send(StopBulk).await?;
-        if tokio::time::timeout(LEAVE, self.0.log_actor.send(StopLogs))
-            .await
-            .is_err()
-        {
+        let lines = tokio::time::timeout(LEAVE, self.0.log_actor.send(StopLogs));
+        let ends = tokio::time::timeout(LEAVE, self.0.release.send(StopRelease));
+        let (lines, ends) = join(lines, ends).await;
+        if lines.is_err() {
             say!(
                 Warn,
                 "the last lines of runs are lost: the database has not answered in {LEAVE:?}"
+            );
+        }
+        if ends.is_err() {
+            say!(
+                Warn,
+                "tasks that wait for the last ends of this process are left to other nodes: the database has not answered in {LEAVE:?}"
             );
         }
         if let Some(alerts) = &self.0.alerts {

@@ -82,7 +82,8 @@ impl TestGaia {
     }
 
     /// The same for an application that has tables of its own in that database: `make` gets the URL before the Gaia starts, opens the application's
-    /// connections with it, and makes the builder with the values and handlers that need them.
+    /// connections with it, and makes the builder with the values and handlers that need them. What it answers beside the builder comes back beside the
+    /// `TestGaia`.
     ///
     /// If the environment names no server, the database is a file of SQLite in the folder for temporary files, for a database in memory
     /// belongs to its connections. The file is removed with the last clone of the `TestGaia`.
@@ -92,6 +93,7 @@ impl TestGaia {
     /// use gaia_actors::{prelude::*, testing::TestGaia};
     ///
     /// /// What the application does in its own tables.
+    /// #[derive(Clone)]
     /// struct Orders { url: String }
     ///
     /// fn builder(orders: Orders) -> GaiaBuilder {
@@ -100,28 +102,34 @@ impl TestGaia {
     ///
     /// # #[actix_rt::main]
     /// # async fn main() -> Result<(), Error> {
-    /// let test = TestGaia::start_with(async |url| {
+    /// let (test, orders) = TestGaia::start_with(async |url| {
     ///     let orders = Orders { url: url.to_owned() };
-    ///     Ok::<_, Error>(builder(orders))
+    ///     Ok::<_, Error>((builder(orders.clone()), orders))
     /// })
     /// .await?;
-    /// # assert!(!test.url().is_empty());
+    /// assert_eq!(test.url(), orders.url);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     /// As for [`start`](Self::start), and what `make` answers.
-    pub async fn start_with<E: From<Error>>(make: impl AsyncFnOnce(&str) -> Result<GaiaBuilder, E>) -> Result<Self, E> {
-        let own = match url_of_environment()? {
-            Some(url) => match OwnDatabase::on(&url).await.map_err(Error::from)? {
-                Some(own) => own,
-                None => return Ok(Self::start_on(url.as_str(), make(&url).await?).await?),
-            },
-            None => OwnDatabase::file(),
+    pub async fn start_with<T, E: From<Error>>(
+        make: impl AsyncFnOnce(&str) -> Result<(GaiaBuilder, T), E>,
+    ) -> Result<(Self, T), E> {
+        let url = url_of_environment()?;
+        let own = match &url {
+            Some(url) => OwnDatabase::on(url).await.map_err(Error::from)?,
+            None => Some(OwnDatabase::file()),
         };
-        let builder = make(&own.url()).await?;
-        Ok(Self::start_within(own, builder).await?)
+        // Without one, it is a file of SQLite that the environment names.
+        let url = own.as_ref().map_or(url.unwrap_or_default(), OwnDatabase::url);
+        let (builder, value) = make(&url).await?;
+        let test = match own {
+            Some(own) => Self::start_within(own, builder).await?,
+            None => Self::start_on(url, builder).await?,
+        };
+        Ok((test, value))
     }
 
     /// Starts a Gaia with the builder's settings, but in a database of its own on the server of this URL, and with the time standing at

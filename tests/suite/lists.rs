@@ -274,11 +274,20 @@ fn every_fault_of_a_query_string_is_named() {
         "page=99999999999",
         "page=1&page=2",
         "without_node=maybe",
-        "theme=x",
+        "error=a&error_contains=b",
+        "tehme=x",
         "statsues=",
     ] {
         sent(bad).expect_err(bad);
     }
+    let of_the_api =
+        sent("theme=x&status=Failed&status=Wait&id=7&name=order&error=&").expect("has the names of the API");
+    assert_eq!(
+        of_the_api.filter,
+        sent("themes=x&statuses=Failed,Wait&ids=7&name_contains=order")
+            .expect("has the names of the fields")
+            .filter
+    );
     for bad in [
         json!({ "pgae": null }),
         json!({ "foo": {} }),

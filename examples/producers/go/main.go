@@ -4,7 +4,7 @@
 // the server answers with the tasks that it has added already. At the end it sends both requests once more on purpose, to show that.
 //
 //	cargo run --example service --features postgres,web
-//	curl -H 'content-type: application/json' -d '{"item": "tea", "amount": 2}' localhost:8080/orders
+//	curl -H 'content-type: application/json' -d '{"customer": "ann", "item": "tea", "amount": 2}' localhost:8080/orders
 //	cd examples/producers/go && go run .
 //
 // GAIA_URL says where the API is (default http://localhost:8080/gaia/api/v1). GAIA_TOKEN is a token with the permissions enqueue and view

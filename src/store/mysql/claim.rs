@@ -258,7 +258,10 @@ pub(super) async fn claim(
     let wanted = claim.wanted();
     for share in all {
         let method = claim.methods.is_some().then(|| &wanted[share.method]);
+        let in_share = share.tasks;
         let ids = take(conn, claim, method, share).await?;
+        // Other sessions have locked the other segments of the share, or taken them.
+        claimed.passed_over |= ids.len() < in_share;
         let picked = pick(conn, claim, method, &ids, claim_id).await?;
         if picked.len() < ids.len() {
             let left = without(&ids, &picked);
@@ -268,7 +271,6 @@ pub(super) async fn claim(
         }
         rows.extend(picked);
     }
-    claimed.passed_over &= rows.is_empty() && first.is_empty();
     if !rows.is_empty() || !first.is_empty() {
         let token = make_claim(conn, claim, claim_id, &first, &rows).await?;
         let rows = first.into_iter().chain(rows);
