@@ -963,16 +963,18 @@ func TestAnEndThatAlwaysGetsAnOddAnswerIsDroppedAndKeepsNoOtherBack(t *testing.T
 	f := newFake(t)
 	f.leaseMS = 1000
 	f.addTasks("AsyncCreateOrder", 5, nil)
+	refused := 0
 	f.answerBy(func(path string, runs []map[string]any) http.HandlerFunc {
 		for _, run := range runs {
 			if path == "/claims/finish" && run["token"] == "t3" {
+				refused++
 				return problem(500, "internal")
 			}
 		}
 		return nil
 	})
 	w := work(f, func(context.Context, *Call) (any, error) { return "good", nil }, func(w *Worker) { w.Grace = patience })
-	f.waitFor("4 ends", func() bool { return len(f.ends) == 4 })
+	f.waitFor("4 ends, and a refused end of task 3", func() bool { return len(f.ends) == 4 && refused > 0 })
 	w.mustStop(t)
 	if len(f.claimed) != 1 {
 		t.Error(f.ends)

@@ -736,15 +736,17 @@ class Working(WithFake):
         self.fake.lease_ms = 1000
         for _ in range(5):
             self.fake.add()
+        refused = []
 
         def answers(path: str, body: Any) -> Optional[Answer]:
             if path == "/claims/finish" and any(run["token"] == "t3" for run in body["runs"]):
+                refused.append(path)
                 return problem(500, "internal")
             return None
 
         self.fake.answers = answers
         worker = self.work(lambda _: "good", grace=PATIENCE)
-        self.fake.wait_for("4 ends", lambda: len(self.fake.ends) == 4)
+        self.fake.wait_for("4 ends, and a refused end of task 3", lambda: len(self.fake.ends) == 4 and len(refused) > 0)
         self.must_stop(worker)
         self.assertEqual(list(self.fake.claimed), ["t3"])
 
