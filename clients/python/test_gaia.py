@@ -736,7 +736,7 @@ class Working(WithFake):
         self.fake.lease_ms = 1000
         for _ in range(5):
             self.fake.add()
-        refused = []
+        refused: list[str] = []
 
         def answers(path: str, body: Any) -> Optional[Answer]:
             if path == "/claims/finish" and any(run["token"] == "t3" for run in body["runs"]):
