@@ -88,7 +88,8 @@ pub(super) async fn open(url: String, clock: Clock, migrate: bool) -> Result<Sto
     } else {
         store.check_schema().await?;
     }
-    store.read_database_name().await?;
+    // First, since this waits for a full server as long as a start may: statements wait no longer than callers do.
     store.reserve_connections().await?;
+    store.read_database_name().await?;
     Ok(store)
 }
