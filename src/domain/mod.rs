@@ -15,6 +15,7 @@ mod history;
 mod hook;
 mod jobs;
 mod json;
+mod limit;
 mod list;
 mod new_task;
 mod once;
@@ -65,6 +66,8 @@ pub use jobs::{
 };
 pub use json::Json;
 pub(crate) use json::{JsonText, parsed_args};
+pub(crate) use limit::check_limit;
+pub use limit::{Limit, Pace};
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
 #[cfg(feature = "web")]

@@ -179,6 +179,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// How many tasks of a method may run at once, and how many may start in a time.
+    gaia_limits (service, method) {
+        service -> Text,
+        method -> Text,
+        running -> Nullable<BigInt>,
+        starts -> Nullable<BigInt>,
+        per_ms -> Nullable<BigInt>,
+        full_at -> BigInt,
+        settled -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// Who has how many of these.
+    gaia_slots (service, method, holder) {
+        service -> Text,
+        method -> Text,
+        holder -> Text,
+        slots -> BigInt,
+        wants -> Integer,
+    }
+}
+
+diesel::table! {
     /// Which tasks they wait for.
     gaia_links (held_id, task_id) {
         held_id -> BigInt,
@@ -356,5 +380,7 @@ diesel::allow_tables_to_appear_in_same_query!(gaia_bulk, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_nodes, gaia_remote_claims);
+diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod bulk;
 mod history;
+mod limits;
 mod logs;
 pub(super) mod nodes;
 mod notify;
@@ -15,6 +16,7 @@ pub(crate) use alerts::{StoredAlert, hashed};
 #[cfg(feature = "web")]
 pub(crate) use history::OnNode;
 pub(crate) use history::{Folding, MOST_ROWS};
+pub(crate) use limits::{LimitUse, MOST_LIMITS, Settle, Settled, StoredLimit};
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};
 pub(crate) use requests::{RequestState, TakenRequest};

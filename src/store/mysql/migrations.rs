@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 23] = [
+const MIGRATIONS: [Migration; 24] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -34,6 +34,7 @@ const MIGRATIONS: [Migration; 23] = [
     migration!("mysql", "20261129000022", "2026-11-29-000022_compressed_logs"),
     migration!("mysql", "20261130000023", "2026-11-30-000023_remote_claims"),
     migration!("mysql", "20261130000025", "2026-11-30-000025_held_tasks"),
+    migration!("mysql", "20261130000026", "2026-11-30-000026_limits"),
 ];
 
 /// Held by the process that migrates this database. Its end is the end of the connection, if nothing else.

@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 23,
+            Self::Mysql => 24,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 23,
+            Self::Sqlite => 24,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 24,
+            Self::Postgres => 25,
         };
         format!("lacks {migrations} of this version's migrations")
     }

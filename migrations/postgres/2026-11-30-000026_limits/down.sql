@@ -1,0 +1,4 @@
+-- Back to the version before, by hand: with all nodes stopped. Methods have no limits any more.
+DROP TABLE gaia_slots;
+DROP TABLE gaia_limits;
+DELETE FROM gaia_migrations WHERE version = '20261130000026';

@@ -1,0 +1,229 @@
+//! The limits of methods, and who has how many slots of them.
+
+mod settle;
+
+use std::{sync::Arc, time::Duration};
+
+use diesel::{
+    dsl::{exists, sum},
+    prelude::*,
+};
+use diesel_async::RunQueryDsl;
+
+pub(crate) use self::settle::{Settle, Settled};
+use crate::{
+    domain::{Limit, Pace},
+    store::{
+        ClusterStore, StoreError,
+        db::on_backend,
+        lenient::{AnyInt, AnyText, number},
+        schema::{gaia_limits, gaia_nodes, gaia_remote_claims, gaia_slots},
+        statement::transaction::transact,
+    },
+};
+
+/// The most limits that are read.
+pub(crate) const MOST_LIMITS: i64 = 1_000;
+
+/// The limit of a method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredLimit {
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) limit: Limit,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LimitUse {
+    pub(crate) limit: StoredLimit,
+    /// The slots of all living holders.
+    pub(crate) slots: u64,
+    /// Whether one of them has tasks that wait for further slots.
+    pub(crate) is_wanted: bool,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = gaia_limits)]
+struct LimitRow {
+    service: AnyText,
+    method: AnyText,
+    running: Option<AnyInt>,
+    starts: Option<AnyInt>,
+    per_ms: Option<AnyInt>,
+}
+
+impl LimitRow {
+    /// `None`: plain SQL has written numbers that limit nothing.
+    fn stored(self) -> Option<StoredLimit> {
+        let running = at_least_one(self.running);
+        let per = number(self.per_ms).and_then(|per| u64::try_from(per).ok());
+        let pace = at_least_one(self.starts).zip(per.filter(|per| *per > 0));
+        let limit = Limit {
+            running,
+            starts: pace.map(|(count, per)| Pace {
+                count,
+                per: Duration::from_millis(per),
+            }),
+        };
+        let limits = limit.running.is_some() || limit.starts.is_some();
+        limits.then_some(StoredLimit {
+            service: self.service.0,
+            method: self.method.0,
+            limit,
+        })
+    }
+}
+
+/// A number that a limit can have.
+fn at_least_one(column: Option<AnyInt>) -> Option<u32> {
+    let number = number(column).filter(|number| *number > 0)?;
+    Some(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// The row of a method.
+macro_rules! of_method {
+    ($table:ident, $service:expr, $method:expr) => {
+        $table::table
+            .filter($table::service.eq($service))
+            .filter($table::method.eq($method))
+    };
+}
+use of_method;
+
+/// Whether the holder of a slot lives: a node, or the claim of a remote worker.
+macro_rules! holder_lives {
+    () => {
+        exists(gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_slots::holder)))
+            .or(exists(gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(gaia_slots::holder))))
+    };
+}
+use holder_lives;
+
+/// What a limit sets.
+macro_rules! columns {
+    ($limit:expr) => {
+        (
+            gaia_limits::running.eq($limit.running.map(i64::from)),
+            gaia_limits::starts.eq($limit.starts.map(|pace| i64::from(pace.count))),
+            gaia_limits::per_ms.eq($limit.starts.map(|pace| i64::try_from(pace.per.as_millis()).unwrap_or(i64::MAX))),
+        )
+    };
+}
+
+impl ClusterStore<'_> {
+    /// All limits, by service and method.
+    pub(crate) async fn limits(&self) -> Result<Vec<StoredLimit>, StoreError> {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<LimitRow> = on_backend!(conn, |conn| {
+            gaia_limits::table
+                .order((gaia_limits::service, gaia_limits::method))
+                .limit(MOST_LIMITS)
+                .select(LimitRow::as_select())
+                .load(conn)
+                .await
+        })?;
+        Ok(rows.into_iter().filter_map(LimitRow::stored).collect())
+    }
+
+    /// All limits, with what is used of them.
+    pub(crate) async fn limit_uses(&self) -> Result<Vec<LimitUse>, StoreError> {
+        let limits = self.limits().await?;
+        let mut conn = self.db.read().await?;
+        let rows: Vec<(AnyText, AnyText, AnyInt, AnyInt)> = on_backend!(conn, |conn| {
+            gaia_slots::table
+                .filter(holder_lives!())
+                .select((gaia_slots::service, gaia_slots::method, gaia_slots::slots, gaia_slots::wants))
+                .load(conn)
+                .await
+        })?;
+        let used = |limit: StoredLimit| {
+            let mine = rows.iter().filter(|(service, method, ..)| {
+                (&service.0, &method.0) == (&limit.service, &limit.method)
+            });
+            let (slots, is_wanted) = mine.fold((0_u64, false), |(slots, is_wanted), (.., more, wants)| {
+                let more = number(*more).and_then(|more| u64::try_from(more).ok()).unwrap_or(0);
+                (slots.saturating_add(more), is_wanted || number(*wants).is_some_and(|wants| wants != 0))
+            });
+            LimitUse { limit, slots, is_wanted }
+        };
+        Ok(limits.into_iter().map(used).collect())
+    }
+
+    pub(crate) async fn count_limits(&self) -> Result<i64, StoreError> {
+        let mut conn = self.db.read().await?;
+        Ok(on_backend!(conn, |conn| gaia_limits::table.count().get_result(conn).await)?)
+    }
+
+    /// Sets the limit of a method, whether it has one or not.
+    pub(crate) async fn set_limit(&self, stored: &StoredLimit) -> Result<(), StoreError> {
+        let StoredLimit { service, method, limit } = stored;
+        let mut conn = self.db.write().await?;
+        let changed = on_backend!(conn, |conn| {
+            diesel::update(of_method!(gaia_limits, service, method))
+                // MySQL counts the rows that change; this number always does.
+                .set((columns!(limit), gaia_limits::settled.eq(gaia_limits::settled + 1)))
+                .execute(conn)
+                .await
+        })?;
+        drop(conn);
+        if changed == 0 && !self.keep_limit(stored).await? {
+            // Another process has just set one.
+            return Err(StoreError::Conflict(format!("the limit of {service}.{method} has just been set")));
+        }
+        Ok(())
+    }
+
+    /// Makes the limit of a method that has none; answers whether it had none.
+    pub(crate) async fn keep_limit(&self, stored: &StoredLimit) -> Result<bool, StoreError> {
+        let StoredLimit { service, method, limit } = stored;
+        let mut conn = self.db.write().await?;
+        let inserted = on_backend!(conn, |conn| {
+            diesel::insert_into(gaia_limits::table)
+                .values((
+                    gaia_limits::service.eq(service),
+                    gaia_limits::method.eq(method),
+                    columns!(limit),
+                ))
+                .execute(conn)
+                .await
+        });
+        match inserted.map_err(StoreError::from) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Duplicate(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the limit of a method; answers whether it had one.
+    pub(crate) async fn remove_limit(&self, service: &str, method: &str) -> Result<bool, StoreError> {
+        let mut conn = self.db.write().await?;
+        let removed = on_backend!(conn, |conn| {
+            diesel::delete(of_method!(gaia_limits, service, method)).execute(conn).await
+        })?;
+        on_backend!(conn, |conn| {
+            diesel::delete(of_method!(gaia_slots, service, method)).execute(conn).await
+        })?;
+        Ok(removed > 0)
+    }
+
+    /// Takes slots of a method, gives others back, and says how many the holder may keep.
+    pub(crate) async fn settle_slots(&self, settle: &Arc<Settle>) -> Result<Settled, StoreError> {
+        let share = || async { transact!(&self.db, settle, settle) };
+        self.retrying(share).await
+    }
+
+    /// Takes so many slots from the claim of a remote worker, since runs of it have ended.
+    #[cfg(feature = "web")]
+    pub(crate) async fn free_remote(&self, mark: &str, service: &str, method: &str, runs: usize) -> Result<(), StoreError> {
+        let runs = i64::try_from(runs).unwrap_or(i64::MAX);
+        let mut conn = self.db.write().await?;
+        on_backend!(conn, |conn| {
+            diesel::update(of_method!(gaia_slots, service, method).filter(gaia_slots::holder.eq(mark)))
+                .set(gaia_slots::slots.eq(gaia_slots::slots - runs))
+                .execute(conn)
+                .await
+        })?;
+        Ok(())
+    }
+}
